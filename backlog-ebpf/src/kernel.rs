@@ -1,0 +1,28 @@
+//! The programs. A hook's entry point ([`entry`]) takes the arguments from its
+//! context and calls one body; the bodies know sockets and records, not how they
+//! were attached. `maps` and `globals` are the contract with the loader.
+
+mod accept;
+mod counters;
+mod enqueue;
+mod entry;
+mod filter;
+mod globals;
+mod listener;
+mod maps;
+mod out;
+mod pending;
+mod read;
+mod refuse;
+mod types;
+
+/// Tracing helpers are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program that could come here, so none does.
+    loop {}
+}

@@ -1,0 +1,58 @@
+//! What the user asked for, tested before anything is recorded. With no filter
+//! the verifier removes the tests.
+
+use backlog_ebpf::{
+    AF_INET, AF_INET6,
+    filter::{port_bit, port_word},
+};
+
+use super::{
+    globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
+    maps::PORTS,
+    read,
+    types::{Request, Sock},
+};
+
+/// Is this socket's local port one to look at?
+#[inline(always)]
+pub(crate) fn port(sk: *const Sock) -> bool {
+    if FILTER_PORTS.load() == 0 {
+        return true;
+    }
+    let port = read::field::<_, u16>(sk, &SKC_NUM);
+    match PORTS.get(port_word(port)) {
+        Some(word) => word & port_bit(port) != 0,
+        None => false,
+    }
+}
+
+/// Is this packet's family one to look at?
+#[inline(always)]
+pub(crate) fn family(family: u16) -> bool {
+    let wanted = FILTER_FAMILY.load();
+    wanted == 0 || wanted == u32::from(family)
+}
+
+/// Is this request's family one to look at? An IPv4 client of a `[::]` listener
+/// has an IPv4 request.
+#[inline(always)]
+pub(crate) fn request(req: *const Request) -> bool {
+    FILTER_FAMILY.load() == 0 || family(read::field(req, &SKC_FAMILY))
+}
+
+/// Is this connection's family one to look at? The socket of an IPv4 client of a
+/// `[::]` listener is an IPv6 one with a mapped address.
+#[inline(always)]
+pub(crate) fn connection(child: *const Sock) -> bool {
+    if FILTER_FAMILY.load() == 0 {
+        return true;
+    }
+    let mut found: u16 = read::field(child, &SKC_FAMILY);
+    if found == AF_INET6 {
+        let addr: [u32; 4] = read::field(child, &SKC_V6_DADDR);
+        if addr[0] == 0 && addr[1] == 0 && addr[2] == 0xffff_u32.to_be() {
+            found = AF_INET;
+        }
+    }
+    family(found)
+}

@@ -1,0 +1,100 @@
+//! What the loader writes before the programs are verified: field offsets in
+//! bytes, counter indexes, and switches. They land in frozen `.rodata`, so the
+//! verifier knows their values and prunes what they turn off.
+//!
+//! A field that the running kernel does not have is `ABSENT`. The loader sets
+//! every one of them by its name here (`backlog-user/src/layout.rs`).
+
+use aya_ebpf::Global;
+use backlog_ebpf::ABSENT;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* #[unsafe(no_mangle)] pub(crate) static $name: Global<u32> = Global::new(ABSENT);)+
+    };
+}
+
+offsets! {
+    /// `sock_common.skc_daddr`
+    SKC_DADDR,
+    /// `sock_common.skc_rcv_saddr`
+    SKC_RCV_SADDR,
+    /// `sock_common.skc_dport`, big-endian
+    SKC_DPORT,
+    /// `sock_common.skc_num`, host order
+    SKC_NUM,
+    /// `sock_common.skc_family`
+    SKC_FAMILY,
+    /// `sock_common.skc_state`
+    SKC_STATE,
+    /// `sock_common.skc_net.net`
+    SKC_NET,
+    /// `sock_common.skc_v6_daddr`
+    SKC_V6_DADDR,
+    /// `sock_common.skc_v6_rcv_saddr`
+    SKC_V6_RCV_SADDR,
+    /// `sock_common.skc_cookie`
+    SKC_COOKIE,
+    /// The byte of `sock_common.skc_reuseport` and `skc_ipv6only`
+    SKC_BITS,
+    /// The bit of `skc_reuseport` in that byte, as a mask
+    SKC_REUSEPORT_MASK,
+    /// The bit of `skc_ipv6only` in that byte, as a mask
+    SKC_V6ONLY_MASK,
+    /// `sock.sk_ack_backlog`
+    SK_ACK_BACKLOG,
+    /// `sock.sk_max_ack_backlog`
+    SK_MAX_ACK_BACKLOG,
+    /// `sock.sk_protocol`
+    SK_PROTOCOL,
+    /// `sock.sk_socket`
+    SK_SOCKET,
+    /// `inet_connection_sock.icsk_accept_queue.qlen`
+    ICSK_SYN_QUEUE,
+    /// `socket.sk`
+    SOCKET_SK,
+    /// From a `socket` to the `i_ino` of its inode (both are in `socket_alloc`)
+    SOCKET_INO,
+    /// `net.ns.inum`
+    NET_INUM,
+    /// `net.mib.net_statistics`, a per-CPU pointer
+    NET_STATISTICS,
+    /// `tcp_request_sock.rcv_isn`
+    TREQ_RCV_ISN,
+    /// `tcp_request_sock.drop_req`: an MPTCP join, which is never queued
+    TREQ_DROP_REQ,
+    /// `sk_buff.head`
+    SKB_HEAD,
+    /// `sk_buff.network_header`
+    SKB_NETWORK_HEADER,
+    /// `sk_buff.transport_header`
+    SKB_TRANSPORT_HEADER,
+    /// `sk_buff.protocol`
+    SKB_PROTOCOL,
+    /// `mptcp_sock.first`: the TCP socket under an MPTCP one
+    MPTCP_FIRST,
+    /// `bpf_array.pptrs`
+    BPF_ARRAY_PPTRS,
+    /// Index of `LINUX_MIB_LISTENOVERFLOWS`
+    MIB_LISTEN_OVERFLOWS,
+    /// Index of `LINUX_MIB_LISTENDROPS`
+    MIB_LISTEN_DROPS,
+    /// Index of `LINUX_MIB_TCPREQQFULLDROP`
+    MIB_REQQ_FULL_DROP,
+    /// Index of `LINUX_MIB_SYNCOOKIESSENT`
+    MIB_SYNCOOKIES_SENT,
+    /// Index of `LINUX_MIB_EMBRYONICRSTS`
+    MIB_EMBRYONIC_RSTS,
+}
+
+/// 1: only the ports whose bit is set in the map `PORTS`.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_PORTS: Global<u32> = Global::new(0);
+
+/// `AF_INET` or `AF_INET6`: only connections of this family. 0: both.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_FAMILY: Global<u32> = Global::new(0);
+
+/// Wake userspace for a connection record only when this many bytes wait in the ring.
+#[unsafe(no_mangle)]
+pub(crate) static WAKE_BYTES: Global<u64> = Global::new(0);

@@ -1,0 +1,182 @@
+//! Listeners: from a socket to its slot, and the hooks of its birth and death.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
+use backlog_ebpf::{
+    AF_INET,
+    record::{Endpoint, Kind, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
+    totals::Totals,
+};
+
+use super::{
+    filter,
+    globals::{
+        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_SOCKET, SKC_BITS,
+        SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK, SKC_STATE,
+        SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+    },
+    maps::{FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
+    out, read,
+    types::{Net, Sock, Socket, TCP_LISTEN},
+};
+
+/// A listener that has a slot, with this CPU's totals.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) slot: u32,
+    pub(crate) totals: *mut Totals,
+}
+
+/// The totals of a slot on this CPU.
+#[inline(always)]
+pub(crate) fn seen(slot: u32) -> Option<Seen> {
+    TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals })
+}
+
+/// The listener behind a socket; it gets a slot if it has none yet.
+#[inline(always)]
+pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
+    // SAFETY: a slot number is never changed, only inserted and removed.
+    if let Some(slot) = unsafe { LISTENERS.get(sk as u64) } {
+        return seen(*slot);
+    }
+    // A closing listener may still be met by a packet on another CPU. It has had
+    // its slot, if it ever did anything; it gets no second one.
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
+        stray_slot();
+        return None;
+    }
+    match add(sk, 0) {
+        NO_SLOT => None,
+        slot => seen(slot),
+    }
+}
+
+/// Depth of the accept queue, now.
+#[inline(always)]
+pub(crate) fn depth(sk: *const Sock) -> u32 {
+    read::field(sk, &SK_ACK_BACKLOG)
+}
+
+/// The granted backlog, now: a second listen() changes it.
+#[inline(always)]
+pub(crate) fn limit(sk: *const Sock) -> u32 {
+    read::field(sk, &SK_MAX_ACK_BACKLOG)
+}
+
+/// Requests in the SYN queue, now.
+#[inline(always)]
+pub(crate) fn syn_queue(sk: *const Sock) -> u32 {
+    read::field(sk, &ICSK_SYN_QUEUE)
+}
+
+/// Body: a socket has entered LISTEN.
+#[inline(always)]
+pub(crate) fn opened(sk: *const Sock) {
+    if !filter::port(sk) || read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
+        return;
+    }
+    // This runs once in a socket's time in LISTEN: what stands under its address
+    // is of an earlier socket.
+    let _ = LISTENERS.remove(sk as u64);
+    add(sk, OPENED_NOW);
+}
+
+/// Body: a listener is about to drop what is in its queue. Its slot stays, so
+/// that its children find it while they are dropped; [`stopped`] ends it.
+#[inline(always)]
+pub(crate) fn stopping(sk: *const Sock) {
+    // SAFETY: as in `of`.
+    let Some(slot) = unsafe { LISTENERS.get(sk as u64) }.copied() else { return };
+    let Some(seen) = seen(slot) else { return };
+    let Some(info) = SLOT_INFO.get_ptr(slot) else { return };
+    // SAFETY: written once, when the slot was given out.
+    let mut record = unsafe { *info };
+    record.header = out::header::<Listener>(Kind::Closed, slot, now());
+    record.depth = depth(sk);
+    record.limit = limit(sk);
+    out::urgent(Kind::Closed, record, seen.totals);
+}
+
+/// Body: a listener has dropped its queue.
+#[inline(always)]
+pub(crate) fn stopped(sk: *const Sock) {
+    let _ = LISTENERS.remove(sk as u64);
+}
+
+/// `CLOCK_MONOTONIC` nanoseconds.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// What [`add`] returns where no slot was free.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Gives a listener a slot. A function of its own in the program as well, since
+/// it is long, rare and called from many places.
+#[inline(never)]
+fn add(sk: *const Sock, flags: u32) -> u32 {
+    let key = sk as u64;
+    let Ok(Some(slot)) = FREE_SLOTS.pop() else {
+        stray_slot();
+        return NO_SLOT;
+    };
+    let record = describe(sk, slot, flags);
+    if let Some(info) = SLOT_INFO.get_ptr_mut(slot) {
+        // SAFETY: the slot has just left the queue of free ones: it is ours.
+        unsafe { *info = record };
+    }
+    if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
+        // Another CPU met the same listener first.
+        let _ = FREE_SLOTS.push(slot, 0);
+        // SAFETY: as in `of`.
+        return unsafe { LISTENERS.get(key) }.copied().unwrap_or(NO_SLOT);
+    }
+    if let Some(seen) = seen(slot) {
+        out::urgent(Kind::Opened, record, seen.totals);
+    }
+    slot
+}
+
+#[inline(always)]
+fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
+    let inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
+    let family: u16 = read::field(sk, &SKC_FAMILY);
+    let mut addr = [0; 16];
+    if family == AF_INET {
+        let v4: [u8; 4] = read::field(sk, &SKC_RCV_SADDR);
+        addr[..4].copy_from_slice(&v4);
+    } else {
+        addr = read::field(sk, &SKC_V6_RCV_SADDR);
+    }
+    let bits = u32::from(read::field::<_, u8>(sk, &SKC_BITS));
+    let mut flags = flags;
+    if bits & SKC_REUSEPORT_MASK.load() != 0 {
+        flags |= REUSEPORT;
+    }
+    if bits & SKC_V6ONLY_MASK.load() != 0 {
+        flags |= V6_ONLY;
+    }
+    Listener {
+        header: out::header::<Listener>(Kind::Opened, slot, now()),
+        inode,
+        cookie: read::field(sk, &SKC_COOKIE),
+        netns: read::field(net, &NET_INUM),
+        depth: depth(sk),
+        limit: limit(sk),
+        flags,
+        local: Endpoint { addr, port: read::field(sk, &SKC_NUM), family },
+        pad: 0,
+    }
+}
+
+#[inline(always)]
+fn stray_slot() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).no_slot += 1 };
+    }
+}

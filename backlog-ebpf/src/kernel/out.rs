@@ -1,0 +1,57 @@
+//! The way into the ring. A record that finds it full is counted at its
+//! listener; nothing is lost silently.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_smp_processor_id, generated::bpf_ringbuf_query},
+};
+use backlog_ebpf::{
+    record::{Header, Kind},
+    totals::Totals,
+};
+
+use super::{globals::WAKE_BYTES, maps::EVENTS};
+
+/// The header of a record of type `T`.
+#[inline(always)]
+pub(crate) fn header<T>(kind: Kind, slot: u32, time_ns: u64) -> Header {
+    Header {
+        kind: kind as u16,
+        size: size_of::<T>() as u16,
+        // SAFETY: the helper has no preconditions.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u32,
+        slot,
+        pad: 0,
+        time_ns,
+    }
+}
+
+/// Sends a record that a person waits for: userspace is woken at once.
+#[inline(always)]
+pub(crate) fn urgent<T: 'static>(kind: Kind, record: T, totals: *mut Totals) {
+    send(kind, record, totals, u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Sends a record that may wait for its like: userspace drains them at its own
+/// interval, or when enough of them have come together.
+#[inline(always)]
+pub(crate) fn batched<T: 'static>(kind: Kind, record: T, totals: *mut Totals) {
+    // SAFETY: the argument is a ring buffer map, and the flag is one it knows.
+    let waiting = unsafe {
+        bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))
+    };
+    let flags = if waiting >= WAKE_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    send(kind, record, totals, u64::from(flags));
+}
+
+#[inline(always)]
+fn send<T: 'static>(kind: Kind, record: T, totals: *mut Totals, flags: u64) {
+    match EVENTS.reserve_untyped::<T>(0) {
+        Some(mut entry) => {
+            entry.write(record);
+            entry.submit(flags);
+        }
+        // SAFETY: `totals` is this CPU's element of the per-CPU array.
+        None => unsafe { (*totals).lost[kind as usize] += 1 },
+    }
+}

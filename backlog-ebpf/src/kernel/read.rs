@@ -1,0 +1,93 @@
+//! Reading kernel memory at offsets that the loader found in BTF.
+
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
+use backlog_ebpf::{AF_INET, AF_INET6, record::Endpoint};
+
+use super::{
+    globals::{
+        SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER, SKC_DADDR,
+        SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
+    },
+    types::{ETH_P_IP_BE, SkBuff, Sock},
+};
+
+/// The value of type `T` at `offset` bytes behind `base`.
+#[inline(always)]
+pub(crate) fn at<B, T: Copy + Default>(base: *const B, offset: usize) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the source itself, the destination is a local of
+    // the size given. The result need not be looked at (and a branch for it
+    // would double the verifier's paths): on a fault it fills in zeros.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            base.wrapping_byte_add(offset).cast(),
+        );
+    }
+    value
+}
+
+/// The field at the offset in `global`.
+#[inline(always)]
+pub(crate) fn field<B, T: Copy + Default>(base: *const B, global: &Global<u32>) -> T {
+    at(base, global.load() as usize)
+}
+
+/// The pointer field at the offset in `global`; null where the read fails.
+#[inline(always)]
+pub(crate) fn pointer<B, T>(base: *const B, global: &Global<u32>) -> *const T {
+    field::<B, u64>(base, global) as *const T
+}
+
+/// The remote end of a socket or of a request: both begin with `sock_common`.
+#[inline(always)]
+pub(crate) fn remote<B>(common: *const B) -> Endpoint {
+    let family = field::<_, u16>(common, &SKC_FAMILY);
+    let mut addr = [0; 16];
+    if family == AF_INET {
+        let v4: [u8; 4] = field(common, &SKC_DADDR);
+        addr[..4].copy_from_slice(&v4);
+    } else {
+        addr = field(common, &SKC_V6_DADDR);
+    }
+    Endpoint { addr, port: u16::from_be(field(common, &SKC_DPORT)), family }
+}
+
+/// The protocol of a socket: `IPPROTO_TCP` or `IPPROTO_MPTCP`.
+#[inline(always)]
+pub(crate) fn protocol(sk: *const Sock) -> u16 {
+    field(sk, &SK_PROTOCOL)
+}
+
+/// The family of a packet.
+#[inline(always)]
+pub(crate) fn packet_family(skb: *const SkBuff) -> u16 {
+    if field::<_, u16>(skb, &SKB_PROTOCOL) == ETH_P_IP_BE { AF_INET } else { AF_INET6 }
+}
+
+/// Who sent a packet, and its sequence number.
+#[inline(always)]
+pub(crate) fn sender(skb: *const SkBuff) -> (Endpoint, u32) {
+    /// Where the source address stands in an IPv4 header.
+    const IPV4_SOURCE: usize = 12;
+    /// Where it stands in an IPv6 header.
+    const IPV6_SOURCE: usize = 8;
+    /// Where the sequence number stands in a TCP header; the port is at 0.
+    const TCP_SEQUENCE: usize = 4;
+
+    let head: *const u8 = pointer(skb, &SKB_HEAD);
+    let network = field::<_, u16>(skb, &SKB_NETWORK_HEADER) as usize;
+    let transport = field::<_, u16>(skb, &SKB_TRANSPORT_HEADER) as usize;
+    let family = packet_family(skb);
+    let mut addr = [0; 16];
+    if family == AF_INET {
+        let v4: [u8; 4] = at(head, network + IPV4_SOURCE);
+        addr[..4].copy_from_slice(&v4);
+    } else {
+        addr = at(head, network + IPV6_SOURCE);
+    }
+    let port = u16::from_be(at(head, transport));
+    let sequence = u32::from_be(at(head, transport + TCP_SEQUENCE));
+    (Endpoint { addr, port, family }, sequence)
+}

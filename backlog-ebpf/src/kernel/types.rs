@@ -1,0 +1,21 @@
+//! Names for the kernel's pointers, so that a request cannot be passed where a
+//! socket is meant. They are never dereferenced here: `read` does that, at
+//! offsets that the loader found in the running kernel's BTF.
+
+/// `struct sock`, and what begins with it: `inet_connection_sock`, `tcp_sock`, `mptcp_sock`.
+pub(crate) enum Sock {}
+/// `struct request_sock`, and what begins with it: `inet_request_sock`, `tcp_request_sock`.
+pub(crate) enum Request {}
+/// `struct sk_buff`.
+pub(crate) enum SkBuff {}
+/// `struct socket`.
+pub(crate) enum Socket {}
+/// `struct net`.
+pub(crate) enum Net {}
+
+/// `TCP_LISTEN` of `include/net/tcp_states.h`.
+pub(crate) const TCP_LISTEN: u8 = 10;
+/// `IPPROTO_MPTCP` of `include/uapi/linux/in.h`.
+pub(crate) const IPPROTO_MPTCP: u16 = 262;
+/// `ETH_P_IP` as it stands in `skb->protocol`, big-endian.
+pub(crate) const ETH_P_IP_BE: u16 = 0x0800_u16.to_be();

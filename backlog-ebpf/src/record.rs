@@ -1,0 +1,187 @@
+//! The records of the ring buffer. Each starts with a [`Header`], whose `kind`
+//! says which record it is and whose `size` says how long it was when written.
+//!
+//! Times are `CLOCK_MONOTONIC` nanoseconds, ports are in host order, addresses
+//! are the kernel's 16 bytes (an IPv4 address in the first four).
+
+use core::mem::{offset_of, size_of};
+
+/// Which record follows a [`Header`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum Kind {
+    /// A [`Connection`] left the accept queue through accept.
+    Accepted = 0,
+    /// A [`Connection`] left the accept queue because its listener closed.
+    Killed = 1,
+    /// A [`Drop`]: a packet was refused.
+    Drop = 2,
+    /// A [`Listener`] was seen for the first time or has just been opened.
+    Opened = 3,
+    /// A [`Listener`] was closed.
+    Closed = 4,
+}
+
+impl Kind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 5;
+
+    /// Every kind, in the order of its number.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Accepted, Self::Killed, Self::Drop, Self::Opened, Self::Closed];
+
+    /// The kind with this number, if there is one.
+    #[must_use]
+    pub fn from_wire(number: u16) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+
+    /// The name in notices about lost records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Killed => "killed",
+            Self::Drop => "drop",
+            Self::Opened => "opened",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// The start of each record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// A [`Kind`].
+    pub kind: u16,
+    /// Bytes of the whole record, this header included.
+    pub size: u16,
+    /// The CPU that wrote it.
+    pub cpu: u32,
+    /// The listener's slot.
+    pub slot: u32,
+    /// Always zero.
+    pub pad: u32,
+    /// When it happened.
+    pub time_ns: u64,
+}
+
+/// One end of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address as the kernel keeps it; see the module's head.
+    pub addr: [u8; 16],
+    /// The port, host order.
+    pub port: u16,
+    /// [`AF_INET`](crate::AF_INET) or [`AF_INET6`](crate::AF_INET6).
+    pub family: u16,
+}
+
+/// A connection that has left the accept queue ([`Kind::Accepted`], [`Kind::Killed`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `time_ns` is when it left.
+    pub header: Header,
+    /// When it was added; zero if that was not seen.
+    pub enqueued_ns: u64,
+    /// Depth right after it was added, itself included; zero if not seen.
+    pub depth: u32,
+    /// `sk_max_ack_backlog` at that moment; zero if not seen.
+    pub limit: u32,
+    /// Depth right after it left.
+    pub left: u32,
+    /// The client.
+    pub client: Endpoint,
+}
+
+/// A packet that a listener refused ([`Kind::Drop`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drop {
+    /// `time_ns` is when the kernel had decided.
+    pub header: Header,
+    /// A [`Cause`](crate::cause::Cause).
+    pub cause: u32,
+    /// The client's initial sequence number: with address and port it names
+    /// one connection attempt, whose retries carry the same.
+    pub isn: u32,
+    /// Depth of the accept queue at that moment.
+    pub depth: u32,
+    /// `sk_max_ack_backlog`.
+    pub limit: u32,
+    /// Requests in the SYN queue.
+    pub syn_queue: u32,
+    /// The client.
+    pub client: Endpoint,
+}
+
+/// Who a listener is ([`Kind::Opened`], [`Kind::Closed`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// `time_ns` is when it was opened, first seen, or closed.
+    pub header: Header,
+    /// The inode number of its socket, as in `/proc/PID/fd`; zero if it has none.
+    pub inode: u64,
+    /// `skc_cookie`; zero until somebody asked the kernel for it.
+    pub cookie: u64,
+    /// The inode number of its network namespace.
+    pub netns: u32,
+    /// Depth of its accept queue.
+    pub depth: u32,
+    /// `sk_max_ack_backlog`.
+    pub limit: u32,
+    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`].
+    pub flags: u32,
+    /// What it is bound to.
+    pub local: Endpoint,
+    /// Always zero.
+    pub pad: u32,
+}
+
+/// [`Listener::flags`]: the tool saw the listen call, so nothing was missed before.
+pub const OPENED_NOW: u32 = 1;
+/// [`Listener::flags`]: `SO_REUSEPORT` is set.
+pub const REUSEPORT: u32 = 2;
+/// [`Listener::flags`]: `IPV6_V6ONLY` is set.
+pub const V6_ONLY: u32 = 4;
+
+// The ring hands out memory aligned to 8 bytes; the layout is the contract
+// between two compilers, so every offset is pinned down here.
+const _: () = {
+    assert!(offset_of!(Header, cpu) == 4);
+    assert!(offset_of!(Header, slot) == 8);
+    assert!(offset_of!(Header, time_ns) == 16);
+    assert!(size_of::<Header>() == 24);
+
+    assert!(offset_of!(Endpoint, port) == 16);
+    assert!(offset_of!(Endpoint, family) == 18);
+    assert!(size_of::<Endpoint>() == 20);
+
+    assert!(offset_of!(Connection, enqueued_ns) == 24);
+    assert!(offset_of!(Connection, depth) == 32);
+    assert!(offset_of!(Connection, limit) == 36);
+    assert!(offset_of!(Connection, left) == 40);
+    assert!(offset_of!(Connection, client) == 44);
+    assert!(size_of::<Connection>() == 64);
+
+    assert!(offset_of!(Drop, cause) == 24);
+    assert!(offset_of!(Drop, isn) == 28);
+    assert!(offset_of!(Drop, depth) == 32);
+    assert!(offset_of!(Drop, limit) == 36);
+    assert!(offset_of!(Drop, syn_queue) == 40);
+    assert!(offset_of!(Drop, client) == 44);
+    assert!(size_of::<Drop>() == 64);
+
+    assert!(offset_of!(Listener, inode) == 24);
+    assert!(offset_of!(Listener, cookie) == 32);
+    assert!(offset_of!(Listener, netns) == 40);
+    assert!(offset_of!(Listener, depth) == 44);
+    assert!(offset_of!(Listener, limit) == 48);
+    assert!(offset_of!(Listener, flags) == 52);
+    assert!(offset_of!(Listener, local) == 56);
+    assert!(size_of::<Listener>() == 80);
+};

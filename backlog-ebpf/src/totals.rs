@@ -1,0 +1,75 @@
+//! Per-listener totals. They live in a per-CPU array in the kernel, so that
+//! they stay exact however full the ring is: userspace adds the CPUs up.
+
+use core::mem::{offset_of, size_of};
+
+use crate::cause::{Beside, Cause};
+use crate::record::Kind;
+
+/// The deepest queue that one CPU saw during one interval of the tool.
+///
+/// There are two of them, used in turn: while the programs write the one of the
+/// running epoch, userspace reads the one of the epoch that has just ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EpochPeak {
+    /// The epoch that `depth` belongs to; any other makes it meaningless.
+    pub epoch: u32,
+    /// Depth in connections, the newcomer included.
+    pub depth: u32,
+}
+
+/// What one CPU counted at one listener since it was first seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections added to the accept queue.
+    pub enqueued: u64,
+    /// Connections taken by accept.
+    pub accepted: u64,
+    /// Of `accepted`: those whose enqueue was not seen, because it was before
+    /// the start or because the table of queued connections was full.
+    pub untimed: u64,
+    /// Of `enqueued`: those that found the table of queued connections full.
+    pub untracked: u64,
+    /// Packets refused, by [`Cause`].
+    pub drops: [u64; Cause::COUNT],
+    /// What is counted beside them, by [`Beside`].
+    pub beside: [u64; Beside::COUNT],
+    /// Records that found the ring full, by [`Kind`].
+    pub lost: [u64; Kind::COUNT],
+    /// When the deepest queue was seen, `CLOCK_MONOTONIC` nanoseconds.
+    pub peak_ns: u64,
+    /// When `last_depth` was read, `CLOCK_MONOTONIC` nanoseconds.
+    pub last_ns: u64,
+    /// The deepest queue, the newcomer included.
+    pub peak: u32,
+    /// The depth after the last enqueue or accept on this CPU.
+    pub last_depth: u32,
+    /// `sk_max_ack_backlog` at that moment.
+    pub last_limit: u32,
+    /// The longest SYN queue seen at an enqueue or a drop.
+    pub syn_queue_peak: u32,
+    /// The peaks of the running epoch and of the one before.
+    pub epochs: [EpochPeak; 2],
+}
+
+/// What belongs to no listener.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stray {
+    /// Events at a listener for which no slot was free.
+    pub no_slot: u64,
+    /// Accepts of connections whose listener could not be told.
+    pub accepts: u64,
+}
+
+const _: () = {
+    assert!(offset_of!(Totals, drops) == 32);
+    assert!(offset_of!(Totals, beside) == 32 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, lost) == 32 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(
+        size_of::<Totals>() == 32 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 2 * 8 + 4 * 4 + 16
+    );
+    assert!(size_of::<Stray>() == 16);
+};
