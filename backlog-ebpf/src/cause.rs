@@ -114,6 +114,6 @@ mod tests {
         for (index, beside) in Beside::ALL.into_iter().enumerate() {
             assert_eq!(beside as usize, index);
         }
-        assert_eq!(Cause::from_wire(Cause::COUNT as u32), None);
+        assert_eq!(Cause::from_wire(9), None);
     }
 }

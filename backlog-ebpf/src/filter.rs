@@ -7,14 +7,14 @@ pub const PORT_WORDS: usize = 65_536 / 64;
 
 /// In the word at `port_word(port)`, the bit of this port.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub const fn port_bit(port: u16) -> u64 {
     1 << (port as u64 % 64)
 }
 
 /// The index of the word that holds this port's bit.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub const fn port_word(port: u16) -> u32 {
     port as u32 / 64
 }

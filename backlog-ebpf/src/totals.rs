@@ -69,7 +69,8 @@ const _: () = {
     assert!(offset_of!(Totals, beside) == 32 + 8 * Cause::COUNT);
     assert!(offset_of!(Totals, lost) == 32 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
-        size_of::<Totals>() == 32 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 2 * 8 + 4 * 4 + 16
+        size_of::<Totals>()
+            == 32 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 2 * 8 + 4 * 4 + 16
     );
     assert!(size_of::<Stray>() == 16);
 };

@@ -46,7 +46,9 @@ pub(crate) fn returned(sk: *const Sock, child: *const Sock) {
 /// that slept through the start.
 #[inline(always)]
 pub(crate) fn grafted_late(newsk: *const Sock) {
-    let Some(pending) = pending::take(newsk) else { return };
+    let Some(pending) = pending::take(newsk) else {
+        return;
+    };
     if let Some(seen) = listener::seen(pending.slot) {
         leave(Kind::Accepted, seen, newsk, Some(pending), None);
     }
@@ -57,8 +59,12 @@ pub(crate) fn grafted_late(newsk: *const Sock) {
 /// just closed; that one was never queued and is not known here.
 #[inline(always)]
 pub(crate) fn forgotten(child: *const Sock) {
-    let Some(pending) = pending::take(child) else { return };
-    let Some(seen) = listener::seen(pending.slot) else { return };
+    let Some(pending) = pending::take(child) else {
+        return;
+    };
+    let Some(seen) = listener::seen(pending.slot) else {
+        return;
+    };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
     leave(Kind::Killed, seen, child, Some(pending), None);

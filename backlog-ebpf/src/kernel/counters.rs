@@ -81,7 +81,9 @@ impl Mib {
 /// Notes the entry of a function, and what `counts` reads there.
 #[inline(always)]
 pub(crate) fn enter(site: Site, sk: *const Sock, counts: impl FnOnce(&Mib) -> Counts) {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
     let Some(mib) = mib(scratch, sk) else { return };
     let entry = Entry { sk: sk as u64, counts: counts(&mib) };
     // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.

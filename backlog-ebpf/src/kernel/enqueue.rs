@@ -58,10 +58,8 @@ fn add(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let depth = listener::depth(sk);
     let limit = listener::limit(sk);
     let syn_queue = listener::syn_queue(sk);
-    let tracked = pending::put(
-        child,
-        Pending { enqueued_ns: now, slot: seen.slot, depth, limit, pad: 0 },
-    );
+    let tracked =
+        pending::put(child, Pending { enqueued_ns: now, slot: seen.slot, depth, limit, pad: 0 });
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
@@ -90,7 +88,9 @@ pub(crate) fn level(totals: &mut Totals, now: u64, depth: u32, limit: u32) {
 
 #[inline(always)]
 fn epoch_peak(totals: &mut Totals, depth: u32) {
-    let Some(epoch) = EPOCH.get(0).copied() else { return };
+    let Some(epoch) = EPOCH.get(0).copied() else {
+        return;
+    };
     let peak = &mut totals.epochs[(epoch & 1) as usize];
     if peak.epoch != epoch {
         peak.epoch = epoch;

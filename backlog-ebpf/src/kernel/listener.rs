@@ -86,9 +86,13 @@ pub(crate) fn opened(sk: *const Sock) {
 #[inline(always)]
 pub(crate) fn stopping(sk: *const Sock) {
     // SAFETY: as in `of`.
-    let Some(slot) = unsafe { LISTENERS.get(sk as u64) }.copied() else { return };
+    let Some(slot) = unsafe { LISTENERS.get(sk as u64) }.copied() else {
+        return;
+    };
     let Some(seen) = seen(slot) else { return };
-    let Some(info) = SLOT_INFO.get_ptr(slot) else { return };
+    let Some(info) = SLOT_INFO.get_ptr(slot) else {
+        return;
+    };
     // SAFETY: written once, when the slot was given out.
     let mut record = unsafe { *info };
     record.header = out::header::<Listener>(Kind::Closed, slot, now());

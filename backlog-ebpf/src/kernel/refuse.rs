@@ -34,7 +34,9 @@ pub(crate) fn syn_enter(sk: *const Sock) {
 /// Body: it returns.
 #[inline(always)]
 pub(crate) fn syn_exit(sk: *const Sock, skb: *const SkBuff) {
-    let Some((before, mib)) = counters::leave(Site::Syn, sk) else { return };
+    let Some((before, mib)) = counters::leave(Site::Syn, sk) else {
+        return;
+    };
     let cookie = mib.get(&MIB_SYNCOOKIES_SENT) != before.fourth;
     let dropped = mib.get(&MIB_LISTEN_DROPS) != before.drops;
     if !(cookie || dropped) || !filter::family(read::packet_family(skb)) {
@@ -79,7 +81,9 @@ pub(crate) fn ack_enter(sk: *const Sock, fastopen: u64) {
 /// Body: it returns.
 #[inline(always)]
 pub(crate) fn ack_exit(sk: *const Sock, req: *const Request) {
-    let Some((before, mib)) = counters::leave(Site::Ack, sk) else { return };
+    let Some((before, mib)) = counters::leave(Site::Ack, sk) else {
+        return;
+    };
     if mib.get(&MIB_LISTEN_DROPS) == before.drops || !filter::request(req) {
         return;
     }
@@ -111,7 +115,9 @@ pub(crate) fn cookie_enter(sk: *const Sock) {
 /// is read from the packet; its first sequence number is one behind the ACK's.
 #[inline(always)]
 pub(crate) fn cookie_exit(sk: *const Sock, skb: *const SkBuff) {
-    let Some((before, mib)) = counters::leave(Site::Cookie, sk) else { return };
+    let Some((before, mib)) = counters::leave(Site::Cookie, sk) else {
+        return;
+    };
     if mib.get(&MIB_LISTEN_DROPS) == before.drops || !filter::family(read::packet_family(skb)) {
         return;
     }

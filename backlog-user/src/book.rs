@@ -1,0 +1,136 @@
+//! The book: a page per listener, written by events and read by views. Pure: no
+//! clock, no file, no kernel; time comes with the event.
+
+pub(crate) mod clients;
+pub(crate) mod distribution;
+pub(crate) mod interval;
+pub(crate) mod page;
+pub(crate) mod reconcile;
+pub(crate) mod summary;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::event::{Drop, Event, ListenerId, What};
+use clients::Clients;
+use interval::Interval;
+use page::Page;
+use summary::Summary;
+
+/// All pages of one run.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pages: BTreeMap<ListenerId, Page>,
+    clients: Clients,
+    start_ns: u64,
+    tick_ns: u64,
+}
+
+/// What a view wants to show of a drop at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// When.
+    pub(crate) time_ns: u64,
+    /// What was refused.
+    pub(crate) drop: Drop,
+    /// For a retry: when this attempt was refused first.
+    pub(crate) retry_of_ns: Option<u64>,
+}
+
+/// What an event tells that a view shows at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A listener that was not known.
+    Found(ListenerId),
+    /// A listener was closed with this depth.
+    Closed(ListenerId, u32),
+    /// A packet was refused.
+    Refused(Refusal),
+}
+
+impl Book {
+    /// An empty book of a run that starts at this time.
+    pub(crate) fn new(start_ns: u64) -> Self {
+        Self { pages: BTreeMap::new(), clients: Clients::default(), start_ns, tick_ns: start_ns }
+    }
+
+    /// Writes an event down and says what is news about it.
+    pub(crate) fn apply(&mut self, event: &Event) -> Option<News> {
+        let Event { time_ns, what } = event;
+        match what {
+            What::Listener(listener) => match self.pages.entry(listener.id) {
+                Entry::Occupied(mut entry) => entry.get_mut().seen_again(listener, *time_ns),
+                Entry::Vacant(entry) => {
+                    entry.insert(Page::new(listener.clone(), *time_ns));
+                    return Some(News::Found(listener.id));
+                }
+            },
+            What::Closed { listener, depth } => {
+                self.page(*listener, |page| page.close(*time_ns, *depth));
+                return Some(News::Closed(*listener, *depth));
+            }
+            What::Accepted(connection) => {
+                let start_ns = self.start_ns;
+                self.page(connection.listener, |page| {
+                    page.accepted(connection, *time_ns, start_ns);
+                });
+            }
+            What::Killed(connection) | What::Queued(connection) => {
+                self.page(connection.listener, |page| page.arrived(connection));
+            }
+            What::Drop(drop) => {
+                let retry_of_ns = self.clients.refused(drop, *time_ns);
+                let first = retry_of_ns.is_none();
+                self.page(drop.listener, |page| page.refused(first));
+                let refusal = Refusal { time_ns: *time_ns, drop: *drop, retry_of_ns };
+                return Some(News::Refused(refusal));
+            }
+            What::Count { listener, count } => {
+                self.page(*listener, |page| page.count(count));
+            }
+        }
+        None
+    }
+
+    /// Ends an interval: a row for each listener that was open in it.
+    pub(crate) fn tick(&mut self, time_ns: u64) -> Vec<Interval> {
+        let elapsed_ns = time_ns.saturating_sub(self.tick_ns);
+        self.tick_ns = time_ns;
+        self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns)).collect()
+    }
+
+    /// The end: a summary for each listener.
+    pub(crate) fn summaries(&self) -> Vec<Summary<'_>> {
+        self.pages.values().map(Summary::of).collect()
+    }
+
+    /// The page of a listener.
+    pub(crate) fn get(&self, listener: ListenerId) -> Option<&Page> {
+        self.pages.get(&listener)
+    }
+
+    /// Every page.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.pages.values()
+    }
+
+    /// Is any listener known?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Drops whose attempt could not be told from others because the table of
+    /// clients was full.
+    pub(crate) fn clients_untold(&self) -> u64 {
+        self.clients.untold()
+    }
+
+    fn page(&mut self, listener: ListenerId, write: impl FnOnce(&mut Page)) {
+        if let Some(page) = self.pages.get_mut(&listener) {
+            write(page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

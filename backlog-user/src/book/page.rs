@@ -1,0 +1,175 @@
+//! A listener's page: what is known of it, what the kernel counted, and how its
+//! arrivals, waits and interval peaks are distributed.
+
+use backlog_ebpf::totals::Totals;
+
+use super::distribution::Distribution;
+use super::interval::{Interval, Waits};
+use crate::event::{Connection, Count, Listener};
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) listener: Listener,
+    /// When it was seen first, and how deep its queue was then.
+    pub(crate) first_seen_ns: u64,
+    /// When it was closed, and with how many connections in its queue.
+    pub(crate) closed: Option<(u64, u32)>,
+    /// The kernel's totals, as last read.
+    pub(crate) totals: Totals,
+    /// The depth that each arrival met, itself included.
+    pub(crate) depth: Distribution,
+    /// Waits of accepted connections, microseconds.
+    pub(crate) wait: Distribution,
+    /// Peaks of the intervals in percent of the limit.
+    pub(crate) peak_use: PeakUse,
+    /// Refused attempts, retries folded in.
+    pub(crate) clients: u64,
+    /// Connections whose enqueue was not seen: the longest that one is known to
+    /// have waited at least, microseconds.
+    pub(crate) at_least_us: Option<u64>,
+    /// The depth now, and when that was known.
+    level: (u64, u32),
+    recent_peak: u32,
+    recent_wait: Distribution,
+    counted: Totals,
+}
+
+/// How many intervals had a peak of so much of the limit: nothing queued, up to
+/// 10 %, up to 20 %, ... up to 100 %, above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PeakUse(pub(crate) [u64; 12]);
+
+impl PeakUse {
+    fn record(&mut self, peak: u32, limit: u32) {
+        // The kernel lets one connection in at a limit of zero.
+        let percent = u64::from(peak) * 100 / u64::from(limit.max(1));
+        let index = if peak == 0 { 0 } else { percent.div_ceil(10).clamp(1, 11) };
+        self.0[usize::try_from(index).unwrap_or(11)] += 1;
+    }
+}
+
+impl Page {
+    /// The page of a listener that was found now.
+    pub(crate) fn new(listener: Listener, time_ns: u64) -> Self {
+        Self {
+            first_seen_ns: time_ns,
+            closed: None,
+            totals: Totals::default(),
+            depth: Distribution::default(),
+            wait: Distribution::default(),
+            peak_use: PeakUse::default(),
+            clients: 0,
+            at_least_us: None,
+            level: (time_ns, listener.depth),
+            recent_peak: 0,
+            recent_wait: Distribution::default(),
+            counted: Totals::default(),
+            listener,
+        }
+    }
+
+    /// Another source, or another look, tells of the same listener.
+    pub(crate) fn seen_again(&mut self, listener: &Listener, time_ns: u64) {
+        let known = &mut self.listener;
+        known.limit = listener.limit;
+        known.inode = listener.inode.or(known.inode);
+        known.cookie = listener.cookie.or(known.cookie);
+        known.reuseport = listener.reuseport.or(known.reuseport);
+        known.v6_only |= listener.v6_only;
+        known.opened_now |= listener.opened_now;
+        self.at(time_ns, listener.depth);
+    }
+
+    /// The listener was closed.
+    pub(crate) fn close(&mut self, time_ns: u64, depth: u32) {
+        self.closed = Some((time_ns, depth));
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn accepted(&mut self, connection: &Connection, time_ns: u64, start_ns: u64) {
+        self.arrived(connection);
+        if let Some(enqueued) = connection.enqueued {
+            let wait_us = time_ns.saturating_sub(enqueued.time_ns).div_ceil(1000);
+            self.wait.record(wait_us);
+            self.recent_wait.record(wait_us);
+        } else {
+            let at_least = time_ns.saturating_sub(start_ns) / 1000;
+            self.at_least_us = self.at_least_us.max(Some(at_least));
+        }
+    }
+
+    /// A connection was queued at some time before now.
+    pub(crate) fn arrived(&mut self, connection: &Connection) {
+        if let Some(enqueued) = connection.enqueued {
+            self.depth.record(u64::from(enqueued.depth));
+        }
+    }
+
+    /// A packet was refused; is it the first of its attempt?
+    pub(crate) fn refused(&mut self, first: bool) {
+        self.clients += u64::from(first);
+    }
+
+    /// The kernel's totals were read.
+    pub(crate) fn count(&mut self, count: &Count) {
+        let Count { totals, recent_peak, depth, limit } = count;
+        self.totals = *totals;
+        self.recent_peak = self.recent_peak.max(*recent_peak);
+        if let Some(depth) = depth {
+            self.at(totals.last_ns, *depth);
+        }
+        if let Some(limit) = limit {
+            self.listener.limit = *limit;
+        }
+    }
+
+    /// Ends an interval; none for a listener that was closed before it began.
+    pub(crate) fn tick(&mut self, time_ns: u64, elapsed_ns: u64) -> Option<Interval> {
+        if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.counted, self.totals);
+        let depth = self.depth();
+        let peak = self.recent_peak.max(depth);
+        self.peak_use.record(peak, self.listener.limit);
+        // What is queued now was queued at the beginning of the next interval.
+        self.recent_peak = depth;
+        let wait = Waits::of(&self.recent_wait);
+        self.recent_wait.clear();
+        let difference = |now: u64, then: u64| now.saturating_sub(then);
+        let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
+        Some(Interval {
+            listener: self.listener.id,
+            elapsed_ns,
+            enqueued: difference(self.totals.enqueued, before.enqueued),
+            accepted: difference(self.totals.accepted, before.accepted),
+            depth,
+            peak,
+            limit: self.listener.limit,
+            drops: std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index)),
+            beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
+            wait,
+        })
+    }
+
+    /// The depth now.
+    pub(crate) fn depth(&self) -> u32 {
+        if self.closed.is_some() { 0 } else { self.level.1 }
+    }
+
+    /// The deepest queue, and when; what was queued at the first sight counts.
+    pub(crate) fn peak(&self) -> (u32, u64) {
+        if self.listener.depth > self.totals.peak {
+            (self.listener.depth, self.first_seen_ns)
+        } else {
+            (self.totals.peak, self.totals.peak_ns)
+        }
+    }
+
+    fn at(&mut self, time_ns: u64, depth: u32) {
+        if time_ns >= self.level.0 {
+            self.level = (time_ns, depth);
+        }
+    }
+}

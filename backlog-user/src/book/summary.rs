@@ -1,0 +1,46 @@
+//! What is said of a listener at the end. The page says it all but for what has
+//! to be added up.
+
+use backlog_ebpf::record::Kind;
+
+use super::page::Page;
+
+/// A page, with its sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summary<'book> {
+    /// The page.
+    pub(crate) page: &'book Page,
+    /// Refused packets.
+    pub(crate) drops: u64,
+    /// Records that found the ring full.
+    pub(crate) lost: u64,
+    /// The deepest queue.
+    pub(crate) peak: u32,
+    /// When that was; none if nothing was ever queued.
+    pub(crate) peak_ns: Option<u64>,
+}
+
+impl<'book> Summary<'book> {
+    /// Sums a page up.
+    pub(crate) fn of(page: &'book Page) -> Self {
+        let (peak, peak_ns) = page.peak();
+        Self {
+            page,
+            drops: page.totals.drops.iter().sum(),
+            lost: page.totals.lost.iter().sum(),
+            peak,
+            peak_ns: (peak > 0).then_some(peak_ns),
+        }
+    }
+
+    /// Did anything happen here?
+    pub(crate) fn active(&self) -> bool {
+        let totals = &self.page.totals;
+        totals.enqueued + totals.accepted + self.drops > 0 || self.peak > 0
+    }
+
+    /// Lost records of one kind.
+    pub(crate) fn lost_of(&self, kind: Kind) -> u64 {
+        self.page.totals.lost[kind as usize]
+    }
+}

@@ -1,0 +1,148 @@
+//! The book, fed with made-up events.
+
+use std::net::SocketAddr;
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::totals::Totals;
+
+use super::{Book, News, Refusal};
+use crate::event::{Connection, Count, Drop, Enqueued, Event, Listener, ListenerId, What};
+
+const SECOND: u64 = 1_000_000_000;
+const ID: ListenerId = ListenerId(1);
+
+fn client(port: u16) -> SocketAddr {
+    SocketAddr::new("10.0.0.9".parse().unwrap(), port)
+}
+
+fn event(time_ns: u64, what: What) -> Event {
+    Event { time_ns, what }
+}
+
+fn listener() -> Listener {
+    Listener {
+        id: ID,
+        local: "0.0.0.0:8000".parse().unwrap(),
+        v6_only: false,
+        netns: 1,
+        inode: Some(7),
+        cookie: None,
+        limit: 16,
+        depth: 0,
+        reuseport: None,
+        opened_now: false,
+    }
+}
+
+fn book() -> Book {
+    let mut book = Book::new(0);
+    book.apply(&event(0, What::Listener(listener())));
+    book
+}
+
+fn drop(port: u16, isn: u32) -> What {
+    What::Drop(Drop {
+        listener: ID,
+        cause: Cause::AcceptQueueFullSyn,
+        client: client(port),
+        isn,
+        depth: 17,
+        limit: 16,
+        syn_queue: 0,
+    })
+}
+
+fn accepted(enqueued: Option<u64>) -> What {
+    let enqueued = enqueued.map(|time_ns| Enqueued { time_ns, depth: 3, limit: 16 });
+    What::Accepted(Connection { listener: ID, enqueued, client: client(1) })
+}
+
+fn count(totals: Totals, recent_peak: u32, depth: u32) -> What {
+    let count = Count { totals, recent_peak, depth: Some(depth), limit: Some(16) };
+    What::Count { listener: ID, count: Box::new(count) }
+}
+
+#[test]
+fn retries_are_one_client() {
+    let mut book = book();
+    let mut refused = |time_ns, what| match book.apply(&event(time_ns, what)) {
+        Some(News::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let first: Refusal = refused(10, drop(4000, 1));
+    let retry = refused(20, drop(4000, 1));
+    let other = refused(30, drop(4000, 2));
+    assert_eq!(first.retry_of_ns, None);
+    assert_eq!(retry.retry_of_ns, Some(10));
+    assert_eq!(other.retry_of_ns, None);
+    assert_eq!(book.get(ID).unwrap().clients, 2);
+}
+
+#[test]
+fn a_wait_runs_from_the_enqueue_to_the_accept() {
+    let mut book = book();
+    book.apply(&event(302_000_000, accepted(Some(2_000_000))));
+    let page = book.get(ID).unwrap();
+    assert_eq!(page.wait.max(), Some(300_000));
+    assert_eq!(page.depth.max(), Some(3));
+}
+
+#[test]
+fn a_wait_that_began_before_the_start_is_no_wait() {
+    let mut book = book();
+    book.apply(&event(SECOND, accepted(None)));
+    let page = book.get(ID).unwrap();
+    assert_eq!(page.wait.count(), 0);
+    assert_eq!(page.at_least_us, Some(1_000_000));
+}
+
+#[test]
+fn an_interval_has_the_difference_and_its_own_peak() {
+    let mut book = book();
+    let totals = Totals { enqueued: 20, accepted: 15, peak: 17, last_ns: 5, ..Totals::default() };
+    book.apply(&event(SECOND, count(totals, 17, 5)));
+    let row = book.tick(SECOND).remove(0);
+    assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (20, 15, 17, 5));
+
+    // Nothing new, but five are still queued: that is this interval's peak.
+    book.apply(&event(2 * SECOND, count(totals, 0, 5)));
+    let row = book.tick(2 * SECOND).remove(0);
+    assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (0, 0, 5, 5));
+
+    let totals = Totals { enqueued: 21, accepted: 21, last_ns: 6, ..totals };
+    book.apply(&event(3 * SECOND, count(totals, 0, 0)));
+    let row = book.tick(3 * SECOND).remove(0);
+    // It began with five.
+    assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (1, 6, 5, 0));
+    let page = book.get(ID).unwrap();
+    // 5 of 16 is 31 %, 17 of 16 is 106 %.
+    assert_eq!(page.peak_use.0, [0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_was_queued_at_the_start_is_part_of_the_peak() {
+    let mut book = Book::new(0);
+    book.apply(&event(7, What::Listener(Listener { depth: 12, ..listener() })));
+    let totals = Totals { enqueued: 1, peak: 4, peak_ns: 99, last_ns: 99, ..Totals::default() };
+    book.apply(&event(100, count(totals, 4, 4)));
+    let summary = book.summaries().remove(0);
+    assert_eq!((summary.peak, summary.peak_ns), (12, Some(7)));
+}
+
+#[test]
+fn a_later_look_beats_an_earlier_event() {
+    let mut book = book();
+    let totals = Totals { last_ns: 50, ..Totals::default() };
+    book.apply(&event(60, What::Listener(Listener { depth: 2, ..listener() })));
+    book.apply(&event(70, count(totals, 0, 9)));
+    assert_eq!(book.get(ID).unwrap().depth(), 2);
+}
+
+#[test]
+fn a_closed_listener_has_one_last_row() {
+    let mut book = book();
+    book.apply(&event(SECOND / 2, What::Closed { listener: ID, depth: 3 }));
+    assert_eq!(book.tick(SECOND).len(), 1);
+    assert_eq!(book.tick(2 * SECOND).len(), 0);
+    assert_eq!(book.summaries().len(), 1);
+}

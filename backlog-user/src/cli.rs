@@ -1,0 +1,119 @@
+//! The command line as it is typed.
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+/// Which TCP accept queue overflowed, when, whom it hit, and why.
+///
+/// Traces the accept queue of each listening TCP socket: how deep it gets against
+/// its limit, how long connections wait for accept, and every SYN or last ACK
+/// that is refused, at its exact moment. Prints a line per listener and interval,
+/// and a summary at the end (Ctrl-C).
+#[derive(Debug, Parser)]
+#[command(name = "backlog-trace", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Args {
+    /// Only these local ports: 8000 or 80,443 or 8000-8100
+    #[arg(short = 'P', long, value_name = "PORTS")]
+    pub(crate) port: Option<String>,
+
+    /// Only IPv4 clients (those of a [::] listener included)
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Only IPv6 clients
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
+
+    /// Stop after this time: 30s, 5m, 1h
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) duration: Option<String>,
+
+    /// Stop after the Nth drop, with exit status 1
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub(crate) until_drop: Option<u64>,
+
+    /// Run this command (by sh) and stop when it ends; its output goes to stderr
+    #[arg(long, value_name = "CMD")]
+    pub(crate) cmd: Option<String>,
+
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+
+    /// Times in UTC and not in the machine's time zone (JSON always is)
+    #[arg(long)]
+    pub(crate) utc: bool,
+
+    /// How to attach to the kernel
+    #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+
+    /// No headings, no notices: only data and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say what is attached where; rows of idle listeners too
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+
+    /// Length of an interval in seconds, or with a unit: 1, 0.5, 10s
+    #[arg(value_name = "INTERVAL", default_value = "1")]
+    pub(crate) interval: String,
+
+    /// Stop after so many intervals
+    #[arg(value_name = "COUNT")]
+    pub(crate) count: Option<u64>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  sudo backlog-trace --port 8000           the accept queue of port 8000
+  sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
+  sudo backlog-trace --until-drop -d 1h    wait for the first refused client
+  sudo backlog-trace -P 80,443 -o json     for programs
+
+Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error.";
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// One JSON object a line
+    Json,
+}
+
+/// Way of attaching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// The best that the kernel permits
+    Auto,
+    /// BPF trampolines: fentry and fexit
+    Fentry,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn until_drop_takes_a_number_or_none() {
+        let drops = |args: &[&str]| Args::try_parse_from(args).unwrap().until_drop;
+        assert_eq!(drops(&["x"]), None);
+        assert_eq!(drops(&["x", "--until-drop"]), Some(1));
+        assert_eq!(drops(&["x", "--until-drop", "5"]), Some(5));
+        assert_eq!(drops(&["x", "--until-drop=5", "2"]), Some(5));
+    }
+
+    #[test]
+    fn help_is_kept_in_view() {
+        let mut command = Args::command().term_width(80);
+        insta::assert_snapshot!(command.render_long_help().to_string());
+    }
+}

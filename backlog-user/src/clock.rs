@@ -1,0 +1,101 @@
+//! From the kernel's monotonic time to the time on the wall.
+//!
+//! The two are compared again at each interval, so that a step of the wall clock
+//! during the run moves only what comes after it.
+
+use jiff::Timestamp;
+use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t};
+
+/// From when on which difference holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    monotonic_ns: u64,
+    offset_ns: i128,
+}
+
+/// The differences seen so far, in order of time; never empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    first: Mark,
+    later: Vec<Mark>,
+}
+
+/// Smaller differences are the clock's own slewing and the two readings' distance.
+const STEP_NS: i128 = 1_000_000;
+
+impl Clock {
+    /// Compares the clocks for the first time.
+    pub(crate) fn start() -> Self {
+        Self { first: measure(), later: Vec::new() }
+    }
+
+    /// A clock with a fixed difference, for made-up events.
+    #[cfg(test)]
+    pub(crate) fn fixed(offset_ns: i128) -> Self {
+        Self { first: Mark { monotonic_ns: 0, offset_ns }, later: Vec::new() }
+    }
+
+    /// Compares the clocks again.
+    pub(crate) fn compare(&mut self) {
+        self.add(measure());
+    }
+
+    fn add(&mut self, mark: Mark) {
+        let last = self.later.last().unwrap_or(&self.first);
+        if (mark.offset_ns - last.offset_ns).abs() > STEP_NS {
+            self.later.push(mark);
+        }
+    }
+
+    /// The time on the wall at a monotonic time.
+    pub(crate) fn wall(&self, monotonic_ns: u64) -> Timestamp {
+        let mark = self
+            .later
+            .iter()
+            .rev()
+            .find(|mark| mark.monotonic_ns <= monotonic_ns)
+            .unwrap_or(&self.first);
+        Timestamp::from_nanosecond(i128::from(monotonic_ns) + mark.offset_ns).unwrap_or_default()
+    }
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds: what `bpf_ktime_get_ns` gives.
+pub(crate) fn monotonic_ns() -> u64 {
+    u64::try_from(read(CLOCK_MONOTONIC)).unwrap_or(0)
+}
+
+fn measure() -> Mark {
+    let before = read(CLOCK_MONOTONIC);
+    let wall = read(CLOCK_REALTIME);
+    let after = read(CLOCK_MONOTONIC);
+    let middle = i128::midpoint(before, after);
+    Mark { monotonic_ns: u64::try_from(middle).unwrap_or(0), offset_ns: wall - middle }
+}
+
+fn read(clock: clockid_t) -> i128 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the struct it is given; it cannot fail for these clocks.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Mark};
+
+    #[test]
+    fn a_step_moves_only_what_comes_after() {
+        let mut clock = Clock::fixed(1_000_000_000_000_000_000);
+        clock.add(Mark { monotonic_ns: 500, offset_ns: 1_000_000_000_000_000_500 });
+        clock.add(Mark { monotonic_ns: 1000, offset_ns: 1_000_003_600_000_000_000 });
+        assert_eq!(clock.wall(999).as_nanosecond(), 1_000_000_000_000_000_999);
+        assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_000_001_001);
+    }
+
+    #[test]
+    fn now_is_now() {
+        let clock = Clock::start();
+        let difference = jiff::Timestamp::now().duration_since(clock.wall(super::monotonic_ns()));
+        assert!(difference.abs().as_secs() < 1);
+    }
+}

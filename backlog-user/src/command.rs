@@ -1,0 +1,66 @@
+//! `--cmd`: a command that bounds the run. It gets a process group of its own,
+//! so that what it started ends with it.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a command may take to end when it is told to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running command. Dropped, it is killed.
+pub(crate) struct Bounding {
+    child: Child,
+    group: libc::pid_t,
+}
+
+impl Bounding {
+    /// Starts it by `sh -c`. Our stdout is for data, so its output goes to stderr.
+    pub(crate) fn start(text: &str) -> Result<Self> {
+        let child = Command::new("sh")
+            .args(["-c", text])
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(io::stderr()))
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting --cmd: sh -c '{text}'"))?;
+        let group = child.id().and_then(|id| libc::pid_t::try_from(id).ok()).unwrap_or(0);
+        Ok(Self { child, group })
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn wait(&mut self) -> Result<ExitStatus> {
+        let status = self.child.wait().await.context("waiting for --cmd")?;
+        Ok(status)
+    }
+
+    /// Ends it if it still runs.
+    pub(crate) async fn stop(mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        self.signal(libc::SIGTERM);
+        // In time or not: what is left is killed when this is dropped.
+        let _ = timeout(GRACE, self.child.wait()).await;
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        if self.group > 1 {
+            // SAFETY: a signal to the group that we made; it holds no pointer.
+            unsafe { libc::kill(-self.group, signal) };
+        }
+    }
+}
+
+impl Drop for Bounding {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(libc::SIGKILL);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The CPUs' totals of one listener into one. Pure.
+
+use backlog_ebpf::totals::Totals;
+
+use crate::event::Count;
+
+/// Adds up what each CPU counted. `ended` is the epoch that has just ended.
+pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
+    let mut count = Count::default();
+    for cpu in cpus {
+        // Every field must be thought of.
+        let Totals {
+            enqueued,
+            accepted,
+            untimed,
+            untracked,
+            drops,
+            beside,
+            lost,
+            peak_ns,
+            last_ns,
+            peak,
+            last_depth,
+            last_limit,
+            syn_queue_peak,
+            epochs,
+        } = cpu;
+        let sum = &mut count.totals;
+        sum.enqueued += enqueued;
+        sum.accepted += accepted;
+        sum.untimed += untimed;
+        sum.untracked += untracked;
+        add(&mut sum.drops, drops);
+        add(&mut sum.beside, beside);
+        add(&mut sum.lost, lost);
+        // Of equal peaks the first is the one to tell.
+        if *peak > sum.peak || (*peak == sum.peak && *peak > 0 && *peak_ns < sum.peak_ns) {
+            sum.peak = *peak;
+            sum.peak_ns = *peak_ns;
+        }
+        if *last_ns > sum.last_ns {
+            sum.last_ns = *last_ns;
+            sum.last_depth = *last_depth;
+            sum.last_limit = *last_limit;
+            count.depth = Some(*last_depth);
+            count.limit = Some(*last_limit);
+        }
+        sum.syn_queue_peak = sum.syn_queue_peak.max(*syn_queue_peak);
+        let recent = epochs[(ended & 1) as usize];
+        if recent.epoch == ended {
+            count.recent_peak = count.recent_peak.max(recent.depth);
+        }
+    }
+    count
+}
+
+fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sum;
+    use backlog_ebpf::totals::{EpochPeak, Totals};
+
+    #[test]
+    fn sums_maxima_and_the_latest() {
+        let first = Totals {
+            enqueued: 5,
+            accepted: 2,
+            drops: [1; 9],
+            peak: 17,
+            peak_ns: 100,
+            last_ns: 300,
+            last_depth: 4,
+            last_limit: 16,
+            epochs: [EpochPeak { epoch: 2, depth: 9 }, EpochPeak { epoch: 1, depth: 17 }],
+            ..Totals::default()
+        };
+        let second = Totals {
+            enqueued: 7,
+            peak: 17,
+            peak_ns: 90,
+            last_ns: 200,
+            last_depth: 8,
+            last_limit: 128,
+            epochs: [EpochPeak { epoch: 2, depth: 11 }, EpochPeak { epoch: 3, depth: 1 }],
+            ..Totals::default()
+        };
+        let count = sum([first, second].iter(), 2);
+        assert_eq!((count.totals.enqueued, count.totals.accepted), (12, 2));
+        assert_eq!(count.totals.drops, [1; 9]);
+        assert_eq!((count.totals.peak, count.totals.peak_ns), (17, 90));
+        assert_eq!((count.depth, count.limit), (Some(4), Some(16)));
+        assert_eq!(count.recent_peak, 11);
+        assert_eq!(sum([first, second].iter(), 1).recent_peak, 17);
+    }
+
+    #[test]
+    fn an_untouched_listener_has_no_depth() {
+        let count = sum([Totals::default()].iter(), 1);
+        assert_eq!((count.depth, count.limit, count.recent_peak), (None, None, 0));
+    }
+}

@@ -1,0 +1,224 @@
+//! Bytes from the ring into records. Pure; any bytes give a record or an error.
+//!
+//! A record may grow at its end in a later version: what is longer than it has
+//! to be is read as far as it is known.
+
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use backlog_ebpf::record::{Connection, Drop, Endpoint, Header, Kind, Listener};
+use backlog_ebpf::{AF_INET, AF_INET6};
+use bytes::Buf;
+use thiserror::Error;
+
+use crate::event::plain;
+
+/// A record, copied out of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// [`Kind::Accepted`]
+    Accepted(Connection),
+    /// [`Kind::Killed`]
+    Killed(Connection),
+    /// [`Kind::Drop`]
+    Drop(Drop),
+    /// [`Kind::Opened`]
+    Opened(Listener),
+    /// [`Kind::Closed`]
+    Closed(Listener),
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum DecodeError {
+    #[error("a record of {got} bytes is shorter than its {needed}")]
+    Short { got: usize, needed: usize },
+    #[error("a record of kind {0}, which this version does not know")]
+    UnknownKind(u16),
+    #[error("address family {0}, which is neither IPv4 nor IPv6")]
+    UnknownFamily(u16),
+}
+
+/// Decodes one record.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let mut rest = bytes;
+    need(rest, size_of::<Header>())?;
+    let header = header(&mut rest);
+    let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
+    match kind {
+        Kind::Accepted => connection(header, rest).map(Record::Accepted),
+        Kind::Killed => connection(header, rest).map(Record::Killed),
+        Kind::Drop => refusal(header, rest).map(Record::Drop),
+        Kind::Opened => listener(header, rest).map(Record::Opened),
+        Kind::Closed => listener(header, rest).map(Record::Closed),
+    }
+}
+
+/// An endpoint as an address; IPv4 where it is IPv4, mapped or not.
+pub(crate) fn address(endpoint: &Endpoint) -> Result<SocketAddr, DecodeError> {
+    let Endpoint { addr, port, family } = *endpoint;
+    let ip = match family {
+        AF_INET => IpAddr::V4(Ipv4Addr::new(addr[0], addr[1], addr[2], addr[3])),
+        AF_INET6 => plain(IpAddr::V6(Ipv6Addr::from(addr))),
+        other => return Err(DecodeError::UnknownFamily(other)),
+    };
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn need(bytes: &[u8], needed: usize) -> Result<(), DecodeError> {
+    if bytes.len() < needed {
+        return Err(DecodeError::Short { got: bytes.len(), needed });
+    }
+    Ok(())
+}
+
+fn header(bytes: &mut &[u8]) -> Header {
+    Header {
+        kind: bytes.get_u16_ne(),
+        size: bytes.get_u16_ne(),
+        cpu: bytes.get_u32_ne(),
+        slot: bytes.get_u32_ne(),
+        pad: bytes.get_u32_ne(),
+        time_ns: bytes.get_u64_ne(),
+    }
+}
+
+fn endpoint(bytes: &mut &[u8]) -> Endpoint {
+    let mut addr = [0; 16];
+    bytes.copy_to_slice(&mut addr);
+    Endpoint { addr, port: bytes.get_u16_ne(), family: bytes.get_u16_ne() }
+}
+
+fn connection(header: Header, mut bytes: &[u8]) -> Result<Connection, DecodeError> {
+    need(bytes, size_of::<Connection>() - size_of::<Header>())?;
+    Ok(Connection {
+        header,
+        enqueued_ns: bytes.get_u64_ne(),
+        depth: bytes.get_u32_ne(),
+        limit: bytes.get_u32_ne(),
+        left: bytes.get_u32_ne(),
+        client: endpoint(&mut bytes),
+    })
+}
+
+fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
+    need(bytes, size_of::<Drop>() - size_of::<Header>())?;
+    Ok(Drop {
+        header,
+        cause: bytes.get_u32_ne(),
+        isn: bytes.get_u32_ne(),
+        depth: bytes.get_u32_ne(),
+        limit: bytes.get_u32_ne(),
+        syn_queue: bytes.get_u32_ne(),
+        client: endpoint(&mut bytes),
+    })
+}
+
+fn listener(header: Header, mut bytes: &[u8]) -> Result<Listener, DecodeError> {
+    need(bytes, size_of::<Listener>() - size_of::<Header>())?;
+    Ok(Listener {
+        header,
+        inode: bytes.get_u64_ne(),
+        cookie: bytes.get_u64_ne(),
+        netns: bytes.get_u32_ne(),
+        depth: bytes.get_u32_ne(),
+        limit: bytes.get_u32_ne(),
+        flags: bytes.get_u32_ne(),
+        local: endpoint(&mut bytes),
+        pad: bytes.get_u32_ne(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn wire<T: Copy>(record: &T) -> Vec<u8> {
+        let start = std::ptr::from_ref(record).cast::<u8>();
+        // SAFETY: the records are repr(C), of integers, without implicit padding
+        // (their layout asserts say so), so every byte is initialised.
+        unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
+    }
+
+    prop_compose! {
+        fn any_endpoint()(addr: [u8; 16], port: u16, family: u16) -> Endpoint {
+            Endpoint { addr, port, family }
+        }
+    }
+
+    prop_compose! {
+        fn any_header(kind: Kind)(cpu: u32, slot: u32, pad: u32, time_ns: u64, size: u16) -> Header {
+            Header { kind: kind as u16, size, cpu, slot, pad, time_ns }
+        }
+    }
+
+    prop_compose! {
+        fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
+            cause: u32, isn: u32, depth: u32, limit: u32, syn_queue: u32) -> Drop {
+            Drop { header, cause, isn, depth, limit, syn_queue, client }
+        }
+    }
+
+    prop_compose! {
+        fn any_connection()(header in any_header(Kind::Accepted), client in any_endpoint(),
+            enqueued_ns: u64, depth: u32, limit: u32, left: u32) -> Connection {
+            Connection { header, enqueued_ns, depth, limit, left, client }
+        }
+    }
+
+    prop_compose! {
+        fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), inode: u64,
+            cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32, pad: u32) -> Listener {
+            Listener { header, inode, cookie, netns, depth, limit, flags, local, pad }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_record_or_an_error(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn any_kind_with_any_rest_gives_a_record_or_an_error(kind in 0_u16..8, rest: Vec<u8>) {
+            let mut bytes = kind.to_ne_bytes().to_vec();
+            bytes.extend(rest);
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn what_the_kernel_writes_is_what_is_read(
+            drop in any_drop(), connection in any_connection(), listener in any_listener(),
+            longer in 0_usize..9,
+        ) {
+            for (mut bytes, record) in [
+                (wire(&drop), Record::Drop(drop)),
+                (wire(&connection), Record::Accepted(connection)),
+                (wire(&listener), Record::Opened(listener)),
+            ] {
+                let short = &bytes[..bytes.len() - 1];
+                let is_short = matches!(decode(short), Err(DecodeError::Short { .. }));
+                prop_assert!(is_short);
+                bytes.extend(vec![0xa5; longer]);
+                prop_assert_eq!(decode(&bytes), Ok(record));
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_named() {
+        let header = Header { kind: 99, ..Header::default() };
+        assert_eq!(decode(&wire(&header)), Err(DecodeError::UnknownKind(99)));
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        let mut addr = [0; 16];
+        addr[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 9]);
+        let endpoint = Endpoint { addr, port: 4000, family: AF_INET6 };
+        assert_eq!(address(&endpoint), Ok("10.0.0.9:4000".parse().unwrap()));
+        let endpoint = Endpoint { family: 1, ..endpoint };
+        assert_eq!(address(&endpoint), Err(DecodeError::UnknownFamily(1)));
+    }
+}

@@ -1,0 +1,164 @@
+//! What happened, owned and typed: the form that the book reads and that a
+//! recording will keep. Times are `CLOCK_MONOTONIC` nanoseconds.
+
+use std::net::{IpAddr, SocketAddr};
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::totals::Totals;
+use serde::{Serialize, Serializer};
+
+/// The tool's own number of a listener: one socket in LISTEN, from its first
+/// sight to its close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub(crate) struct ListenerId(pub(crate) u32);
+
+/// Who a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// Its number.
+    pub(crate) id: ListenerId,
+    /// What it is bound to.
+    pub(crate) local: SocketAddr,
+    /// An IPv6 socket that takes no IPv4.
+    pub(crate) v6_only: bool,
+    /// The inode number of its network namespace.
+    pub(crate) netns: u32,
+    /// The inode number of its socket, if it has one.
+    pub(crate) inode: Option<u64>,
+    /// Its socket cookie, if somebody has asked for it.
+    pub(crate) cookie: Option<u64>,
+    /// The granted backlog.
+    pub(crate) limit: u32,
+    /// The depth of its queue when it was found.
+    pub(crate) depth: u32,
+    /// `SO_REUSEPORT`; none where the source does not tell.
+    pub(crate) reuseport: Option<bool>,
+    /// It was opened under our eyes: nothing was missed before.
+    pub(crate) opened_now: bool,
+}
+
+/// A connection that was in an accept queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    /// Its listener.
+    pub(crate) listener: ListenerId,
+    /// When it was added and what it met, if that was seen.
+    pub(crate) enqueued: Option<Enqueued>,
+    /// The client.
+    pub(crate) client: SocketAddr,
+}
+
+/// The moment in which a connection was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enqueued {
+    /// When.
+    pub(crate) time_ns: u64,
+    /// The depth right after it, itself included.
+    pub(crate) depth: u32,
+    /// The limit at that moment.
+    pub(crate) limit: u32,
+}
+
+/// A packet that a listener refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Drop {
+    /// Its listener.
+    pub(crate) listener: ListenerId,
+    /// Why.
+    pub(crate) cause: Cause,
+    /// Who sent it.
+    pub(crate) client: SocketAddr,
+    /// The client's initial sequence number: retries carry the same.
+    pub(crate) isn: u32,
+    /// The depth of the accept queue at that moment.
+    pub(crate) depth: u32,
+    /// The limit at that moment.
+    pub(crate) limit: u32,
+    /// The length of the SYN queue at that moment.
+    pub(crate) syn_queue: u32,
+}
+
+/// The kernel's totals of one listener, all CPUs added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// The sums; `peak` is the largest, with its time.
+    pub(crate) totals: Totals,
+    /// The deepest queue since the last count.
+    pub(crate) recent_peak: u32,
+    /// The depth after the last event; none before the first.
+    pub(crate) depth: Option<u32>,
+    /// The limit at the last event; none before the first.
+    pub(crate) limit: Option<u32>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A listener was found, or opened, or its limit has changed.
+    Listener(Listener),
+    /// A listener was closed, with so many connections in its queue.
+    Closed {
+        /// Which.
+        listener: ListenerId,
+        /// Connections that were still queued.
+        depth: u32,
+    },
+    /// A connection was taken by accept.
+    Accepted(Connection),
+    /// A connection died in the queue because its listener closed.
+    Killed(Connection),
+    /// A connection is still in the queue at the end.
+    Queued(Connection),
+    /// A packet was refused.
+    Drop(Drop),
+    /// The totals of one listener were read.
+    Count {
+        /// Which.
+        listener: ListenerId,
+        /// What was read.
+        count: Box<Count>,
+    },
+}
+
+/// Something that happened, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub(crate) time_ns: u64,
+    /// What.
+    pub(crate) what: What,
+}
+
+/// An address as people know it: an IPv4 client of a `[::]` listener is IPv4.
+pub(crate) fn plain(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+impl Serialize for Listener {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut out = serializer.serialize_struct("Listener", 14)?;
+        out.serialize_field("id", &self.id)?;
+        out.serialize_field("addr", &self.local.ip())?;
+        out.serialize_field("port", &self.local.port())?;
+        out.serialize_field("family", self.family())?;
+        out.serialize_field("v6only", &self.v6_only)?;
+        out.serialize_field("netns", &self.netns)?;
+        out.serialize_field("inode", &self.inode)?;
+        out.serialize_field("cookie", &self.cookie)?;
+        out.serialize_field("limit", &self.limit)?;
+        out.serialize_field("asked", &None::<u32>)?;
+        out.serialize_field("depth", &self.depth)?;
+        out.serialize_field("reuseport", &self.reuseport)?;
+        out.serialize_field("process", &None::<()>)?;
+        out.serialize_field("cgroup", &None::<()>)?;
+        out.end()
+    }
+}
+
+impl Listener {
+    /// `ipv4` or `ipv6`.
+    pub(crate) fn family(&self) -> &'static str {
+        if self.local.is_ipv4() { "ipv4" } else { "ipv6" }
+    }
+}

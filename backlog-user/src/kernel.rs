@@ -1,0 +1,47 @@
+//! What the running kernel shows of itself, read once. Everything that wants to
+//! know asks here; nothing here decides.
+
+pub(crate) mod btf;
+pub(crate) mod counters;
+pub(crate) mod rights;
+pub(crate) mod settings;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use btf::Btf;
+use settings::Settings;
+
+/// The kernel as the plan and the views need it.
+pub(crate) struct KernelView {
+    /// As `uname -r` prints it.
+    pub(crate) release: String,
+    /// Types, functions and counters.
+    pub(crate) btf: Btf,
+    /// The sysctls of this network namespace that bound the queues.
+    pub(crate) settings: Settings,
+}
+
+impl KernelView {
+    /// Reads the kernel below `root`, which is `/` or a fixture's folder.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease"))
+            .context("reading the kernel's release: is /proc mounted?")?
+            .trim()
+            .to_owned();
+        let file = root.join("sys/kernel/btf/vmlinux");
+        if !file.exists() {
+            bail!(
+                "kernel {release} has no type information ({} is missing): field offsets cannot be \
+                 found. It needs CONFIG_DEBUG_INFO_BTF=y, which every current distribution's kernel \
+                 has (and /sys mounted)",
+                file.display()
+            );
+        }
+        let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let btf = Btf::parse(bytes).with_context(|| format!("parsing {}", file.display()))?;
+        Ok(Self { release, btf, settings: Settings::read(root) })
+    }
+}

@@ -1,0 +1,243 @@
+//! Events from the running kernel: records out of the ring, totals and queued
+//! connections out of the maps. It knows slots and maps; what leaves it does not.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use anyhow::{Context as _, Result};
+use aya::maps::PerCpuValues;
+use aya::util::nr_cpus;
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::record;
+use backlog_ebpf::totals::{Stray, Totals};
+
+use crate::clock::monotonic_ns;
+use crate::count;
+use crate::decode::{Record, address, decode};
+use crate::event::{Connection, Drop, Enqueued, Event, ListenerId, What};
+use crate::load::Loaded;
+use crate::pod::TotalsPod;
+use crate::registry::{Listed, Registry};
+
+/// See the module's head.
+pub(crate) struct Live {
+    loaded: Loaded,
+    registry: Registry,
+    epoch: u32,
+    /// Slots of closed listeners, which are given back at the second count after
+    /// the close: by then their last records have been read.
+    retiring: Vec<(u32, bool)>,
+    undecoded: u64,
+}
+
+/// Where a connection is whose client is not known: one that is still queued.
+const UNKNOWN_CLIENT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+impl AsRawFd for Live {
+    /// The ring: readable when the programs want to be heard.
+    fn as_raw_fd(&self) -> RawFd {
+        self.loaded.maps.events.as_raw_fd()
+    }
+}
+
+impl Live {
+    /// Takes over what was loaded.
+    pub(crate) fn new(loaded: Loaded) -> Self {
+        Self {
+            loaded,
+            registry: Registry::default(),
+            // The loader has set the first epoch.
+            epoch: 1,
+            retiring: Vec::new(),
+            undecoded: 0,
+        }
+    }
+
+    /// Listeners that a dump of the kernel's sockets shows.
+    pub(crate) fn listed(&mut self, listed: &[Listed], time_ns: u64, events: &mut Vec<Event>) {
+        events.extend(
+            listed.iter().map(|listed| Event {
+                time_ns,
+                what: What::Listener(self.registry.listed(listed)),
+            }),
+        );
+    }
+
+    /// Takes all records that are in the ring.
+    pub(crate) fn drain(&mut self, events: &mut Vec<Event>) {
+        // A record is copied out before the next is asked for: while one is
+        // held, the ring has no more room.
+        while let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) {
+            match decoded {
+                Ok(record) => self.record(&record, events),
+                Err(_) => self.undecoded += 1,
+            }
+        }
+    }
+
+    /// Reads the totals of every listener and begins a new epoch of peaks.
+    pub(crate) fn count(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        let ended = self.epoch;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.loaded.maps.epoch.set(0, self.epoch, 0).context("beginning a new epoch of peaks")?;
+        let time_ns = monotonic_ns();
+        for (slot, listener) in self.registry.slots() {
+            let cpus = self
+                .loaded
+                .maps
+                .totals
+                .get(&slot, 0)
+                .with_context(|| format!("reading the totals of slot {slot}"))?;
+            let count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
+            events.push(Event { time_ns, what: What::Count { listener, count } });
+        }
+        self.retire()
+    }
+
+    /// The connections that are still queued.
+    pub(crate) fn queued(&mut self, events: &mut Vec<Event>) {
+        let time_ns = monotonic_ns();
+        let pending: Vec<_> =
+            self.loaded.maps.pending.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
+        for entry in pending {
+            if let Some(listener) = self.listener(entry.slot, events) {
+                let connection = Connection {
+                    listener,
+                    enqueued: Some(Enqueued {
+                        time_ns: entry.enqueued_ns,
+                        depth: entry.depth,
+                        limit: entry.limit,
+                    }),
+                    client: UNKNOWN_CLIENT,
+                };
+                events.push(Event { time_ns, what: What::Queued(connection) });
+            }
+        }
+    }
+
+    /// Listeners whose opening was lost with a full ring: the kernel's table has them.
+    pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
+        let slots: Vec<u32> =
+            self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
+        for slot in slots {
+            self.listener(slot, events);
+        }
+    }
+
+    /// Events that a program missed because it was already running on that CPU.
+    /// None where the kernel does not count them (before 5.12).
+    pub(crate) fn missed(&self) -> Option<u64> {
+        self.loaded.missed()
+    }
+
+    /// Takes the programs off their hooks; the maps stay readable.
+    pub(crate) fn detach(&mut self) {
+        self.loaded.detach();
+    }
+
+    /// What belongs to no listener.
+    pub(crate) fn stray(&self) -> Stray {
+        let mut sum = Stray::default();
+        if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
+            for cpu in cpus.iter() {
+                let Stray { no_slot, accepts } = cpu.0;
+                sum.no_slot += no_slot;
+                sum.accepts += accepts;
+            }
+        }
+        sum
+    }
+
+    /// Records that could not be read.
+    pub(crate) fn undecoded(&self) -> u64 {
+        self.undecoded
+    }
+
+    fn record(&mut self, record: &Record, events: &mut Vec<Event>) {
+        let time_ns = match record {
+            Record::Accepted(record::Connection { header, .. })
+            | Record::Killed(record::Connection { header, .. })
+            | Record::Drop(record::Drop { header, .. })
+            | Record::Opened(record::Listener { header, .. })
+            | Record::Closed(record::Listener { header, .. }) => header.time_ns,
+        };
+        let what = match record {
+            Record::Opened(wire) => self.registry.opened(wire).ok().map(What::Listener),
+            Record::Closed(wire) => {
+                let slot = wire.header.slot;
+                // Its opening may have been lost.
+                self.listener(slot, events);
+                self.retiring.push((slot, false));
+                let depth = wire.depth;
+                self.registry.closed(slot).map(|listener| What::Closed { listener, depth })
+            }
+            Record::Accepted(wire) => self.connection(wire, events).map(What::Accepted),
+            Record::Killed(wire) => self.connection(wire, events).map(What::Killed),
+            Record::Drop(wire) => self.refusal(wire, events).map(What::Drop),
+        };
+        match what {
+            Some(what) => events.push(Event { time_ns, what }),
+            None => self.undecoded += 1,
+        }
+    }
+
+    fn connection(
+        &mut self,
+        wire: &record::Connection,
+        events: &mut Vec<Event>,
+    ) -> Option<Connection> {
+        let enqueued = (wire.enqueued_ns != 0).then_some(Enqueued {
+            time_ns: wire.enqueued_ns,
+            depth: wire.depth,
+            limit: wire.limit,
+        });
+        let listener = self.listener(wire.header.slot, events)?;
+        Some(Connection { listener, enqueued, client: address(&wire.client).ok()? })
+    }
+
+    fn refusal(&mut self, wire: &record::Drop, events: &mut Vec<Event>) -> Option<Drop> {
+        Some(Drop {
+            listener: self.listener(wire.header.slot, events)?,
+            cause: Cause::from_wire(wire.cause)?,
+            client: address(&wire.client).ok()?,
+            isn: wire.isn,
+            depth: wire.depth,
+            limit: wire.limit,
+            syn_queue: wire.syn_queue,
+        })
+    }
+
+    /// The listener of a slot. If the record of its opening was lost, the
+    /// kernel's own note of it tells.
+    fn listener(&mut self, slot: u32, events: &mut Vec<Event>) -> Option<ListenerId> {
+        if let Some(listener) = self.registry.at(slot) {
+            return Some(listener);
+        }
+        let info = self.loaded.maps.info.get(&slot, 0).ok()?.0;
+        let listener = self.registry.opened(&info).ok()?;
+        let id = listener.id;
+        events.push(Event { time_ns: info.header.time_ns, what: What::Listener(listener) });
+        Some(id)
+    }
+
+    fn retire(&mut self) -> Result<()> {
+        let mut waiting = Vec::new();
+        for (slot, seen) in std::mem::take(&mut self.retiring) {
+            if !seen {
+                waiting.push((slot, true));
+                continue;
+            }
+            self.registry.release(slot);
+            let cpus = nr_cpus().map_err(|(file, error)| {
+                anyhow::Error::new(error).context(format!("reading {file}"))
+            })?;
+            let zero = PerCpuValues::try_from(vec![TotalsPod(Totals::default()); cpus])
+                .context("making empty totals")?;
+            self.loaded.maps.totals.set(slot, zero, 0).context("clearing a slot's totals")?;
+            self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
+        }
+        self.retiring = waiting;
+        Ok(())
+    }
+}

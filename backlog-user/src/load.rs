@@ -1,0 +1,245 @@
+//! Carries the plan out: the only place that knows aya's loading calls. What it
+//! returns holds the programs; when that is dropped, nothing stays attached.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
+use aya::programs::{FEntry, FExit, Program, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader};
+use backlog_ebpf::filter::{port_bit, port_word};
+
+use crate::layout::Layout;
+use crate::plan::{Attach, Hook, Plan};
+use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
+use crate::ports::PortSet;
+
+/// The object that `build.rs` made; empty if it was told to skip that.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/backlog-ebpf.o"));
+
+/// Connection records may wait in the ring until this many bytes are there.
+const WAKE_BYTES: u64 = 256 << 10;
+
+/// The kernel's own error for "not supported", which has no name in userspace.
+const ENOTSUPP: i32 = 524;
+
+/// What is decided before the programs are loaded and cannot change afterwards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many listeners can be told apart at once.
+    pub(crate) slots: u32,
+    /// How many connections can sit in accept queues at once and be timed.
+    pub(crate) pending: u32,
+    /// Bytes of the ring.
+    pub(crate) ring: u32,
+}
+
+/// The filter that the kernel applies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Local ports; none: all.
+    pub(crate) ports: Option<PortSet>,
+    /// `AF_INET` or `AF_INET6`; none: both.
+    pub(crate) family: Option<u16>,
+}
+
+/// The maps, by what they hold.
+pub(crate) struct Maps {
+    pub(crate) events: RingBuf<MapData>,
+    pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
+    pub(crate) info: Array<MapData, ListenerPod>,
+    pub(crate) pending: HashMap<MapData, u64, PendingPod>,
+    pub(crate) listeners: HashMap<MapData, u64, u32>,
+    pub(crate) epoch: Array<MapData, u32>,
+    pub(crate) free_slots: Queue<MapData, u32>,
+    pub(crate) stray: PerCpuArray<MapData, StrayPod>,
+}
+
+/// Programs that are attached, and their maps.
+pub(crate) struct Loaded {
+    pub(crate) programs: Ebpf,
+    pub(crate) maps: Maps,
+}
+
+impl Loaded {
+    /// The sum of the programs' `recursion_misses`, if the kernel tells.
+    pub(crate) fn missed(&self) -> Option<u64> {
+        let mut sum = None;
+        for (_, program) in self.programs.programs() {
+            let Ok(descriptor) = program.fd() else {
+                continue;
+            };
+            let file = format!("/proc/self/fdinfo/{}", descriptor.as_fd().as_raw_fd());
+            let info = std::fs::read_to_string(file).ok()?;
+            let misses = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+            sum = Some(sum.unwrap_or(0) + misses.trim().parse::<u64>().ok()?);
+        }
+        sum
+    }
+
+    /// Takes every program off its hook; the maps stay readable.
+    pub(crate) fn detach(&mut self) {
+        for (_, program) in self.programs.programs_mut() {
+            // An error says that it was not loaded: it was not in the plan.
+            let _ = match program {
+                Program::FEntry(program) => program.unload(),
+                Program::FExit(program) => program.unload(),
+                _ => Ok(()),
+            };
+        }
+    }
+}
+
+/// Loads and attaches what the plan says.
+pub(crate) fn load(
+    plan: &Plan,
+    layout: &Layout,
+    filter: &Filter,
+    limits: Limits,
+) -> Result<Loaded> {
+    if OBJECT.is_empty() {
+        bail!(
+            "this binary was built without its eBPF programs (BACKLOG_EBPF=skip): build it with \
+             `cargo xtask build`"
+        );
+    }
+    raise_memlock();
+    let btf = Btf::from_sys_fs().context("reading the kernel's type information")?;
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&btf))
+        .map_max_entries("EVENTS", limits.ring)
+        .map_max_entries("LISTENERS", limits.slots)
+        .map_max_entries("FREE_SLOTS", limits.slots)
+        .map_max_entries("SLOT_INFO", limits.slots)
+        .map_max_entries("TOTALS", limits.slots)
+        .map_max_entries("PENDING", limits.pending);
+    for (global, value) in layout.iter() {
+        loader.override_global(global, value, true);
+    }
+    let filter_ports = u32::from(filter.ports.is_some());
+    let filter_family = u32::from(filter.family.unwrap_or(0));
+    loader
+        .override_global("FILTER_PORTS", &filter_ports, true)
+        .override_global("FILTER_FAMILY", &filter_family, true)
+        .override_global("WAKE_BYTES", &WAKE_BYTES, true);
+    let mut programs = loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))?;
+    let mut maps = take_maps(&mut programs)?;
+    for slot in 0..limits.slots {
+        maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
+    }
+    // Epoch 0 is what an untouched element says, so the first one is 1.
+    maps.epoch.set(0, 1, 0).context("setting the first epoch")?;
+    if let Some(ports) = &filter.ports {
+        fill_ports(&mut programs, ports)?;
+    }
+    for hook in &plan.hooks {
+        attach(&mut programs, hook, &btf)?;
+    }
+    Ok(Loaded { programs, maps })
+}
+
+fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
+    let mut take = |name: &'static str| {
+        programs.take_map(name).ok_or_else(|| anyhow!("the eBPF object has no map {name}"))
+    };
+    Ok(Maps {
+        events: RingBuf::try_from(take("EVENTS")?)?,
+        totals: PerCpuArray::try_from(take("TOTALS")?)?,
+        info: Array::try_from(take("SLOT_INFO")?)?,
+        pending: HashMap::try_from(take("PENDING")?)?,
+        listeners: HashMap::try_from(take("LISTENERS")?)?,
+        epoch: Array::try_from(take("EPOCH")?)?,
+        free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
+        stray: PerCpuArray::try_from(take("STRAY")?)?,
+    })
+}
+
+fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
+    let map = programs.map_mut("PORTS").context("the eBPF object has no map PORTS")?;
+    let mut words: Array<&mut MapData, u64> = Array::try_from(map)?;
+    let mut bits = std::collections::BTreeMap::<u32, u64>::new();
+    for port in ports.iter() {
+        *bits.entry(port_word(port)).or_default() |= port_bit(port);
+    }
+    for (word, bits) in bits {
+        words.set(word, bits, 0).context("filling the port filter")?;
+    }
+    Ok(())
+}
+
+fn attach(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<()> {
+    let Hook { moment: _, program: name, function, attach } = hook;
+    let program = programs
+        .program_mut(name)
+        .ok_or_else(|| anyhow!("the eBPF object has no program {name}"))?;
+    let doing = || format!("attaching {name} to {function}");
+    match attach {
+        Attach::Fentry => {
+            let program: &mut FEntry = program.try_into().with_context(doing)?;
+            program.load(function, btf).map_err(|error| refused(error, hook))?;
+            program.attach().map_err(|error| refused(error, hook))?;
+        }
+        Attach::Fexit => {
+            let program: &mut FExit = program.try_into().with_context(doing)?;
+            program.load(function, btf).map_err(|error| refused(error, hook))?;
+            program.attach().map_err(|error| refused(error, hook))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel's refusal of a program means, and what to do.
+fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
+    let what = match errno(&error) {
+        Some(libc::EPERM | libc::EACCES) => {
+            "the kernel refuses fentry and fexit programs (a hardened kernel, lockdown, or too few \
+             capabilities): run as root on a kernel that permits them; the ways of attaching \
+             that do without are not built yet"
+        }
+        Some(ENOTSUPP | libc::EOPNOTSUPP) => {
+            "this kernel cannot attach fentry and fexit programs here (no BPF trampoline: arm64 \
+             before 6.4, or CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS off)"
+        }
+        _ => "the kernel refuses the program",
+    };
+    anyhow::Error::new(error).context(format!("{what} ({} on {})", hook.program, hook.function))
+}
+
+fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
+    let error = anyhow::Error::new(error);
+    match errno_of(&error) {
+        Some(libc::EPERM) => error.context(format!(
+            "{doing}: the kernel refuses it: run as root (sudo backlog-trace ...), or with the \
+             capabilities CAP_BPF and CAP_PERFMON"
+        )),
+        _ => error.context(doing),
+    }
+}
+
+fn errno(error: &ProgramError) -> Option<i32> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            return io.raw_os_error();
+        }
+        cause = current.source();
+    }
+    match error {
+        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+fn errno_of(error: &anyhow::Error) -> Option<i32> {
+    error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error())
+}
+
+/// Before 5.11 eBPF memory counts against this limit. Where it may not be raised,
+/// the kernel is usually a later one, which does not look at it.
+fn raise_memlock() {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the call reads the struct it is given and nothing else.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}

@@ -1,0 +1,63 @@
+//! backlog-trace: which TCP accept queue overflowed, when, whom it hit, and why.
+//!
+//! The way is straight: hook, record, ring, decode, event, book, view. See
+//! docs/ARCHITECTURE.md.
+
+mod book;
+mod cli;
+mod clock;
+mod command;
+mod count;
+mod decode;
+mod event;
+mod kernel;
+mod layout;
+mod listeners;
+mod live;
+mod load;
+mod options;
+mod plan;
+mod pod;
+mod ports;
+mod registry;
+mod run;
+mod session;
+mod view;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Exit status: drops were seen with `--until-drop`.
+const DROPS_SEEN: u8 = 1;
+/// Exit status: it could not go on.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    // clap itself exits with 2 on a wrong command line and 0 after --help.
+    let options = match options::Options::check(cli::Args::parse()) {
+        Ok(options) => options,
+        Err(error) => return fail(&error.into()),
+    };
+    match run::run(&options) {
+        Ok(run::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(run::Outcome::DropsSeen) => ExitCode::from(DROPS_SEEN),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    session::notice(&format!("{error:#}"));
+    ExitCode::from(FAILED)
+}
+
+/// Whoever read our output has had enough: no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,142 @@
+//! What the command line means, checked once.
+
+use std::time::Duration;
+
+use backlog_ebpf::{AF_INET, AF_INET6};
+use jiff::SignedDuration;
+use thiserror::Error;
+
+use crate::cli::{Args, Backend, Output};
+use crate::load::Filter;
+use crate::ports::PortError;
+
+/// Valid options.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// What the kernel is to look at.
+    pub(crate) filter: Filter,
+    /// When to stop by itself.
+    pub(crate) duration: Option<Duration>,
+    /// After how many drops to stop.
+    pub(crate) until_drop: Option<u64>,
+    /// A command that bounds the run.
+    pub(crate) cmd: Option<String>,
+    /// Form of the output.
+    pub(crate) output: Output,
+    /// Times in UTC.
+    pub(crate) utc: bool,
+    /// Way of attaching.
+    pub(crate) backend: Backend,
+    /// Only data and errors.
+    pub(crate) quiet: bool,
+    /// More than usual.
+    pub(crate) verbose: bool,
+    /// Length of an interval.
+    pub(crate) interval: Duration,
+    /// How many intervals.
+    pub(crate) count: Option<u64>,
+}
+
+/// What is wrong with the command line, and what would be right.
+#[derive(Debug, Error)]
+pub(crate) enum OptionsError {
+    #[error("--port: {0}")]
+    Port(#[from] PortError),
+    #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
+    Time { name: &'static str, text: String },
+    #[error("INTERVAL: {0:?} is too short: at least 10ms")]
+    TooShort(Duration),
+    #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
+    NoDrops,
+    #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
+    NoIntervals,
+}
+
+/// Shorter intervals would mostly measure themselves.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl Options {
+    /// Checks what was typed.
+    pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
+        let ports = args.port.map(|text| text.parse()).transpose()?;
+        let family = if args.ipv4 {
+            Some(AF_INET)
+        } else if args.ipv6 {
+            Some(AF_INET6)
+        } else {
+            None
+        };
+        let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
+        let interval = time("INTERVAL", &args.interval)?;
+        if interval < SHORTEST {
+            return Err(OptionsError::TooShort(interval));
+        }
+        if args.until_drop == Some(0) {
+            return Err(OptionsError::NoDrops);
+        }
+        if args.count == Some(0) {
+            return Err(OptionsError::NoIntervals);
+        }
+        Ok(Self {
+            filter: Filter { ports, family },
+            duration,
+            until_drop: args.until_drop,
+            cmd: args.cmd,
+            output: args.output,
+            utc: args.utc,
+            backend: args.backend,
+            quiet: args.quiet,
+            verbose: args.verbose,
+            interval,
+            count: args.count,
+        })
+    }
+}
+
+fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
+    let wrong = || OptionsError::Time { name, text: text.to_owned() };
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let time: SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(time).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, OptionsError};
+    use crate::cli::Args;
+    use clap::Parser as _;
+    use std::time::Duration;
+
+    fn options(line: &str) -> Result<Options, OptionsError> {
+        let words = std::iter::once("backlog-trace").chain(line.split_whitespace());
+        Options::check(Args::try_parse_from(words).unwrap())
+    }
+
+    #[test]
+    fn times_have_units_or_are_seconds() {
+        let options = options("-d 5m 0.5 3").unwrap();
+        assert_eq!(options.duration, Some(Duration::from_mins(5)));
+        assert_eq!(options.interval, Duration::from_millis(500));
+        assert_eq!(options.count, Some(3));
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right() {
+        for (line, cure) in [
+            ("--port web", "8000-8100"),
+            ("-d soon", "30s"),
+            ("-d -5s", "30s"),
+            ("0.001", "10ms"),
+            ("1 0", "1 or more"),
+            ("--until-drop 0", "1 or more"),
+        ] {
+            let error = match options(line) {
+                Ok(options) => panic!("{line} gave {options:?}"),
+                Err(error) => error.to_string(),
+            };
+            assert!(error.contains(cure), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Which listener a slot or a dump's line is. The kernel counts by slot and a
+//! dump of sockets knows inode numbers; the rest of the tool knows neither, only
+//! the numbers given here. Pure.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use backlog_ebpf::record::{Listener as Wire, OPENED_NOW, REUSEPORT, V6_ONLY};
+
+use crate::decode::{DecodeError, address};
+use crate::event::{Listener, ListenerId};
+
+/// The listeners that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    next: u32,
+    by_slot: HashMap<u32, ListenerId>,
+    by_socket: HashMap<Socket, ListenerId>,
+    socket_of: HashMap<ListenerId, Socket>,
+}
+
+/// What names a socket for both sources: namespace, inode, and where it is bound
+/// (an inode number may come back after 2^32 of them).
+type Socket = (u32, u64, SocketAddr);
+
+/// A listener as a dump of sockets shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// What it is bound to.
+    pub(crate) local: SocketAddr,
+    /// The inode number of its network namespace.
+    pub(crate) netns: u32,
+    /// The inode number of its socket.
+    pub(crate) inode: u64,
+    /// Its cookie.
+    pub(crate) cookie: u64,
+    /// The granted backlog.
+    pub(crate) limit: u32,
+    /// The depth of its queue.
+    pub(crate) depth: u32,
+    /// `IPV6_V6ONLY`, if the dump tells.
+    pub(crate) v6_only: Option<bool>,
+}
+
+impl Registry {
+    /// The listener of a dump's line, with its number: the one it had, or a new one.
+    pub(crate) fn listed(&mut self, listed: &Listed) -> Listener {
+        let socket = (listed.netns, listed.inode, listed.local);
+        let id = self.id_of(socket);
+        Listener {
+            id,
+            local: listed.local,
+            v6_only: listed.v6_only.unwrap_or(false),
+            netns: listed.netns,
+            inode: Some(listed.inode),
+            cookie: Some(listed.cookie),
+            limit: listed.limit,
+            depth: listed.depth,
+            reuseport: None,
+            opened_now: false,
+        }
+    }
+
+    /// The listener that has just got a slot.
+    pub(crate) fn opened(&mut self, wire: &Wire) -> Result<Listener, DecodeError> {
+        let local = address(&wire.local)?;
+        let id = if wire.inode == 0 {
+            self.fresh()
+        } else {
+            self.id_of((wire.netns, wire.inode, local))
+        };
+        self.by_slot.insert(wire.header.slot, id);
+        let flag = |flag| wire.flags & flag != 0;
+        Ok(Listener {
+            id,
+            local,
+            v6_only: flag(V6_ONLY),
+            netns: wire.netns,
+            inode: (wire.inode != 0).then_some(wire.inode),
+            cookie: (wire.cookie != 0).then_some(wire.cookie),
+            limit: wire.limit,
+            depth: wire.depth,
+            reuseport: Some(flag(REUSEPORT)),
+            opened_now: flag(OPENED_NOW),
+        })
+    }
+
+    /// A listener was closed: its socket's name may be used again. Its slot stays
+    /// its own until [`Registry::release`], since late records may carry it.
+    pub(crate) fn closed(&mut self, slot: u32) -> Option<ListenerId> {
+        let id = *self.by_slot.get(&slot)?;
+        if let Some(socket) = self.socket_of.remove(&id) {
+            self.by_socket.remove(&socket);
+        }
+        Some(id)
+    }
+
+    /// Nothing more will come from this slot.
+    pub(crate) fn release(&mut self, slot: u32) {
+        self.by_slot.remove(&slot);
+    }
+
+    /// The listener that has this slot.
+    pub(crate) fn at(&self, slot: u32) -> Option<ListenerId> {
+        self.by_slot.get(&slot).copied()
+    }
+
+    /// Slots and their listeners.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, ListenerId)> + '_ {
+        self.by_slot.iter().map(|(slot, id)| (*slot, *id))
+    }
+
+    fn id_of(&mut self, socket: Socket) -> ListenerId {
+        if let Some(id) = self.by_socket.get(&socket) {
+            return *id;
+        }
+        let id = self.fresh();
+        self.by_socket.insert(socket, id);
+        self.socket_of.insert(id, socket);
+        id
+    }
+
+    fn fresh(&mut self) -> ListenerId {
+        self.next += 1;
+        ListenerId(self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listed, Registry};
+    use backlog_ebpf::AF_INET;
+    use backlog_ebpf::record::{Endpoint, Header, Listener};
+
+    fn listed() -> Listed {
+        Listed {
+            local: "127.0.0.1:8000".parse().unwrap(),
+            netns: 4_026_531_840,
+            inode: 77,
+            cookie: 5,
+            limit: 16,
+            depth: 3,
+            v6_only: None,
+        }
+    }
+
+    fn wire(slot: u32, inode: u64) -> Listener {
+        let mut addr = [0; 16];
+        addr[..4].copy_from_slice(&[127, 0, 0, 1]);
+        Listener {
+            header: Header { slot, ..Header::default() },
+            inode,
+            netns: 4_026_531_840,
+            local: Endpoint { addr, port: 8000, family: AF_INET },
+            ..Listener::default()
+        }
+    }
+
+    #[test]
+    fn a_dump_and_a_record_of_one_socket_are_one_listener() {
+        let mut registry = Registry::default();
+        let first = registry.listed(&listed()).id;
+        let second = registry.opened(&wire(9, 77)).unwrap().id;
+        assert_eq!(first, second);
+        assert_eq!(registry.at(9), Some(first));
+        assert_ne!(registry.opened(&wire(10, 78)).unwrap().id, first);
+    }
+
+    #[test]
+    fn a_closed_socket_s_name_is_free_again() {
+        let mut registry = Registry::default();
+        let first = registry.opened(&wire(1, 77)).unwrap().id;
+        assert_eq!(registry.closed(1), Some(first));
+        // Late records of the slot still find it.
+        assert_eq!(registry.at(1), Some(first));
+        registry.release(1);
+        assert_eq!(registry.at(1), None);
+        assert_ne!(registry.opened(&wire(1, 77)).unwrap().id, first);
+    }
+
+    #[test]
+    fn a_socket_without_inode_is_a_listener_of_its_own() {
+        let mut registry = Registry::default();
+        let first = registry.opened(&wire(1, 0)).unwrap().id;
+        let second = registry.opened(&wire(2, 0)).unwrap().id;
+        assert_ne!(first, second);
+    }
+}

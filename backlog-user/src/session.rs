@@ -1,0 +1,253 @@
+//! The main loop: waits for the ring, the interval, signals and the command, and
+//! passes events to the book and what comes of them to the view. It sleeps when
+//! nothing happens.
+
+use std::future::pending;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use crate::book::reconcile::{self, Verdict};
+use crate::book::{Book, News};
+use crate::clock::{Clock, monotonic_ns};
+use crate::command::Bounding;
+use crate::event::Event;
+use crate::kernel::counters::Netstat;
+use crate::listeners::{self, Listing};
+use crate::live::Live;
+use crate::options::Options;
+use crate::run::Outcome;
+use crate::view::{End, Meta, View};
+
+/// Ports without a listener that are named one by one.
+const PORTS_NAMED: usize = 8;
+
+/// A notice or an error, on stderr. That stderr is closed is no reason to stop.
+pub(crate) fn notice(text: &str) {
+    let _ = writeln!(std::io::stderr(), "backlog-trace: {text}");
+}
+
+/// A run.
+pub(crate) struct Session<'a> {
+    options: &'a Options,
+    live: AsyncFd<Live>,
+    book: Book,
+    clock: Clock,
+    view: Box<dyn View>,
+    start_ns: u64,
+    /// The kernel's counters of our namespace at the start.
+    judge: Option<Netstat>,
+    drops: u64,
+    intervals: u64,
+    /// Reused from one batch to the next.
+    events: Vec<Event>,
+}
+
+impl<'a> Session<'a> {
+    /// Shows what there is at the start. Must be called within a runtime.
+    pub(crate) fn start(
+        options: &'a Options,
+        live: Live,
+        mut view: Box<dyn View>,
+        meta: &Meta,
+        listing: &Listing,
+    ) -> Result<Self> {
+        let clock = Clock::start();
+        // SAFETY: `Live` owns the ring's map and never replaces it, so its
+        // descriptor stays open and the same for as long as this lives.
+        let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
+            .context("watching the ring buffer")?;
+        view.start(&clock, meta)?;
+        let mut session = Self {
+            options,
+            live,
+            book: Book::new(meta.time_ns),
+            clock,
+            view,
+            start_ns: meta.time_ns,
+            judge: Netstat::read(Path::new("/")),
+            drops: 0,
+            intervals: 0,
+            events: Vec::new(),
+        };
+        session.live.get_mut().listed(&listing.listed, meta.time_ns, &mut session.events);
+        session.write_down()?;
+        session.notices(meta, listing);
+        Ok(session)
+    }
+
+    /// Runs until it is to end, and shows the summary.
+    pub(crate) async fn run(mut self) -> Result<Outcome> {
+        let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
+        let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+        let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
+        let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
+        let first = Instant::now() + self.options.interval;
+        let mut tick = interval_at(first, self.options.interval);
+        // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut duration = pin!(at_most(self.options.duration));
+        while !self.is_over() {
+            tokio::select! {
+                ready = self.live.readable_mut() => {
+                    let mut ready = ready.context("waiting for the ring buffer")?;
+                    ready.get_inner_mut().drain(&mut self.events);
+                    ready.clear_ready();
+                    self.write_down()?;
+                }
+                _ = tick.tick() => {
+                    self.end_interval()?;
+                    self.clock.compare();
+                }
+                status = wait_for(command.as_mut()) => {
+                    let status = status?;
+                    if !status.success() {
+                        notice(&format!("--cmd ended with {status}"));
+                    }
+                    break;
+                }
+                () = &mut duration => break,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => break,
+            }
+        }
+        let outcome = self.finish();
+        if let Some(command) = command {
+            command.stop().await;
+        }
+        outcome
+    }
+
+    fn is_over(&self) -> bool {
+        let drops = self.options.until_drop.is_some_and(|limit| self.drops >= limit);
+        drops || self.options.count.is_some_and(|limit| self.intervals >= limit)
+    }
+
+    /// The last records, counts and queued connections, and the summary.
+    fn finish(&mut self) -> Result<Outcome> {
+        let live = self.live.get_mut();
+        let missed = live.missed();
+        live.detach();
+        live.drain(&mut self.events);
+        live.discover(&mut self.events);
+        live.count(&mut self.events)?;
+        live.queued(&mut self.events);
+        let (stray, undecoded) = (live.stray(), live.undecoded());
+        self.write_down()?;
+        let time_ns = monotonic_ns();
+        self.clock.compare();
+        let rows = self.book.tick(time_ns);
+        if self.options.count.is_none_or(|limit| self.intervals < limit) {
+            self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
+        }
+        let elapsed_ns = time_ns - self.start_ns;
+        let verdicts = self.verdicts();
+        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, verdicts };
+        self.view.end(&self.clock, &self.book, &self.book.summaries(), &end)?;
+        let seen = self.options.until_drop.is_some_and(|limit| self.drops >= limit);
+        Ok(if seen { Outcome::DropsSeen } else { Outcome::Done })
+    }
+
+    /// What was seen against what the kernel counted in our namespace.
+    fn verdicts(&self) -> Vec<Verdict> {
+        let root = Path::new("/");
+        let (Some(before), Some(after)) = (&self.judge, Netstat::read(root)) else {
+            return Vec::new();
+        };
+        let Some(netns) = listeners::own_namespace() else {
+            return Vec::new();
+        };
+        reconcile::verdicts(&self.book, netns, |counter| after.since(before, counter))
+    }
+
+    fn end_interval(&mut self) -> Result<()> {
+        self.intervals += 1;
+        let live = self.live.get_mut();
+        live.drain(&mut self.events);
+        live.count(&mut self.events)?;
+        self.write_down()?;
+        let time_ns = monotonic_ns();
+        let rows = self.book.tick(time_ns);
+        self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
+        Ok(())
+    }
+
+    /// Passes the events on, in their order.
+    fn write_down(&mut self) -> Result<()> {
+        let Self { book, view, clock, events, drops, .. } = self;
+        for event in events.drain(..) {
+            let time_ns = event.time_ns;
+            match book.apply(&event) {
+                None => {}
+                Some(News::Refused(refusal)) => {
+                    *drops += 1;
+                    view.refused(clock, book, &refusal)?;
+                }
+                Some(News::Found(listener)) => {
+                    if let Some(page) = book.get(listener) {
+                        view.listener(clock, time_ns, &page.listener)?;
+                    }
+                }
+                Some(News::Closed(listener, depth)) => {
+                    if let Some(page) = book.get(listener) {
+                        view.closed(clock, time_ns, &page.listener, depth)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn notices(&self, meta: &Meta, listing: &Listing) {
+        if self.options.quiet {
+            return;
+        }
+        for text in meta.gaps.iter().chain(&listing.failures) {
+            notice(text);
+        }
+        if self.options.verbose {
+            for hook in &meta.hooks {
+                notice(&format!("{:<16} {} ({})", hook.moment, hook.describe(), hook.program));
+            }
+        }
+        let Some(ports) = &self.options.filter.ports else {
+            return;
+        };
+        let silent: Vec<u16> = ports
+            .iter()
+            .filter(|port| listing.listed.iter().all(|listed| listed.local.port() != *port))
+            .collect();
+        if silent.len() <= PORTS_NAMED {
+            for port in silent {
+                notice(&format!("nothing listens on port {port} yet: waiting for it"));
+            }
+        } else if self.book.is_empty() {
+            notice("nothing listens on any of these ports yet: waiting for one");
+        }
+        if self.options.verbose && std::io::stdout().is_terminal() {
+            notice("Ctrl-C ends the run and prints the summary");
+        }
+    }
+}
+
+async fn at_most(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => pending().await,
+    }
+}
+
+async fn wait_for(command: Option<&mut Bounding>) -> Result<std::process::ExitStatus> {
+    match command {
+        Some(command) => command.wait().await,
+        None => pending().await,
+    }
+}

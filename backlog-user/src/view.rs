@@ -1,0 +1,93 @@
+//! What a user sees. Each view renders the same pages; none computes.
+
+pub(crate) mod format;
+pub(crate) mod histogram;
+pub(crate) mod json;
+pub(crate) mod summary;
+pub(crate) mod table;
+
+use std::io;
+
+use backlog_ebpf::totals::Stray;
+
+use crate::book::interval::Interval;
+use crate::book::reconcile::Verdict;
+use crate::book::summary::Summary;
+use crate::book::{Book, Refusal};
+use crate::clock::Clock;
+use crate::event::Listener;
+use crate::kernel::settings::Settings;
+use crate::plan::Hook;
+
+/// What is said at the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    /// When tracing began, monotonic nanoseconds.
+    pub(crate) time_ns: u64,
+    /// As `uname -r` prints it.
+    pub(crate) kernel: String,
+    /// The way of attaching.
+    pub(crate) backend: &'static str,
+    /// What is attached where.
+    pub(crate) hooks: Vec<Hook>,
+    /// The command line.
+    pub(crate) options: Vec<String>,
+    /// The host's sysctls.
+    pub(crate) settings: Settings,
+    /// What this kernel does not let us know.
+    pub(crate) gaps: Vec<String>,
+}
+
+/// What is said at the end beside the listeners' summaries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct End {
+    /// When tracing ended, monotonic nanoseconds.
+    pub(crate) time_ns: u64,
+    /// How long it ran.
+    pub(crate) elapsed_ns: u64,
+    /// What belongs to no listener.
+    pub(crate) stray: Stray,
+    /// Records that could not be read.
+    pub(crate) undecoded: u64,
+    /// Events that programs missed because they were interrupted by themselves.
+    pub(crate) missed: Option<u64>,
+    /// What was seen against what the kernel counted.
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// A way to show a run. Times are monotonic; the clock tells the wall's.
+pub(crate) trait View {
+    /// Tracing has begun.
+    fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
+    /// A listener was found or opened, or looked at again.
+    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()>;
+    /// A listener was closed with this depth.
+    fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        depth: u32,
+    ) -> io::Result<()>;
+    /// A packet was refused.
+    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()>;
+    /// An interval has ended.
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        book: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()>;
+    /// Tracing has ended.
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Numbers and times as people read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Microseconds in at most five characters: `320us`, `1.2ms`, `15ms`, `1.5s`, `12s`.
+pub(crate) fn duration(us: u64) -> String {
+    let (value, unit) = match us {
+        0..1_000 => return format!("{us}us"),
+        1_000..1_000_000 => (us as f64 / 1e3, "ms"),
+        _ => (us as f64 / 1e6, "s"),
+    };
+    // 9.95 and more would be rounded to 10.0, a character too long.
+    if value < 9.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
+}
+
+/// A rate per second in at most six characters.
+pub(crate) fn rate(per_second: f64) -> String {
+    if per_second < 99.95 && per_second.fract() > 0.0 {
+        format!("{per_second:.1}")
+    } else if per_second < 999_999.5 {
+        format!("{per_second:.0}")
+    } else {
+        format!("{:.1}M", per_second / 1e6)
+    }
+}
+
+/// Part of a whole in percent, without a sign.
+pub(crate) fn percent(part: u32, whole: u32) -> u64 {
+    u64::from(part) * 100 / u64::from(whole.max(1))
+}
+
+/// `21:04:05` of the machine's time zone, with so many digits of the second.
+pub(crate) fn clock_time(zone: &TimeZone, time: Timestamp, digits: usize) -> String {
+    let time = zone.to_datetime(time).time();
+    let whole = format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
+    if digits == 0 {
+        return whole;
+    }
+    let fraction = format!("{:09}", time.subsec_nanosecond());
+    format!("{whole}.{}", &fraction[..digits.min(9)])
+}
+
+/// A count and its noun: `1 client`, `2 clients`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clock_time, duration, percent, rate};
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn durations_are_short() {
+        let texts: Vec<_> =
+            [0, 999, 1_000, 9_949, 9_950, 999_499, 1_500_000, 63_000_000].map(duration).into();
+        assert_eq!(texts, ["0us", "999us", "1.0ms", "9.9ms", "10ms", "999ms", "1.5s", "63s"]);
+    }
+
+    #[test]
+    fn rates_are_short() {
+        let texts: Vec<_> = [0.0, 0.5, 99.94, 100.2, 12_345.0, 1_500_000.0].map(rate).into();
+        assert_eq!(texts, ["0", "0.5", "99.9", "100", "12345", "1.5M"]);
+    }
+
+    #[test]
+    fn percent_of_no_limit() {
+        assert_eq!(percent(17, 16), 106);
+        assert_eq!(percent(1, 0), 100);
+    }
+
+    #[test]
+    fn times_have_the_digits_asked_for() {
+        let time = Timestamp::from_nanosecond(1_700_000_000_123_456_789).unwrap();
+        assert_eq!(clock_time(&TimeZone::UTC, time, 0), "22:13:20");
+        assert_eq!(clock_time(&TimeZone::UTC, time, 6), "22:13:20.123456");
+        assert_eq!(clock_time(&TimeZone::UTC, time, 9), "22:13:20.123456789");
+    }
+}

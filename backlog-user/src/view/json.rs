@@ -1,0 +1,242 @@
+//! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
+//! [`SCHEMA`] counts up.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::record::Kind;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{End, Meta, View};
+use crate::book::distribution::{Bucket, Distribution};
+use crate::book::interval::{Interval, Waits};
+use crate::book::summary::Summary;
+use crate::book::{Book, Refusal};
+use crate::clock::Clock;
+use crate::event::Listener;
+
+/// The version of the contract.
+const SCHEMA: u32 = 1;
+
+/// Writes JSON lines.
+pub(crate) struct Json<W> {
+    out: W,
+    /// Rows of idle listeners as well.
+    idle_rows: bool,
+}
+
+#[derive(Serialize)]
+struct DistributionLine {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
+    buckets: Vec<BucketLine>,
+}
+
+#[derive(Serialize)]
+struct BucketLine {
+    le: u64,
+    count: u64,
+}
+
+impl<W: Write> Json<W> {
+    /// A view that writes here.
+    pub(crate) fn new(out: W, idle_rows: bool) -> Self {
+        Self { out, idle_rows }
+    }
+
+    fn line(&mut self, clock: &Clock, kind: &str, time_ns: u64, value: Value) -> io::Result<()> {
+        let mut line = Map::new();
+        line.insert("type".into(), kind.into());
+        line.insert("time".into(), time(clock, time_ns).into());
+        line.insert("mono_ns".into(), time_ns.into());
+        if let Value::Object(fields) = value {
+            line.extend(fields);
+        }
+        serde_json::to_writer(&mut self.out, &line)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+/// RFC 3339, UTC, nanoseconds.
+fn time(clock: &Clock, time_ns: u64) -> String {
+    format!("{:.9}", clock.wall(time_ns))
+}
+
+fn waits(waits: Option<&Waits>) -> Value {
+    match waits {
+        None => Value::Null,
+        Some(Waits { p50, p90, p99, max }) => {
+            json!({"p50": p50, "p90": p90, "p99": p99, "max": max})
+        }
+    }
+}
+
+fn distribution(distribution: &Distribution) -> Option<DistributionLine> {
+    let Waits { p50, p90, p99, max } = Waits::of(distribution)?;
+    let mut sum = 0;
+    let buckets = distribution
+        .buckets()
+        .into_iter()
+        .map(|Bucket { high, count, low: _ }| {
+            sum += count;
+            BucketLine { le: high, count: sum }
+        })
+        .collect();
+    Some(DistributionLine { p50, p90, p99, max, buckets })
+}
+
+fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
+    Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
+}
+
+/// `listener` in a line of an event is its number; in `listener` and `summary` it
+/// is the whole.
+impl<W: Write> View for Json<W> {
+    fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
+        let Meta { time_ns, kernel, backend, hooks, options, settings, gaps } = meta;
+        let mut by_moment: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for hook in hooks {
+            by_moment.entry(hook.moment).or_default().push(hook.describe());
+        }
+        let by_moment: BTreeMap<_, _> =
+            by_moment.into_iter().map(|(moment, hows)| (moment, hows.join(" + "))).collect();
+        let value = json!({
+            "schema": SCHEMA,
+            "version": env!("CARGO_PKG_VERSION"),
+            "kernel": kernel,
+            "backend": backend,
+            "hooks": by_moment,
+            "gaps": gaps,
+            "options": options,
+            "somaxconn": settings.somaxconn,
+            "tcp_max_syn_backlog": settings.tcp_max_syn_backlog,
+            "syncookies": settings.syncookies,
+            "abort_on_overflow": settings.abort_on_overflow,
+        });
+        self.line(clock, "meta", *time_ns, value)?;
+        self.out.flush()
+    }
+
+    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()> {
+        self.line(clock, "listener", time_ns, serde_json::to_value(listener)?)?;
+        self.out.flush()
+    }
+
+    fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        depth: u32,
+    ) -> io::Result<()> {
+        self.line(clock, "closed", time_ns, json!({"listener": listener.id, "depth": depth}))?;
+        self.out.flush()
+    }
+
+    fn refused(&mut self, clock: &Clock, _: &Book, refusal: &Refusal) -> io::Result<()> {
+        let Refusal { time_ns, drop, retry_of_ns } = refusal;
+        let value = json!({
+            "listener": drop.listener,
+            "cause": drop.cause.name(),
+            "client": {"addr": drop.client.ip(), "port": drop.client.port()},
+            "isn": drop.isn,
+            "depth": drop.depth,
+            "limit": drop.limit,
+            "syn_queue": drop.syn_queue,
+            "retry_of": retry_of_ns.map(|first| time(clock, first)),
+        });
+        self.line(clock, "drop", *time_ns, value)?;
+        self.out.flush()
+    }
+
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        _: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()> {
+        let idle_rows = self.idle_rows;
+        for row in rows.iter().filter(|row| idle_rows || row.active()) {
+            let value = json!({
+                "listener": row.listener,
+                "enqueued": row.enqueued,
+                "accepted": row.accepted,
+                "depth": row.depth,
+                "peak": row.peak,
+                "limit": row.limit,
+                "drops": row.dropped(),
+                "beside": besides(&row.beside),
+                "wait_us": waits(row.wait.as_ref()),
+            });
+            self.line(clock, "interval", time_ns, value)?;
+        }
+        self.out.flush()
+    }
+
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        for summary in summaries {
+            let page = summary.page;
+            let mut drops = Map::new();
+            drops.insert("total".into(), summary.drops.into());
+            drops.insert("clients".into(), page.clients.into());
+            for cause in Cause::ALL {
+                drops.insert(cause.name().into(), page.totals.drops[cause as usize].into());
+            }
+            let lost: BTreeMap<_, _> =
+                Kind::ALL.iter().map(|kind| (kind.name(), summary.lost_of(*kind))).collect();
+            let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
+            let value = json!({
+                "listener": page.listener,
+                "elapsed_s": end.elapsed_ns as f64 / 1e9,
+                "enqueued": page.totals.enqueued,
+                "accepted": page.totals.accepted,
+                "queued": page.depth(),
+                "untimed": page.totals.untimed,
+                "untracked": page.totals.untracked,
+                "waited_at_least_us": page.at_least_us,
+                "beside": besides(&page.totals.beside),
+                "peak": {"depth": summary.peak, "time": peak_time},
+                "syn_queue_peak": page.totals.syn_queue_peak,
+                "depth": distribution(&page.depth),
+                "wait_us": distribution(&page.wait),
+                "peak_use": page.peak_use.0,
+                "drops": drops,
+                "reconciled": null,
+                "lost_records": summary.lost,
+                "lost_by_kind": lost,
+                "sizing": null,
+            });
+            self.line(clock, "summary", end.time_ns, value)?;
+        }
+        let reconciled: BTreeMap<_, _> = end
+            .verdicts
+            .iter()
+            .map(|verdict| {
+                (verdict.counter, json!({"kernel": verdict.kernel, "seen": verdict.seen}))
+            })
+            .collect();
+        let value = json!({
+            "elapsed_s": end.elapsed_ns as f64 / 1e9,
+            "listeners": summaries.len(),
+            "events_without_slot": end.stray.no_slot,
+            "accepts_without_listener": end.stray.accepts,
+            "undecoded_records": end.undecoded,
+            "missed_by_programs": end.missed,
+            "clients_untold": book.clients_untold(),
+            "reconciled": reconciled,
+        });
+        self.line(clock, "end", end.time_ns, value)?;
+        self.out.flush()
+    }
+}

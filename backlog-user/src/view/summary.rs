@@ -1,0 +1,206 @@
+//! The summary as text: for each listener where anything happened its counts,
+//! peak, drops and histograms; then what is not known.
+
+use std::fmt::Write as _;
+
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::record::Kind;
+use jiff::tz::TimeZone;
+
+use super::End;
+use super::format::{clock_time, duration, percent, plural};
+use super::histogram::{self, Row};
+use crate::book::Book;
+use crate::book::distribution::Distribution;
+use crate::book::interval::Waits;
+use crate::book::page::PeakUse;
+use crate::book::reconcile::Verdict;
+use crate::book::summary::Summary;
+use crate::clock::Clock;
+
+/// Renders the whole.
+pub(crate) fn render(
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summaries: &[Summary<'_>],
+    end: &End,
+) -> String {
+    let mut text = String::new();
+    let seconds = end.elapsed_ns as f64 / 1e9;
+    let idle = summaries.iter().filter(|summary| !summary.active()).count() as u64;
+    let _ = writeln!(text, "\nSummary of {seconds:.1} s");
+    for summary in summaries.iter().filter(|summary| summary.active()) {
+        listener(&mut text, zone, clock, summary);
+    }
+    if idle == summaries.len() as u64 {
+        let _ = writeln!(text, "\nNo connection and no drop at {}.", plural(idle, "listener"));
+    } else if idle > 0 {
+        let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
+    }
+    for verdict in &end.verdicts {
+        let Verdict { counter, kernel, seen } = verdict;
+        let mark = if kernel == seen { "" } else { " (others: outside the filter, or not seen)" };
+        let _ = writeln!(
+            text,
+            "{counter} of this network namespace: kernel {kernel}, seen {seen}{mark}",
+        );
+    }
+    unknown(&mut text, book, end);
+    text
+}
+
+fn listener(text: &mut String, zone: &TimeZone, clock: &Clock, summary: &Summary<'_>) {
+    let page = summary.page;
+    let totals = &page.totals;
+    let limit = page.listener.limit;
+    let _ = writeln!(text, "\n{}  limit {limit}", page.listener.local);
+    let _ = writeln!(
+        text,
+        "  connections  {} queued, {} accepted, {} in the queue at the end",
+        totals.enqueued,
+        totals.accepted,
+        page.depth(),
+    );
+    if let Some(peak_ns) = summary.peak_ns {
+        let _ = writeln!(
+            text,
+            "  peak         {} of {limit} ({} %) at {}",
+            summary.peak,
+            percent(summary.peak, limit),
+            clock_time(zone, clock.wall(peak_ns), 6),
+        );
+    }
+    let _ = writeln!(text, "  drops        {}", drops(summary));
+    if let Some(waits) = Waits::of(&page.wait) {
+        let _ = writeln!(
+            text,
+            "  wait         p50 {}, p90 {}, p99 {}, max {}",
+            duration(waits.p50),
+            duration(waits.p90),
+            duration(waits.p99),
+            duration(waits.max),
+        );
+    }
+    if totals.untimed > 0 {
+        let at_least = page
+            .at_least_us
+            .map_or(String::new(), |us| format!("; one waited at least {}", duration(us)));
+        let _ = writeln!(
+            text,
+            "  not timed    {} queued before the start{at_least}",
+            plural(totals.untimed, "connection"),
+        );
+    }
+    for beside in Beside::ALL {
+        let count = totals.beside[beside as usize];
+        if count > 0 {
+            let _ = writeln!(text, "  beside       {} {count}", beside.name());
+        }
+    }
+    if let Some((closed_ns, depth)) = page.closed {
+        let _ = writeln!(
+            text,
+            "  closed       at {} with {} in its queue",
+            clock_time(zone, clock.wall(closed_ns), 6),
+            plural(depth.into(), "connection"),
+        );
+    }
+    lost(text, summary);
+    section(text, "depth met by arrivals", "depth", &page.depth, totals.enqueued);
+    peak_use(text, &page.peak_use);
+    let timed = totals.accepted.saturating_sub(totals.untimed);
+    section(text, "accept latency", "microseconds", &page.wait, timed);
+}
+
+fn drops(summary: &Summary<'_>) -> String {
+    if summary.drops == 0 {
+        return "none".into();
+    }
+    let mut text = format!(
+        "{} of {}",
+        plural(summary.drops, "packet"),
+        plural(summary.page.clients, "client")
+    );
+    for cause in Cause::ALL {
+        let count = summary.page.totals.drops[cause as usize];
+        if count > 0 {
+            let _ = write!(text, "\n               {} {count}", cause.name());
+        }
+    }
+    text
+}
+
+/// A histogram, and how much of what was counted it has seen.
+fn section(text: &mut String, title: &str, unit: &str, values: &Distribution, counted: u64) {
+    let rows = histogram::rows(&values.buckets());
+    if rows.is_empty() {
+        return;
+    }
+    let seen = values.count();
+    let of = if seen == counted { String::new() } else { format!(" ({seen} of {counted})") };
+    let _ = write!(text, "\n  {title}{of}\n{}", histogram::render(unit, &rows));
+}
+
+fn peak_use(text: &mut String, uses: &PeakUse) {
+    let last = uses.0.iter().rposition(|count| *count > 0).unwrap_or(0);
+    if last == 0 {
+        return;
+    }
+    let rows: Vec<Row> = uses.0[..=last]
+        .iter()
+        .enumerate()
+        .map(|(index, count)| Row {
+            range: match index {
+                0 => "0".into(),
+                11 => "above 100".into(),
+                _ => format!("{} -> {}", (index - 1) * 10 + 1, index * 10),
+            },
+            count: *count,
+        })
+        .collect();
+    let _ = write!(text, "\n  peak use per interval\n{}", histogram::render("% of limit", &rows));
+}
+
+fn lost(text: &mut String, summary: &Summary<'_>) {
+    if summary.lost > 0 {
+        let kinds: Vec<String> = Kind::ALL
+            .iter()
+            .filter(|kind| summary.lost_of(**kind) > 0)
+            .map(|kind| format!("{} {}", kind.name(), summary.lost_of(*kind)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "  lost         {} found the ring full ({}): counts are exact, histograms and moments \
+             lack them",
+            plural(summary.lost, "record"),
+            kinds.join(", "),
+        );
+    }
+    let untracked = summary.page.totals.untracked;
+    if untracked > 0 {
+        let _ = writeln!(
+            text,
+            "  lost         {} could not be timed: the table of queued connections was full",
+            plural(untracked, "connection"),
+        );
+    }
+}
+
+fn unknown(text: &mut String, book: &Book, end: &End) {
+    let End { stray, undecoded, missed, .. } = end;
+    let mut say = |count: u64, noun: &str, what: &str| {
+        if count > 0 {
+            let _ = writeln!(text, "Not counted: {} {what}.", plural(count, noun));
+        }
+    };
+    say(stray.no_slot, "event", "at listeners beyond the table of listeners");
+    say(stray.accepts, "accept", "of connections whose listener could not be told");
+    say(*undecoded, "record", "that could not be read");
+    say(missed.unwrap_or(0), "event", "that met a program already running on its CPU");
+    say(
+        book.clients_untold(),
+        "drop",
+        "of clients beyond the table of clients, which may be retries",
+    );
+}

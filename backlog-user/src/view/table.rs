@@ -1,0 +1,222 @@
+//! The plain table: a line per listener and interval, drops at their moment,
+//! and the summary. 80 columns; an address is never cut.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use jiff::tz::TimeZone;
+
+use super::format::{clock_time, duration, percent, plural, rate};
+use super::{End, Meta, View, summary};
+use crate::book::interval::{Interval, Waits};
+use crate::book::summary::Summary;
+use crate::book::{Book, Refusal};
+use crate::clock::Clock;
+use crate::event::{Listener, ListenerId};
+
+/// How the table is to look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// Of the time column.
+    pub(crate) zone: TimeZone,
+    /// Rows of idle listeners as well.
+    pub(crate) idle_rows: bool,
+    /// Only data: no heading, no list of listeners.
+    pub(crate) quiet: bool,
+}
+
+/// Writes the table.
+pub(crate) struct Table<W> {
+    out: W,
+    look: Look,
+    /// Rows since the last heading.
+    rows: usize,
+    /// Drops shown in this interval, and those that were not.
+    drops: HashMap<ListenerId, (u64, u64)>,
+}
+
+/// Width of the listener's column; a longer address has a line of its own.
+const LISTENER: usize = 14;
+
+/// A heading again after so many rows.
+const HEADING_EVERY: usize = 40;
+
+/// Drops of one listener that are shown one by one in an interval.
+const DROPS_SHOWN: u64 = 10;
+
+impl<W: Write> Table<W> {
+    /// A view that writes here.
+    pub(crate) fn new(out: W, look: Look) -> Self {
+        Self { out, look, rows: 0, drops: HashMap::new() }
+    }
+
+    fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
+        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+    }
+
+    fn heading(&mut self) -> io::Result<()> {
+        if self.look.quiet || !self.rows.is_multiple_of(HEADING_EVERY) {
+            return Ok(());
+        }
+        writeln!(
+            self.out,
+            "{:<8} {:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
+            "TIME",
+            "LISTENER",
+            "DEPTH",
+            "PEAK/LIM",
+            "USE%",
+            "CONN/s",
+            "ACC/s",
+            "P50",
+            "P99",
+            "MAX",
+            "DROP",
+        )
+    }
+
+    fn row(&mut self, time: &str, listener: &str, row: &Interval) -> io::Result<()> {
+        self.heading()?;
+        self.rows += 1;
+        let wait =
+            |pick: fn(&Waits) -> u64| row.wait.as_ref().map_or("-".into(), |w| duration(pick(w)));
+        let listener = if listener.len() > LISTENER {
+            writeln!(self.out, "{time:<8} {listener}")?;
+            ""
+        } else {
+            listener
+        };
+        let time = if listener.is_empty() { "" } else { time };
+        writeln!(
+            self.out,
+            "{time:<8} {listener:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
+            row.depth,
+            format!("{}/{}", row.peak, row.limit),
+            percent(row.peak, row.limit),
+            rate(row.rate(row.enqueued)),
+            rate(row.rate(row.accepted)),
+            wait(|waits| waits.p50),
+            wait(|waits| waits.p99),
+            wait(|waits| waits.max),
+            row.dropped(),
+        )
+    }
+}
+
+impl<W: Write> View for Table<W> {
+    fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
+        if self.look.quiet {
+            return Ok(());
+        }
+        let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
+        writeln!(
+            self.out,
+            "Tracing accept queues on {} by {}; net.core.somaxconn={} tcp_max_syn_backlog={}. \
+             Ctrl-C ends.",
+            meta.kernel,
+            meta.backend,
+            show(meta.settings.somaxconn),
+            show(meta.settings.tcp_max_syn_backlog),
+        )?;
+        self.out.flush()
+    }
+
+    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()> {
+        if self.look.quiet {
+            return Ok(());
+        }
+        let time = self.time(clock, time_ns, 0);
+        let opened = if listener.opened_now { "opened" } else { "listens" };
+        writeln!(
+            self.out,
+            "{time} {} {opened}: depth {}, limit {}",
+            listener.local, listener.depth, listener.limit
+        )?;
+        self.out.flush()
+    }
+
+    fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        depth: u32,
+    ) -> io::Result<()> {
+        if self.look.quiet && depth == 0 {
+            return Ok(());
+        }
+        let time = self.time(clock, time_ns, 6);
+        let lost = match depth {
+            0 => String::new(),
+            _ => format!(", with {} in its queue", plural(depth.into(), "connection")),
+        };
+        writeln!(self.out, "{time} {} closed{lost}", listener.local)?;
+        self.out.flush()
+    }
+
+    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
+        let Refusal { time_ns, drop, retry_of_ns } = refusal;
+        let (shown, hidden) = self.drops.entry(drop.listener).or_default();
+        if *shown == DROPS_SHOWN {
+            *hidden += 1;
+            return Ok(());
+        }
+        *shown += 1;
+        let time = self.time(clock, *time_ns, 6);
+        let local = book.get(drop.listener).map(|page| page.listener.local);
+        let local = local.map_or("?".to_owned(), |local| local.to_string());
+        let retry = match retry_of_ns {
+            None => String::new(),
+            Some(first) => format!(", a retry of {}", self.time(clock, *first, 3)),
+        };
+        writeln!(
+            self.out,
+            "{time} DROP {local} <- {}\n                {} at {}/{}, SYN queue {}{retry}",
+            drop.client,
+            drop.cause.name(),
+            drop.depth,
+            drop.limit,
+            drop.syn_queue,
+        )?;
+        self.out.flush()
+    }
+
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        book: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 0);
+        let idle_rows = self.look.idle_rows;
+        for row in rows.iter().filter(|row| idle_rows || row.active()) {
+            let Some(page) = book.get(row.listener) else {
+                continue;
+            };
+            let local = page.listener.local.to_string();
+            if let Some((_, hidden @ 1..)) = self.drops.get(&row.listener) {
+                writeln!(
+                    self.out,
+                    "{time}        ... and {} of {local} in this interval (-o json has each)",
+                    plural(*hidden, "more drop"),
+                )?;
+            }
+            self.row(&time, &local, row)?;
+        }
+        self.drops.clear();
+        self.out.flush()
+    }
+
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        let text = summary::render(&self.look.zone, clock, book, summaries, end);
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
