@@ -11,6 +11,8 @@ use super::Book;
 /// One counter of a network namespace over the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
+    /// The inode number of the namespace.
+    pub(crate) netns: u32,
     /// As `/proc/net/netstat` names it.
     pub(crate) counter: &'static str,
     /// How much it has grown.
@@ -43,7 +45,7 @@ pub(crate) fn verdicts(
     [("ListenOverflows", &OVERFLOWS[..]), ("ListenDrops", &Cause::ALL[..])]
         .into_iter()
         .filter_map(|(counter, causes)| {
-            Some(Verdict { counter, kernel: change(counter)?, seen: seen(causes) })
+            Some(Verdict { netns, counter, kernel: change(counter)?, seen: seen(causes) })
         })
         .collect()
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{End, Meta, View};
 use crate::book::distribution::{Bucket, Distribution};
 use crate::book::interval::{Interval, Waits};
+use crate::book::reconcile::Verdict;
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
@@ -29,16 +30,19 @@ pub(crate) struct Json<W> {
 
 #[derive(Serialize)]
 struct DistributionLine {
-    p50: u64,
-    p90: u64,
-    p99: u64,
-    max: u64,
+    p50: Option<u64>,
+    p90: Option<u64>,
+    p99: Option<u64>,
+    max: Option<u64>,
     buckets: Vec<BucketLine>,
 }
 
 #[derive(Serialize)]
 struct BucketLine {
+    /// The largest value that belongs here; the smallest is the one above the
+    /// bucket before.
     le: u64,
+    /// Values in this bucket alone.
     count: u64,
 }
 
@@ -75,22 +79,37 @@ fn waits(waits: Option<&Waits>) -> Value {
     }
 }
 
-fn distribution(distribution: &Distribution) -> Option<DistributionLine> {
-    let Waits { p50, p90, p99, max } = Waits::of(distribution)?;
-    let mut sum = 0;
+fn distribution(distribution: &Distribution) -> DistributionLine {
+    let waits = Waits::of(distribution);
     let buckets = distribution
         .buckets()
         .into_iter()
-        .map(|Bucket { high, count, low: _ }| {
-            sum += count;
-            BucketLine { le: high, count: sum }
-        })
+        .map(|Bucket { high, count, low: _ }| BucketLine { le: high, count })
         .collect();
-    Some(DistributionLine { p50, p90, p99, max, buckets })
+    DistributionLine {
+        p50: waits.map(|waits| waits.p50),
+        p90: waits.map(|waits| waits.p90),
+        p99: waits.map(|waits| waits.p99),
+        max: waits.map(|waits| waits.max),
+        buckets,
+    }
 }
 
 fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
     Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
+}
+
+/// The verdicts of one network namespace: the kernel has no such counters of one
+/// listener.
+fn reconciled(verdicts: &[Verdict], netns: u32) -> Value {
+    verdicts
+        .iter()
+        .filter(|verdict| verdict.netns == netns)
+        .map(|verdict| {
+            let Verdict { counter, kernel, seen, netns: _ } = verdict;
+            ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
+        })
+        .collect()
 }
 
 /// `listener` in a line of an event is its number; in `listener` and `summary` it
@@ -212,20 +231,13 @@ impl<W: Write> View for Json<W> {
                 "wait_us": distribution(&page.wait),
                 "peak_use": page.peak_use.0,
                 "drops": drops,
-                "reconciled": null,
+                "reconciled": reconciled(&end.verdicts, page.listener.netns),
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
                 "sizing": null,
             });
             self.line(clock, "summary", end.time_ns, value)?;
         }
-        let reconciled: BTreeMap<_, _> = end
-            .verdicts
-            .iter()
-            .map(|verdict| {
-                (verdict.counter, json!({"kernel": verdict.kernel, "seen": verdict.seen}))
-            })
-            .collect();
         let value = json!({
             "elapsed_s": end.elapsed_ns as f64 / 1e9,
             "listeners": summaries.len(),
@@ -234,7 +246,6 @@ impl<W: Write> View for Json<W> {
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
             "clients_untold": book.clients_untold(),
-            "reconciled": reconciled,
         });
         self.line(clock, "end", end.time_ns, value)?;
         self.out.flush()

@@ -39,7 +39,7 @@ pub(crate) fn render(
         let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
     }
     for verdict in &end.verdicts {
-        let Verdict { counter, kernel, seen } = verdict;
+        let Verdict { netns: _, counter, kernel, seen } = verdict;
         let mark = if kernel == seen { "" } else { " (others: outside the filter, or not seen)" };
         let _ = writeln!(
             text,

@@ -135,7 +135,12 @@ fn show(view: &mut dyn View) {
         stray: Stray { no_slot: 2, accepts: 0 },
         undecoded: 0,
         missed: Some(1),
-        verdicts: vec![Verdict { counter: "ListenOverflows", kernel: 16, seen: 15 }],
+        verdicts: vec![Verdict {
+            netns: 4_026_531_840,
+            counter: "ListenOverflows",
+            kernel: 16,
+            seen: 15,
+        }],
     };
     view.end(&clock, &book, &book.summaries(), &end).unwrap();
 }

@@ -1,0 +1,20 @@
+//! `backlog-load`: an accept queue filled on purpose, and the truth about it.
+//! All of it is in the library; here are only the command line and the exit.
+
+use std::process::ExitCode;
+
+use backlog_tests::load::{self, Options};
+use backlog_tests::output::write_truth;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = load::run(&options).and_then(|truth| write_truth(&truth, options.out.as_deref()));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backlog-load: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

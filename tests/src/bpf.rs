@@ -1,0 +1,132 @@
+//! Which BPF programs are loaded in the kernel, by raw bpf(2): to see that
+//! the tool leaves none behind, without trusting the tool or its library.
+
+use std::io::{Error, Result};
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libc::c_long;
+
+// Commands of bpf(2), from include/uapi/linux/bpf.h.
+const PROG_GET_NEXT_ID: c_long = 11;
+const PROG_GET_FD_BY_ID: c_long = 13;
+const OBJ_GET_INFO_BY_FD: c_long = 15;
+
+/// A loaded program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Program {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Its name, cut to 15 bytes by the kernel.
+    pub name: String,
+}
+
+/// All programs loaded at the moment, by rising id.
+///
+/// # Errors
+/// When not permitted (`CAP_SYS_ADMIN` or `CAP_BPF` is needed).
+pub fn programs() -> Result<Vec<Program>> {
+    let mut found = Vec::new();
+    let mut id = 0;
+    while let Some(next) = next_id(id)? {
+        id = next;
+        // A program unloaded between the two calls is simply not there.
+        match name_of(id) {
+            Ok(name) => found.push(Program { id, name }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// `union bpf_attr` for the commands that take or give an id.
+#[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// `union bpf_attr` for `OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_prog_info` as far as the name: the kernel fills what fits.
+#[repr(C)]
+#[derive(Default)]
+struct ProgInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    jited_prog_len: u32,
+    xlated_prog_len: u32,
+    jited_prog_insns: u64,
+    xlated_prog_insns: u64,
+    load_time: u64,
+    created_by_uid: u32,
+    nr_map_ids: u32,
+    map_ids: u64,
+    name: [u8; 16],
+}
+
+fn next_id(after: u32) -> Result<Option<u32>> {
+    let mut attr = IdAttr {
+        id: after,
+        ..IdAttr::default()
+    };
+    match bpf(PROG_GET_NEXT_ID, &mut attr) {
+        Ok(_) => Ok(Some(attr.next_id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn name_of(id: u32) -> Result<String> {
+    let mut by_id = IdAttr {
+        id,
+        ..IdAttr::default()
+    };
+    let fd = bpf(PROG_GET_FD_BY_ID, &mut by_id)?;
+    let fd = i32::try_from(fd).map_err(|_| Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: a new descriptor that nobody else has.
+    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = ProgInfo::default();
+    let mut attr = InfoAttr {
+        fd: program.as_raw_fd().cast_unsigned(),
+        info_len: size_of_u32::<ProgInfo>(),
+        info: std::ptr::from_mut(&mut info).expose_provenance() as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    let length = info.name.iter().position(|&byte| byte == 0).unwrap_or(16);
+    Ok(String::from_utf8_lossy(&info.name[..length]).into_owned())
+}
+
+/// bpf(2) with an attribute structure that fits the command.
+fn bpf<T>(command: c_long, attr: &mut T) -> Result<c_long> {
+    // SAFETY: `attr` is a live structure of the size given, laid out as the
+    // command demands; the only address in one (of `info`) is that of a
+    // structure that its caller keeps alive, with its size beside it.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of_u32::<T>(),
+        )
+    };
+    if done < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(done)
+    }
+}
+
+fn size_of_u32<T>() -> u32 {
+    u32::try_from(size_of::<T>()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,107 @@
+//! The kernel's own counts of one network namespace, from /proc: the judge
+//! of every test. Knows the file format and which counters speak of accept
+//! queues; what they should be is left to the caller.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// The counters that move when a handshake ends, well or badly.
+pub const WATCHED: [&str; 12] = [
+    "ListenOverflows",
+    "ListenDrops",
+    "PassiveOpens",
+    "TCPReqQFullDrop",
+    "TCPReqQFullDoCookies",
+    "SyncookiesSent",
+    "SyncookiesRecv",
+    "SyncookiesFailed",
+    "TCPFastOpenPassive",
+    "TCPFastOpenListenOverflow",
+    "EmbryonicRsts",
+    "TCPTimeouts",
+];
+
+/// Named counters, or the change of some: what the truths carry as `kernel`.
+pub type Changes = BTreeMap<String, u64>;
+
+/// All counters of a namespace at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters(Changes);
+
+impl Counters {
+    /// Reads the calling thread's namespace. `/proc/net` would be that of the
+    /// process's first thread, which need not be the same.
+    ///
+    /// # Errors
+    /// When /proc is not mounted.
+    pub fn read() -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for file in ["netstat", "snmp"] {
+            let path = format!("/proc/thread-self/net/{file}");
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            all.extend(parse(&text));
+        }
+        Ok(Self(all))
+    }
+
+    /// One counter; 0 where this kernel does not have it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// How the watched counters moved from `earlier` to now. A counter that
+    /// this kernel lacks is left out.
+    #[must_use]
+    pub fn change_since(&self, earlier: &Self) -> Changes {
+        WATCHED
+            .iter()
+            .filter_map(|&name| {
+                let now = self.0.get(name)?;
+                Some((name.to_owned(), now.wrapping_sub(earlier.get(name))))
+            })
+            .collect()
+    }
+}
+
+/// Pairs of lines with one prefix: first the names, then the numbers. The
+/// prefix is dropped, for the names watched are unique without it.
+fn parse(text: &str) -> Changes {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .chunks_exact(2)
+        .flat_map(|pair| {
+            let names = pair[0].split_whitespace().skip(1);
+            let values = pair[1].split_whitespace().skip(1);
+            // Not every value is a count (snmp's MaxConn is -1): skip those.
+            names
+                .zip(values)
+                .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_lines_are_read_and_signed_values_left_out() {
+        let text = "Tcp: MaxConn PassiveOpens\nTcp: -1 7\nTcpExt: ListenDrops\nTcpExt: 3\n";
+        let counters = Counters(parse(text));
+        assert_eq!(counters.get("PassiveOpens"), 7);
+        assert_eq!(counters.get("ListenDrops"), 3);
+        assert_eq!(counters.0.get("MaxConn"), None);
+    }
+
+    #[test]
+    fn this_kernel_has_the_ones_that_matter() {
+        let now = Counters::read().unwrap();
+        let change = now.change_since(&now);
+        for name in ["ListenOverflows", "ListenDrops", "PassiveOpens"] {
+            assert_eq!(change.get(name), Some(&0), "{name}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the truth tests stand on: a load whose own account is the judge
+//! (`load`), crafted packets for what no ordinary client can do (`packets`),
+//! fresh network namespaces, the kernel's counters, and the tool under test
+//! run from outside by its command line and JSON contract (`tracer`).
+//! Nothing here links with the tool's own code.
+
+pub mod bpf;
+pub mod clock;
+pub mod counters;
+pub mod epoll;
+pub mod handshake;
+pub mod interface;
+pub mod load;
+pub mod netns;
+pub mod output;
+pub mod packets;
+pub mod proc;
+pub mod socket;
+pub mod sysctl;
+pub mod tracer;

@@ -1,0 +1,23 @@
+//! The load: a server with a chosen backlog and clients at a chosen rate,
+//! both in one process, so that it knows the truth about each connection.
+//!
+//! `options` what was asked, `listener` the sockets, `server` who accepts and
+//! `gate` when, `pacer` when clients go, `client` and `client_nonblocking` how,
+//! `hold` when they close, `judge` the arithmetic, `truth` the JSON, `run` all
+//! of it in order.
+
+mod client;
+mod client_nonblocking;
+mod gate;
+mod hold;
+mod judge;
+mod listener;
+mod options;
+mod pacer;
+mod run;
+mod server;
+mod truth;
+
+pub use options::{Accept, Connect, Family, IpVersion, Options, Switch};
+pub use run::run;
+pub use truth::{Connects, Peer, Truth, Wait, Waits};

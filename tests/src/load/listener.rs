@@ -1,0 +1,121 @@
+//! The listening sockets: made as asked, one or a group.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libc::c_int;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::options::{Accept, Options, Switch};
+use crate::socket;
+
+/// How long `TCP_DEFER_ACCEPT` waits for data, in seconds.
+const DEFER_SECONDS: c_int = 5;
+
+/// All sockets that listen on the port.
+#[derive(Clone, Debug)]
+pub(super) struct Listeners {
+    /// One, or one for each thread.
+    sockets: Vec<Arc<Socket>>,
+    /// The port, also when any was asked for.
+    pub(super) port: u16,
+}
+
+impl Listeners {
+    /// Opens them all.
+    pub(super) fn open(options: &Options) -> Result<Self> {
+        let count = if options.reuseport {
+            options.threads
+        } else {
+            1
+        };
+        let mut port = options.port;
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            let address = SocketAddr::new(options.listen_ip(), port);
+            let listener = listen(options, address)
+                .with_context(|| format!("cannot listen on {address}{}", cure(options)))?;
+            port = local(&listener)?.port();
+            sockets.push(Arc::new(listener));
+        }
+        Ok(Self { sockets, port })
+    }
+
+    /// The listener that the given thread accepts from.
+    pub(super) fn of_thread(&self, thread: usize) -> Arc<Socket> {
+        Arc::clone(&self.sockets[thread % self.sockets.len()])
+    }
+
+    /// How many wait in all the queues together.
+    pub(super) fn depth(&self) -> Result<u64> {
+        self.sockets.iter().try_fold(0, |sum, listener| {
+            let queue = socket::queue(listener).context("cannot read the queue's length")?;
+            Ok(sum + u64::from(queue.depth))
+        })
+    }
+
+    /// The granted backlog, that of each of them.
+    pub(super) fn limit(&self) -> Result<u32> {
+        let queue = socket::queue(&self.sockets[0]).context("cannot read the queue's limit")?;
+        Ok(queue.limit)
+    }
+
+    /// Whether any of them has a connection to accept.
+    pub(super) fn readable(&self, limit: std::time::Duration) -> io::Result<bool> {
+        // One alone can wait; in a group each gets its share of the time.
+        let share = limit / u32::try_from(self.sockets.len()).unwrap_or(1);
+        for listener in &self.sockets {
+            if socket::readable(listener, share)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// One socket in LISTEN.
+fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
+    let protocol = if options.mptcp {
+        Protocol::MPTCP
+    } else {
+        Protocol::TCP
+    };
+    let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
+    listener.set_reuse_address(true)?;
+    if options.reuseport {
+        listener.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        listener.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if options.defer_accept == Switch::Yes {
+        socket::set_tcp_option(&listener, libc::TCP_DEFER_ACCEPT, DEFER_SECONDS)?;
+    }
+    if options.fastopen {
+        // As many Fast Open requests as connections fit.
+        let queue = options.backlog.saturating_add(1).max(1);
+        socket::set_tcp_option(&listener, libc::TCP_FASTOPEN, queue)?;
+    }
+    listener.set_nonblocking(options.accept != Accept::Blocking)?;
+    listener.bind(&SockAddr::from(address))?;
+    listener.listen(options.backlog)?;
+    Ok(listener)
+}
+
+/// A socket's own address.
+pub(super) fn local(socket: &Socket) -> io::Result<SocketAddr> {
+    socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}
+
+fn cure(options: &Options) -> &'static str {
+    if options.mptcp {
+        " with MPTCP (has this kernel it, and is net.mptcp.enabled 1?)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,138 @@
+//! A run from listen to truth, step by step. The order is the point: counters
+//! are read before the listener exists and after the clients are closed, and
+//! the queue's end is looked at before anything is torn down.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::client::{self, Tally};
+use super::client_nonblocking;
+use super::hold::Hold;
+use super::judge::{self, Accepted};
+use super::listener::Listeners;
+use super::options::{Connect, Options};
+use super::server::Server;
+use super::truth::{Peer, Truth};
+use crate::counters::Counters;
+use crate::socket;
+
+/// With all known connections accepted the queue is done when it is empty;
+/// with some missing (their final ACK was lost) this long without an accept.
+const SETTLE: Duration = Duration::from_millis(300);
+/// A server that accepts nothing for so long beyond its own pauses is stuck.
+const STUCK: Duration = Duration::from_secs(10);
+/// How often the drain is looked at.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Does all that `options` ask for.
+///
+/// # Errors
+/// When it cannot be done; refused connections are no error.
+pub fn run(options: &Options) -> Result<Truth> {
+    options.check()?;
+    socket::raise_file_limit();
+    let before = Counters::read()?;
+    let listeners = Listeners::open(options)?;
+    let address = SocketAddr::new(options.connect_ip(), listeners.port);
+    options.notice(&format!("listening on port {}", listeners.port));
+
+    let asleep = options
+        .accept_before_start
+        .then(|| Server::start(options, &listeners));
+    if let Some(server) = &asleep {
+        server.await_asleep()?;
+    }
+    options.handshake.meet()?;
+    let server = asleep.unwrap_or_else(|| Server::start(options, &listeners));
+
+    let start = Instant::now();
+    let hold = Hold::new(options);
+    let mut clients = match options.connect {
+        Connect::Blocking => client::run_all(options, address, &hold, |o, a, p, h| {
+            Ok(client::run(o, a, p, h))
+        }),
+        Connect::Nonblocking => client::run_all(options, address, &hold, client_nonblocking::run),
+    }?;
+    drain(options, &listeners, &server, clients.counts.succeeded)?;
+    let wall = start.elapsed();
+    let accepts = server.stop()?;
+    let left_in_queue = listeners.depth()?;
+    let granted = listeners.limit()?;
+    clients.counts.reset_later = hold.finish();
+    let kernel = Counters::read()?.change_since(&before);
+    let port = listeners.port;
+    drop(listeners);
+
+    for (words, count) in &clients.errors {
+        options.notice(&format!("{count} connects failed: {words}"));
+    }
+    Ok(Truth {
+        port,
+        backlog: options.backlog,
+        granted,
+        left_in_queue,
+        kernel,
+        wall_seconds: wall.as_secs_f64(),
+        ..account(options, &clients, &accepts)
+    })
+}
+
+/// Waits until the server has accepted all it will.
+fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u64) -> Result<()> {
+    if options.linger_close {
+        return Ok(());
+    }
+    let patience = if options.no_accept {
+        // Nothing moves, but the last final ACK may still be on its way.
+        SETTLE
+    } else {
+        STUCK + options.accept_delay + options.stall.unwrap_or_default()
+    };
+    let mut seen = server.gate.accepted();
+    let mut since = Instant::now();
+    loop {
+        let depth = listeners.depth()?;
+        let accepted = server.gate.accepted();
+        if accepted != seen {
+            (seen, since) = (accepted, Instant::now());
+        }
+        let quiet = since.elapsed();
+        if options.no_accept {
+            if depth >= expected || quiet >= patience {
+                return Ok(());
+            }
+        } else if depth == 0 && (accepted >= expected || quiet >= SETTLE) {
+            return Ok(());
+        }
+        if quiet >= patience {
+            options.notice(&format!(
+                "gave up with {depth} in the queue: nobody accepts"
+            ));
+            return Ok(());
+        }
+        thread::sleep(STEP);
+    }
+}
+
+/// The part of the truth that is computed from the stamps.
+fn account(options: &Options, clients: &Tally, accepts: &[Vec<Accepted>]) -> Truth {
+    let all: Vec<Accepted> = accepts.iter().flatten().copied().collect();
+    let waits = judge::waits(&clients.connected, &all);
+    let unanswered = clients.unanswered.iter().map(|client| Peer {
+        addr: client.ip().to_string(),
+        port: client.port(),
+    });
+    Truth {
+        connects: clients.counts,
+        accepted: all.len() as u64,
+        accepts_by_thread: accepts.iter().map(|taken| taken.len() as u64).collect(),
+        waits_us: judge::summary(&waits),
+        max_queue: judge::longest_queue(&clients.connected, &all),
+        unanswered: options.each_wait.then(|| unanswered.collect()),
+        waits: options.each_wait.then_some(waits),
+        ..Truth::default()
+    }
+}

@@ -1,0 +1,233 @@
+//! The threads that accept: in one of three ways, each accept stamped at its
+//! return, and ended without a trace: a thread asleep in accept(2) is woken
+//! by a signal, since a last connection of our own would spoil the count and
+//! shutdown(2) would kill the queue.
+
+use std::io::{Error, ErrorKind};
+use std::mem::MaybeUninit;
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Once};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use socket2::Socket;
+
+use super::gate::Gate;
+use super::judge::Accepted;
+use super::listener::Listeners;
+use super::options::{Accept, Options};
+use crate::clock::{mono_ns, wait_until};
+use crate::epoll::Epoll;
+use crate::{proc, socket};
+
+/// Longest wait for a connection in one go: a signal ends it, so no thread
+/// wakes up only to look at a flag, which would blur a count of instructions.
+const FOREVER: Duration = Duration::from_hours(1);
+/// Longest time for threads to fall asleep or to end.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The running server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) gate: Arc<Gate>,
+    threads: Vec<Thread>,
+    keeper: Option<JoinHandle<Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<Result<Vec<Accepted>>>,
+    /// The thread's id once it is about to wait for its first connection.
+    waits: Arc<AtomicI32>,
+}
+
+impl Server {
+    /// Starts the threads, unless there is to be no accept at all.
+    pub(super) fn start(options: &Options, listeners: &Listeners) -> Self {
+        install_alarm();
+        let first = options.stall.map(|_| options.stall_after);
+        let gate = Arc::new(Gate::new(first));
+        let count = if options.no_accept {
+            0
+        } else {
+            options.threads
+        };
+        let threads = (0..count)
+            .map(|number| {
+                let waits = Arc::new(AtomicI32::new(0));
+                let acceptor = Acceptor {
+                    listener: listeners.of_thread(number),
+                    gate: Arc::clone(&gate),
+                    delay: options.accept_delay,
+                    waits: Arc::clone(&waits),
+                    how: options.accept,
+                };
+                Thread {
+                    handle: thread::spawn(move || acceptor.run()),
+                    waits,
+                }
+            })
+            .collect();
+        let keeper = options.stall.map(|stall| {
+            let (gate, listeners) = (Arc::clone(&gate), listeners.clone());
+            thread::spawn(move || gate.keep_stall(&listeners, stall))
+        });
+        Self {
+            gate,
+            threads,
+            keeper,
+        }
+    }
+
+    /// Waits until each thread sleeps where it waits for a connection.
+    pub(super) fn await_asleep(&self) -> Result<()> {
+        wait_until("server threads to sleep in accept", LIMIT, || {
+            Ok(self.threads.iter().all(|thread| {
+                let id = thread.waits.load(Ordering::Acquire);
+                id != 0 && proc::asleep(id)
+            }))
+        })
+    }
+
+    /// Ends the threads; what each of them accepted.
+    pub(super) fn stop(self) -> Result<Vec<Vec<Accepted>>> {
+        let Self {
+            gate,
+            threads,
+            keeper,
+        } = self;
+        gate.end();
+        wait_until("server threads to end", LIMIT, || {
+            for thread in threads.iter().filter(|t| !t.handle.is_finished()) {
+                // SAFETY: the thread was not joined, so its handle is valid;
+                // the signal has a handler that does nothing.
+                unsafe { libc::pthread_kill(thread.handle.as_pthread_t(), libc::SIGUSR1) };
+            }
+            Ok(threads.iter().all(|thread| thread.handle.is_finished()))
+        })?;
+        if let Some(keeper) = keeper {
+            keeper
+                .join()
+                .map_err(|_| anyhow!("the stall's keeper panicked"))??;
+        }
+        threads
+            .into_iter()
+            .map(|thread| {
+                let done = thread.handle.join();
+                done.map_err(|_| anyhow!("a server thread panicked"))?
+            })
+            .collect()
+    }
+}
+
+/// What one thread needs.
+struct Acceptor {
+    listener: Arc<Socket>,
+    gate: Arc<Gate>,
+    delay: Duration,
+    waits: Arc<AtomicI32>,
+    how: Accept,
+}
+
+impl Acceptor {
+    fn run(self) -> Result<Vec<Accepted>> {
+        let mut taken = Vec::new();
+        let epoll = match self.how {
+            Accept::Epoll => Some(self.epoll().context("cannot use epoll")?),
+            Accept::Blocking | Accept::Nonblocking => None,
+        };
+        while self.gate.pass() {
+            // One permission, used by one accept, however many tries it takes.
+            let Some(accepted) = self.take_one(epoll.as_ref())? else {
+                break;
+            };
+            taken.push(accepted);
+            self.gate.count();
+            self.gate.pause(self.delay);
+        }
+        Ok(taken)
+    }
+
+    /// Waits for one connection; none: it is over.
+    fn take_one(&self, epoll: Option<&Epoll>) -> Result<Option<Accepted>> {
+        while !self.gate.over() {
+            // SAFETY: gettid takes nothing and cannot fail.
+            self.waits
+                .store(unsafe { libc::gettid() }, Ordering::Release);
+            match self.how {
+                Accept::Blocking => {}
+                // Try first: under load there is no need to wait at all.
+                Accept::Nonblocking => {
+                    if let Some(accepted) = self.accept()? {
+                        return Ok(Some(accepted));
+                    }
+                    socket::readable(&self.listener, FOREVER).context("poll")?;
+                }
+                Accept::Epoll => {
+                    let ready = epoll.map(|epoll| epoll.wait(FOREVER)).transpose();
+                    if ready
+                        .context("epoll_wait")?
+                        .is_none_or(|ready| ready.is_empty())
+                    {
+                        continue;
+                    }
+                }
+            }
+            if let Some(accepted) = self.accept()? {
+                return Ok(Some(accepted));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One accept(2), stamped before anything else; the connection is closed
+    /// once what the client sent is read (else it would be reset).
+    fn accept(&self) -> Result<Option<Accepted>> {
+        let result = self.listener.accept();
+        let accepted_ns = mono_ns();
+        let (connection, peer) = match result {
+            Ok(accepted) => accepted,
+            Err(error) if passing(&error) => return Ok(None),
+            Err(error) => return Err(error).context("accept"),
+        };
+        let mut byte = [MaybeUninit::uninit(); 16];
+        let _ = connection.recv_with_flags(&mut byte, libc::MSG_DONTWAIT);
+        let peer = peer.as_socket().context("a client without an address")?;
+        Ok(Some(Accepted {
+            peer: (peer.ip().to_canonical(), peer.port()).into(),
+            accepted_ns,
+        }))
+    }
+
+    fn epoll(&self) -> std::io::Result<Epoll> {
+        let epoll = Epoll::new()?;
+        // Exclusive: one connection wakes one thread.
+        epoll.add(&*self.listener, libc::EPOLLIN | libc::EPOLLEXCLUSIVE, 0)?;
+        Ok(epoll)
+    }
+}
+
+/// Errors that mean "try again", not "give up".
+fn passing(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+    )
+}
+
+/// A handler that does nothing, without `SA_RESTART`: accept(2) then returns.
+fn install_alarm() {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: an all-zero sigaction is valid (no flags, empty mask); the
+        // handler does nothing, so it is safe in any context.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+        }
+    });
+}

@@ -1,0 +1,78 @@
+//! A network namespace of one's own for a piece of work: a thread moves into
+//! a fresh one, brings loopback up and does the work there. Processes and
+//! threads started inside inherit it; it vanishes with the last of them.
+
+use std::fs;
+use std::io::Error;
+use std::os::linux::fs::MetadataExt;
+use std::panic::resume_unwind;
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::interface;
+
+/// Does `work` in a fresh namespace. A panic inside goes on outside, so a
+/// test's assertions may be made there.
+///
+/// # Errors
+/// When a namespace cannot be made (not root, or no `CONFIG_NET_NS`).
+pub fn fresh<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            enter_fresh()?;
+            Ok(work())
+        });
+        inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Moves the calling thread into a fresh namespace with loopback up.
+///
+/// # Errors
+/// As for [`fresh`].
+pub fn enter_fresh() -> Result<()> {
+    // SAFETY: unshare takes flags only and changes nothing but which
+    // namespace this thread is in.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return Err(Error::last_os_error())
+            .context("cannot make a network namespace (root is needed)");
+    }
+    interface::set_up("lo")
+}
+
+/// The inode number of the calling thread's namespace: its name in the
+/// tool's `netns` field and `--netns` option.
+///
+/// # Errors
+/// When /proc is not mounted.
+pub fn inode() -> Result<u64> {
+    let path = "/proc/thread-self/ns/net";
+    Ok(fs::metadata(path)
+        .with_context(|| format!("cannot read {path}"))?
+        .st_ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_fresh_namespace_is_another_one_with_loopback() {
+        // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            println!("not root: no namespace to be had");
+            return;
+        }
+        let outside = inode().unwrap();
+        let inside = fresh(|| {
+            TcpListener::bind("127.0.0.1:0").unwrap();
+            inode().unwrap()
+        })
+        .unwrap();
+        assert_ne!(outside, inside);
+        assert_eq!(outside, inode().unwrap());
+    }
+}

@@ -1,0 +1,124 @@
+//! One TCP segment without data, to bytes and back: as much of it as a
+//! handshake needs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result, bail};
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+
+const HOPS: u8 = 64;
+const WINDOW: u16 = 65535;
+
+/// What a segment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) seq: u32,
+    /// The number acknowledged; none: no ACK flag.
+    pub(super) ack: Option<u32>,
+    pub(super) syn: bool,
+    pub(super) rst: bool,
+}
+
+impl Segment {
+    /// The packet, with right checksums, without a link header.
+    pub(super) fn to_packet(self) -> Result<Vec<u8>> {
+        let ip = match (self.from.ip(), self.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                PacketBuilder::ipv6(from.octets(), to.octets(), HOPS)
+            }
+            (from, to) => bail!("{from} and {to} are not of one family"),
+        };
+        let mut tcp = ip.tcp(self.from.port(), self.to.port(), self.seq, WINDOW);
+        if self.syn {
+            tcp = tcp.syn();
+        }
+        if self.rst {
+            tcp = tcp.rst();
+        }
+        if let Some(number) = self.ack {
+            tcp = tcp.ack(number);
+        }
+        let mut packet = Vec::with_capacity(tcp.size(0));
+        tcp.write(&mut packet, &[])
+            .context("cannot build a packet")?;
+        Ok(packet)
+    }
+
+    /// What a packet says; none when it is no TCP (the kernel also sends
+    /// neighbour and multicast messages).
+    pub(super) fn from_packet(packet: &[u8]) -> Option<Self> {
+        let sliced = SlicedPacket::from_ip(packet).ok()?;
+        let (from, to): (IpAddr, IpAddr) = match sliced.net.as_ref()? {
+            NetSlice::Ipv4(ip) => {
+                let header = ip.header();
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                )
+            }
+            NetSlice::Ipv6(ip) => {
+                let header = ip.header();
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                )
+            }
+            NetSlice::Arp(_) => return None,
+        };
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
+            return None;
+        };
+        Some(Self {
+            from: (from, tcp.source_port()).into(),
+            to: (to, tcp.destination_port()).into(),
+            seq: tcp.sequence_number(),
+            ack: tcp.ack().then(|| tcp.acknowledgment_number()),
+            syn: tcp.syn(),
+            rst: tcp.rst(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back(from: &str, to: &str) {
+        let segment = Segment {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            seq: 1000,
+            ack: Some(7),
+            syn: true,
+            rst: false,
+        };
+        let packet = segment.to_packet().unwrap();
+        assert_eq!(Segment::from_packet(&packet), Some(segment));
+    }
+
+    #[test]
+    fn what_was_built_is_read_back() {
+        there_and_back("10.9.9.10:4000", "10.9.9.1:80");
+        there_and_back("[fd09::10]:4000", "[fd09::1]:80");
+    }
+
+    #[test]
+    fn families_do_not_mix_and_noise_is_no_segment() {
+        let segment = Segment {
+            from: "10.9.9.10:4000".parse().unwrap(),
+            to: "[fd09::1]:80".parse().unwrap(),
+            seq: 1,
+            ack: None,
+            syn: true,
+            rst: false,
+        };
+        assert!(segment.to_packet().is_err());
+        assert_eq!(Segment::from_packet(&[0x45, 0, 0]), None);
+        assert_eq!(Segment::from_packet(&[]), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! What socket2 does not offer: the state of a listener's queue, the TCP
+//! options that concern handshakes, and waiting for readability.
+
+use std::io::{Error, Result};
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use libc::{c_int, c_void, socklen_t};
+
+/// A listener's accept queue as the kernel reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many wait in it.
+    pub depth: u32,
+    /// The granted backlog; one more than this fits.
+    pub limit: u32,
+}
+
+/// Reads a listener's queue. For a socket in LISTEN the kernel puts it into
+/// two fields of `tcp_info` that mean something else otherwise; for an MPTCP
+/// listener they are those of its TCP subflow.
+///
+/// # Errors
+/// When the socket is not TCP.
+pub fn queue(listener: &impl AsRawFd) -> Result<Queue> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = length_of::<libc::tcp_info>();
+    // SAFETY: `info` has room for `length` bytes and both outlive the call.
+    let done = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    if done != 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: all integers, zero at first: valid whatever the kernel filled.
+    let info = unsafe { info.assume_init() };
+    Ok(Queue {
+        depth: info.tcpi_unacked,
+        limit: info.tcpi_sacked,
+    })
+}
+
+/// Sets an integer option of the TCP level.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn set_tcp_option(socket: &impl AsRawFd, option: c_int, value: c_int) -> Result<()> {
+    // SAFETY: `value` is a c_int that outlives the call, and the length says so.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            option,
+            (&raw const value).cast::<c_void>(),
+            length_of::<c_int>(),
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(Error::last_os_error())
+    }
+}
+
+/// Waits until `file` can be read from (a listener: accepted from), at most
+/// `limit`. A signal counts as "not yet".
+///
+/// # Errors
+/// When poll(2) itself fails.
+pub fn readable(file: &impl AsRawFd, limit: Duration) -> Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let limit = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: one valid pollfd that outlives the call.
+    match unsafe { libc::poll(&raw mut poll, 1, limit) } {
+        -1 => match Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EINTR) => Ok(false),
+            error => Err(error),
+        },
+        ready => Ok(ready > 0),
+    }
+}
+
+/// Raises the limit of open files to what is permitted: a full queue and its
+/// clients need more than the usual 1024.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit that outlives both calls. A failure
+    // leaves the old limit, and whoever runs into it will say so.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+fn length_of<T>() -> socklen_t {
+    socklen_t::try_from(size_of::<T>()).unwrap_or(socklen_t::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn the_queue_of_a_listener_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(queue(&listener).unwrap().depth, 0);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(readable(&listener, Duration::from_secs(5)).unwrap());
+        assert_eq!(queue(&listener).unwrap().depth, 1);
+    }
+}

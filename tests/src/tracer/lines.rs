@@ -1,0 +1,279 @@
+//! The tool's JSON lines as types: only what the tests look at, by the
+//! contract. Unknown fields and unknown types are no error, for the contract
+//! may grow; the raw value stays at hand.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// One line of output.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it says.
+    pub kind: Kind,
+    /// All of it.
+    pub raw: Value,
+}
+
+/// What a line says, by its `type`.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// How the tool runs; the first line.
+    Meta(Meta),
+    /// A listener was found or changed.
+    Listener(Listener),
+    /// One listener's last interval.
+    Interval(Interval),
+    /// A packet was refused.
+    Drop(DropLine),
+    /// One listener's whole run; the last lines.
+    Summary(Box<Summary>),
+    /// Something added since.
+    Other(String),
+}
+
+/// `meta`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Version of the contract.
+    pub schema: u64,
+    /// Which way of attaching.
+    pub backend: String,
+    /// Which hook in which way.
+    pub hooks: BTreeMap<String, Value>,
+}
+
+/// `listener`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Listener {
+    /// What other lines call it; a number or a text.
+    pub id: Value,
+    /// The address listened on.
+    pub addr: String,
+    /// The port.
+    pub port: u16,
+    /// `IPv4`, `IPv6` or however the tool calls it.
+    pub family: Value,
+    /// Inode of its network namespace.
+    pub netns: u64,
+    /// The granted backlog.
+    pub limit: u64,
+    /// The backlog asked for, if that was seen.
+    pub asked: Option<i64>,
+    /// Its queue when it was seen.
+    pub depth: u64,
+}
+
+/// `interval`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Interval {
+    /// Whose.
+    pub listener: Value,
+    /// Connections that came into the queue.
+    pub enqueued: u64,
+    /// Connections taken out of it.
+    pub accepted: u64,
+    /// Drops in it.
+    pub drops: Value,
+}
+
+/// `drop`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DropLine {
+    /// Whose.
+    pub listener: Value,
+    /// Why.
+    pub cause: String,
+    /// Whom it hit; absent where the hook cannot tell.
+    pub client: Option<Client>,
+    /// The queue at that moment.
+    pub depth: Option<u64>,
+    /// Its limit.
+    pub limit: Option<u64>,
+    /// When this client was first refused, if that was earlier.
+    pub retry_of: Option<Value>,
+}
+
+/// A client's end.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default)]
+pub struct Client {
+    /// Address.
+    pub addr: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// `summary`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Whose.
+    pub listener: Listener,
+    /// Connections that came into the queue.
+    pub enqueued: u64,
+    /// Connections taken out of it.
+    pub accepted: u64,
+    /// Still in it.
+    pub queued: u64,
+    /// Counted beside, refused by no queue.
+    pub beside: BTreeMap<String, Value>,
+    /// The longest queue.
+    pub peak: Peak,
+    /// Waits in microseconds.
+    pub wait_us: Distribution,
+    /// Refused packets.
+    pub drops: Drops,
+    /// The kernel's counters beside the tool's own.
+    pub reconciled: BTreeMap<String, Reconciled>,
+    /// Records that found no room, by number or by kind.
+    pub lost_records: Value,
+    /// The advice.
+    pub sizing: Value,
+}
+
+/// `peak`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Peak {
+    /// The length.
+    pub depth: u64,
+}
+
+/// A distribution in a few numbers. Numbers may be fractions, or null when
+/// there was nothing to measure.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Distribution {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// The histogram itself.
+    pub buckets: Vec<Bucket>,
+}
+
+impl Distribution {
+    /// How many values are in the histogram.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.count).sum()
+    }
+}
+
+/// One bucket of a histogram.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Bucket {
+    /// Values in it.
+    pub count: u64,
+}
+
+/// `drops` of a summary: a total, the clients, and a number for each cause.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Drops {
+    /// The sum over the causes.
+    pub total: u64,
+    /// Distinct clients hit.
+    pub clients: Option<u64>,
+    /// The causes, and whatever was added since.
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+impl Summary {
+    /// One of the numbers counted beside.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> u64 {
+        self.beside.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+impl Drops {
+    /// Packets refused for one cause.
+    #[must_use]
+    pub fn of(&self, cause: &str) -> u64 {
+        self.rest.get(cause).and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+/// One kernel counter, reconciled.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default)]
+pub struct Reconciled {
+    /// The kernel's.
+    pub kernel: u64,
+    /// The tool's.
+    pub seen: u64,
+}
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is no JSON object with `type` and `time`, or a known type
+    /// breaks the contract.
+    pub fn parse(text: &str) -> Result<Self> {
+        let raw: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))?;
+        let name = raw.get("type").and_then(Value::as_str);
+        let name = name.with_context(|| format!("no type: {text}"))?;
+        let time = raw.get("time").and_then(Value::as_str);
+        time.with_context(|| format!("no time: {text}"))?;
+        let kind = match name {
+            "meta" => Kind::Meta(read(&raw)?),
+            "listener" => Kind::Listener(read(&raw)?),
+            "interval" => Kind::Interval(read(&raw)?),
+            "drop" => Kind::Drop(read(&raw)?),
+            "summary" => Kind::Summary(Box::new(read(&raw)?)),
+            other => Kind::Other(other.to_owned()),
+        };
+        Ok(Self { kind, raw })
+    }
+}
+
+fn read<T: DeserializeOwned>(raw: &Value) -> Result<T> {
+    T::deserialize(raw).with_context(|| format!("against the contract: {raw}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_read_and_new_fields_are_no_error() {
+        let text = r#"{"type":"summary","time":"2026-01-01T00:00:00Z","new":1,
+            "listener":{"id":1,"addr":"::","port":8000,"limit":16,"cgroup":null},
+            "enqueued":17,"accepted":0,"queued":17,"peak":{"depth":17,"time":"t"},
+            "drops":{"total":4,"clients":3,"accept_queue_full_syn":4,"why":"x"},
+            "wait_us":{"p50":null,"max":1.5,"buckets":[{"le":2,"count":3}]},
+            "reconciled":{"ListenOverflows":{"kernel":4,"seen":4}}}"#;
+        let Kind::Summary(summary) = Line::parse(text).unwrap().kind else {
+            panic!("no summary");
+        };
+        assert_eq!((summary.peak.depth, summary.listener.limit), (17, 16));
+        assert_eq!(summary.drops.of("accept_queue_full_syn"), 4);
+        assert_eq!(summary.drops.of("why"), 0);
+        assert_eq!(summary.drops.clients, Some(3));
+        assert_eq!(summary.wait_us.count(), 3);
+        assert_eq!(summary.wait_us.p50, None);
+        assert_eq!(summary.reconciled["ListenOverflows"].seen, 4);
+    }
+
+    #[test]
+    fn an_unknown_type_is_kept_and_a_broken_line_is_not() {
+        let line = Line::parse(r#"{"type":"news","time":"t"}"#).unwrap();
+        assert!(matches!(line.kind, Kind::Other(name) if name == "news"));
+        assert!(Line::parse(r#"{"type":"meta"}"#).is_err());
+        assert!(Line::parse("meta").is_err());
+    }
+}

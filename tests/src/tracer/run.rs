@@ -1,0 +1,66 @@
+//! A run of the tool that is over: how it ended and all that it said.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use anyhow::{Result, bail};
+
+use super::lines::{DropLine, Kind, Line, Summary};
+
+/// A tool that has ended.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it said on stdout.
+    pub lines: Vec<Line>,
+    /// What it said on stderr.
+    pub stderr: String,
+}
+
+impl Run {
+    /// The exit status; none after a signal.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// Its summaries.
+    pub fn summaries(&self) -> impl Iterator<Item = &Summary> {
+        self.lines.iter().filter_map(|line| match &line.kind {
+            Kind::Summary(summary) => Some(&**summary),
+            _ => None,
+        })
+    }
+
+    /// Its drop lines.
+    pub fn drops(&self) -> impl Iterator<Item = &DropLine> {
+        self.lines.iter().filter_map(|line| match &line.kind {
+            Kind::Drop(drop) => Some(drop),
+            _ => None,
+        })
+    }
+
+    /// The summary of the only listener on a port.
+    ///
+    /// # Errors
+    /// When there is none or more than one; with all that was said.
+    pub fn summary(&self, port: u16) -> Result<&Summary> {
+        let mut found = self.summaries().filter(|s| s.listener.port == port);
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (one, _) => bail!(
+                "{} summary for port {port}; status {}, stderr: {}",
+                if one.is_some() { "more than one" } else { "no" },
+                self.status,
+                self.stderr
+            ),
+        }
+    }
+}

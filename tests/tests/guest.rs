@@ -1,0 +1,23 @@
+//! The truth tests: the tool under test beside a load that knows better, in a
+//! real kernel, as root, inside the guest that `cargo xtask test` boots. On a
+//! host each of them says so and does nothing.
+//!
+//! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool,
+//! `BACKLOG_BIN` the folder of the other programs (/bin), and
+//! `BACKLOG_TRACE_OPTIONS` adds options to every run of the tool.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helper fails by a panic, as the test itself does"
+)]
+
+mod guest {
+    mod connections;
+    mod drops;
+    mod ending;
+    mod handshakes;
+    mod help;
+    mod listeners;
+    mod refusals;
+    mod waits;
+}

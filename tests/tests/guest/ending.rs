@@ -1,0 +1,111 @@
+//! How a run ends: by signal, by time, at the first drop, by a reader that
+//! went away, by force; with the right exit status and nothing left behind.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use backlog_tests::bpf;
+use backlog_tests::clock::wait_until;
+use backlog_tests::tracer::{self, Tracer};
+
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest};
+
+/// A queue that overflows soon, and a load that ends soon after.
+const OVERFLOW: &str = "--backlog 2 --count 8 --no-accept --connect nonblocking \
+                        --connect-timeout 500ms --hold-to-end";
+
+#[test]
+fn ctrl_c_ends_with_the_summary() {
+    in_guest(|| ends_well_by(libc::SIGINT));
+}
+
+#[test]
+fn sigterm_ends_with_the_summary() {
+    in_guest(|| ends_well_by(libc::SIGTERM));
+}
+
+fn ends_well_by(signal: libc::c_int) {
+    let load = Load::listening(PORT, "--count 10");
+    let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+    load.go();
+    assert_eq!(load.finish().accepted, 10);
+    tracer.signal(signal).unwrap();
+    let run = tracer.wait(LIMIT).unwrap();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    assert_eq!(run.summary(PORT).unwrap().accepted, 10);
+}
+
+#[test]
+fn a_duration_ends_it() {
+    in_guest(|| {
+        let start = Instant::now();
+        let run = tracer::run(&["--port", PORT_TEXT, "--duration", "2s"], LIMIT).unwrap();
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert!(start.elapsed() >= Duration::from_secs(2));
+    });
+}
+
+#[test]
+fn until_drop_ends_at_the_first_drop_with_status_1() {
+    in_guest(|| {
+        let load = Load::listening(PORT, OVERFLOW);
+        let tracer = Tracer::start(&["--port", PORT_TEXT, "--until-drop"], LIMIT).unwrap();
+        load.go();
+        let run = tracer.wait(LIMIT).unwrap();
+        assert_eq!(run.code(), Some(1), "{}", run.stderr);
+        assert!(run.drops().count() >= 1);
+        assert!(run.summary(PORT).unwrap().drops.total >= 1);
+        load.finish();
+    });
+}
+
+#[test]
+fn until_drop_without_a_drop_is_status_0() {
+    in_guest(|| {
+        let arguments = ["--port", PORT_TEXT, "--until-drop", "--duration", "1s"];
+        let run = tracer::run(&arguments, LIMIT).unwrap();
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    });
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    in_guest(|| {
+        // A line each second, so that it notices.
+        let mut child = tracer::command()
+            .args(["--port", PORT_TEXT, "1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _load = Load::listening(PORT, "--count 1");
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert!(first.contains("meta"), "{first}");
+        let ended = wait_until("the tool to end", LIMIT, || Ok(child.try_wait()?.is_some()));
+        if ended.is_err() {
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{ended:?}");
+    });
+}
+
+#[test]
+fn killed_by_force_it_leaves_no_program_in_the_kernel() {
+    in_guest(|| {
+        let before = bpf::programs().unwrap();
+        let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+        let during = bpf::programs().unwrap();
+        assert!(during.len() > before.len(), "it runs without any program");
+        tracer.kill(LIMIT).unwrap();
+        // Freed after a grace period, not at once.
+        wait_until("the tool's programs to vanish", LIMIT, || {
+            let left = bpf::programs()?;
+            Ok(left.iter().all(|program| before.contains(program)))
+        })
+        .unwrap();
+    });
+}
