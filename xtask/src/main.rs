@@ -1,0 +1,59 @@
+//! `cargo xtask`: the project's own tasks, each in a file of its own.
+//! This file knows the command line and the exit status; it does no work.
+//! Exit status: 0 fine, 1 a check or test failed, 2 a task could not be done;
+//! `vm` and `demo` pass on the status of the command that ran.
+
+mod build;
+mod demo;
+mod kernels;
+mod paths;
+mod process;
+mod setup;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need (Debian, as root), or say what is missing
+    Setup,
+    /// Build the static release binary of backlog-trace
+    Build,
+    /// Run a command as root in a freshly booted Debian kernel
+    Vm(vm::Args),
+    /// Format check, lints, host tests, then the guest tests in every kernel
+    Test(test::Args),
+    /// Watch an overloaded server for some seconds
+    Demo,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().task) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<u8> {
+    match task {
+        Task::Setup => setup::command(),
+        Task::Build => build::command(),
+        Task::Vm(args) => vm::command(args),
+        Task::Test(args) => test::command(&args),
+        Task::Demo => demo::command(),
+    }
+}

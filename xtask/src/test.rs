@@ -1,0 +1,95 @@
+//! `cargo xtask test`: every check, on this machine first, then in each kernel
+//! of the matrix, and the sum at the end. The host's part needs no eBPF tools
+//! (`BACKLOG_EBPF=skip` puts a stub in the object's place). What happens in the
+//! kernels is in `guests`, how libtest's results are counted in `tally`.
+
+mod guests;
+mod tally;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::{paths, process, setup};
+use tally::Tally;
+
+/// The arguments of `test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these kernels (default: the whole matrix)
+    #[arg(long, value_name = "SERIES")]
+    kernel: Vec<String>,
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+}
+
+/// Runs all; 1 if anything failed. One failure does not keep the rest from running.
+pub(crate) fn command(args: &Args) -> Result<u8> {
+    let Args { kernel, filter } = args;
+    let report = setup::ensure()?;
+    let mut failures = Vec::new();
+    let mut note = |result: Result<()>| {
+        if let Err(error) = result {
+            process::say(&format!("failed: {error:#}"));
+            failures.push(format!("{error:#}"));
+        }
+    };
+
+    if process::works(&mut cargo(&["fmt", "--version"])) {
+        note(process::run(&mut cargo(&["fmt", "--check"])));
+    } else {
+        process::say("not checked: format (rustup component add rustfmt)");
+    }
+    if process::works(&mut cargo(&["clippy", "--version"])) {
+        note(process::run(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])));
+    } else {
+        process::say("not checked: lints (rustup component add clippy)");
+    }
+    let mut tally = Tally::default();
+    note(host(filter.as_deref(), &mut tally));
+    note(guests::run(&report, kernel, filter.as_deref(), &mut tally));
+
+    println!();
+    for failure in &failures {
+        println!("failed: {failure}");
+    }
+    // The last line, whatever came before: scripts read it.
+    println!("{tally}");
+    Ok(u8::from(!failures.is_empty() || tally.failed > 0))
+}
+
+/// The tests that run anywhere. Their output is shown as it comes.
+fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    command.args(filter).stdin(Stdio::null()).stdout(Stdio::piped());
+    process::announce(&command);
+    let line = process::line(&command);
+    let mut child = command.spawn().with_context(|| format!("cannot start: {line}"))?;
+    if let Some(stdout) = child.stdout.take() {
+        for text in BufReader::new(stdout).lines() {
+            let text = text.with_context(|| format!("cannot read from: {line}"))?;
+            println!("{text}");
+            tally.add_line(&text);
+        }
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for: {line}"))?;
+    anyhow::ensure!(status.success(), "{status}: {line}");
+    Ok(())
+}
+
+/// Cargo on this machine, where no eBPF object is needed.
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root()).args(args);
+    command.env("BACKLOG_EBPF", "skip").env_remove("BACKLOG_GUEST");
+    command
+}

@@ -1,0 +1,212 @@
+//! The guest tests in each kernel: two guests at a time, each one's output
+//! shown whole when it is done, and a table at the end. Booting is `vm`'s
+//! business, what is tested is the tests crate's.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::tally::Tally;
+use crate::kernels::{Kernel, Kernels, MATRIX};
+use crate::setup::{Need, Report};
+use crate::vm::{self, Added, ConsoleLog, Guest, Sinks};
+use crate::{build, process};
+
+/// Two guests of two CPUs: under TCG more would only get in each other's way.
+const AT_ONCE: usize = 2;
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// A kernel to test.
+struct Wanted {
+    series: String,
+    kernel: Kernel,
+}
+
+/// A kernel and what came of it.
+struct Row {
+    series: String,
+    version: String,
+    seconds: f64,
+    tally: Tally,
+    /// Why the result cannot be taken as it is.
+    trouble: Option<String>,
+}
+
+/// Tests every wanted kernel. An error if any failed, or none was there.
+pub(super) fn run(
+    report: &Report,
+    wanted: &[String],
+    filter: Option<&str>,
+    tally: &mut Tally,
+) -> Result<()> {
+    report.require(Need::Guests).context("no kernel was tested")?;
+    let mut added: Vec<Added> =
+        build::static_programs()?.iter().map(|file| Added::program(file)).collect();
+    added.push(Added { host: build::guest_tests()?, guest: "/guest-tests".to_owned() });
+    let mut command = vec![OsString::from("/guest-tests"), OsString::from("--test-threads=1")];
+    command.extend(filter.map(OsString::from));
+
+    let (kernels, untested) = obtain(wanted)?;
+    let rows = test_all(kernels, &added, &command);
+    println!(
+        "\n{:<8} {:<20} {:>6} {:>6} {:>7}",
+        "kernel", "version", "passed", "failed", "seconds"
+    );
+    for Row { series, version, seconds, tally: one, trouble } in &rows {
+        println!("{series:<8} {version:<20} {:>6} {:>6} {seconds:>7.1}", one.passed, one.failed);
+        if let Some(trouble) = trouble {
+            println!("{series:<8} {trouble}");
+        }
+        tally.add(*one);
+    }
+    for line in untested {
+        println!("{line}");
+    }
+    if rows.is_empty() {
+        bail!("no kernel was tested");
+    }
+    let bad: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.trouble.is_some() || row.tally.failed > 0)
+        .map(|row| row.series.as_str())
+        .collect();
+    if !bad.is_empty() {
+        bail!("guest tests failed in kernel {}", bad.join(", "));
+    }
+    Ok(())
+}
+
+/// The kernels that can be had, and a line for each that cannot.
+fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
+    let matrix: Vec<String> = MATRIX.iter().map(|&series| series.to_owned()).collect();
+    let wanted = if wanted.is_empty() { &matrix } else { wanted };
+    let store = Kernels::open()?;
+    let mut kernels = Vec::new();
+    let mut untested = Vec::new();
+    for series in wanted {
+        match store.find(series)? {
+            Some(kernel) => kernels.push(Wanted { series: series.clone(), kernel }),
+            None => untested.push(format!("{series}: not tested: no suite lists it")),
+        }
+    }
+    Ok((kernels, untested))
+}
+
+/// A row for each kernel, in their order.
+fn test_all(kernels: Vec<Wanted>, added: &[Added], command: &[OsString]) -> Vec<Row> {
+    let total = kernels.len();
+    let queue: VecDeque<(usize, Wanted)> = kernels.into_iter().enumerate().collect();
+    let queue = Mutex::new(queue);
+    let rows = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(total) {
+            scope.spawn(|| {
+                loop {
+                    let Some((place, Wanted { series, kernel })) = lock(&queue).pop_front() else {
+                        break;
+                    };
+                    process::say(&format!(
+                        "testing kernel {series} ({}), {} of {total}",
+                        kernel.name,
+                        place + 1
+                    ));
+                    let row = test_one(series, &kernel, added, command);
+                    lock(&rows).push((place, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.sort_by_key(|(place, _)| *place);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn test_one(series: String, kernel: &Kernel, added: &[Added], command: &[OsString]) -> Row {
+    let saved = Saved::default();
+    let guest = Guest {
+        kernel,
+        cpus: vm::CPUS,
+        memory: vm::MEMORY,
+        icount: false,
+        limit: LIMIT,
+        added,
+        command,
+    };
+    let mut seconds = 0.0;
+    let result = boot(&guest, &saved, &mut seconds);
+    let output = saved.text();
+    let tally = Tally::of(&output);
+    let trouble = match result {
+        Err(error) => Some(format!("{error:#}")),
+        // 101 is libtest's own word for failed tests, which the tally tells.
+        Ok(101) if tally.failed > 0 => None,
+        Ok(0) if tally.results == 0 => Some("printed no test result".to_owned()),
+        Ok(0) => None,
+        Ok(status) => Some(format!("ended with status {status}")),
+    };
+    show(&series, &output);
+    Row { series, version: kernel.name.clone(), seconds, tally, trouble }
+}
+
+fn boot(guest: &Guest<'_>, saved: &Saved, seconds: &mut f64) -> Result<u8> {
+    let log = ConsoleLog::new(guest.kernel)?;
+    let sinks = || -> Result<Sinks> {
+        Ok(Sinks {
+            stdout: Box::new(saved.clone()),
+            stderr: Box::new(saved.clone()),
+            console: Box::new(log.writer()?),
+        })
+    };
+    let mut outcome = vm::boot(guest, sinks)?;
+    if vm::is_emulators_fault(&outcome) {
+        process::say(&format!(
+            "kernel {}: crash of the emulator's own making; testing it again",
+            guest.kernel.name
+        ));
+        lock(&saved.0).clear();
+        outcome = vm::boot(guest, sinks)?;
+    }
+    *seconds = outcome.total.as_secs_f64();
+    vm::describe(guest, &outcome).map_err(|error| {
+        let _ = saved.clone().write_all(log.tail().as_bytes());
+        error.context(format!("console: {}", log.path.display()))
+    })
+}
+
+/// Prints a whole output at once, so that two guests' lines do not mix.
+fn show(series: &str, output: &str) {
+    let text: Vec<String> = output.lines().map(|line| format!("{series:<5}| {line}\n")).collect();
+    // Nothing sensible can be done if our stdout is gone.
+    let _ = io::stdout().lock().write_all(text.concat().as_bytes());
+}
+
+/// A guest's stdout and stderr in the order they came.
+#[derive(Clone, Default)]
+struct Saved(Arc<Mutex<Vec<u8>>>);
+
+impl Saved {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.0)).into_owned()
+    }
+}
+
+impl io::Write for Saved {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A panic in another thread leaves nothing half-done in what we share.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

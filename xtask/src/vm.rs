@@ -1,0 +1,232 @@
+//! `cargo xtask vm`: a command as root in a freshly booted kernel, with its
+//! output and exit status as if it had run here. `boot` is the same for other
+//! tasks. The pieces: `image` makes the root, `qemu` boots it.
+
+mod console;
+mod image;
+mod list;
+mod qemu;
+mod signs;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+pub(crate) use console::ConsoleLog;
+pub(crate) use image::Added;
+use qemu::Machine;
+pub(crate) use qemu::{Outcome, Sinks, Verdict};
+
+use crate::kernels::{Kernel, Kernels};
+use crate::setup::Need;
+use crate::{build, process, setup};
+
+/// Virtual CPUs, unless told.
+pub(crate) const CPUS: u32 = 2;
+/// Memory in MiB, unless told.
+pub(crate) const MEMORY: u32 = 1024;
+
+/// Booting takes 2 to 9 s.
+const BOOT_LIMIT: Duration = Duration::from_secs(45);
+const ATTEMPTS: u32 = 3;
+
+/// The arguments of `vm`.
+#[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are command line flags")]
+pub(crate) struct Args {
+    /// Show which kernels there are, and whether they are downloaded
+    #[arg(long)]
+    list: bool,
+    /// 5.10, 6.1, 6.12, 6.18, 7.x, newest, a version like 6.1.192, or a vmlinuz file
+    #[arg(long, required_unless_present = "list")]
+    kernel: Option<String>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", default_value_t = CPUS)]
+    cpus: u32,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY)]
+    memory: u32,
+    /// One CPU whose clock counts instructions: exact costs, the same in each run
+    #[arg(long)]
+    icount: bool,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECS", default_value_t = 120)]
+    timeout: u64,
+    /// A file to put into the guest, with its mode
+    #[arg(long, value_name = "HOSTFILE=GUESTPATH", value_parser = parse_added)]
+    add: Vec<Added>,
+    /// Show the kernel's console on stderr as it comes
+    #[arg(long)]
+    console: bool,
+    /// Take the programs as they were last built
+    #[arg(long)]
+    no_build: bool,
+    /// What to run, and its arguments
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "list")]
+    command: Vec<OsString>,
+}
+
+/// What to run in which guest.
+pub(crate) struct Guest<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) cpus: u32,
+    pub(crate) memory: u32,
+    pub(crate) icount: bool,
+    pub(crate) limit: Duration,
+    pub(crate) added: &'a [Added],
+    pub(crate) command: &'a [OsString],
+}
+
+/// Runs `vm`; the status is the guest command's own, or 2.
+pub(crate) fn command(args: Args) -> Result<u8> {
+    let Args { list, kernel, cpus, memory, icount, timeout, add, console, no_build, command } =
+        args;
+    if list {
+        return list::command();
+    }
+    let wanted = kernel.context("--kernel is missing")?;
+    setup::look()?.require(Need::Guests)?;
+    let kernel = Kernels::open()?.obtain(&wanted)?;
+    let mut added: Vec<Added> =
+        programs(no_build)?.iter().map(|file| Added::program(file)).collect();
+    added.extend(add);
+    let guest = Guest {
+        kernel: &kernel,
+        cpus,
+        memory,
+        icount,
+        limit: Duration::from_secs(timeout),
+        added: &added,
+        command: &command,
+    };
+    let log = ConsoleLog::new(&kernel)?;
+    let sinks = || -> Result<Sinks> {
+        let mut to: Vec<Box<dyn Write + Send>> = vec![Box::new(log.writer()?)];
+        if console {
+            to.push(Box::new(io::stderr()));
+        }
+        Ok(Sinks {
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            console: Box::new(Tee(to)),
+        })
+    };
+    let outcome = boot(&guest, sinks)?;
+    // As for any filter whose reader has seen enough.
+    if let Verdict::SinkFailed(error) = &outcome.verdict
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return Ok(0);
+    }
+    match describe(&guest, &outcome) {
+        Ok(status) => Ok(status),
+        Err(error) => {
+            if !console {
+                eprint!("{}", log.tail());
+            }
+            Err(error.context(format!("kernel {} (console: {})", kernel.name, log.path.display())))
+        }
+    }
+}
+
+/// Boots the guest and waits for its end. A kernel that did not come up is
+/// booted again: with a thread per virtual CPU, one boot in some 30 under QEMU
+/// 7.2 hangs or crashes early. Nothing of the command is lost by that.
+pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
+    let Guest { kernel, cpus, memory, icount, limit, added, command } = guest;
+    let machine = Machine {
+        vmlinuz: kernel.vmlinuz.clone(),
+        initramfs: image::write(kernel, added, command)?,
+        cpus: *cpus,
+        memory: *memory,
+        icount: *icount,
+        limit: *limit,
+        boot_limit: BOOT_LIMIT,
+    };
+    let mut attempt = 1;
+    loop {
+        let outcome = qemu::run(&machine, sinks()?)?;
+        let trouble = match &outcome.verdict {
+            Verdict::NotUp => "hung",
+            Verdict::Crashed(_) if outcome.boot.is_none() => "crashed",
+            _ => return Ok(outcome),
+        };
+        if attempt == ATTEMPTS {
+            return Ok(outcome);
+        }
+        attempt += 1;
+        process::say(&format!(
+            "kernel {} {trouble} while booting; attempt {attempt} of {ATTEMPTS}",
+            kernel.name
+        ));
+    }
+}
+
+/// Did the guest break through no fault of what ran in it?
+pub(crate) fn is_emulators_fault(outcome: &Outcome) -> bool {
+    matches!(&outcome.verdict, Verdict::Crashed(line) if signs::is_emulators_fault(line))
+}
+
+/// The command's exit status, or in words why there is none.
+pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
+    let Outcome { verdict, boot, total } = outcome;
+    let reached = match boot {
+        Some(boot) => format!("the command had started after {:.1} s", boot.as_secs_f64()),
+        None => "the command had not started".to_owned(),
+    };
+    match verdict {
+        Verdict::Ended(status) => {
+            let boot = boot.unwrap_or_default().as_secs_f64();
+            process::say(&format!(
+                "kernel {}: status {status}; up after {boot:.1} s, done after {:.1} s",
+                guest.kernel.name,
+                total.as_secs_f64()
+            ));
+            Ok(*status)
+        }
+        Verdict::Crashed(line) => bail!("the guest's kernel crashed ({reached}): {line}"),
+        Verdict::TimedOut => {
+            bail!("time limit: no end within {} s ({reached})", guest.limit.as_secs())
+        }
+        Verdict::NotUp => {
+            bail!("the kernel did not come up within {} s, {ATTEMPTS} times", BOOT_LIMIT.as_secs())
+        }
+        Verdict::NoStatus { qemu } => {
+            bail!("the guest ended without a status ({reached}) {}", qemu.trim())
+        }
+        Verdict::Truncated => bail!("a part of the guest's output did not arrive ({reached})"),
+        Verdict::SinkFailed(error) => bail!("cannot write the guest's output: {error}"),
+    }
+}
+
+/// Our programs for the guest: built now, or as they are.
+fn programs(no_build: bool) -> Result<Vec<PathBuf>> {
+    if no_build { Ok(build::existing()) } else { build::static_programs() }
+}
+
+struct Tee(Vec<Box<dyn Write + Send>>);
+
+impl Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for sink in &mut self.0 {
+            sink.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.iter_mut().try_for_each(Write::flush)
+    }
+}
+
+fn parse_added(text: &str) -> Result<Added, String> {
+    match text.split_once('=') {
+        Some((host, guest)) if !host.is_empty() && guest.starts_with('/') => {
+            Ok(Added { host: PathBuf::from(host), guest: guest.to_owned() })
+        }
+        _ => Err("expected HOSTFILE=/GUEST/PATH".to_owned()),
+    }
+}

@@ -1,0 +1,346 @@
+//! One boot in QEMU, from start to verdict. Knows QEMU's command line and the
+//! four serial ports; what runs inside is the image's business, what a line
+//! means is in `signs`.
+//!
+//! QEMU's ports are socket pairs made here: no names, so any number of guests
+//! can run at once. QEMU cannot outlive us: every way out of `run` kills it,
+//! and the kernel does when we die ourselves.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::signs::{self, Report};
+use crate::process;
+
+/// Where the guest's output goes.
+pub(crate) struct Sinks {
+    pub(crate) stdout: Box<dyn Write + Send>,
+    pub(crate) stderr: Box<dyn Write + Send>,
+    pub(crate) console: Box<dyn Write + Send>,
+}
+
+/// What to boot.
+pub(crate) struct Machine {
+    pub(crate) vmlinuz: PathBuf,
+    pub(crate) initramfs: File,
+    pub(crate) cpus: u32,
+    pub(crate) memory: u32,
+    /// One CPU whose clock counts instructions.
+    pub(crate) icount: bool,
+    pub(crate) limit: Duration,
+    /// For the time until the command starts.
+    pub(crate) boot_limit: Duration,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The command ran to its end, and all its output is here.
+    Ended(u8),
+    /// The kernel broke; the console line that says so.
+    Crashed(String),
+    /// QEMU ended, or the guest powered off, with no word from init.
+    NoStatus { qemu: String },
+    /// Bytes that the guest sent did not arrive.
+    Truncated,
+    /// Over the time limit.
+    TimedOut,
+    /// The command had not started within the limit for that.
+    NotUp,
+    /// Our own stdout or stderr could not be written.
+    SinkFailed(io::Error),
+}
+
+/// The verdict and when things happened, from QEMU's start.
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    /// When the command started, if it did.
+    pub(crate) boot: Option<Duration>,
+    pub(crate) total: Duration,
+}
+
+enum Event {
+    Report(Report),
+    Crash(String),
+    SinkFailed(io::Error),
+    /// QEMU closed the status port: it is gone.
+    Gone,
+}
+
+/// After a crash, time for the rest of the trace to arrive.
+const CRASH_GRACE: Duration = Duration::from_secs(3);
+/// After the status, time for the last bytes to arrive.
+const DRAIN_GRACE: Duration = Duration::from_secs(10);
+
+/// Boots, waits for the verdict, and leaves nothing running.
+pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
+    let Sinks { stdout, stderr, console } = sinks;
+    let mut ports = Vec::new();
+    for _ in 0..4 {
+        ports.push(UnixStream::pair().context("cannot make a socket pair")?);
+    }
+    let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = ports.into_iter().unzip();
+    let mut complaints = tempfile::tempfile().context("cannot make a temporary file")?;
+    let mut command = command(machine, &theirs);
+    command.stderr(complaints.try_clone().context("cannot copy a file descriptor")?);
+    process::announce(&command);
+    let start = Instant::now();
+    let qemu = Qemu::start(&mut command)?;
+    drop(theirs);
+
+    let (send, events) = mpsc::channel();
+    let arrived = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let mut ours = ours.into_iter();
+    let mut threads = Vec::new();
+    if let (Some(ttys0), Some(ttys1), Some(ttys2), Some(ttys3)) =
+        (ours.next(), ours.next(), ours.next(), ours.next())
+    {
+        let crash = send.clone();
+        threads.push(thread::spawn(move || watch_console(ttys0, console, &crash)));
+        for (port, sink, count) in
+            [(ttys1, stdout, Arc::clone(&arrived[0])), (ttys2, stderr, Arc::clone(&arrived[1]))]
+        {
+            let failed = send.clone();
+            threads.push(thread::spawn(move || pass_on(port, sink, &count, &failed)));
+        }
+        threads.push(thread::spawn(move || watch_status(ttys3, &send)));
+    }
+
+    let mut watch = Watch {
+        events,
+        arrived,
+        limit: machine.limit,
+        boot_limit: machine.boot_limit,
+        start,
+        boot: None,
+    };
+    let mut verdict = watch.verdict();
+    qemu.stop();
+    for thread in threads {
+        // A reader ends when QEMU's end of its port is closed, as it is now.
+        let _ = thread.join();
+    }
+    // A crash on the last console lines counts, whatever came before it.
+    for event in watch.events.try_iter() {
+        if let Event::Crash(line) = event {
+            verdict = Verdict::Crashed(line);
+            break;
+        }
+    }
+    if let Verdict::NoStatus { qemu } = &mut verdict {
+        complaints.rewind().context("cannot read QEMU's complaints")?;
+        complaints.read_to_string(qemu).context("cannot read QEMU's complaints")?;
+    }
+    Ok(Outcome { verdict, boot: watch.boot, total: start.elapsed() })
+}
+
+struct Watch {
+    events: Receiver<Event>,
+    arrived: [Arc<AtomicU64>; 2],
+    limit: Duration,
+    boot_limit: Duration,
+    start: Instant,
+    boot: Option<Duration>,
+}
+
+impl Watch {
+    fn verdict(&mut self) -> Verdict {
+        loop {
+            let limit =
+                if self.boot.is_some() { self.limit } else { self.limit.min(self.boot_limit) };
+            let left = limit.saturating_sub(self.start.elapsed());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Report(Report::Started)) => self.boot = Some(self.start.elapsed()),
+                Ok(Event::Report(Report::Ended { status, sent })) => {
+                    return self.drain(status, sent);
+                }
+                Ok(Event::Crash(line)) => return self.let_it_speak(line),
+                Ok(Event::SinkFailed(error)) => return Verdict::SinkFailed(error),
+                Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
+                    return Verdict::NoStatus { qemu: String::new() };
+                }
+                Err(RecvTimeoutError::Timeout) if limit < self.limit => return Verdict::NotUp,
+                Err(RecvTimeoutError::Timeout) => return Verdict::TimedOut,
+            }
+        }
+    }
+
+    /// The command has ended; its last bytes may still be on their way.
+    fn drain(&self, status: u8, sent: [Option<u64>; 2]) -> Verdict {
+        let until = Instant::now() + DRAIN_GRACE;
+        let all_here = || {
+            let counts = self.arrived.iter().map(|count| count.load(Ordering::Acquire));
+            counts.zip(sent).all(|(here, sent)| sent.is_none_or(|sent| here >= sent))
+        };
+        // With no counts from the kernel, all is here when QEMU is gone.
+        let mut complete = !sent.contains(&None);
+        while !(complete && all_here()) {
+            match self.events.recv_timeout(Duration::from_millis(5)) {
+                Ok(Event::Crash(line)) => return self.let_it_speak(line),
+                Ok(Event::SinkFailed(error)) => return Verdict::SinkFailed(error),
+                // Every reader has come to its end: no more will arrive.
+                Err(RecvTimeoutError::Disconnected) if !all_here() => return Verdict::Truncated,
+                Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => complete = true,
+                Ok(Event::Report(_)) | Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() > until {
+                return Verdict::Truncated;
+            }
+        }
+        Verdict::Ended(status)
+    }
+
+    /// The kernel broke: wait for its end, or a little, so that the log has it all.
+    fn let_it_speak(&self, line: String) -> Verdict {
+        let until = Instant::now() + CRASH_GRACE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Gone) | Err(_) => return Verdict::Crashed(line),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Copies the console to its sink and looks for signs of a crash.
+fn watch_console(port: UnixStream, mut sink: Box<dyn Write + Send>, events: &Sender<Event>) {
+    let mut port = BufReader::new(port);
+    let mut line = Vec::new();
+    while port.read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
+        // A log that cannot be written is no reason to stop.
+        let _ = sink.write_all(&line).and_then(|()| sink.flush());
+        let text = String::from_utf8_lossy(&line);
+        if signs::is_crash(&text) {
+            let _ = events.send(Event::Crash(text.trim().to_owned()));
+        }
+        line.clear();
+    }
+}
+
+/// Copies a port byte for byte, as it comes.
+fn pass_on(
+    mut port: UnixStream,
+    mut sink: Box<dyn Write + Send>,
+    count: &AtomicU64,
+    events: &Sender<Event>,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut failed = false;
+    while let Ok(size @ 1..) = port.read(&mut buffer) {
+        let bytes = buffer.get(..size).unwrap_or_default();
+        // A sink that failed gets no more, but the port is read on: a guest
+        // that cannot write would hang.
+        if !failed && let Err(error) = sink.write_all(bytes).and_then(|()| sink.flush()) {
+            failed = true;
+            let _ = events.send(Event::SinkFailed(error));
+        }
+        count.fetch_add(size as u64, Ordering::Release);
+    }
+}
+
+fn watch_status(port: UnixStream, events: &Sender<Event>) {
+    let mut port = BufReader::new(port);
+    let mut line = String::new();
+    while port.read_line(&mut line).is_ok_and(|size| size > 0) {
+        if let Some(report) = Report::parse(&line) {
+            let _ = events.send(Event::Report(report));
+        }
+        line.clear();
+    }
+    let _ = events.send(Event::Gone);
+}
+
+fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
+    let Machine { vmlinuz, initramfs, cpus, memory, icount, limit: _, boot_limit: _ } = machine;
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    // TCG even where /dev/kvm exists: nested virtualisation may hang.
+    command.args(["-cpu", "max", "-m", &format!("{memory}M")]);
+    if *icount {
+        command.args(["-smp", "1", "-accel", "tcg", "-icount", "shift=0,sleep=off"]);
+    } else {
+        command.args(["-smp", &cpus.to_string(), "-accel", "tcg,thread=multi"]);
+    }
+    let mut inherited = vec![initramfs.as_raw_fd()];
+    for (number, port) in ports.iter().enumerate() {
+        let fd = port.as_raw_fd();
+        inherited.push(fd);
+        command.args(["-chardev", &format!("socket,id=s{number},fd={fd}")]);
+        command.args(["-serial", &format!("chardev:s{number}")]);
+    }
+    command.arg("-kernel").arg(vmlinuz);
+    command.args(["-initrd", &format!("/proc/self/fd/{}", initramfs.as_raw_fd())]);
+    // Any oops ends the guest, at once.
+    let mut append = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
+    if *icount {
+        // The same addresses each time: one cause of noise less.
+        append.push_str(" nokaslr");
+    }
+    command.args(["-append", &append]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // SAFETY: between fork and exec only the async-signal-safe prctl, getppid
+    // and fcntl are called, and nothing is allocated.
+    unsafe {
+        let parent = libc::getpid();
+        command.pre_exec(move || prepare_child(parent, &inherited));
+    }
+    command
+}
+
+/// In the child: die with the parent, and keep the given descriptors open.
+fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {
+    // SAFETY: plain system calls with integers; the descriptors are open in
+    // the parent, hence here.
+    unsafe {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // It may have died before the line above.
+        if libc::getppid() != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        for &fd in inherited {
+            if libc::fcntl(fd, libc::F_SETFD, 0) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A running QEMU, killed when dropped.
+struct Qemu(Child);
+
+impl Qemu {
+    fn start(command: &mut Command) -> Result<Self> {
+        let child = command.spawn().with_context(|| {
+            format!("cannot start (apt-get install qemu-system-x86): {}", process::line(command))
+        })?;
+        Ok(Self(child))
+    }
+
+    fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
