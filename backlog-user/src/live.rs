@@ -106,7 +106,7 @@ impl Live {
                     listener,
                     enqueued: Some(Enqueued {
                         time_ns: entry.enqueued_ns,
-                        depth: entry.depth,
+                        depth: if entry.depth == 0 { entry.expected } else { entry.depth },
                         limit: entry.limit,
                     }),
                     client: UNKNOWN_CLIENT,

@@ -24,10 +24,11 @@ pub(crate) struct ListenerPod(pub(crate) Listener);
 #[derive(Clone, Copy)]
 pub(crate) struct PendingPod {
     pub(crate) enqueued_ns: u64,
+    pub(crate) listener: u64,
     pub(crate) slot: u32,
     pub(crate) depth: u32,
+    pub(crate) expected: u32,
     pub(crate) limit: u32,
-    pub(crate) pad: u32,
 }
 
 // SAFETY: repr(C), integers only, no padding, any bit pattern is valid.

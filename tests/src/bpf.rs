@@ -76,10 +76,7 @@ struct ProgInfo {
 }
 
 fn next_id(after: u32) -> Result<Option<u32>> {
-    let mut attr = IdAttr {
-        id: after,
-        ..IdAttr::default()
-    };
+    let mut attr = IdAttr { id: after, ..IdAttr::default() };
     match bpf(PROG_GET_NEXT_ID, &mut attr) {
         Ok(_) => Ok(Some(attr.next_id)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
@@ -88,10 +85,7 @@ fn next_id(after: u32) -> Result<Option<u32>> {
 }
 
 fn name_of(id: u32) -> Result<String> {
-    let mut by_id = IdAttr {
-        id,
-        ..IdAttr::default()
-    };
+    let mut by_id = IdAttr { id, ..IdAttr::default() };
     let fd = bpf(PROG_GET_FD_BY_ID, &mut by_id)?;
     let fd = i32::try_from(fd).map_err(|_| Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: a new descriptor that nobody else has.
@@ -113,18 +107,9 @@ fn bpf<T>(command: c_long, attr: &mut T) -> Result<c_long> {
     // command demands; the only address in one (of `info`) is that of a
     // structure that its caller keeps alive, with its size beside it.
     let done = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of_u32::<T>(),
-        )
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of_u32::<T>())
     };
-    if done < 0 {
-        Err(Error::last_os_error())
-    } else {
-        Ok(done)
-    }
+    if done < 0 { Err(Error::last_os_error()) } else { Ok(done) }
 }
 
 fn size_of_u32<T>() -> u32 {

@@ -12,10 +12,7 @@ const STEP: Duration = Duration::from_millis(2);
 /// which `Instant` does not show.
 #[must_use]
 pub fn mono_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec that outlives the call, and the clock
     // exists on every Linux, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
@@ -28,9 +25,8 @@ pub fn mono_ns() -> u64 {
 /// # Errors
 /// When the number or the unit is not understood.
 pub fn parse_time(text: &str) -> Result<Duration> {
-    let digits = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
+    let digits =
+        text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds_per_unit = match unit {
         "ns" => 1e-9,
@@ -43,9 +39,8 @@ pub fn parse_time(text: &str) -> Result<Duration> {
         "" => bail!("{text:?} lacks a unit: ns, us, ms, s, m or h"),
         other => bail!("unknown unit {other:?} in {text:?}: use ns, us, ms, s, m or h"),
     };
-    let number: f64 = number
-        .parse()
-        .with_context(|| format!("{text:?} is no time such as 500us, 8ms or 2s"))?;
+    let number: f64 =
+        number.parse().with_context(|| format!("{text:?} is no time such as 500us, 8ms or 2s"))?;
     Duration::try_from_secs_f64(number * seconds_per_unit)
         .with_context(|| format!("{text:?} is too long"))
 }

@@ -34,10 +34,7 @@ impl Epoll {
     /// # Errors
     /// When the kernel refuses.
     pub fn add(&self, file: &impl AsRawFd, events: c_int, token: u64) -> Result<()> {
-        let mut event = libc::epoll_event {
-            events: events.cast_unsigned(),
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
         // SAFETY: `event` outlives the call, which copies it.
         let done = unsafe {
             libc::epoll_ctl(
@@ -47,11 +44,7 @@ impl Epoll {
                 &raw mut event,
             )
         };
-        if done == 0 {
-            Ok(())
-        } else {
-            Err(Error::last_os_error())
-        }
+        if done == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
 
     /// The tokens of files with something to report, at most after `limit`

@@ -50,9 +50,7 @@ pub fn add_ipv6(name: &str, address: Ipv6Addr, prefix: u32) -> Result<()> {
     ioctl(&control, libc::SIOCGIFINDEX, &mut request)
         .with_context(|| format!("no interface {name}"))?;
     let mut wanted = libc::in6_ifreq {
-        ifr6_addr: libc::in6_addr {
-            s6_addr: address.octets(),
-        },
+        ifr6_addr: libc::in6_addr { s6_addr: address.octets() },
         ifr6_prefixlen: prefix,
         // SAFETY: SIOCGIFINDEX has just filled this member of the union.
         ifr6_ifindex: unsafe { request.ifr_ifru.ifru_ifindex },
@@ -83,9 +81,7 @@ pub(crate) fn ioctl<T>(
     argument: &mut T,
 ) -> std::io::Result<()> {
     let fd: RawFd = file.as_raw_fd();
-    let call = call
-        .try_into()
-        .map_err(|_| Error::from_raw_os_error(libc::EINVAL))?;
+    let call = call.try_into().map_err(|_| Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: `argument` is a live structure of the type that `call` reads
     // and writes, as every caller in this crate sees to.
     match unsafe { libc::ioctl(fd, call, std::ptr::from_mut(argument).cast::<c_void>()) } {
@@ -95,10 +91,7 @@ pub(crate) fn ioctl<T>(
 }
 
 /// `IFF_UP` in the width of the flags (1 fits any).
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "IFF_UP is 1; TryFrom is not const"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "IFF_UP is 1; TryFrom is not const")]
 const UP: libc::c_short = libc::IFF_UP as libc::c_short;
 
 fn control(domain: Domain) -> Result<Socket> {

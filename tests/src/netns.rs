@@ -48,9 +48,7 @@ pub fn enter_fresh() -> Result<()> {
 /// When /proc is not mounted.
 pub fn inode() -> Result<u64> {
     let path = "/proc/thread-self/ns/net";
-    Ok(fs::metadata(path)
-        .with_context(|| format!("cannot read {path}"))?
-        .st_ino())
+    Ok(fs::metadata(path).with_context(|| format!("cannot read {path}"))?.st_ino())
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ pub fn asleep(thread: i32) -> bool {
     // The name in brackets may hold anything: the state follows the last ')'.
     fs::read_to_string(format!("/proc/{thread}/stat"))
         .ok()
-        .and_then(|stat| {
-            stat.rsplit_once(") ")
-                .map(|(_, rest)| rest.starts_with('S'))
-        })
+        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S')))
         .unwrap_or(false)
 }
 

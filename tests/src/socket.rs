@@ -41,10 +41,7 @@ pub fn queue(listener: &impl AsRawFd) -> Result<Queue> {
     }
     // SAFETY: all integers, zero at first: valid whatever the kernel filled.
     let info = unsafe { info.assume_init() };
-    Ok(Queue {
-        depth: info.tcpi_unacked,
-        limit: info.tcpi_sacked,
-    })
+    Ok(Queue { depth: info.tcpi_unacked, limit: info.tcpi_sacked })
 }
 
 /// Sets an integer option of the TCP level.
@@ -62,11 +59,7 @@ pub fn set_tcp_option(socket: &impl AsRawFd, option: c_int, value: c_int) -> Res
             length_of::<c_int>(),
         )
     };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
 /// Waits until `file` can be read from (a listener: accepted from), at most
@@ -75,11 +68,7 @@ pub fn set_tcp_option(socket: &impl AsRawFd, option: c_int, value: c_int) -> Res
 /// # Errors
 /// When poll(2) itself fails.
 pub fn readable(file: &impl AsRawFd, limit: Duration) -> Result<bool> {
-    let mut poll = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let limit = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: one valid pollfd that outlives the call.
     match unsafe { libc::poll(&raw mut poll, 1, limit) } {
@@ -94,10 +83,7 @@ pub fn readable(file: &impl AsRawFd, limit: Duration) -> Result<bool> {
 /// Raises the limit of open files to what is permitted: a full queue and its
 /// clients need more than the usual 1024.
 pub fn raise_file_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls. A failure
     // leaves the old limit, and whoever runs into it will say so.
     unsafe {

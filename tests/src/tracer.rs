@@ -49,10 +49,7 @@ pub fn command() -> Command {
     let path = env::var_os(PATH_VARIABLE).unwrap_or_else(|| OsString::from("backlog-trace"));
     let mut command = Command::new(path);
     let more = env::var(OPTIONS_VARIABLE).unwrap_or_default();
-    command
-        .args(["-o", "json"])
-        .args(more.split_whitespace())
-        .stdin(Stdio::null());
+    command.args(["-o", "json"]).args(more.split_whitespace()).stdin(Stdio::null());
     command
 }
 
@@ -93,15 +90,9 @@ impl Tracer {
         let stdout = child.stdout.take().context("no stdout")?;
         let stderr = child.stderr.take().context("no stderr")?;
         let out = Arc::new(Mutex::new(Vec::new()));
-        let readers = Readers {
-            out: read_lines(stdout, Arc::clone(&out)),
-            err: read_words(stderr),
-        };
-        Ok(Self {
-            child,
-            out,
-            readers: Some(readers),
-        })
+        let readers =
+            Readers { out: read_lines(stdout, Arc::clone(&out)), err: read_words(stderr) };
+        Ok(Self { child, out, readers: Some(readers) })
     }
 
     /// The process id.
@@ -115,10 +106,7 @@ impl Tracer {
     /// # Errors
     /// When one breaks the contract.
     pub fn lines(&self) -> Result<Vec<Line>> {
-        lock(&self.out)
-            .iter()
-            .map(|text| Line::parse(text))
-            .collect()
+        lock(&self.out).iter().map(|text| Line::parse(text)).collect()
     }
 
     /// Waits until the lines so far are as wanted.
@@ -198,9 +186,7 @@ impl Tracer {
         }
         Ok(Run {
             status,
-            lines: self
-                .lines()
-                .with_context(|| format!("on stderr: {stderr}"))?,
+            lines: self.lines().with_context(|| format!("on stderr: {stderr}"))?,
             stderr,
         })
     }
@@ -258,8 +244,7 @@ mod tests {
     #[test]
     fn a_line_is_waited_for_and_a_signal_ends_it() {
         let mut tool = shell(r#"echo '{"type":"meta","time":"t"}'; exec sleep 60"#);
-        tool.wait_for("a line", LIMIT, |lines| lines.len() == 1)
-            .unwrap();
+        tool.wait_for("a line", LIMIT, |lines| lines.len() == 1).unwrap();
         assert_eq!(tool.stop(LIMIT).unwrap().signal(), Some(libc::SIGINT));
     }
 

@@ -1,6 +1,9 @@
 //! A connection enters the accept queue.
+//!
+//! It is announced before the kernel adds it and confirmed afterwards: a thread
+//! that is already accepting may take it in between, on another CPU.
 
-use backlog_ebpf::{cause::Beside, totals::Totals};
+use backlog_ebpf::{ABSENT, cause::Beside, totals::Totals};
 
 use super::{
     counters::{self, Site},
@@ -12,14 +15,56 @@ use super::{
     read,
     types::{Request, Sock},
 };
-use backlog_ebpf::ABSENT;
 
-/// Body: `inet_csk_complete_hashdance(sk, child, req, own_req)` returned `queued`.
-/// `sk` is the listener that has it now, also after a migration.
+/// Body: `inet_csk_complete_hashdance(sk, child, req, own_req)` is entered. `sk`
+/// is the listener that gets the child, also after a migration.
 #[inline(always)]
-pub(crate) fn handshake(sk: *const Sock, child: *const Sock, req: *const Request, queued: u64) {
-    if queued != 0 && filter::port(sk) && filter::request(req) {
-        add(sk, child);
+pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const Request, own: u64) {
+    if own & 0xff != 0 && filter::port(sk) && filter::request(req) {
+        announce(sk, child);
+    }
+}
+
+/// Body: it returned `queued`, which is the child or null.
+#[inline(always)]
+pub(crate) fn handshake_exit(
+    sk: *const Sock,
+    child: *const Sock,
+    req: *const Request,
+    queued: u64,
+) {
+    if !filter::port(sk) || !filter::request(req) {
+        return;
+    }
+    if queued == 0 {
+        pending::remove(child);
+    } else {
+        confirm(sk, child);
+    }
+}
+
+/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` is entered. Ordinary
+/// handshakes come here on some builds and not on others, and have been
+/// announced; cookies and Fast Open come here only.
+#[inline(always)]
+pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
+    let of_these = counters::inside(Site::Cookie, sk) || counters::inside(Site::Syn, sk);
+    if of_these && filter::request(req) {
+        announce(sk, child);
+    }
+}
+
+/// Body: it returned `queued`. Only a Fast Open child is added from within
+/// `tcp_conn_request`; a cookie's is confirmed by [`cookie`].
+#[inline(always)]
+pub(crate) fn add_exit(sk: *const Sock, req: *const Request, child: *const Sock, queued: u64) {
+    if !counters::inside(Site::Syn, sk) || !filter::request(req) {
+        return;
+    }
+    if queued == 0 {
+        pending::remove(child);
+    } else {
+        confirm(sk, child);
     }
 }
 
@@ -34,38 +79,43 @@ pub(crate) fn cookie(sk: *const Sock, child: *const Sock, req: *const Request) {
     if TREQ_DROP_REQ.load() != ABSENT && read::field::<_, u8>(req, &TREQ_DROP_REQ) != 0 {
         return;
     }
-    if let Some(seen) = add(sk, child) {
+    if let Some(seen) = confirm(sk, child) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }
 }
 
-/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`.
-///
-/// Handshakes and cookies come here as well, on some builds and not on others:
-/// only a Fast Open child is added from within `tcp_conn_request`.
 #[inline(always)]
-pub(crate) fn fast_open(sk: *const Sock, req: *const Request, queued: *const Sock) {
-    if !queued.is_null() && counters::inside(Site::Syn, sk) && filter::request(req) {
-        add(sk, queued);
+fn announce(sk: *const Sock, child: *const Sock) {
+    let Some(seen) = listener::of(sk) else { return };
+    let announced = pending::put(
+        child,
+        Pending {
+            enqueued_ns: listener::now(),
+            listener: sk as u64,
+            slot: seen.slot,
+            depth: 0,
+            expected: listener::depth(sk) + 1,
+            limit: listener::limit(sk),
+        },
+    );
+    if !announced {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).untracked += 1 };
     }
 }
 
 #[inline(always)]
-fn add(sk: *const Sock, child: *const Sock) -> Option<Seen> {
+fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let now = listener::now();
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
     let limit = listener::limit(sk);
     let syn_queue = listener::syn_queue(sk);
-    let tracked =
-        pending::put(child, Pending { enqueued_ns: now, slot: seen.slot, depth, limit, pad: 0 });
+    pending::confirm(child, depth);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    if !tracked {
-        totals.untracked += 1;
-    }
     if depth > totals.peak {
         totals.peak = depth;
         totals.peak_ns = now;

@@ -12,20 +12,29 @@ use super::{maps::PENDING, types::Sock};
 pub(crate) struct Pending {
     /// `CLOCK_MONOTONIC` nanoseconds.
     pub(crate) enqueued_ns: u64,
+    /// The listener's address.
+    pub(crate) listener: u64,
     /// The listener's slot.
     pub(crate) slot: u32,
-    /// Depth right after it was added.
+    /// Depth right after it was added; zero until it has been.
     pub(crate) depth: u32,
+    /// Depth right before, and one: what `depth` will be unless others come or
+    /// go at the same time.
+    pub(crate) expected: u32,
     /// The listener's limit then.
     pub(crate) limit: u32,
-    /// Always zero.
-    pub(crate) pad: u32,
 }
 
 /// Remembers a queued connection. False: the table is full.
 #[inline(always)]
 pub(crate) fn put(child: *const Sock, pending: Pending) -> bool {
     PENDING.insert(child as u64, pending, 0).is_ok()
+}
+
+/// Is this connection known?
+#[inline(always)]
+pub(crate) fn has(child: *const Sock) -> bool {
+    PENDING.get_ptr(child as u64).is_some()
 }
 
 /// Takes a connection out, if it is known.
@@ -35,7 +44,25 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     // SAFETY: the entry of a queued connection is written once, at its enqueue,
     // and removed by the one who dequeues it.
     let found = unsafe { PENDING.get(key) }.copied()?;
-    // It can only be missing if it was removed in between: nothing left to do.
-    let _ = PENDING.remove(key);
+    // Who takes it first has it.
+    PENDING.remove(key).ok()?;
     Some(found)
+}
+
+/// Notes that a connection has been added, with the depth then. It may have been
+/// taken already.
+#[inline(always)]
+pub(crate) fn confirm(child: *const Sock, depth: u32) {
+    if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
+        // SAFETY: an element of the map. Only the CPU that adds a connection
+        // writes this field, while it has the connection's lock.
+        unsafe { (*pending).depth = depth };
+    }
+}
+
+/// Forgets a connection that was not added after all.
+#[inline(always)]
+pub(crate) fn remove(child: *const Sock) {
+    // It is not there if it was never announced.
+    let _ = PENDING.remove(child as u64);
 }

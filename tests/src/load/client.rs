@@ -34,12 +34,7 @@ pub(super) struct Tally {
 impl Tally {
     /// Adds another thread's.
     pub(super) fn add(&mut self, other: Self) {
-        let Self {
-            counts,
-            connected,
-            unanswered,
-            errors,
-        } = other;
+        let Self { counts, connected, unanswered, errors } = other;
         let sum = &mut self.counts;
         sum.tried += counts.tried;
         sum.succeeded += counts.succeeded;
@@ -102,11 +97,7 @@ pub(super) fn run(options: &Options, server: SocketAddr, pacer: &Pacer, hold: &H
         let own = local(&socket);
         match (begun, own) {
             (Ok(()), Ok(local)) => {
-                tally.succeeded(Connected {
-                    local,
-                    started_ns,
-                    done_ns,
-                });
+                tally.succeeded(Connected { local, started_ns, done_ns });
                 hold.keep(socket);
             }
             (Err(error), own) => tally.failed(&error, own.ok()),
@@ -118,11 +109,7 @@ pub(super) fn run(options: &Options, server: SocketAddr, pacer: &Pacer, hold: &H
 
 /// A client's socket, not connected.
 pub(super) fn open(options: &Options, server: SocketAddr) -> io::Result<Socket> {
-    let protocol = if options.mptcp_client {
-        Protocol::MPTCP
-    } else {
-        Protocol::TCP
-    };
+    let protocol = if options.mptcp_client { Protocol::MPTCP } else { Protocol::TCP };
     Socket::new(Domain::for_address(server), Type::STREAM, Some(protocol))
 }
 
@@ -131,9 +118,7 @@ pub(super) fn open(options: &Options, server: SocketAddr) -> io::Result<Socket> 
 pub(super) fn begin(options: &Options, socket: &Socket, server: SocketAddr) -> io::Result<()> {
     let address = SockAddr::from(server);
     if options.fastopen {
-        socket
-            .send_to_with_flags(BYTE, &address, libc::MSG_FASTOPEN)
-            .map(drop)
+        socket.send_to_with_flags(BYTE, &address, libc::MSG_FASTOPEN).map(drop)
     } else {
         socket.connect(&address)?;
         finish(options, socket)

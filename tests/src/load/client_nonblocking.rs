@@ -85,21 +85,11 @@ impl Air<'_> {
         };
         self.begun += 1;
         // Also when it is through already: then epoll says so at once.
-        match self
-            .epoll
-            .add(&socket, libc::EPOLLOUT | libc::EPOLLONESHOT, self.begun)
-        {
+        match self.epoll.add(&socket, libc::EPOLLOUT | libc::EPOLLONESHOT, self.begun) {
             Ok(()) => {
                 let deadline = Instant::now() + self.options.connect_timeout;
                 self.deadlines.push_back((deadline, self.begun));
-                self.flights.insert(
-                    self.begun,
-                    Flight {
-                        socket,
-                        local,
-                        started_ns,
-                    },
-                );
+                self.flights.insert(self.begun, Flight { socket, local, started_ns });
             }
             Err(error) => self.tally.failed(&error, Some(local)),
         }
@@ -114,22 +104,14 @@ impl Air<'_> {
             let Some(flight) = self.flights.remove(&number) else {
                 continue;
             };
-            let Flight {
-                socket,
-                local,
-                started_ns,
-            } = flight;
+            let Flight { socket, local, started_ns } = flight;
             let outcome = match socket.take_error() {
                 Ok(None) => finish(self.options, &socket),
                 Ok(Some(error)) | Err(error) => Err(error),
             };
             match outcome {
                 Ok(()) => {
-                    self.tally.succeeded(Connected {
-                        local,
-                        started_ns,
-                        done_ns,
-                    });
+                    self.tally.succeeded(Connected { local, started_ns, done_ns });
                     self.hold.keep(socket);
                 }
                 Err(error) => self.tally.failed(&error, Some(local)),
@@ -162,10 +144,6 @@ impl Air<'_> {
         let now = Instant::now();
         let left = |end: Instant| end.saturating_duration_since(now);
         let deadline = self.deadlines.front().map(|(end, _)| left(*end));
-        [until_next, deadline, until.map(left)]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or_default()
+        [until_next, deadline, until.map(left)].into_iter().flatten().min().unwrap_or_default()
     }
 }

@@ -22,11 +22,7 @@ pub(super) struct Hold {
 #[derive(Debug)]
 enum Way {
     Now,
-    Later {
-        time: Duration,
-        to: Sender<(Instant, Socket)>,
-        closer: JoinHandle<()>,
-    },
+    Later { time: Duration, to: Sender<(Instant, Socket)>, closer: JoinHandle<()> },
     End(Mutex<Vec<Socket>>),
 }
 
@@ -51,10 +47,7 @@ impl Hold {
             // The closer lives until `finish`; were it gone, the socket would
             // come back in the error and be closed here.
             Way::Later { time, to, .. } => drop(to.send((Instant::now() + *time, socket))),
-            Way::End(all) => all
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(socket),
+            Way::End(all) => all.lock().unwrap_or_else(PoisonError::into_inner).push(socket),
         }
     }
 
@@ -92,10 +85,7 @@ fn later(time: Duration, resets: Arc<AtomicU64>) -> Way {
 
 fn close(socket: Socket, resets: &AtomicU64) {
     let reset = socket.take_error().ok().flatten().is_some_and(|error| {
-        matches!(
-            error.kind(),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-        )
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
     });
     resets.fetch_add(u64::from(reset), Ordering::Relaxed);
     drop(socket);

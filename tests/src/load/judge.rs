@@ -87,9 +87,7 @@ pub(super) fn longest_queue(connects: &[Connected], accepts: &[Accepted]) -> u64
             Some(*depth)
         })
         .max();
-    longest
-        .and_then(|depth| u64::try_from(depth).ok())
-        .unwrap_or(0)
+    longest.and_then(|depth| u64::try_from(depth).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -97,18 +95,11 @@ mod tests {
     use super::*;
 
     fn connect(port: u16, started_ns: u64, done_ns: u64) -> Connected {
-        Connected {
-            local: SocketAddr::from(([127, 0, 0, 1], port)),
-            started_ns,
-            done_ns,
-        }
+        Connected { local: SocketAddr::from(([127, 0, 0, 1], port)), started_ns, done_ns }
     }
 
     fn accept(port: u16, accepted_ns: u64) -> Accepted {
-        Accepted {
-            peer: SocketAddr::from(([127, 0, 0, 1], port)),
-            accepted_ns,
-        }
+        Accepted { peer: SocketAddr::from(([127, 0, 0, 1], port)), accepted_ns }
     }
 
     #[test]
@@ -136,14 +127,10 @@ mod tests {
     #[test]
     fn ranks_are_those_of_real_waits() {
         let connects: Vec<_> = (0..100).map(|i| connect(i, 1, 1_000)).collect();
-        let accepts: Vec<_> = (0..100)
-            .map(|i| accept(i, 1_000 + (u64::from(i) + 1) * 1_000))
-            .collect();
+        let accepts: Vec<_> =
+            (0..100).map(|i| accept(i, 1_000 + (u64::from(i) + 1) * 1_000)).collect();
         let numbers = summary(&waits(&connects, &accepts));
-        assert_eq!(
-            (numbers.min, numbers.p50, numbers.p99, numbers.max),
-            (1, 50, 99, 100)
-        );
+        assert_eq!((numbers.min, numbers.p50, numbers.p99, numbers.max), (1, 50, 99, 100));
         assert_eq!((numbers.count, numbers.sum), (100, 5050));
         assert_eq!(summary(&[]), Waits::default());
     }

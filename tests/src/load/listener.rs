@@ -26,11 +26,7 @@ pub(super) struct Listeners {
 impl Listeners {
     /// Opens them all.
     pub(super) fn open(options: &Options) -> Result<Self> {
-        let count = if options.reuseport {
-            options.threads
-        } else {
-            1
-        };
+        let count = if options.reuseport { options.threads } else { 1 };
         let mut port = options.port;
         let mut sockets = Vec::new();
         for _ in 0..count {
@@ -77,11 +73,7 @@ impl Listeners {
 
 /// One socket in LISTEN.
 fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
-    let protocol = if options.mptcp {
-        Protocol::MPTCP
-    } else {
-        Protocol::TCP
-    };
+    let protocol = if options.mptcp { Protocol::MPTCP } else { Protocol::TCP };
     let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
     listener.set_reuse_address(true)?;
     if options.reuseport {
@@ -106,16 +98,9 @@ fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
 
 /// A socket's own address.
 pub(super) fn local(socket: &Socket) -> io::Result<SocketAddr> {
-    socket
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 
 fn cure(options: &Options) -> &'static str {
-    if options.mptcp {
-        " with MPTCP (has this kernel it, and is net.mptcp.enabled 1?)"
-    } else {
-        ""
-    }
+    if options.mptcp { " with MPTCP (has this kernel it, and is net.mptcp.enabled 1?)" } else { "" }
 }

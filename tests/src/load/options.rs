@@ -18,21 +18,13 @@ use crate::handshake::Handshake;
 /// do what was asked; refused connections are part of the truth, no error.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "backlog-load", version)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a command line is mostly flags"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line is mostly flags")]
 pub struct Options {
     /// Port to listen on; 0 takes any, and the truth says which
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Listener")]
     pub port: u16,
     /// Backlog asked for in listen(2)
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        help_heading = "Listener"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Listener")]
     pub backlog: i32,
     /// Listen on the loopback address, or on the IPv6 wildcard for both
     #[arg(long, value_enum, default_value_t = Family::V4, help_heading = "Listener")]
@@ -90,12 +82,7 @@ pub struct Options {
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Clients")]
     pub duration: Option<Duration>,
     /// Connects begun per second; 0 is as fast as possible
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0.0,
-        help_heading = "Clients"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 0.0, help_heading = "Clients")]
     pub rate: f64,
     /// Client threads at once
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Clients")]
@@ -190,19 +177,13 @@ impl Options {
     pub fn check(&self) -> Result<()> {
         ensure!(self.threads > 0, "--threads must be at least 1");
         ensure!(self.clients > 0, "--clients must be at least 1");
-        ensure!(
-            self.rate.is_finite() && self.rate >= 0.0,
-            "--rate must be 0 or more"
-        );
+        ensure!(self.rate.is_finite() && self.rate >= 0.0, "--rate must be 0 or more");
         let fits = match self.family {
             Family::V4 => self.client_family != Some(IpVersion::V6),
             Family::V6 => self.client_family != Some(IpVersion::V4),
             Family::Dual => true,
         };
-        ensure!(
-            fits,
-            "--client-family cannot reach a listener of this --family"
-        );
+        ensure!(fits, "--client-family cannot reach a listener of this --family");
         let asleep = !self.accept_before_start
             || self.stall.is_none()
             || self.stall_after >= u64::try_from(self.threads).unwrap_or(u64::MAX);

@@ -39,9 +39,7 @@ pub fn run(options: &Options) -> Result<Truth> {
     let address = SocketAddr::new(options.connect_ip(), listeners.port);
     options.notice(&format!("listening on port {}", listeners.port));
 
-    let asleep = options
-        .accept_before_start
-        .then(|| Server::start(options, &listeners));
+    let asleep = options.accept_before_start.then(|| Server::start(options, &listeners));
     if let Some(server) = &asleep {
         server.await_asleep()?;
     }
@@ -51,9 +49,9 @@ pub fn run(options: &Options) -> Result<Truth> {
     let start = Instant::now();
     let hold = Hold::new(options);
     let mut clients = match options.connect {
-        Connect::Blocking => client::run_all(options, address, &hold, |o, a, p, h| {
-            Ok(client::run(o, a, p, h))
-        }),
+        Connect::Blocking => {
+            client::run_all(options, address, &hold, |o, a, p, h| Ok(client::run(o, a, p, h)))
+        }
         Connect::Nonblocking => client::run_all(options, address, &hold, client_nonblocking::run),
     }?;
     drain(options, &listeners, &server, clients.counts.succeeded)?;
@@ -108,9 +106,7 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
             return Ok(());
         }
         if quiet >= patience {
-            options.notice(&format!(
-                "gave up with {depth} in the queue: nobody accepts"
-            ));
+            options.notice(&format!("gave up with {depth} in the queue: nobody accepts"));
             return Ok(());
         }
         thread::sleep(STEP);
@@ -121,10 +117,10 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
 fn account(options: &Options, clients: &Tally, accepts: &[Vec<Accepted>]) -> Truth {
     let all: Vec<Accepted> = accepts.iter().flatten().copied().collect();
     let waits = judge::waits(&clients.connected, &all);
-    let unanswered = clients.unanswered.iter().map(|client| Peer {
-        addr: client.ip().to_string(),
-        port: client.port(),
-    });
+    let unanswered = clients
+        .unanswered
+        .iter()
+        .map(|client| Peer { addr: client.ip().to_string(), port: client.port() });
     Truth {
         connects: clients.counts,
         accepted: all.len() as u64,

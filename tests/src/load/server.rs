@@ -49,11 +49,7 @@ impl Server {
         install_alarm();
         let first = options.stall.map(|_| options.stall_after);
         let gate = Arc::new(Gate::new(first));
-        let count = if options.no_accept {
-            0
-        } else {
-            options.threads
-        };
+        let count = if options.no_accept { 0 } else { options.threads };
         let threads = (0..count)
             .map(|number| {
                 let waits = Arc::new(AtomicI32::new(0));
@@ -64,21 +60,14 @@ impl Server {
                     waits: Arc::clone(&waits),
                     how: options.accept,
                 };
-                Thread {
-                    handle: thread::spawn(move || acceptor.run()),
-                    waits,
-                }
+                Thread { handle: thread::spawn(move || acceptor.run()), waits }
             })
             .collect();
         let keeper = options.stall.map(|stall| {
             let (gate, listeners) = (Arc::clone(&gate), listeners.clone());
             thread::spawn(move || gate.keep_stall(&listeners, stall))
         });
-        Self {
-            gate,
-            threads,
-            keeper,
-        }
+        Self { gate, threads, keeper }
     }
 
     /// Waits until each thread sleeps where it waits for a connection.
@@ -93,11 +82,7 @@ impl Server {
 
     /// Ends the threads; what each of them accepted.
     pub(super) fn stop(self) -> Result<Vec<Vec<Accepted>>> {
-        let Self {
-            gate,
-            threads,
-            keeper,
-        } = self;
+        let Self { gate, threads, keeper } = self;
         gate.end();
         wait_until("server threads to end", LIMIT, || {
             for thread in threads.iter().filter(|t| !t.handle.is_finished()) {
@@ -108,9 +93,7 @@ impl Server {
             Ok(threads.iter().all(|thread| thread.handle.is_finished()))
         })?;
         if let Some(keeper) = keeper {
-            keeper
-                .join()
-                .map_err(|_| anyhow!("the stall's keeper panicked"))??;
+            keeper.join().map_err(|_| anyhow!("the stall's keeper panicked"))??;
         }
         threads
             .into_iter()
@@ -154,8 +137,7 @@ impl Acceptor {
     fn take_one(&self, epoll: Option<&Epoll>) -> Result<Option<Accepted>> {
         while !self.gate.over() {
             // SAFETY: gettid takes nothing and cannot fail.
-            self.waits
-                .store(unsafe { libc::gettid() }, Ordering::Release);
+            self.waits.store(unsafe { libc::gettid() }, Ordering::Release);
             match self.how {
                 Accept::Blocking => {}
                 // Try first: under load there is no need to wait at all.
@@ -167,10 +149,7 @@ impl Acceptor {
                 }
                 Accept::Epoll => {
                     let ready = epoll.map(|epoll| epoll.wait(FOREVER)).transpose();
-                    if ready
-                        .context("epoll_wait")?
-                        .is_none_or(|ready| ready.is_empty())
-                    {
+                    if ready.context("epoll_wait")?.is_none_or(|ready| ready.is_empty()) {
                         continue;
                     }
                 }
@@ -195,10 +174,7 @@ impl Acceptor {
         let mut byte = [MaybeUninit::uninit(); 16];
         let _ = connection.recv_with_flags(&mut byte, libc::MSG_DONTWAIT);
         let peer = peer.as_socket().context("a client without an address")?;
-        Ok(Some(Accepted {
-            peer: (peer.ip().to_canonical(), peer.port()).into(),
-            accepted_ns,
-        }))
+        Ok(Some(Accepted { peer: (peer.ip().to_canonical(), peer.port()).into(), accepted_ns }))
     }
 
     fn epoll(&self) -> std::io::Result<Epoll> {

@@ -79,10 +79,7 @@ impl Options {
     /// # Errors
     /// With words that say what the limits are.
     pub fn check(&self) -> Result<()> {
-        ensure!(
-            (3..=100).contains(&self.backlog),
-            "--backlog must be 3 to 100"
-        );
+        ensure!((3..=100).contains(&self.backlog), "--backlog must be 3 to 100");
         ensure!((1..=100).contains(&self.count), "--count must be 1 to 100");
         ensure!(
             self.retries == 0 || self.scenario != Scenario::AbortOnOverflow,

@@ -25,11 +25,7 @@ pub(super) fn settings(scenario: Scenario) -> Result<Vec<Sysctl>> {
         // Not 0: that brings tcp_max_syn_backlog and its last quarter in.
         Scenario::SynOverflow | Scenario::AckOverflow | Scenario::AbortOnOverflow => "1",
     };
-    let abort = if scenario == Scenario::AbortOnOverflow {
-        "1"
-    } else {
-        "0"
-    };
+    let abort = if scenario == Scenario::AbortOnOverflow { "1" } else { "0" };
     Ok(vec![
         Sysctl::set("net.ipv4.tcp_syncookies", cookies)?,
         Sysctl::set("net.ipv4.tcp_abort_on_overflow", abort)?,

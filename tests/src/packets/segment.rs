@@ -44,8 +44,7 @@ impl Segment {
             tcp = tcp.ack(number);
         }
         let mut packet = Vec::with_capacity(tcp.size(0));
-        tcp.write(&mut packet, &[])
-            .context("cannot build a packet")?;
+        tcp.write(&mut packet, &[]).context("cannot build a packet")?;
         Ok(packet)
     }
 
@@ -56,17 +55,11 @@ impl Segment {
         let (from, to): (IpAddr, IpAddr) = match sliced.net.as_ref()? {
             NetSlice::Ipv4(ip) => {
                 let header = ip.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                )
+                (header.source_addr().into(), header.destination_addr().into())
             }
             NetSlice::Ipv6(ip) => {
                 let header = ip.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                )
+                (header.source_addr().into(), header.destination_addr().into())
             }
             NetSlice::Arp(_) => return None,
         };

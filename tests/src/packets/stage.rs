@@ -61,11 +61,7 @@ impl Client {
     /// As the truth names it.
     pub(super) fn hit(self) -> Hit {
         let address = self.address();
-        Hit {
-            addr: address.ip().to_string(),
-            port: address.port(),
-            isn: self.isn(),
-        }
+        Hit { addr: address.ip().to_string(), port: address.port(), isn: self.isn() }
     }
 }
 
@@ -124,9 +120,7 @@ impl Stage {
         let first = self.clients;
         self.clients += count;
         let v6 = self.server.is_ipv6();
-        (first..first + count)
-            .map(|number| Client { number, v6 })
-            .collect()
+        (first..first + count).map(|number| Client { number, v6 }).collect()
     }
 
     /// Sends the SYN of each.
@@ -140,9 +134,8 @@ impl Stage {
     /// Waits until each of them got its SYN-ACK.
     pub(super) fn await_syn_acks(&mut self, clients: &[Client]) -> Result<()> {
         let end = Instant::now() + LIMIT;
-        while let Some(client) = clients
-            .iter()
-            .find(|client| !self.answers.contains_key(&client.address()))
+        while let Some(client) =
+            clients.iter().find(|client| !self.answers.contains_key(&client.address()))
         {
             let missing = client.address();
             ensure!(Instant::now() < end, "no SYN-ACK for {missing}");
@@ -169,11 +162,7 @@ impl Stage {
         for client in clients {
             let theirs = self.answers.get(&client.address());
             let theirs = *theirs.context("an ACK before the SYN-ACK")?;
-            self.send(
-                *client,
-                client.isn().wrapping_add(1),
-                Some(theirs.wrapping_add(1)),
-            )?;
+            self.send(*client, client.isn().wrapping_add(1), Some(theirs.wrapping_add(1)))?;
         }
         Ok(())
     }
@@ -237,11 +226,7 @@ impl Stage {
 }
 
 fn listen(options: &Options, address: SocketAddr) -> std::io::Result<Socket> {
-    let listener = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     listener.set_reuse_address(true)?;
     if address.is_ipv6() {
         listener.set_only_v6(options.family == Family::V6)?;

@@ -84,18 +84,14 @@ impl Tun {
 /// An IPv6 address is "tentative" until a work queue has looked at it, even
 /// where there are no neighbours to ask, and cannot be bound before.
 fn await_usable() -> Result<()> {
-    wait_until(
-        "the IPv6 address to be usable",
-        Duration::from_secs(5),
-        || {
-            let all = std::fs::read_to_string(IPV6_ADDRESSES)?;
-            let ours = all.lines().filter(|line| line.ends_with(NAME));
-            let flags = ours.filter_map(|line| line.split_whitespace().nth(4));
-            Ok(flags
-                .filter_map(|hex| u32::from_str_radix(hex, 16).ok())
-                .all(|flags| flags & IFA_F_TENTATIVE == 0))
-        },
-    )
+    wait_until("the IPv6 address to be usable", Duration::from_secs(5), || {
+        let all = std::fs::read_to_string(IPV6_ADDRESSES)?;
+        let ours = all.lines().filter(|line| line.ends_with(NAME));
+        let flags = ours.filter_map(|line| line.split_whitespace().nth(4));
+        Ok(flags
+            .filter_map(|hex| u32::from_str_radix(hex, 16).ok())
+            .all(|flags| flags & IFA_F_TENTATIVE == 0))
+    })
 }
 
 /// A guest without udev has no node for the driver.

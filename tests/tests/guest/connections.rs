@@ -28,9 +28,7 @@ fn ipv4_clients_of_a_dual_listener_count_once() {
 #[test]
 fn ipv6_clients_of_a_dual_listener() {
     in_guest(|| {
-        assert_exact(&trace_load(&format!(
-            "{MANY} --family dual --client-family v6"
-        )));
+        assert_exact(&trace_load(&format!("{MANY} --family dual --client-family v6")));
     });
 }
 

@@ -119,11 +119,8 @@ fn crafted_once(scenario: &str, more: &str) -> Traced<packets::Truth> {
     assert_eq!(summary.drops.total, expected, "{arguments}: total");
     assert_eq!(summary.enqueued, truth.enqueued, "{arguments}: enqueued");
     assert_eq!(summary.peak.depth, truth.enqueued, "{arguments}: peak");
-    let hit: BTreeSet<_> = truth
-        .clients
-        .iter()
-        .map(|client| (client.addr.clone(), client.port))
-        .collect();
+    let hit: BTreeSet<_> =
+        truth.clients.iter().map(|client| (client.addr.clone(), client.port)).collect();
     assert_eq!(clients_of(&traced.run), hit, "{arguments}: clients");
     assert_eq!(summary.drops.clients, Some(hit.len() as u64), "{arguments}");
     traced
@@ -139,21 +136,12 @@ fn clients_of(run: &Run) -> BTreeSet<(String, u16)> {
 
 /// The first drop hit one of the load's clients, at a full queue.
 fn assert_first_drop(traced: &Traced<load::Truth>, address: &str) {
-    let DropLine {
-        client,
-        depth,
-        limit,
-        cause,
-        ..
-    } = traced.run.drops().next().unwrap();
+    let DropLine { client, depth, limit, cause, .. } = traced.run.drops().next().unwrap();
     assert_eq!(cause, "accept_queue_full_syn");
     assert_eq!((*depth, *limit), (Some(17), Some(16)));
     let client = client.as_ref().unwrap();
     let address: IpAddr = address.parse().unwrap();
     assert_eq!(client.addr.parse::<IpAddr>().unwrap(), address);
     let own = traced.truth.unanswered.as_ref().unwrap();
-    assert!(
-        own.iter().any(|peer| peer.port == client.port),
-        "{client:?} is none of {own:?}"
-    );
+    assert!(own.iter().any(|peer| peer.port == client.port), "{client:?} is none of {own:?}");
 }

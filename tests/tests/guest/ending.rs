@@ -80,9 +80,7 @@ fn a_reader_that_went_away_is_no_error() {
             .unwrap();
         let _load = Load::listening(PORT, "--count 1");
         let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut first)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         assert!(first.contains("meta"), "{first}");
         let ended = wait_until("the tool to end", LIMIT, || Ok(child.try_wait()?.is_some()));
         if ended.is_err() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use backlog_tests::sysctl::Sysctl;
 
-use super::help::{assert_exact, in_guest, trace_load};
+use super::help::{assert_counted, assert_exact, in_guest, trace_load};
 
 const SOME: &str = "--count 60 --backlog 128";
 
@@ -28,14 +28,14 @@ fn cookies(family: &str) {
     // Always, also with room in the SYN queue.
     let _always = Sysctl::set("net.ipv4.tcp_syncookies", "2").unwrap();
     let traced = trace_load(&format!("{SOME} --family {family}"));
-    assert_eq!(traced.kernel("SyncookiesRecv"), 60, "the load itself");
-    assert_exact(&traced);
+    // A FIN that is right behind the ACK may be taken for one as well, on another
+    // CPU: the kernel then makes a second child, which later kernels throw away
+    // and 5.10 queues (60 clients, 62 accepts).
+    assert!(traced.kernel("SyncookiesRecv") >= 60, "the load itself");
+    assert_counted(&traced);
     let summary = traced.summary();
     assert_eq!(summary.beside("syn_cookie_accepted"), 60);
-    assert_eq!(
-        summary.beside("syn_cookie_sent"),
-        traced.kernel("SyncookiesSent")
-    );
+    assert_eq!(summary.beside("syn_cookie_sent"), traced.kernel("SyncookiesSent"));
 }
 
 #[test]

@@ -33,10 +33,7 @@ fn a_stall_in_the_middle_shows_in_the_maximum_only() {
         let arguments = "--count 25 --backlog 64 --rate 50 --stall 200ms --stall-after 20";
         let traced = trace_load(arguments);
         let waits = traced.truth.waits_us;
-        assert!(
-            waits.max > 150_000 && waits.p50 < 100_000,
-            "the load itself"
-        );
+        assert!(waits.max > 150_000 && waits.p50 < 100_000, "the load itself");
         assert_agree(&traced);
     });
 }
@@ -44,9 +41,7 @@ fn a_stall_in_the_middle_shows_in_the_maximum_only() {
 /// Each accepted connection has a wait, and middle and end agree.
 fn assert_agree(traced: &Traced<Truth>) {
     let truth = &traced.truth.waits_us;
-    let Summary {
-        wait_us, accepted, ..
-    } = traced.summary();
+    let Summary { wait_us, accepted, .. } = traced.summary();
     assert_eq!(*accepted, traced.truth.accepted);
     assert_eq!(truth.count, traced.truth.accepted, "the load itself");
     assert_eq!(wait_us.count(), truth.count, "waits in the histogram");

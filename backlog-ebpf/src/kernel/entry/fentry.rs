@@ -56,22 +56,34 @@ fn fx_cookie_5(ctx: FExitContext) {
     enqueue::cookie(ctx.arg(0), ctx.arg(5), ctx.arg(2));
 }
 
+/// `inet_csk_complete_hashdance(sk, child, req, own_req)`
+#[fentry]
+fn fe_handshake(ctx: FEntryContext) {
+    enqueue::handshake_enter(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+}
+
 /// `inet_csk_complete_hashdance(sk, child, req, own_req)` -> child
 #[fexit]
 fn fx_handshake(ctx: FExitContext) {
-    enqueue::handshake(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(4));
+    enqueue::handshake_exit(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(4));
+}
+
+/// `inet_csk_reqsk_queue_add(sk, req, child)`
+#[fentry]
+fn fe_add(ctx: FEntryContext) {
+    enqueue::add_enter(ctx.arg(0), ctx.arg(1), ctx.arg(2));
 }
 
 /// `inet_csk_reqsk_queue_add(sk, req, child)` -> child
 #[fexit]
-fn fx_fastopen(ctx: FExitContext) {
-    enqueue::fast_open(ctx.arg(0), ctx.arg(1), ctx.arg(3));
+fn fx_add(ctx: FExitContext) {
+    enqueue::add_exit(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
 }
 
 /// `__inet_accept(sock, newsock, newsk)`
 #[fentry]
 fn fe_accept(ctx: FEntryContext) {
-    accept::grafted(ctx.arg(0), ctx.arg(2));
+    accept::before_graft(ctx.arg(0), ctx.arg(2));
 }
 
 /// `inet_csk_accept(sk, arg)` -> child
@@ -89,7 +101,7 @@ fn fx_accept_4(ctx: FExitContext) {
 /// `security_sock_graft(newsk, newsock)`
 #[fentry]
 fn fe_graft(ctx: FEntryContext) {
-    accept::grafted_late(ctx.arg(0));
+    accept::grafted(ctx.arg(0));
 }
 
 /// `inet_child_forget(sk, req, child)`
