@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::setup::Need;
-use crate::vm::{self, Added, ConsoleLog, Guest, Sinks};
+use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
 use crate::{build, process, setup};
 
 /// A server whose accept is slower than its clients come, with a short queue.
@@ -66,7 +66,7 @@ fn guest(programs: &[PathBuf]) -> Result<u8> {
         kernel: &kernel,
         cpus: vm::CPUS,
         memory: vm::MEMORY,
-        icount: false,
+        emulation: Emulation::InTurn,
         limit: Duration::from_mins(2),
         added: &added,
         command: &DEMO.map(OsString::from),

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::vm::Emulation;
 use crate::{paths, process, setup};
 use tally::Tally;
 
@@ -23,11 +24,16 @@ pub(crate) struct Args {
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// In the guests, a thread for each virtual CPU: more races, and a crash now
+    /// and then that is the emulator's own fault
+    #[arg(long)]
+    parallel: bool,
 }
 
 /// Runs all; 1 if anything failed. One failure does not keep the rest from running.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, filter } = args;
+    let Args { kernel, filter, parallel } = args;
+    let emulation = if *parallel { Emulation::Parallel } else { Emulation::InTurn };
     let report = setup::ensure()?;
     let mut failures = Vec::new();
     let mut note = |result: Result<()>| {
@@ -56,7 +62,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     }
     let mut tally = Tally::default();
     note(host(filter.as_deref(), &mut tally));
-    note(guests::run(&report, kernel, filter.as_deref(), &mut tally));
+    note(guests::run(&report, kernel, filter.as_deref(), emulation, &mut tally));
 
     println!();
     for failure in &failures {

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) use console::ConsoleLog;
 pub(crate) use image::Added;
 use qemu::Machine;
-pub(crate) use qemu::{Outcome, Sinks, Verdict};
+pub(crate) use qemu::{Emulation, Outcome, Sinks, Verdict};
 
 use crate::kernels::{Kernel, Kernels};
 use crate::setup::Need;
@@ -52,6 +52,10 @@ pub(crate) struct Args {
     /// One CPU whose clock counts instructions: exact costs, the same in each run
     #[arg(long)]
     icount: bool,
+    /// A thread for each virtual CPU: more races, and a crash now and then that is
+    /// the emulator's own fault
+    #[arg(long, conflicts_with = "icount")]
+    parallel: bool,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECS", default_value_t = 120)]
     timeout: u64,
@@ -74,7 +78,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) cpus: u32,
     pub(crate) memory: u32,
-    pub(crate) icount: bool,
+    pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
     pub(crate) added: &'a [Added],
     pub(crate) command: &'a [OsString],
@@ -82,8 +86,19 @@ pub(crate) struct Guest<'a> {
 
 /// Runs `vm`; the status is the guest command's own, or 2.
 pub(crate) fn command(args: Args) -> Result<u8> {
-    let Args { list, kernel, cpus, memory, icount, timeout, add, console, no_build, command } =
-        args;
+    let Args {
+        list,
+        kernel,
+        cpus,
+        memory,
+        icount,
+        parallel,
+        timeout,
+        add,
+        console,
+        no_build,
+        command,
+    } = args;
     if list {
         return list::command();
     }
@@ -97,7 +112,11 @@ pub(crate) fn command(args: Args) -> Result<u8> {
         kernel: &kernel,
         cpus,
         memory,
-        icount,
+        emulation: match (icount, parallel) {
+            (true, _) => Emulation::Counting,
+            (false, true) => Emulation::Parallel,
+            (false, false) => Emulation::InTurn,
+        },
         limit: Duration::from_secs(timeout),
         added: &added,
         command: &command,
@@ -133,16 +152,16 @@ pub(crate) fn command(args: Args) -> Result<u8> {
 }
 
 /// Boots the guest and waits for its end. A kernel that did not come up is
-/// booted again: with a thread per virtual CPU, one boot in some 30 under QEMU
-/// 7.2 hangs or crashes early. Nothing of the command is lost by that.
+/// booted again: with a thread for each virtual CPU, one boot in some 30 under
+/// QEMU 7.2 hangs or crashes early. Nothing of the command is lost by that.
 pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
-    let Guest { kernel, cpus, memory, icount, limit, added, command } = guest;
+    let Guest { kernel, cpus, memory, emulation, limit, added, command } = guest;
     let machine = Machine {
         vmlinuz: kernel.vmlinuz.clone(),
         initramfs: image::write(kernel, added, command)?,
         cpus: *cpus,
         memory: *memory,
-        icount: *icount,
+        emulation: *emulation,
         limit: *limit,
         boot_limit: BOOT_LIMIT,
     };

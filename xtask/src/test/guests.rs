@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::tally::Tally;
 use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::setup::{Need, Report};
-use crate::vm::{self, Added, ConsoleLog, Guest, Sinks};
+use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
 use crate::{build, process};
 
 /// Two guests of two CPUs: under TCG more would only get in each other's way.
@@ -42,6 +42,7 @@ pub(super) fn run(
     report: &Report,
     wanted: &[String],
     filter: Option<&str>,
+    emulation: Emulation,
     tally: &mut Tally,
 ) -> Result<()> {
     report.require(Need::Guests).context("no kernel was tested")?;
@@ -52,7 +53,7 @@ pub(super) fn run(
     command.extend(filter.map(OsString::from));
 
     let (kernels, untested) = obtain(wanted)?;
-    let rows = test_all(kernels, &added, &command);
+    let rows = test_all(kernels, emulation, &added, &command);
     println!(
         "\n{:<8} {:<20} {:>6} {:>6} {:>7}",
         "kernel", "version", "passed", "failed", "seconds"
@@ -98,7 +99,12 @@ fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
 }
 
 /// A row for each kernel, in their order.
-fn test_all(kernels: Vec<Wanted>, added: &[Added], command: &[OsString]) -> Vec<Row> {
+fn test_all(
+    kernels: Vec<Wanted>,
+    emulation: Emulation,
+    added: &[Added],
+    command: &[OsString],
+) -> Vec<Row> {
     let total = kernels.len();
     let queue: VecDeque<(usize, Wanted)> = kernels.into_iter().enumerate().collect();
     let queue = Mutex::new(queue);
@@ -115,7 +121,7 @@ fn test_all(kernels: Vec<Wanted>, added: &[Added], command: &[OsString]) -> Vec<
                         kernel.name,
                         place + 1
                     ));
-                    let row = test_one(series, &kernel, added, command);
+                    let row = test_one(series, &kernel, emulation, added, command);
                     lock(&rows).push((place, row));
                 }
             });
@@ -126,13 +132,19 @@ fn test_all(kernels: Vec<Wanted>, added: &[Added], command: &[OsString]) -> Vec<
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn test_one(series: String, kernel: &Kernel, added: &[Added], command: &[OsString]) -> Row {
+fn test_one(
+    series: String,
+    kernel: &Kernel,
+    emulation: Emulation,
+    added: &[Added],
+    command: &[OsString],
+) -> Row {
     let saved = Saved::default();
     let guest = Guest {
         kernel,
         cpus: vm::CPUS,
         memory: vm::MEMORY,
-        icount: false,
+        emulation,
         limit: LIMIT,
         added,
         command,

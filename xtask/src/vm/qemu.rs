@@ -31,6 +31,19 @@ pub(crate) struct Sinks {
     pub(crate) console: Box<dyn Write + Send>,
 }
 
+/// How the virtual CPUs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emulation {
+    /// One after the other, in one thread.
+    InTurn,
+    /// Each in a thread of its own: more races happen. While the kernel patches its
+    /// own code, as at each attach, QEMU 7.2 sometimes runs a stale translation
+    /// and the guest dies of an `int3`.
+    Parallel,
+    /// One CPU whose clock counts instructions.
+    Counting,
+}
+
 /// What to boot.
 pub(crate) struct Machine {
     pub(crate) vmlinuz: PathBuf,
@@ -38,7 +51,7 @@ pub(crate) struct Machine {
     pub(crate) cpus: u32,
     pub(crate) memory: u32,
     /// One CPU whose clock counts instructions.
-    pub(crate) icount: bool,
+    pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
     /// For the time until the command starts.
     pub(crate) boot_limit: Duration,
@@ -264,15 +277,19 @@ fn watch_status(port: UnixStream, events: &Sender<Event>) {
 }
 
 fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
-    let Machine { vmlinuz, initramfs, cpus, memory, icount, limit: _, boot_limit: _ } = machine;
+    let Machine { vmlinuz, initramfs, cpus, memory, emulation, limit: _, boot_limit: _ } = machine;
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // TCG even where /dev/kvm exists: nested virtualisation may hang.
     command.args(["-cpu", "max", "-m", &format!("{memory}M")]);
-    if *icount {
-        command.args(["-smp", "1", "-accel", "tcg", "-icount", "shift=0,sleep=off"]);
-    } else {
-        command.args(["-smp", &cpus.to_string(), "-accel", "tcg,thread=multi"]);
+    let (cpus, accel) = match emulation {
+        Emulation::InTurn => (*cpus, "tcg,thread=single"),
+        Emulation::Parallel => (*cpus, "tcg,thread=multi"),
+        Emulation::Counting => (1, "tcg"),
+    };
+    command.args(["-smp", &cpus.to_string(), "-accel", accel]);
+    if *emulation == Emulation::Counting {
+        command.args(["-icount", "shift=0,sleep=off"]);
     }
     let mut inherited = vec![initramfs.as_raw_fd()];
     for (number, port) in ports.iter().enumerate() {
@@ -285,7 +302,7 @@ fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     command.args(["-initrd", &format!("/proc/self/fd/{}", initramfs.as_raw_fd())]);
     // Any oops ends the guest, at once.
     let mut append = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
-    if *icount {
+    if *emulation == Emulation::Counting {
         // The same addresses each time: one cause of noise less.
         append.push_str(" nokaslr");
     }
