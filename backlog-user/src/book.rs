@@ -22,9 +22,23 @@ use summary::Summary;
 pub(crate) struct Book {
     pages: BTreeMap<ListenerId, Page>,
     clients: Clients,
+    /// Listeners that were closed and whose pages were taken out.
+    gone: Gone,
     start_ns: u64,
     tick_ns: u64,
 }
+
+/// Listeners whose pages are no longer there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Nothing ever happened there.
+    pub(crate) idle: u64,
+    /// Something had happened, but there were too many of them.
+    pub(crate) active: u64,
+}
+
+/// Closed listeners whose pages are kept for the summary.
+const CLOSED_KEPT: usize = 1024;
 
 /// What a view wants to show of a drop at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +65,13 @@ pub(crate) enum News {
 impl Book {
     /// An empty book of a run that starts at this time.
     pub(crate) fn new(start_ns: u64) -> Self {
-        Self { pages: BTreeMap::new(), clients: Clients::default(), start_ns, tick_ns: start_ns }
+        Self {
+            pages: BTreeMap::new(),
+            clients: Clients::default(),
+            gone: Gone::default(),
+            start_ns,
+            tick_ns: start_ns,
+        }
     }
 
     /// Writes an event down and says what is news about it.
@@ -96,7 +116,34 @@ impl Book {
     pub(crate) fn tick(&mut self, time_ns: u64) -> Vec<Interval> {
         let elapsed_ns = time_ns.saturating_sub(self.tick_ns);
         self.tick_ns = time_ns;
-        self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns)).collect()
+        let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns));
+        let rows = rows.collect();
+        self.forget(time_ns.saturating_sub(elapsed_ns));
+        rows
+    }
+
+    /// A host may open and close listeners by the thousand: pages of those that
+    /// were closed before this time go, the idle ones at once, the others when
+    /// there are too many.
+    fn forget(&mut self, before_ns: u64) {
+        let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
+        let active = |page: &Page| Summary::of(page).active();
+        let count = self.pages.len();
+        self.pages.retain(|_, page| !over(page) || active(page));
+        self.gone.idle += (count - self.pages.len()) as u64;
+        let mut closed: Vec<_> =
+            self.pages.iter().filter(|(_, page)| over(page)).map(|(id, _)| *id).collect();
+        let surplus = closed.len().saturating_sub(CLOSED_KEPT);
+        closed.truncate(surplus);
+        for id in closed {
+            self.pages.remove(&id);
+            self.gone.active += 1;
+        }
+    }
+
+    /// Listeners whose pages are no longer there.
+    pub(crate) fn gone(&self) -> Gone {
+        self.gone
     }
 
     /// The end: a summary for each listener.

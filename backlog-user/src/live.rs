@@ -30,6 +30,9 @@ pub(crate) struct Live {
     undecoded: u64,
 }
 
+/// Records that are taken before others get their turn.
+const BATCH: usize = 1 << 14;
+
 /// Where a connection is whose client is not known: one that is still queued.
 const UNKNOWN_CLIENT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
@@ -64,16 +67,21 @@ impl Live {
         );
     }
 
-    /// Takes all records that are in the ring.
-    pub(crate) fn drain(&mut self, events: &mut Vec<Event>) {
-        // A record is copied out before the next is asked for: while one is
-        // held, the ring has no more room.
-        while let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) {
+    /// Takes the records that are in the ring, but not for ever: the programs may
+    /// be faster. True: it was empty at the end.
+    pub(crate) fn drain(&mut self, events: &mut Vec<Event>) -> bool {
+        for _ in 0..BATCH {
+            // A record is copied out before the next is asked for: while one is
+            // held, the ring has no more room.
+            let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) else {
+                return true;
+            };
             match decoded {
                 Ok(record) => self.record(&record, events),
                 Err(_) => self.undecoded += 1,
             }
         }
+        false
     }
 
     /// Reads the totals of every listener and begins a new epoch of peaks.

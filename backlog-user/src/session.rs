@@ -98,8 +98,11 @@ impl<'a> Session<'a> {
             tokio::select! {
                 ready = self.live.readable_mut() => {
                     let mut ready = ready.context("waiting for the ring buffer")?;
-                    ready.get_inner_mut().drain(&mut self.events);
-                    ready.clear_ready();
+                    if ready.get_inner_mut().drain(&mut self.events) {
+                        ready.clear_ready();
+                    } else {
+                        ready.retain_ready();
+                    }
                     self.write_down()?;
                 }
                 _ = tick.tick() => {
@@ -136,7 +139,11 @@ impl<'a> Session<'a> {
         let live = self.live.get_mut();
         let missed = live.missed();
         live.detach();
-        live.drain(&mut self.events);
+        // Nothing is added any more, so this ends.
+        while !self.live.get_mut().drain(&mut self.events) {
+            self.write_down()?;
+        }
+        let live = self.live.get_mut();
         live.discover(&mut self.events);
         live.count(&mut self.events)?;
         live.queued(&mut self.events);

@@ -144,5 +144,23 @@ fn a_closed_listener_has_one_last_row() {
     book.apply(&event(SECOND / 2, What::Closed { listener: ID, depth: 3 }));
     assert_eq!(book.tick(SECOND).len(), 1);
     assert_eq!(book.tick(2 * SECOND).len(), 0);
-    assert_eq!(book.summaries().len(), 1);
+}
+
+#[test]
+fn closed_listeners_do_not_fill_the_memory() {
+    let mut book = Book::new(0);
+    for id in 1..=3000 {
+        let id = ListenerId(id);
+        book.apply(&event(0, What::Listener(Listener { id, ..listener() })));
+        if id.0 > 1000 {
+            let totals = Totals { enqueued: 1, ..Totals::default() };
+            let count = Count { totals, ..Count::default() };
+            book.apply(&event(1, What::Count { listener: id, count: Box::new(count) }));
+        }
+        book.apply(&event(2, What::Closed { listener: id, depth: 0 }));
+    }
+    assert_eq!(book.tick(SECOND).len(), 3000);
+    book.tick(2 * SECOND);
+    assert_eq!(book.summaries().len(), super::CLOSED_KEPT);
+    assert_eq!(book.gone(), super::Gone { idle: 1000, active: 976 });
 }

@@ -246,6 +246,8 @@ impl<W: Write> View for Json<W> {
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
             "clients_untold": book.clients_untold(),
+            "closed_without_event": book.gone().idle,
+            "summaries_left_out": book.gone().active,
         });
         self.line(clock, "end", end.time_ns, value)?;
         self.out.flush()

@@ -29,11 +29,12 @@ pub(crate) fn render(
     let mut text = String::new();
     let seconds = end.elapsed_ns as f64 / 1e9;
     let idle = summaries.iter().filter(|summary| !summary.active()).count() as u64;
+    let idle = idle + book.gone().idle;
     let _ = writeln!(text, "\nSummary of {seconds:.1} s");
     for summary in summaries.iter().filter(|summary| summary.active()) {
         listener(&mut text, zone, clock, summary);
     }
-    if idle == summaries.len() as u64 {
+    if summaries.iter().all(|summary| !summary.active()) {
         let _ = writeln!(text, "\nNo connection and no drop at {}.", plural(idle, "listener"));
     } else if idle > 0 {
         let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
@@ -198,6 +199,7 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(stray.accepts, "accept", "of connections whose listener could not be told");
     say(*undecoded, "record", "that could not be read");
     say(missed.unwrap_or(0), "event", "that met a program already running on its CPU");
+    say(book.gone().active, "summary", "of listeners that were closed early in a long run");
     say(
         book.clients_untold(),
         "drop",
