@@ -16,10 +16,12 @@ use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
 use crate::{build, process, setup};
 
 /// A server whose accept is slower than its clients come, with a short queue.
-const DEMO: [&str; 5] = [
+const DEMO: [&str; 7] = [
     "backlog-trace",
     "--port",
     "8000",
+    "--duration",
+    "15s",
     "--cmd",
     "backlog-load --port 8000 --backlog 16 --rate 200 --duration 12s --accept-delay 8ms --clients 64",
 ];
