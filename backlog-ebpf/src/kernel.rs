@@ -9,6 +9,7 @@ mod entry;
 mod filter;
 mod globals;
 mod listener;
+mod log;
 mod maps;
 mod out;
 mod pending;

@@ -70,6 +70,8 @@ impl Live {
     /// Takes the records that are in the ring, but not for ever: the programs may
     /// be faster. True: it was empty at the end.
     pub(crate) fn drain(&mut self, events: &mut Vec<Event>) -> bool {
+        #[cfg(feature = "ebpf-log")]
+        self.loaded.log.flush();
         for _ in 0..BATCH {
             // A record is copied out before the next is asked for: while one is
             // held, the ring has no more room.

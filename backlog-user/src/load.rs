@@ -1,6 +1,7 @@
 //! Carries the plan out: the only place that knows aya's loading calls. What it
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -59,6 +60,8 @@ pub(crate) struct Maps {
 pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
+    #[cfg(feature = "ebpf-log")]
+    pub(crate) log: crate::program_log::ProgramLog,
 }
 
 impl Loaded {
@@ -136,7 +139,12 @@ pub(crate) fn load(
     for hook in &plan.hooks {
         attach(&mut programs, hook, &btf)?;
     }
-    Ok(Loaded { programs, maps })
+    Ok(Loaded {
+        #[cfg(feature = "ebpf-log")]
+        log: crate::program_log::ProgramLog::start(&mut programs)?,
+        programs,
+        maps,
+    })
 }
 
 fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
@@ -191,6 +199,17 @@ fn attach(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<()> {
 
 /// What the kernel's refusal of a program means, and what to do.
 fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
+    let place = format!("{} on {}", hook.program, hook.function);
+    if let ProgramError::LoadError { io_error, verifier_log } = &error {
+        let log = verifier_log.to_string();
+        if !log.trim().is_empty() {
+            return anyhow!(
+                "the kernel's verifier refuses the program {place} ({io_error}): please report \
+                 this with your `uname -r`. The end of its log:\n{}",
+                tail(&log)
+            );
+        }
+    }
     let what = match errno(&error) {
         Some(libc::EPERM | libc::EACCES) => {
             "the kernel refuses fentry and fexit programs (a hardened kernel, lockdown, or too few \
@@ -201,9 +220,19 @@ fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
             "this kernel cannot attach fentry and fexit programs here (no BPF trampoline: arm64 \
              before 6.4, or CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS off)"
         }
-        _ => "the kernel refuses the program",
+        _ => return anyhow::Error::new(error).context(format!("attaching {place}")),
     };
-    anyhow::Error::new(error).context(format!("{what} ({} on {})", hook.program, hook.function))
+    match errno(&error) {
+        Some(number) => anyhow!("{what} ({place}: {})", io::Error::from_raw_os_error(number)),
+        None => anyhow!("{what} ({place})"),
+    }
+}
+
+/// The last lines, which say why.
+fn tail(log: &str) -> String {
+    const LINES: usize = 8;
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
@@ -220,7 +249,7 @@ fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
 fn errno(error: &ProgramError) -> Option<i32> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
             return io.raw_os_error();
         }
         cause = current.source();
@@ -233,7 +262,7 @@ fn errno(error: &ProgramError) -> Option<i32> {
 }
 
 fn errno_of(error: &anyhow::Error) -> Option<i32> {
-    error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error())
+    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
 /// Before 5.11 eBPF memory counts against this limit. Where it may not be raised,

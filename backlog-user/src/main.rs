@@ -19,6 +19,8 @@ mod options;
 mod plan;
 mod pod;
 mod ports;
+#[cfg(feature = "ebpf-log")]
+mod program_log;
 mod registry;
 mod run;
 mod session;

@@ -14,6 +14,7 @@ use super::{
         SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK, SKC_STATE,
         SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
+    log::trace_log,
     maps::{FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
     out, read,
     types::{Net, Sock, Socket, TCP_LISTEN},
@@ -104,6 +105,7 @@ pub(crate) fn stopping(sk: *const Sock) {
 /// Body: a listener has dropped its queue.
 #[inline(always)]
 pub(crate) fn stopped(sk: *const Sock) {
+    trace_log!("a listener is gone");
     let _ = LISTENERS.remove(sk as u64);
 }
 
@@ -127,6 +129,8 @@ fn add(sk: *const Sock, flags: u32) -> u32 {
         return NO_SLOT;
     };
     let record = describe(sk, slot, flags);
+    // Not the address: the verifier lets nobody calculate with a pointer.
+    trace_log!("a listener has slot {}", slot);
     if let Some(info) = SLOT_INFO.get_ptr_mut(slot) {
         // SAFETY: the slot has just left the queue of free ones: it is ours.
         unsafe { *info = record };
