@@ -124,6 +124,8 @@ pub struct Drop {
 pub struct Listener {
     /// `time_ns` is when it was opened, first seen, or closed.
     pub header: Header,
+    /// Its address in the kernel, which tells slots from stale ones.
+    pub sk: u64,
     /// The inode number of its socket, as in `/proc/PID/fd`; zero if it has none.
     pub inode: u64,
     /// `skc_cookie`; zero until somebody asked the kernel for it.
@@ -176,12 +178,13 @@ const _: () = {
     assert!(offset_of!(Drop, client) == 44);
     assert!(size_of::<Drop>() == 64);
 
-    assert!(offset_of!(Listener, inode) == 24);
-    assert!(offset_of!(Listener, cookie) == 32);
-    assert!(offset_of!(Listener, netns) == 40);
-    assert!(offset_of!(Listener, depth) == 44);
-    assert!(offset_of!(Listener, limit) == 48);
-    assert!(offset_of!(Listener, flags) == 52);
-    assert!(offset_of!(Listener, local) == 56);
-    assert!(size_of::<Listener>() == 80);
+    assert!(offset_of!(Listener, sk) == 24);
+    assert!(offset_of!(Listener, inode) == 32);
+    assert!(offset_of!(Listener, cookie) == 40);
+    assert!(offset_of!(Listener, netns) == 48);
+    assert!(offset_of!(Listener, depth) == 52);
+    assert!(offset_of!(Listener, limit) == 56);
+    assert!(offset_of!(Listener, flags) == 60);
+    assert!(offset_of!(Listener, local) == 64);
+    assert!(size_of::<Listener>() == 88);
 };

@@ -25,10 +25,10 @@ pub struct EpochPeak {
 pub struct Totals {
     /// Connections added to the accept queue.
     pub enqueued: u64,
-    /// Connections taken by accept.
+    /// Connections taken by accept whose enqueue was seen.
     pub accepted: u64,
-    /// Of `accepted`: those whose enqueue was not seen, because it was before
-    /// the start or because the table of queued connections was full.
+    /// Those whose enqueue was not seen, because it was before the start or
+    /// because the table of queued connections was full.
     pub untimed: u64,
     /// Of `enqueued`: those that found the table of queued connections full.
     pub untracked: u64,
@@ -60,6 +60,8 @@ pub struct Totals {
 pub struct Stray {
     /// Events at a listener for which no slot was free.
     pub no_slot: u64,
+    /// Events at a listener that had closed a moment before.
+    pub closed: u64,
     /// Accepts of connections whose listener could not be told.
     pub accepts: u64,
 }
@@ -72,5 +74,5 @@ const _: () = {
         size_of::<Totals>()
             == 32 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 2 * 8 + 4 * 4 + 16
     );
-    assert!(size_of::<Stray>() == 16);
+    assert!(size_of::<Stray>() == 24);
 };

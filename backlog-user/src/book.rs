@@ -11,6 +11,8 @@ pub(crate) mod summary;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use backlog_ebpf::cause::Cause;
+
 use crate::event::{Drop, Event, ListenerId, What};
 use clients::Clients;
 use interval::Interval;
@@ -24,6 +26,8 @@ pub(crate) struct Book {
     clients: Clients,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
+    /// Their drops, by network namespace.
+    gone_drops: BTreeMap<u32, [u64; Cause::COUNT]>,
     start_ns: u64,
     tick_ns: u64,
 }
@@ -69,6 +73,7 @@ impl Book {
             pages: BTreeMap::new(),
             clients: Clients::default(),
             gone: Gone::default(),
+            gone_drops: BTreeMap::new(),
             start_ns,
             tick_ns: start_ns,
         }
@@ -136,8 +141,13 @@ impl Book {
         let surplus = closed.len().saturating_sub(CLOSED_KEPT);
         closed.truncate(surplus);
         for id in closed {
-            self.pages.remove(&id);
-            self.gone.active += 1;
+            if let Some(page) = self.pages.remove(&id) {
+                self.gone.active += 1;
+                let sums = self.gone_drops.entry(page.listener.netns).or_default();
+                for (sum, drops) in sums.iter_mut().zip(page.totals.drops) {
+                    *sum += drops;
+                }
+            }
         }
     }
 
@@ -156,9 +166,15 @@ impl Book {
         self.pages.get(&listener)
     }
 
-    /// Every page.
-    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
-        self.pages.values()
+    /// Drops of all listeners of a network namespace, those that are gone included.
+    pub(crate) fn drops_of(&self, netns: u32) -> [u64; Cause::COUNT] {
+        let mut sums = self.gone_drops.get(&netns).copied().unwrap_or_default();
+        for page in self.pages.values().filter(|page| page.listener.netns == netns) {
+            for (sum, drops) in sums.iter_mut().zip(page.totals.drops) {
+                *sum += drops;
+            }
+        }
+        sums
     }
 
     /// Is any listener known?
@@ -166,10 +182,9 @@ impl Book {
         self.pages.is_empty()
     }
 
-    /// Drops whose attempt could not be told from others because the table of
-    /// clients was full.
-    pub(crate) fn clients_untold(&self) -> u64 {
-        self.clients.untold()
+    /// Refused attempts that are no longer remembered.
+    pub(crate) fn clients_forgotten(&self) -> u64 {
+        self.clients.forgotten()
     }
 
     fn page(&mut self, listener: ListenerId, write: impl FnOnce(&mut Page)) {

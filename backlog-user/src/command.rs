@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// How long a command may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A running command. Dropped, it is killed.
+/// A running command. Dropped, it is killed with all of its group.
 pub(crate) struct Bounding {
     child: Child,
     group: libc::pid_t,
@@ -39,11 +39,8 @@ impl Bounding {
         Ok(status)
     }
 
-    /// Ends it if it still runs.
+    /// Ends it and what it has left behind in the background.
     pub(crate) async fn stop(mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
         self.signal(libc::SIGTERM);
         // In time or not: what is left is killed when this is dropped.
         let _ = timeout(GRACE, self.child.wait()).await;
@@ -59,8 +56,6 @@ impl Bounding {
 
 impl Drop for Bounding {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal(libc::SIGKILL);
-        }
+        self.signal(libc::SIGKILL);
     }
 }

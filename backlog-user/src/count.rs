@@ -27,7 +27,8 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
         } = cpu;
         let sum = &mut count.totals;
         sum.enqueued += enqueued;
-        sum.accepted += accepted;
+        // For people every accept is one.
+        sum.accepted += accepted + untimed;
         sum.untimed += untimed;
         sum.untracked += untracked;
         add(&mut sum.drops, drops);
@@ -70,6 +71,7 @@ mod tests {
         let first = Totals {
             enqueued: 5,
             accepted: 2,
+            untimed: 1,
             drops: [1; 9],
             peak: 17,
             peak_ns: 100,
@@ -90,7 +92,8 @@ mod tests {
             ..Totals::default()
         };
         let count = sum([first, second].iter(), 2);
-        assert_eq!((count.totals.enqueued, count.totals.accepted), (12, 2));
+        assert_eq!((count.totals.enqueued, count.totals.accepted), (12, 3));
+        assert_eq!(count.totals.untimed, 1);
         assert_eq!(count.totals.drops, [1; 9]);
         assert_eq!((count.totals.peak, count.totals.peak_ns), (17, 90));
         assert_eq!((count.depth, count.limit), (Some(4), Some(16)));

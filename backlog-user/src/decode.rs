@@ -118,6 +118,7 @@ fn listener(header: Header, mut bytes: &[u8]) -> Result<Listener, DecodeError> {
     need(bytes, size_of::<Listener>() - size_of::<Header>())?;
     Ok(Listener {
         header,
+        sk: bytes.get_u64_ne(),
         inode: bytes.get_u64_ne(),
         cookie: bytes.get_u64_ne(),
         netns: bytes.get_u32_ne(),
@@ -168,9 +169,9 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), inode: u64,
+        fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), sk: u64, inode: u64,
             cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32, pad: u32) -> Listener {
-            Listener { header, inode, cookie, netns, depth, limit, flags, local, pad }
+            Listener { header, sk, inode, cookie, netns, depth, limit, flags, local, pad }
         }
     }
 

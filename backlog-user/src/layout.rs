@@ -51,8 +51,9 @@ const ENTRIES: &[Entry] = &[
     offset("SKC_FAMILY", "sock_common", "skc_family"),
     offset("SKC_STATE", "sock_common", "skc_state"),
     offset("SKC_NET", "sock_common", "skc_net.net"),
-    offset("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
-    offset("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    // Only with CONFIG_IPV6; without it no socket is of that family.
+    optional("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    optional("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
     offset("SKC_COOKIE", "sock_common", "skc_cookie"),
     offset("SKC_BITS", "sock_common", "skc_reuseport"),
     mask("SKC_REUSEPORT_MASK", "skc_reuseport"),
@@ -75,8 +76,6 @@ const ENTRIES: &[Entry] = &[
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
     offset("TREQ_RCV_ISN", "tcp_request_sock", "rcv_isn"),
-    // MPTCP joins: 5.6 and later, and not marked before 5.12.
-    optional("TREQ_DROP_REQ", "tcp_request_sock", "drop_req"),
     offset("SKB_HEAD", "sk_buff", "head"),
     offset("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
     offset("SKB_TRANSPORT_HEADER", "sk_buff", "transport_header"),

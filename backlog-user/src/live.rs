@@ -1,6 +1,7 @@
 //! Events from the running kernel: records out of the ring, totals and queued
 //! connections out of the maps. It knows slots and maps; what leaves it does not.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
 use backlog_ebpf::cause::Cause;
-use backlog_ebpf::record;
+use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::{Stray, Totals};
 
 use crate::clock::monotonic_ns;
@@ -24,11 +25,25 @@ pub(crate) struct Live {
     loaded: Loaded,
     registry: Registry,
     epoch: u32,
-    /// Slots of closed listeners, which are given back at the second count after
-    /// the close: by then their last records have been read.
-    retiring: Vec<(u32, bool)>,
+    /// Slots of closed listeners, which are given back when nothing of them can
+    /// come any more.
+    retiring: Vec<Retiring>,
+    /// Records of a close that were lost so far.
+    lost_closes: u64,
     undecoded: u64,
 }
+
+/// A slot whose listener has closed.
+struct Retiring {
+    slot: u32,
+    /// Its key in the kernel's table, which it leaves when its queue is dropped.
+    sk: u64,
+    /// The ring was empty once since.
+    drained: bool,
+}
+
+/// Closed listeners that are given back at once and not with the next count.
+const RETIRING_MANY: usize = 256;
 
 /// Records that are taken before others get their turn.
 const BATCH: usize = 1 << 14;
@@ -50,11 +65,26 @@ impl Live {
         Self {
             loaded,
             registry: Registry::default(),
-            // The loader has set the first epoch.
-            epoch: 1,
+            epoch: 0,
             retiring: Vec::new(),
+            lost_closes: 0,
             undecoded: 0,
         }
+    }
+
+    /// Lets the programs begin.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.set_epoch(1)
+    }
+
+    /// Lets them do nothing any more. What they are in the middle of, they finish.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.set_epoch(0)
+    }
+
+    fn set_epoch(&mut self, epoch: u32) -> Result<()> {
+        self.epoch = epoch;
+        self.loaded.maps.epoch.set(0, epoch, 0).context("setting the epoch of the programs")
     }
 
     /// Listeners that a dump of the kernel's sockets shows.
@@ -76,6 +106,9 @@ impl Live {
             // A record is copied out before the next is asked for: while one is
             // held, the ring has no more room.
             let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) else {
+                for closed in &mut self.retiring {
+                    closed.drained = true;
+                }
                 return true;
             };
             match decoded {
@@ -89,20 +122,73 @@ impl Live {
     /// Reads the totals of every listener and begins a new epoch of peaks.
     pub(crate) fn count(&mut self, events: &mut Vec<Event>) -> Result<()> {
         let ended = self.epoch;
-        self.epoch = self.epoch.wrapping_add(1);
-        self.loaded.maps.epoch.set(0, self.epoch, 0).context("beginning a new epoch of peaks")?;
-        let time_ns = monotonic_ns();
-        for (slot, listener) in self.registry.slots() {
-            let cpus = self
-                .loaded
-                .maps
-                .totals
-                .get(&slot, 0)
-                .with_context(|| format!("reading the totals of slot {slot}"))?;
-            let count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
-            events.push(Event { time_ns, what: What::Count { listener, count } });
+        if ended != 0 {
+            // Zero would stop the programs.
+            self.set_epoch(ended.checked_add(1).unwrap_or(1))?;
         }
-        self.retire()
+        let slots: Vec<(u32, ListenerId)> = self.registry.slots().collect();
+        let mut lost_closes = 0;
+        for (slot, listener) in slots {
+            lost_closes += self.count_one(slot, listener, ended, events)?;
+        }
+        if lost_closes > self.lost_closes {
+            self.lost_closes = lost_closes;
+            self.find_closed(events);
+        }
+        self.retire(ended, events)
+    }
+
+    /// Many listeners have closed since the last count: gives their slots back.
+    pub(crate) fn retire_if_many(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        if self.retiring.len() < RETIRING_MANY {
+            return Ok(());
+        }
+        self.retire(self.epoch, events)
+    }
+
+    fn count_one(
+        &self,
+        slot: u32,
+        listener: ListenerId,
+        ended: u32,
+        events: &mut Vec<Event>,
+    ) -> Result<u64> {
+        let time_ns = monotonic_ns();
+        let cpus = self
+            .loaded
+            .maps
+            .totals
+            .get(&slot, 0)
+            .with_context(|| format!("reading the totals of slot {slot}"))?;
+        let count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
+        let lost_closes = count.totals.lost[Kind::Closed as usize];
+        events.push(Event { time_ns, what: What::Count { listener, count } });
+        Ok(lost_closes)
+    }
+
+    /// The record of a close was lost: listeners that the kernel's table has no
+    /// more are closed.
+    fn find_closed(&mut self, events: &mut Vec<Event>) {
+        let open: HashSet<u32> = self.open_slots().into_iter().collect();
+        let retiring: HashSet<u32> = self.retiring.iter().map(|closed| closed.slot).collect();
+        let gone: Vec<u32> = self
+            .registry
+            .slots()
+            .map(|(slot, _)| slot)
+            .filter(|slot| !open.contains(slot) && !retiring.contains(slot))
+            .collect();
+        for slot in gone {
+            self.retiring.push(Retiring { slot, sk: 0, drained: false });
+            if let Some(listener) = self.registry.closed(slot) {
+                let what = What::Closed { listener, depth: 0 };
+                events.push(Event { time_ns: monotonic_ns(), what });
+            }
+        }
+    }
+
+    /// The slots in the kernel's table of listeners.
+    fn open_slots(&self) -> Vec<u32> {
+        self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect()
     }
 
     /// The connections that are still queued.
@@ -128,9 +214,7 @@ impl Live {
 
     /// Listeners whose opening was lost with a full ring: the kernel's table has them.
     pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
-        let slots: Vec<u32> =
-            self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
-        for slot in slots {
+        for slot in self.open_slots() {
             self.listener(slot, events);
         }
     }
@@ -151,8 +235,9 @@ impl Live {
         let mut sum = Stray::default();
         if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
             for cpu in cpus.iter() {
-                let Stray { no_slot, accepts } = cpu.0;
+                let Stray { no_slot, closed, accepts } = cpu.0;
                 sum.no_slot += no_slot;
+                sum.closed += closed;
                 sum.accepts += accepts;
             }
         }
@@ -178,7 +263,7 @@ impl Live {
                 let slot = wire.header.slot;
                 // Its opening may have been lost.
                 self.listener(slot, events);
-                self.retiring.push((slot, false));
+                self.retiring.push(Retiring { slot, sk: wire.sk, drained: false });
                 let depth = wire.depth;
                 self.registry.closed(slot).map(|listener| What::Closed { listener, depth })
             }
@@ -231,12 +316,17 @@ impl Live {
         Some(id)
     }
 
-    fn retire(&mut self) -> Result<()> {
+    fn retire(&mut self, ended: u32, events: &mut Vec<Event>) -> Result<()> {
         let mut waiting = Vec::new();
-        for (slot, seen) in std::mem::take(&mut self.retiring) {
-            if !seen {
-                waiting.push((slot, true));
+        for closed in std::mem::take(&mut self.retiring) {
+            let Retiring { slot, sk, drained } = closed;
+            let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
+            if !drained || stops {
+                waiting.push(closed);
                 continue;
+            }
+            if let Some(listener) = self.registry.at(slot) {
+                self.count_one(slot, listener, ended, events)?;
             }
             self.registry.release(slot);
             let cpus = nr_cpus().map_err(|(file, error)| {

@@ -60,6 +60,10 @@ pub(crate) struct Maps {
 pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
+    /// What is attached.
+    pub(crate) hooks: Vec<Hook>,
+    /// Hooks that the kernel refused and that are not indispensable.
+    pub(crate) gaps: Vec<String>,
     #[cfg(feature = "ebpf-log")]
     pub(crate) log: crate::program_log::ProgramLog,
 }
@@ -131,19 +135,26 @@ pub(crate) fn load(
     for slot in 0..limits.slots {
         maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
     }
-    // Epoch 0 is what an untouched element says, so the first one is 1.
-    maps.epoch.set(0, 1, 0).context("setting the first epoch")?;
     if let Some(ports) = &filter.ports {
         fill_ports(&mut programs, ports)?;
     }
+    let (mut hooks, mut gaps) = (Vec::new(), Vec::new());
     for hook in &plan.hooks {
-        attach(&mut programs, hook, &btf)?;
+        match attach(&mut programs, hook, &btf) {
+            Ok(()) => hooks.push(*hook),
+            Err(error) if hook.is_optional() => {
+                gaps.push(format!("{} is not seen: {error:#}", hook.moment));
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(Loaded {
         #[cfg(feature = "ebpf-log")]
         log: crate::program_log::ProgramLog::start(&mut programs)?,
         programs,
         maps,
+        hooks,
+        gaps,
     })
 }
 
@@ -240,7 +251,8 @@ fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
     match errno_of(&error) {
         Some(libc::EPERM) => error.context(format!(
             "{doing}: the kernel refuses it: run as root (sudo backlog-trace ...), or with the \
-             capabilities CAP_BPF and CAP_PERFMON"
+             capabilities CAP_BPF and CAP_PERFMON; before 5.11 the limit of locked memory must \
+             allow it too (ulimit -l unlimited)"
         )),
         _ => error.context(doing),
     }

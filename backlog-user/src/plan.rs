@@ -27,7 +27,15 @@ pub(crate) struct Hook {
     pub(crate) attach: Attach,
 }
 
+/// Moments without which the rest is still worth having.
+const OPTIONAL: [&str; 3] = ["cookie", "accept_untimed", "killed"];
+
 impl Hook {
+    /// Can the tool go on without it?
+    pub(crate) fn is_optional(&self) -> bool {
+        OPTIONAL.contains(&self.moment)
+    }
+
     /// `fexit tcp_check_req`
     pub(crate) fn describe(&self) -> String {
         let how = match self.attach {
@@ -79,18 +87,15 @@ pub(crate) fn plan(arguments: impl Fn(&str) -> Option<usize>) -> Result<Plan> {
         add("ack", "fe_ack", "tcp_check_req", Attach::Fentry);
         add("ack", "fx_ack", "tcp_check_req", Attach::Fexit);
     }
-    match arguments("tcp_get_cookie_sock") {
-        Some(count @ (4 | 5)) => {
-            let exit = if count == 4 { "fx_cookie_4" } else { "fx_cookie_5" };
-            add("cookie", "fe_cookie", "tcp_get_cookie_sock", Attach::Fentry);
-            add("cookie", exit, "tcp_get_cookie_sock", Attach::Fexit);
-        }
-        Some(count) => gaps.push(format!(
-            "connections by SYN cookies are not counted: tcp_get_cookie_sock takes {count} arguments here, not 4 or 5"
-        )),
-        None => gaps.push(
-            "connections by SYN cookies are not counted: this kernel has no tcp_get_cookie_sock (CONFIG_SYN_COOKIES off?)".to_owned(),
-        ),
+    if arguments("tcp_get_cookie_sock").is_some() {
+        add("cookie", "fe_cookie", "tcp_get_cookie_sock", Attach::Fentry);
+        add("cookie", "fx_cookie", "tcp_get_cookie_sock", Attach::Fexit);
+    } else {
+        gaps.push(
+            "connections by SYN cookies are not counted: this kernel has no tcp_get_cookie_sock \
+             (CONFIG_SYN_COOKIES off?)"
+                .to_owned(),
+        );
     }
     if need("inet_csk_complete_hashdance").is_some() {
         add("enqueue", "fe_handshake", "inet_csk_complete_hashdance", Attach::Fentry);
@@ -100,12 +105,23 @@ pub(crate) fn plan(arguments: impl Fn(&str) -> Option<usize>) -> Result<Plan> {
     // The accept: grafting comes after the sleep of a blocking one, so it misses
     // none. What was queued before the start is not known there, and needs a
     // function that has the listener.
-    if need("security_sock_graft").is_some() {
+    let grafts = arguments("security_sock_graft").is_some();
+    let accepts = arguments("__inet_accept") == Some(3);
+    if grafts {
         add("accept", "fe_graft", "security_sock_graft", Attach::Fentry);
-    }
-    if arguments("__inet_accept") == Some(3) {
-        add("accept_untimed", "fe_accept", "__inet_accept", Attach::Fentry);
+    } else if accepts {
+        add("accept", "fe_accept_only", "__inet_accept", Attach::Fentry);
+        gaps.push(
+            "an accept may be missed when threads preempt each other in it: this kernel has no \
+             security_sock_graft (missed_by_programs counts them)"
+                .to_owned(),
+        );
     } else {
+        need("security_sock_graft");
+    }
+    if grafts && accepts {
+        add("accept_untimed", "fe_accept", "__inet_accept", Attach::Fentry);
+    } else if grafts {
         match arguments("inet_csk_accept") {
             Some(2) => add("accept_untimed", "fx_accept_2", "inet_csk_accept", Attach::Fexit),
             Some(4) => add("accept_untimed", "fx_accept_4", "inet_csk_accept", Attach::Fexit),
@@ -119,6 +135,7 @@ pub(crate) fn plan(arguments: impl Fn(&str) -> Option<usize>) -> Result<Plan> {
 
     // A listener's birth and death.
     if need("inet_csk_listen_start").is_some() {
+        add("listen", "fe_open", "inet_csk_listen_start", Attach::Fentry);
         add("listen", "fx_open", "inet_csk_listen_start", Attach::Fexit);
     }
     if need("inet_csk_listen_stop").is_some() {
@@ -185,7 +202,7 @@ mod tests {
         let plan = plan(debian_6_18).unwrap();
         assert!(plan.gaps.is_empty());
         let programs = programs(&plan);
-        for wanted in ["fe_graft", "fe_accept", "fx_cookie_4"] {
+        for wanted in ["fe_graft", "fe_accept", "fx_cookie"] {
             assert!(programs.contains(&wanted), "{wanted}");
         }
     }
@@ -195,7 +212,7 @@ mod tests {
         let plan = plan(debian_5_10).unwrap();
         assert!(plan.gaps.is_empty());
         let programs = programs(&plan);
-        for wanted in ["fx_accept_4", "fe_graft", "fx_cookie_5"] {
+        for wanted in ["fx_accept_4", "fe_graft", "fx_cookie"] {
             assert!(programs.contains(&wanted), "{wanted}");
         }
     }
@@ -220,6 +237,16 @@ mod tests {
         let without_cookies =
             plan(|function| debian_6_18(function).filter(|_| function != "tcp_get_cookie_sock"));
         assert!(without_cookies.unwrap().gaps[0].contains("SYN cookies"));
+    }
+
+    #[test]
+    fn without_grafting_one_program_does_both() {
+        let plan =
+            plan(|function| debian_6_18(function).filter(|_| function != "security_sock_graft"));
+        let plan = plan.unwrap();
+        assert!(programs(&plan).contains(&"fe_accept_only"));
+        assert!(!programs(&plan).contains(&"fe_accept"));
+        assert!(plan.gaps[0].contains("preempt"));
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub(crate) struct Registry {
     socket_of: HashMap<ListenerId, Socket>,
 }
 
-/// What names a socket for both sources: namespace, inode, and where it is bound
-/// (an inode number may come back after 2^32 of them).
-type Socket = (u32, u64, SocketAddr);
+/// What names a socket for both sources: namespace and inode. (An inode number may
+/// come back, after the close and 2^32 others.)
+type Socket = (u32, u64);
 
 /// A listener as a dump of sockets shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) struct Listed {
 impl Registry {
     /// The listener of a dump's line, with its number: the one it had, or a new one.
     pub(crate) fn listed(&mut self, listed: &Listed) -> Listener {
-        let socket = (listed.netns, listed.inode, listed.local);
+        let socket = (listed.netns, listed.inode);
         let id = self.id_of(socket);
         Listener {
             id,
@@ -64,12 +64,14 @@ impl Registry {
     /// The listener that has just got a slot.
     pub(crate) fn opened(&mut self, wire: &Wire) -> Result<Listener, DecodeError> {
         let local = address(&wire.local)?;
-        let id = if wire.inode == 0 {
-            self.fresh()
-        } else {
-            self.id_of((wire.netns, wire.inode, local))
+        let slot = wire.header.slot;
+        let id = match self.by_slot.get(&slot) {
+            // A record of another CPU was faster and has made it known.
+            Some(known) => *known,
+            None if wire.inode == 0 => self.fresh(),
+            None => self.id_of((wire.netns, wire.inode)),
         };
-        self.by_slot.insert(wire.header.slot, id);
+        self.by_slot.insert(slot, id);
         let flag = |flag| wire.flags & flag != 0;
         Ok(Listener {
             id,

@@ -4,10 +4,11 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use aya::util::nr_cpus;
+use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::cli::{Backend, Output};
-use crate::clock::monotonic_ns;
 use crate::event::plain;
 use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
@@ -35,6 +36,9 @@ pub(crate) enum Outcome {
 /// wait in each MiB.
 const RING: u32 = 8 << 20;
 
+/// Bytes that the totals of all slots may take.
+const TOTALS_BYTES: usize = 64 << 20;
+
 /// Runs the tracer until it is to end.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let root = Path::new("/");
@@ -44,27 +48,30 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let (Backend::Auto | Backend::Fentry) = options.backend;
     let plan = plan::plan(|function| kernel.btf.arguments(function))?;
     let sized_by = listed(&options.filter);
-    let loaded = load::load(&plan, &layout, &options.filter, limits(&sized_by.listed))?;
+    let cpus = nr_cpus()
+        .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
+    let limits = limits(&sized_by.listed, cpus);
+    let mut loaded = load::load(&plan, &layout, &options.filter, limits)?;
+    let mut gaps = plan.gaps;
+    gaps.append(&mut loaded.gaps);
     let meta = Meta {
-        time_ns: monotonic_ns(),
+        time_ns: 0,
         kernel: kernel.release,
         backend: "fentry",
-        hooks: plan.hooks,
+        hooks: loaded.hooks.clone(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
-        gaps: plan.gaps,
+        gaps,
     };
     drop(kernel.btf);
-    // Again, now that everything is attached: a listener that was opened in
-    // between would be missing from the first list.
-    let listing = listed(&options.filter);
     let view = view(options);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
         .block_on(async {
-            Session::start(options, Live::new(loaded), view, &meta, &listing)?.run().await
+            let list = || listed(&options.filter);
+            Session::start(options, Live::new(loaded), view, meta, list)?.run().await
         })
 }
 
@@ -88,13 +95,17 @@ fn wanted(filter: &Filter, listed: &Listed) -> bool {
     port && family
 }
 
-/// Room for what is there and as much again.
-fn limits(listed: &[Listed]) -> Limits {
+/// Room for what is there and as much again, within what a host can spare: a slot
+/// costs its totals on each CPU, a queued connection about 100 bytes.
+fn limits(listed: &[Listed], cpus: usize) -> Limits {
     let listeners = u32::try_from(listed.len()).unwrap_or(u32::MAX);
     let queues = listed.iter().fold(0_u32, |sum, listed| sum.saturating_add(listed.limit));
+    let per_slot = size_of::<Totals>() * cpus.max(1);
+    let affordable = u32::try_from(TOTALS_BYTES / per_slot).unwrap_or(u32::MAX);
+    let wanted = listeners.saturating_mul(2).clamp(1024, 1 << 16);
     Limits {
-        slots: listeners.saturating_mul(2).clamp(1024, 1 << 16),
-        pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 20),
+        slots: wanted.min(affordable).max(256),
+        pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
         ring: RING,
     }
 }
@@ -156,9 +167,10 @@ mod tests {
 
     #[test]
     fn tables_grow_with_the_host_and_are_bounded() {
-        let few = limits(&[listed("0.0.0.0:80", None)]);
+        let few = limits(&[listed("0.0.0.0:80", None)], 2);
         assert_eq!((few.slots, few.pending), (1024, 65_536));
-        let many = limits(&vec![listed("0.0.0.0:80", None); 10_000]);
-        assert_eq!((many.slots, many.pending), (20_000, 1 << 20));
+        let many = vec![listed("0.0.0.0:80", None); 10_000];
+        assert_eq!((limits(&many, 2).slots, limits(&many, 2).pending), (20_000, 1 << 18));
+        assert!(limits(&many, 512).slots < 1024);
     }
 }

@@ -3,12 +3,13 @@
 //! nothing happens.
 
 use std::future::pending;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind::BrokenPipe, IsTerminal as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,7 +32,7 @@ const PORTS_NAMED: usize = 8;
 
 /// A notice or an error, on stderr. That stderr is closed is no reason to stop.
 pub(crate) fn notice(text: &str) {
-    let _ = writeln!(std::io::stderr(), "backlog-trace: {text}");
+    let _ = writeln!(io::stderr(), "backlog-trace: {text}");
 }
 
 /// A run.
@@ -51,20 +52,27 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Shows what there is at the start. Must be called within a runtime.
+    /// Lets the programs begin and shows what there is. Must be called within a
+    /// runtime.
     pub(crate) fn start(
         options: &'a Options,
-        live: Live,
+        mut live: Live,
         mut view: Box<dyn View>,
-        meta: &Meta,
-        listing: &Listing,
+        mut meta: Meta,
+        list: impl FnOnce() -> Listing,
     ) -> Result<Self> {
         let clock = Clock::start();
+        // The kernel's counters are read as close to the beginning as can be.
+        let judge = Netstat::read(Path::new("/"));
+        live.begin()?;
+        meta.time_ns = monotonic_ns();
+        // After the beginning: what is opened from here on is seen.
+        let listing = list();
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
             .context("watching the ring buffer")?;
-        view.start(&clock, meta)?;
+        view.start(&clock, &meta)?;
         let mut session = Self {
             options,
             live,
@@ -72,14 +80,14 @@ impl<'a> Session<'a> {
             clock,
             view,
             start_ns: meta.time_ns,
-            judge: Netstat::read(Path::new("/")),
+            judge,
             drops: 0,
             intervals: 0,
             events: Vec::new(),
         };
-        session.live.get_mut().listed(&listing.listed, meta.time_ns, &mut session.events);
+        session.live.get_mut().listed(&listing.listed, monotonic_ns(), &mut session.events);
         session.write_down()?;
-        session.notices(meta, listing);
+        session.notices(&meta, &listing);
         Ok(session)
     }
 
@@ -94,6 +102,7 @@ impl<'a> Session<'a> {
         // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut duration = pin!(at_most(self.options.duration));
+        let stdout = watch_stdout();
         while !self.is_over() {
             tokio::select! {
                 ready = self.live.readable_mut() => {
@@ -103,6 +112,7 @@ impl<'a> Session<'a> {
                     } else {
                         ready.retain_ready();
                     }
+                    self.live.get_mut().retire_if_many(&mut self.events)?;
                     self.write_down()?;
                 }
                 _ = tick.tick() => {
@@ -120,6 +130,7 @@ impl<'a> Session<'a> {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 _ = hangup.recv() => break,
+                () = reader_gone(stdout.as_ref()) => bail!(io::Error::from(BrokenPipe)),
             }
         }
         let outcome = self.finish();
@@ -138,6 +149,8 @@ impl<'a> Session<'a> {
     fn finish(&mut self) -> Result<Outcome> {
         let live = self.live.get_mut();
         let missed = live.missed();
+        live.end()?;
+        let counters = Netstat::read(Path::new("/"));
         live.detach();
         // Nothing is added any more, so this ends.
         while !self.live.get_mut().drain(&mut self.events) {
@@ -151,12 +164,13 @@ impl<'a> Session<'a> {
         self.write_down()?;
         let time_ns = monotonic_ns();
         self.clock.compare();
-        let rows = self.book.tick(time_ns);
+        // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
+            let rows = self.book.tick(time_ns);
             self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         }
         let elapsed_ns = time_ns - self.start_ns;
-        let verdicts = self.verdicts();
+        let verdicts = self.verdicts(counters.as_ref());
         let end = End { time_ns, elapsed_ns, stray, undecoded, missed, verdicts };
         self.view.end(&self.clock, &self.book, &self.book.summaries(), &end)?;
         let seen = self.options.until_drop.is_some_and(|limit| self.drops >= limit);
@@ -164,9 +178,8 @@ impl<'a> Session<'a> {
     }
 
     /// What was seen against what the kernel counted in our namespace.
-    fn verdicts(&self) -> Vec<Verdict> {
-        let root = Path::new("/");
-        let (Some(before), Some(after)) = (&self.judge, Netstat::read(root)) else {
+    fn verdicts(&self, counters: Option<&Netstat>) -> Vec<Verdict> {
+        let (Some(before), Some(after)) = (&self.judge, counters) else {
             return Vec::new();
         };
         let Some(netns) = listeners::own_namespace() else {
@@ -239,9 +252,25 @@ impl<'a> Session<'a> {
         } else if self.book.is_empty() {
             notice("nothing listens on any of these ports yet: waiting for one");
         }
-        if self.options.verbose && std::io::stdout().is_terminal() {
+        if self.options.verbose && io::stdout().is_terminal() {
             notice("Ctrl-C ends the run and prints the summary");
         }
+    }
+}
+
+/// Stdout, if it is something that can break. An idle run would notice a closed
+/// pipe only when it writes, and stay attached until then.
+fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().ok()?;
+    // SAFETY: it owns its descriptor. A regular file cannot be watched: no matter.
+    unsafe { AsyncFd::register_with_interest(stdout, Interest::ERROR) }.ok()
+}
+
+async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
+    match stdout {
+        // Its only readiness is that the other end is gone.
+        Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
+        _ => pending().await,
     }
 }
 

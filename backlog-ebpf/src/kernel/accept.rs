@@ -27,13 +27,11 @@ use super::{
 /// accepts by 8 threads in `__inet_accept`).
 #[inline(always)]
 pub(crate) fn grafted(newsk: *const Sock) {
+    // No look at its port: a client that has reset its connection meanwhile has
+    // taken that away. What is pending has passed the filter.
     let child = tcp_of(newsk);
-    if child.is_null() || !filter::port(child) {
-        return;
-    }
-    let Some(pending) = pending::take(child) else { return };
-    if let Some(seen) = listener::seen(pending.slot) {
-        leave(Kind::Accepted, seen, child, Some(pending));
+    if let Some(pending) = pending::take(child) {
+        queued(child, pending);
     }
 }
 
@@ -43,6 +41,17 @@ pub(crate) fn before_graft(sock: *const Socket, newsk: *const Sock) {
     not_pending(tcp_of(read::pointer(sock, &SOCKET_SK)), tcp_of(newsk));
 }
 
+/// Body: the same, where nothing is called that comes later and is safe from
+/// preemption (no `CONFIG_SECURITY_NETWORK`).
+#[inline(always)]
+pub(crate) fn accepted(sock: *const Socket, newsk: *const Sock) {
+    let child = tcp_of(newsk);
+    match pending::take(child) {
+        Some(pending) => queued(child, pending),
+        None => before_graft(sock, newsk),
+    }
+}
+
 /// Body: `inet_csk_accept(sk, …)` returned `child`, which is grafted later. For
 /// kernels without `__inet_accept`.
 #[inline(always)]
@@ -50,23 +59,45 @@ pub(crate) fn returned(sk: *const Sock, child: *const Sock) {
     not_pending(sk, child);
 }
 
+/// An accept of a connection that was seen being queued.
+#[inline(always)]
+fn queued(child: *const Sock, pending: Pending) {
+    // A connection that migrated to another listener outlives its first one, whose
+    // slot may have been given to a third.
+    if !listener::had_slot(pending.slot, pending.enqueued_ns) {
+        stray_accept();
+    } else if let Some(seen) = listener::seen(pending.slot) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).accepted += 1 };
+        leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
+    }
+}
+
 /// Counts a connection that was queued before the start. Those that were seen
 /// being queued are left to [`grafted`].
+///
+/// This may be preempted, and another process's [`grafted`] may count in between
+/// on this CPU: so this has a sum of its own, which nothing else adds to.
 #[inline(always)]
-fn not_pending(listener: *const Sock, child: *const Sock) {
-    if child.is_null() || pending::has(child) || !filter::port(child) || !filter::connection(child)
-    {
+fn not_pending(sk: *const Sock, child: *const Sock) {
+    if child.is_null() || pending::has(child) || !filter::port(sk) || !filter::connection(child) {
         return;
     }
-    let seen = if listener.is_null() { None } else { listener::of(listener) };
-    match seen {
-        Some(seen) => leave(Kind::Accepted, seen, child, None),
-        None => {
-            if let Some(stray) = STRAY.get_ptr_mut(0) {
-                // SAFETY: a per-CPU element that only this CPU writes.
-                unsafe { (*stray).accepts += 1 };
-            }
+    match if sk.is_null() { None } else { listener::of(sk) } {
+        Some(seen) => {
+            // SAFETY: this CPU's element of the per-CPU array.
+            unsafe { (*seen.totals).untimed += 1 };
+            leave(Kind::Accepted, seen, sk, child, None);
         }
+        None => stray_accept(),
+    }
+}
+
+#[inline(always)]
+fn stray_accept() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).accepts += 1 };
     }
 }
 
@@ -74,15 +105,18 @@ fn not_pending(listener: *const Sock, child: *const Sock) {
 /// listener. It is also called for a connection that was about to be added to a
 /// listener which has just closed; that one was announced and never queued.
 #[inline(always)]
-pub(crate) fn forgotten(child: *const Sock) {
-    let Some(pending) = pending::take(child) else { return };
-    if pending.depth == 0 {
-        return;
-    }
-    let Some(seen) = listener::seen(pending.slot) else { return };
+pub(crate) fn forgotten(sk: *const Sock, child: *const Sock) {
+    let pending = pending::take(child);
+    let seen = match &pending {
+        Some(pending) if pending.depth == 0 => return,
+        Some(pending) => listener::seen(pending.slot),
+        // Queued before the start.
+        None => listener::closing(sk),
+    };
+    let Some(seen) = seen else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
-    leave(Kind::Killed, seen, child, Some(pending));
+    leave(Kind::Killed, seen, sk, child, pending);
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.
@@ -95,26 +129,23 @@ fn tcp_of(sk: *const Sock) -> *const Sock {
 }
 
 #[inline(always)]
-fn leave(kind: Kind, seen: Seen, child: *const Sock, pending: Option<Pending>) {
+fn leave(
+    kind: Kind,
+    seen: Seen,
+    listener: *const Sock,
+    child: *const Sock,
+    pending: Option<Pending>,
+) {
     let now = listener::now();
+    let left = listener::depth(listener);
     // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *seen.totals };
-    if kind as u16 == Kind::Accepted as u16 {
-        totals.accepted += 1;
-        if pending.is_none() {
-            totals.untimed += 1;
-        }
-    }
-    let mut left = 0;
+    level(unsafe { &mut *seen.totals }, now, left, listener::limit(listener));
     let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
     if let Some(pending) = pending {
         enqueued_ns = pending.enqueued_ns;
+        // Zero where an accept came between the add and its confirmation.
         depth = if pending.depth == 0 { pending.expected } else { pending.depth };
         limit = pending.limit;
-        // The listener is there: whoever accepts on it or closes it holds it.
-        let listener = pending.listener as *const Sock;
-        left = listener::depth(listener);
-        level(totals, now, left, listener::limit(listener));
     }
     let record = Connection {
         header: out::header::<Connection>(kind, seen.slot, now),

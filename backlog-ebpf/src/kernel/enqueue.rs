@@ -3,16 +3,14 @@
 //! It is announced before the kernel adds it and confirmed afterwards: a thread
 //! that is already accepting may take it in between, on another CPU.
 
-use backlog_ebpf::{ABSENT, cause::Beside, totals::Totals};
+use backlog_ebpf::{cause::Beside, totals::Totals};
 
 use super::{
     counters::{self, Site},
     filter,
-    globals::TREQ_DROP_REQ,
     listener::{self, Seen},
     maps::EPOCH,
     pending::{self, Pending},
-    read,
     types::{Request, Sock},
 };
 
@@ -25,15 +23,11 @@ pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const R
     }
 }
 
-/// Body: it returned `queued`, which is the child or null.
+/// Body: it returned `queued`, which is the child or null. The request may have
+/// been freed by an accept by now; the child has not, this CPU has its lock.
 #[inline(always)]
-pub(crate) fn handshake_exit(
-    sk: *const Sock,
-    child: *const Sock,
-    req: *const Request,
-    queued: u64,
-) {
-    if !filter::port(sk) || !filter::request(req) {
+pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
+    if !filter::port(sk) || !filter::connection(child) {
         return;
     }
     if queued == 0 {
@@ -54,32 +48,19 @@ pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock
     }
 }
 
-/// Body: it returned `queued`. Only a Fast Open child is added from within
-/// `tcp_conn_request`; a cookie's is confirmed by [`cookie`].
+/// Body: it returned `queued`, which is the child or null. (An MPTCP join, which is
+/// a child of a connection and not of the queue, never comes here.)
 #[inline(always)]
-pub(crate) fn add_exit(sk: *const Sock, req: *const Request, child: *const Sock, queued: u64) {
-    if !counters::inside(Site::Syn, sk) || !filter::request(req) {
+pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
+    let cookie = counters::inside(Site::Cookie, sk);
+    if !(cookie || counters::inside(Site::Syn, sk)) || !filter::connection(child) {
         return;
     }
     if queued == 0 {
         pending::remove(child);
-    } else {
-        confirm(sk, child);
-    }
-}
-
-/// Body: `tcp_get_cookie_sock(sk, skb, req, …)` returned `child`.
-#[inline(always)]
-pub(crate) fn cookie(sk: *const Sock, child: *const Sock, req: *const Request) {
-    if child.is_null() || !filter::port(sk) || !filter::request(req) {
-        return;
-    }
-    // An MPTCP join is a child of a connection, not of the queue. (The request
-    // may have been freed by then; its memory is still a request's.)
-    if TREQ_DROP_REQ.load() != ABSENT && read::field::<_, u8>(req, &TREQ_DROP_REQ) != 0 {
-        return;
-    }
-    if let Some(seen) = confirm(sk, child) {
+    } else if let Some(seen) = confirm(sk, child)
+        && cookie
+    {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }

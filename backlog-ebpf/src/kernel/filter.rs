@@ -8,10 +8,17 @@ use backlog_ebpf::{
 
 use super::{
     globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
-    maps::PORTS,
+    maps::{EPOCH, PORTS},
     read,
     types::{Request, Sock},
 };
+
+/// Has userspace begun, and not ended? The programs are attached one after the
+/// other and taken off likewise; in between they must not see half of what happens.
+#[inline(always)]
+pub(crate) fn running() -> bool {
+    EPOCH.get(0).is_some_and(|epoch| *epoch != 0)
+}
 
 /// Is this socket's local port one to look at?
 #[inline(always)]

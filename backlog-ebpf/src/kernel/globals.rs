@@ -61,8 +61,6 @@ offsets! {
     NET_STATISTICS,
     /// `tcp_request_sock.rcv_isn`
     TREQ_RCV_ISN,
-    /// `tcp_request_sock.drop_req`: an MPTCP join, which is never queued
-    TREQ_DROP_REQ,
     /// `sk_buff.head`
     SKB_HEAD,
     /// `sk_buff.network_header`

@@ -17,7 +17,7 @@ use super::{
     log::trace_log,
     maps::{FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
     out, read,
-    types::{Net, Sock, Socket, TCP_LISTEN},
+    types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
 
 /// A listener that has a slot, with this CPU's totals.
@@ -33,23 +33,44 @@ pub(crate) fn seen(slot: u32) -> Option<Seen> {
     TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals })
 }
 
+/// The slot of a socket, if it has one.
+#[inline(always)]
+fn slot_of(sk: *const Sock) -> Option<u32> {
+    // SAFETY: a slot number is never changed, only inserted and removed.
+    unsafe { LISTENERS.get(sk as u64) }.copied()
+}
+
 /// The listener behind a socket; it gets a slot if it has none yet.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
-    // SAFETY: a slot number is never changed, only inserted and removed.
-    if let Some(slot) = unsafe { LISTENERS.get(sk as u64) } {
-        return seen(*slot);
+    if let Some(slot) = slot_of(sk) {
+        return seen(slot);
     }
-    // A closing listener may still be met by a packet on another CPU. It has had
-    // its slot, if it ever did anything; it gets no second one.
+    // A closed listener may still be met by a packet on another CPU. It has had
+    // its slot and gets no second one.
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
-        stray_slot();
+        if let Some(stray) = STRAY.get_ptr_mut(0) {
+            // SAFETY: a per-CPU element that only this CPU writes.
+            unsafe { (*stray).closed += 1 };
+        }
         return None;
     }
-    match add(sk, 0) {
+    added(sk, 0)
+}
+
+#[inline(always)]
+fn added(sk: *const Sock, flags: u32) -> Option<Seen> {
+    match add(sk, flags) {
         NO_SLOT => None,
         slot => seen(slot),
     }
+}
+
+/// Was this slot given to its listener before that time? If not, it is another's
+/// by now.
+#[inline(always)]
+pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
+    SLOT_INFO.get(slot).is_some_and(|info| info.header.time_ns <= time_ns)
 }
 
 /// Depth of the accept queue, now.
@@ -70,36 +91,47 @@ pub(crate) fn syn_queue(sk: *const Sock) -> u32 {
     read::field(sk, &ICSK_SYN_QUEUE)
 }
 
-/// Body: a socket has entered LISTEN.
+/// Body: a socket is about to enter LISTEN. What stands under its address is of an
+/// earlier socket, whose end was missed.
+#[inline(always)]
+pub(crate) fn opening(sk: *const Sock) {
+    let _ = LISTENERS.remove(sk as u64);
+}
+
+/// Body: a socket has entered LISTEN. A packet may have found it already.
 #[inline(always)]
 pub(crate) fn opened(sk: *const Sock) {
-    if !filter::port(sk) || read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
-        return;
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+    // DCCP comes here as well, up to 6.15.
+    if listens && read::protocol(sk) == IPPROTO_TCP && filter::port(sk) && slot_of(sk).is_none() {
+        add(sk, OPENED_NOW);
     }
-    // This runs once in a socket's time in LISTEN: what stands under its address
-    // is of an earlier socket.
-    let _ = LISTENERS.remove(sk as u64);
-    add(sk, OPENED_NOW);
 }
 
 /// Body: a listener is about to drop what is in its queue. Its slot stays, so
 /// that its children find it while they are dropped; [`stopped`] ends it.
 #[inline(always)]
 pub(crate) fn stopping(sk: *const Sock) {
-    // SAFETY: as in `of`.
-    let Some(slot) = unsafe { LISTENERS.get(sk as u64) }.copied() else {
-        return;
+    // One that was open before the start may have had no event yet.
+    let known = match slot_of(sk) {
+        Some(slot) => seen(slot),
+        None if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP => added(sk, 0),
+        None => None,
     };
-    let Some(seen) = seen(slot) else { return };
-    let Some(info) = SLOT_INFO.get_ptr(slot) else {
-        return;
-    };
+    let Some(Seen { slot, totals }) = known else { return };
+    let Some(info) = SLOT_INFO.get_ptr(slot) else { return };
     // SAFETY: written once, when the slot was given out.
     let mut record = unsafe { *info };
     record.header = out::header::<Listener>(Kind::Closed, slot, now());
     record.depth = depth(sk);
     record.limit = limit(sk);
-    out::urgent(Kind::Closed, record, seen.totals);
+    out::urgent(Kind::Closed, record, totals);
+}
+
+/// The listener that is dropping its queue.
+#[inline(always)]
+pub(crate) fn closing(sk: *const Sock) -> Option<Seen> {
+    seen(slot_of(sk)?)
 }
 
 /// Body: a listener has dropped its queue.
@@ -138,8 +170,7 @@ fn add(sk: *const Sock, flags: u32) -> u32 {
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
         // Another CPU met the same listener first.
         let _ = FREE_SLOTS.push(slot, 0);
-        // SAFETY: as in `of`.
-        return unsafe { LISTENERS.get(key) }.copied().unwrap_or(NO_SLOT);
+        return slot_of(sk).unwrap_or(NO_SLOT);
     }
     if let Some(seen) = seen(slot) {
         out::urgent(Kind::Opened, record, seen.totals);
@@ -170,6 +201,7 @@ fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
     }
     Listener {
         header: out::header::<Listener>(Kind::Opened, slot, now()),
+        sk: sk as u64,
         inode,
         cookie: read::field(sk, &SKC_COOKIE),
         netns: read::field(net, &NET_INUM),

@@ -44,7 +44,8 @@ pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 
-/// The running epoch of the interval peaks; userspace counts it up.
+/// The running epoch of the interval peaks; userspace counts it up. Zero: the
+/// programs are to do nothing.
 #[btf_map]
 pub(crate) static EPOCH: Array<u32, 1> = Array::new();
 

@@ -15,6 +15,8 @@ pub(crate) enum Net {}
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`.
 pub(crate) const TCP_LISTEN: u8 = 10;
+/// `IPPROTO_TCP` of `include/uapi/linux/in.h`.
+pub(crate) const IPPROTO_TCP: u16 = 6;
 /// `IPPROTO_MPTCP` of `include/uapi/linux/in.h`.
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 /// `ETH_P_IP` as it stands in `skb->protocol`, big-endian.

@@ -43,7 +43,8 @@ pub(crate) struct PeakUse(pub(crate) [u64; 12]);
 impl PeakUse {
     fn record(&mut self, peak: u32, limit: u32) {
         // The kernel lets one connection in at a limit of zero.
-        let percent = u64::from(peak) * 100 / u64::from(limit.max(1));
+        // Rounded up: 129 of 128 is above 100.
+        let percent = (u64::from(peak) * 100).div_ceil(u64::from(limit.max(1)));
         let index = if peak == 0 { 0 } else { percent.div_ceil(10).clamp(1, 11) };
         self.0[usize::try_from(index).unwrap_or(11)] += 1;
     }

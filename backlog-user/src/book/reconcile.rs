@@ -35,12 +35,8 @@ pub(crate) fn verdicts(
     netns: u32,
     change: impl Fn(&str) -> Option<u64>,
 ) -> Vec<Verdict> {
-    let seen = |causes: &[Cause]| {
-        book.pages()
-            .filter(|page| page.listener.netns == netns)
-            .flat_map(|page| causes.iter().map(|cause| page.totals.drops[*cause as usize]))
-            .sum()
-    };
+    let drops = book.drops_of(netns);
+    let seen = |causes: &[Cause]| causes.iter().map(|cause| drops[*cause as usize]).sum();
     // Every cause moves ListenDrops.
     [("ListenOverflows", &OVERFLOWS[..]), ("ListenDrops", &Cause::ALL[..])]
         .into_iter()

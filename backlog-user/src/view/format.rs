@@ -7,27 +7,30 @@ use jiff::tz::TimeZone;
 pub(crate) fn duration(us: u64) -> String {
     let (value, unit) = match us {
         0..1_000 => return format!("{us}us"),
-        1_000..1_000_000 => (us as f64 / 1e3, "ms"),
+        // 999.5 ms would be rounded to 1000ms.
+        1_000..999_500 => (us as f64 / 1e3, "ms"),
         _ => (us as f64 / 1e6, "s"),
     };
     // 9.95 and more would be rounded to 10.0, a character too long.
     if value < 9.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
 }
 
-/// A rate per second in at most six characters.
+/// A rate per second in at most five characters.
 pub(crate) fn rate(per_second: f64) -> String {
     if per_second < 99.95 && per_second.fract() > 0.0 {
         format!("{per_second:.1}")
-    } else if per_second < 999_999.5 {
+    } else if per_second < 99_999.5 {
         format!("{per_second:.0}")
+    } else if per_second < 999_500.0 {
+        format!("{:.0}k", per_second / 1e3)
     } else {
         format!("{:.1}M", per_second / 1e6)
     }
 }
 
-/// Part of a whole in percent, without a sign.
+/// Part of a whole in percent, rounded up, without a sign.
 pub(crate) fn percent(part: u32, whole: u32) -> u64 {
-    u64::from(part) * 100 / u64::from(whole.max(1))
+    (u64::from(part) * 100).div_ceil(u64::from(whole.max(1)))
 }
 
 /// `21:04:05` of the machine's time zone, with so many digits of the second.
@@ -54,20 +57,27 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let texts: Vec<_> =
-            [0, 999, 1_000, 9_949, 9_950, 999_499, 1_500_000, 63_000_000].map(duration).into();
-        assert_eq!(texts, ["0us", "999us", "1.0ms", "9.9ms", "10ms", "999ms", "1.5s", "63s"]);
+        let texts: Vec<_> = [0, 999, 1_000, 9_949, 9_950, 999_499, 999_500, 1_500_000, 63_000_000]
+            .map(duration)
+            .into();
+        assert_eq!(
+            texts,
+            ["0us", "999us", "1.0ms", "9.9ms", "10ms", "999ms", "1.0s", "1.5s", "63s"]
+        );
     }
 
     #[test]
     fn rates_are_short() {
-        let texts: Vec<_> = [0.0, 0.5, 99.94, 100.2, 12_345.0, 1_500_000.0].map(rate).into();
-        assert_eq!(texts, ["0", "0.5", "99.9", "100", "12345", "1.5M"]);
+        let texts: Vec<_> =
+            [0.0, 0.5, 99.94, 100.2, 12_345.0, 123_456.0, 1_500_000.0].map(rate).into();
+        assert_eq!(texts, ["0", "0.5", "99.9", "100", "12345", "123k", "1.5M"]);
     }
 
     #[test]
     fn percent_of_no_limit() {
-        assert_eq!(percent(17, 16), 106);
+        assert_eq!(percent(17, 16), 107);
+        assert_eq!(percent(129, 128), 101);
+        assert_eq!(percent(128, 128), 100);
         assert_eq!(percent(1, 0), 100);
     }
 

@@ -242,10 +242,11 @@ impl<W: Write> View for Json<W> {
             "elapsed_s": end.elapsed_ns as f64 / 1e9,
             "listeners": summaries.len(),
             "events_without_slot": end.stray.no_slot,
+            "events_at_closed": end.stray.closed,
             "accepts_without_listener": end.stray.accepts,
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
-            "clients_untold": book.clients_untold(),
+            "clients_forgotten": book.clients_forgotten(),
             "closed_without_event": book.gone().idle,
             "summaries_left_out": book.gone().active,
         });

@@ -34,18 +34,19 @@ pub(crate) fn render(
     for summary in summaries.iter().filter(|summary| summary.active()) {
         listener(&mut text, zone, clock, summary);
     }
-    if summaries.iter().all(|summary| !summary.active()) {
+    if summaries.is_empty() && idle == 0 {
+        let _ = writeln!(text, "\nNo listener was seen.");
+    } else if summaries.iter().all(|summary| !summary.active()) {
         let _ = writeln!(text, "\nNo connection and no drop at {}.", plural(idle, "listener"));
     } else if idle > 0 {
         let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
     }
     for verdict in &end.verdicts {
         let Verdict { netns: _, counter, kernel, seen } = verdict;
-        let mark = if kernel == seen { "" } else { " (others: outside the filter, or not seen)" };
-        let _ = writeln!(
-            text,
-            "{counter} of this network namespace: kernel {kernel}, seen {seen}{mark}",
-        );
+        let _ = writeln!(text, "{counter}: kernel {kernel}, seen {seen}");
+        if kernel > seen {
+            let _ = writeln!(text, "  (of all listeners of this namespace: others by the filter?)");
+        }
     }
     unknown(&mut text, book, end);
     text
@@ -172,8 +173,8 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
             .collect();
         let _ = writeln!(
             text,
-            "  lost         {} found the ring full ({}): counts are exact, histograms and moments \
-             lack them",
+            "  lost         {} found the ring full: {}\n               \
+             counts are exact, histograms and moments lack them",
             plural(summary.lost, "record"),
             kinds.join(", "),
         );
@@ -182,7 +183,7 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
     if untracked > 0 {
         let _ = writeln!(
             text,
-            "  lost         {} could not be timed: the table of queued connections was full",
+            "  lost         {} not timed: too many were queued at once",
             plural(untracked, "connection"),
         );
     }
@@ -192,17 +193,15 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     let End { stray, undecoded, missed, .. } = end;
     let mut say = |count: u64, noun: &str, what: &str| {
         if count > 0 {
-            let _ = writeln!(text, "Not counted: {} {what}.", plural(count, noun));
+            let _ = writeln!(text, "{} {what}.", plural(count, noun));
         }
     };
-    say(stray.no_slot, "event", "at listeners beyond the table of listeners");
-    say(stray.accepts, "accept", "of connections whose listener could not be told");
-    say(*undecoded, "record", "that could not be read");
-    say(missed.unwrap_or(0), "event", "that met a program already running on its CPU");
-    say(book.gone().active, "summary", "of listeners that were closed early in a long run");
-    say(
-        book.clients_untold(),
-        "drop",
-        "of clients beyond the table of clients, which may be retries",
-    );
+    say(stray.no_slot, "event", "not counted: more listeners than slots");
+    say(stray.closed, "event", "not counted: at listeners that had just closed");
+    say(stray.accepts, "accept", "not counted: of connections of an unknown listener");
+    say(*undecoded, "record", "could not be read");
+    say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
+    say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
+    let forgotten = book.clients_forgotten();
+    say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
 }

@@ -111,8 +111,8 @@ impl<W: Write> View for Table<W> {
         let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
         writeln!(
             self.out,
-            "Tracing accept queues on {} by {}; net.core.somaxconn={} tcp_max_syn_backlog={}. \
-             Ctrl-C ends.",
+            "Tracing accept queues of {} by {}. Ctrl-C ends.\n\
+             net.core.somaxconn={} net.ipv4.tcp_max_syn_backlog={}",
             meta.kernel,
             meta.backend,
             show(meta.settings.somaxconn),
@@ -167,11 +167,13 @@ impl<W: Write> View for Table<W> {
         let local = local.map_or("?".to_owned(), |local| local.to_string());
         let retry = match retry_of_ns {
             None => String::new(),
-            Some(first) => format!(", a retry of {}", self.time(clock, *first, 3)),
+            Some(first) => {
+                format!(", retry after {}", duration(time_ns.saturating_sub(*first) / 1000))
+            }
         };
         writeln!(
             self.out,
-            "{time} DROP {local} <- {}\n                {} at {}/{}, SYN queue {}{retry}",
+            "{time} DROP {local} <- {}\n         {} at {}/{}, SYN queue {}{retry}",
             drop.client,
             drop.cause.name(),
             drop.depth,
