@@ -200,7 +200,7 @@ impl<W: Write> View for Table<W> {
             if let Some((_, hidden @ 1..)) = self.drops.get(&row.listener) {
                 writeln!(
                     self.out,
-                    "{time}        ... and {} of {local} in this interval (-o json has each)",
+                    "{time}        ... and {} of {local} in this interval",
                     plural(*hidden, "more drop"),
                 )?;
             }
