@@ -56,6 +56,11 @@ pub(crate) struct Args {
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
+    /// Load each program that fits this kernel, say what the verifier made of it,
+    /// and end (for the tests)
+    #[arg(long, hide = true)]
+    pub(crate) check_programs: bool,
+
     /// Length of an interval in seconds, or with a unit: 1, 0.5, 10s
     #[arg(value_name = "INTERVAL", default_value = "1")]
     pub(crate) interval: String,

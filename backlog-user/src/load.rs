@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
-use aya::programs::{FEntry, FExit, Program, ProgramError};
+use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use backlog_ebpf::filter::{port_bit, port_word};
 
@@ -97,13 +97,13 @@ impl Loaded {
     }
 }
 
-/// Loads and attaches what the plan says.
-pub(crate) fn load(
-    plan: &Plan,
-    layout: &Layout,
-    filter: &Filter,
-    limits: Limits,
-) -> Result<Loaded> {
+/// The kernel's types, for aya.
+fn kernel_types() -> Result<Btf> {
+    Btf::from_sys_fs().context("reading the kernel's type information")
+}
+
+/// Creates the maps and fills in what is fixed before the programs are verified.
+fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result<Ebpf> {
     if OBJECT.is_empty() {
         bail!(
             "this binary was built without its eBPF programs (BACKLOG_EBPF=skip): build it with \
@@ -111,10 +111,9 @@ pub(crate) fn load(
         );
     }
     raise_memlock();
-    let btf = Btf::from_sys_fs().context("reading the kernel's type information")?;
     let mut loader = EbpfLoader::new();
     loader
-        .btf(Some(&btf))
+        .btf(Some(btf))
         .map_max_entries("EVENTS", limits.ring)
         .map_max_entries("LISTENERS", limits.slots)
         .map_max_entries("FREE_SLOTS", limits.slots)
@@ -130,7 +129,49 @@ pub(crate) fn load(
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
         .override_global("WAKE_BYTES", &WAKE_BYTES, true);
-    let mut programs = loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))?;
+    loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))
+}
+
+/// What the verifier made of a program.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Verified {
+    /// Its name.
+    pub(crate) program: String,
+    /// The function that it was loaded for.
+    pub(crate) function: String,
+    /// Instructions that the verifier walked; none before 5.16.
+    pub(crate) walked: Option<u32>,
+    /// Bytes of the program after the kernel's own rewriting.
+    pub(crate) translated: Option<u32>,
+}
+
+/// Loads programs without attaching them.
+pub(crate) fn verify(hooks: &[Hook], layout: &Layout, limits: Limits) -> Result<Vec<Verified>> {
+    let btf = kernel_types()?;
+    let mut programs = create(&btf, layout, &Filter::default(), limits)?;
+    let mut verified = Vec::new();
+    for hook in hooks {
+        let program = load_one(&mut programs, hook, &btf)?;
+        let info = program.info().with_context(|| format!("asking about {}", hook.program))?;
+        verified.push(Verified {
+            program: hook.program.to_owned(),
+            function: hook.function.to_owned(),
+            walked: info.verified_instruction_count(),
+            translated: info.size_translated(),
+        });
+    }
+    Ok(verified)
+}
+
+/// Loads and attaches what the plan says.
+pub(crate) fn load(
+    plan: &Plan,
+    layout: &Layout,
+    filter: &Filter,
+    limits: Limits,
+) -> Result<Loaded> {
+    let btf = kernel_types()?;
+    let mut programs = create(&btf, layout, filter, limits)?;
     let mut maps = take_maps(&mut programs)?;
     for slot in 0..limits.slots {
         maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
@@ -187,25 +228,29 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     Ok(())
 }
 
-fn attach(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<()> {
+/// Loads one program for its function.
+fn load_one<'a>(programs: &'a mut Ebpf, hook: &Hook, btf: &Btf) -> Result<&'a mut Program> {
     let Hook { moment: _, program: name, function, attach } = hook;
     let program = programs
         .program_mut(name)
         .ok_or_else(|| anyhow!("the eBPF object has no program {name}"))?;
-    let doing = || format!("attaching {name} to {function}");
-    match attach {
-        Attach::Fentry => {
-            let program: &mut FEntry = program.try_into().with_context(doing)?;
-            program.load(function, btf).map_err(|error| refused(error, hook))?;
-            program.attach().map_err(|error| refused(error, hook))?;
-        }
-        Attach::Fexit => {
-            let program: &mut FExit = program.try_into().with_context(doing)?;
-            program.load(function, btf).map_err(|error| refused(error, hook))?;
-            program.attach().map_err(|error| refused(error, hook))?;
-        }
+    match (&mut *program, attach) {
+        (Program::FEntry(program), Attach::Fentry) => program.load(function, btf),
+        (Program::FExit(program), Attach::Fexit) => program.load(function, btf),
+        _ => bail!("the program {name} is not of the type that the plan says"),
     }
-    Ok(())
+    .map_err(|error| refused(error, hook))?;
+    Ok(program)
+}
+
+fn attach(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<()> {
+    match load_one(programs, hook, btf)? {
+        Program::FEntry(program) => program.attach().map(drop),
+        Program::FExit(program) => program.attach().map(drop),
+        // `load_one` has refused every other type.
+        _ => Ok(()),
+    }
+    .map_err(|error| refused(error, hook))
 }
 
 /// What the kernel's refusal of a program means, and what to do.

@@ -12,6 +12,7 @@ use crate::ports::PortError;
 
 /// Valid options.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
     /// What the kernel is to look at.
     pub(crate) filter: Filter,
@@ -35,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     /// How many intervals.
     pub(crate) count: Option<u64>,
+    /// Only load the programs.
+    pub(crate) check_programs: bool,
 }
 
 /// What is wrong with the command line, and what would be right.
@@ -89,6 +92,7 @@ impl Options {
             verbose: args.verbose,
             interval,
             count: args.count,
+            check_programs: args.check_programs,
         })
     }
 }

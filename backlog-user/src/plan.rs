@@ -159,6 +159,24 @@ pub(crate) fn plan(arguments: impl Fn(&str) -> Option<usize>) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Programs that the plan does not use here and that fit all the same: the tests
+/// load them as well.
+pub(crate) fn spare(plan: &Plan, arguments: impl Fn(&str) -> Option<usize>) -> Vec<Hook> {
+    let spare = |program, function, attach| Hook { moment: "spare", program, function, attach };
+    let mut fitting = Vec::new();
+    if arguments("__inet_accept") == Some(3) {
+        fitting.push(spare("fe_accept", "__inet_accept", Attach::Fentry));
+        fitting.push(spare("fe_accept_only", "__inet_accept", Attach::Fentry));
+    }
+    match arguments("inet_csk_accept") {
+        Some(2) => fitting.push(spare("fx_accept_2", "inet_csk_accept", Attach::Fexit)),
+        Some(4) => fitting.push(spare("fx_accept_4", "inet_csk_accept", Attach::Fexit)),
+        _ => {}
+    }
+    fitting.retain(|hook| plan.hooks.iter().all(|used| used.program != hook.program));
+    fitting
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Plan, plan};
@@ -247,6 +265,14 @@ mod tests {
         assert!(programs(&plan).contains(&"fe_accept_only"));
         assert!(!programs(&plan).contains(&"fe_accept"));
         assert!(plan.gaps[0].contains("preempt"));
+    }
+
+    #[test]
+    fn what_is_not_used_is_spare() {
+        let plan = plan(debian_6_18).unwrap();
+        let spare: Vec<_> =
+            super::spare(&plan, debian_6_18).iter().map(|hook| hook.program).collect();
+        assert_eq!(spare, ["fe_accept_only", "fx_accept_2"]);
     }
 
     #[test]

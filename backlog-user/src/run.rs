@@ -1,6 +1,6 @@
 //! From the options to a session: reads the kernel, makes the plan, loads it.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -16,7 +16,7 @@ use crate::listeners::{self, Listing};
 use crate::live::Live;
 use crate::load::{self, Filter, Limits};
 use crate::options::Options;
-use crate::plan;
+use crate::plan::{self, Hook};
 use crate::registry::Listed;
 use crate::session::{self, Session};
 use crate::view::json::Json;
@@ -47,6 +47,11 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let layout = Layout::find(&kernel.btf)?;
     let (Backend::Auto | Backend::Fentry) = options.backend;
     let plan = plan::plan(|function| kernel.btf.arguments(function))?;
+    if options.check_programs {
+        let mut hooks = plan.hooks.clone();
+        hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
+        return check_programs(&hooks, &layout);
+    }
     let sized_by = listed(&options.filter);
     let cpus = nr_cpus()
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
@@ -73,6 +78,16 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
             let list = || listed(&options.filter);
             Session::start(options, Live::new(loaded), view, meta, list)?.run().await
         })
+}
+
+/// Loads every program that fits this kernel and prints a line of JSON for each.
+fn check_programs(hooks: &[Hook], layout: &Layout) -> Result<Outcome> {
+    let mut out = io::stdout().lock();
+    for verified in load::verify(hooks, layout, limits(&[], 1))? {
+        serde_json::to_writer(&mut out, &verified)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// The listeners of all namespaces that the filter lets through.
