@@ -24,7 +24,9 @@ use crate::registry::{Listed, Registry};
 pub(crate) struct Live {
     loaded: Loaded,
     registry: Registry,
+    /// The running epoch of the interval peaks, or the last one.
     epoch: u32,
+    running: bool,
     /// Slots of closed listeners, which are given back when nothing of them can
     /// come any more.
     retiring: Vec<Retiring>,
@@ -66,6 +68,7 @@ impl Live {
             loaded,
             registry: Registry::default(),
             epoch: 0,
+            running: false,
             retiring: Vec::new(),
             lost_closes: 0,
             undecoded: 0,
@@ -74,16 +77,23 @@ impl Live {
 
     /// Lets the programs begin.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        self.set_epoch(1)
+        self.running = true;
+        self.next_epoch()
     }
 
     /// Lets them do nothing any more. What they are in the middle of, they finish.
     pub(crate) fn end(&mut self) -> Result<()> {
+        self.running = false;
         self.set_epoch(0)
     }
 
+    fn next_epoch(&mut self) -> Result<()> {
+        // Zero would stop the programs.
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+        self.set_epoch(self.epoch)
+    }
+
     fn set_epoch(&mut self, epoch: u32) -> Result<()> {
-        self.epoch = epoch;
         self.loaded.maps.epoch.set(0, epoch, 0).context("setting the epoch of the programs")
     }
 
@@ -122,9 +132,8 @@ impl Live {
     /// Reads the totals of every listener and begins a new epoch of peaks.
     pub(crate) fn count(&mut self, events: &mut Vec<Event>) -> Result<()> {
         let ended = self.epoch;
-        if ended != 0 {
-            // Zero would stop the programs.
-            self.set_epoch(ended.checked_add(1).unwrap_or(1))?;
+        if self.running {
+            self.next_epoch()?;
         }
         let slots: Vec<(u32, ListenerId)> = self.registry.slots().collect();
         let mut lost_closes = 0;

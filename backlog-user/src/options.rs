@@ -43,7 +43,7 @@ pub(crate) struct Options {
 /// What is wrong with the command line, and what would be right.
 #[derive(Debug, Error)]
 pub(crate) enum OptionsError {
-    #[error("--port: {0}")]
+    #[error("--port")]
     Port(#[from] PortError),
     #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
     Time { name: &'static str, text: String },
@@ -138,7 +138,8 @@ mod tests {
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),
-                Err(error) => error.to_string(),
+                // As it is printed, with its cause.
+                Err(error) => format!("{:#}", anyhow::Error::new(error)),
             };
             assert!(error.contains(cure), "{line}: {error}");
         }

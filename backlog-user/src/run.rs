@@ -18,7 +18,7 @@ use crate::load::{self, Filter, Limits};
 use crate::options::Options;
 use crate::plan::{self, Hook};
 use crate::registry::Listed;
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::view::json::Json;
 use crate::view::table::{Look, Table};
 use crate::view::{Meta, View};
@@ -135,10 +135,8 @@ fn view(options: &Options) -> Box<dyn View> {
             let zone = if options.utc {
                 TimeZone::UTC
             } else {
-                TimeZone::try_system().unwrap_or_else(|_| {
-                    session::notice("the machine's time zone is not known: times are UTC");
-                    TimeZone::UTC
-                })
+                // Without /etc/localtime it is UTC, as for every program.
+                TimeZone::try_system().unwrap_or(TimeZone::UTC)
             };
             Box::new(Table::new(out, Look { zone, idle_rows, quiet: options.quiet }))
         }

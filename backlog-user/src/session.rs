@@ -150,6 +150,8 @@ impl<'a> Session<'a> {
         let live = self.live.get_mut();
         let missed = live.missed();
         live.end()?;
+        // What follows takes a second and is no part of the run.
+        let time_ns = monotonic_ns();
         let counters = Netstat::read(Path::new("/"));
         live.detach();
         // Nothing is added any more, so this ends.
@@ -162,7 +164,6 @@ impl<'a> Session<'a> {
         live.queued(&mut self.events);
         let (stray, undecoded) = (live.stray(), live.undecoded());
         self.write_down()?;
-        let time_ns = monotonic_ns();
         self.clock.compare();
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
