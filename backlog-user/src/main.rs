@@ -24,6 +24,7 @@ mod program_log;
 mod registry;
 mod run;
 mod session;
+mod signals;
 mod view;
 
 use std::io;

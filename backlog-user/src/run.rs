@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::plan::{self, Hook};
 use crate::registry::Listed;
 use crate::session::Session;
+use crate::signals::Signals;
 use crate::view::json::Json;
 use crate::view::table::{Look, Table};
 use crate::view::{Meta, View};
@@ -41,6 +42,14 @@ const TOTALS_BYTES: usize = 64 << 20;
 
 /// Runs the tracer until it is to end.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(trace(options))
+}
+
+async fn trace(options: &Options) -> Result<Outcome> {
     let root = Path::new("/");
     rights::check(root)?;
     let kernel = KernelView::read(root)?;
@@ -52,6 +61,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
         return check_programs(&hooks, &layout);
     }
+    drop(kernel.btf);
+    let signals = Signals::watch()?;
     let sized_by = listed(&options.filter);
     let cpus = nr_cpus()
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
@@ -60,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let mut gaps = plan.gaps;
     gaps.append(&mut loaded.gaps);
     let meta = Meta {
+        // The session knows when it begins.
         time_ns: 0,
         kernel: kernel.release,
         backend: "fentry",
@@ -68,16 +80,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         settings: kernel.settings,
         gaps,
     };
-    drop(kernel.btf);
-    let view = view(options);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?
-        .block_on(async {
-            let list = || listed(&options.filter);
-            Session::start(options, Live::new(loaded), view, meta, list)?.run().await
-        })
+    let list = || listed(&options.filter);
+    Session::start(options, Live::new(loaded), view(options), meta, list)?.run(signals).await
 }
 
 /// Loads every program that fits this kernel and prints a line of JSON for each.

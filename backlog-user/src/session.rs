@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::book::reconcile::{self, Verdict};
@@ -25,6 +24,7 @@ use crate::listeners::{self, Listing};
 use crate::live::Live;
 use crate::options::Options;
 use crate::run::Outcome;
+use crate::signals::Signals;
 use crate::view::{End, Meta, View};
 
 /// Ports without a listener that are named one by one.
@@ -92,10 +92,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs until it is to end, and shows the summary.
-    pub(crate) async fn run(mut self) -> Result<Outcome> {
-        let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
-        let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
-        let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
+    pub(crate) async fn run(mut self, mut signals: Signals) -> Result<Outcome> {
         let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
         let first = Instant::now() + self.options.interval;
         let mut tick = interval_at(first, self.options.interval);
@@ -127,9 +124,7 @@ impl<'a> Session<'a> {
                     break;
                 }
                 () = &mut duration => break,
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => break,
+                () = signals.any() => break,
                 () = reader_gone(stdout.as_ref()) => bail!(io::Error::from(BrokenPipe)),
             }
         }

@@ -12,12 +12,15 @@
 )]
 
 mod guest {
+    mod abandoned;
     mod connections;
     mod drops;
     mod ending;
     mod handshakes;
     mod help;
     mod listeners;
+    mod pressure;
+    mod programs;
     mod refusals;
     mod waits;
 }

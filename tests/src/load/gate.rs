@@ -98,9 +98,9 @@ impl Gate {
         self.lock().over
     }
 
-    /// Counts one accept.
-    pub(super) fn count(&self) {
-        self.accepted.fetch_add(1, Ordering::Release);
+    /// Counts one accept; how many that makes.
+    pub(super) fn count(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Release) + 1
     }
 
     /// Accepts done so far.

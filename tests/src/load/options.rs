@@ -26,6 +26,15 @@ pub struct Options {
     /// Backlog asked for in listen(2)
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Listener")]
     pub backlog: i32,
+    /// Call listen(2) again with this backlog once half of --count is accepted
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "count",
+        conflicts_with_all = ["no_accept", "reuseport"],
+        help_heading = "Listener"
+    )]
+    pub relisten: Option<i32>,
     /// Listen on the loopback address, or on the IPv6 wildcard for both
     #[arg(long, value_enum, default_value_t = Family::V4, help_heading = "Listener")]
     pub family: Family,
@@ -203,6 +212,12 @@ impl Options {
         }
     }
 
+    /// After how many accepts to listen again, and with which backlog.
+    pub(crate) fn second_listen(&self) -> Option<(u64, i32)> {
+        let half = self.count.unwrap_or(0) / 2;
+        self.relisten.map(|backlog| (half.max(1), backlog))
+    }
+
     /// Where to listen.
     pub(crate) fn listen_ip(&self) -> IpAddr {
         match self.family {
@@ -254,10 +269,19 @@ mod tests {
     }
 
     #[test]
+    fn a_second_listen_comes_after_half_of_the_clients() {
+        assert_eq!(parse("load").unwrap().second_listen(), None);
+        let options = parse("load --relisten 8 --count 9").unwrap();
+        assert_eq!(options.second_listen(), Some((4, 8)));
+    }
+
+    #[test]
     fn wishes_that_exclude_each_other_are_refused() {
         assert!(parse("load --family v4 --client-family v6").is_err());
         assert!(parse("load --stall 1s --accept-before-start").is_err());
         assert!(parse("load --no-accept --stall 1s").is_err());
         assert!(parse("load --stall-after 3").is_err());
+        assert!(parse("load --relisten 8").is_err());
+        assert!(parse("load --relisten 8 --count 9 --no-accept").is_err());
     }
 }

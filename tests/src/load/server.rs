@@ -57,6 +57,7 @@ impl Server {
                     listener: listeners.of_thread(number),
                     gate: Arc::clone(&gate),
                     delay: options.accept_delay,
+                    second_listen: options.second_listen(),
                     waits: Arc::clone(&waits),
                     how: options.accept,
                 };
@@ -110,6 +111,8 @@ struct Acceptor {
     listener: Arc<Socket>,
     gate: Arc<Gate>,
     delay: Duration,
+    /// After how many accepts to listen again, and with which backlog.
+    second_listen: Option<(u64, i32)>,
     waits: Arc<AtomicI32>,
     how: Accept,
 }
@@ -127,7 +130,12 @@ impl Acceptor {
                 break;
             };
             taken.push(accepted);
-            self.gate.count();
+            let count = self.gate.count();
+            if let Some((at, backlog)) = self.second_listen
+                && at == count
+            {
+                self.listener.listen(backlog).context("cannot listen again")?;
+            }
             self.gate.pause(self.delay);
         }
         Ok(taken)

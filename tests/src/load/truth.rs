@@ -13,7 +13,8 @@ pub struct Truth {
     /// The backlog asked for.
     pub backlog: i32,
     /// The backlog granted: the kernel's own limit of the listener, which is
-    /// min(asked, net.core.somaxconn). One more than this fits.
+    /// min(asked, net.core.somaxconn), at the end of the run. One more than
+    /// this fits.
     pub granted: u32,
     /// What became of the clients.
     pub connects: Connects,

@@ -29,8 +29,8 @@ pub struct Options {
     /// Listen on IPv4, on IPv6, or on the IPv6 wildcard with IPv4 packets
     #[arg(long, value_enum, default_value_t = Family::V4)]
     pub family: Family,
-    /// Clients to be refused (syn-overflow, cookie-overflow; the others
-    /// refuse backlog - 2)
+    /// Clients to be refused (syn-overflow, up to 20000; cookie-overflow, up
+    /// to 100; the others refuse backlog - 2)
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub count: u16,
     /// Send each refused packet again so often, unchanged
@@ -80,7 +80,12 @@ impl Options {
     /// With words that say what the limits are.
     pub fn check(&self) -> Result<()> {
         ensure!((3..=100).contains(&self.backlog), "--backlog must be 3 to 100");
-        ensure!((1..=100).contains(&self.count), "--count must be 1 to 100");
+        let most = match self.scenario {
+            Scenario::SynOverflow => 20_000,
+            // Each gets a SYN-ACK, and the device holds no more than 500.
+            Scenario::CookieOverflow | Scenario::AckOverflow | Scenario::AbortOnOverflow => 100,
+        };
+        ensure!((1..=most).contains(&self.count), "--count must be 1 to {most}");
         ensure!(
             self.retries == 0 || self.scenario != Scenario::AbortOnOverflow,
             "--retries makes no sense for abort-on-overflow: the first reset removes the request"

@@ -39,6 +39,8 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Meta {
+    /// When the run began: RFC 3339 with nine digits, as every time.
+    pub time: String,
     /// Version of the contract.
     pub schema: u64,
     /// Which way of attaching.
@@ -87,6 +89,8 @@ pub struct Interval {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DropLine {
+    /// When.
+    pub time: String,
     /// Whose.
     pub listener: Value,
     /// Why.
@@ -115,6 +119,8 @@ pub struct Client {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Summary {
+    /// When the run ended.
+    pub time: String,
     /// Whose.
     pub listener: Listener,
     /// Connections that came into the queue.
@@ -145,6 +151,8 @@ pub struct Summary {
 pub struct Peak {
     /// The length.
     pub depth: u64,
+    /// When it was reached first; none without any queue.
+    pub time: Option<String>,
 }
 
 /// A distribution in a few numbers. Numbers may be fractions, or null when

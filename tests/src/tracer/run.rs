@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Result, bail};
 
-use super::lines::{DropLine, Kind, Line, Summary};
+use super::lines::{DropLine, Kind, Line, Meta, Summary};
 
 /// A tool that has ended.
 #[derive(Clone, Debug)]
@@ -29,6 +29,17 @@ impl Run {
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
         self.status.signal()
+    }
+
+    /// Its first line.
+    ///
+    /// # Errors
+    /// When there is none; with what was said instead.
+    pub fn meta(&self) -> Result<&Meta> {
+        match self.lines.first().map(|line| &line.kind) {
+            Some(Kind::Meta(meta)) => Ok(meta),
+            _ => bail!("no meta line; status {}, stderr: {}", self.status, self.stderr),
+        }
     }
 
     /// Its summaries.

@@ -2,146 +2,139 @@
 //! `ListenOverflows` is the judge of every number.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use backlog_tests::load;
-use backlog_tests::packets;
 use backlog_tests::tracer::{Client, DropLine, Run};
+use backlog_tests::{load, packets};
 
-use super::help::{Traced, in_guest, trace, trace_load};
+use super::help::{Part, assert_reconciled, counter, in_guest, trace_load, trace_packets};
 
 /// 17 fit into a backlog of 16 and nobody accepts; five clients get no
 /// answer and try again after a second.
-const FULL: &str = "--backlog 16 --count 22 --rate 200 --no-accept --hold-to-end --each-wait \
-                    --connect nonblocking --connect-timeout 2500ms";
+const FULL: &str = "-q --backlog 16 --count 22 --rate 200 --no-accept --hold-to-end --each-wait \
+                    --connect nonblocking --connect-timeout 1600ms";
 
 #[test]
-fn the_peak_is_the_limit_and_one() {
+fn of_a_full_queue_that_nobody_accepts_from() {
     in_guest(|| {
-        let traced = trace_load(FULL);
-        let truth = &traced.truth;
-        assert_eq!(truth.left_in_queue, 17, "the load itself");
-        assert_eq!(truth.connects.timed_out, 5, "the load itself");
-        let summary = traced.summary();
-        assert_eq!(summary.listener.limit, 16);
-        assert_eq!(summary.peak.depth, 17);
-        assert_eq!((summary.enqueued, summary.accepted), (17, 0));
-        // Closed with its queue before the tool ended, or just not yet.
-        assert_eq!(summary.queued + summary.beside("killed_at_close"), 17);
-    });
-}
-
-#[test]
-fn refused_syns_are_all_seen_and_retries_folded() {
-    in_guest(|| {
-        let traced = trace_load(FULL);
-        let drops = &traced.summary().drops;
-        assert_eq!(drops.total, traced.kernel("ListenOverflows"));
-        assert_eq!(drops.of("accept_queue_full_syn"), drops.total);
-        assert!(drops.total > 5, "no client retried");
-        assert_eq!(drops.clients, Some(5));
-        assert_first_drop(&traced, "127.0.0.1");
-        let again = traced.run.drops().filter(|drop| drop.retry_of.is_some());
-        assert_eq!(again.count() as u64, drops.total - 5);
-    });
-}
-
-#[test]
-fn an_ipv4_client_of_a_dual_listener_is_shown_as_ipv4() {
-    in_guest(|| {
-        let traced = trace_load(&format!("{FULL} --family dual"));
-        let drops = &traced.summary().drops;
-        assert_eq!(drops.total, traced.kernel("ListenOverflows"));
-        assert_first_drop(&traced, "127.0.0.1");
-    });
-}
-
-#[test]
-fn the_tool_reconciles_itself_with_the_kernel() {
-    in_guest(|| {
-        let traced = trace_load(FULL);
-        let reconciled = traced.summary().reconciled.get("ListenOverflows").copied();
-        let reconciled = reconciled.unwrap();
-        assert_eq!(reconciled.kernel, traced.kernel("ListenOverflows"));
-        assert_eq!(reconciled.seen, reconciled.kernel);
-    });
-}
-
-#[test]
-fn syns_that_find_the_queue_full() {
-    in_guest(|| crafted("syn-overflow"));
-}
-
-#[test]
-fn final_acks_that_find_the_queue_full() {
-    in_guest(|| crafted("ack-overflow"));
-}
-
-#[test]
-fn cookie_acks_that_find_the_queue_full() {
-    in_guest(|| crafted("cookie-overflow"));
-}
-
-#[test]
-fn refusals_answered_by_a_reset() {
-    in_guest(|| crafted("abort-on-overflow"));
-}
-
-#[test]
-fn a_refused_packet_sent_again_is_another_drop_of_the_same_client() {
-    in_guest(|| {
-        for scenario in ["syn-overflow", "ack-overflow"] {
-            let traced = crafted_once(scenario, "--backlog 8 --retries 2");
-            let first = traced.run.drops().filter(|drop| drop.retry_of.is_none());
-            assert_eq!(first.count(), traced.truth.clients.len(), "{scenario}");
+        let variants = [("IPv4", ""), ("IPv4 clients of a dual listener", "--family dual")];
+        let batch = trace_load(&variants.map(|(name, more)| (name, format!("{FULL} {more}"))));
+        for part in &batch.parts {
+            assert_eq!(part.truth.left_in_queue, 17, "{}: the load itself", part.name);
+            assert_eq!(part.truth.connects.timed_out, 5, "{}: the load itself", part.name);
+            assert_full(part);
+            assert_peak_time(part, &batch.run);
+            assert_retries_folded(part);
+            assert_first_drop(part);
+            assert_reconciled(&batch, part);
         }
     });
 }
 
-/// One scenario in all three families.
-fn crafted(scenario: &str) {
-    for family in ["v4", "v6", "dual"] {
-        crafted_once(scenario, &format!("--family {family}"));
-    }
+/// The peak is the limit and one.
+fn assert_full(part: &Part<load::Truth>) {
+    let (name, summary) = (&part.name, part.summary());
+    assert_eq!(summary.listener.limit, 16, "{name}: limit");
+    assert_eq!(summary.peak.depth, 17, "{name}: peak");
+    assert_eq!((summary.enqueued, summary.accepted), (17, 0), "{name}");
+    assert_eq!(summary.beside("killed_at_close"), 17, "{name}: closed with its queue");
+    assert_eq!(summary.queued, 0, "{name}: queued");
+}
+
+/// The queue was at its longest before the first drop, and within the run.
+fn assert_peak_time(part: &Part<load::Truth>, run: &Run) {
+    let (name, summary) = (&part.name, part.summary());
+    let peak = summary.peak.time.as_ref().unwrap();
+    let first_drop = &part.drops[0].time;
+    // Equally long, so the order of texts is that of times.
+    let order = [&run.meta().unwrap().time, peak, first_drop, &summary.time];
+    assert!(order.iter().all(|time| time.len() == peak.len()), "{name}: {order:?}");
+    assert!(order.is_sorted(), "{name}: start, peak, first drop, end: {order:?}");
+}
+
+/// All refused SYNs are seen, and each client's are told as one.
+fn assert_retries_folded(part: &Part<load::Truth>) {
+    let (name, drops) = (&part.name, &part.summary().drops);
+    assert_eq!(drops.total, counter(&part.truth.kernel, "ListenOverflows"), "{name}: total");
+    assert_eq!(drops.of("accept_queue_full_syn"), drops.total, "{name}: cause");
+    assert!(drops.total > 5, "{name}: no client retried");
+    assert_eq!(drops.clients, Some(5), "{name}: clients");
+    let again = part.drops.iter().filter(|drop| drop.retry_of.is_some());
+    assert_eq!(again.count() as u64, drops.total - 5, "{name}: retries");
+}
+
+/// The first drop hit one of the load's clients, shown as IPv4, at a full queue.
+fn assert_first_drop(part: &Part<load::Truth>) {
+    let name = &part.name;
+    let DropLine { client, depth, limit, cause, .. } = &part.drops[0];
+    assert_eq!(cause, "accept_queue_full_syn", "{name}");
+    assert_eq!((*depth, *limit), (Some(17), Some(16)), "{name}");
+    let client = client.as_ref().unwrap();
+    let address: IpAddr = client.addr.parse().unwrap();
+    assert_eq!(address, Ipv4Addr::LOCALHOST, "{name}");
+    let own = part.truth.unanswered.as_ref().unwrap();
+    let is_own = own.iter().any(|peer| peer.port == client.port);
+    assert!(is_own, "{name}: {client:?} is none of {own:?}");
+}
+
+#[test]
+fn of_every_kind_in_every_family() {
+    const HERE: &str = "--current-netns";
+    in_guest(|| {
+        let kinds = ["syn-overflow", "ack-overflow", "cookie-overflow", "abort-on-overflow"];
+        let families = ["--family v4", "--family v6", "--family dual"];
+        let mut plays: Vec<String> = kinds
+            .iter()
+            .flat_map(|kind| families.map(|family| format!("{kind} {HERE} {family}")))
+            .collect();
+        // A refused packet sent again is another drop of the same client.
+        let again = ["syn-overflow", "ack-overflow"];
+        plays.extend(again.map(|kind| format!("{kind} {HERE} --backlog 8 --retries 2")));
+        // Not in the tool's own network namespace.
+        plays.push("syn-overflow --backlog 6".to_owned());
+        let variants: Vec<_> = plays.iter().map(|play| (play.as_str(), play.clone())).collect();
+        let batch = trace_packets(&variants);
+        for part in &batch.parts {
+            assert_as_sent(part);
+            if part.name.contains(HERE) {
+                assert_reconciled(&batch, part);
+            }
+        }
+        let all = batch.parts.iter().map(|part| part.drops.len()).sum::<usize>();
+        assert_eq!(batch.run.drops().count(), all, "drop lines of no program");
+    });
 }
 
 /// One scenario: causes, totals, clients and queue as the packets say.
-fn crafted_once(scenario: &str, more: &str) -> Traced<packets::Truth> {
-    let arguments = format!("{scenario} --current-netns {more}");
-    let traced: Traced<packets::Truth> = trace("backlog-packets", &arguments);
-    let truth = &traced.truth;
-    let summary = traced.summary();
+fn assert_as_sent(part: &Part<packets::Truth>) {
+    let Part { name, truth, drops: lines, .. } = part;
+    let summary = part.summary();
     let expected: u64 = truth.expected.values().sum();
-    assert_eq!(expected, traced.kernel("ListenOverflows"), "{arguments}");
+    assert_eq!(expected, counter(&truth.kernel, "ListenOverflows"), "{name}: the load itself");
     for (cause, count) in &truth.expected {
-        assert_eq!(summary.drops.of(cause), *count, "{arguments}: {cause}");
+        assert_eq!(summary.drops.of(cause), *count, "{name}: {cause}");
     }
-    assert_eq!(summary.drops.total, expected, "{arguments}: total");
-    assert_eq!(summary.enqueued, truth.enqueued, "{arguments}: enqueued");
-    assert_eq!(summary.peak.depth, truth.enqueued, "{arguments}: peak");
+    assert_eq!(summary.drops.total, expected, "{name}: total");
+    assert_eq!(summary.listener.limit, u64::from(truth.limit), "{name}: limit");
+    assert_eq!(summary.enqueued, truth.enqueued, "{name}: enqueued");
+    assert_eq!(summary.peak.depth, truth.enqueued, "{name}: peak");
+    // All of them were in the queue when it was closed.
+    let left = (summary.accepted, summary.queued, summary.beside("killed_at_close"));
+    assert_eq!(left, (0, 0, truth.enqueued), "{name}: accepted, queued, killed");
     let hit: BTreeSet<_> =
         truth.clients.iter().map(|client| (client.addr.clone(), client.port)).collect();
-    assert_eq!(clients_of(&traced.run), hit, "{arguments}: clients");
-    assert_eq!(summary.drops.clients, Some(hit.len() as u64), "{arguments}");
-    traced
+    assert_eq!(clients_of(lines), hit, "{name}: clients");
+    assert_eq!(summary.drops.clients, Some(hit.len() as u64), "{name}: clients");
+    let first = lines.iter().filter(|drop| drop.retry_of.is_none());
+    assert_eq!(first.count(), hit.len(), "{name}: first drops");
+    assert_eq!(lines.len() as u64, expected, "{name}: drop lines");
 }
 
 /// The clients that drop lines name.
-fn clients_of(run: &Run) -> BTreeSet<(String, u16)> {
-    run.drops()
+fn clients_of(lines: &[DropLine]) -> BTreeSet<(String, u16)> {
+    lines
+        .iter()
         .filter_map(|drop| drop.client.clone())
         .map(|Client { addr, port }| (addr, port))
         .collect()
-}
-
-/// The first drop hit one of the load's clients, at a full queue.
-fn assert_first_drop(traced: &Traced<load::Truth>, address: &str) {
-    let DropLine { client, depth, limit, cause, .. } = traced.run.drops().next().unwrap();
-    assert_eq!(cause, "accept_queue_full_syn");
-    assert_eq!((*depth, *limit), (Some(17), Some(16)));
-    let client = client.as_ref().unwrap();
-    let address: IpAddr = address.parse().unwrap();
-    assert_eq!(client.addr.parse::<IpAddr>().unwrap(), address);
-    let own = traced.truth.unanswered.as_ref().unwrap();
-    assert!(own.iter().any(|peer| peer.port == client.port), "{client:?} is none of {own:?}");
 }

@@ -3,79 +3,81 @@
 
 use std::path::Path;
 
+use backlog_tests::load::Truth;
 use backlog_tests::sysctl::Sysctl;
 
-use super::help::{assert_counted, assert_exact, in_guest, trace_load};
+use super::help::{Part, assert_counted, assert_exact, assert_held, counter, in_guest, trace_load};
 
-const SOME: &str = "--count 60 --backlog 128";
+const SOME: &str = "-q --count 60 --backlog 128";
 
 #[test]
 fn syn_cookies() {
-    in_guest(|| cookies("v4"));
+    in_guest(|| {
+        // Always, also with room in the SYN queue.
+        let _always = Sysctl::set("net.ipv4.tcp_syncookies", "2").unwrap();
+        let variants = [
+            ("IPv4", "--hold-to-end"),
+            ("IPv6", "--hold-to-end --family v6"),
+            ("IPv4 clients of a dual listener", "--hold-to-end --family dual"),
+            ("closed at once", ""),
+        ];
+        let batch = trace_load(&variants.map(|(name, more)| (name, format!("{SOME} {more}"))));
+        for part in &batch.parts {
+            assert_counted(part);
+            assert_cookies(part);
+        }
+        let (closed, held) = batch.parts.split_last().unwrap();
+        for part in held {
+            assert_held(part);
+        }
+        // A FIN right behind the ACK may be taken for a second ACK, on another CPU,
+        // and the kernel may queue a second child then (60 clients, 62 accepts).
+        assert!(closed.truth.accepted >= 60, "{}: the load itself", closed.name);
+    });
 }
 
-#[test]
-fn syn_cookies_ipv6() {
-    in_guest(|| cookies("v6"));
-}
-
-#[test]
-fn syn_cookies_dual() {
-    in_guest(|| cookies("dual"));
-}
-
-fn cookies(family: &str) {
-    // Always, also with room in the SYN queue.
-    let _always = Sysctl::set("net.ipv4.tcp_syncookies", "2").unwrap();
-    let traced = trace_load(&format!("{SOME} --family {family}"));
-    // A FIN that is right behind the ACK may be taken for one as well, on another
-    // CPU: the kernel then makes a second child, which later kernels throw away
-    // and 5.10 queues (60 clients, 62 accepts).
-    assert!(traced.kernel("SyncookiesRecv") >= 60, "the load itself");
-    assert_counted(&traced);
-    let summary = traced.summary();
-    assert_eq!(summary.beside("syn_cookie_accepted"), 60);
-    assert_eq!(summary.beside("syn_cookie_sent"), traced.kernel("SyncookiesSent"));
-}
-
-#[test]
-fn fast_open() {
-    in_guest(|| fast_open_of("v4"));
-}
-
-#[test]
-fn fast_open_ipv6() {
-    in_guest(|| fast_open_of("v6"));
+/// All connections came by cookies.
+fn assert_cookies(part: &Part<Truth>) {
+    let Part { name, truth, .. } = part;
+    let kernel = |counted| counter(&truth.kernel, counted);
+    assert!(kernel("SyncookiesRecv") >= truth.accepted, "{name}: the load itself");
+    let summary = part.summary();
+    assert_eq!(summary.beside("syn_cookie_accepted"), truth.accepted, "{name}: accepted");
+    assert_eq!(summary.beside("syn_cookie_sent"), kernel("SyncookiesSent"), "{name}: sent");
 }
 
 /// The child is queued before its handshake is through.
-fn fast_open_of(family: &str) {
-    // Client and server, both without the cookie: 1 + 2 + 4 + 0x200.
-    let _open = Sysctl::set("net.ipv4.tcp_fastopen", "519").unwrap();
-    let traced = trace_load(&format!("{SOME} --family {family} --fastopen"));
-    assert!(traced.kernel("TCPFastOpenPassive") > 0, "the load itself");
-    assert_exact(&traced);
+#[test]
+fn fast_open() {
+    in_guest(|| {
+        // Client and server, both without the cookie: 1 + 2 + 4 + 0x200.
+        let _open = Sysctl::set("net.ipv4.tcp_fastopen", "519").unwrap();
+        let families = ["v4", "v6"];
+        let batch = trace_load(
+            &families.map(|f| (f, format!("{SOME} --hold-to-end --fastopen --family {f}"))),
+        );
+        for part in &batch.parts {
+            let opened = counter(&part.truth.kernel, "TCPFastOpenPassive");
+            assert!(opened > 0, "{}: the load itself", part.name);
+        }
+        assert_exact(&batch);
+    });
 }
 
 #[test]
-fn plain_clients_of_an_mptcp_listener_count_once() {
-    in_guest(|| mptcp("--mptcp"));
-}
-
-#[test]
-fn mptcp_clients_of_an_mptcp_listener_count_once() {
-    in_guest(|| mptcp("--mptcp --mptcp-client"));
-}
-
-#[test]
-fn ipv4_clients_of_a_dual_mptcp_listener_count_once() {
-    in_guest(|| mptcp("--mptcp --family dual"));
-}
-
-fn mptcp(arguments: &str) {
-    if !Path::new("/proc/sys/net/mptcp/enabled").exists() {
-        println!("skipped: this kernel has no MPTCP");
-        return;
-    }
-    assert_exact(&trace_load(&format!("{SOME} {arguments}")));
+fn clients_of_an_mptcp_listener_count_once() {
+    in_guest(|| {
+        if !Path::new("/proc/sys/net/mptcp/enabled").exists() {
+            println!("skipped: this kernel has no MPTCP");
+            return;
+        }
+        let variants = [
+            ("plain clients", ""),
+            ("MPTCP clients", "--mptcp-client"),
+            ("IPv4 clients of a dual listener", "--family dual"),
+        ];
+        assert_exact(&trace_load(
+            &variants.map(|(name, more)| (name, format!("{SOME} --hold-to-end --mptcp {more}"))),
+        ));
+    });
 }

@@ -1,23 +1,26 @@
 //! What the truth tests share: the condition to run at all, one at a time and
-//! each in a fresh network namespace; the load, in front of the tool or before
-//! it; and the comparison that most of them end with.
+//! each in a fresh network namespace; a batch of loads in one run of the tool,
+//! or a load that listens before it; and the comparisons they end with.
 
 use std::env;
 use std::fs;
+use std::io::{Write, stderr};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use backlog_tests::clock::wait_until;
 use backlog_tests::counters::{Changes, Counters};
 use backlog_tests::handshake::wait_for_file;
-use backlog_tests::tracer::{self, Run, Summary};
-use backlog_tests::{load, netns};
+use backlog_tests::tracer::{self, DropLine, Reconciled, Run, Summary, Tracer};
+use backlog_tests::{load, netns, packets};
 use serde::de::DeserializeOwned;
 
-/// The port of nearly every test.
+/// The port of a test, or the first of its ports.
 pub(crate) const PORT: u16 = 8000;
 /// The same, as an argument.
 pub(crate) const PORT_TEXT: &str = "8000";
@@ -33,7 +36,14 @@ pub(crate) fn in_guest(test: impl FnOnce() + Send) {
         return;
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    netns::fresh(test).unwrap();
+    let start = Instant::now();
+    let done = catch_unwind(AssertUnwindSafe(|| netns::fresh(test).unwrap()));
+    // libtest tells no times; and it keeps what a test prints, but not what
+    // is written.
+    let thread = thread::current();
+    let (name, seconds) = (thread.name().unwrap_or("a test"), start.elapsed().as_secs_f64());
+    let _ = writeln!(stderr(), "{seconds:6.1} s  {name}");
+    done.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 /// The path of one of our programs.
@@ -58,59 +68,137 @@ pub(crate) fn read_truth<T: DeserializeOwned>(file: &Path) -> T {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A run of the tool around one of our programs, and both accounts of it.
-pub(crate) struct Traced<T> {
+/// One of our programs in a batch: what a failure calls it, and its arguments.
+pub(crate) type Variant<'a> = (&'a str, String);
+
+/// One run of the tool around several programs, one after the other, each on
+/// a port of its own: starting the tool takes longer than most loads.
+pub(crate) struct Batch<T> {
     pub(crate) run: Run,
-    pub(crate) truth: T,
     /// The change of the kernel's counters, in this test's own namespace.
     pub(crate) kernel: Changes,
+    pub(crate) parts: Vec<Part<T>>,
 }
 
-impl<T> Traced<T> {
+/// What one program did and what the tool says of it.
+pub(crate) struct Part<T> {
+    pub(crate) name: String,
+    pub(crate) truth: T,
+    /// Of all that listened on its port.
+    pub(crate) summaries: Vec<Summary>,
+    /// The drop lines of these.
+    pub(crate) drops: Vec<DropLine>,
+}
+
+impl<T> Part<T> {
     /// The tool's account of the only listener.
     pub(crate) fn summary(&self) -> &Summary {
-        self.run.summary(PORT).unwrap()
-    }
-
-    /// One kernel counter.
-    pub(crate) fn kernel(&self, name: &str) -> u64 {
-        self.kernel.get(name).copied().unwrap_or(0)
+        assert_eq!(self.summaries.len(), 1, "{}: listeners with a summary", self.name);
+        &self.summaries[0]
     }
 }
 
-/// Runs `backlog-trace --port 8000 --cmd 'PROGRAM --port 8000 ...'`.
-pub(crate) fn trace<T: DeserializeOwned>(name: &str, arguments: &str) -> Traced<T> {
-    let out = scratch("truth.json");
-    let command =
-        format!("{} --port {PORT} --out {} {arguments}", program(name).display(), out.display());
+/// One counter of a truth or a batch.
+pub(crate) fn counter(kernel: &Changes, name: &str) -> u64 {
+    kernel.get(name).copied().unwrap_or(0)
+}
+
+/// Runs `backlog-trace --port 8000-... --cmd 'PROGRAM --port 8000 ... && ...'`.
+pub(crate) fn trace<T: DeserializeOwned>(program: &Path, variants: &[Variant<'_>]) -> Batch<T> {
+    let last = PORT + u16::try_from(variants.len()).unwrap() - 1;
+    let outs: Vec<PathBuf> = variants.iter().map(|_| scratch("truth.json")).collect();
+    let commands: Vec<String> = (PORT..=last)
+        .zip(variants.iter().zip(&outs))
+        .map(|(port, ((_, arguments), out))| {
+            format!("{} --port {port} --out {} {arguments}", program.display(), out.display())
+        })
+        .collect();
+    let arguments = ["--port", &format!("{PORT}-{last}"), "--cmd", &commands.join(" && ")];
     let before = Counters::read().unwrap();
-    let run = tracer::run(&["--port", PORT_TEXT, "--cmd", &command], LIMIT).unwrap();
+    let run = tracer::run(&arguments, LIMIT).unwrap();
     let kernel = Counters::read().unwrap().change_since(&before);
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    Traced { run, truth: read_truth(&out), kernel }
+    let parts = (PORT..=last)
+        .zip(variants.iter().zip(&outs))
+        .map(|(port, ((name, _), out))| {
+            assert!(out.exists(), "{name}: it or one before it failed: {}", run.stderr);
+            part(name, &run, port, read_truth(out))
+        })
+        .collect();
+    // A program that fails at its very end has written its truth by then.
+    assert!(!run.stderr.contains("--cmd ended"), "a program failed: {}", run.stderr);
+    Batch { run, kernel, parts }
+}
+
+fn part<T>(name: &str, run: &Run, port: u16, truth: T) -> Part<T> {
+    let summaries: Vec<Summary> =
+        run.summaries().filter(|summary| summary.listener.port == port).cloned().collect();
+    let own = |drop: &&DropLine| summaries.iter().any(|one| one.listener.id == drop.listener);
+    let drops = run.drops().filter(own).cloned().collect();
+    Part { name: name.to_owned(), truth, summaries, drops }
 }
 
 /// The same with the load.
-pub(crate) fn trace_load(arguments: &str) -> Traced<load::Truth> {
-    trace("backlog-load", &format!("-q {arguments}"))
+pub(crate) fn trace_load(variants: &[Variant<'_>]) -> Batch<load::Truth> {
+    trace(&program("backlog-load"), variants)
+}
+
+/// The same with crafted packets.
+pub(crate) fn trace_packets(variants: &[Variant<'_>]) -> Batch<packets::Truth> {
+    trace(&program("backlog-packets"), variants)
 }
 
 /// What most tests end with: every connection counted, and counted once, by
-/// the tool, by the load and by the kernel.
-pub(crate) fn assert_exact(traced: &Traced<load::Truth>) {
-    assert_eq!(traced.truth.accepted, traced.truth.connects.succeeded, "the load itself");
-    assert_counted(traced);
-    assert_eq!(traced.summary().enqueued, traced.kernel("PassiveOpens"), "the kernel");
+/// the tool, by the load and by the kernel; of each part and of all together.
+pub(crate) fn assert_exact(batch: &Batch<load::Truth>) {
+    for part in &batch.parts {
+        assert_counted(part);
+        assert_held(part);
+    }
+    let all: u64 = batch.parts.iter().map(|part| part.summary().enqueued).sum();
+    assert_eq!(all, counter(&batch.kernel, "PassiveOpens"), "all together: the kernel");
+}
+
+/// As many as there were clients. These must hold their connections: a FIN
+/// right behind the final ACK may be looked at by another CPU at the same
+/// time, and the kernel then makes two children and throws one away.
+pub(crate) fn assert_held(part: &Part<load::Truth>) {
+    let Part { name, truth, .. } = part;
+    assert_eq!(truth.connects.succeeded, truth.connects.tried, "{name}: the load itself");
+    assert_eq!(truth.accepted, truth.connects.succeeded, "{name}: the load itself");
+    let enqueued = part.summary().enqueued;
+    assert_eq!(enqueued, counter(&truth.kernel, "PassiveOpens"), "{name}: the kernel");
 }
 
 /// Every connection that the server got, whatever the clients think of it.
-pub(crate) fn assert_counted(traced: &Traced<load::Truth>) {
-    let summary = traced.summary();
-    let accepted = traced.truth.accepted;
-    assert!(accepted > 0, "the load did nothing: {:?}", traced.truth);
-    assert_eq!(summary.enqueued, accepted, "enqueued");
-    assert_eq!(summary.accepted, accepted, "accepted");
-    assert_eq!(summary.drops.total, traced.kernel("ListenOverflows"));
+pub(crate) fn assert_counted(part: &Part<load::Truth>) {
+    let Part { name, truth, .. } = part;
+    let summary = part.summary();
+    assert!(truth.accepted > 0, "{name}: the load did nothing: {truth:?}");
+    assert_eq!(summary.enqueued, truth.accepted, "{name}: enqueued");
+    assert_eq!(summary.accepted, truth.accepted, "{name}: accepted");
+    assert_eq!(summary.queued, 0, "{name}: queued");
+    let overflows = counter(&truth.kernel, "ListenOverflows");
+    assert_eq!(summary.drops.total, overflows, "{name}: drops");
+}
+
+/// The tool's own comparison with the kernel: it says what the kernel says,
+/// and that all of it was seen.
+pub(crate) fn assert_reconciled<T>(batch: &Batch<T>, part: &Part<T>) {
+    let name = &part.name;
+    for counted in ["ListenOverflows", "ListenDrops"] {
+        let own = part.summary().reconciled.get(counted).copied();
+        let Reconciled { kernel, seen } = own.unwrap_or_default();
+        assert_eq!(kernel, counter(&batch.kernel, counted), "{name}: the kernel's {counted}");
+        assert_eq!(seen, kernel, "{name}: {counted} seen");
+    }
+}
+
+/// Ends the tool as Ctrl-C does; it must be pleased.
+pub(crate) fn stop(tracer: Tracer) -> Run {
+    let run = tracer.stop(LIMIT).unwrap();
+    assert_eq!(run.code(), Some(0), "{}: {}", run.status, run.stderr);
+    run
 }
 
 /// A load that listens already and starts its clients on command.

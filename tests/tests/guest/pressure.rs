@@ -1,0 +1,75 @@
+//! What must not change a total: more refusals than can be told one by one, a
+//! tool that does not get to run, another tool beside it.
+
+use std::io::{Write, stderr};
+use std::thread::sleep;
+use std::time::Duration;
+
+use backlog_tests::tracer::{Run, Tracer};
+
+use super::help::{
+    LIMIT, Load, PORT, PORT_TEXT, assert_reconciled, counter, in_guest, stop, trace_packets,
+};
+
+#[test]
+fn a_storm_of_20000_refused_syns_is_counted_in_full() {
+    in_guest(|| {
+        let play = "syn-overflow --current-netns --count 20000".to_owned();
+        let batch = trace_packets(&[("storm", play)]);
+        let part = &batch.parts[0];
+        let summary = part.summary();
+        // Written for whoever reads the log: how many is no promise.
+        let _ = writeln!(stderr(), "storm: lost records {}", summary.lost_records);
+        assert_eq!(counter(&batch.kernel, "ListenOverflows"), 20_000, "the load itself");
+        assert_eq!(summary.drops.total, 20_000, "total");
+        assert_eq!(summary.drops.of("accept_queue_full_syn"), 20_000, "cause");
+        assert_eq!((summary.enqueued, summary.peak.depth), (5, 5), "the queue");
+        assert_reconciled(&batch, part);
+        // Lines may be lost, not invented; whoever is told is told once.
+        let (lines, clients) = (part.drops.len() as u64, summary.drops.clients.unwrap());
+        assert!((1..=20_000).contains(&lines), "{lines} drop lines");
+        assert!(clients <= 20_000, "{clients} clients");
+    });
+}
+
+#[test]
+fn a_tool_stopped_for_two_seconds_misses_nothing() {
+    in_guest(|| {
+        // Its clients come before, during and after the pause.
+        let load = Load::listening(PORT, "--count 300 --rate 100 --backlog 512");
+        let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+        load.go();
+        sleep(Duration::from_millis(300));
+        tracer.signal(libc::SIGSTOP).unwrap();
+        sleep(Duration::from_secs(2));
+        tracer.signal(libc::SIGCONT).unwrap();
+        assert_eq!(load.finish().accepted, 300, "the load itself");
+        let run = stop(tracer);
+        assert_all_of(300, &run, "paused for 2 s");
+        assert_eq!(run.summary(PORT).unwrap().wait_us.count(), 300, "waits in the histogram");
+    });
+}
+
+/// One ends by Ctrl-C, the other by SIGTERM: both with the summary.
+#[test]
+fn two_tools_at_once_see_everything_and_end_well_by_either_signal() {
+    in_guest(|| {
+        let start = || Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+        let (one, other) = (start(), start());
+        let load = Load::listening(PORT, "--count 100 --backlog 128");
+        load.go();
+        assert_eq!(load.finish().accepted, 100, "the load itself");
+        for (tracer, signal) in [(one, libc::SIGINT), (other, libc::SIGTERM)] {
+            tracer.signal(signal).unwrap();
+            let run = tracer.wait(LIMIT).unwrap();
+            assert_eq!(run.code(), Some(0), "signal {signal}: {}", run.stderr);
+            assert_all_of(100, &run, &format!("the one ended by signal {signal}"));
+        }
+    });
+}
+
+fn assert_all_of(count: u64, run: &Run, name: &str) {
+    let summary = run.summary(PORT).unwrap();
+    let seen = (summary.enqueued, summary.accepted, summary.queued, summary.drops.total);
+    assert_eq!(seen, (count, count, 0, 0), "{name}: enqueued, accepted, queued, drops");
+}

@@ -1,0 +1,31 @@
+//! Every program of the object that fits the kernel, those that the plan does not
+//! use there included, passes its verifier.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::help::in_guest;
+
+/// The verifier gives up at a million; what comes near has grown by accident.
+const WALKED_AT_MOST: u64 = 50_000;
+
+#[test]
+fn every_program_that_fits_passes_the_verifier() {
+    in_guest(|| {
+        let tool = std::env::var("BACKLOG_TRACE").unwrap_or_else(|_| "backlog-trace".to_owned());
+        let output = Command::new(tool).arg("--check-programs").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let verified: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // As many as a kernel without __inet_accept has.
+        assert!(verified.len() >= 17, "{lines}");
+        for program in &verified {
+            // Not told before 5.16.
+            let walked = program["walked"].as_u64().unwrap_or(0);
+            assert!(walked <= WALKED_AT_MOST, "{program}");
+        }
+    });
+}
