@@ -56,6 +56,11 @@ pub(crate) struct Args {
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
+    /// KiB of the ring buffer (for the tests)
+    #[arg(long, hide = true, value_name = "KIB", default_value_t = 8192,
+          value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub(crate) ring_kib: u32,
+
     /// Load each program that fits this kernel, say what the verifier made of it,
     /// and end (for the tests)
     #[arg(long, hide = true)]

@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     /// How many intervals.
     pub(crate) count: Option<u64>,
+    /// Bytes of the ring buffer.
+    pub(crate) ring: u32,
     /// Only load the programs.
     pub(crate) check_programs: bool,
 }
@@ -92,6 +94,7 @@ impl Options {
             verbose: args.verbose,
             interval,
             count: args.count,
+            ring: args.ring_kib << 10,
             check_programs: args.check_programs,
         })
     }

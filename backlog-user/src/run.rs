@@ -33,10 +33,6 @@ pub(crate) enum Outcome {
     DropsSeen,
 }
 
-/// Bytes of the ring: 16,384 records of a refused packet or an accepted connection
-/// wait in each MiB.
-const RING: u32 = 8 << 20;
-
 /// Bytes that the totals of all slots may take.
 const TOTALS_BYTES: usize = 64 << 20;
 
@@ -59,14 +55,15 @@ async fn trace(options: &Options) -> Result<Outcome> {
     if options.check_programs {
         let mut hooks = plan.hooks.clone();
         hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
-        return check_programs(&hooks, &layout);
+        let limits = limits(&[], 1, options.ring);
+        return check_programs(&hooks, &layout, limits);
     }
     drop(kernel.btf);
     let signals = Signals::watch()?;
     let sized_by = listed(&options.filter);
     let cpus = nr_cpus()
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
-    let limits = limits(&sized_by.listed, cpus);
+    let limits = limits(&sized_by.listed, cpus, options.ring);
     let mut loaded = load::load(&plan, &layout, &options.filter, limits)?;
     let mut gaps = plan.gaps;
     gaps.append(&mut loaded.gaps);
@@ -85,9 +82,9 @@ async fn trace(options: &Options) -> Result<Outcome> {
 }
 
 /// Loads every program that fits this kernel and prints a line of JSON for each.
-fn check_programs(hooks: &[Hook], layout: &Layout) -> Result<Outcome> {
+fn check_programs(hooks: &[Hook], layout: &Layout, limits: Limits) -> Result<Outcome> {
     let mut out = io::stdout().lock();
-    for verified in load::verify(hooks, layout, limits(&[], 1))? {
+    for verified in load::verify(hooks, layout, limits)? {
         serde_json::to_writer(&mut out, &verified)?;
         out.write_all(b"\n")?;
     }
@@ -116,7 +113,7 @@ fn wanted(filter: &Filter, listed: &Listed) -> bool {
 
 /// Room for what is there and as much again, within what a host can spare: a slot
 /// costs its totals on each CPU, a queued connection about 100 bytes.
-fn limits(listed: &[Listed], cpus: usize) -> Limits {
+fn limits(listed: &[Listed], cpus: usize, ring: u32) -> Limits {
     let listeners = u32::try_from(listed.len()).unwrap_or(u32::MAX);
     let queues = listed.iter().fold(0_u32, |sum, listed| sum.saturating_add(listed.limit));
     let per_slot = size_of::<Totals>() * cpus.max(1);
@@ -125,7 +122,7 @@ fn limits(listed: &[Listed], cpus: usize) -> Limits {
     Limits {
         slots: wanted.min(affordable).max(256),
         pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
-        ring: RING,
+        ring,
     }
 }
 
@@ -184,10 +181,13 @@ mod tests {
 
     #[test]
     fn tables_grow_with_the_host_and_are_bounded() {
-        let few = limits(&[listed("0.0.0.0:80", None)], 2);
+        let few = limits(&[listed("0.0.0.0:80", None)], 2, 4096);
         assert_eq!((few.slots, few.pending), (1024, 65_536));
         let many = vec![listed("0.0.0.0:80", None); 10_000];
-        assert_eq!((limits(&many, 2).slots, limits(&many, 2).pending), (20_000, 1 << 18));
-        assert!(limits(&many, 512).slots < 1024);
+        assert_eq!(
+            (limits(&many, 2, 4096).slots, limits(&many, 2, 4096).pending),
+            (20_000, 1 << 18)
+        );
+        assert!(limits(&many, 512, 4096).slots < 1024);
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn waits(connects: &[Connected], accepts: &[Accepted]) -> Vec<Wait> {
             Some(Wait {
                 peer_port: accept.peer.port(),
                 wait_us: accept.accepted_ns.saturating_sub(connect.done_ns) / 1000,
+                at_most_us: accept.accepted_ns.saturating_sub(connect.started_ns).div_ceil(1000),
                 connected_ns: connect.done_ns,
                 accepted_ns: accept.accepted_ns,
             })
@@ -53,21 +54,28 @@ pub(super) fn waits(connects: &[Connected], accepts: &[Accepted]) -> Vec<Wait> {
 
 /// The waits in a few numbers.
 pub(super) fn summary(waits: &[Wait]) -> Waits {
-    let mut sorted: Vec<u64> = waits.iter().map(|wait| wait.wait_us).collect();
-    sorted.sort_unstable();
-    // Nearest rank: the smallest value that at least `percent` do not exceed.
-    let rank = |percent: usize| {
-        let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-        sorted.get(place).copied().unwrap_or(0)
+    let sorted = |pick: fn(&Wait) -> u64| {
+        let mut sorted: Vec<u64> = waits.iter().map(pick).collect();
+        sorted.sort_unstable();
+        sorted
     };
+    let (least, most) = (sorted(|wait| wait.wait_us), sorted(|wait| wait.at_most_us));
     Waits {
-        count: sorted.len() as u64,
-        min: sorted.first().copied().unwrap_or(0),
-        p50: rank(50),
-        p99: rank(99),
-        max: sorted.last().copied().unwrap_or(0),
-        sum: sorted.iter().sum(),
+        count: least.len() as u64,
+        min: least.first().copied().unwrap_or(0),
+        p50: rank(&least, 50),
+        p99: rank(&least, 99),
+        max: least.last().copied().unwrap_or(0),
+        sum: least.iter().sum(),
+        p50_at_most: rank(&most, 50),
+        max_at_most: most.last().copied().unwrap_or(0),
     }
+}
+
+/// Nearest rank: the smallest value that at least `percent` do not exceed.
+fn rank(sorted: &[u64], percent: usize) -> u64 {
+    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted.get(place).copied().unwrap_or(0)
 }
 
 /// The most connections that were connected and not yet accepted at once;
@@ -105,7 +113,7 @@ mod tests {
     #[test]
     fn a_wait_runs_from_connect_to_accept() {
         let waits = waits(&[connect(7, 1_000, 2_000)], &[accept(7, 302_000)]);
-        assert_eq!(waits[0].wait_us, 300);
+        assert_eq!((waits[0].wait_us, waits[0].at_most_us), (300, 301));
     }
 
     #[test]

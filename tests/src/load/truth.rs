@@ -79,6 +79,11 @@ pub struct Waits {
     pub max: u64,
     /// All together.
     pub sum: u64,
+    /// The median of the longest that each can have waited. A client sees its
+    /// connection late when it does not run; the kernel queued it in between.
+    pub p50_at_most: u64,
+    /// The largest of them.
+    pub max_at_most: u64,
 }
 
 /// One connection's wait.
@@ -91,6 +96,8 @@ pub struct Wait {
     /// `CLOCK_MONOTONIC` at the return of connect(2) (non-blocking: when it
     /// became writable; Fast Open: when the SYN with data was answered).
     pub connected_ns: u64,
+    /// The longest that it can have waited: from the start of its connect.
+    pub at_most_us: u64,
     /// `CLOCK_MONOTONIC` at the return of accept(2).
     pub accepted_ns: u64,
 }

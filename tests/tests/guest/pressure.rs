@@ -50,6 +50,28 @@ fn a_tool_stopped_for_two_seconds_misses_nothing() {
     });
 }
 
+/// The ring holds 56 records: the rest of the arrivals has no wait, and that is said.
+#[test]
+fn a_ring_too_small_loses_records_and_no_count() {
+    in_guest(|| {
+        let load = Load::listening(PORT, "--count 300 --backlog 512");
+        let options = ["--port", PORT_TEXT, "--ring-kib", "4"];
+        let tracer = Tracer::start(&options, LIMIT).unwrap();
+        tracer.signal(libc::SIGSTOP).unwrap();
+        load.go();
+        assert_eq!(load.finish().accepted, 300, "the load itself");
+        tracer.signal(libc::SIGCONT).unwrap();
+        let run = stop(tracer);
+        assert_all_of(300, &run, "ring of 4 KiB");
+        let summary = run.summary(PORT).unwrap();
+        let lost = summary.lost_records.as_u64().unwrap();
+        let timed = summary.wait_us.count();
+        assert!(lost > 200, "only {lost} lost");
+        // The record of the close may be among the lost.
+        assert!((300..=301).contains(&(lost + timed)), "{lost} lost, {timed} timed");
+    });
+}
+
 /// One ends by Ctrl-C, the other by SIGTERM: both with the summary.
 #[test]
 fn two_tools_at_once_see_everything_and_end_well_by_either_signal() {
