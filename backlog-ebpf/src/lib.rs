@@ -8,6 +8,7 @@
 
 pub mod cause;
 pub mod filter;
+pub mod pending;
 pub mod record;
 pub mod totals;
 

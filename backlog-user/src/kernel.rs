@@ -45,3 +45,49 @@ impl KernelView {
         Ok(Self { release, btf, settings: Settings::read(root) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::KernelView;
+    use crate::layout::Layout;
+    use crate::plan::plan;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn a_kernel_without_types_is_named_with_the_cure() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("proc/sys/kernel");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("osrelease"), "6.1.0-made-up\n").unwrap();
+        let error = KernelView::read(root.path()).err().unwrap().to_string();
+        assert!(error.contains("6.1.0-made-up"), "{error}");
+        assert!(error.contains("CONFIG_DEBUG_INFO_BTF=y"), "{error}");
+    }
+
+    #[test]
+    fn types_that_are_none_are_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        for (folder, file, text) in [
+            ("proc/sys/kernel", "osrelease", "6.1.0-made-up\n"),
+            ("sys/kernel/btf", "vmlinux", "no types"),
+        ] {
+            let folder = root.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(file), text).unwrap();
+        }
+        let error = KernelView::read(root.path()).err().unwrap().to_string();
+        assert!(error.contains("vmlinux"), "{error}");
+    }
+
+    #[test]
+    fn this_machine_s_kernel_has_all_that_is_needed() {
+        let Ok(kernel) = KernelView::read(Path::new("/")) else {
+            println!("not tested: this machine's kernel shows no types");
+            return;
+        };
+        Layout::find(&kernel.btf).unwrap();
+        plan(|function| kernel.btf.arguments(function)).unwrap();
+        assert!(kernel.settings.somaxconn.is_some());
+    }
+}

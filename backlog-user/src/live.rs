@@ -17,7 +17,7 @@ use crate::count;
 use crate::decode::{Record, address, decode};
 use crate::event::{Connection, Drop, Enqueued, Event, ListenerId, What};
 use crate::load::Loaded;
-use crate::pod::TotalsPod;
+use crate::pod::{PendingPod, TotalsPod};
 use crate::registry::{Listed, Registry};
 
 /// See the module's head.
@@ -205,13 +205,13 @@ impl Live {
         let time_ns = monotonic_ns();
         let pending: Vec<_> =
             self.loaded.maps.pending.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
-        for entry in pending {
+        for PendingPod(entry) in pending {
             if let Some(listener) = self.listener(entry.slot, events) {
                 let connection = Connection {
                     listener,
                     enqueued: Some(Enqueued {
                         time_ns: entry.enqueued_ns,
-                        depth: if entry.depth == 0 { entry.expected } else { entry.depth },
+                        depth: entry.met(),
                         limit: entry.limit,
                     }),
                     client: UNKNOWN_CLIENT,

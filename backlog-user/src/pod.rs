@@ -1,6 +1,7 @@
 //! The shared types as aya wants to see them in maps. The newtypes are here so
 //! that `backlog-ebpf` needs no dependency.
 
+use backlog_ebpf::pending::Pending;
 use backlog_ebpf::record::Listener;
 use backlog_ebpf::totals::{Stray, Totals};
 
@@ -19,17 +20,10 @@ pub(crate) struct StrayPod(pub(crate) Stray);
 #[derive(Clone, Copy)]
 pub(crate) struct ListenerPod(pub(crate) Listener);
 
-/// A connection in an accept queue, as `backlog-ebpf/src/kernel/pending.rs` keeps it.
-#[repr(C)]
+/// [`Pending`] in a map.
+#[repr(transparent)]
 #[derive(Clone, Copy)]
-pub(crate) struct PendingPod {
-    pub(crate) enqueued_ns: u64,
-    pub(crate) listener: u64,
-    pub(crate) slot: u32,
-    pub(crate) depth: u32,
-    pub(crate) expected: u32,
-    pub(crate) limit: u32,
-}
+pub(crate) struct PendingPod(pub(crate) Pending);
 
 // SAFETY: repr(C), integers only, no padding, any bit pattern is valid.
 unsafe impl aya::Pod for TotalsPod {}

@@ -4,6 +4,7 @@
 use backlog_ebpf::{
     ABSENT,
     cause::Beside,
+    pending::Pending,
     record::{Connection, Kind},
 };
 
@@ -13,9 +14,7 @@ use super::{
     globals::{MPTCP_FIRST, SOCKET_SK},
     listener::{self, Seen},
     maps::STRAY,
-    out,
-    pending::{self, Pending},
-    read,
+    out, pending, read,
     types::{IPPROTO_MPTCP, Sock, Socket},
 };
 
@@ -143,8 +142,7 @@ fn leave(
     let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
     if let Some(pending) = pending {
         enqueued_ns = pending.enqueued_ns;
-        // Zero where an accept came between the add and its confirmation.
-        depth = if pending.depth == 0 { pending.expected } else { pending.depth };
+        depth = pending.met();
         limit = pending.limit;
     }
     let record = Connection {

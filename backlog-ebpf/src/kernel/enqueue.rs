@@ -3,14 +3,14 @@
 //! It is announced before the kernel adds it and confirmed afterwards: a thread
 //! that is already accepting may take it in between, on another CPU.
 
-use backlog_ebpf::{cause::Beside, totals::Totals};
+use backlog_ebpf::{cause::Beside, pending::Pending, totals::Totals};
 
 use super::{
     counters::{self, Site},
     filter,
     listener::{self, Seen},
     maps::EPOCH,
-    pending::{self, Pending},
+    pending,
     types::{Request, Sock},
 };
 

@@ -7,11 +7,12 @@ use aya_ebpf::{
 };
 use backlog_ebpf::{
     filter::PORT_WORDS,
+    pending::Pending,
     record::{Header, Listener},
     totals::{Stray, Totals},
 };
 
-use super::{counters::Scratch, pending::Pending};
+use super::counters::Scratch;
 
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;

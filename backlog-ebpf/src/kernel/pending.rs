@@ -4,26 +4,9 @@
 //! the queue holds a reference, so the socket cannot be freed in between. An
 //! entry that was left behind is overwritten when the address is used again.
 
-use super::{maps::PENDING, types::Sock};
+use backlog_ebpf::pending::Pending;
 
-/// When and where a connection was queued.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Pending {
-    /// `CLOCK_MONOTONIC` nanoseconds.
-    pub(crate) enqueued_ns: u64,
-    /// The listener's address.
-    pub(crate) listener: u64,
-    /// The listener's slot.
-    pub(crate) slot: u32,
-    /// Depth right after it was added; zero until it has been.
-    pub(crate) depth: u32,
-    /// Depth right before, and one: what `depth` will be unless others come or
-    /// go at the same time.
-    pub(crate) expected: u32,
-    /// The listener's limit then.
-    pub(crate) limit: u32,
-}
+use super::{maps::PENDING, types::Sock};
 
 /// Remembers a queued connection. False: the table is full.
 #[inline(always)]

@@ -1,0 +1,42 @@
+//! A connection that sits in an accept queue, as the table of queued connections
+//! keeps it. Its key is the address of the connection's socket.
+
+use core::mem::{offset_of, size_of};
+
+/// When and where a connection was queued.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// `CLOCK_MONOTONIC` nanoseconds, right before it was added.
+    pub enqueued_ns: u64,
+    /// The listener's address.
+    pub listener: u64,
+    /// The listener's slot.
+    pub slot: u32,
+    /// Depth right after it was added; zero until it has been.
+    pub depth: u32,
+    /// Depth right before, and one: what `depth` will be unless others come or
+    /// go at the same time.
+    pub expected: u32,
+    /// The listener's limit then.
+    pub limit: u32,
+}
+
+impl Pending {
+    /// The depth that the connection met: it may have been taken, or looked at,
+    /// between the add and the note of it.
+    #[must_use]
+    #[inline]
+    pub const fn met(&self) -> u32 {
+        if self.depth == 0 { self.expected } else { self.depth }
+    }
+}
+
+const _: () = {
+    assert!(offset_of!(Pending, listener) == 8);
+    assert!(offset_of!(Pending, slot) == 16);
+    assert!(offset_of!(Pending, depth) == 20);
+    assert!(offset_of!(Pending, expected) == 24);
+    assert!(offset_of!(Pending, limit) == 28);
+    assert!(size_of::<Pending>() == 32);
+};
