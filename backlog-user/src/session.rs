@@ -198,14 +198,17 @@ impl<'a> Session<'a> {
 
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, drops, .. } = self;
+        let Self { book, view, clock, events, drops, options, .. } = self;
         for event in events.drain(..) {
             let time_ns = event.time_ns;
             match book.apply(&event) {
                 None => {}
                 Some(News::Refused(refusal)) => {
                     *drops += 1;
-                    view.refused(clock, book, &refusal)?;
+                    // Those behind the last one asked for are only counted.
+                    if options.until_drop.is_none_or(|limit| *drops <= limit) {
+                        view.refused(clock, book, &refusal)?;
+                    }
                 }
                 Some(News::Found(listener)) => {
                     if let Some(page) = book.get(listener) {
