@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
+use crate::book::interval::Interval;
 use crate::book::reconcile::{self, Verdict};
 use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
@@ -162,7 +163,8 @@ impl<'a> Session<'a> {
         self.clock.compare();
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
-            let rows = self.book.tick(time_ns);
+            let mut rows = self.book.tick(time_ns);
+            rows.retain(Interval::moved);
             self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         }
         let elapsed_ns = time_ns - self.start_ns;

@@ -36,9 +36,14 @@ impl Interval {
         self.drops.iter().sum()
     }
 
+    /// Did anything happen?
+    pub(crate) fn moved(&self) -> bool {
+        self.enqueued + self.accepted + self.dropped() > 0
+    }
+
     /// Did anything happen, or is anything queued?
     pub(crate) fn active(&self) -> bool {
-        self.enqueued + self.accepted + self.dropped() > 0 || self.depth > 0 || self.peak > 0
+        self.moved() || self.depth > 0 || self.peak > 0
     }
 
     /// Per second.
