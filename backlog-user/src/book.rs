@@ -13,6 +13,7 @@ use std::collections::btree_map::Entry;
 
 use backlog_ebpf::cause::Cause;
 
+use crate::count::add;
 use crate::event::{Drop, Event, ListenerId, What};
 use clients::Clients;
 use interval::Interval;
@@ -144,9 +145,7 @@ impl Book {
             if let Some(page) = self.pages.remove(&id) {
                 self.gone.active += 1;
                 let sums = self.gone_drops.entry(page.listener.netns).or_default();
-                for (sum, drops) in sums.iter_mut().zip(page.totals.drops) {
-                    *sum += drops;
-                }
+                add(sums, &page.totals.drops);
             }
         }
     }
@@ -170,9 +169,7 @@ impl Book {
     pub(crate) fn drops_of(&self, netns: u32) -> [u64; Cause::COUNT] {
         let mut sums = self.gone_drops.get(&netns).copied().unwrap_or_default();
         for page in self.pages.values().filter(|page| page.listener.netns == netns) {
-            for (sum, drops) in sums.iter_mut().zip(page.totals.drops) {
-                *sum += drops;
-            }
+            add(&mut sums, &page.totals.drops);
         }
         sums
     }

@@ -55,7 +55,8 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
     count
 }
 
-fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
+/// Adds counts to sums, place by place.
+pub(crate) fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
     }

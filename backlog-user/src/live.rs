@@ -140,8 +140,8 @@ impl Live {
         for (slot, listener) in slots {
             lost_closes += self.count_one(slot, listener, ended, events)?;
         }
-        if lost_closes > self.lost_closes {
-            self.lost_closes = lost_closes;
+        // The sum falls when a slot is given back: only the last one is to compare with.
+        if lost_closes > std::mem::replace(&mut self.lost_closes, lost_closes) {
             self.find_closed(events);
         }
         self.retire(ended, events)
