@@ -4,7 +4,7 @@
 
 /// One way in which a listener loses a packet of a client.
 ///
-/// `kernel.md` rows a to k say which counters each of them moves.
+/// docs/CAUSES.md says how each is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum Cause {
@@ -14,19 +14,20 @@ pub enum Cause {
     /// (`ListenOverflows` in `tcp_check_req`). The server sends its SYN-ACK again.
     AcceptQueueFullAck = 1,
     /// The last ACK of a SYN-cookie handshake, while the accept queue was full:
-    /// nothing on the server remembers the client (`tcp_get_cookie_sock`).
+    /// nothing on the server remembers the client (`cookie_v4_check`).
     AcceptQueueFullCookie = 2,
     /// As `AcceptQueueFullAck`, answered with a reset (`tcp_abort_on_overflow`).
     AcceptQueueFullReset = 3,
-    /// A SYN, while the SYN queue was full and no cookie was sent (`TCPReqQFullDrop`).
+    /// A SYN, while the SYN queue was full and cookies were off (`TCPReqQFullDrop`).
     SynQueueFull = 4,
     /// A SYN, by the last-quarter rule of `tcp_max_syn_backlog`.
     LastQuarter = 5,
-    /// No memory or no route for the child socket.
+    /// A last ACK: no memory or no route for the child socket.
     NoChild = 6,
     /// The listener left LISTEN while the handshake finished.
     ListenerLeft = 7,
-    /// `ListenDrops` moved and none of the others explains it.
+    /// A SYN: `ListenDrops` moved in `tcp_conn_request` and none of the others
+    /// explains it (no memory, no route, a security module, TCP-AO).
     Other = 8,
 }
 
@@ -76,27 +77,78 @@ impl Cause {
 pub enum Beside {
     /// A SYN answered with a SYN cookie (`SyncookiesSent`).
     SynCookieSent = 0,
+    /// An ACK that carried a valid SYN cookie (`SyncookiesRecv`).
+    SynCookieValid = 1,
     /// A connection that was built from a SYN cookie and queued.
-    SynCookieAccepted = 1,
+    SynCookieAccepted = 2,
+    /// An ACK whose SYN cookie was wrong or too old (`SyncookiesFailed`).
+    SynCookieFailed = 3,
+    /// A SYN that met a full SYN queue (or `tcp_syncookies=2`) and was to get a
+    /// cookie (`TCPReqQFullDoCookies`).
+    SynQueueFullCookie = 4,
+    /// A Fast Open SYN that met a full Fast Open queue and fell back to a handshake
+    /// (`TCPFastOpenListenOverflow`).
+    FastopenQueueFull = 5,
+    /// A Fast Open SYN for which no child could be made; it fell back to a handshake,
+    /// yet moved `ListenDrops`.
+    FastopenFailed = 6,
+    /// A request that was never finished and has used up its SYN-ACKs.
+    Expired = 7,
+    /// A request that was given up early, since the SYN queue was more than half full.
+    Pruned = 8,
+    /// A SYN that asked to join an MPTCP connection and was refused; moves `ListenDrops`.
+    JoinRefused = 9,
     /// A queued connection that died because its listener closed or shut down.
-    KilledAtClose = 2,
+    KilledAtClose = 10,
+    /// A queued connection that went to another listener of the group when its own closed.
+    Migrated = 11,
+    /// A queued connection that came from a listener of the group that closed.
+    MigratedIn = 12,
+    /// A packet for a request that was ignored and lost nothing: a duplicate SYN, a bare
+    /// ACK under `TCP_DEFER_ACCEPT`, a reset by the client. It moves `sk_drops`.
+    Ignored = 13,
 }
 
 impl Beside {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 14;
 
     /// Every one, in the order of its number.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::SynCookieSent, Self::SynCookieAccepted, Self::KilledAtClose];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::SynCookieSent,
+        Self::SynCookieValid,
+        Self::SynCookieAccepted,
+        Self::SynCookieFailed,
+        Self::SynQueueFullCookie,
+        Self::FastopenQueueFull,
+        Self::FastopenFailed,
+        Self::Expired,
+        Self::Pruned,
+        Self::JoinRefused,
+        Self::KilledAtClose,
+        Self::Migrated,
+        Self::MigratedIn,
+        Self::Ignored,
+    ];
 
     /// The name in JSON and in the summary.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::SynCookieSent => "syn_cookie_sent",
+            Self::SynCookieValid => "syn_cookie_valid",
             Self::SynCookieAccepted => "syn_cookie_accepted",
+            Self::SynCookieFailed => "syn_cookie_failed",
+            Self::SynQueueFullCookie => "syn_queue_full_cookie",
+            Self::FastopenQueueFull => "fastopen_queue_full",
+            Self::FastopenFailed => "fastopen_failed",
+            Self::Expired => "expired",
+            Self::Pruned => "pruned",
+            Self::JoinRefused => "join_refused",
             Self::KilledAtClose => "killed_at_close",
+            Self::Migrated => "migrated",
+            Self::MigratedIn => "migrated_in",
+            Self::Ignored => "ignored",
         }
     }
 }

@@ -3,6 +3,8 @@
 //! were attached. `maps` and `globals` are the contract with the loader.
 
 mod accept;
+mod ack;
+mod cookie;
 mod counters;
 mod enqueue;
 mod entry;
@@ -11,10 +13,14 @@ mod globals;
 mod listener;
 mod log;
 mod maps;
+mod migrate;
 mod out;
 mod pending;
 mod read;
 mod refuse;
+mod request;
+mod site;
+mod syn;
 mod types;
 
 /// Tracing helpers are for GPL-compatible programs only.

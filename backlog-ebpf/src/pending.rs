@@ -11,6 +11,9 @@ pub struct Pending {
     pub enqueued_ns: u64,
     /// The listener's address.
     pub listener: u64,
+    /// Since when it has been this listener's: since it was added, or since it
+    /// migrated here.
+    pub since_ns: u64,
     /// The listener's slot.
     pub slot: u32,
     /// Depth right after it was added; zero until it has been.
@@ -34,9 +37,10 @@ impl Pending {
 
 const _: () = {
     assert!(offset_of!(Pending, listener) == 8);
-    assert!(offset_of!(Pending, slot) == 16);
-    assert!(offset_of!(Pending, depth) == 20);
-    assert!(offset_of!(Pending, expected) == 24);
-    assert!(offset_of!(Pending, limit) == 28);
-    assert!(size_of::<Pending>() == 32);
+    assert!(offset_of!(Pending, since_ns) == 16);
+    assert!(offset_of!(Pending, slot) == 24);
+    assert!(offset_of!(Pending, depth) == 28);
+    assert!(offset_of!(Pending, expected) == 32);
+    assert!(offset_of!(Pending, limit) == 36);
+    assert!(size_of::<Pending>() == 40);
 };

@@ -20,15 +20,17 @@ pub enum Kind {
     Opened = 3,
     /// A [`Listener`] was closed.
     Closed = 4,
+    /// A second `listen()` has changed the limit of a [`Listener`].
+    Limit = 5,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Accepted, Self::Killed, Self::Drop, Self::Opened, Self::Closed];
+        [Self::Accepted, Self::Killed, Self::Drop, Self::Opened, Self::Closed, Self::Limit];
 
     /// The kind with this number, if there is one.
     #[must_use]
@@ -45,6 +47,7 @@ impl Kind {
             Self::Drop => "drop",
             Self::Opened => "opened",
             Self::Closed => "closed",
+            Self::Limit => "limit",
         }
     }
 }
@@ -118,7 +121,7 @@ pub struct Drop {
     pub client: Endpoint,
 }
 
-/// Who a listener is ([`Kind::Opened`], [`Kind::Closed`]).
+/// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
@@ -140,8 +143,12 @@ pub struct Listener {
     pub flags: u32,
     /// What it is bound to.
     pub local: Endpoint,
-    /// Always zero.
-    pub pad: u32,
+    /// `sk_drops`.
+    pub sk_drops: u32,
+    /// Requests in its SYN queue.
+    pub syn_queue: u32,
+    /// [`Kind::Limit`]: the limit before; else zero.
+    pub was: u32,
 }
 
 /// [`Listener::flags`]: the tool saw the listen call, so nothing was missed before.
@@ -186,5 +193,8 @@ const _: () = {
     assert!(offset_of!(Listener, limit) == 56);
     assert!(offset_of!(Listener, flags) == 60);
     assert!(offset_of!(Listener, local) == 64);
-    assert!(size_of::<Listener>() == 88);
+    assert!(offset_of!(Listener, sk_drops) == 84);
+    assert!(offset_of!(Listener, syn_queue) == 88);
+    assert!(offset_of!(Listener, was) == 92);
+    assert!(size_of::<Listener>() == 96);
 };

@@ -34,12 +34,20 @@ pub struct Totals {
     pub untracked: u64,
     /// Packets refused, by [`Cause`].
     pub drops: [u64; Cause::COUNT],
+    /// Of these: those that no counter of the kernel counts.
+    pub uncounted: u64,
+    /// Of these: those beyond the rate of records, without a record of their own.
+    pub unrecorded: u64,
     /// What is counted beside them, by [`Beside`].
     pub beside: [u64; Beside::COUNT],
+    /// How far all this has moved the listener's `sk_drops`.
+    pub sk_drops: u64,
     /// Records that found the ring full, by [`Kind`].
     pub lost: [u64; Kind::COUNT],
     /// When the deepest queue was seen, `CLOCK_MONOTONIC` nanoseconds.
     pub peak_ns: u64,
+    /// When the longest SYN queue was seen, `CLOCK_MONOTONIC` nanoseconds.
+    pub syn_queue_peak_ns: u64,
     /// When `last_depth` was read, `CLOCK_MONOTONIC` nanoseconds.
     pub last_ns: u64,
     /// The deepest queue, the newcomer included.
@@ -48,8 +56,14 @@ pub struct Totals {
     pub last_depth: u32,
     /// `sk_max_ack_backlog` at that moment.
     pub last_limit: u32,
-    /// The longest SYN queue seen at an enqueue or a drop.
+    /// The longest SYN queue, the newcomer included.
     pub syn_queue_peak: u32,
+    /// When the running second of drop records began.
+    pub window_ns: u64,
+    /// Drop records since then.
+    pub window_used: u32,
+    /// Always zero.
+    pub pad: u32,
     /// The peaks of the running epoch and of the one before.
     pub epochs: [EpochPeak; 2],
 }
@@ -68,11 +82,13 @@ pub struct Stray {
 
 const _: () = {
     assert!(offset_of!(Totals, drops) == 32);
-    assert!(offset_of!(Totals, beside) == 32 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, lost) == 32 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, uncounted) == 32 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, beside) == 48 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, sk_drops) == 48 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, lost) == 56 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 32 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 2 * 8 + 4 * 4 + 16
+            == 56 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
     );
     assert!(size_of::<Stray>() == 24);
 };

@@ -11,13 +11,13 @@ pub(crate) mod summary;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use backlog_ebpf::cause::Cause;
-
-use crate::count::add;
-use crate::event::{Drop, Event, ListenerId, What};
+use crate::counter::Reading;
+use crate::event::{Closed, Drop, Event, Limit, ListenerId, What};
+use crate::kernel::settings::Settings;
 use clients::Clients;
 use interval::Interval;
 use page::Page;
+use reconcile::Sums;
 use summary::Summary;
 
 /// All pages of one run.
@@ -27,10 +27,20 @@ pub(crate) struct Book {
     clients: Clients,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
-    /// Their drops, by network namespace.
-    gone_drops: BTreeMap<u32, [u64; Cause::COUNT]>,
+    /// What they had counted, by network namespace.
+    gone_sums: BTreeMap<u32, Sums>,
+    namespaces: BTreeMap<u32, Namespace>,
     start_ns: u64,
     tick_ns: u64,
+}
+
+/// What is known of a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Namespace {
+    /// The sysctls that bound its queues.
+    pub(crate) settings: Settings,
+    /// How far the kernel's counters have moved.
+    pub(crate) moved: Reading,
 }
 
 /// Listeners whose pages are no longer there.
@@ -54,6 +64,8 @@ pub(crate) struct Refusal {
     pub(crate) drop: Drop,
     /// For a retry: when this attempt was refused first.
     pub(crate) retry_of_ns: Option<u64>,
+    /// It begins a run of drops of its cause at its listener: there was none for a second.
+    pub(crate) first: bool,
 }
 
 /// What an event tells that a view shows at once.
@@ -61,8 +73,10 @@ pub(crate) struct Refusal {
 pub(crate) enum News {
     /// A listener that was not known.
     Found(ListenerId),
-    /// A listener was closed with this depth.
-    Closed(ListenerId, u32),
+    /// A listener was closed.
+    Closed(Closed),
+    /// A limit has changed.
+    Limit(Limit),
     /// A packet was refused.
     Refused(Refusal),
 }
@@ -74,7 +88,8 @@ impl Book {
             pages: BTreeMap::new(),
             clients: Clients::default(),
             gone: Gone::default(),
-            gone_drops: BTreeMap::new(),
+            gone_sums: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             start_ns,
             tick_ns: start_ns,
         }
@@ -91,9 +106,13 @@ impl Book {
                     return Some(News::Found(listener.id));
                 }
             },
-            What::Closed { listener, depth } => {
-                self.page(*listener, |page| page.close(*time_ns, *depth));
-                return Some(News::Closed(*listener, *depth));
+            What::Closed(closed) => {
+                self.page(closed.listener, |page| page.close(*time_ns, *closed));
+                return Some(News::Closed(*closed));
+            }
+            What::Limit(limit) => {
+                self.page(limit.listener, |page| page.limited(limit, *time_ns));
+                return Some(News::Limit(*limit));
             }
             What::Accepted(connection) => {
                 let start_ns = self.start_ns;
@@ -106,13 +125,25 @@ impl Book {
             }
             What::Drop(drop) => {
                 let retry_of_ns = self.clients.refused(drop, *time_ns);
-                let first = retry_of_ns.is_none();
-                self.page(drop.listener, |page| page.refused(first));
-                let refusal = Refusal { time_ns: *time_ns, drop: *drop, retry_of_ns };
+                let new_client = retry_of_ns.is_none();
+                let mut first = false;
+                self.page(drop.listener, |page| {
+                    first = page.refused(drop.cause, *time_ns, new_client);
+                });
+                let refusal = Refusal { time_ns: *time_ns, drop: *drop, retry_of_ns, first };
                 return Some(News::Refused(refusal));
             }
             What::Count { listener, count } => {
                 self.page(*listener, |page| page.count(count));
+            }
+            What::Namespace { netns, settings } => {
+                self.namespaces.entry(*netns).or_default().settings = *settings;
+            }
+            What::Counters { netns, moved } => {
+                self.namespaces.entry(*netns).or_default().moved = **moved;
+            }
+            What::SkDrops { listener, moved } => {
+                self.page(*listener, |page| page.sk_drops = Some(*moved));
             }
         }
         None
@@ -144,8 +175,7 @@ impl Book {
         for id in closed {
             if let Some(page) = self.pages.remove(&id) {
                 self.gone.active += 1;
-                let sums = self.gone_drops.entry(page.listener.netns).or_default();
-                add(sums, &page.totals.drops);
+                self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
             }
         }
     }
@@ -165,13 +195,42 @@ impl Book {
         self.pages.get(&listener)
     }
 
-    /// Drops of all listeners of a network namespace, those that are gone included.
-    pub(crate) fn drops_of(&self, netns: u32) -> [u64; Cause::COUNT] {
-        let mut sums = self.gone_drops.get(&netns).copied().unwrap_or_default();
+    /// What all listeners of a network namespace have counted, those that are gone
+    /// included.
+    fn sums_of(&self, netns: u32) -> Sums {
+        let mut sums = self.gone_sums.get(&netns).copied().unwrap_or_default();
         for page in self.pages.values().filter(|page| page.listener.netns == netns) {
-            add(&mut sums, &page.totals.drops);
+            sums.add(&page.totals);
         }
         sums
+    }
+
+    /// The network namespaces that have, or had, a listener of ours.
+    pub(crate) fn namespaces(&self) -> Vec<u32> {
+        let of_pages = self.pages.values().map(|page| page.listener.netns);
+        let mut all: Vec<u32> = of_pages.chain(self.gone_sums.keys().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Those that have an open one.
+    pub(crate) fn open_namespaces(&self) -> Vec<u32> {
+        let open = self.pages.values().filter(|page| page.closed.is_none());
+        let mut all: Vec<u32> = open.map(|page| page.listener.netns).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The sysctls of a network namespace, if they could be read.
+    pub(crate) fn settings_of(&self, netns: u32) -> Option<&Settings> {
+        self.namespaces.get(&netns).map(|namespace| &namespace.settings)
+    }
+
+    /// Refused packets that are only counted, of all listeners.
+    pub(crate) fn unrecorded(&self) -> u64 {
+        self.pages.values().map(|page| page.totals.unrecorded).sum()
     }
 
     /// Is any listener known?

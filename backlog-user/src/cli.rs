@@ -56,6 +56,11 @@ pub(crate) struct Args {
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
+    /// Tell at most so many drops one by one, for each listener, CPU and second; the
+    /// rest is counted
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) drop_records: u32,
+
     /// KiB of the ring buffer (for the tests)
     #[arg(long, hide = true, value_name = "KIB", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(4..=1 << 20))]

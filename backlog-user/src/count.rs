@@ -15,14 +15,21 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             untimed,
             untracked,
             drops,
+            uncounted,
+            unrecorded,
             beside,
+            sk_drops,
             lost,
             peak_ns,
+            syn_queue_peak_ns,
             last_ns,
             peak,
             last_depth,
             last_limit,
             syn_queue_peak,
+            window_ns: _,
+            window_used: _,
+            pad: _,
             epochs,
         } = cpu;
         let sum = &mut count.totals;
@@ -32,13 +39,16 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
         sum.untimed += untimed;
         sum.untracked += untracked;
         add(&mut sum.drops, drops);
+        sum.uncounted += uncounted;
+        sum.unrecorded += unrecorded;
         add(&mut sum.beside, beside);
+        sum.sk_drops += sk_drops;
         add(&mut sum.lost, lost);
-        // Of equal peaks the first is the one to tell.
-        if *peak > sum.peak || (*peak == sum.peak && *peak > 0 && *peak_ns < sum.peak_ns) {
-            sum.peak = *peak;
-            sum.peak_ns = *peak_ns;
-        }
+        (sum.peak, sum.peak_ns) = highest((sum.peak, sum.peak_ns), (*peak, *peak_ns));
+        (sum.syn_queue_peak, sum.syn_queue_peak_ns) = highest(
+            (sum.syn_queue_peak, sum.syn_queue_peak_ns),
+            (*syn_queue_peak, *syn_queue_peak_ns),
+        );
         if *last_ns > sum.last_ns {
             sum.last_ns = *last_ns;
             sum.last_depth = *last_depth;
@@ -46,13 +56,18 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             count.depth = Some(*last_depth);
             count.limit = Some(*last_limit);
         }
-        sum.syn_queue_peak = sum.syn_queue_peak.max(*syn_queue_peak);
         let recent = epochs[(ended & 1) as usize];
         if recent.epoch == ended {
             count.recent_peak = count.recent_peak.max(recent.depth);
         }
     }
     count
+}
+
+/// The higher of two peaks; of equal ones the earlier.
+fn highest(one: (u32, u64), other: (u32, u64)) -> (u32, u64) {
+    let earlier = other.0 == one.0 && other.1 < one.1;
+    if other.0 > one.0 || (other.0 > 0 && earlier) { other } else { one }
 }
 
 /// Adds counts to sums, place by place.

@@ -26,6 +26,8 @@ pub(crate) enum Record {
     Opened(Listener),
     /// [`Kind::Closed`]
     Closed(Listener),
+    /// [`Kind::Limit`]
+    Limit(Listener),
 }
 
 /// Why bytes are no record.
@@ -51,6 +53,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Drop => refusal(header, rest).map(Record::Drop),
         Kind::Opened => listener(header, rest).map(Record::Opened),
         Kind::Closed => listener(header, rest).map(Record::Closed),
+        Kind::Limit => listener(header, rest).map(Record::Limit),
     }
 }
 
@@ -126,7 +129,9 @@ fn listener(header: Header, mut bytes: &[u8]) -> Result<Listener, DecodeError> {
         limit: bytes.get_u32_ne(),
         flags: bytes.get_u32_ne(),
         local: endpoint(&mut bytes),
-        pad: bytes.get_u32_ne(),
+        sk_drops: bytes.get_u32_ne(),
+        syn_queue: bytes.get_u32_ne(),
+        was: bytes.get_u32_ne(),
     })
 }
 
@@ -170,8 +175,11 @@ mod tests {
 
     prop_compose! {
         fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), sk: u64, inode: u64,
-            cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32, pad: u32) -> Listener {
-            Listener { header, sk, inode, cookie, netns, depth, limit, flags, local, pad }
+            cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32,
+            [sk_drops, syn_queue, was]: [u32; 3]) -> Listener {
+            Listener {
+                header, sk, inode, cookie, netns, depth, limit, flags, local, sk_drops, syn_queue, was,
+            }
         }
     }
 

@@ -7,6 +7,9 @@ use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
 use serde::{Serialize, Serializer};
 
+use crate::counter::Reading;
+use crate::kernel::settings::Settings;
+
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -35,6 +38,8 @@ pub(crate) struct Listener {
     pub(crate) reuseport: Option<bool>,
     /// It was opened under our eyes: nothing was missed before.
     pub(crate) opened_now: bool,
+    /// Its `sk_drops` when it was found, if the source tells.
+    pub(crate) sk_drops: Option<u32>,
 }
 
 /// A connection that was in an accept queue.
@@ -76,6 +81,8 @@ pub(crate) struct Drop {
     pub(crate) limit: u32,
     /// The length of the SYN queue at that moment.
     pub(crate) syn_queue: u32,
+    /// The CPU that refused it.
+    pub(crate) cpu: u32,
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
@@ -98,12 +105,9 @@ pub(crate) enum What {
     /// A listener was found, or opened, or its limit has changed.
     Listener(Listener),
     /// A listener was closed, with so many connections in its queue.
-    Closed {
-        /// Which.
-        listener: ListenerId,
-        /// Connections that were still queued.
-        depth: u32,
-    },
+    Closed(Closed),
+    /// A second `listen()` has changed a limit.
+    Limit(Limit),
     /// A connection was taken by accept.
     Accepted(Connection),
     /// A connection died in the queue because its listener closed.
@@ -119,6 +123,68 @@ pub(crate) enum What {
         /// What was read.
         count: Box<Count>,
     },
+    /// The settings of a network namespace were read.
+    Namespace {
+        /// Its inode number.
+        netns: u32,
+        /// What is set.
+        settings: Settings,
+    },
+    /// The kernel's own counters of a network namespace were read.
+    Counters {
+        /// Its inode number.
+        netns: u32,
+        /// How far each has moved since the start.
+        moved: Box<Reading>,
+    },
+    /// A listener's `sk_drops` was read.
+    SkDrops {
+        /// Which.
+        listener: ListenerId,
+        /// How far it has moved since the start.
+        moved: Range,
+    },
+}
+
+/// The end of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Which.
+    pub(crate) listener: ListenerId,
+    /// Connections that were still queued.
+    pub(crate) depth: u32,
+    /// Requests that were still in the SYN queue.
+    pub(crate) syn_queue: u32,
+}
+
+/// Another limit of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// Whose.
+    pub(crate) listener: ListenerId,
+    /// What it is now.
+    pub(crate) now: u32,
+    /// What it was.
+    pub(crate) was: u32,
+    /// How deep the queue was.
+    pub(crate) depth: u32,
+}
+
+/// A number of the kernel that may have moved while the tool's own were read: it was
+/// at least `low` before and at most `high` afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Read before.
+    pub(crate) low: u64,
+    /// Read afterwards.
+    pub(crate) high: u64,
+}
+
+impl Range {
+    /// The value nearest to another one.
+    pub(crate) fn nearest(self, to: u64) -> u64 {
+        to.clamp(self.low, self.high.max(self.low))
+    }
 }
 
 /// Something that happened, and when.

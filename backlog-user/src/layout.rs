@@ -13,6 +13,8 @@ enum Source {
     Offset(&'static str, &'static str),
     /// The bits of a bitfield within its byte.
     Mask(&'static str, &'static str),
+    /// The lowest of these bits.
+    LowestBit(&'static str, &'static str),
     /// The sum of two byte offsets minus a third: from one member of a struct to
     /// a field of another member.
     Across([(&'static str, &'static str); 3]),
@@ -35,8 +37,8 @@ const fn optional(global: &'static str, structure: &'static str, path: &'static 
     Entry { global, source: Source::Offset(structure, path), optional: true }
 }
 
-const fn mask(global: &'static str, path: &'static str) -> Entry {
-    Entry { global, source: Source::Mask("sock_common", path), optional: false }
+const fn mask(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
+    Entry { global, source: Source::Mask(structure, path), optional: false }
 }
 
 const fn counter(global: &'static str, name: &'static str) -> Entry {
@@ -54,15 +56,19 @@ const ENTRIES: &[Entry] = &[
     // Only with CONFIG_IPV6; without it no socket is of that family.
     optional("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
     optional("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    offset("SKC_LISTENER", "sock_common", "skc_listener"),
     offset("SKC_COOKIE", "sock_common", "skc_cookie"),
     offset("SKC_BITS", "sock_common", "skc_reuseport"),
-    mask("SKC_REUSEPORT_MASK", "skc_reuseport"),
-    mask("SKC_V6ONLY_MASK", "skc_ipv6only"),
+    mask("SKC_REUSEPORT_MASK", "sock_common", "skc_reuseport"),
+    mask("SKC_V6ONLY_MASK", "sock_common", "skc_ipv6only"),
     offset("SK_ACK_BACKLOG", "sock", "sk_ack_backlog"),
     offset("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
+    offset("SK_DROPS", "sock", "sk_drops"),
     offset("SK_PROTOCOL", "sock", "sk_protocol"),
     offset("SK_SOCKET", "sock", "sk_socket"),
     offset("ICSK_SYN_QUEUE", "inet_connection_sock", "icsk_accept_queue.qlen"),
+    offset("ICSK_FASTOPEN_LIMIT", "inet_connection_sock", "icsk_accept_queue.fastopenq.max_qlen"),
+    offset("ICSK_SYN_RETRIES", "inet_connection_sock", "icsk_syn_retries"),
     offset("SOCKET_SK", "socket", "sk"),
     Entry {
         global: "SOCKET_INO",
@@ -75,6 +81,16 @@ const ENTRIES: &[Entry] = &[
     },
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
+    offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
+    offset("NET_ABORT_ON_OVERFLOW", "net", "ipv4.sysctl_tcp_abort_on_overflow"),
+    offset("REQ_TIMER", "request_sock", "rsk_timer"),
+    offset("REQ_TIMEOUTS", "request_sock", "num_timeout"),
+    mask("REQ_TIMEOUTS_MASK", "request_sock", "num_timeout"),
+    Entry {
+        global: "REQ_TIMEOUTS_ONE",
+        source: Source::LowestBit("request_sock", "num_timeout"),
+        optional: false,
+    },
     offset("TREQ_RCV_ISN", "tcp_request_sock", "rcv_isn"),
     offset("SKB_HEAD", "sk_buff", "head"),
     offset("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
@@ -87,6 +103,11 @@ const ENTRIES: &[Entry] = &[
     counter("MIB_LISTEN_DROPS", "LINUX_MIB_LISTENDROPS"),
     counter("MIB_REQQ_FULL_DROP", "LINUX_MIB_TCPREQQFULLDROP"),
     counter("MIB_SYNCOOKIES_SENT", "LINUX_MIB_SYNCOOKIESSENT"),
+    counter("MIB_REQQ_FULL_COOKIES", "LINUX_MIB_TCPREQQFULLDOCOOKIES"),
+    counter("MIB_SYNCOOKIES_RECV", "LINUX_MIB_SYNCOOKIESRECV"),
+    counter("MIB_SYNCOOKIES_FAILED", "LINUX_MIB_SYNCOOKIESFAILED"),
+    counter("MIB_FASTOPEN_FULL", "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW"),
+    counter("MIB_FASTOPEN_FAILED", "LINUX_MIB_TCPFASTOPENPASSIVEFAIL"),
     counter("MIB_EMBRYONIC_RSTS", "LINUX_MIB_EMBRYONICRSTS"),
 ];
 
@@ -114,6 +135,9 @@ impl Layout {
                 Source::Mask(structure, path) => {
                     btf.field(structure, path).map(|field| u32::from(field.mask))
                 }
+                Source::LowestBit(structure, path) => btf
+                    .field(structure, path)
+                    .map(|field| u32::from(field.mask & field.mask.wrapping_neg())),
                 Source::Across([first, second, base]) => byte(*first)
                     .zip(byte(*second))
                     .zip(byte(*base))
@@ -144,7 +168,9 @@ impl Layout {
 impl Source {
     fn describe(&self) -> String {
         match self {
-            Self::Offset(structure, path) | Self::Mask(structure, path) => {
+            Self::Offset(structure, path)
+            | Self::Mask(structure, path)
+            | Self::LowestBit(structure, path) => {
                 format!("{structure}.{path}")
             }
             Self::Across([first, second, _]) => {

@@ -1,13 +1,5 @@
-//! Which sockets listen now, with the depth and limit of their queues: what
-//! `ss -ltn` asks the kernel (`sock_diag`), in every network namespace.
-
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::thread;
+//! Which sockets of a network namespace listen now, with the depth and limit of their
+//! queues: what `ss -ltnm` asks the kernel (`sock_diag`).
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use netlink_packet_core::{
@@ -25,77 +17,8 @@ use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 use crate::event::plain;
 use crate::registry::Listed;
 
-/// The listeners that were found, and the namespaces that could not be asked.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) listed: Vec<Listed>,
-    pub(crate) failures: Vec<String>,
-}
-
-/// The inode number of the network namespace of this thread.
-pub(crate) fn own_namespace() -> Option<u32> {
-    inode(Path::new("/proc/thread-self/ns/net"))
-}
-
-/// Asks every network namespace that some process lives in.
-pub(crate) fn everywhere() -> Listing {
-    let mut listing = Listing::default();
-    for (netns, path) in namespaces(Path::new("/proc")) {
-        match inside(&path, move || dump(netns)) {
-            Ok(listed) => listing.listed.extend(listed),
-            Err(error) => listing
-                .failures
-                .push(format!("listeners of network namespace {netns} are not listed: {error:#}")),
-        }
-    }
-    listing
-}
-
-/// The network namespaces of all processes by inode number, each with a path to
-/// enter it by; this process's own comes by the path that always works.
-fn namespaces(proc_root: &Path) -> BTreeMap<u32, PathBuf> {
-    let mut found = BTreeMap::new();
-    let own = proc_root.join("thread-self/ns/net");
-    if let Some(inode) = inode(&own) {
-        found.insert(inode, own);
-    }
-    for entry in fs::read_dir(proc_root).into_iter().flatten().flatten() {
-        let is_process =
-            entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
-        if is_process {
-            let path = entry.path().join("ns/net");
-            if let Some(inode) = inode(&path) {
-                found.entry(inode).or_insert(path);
-            }
-        }
-    }
-    found
-}
-
-fn inode(path: &Path) -> Option<u32> {
-    u32::try_from(fs::metadata(path).ok()?.ino()).ok()
-}
-
-/// Runs something in another network namespace. A thread of its own enters it
-/// and ends there, so that no other thread is moved.
-fn inside<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let own = path.ends_with("thread-self/ns/net");
-    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    let thread = thread::spawn(move || {
-        // SAFETY: the descriptor is open; the call changes this thread only.
-        if !own && unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error()).context("entering it");
-        }
-        work()
-    });
-    thread.join().map_err(|_| anyhow!("the thread that asked it died"))?
-}
-
 /// The TCP listeners of this thread's namespace.
-fn dump(netns: u32) -> Result<Vec<Listed>> {
+pub(crate) fn dump(netns: u32) -> Result<Vec<Listed>> {
     let mut found = Vec::new();
     for family in [AF_INET, AF_INET6] {
         dump_family(netns, family, &mut found)?;
@@ -142,7 +65,7 @@ fn request(family: u8) -> Vec<u8> {
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
+        extensions: ExtensionFlags::SKMEMINFO,
         states: StateFlags::LISTEN,
         socket_id,
     };
@@ -161,6 +84,10 @@ fn listed(netns: u32, response: &InetResponse) -> Listed {
         Nla::SkV6Only(only) => Some(*only),
         _ => None,
     });
+    let sk_drops = response.nlas.iter().find_map(|nla| match nla {
+        Nla::MemInfo(memory) => Some(memory.drops),
+        _ => None,
+    });
     Listed {
         local: (plain(id.source_address), id.source_port).into(),
         netns,
@@ -169,25 +96,26 @@ fn listed(netns: u32, response: &InetResponse) -> Listed {
         limit: header.send_queue,
         depth: header.recv_queue,
         v6_only,
+        sk_drops,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::everywhere;
+    use super::dump;
     use std::net::TcpListener;
 
     #[test]
     fn a_listener_of_ours_is_listed() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = socket.local_addr().unwrap();
-        let listing = everywhere();
-        let Some(found) = listing.listed.iter().find(|listed| listed.local == local) else {
-            // Only where the kernel lacks the module can it be missing.
-            assert!(listing.failures.iter().any(|failure| failure.contains("tcp_diag")));
-            return;
+        let listed = match dump(1) {
+            Ok(listed) => listed,
+            // Only where the kernel lacks the module can it fail.
+            Err(error) => return assert!(format!("{error:#}").contains("tcp_diag"), "{error:#}"),
         };
-        assert_eq!(found.depth, 0);
+        let found = listed.iter().find(|listed| listed.local == local).unwrap();
+        assert_eq!((found.depth, found.netns, found.sk_drops), (0, 1, Some(0)));
         assert!(found.limit > 0 && found.inode > 0 && found.cookie > 0);
     }
 }

@@ -15,7 +15,7 @@ use backlog_ebpf::totals::{Stray, Totals};
 use crate::clock::monotonic_ns;
 use crate::count;
 use crate::decode::{Record, address, decode};
-use crate::event::{Connection, Drop, Enqueued, Event, ListenerId, What};
+use crate::event::{Closed, Connection, Drop, Enqueued, Event, Limit, ListenerId, What};
 use crate::load::Loaded;
 use crate::pod::{PendingPod, TotalsPod};
 use crate::registry::{Listed, Registry};
@@ -98,9 +98,14 @@ impl Live {
     }
 
     /// Listeners that a dump of the kernel's sockets shows.
-    pub(crate) fn listed(&mut self, listed: &[Listed], time_ns: u64, events: &mut Vec<Event>) {
+    pub(crate) fn listed<'a>(
+        &mut self,
+        listed: impl Iterator<Item = &'a Listed>,
+        time_ns: u64,
+        events: &mut Vec<Event>,
+    ) {
         events.extend(
-            listed.iter().map(|listed| Event {
+            listed.map(|listed| Event {
                 time_ns,
                 what: What::Listener(self.registry.listed(listed)),
             }),
@@ -189,7 +194,7 @@ impl Live {
         for slot in gone {
             self.retiring.push(Retiring { slot, sk: 0, drained: false });
             if let Some(listener) = self.registry.closed(slot) {
-                let what = What::Closed { listener, depth: 0 };
+                let what = What::Closed(Closed { listener, depth: 0, syn_queue: 0 });
                 events.push(Event { time_ns: monotonic_ns(), what });
             }
         }
@@ -239,6 +244,11 @@ impl Live {
         self.loaded.detach();
     }
 
+    /// The listener that has this inode in this namespace.
+    pub(crate) fn of_socket(&self, netns: u32, inode: u64) -> Option<ListenerId> {
+        self.registry.of_socket(netns, inode)
+    }
+
     /// What belongs to no listener.
     pub(crate) fn stray(&self) -> Stray {
         let mut sum = Stray::default();
@@ -264,7 +274,8 @@ impl Live {
             | Record::Killed(record::Connection { header, .. })
             | Record::Drop(record::Drop { header, .. })
             | Record::Opened(record::Listener { header, .. })
-            | Record::Closed(record::Listener { header, .. }) => header.time_ns,
+            | Record::Closed(record::Listener { header, .. })
+            | Record::Limit(record::Listener { header, .. }) => header.time_ns,
         };
         let what = match record {
             Record::Opened(wire) => self.registry.opened(wire).ok().map(What::Listener),
@@ -273,8 +284,14 @@ impl Live {
                 // Its opening may have been lost.
                 self.listener(slot, events);
                 self.retiring.push(Retiring { slot, sk: wire.sk, drained: false });
-                let depth = wire.depth;
-                self.registry.closed(slot).map(|listener| What::Closed { listener, depth })
+                let record::Listener { depth, syn_queue, .. } = *wire;
+                let closed = |listener| What::Closed(Closed { listener, depth, syn_queue });
+                self.registry.closed(slot).map(closed)
+            }
+            Record::Limit(wire) => {
+                let record::Listener { limit, was, depth, .. } = *wire;
+                self.listener(wire.header.slot, events)
+                    .map(|listener| What::Limit(Limit { listener, now: limit, was, depth }))
             }
             Record::Accepted(wire) => self.connection(wire, events).map(What::Accepted),
             Record::Killed(wire) => self.connection(wire, events).map(What::Killed),
@@ -309,6 +326,7 @@ impl Live {
             depth: wire.depth,
             limit: wire.limit,
             syn_queue: wire.syn_queue,
+            cpu: wire.header.cpu,
         })
     }
 

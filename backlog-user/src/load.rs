@@ -10,6 +10,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use backlog_ebpf::filter::{port_bit, port_word};
 
+use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::plan::{Attach, Hook, Plan};
 use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
@@ -33,15 +34,8 @@ pub(crate) struct Limits {
     pub(crate) pending: u32,
     /// Bytes of the ring.
     pub(crate) ring: u32,
-}
-
-/// The filter that the kernel applies.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    /// Local ports; none: all.
-    pub(crate) ports: Option<PortSet>,
-    /// `AF_INET` or `AF_INET6`; none: both.
-    pub(crate) family: Option<u16>,
+    /// Drop records of a listener in a second, on each CPU.
+    pub(crate) drop_records: u32,
 }
 
 /// The maps, by what they hold.
@@ -128,7 +122,8 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
     loader
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
-        .override_global("WAKE_BYTES", &WAKE_BYTES, true);
+        .override_global("WAKE_BYTES", &WAKE_BYTES, true)
+        .override_global("DROP_RECORDS", &limits.drop_records, true);
     loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))
 }
 

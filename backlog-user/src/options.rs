@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use thiserror::Error;
 
 use crate::cli::{Args, Backend, Output};
-use crate::load::Filter;
+use crate::filter::Filter;
 use crate::ports::PortError;
 
 /// Valid options.
@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     /// How many intervals.
     pub(crate) count: Option<u64>,
+    /// Drops told one by one, for each listener, CPU and second.
+    pub(crate) drop_records: u32,
     /// Bytes of the ring buffer.
     pub(crate) ring: u32,
     /// Only load the programs.
@@ -94,6 +96,7 @@ impl Options {
             verbose: args.verbose,
             interval,
             count: args.count,
+            drop_records: args.drop_records,
             ring: args.ring_kib << 10,
             check_programs: args.check_programs,
         })

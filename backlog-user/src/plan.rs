@@ -28,7 +28,17 @@ pub(crate) struct Hook {
 }
 
 /// Moments without which the rest is still worth having.
-const OPTIONAL: [&str; 3] = ["cookie", "accept_untimed", "killed"];
+const OPTIONAL: [&str; 9] = [
+    "last_quarter",
+    "join",
+    "cookie",
+    "cookie_v6",
+    "accept_untimed",
+    "killed",
+    "expired",
+    "migrated",
+    "relisten",
+];
 
 impl Hook {
     /// Can the tool go on without it?
@@ -59,104 +69,208 @@ pub(crate) struct Plan {
 /// Makes the plan for a kernel, of which `arguments` tells how many arguments a
 /// function takes, if it is there.
 pub(crate) fn plan(arguments: impl Fn(&str) -> Option<usize>) -> Result<Plan> {
-    let mut plan = Plan::default();
-    let mut add = |moment, program, function, attach| {
-        plan.hooks.push(Hook { moment, program, function, attach });
+    let mut planner = Planner {
+        arguments: &arguments,
+        plan: Plan::default(),
+        missing: Vec::new(),
+        unknown: Vec::new(),
     };
-    let mut missing = Vec::new();
-    let mut gaps = Vec::new();
-    let mut need = |function: &'static str| {
-        let found = arguments(function);
+    planner.syn();
+    planner.last_ack();
+    planner.enqueue();
+    planner.accept();
+    planner.listener();
+    planner.done()
+}
+
+struct Planner<'a> {
+    arguments: &'a dyn Fn(&str) -> Option<usize>,
+    plan: Plan,
+    /// Functions that cannot be done without.
+    missing: Vec<&'static str>,
+    /// Functions whose arguments have changed.
+    unknown: Vec<&'static str>,
+}
+
+impl Planner<'_> {
+    fn add(
+        &mut self,
+        moment: &'static str,
+        program: &'static str,
+        function: &'static str,
+        attach: Attach,
+    ) {
+        self.plan.hooks.push(Hook { moment, program, function, attach });
+    }
+
+    /// A program at the entry and one at the exit.
+    fn both(&mut self, moment: &'static str, programs: [&'static str; 2], function: &'static str) {
+        let [entry, exit] = programs;
+        self.add(moment, entry, function, Attach::Fentry);
+        self.add(moment, exit, function, Attach::Fexit);
+    }
+
+    fn gap(&mut self, text: &str) {
+        self.plan.gaps.push(text.to_owned());
+    }
+
+    /// Does a function take so many arguments here?
+    fn takes(&self, function: &str, arguments: usize) -> bool {
+        (self.arguments)(function) == Some(arguments)
+    }
+
+    /// The arguments of a function that must be there.
+    fn need(&mut self, function: &'static str) -> Option<usize> {
+        let found = (self.arguments)(function);
         if found.is_none() {
-            missing.push(function);
+            self.missing.push(function);
         }
         found
-    };
-
-    // A SYN, and a Fast Open child that is queued within it.
-    if need("tcp_conn_request").is_some() {
-        add("syn", "fe_syn", "tcp_conn_request", Attach::Fentry);
-        add("syn", "fx_syn", "tcp_conn_request", Attach::Fexit);
-    }
-    if need("inet_csk_reqsk_queue_add").is_some() {
-        add("enqueue_special", "fe_add", "inet_csk_reqsk_queue_add", Attach::Fentry);
-        add("enqueue_special", "fx_add", "inet_csk_reqsk_queue_add", Attach::Fexit);
-    }
-    // The last ACK, of a request and of a cookie.
-    if need("tcp_check_req").is_some() {
-        add("ack", "fe_ack", "tcp_check_req", Attach::Fentry);
-        add("ack", "fx_ack", "tcp_check_req", Attach::Fexit);
-    }
-    if arguments("tcp_get_cookie_sock").is_some() {
-        add("cookie", "fe_cookie", "tcp_get_cookie_sock", Attach::Fentry);
-        add("cookie", "fx_cookie", "tcp_get_cookie_sock", Attach::Fexit);
-    } else {
-        gaps.push(
-            "connections by SYN cookies are not counted: this kernel has no tcp_get_cookie_sock \
-             (CONFIG_SYN_COOKIES off?)"
-                .to_owned(),
-        );
-    }
-    if need("inet_csk_complete_hashdance").is_some() {
-        add("enqueue", "fe_handshake", "inet_csk_complete_hashdance", Attach::Fentry);
-        add("enqueue", "fx_handshake", "inet_csk_complete_hashdance", Attach::Fexit);
     }
 
-    // The accept: grafting comes after the sleep of a blocking one, so it misses
-    // none. What was queued before the start is not known there, and needs a
-    // function that has the listener.
-    let grafts = arguments("security_sock_graft").is_some();
-    let accepts = arguments("__inet_accept") == Some(3);
-    if grafts {
-        add("accept", "fe_graft", "security_sock_graft", Attach::Fentry);
-    } else if accepts {
-        add("accept", "fe_accept_only", "__inet_accept", Attach::Fentry);
-        gaps.push(
-            "an accept may be missed when threads preempt each other in it: this kernel has no \
-             security_sock_graft (missed_by_programs counts them)"
-                .to_owned(),
-        );
-    } else {
-        need("security_sock_graft");
-    }
-    if grafts && accepts {
-        add("accept_untimed", "fe_accept", "__inet_accept", Attach::Fentry);
-    } else if grafts {
-        match arguments("inet_csk_accept") {
-            Some(2) => add("accept_untimed", "fx_accept_2", "inet_csk_accept", Attach::Fexit),
-            Some(4) => add("accept_untimed", "fx_accept_4", "inet_csk_accept", Attach::Fexit),
-            _ => gaps.push(
-                "accepts of connections that were queued before the start are not counted: this \
-                 kernel has neither __inet_accept nor an inet_csk_accept that is known"
-                    .to_owned(),
-            ),
+    /// A SYN, and a Fast Open child that is queued within it.
+    fn syn(&mut self) {
+        if self.need("tcp_conn_request").is_some() {
+            self.both("syn", ["fe_syn", "fx_syn"], "tcp_conn_request");
+        }
+        if self.takes("tcp_peer_is_proven", 2) {
+            self.add("last_quarter", "fx_proven", "tcp_peer_is_proven", Attach::Fexit);
+        } else {
+            self.gap(
+                "SYNs refused by the last-quarter rule are counted as other: this kernel has no \
+                 tcp_peer_is_proven",
+            );
+        }
+        // Without MPTCP it is missing, and there are no joins.
+        if (self.arguments)("mptcp_token_get_sock").is_some() {
+            self.add("join", "fe_join", "mptcp_token_get_sock", Attach::Fentry);
+        }
+        if self.takes("reqsk_timer_handler", 1) {
+            self.both("expired", ["fe_timer", "fx_timer"], "reqsk_timer_handler");
+        } else {
+            self.gap(
+                "requests that expire are not counted: this kernel's type information has no \
+                 reqsk_timer_handler",
+            );
         }
     }
 
-    // A listener's birth and death.
-    if need("inet_csk_listen_start").is_some() {
-        add("listen", "fe_open", "inet_csk_listen_start", Attach::Fentry);
-        add("listen", "fx_open", "inet_csk_listen_start", Attach::Fexit);
-    }
-    if need("inet_csk_listen_stop").is_some() {
-        add("close", "fe_close", "inet_csk_listen_stop", Attach::Fentry);
-        add("close", "fx_close", "inet_csk_listen_stop", Attach::Fexit);
-    }
-    if arguments("inet_child_forget").is_some() {
-        add("killed", "fe_forget", "inet_child_forget", Attach::Fentry);
-    } else {
-        gaps.push("connections that die in the queue when a listener closes are not counted: this kernel has no inet_child_forget".to_owned());
+    /// The last ACK, of a request and of a cookie.
+    fn last_ack(&mut self) {
+        match self.need("tcp_check_req") {
+            Some(5) => self.both("ack", ["fe_ack", "fx_ack_5"], "tcp_check_req"),
+            Some(6) => self.both("ack", ["fe_ack", "fx_ack_6"], "tcp_check_req"),
+            Some(_) => self.unknown.push("tcp_check_req"),
+            None => {}
+        }
+        let v4 = self.takes("cookie_v4_check", 2);
+        if v4 {
+            self.both("cookie", ["fe_cookie_4", "fx_cookie_4"], "cookie_v4_check");
+        } else {
+            self.gap(
+                "connections by SYN cookies are not counted: this kernel has no cookie_v4_check \
+                 (CONFIG_SYN_COOKIES off?)",
+            );
+        }
+        if self.takes("cookie_v6_check", 2) {
+            self.both("cookie_v6", ["fe_cookie_6", "fx_cookie_6"], "cookie_v6_check");
+        } else if v4 {
+            self.gap(
+                "IPv6 connections by SYN cookies are not counted: this kernel has no \
+                 cookie_v6_check (IPv6 is off, or a module)",
+            );
+        }
     }
 
-    if !missing.is_empty() {
-        bail!(
-            "this kernel has no function {}, which tracing cannot do without: backlog-trace does not \
-             know this kernel yet, please report its `uname -r`",
-            missing.join(", ")
-        );
+    fn enqueue(&mut self) {
+        if self.need("inet_csk_reqsk_queue_add").is_some() {
+            self.both("enqueue_special", ["fe_add", "fx_add"], "inet_csk_reqsk_queue_add");
+        }
+        if self.need("inet_csk_complete_hashdance").is_some() {
+            self.both("enqueue", ["fe_handshake", "fx_handshake"], "inet_csk_complete_hashdance");
+        }
+        // Before 5.14 a connection dies with its listener.
+        if self.takes("reuseport_migrate_sock", 3) {
+            self.add("migrated", "fx_migrate", "reuseport_migrate_sock", Attach::Fexit);
+        }
     }
-    plan.gaps = gaps;
-    Ok(plan)
+
+    /// The accept: grafting comes after the sleep of a blocking one, so it misses none.
+    /// What was queued before the start is not known there, and needs a function that
+    /// has the listener.
+    fn accept(&mut self) {
+        let grafts = (self.arguments)("security_sock_graft").is_some();
+        let accepts = self.takes("__inet_accept", 3);
+        match (grafts, accepts) {
+            (true, _) => self.add("accept", "fe_graft", "security_sock_graft", Attach::Fentry),
+            (false, true) => {
+                self.add("accept", "fe_accept_only", "__inet_accept", Attach::Fentry);
+                self.gap(
+                    "an accept may be missed when threads preempt each other in it: this kernel \
+                     has no security_sock_graft (missed_by_programs counts them)",
+                );
+                return;
+            }
+            (false, false) => return self.missing.push("security_sock_graft"),
+        }
+        if accepts {
+            self.add("accept_untimed", "fe_accept", "__inet_accept", Attach::Fentry);
+        } else if self.takes("inet_csk_accept", 2) {
+            self.add("accept_untimed", "fx_accept_2", "inet_csk_accept", Attach::Fexit);
+        } else if self.takes("inet_csk_accept", 4) {
+            self.add("accept_untimed", "fx_accept_4", "inet_csk_accept", Attach::Fexit);
+        } else {
+            self.gap(
+                "accepts of connections that were queued before the start are not counted: this \
+                 kernel has neither __inet_accept nor an inet_csk_accept that is known",
+            );
+        }
+    }
+
+    /// A listener's birth, its changes and its death.
+    fn listener(&mut self) {
+        if self.need("inet_csk_listen_start").is_some() {
+            self.both("listen", ["fe_open", "fx_open"], "inet_csk_listen_start");
+        }
+        // A second listen() comes by one or both of these, according to the kernel and to
+        // MPTCP; who comes later finds nothing changed.
+        if self.takes("inet_listen", 2) {
+            self.add("relisten", "fx_listen", "inet_listen", Attach::Fexit);
+        }
+        if self.takes("__inet_listen_sk", 2) {
+            self.add("relisten", "fx_listen_sk", "__inet_listen_sk", Attach::Fexit);
+        }
+        if self.need("inet_csk_listen_stop").is_some() {
+            self.both("close", ["fe_close", "fx_close"], "inet_csk_listen_stop");
+        }
+        if (self.arguments)("inet_child_forget").is_some() {
+            self.add("killed", "fe_forget", "inet_child_forget", Attach::Fentry);
+        } else {
+            self.gap(
+                "connections that die in the queue when a listener closes, or that find it closed, \
+                 are not counted: this kernel has no inet_child_forget",
+            );
+        }
+    }
+
+    fn done(self) -> Result<Plan> {
+        let Self { plan, missing, unknown, arguments: _ } = self;
+        if !unknown.is_empty() {
+            bail!(
+                "this kernel's {} takes arguments that backlog-trace does not know yet, please \
+                 report its `uname -r`",
+                unknown.join(", ")
+            );
+        }
+        if !missing.is_empty() {
+            bail!(
+                "this kernel has no function {}, which tracing cannot do without: backlog-trace \
+                 does not know this kernel yet, please report its `uname -r`",
+                missing.join(", ")
+            );
+        }
+        Ok(plan)
+    }
 }
 
 /// Programs that the plan does not use here and that fit all the same: the tests
@@ -186,15 +300,19 @@ mod tests {
         match function {
             "tcp_conn_request" | "inet_csk_complete_hashdance" => Some(4),
             "inet_csk_reqsk_queue_add" | "inet_child_forget" => Some(3),
-            "inet_csk_listen_start" | "inet_csk_listen_stop" => Some(1),
-            "security_sock_graft" => Some(2),
+            "inet_csk_listen_start" | "inet_csk_listen_stop" | "reqsk_timer_handler" => Some(1),
+            "security_sock_graft"
+            | "tcp_peer_is_proven"
+            | "cookie_v4_check"
+            | "cookie_v6_check"
+            | "inet_listen" => Some(2),
             _ => None,
         }
     }
 
     fn debian_5_10(function: &str) -> Option<usize> {
         match function {
-            "tcp_check_req" | "tcp_get_cookie_sock" => Some(5),
+            "tcp_check_req" => Some(5),
             "inet_csk_accept" => Some(4),
             "inet_csk_listen_start" => Some(2),
             other => common(other),
@@ -204,9 +322,8 @@ mod tests {
     fn debian_6_18(function: &str) -> Option<usize> {
         match function {
             "tcp_check_req" => Some(6),
-            "tcp_get_cookie_sock" => Some(4),
-            "inet_csk_accept" => Some(2),
-            "__inet_accept" => Some(3),
+            "inet_csk_accept" | "__inet_listen_sk" | "mptcp_token_get_sock" => Some(2),
+            "__inet_accept" | "reuseport_migrate_sock" => Some(3),
             other => common(other),
         }
     }
@@ -220,7 +337,8 @@ mod tests {
         let plan = plan(debian_6_18).unwrap();
         assert!(plan.gaps.is_empty());
         let programs = programs(&plan);
-        for wanted in ["fe_graft", "fe_accept", "fx_cookie"] {
+        for wanted in ["fe_graft", "fe_accept", "fx_cookie_4", "fx_ack_6", "fx_migrate", "fe_join"]
+        {
             assert!(programs.contains(&wanted), "{wanted}");
         }
     }
@@ -230,7 +348,7 @@ mod tests {
         let plan = plan(debian_5_10).unwrap();
         assert!(plan.gaps.is_empty());
         let programs = programs(&plan);
-        for wanted in ["fx_accept_4", "fe_graft", "fx_cookie"] {
+        for wanted in ["fx_accept_4", "fe_graft", "fx_cookie_4", "fx_ack_5"] {
             assert!(programs.contains(&wanted), "{wanted}");
         }
     }
@@ -240,10 +358,9 @@ mod tests {
         for kernel in [debian_5_10, debian_6_18] {
             let plan = plan(kernel).unwrap();
             let first_accept = plan.hooks.iter().position(|hook| hook.moment == "accept");
-            let last_enqueue = plan
-                .hooks
-                .iter()
-                .rposition(|hook| hook.moment.starts_with("enqueue") || hook.moment == "cookie");
+            let last_enqueue = plan.hooks.iter().rposition(|hook| {
+                hook.moment.starts_with("enqueue") || hook.moment.starts_with("cookie")
+            });
             assert!(last_enqueue < first_accept);
         }
     }
@@ -253,8 +370,13 @@ mod tests {
         let error = plan(|function| (function != "tcp_check_req").then_some(4)).unwrap_err();
         assert!(error.to_string().contains("tcp_check_req"), "{error}");
         let without_cookies =
-            plan(|function| debian_6_18(function).filter(|_| function != "tcp_get_cookie_sock"));
+            plan(|function| debian_6_18(function).filter(|_| function != "cookie_v4_check"));
         assert!(without_cookies.unwrap().gaps[0].contains("SYN cookies"));
+        let changed = |function: &str| match function {
+            "tcp_check_req" => Some(7),
+            other => debian_6_18(other),
+        };
+        assert!(plan(changed).unwrap_err().to_string().contains("arguments"));
     }
 
     #[test]

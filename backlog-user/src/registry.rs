@@ -40,6 +40,8 @@ pub(crate) struct Listed {
     pub(crate) depth: u32,
     /// `IPV6_V6ONLY`, if the dump tells.
     pub(crate) v6_only: Option<bool>,
+    /// Its `sk_drops`, if the dump tells.
+    pub(crate) sk_drops: Option<u32>,
 }
 
 impl Registry {
@@ -58,6 +60,7 @@ impl Registry {
             depth: listed.depth,
             reuseport: None,
             opened_now: false,
+            sk_drops: listed.sk_drops,
         }
     }
 
@@ -84,6 +87,7 @@ impl Registry {
             depth: wire.depth,
             reuseport: Some(flag(REUSEPORT)),
             opened_now: flag(OPENED_NOW),
+            sk_drops: Some(wire.sk_drops),
         })
     }
 
@@ -110,6 +114,11 @@ impl Registry {
     /// Slots and their listeners.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, ListenerId)> + '_ {
         self.by_slot.iter().map(|(slot, id)| (*slot, *id))
+    }
+
+    /// The listener that has this inode in this namespace.
+    pub(crate) fn of_socket(&self, netns: u32, inode: u64) -> Option<ListenerId> {
+        self.by_socket.get(&(netns, inode)).copied()
     }
 
     fn id_of(&mut self, socket: Socket) -> ListenerId {
@@ -143,6 +152,7 @@ mod tests {
             limit: 16,
             depth: 3,
             v6_only: None,
+            sk_drops: None,
         }
     }
 

@@ -9,12 +9,11 @@ use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::cli::{Backend, Output};
-use crate::event::plain;
+use crate::judge::Judge;
 use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
-use crate::listeners::{self, Listing};
 use crate::live::Live;
-use crate::load::{self, Filter, Limits};
+use crate::load::{self, Limits};
 use crate::options::Options;
 use crate::plan::{self, Hook};
 use crate::registry::Listed;
@@ -55,15 +54,19 @@ async fn trace(options: &Options) -> Result<Outcome> {
     if options.check_programs {
         let mut hooks = plan.hooks.clone();
         hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
-        let limits = limits(&[], 1, options.ring);
+        let sizes = Sizes { cpus: 1, ring: options.ring, drop_records: options.drop_records };
+        let limits = limits([].iter(), sizes);
         return check_programs(&hooks, &layout, limits);
     }
     drop(kernel.btf);
     let signals = Signals::watch()?;
-    let sized_by = listed(&options.filter);
+    let judge = Judge::find();
+    let mut sized_by = judge.ask_all();
+    sized_by.retain(|listed| options.filter.lists(listed));
     let cpus = nr_cpus()
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
-    let limits = limits(&sized_by.listed, cpus, options.ring);
+    let sizes = Sizes { cpus, ring: options.ring, drop_records: options.drop_records };
+    let limits = limits(sized_by.listed(), sizes);
     let mut loaded = load::load(&plan, &layout, &options.filter, limits)?;
     let mut gaps = plan.gaps;
     gaps.append(&mut loaded.gaps);
@@ -77,8 +80,7 @@ async fn trace(options: &Options) -> Result<Outcome> {
         settings: kernel.settings,
         gaps,
     };
-    let list = || listed(&options.filter);
-    Session::start(options, Live::new(loaded), view(options), meta, list)?.run(signals).await
+    Session::start(options, Live::new(loaded), view(options), meta, judge)?.run(signals).await
 }
 
 /// Loads every program that fits this kernel and prints a line of JSON for each.
@@ -91,31 +93,21 @@ fn check_programs(hooks: &[Hook], layout: &Layout, limits: Limits) -> Result<Out
     Ok(Outcome::Done)
 }
 
-/// The listeners of all namespaces that the filter lets through.
-fn listed(filter: &Filter) -> Listing {
-    let mut listing = listeners::everywhere();
-    listing.listed.retain(|listed| wanted(filter, listed));
-    listing
-}
-
-/// An IPv6 listener may have IPv4 clients, not the other way round.
-fn wanted(filter: &Filter, listed: &Listed) -> bool {
-    let port = filter.ports.as_ref().is_none_or(|ports| ports.contains(listed.local.port()));
-    let may_have_v6 = plain(listed.local.ip()).is_ipv6();
-    let only_v6 = listed.v6_only == Some(true);
-    let family = match filter.family {
-        Some(backlog_ebpf::AF_INET) => !only_v6,
-        Some(_) => may_have_v6,
-        None => true,
-    };
-    port && family
+/// What the sizes of the tables depend on beside the listeners.
+#[derive(Clone, Copy)]
+struct Sizes {
+    cpus: usize,
+    ring: u32,
+    drop_records: u32,
 }
 
 /// Room for what is there and as much again, within what a host can spare: a slot
 /// costs its totals on each CPU, a queued connection about 100 bytes.
-fn limits(listed: &[Listed], cpus: usize, ring: u32) -> Limits {
-    let listeners = u32::try_from(listed.len()).unwrap_or(u32::MAX);
-    let queues = listed.iter().fold(0_u32, |sum, listed| sum.saturating_add(listed.limit));
+fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
+    let Sizes { cpus, ring, drop_records } = sizes;
+    let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {
+        (count.saturating_add(1), sum.saturating_add(listed.limit))
+    });
     let per_slot = size_of::<Totals>() * cpus.max(1);
     let affordable = u32::try_from(TOTALS_BYTES / per_slot).unwrap_or(u32::MAX);
     let wanted = listeners.saturating_mul(2).clamp(1024, 1 << 16);
@@ -123,6 +115,7 @@ fn limits(listed: &[Listed], cpus: usize, ring: u32) -> Limits {
         slots: wanted.min(affordable).max(256),
         pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
         ring,
+        drop_records,
     }
 }
 
@@ -146,48 +139,27 @@ fn view(options: &Options) -> Box<dyn View> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Filter, limits, wanted};
+    use super::{Sizes, limits};
     use crate::registry::Listed;
-    use backlog_ebpf::{AF_INET, AF_INET6};
 
-    fn listed(local: &str, v6_only: Option<bool>) -> Listed {
-        Listed {
-            local: local.parse().unwrap(),
+    #[test]
+    fn tables_grow_with_the_host_and_are_bounded() {
+        let listed = Listed {
+            local: "0.0.0.0:80".parse().unwrap(),
             netns: 1,
             inode: 1,
             cookie: 1,
             limit: 4096,
             depth: 0,
-            v6_only,
-        }
-    }
-
-    #[test]
-    fn a_dual_stack_listener_is_of_both_families() {
-        let v4 = Filter { family: Some(AF_INET), ports: None };
-        let v6 = Filter { family: Some(AF_INET6), ports: None };
-        assert!(wanted(&v4, &listed("[::]:80", Some(false))));
-        assert!(wanted(&v6, &listed("[::]:80", Some(false))));
-        assert!(!wanted(&v4, &listed("[::]:80", Some(true))));
-        assert!(!wanted(&v6, &listed("0.0.0.0:80", None)));
-    }
-
-    #[test]
-    fn ports_are_filtered() {
-        let filter = Filter { ports: Some("80-81".parse().unwrap()), family: None };
-        assert!(wanted(&filter, &listed("0.0.0.0:81", None)));
-        assert!(!wanted(&filter, &listed("0.0.0.0:82", None)));
-    }
-
-    #[test]
-    fn tables_grow_with_the_host_and_are_bounded() {
-        let few = limits(&[listed("0.0.0.0:80", None)], 2, 4096);
+            v6_only: None,
+            sk_drops: None,
+        };
+        let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000 };
+        let few = limits([listed.clone()].iter(), sizes(2));
         assert_eq!((few.slots, few.pending), (1024, 65_536));
-        let many = vec![listed("0.0.0.0:80", None); 10_000];
-        assert_eq!(
-            (limits(&many, 2, 4096).slots, limits(&many, 2, 4096).pending),
-            (20_000, 1 << 18)
-        );
-        assert!(limits(&many, 512, 4096).slots < 1024);
+        let many = vec![listed; 10_000];
+        let host = limits(many.iter(), sizes(2));
+        assert_eq!((host.slots, host.pending), (20_000, 1 << 18));
+        assert!(limits(many.iter(), sizes(512)).slots < 1024);
     }
 }

@@ -5,7 +5,6 @@
 use std::future::pending;
 use std::io::{self, ErrorKind::BrokenPipe, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,13 +14,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::book::interval::Interval;
-use crate::book::reconcile::{self, Verdict};
+use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
 use crate::command::Bounding;
-use crate::event::Event;
-use crate::kernel::counters::Netstat;
-use crate::listeners::{self, Listing};
+use crate::event::{Event, What};
+use crate::judge::{Answers, Judge};
 use crate::live::Live;
 use crate::options::Options;
 use crate::run::Outcome;
@@ -44,8 +42,8 @@ pub(crate) struct Session<'a> {
     clock: Clock,
     view: Box<dyn View>,
     start_ns: u64,
-    /// The kernel's counters of our namespace at the start.
-    judge: Option<Netstat>,
+    judge: Judge,
+    /// Drops that were told one by one.
     drops: u64,
     intervals: u64,
     /// Reused from one batch to the next.
@@ -60,15 +58,16 @@ impl<'a> Session<'a> {
         mut live: Live,
         mut view: Box<dyn View>,
         mut meta: Meta,
-        list: impl FnOnce() -> Listing,
+        mut judge: Judge,
     ) -> Result<Self> {
         let clock = Clock::start();
-        // The kernel's counters are read as close to the beginning as can be.
-        let judge = Netstat::read(Path::new("/"));
+        let before = judge.ask_all();
         live.begin()?;
         meta.time_ns = monotonic_ns();
         // After the beginning: what is opened from here on is seen.
-        let listing = list();
+        let mut after = judge.ask_all();
+        judge.begin(&before, &after);
+        after.retain(|listed| options.filter.lists(listed));
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
@@ -86,9 +85,9 @@ impl<'a> Session<'a> {
             intervals: 0,
             events: Vec::new(),
         };
-        session.live.get_mut().listed(&listing.listed, monotonic_ns(), &mut session.events);
+        session.live.get_mut().listed(after.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
-        session.notices(&meta, &listing);
+        session.notices(&meta, &after);
         Ok(session)
     }
 
@@ -113,10 +112,7 @@ impl<'a> Session<'a> {
                     self.live.get_mut().retire_if_many(&mut self.events)?;
                     self.write_down()?;
                 }
-                _ = tick.tick() => {
-                    self.end_interval()?;
-                    self.clock.compare();
-                }
+                _ = tick.tick() => self.end_interval()?,
                 status = wait_for(command.as_mut()) => {
                     let status = status?;
                     if !status.success() {
@@ -137,18 +133,26 @@ impl<'a> Session<'a> {
     }
 
     fn is_over(&self) -> bool {
-        let drops = self.options.until_drop.is_some_and(|limit| self.drops >= limit);
-        drops || self.options.count.is_some_and(|limit| self.intervals >= limit)
+        self.drops_seen() || self.options.count.is_some_and(|limit| self.intervals >= limit)
+    }
+
+    /// Have those come that `--until-drop` waits for? Some may be only counted.
+    fn drops_seen(&self) -> bool {
+        let seen = self.drops + self.book.unrecorded();
+        self.options.until_drop.is_some_and(|limit| seen >= limit)
     }
 
     /// The last records, counts and queued connections, and the summary.
     fn finish(&mut self) -> Result<Outcome> {
+        let namespaces = self.judge.turn_of_all(&self.book.namespaces());
+        let before = self.judge.ask(namespaces.iter().copied());
         let live = self.live.get_mut();
         let missed = live.missed();
         live.end()?;
         // What follows takes a second and is no part of the run.
         let time_ns = monotonic_ns();
-        let counters = Netstat::read(Path::new("/"));
+        let after = self.judge.ask(namespaces);
+        let live = self.live.get_mut();
         live.detach();
         // Nothing is added any more, so this ends.
         while !self.live.get_mut().drain(&mut self.events) {
@@ -159,8 +163,7 @@ impl<'a> Session<'a> {
         live.count(&mut self.events)?;
         live.queued(&mut self.events);
         let (stray, undecoded) = (live.stray(), live.undecoded());
-        self.write_down()?;
-        self.clock.compare();
+        self.compare(&before, &after, time_ns)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             let mut rows = self.book.tick(time_ns);
@@ -168,41 +171,60 @@ impl<'a> Session<'a> {
             self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         }
         let elapsed_ns = time_ns - self.start_ns;
-        let verdicts = self.verdicts(counters.as_ref());
-        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, verdicts };
+        let blind = self.blind();
+        let accounts = reconcile::accounts(&self.book);
+        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind };
         self.view.end(&self.clock, &self.book, &self.book.summaries(), &end)?;
-        let seen = self.options.until_drop.is_some_and(|limit| self.drops >= limit);
-        Ok(if seen { Outcome::DropsSeen } else { Outcome::Done })
+        Ok(if self.drops_seen() { Outcome::DropsSeen } else { Outcome::Done })
     }
 
-    /// What was seen against what the kernel counted in our namespace.
-    fn verdicts(&self, counters: Option<&Netstat>) -> Vec<Verdict> {
-        let (Some(before), Some(after)) = (&self.judge, counters) else {
-            return Vec::new();
-        };
-        let Some(netns) = listeners::own_namespace() else {
-            return Vec::new();
-        };
-        reconcile::verdicts(&self.book, netns, |counter| after.since(before, counter))
+    /// Writes down what the kernel has answered before and after the totals were read.
+    fn compare(&mut self, before: &Answers, after: &Answers, time_ns: u64) -> Result<()> {
+        let live = self.live.get_ref();
+        let of_socket = |netns, inode| live.of_socket(netns, inode);
+        self.judge.events(before, after, time_ns, of_socket, &mut self.events);
+        self.write_down()
+    }
+
+    /// What may explain a difference to the kernel's counters.
+    fn blind(&self) -> Blind {
+        let live = self.live.get_ref();
+        let stray = live.stray();
+        Blind {
+            filtered: self.options.filter.is_set(),
+            no_slot: stray.no_slot,
+            at_closed: stray.closed,
+            missed: live.missed().unwrap_or(0),
+        }
     }
 
     fn end_interval(&mut self) -> Result<()> {
         self.intervals += 1;
-        let live = self.live.get_mut();
-        live.drain(&mut self.events);
-        live.count(&mut self.events)?;
+        let namespaces = self.judge.turn(&self.book.open_namespaces());
+        self.live.get_mut().drain(&mut self.events);
         self.write_down()?;
+        let before = self.judge.ask(namespaces.iter().copied());
+        self.live.get_mut().count(&mut self.events)?;
+        let after = self.judge.ask(namespaces);
         let time_ns = monotonic_ns();
+        self.compare(&before, &after, time_ns)?;
         let rows = self.book.tick(time_ns);
         self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
+        let accounts = reconcile::accounts(&self.book);
+        self.view.reconciled(&self.clock, time_ns, &accounts, &self.blind())?;
         Ok(())
     }
 
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, drops, options, .. } = self;
+        let Self { book, view, clock, events, drops, options, judge, .. } = self;
+        // A step of the wall clock moves only what comes after it.
+        clock.compare();
         for event in events.drain(..) {
             let time_ns = event.time_ns;
+            if let What::Listener(listener) = &event.what {
+                judge.opened(listener);
+            }
             match book.apply(&event) {
                 None => {}
                 Some(News::Refused(refusal)) => {
@@ -217,9 +239,14 @@ impl<'a> Session<'a> {
                         view.listener(clock, time_ns, &page.listener)?;
                     }
                 }
-                Some(News::Closed(listener, depth)) => {
-                    if let Some(page) = book.get(listener) {
-                        view.closed(clock, time_ns, &page.listener, depth)?;
+                Some(News::Closed(closed)) => {
+                    if let Some(page) = book.get(closed.listener) {
+                        view.closed(clock, time_ns, &page.listener, &closed)?;
+                    }
+                }
+                Some(News::Limit(limit)) => {
+                    if let Some(page) = book.get(limit.listener) {
+                        view.limit(clock, time_ns, &page.listener, &limit)?;
                     }
                 }
             }
@@ -227,7 +254,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn notices(&self, meta: &Meta, listing: &Listing) {
+    fn notices(&self, meta: &Meta, listing: &Answers) {
         if self.options.quiet {
             return;
         }
@@ -244,7 +271,7 @@ impl<'a> Session<'a> {
         };
         let silent: Vec<u16> = ports
             .iter()
-            .filter(|port| listing.listed.iter().all(|listed| listed.local.port() != *port))
+            .filter(|port| listing.listed().all(|listed| listed.local.port() != *port))
             .collect();
         if silent.len() <= PORTS_NAMED {
             for port in silent {

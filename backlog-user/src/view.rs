@@ -3,6 +3,7 @@
 pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
+pub(crate) mod judged;
 pub(crate) mod summary;
 pub(crate) mod table;
 
@@ -11,11 +12,11 @@ use std::io;
 use backlog_ebpf::totals::Stray;
 
 use crate::book::interval::Interval;
-use crate::book::reconcile::Verdict;
+use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::Listener;
+use crate::event::{Closed, Limit, Listener};
 use crate::kernel::settings::Settings;
 use crate::plan::Hook;
 
@@ -52,7 +53,9 @@ pub(crate) struct End {
     /// Events that programs missed because they were interrupted by themselves.
     pub(crate) missed: Option<u64>,
     /// What was seen against what the kernel counted.
-    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) accounts: Vec<Account>,
+    /// What may explain a difference.
+    pub(crate) blind: Blind,
 }
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.
@@ -61,13 +64,21 @@ pub(crate) trait View {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
     /// A listener was found or opened, or looked at again.
     fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()>;
-    /// A listener was closed with this depth.
+    /// A listener was closed.
     fn closed(
         &mut self,
         clock: &Clock,
         time_ns: u64,
         listener: &Listener,
-        depth: u32,
+        closed: &Closed,
+    ) -> io::Result<()>;
+    /// A second `listen()` has changed a limit.
+    fn limit(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        limit: &Limit,
     ) -> io::Result<()>;
     /// A packet was refused.
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()>;
@@ -78,6 +89,14 @@ pub(crate) trait View {
         time_ns: u64,
         book: &Book,
         rows: &[Interval],
+    ) -> io::Result<()>;
+    /// What was seen until the end of an interval against what the kernel counted.
+    fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
     ) -> io::Result<()>;
     /// Tracing has ended.
     fn end(

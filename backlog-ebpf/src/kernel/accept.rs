@@ -3,19 +3,22 @@
 
 use backlog_ebpf::{
     ABSENT,
-    cause::Beside,
+    cause::{Beside, Cause},
     pending::Pending,
     record::{Connection, Kind},
 };
 
 use super::{
+    ack,
     enqueue::level,
     filter,
-    globals::{MPTCP_FIRST, SOCKET_SK},
+    globals::{MPTCP_FIRST, SKC_STATE, SOCKET_SK},
     listener::{self, Seen},
     maps::STRAY,
     out, pending, read,
-    types::{IPPROTO_MPTCP, Sock, Socket},
+    refuse::{Refusal, refused},
+    site::{self, Hint, Site},
+    types::{IPPROTO_MPTCP, Request, Sock, Socket, TCP_LISTEN},
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -61,9 +64,9 @@ pub(crate) fn returned(sk: *const Sock, child: *const Sock) {
 /// An accept of a connection that was seen being queued.
 #[inline(always)]
 fn queued(child: *const Sock, pending: Pending) {
-    // A connection that migrated to another listener outlives its first one, whose
-    // slot may have been given to a third.
-    if !listener::had_slot(pending.slot, pending.enqueued_ns) {
+    // Where migrations are not seen, a connection outlives its first listener, whose
+    // slot may have been given to another.
+    if !listener::had_slot(pending.slot, pending.since_ns) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         // SAFETY: this CPU's element of the per-CPU array.
@@ -101,21 +104,40 @@ fn stray_accept() {
 }
 
 /// Body: `inet_child_forget(sk, req, child)`: a queued connection dies with its
-/// listener. It is also called for a connection that was about to be added to a
-/// listener which has just closed; that one was announced and never queued.
+/// listener, or one that was about to be added is not.
 #[inline(always)]
-pub(crate) fn forgotten(sk: *const Sock, child: *const Sock) {
+pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock) {
     let pending = pending::take(child);
     let seen = match &pending {
-        Some(pending) if pending.depth == 0 => return,
+        Some(pending) if pending.depth == 0 => return not_queued(sk, req, pending),
         Some(pending) => listener::seen(pending.slot),
         // Queued before the start.
-        None => listener::closing(sk),
+        None if filter::connection(child) => listener::closing(sk),
+        None => None,
     };
     let Some(seen) = seen else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
     leave(Kind::Killed, seen, sk, child, pending);
+}
+
+/// A connection was announced and is not added: its listener has left LISTEN since the
+/// kernel found it, or there was no memory to take it along to another listener.
+#[inline(always)]
+fn not_queued(sk: *const Sock, req: *const Request, pending: &Pending) {
+    // Only a SYN with its child (Fast Open) is counted in ListenDrops.
+    let counted = site::inside(Site::Syn, sk);
+    site::hint(Hint::NotQueued);
+    let Some(seen) = listener::seen(pending.slot) else { return };
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+    let refusal = Refusal {
+        cause: if listens { Cause::NoChild } else { Cause::ListenerLeft },
+        client: read::remote(req),
+        isn: ack::isn(req),
+        sk_drops: 1,
+        counted,
+    };
+    refused(sk, seen, refusal);
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.

@@ -1,9 +1,9 @@
-//! The kernel's own verdict: the change of this CPU's SNMP counters between the
-//! entry and the exit of a function.
+//! This CPU's SNMP counters of a network namespace: their change between the entry
+//! and the exit of a function is the kernel's own verdict.
 //!
-//! The three functions run with bottom halves off, do not sleep and do not nest
-//! in themselves, so no foreign increment comes between (kernel.md, section 0;
-//! measured equal to `/proc/net/netstat` on 5.10 to 7.3).
+//! The functions compared run with bottom halves off, do not sleep and do not nest
+//! in themselves, so no foreign increment comes between (measured equal to
+//! `/proc/net/netstat` on 5.10 to 7.3).
 //!
 //! A counter is `net->mib.net_statistics`, a per-CPU pointer, plus this CPU's
 //! offset, plus its index. The offset is found without a symbol: it is the
@@ -16,6 +16,7 @@ use super::{
     globals::{BPF_ARRAY_PPTRS, NET_STATISTICS, SKC_NET},
     maps::{SCRATCH, SCRATCH_BASE},
     read,
+    site::Scratch,
     types::{Net, Sock},
 };
 use aya_ebpf::Global;
@@ -23,46 +24,11 @@ use aya_ebpf::Global;
 /// Bytes of `struct bpf_array` that are looked at to find `pptrs`.
 const MAP_BYTES: usize = 512;
 
-/// A function whose entry and exit are compared.
-#[derive(Clone, Copy)]
-pub(crate) enum Site {
-    /// `tcp_conn_request`
-    Syn = 0,
-    /// `tcp_check_req`
-    Ack = 1,
-    /// `tcp_get_cookie_sock`
-    Cookie = 2,
-}
-
-/// The counters that are compared; not every site reads every one.
-#[derive(Clone, Copy)]
+/// What is needed to find the counters.
 #[repr(C)]
-pub(crate) struct Counts {
-    /// `ListenDrops`
-    pub(crate) drops: u64,
-    /// `ListenOverflows`
-    pub(crate) overflows: u64,
-    /// `TCPReqQFullDrop` at `Syn`, `EmbryonicRsts` at `Ack`
-    pub(crate) third: u64,
-    /// `SyncookiesSent` at `Syn`
-    pub(crate) fourth: u64,
-}
-
-/// What a CPU notes at the entry of one function.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Entry {
-    /// The socket that it was entered with; zero: not inside.
-    sk: u64,
-    counts: Counts,
-}
-
-/// One CPU's notes.
-#[repr(C)]
-pub(crate) struct Scratch {
+pub(crate) struct Base {
     /// The address of this element.
     here: u64,
-    entries: [Entry; 3],
     /// A copy of the map's own `struct bpf_array`, made once.
     map: [u8; MAP_BYTES],
 }
@@ -78,50 +44,14 @@ impl Mib {
     }
 }
 
-/// Notes the entry of a function, and what `counts` reads there.
+/// The counters of the namespace that a socket is in.
 #[inline(always)]
-pub(crate) fn enter(site: Site, sk: *const Sock, counts: impl FnOnce(&Mib) -> Counts) {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-        return;
-    };
-    let Some(mib) = mib(scratch, sk) else { return };
-    let entry = Entry { sk: sk as u64, counts: counts(&mib) };
-    // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.
-    unsafe { (*scratch).entries[site as usize] = entry };
-}
-
-/// Ends what [`enter`] began: the counters of then, and the way to those of now.
-/// None if the entry was not seen, as when the programs were attached in between.
-#[inline(always)]
-pub(crate) fn leave(site: Site, sk: *const Sock) -> Option<(Counts, Mib)> {
-    let scratch = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: as in `enter`.
-    let entry = unsafe { &mut (*scratch).entries[site as usize] };
-    if entry.sk != sk as u64 {
-        return None;
-    }
-    entry.sk = 0;
-    let before = entry.counts;
-    mib(scratch, sk).map(|mib| (before, mib))
-}
-
-/// Is this CPU inside the function, for this socket?
-#[inline(always)]
-pub(crate) fn inside(site: Site, sk: *const Sock) -> bool {
-    match SCRATCH.get_ptr_mut(0) {
-        // SAFETY: as in `enter`.
-        Some(scratch) => unsafe { (*scratch).entries[site as usize].sk == sk as u64 },
-        None => false,
-    }
-}
-
-#[inline(always)]
-fn mib(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
+pub(crate) fn mib(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
     let base = base(scratch)?;
     // SAFETY: a per-CPU element. Written and read back through memory, the
     // address becomes a plain number that the verifier lets us calculate with.
     let here = unsafe {
-        let here = &raw mut (*scratch).here;
+        let here = &raw mut (*scratch).base.here;
         here.write_volatile(scratch as u64);
         here.read_volatile()
     };
@@ -147,7 +77,7 @@ fn base(scratch: *mut Scratch) -> Option<u64> {
     // size given. A map's address is the address of its kernel struct.
     let failed = unsafe {
         bpf_probe_read_kernel(
-            (&raw mut (*scratch).map).cast(),
+            (&raw mut (*scratch).base.map).cast(),
             MAP_BYTES as u32,
             (&raw const SCRATCH).cast(),
         )
@@ -157,7 +87,8 @@ fn base(scratch: *mut Scratch) -> Option<u64> {
     }
     // SAFETY: `offset` was checked to leave eight bytes; they may be unaligned
     // only in theory, and the verifier checks it.
-    let base = unsafe { (&raw const (*scratch).map).cast::<u8>().add(offset).cast::<u64>().read() };
+    let base =
+        unsafe { (&raw const (*scratch).base.map).cast::<u8>().add(offset).cast::<u64>().read() };
     // SAFETY: as above.
     unsafe { *known = base };
     (base != 0).then_some(base)

@@ -6,11 +6,11 @@
 use backlog_ebpf::{cause::Beside, pending::Pending, totals::Totals};
 
 use super::{
-    counters::{self, Site},
     filter,
     listener::{self, Seen},
     maps::EPOCH,
     pending,
+    site::{self, Hint, Site},
     types::{Request, Sock},
 };
 
@@ -18,7 +18,9 @@ use super::{
 /// is the listener that gets the child, also after a migration.
 #[inline(always)]
 pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const Request, own: u64) {
-    if own & 0xff != 0 && filter::port(sk) && filter::request(req) {
+    if own & 0xff == 0 {
+        site::hint(Hint::Stolen);
+    } else if filter::port(sk) && filter::request(req) {
         announce(sk, child);
     }
 }
@@ -42,7 +44,7 @@ pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
 /// announced; cookies and Fast Open come here only.
 #[inline(always)]
 pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
-    let of_these = counters::inside(Site::Cookie, sk) || counters::inside(Site::Syn, sk);
+    let of_these = site::inside(Site::Cookie, sk) || site::inside(Site::Syn, sk);
     if of_these && filter::request(req) {
         announce(sk, child);
     }
@@ -52,8 +54,8 @@ pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock
 /// a child of a connection and not of the queue, never comes here.)
 #[inline(always)]
 pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
-    let cookie = counters::inside(Site::Cookie, sk);
-    if !(cookie || counters::inside(Site::Syn, sk)) || !filter::connection(child) {
+    let cookie = site::inside(Site::Cookie, sk);
+    if !(cookie || site::inside(Site::Syn, sk)) || !filter::connection(child) {
         return;
     }
     if queued == 0 {
@@ -69,11 +71,13 @@ pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
 #[inline(always)]
 fn announce(sk: *const Sock, child: *const Sock) {
     let Some(seen) = listener::of(sk) else { return };
+    let now = listener::now();
     let announced = pending::put(
         child,
         Pending {
-            enqueued_ns: listener::now(),
+            enqueued_ns: now,
             listener: sk as u64,
+            since_ns: now,
             slot: seen.slot,
             depth: 0,
             expected: listener::depth(sk) + 1,
@@ -92,21 +96,23 @@ fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
     let limit = listener::limit(sk);
-    let syn_queue = listener::syn_queue(sk);
     pending::confirm(child, depth);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
+    peak(totals, now, depth);
+    level(totals, now, depth, limit);
+    Some(seen)
+}
+
+/// Notes the depth of a queue right after an arrival.
+#[inline(always)]
+pub(crate) fn peak(totals: &mut Totals, now: u64, depth: u32) {
     if depth > totals.peak {
         totals.peak = depth;
         totals.peak_ns = now;
     }
-    if syn_queue > totals.syn_queue_peak {
-        totals.syn_queue_peak = syn_queue;
-    }
     epoch_peak(totals, depth);
-    level(totals, now, depth, limit);
-    Some(seen)
 }
 
 /// Notes the depth that a listener was left with.

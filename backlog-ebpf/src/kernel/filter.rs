@@ -10,7 +10,7 @@ use super::{
     globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
     maps::{EPOCH, PORTS},
     read,
-    types::{Request, Sock},
+    types::{Request, SkBuff, Sock},
 };
 
 /// Has userspace begun, and not ended? The programs are attached one after the
@@ -35,7 +35,12 @@ pub(crate) fn port(sk: *const Sock) -> bool {
 
 /// Is this packet's family one to look at?
 #[inline(always)]
-pub(crate) fn family(family: u16) -> bool {
+pub(crate) fn packet(skb: *const SkBuff) -> bool {
+    FILTER_FAMILY.load() == 0 || family(read::packet_family(skb))
+}
+
+#[inline(always)]
+fn family(family: u16) -> bool {
     let wanted = FILTER_FAMILY.load();
     wanted == 0 || wanted == u32::from(family)
 }

@@ -33,6 +33,8 @@ offsets! {
     SKC_V6_DADDR,
     /// `sock_common.skc_v6_rcv_saddr`
     SKC_V6_RCV_SADDR,
+    /// `sock_common.skc_listener`, of a request
+    SKC_LISTENER,
     /// `sock_common.skc_cookie`
     SKC_COOKIE,
     /// The byte of `sock_common.skc_reuseport` and `skc_ipv6only`
@@ -45,12 +47,18 @@ offsets! {
     SK_ACK_BACKLOG,
     /// `sock.sk_max_ack_backlog`
     SK_MAX_ACK_BACKLOG,
+    /// `sock.sk_drops`
+    SK_DROPS,
     /// `sock.sk_protocol`
     SK_PROTOCOL,
     /// `sock.sk_socket`
     SK_SOCKET,
     /// `inet_connection_sock.icsk_accept_queue.qlen`
     ICSK_SYN_QUEUE,
+    /// `inet_connection_sock.icsk_accept_queue.fastopenq.max_qlen`
+    ICSK_FASTOPEN_LIMIT,
+    /// `inet_connection_sock.icsk_syn_retries`
+    ICSK_SYN_RETRIES,
     /// `socket.sk`
     SOCKET_SK,
     /// From a `socket` to the `i_ino` of its inode (both are in `socket_alloc`)
@@ -59,6 +67,18 @@ offsets! {
     NET_INUM,
     /// `net.mib.net_statistics`, a per-CPU pointer
     NET_STATISTICS,
+    /// `net.ipv4.sysctl_tcp_synack_retries`, its lowest byte
+    NET_SYNACK_RETRIES,
+    /// `net.ipv4.sysctl_tcp_abort_on_overflow`, its lowest byte
+    NET_ABORT_ON_OVERFLOW,
+    /// `request_sock.rsk_timer`
+    REQ_TIMER,
+    /// The byte of `request_sock.num_timeout`
+    REQ_TIMEOUTS,
+    /// The bits of `num_timeout` in that byte, as a mask
+    REQ_TIMEOUTS_MASK,
+    /// The lowest of these bits, as a mask
+    REQ_TIMEOUTS_ONE,
     /// `tcp_request_sock.rcv_isn`
     TREQ_RCV_ISN,
     /// `sk_buff.head`
@@ -81,6 +101,16 @@ offsets! {
     MIB_REQQ_FULL_DROP,
     /// Index of `LINUX_MIB_SYNCOOKIESSENT`
     MIB_SYNCOOKIES_SENT,
+    /// Index of `LINUX_MIB_TCPREQQFULLDOCOOKIES`
+    MIB_REQQ_FULL_COOKIES,
+    /// Index of `LINUX_MIB_SYNCOOKIESRECV`
+    MIB_SYNCOOKIES_RECV,
+    /// Index of `LINUX_MIB_SYNCOOKIESFAILED`
+    MIB_SYNCOOKIES_FAILED,
+    /// Index of `LINUX_MIB_TCPFASTOPENLISTENOVERFLOW`
+    MIB_FASTOPEN_FULL,
+    /// Index of `LINUX_MIB_TCPFASTOPENPASSIVEFAIL`
+    MIB_FASTOPEN_FAILED,
     /// Index of `LINUX_MIB_EMBRYONICRSTS`
     MIB_EMBRYONIC_RSTS,
 }
@@ -92,6 +122,10 @@ pub(crate) static FILTER_PORTS: Global<u32> = Global::new(0);
 /// `AF_INET` or `AF_INET6`: only connections of this family. 0: both.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_FAMILY: Global<u32> = Global::new(0);
+
+/// Drop records that a listener may send in a second, on each CPU.
+#[unsafe(no_mangle)]
+pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);
 
 /// Wake userspace for a connection record only when this many bytes wait in the ring.
 #[unsafe(no_mangle)]

@@ -10,9 +10,9 @@ use backlog_ebpf::{
 use super::{
     filter,
     globals::{
-        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_SOCKET, SKC_BITS,
-        SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK, SKC_STATE,
-        SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG, SK_SOCKET,
+        SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
+        SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     log::trace_log,
     maps::{FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
@@ -40,22 +40,39 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
     unsafe { LISTENERS.get(sk as u64) }.copied()
 }
 
-/// The listener behind a socket; it gets a slot if it has none yet.
+/// The listener behind a socket; it gets a slot if it has none yet. None for one that
+/// has closed: it has had its slot and gets no second one.
 #[inline(always)]
-pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
+pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
     if let Some(slot) = slot_of(sk) {
         return seen(slot);
     }
-    // A closed listener may still be met by a packet on another CPU. It has had
-    // its slot and gets no second one.
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
-        if let Some(stray) = STRAY.get_ptr_mut(0) {
-            // SAFETY: a per-CPU element that only this CPU writes.
-            unsafe { (*stray).closed += 1 };
-        }
         return None;
     }
     added(sk, 0)
+}
+
+/// The same for an event that must be counted somewhere.
+#[inline(always)]
+pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
+    let found = find(sk);
+    if found.is_none() {
+        stray_closed(sk);
+    }
+    found
+}
+
+/// Counts an event at a listener that has closed and is still met by a packet on
+/// another CPU.
+#[inline(always)]
+pub(crate) fn stray_closed(sk: *const Sock) {
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
+        && let Some(stray) = STRAY.get_ptr_mut(0)
+    {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).closed += 1 };
+    }
 }
 
 #[inline(always)]
@@ -79,7 +96,7 @@ pub(crate) fn depth(sk: *const Sock) -> u32 {
     read::field(sk, &SK_ACK_BACKLOG)
 }
 
-/// The granted backlog, now: a second listen() changes it.
+/// The granted backlog, now: a second `listen()` changes it.
 #[inline(always)]
 pub(crate) fn limit(sk: *const Sock) -> u32 {
     read::field(sk, &SK_MAX_ACK_BACKLOG)
@@ -89,6 +106,16 @@ pub(crate) fn limit(sk: *const Sock) -> u32 {
 #[inline(always)]
 pub(crate) fn syn_queue(sk: *const Sock) -> u32 {
     read::field(sk, &ICSK_SYN_QUEUE)
+}
+
+/// Notes the length of the SYN queue.
+#[inline(always)]
+pub(crate) fn syn_peak(totals: &mut Totals, sk: *const Sock) {
+    let length = syn_queue(sk);
+    if length > totals.syn_queue_peak {
+        totals.syn_queue_peak = length;
+        totals.syn_queue_peak_ns = now();
+    }
 }
 
 /// Body: a socket is about to enter LISTEN. What stands under its address is of an
@@ -108,6 +135,32 @@ pub(crate) fn opened(sk: *const Sock) {
     }
 }
 
+/// Body: `listen()` has returned. At a socket that was in LISTEN already it has only
+/// changed the limit.
+#[inline(always)]
+pub(crate) fn listened(sk: *const Sock) {
+    let Some(Seen { slot, totals }) = slot_of(sk).and_then(seen) else {
+        return;
+    };
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    let limit = limit(sk);
+    // SAFETY: an element of an array; only listen() calls change its limit, and they
+    // hold the socket's lock.
+    let was = unsafe { (*info).limit };
+    if was == limit {
+        return;
+    }
+    // SAFETY: as above.
+    let mut record = unsafe {
+        (*info).limit = limit;
+        *info
+    };
+    record.header = out::header::<Listener>(Kind::Limit, slot, now());
+    record.depth = depth(sk);
+    record.was = was;
+    out::urgent(Kind::Limit, record, totals);
+}
+
 /// Body: a listener is about to drop what is in its queue. Its slot stays, so
 /// that its children find it while they are dropped; [`stopped`] ends it.
 #[inline(always)]
@@ -125,6 +178,8 @@ pub(crate) fn stopping(sk: *const Sock) {
     record.header = out::header::<Listener>(Kind::Closed, slot, now());
     record.depth = depth(sk);
     record.limit = limit(sk);
+    record.syn_queue = syn_queue(sk);
+    record.sk_drops = read::field(sk, &SK_DROPS);
     out::urgent(Kind::Closed, record, totals);
 }
 
@@ -209,7 +264,9 @@ fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
         limit: limit(sk),
         flags,
         local: Endpoint { addr, port: read::field(sk, &SKC_NUM), family },
-        pad: 0,
+        sk_drops: read::field(sk, &SK_DROPS),
+        syn_queue: syn_queue(sk),
+        was: 0,
     }
 }
 

@@ -12,7 +12,7 @@ use backlog_ebpf::{
     totals::{Stray, Totals},
 };
 
-use super::counters::Scratch;
+use super::site::Scratch;
 
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;

@@ -43,6 +43,20 @@ pub(crate) fn confirm(child: *const Sock, depth: u32) {
     }
 }
 
+/// Notes that a queued connection has gone to another listener.
+#[inline(always)]
+pub(crate) fn moved(child: *const Sock, listener: *const Sock, slot: u32, now: u64) {
+    if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
+        // SAFETY: an element of the map. The connection is in no queue at this moment,
+        // so nobody takes it.
+        unsafe {
+            (*pending).listener = listener as u64;
+            (*pending).slot = slot;
+            (*pending).since_ns = now;
+        }
+    }
+}
+
 /// Forgets a connection that was not added after all.
 #[inline(always)]
 pub(crate) fn remove(child: *const Sock) {

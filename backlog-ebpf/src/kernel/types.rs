@@ -12,9 +12,13 @@ pub(crate) enum SkBuff {}
 pub(crate) enum Socket {}
 /// `struct net`.
 pub(crate) enum Net {}
+/// `struct timer_list`.
+pub(crate) enum Timer {}
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`.
 pub(crate) const TCP_LISTEN: u8 = 10;
+/// `TCP_NEW_SYN_RECV` of the same: a request, not yet a socket.
+pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
 /// `IPPROTO_TCP` of `include/uapi/linux/in.h`.
 pub(crate) const IPPROTO_TCP: u16 = 6;
 /// `IPPROTO_MPTCP` of `include/uapi/linux/in.h`.

@@ -60,6 +60,7 @@ mod tests {
                 depth: 17,
                 limit: 16,
                 syn_queue: 0,
+                cpu: 0,
             };
             clients.refused(&drop, isn as u64)
         };

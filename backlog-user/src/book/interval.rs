@@ -24,6 +24,8 @@ pub(crate) struct Interval {
     pub(crate) limit: u32,
     /// Refused packets by cause.
     pub(crate) drops: [u64; Cause::COUNT],
+    /// Of these: those that were not told at their moment, since they went on with a run.
+    pub(crate) more: Vec<More>,
     /// What is counted beside them.
     pub(crate) beside: [u64; Beside::COUNT],
     /// The waits of those accepted; none if there were none.
@@ -50,6 +52,18 @@ impl Interval {
     pub(crate) fn rate(&self, count: u64) -> f64 {
         if self.elapsed_ns == 0 { 0.0 } else { count as f64 * 1e9 / self.elapsed_ns as f64 }
     }
+}
+
+/// Drops of one cause behind the first of their run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct More {
+    /// Why.
+    pub(crate) cause: Cause,
+    /// How many packets.
+    pub(crate) packets: u64,
+    /// Attempts among them that were refused for the first time; those that were only
+    /// counted are not among them.
+    pub(crate) clients: u64,
 }
 
 /// Waits in microseconds.

@@ -1,11 +1,12 @@
 //! A listener's page: what is known of it, what the kernel counted, and how its
 //! arrivals, waits and interval peaks are distributed.
 
+use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
 
 use super::distribution::Distribution;
-use super::interval::{Interval, Waits};
-use crate::event::{Connection, Count, Listener};
+use super::interval::{Interval, More, Waits};
+use crate::event::{Closed, Connection, Count, Limit, Listener, Range};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -13,8 +14,10 @@ pub(crate) struct Page {
     pub(crate) listener: Listener,
     /// When it was seen first, and how deep its queue was then.
     pub(crate) first_seen_ns: u64,
-    /// When it was closed, and with how many connections in its queue.
-    pub(crate) closed: Option<(u64, u32)>,
+    /// When it was closed, and with what in its queues.
+    pub(crate) closed: Option<(u64, Closed)>,
+    /// How far the kernel has moved its `sk_drops`.
+    pub(crate) sk_drops: Option<Range>,
     /// The kernel's totals, as last read.
     pub(crate) totals: Totals,
     /// The depth that each arrival met, itself included.
@@ -33,6 +36,41 @@ pub(crate) struct Page {
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
+    runs: [Run; Cause::COUNT],
+}
+
+/// Drops of one cause, with no gap of a second between two of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// When the last was seen; none: there has been none.
+    last_ns: Option<u64>,
+    /// Of this interval: those that began a run.
+    firsts: u64,
+    /// Of this interval: attempts that were refused for the first time, without those.
+    clients: u64,
+}
+
+/// A longer gap ends a run of drops.
+const GAP_NS: u64 = 1_000_000_000;
+
+impl Run {
+    /// Notes a drop. True: it begins a run.
+    fn note(&mut self, time_ns: u64, new_client: bool) -> bool {
+        let last_ns = self.last_ns.replace(time_ns);
+        let first = last_ns.is_none_or(|last| time_ns.saturating_sub(last) > GAP_NS);
+        self.firsts += u64::from(first);
+        self.clients += u64::from(new_client && !first);
+        first
+    }
+
+    /// Ends an interval in which `dropped` packets were counted: what is there beside
+    /// those that began a run.
+    fn end(&mut self, cause: Cause, dropped: u64) -> Option<More> {
+        let Self { last_ns, firsts, clients } = *self;
+        *self = Self { last_ns, ..Self::default() };
+        let packets = dropped.saturating_sub(firsts);
+        (packets > 0).then_some(More { cause, packets, clients })
+    }
 }
 
 /// How many intervals had a peak of so much of the limit: nothing queued, up to
@@ -56,6 +94,7 @@ impl Page {
         Self {
             first_seen_ns: time_ns,
             closed: None,
+            sk_drops: None,
             totals: Totals::default(),
             depth: Distribution::default(),
             wait: Distribution::default(),
@@ -66,6 +105,7 @@ impl Page {
             recent_peak: 0,
             recent_wait: Distribution::default(),
             counted: Totals::default(),
+            runs: [Run::default(); Cause::COUNT],
             listener,
         }
     }
@@ -83,8 +123,14 @@ impl Page {
     }
 
     /// The listener was closed.
-    pub(crate) fn close(&mut self, time_ns: u64, depth: u32) {
-        self.closed = Some((time_ns, depth));
+    pub(crate) fn close(&mut self, time_ns: u64, closed: Closed) {
+        self.closed = Some((time_ns, closed));
+    }
+
+    /// Its limit has changed.
+    pub(crate) fn limited(&mut self, limit: &Limit, time_ns: u64) {
+        self.listener.limit = limit.now;
+        self.at(time_ns, limit.depth);
     }
 
     /// A connection was accepted.
@@ -107,9 +153,10 @@ impl Page {
         }
     }
 
-    /// A packet was refused; is it the first of its attempt?
-    pub(crate) fn refused(&mut self, first: bool) {
-        self.clients += u64::from(first);
+    /// A packet was refused. True: it begins a run of its cause.
+    pub(crate) fn refused(&mut self, cause: Cause, time_ns: u64, new_client: bool) -> bool {
+        self.clients += u64::from(new_client);
+        self.runs[cause as usize].note(time_ns, new_client)
     }
 
     /// The kernel's totals were read.
@@ -140,6 +187,9 @@ impl Page {
         self.recent_wait.clear();
         let difference = |now: u64, then: u64| now.saturating_sub(then);
         let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
+        let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
+        let runs = Cause::ALL.into_iter().zip(&mut self.runs);
+        let more = runs.filter_map(|(cause, run)| run.end(cause, drops[cause as usize])).collect();
         Some(Interval {
             listener: self.listener.id,
             elapsed_ns,
@@ -148,7 +198,8 @@ impl Page {
             depth,
             peak,
             limit: self.listener.limit,
-            drops: std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index)),
+            drops,
+            more,
             beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
             wait,
         })

@@ -1,47 +1,204 @@
-//! What was seen against what the kernel counted. Pure: the counters' changes
-//! come from outside.
+//! What was seen against what the kernel counted itself. Pure: both are in the book.
 //!
-//! A difference does not mean a loss by itself: the kernel's counters know no
-//! filter.
+//! A difference does not mean a loss by itself: the kernel's counters know no filter
+//! and no beginning.
 
-use backlog_ebpf::cause::Cause;
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::totals::Totals;
 
 use super::Book;
+use super::page::Page;
+use crate::count::add;
+use crate::counter::Counter;
+use crate::event::Range;
 
-/// One counter of a network namespace over the run.
+/// One number of the kernel since the start, beside our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// The inode number of the namespace.
-    pub(crate) netns: u32,
-    /// As `/proc/net/netstat` names it.
+    /// As the kernel names it.
     pub(crate) counter: &'static str,
-    /// How much it has grown.
+    /// How much it has moved. It was read before and after the tool's own numbers; where
+    /// it moved in between, this is the value that comes nearest to `seen`.
     pub(crate) kernel: u64,
     /// How much of that was seen.
     pub(crate) seen: u64,
 }
 
-/// The causes that move `ListenOverflows`.
-const OVERFLOWS: [Cause; 4] = [
-    Cause::AcceptQueueFullSyn,
-    Cause::AcceptQueueFullAck,
-    Cause::AcceptQueueFullCookie,
-    Cause::AcceptQueueFullReset,
-];
+impl Verdict {
+    fn new(counter: &'static str, kernel: Range, seen: u64) -> Self {
+        Self { counter, kernel: kernel.nearest(seen), seen }
+    }
 
-/// Compares for one namespace; a counter that the kernel does not show is left out.
-pub(crate) fn verdicts(
-    book: &Book,
-    netns: u32,
-    change: impl Fn(&str) -> Option<u64>,
-) -> Vec<Verdict> {
-    let drops = book.drops_of(netns);
-    let seen = |causes: &[Cause]| causes.iter().map(|cause| drops[*cause as usize]).sum();
-    // Every cause moves ListenDrops.
-    [("ListenOverflows", &OVERFLOWS[..]), ("ListenDrops", &Cause::ALL[..])]
+    /// Do both say the same?
+    pub(crate) fn agrees(&self) -> bool {
+        self.kernel == self.seen
+    }
+
+    /// Did anything move?
+    pub(crate) fn moved(&self) -> bool {
+        self.kernel + self.seen > 0
+    }
+}
+
+/// What the tool cannot see, and so what may explain a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Blind {
+    /// Ports or a family were chosen.
+    pub(crate) filtered: bool,
+    /// Events that found no slot.
+    pub(crate) no_slot: u64,
+    /// Events at listeners that had just closed.
+    pub(crate) at_closed: u64,
+    /// Events that programs missed.
+    pub(crate) missed: u64,
+}
+
+/// Sums of the listeners of one network namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    drops: [u64; Cause::COUNT],
+    beside: [u64; Beside::COUNT],
+    uncounted: u64,
+}
+
+impl Sums {
+    /// Adds a listener's.
+    pub(crate) fn add(&mut self, totals: &Totals) {
+        add(&mut self.drops, &totals.drops);
+        add(&mut self.beside, &totals.beside);
+        self.uncounted += totals.uncounted;
+    }
+
+    /// What a counter must have moved by.
+    fn of(&self, counter: Counter) -> u64 {
+        let drops = |cause: Cause| self.drops[cause as usize];
+        let beside = |beside: Beside| self.beside[beside as usize];
+        match counter {
+            Counter::ListenOverflows => {
+                drops(Cause::AcceptQueueFullSyn)
+                    + drops(Cause::AcceptQueueFullAck)
+                    + drops(Cause::AcceptQueueFullCookie)
+                    + drops(Cause::AcceptQueueFullReset)
+            }
+            Counter::ListenDrops => {
+                let all: u64 = self.drops.iter().sum();
+                all.saturating_sub(self.uncounted)
+                    + beside(Beside::JoinRefused)
+                    + beside(Beside::FastopenFailed)
+            }
+            Counter::ReqQFullDrop => drops(Cause::SynQueueFull),
+            Counter::ReqQFullDoCookies => beside(Beside::SynQueueFullCookie),
+            Counter::SyncookiesSent => beside(Beside::SynCookieSent),
+            Counter::SyncookiesRecv => beside(Beside::SynCookieValid),
+            Counter::SyncookiesFailed => beside(Beside::SynCookieFailed),
+            Counter::FastOpenListenOverflow => beside(Beside::FastopenQueueFull),
+        }
+    }
+}
+
+/// The verdicts on one network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Its inode number.
+    pub(crate) netns: u32,
+    /// A verdict for each counter that the kernel shows; none: it could not be asked.
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// Compares for every namespace that has listeners of ours.
+pub(crate) fn accounts(book: &Book) -> Vec<Account> {
+    let namespaces = book.namespaces().into_iter();
+    namespaces.map(|netns| Account { netns, verdicts: of_namespace(book, netns) }).collect()
+}
+
+/// Compares for one network namespace; a counter that the kernel does not show is left
+/// out.
+fn of_namespace(book: &Book, netns: u32) -> Vec<Verdict> {
+    let Some(namespace) = book.namespaces.get(&netns) else {
+        return Vec::new();
+    };
+    let sums = book.sums_of(netns);
+    Counter::ALL
         .into_iter()
-        .filter_map(|(counter, causes)| {
-            Some(Verdict { netns, counter, kernel: change(counter)?, seen: seen(causes) })
-        })
+        .zip(namespace.moved)
+        .filter_map(|(counter, moved)| Some(Verdict::new(counter.name(), moved?, sums.of(counter))))
         .collect()
+}
+
+/// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.
+pub(crate) fn of_listener(page: &Page) -> Option<Verdict> {
+    let open = page.closed.is_none();
+    page.sk_drops
+        .filter(|_| open)
+        .map(|moved| Verdict::new("sk_drops", moved, page.totals.sk_drops))
+}
+
+/// Why the two may differ, likely ones first.
+pub(crate) fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let Verdict { counter, kernel, seen } = *verdict;
+    if kernel < seen {
+        reasons.push("the run began or ended in the middle of it".to_owned());
+        return reasons;
+    }
+    if blind.filtered {
+        reasons.push("of listeners or clients outside the filter".to_owned());
+    }
+    for (count, what) in [
+        (blind.no_slot, "found no slot"),
+        (blind.at_closed, "came to a listener that had just closed"),
+        (blind.missed, "were missed by programs"),
+    ] {
+        if count > 0 {
+            reasons.push(format!("events that {what}: {count}"));
+        }
+    }
+    match counter {
+        "sk_drops" => {
+            reasons
+                .push("packets refused before the handshake (filters, MD5, policies)".to_owned());
+        }
+        "ListenDrops" => reasons.push("SYNs to a broadcast or multicast address".to_owned()),
+        "ListenOverflows" => reasons.push("an XDP or SMC listener's own count".to_owned()),
+        _ => {}
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Blind, Sums, Verdict, reasons};
+    use crate::counter::Counter;
+    use crate::event::Range;
+    use backlog_ebpf::cause::{Beside, Cause};
+    use backlog_ebpf::totals::Totals;
+
+    #[test]
+    fn each_cause_moves_its_counters() {
+        let mut totals = Totals::default();
+        for cause in Cause::ALL {
+            totals.drops[cause as usize] = 1 << (cause as u32);
+        }
+        totals.uncounted = totals.drops[Cause::ListenerLeft as usize];
+        totals.beside[Beside::JoinRefused as usize] = 1000;
+        totals.beside[Beside::Ignored as usize] = 5000;
+        let mut sums = Sums::default();
+        sums.add(&totals);
+        assert_eq!(sums.of(Counter::ListenOverflows), 0b1111);
+        assert_eq!(sums.of(Counter::ListenDrops), 0b1_0111_1111 + 1000);
+        assert_eq!(sums.of(Counter::ReqQFullDrop), 1 << 4);
+    }
+
+    #[test]
+    fn a_difference_has_reasons() {
+        let range = |value| Range { low: value, high: value };
+        let more = Verdict::new("ListenDrops", range(9), 7);
+        assert!(!more.agrees());
+        let blind = Blind { filtered: true, missed: 2, ..Blind::default() };
+        let reasons_of = reasons(&more, &blind);
+        assert!(reasons_of[0].contains("filter") && reasons_of[1].ends_with("programs: 2"));
+        let less = Verdict::new("ListenDrops", range(6), 7);
+        assert!(reasons(&less, &blind)[0].contains("began or ended"));
+        assert!(Verdict::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
+    }
 }

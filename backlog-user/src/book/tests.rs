@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
 
-use super::{Book, News, Refusal};
-use crate::event::{Connection, Count, Drop, Enqueued, Event, Listener, ListenerId, What};
+use super::interval::More;
+use super::{Book, News, Refusal, reconcile};
+use crate::counter::{Counter, Reading};
+use crate::event::{
+    Closed, Connection, Count, Drop, Enqueued, Event, Listener, ListenerId, Range, What,
+};
 
 const SECOND: u64 = 1_000_000_000;
 const ID: ListenerId = ListenerId(1);
@@ -31,6 +35,7 @@ fn listener() -> Listener {
         depth: 0,
         reuseport: None,
         opened_now: false,
+        sk_drops: None,
     }
 }
 
@@ -49,6 +54,7 @@ fn drop(port: u16, isn: u32) -> What {
         depth: 17,
         limit: 16,
         syn_queue: 0,
+        cpu: 0,
     })
 }
 
@@ -57,8 +63,8 @@ fn accepted(enqueued: Option<u64>) -> What {
     What::Accepted(Connection { listener: ID, enqueued, client: client(1) })
 }
 
-fn count(totals: Totals, recent_peak: u32, depth: u32) -> What {
-    let count = Count { totals, recent_peak, depth: Some(depth), limit: Some(16) };
+fn count(totals: &Totals, recent_peak: u32, depth: u32) -> What {
+    let count = Count { totals: *totals, recent_peak, depth: Some(depth), limit: Some(16) };
     What::Count { listener: ID, count: Box::new(count) }
 }
 
@@ -100,17 +106,17 @@ fn a_wait_that_began_before_the_start_is_no_wait() {
 fn an_interval_has_the_difference_and_its_own_peak() {
     let mut book = book();
     let totals = Totals { enqueued: 20, accepted: 15, peak: 17, last_ns: 5, ..Totals::default() };
-    book.apply(&event(SECOND, count(totals, 17, 5)));
+    book.apply(&event(SECOND, count(&totals, 17, 5)));
     let row = book.tick(SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (20, 15, 17, 5));
 
     // Nothing new, but five are still queued: that is this interval's peak.
-    book.apply(&event(2 * SECOND, count(totals, 0, 5)));
+    book.apply(&event(2 * SECOND, count(&totals, 0, 5)));
     let row = book.tick(2 * SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (0, 0, 5, 5));
 
     let totals = Totals { enqueued: 21, accepted: 21, last_ns: 6, ..totals };
-    book.apply(&event(3 * SECOND, count(totals, 0, 0)));
+    book.apply(&event(3 * SECOND, count(&totals, 0, 0)));
     let row = book.tick(3 * SECOND).remove(0);
     // It began with five.
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (1, 6, 5, 0));
@@ -124,7 +130,7 @@ fn what_was_queued_at_the_start_is_part_of_the_peak() {
     let mut book = Book::new(0);
     book.apply(&event(7, What::Listener(Listener { depth: 12, ..listener() })));
     let totals = Totals { enqueued: 1, peak: 4, peak_ns: 99, last_ns: 99, ..Totals::default() };
-    book.apply(&event(100, count(totals, 4, 4)));
+    book.apply(&event(100, count(&totals, 4, 4)));
     let summary = book.summaries().remove(0);
     assert_eq!((summary.peak, summary.peak_ns), (12, Some(7)));
 }
@@ -134,14 +140,14 @@ fn a_later_look_beats_an_earlier_event() {
     let mut book = book();
     let totals = Totals { last_ns: 50, ..Totals::default() };
     book.apply(&event(60, What::Listener(Listener { depth: 2, ..listener() })));
-    book.apply(&event(70, count(totals, 0, 9)));
+    book.apply(&event(70, count(&totals, 0, 9)));
     assert_eq!(book.get(ID).unwrap().depth(), 2);
 }
 
 #[test]
 fn a_closed_listener_has_one_last_row() {
     let mut book = book();
-    book.apply(&event(SECOND / 2, What::Closed { listener: ID, depth: 3 }));
+    book.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 3, syn_queue: 0 })));
     assert_eq!(book.tick(SECOND).len(), 1);
     assert_eq!(book.tick(2 * SECOND).len(), 0);
 }
@@ -157,10 +163,64 @@ fn closed_listeners_do_not_fill_the_memory() {
             let count = Count { totals, ..Count::default() };
             book.apply(&event(1, What::Count { listener: id, count: Box::new(count) }));
         }
-        book.apply(&event(2, What::Closed { listener: id, depth: 0 }));
+        book.apply(&event(2, What::Closed(Closed { listener: id, depth: 0, syn_queue: 0 })));
     }
     assert_eq!(book.tick(SECOND).len(), 3000);
     book.tick(2 * SECOND);
     assert_eq!(book.summaries().len(), super::CLOSED_KEPT);
     assert_eq!(book.gone(), super::Gone { idle: 1000, active: 976 });
+}
+
+#[test]
+fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
+    let mut book = book();
+    let firsts: Vec<bool> = [(100, 1), (200, 2), (200, 3), (900, 1)]
+        .into_iter()
+        .map(|(ms, port)| match book.apply(&event(ms * 1_000_000, drop(port, 1))) {
+            Some(News::Refused(refusal)) => refusal.first,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(firsts, [true, false, false, false]);
+    // Ten were counted: some had no record of their own.
+    let mut totals = Totals { unrecorded: 6, ..Totals::default() };
+    totals.drops[Cause::AcceptQueueFullSyn as usize] = 10;
+    book.apply(&event(SECOND, count(&totals, 17, 17)));
+    let row = book.tick(SECOND).remove(0);
+    let more = More { cause: Cause::AcceptQueueFullSyn, packets: 9, clients: 2 };
+    assert_eq!(row.more, [more]);
+    // The run goes on, and nothing is a first.
+    book.apply(&event(SECOND + 800_000_000, drop(9, 1)));
+    totals.drops[Cause::AcceptQueueFullSyn as usize] = 11;
+    book.apply(&event(2 * SECOND, count(&totals, 17, 17)));
+    assert_eq!(book.tick(2 * SECOND).remove(0).more[0].packets, 1);
+    // More than a second later another begins.
+    let later = book.apply(&event(3 * SECOND, drop(9, 1)));
+    assert!(matches!(later, Some(News::Refused(Refusal { first: true, .. }))));
+}
+
+#[test]
+fn the_kernel_s_counters_are_compared_by_namespace() {
+    let mut book = book();
+    let mut totals = Totals { sk_drops: 5, ..Totals::default() };
+    totals.drops[Cause::AcceptQueueFullAck as usize] = 2;
+    totals.drops[Cause::Other as usize] = 1;
+    book.apply(&event(1, count(&totals, 0, 0)));
+    let exactly = |value| Some(Range { low: value, high: value });
+    let mut moved = Reading::default();
+    moved[Counter::ListenOverflows as usize] = exactly(2);
+    moved[Counter::ListenDrops as usize] = exactly(4);
+    book.apply(&event(2, What::Counters { netns: 1, moved: Box::new(moved) }));
+    let moved = Range { low: 5, high: 6 };
+    book.apply(&event(2, What::SkDrops { listener: ID, moved }));
+    let accounts = reconcile::accounts(&book);
+    assert_eq!(accounts.len(), 1);
+    let said: Vec<_> = accounts[0]
+        .verdicts
+        .iter()
+        .map(|verdict| (verdict.counter, verdict.kernel, verdict.seen))
+        .collect();
+    assert_eq!(said, [("ListenOverflows", 2, 2), ("ListenDrops", 4, 3)]);
+    let own = reconcile::of_listener(book.get(ID).unwrap()).unwrap();
+    assert_eq!((own.kernel, own.seen), (5, 5));
 }

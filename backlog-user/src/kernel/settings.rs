@@ -1,11 +1,11 @@
-//! The sysctls that bound the queues, of this process's network namespace.
+//! The sysctls that bound the queues, of the calling thread's network namespace.
 
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
 /// What is set; none where it could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// `net.core.somaxconn`
     pub(crate) somaxconn: Option<u32>,

@@ -1,7 +1,7 @@
 //! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
 //! [`SCHEMA`] counts up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use backlog_ebpf::cause::{Beside, Cause};
@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 use super::{End, Meta, View};
 use crate::book::distribution::{Bucket, Distribution};
 use crate::book::interval::{Interval, Waits};
-use crate::book::reconcile::Verdict;
+use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::Listener;
+use crate::event::{Closed, Limit, Listener};
+use crate::kernel::settings::Settings;
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
@@ -26,6 +27,8 @@ pub(crate) struct Json<W> {
     out: W,
     /// Rows of idle listeners as well.
     idle_rows: bool,
+    /// What was said last of each network namespace.
+    said: HashMap<u32, Vec<Verdict>>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +52,7 @@ struct BucketLine {
 impl<W: Write> Json<W> {
     /// A view that writes here.
     pub(crate) fn new(out: W, idle_rows: bool) -> Self {
-        Self { out, idle_rows }
+        Self { out, idle_rows, said: HashMap::new() }
     }
 
     fn line(&mut self, clock: &Clock, kind: &str, time_ns: u64, value: Value) -> io::Result<()> {
@@ -95,21 +98,66 @@ fn distribution(distribution: &Distribution) -> DistributionLine {
     }
 }
 
+/// The SYN queue of a listener: how long it was, what bounds it, and how often cookies
+/// took its place.
+fn syn_queue(clock: &Clock, book: &Book, summary: &Summary<'_>) -> Value {
+    let page = summary.page;
+    let totals = &page.totals;
+    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    json!({
+        "peak": totals.syn_queue_peak,
+        "time": (totals.syn_queue_peak > 0).then(|| time(clock, totals.syn_queue_peak_ns)),
+        "limit": page.listener.limit,
+        "syncookies": set.syncookies,
+        "tcp_max_syn_backlog": set.tcp_max_syn_backlog,
+        "cookies": totals.beside[Beside::SynQueueFullCookie as usize],
+    })
+}
+
+/// Those that there were.
+fn causes(counts: &[u64; Cause::COUNT]) -> BTreeMap<&'static str, u64> {
+    let all = Cause::ALL.iter().map(|cause| (cause.name(), counts[*cause as usize]));
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
 fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
     Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
 }
 
-/// The verdicts of one network namespace: the kernel has no such counters of one
-/// listener.
-fn reconciled(verdicts: &[Verdict], netns: u32) -> Value {
-    verdicts
-        .iter()
-        .filter(|verdict| verdict.netns == netns)
-        .map(|verdict| {
-            let Verdict { counter, kernel, seen, netns: _ } = verdict;
-            ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
-        })
+fn verdicts(verdicts: &[Verdict]) -> Map<String, Value> {
+    let each = |verdict: &Verdict| {
+        let Verdict { counter, kernel, seen } = verdict;
+        ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
+    };
+    verdicts.iter().map(each).collect()
+}
+
+/// The verdicts on a listener's network namespace, and on itself.
+fn reconciled(summary: &Summary<'_>, accounts: &[Account]) -> Value {
+    let netns = summary.page.listener.netns;
+    let account = accounts.iter().find(|account| account.netns == netns);
+    let mut both = account.map(|account| verdicts(&account.verdicts)).unwrap_or_default();
+    both.extend(verdicts(reconcile::of_listener(summary.page).as_slice()));
+    Value::Object(both)
+}
+
+/// Why the kernel and we say different things, for each counter where they do.
+fn reasons(verdicts: &[Verdict], blind: &Blind) -> Map<String, Value> {
+    let differ = verdicts.iter().filter(|verdict| !verdict.agrees());
+    differ
+        .map(|verdict| (verdict.counter.to_owned(), reconcile::reasons(verdict, blind).into()))
         .collect()
+}
+
+fn settings(settings: Option<&Settings>) -> Value {
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } =
+        settings.copied().unwrap_or_default();
+    json!({
+        "somaxconn": somaxconn,
+        "tcp_max_syn_backlog": tcp_max_syn_backlog,
+        "syncookies": syncookies,
+        "abort_on_overflow": abort_on_overflow,
+    })
 }
 
 /// `listener` in a line of an event is its number; in `listener` and `summary` it
@@ -123,7 +171,7 @@ impl<W: Write> View for Json<W> {
         }
         let by_moment: BTreeMap<_, _> =
             by_moment.into_iter().map(|(moment, hows)| (moment, hows.join(" + "))).collect();
-        let value = json!({
+        let mut value = json!({
             "schema": SCHEMA,
             "version": env!("CARGO_PKG_VERSION"),
             "kernel": kernel,
@@ -131,11 +179,12 @@ impl<W: Write> View for Json<W> {
             "hooks": by_moment,
             "gaps": gaps,
             "options": options,
-            "somaxconn": settings.somaxconn,
-            "tcp_max_syn_backlog": settings.tcp_max_syn_backlog,
-            "syncookies": settings.syncookies,
-            "abort_on_overflow": settings.abort_on_overflow,
         });
+        if let (Value::Object(fields), Value::Object(set)) =
+            (&mut value, self::settings(Some(settings)))
+        {
+            fields.extend(set);
+        }
         self.line(clock, "meta", *time_ns, value)?;
         self.out.flush()
     }
@@ -150,14 +199,29 @@ impl<W: Write> View for Json<W> {
         clock: &Clock,
         time_ns: u64,
         listener: &Listener,
-        depth: u32,
+        closed: &Closed,
     ) -> io::Result<()> {
-        self.line(clock, "closed", time_ns, json!({"listener": listener.id, "depth": depth}))?;
+        let Closed { depth, syn_queue, .. } = closed;
+        let value = json!({"listener": listener.id, "depth": depth, "syn_queue": syn_queue});
+        self.line(clock, "closed", time_ns, value)?;
+        self.out.flush()
+    }
+
+    fn limit(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        limit: &Limit,
+    ) -> io::Result<()> {
+        let Limit { now: limit, was, depth, .. } = limit;
+        let value = json!({"listener": listener.id, "limit": limit, "was": was, "depth": depth});
+        self.line(clock, "limit", time_ns, value)?;
         self.out.flush()
     }
 
     fn refused(&mut self, clock: &Clock, _: &Book, refusal: &Refusal) -> io::Result<()> {
-        let Refusal { time_ns, drop, retry_of_ns } = refusal;
+        let Refusal { time_ns, drop, retry_of_ns, first: _ } = refusal;
         let value = json!({
             "listener": drop.listener,
             "cause": drop.cause.name(),
@@ -166,6 +230,7 @@ impl<W: Write> View for Json<W> {
             "depth": drop.depth,
             "limit": drop.limit,
             "syn_queue": drop.syn_queue,
+            "cpu": drop.cpu,
             "retry_of": retry_of_ns.map(|first| time(clock, first)),
         });
         self.line(clock, "drop", *time_ns, value)?;
@@ -176,11 +241,12 @@ impl<W: Write> View for Json<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        _: &Book,
+        book: &Book,
         rows: &[Interval],
     ) -> io::Result<()> {
         let idle_rows = self.idle_rows;
         for row in rows.iter().filter(|row| idle_rows || row.active()) {
+            let judged = book.get(row.listener).and_then(reconcile::of_listener);
             let value = json!({
                 "listener": row.listener,
                 "enqueued": row.enqueued,
@@ -189,10 +255,35 @@ impl<W: Write> View for Json<W> {
                 "peak": row.peak,
                 "limit": row.limit,
                 "drops": row.dropped(),
+                "drops_by_cause": causes(&row.drops),
                 "beside": besides(&row.beside),
+                "reconciled": verdicts(judged.as_slice()),
                 "wait_us": waits(row.wait.as_ref()),
             });
             self.line(clock, "interval", time_ns, value)?;
+        }
+        self.out.flush()
+    }
+
+    fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
+    ) -> io::Result<()> {
+        for Account { netns, verdicts: judged } in accounts {
+            let said = self.said.insert(*netns, judged.clone());
+            // Only where anything is new.
+            if said.as_ref() == Some(judged) || !judged.iter().any(Verdict::moved) {
+                continue;
+            }
+            let value = json!({
+                "netns": netns,
+                "reconciled": verdicts(judged),
+                "differs": reasons(judged, blind),
+            });
+            self.line(clock, "namespace", time_ns, value)?;
         }
         self.out.flush()
     }
@@ -209,6 +300,7 @@ impl<W: Write> View for Json<W> {
             let mut drops = Map::new();
             drops.insert("total".into(), summary.drops.into());
             drops.insert("clients".into(), page.clients.into());
+            drops.insert("only_counted".into(), page.totals.unrecorded.into());
             for cause in Cause::ALL {
                 drops.insert(cause.name().into(), page.totals.drops[cause as usize].into());
             }
@@ -227,16 +319,26 @@ impl<W: Write> View for Json<W> {
                 "beside": besides(&page.totals.beside),
                 "peak": {"depth": summary.peak, "time": peak_time},
                 "syn_queue_peak": page.totals.syn_queue_peak,
+                "syn_queue": syn_queue(clock, book, summary),
                 "depth": distribution(&page.depth),
                 "wait_us": distribution(&page.wait),
                 "peak_use": page.peak_use.0,
                 "drops": drops,
-                "reconciled": reconciled(&end.verdicts, page.listener.netns),
+                "reconciled": reconciled(summary, &end.accounts),
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
                 "sizing": null,
             });
             self.line(clock, "summary", end.time_ns, value)?;
+        }
+        for Account { netns, verdicts: judged } in &end.accounts {
+            let value = json!({
+                "netns": netns,
+                "settings": settings(book.settings_of(*netns)),
+                "reconciled": verdicts(judged),
+                "differs": reasons(judged, &end.blind),
+            });
+            self.line(clock, "namespace", end.time_ns, value)?;
         }
         let value = json!({
             "elapsed_s": end.elapsed_ns as f64 / 1e9,

@@ -10,11 +10,12 @@ use jiff::tz::TimeZone;
 use super::End;
 use super::format::{clock_time, duration, percent, plural};
 use super::histogram::{self, Row};
+use super::judged;
 use crate::book::Book;
 use crate::book::distribution::Distribution;
 use crate::book::interval::Waits;
 use crate::book::page::PeakUse;
-use crate::book::reconcile::Verdict;
+use crate::book::reconcile;
 use crate::book::summary::Summary;
 use crate::clock::Clock;
 
@@ -32,7 +33,7 @@ pub(crate) fn render(
     let idle = idle + book.gone().idle;
     let _ = writeln!(text, "\nSummary of {seconds:.1} s");
     for summary in summaries.iter().filter(|summary| summary.active()) {
-        listener(&mut text, zone, clock, summary);
+        listener(&mut text, zone, clock, book, summary, end);
     }
     if summaries.is_empty() && idle == 0 {
         let _ = writeln!(text, "\nNo listener was seen.");
@@ -41,18 +42,19 @@ pub(crate) fn render(
     } else if idle > 0 {
         let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
     }
-    for verdict in &end.verdicts {
-        let Verdict { netns: _, counter, kernel, seen } = verdict;
-        let _ = writeln!(text, "{counter}: kernel {kernel}, seen {seen}");
-        if kernel > seen {
-            let _ = writeln!(text, "  (of all listeners of this namespace: others by the filter?)");
-        }
-    }
+    judged::render(&mut text, end);
     unknown(&mut text, book, end);
     text
 }
 
-fn listener(text: &mut String, zone: &TimeZone, clock: &Clock, summary: &Summary<'_>) {
+fn listener(
+    text: &mut String,
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summary: &Summary<'_>,
+    end: &End,
+) {
     let page = summary.page;
     let totals = &page.totals;
     let limit = page.listener.limit;
@@ -73,7 +75,11 @@ fn listener(text: &mut String, zone: &TimeZone, clock: &Clock, summary: &Summary
             clock_time(zone, clock.wall(peak_ns), 6),
         );
     }
+    syn_queue(text, zone, clock, book, summary);
     let _ = writeln!(text, "  drops        {}", drops(summary));
+    if let Some(verdict) = reconcile::of_listener(page).filter(reconcile::Verdict::moved) {
+        let _ = writeln!(text, "  sk_drops     {}", judged::compared(&verdict, &end.blind));
+    }
     if let Some(waits) = Waits::of(&page.wait) {
         let _ = writeln!(
             text,
@@ -100,12 +106,13 @@ fn listener(text: &mut String, zone: &TimeZone, clock: &Clock, summary: &Summary
             let _ = writeln!(text, "  beside       {} {count}", beside.name());
         }
     }
-    if let Some((closed_ns, depth)) = page.closed {
+    if let Some((closed_ns, closed)) = page.closed {
         let _ = writeln!(
             text,
-            "  closed       at {} with {} in its queue",
+            "  closed       at {} with {} and {} in its queues",
             clock_time(zone, clock.wall(closed_ns), 6),
-            plural(depth.into(), "connection"),
+            plural(closed.depth.into(), "connection"),
+            plural(closed.syn_queue.into(), "request"),
         );
     }
     lost(text, summary);
@@ -115,15 +122,62 @@ fn listener(text: &mut String, zone: &TimeZone, clock: &Clock, summary: &Summary
     section(text, "accept latency", "microseconds", &page.wait, timed);
 }
 
+/// How long the SYN queue was, what bounds it, and whether cookies took its place.
+fn syn_queue(
+    text: &mut String,
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summary: &Summary<'_>,
+) {
+    let page = summary.page;
+    let totals = &page.totals;
+    if totals.syn_queue_peak == 0 {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "  SYN queue    {} of {} at {}",
+        totals.syn_queue_peak,
+        page.listener.limit,
+        clock_time(zone, clock.wall(totals.syn_queue_peak_ns), 6),
+    );
+    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    // Only without cookies does the second bound hold.
+    if let (Some(0), Some(most)) = (set.syncookies, set.tcp_max_syn_backlog) {
+        let _ = writeln!(
+            text,
+            "               tcp_syncookies=0: bounded by tcp_max_syn_backlog={most} too,\n               \
+             and from {} on for clients that it does not know",
+            most - most / 4,
+        );
+    }
+    let cookies = totals.beside[Beside::SynQueueFullCookie as usize];
+    if cookies > 0 {
+        let always = if set.syncookies == Some(2) { " (tcp_syncookies=2: always)" } else { "" };
+        let _ = writeln!(
+            text,
+            "               cookies took its place for {}{always}",
+            plural(cookies, "SYN")
+        );
+    }
+}
+
 fn drops(summary: &Summary<'_>) -> String {
     if summary.drops == 0 {
         return "none".into();
     }
+    let untold = summary.page.totals.unrecorded;
+    // Whose packet is only counted may be another client.
+    let least = if untold > 0 { "at least " } else { "" };
     let mut text = format!(
-        "{} of {}",
+        "{} of {least}{}",
         plural(summary.drops, "packet"),
         plural(summary.page.clients, "client")
     );
+    if untold > 0 {
+        let _ = write!(text, "\n               {untold} only counted, see --drop-records");
+    }
     for cause in Cause::ALL {
         let count = summary.page.totals.drops[cause as usize];
         if count > 0 {

@@ -7,12 +7,13 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::format::{clock_time, duration, percent, plural, rate};
-use super::{End, Meta, View, summary};
-use crate::book::interval::{Interval, Waits};
+use super::{End, Meta, View, judged, summary};
+use crate::book::interval::{Interval, More, Waits};
+use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Listener, ListenerId};
+use crate::event::{Closed, Limit, Listener};
 
 /// How the table is to look.
 #[derive(Clone, Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Table<W> {
     look: Look,
     /// Rows since the last heading.
     rows: usize,
-    /// Drops shown in this interval, and those that were not.
-    drops: HashMap<ListenerId, (u64, u64)>,
+    /// Differences to the kernel's counters that have been shown.
+    shown: HashMap<(u32, &'static str), i128>,
 }
 
 /// Width of the listener's column; a longer address has a line of its own.
@@ -41,13 +42,10 @@ const LISTENER: usize = 14;
 /// A heading again after so many rows.
 const HEADING_EVERY: usize = 40;
 
-/// Drops of one listener that are shown one by one in an interval.
-const DROPS_SHOWN: u64 = 10;
-
 impl<W: Write> Table<W> {
     /// A view that writes here.
     pub(crate) fn new(out: W, look: Look) -> Self {
-        Self { out, look, rows: 0, drops: HashMap::new() }
+        Self { out, look, rows: 0, shown: HashMap::new() }
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
@@ -103,6 +101,18 @@ impl<W: Write> Table<W> {
     }
 }
 
+/// What died with a listener.
+fn left_behind(depth: u32, syn_queue: u32) -> String {
+    let connections = plural(depth.into(), "connection");
+    let requests = plural(syn_queue.into(), "request");
+    match (depth, syn_queue) {
+        (0, 0) => String::new(),
+        (_, 0) => format!(", with {connections} in its queue"),
+        (0, _) => format!(", with {requests} in its SYN queue"),
+        _ => format!(", with {connections} in its queue and {requests} in its SYN queue"),
+    }
+}
+
 impl<W: Write> View for Table<W> {
     fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
         if self.look.quiet {
@@ -140,28 +150,40 @@ impl<W: Write> View for Table<W> {
         clock: &Clock,
         time_ns: u64,
         listener: &Listener,
-        depth: u32,
+        closed: &Closed,
     ) -> io::Result<()> {
+        let Closed { depth, syn_queue, .. } = *closed;
         if self.look.quiet && depth == 0 {
             return Ok(());
         }
         let time = self.time(clock, time_ns, 6);
-        let lost = match depth {
-            0 => String::new(),
-            _ => format!(", with {} in its queue", plural(depth.into(), "connection")),
-        };
-        writeln!(self.out, "{time} {} closed{lost}", listener.local)?;
+        writeln!(self.out, "{time} {} closed{}", listener.local, left_behind(depth, syn_queue))?;
+        self.out.flush()
+    }
+
+    fn limit(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        limit: &Limit,
+    ) -> io::Result<()> {
+        let Limit { now: limit, was, depth, .. } = limit;
+        let time = self.time(clock, time_ns, 6);
+        writeln!(
+            self.out,
+            "{time} {} listens again: limit {was} -> {limit}, depth {depth}",
+            listener.local
+        )?;
         self.out.flush()
     }
 
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
-        let Refusal { time_ns, drop, retry_of_ns } = refusal;
-        let (shown, hidden) = self.drops.entry(drop.listener).or_default();
-        if *shown == DROPS_SHOWN {
-            *hidden += 1;
+        let Refusal { time_ns, drop, retry_of_ns, first } = refusal;
+        if !first {
+            // The interval's line says how many there were.
             return Ok(());
         }
-        *shown += 1;
         let time = self.time(clock, *time_ns, 6);
         let local = book.get(drop.listener).map(|page| page.listener.local);
         let local = local.map_or("?".to_owned(), |local| local.to_string());
@@ -197,16 +219,44 @@ impl<W: Write> View for Table<W> {
                 continue;
             };
             let local = page.listener.local.to_string();
-            if let Some((_, hidden @ 1..)) = self.drops.get(&row.listener) {
+            for More { cause, packets, clients } in &row.more {
+                let clients = match clients {
+                    0 => String::new(),
+                    _ => format!(" of {}", plural(*clients, "new client")),
+                };
                 writeln!(
                     self.out,
-                    "{time}        ... and {} of {local} in this interval",
-                    plural(*hidden, "more drop"),
+                    "{time} ... {packets} more {}{clients}\n         at {local}",
+                    cause.name(),
                 )?;
             }
             self.row(&time, &local, row)?;
         }
-        self.drops.clear();
+        self.out.flush()
+    }
+
+    fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
+    ) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 0);
+        let all = accounts.iter().flat_map(|account| {
+            account.verdicts.iter().map(move |verdict| (account.netns, verdict))
+        });
+        for (netns, verdict) in all {
+            // With a filter the kernel counts more by right.
+            let by_right = blind.filtered && verdict.kernel > verdict.seen;
+            let Verdict { counter, kernel, seen } = *verdict;
+            let difference = i128::from(kernel) - i128::from(seen);
+            let shown = self.shown.insert((netns, counter), difference).unwrap_or(0);
+            if difference != shown && difference != 0 && !by_right && !self.look.quiet {
+                let line = judged::line(verdict, blind);
+                writeln!(self.out, "{time} network namespace {netns}: {line}")?;
+            }
+        }
         self.out.flush()
     }
 

@@ -1,6 +1,6 @@
 //! Each view, fed with the same made-up run.
 
-use backlog_ebpf::cause::Cause;
+use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
@@ -8,10 +8,13 @@ use super::json::Json;
 use super::table::{Look, Table};
 use super::{End, Meta, View};
 use crate::book::interval::Interval;
-use crate::book::reconcile::Verdict;
+use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
-use crate::event::{Connection, Count, Drop, Enqueued, Event, Listener, ListenerId, What};
+use crate::counter::{Counter, Reading};
+use crate::event::{
+    Closed, Connection, Count, Drop, Enqueued, Event, Limit, Listener, ListenerId, Range, What,
+};
 use crate::kernel::settings::Settings;
 use crate::plan::{Attach, Hook};
 
@@ -30,6 +33,7 @@ fn listener(id: u32, local: &str) -> Listener {
         depth: 0,
         reuseport: Some(false),
         opened_now: id == 2,
+        sk_drops: None,
     }
 }
 
@@ -83,6 +87,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         depth: 17,
         limit: 16,
         syn_queue: 3,
+        cpu: 1,
     })
 }
 
@@ -123,26 +128,44 @@ fn show(view: &mut dyn View) {
     }
     let rows = count(&mut book);
     view.interval(&clock, SECOND, &book, &rows).unwrap();
-    book.apply(&Event {
-        time_ns: SECOND,
-        what: What::Closed { listener: ListenerId(2), depth: 1 },
-    });
-    let closed = listener(2, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535");
-    view.closed(&clock, SECOND, &closed, 1).unwrap();
+    let blind = Blind { no_slot: 2, missed: 1, ..Blind::default() };
+    judged(&mut book);
+    view.reconciled(&clock, SECOND, &reconcile::accounts(&book), &blind).unwrap();
+    let limit = Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5 };
+    view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
+    let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
+    book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
+    let gone = listener(2, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535");
+    view.closed(&clock, SECOND, &gone, &closed).unwrap();
     let end = End {
         time_ns: SECOND,
         elapsed_ns: SECOND,
         stray: Stray { no_slot: 2, closed: 0, accepts: 0 },
         undecoded: 0,
         missed: Some(1),
-        verdicts: vec![Verdict {
-            netns: 4_026_531_840,
-            counter: "ListenOverflows",
-            kernel: 16,
-            seen: 15,
-        }],
+        accounts: reconcile::accounts(&book),
+        blind,
     };
     view.end(&clock, &book, &book.summaries(), &end).unwrap();
+}
+
+/// What the kernel says of itself: one overflow more than was seen.
+fn judged(book: &mut Book) {
+    let exactly = |value| Some(Range { low: value, high: value });
+    let mut moved = Reading::default();
+    moved[Counter::ListenOverflows as usize] = exactly(16);
+    moved[Counter::ListenDrops as usize] = exactly(16);
+    moved[Counter::ReqQFullDoCookies as usize] = exactly(4);
+    let settings =
+        Settings { syncookies: Some(0), tcp_max_syn_backlog: Some(128), ..Settings::default() };
+    let netns = 4_026_531_840;
+    for what in [
+        What::Namespace { netns, settings },
+        What::Counters { netns, moved: Box::new(moved) },
+        What::SkDrops { listener: ListenerId(1), moved: Range { low: 17, high: 18 } },
+    ] {
+        book.apply(&Event { time_ns: SECOND, what });
+    }
 }
 
 /// What the kernel counted, and the rows of the only interval.
@@ -158,6 +181,11 @@ fn count(book: &mut Book) -> Vec<Interval> {
     };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 14;
     totals.drops[Cause::AcceptQueueFullAck as usize] = 1;
+    totals.drops[Cause::LastQuarter as usize] = 1;
+    totals.unrecorded = 1;
+    totals.sk_drops = 17;
+    totals.beside[Beside::SynQueueFullCookie as usize] = 4;
+    (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
     totals.lost[0] = 3;
     let first = Count { totals, recent_peak: 17, depth: Some(5), limit: Some(16) };
     let totals =

@@ -10,13 +10,16 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 
-use crate::kernel::{accept, enqueue, filter::running, listener, refuse};
+use crate::kernel::{
+    accept, ack, cookie, enqueue, filter::running, globals::SOCKET_SK, listener, migrate, read,
+    request, syn, types::Socket,
+};
 
 /// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`
 #[fentry]
 fn fe_syn(ctx: FEntryContext) {
     if running() {
-        refuse::syn_enter(ctx.arg(2));
+        syn::enter(ctx.arg(2));
     }
 }
 
@@ -24,7 +27,23 @@ fn fe_syn(ctx: FEntryContext) {
 #[fexit]
 fn fx_syn(ctx: FExitContext) {
     if running() {
-        refuse::syn_exit(ctx.arg(2), ctx.arg(3));
+        syn::exit(ctx.arg(2), ctx.arg(3));
+    }
+}
+
+/// `tcp_peer_is_proven(req, dst)` -> bool
+#[fexit]
+fn fx_proven(ctx: FExitContext) {
+    if running() {
+        syn::peer_asked(ctx.arg(2));
+    }
+}
+
+/// `mptcp_token_get_sock(...)`: that it is called says enough
+#[fentry]
+fn fe_join(_: FEntryContext) {
+    if running() {
+        syn::join_asked();
     }
 }
 
@@ -32,31 +51,79 @@ fn fx_syn(ctx: FExitContext) {
 #[fentry]
 fn fe_ack(ctx: FEntryContext) {
     if running() {
-        refuse::ack_enter(ctx.arg(0), ctx.arg(3));
+        ack::enter(ctx.arg(0), ctx.arg(3));
     }
 }
 
-/// `tcp_check_req(sk, skb, req, fastopen, …)`
+/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)` -> child
 #[fexit]
-fn fx_ack(ctx: FExitContext) {
+fn fx_ack_5(ctx: FExitContext) {
     if running() {
-        refuse::ack_exit(ctx.arg(0), ctx.arg(2));
+        ack::exit(ctx.arg(0), ctx.arg(2), ctx.arg(5));
     }
 }
 
-/// `tcp_get_cookie_sock(sk, skb, req, dst[, tsoff])`
+/// `tcp_check_req(sk, skb, req, fastopen, req_stolen, drop_reason)` -> child
+#[fexit]
+fn fx_ack_6(ctx: FExitContext) {
+    if running() {
+        ack::exit(ctx.arg(0), ctx.arg(2), ctx.arg(6));
+    }
+}
+
+/// `cookie_v4_check(sk, skb)`
 #[fentry]
-fn fe_cookie(ctx: FEntryContext) {
+fn fe_cookie_4(ctx: FEntryContext) {
     if running() {
-        refuse::cookie_enter(ctx.arg(0));
+        cookie::enter(ctx.arg(0));
     }
 }
 
-/// `tcp_get_cookie_sock(sk, skb, req, dst[, tsoff])`
+/// `cookie_v4_check(sk, skb)` -> child, sk or null
 #[fexit]
-fn fx_cookie(ctx: FExitContext) {
+fn fx_cookie_4(ctx: FExitContext) {
     if running() {
-        refuse::cookie_exit(ctx.arg(0), ctx.arg(1));
+        cookie::exit(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    }
+}
+
+/// `cookie_v6_check(sk, skb)`
+#[fentry]
+fn fe_cookie_6(ctx: FEntryContext) {
+    if running() {
+        cookie::enter(ctx.arg(0));
+    }
+}
+
+/// `cookie_v6_check(sk, skb)` -> child, sk or null
+#[fexit]
+fn fx_cookie_6(ctx: FExitContext) {
+    if running() {
+        cookie::exit(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    }
+}
+
+/// `reqsk_timer_handler(timer)`
+#[fentry]
+fn fe_timer(ctx: FEntryContext) {
+    if running() {
+        request::timer_enter(ctx.arg(0));
+    }
+}
+
+/// `reqsk_timer_handler(timer)`
+#[fexit]
+fn fx_timer(ctx: FExitContext) {
+    if running() {
+        request::timer_exit(ctx.arg(0));
+    }
+}
+
+/// `reuseport_migrate_sock(sk, migrating, skb)` -> listener
+#[fexit]
+fn fx_migrate(ctx: FExitContext) {
+    if running() {
+        migrate::migrates(ctx.arg(0), ctx.arg(1), ctx.arg(3));
     }
 }
 
@@ -136,7 +203,7 @@ fn fe_graft(ctx: FEntryContext) {
 #[fentry]
 fn fe_forget(ctx: FEntryContext) {
     if running() {
-        accept::forgotten(ctx.arg(0), ctx.arg(2));
+        accept::forgotten(ctx.arg(0), ctx.arg(1), ctx.arg(2));
     }
 }
 
@@ -153,6 +220,23 @@ fn fe_open(ctx: FEntryContext) {
 fn fx_open(ctx: FExitContext) {
     if running() {
         listener::opened(ctx.arg(0));
+    }
+}
+
+/// `inet_listen(sock, backlog)`
+#[fexit]
+fn fx_listen(ctx: FExitContext) {
+    if running() {
+        let sock: *const Socket = ctx.arg(0);
+        listener::listened(read::pointer(sock, &SOCKET_SK));
+    }
+}
+
+/// `__inet_listen_sk(sk, backlog)`
+#[fexit]
+fn fx_listen_sk(ctx: FExitContext) {
+    if running() {
+        listener::listened(ctx.arg(0));
     }
 }
 

@@ -1,0 +1,94 @@
+//! A request in the SYN queue whose timer fires: `reqsk_timer_handler` sends the
+//! SYN-ACK again, or gives the request up.
+
+use backlog_ebpf::cause::Beside;
+
+use super::{
+    filter,
+    globals::{
+        ICSK_SYN_RETRIES, NET_SYNACK_RETRIES, REQ_TIMEOUTS, REQ_TIMEOUTS_MASK, REQ_TIMEOUTS_ONE,
+        REQ_TIMER, SKC_LISTENER, SKC_NET, SKC_STATE,
+    },
+    listener,
+    maps::SCRATCH,
+    read,
+    site::Shot,
+    types::{Net, Request, Sock, TCP_LISTEN, Timer},
+};
+
+/// Below this limit half of the SYN queue is half of this (`reqsk_timer_handler`).
+const LEAST_LIMIT: u32 = 8;
+
+/// Body: `reqsk_timer_handler(timer)` is entered.
+#[inline(always)]
+pub(crate) fn timer_enter(timer: *const Timer) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    // The requests of a listener that has closed die with it: the record of its close
+    // says how many there were.
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+    let wanted = listens && filter::port(sk) && filter::request(req);
+    let timeouts = timeouts(req);
+    let shot = Shot {
+        request: if wanted { req as u64 } else { 0 },
+        listener: sk as u64,
+        timeouts,
+        prunes: u32::from(crowded(sk) && timeouts < retries(sk) * REQ_TIMEOUTS_ONE.load()),
+    };
+    // SAFETY: a per-CPU element; timers of requests run in softirq, which does not nest.
+    unsafe { (*scratch).shot = shot };
+}
+
+/// Body: it returns. A request that lives on has one timeout more; one that was given
+/// up has been left as it was (its memory stays that of a request, and has been
+/// cleared if it is in use again).
+#[inline(always)]
+pub(crate) fn timer_exit(timer: *const Timer) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: as above.
+    let shot = unsafe { &mut (*scratch).shot };
+    let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
+    if shot.request != req as u64 {
+        return;
+    }
+    shot.request = 0;
+    let Shot { listener, timeouts: before, prunes, .. } = *shot;
+    if timeouts(req) == before + REQ_TIMEOUTS_ONE.load() {
+        return;
+    }
+    if let Some(seen) = listener::of(listener as *const Sock) {
+        let beside = if prunes != 0 { Beside::Pruned } else { Beside::Expired };
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).beside[beside as usize] += 1 };
+    }
+}
+
+/// SYN-ACKs that were not answered, in place: shifted as in the request.
+#[inline(always)]
+fn timeouts(req: *const Request) -> u32 {
+    u32::from(read::field::<_, u8>(req, &REQ_TIMEOUTS)) & REQ_TIMEOUTS_MASK.load()
+}
+
+/// Is the SYN queue so full that old requests are given up early?
+#[inline(always)]
+fn crowded(sk: *const Sock) -> bool {
+    let limit = listener::limit(sk);
+    let limit = if limit < LEAST_LIMIT { LEAST_LIMIT } else { limit };
+    listener::syn_queue(sk) << 1 > limit
+}
+
+/// How many SYN-ACKs the listener sends again to each request.
+#[inline(always)]
+fn retries(sk: *const Sock) -> u32 {
+    let own: u8 = read::field(sk, &ICSK_SYN_RETRIES);
+    if own != 0 {
+        return u32::from(own);
+    }
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    u32::from(read::field::<_, u8>(net, &NET_SYNACK_RETRIES))
+}

@@ -1,0 +1,74 @@
+//! The counters of `/proc/net/netstat` that speak of listeners: the judges of what
+//! the programs have seen.
+
+use crate::event::Range;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Counter {
+    /// A full accept queue refused a SYN or a last ACK.
+    ListenOverflows,
+    /// A SYN or a last ACK was refused, for any reason.
+    ListenDrops,
+    /// A full SYN queue refused a SYN.
+    ReqQFullDrop,
+    /// A full SYN queue, and a cookie in its place.
+    ReqQFullDoCookies,
+    /// Cookies sent.
+    SyncookiesSent,
+    /// Cookies that came back.
+    SyncookiesRecv,
+    /// Cookies that came back wrong or too late.
+    SyncookiesFailed,
+    /// A full Fast Open queue.
+    FastOpenListenOverflow,
+}
+
+impl Counter {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// Every one, in the order of its number.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::ListenOverflows,
+        Self::ListenDrops,
+        Self::ReqQFullDrop,
+        Self::ReqQFullDoCookies,
+        Self::SyncookiesSent,
+        Self::SyncookiesRecv,
+        Self::SyncookiesFailed,
+        Self::FastOpenListenOverflow,
+    ];
+
+    /// As the kernel names it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ListenOverflows => "ListenOverflows",
+            Self::ListenDrops => "ListenDrops",
+            Self::ReqQFullDrop => "TCPReqQFullDrop",
+            Self::ReqQFullDoCookies => "TCPReqQFullDoCookies",
+            Self::SyncookiesSent => "SyncookiesSent",
+            Self::SyncookiesRecv => "SyncookiesRecv",
+            Self::SyncookiesFailed => "SyncookiesFailed",
+            Self::FastOpenListenOverflow => "TCPFastOpenListenOverflow",
+        }
+    }
+}
+
+/// How far each has moved; none for one that the kernel does not show.
+pub(crate) type Reading = [Option<Range>; Counter::COUNT];
+
+/// Each at one moment.
+pub(crate) type Values = [Option<u64>; Counter::COUNT];
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+
+    #[test]
+    fn numbers_are_the_indexes_of_all() {
+        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter as usize, index);
+        }
+    }
+}

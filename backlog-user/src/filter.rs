@@ -1,0 +1,75 @@
+//! What the user asked to look at.
+
+use backlog_ebpf::AF_INET;
+
+use crate::event::plain;
+use crate::ports::PortSet;
+use crate::registry::Listed;
+
+/// The filter that the kernel's programs apply.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Local ports; none: all.
+    pub(crate) ports: Option<PortSet>,
+    /// `AF_INET` or `AF_INET6`; none: both.
+    pub(crate) family: Option<u16>,
+}
+
+impl Filter {
+    /// Does it leave anything out?
+    pub(crate) fn is_set(&self) -> bool {
+        self.ports.is_some() || self.family.is_some()
+    }
+
+    /// Is this a listener to show? An IPv6 one may have IPv4 clients, not the other way
+    /// round.
+    pub(crate) fn lists(&self, listed: &Listed) -> bool {
+        let port = self.ports.as_ref().is_none_or(|ports| ports.contains(listed.local.port()));
+        let may_have_v6 = plain(listed.local.ip()).is_ipv6();
+        let only_v6 = listed.v6_only == Some(true);
+        let family = match self.family {
+            Some(AF_INET) => !only_v6,
+            Some(_) => may_have_v6,
+            None => true,
+        };
+        port && family
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Filter;
+    use crate::registry::Listed;
+    use backlog_ebpf::{AF_INET, AF_INET6};
+
+    fn listed(local: &str, v6_only: Option<bool>) -> Listed {
+        Listed {
+            local: local.parse().unwrap(),
+            netns: 1,
+            inode: 1,
+            cookie: 1,
+            limit: 4096,
+            depth: 0,
+            v6_only,
+            sk_drops: None,
+        }
+    }
+
+    #[test]
+    fn a_dual_stack_listener_is_of_both_families() {
+        let v4 = Filter { family: Some(AF_INET), ports: None };
+        let v6 = Filter { family: Some(AF_INET6), ports: None };
+        assert!(v4.lists(&listed("[::]:80", Some(false))));
+        assert!(v6.lists(&listed("[::]:80", Some(false))));
+        assert!(!v4.lists(&listed("[::]:80", Some(true))));
+        assert!(!v6.lists(&listed("0.0.0.0:80", None)));
+    }
+
+    #[test]
+    fn ports_are_filtered() {
+        let filter = Filter { ports: Some("80-81".parse().unwrap()), family: None };
+        assert!(filter.lists(&listed("0.0.0.0:81", None)));
+        assert!(!filter.lists(&listed("0.0.0.0:82", None)));
+        assert!(filter.is_set() && !Filter::default().is_set());
+    }
+}

@@ -1,0 +1,255 @@
+//! Asks the kernel what it has counted itself, so that the book can compare.
+//!
+//! The programs' totals and the kernel's numbers cannot be read in one moment. So the
+//! kernel is asked before and after: what lies between the two answers agrees.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::counter::{Counter, Reading, Values};
+use crate::event::{Event, Listener, ListenerId, Range, What};
+use crate::kernel::{counters, settings::Settings};
+use crate::listeners;
+use crate::namespaces::Namespaces;
+use crate::registry::Listed;
+
+/// Namespaces that are asked at the end of an interval; where there are more, they
+/// take turns. At the end of the run all are.
+const AT_ONCE: usize = 32;
+
+/// The answers of some namespaces at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    by_netns: BTreeMap<u32, Answer>,
+    /// Namespaces that could not be asked, in words.
+    pub(crate) failures: Vec<String>,
+}
+
+/// The answer of one.
+#[derive(Clone, Debug)]
+struct Answer {
+    counters: Option<Values>,
+    settings: Settings,
+    listed: Vec<Listed>,
+}
+
+impl Answers {
+    /// All listeners.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &Listed> {
+        self.by_netns.values().flat_map(|answer| &answer.listed)
+    }
+
+    /// Leaves out the listeners that are not wanted.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&Listed) -> bool) {
+        for answer in self.by_netns.values_mut() {
+            answer.listed.retain(&wanted);
+        }
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    namespaces: Namespaces,
+    /// The counters right before and right after the programs began.
+    start: BTreeMap<u32, (Values, Values)>,
+    /// Likewise the `sk_drops` of the listeners that were there, by namespace and inode.
+    start_drops: HashMap<(u32, u64), (u32, u32)>,
+    /// Namespaces to which no way was found.
+    lost: BTreeSet<u32>,
+    /// Where the next turn begins.
+    next: u32,
+}
+
+impl Judge {
+    /// Looks for the namespaces.
+    pub(crate) fn find() -> Self {
+        Self {
+            namespaces: Namespaces::find(Path::new("/proc")),
+            start: BTreeMap::new(),
+            start_drops: HashMap::new(),
+            lost: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    /// Asks every namespace.
+    pub(crate) fn ask_all(&self) -> Answers {
+        self.ask(self.namespaces.inodes())
+    }
+
+    /// Asks some.
+    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = u32>) -> Answers {
+        let mut answers = Answers::default();
+        for netns in namespaces {
+            let (mut found, failures) = self.ask_one(netns);
+            if let Some(answer) = found.take() {
+                answers.by_netns.insert(netns, answer);
+            }
+            answers.failures.extend(
+                failures.map(|why| format!("network namespace {netns} is not looked into: {why}")),
+            );
+        }
+        answers
+    }
+
+    fn ask_one(&self, netns: u32) -> (Option<Answer>, Option<String>) {
+        let asked = self.namespaces.inside(netns, move || {
+            let counters = counters::read(Path::new("/proc/thread-self/net"));
+            let settings = Settings::read(Path::new("/"));
+            Ok((counters, settings, listeners::dump(netns)))
+        });
+        match asked {
+            Ok((counters, settings, Ok(listed))) => {
+                (Some(Answer { counters, settings, listed }), None)
+            }
+            Ok((counters, settings, Err(error))) => {
+                let answer = Answer { counters, settings, listed: Vec::new() };
+                (Some(answer), Some(format!("{error:#}")))
+            }
+            Err(error) => (None, Some(format!("{error:#}"))),
+        }
+    }
+
+    /// Takes what was answered right before and right after the programs began.
+    pub(crate) fn begin(&mut self, before: &Answers, after: &Answers) {
+        for (netns, then) in &before.by_netns {
+            let Some(now) = after.by_netns.get(netns) else { continue };
+            if let (Some(first), Some(second)) = (then.counters, now.counters) {
+                self.start.insert(*netns, (first, second));
+            }
+        }
+        let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
+        for (socket, second) in after.listed().filter_map(drops_of) {
+            // One that was not there a moment before began with zero.
+            let first = first.get(&socket).copied().unwrap_or(0);
+            self.start_drops.insert(socket, (first, second));
+        }
+    }
+
+    /// A listener was opened after the start: that is where its `sk_drops` begins. (Its
+    /// inode number may have been another's before.)
+    pub(crate) fn opened(&mut self, listener: &Listener) {
+        if let (true, Some(inode), Some(drops)) =
+            (listener.opened_now, listener.inode, listener.sk_drops)
+        {
+            self.start_drops.insert((listener.netns, inode), (drops, drops));
+        }
+    }
+
+    /// Those of `wanted` (sorted) whose turn it is; if one of them is not known yet, the
+    /// way to it is looked for.
+    pub(crate) fn turn(&mut self, wanted: &[u32]) -> Vec<u32> {
+        let mut turn: Vec<u32> = wanted.to_vec();
+        if turn.len() > AT_ONCE {
+            let first = turn.partition_point(|netns| *netns < self.next);
+            turn.rotate_left(first);
+            turn.truncate(AT_ONCE);
+            self.next = turn.last().map_or(0, |last| last.wrapping_add(1));
+        }
+        self.look_for(&turn);
+        turn
+    }
+
+    /// All of these; they are looked for once more.
+    pub(crate) fn turn_of_all(&mut self, wanted: &[u32]) -> Vec<u32> {
+        self.lost.clear();
+        self.look_for(wanted);
+        wanted.to_vec()
+    }
+
+    /// Makes sure that there is a way to each of these, if there can be one.
+    fn look_for(&mut self, wanted: &[u32]) {
+        let namespaces = &self.namespaces;
+        let astray = |netns: &&u32| !namespaces.reaches(**netns) && !self.lost.contains(netns);
+        let astray: Vec<u32> = wanted.iter().filter(astray).copied().collect();
+        if astray.is_empty() {
+            return;
+        }
+        self.namespaces.add(Namespaces::find(Path::new("/proc")));
+        // Not again at each interval.
+        self.lost.extend(astray.iter().filter(|netns| !self.namespaces.reaches(**netns)));
+    }
+
+    /// What the two answers, before and after the totals were read, say of the time
+    /// since the start; `of_socket` tells which listener has an inode.
+    pub(crate) fn events(
+        &self,
+        before: &Answers,
+        after: &Answers,
+        time_ns: u64,
+        of_socket: impl Fn(u32, u64) -> Option<ListenerId>,
+        events: &mut Vec<Event>,
+    ) {
+        let mut push = |what| events.push(Event { time_ns, what });
+        for (netns, answer) in &after.by_netns {
+            let (netns, settings) = (*netns, answer.settings);
+            push(What::Namespace { netns, settings });
+        }
+        for (netns, now) in &after.by_netns {
+            let then = before.by_netns.get(netns).and_then(|answer| answer.counters);
+            if let (Some(first), Some(last)) = (then, now.counters) {
+                // A namespace that was not there at the start began with zeros.
+                let zeros = [Some(0); Counter::COUNT];
+                let start = self.start.get(netns).copied().unwrap_or((zeros, zeros));
+                let moved = Box::new(moved(start, (first, last)));
+                push(What::Counters { netns: *netns, moved });
+            }
+        }
+        let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
+        for (socket, last) in after.listed().filter_map(drops_of) {
+            let (netns, inode) = socket;
+            let Some(listener) = of_socket(netns, inode) else { continue };
+            let start = self.start_drops.get(&socket).copied().unwrap_or((0, 0));
+            let first = first.get(&socket).copied().unwrap_or(start.1);
+            let moved = Range {
+                low: first.wrapping_sub(start.1).into(),
+                high: last.wrapping_sub(start.0).into(),
+            };
+            push(What::SkDrops { listener, moved });
+        }
+    }
+}
+
+fn drops_of(listed: &Listed) -> Option<((u32, u64), u32)> {
+    Some(((listed.netns, listed.inode), listed.sk_drops?))
+}
+
+/// How far each counter has moved: at least from after the start to before the end, at
+/// most from before the start to after the end.
+fn moved(start: (Values, Values), end: (Values, Values)) -> Reading {
+    std::array::from_fn(|index| {
+        Some(Range {
+            low: end.0[index]?.wrapping_sub(start.1[index]?),
+            high: end.1[index]?.wrapping_sub(start.0[index]?),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AT_ONCE, Judge, moved};
+    use crate::counter::Counter;
+    use crate::event::Range;
+
+    #[test]
+    fn what_moved_between_the_readings_is_no_difference() {
+        let at = |value| [Some(value); Counter::COUNT];
+        let reading = moved((at(10), at(12)), (at(40), at(41)));
+        let range = reading[0].unwrap();
+        assert_eq!(range, Range { low: 28, high: 31 });
+        assert_eq!((range.nearest(30), range.nearest(33), range.nearest(2)), (30, 31, 28));
+        assert_eq!(moved((at(1), [None; Counter::COUNT]), (at(1), at(1)))[0], None);
+    }
+
+    #[test]
+    fn many_namespaces_take_turns() {
+        let mut judge = Judge::find();
+        let wanted: Vec<u32> = (0..70).collect();
+        let mut seen: Vec<u32> = (0..3).flat_map(|_| judge.turn(&wanted)).collect();
+        assert_eq!(seen.len(), 3 * AT_ONCE);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, wanted);
+    }
+}

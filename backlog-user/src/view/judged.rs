@@ -1,0 +1,49 @@
+//! What was seen against what the kernel counted, as text.
+
+use std::fmt::Write as _;
+
+use super::End;
+use crate::book::reconcile::{Account, Blind, Verdict, reasons};
+
+/// `ListenDrops: kernel 37, seen 36 (+1)` and the likely reasons.
+pub(crate) fn line(verdict: &Verdict, blind: &Blind) -> String {
+    format!("{}: {}", verdict.counter, compared(verdict, blind))
+}
+
+/// The same without the counter's name.
+pub(crate) fn compared(verdict: &Verdict, blind: &Blind) -> String {
+    let Verdict { counter: _, kernel, seen } = verdict;
+    let difference = i128::from(*kernel) - i128::from(*seen);
+    let mut text = format!("kernel {kernel}, seen {seen}");
+    if difference != 0 {
+        let reasons = reasons(verdict, blind).join(";\n   or ");
+        let reasons = if reasons.is_empty() { String::new() } else { format!("\n   {reasons}") };
+        let _ = write!(text, " ({difference:+}){reasons}");
+    }
+    text
+}
+
+/// The lines at the end: of each network namespace those counters that moved, and the
+/// two that everybody looks for.
+pub(crate) fn render(text: &mut String, end: &End) {
+    let several = end.accounts.len() > 1;
+    for Account { netns, verdicts } in &end.accounts {
+        let always = |verdict: &Verdict| {
+            !several && matches!(verdict.counter, "ListenOverflows" | "ListenDrops")
+        };
+        let shown: Vec<_> =
+            verdicts.iter().filter(|verdict| verdict.moved() || always(verdict)).collect();
+        if several && !shown.is_empty() {
+            let _ = writeln!(text, "\nNetwork namespace {netns}");
+        }
+        for verdict in shown {
+            let _ = writeln!(text, "{}", line(verdict, &end.blind));
+        }
+        if verdicts.is_empty() {
+            let _ = writeln!(
+                text,
+                "Network namespace {netns}: its counters could not be read, so nothing is compared."
+            );
+        }
+    }
+}
