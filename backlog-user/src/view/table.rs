@@ -222,13 +222,9 @@ impl<W: Write> View for Table<W> {
             for More { cause, packets, clients } in &row.more {
                 let clients = match clients {
                     0 => String::new(),
-                    _ => format!(" of {}", plural(*clients, "new client")),
+                    _ => format!(", {}", plural(*clients, "new client")),
                 };
-                writeln!(
-                    self.out,
-                    "{time} ... {packets} more {}{clients}\n         at {local}",
-                    cause.name(),
-                )?;
+                writeln!(self.out, "{time} {local} +{packets} {}{clients}", cause.name())?;
             }
             self.row(&time, &local, row)?;
         }
