@@ -31,7 +31,8 @@ pub(crate) struct Book {
     gone_sums: BTreeMap<u32, Sums>,
     namespaces: BTreeMap<u32, Namespace>,
     start_ns: u64,
-    tick_ns: u64,
+    /// When the last two intervals ended, the later first.
+    ticks_ns: [u64; 2],
 }
 
 /// What is known of a network namespace.
@@ -91,7 +92,7 @@ impl Book {
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             start_ns,
-            tick_ns: start_ns,
+            ticks_ns: [start_ns; 2],
         }
     }
 
@@ -151,8 +152,9 @@ impl Book {
 
     /// Ends an interval: a row for each listener that was open in it.
     pub(crate) fn tick(&mut self, time_ns: u64) -> Vec<Interval> {
-        let elapsed_ns = time_ns.saturating_sub(self.tick_ns);
-        self.tick_ns = time_ns;
+        let [last_ns, _] = self.ticks_ns;
+        let elapsed_ns = time_ns.saturating_sub(last_ns);
+        self.ticks_ns = [time_ns, last_ns];
         let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns));
         let rows = rows.collect();
         self.forget(time_ns.saturating_sub(elapsed_ns));
@@ -214,10 +216,13 @@ impl Book {
         all
     }
 
-    /// Those that have an open one.
-    pub(crate) fn open_namespaces(&self) -> Vec<u32> {
-        let open = self.pages.values().filter(|page| page.closed.is_none());
-        let mut all: Vec<u32> = open.map(|page| page.listener.netns).collect();
+    /// Those in which something may still move: with a listener that is open, or was a
+    /// moment ago.
+    pub(crate) fn moving_namespaces(&self) -> Vec<u32> {
+        let [_, since_ns] = self.ticks_ns;
+        let moves = |page: &&Page| page.closed.is_none_or(|(closed_ns, _)| closed_ns >= since_ns);
+        let mut all: Vec<u32> =
+            self.pages.values().filter(moves).map(|page| page.listener.netns).collect();
         all.sort_unstable();
         all.dedup();
         all

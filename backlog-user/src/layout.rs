@@ -81,6 +81,7 @@ const ENTRIES: &[Entry] = &[
     },
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
+    offset("TCP_STATISTICS", "net", "mib.tcp_statistics"),
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
     offset("NET_ABORT_ON_OVERFLOW", "net", "ipv4.sysctl_tcp_abort_on_overflow"),
     offset("REQ_TIMER", "request_sock", "rsk_timer"),
@@ -108,6 +109,7 @@ const ENTRIES: &[Entry] = &[
     counter("MIB_SYNCOOKIES_FAILED", "LINUX_MIB_SYNCOOKIESFAILED"),
     counter("MIB_FASTOPEN_FULL", "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW"),
     counter("MIB_FASTOPEN_FAILED", "LINUX_MIB_TCPFASTOPENPASSIVEFAIL"),
+    counter("MIB_PASSIVE_OPENS", "TCP_MIB_PASSIVEOPENS"),
     counter("MIB_EMBRYONIC_RSTS", "LINUX_MIB_EMBRYONICRSTS"),
 ];
 

@@ -200,9 +200,9 @@ impl<'a> Session<'a> {
 
     fn end_interval(&mut self) -> Result<()> {
         self.intervals += 1;
-        let namespaces = self.judge.turn(&self.book.open_namespaces());
         self.live.get_mut().drain(&mut self.events);
         self.write_down()?;
+        let namespaces = self.judge.turn(&self.book.moving_namespaces());
         let before = self.judge.ask(namespaces.iter().copied());
         self.live.get_mut().count(&mut self.events)?;
         let after = self.judge.ask(namespaces);

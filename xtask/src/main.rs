@@ -4,6 +4,7 @@
 //! `vm` and `demo` pass on the status of the command that ran.
 
 mod build;
+mod causes;
 mod demo;
 mod kernels;
 mod paths;
@@ -34,6 +35,8 @@ enum Task {
     Vm(vm::Args),
     /// Format check, lints, host tests, then the guest tests in every kernel
     Test(test::Args),
+    /// Provoke each cause of a drop in every kernel, and write docs/CAUSES-MEASURED.md
+    Causes(causes::Args),
     /// Watch an overloaded server for some seconds
     Demo,
 }
@@ -54,6 +57,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Build => build::command(),
         Task::Vm(args) => vm::command(args),
         Task::Test(args) => test::command(&args),
+        Task::Causes(args) => causes::command(&args),
         Task::Demo => demo::command(),
     }
 }

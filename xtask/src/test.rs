@@ -3,16 +3,18 @@
 //! (`BACKLOG_EBPF=skip` puts a stub in the object's place). What happens in the
 //! kernels is in `guests`, how libtest's results are counted in `tally`.
 
-mod guests;
+pub(crate) mod guests;
 mod tally;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::vm::Emulation;
+use crate::vm::{self, Emulation};
 use crate::{paths, process, setup};
+use guests::Suite;
 use tally::Tally;
 
 /// The arguments of `test`.
@@ -28,11 +30,20 @@ pub(crate) struct Args {
     /// and then that is the emulator's own fault
     #[arg(long)]
     parallel: bool,
+    /// The random mix of drops: another seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The random mix of drops: so many steps
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    steps: u64,
 }
+
+/// Enough for a day.
+const MOST_STEPS: u64 = 28_800;
 
 /// Runs all; 1 if anything failed. One failure does not keep the rest from running.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, filter, parallel } = args;
+    let Args { kernel, filter, parallel, seed, steps } = args;
     let emulation = if *parallel { Emulation::Parallel } else { Emulation::InTurn };
     let report = setup::ensure()?;
     let mut failures = Vec::new();
@@ -62,7 +73,15 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     }
     let mut tally = Tally::default();
     note(host(filter.as_deref(), &mut tally));
-    note(guests::run(&report, kernel, filter.as_deref(), emulation, &mut tally));
+    let suite = Suite {
+        filters: filter.iter().cloned().collect(),
+        variables: vec![("BACKLOG_SEED", seed.to_string()), ("BACKLOG_STEPS", steps.to_string())],
+        cpus: vm::CPUS,
+        emulation,
+        // A step of the mix takes a second or two.
+        limit: guests::LIMIT + Duration::from_secs(steps.min(&MOST_STEPS) * 3),
+    };
+    note(guests::run(&report, kernel, &suite, &mut tally));
 
     println!();
     for failure in &failures {

@@ -47,28 +47,30 @@ pub(crate) fn exit(sk: *const Sock, req: *const Request, child: u64) {
         return;
     }
     if let Some(seen) = listener::of(sk) {
-        let refusal = Refusal {
-            cause: cause(sk, &left),
-            client: read::remote(req),
-            isn: isn(req),
-            sk_drops: 2,
-            counted: true,
-        };
+        let (cause, sk_drops) = verdict(sk, &left);
+        let client = read::remote(req);
+        let refusal = Refusal { cause, client, isn: isn(req), sk_drops, counted: true };
         refused(sk, seen, refusal);
     }
 }
 
+/// Why, and how far the packet moves `sk_drops`.
 #[inline(always)]
-fn cause(sk: *const Sock, left: &Left) -> Cause {
-    if left.mib.get(&MIB_LISTEN_OVERFLOWS) == left.before.overflows {
-        return Cause::NoChild;
+fn verdict(sk: *const Sock, left: &Left) -> (Cause, u64) {
+    let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;
+    if left.mib.get(&MIB_EMBRYONIC_RSTS) != left.before.resets {
+        return (if full { Cause::AcceptQueueFullReset } else { Cause::NoChild }, 2);
     }
-    // The counter does not move when another CPU has taken the request away meanwhile;
-    // the reset is sent all the same.
+    // The counter does not move when another CPU has taken the request away meanwhile.
+    // The reset is sent all the same, and the packet is not discarded but looked at anew.
     let net: *const Net = read::pointer(sk, &SKC_NET);
-    let resets = left.mib.get(&MIB_EMBRYONIC_RSTS) != left.before.resets
-        || read::field::<_, u8>(net, &NET_ABORT_ON_OVERFLOW) != 0;
-    if resets { Cause::AcceptQueueFullReset } else { Cause::AcceptQueueFullAck }
+    let resets = read::field::<_, u8>(net, &NET_ABORT_ON_OVERFLOW) != 0;
+    match (full, resets) {
+        (true, true) => (Cause::AcceptQueueFullReset, 1),
+        (true, false) => (Cause::AcceptQueueFullAck, 2),
+        (false, true) => (Cause::NoChild, 1),
+        (false, false) => (Cause::NoChild, 2),
+    }
 }
 
 /// The kernel discards the packet and goes on waiting for another.

@@ -5,7 +5,10 @@ use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{
     filter,
-    globals::{MIB_LISTEN_DROPS, MIB_LISTEN_OVERFLOWS, MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV},
+    globals::{
+        MIB_LISTEN_DROPS, MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_SYNCOOKIES_FAILED,
+        MIB_SYNCOOKIES_RECV,
+    },
     listener, read,
     refuse::{Refusal, refused},
     site::{self, Counts, Hint, Site},
@@ -23,6 +26,7 @@ pub(crate) fn enter(sk: *const Sock) {
         overflows: mib.get(&MIB_LISTEN_OVERFLOWS),
         cookie_valid: mib.get(&MIB_SYNCOOKIES_RECV),
         cookie_failed: mib.get(&MIB_SYNCOOKIES_FAILED),
+        children: mib.tcp(&MIB_PASSIVE_OPENS),
         ..Counts::default()
     });
 }
@@ -52,8 +56,11 @@ pub(crate) fn exit(sk: *const Sock, skb: *const SkBuff, child: u64) {
         totals.beside[Beside::SynCookieValid as usize] += 1;
     }
     let counted = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
-    // Without a route the kernel gives up before it makes a child, and counts nothing.
-    if child != 0 || left.hinted(Hint::NotQueued) || !(counted || valid) {
+    // Without a route the kernel gives up before it makes a child, and counts nothing. If
+    // it has made one and thrown it away, another packet of the client's was faster on
+    // another CPU, and nothing is lost.
+    let childless = left.mib.tcp(&MIB_PASSIVE_OPENS) == left.before.children;
+    if child != 0 || left.hinted(Hint::NotQueued) || !(counted || (valid && childless)) {
         return;
     }
     let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;

@@ -13,7 +13,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use super::{
-    globals::{BPF_ARRAY_PPTRS, NET_STATISTICS, SKC_NET},
+    globals::{BPF_ARRAY_PPTRS, NET_STATISTICS, SKC_NET, TCP_STATISTICS},
     maps::{SCRATCH, SCRATCH_BASE},
     read,
     site::Scratch,
@@ -34,13 +34,27 @@ pub(crate) struct Base {
 }
 
 /// This CPU's counters of one network namespace.
-pub(crate) struct Mib(u64);
+pub(crate) struct Mib {
+    net: *const Net,
+    /// Of this CPU, behind a per-CPU pointer.
+    offset: u64,
+    /// Where the Linux counters are.
+    statistics: u64,
+}
 
 impl Mib {
-    /// One counter, now.
+    /// A Linux counter (`TcpExt` of `/proc/net/netstat`), now.
     #[inline(always)]
     pub(crate) fn get(&self, index: &Global<u32>) -> u64 {
-        read::at(self.0 as *const u64, 8 * index.load() as usize)
+        read::at(self.statistics as *const u64, 8 * index.load() as usize)
+    }
+
+    /// A TCP counter (`Tcp` of `/proc/net/snmp`), now.
+    #[inline(always)]
+    pub(crate) fn tcp(&self, index: &Global<u32>) -> u64 {
+        let statistics: u64 = read::field(self.net, &TCP_STATISTICS);
+        let here = statistics.wrapping_add(self.offset);
+        read::at(here as *const u64, 8 * index.load() as usize)
     }
 }
 
@@ -56,8 +70,9 @@ pub(crate) fn mib(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
         here.read_volatile()
     };
     let net: *const Net = read::pointer(sk, &SKC_NET);
-    let statistics: u64 = read::field(net, &NET_STATISTICS);
-    Some(Mib(statistics.wrapping_add(here.wrapping_sub(base))))
+    let offset = here.wrapping_sub(base);
+    let statistics = read::field::<_, u64>(net, &NET_STATISTICS).wrapping_add(offset);
+    Some(Mib { net, offset, statistics })
 }
 
 /// The per-CPU pointer of the scratch map's element, from the map's own struct.

@@ -67,6 +67,8 @@ offsets! {
     NET_INUM,
     /// `net.mib.net_statistics`, a per-CPU pointer
     NET_STATISTICS,
+    /// `net.mib.tcp_statistics`, a per-CPU pointer
+    TCP_STATISTICS,
     /// `net.ipv4.sysctl_tcp_synack_retries`, its lowest byte
     NET_SYNACK_RETRIES,
     /// `net.ipv4.sysctl_tcp_abort_on_overflow`, its lowest byte
@@ -111,6 +113,8 @@ offsets! {
     MIB_FASTOPEN_FULL,
     /// Index of `LINUX_MIB_TCPFASTOPENPASSIVEFAIL`
     MIB_FASTOPEN_FAILED,
+    /// Index of `TCP_MIB_PASSIVEOPENS`
+    MIB_PASSIVE_OPENS,
     /// Index of `LINUX_MIB_EMBRYONICRSTS`
     MIB_EMBRYONIC_RSTS,
 }

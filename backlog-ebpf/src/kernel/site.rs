@@ -64,6 +64,8 @@ pub(crate) struct Counts {
     pub(crate) cookie_valid: u64,
     /// `Cookie`: `SyncookiesFailed`
     pub(crate) cookie_failed: u64,
+    /// `Cookie`: `PassiveOpens`
+    pub(crate) children: u64,
 }
 
 /// What is noted at an entry.

@@ -224,3 +224,16 @@ fn the_kernel_s_counters_are_compared_by_namespace() {
     let own = reconcile::of_listener(book.get(ID).unwrap()).unwrap();
     assert_eq!((own.kernel, own.seen), (5, 5));
 }
+
+#[test]
+fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
+    let mut book = book();
+    assert_eq!(book.moving_namespaces(), [1]);
+    book.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
+    // What it did last is counted with this interval or the next.
+    assert_eq!(book.moving_namespaces(), [1]);
+    book.tick(SECOND);
+    assert_eq!(book.moving_namespaces(), [1]);
+    book.tick(2 * SECOND);
+    assert!(book.moving_namespaces().is_empty());
+}

@@ -301,6 +301,7 @@ impl<W: Write> View for Json<W> {
             drops.insert("total".into(), summary.drops.into());
             drops.insert("clients".into(), page.clients.into());
             drops.insert("only_counted".into(), page.totals.unrecorded.into());
+            drops.insert("uncounted".into(), page.totals.uncounted.into());
             for cause in Cause::ALL {
                 drops.insert(cause.name().into(), page.totals.drops[cause as usize].into());
             }

@@ -19,7 +19,7 @@ use crate::{build, process};
 
 /// Two guests of two CPUs: under TCG more would only get in each other's way.
 const AT_ONCE: usize = 2;
-const LIMIT: Duration = Duration::from_mins(10);
+pub(crate) const LIMIT: Duration = Duration::from_mins(10);
 
 /// A kernel to test.
 struct Wanted {
@@ -35,30 +35,82 @@ struct Row {
     tally: Tally,
     /// Why the result cannot be taken as it is.
     trouble: Option<String>,
+    output: String,
+}
+
+/// What is run in each guest, and how.
+pub(crate) struct Suite {
+    /// Only tests whose names contain one of these; none: all.
+    pub(crate) filters: Vec<String>,
+    /// Variables that the tests look at.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Virtual CPUs.
+    pub(crate) cpus: u32,
+    pub(crate) emulation: Emulation,
+    /// Longest time for a guest.
+    pub(crate) limit: Duration,
+}
+
+impl Suite {
+    /// The guest's command line.
+    fn command(&self) -> Vec<OsString> {
+        let mut command = vec!["env".to_owned()];
+        command.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
+        command.extend(["/guest-tests", "--test-threads=1"].map(str::to_owned));
+        command.extend(self.filters.clone());
+        command.into_iter().map(OsString::from).collect()
+    }
+}
+
+/// What is added to each guest: the programs and the tests.
+fn additions() -> Result<Vec<Added>> {
+    let mut added: Vec<Added> =
+        build::static_programs()?.iter().map(|file| Added::program(file)).collect();
+    added.push(Added { host: build::guest_tests()?, guest: "/guest-tests".to_owned() });
+    Ok(added)
+}
+
+/// What one kernel's tests printed.
+pub(crate) struct Printed {
+    pub(crate) series: String,
+    pub(crate) version: String,
+    pub(crate) output: String,
+    /// Did all pass?
+    pub(crate) passed: bool,
+}
+
+/// Runs a suite in every wanted kernel for what the tests print.
+pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Result<Vec<Printed>> {
+    report.require(Need::Guests)?;
+    let (kernels, untested) = obtain(wanted)?;
+    for line in &untested {
+        process::say(line);
+    }
+    let rows = test_all(kernels, suite, &additions()?);
+    let printed = |row: Row| Printed {
+        passed: row.trouble.is_none() && row.tally.failed == 0,
+        series: row.series,
+        version: row.version,
+        output: row.output,
+    };
+    Ok(rows.into_iter().map(printed).collect())
 }
 
 /// Tests every wanted kernel. An error if any failed, or none was there.
 pub(super) fn run(
     report: &Report,
     wanted: &[String],
-    filter: Option<&str>,
-    emulation: Emulation,
+    suite: &Suite,
     tally: &mut Tally,
 ) -> Result<()> {
     report.require(Need::Guests).context("no kernel was tested")?;
-    let mut added: Vec<Added> =
-        build::static_programs()?.iter().map(|file| Added::program(file)).collect();
-    added.push(Added { host: build::guest_tests()?, guest: "/guest-tests".to_owned() });
-    let mut command = vec![OsString::from("/guest-tests"), OsString::from("--test-threads=1")];
-    command.extend(filter.map(OsString::from));
-
     let (kernels, untested) = obtain(wanted)?;
-    let rows = test_all(kernels, emulation, &added, &command);
+    let rows = test_all(kernels, suite, &additions()?);
     println!(
         "\n{:<8} {:<20} {:>6} {:>6} {:>7}",
         "kernel", "version", "passed", "failed", "seconds"
     );
-    for Row { series, version, seconds, tally: one, trouble } in &rows {
+    for Row { series, version, seconds, tally: one, trouble, output: _ } in &rows {
         println!("{series:<8} {version:<20} {:>6} {:>6} {seconds:>7.1}", one.passed, one.failed);
         if let Some(trouble) = trouble {
             println!("{series:<8} {trouble}");
@@ -99,12 +151,7 @@ fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
 }
 
 /// A row for each kernel, in their order.
-fn test_all(
-    kernels: Vec<Wanted>,
-    emulation: Emulation,
-    added: &[Added],
-    command: &[OsString],
-) -> Vec<Row> {
+fn test_all(kernels: Vec<Wanted>, suite: &Suite, added: &[Added]) -> Vec<Row> {
     let total = kernels.len();
     let queue: VecDeque<(usize, Wanted)> = kernels.into_iter().enumerate().collect();
     let queue = Mutex::new(queue);
@@ -121,7 +168,7 @@ fn test_all(
                         kernel.name,
                         place + 1
                     ));
-                    let row = test_one(series, &kernel, emulation, added, command);
+                    let row = test_one(series, &kernel, suite, added);
                     lock(&rows).push((place, row));
                 }
             });
@@ -132,22 +179,16 @@ fn test_all(
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn test_one(
-    series: String,
-    kernel: &Kernel,
-    emulation: Emulation,
-    added: &[Added],
-    command: &[OsString],
-) -> Row {
+fn test_one(series: String, kernel: &Kernel, suite: &Suite, added: &[Added]) -> Row {
     let saved = Saved::default();
     let guest = Guest {
         kernel,
-        cpus: vm::CPUS,
+        cpus: suite.cpus,
         memory: vm::MEMORY,
-        emulation,
-        limit: LIMIT,
+        emulation: suite.emulation,
+        limit: suite.limit,
         added,
-        command,
+        command: &suite.command(),
     };
     let mut seconds = 0.0;
     let result = boot(&guest, &saved, &mut seconds);
@@ -162,7 +203,7 @@ fn test_one(
         Ok(status) => Some(format!("ended with status {status}")),
     };
     show(&series, &output);
-    Row { series, version: kernel.name.clone(), seconds, tally, trouble }
+    Row { series, version: kernel.name.clone(), seconds, tally, trouble, output }
 }
 
 fn boot(guest: &Guest<'_>, saved: &Saved, seconds: &mut f64) -> Result<u8> {

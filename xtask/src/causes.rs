@@ -1,0 +1,76 @@
+//! `cargo xtask causes`: each cause of a drop, provoked in every kernel on one CPU and
+//! on two, and a load on top, as tables in docs/. The guest tests do the work and the
+//! comparing; this runs them and lays out what they print.
+
+mod page;
+mod rows;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::test::guests::{self, Printed, Suite};
+use crate::vm::Emulation;
+use crate::{paths, process, setup};
+use page::Page;
+
+/// Where the tables go.
+const FILE: &str = "docs/CAUSES-MEASURED.md";
+
+/// The arguments of `causes`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these kernels (default: the whole matrix)
+    #[arg(long, value_name = "SERIES")]
+    kernel: Vec<String>,
+    /// How long each load runs
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    seconds: u64,
+    /// Only print the tables
+    #[arg(long)]
+    print: bool,
+}
+
+/// Runs it; 1 if a test failed. The tables are written all the same, and say so.
+pub(crate) fn command(args: &Args) -> Result<u8> {
+    let Args { kernel, seconds, print } = args;
+    let report = setup::ensure()?;
+    let mut page = Page::new(*seconds);
+    let mut failed = Vec::new();
+    for cpus in [1, 2] {
+        let suite = Suite {
+            filters: vec!["causes::".to_owned(), "overload::".to_owned()],
+            variables: vec![
+                ("BACKLOG_ROWS", "1".to_owned()),
+                ("BACKLOG_SECONDS", seconds.to_string()),
+            ],
+            cpus,
+            // On two CPUs that really run at once: what is measured here is races.
+            emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
+            limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),
+        };
+        for Printed { series, version, output, passed } in guests::collect(&report, kernel, &suite)?
+        {
+            let found = rows::parse(&output)
+                .with_context(|| format!("the rows of kernel {series} on {cpus} CPU"))?;
+            ensure!(!found.is_empty(), "kernel {series} on {cpus} CPU printed no row");
+            page.add(&series, &version, cpus, found);
+            if !passed {
+                failed.push(format!("{series} on {cpus} CPU"));
+            }
+        }
+    }
+    let text = page.render(&failed);
+    if *print {
+        print!("{text}");
+    } else {
+        let file = paths::root().join(FILE);
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        process::say(&format!("written: {FILE}"));
+    }
+    for one in &failed {
+        process::say(&format!("failed: kernel {one}"));
+    }
+    Ok(u8::from(!failed.is_empty()))
+}
