@@ -1,7 +1,7 @@
 //! From the kernel's monotonic time to the time on the wall.
 //!
-//! The two are compared again at each interval, so that a step of the wall clock
-//! during the run moves only what comes after it.
+//! The two are compared again with each batch of events and when the wall clock is set
+//! (`steps`), so that a step during the run moves only what comes after it.
 
 use jiff::Timestamp;
 use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t};
@@ -20,8 +20,11 @@ pub(crate) struct Clock {
     later: Vec<Mark>,
 }
 
-/// Smaller differences are the clock's own slewing and the two readings' distance.
-const STEP_NS: i128 = 1_000_000;
+/// Smaller differences are the two readings' distance.
+const DRIFT_NS: i128 = 1_000_000;
+
+/// Smaller differences are the clock's own slewing, of half a millisecond a second.
+const STEP_NS: i128 = 100_000_000;
 
 impl Clock {
     /// Compares the clocks for the first time.
@@ -35,16 +38,19 @@ impl Clock {
         Self { first: Mark { monotonic_ns: 0, offset_ns }, later: Vec::new() }
     }
 
-    /// Compares the clocks again.
-    pub(crate) fn compare(&mut self) {
-        self.add(measure());
+    /// Compares the clocks again. By how much the wall clock was set meanwhile, in
+    /// nanoseconds, if it was.
+    pub(crate) fn compare(&mut self) -> Option<i128> {
+        self.add(measure())
     }
 
-    fn add(&mut self, mark: Mark) {
+    fn add(&mut self, mark: Mark) -> Option<i128> {
         let last = self.later.last().unwrap_or(&self.first);
-        if (mark.offset_ns - last.offset_ns).abs() > STEP_NS {
+        let step_ns = mark.offset_ns - last.offset_ns;
+        if step_ns.abs() > DRIFT_NS {
             self.later.push(mark);
         }
+        (step_ns.abs() > STEP_NS).then_some(step_ns)
     }
 
     /// The time on the wall at a monotonic time.
@@ -86,10 +92,14 @@ mod tests {
     #[test]
     fn a_step_moves_only_what_comes_after() {
         let mut clock = Clock::fixed(1_000_000_000_000_000_000);
-        clock.add(Mark { monotonic_ns: 500, offset_ns: 1_000_000_000_000_000_500 });
-        clock.add(Mark { monotonic_ns: 1000, offset_ns: 1_000_003_600_000_000_000 });
-        assert_eq!(clock.wall(999).as_nanosecond(), 1_000_000_000_000_000_999);
-        assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_000_001_001);
+        let mark = |monotonic_ns, offset_ns| Mark { monotonic_ns, offset_ns };
+        assert_eq!(clock.add(mark(500, 1_000_000_000_000_000_500)), None);
+        assert_eq!(clock.add(mark(700, 1_000_000_000_002_000_000)), None);
+        let step = clock.add(mark(1000, 1_000_003_600_002_000_000));
+        assert_eq!(step, Some(3_600_000_000_000));
+        assert_eq!(clock.wall(699).as_nanosecond(), 1_000_000_000_000_000_699);
+        assert_eq!(clock.wall(999).as_nanosecond(), 1_000_000_000_002_000_999);
+        assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_002_001_001);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod registry;
 mod run;
 mod session;
 mod signals;
+mod steps;
 mod view;
 
 use std::io;

@@ -24,6 +24,7 @@ use crate::live::Live;
 use crate::options::Options;
 use crate::run::Outcome;
 use crate::signals::Signals;
+use crate::steps::Steps;
 use crate::view::{End, Meta, View};
 
 /// Ports without a listener that are named one by one.
@@ -100,6 +101,7 @@ impl<'a> Session<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut duration = pin!(at_most(self.options.duration));
         let stdout = watch_stdout();
+        let mut steps = Steps::watch();
         while !self.is_over() {
             tokio::select! {
                 ready = self.live.readable_mut() => {
@@ -113,6 +115,7 @@ impl<'a> Session<'a> {
                     self.write_down()?;
                 }
                 _ = tick.tick() => self.end_interval()?,
+                () = steps.next() => self.write_down()?,
                 status = wait_for(command.as_mut()) => {
                     let status = status?;
                     if !status.success() {
@@ -218,8 +221,9 @@ impl<'a> Session<'a> {
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
         let Self { book, view, clock, events, drops, options, judge, .. } = self;
-        // A step of the wall clock moves only what comes after it.
-        clock.compare();
+        if let Some(step_ns) = clock.compare() {
+            view.clock_set(clock, monotonic_ns(), step_ns)?;
+        }
         for event in events.drain(..) {
             let time_ns = event.time_ns;
             if let What::Listener(listener) = &event.what {

@@ -82,6 +82,8 @@ pub(crate) trait View {
     ) -> io::Result<()>;
     /// A packet was refused.
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()>;
+    /// The wall clock was set, by so much.
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()>;
     /// An interval has ended.
     fn interval(
         &mut self,

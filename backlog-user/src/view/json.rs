@@ -237,6 +237,11 @@ impl<W: Write> View for Json<W> {
         self.out.flush()
     }
 
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
+        self.line(clock, "clock", time_ns, json!({"step_s": step_ns as f64 / 1e9}))?;
+        self.out.flush()
+    }
+
     fn interval(
         &mut self,
         clock: &Clock,

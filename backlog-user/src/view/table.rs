@@ -205,6 +205,12 @@ impl<W: Write> View for Table<W> {
         self.out.flush()
     }
 
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 6);
+        writeln!(self.out, "{time} the wall clock was set by {:+.3} s", step_ns as f64 / 1e9)?;
+        self.out.flush()
+    }
+
     fn interval(
         &mut self,
         clock: &Clock,

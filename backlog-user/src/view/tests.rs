@@ -131,6 +131,7 @@ fn show(view: &mut dyn View) {
     let blind = Blind { no_slot: 2, missed: 1, ..Blind::default() };
     judged(&mut book);
     view.reconciled(&clock, SECOND, &reconcile::accounts(&book), &blind).unwrap();
+    view.clock_set(&clock, SECOND, -3_600_000_000_000).unwrap();
     let limit = Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5 };
     view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
