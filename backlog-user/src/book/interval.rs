@@ -40,7 +40,8 @@ impl Interval {
 
     /// Did anything happen?
     pub(crate) fn moved(&self) -> bool {
-        self.enqueued + self.accepted + self.dropped() > 0
+        let beside: u64 = self.beside.iter().sum();
+        self.enqueued + self.accepted + self.dropped() + beside > 0
     }
 
     /// Did anything happen, or is anything queued?

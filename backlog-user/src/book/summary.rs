@@ -36,7 +36,9 @@ impl<'book> Summary<'book> {
     /// Did anything happen here?
     pub(crate) fn active(&self) -> bool {
         let totals = &self.page.totals;
-        totals.enqueued + totals.accepted + self.drops > 0 || self.peak > 0
+        let beside: u64 = totals.beside.iter().sum();
+        let longest = self.peak.max(totals.syn_queue_peak);
+        totals.enqueued + totals.accepted + self.drops + beside > 0 || longest > 0
     }
 
     /// Lost records of one kind.

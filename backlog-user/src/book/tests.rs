@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use backlog_ebpf::cause::Cause;
+use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
 
 use super::interval::More;
@@ -159,7 +159,13 @@ fn closed_listeners_do_not_fill_the_memory() {
         let id = ListenerId(id);
         book.apply(&event(0, What::Listener(Listener { id, ..listener() })));
         if id.0 > 1000 {
-            let totals = Totals { enqueued: 1, ..Totals::default() };
+            // What is only counted beside is worth a summary, too.
+            let mut totals = Totals::default();
+            if id.0 % 2 == 0 {
+                totals.enqueued = 1;
+            } else {
+                totals.beside[Beside::Expired as usize] = 1;
+            }
             let count = Count { totals, ..Count::default() };
             book.apply(&event(1, What::Count { listener: id, count: Box::new(count) }));
         }
