@@ -96,22 +96,25 @@ pub enum Beside {
     Expired = 7,
     /// A request that was given up early, since the SYN queue was more than half full.
     Pruned = 8,
+    /// A request that was given up because an ICMP message said that the client cannot be
+    /// reached; moves `ListenDrops`.
+    Unreachable = 9,
     /// A SYN that asked to join an MPTCP connection and was refused; moves `ListenDrops`.
-    JoinRefused = 9,
+    JoinRefused = 10,
     /// A queued connection that died because its listener closed or shut down.
-    KilledAtClose = 10,
+    KilledAtClose = 11,
     /// A queued connection that went to another listener of the group when its own closed.
-    Migrated = 11,
+    Migrated = 12,
     /// A queued connection that came from a listener of the group that closed.
-    MigratedIn = 12,
-    /// A packet for a request that was ignored and lost nothing: a duplicate SYN, a bare
-    /// ACK under `TCP_DEFER_ACCEPT`, a reset by the client. It moves `sk_drops`.
-    Ignored = 13,
+    MigratedIn = 13,
+    /// A packet that was ignored and lost nothing: a duplicate SYN, a bare ACK under
+    /// `TCP_DEFER_ACCEPT`, a reset by the client. It moves `sk_drops`.
+    Ignored = 14,
 }
 
 impl Beside {
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every one, in the order of its number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -124,6 +127,7 @@ impl Beside {
         Self::FastopenFailed,
         Self::Expired,
         Self::Pruned,
+        Self::Unreachable,
         Self::JoinRefused,
         Self::KilledAtClose,
         Self::Migrated,
@@ -144,6 +148,7 @@ impl Beside {
             Self::FastopenFailed => "fastopen_failed",
             Self::Expired => "expired",
             Self::Pruned => "pruned",
+            Self::Unreachable => "unreachable",
             Self::JoinRefused => "join_refused",
             Self::KilledAtClose => "killed_at_close",
             Self::Migrated => "migrated",

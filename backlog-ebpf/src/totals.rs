@@ -62,8 +62,8 @@ pub struct Totals {
     pub window_ns: u64,
     /// Drop records since then.
     pub window_used: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// A bit for each [`Cause`] that was told since then.
+    pub window_causes: u32,
     /// The peaks of the running epoch and of the one before.
     pub epochs: [EpochPeak; 2],
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::counter::Reading;
-use crate::event::{Closed, Drop, Event, Limit, ListenerId, What};
+use crate::event::{Closed, Drop, Event, Limit, Listener, ListenerId, What};
 use crate::kernel::settings::Settings;
 use clients::Clients;
 use interval::Interval;
@@ -40,8 +40,12 @@ pub(crate) struct Book {
 pub(crate) struct Namespace {
     /// The sysctls that bound its queues.
     pub(crate) settings: Settings,
-    /// How far the kernel's counters have moved.
+    /// How far the kernel's counters had moved when they were read last.
     pub(crate) moved: Reading,
+    /// What its listeners had counted then.
+    pub(crate) seen: Sums,
+    /// Of this: what they had counted before it was compared.
+    pub(crate) before: Sums,
 }
 
 /// Listeners whose pages are no longer there.
@@ -101,7 +105,14 @@ impl Book {
         let Event { time_ns, what } = event;
         match what {
             What::Listener(listener) => match self.pages.entry(listener.id) {
-                Entry::Occupied(mut entry) => entry.get_mut().seen_again(listener, *time_ns),
+                Entry::Occupied(mut entry) => {
+                    let was = entry.get().listener.limit;
+                    entry.get_mut().seen_again(listener, *time_ns);
+                    let Listener { id, limit: now, depth, .. } = *listener;
+                    if was != now {
+                        return Some(News::Limit(Limit { listener: id, now, was, depth }));
+                    }
+                }
                 Entry::Vacant(entry) => {
                     entry.insert(Page::new(listener.clone(), *time_ns));
                     return Some(News::Found(listener.id));
@@ -141,10 +152,15 @@ impl Book {
                 self.namespaces.entry(*netns).or_default().settings = *settings;
             }
             What::Counters { netns, moved } => {
-                self.namespaces.entry(*netns).or_default().moved = **moved;
+                let seen = self.sums_of(*netns);
+                let namespace = self.namespaces.entry(*netns).or_default();
+                (namespace.moved, namespace.seen) = (**moved, seen);
+            }
+            What::Baseline { netns } => {
+                self.namespaces.entry(*netns).or_default().before = self.sums_of(*netns);
             }
             What::SkDrops { listener, moved } => {
-                self.page(*listener, |page| page.sk_drops = Some(*moved));
+                self.page(*listener, |page| page.sk_drops = Some((*moved, page.totals.sk_drops)));
             }
         }
         None
@@ -233,9 +249,11 @@ impl Book {
         self.namespaces.get(&netns).map(|namespace| &namespace.settings)
     }
 
-    /// Refused packets that are only counted, of all listeners.
-    pub(crate) fn unrecorded(&self) -> u64 {
-        self.pages.values().map(|page| page.totals.unrecorded).sum()
+    /// Refused packets as last counted, of all listeners.
+    pub(crate) fn dropped(&self) -> u64 {
+        let gone: u64 = self.gone_sums.values().map(Sums::dropped).sum();
+        let here = |page: &Page| page.totals.drops.iter().sum::<u64>();
+        gone + self.pages.values().map(here).sum::<u64>()
     }
 
     /// Is any listener known?

@@ -56,8 +56,8 @@ pub(crate) struct Args {
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
-    /// Tell at most so many drops one by one, for each listener, CPU and second; the
-    /// rest is counted
+    /// Tell about so many drops of a listener and second one by one, each CPU its part;
+    /// the rest is only counted
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) drop_records: u32,
 

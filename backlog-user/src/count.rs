@@ -29,7 +29,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             syn_queue_peak,
             window_ns: _,
             window_used: _,
-            pad: _,
+            window_causes: _,
             epochs,
         } = cpu;
         let sum = &mut count.totals;

@@ -130,6 +130,11 @@ pub(crate) enum What {
         /// What is set.
         settings: Settings,
     },
+    /// A network namespace is compared from here on only: what was before is not known.
+    Baseline {
+        /// Its inode number.
+        netns: u32,
+    },
     /// The kernel's own counters of a network namespace were read.
     Counters {
         /// Its inode number.

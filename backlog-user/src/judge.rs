@@ -30,19 +30,40 @@ pub(crate) struct Answers {
 struct Answer {
     counters: Option<Values>,
     settings: Settings,
-    listed: Vec<Listed>,
+    /// None where only the counters were asked for, or where it failed.
+    listed: Option<Vec<Listed>>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The counters alone: quick.
+    Counters,
+    /// The listeners as well.
+    All,
 }
 
 impl Answers {
     /// All listeners.
     pub(crate) fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.by_netns.values().flat_map(|answer| &answer.listed)
+        self.by_netns.values().flat_map(|answer| answer.listed.iter().flatten())
+    }
+
+    /// Takes over the counters of other answers, given at a better moment.
+    pub(crate) fn update(&mut self, counters: Self) {
+        for (netns, other) in counters.by_netns {
+            if let Some(answer) = self.by_netns.get_mut(&netns) {
+                answer.counters = other.counters;
+            }
+        }
     }
 
     /// Leaves out the listeners that are not wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&Listed) -> bool) {
         for answer in self.by_netns.values_mut() {
-            answer.listed.retain(&wanted);
+            if let Some(listed) = &mut answer.listed {
+                listed.retain(&wanted);
+            }
         }
     }
 }
@@ -73,52 +94,59 @@ impl Judge {
         }
     }
 
+    /// Looks for namespaces once more.
+    pub(crate) fn find_again(&mut self) {
+        self.namespaces.add(Namespaces::find(Path::new("/proc")));
+    }
+
     /// Asks every namespace.
-    pub(crate) fn ask_all(&self) -> Answers {
-        self.ask(self.namespaces.inodes())
+    pub(crate) fn ask_all(&self, what: Ask) -> Answers {
+        self.ask(self.namespaces.inodes(), what)
     }
 
     /// Asks some.
-    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = u32>) -> Answers {
+    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = u32>, what: Ask) -> Answers {
         let mut answers = Answers::default();
         for netns in namespaces {
-            let (mut found, failures) = self.ask_one(netns);
-            if let Some(answer) = found.take() {
-                answers.by_netns.insert(netns, answer);
-            }
-            answers.failures.extend(
-                failures.map(|why| format!("network namespace {netns} is not looked into: {why}")),
-            );
+            let (answer, failure) = self.ask_one(netns, what);
+            answers.by_netns.extend(answer.map(|answer| (netns, answer)));
+            let words = |why| format!("network namespace {netns} is not looked into: {why}");
+            answers.failures.extend(failure.map(words));
         }
         answers
     }
 
-    fn ask_one(&self, netns: u32) -> (Option<Answer>, Option<String>) {
+    fn ask_one(&self, netns: u32, what: Ask) -> (Option<Answer>, Option<String>) {
         let asked = self.namespaces.inside(netns, move || {
             let counters = counters::read(Path::new("/proc/thread-self/net"));
             let settings = Settings::read(Path::new("/"));
-            Ok((counters, settings, listeners::dump(netns)))
+            let listed = (what == Ask::All).then(|| listeners::dump(netns)).transpose();
+            Ok((counters, settings, listed))
         });
+        let words = |error| format!("{error:#}");
         match asked {
             Ok((counters, settings, Ok(listed))) => {
                 (Some(Answer { counters, settings, listed }), None)
             }
             Ok((counters, settings, Err(error))) => {
-                let answer = Answer { counters, settings, listed: Vec::new() };
-                (Some(answer), Some(format!("{error:#}")))
+                (Some(Answer { counters, settings, listed: None }), Some(words(error)))
             }
-            Err(error) => (None, Some(format!("{error:#}"))),
+            Err(error) => (None, Some(words(error))),
         }
     }
 
-    /// Takes what was answered right before and right after the programs began.
+    /// Takes the counters of right before and right after the programs began.
     pub(crate) fn begin(&mut self, before: &Answers, after: &Answers) {
         for (netns, then) in &before.by_netns {
-            let Some(now) = after.by_netns.get(netns) else { continue };
-            if let (Some(first), Some(second)) = (then.counters, now.counters) {
+            let now = after.by_netns.get(netns).and_then(|answer| answer.counters);
+            if let (Some(first), Some(second)) = (then.counters, now) {
                 self.start.insert(*netns, (first, second));
             }
         }
+    }
+
+    /// Takes the `sk_drops` of the listeners, of before and after the same moment.
+    pub(crate) fn begin_listeners(&mut self, before: &Answers, after: &Answers) {
         let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
         for (socket, second) in after.listed().filter_map(drops_of) {
             // One that was not there a moment before began with zero.
@@ -134,6 +162,13 @@ impl Judge {
             (listener.opened_now, listener.inode, listener.sk_drops)
         {
             self.start_drops.insert((listener.netns, inode), (drops, drops));
+        }
+    }
+
+    /// A listener was closed.
+    pub(crate) fn closed(&mut self, listener: &Listener) {
+        if let Some(inode) = listener.inode {
+            self.start_drops.remove(&(listener.netns, inode));
         }
     }
 
@@ -160,13 +195,12 @@ impl Judge {
 
     /// Makes sure that there is a way to each of these, if there can be one.
     fn look_for(&mut self, wanted: &[u32]) {
-        let namespaces = &self.namespaces;
-        let astray = |netns: &&u32| !namespaces.reaches(**netns) && !self.lost.contains(netns);
+        let astray = |netns: &&u32| !self.namespaces.reaches(**netns) && !self.lost.contains(netns);
         let astray: Vec<u32> = wanted.iter().filter(astray).copied().collect();
         if astray.is_empty() {
             return;
         }
-        self.namespaces.add(Namespaces::find(Path::new("/proc")));
+        self.find_again();
         // Not again at each interval.
         self.lost.extend(astray.iter().filter(|netns| !self.namespaces.reaches(**netns)));
     }
@@ -174,7 +208,7 @@ impl Judge {
     /// What the two answers, before and after the totals were read, say of the time
     /// since the start; `of_socket` tells which listener has an inode.
     pub(crate) fn events(
-        &self,
+        &mut self,
         before: &Answers,
         after: &Answers,
         time_ns: u64,
@@ -183,24 +217,24 @@ impl Judge {
     ) {
         let mut push = |what| events.push(Event { time_ns, what });
         for (netns, answer) in &after.by_netns {
-            let (netns, settings) = (*netns, answer.settings);
-            push(What::Namespace { netns, settings });
-        }
-        for (netns, now) in &after.by_netns {
-            let then = before.by_netns.get(netns).and_then(|answer| answer.counters);
-            if let (Some(first), Some(last)) = (then, now.counters) {
-                // A namespace that was not there at the start began with zeros.
-                let zeros = [Some(0); Counter::COUNT];
-                let start = self.start.get(netns).copied().unwrap_or((zeros, zeros));
+            let netns = *netns;
+            push(What::Namespace { netns, settings: answer.settings });
+            let then = before.by_netns.get(&netns).and_then(|answer| answer.counters);
+            if let (Some(first), Some(last)) = (then, answer.counters) {
+                let (start, known) = self.start_of(netns, answer, first);
+                if !known {
+                    push(What::Baseline { netns });
+                }
                 let moved = Box::new(moved(start, (first, last)));
-                push(What::Counters { netns: *netns, moved });
+                push(What::Counters { netns, moved });
             }
         }
         let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
         for (socket, last) in after.listed().filter_map(drops_of) {
             let (netns, inode) = socket;
             let Some(listener) = of_socket(netns, inode) else { continue };
-            let start = self.start_drops.get(&socket).copied().unwrap_or((0, 0));
+            // Without a beginning there is nothing to compare with.
+            let Some(start) = self.start_drops.get(&socket).copied() else { continue };
             let first = first.get(&socket).copied().unwrap_or(start.1);
             let moved = Range {
                 low: first.wrapping_sub(start.1).into(),
@@ -208,6 +242,28 @@ impl Judge {
             };
             push(What::SkDrops { listener, moved });
         }
+    }
+
+    /// Where the counters of a namespace began, and whether that is known. A namespace
+    /// that was not there at the start began with zeros if we have seen each of its
+    /// listeners being opened; else, and where the number is another namespace's by now
+    /// (its counters fell), it begins with this reading.
+    fn start_of(&mut self, netns: u32, answer: &Answer, now: Values) -> ((Values, Values), bool) {
+        let fell = |start: &Values| start.iter().zip(&now).any(|(start, now)| now < start);
+        match self.start.get(&netns) {
+            Some((first, second)) if !fell(second) => return ((*first, *second), true),
+            Some(_) => {}
+            None => {
+                let mut listed = answer.listed.iter().flatten().filter_map(drops_of);
+                if listed.all(|(socket, _)| self.start_drops.contains_key(&socket)) {
+                    let zeros = [Some(0); Counter::COUNT];
+                    self.start.insert(netns, (zeros, zeros));
+                    return ((zeros, zeros), true);
+                }
+            }
+        }
+        self.start.insert(netns, (now, now));
+        ((now, now), false)
     }
 }
 
@@ -228,9 +284,10 @@ fn moved(start: (Values, Values), end: (Values, Values)) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::{AT_ONCE, Judge, moved};
+    use super::{AT_ONCE, Answer, Judge, moved};
     use crate::counter::Counter;
     use crate::event::Range;
+    use crate::kernel::settings::Settings;
 
     #[test]
     fn what_moved_between_the_readings_is_no_difference() {
@@ -240,6 +297,20 @@ mod tests {
         assert_eq!(range, Range { low: 28, high: 31 });
         assert_eq!((range.nearest(30), range.nearest(33), range.nearest(2)), (30, 31, 28));
         assert_eq!(moved((at(1), [None; Counter::COUNT]), (at(1), at(1)))[0], None);
+    }
+
+    #[test]
+    fn a_beginning_that_is_not_known_is_now() {
+        let at = |value| [Some(value); Counter::COUNT];
+        let answer = Answer { counters: Some(at(50)), settings: Settings::default(), listed: None };
+        let mut judge = Judge::find();
+        judge.start.insert(7, (at(10), at(10)));
+        assert_eq!(judge.start_of(7, &answer, at(50)), ((at(10), at(10)), true));
+        // Another namespace has the number now.
+        assert_eq!(judge.start_of(7, &answer, at(3)), ((at(3), at(3)), false));
+        assert_eq!(judge.start_of(7, &answer, at(4)), ((at(3), at(3)), true));
+        // A new one, without a listener that was there before.
+        assert_eq!(judge.start_of(8, &answer, at(4)), ((at(0), at(0)), true));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) ring: u32,
     /// Drop records of a listener in a second, on each CPU.
     pub(crate) drop_records: u32,
+    /// Of these: those that are to be heard of at once.
+    pub(crate) urgent_records: u32,
 }
 
 /// The maps, by what they hold.
@@ -123,7 +125,8 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
         .override_global("WAKE_BYTES", &WAKE_BYTES, true)
-        .override_global("DROP_RECORDS", &limits.drop_records, true);
+        .override_global("DROP_RECORDS", &limits.drop_records, true)
+        .override_global("URGENT_RECORDS", &limits.urgent_records, true);
     loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))
 }
 

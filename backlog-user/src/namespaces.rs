@@ -73,13 +73,14 @@ impl Namespaces {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let found = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
         ensure!(own || found.ino() == u64::from(netns), "it is gone");
-        let thread = thread::spawn(move || {
+        let enter = move || {
             // SAFETY: the descriptor is open; the call changes this thread only.
             if !own && unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
                 return Err(io::Error::last_os_error()).context("entering it");
             }
             work()
-        });
+        };
+        let thread = thread::Builder::new().spawn(enter).context("starting a thread")?;
         thread.join().map_err(|_| anyhow!("the thread that looked died"))?
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     /// How many intervals.
     pub(crate) count: Option<u64>,
-    /// Drops told one by one, for each listener, CPU and second.
+    /// Drops told one by one, for each listener and second.
     pub(crate) drop_records: u32,
     /// Bytes of the ring buffer.
     pub(crate) ring: u32,

@@ -28,7 +28,7 @@ pub(crate) struct Hook {
 }
 
 /// Moments without which the rest is still worth having.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
     "last_quarter",
     "join",
     "cookie",
@@ -36,6 +36,7 @@ const OPTIONAL: [&str; 9] = [
     "accept_untimed",
     "killed",
     "expired",
+    "unreachable",
     "migrated",
     "relisten",
 ];
@@ -144,6 +145,14 @@ impl Planner<'_> {
         // Without MPTCP it is missing, and there are no joins.
         if (self.arguments)("mptcp_token_get_sock").is_some() {
             self.add("join", "fe_join", "mptcp_token_get_sock", Attach::Fentry);
+        }
+        if self.takes("tcp_req_err", 3) {
+            self.both("unreachable", ["fe_error", "fx_error"], "tcp_req_err");
+        } else {
+            self.gap(
+                "requests given up because a client cannot be reached are not counted: this kernel \
+                 has no tcp_req_err",
+            );
         }
         if self.takes("reqsk_timer_handler", 1) {
             self.both("expired", ["fe_timer", "fx_timer"], "reqsk_timer_handler");
@@ -299,7 +308,7 @@ mod tests {
     fn common(function: &str) -> Option<usize> {
         match function {
             "tcp_conn_request" | "inet_csk_complete_hashdance" => Some(4),
-            "inet_csk_reqsk_queue_add" | "inet_child_forget" => Some(3),
+            "inet_csk_reqsk_queue_add" | "inet_child_forget" | "tcp_req_err" => Some(3),
             "inet_csk_listen_start" | "inet_csk_listen_stop" | "reqsk_timer_handler" => Some(1),
             "security_sock_graft"
             | "tcp_peer_is_proven"

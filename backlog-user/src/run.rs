@@ -9,7 +9,7 @@ use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::cli::{Backend, Output};
-use crate::judge::Judge;
+use crate::judge::{Ask, Judge};
 use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
 use crate::live::Live;
@@ -54,18 +54,18 @@ async fn trace(options: &Options) -> Result<Outcome> {
     if options.check_programs {
         let mut hooks = plan.hooks.clone();
         hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
-        let sizes = Sizes { cpus: 1, ring: options.ring, drop_records: options.drop_records };
+        let sizes = Sizes::of(options, 1);
         let limits = limits([].iter(), sizes);
         return check_programs(&hooks, &layout, limits);
     }
     drop(kernel.btf);
     let signals = Signals::watch()?;
     let judge = Judge::find();
-    let mut sized_by = judge.ask_all();
+    let mut sized_by = judge.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
     let cpus = nr_cpus()
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
-    let sizes = Sizes { cpus, ring: options.ring, drop_records: options.drop_records };
+    let sizes = Sizes::of(options, cpus);
     let limits = limits(sized_by.listed(), sizes);
     let mut loaded = load::load(&plan, &layout, &options.filter, limits)?;
     let mut gaps = plan.gaps;
@@ -99,23 +99,40 @@ struct Sizes {
     cpus: usize,
     ring: u32,
     drop_records: u32,
+    until_drop: u64,
 }
+
+impl Sizes {
+    fn of(options: &Options, cpus: usize) -> Self {
+        Self {
+            cpus: cpus.max(1),
+            ring: options.ring,
+            drop_records: options.drop_records,
+            until_drop: options.until_drop.unwrap_or(0),
+        }
+    }
+}
+
+/// Drop records of a second that wake userspace, of a listener and CPU.
+const URGENT_RECORDS: u32 = 16;
 
 /// Room for what is there and as much again, within what a host can spare: a slot
 /// costs its totals on each CPU, a queued connection about 100 bytes.
 fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
-    let Sizes { cpus, ring, drop_records } = sizes;
+    let Sizes { cpus, ring, drop_records, until_drop } = sizes;
     let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {
         (count.saturating_add(1), sum.saturating_add(listed.limit))
     });
-    let per_slot = size_of::<Totals>() * cpus.max(1);
+    let per_slot = size_of::<Totals>() * cpus;
     let affordable = u32::try_from(TOTALS_BYTES / per_slot).unwrap_or(u32::MAX);
     let wanted = listeners.saturating_mul(2).clamp(1024, 1 << 16);
     Limits {
         slots: wanted.min(affordable).max(256),
         pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
         ring,
-        drop_records,
+        // Each CPU has its part.
+        drop_records: drop_records.div_ceil(u32::try_from(cpus).unwrap_or(u32::MAX)),
+        urgent_records: u32::try_from(until_drop).unwrap_or(u32::MAX).max(URGENT_RECORDS),
     }
 }
 
@@ -154,9 +171,10 @@ mod tests {
             v6_only: None,
             sk_drops: None,
         };
-        let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000 };
+        let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000, until_drop: 0 };
         let few = limits([listed.clone()].iter(), sizes(2));
         assert_eq!((few.slots, few.pending), (1024, 65_536));
+        assert_eq!((few.drop_records, few.urgent_records), (500, 16));
         let many = vec![listed; 10_000];
         let host = limits(many.iter(), sizes(2));
         assert_eq!((host.slots, host.pending), (20_000, 1 << 18));

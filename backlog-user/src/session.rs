@@ -19,7 +19,7 @@ use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
 use crate::command::Bounding;
 use crate::event::{Event, What};
-use crate::judge::{Answers, Judge};
+use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
 use crate::run::Outcome;
@@ -62,13 +62,17 @@ impl<'a> Session<'a> {
         mut judge: Judge,
     ) -> Result<Self> {
         let clock = Clock::start();
-        let before = judge.ask_all();
+        judge.find_again();
+        let listed_before = judge.ask_all(Ask::All);
+        let before = judge.ask_all(Ask::Counters);
         live.begin()?;
         meta.time_ns = monotonic_ns();
-        // After the beginning: what is opened from here on is seen.
-        let mut after = judge.ask_all();
+        let after = judge.ask_all(Ask::Counters);
         judge.begin(&before, &after);
-        after.retain(|listed| options.filter.lists(listed));
+        // After the beginning: what is opened from here on is seen.
+        let mut listed = judge.ask_all(Ask::All);
+        judge.begin_listeners(&listed_before, &listed);
+        listed.retain(|listed| options.filter.lists(listed));
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
@@ -86,9 +90,9 @@ impl<'a> Session<'a> {
             intervals: 0,
             events: Vec::new(),
         };
-        session.live.get_mut().listed(after.listed(), monotonic_ns(), &mut session.events);
+        session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
-        session.notices(&meta, &after);
+        session.notices(&meta, &listed);
         Ok(session)
     }
 
@@ -141,20 +145,23 @@ impl<'a> Session<'a> {
 
     /// Have those come that `--until-drop` waits for? Some may be only counted.
     fn drops_seen(&self) -> bool {
-        let seen = self.drops + self.book.unrecorded();
+        let seen = self.drops.max(self.book.dropped());
         self.options.until_drop.is_some_and(|limit| seen >= limit)
     }
 
     /// The last records, counts and queued connections, and the summary.
     fn finish(&mut self) -> Result<Outcome> {
         let namespaces = self.judge.turn_of_all(&self.book.namespaces());
-        let before = self.judge.ask(namespaces.iter().copied());
-        let live = self.live.get_mut();
-        let missed = live.missed();
-        live.end()?;
+        let ask = |judge: &Judge, what| judge.ask(namespaces.iter().copied(), what);
+        let mut before = ask(&self.judge, Ask::All);
+        before.update(ask(&self.judge, Ask::Counters));
+        let missed = self.live.get_ref().missed();
+        self.live.get_mut().end()?;
         // What follows takes a second and is no part of the run.
         let time_ns = monotonic_ns();
-        let after = self.judge.ask(namespaces);
+        let counters = ask(&self.judge, Ask::Counters);
+        let mut after = ask(&self.judge, Ask::All);
+        after.update(counters);
         let live = self.live.get_mut();
         live.detach();
         // Nothing is added any more, so this ends.
@@ -174,7 +181,7 @@ impl<'a> Session<'a> {
             self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         }
         let elapsed_ns = time_ns - self.start_ns;
-        let blind = self.blind();
+        let blind = self.blind(missed);
         let accounts = reconcile::accounts(&self.book);
         let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind };
         self.view.end(&self.clock, &self.book, &self.book.summaries(), &end)?;
@@ -190,14 +197,13 @@ impl<'a> Session<'a> {
     }
 
     /// What may explain a difference to the kernel's counters.
-    fn blind(&self) -> Blind {
-        let live = self.live.get_ref();
-        let stray = live.stray();
+    fn blind(&self, missed: Option<u64>) -> Blind {
+        let stray = self.live.get_ref().stray();
         Blind {
             filtered: self.options.filter.is_set(),
             no_slot: stray.no_slot,
             at_closed: stray.closed,
-            missed: live.missed().unwrap_or(0),
+            missed: missed.unwrap_or(0),
         }
     }
 
@@ -206,15 +212,16 @@ impl<'a> Session<'a> {
         self.live.get_mut().drain(&mut self.events);
         self.write_down()?;
         let namespaces = self.judge.turn(&self.book.moving_namespaces());
-        let before = self.judge.ask(namespaces.iter().copied());
+        let before = self.judge.ask(namespaces.iter().copied(), Ask::All);
         self.live.get_mut().count(&mut self.events)?;
-        let after = self.judge.ask(namespaces);
+        let after = self.judge.ask(namespaces, Ask::All);
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
         let rows = self.book.tick(time_ns);
         self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         let accounts = reconcile::accounts(&self.book);
-        self.view.reconciled(&self.clock, time_ns, &accounts, &self.blind())?;
+        let blind = self.blind(self.live.get_ref().missed());
+        self.view.reconciled(&self.clock, time_ns, &accounts, &blind)?;
         Ok(())
     }
 
@@ -245,6 +252,7 @@ impl<'a> Session<'a> {
                 }
                 Some(News::Closed(closed)) => {
                     if let Some(page) = book.get(closed.listener) {
+                        judge.closed(&page.listener);
                         view.closed(clock, time_ns, &page.listener, &closed)?;
                     }
                 }

@@ -118,7 +118,9 @@ pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock
     let Some(seen) = seen else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
-    leave(Kind::Killed, seen, sk, child, pending);
+    // After a migration that failed, `sk` is the listener before.
+    let of = pending.map_or(sk, |pending| pending.listener as *const Sock);
+    leave(Kind::Killed, seen, of, child, pending);
 }
 
 /// A connection was announced and is not added: its listener has left LISTEN since the

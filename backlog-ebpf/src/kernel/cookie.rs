@@ -11,16 +11,20 @@ use super::{
     },
     listener, read,
     refuse::{Refusal, refused},
-    site::{self, Counts, Hint, Site},
-    types::{SkBuff, Sock},
+    site::{self, Counts, Hint, Packet, Site},
+    types::{SkBuff, Sock, TCP_ACK},
 };
 
-/// Body: `cookie_v4_check(sk, skb)` is entered.
+/// Body: `cookie_v4_check(sk, skb)` is entered. The packet is noted: since 6.9 the kernel
+/// may have freed it at the exit. (Only packets that are no SYN and belong to no request
+/// come here.)
 #[inline(always)]
-pub(crate) fn enter(sk: *const Sock) {
-    if !filter::port(sk) {
+pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
+    if !filter::port(sk) || !filter::packet(skb) {
         return;
     }
+    let (client, sequence) = read::sender(skb);
+    site::keep(Packet { client, sequence, flags: u32::from(read::flags(skb)) });
     site::enter(Site::Cookie, sk, |mib| Counts {
         drops: mib.get(&MIB_LISTEN_DROPS),
         overflows: mib.get(&MIB_LISTEN_OVERFLOWS),
@@ -33,17 +37,18 @@ pub(crate) fn enter(sk: *const Sock) {
 
 /// Body: it returned the child, `sk` itself when there was no cookie, or null when
 /// there was one and nothing came of it.
-///
-/// The request is freed by then, so the client is read from the packet; its initial
-/// sequence number is one behind the ACK's.
 #[inline(always)]
-pub(crate) fn exit(sk: *const Sock, skb: *const SkBuff, child: u64) {
+pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     let Some(left) = site::leave(Site::Cookie, sk) else {
         return;
     };
+    let Some(packet) = site::kept() else { return };
     let failed = left.mib.get(&MIB_SYNCOOKIES_FAILED) != left.before.cookie_failed;
     let valid = left.mib.get(&MIB_SYNCOOKIES_RECV) != left.before.cookie_valid;
-    if !(failed || valid || child == 0) || !filter::packet(skb) {
+    // Without an ACK it can be no cookie, and the listener discards it: a client's reset,
+    // as an answer to a SYN-ACK that it did not ask for.
+    let discarded = child == sk && packet.flags & TCP_ACK == 0;
+    if !(failed || valid || discarded || child.is_null()) {
         return;
     }
     let Some(seen) = listener::of(sk) else { return };
@@ -55,20 +60,24 @@ pub(crate) fn exit(sk: *const Sock, skb: *const SkBuff, child: u64) {
     if valid {
         totals.beside[Beside::SynCookieValid as usize] += 1;
     }
+    if discarded {
+        totals.beside[Beside::Ignored as usize] += 1;
+        totals.sk_drops += 1;
+    }
     let counted = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
     // Without a route the kernel gives up before it makes a child, and counts nothing. If
     // it has made one and thrown it away, another packet of the client's was faster on
     // another CPU, and nothing is lost.
     let childless = left.mib.tcp(&MIB_PASSIVE_OPENS) == left.before.children;
-    if child != 0 || left.hinted(Hint::NotQueued) || !(counted || (valid && childless)) {
+    if !child.is_null() || left.hinted(Hint::NotQueued) || !(counted || (valid && childless)) {
         return;
     }
     let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;
-    let (client, sequence) = read::sender(skb);
     let refusal = Refusal {
         cause: if full { Cause::AcceptQueueFullCookie } else { Cause::NoChild },
-        client,
-        isn: sequence.wrapping_sub(1),
+        client: packet.client,
+        // The SYN's number is one behind the ACK's.
+        isn: packet.sequence.wrapping_sub(1),
         sk_drops: u64::from(counted),
         counted,
     };

@@ -131,6 +131,10 @@ pub(crate) static FILTER_FAMILY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);
 
+/// Of these: those that wake userspace at once.
+#[unsafe(no_mangle)]
+pub(crate) static URGENT_RECORDS: Global<u32> = Global::new(1);
+
 /// Wake userspace for a connection record only when this many bytes wait in the ring.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_BYTES: Global<u64> = Global::new(0);

@@ -139,9 +139,15 @@ pub(crate) fn opened(sk: *const Sock) {
 /// changed the limit.
 #[inline(always)]
 pub(crate) fn listened(sk: *const Sock) {
-    let Some(Seen { slot, totals }) = slot_of(sk).and_then(seen) else {
+    let Some(slot) = slot_of(sk) else {
+        // It was open before the start and has had no event yet. Its first record tells
+        // the limit, and userspace knows the one before.
+        if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP {
+            find(sk);
+        }
         return;
     };
+    let Some(Seen { totals, .. }) = seen(slot) else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     let limit = limit(sk);
     // SAFETY: an element of an array; only listen() calls change its limit, and they

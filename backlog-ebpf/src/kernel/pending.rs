@@ -33,13 +33,13 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
 }
 
 /// Notes that a connection has been added, with the depth then. It may have been
-/// taken already.
+/// taken already; zero would mean that it was never added.
 #[inline(always)]
 pub(crate) fn confirm(child: *const Sock, depth: u32) {
     if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
         // SAFETY: an element of the map. Only the CPU that adds a connection
         // writes this field, while it has the connection's lock.
-        unsafe { (*pending).depth = depth };
+        unsafe { (*pending).depth = if depth == 0 { (*pending).expected } else { depth } };
     }
 }
 

@@ -66,6 +66,17 @@ pub(crate) fn packet_family(skb: *const SkBuff) -> u16 {
     if field::<_, u16>(skb, &SKB_PROTOCOL) == ETH_P_IP_BE { AF_INET } else { AF_INET6 }
 }
 
+/// The byte of a packet's TCP flags.
+#[inline(always)]
+pub(crate) fn flags(skb: *const SkBuff) -> u8 {
+    /// Where it stands in a TCP header.
+    const TCP_FLAGS: usize = 13;
+
+    let head: *const u8 = pointer(skb, &SKB_HEAD);
+    let transport = field::<_, u16>(skb, &SKB_TRANSPORT_HEADER) as usize;
+    at(head, transport + TCP_FLAGS)
+}
+
 /// Who sent a packet, and its sequence number.
 #[inline(always)]
 pub(crate) fn sender(skb: *const SkBuff) -> (Endpoint, u32) {

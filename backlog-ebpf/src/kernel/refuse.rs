@@ -7,7 +7,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    globals::DROP_RECORDS,
+    globals::{DROP_RECORDS, URGENT_RECORDS},
     listener::{self, Seen},
     out,
     types::Sock,
@@ -15,9 +15,6 @@ use super::{
 
 /// Drop records are limited by the second.
 const WINDOW_NS: u64 = 1_000_000_000;
-
-/// The first of a second wake userspace; those behind them can wait for their like.
-const URGENT: u32 = 16;
 
 /// A refusal.
 pub(crate) struct Refusal {
@@ -48,7 +45,7 @@ pub(crate) fn refused(sk: *const Sock, seen: Seen, refusal: Refusal) {
     if !counted {
         totals.uncounted += 1;
     }
-    let Some(told) = may_tell(totals, now) else {
+    let Some(told) = may_tell(totals, cause, now) else {
         return;
     };
     let record = Drop {
@@ -60,7 +57,8 @@ pub(crate) fn refused(sk: *const Sock, seen: Seen, refusal: Refusal) {
         syn_queue,
         client,
     };
-    if told <= URGENT {
+    // The first of a second wake userspace; those behind them can wait for their like.
+    if told <= URGENT_RECORDS.load() {
         out::urgent(Kind::Drop, record, seen.totals);
     } else {
         out::batched(Kind::Drop, record, seen.totals);
@@ -68,17 +66,21 @@ pub(crate) fn refused(sk: *const Sock, seen: Seen, refusal: Refusal) {
 }
 
 /// How many drop records of this second this one is. None: there are enough, it is
-/// only counted. A flood must not become a flood of records.
+/// only counted. A flood must not become a flood of records, nor hide another cause: the
+/// first of each is told.
 #[inline(always)]
-fn may_tell(totals: &mut Totals, now: u64) -> Option<u32> {
+fn may_tell(totals: &mut Totals, cause: Cause, now: u64) -> Option<u32> {
     if now - totals.window_ns >= WINDOW_NS {
         totals.window_ns = now;
         totals.window_used = 0;
+        totals.window_causes = 0;
     }
-    if totals.window_used >= DROP_RECORDS.load() {
+    let bit = 1 << (cause as u32);
+    if totals.window_used >= DROP_RECORDS.load() && totals.window_causes & bit != 0 {
         totals.unrecorded += 1;
         return None;
     }
+    totals.window_causes |= bit;
     totals.window_used += 1;
     Some(totals.window_used)
 }

@@ -1,18 +1,19 @@
-//! A request in the SYN queue whose timer fires: `reqsk_timer_handler` sends the
-//! SYN-ACK again, or gives the request up.
+//! Requests in the SYN queue that are given up: by their timer (`reqsk_timer_handler`,
+//! which else sends the SYN-ACK again), or because the network says that the client
+//! cannot be reached (`tcp_req_err`).
 
 use backlog_ebpf::cause::Beside;
 
 use super::{
     filter,
     globals::{
-        ICSK_SYN_RETRIES, NET_SYNACK_RETRIES, REQ_TIMEOUTS, REQ_TIMEOUTS_MASK, REQ_TIMEOUTS_ONE,
-        REQ_TIMER, SKC_LISTENER, SKC_NET, SKC_STATE,
+        ICSK_SYN_RETRIES, MIB_LISTEN_DROPS, NET_SYNACK_RETRIES, REQ_TIMEOUTS, REQ_TIMEOUTS_MASK,
+        REQ_TIMEOUTS_ONE, REQ_TIMER, SKC_LISTENER, SKC_NET, SKC_STATE,
     },
     listener,
     maps::SCRATCH,
     read,
-    site::Shot,
+    site::{self, Counts, Shot, Site},
     types::{Net, Request, Sock, TCP_LISTEN, Timer},
 };
 
@@ -65,6 +66,36 @@ pub(crate) fn timer_exit(timer: *const Timer) {
         let beside = if prunes != 0 { Beside::Pruned } else { Beside::Expired };
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).beside[beside as usize] += 1 };
+    }
+}
+
+/// Body: `tcp_req_err(req, seq, abort)` is entered.
+#[inline(always)]
+pub(crate) fn error_enter(req: *const Request) {
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    if filter::port(sk) && filter::request(req) {
+        site::enter(Site::Error, sk, |mib| Counts {
+            drops: mib.get(&MIB_LISTEN_DROPS),
+            ..Counts::default()
+        });
+    }
+}
+
+/// Body: it returns. The kernel counts a request that it has given up like a lost SYN.
+#[inline(always)]
+pub(crate) fn error_exit(req: *const Request) {
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    let Some(left) = site::leave(Site::Error, sk) else {
+        return;
+    };
+    if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
+        return;
+    }
+    if let Some(seen) = listener::of(sk) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        let totals = unsafe { &mut *seen.totals };
+        totals.beside[Beside::Unreachable as usize] += 1;
+        totals.sk_drops += 1;
     }
 }
 

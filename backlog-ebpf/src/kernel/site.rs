@@ -4,6 +4,8 @@
 //! The functions of [`Site`] are called one after the other for a packet, never
 //! inside each other, and run with bottom halves off: one note a CPU is enough.
 
+use backlog_ebpf::record::Endpoint;
+
 use super::{
     counters::{self, Base, Mib},
     maps::SCRATCH,
@@ -20,6 +22,8 @@ pub(crate) enum Site {
     Ack = 2,
     /// `cookie_v4_check`, `cookie_v6_check`
     Cookie = 3,
+    /// `tcp_req_err`
+    Error = 4,
 }
 
 /// What a function within a site has told about the packet.
@@ -95,11 +99,24 @@ pub(crate) struct Shot {
     pub(crate) prunes: u32,
 }
 
+/// A packet whose memory may be gone at the exit.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Packet {
+    /// Who sent it.
+    pub(crate) client: Endpoint,
+    /// Its sequence number.
+    pub(crate) sequence: u32,
+    /// The byte of its TCP flags.
+    pub(crate) flags: u32,
+}
+
 /// One CPU's notes.
 #[repr(C)]
 pub(crate) struct Scratch {
     pub(crate) base: Base,
     note: Note,
+    packet: Packet,
     pub(crate) shot: Shot,
 }
 
@@ -114,6 +131,22 @@ pub(crate) fn enter(site: Site, sk: *const Sock, counts: impl FnOnce(&Mib) -> Co
         Note { sk: sk as u64, site: site as u32, hint: Hint::None as u32, counts: counts(&mib) };
     // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.
     unsafe { (*scratch).note = note };
+}
+
+/// Notes the packet of the function that has just been entered.
+#[inline(always)]
+pub(crate) fn keep(packet: Packet) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: as in `enter`.
+        unsafe { (*scratch).packet = packet };
+    }
+}
+
+/// The packet that was noted last.
+#[inline(always)]
+pub(crate) fn kept() -> Option<Packet> {
+    // SAFETY: as in `enter`.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { (*scratch).packet })
 }
 
 /// What an exit finds.
@@ -160,18 +193,16 @@ pub(crate) fn inside(site: Site, sk: *const Sock) -> bool {
     }
 }
 
-/// Tells the exit of the function that this CPU is inside of. False: it is inside
-/// of none.
+/// Tells the exit of the function that this CPU is inside of, if it is inside of one.
+/// The first hint stands.
 #[inline(always)]
-pub(crate) fn hint(hint: Hint) -> bool {
+pub(crate) fn hint(hint: Hint) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-        return false;
+        return;
     };
     // SAFETY: as in `enter`.
     let note = unsafe { &mut (*scratch).note };
-    if note.sk == 0 {
-        return false;
+    if note.sk != 0 && note.hint == Hint::None as u32 {
+        note.hint = hint as u32;
     }
-    note.hint = hint as u32;
-    true
 }

@@ -25,3 +25,5 @@ pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 /// `ETH_P_IP` as it stands in `skb->protocol`, big-endian.
 pub(crate) const ETH_P_IP_BE: u16 = 0x0800_u16.to_be();
+/// The bit of ACK in the byte of TCP flags.
+pub(crate) const TCP_ACK: u32 = 0x10;

@@ -16,8 +16,9 @@ pub(crate) struct Page {
     pub(crate) first_seen_ns: u64,
     /// When it was closed, and with what in its queues.
     pub(crate) closed: Option<(u64, Closed)>,
-    /// How far the kernel has moved its `sk_drops`.
-    pub(crate) sk_drops: Option<Range>,
+    /// How far the kernel had moved its `sk_drops` when it was read last, and what was
+    /// seen of it then.
+    pub(crate) sk_drops: Option<(Range, u64)>,
     /// The kernel's totals, as last read.
     pub(crate) totals: Totals,
     /// The depth that each arrival met, itself included.
@@ -44,7 +45,9 @@ pub(crate) struct Page {
 struct Run {
     /// When the last was seen; none: there has been none.
     last_ns: Option<u64>,
-    /// Of this interval: those that began a run.
+    /// Of this interval: those with a record.
+    told: u64,
+    /// Of these: those that began a run.
     firsts: u64,
     /// Of this interval: attempts that were refused for the first time, without those.
     clients: u64,
@@ -58,16 +61,18 @@ impl Run {
     fn note(&mut self, time_ns: u64, new_client: bool) -> bool {
         let last_ns = self.last_ns.replace(time_ns);
         let first = last_ns.is_none_or(|last| time_ns.saturating_sub(last) > GAP_NS);
+        self.told += 1;
         self.firsts += u64::from(first);
         self.clients += u64::from(new_client && !first);
         first
     }
 
     /// Ends an interval in which `dropped` packets were counted: what is there beside
-    /// those that began a run.
-    fn end(&mut self, cause: Cause, dropped: u64) -> Option<More> {
-        let Self { last_ns, firsts, clients } = *self;
-        *self = Self { last_ns, ..Self::default() };
+    /// those that began a run. Those that are only counted keep the run alive, too.
+    fn end(&mut self, cause: Cause, dropped: u64, time_ns: u64) -> Option<More> {
+        let Self { last_ns, told, firsts, clients } = *self;
+        let counted_ns = (dropped > told).then_some(time_ns);
+        *self = Self { last_ns: last_ns.max(counted_ns), ..Self::default() };
         let packets = dropped.saturating_sub(firsts);
         (packets > 0).then_some(More { cause, packets, clients })
     }
@@ -189,7 +194,9 @@ impl Page {
         let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
         let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
         let runs = Cause::ALL.into_iter().zip(&mut self.runs);
-        let more = runs.filter_map(|(cause, run)| run.end(cause, drops[cause as usize])).collect();
+        let more = runs
+            .filter_map(|(cause, run)| run.end(cause, drops[cause as usize], time_ns))
+            .collect();
         Some(Interval {
             listener: self.listener.id,
             elapsed_ns,

@@ -6,8 +6,8 @@
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
 
-use super::Book;
 use super::page::Page;
+use super::{Book, Namespace};
 use crate::count::add;
 use crate::counter::Counter;
 use crate::event::Range;
@@ -69,6 +69,11 @@ impl Sums {
         self.uncounted += totals.uncounted;
     }
 
+    /// Refused packets.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
     /// What a counter must have moved by.
     fn of(&self, counter: Counter) -> u64 {
         let drops = |cause: Cause| self.drops[cause as usize];
@@ -81,10 +86,10 @@ impl Sums {
                     + drops(Cause::AcceptQueueFullReset)
             }
             Counter::ListenDrops => {
-                let all: u64 = self.drops.iter().sum();
-                all.saturating_sub(self.uncounted)
+                self.dropped().saturating_sub(self.uncounted)
                     + beside(Beside::JoinRefused)
                     + beside(Beside::FastopenFailed)
+                    + beside(Beside::Unreachable)
             }
             Counter::ReqQFullDrop => drops(Cause::SynQueueFull),
             Counter::ReqQFullDoCookies => beside(Beside::SynQueueFullCookie),
@@ -117,20 +122,21 @@ fn of_namespace(book: &Book, netns: u32) -> Vec<Verdict> {
     let Some(namespace) = book.namespaces.get(&netns) else {
         return Vec::new();
     };
-    let sums = book.sums_of(netns);
+    let Namespace { moved, seen, before, settings: _ } = namespace;
     Counter::ALL
         .into_iter()
-        .zip(namespace.moved)
-        .filter_map(|(counter, moved)| Some(Verdict::new(counter.name(), moved?, sums.of(counter))))
+        .zip(moved)
+        .filter_map(|(counter, moved)| {
+            let seen = seen.of(counter).saturating_sub(before.of(counter));
+            Some(Verdict::new(counter.name(), (*moved)?, seen))
+        })
         .collect()
 }
 
 /// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.
 pub(crate) fn of_listener(page: &Page) -> Option<Verdict> {
-    let open = page.closed.is_none();
-    page.sk_drops
-        .filter(|_| open)
-        .map(|moved| Verdict::new("sk_drops", moved, page.totals.sk_drops))
+    let (moved, seen) = page.sk_drops?;
+    page.closed.is_none().then(|| Verdict::new("sk_drops", moved, seen))
 }
 
 /// Why the two may differ, likely ones first.
@@ -138,7 +144,7 @@ pub(crate) fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
     let mut reasons = Vec::new();
     let Verdict { counter, kernel, seen } = *verdict;
     if kernel < seen {
-        reasons.push("the run began or ended in the middle of it".to_owned());
+        reasons.push("a packet was in the middle of it when this was read".to_owned());
         return reasons;
     }
     if blind.filtered {
@@ -155,8 +161,10 @@ pub(crate) fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
     }
     match counter {
         "sk_drops" => {
-            reasons
-                .push("packets refused before the handshake (filters, MD5, policies)".to_owned());
+            reasons.push(
+                "packets refused before the handshake (filters, policies, MD5, SYN with FIN)"
+                    .to_owned(),
+            );
         }
         "ListenDrops" => reasons.push("SYNs to a broadcast or multicast address".to_owned()),
         "ListenOverflows" => reasons.push("an XDP or SMC listener's own count".to_owned()),
@@ -198,7 +206,7 @@ mod tests {
         let reasons_of = reasons(&more, &blind);
         assert!(reasons_of[0].contains("filter") && reasons_of[1].ends_with("programs: 2"));
         let less = Verdict::new("ListenDrops", range(6), 7);
-        assert!(reasons(&less, &blind)[0].contains("began or ended"));
+        assert!(reasons(&less, &blind)[0].contains("in the middle"));
         assert!(Verdict::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
     }
 }

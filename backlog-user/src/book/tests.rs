@@ -161,7 +161,7 @@ fn closed_listeners_do_not_fill_the_memory() {
         if id.0 > 1000 {
             // What is only counted beside is worth a summary, too.
             let mut totals = Totals::default();
-            if id.0 % 2 == 0 {
+            if id.0.is_multiple_of(2) {
                 totals.enqueued = 1;
             } else {
                 totals.beside[Beside::Expired as usize] = 1;

@@ -110,7 +110,7 @@ fn syn_queue(clock: &Clock, book: &Book, summary: &Summary<'_>) -> Value {
         "limit": page.listener.limit,
         "syncookies": set.syncookies,
         "tcp_max_syn_backlog": set.tcp_max_syn_backlog,
-        "cookies": totals.beside[Beside::SynQueueFullCookie as usize],
+        "cookies": totals.beside[Beside::SynCookieSent as usize],
     })
 }
 

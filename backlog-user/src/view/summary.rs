@@ -132,27 +132,26 @@ fn syn_queue(
 ) {
     let page = summary.page;
     let totals = &page.totals;
-    if totals.syn_queue_peak == 0 {
+    let cookies = totals.beside[Beside::SynCookieSent as usize];
+    if totals.syn_queue_peak == 0 && cookies == 0 {
         return;
     }
-    let _ = writeln!(
-        text,
-        "  SYN queue    {} of {} at {}",
-        totals.syn_queue_peak,
-        page.listener.limit,
-        clock_time(zone, clock.wall(totals.syn_queue_peak_ns), 6),
-    );
+    let at = match totals.syn_queue_peak_ns {
+        0 => String::new(),
+        peak_ns => format!(" at {}", clock_time(zone, clock.wall(peak_ns), 6)),
+    };
+    let _ =
+        writeln!(text, "  SYN queue    {} of {}{at}", totals.syn_queue_peak, page.listener.limit);
     let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
-    // Only without cookies does the second bound hold.
+    // Only without cookies does the last-quarter rule hold.
     if let (Some(0), Some(most)) = (set.syncookies, set.tcp_max_syn_backlog) {
         let _ = writeln!(
             text,
-            "               tcp_syncookies=0: bounded by tcp_max_syn_backlog={most} too,\n               \
-             and from {} on for clients that it does not know",
-            most - most / 4,
+            "               tcp_syncookies=0, tcp_max_syn_backlog={most}:\n               \
+             clients that it does not know are refused once {} requests wait",
+            most - most / 4 + 1,
         );
     }
-    let cookies = totals.beside[Beside::SynQueueFullCookie as usize];
     if cookies > 0 {
         let always = if set.syncookies == Some(2) { " (tcp_syncookies=2: always)" } else { "" };
         let _ = writeln!(

@@ -186,6 +186,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
     totals.unrecorded = 1;
     totals.sk_drops = 17;
     totals.beside[Beside::SynQueueFullCookie as usize] = 4;
+    totals.beside[Beside::SynCookieSent as usize] = 3;
     (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
     totals.lost[0] = 3;
     let first = Count { totals, recent_peak: 17, depth: Some(5), limit: Some(16) };

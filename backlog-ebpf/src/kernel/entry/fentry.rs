@@ -75,7 +75,7 @@ fn fx_ack_6(ctx: FExitContext) {
 #[fentry]
 fn fe_cookie_4(ctx: FEntryContext) {
     if running() {
-        cookie::enter(ctx.arg(0));
+        cookie::enter(ctx.arg(0), ctx.arg(1));
     }
 }
 
@@ -83,7 +83,7 @@ fn fe_cookie_4(ctx: FEntryContext) {
 #[fexit]
 fn fx_cookie_4(ctx: FExitContext) {
     if running() {
-        cookie::exit(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+        cookie::exit(ctx.arg(0), ctx.arg(2));
     }
 }
 
@@ -91,7 +91,7 @@ fn fx_cookie_4(ctx: FExitContext) {
 #[fentry]
 fn fe_cookie_6(ctx: FEntryContext) {
     if running() {
-        cookie::enter(ctx.arg(0));
+        cookie::enter(ctx.arg(0), ctx.arg(1));
     }
 }
 
@@ -99,7 +99,23 @@ fn fe_cookie_6(ctx: FEntryContext) {
 #[fexit]
 fn fx_cookie_6(ctx: FExitContext) {
     if running() {
-        cookie::exit(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+        cookie::exit(ctx.arg(0), ctx.arg(2));
+    }
+}
+
+/// `tcp_req_err(req, seq, abort)`
+#[fentry]
+fn fe_error(ctx: FEntryContext) {
+    if running() {
+        request::error_enter(ctx.arg(0));
+    }
+}
+
+/// `tcp_req_err(req, seq, abort)`
+#[fexit]
+fn fx_error(ctx: FExitContext) {
+    if running() {
+        request::error_exit(ctx.arg(0));
     }
 }
 
