@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 /// The counters that move when a handshake ends, well or badly.
-pub const WATCHED: [&str; 12] = [
+pub const WATCHED: [&str; 17] = [
     "ListenOverflows",
     "ListenDrops",
     "PassiveOpens",
@@ -20,6 +20,11 @@ pub const WATCHED: [&str; 12] = [
     "TCPFastOpenPassive",
     "TCPFastOpenListenOverflow",
     "EmbryonicRsts",
+    "EstabResets",
+    "OutRsts",
+    "TCPDeferAcceptDrop",
+    "TCPMigrateReqSuccess",
+    "TCPMigrateReqFailure",
     "TCPTimeouts",
 ];
 
@@ -50,6 +55,12 @@ impl Counters {
     #[must_use]
     pub fn get(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// Does this kernel have it?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// How the watched counters moved from `earlier` to now. A counter that

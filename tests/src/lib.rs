@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod clock;
 pub mod counters;
+pub mod cpus;
 pub mod epoll;
 pub mod handshake;
 pub mod interface;
@@ -15,6 +16,8 @@ pub mod netns;
 pub mod output;
 pub mod packets;
 pub mod proc;
+pub mod requests;
+pub mod route;
 pub mod socket;
 pub mod sysctl;
 pub mod tracer;

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use libc::{c_int, c_void, socklen_t};
 
+/// From the kernel's socket.h, the same number on all but two architectures
+/// that no test runs on.
+const SO_MEMINFO: c_int = 55;
+
 /// A listener's accept queue as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
@@ -42,6 +46,28 @@ pub fn queue(listener: &impl AsRawFd) -> Result<Queue> {
     // SAFETY: all integers, zero at first: valid whatever the kernel filled.
     let info = unsafe { info.assume_init() };
     Ok(Queue { depth: info.tcpi_unacked, limit: info.tcpi_sacked })
+}
+
+/// How many packets a listener has discarded, for whatever reason: `sk_drops`.
+/// For an MPTCP listener it stays 0, since only its TCP subflow counts.
+///
+/// # Errors
+/// When this is no socket.
+pub fn drops(listener: &impl AsRawFd) -> Result<u64> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    let mut numbers = [0_u32; DROPS + 1];
+    let mut length = length_of::<[u32; DROPS + 1]>();
+    // SAFETY: `numbers` has room for `length` bytes and both outlive the call.
+    let done = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            numbers.as_mut_ptr().cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    if done == 0 { Ok(numbers[DROPS].into()) } else { Err(Error::last_os_error()) }
 }
 
 /// Sets an integer option of the TCP level.
@@ -111,5 +137,6 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(readable(&listener, Duration::from_secs(5)).unwrap());
         assert_eq!(queue(&listener).unwrap().depth, 1);
+        assert_eq!(drops(&listener).unwrap(), 0);
     }
 }

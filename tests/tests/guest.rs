@@ -13,14 +13,20 @@
 
 mod guest {
     mod abandoned;
+    mod causes;
+    mod compare;
     mod connections;
     mod drops;
     mod ending;
     mod handshakes;
     mod help;
     mod listeners;
+    mod mix;
+    mod overload;
     mod pressure;
     mod programs;
     mod refusals;
+    mod rows;
+    mod telling;
     mod waits;
 }

@@ -1,4 +1,4 @@
-//! `backlog-packets`: one overflow made of crafted packets, and the truth
+//! `backlog-packets`: one kind of loss made of crafted packets, and the truth
 //! about it. All of it is in the library; here are only the command line and
 //! the exit.
 
@@ -6,13 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use backlog_tests::output::write_truth;
-use backlog_tests::packets::{self, Options};
+use backlog_tests::packets::{self, Options, Truth};
 use clap::Parser;
 
 fn main() -> ExitCode {
     match go(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("backlog-packets: {error:#}");
             ExitCode::from(2)
@@ -20,12 +19,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the kernel agrees with the truth.
-fn go(options: &Options) -> Result<bool> {
-    let (truth, wrong) = packets::run(options)?;
-    write_truth(&truth, options.out.as_deref())?;
+/// The exit status.
+fn go(options: &Options) -> Result<u8> {
+    let tell = |truth: &Truth| write_truth(truth, options.out.as_deref());
+    let (truth, wrong) = packets::run(options, tell)?;
     for words in &wrong {
         eprintln!("backlog-packets: {words}");
     }
-    Ok(wrong.is_empty())
+    Ok(if !wrong.is_empty() {
+        1
+    } else if let Some(why) = &truth.absent {
+        eprintln!("backlog-packets: not possible here: {why}");
+        3
+    } else {
+        0
+    })
 }

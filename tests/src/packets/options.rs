@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
+use super::scenario::Scenario;
 use crate::handshake::Handshake;
 use crate::load::Family;
 
-/// Provokes one kind of accept queue overflow with crafted packets through a
+/// Provokes one kind of loss at a TCP listener with crafted packets through a
 /// tun device, exactly, and prints the truth as one JSON object.
 ///
-/// Works in a network namespace of its own unless told otherwise. Exit status:
-/// 0, 1 when the kernel's counters do not agree with the packets, 2 when it
-/// could not be done.
+/// Works in a network namespace of its own unless told otherwise. Every
+/// scenario works with every family. Exit status: 0; 1 when the kernel's
+/// counters do not agree with the packets; 2 when it could not be done; 3 when
+/// this machine's kernel cannot do it, with the reason as `absent` in the
+/// truth.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "backlog-packets", version)]
 pub struct Options {
@@ -23,16 +26,18 @@ pub struct Options {
     /// Port to listen on; 0 takes any, and the truth says which
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port: u16,
-    /// Backlog asked for in listen(2); 3 to 100
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub backlog: u16,
+    /// Backlog asked for in listen(2): 3 to 100 (last-quarter: from 8,
+    /// pruned: from 5, listener-left: from 64), usually 4 to 16
+    #[arg(long, value_name = "N")]
+    pub backlog: Option<u16>,
     /// Listen on IPv4, on IPv6, or on the IPv6 wildcard with IPv4 packets
     #[arg(long, value_enum, default_value_t = Family::V4)]
     pub family: Family,
-    /// Clients to be refused (syn-overflow, up to 20000; cookie-overflow, up
-    /// to 100; the others refuse backlog - 2)
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub count: u16,
+    /// Clients to be hit, usually 5; the most depends on the scenario and is
+    /// told (ack-overflow and abort-on-overflow refuse backlog - 2, killed
+    /// kills backlog + 1; listener-left: how often, usually once)
+    #[arg(long, value_name = "N")]
+    pub count: Option<u16>,
     /// Send each refused packet again so often, unchanged
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: u16,
@@ -42,54 +47,91 @@ pub struct Options {
     /// When to start, and how to tell that the server listens.
     #[command(flatten)]
     pub handshake: Handshake,
+    /// With the truth told, stay until this file exists, listening
+    #[arg(long, value_name = "PATH")]
+    pub stay_until_file: Option<PathBuf>,
     /// Write the truth to this file, not to stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// The kinds of overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scenario {
-    /// SYNs that find the accept queue full
-    SynOverflow,
-    /// Final ACKs of half-open requests that find it full
-    AckOverflow,
-    /// ACKs of SYN cookies that find it full
-    CookieOverflow,
-    /// As ack-overflow, with `tcp_abort_on_overflow`: answered by resets
-    AbortOnOverflow,
-}
-
-impl Scenario {
-    /// The cause's name in the tool's output.
-    #[must_use]
-    pub fn cause(self) -> &'static str {
-        match self {
-            Self::SynOverflow => "accept_queue_full_syn",
-            Self::AckOverflow => "accept_queue_full_ack",
-            Self::CookieOverflow => "accept_queue_full_cookie",
-            Self::AbortOnOverflow => "accept_queue_full_reset",
-        }
-    }
-}
-
 impl Options {
+    /// The backlog, given or usual.
+    #[must_use]
+    pub fn backlog(&self) -> u16 {
+        self.backlog.unwrap_or(self.scenario.usual_backlog())
+    }
+
+    /// The number of clients, given or usual.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        self.count.unwrap_or(self.scenario.usual_count(self.backlog()))
+    }
+
+    /// How often a refused packet is sent in all.
+    #[must_use]
+    pub fn times(&self) -> u64 {
+        1 + u64::from(self.retries)
+    }
+
     /// Refuses what would not be exact.
     ///
     /// # Errors
     /// With words that say what the limits are.
     pub fn check(&self) -> Result<()> {
-        ensure!((3..=100).contains(&self.backlog), "--backlog must be 3 to 100");
-        let most = match self.scenario {
-            Scenario::SynOverflow => 20_000,
-            // Each gets a SYN-ACK, and the device holds no more than 500.
-            Scenario::CookieOverflow | Scenario::AckOverflow | Scenario::AbortOnOverflow => 100,
-        };
-        ensure!((1..=most).contains(&self.count), "--count must be 1 to {most}");
+        let (name, backlog) = (self.scenario.name(), self.backlog());
+        let backlogs = self.scenario.backlogs();
+        let (least, most) = (backlogs.start(), backlogs.end());
+        ensure!(backlogs.contains(&backlog), "--backlog of {name} must be {least} to {most}");
+        match self.scenario.most(backlog) {
+            Some(most) => ensure!(
+                (1..=most).contains(&self.count()),
+                "--count of {name} must be 1 to {most} with a backlog of {backlog}"
+            ),
+            None => ensure!(self.count.is_none(), "--count means nothing to {name}"),
+        }
         ensure!(
-            self.retries == 0 || self.scenario != Scenario::AbortOnOverflow,
-            "--retries makes no sense for abort-on-overflow: the first reset removes the request"
+            self.retries == 0 || self.scenario.repeats(),
+            "--retries makes no sense for {name}: no packet is refused a second time"
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(arguments: &str) -> Result<Options> {
+        let words = std::iter::once("backlog-packets").chain(arguments.split_whitespace());
+        let options = Options::try_parse_from(words)?;
+        options.check()?;
+        Ok(options)
+    }
+
+    #[test]
+    fn what_is_not_given_is_usual() {
+        let options = checked("pruned").unwrap();
+        assert_eq!((options.backlog(), options.count(), options.times()), (16, 5, 1));
+        assert_eq!(checked("expired --backlog 3").unwrap().count(), 3);
+        assert_eq!(checked("syn-overflow --retries 2").unwrap().times(), 3);
+    }
+
+    #[test]
+    fn what_would_not_be_exact_is_refused() {
+        for (arguments, word) in [
+            ("syn-overflow --backlog 2", "3 to 100"),
+            ("last-quarter --backlog 7", "8 to 100"),
+            ("expired --backlog 16 --count 9", "1 to 8"),
+            ("pruned --backlog 16 --count 9", "1 to 8"),
+            ("killed --count 3", "means nothing"),
+            ("syn-queue-cookies --backlog 4 --count 6", "1 to 5"),
+            ("abort-on-overflow --retries 1", "second time"),
+            ("harmless --retries 1", "second time"),
+            ("syn-overflow --count 0", "1 to 20000"),
+        ] {
+            let words = checked(arguments).unwrap_err().to_string();
+            assert!(words.contains(word), "{arguments}: {words}");
+        }
     }
 }

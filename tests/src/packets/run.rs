@@ -5,27 +5,44 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::ValueEnum;
+use anyhow::Result;
 
-use super::options::{Options, Scenario};
-use super::scenario::{Done, play, settings};
+use super::done::Done;
+use super::listen::absent;
+use super::options::Options;
+use super::plays::{play, settings};
 use super::stage::Stage;
 use super::truth::Truth;
 use crate::clock::wait_until;
-use crate::counters::{Changes, Counters};
+use crate::counters::{Changes, Counters, WATCHED};
+use crate::handshake::wait_for_file;
 use crate::netns;
 
 /// Longest time for the last packets to be counted.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Plays the scenario. Beside the truth: the counters that do not agree with
-/// it, in words; none is how it should be.
+/// The truth, and what the kernel says against it.
+pub type Told = (Truth, Vec<String>);
+
+/// Plays the scenario, and tells the truth while the listener is still there.
+/// Beside it: the counters that do not agree with it, in words; none is how it
+/// should be.
 ///
 /// # Errors
-/// When it cannot be played.
-pub fn run(options: &Options) -> Result<(Truth, Vec<String>)> {
+/// When it cannot be played or told.
+pub fn run(options: &Options, tell: impl FnOnce(&Truth) -> Result<()>) -> Result<Told> {
     options.check()?;
+    let blank = Truth {
+        scenario: options.scenario.name(),
+        port: options.port,
+        limit: options.backlog().into(),
+        ..Truth::default()
+    };
+    if let Some(why) = absent(options.scenario)? {
+        let truth = Truth { absent: Some(why), ..blank };
+        tell(&truth)?;
+        return Ok((truth, Vec::new()));
+    }
     if !options.current_netns {
         netns::enter_fresh()?;
     }
@@ -35,53 +52,68 @@ pub fn run(options: &Options) -> Result<(Truth, Vec<String>)> {
 
     let before = Counters::read()?;
     let done = play(&mut stage, options)?;
-    let Done { refused, packets } = &done;
-    // The packets are through when the last is counted; one too many would
-    // have been counted before it or is found by the comparison.
-    let counted = || -> Result<Changes> { Ok(Counters::read()?.change_since(&before)) };
-    let _in_vain = wait_until("the last packets to be counted", LIMIT, || {
-        Ok(counted()?.get("ListenOverflows") >= Some(packets))
-    });
-    let kernel = counted()?;
-    let enqueued = stage.depth()?;
-    let name = options.scenario.to_possible_value();
-    let name = name.context("a scenario without a name")?;
-    let truth = Truth {
-        scenario: name.get_name().to_owned(),
-        port: stage.port(),
-        limit: options.backlog.into(),
-        expected: BTreeMap::from([(options.scenario.cause().to_owned(), *packets)]),
-        enqueued,
-        clients: refused.iter().map(|client| client.hit()).collect(),
-        kernel,
-    };
-    let wrong = disagreements(options, &done, &truth.kernel, enqueued);
+    let kernel = settled(&stage, &done, &before)?;
+    let truth = Truth { port: stage.port(), kernel, ..account(&stage, &done, blank, options)? };
+    let wrong = disagreements(&stage, &done, &truth)?;
+    tell(&truth)?;
+    if let Some(file) = &options.stay_until_file {
+        wait_for_file(file, options.handshake.wait_limit)?;
+    }
     Ok((truth, wrong))
 }
 
-/// Each counter that is not what the packets say, in words.
-fn disagreements(options: &Options, done: &Done, kernel: &Changes, enqueued: u64) -> Vec<String> {
-    let packets = done.packets;
-    let fits = u64::from(options.backlog) + 1;
-    let resets = match options.scenario {
-        Scenario::AbortOnOverflow => packets,
-        Scenario::SynOverflow | Scenario::AckOverflow | Scenario::CookieOverflow => 0,
-    };
-    let cookies = match options.scenario {
-        Scenario::CookieOverflow => fits + packets / (1 + u64::from(options.retries)),
-        Scenario::SynOverflow | Scenario::AckOverflow | Scenario::AbortOnOverflow => 0,
-    };
-    let of = |name: &str| kernel.get(name).copied().unwrap_or(0);
-    [
-        ("ListenOverflows", of("ListenOverflows"), packets),
-        ("ListenDrops", of("ListenDrops"), packets),
-        ("PassiveOpens", of("PassiveOpens"), fits),
-        ("EmbryonicRsts", of("EmbryonicRsts"), resets),
-        ("SyncookiesSent", of("SyncookiesSent"), cookies),
-        ("the accept queue's length", enqueued, fits),
-    ]
-    .into_iter()
-    .filter(|(_, is, should)| is != should)
-    .map(|(what, is, should)| format!("{what} is {is} where the packets make it {should}"))
-    .collect()
+/// The kernel's counters, when the last packets are through. They are when the
+/// last is counted; one too many would have been counted before it or is found
+/// by the comparison.
+fn settled(stage: &Stage, done: &Done, before: &Counters) -> Result<Changes> {
+    let counted = || -> Result<Changes> { Ok(Counters::read()?.change_since(before)) };
+    let should = done.counters();
+    let _in_vain = wait_until("the last packets to be counted", LIMIT, || {
+        let is = counted()?;
+        let drops = stage.sk_drops()?.is_none_or(|drops| drops >= done.sk_drops);
+        Ok(drops && should.iter().all(|(name, count)| is.get(*name).copied() >= Some(*count)))
+    });
+    counted()
+}
+
+/// The truth but for the kernel's part.
+fn account(stage: &Stage, done: &Done, blank: Truth, options: &Options) -> Result<Truth> {
+    let cause = options.scenario.cause().filter(|_| done.packets > 0);
+    Ok(Truth {
+        expected: cause.map(|cause| (cause.to_owned(), done.packets)).into_iter().collect(),
+        enqueued: done.enqueued,
+        accepted: done.accepted,
+        beside: done.beside_to_the_end(),
+        uncounted: done.uncounted,
+        clients: done.refused.iter().map(|client| client.hit()).collect(),
+        sk_drops: stage.sk_drops()?,
+        absent: done.absent.clone(),
+        listeners: done.listeners.clone(),
+        ..blank
+    })
+}
+
+/// Each number that is not what the packets say, in words.
+fn disagreements(stage: &Stage, done: &Done, truth: &Truth) -> Result<Vec<String>> {
+    let should = done.counters();
+    let mut numbers: BTreeMap<&str, (u64, u64)> = WATCHED
+        .into_iter()
+        // Moves whenever a SYN-ACK is sent again: a matter of time.
+        .filter(|name| *name != "TCPTimeouts")
+        .map(|name| {
+            let is = truth.kernel.get(name).copied().unwrap_or(0);
+            (name, (is, should.get(name).copied().unwrap_or(0)))
+        })
+        .collect();
+    if !stage.listeners().is_empty() {
+        numbers.insert("the accept queue's length", (stage.depth()?, done.queued()));
+    }
+    if let Some(drops) = truth.sk_drops {
+        numbers.insert("sk_drops", (drops, done.sk_drops));
+    }
+    Ok(numbers
+        .into_iter()
+        .filter(|(_, (is, should))| is != should)
+        .map(|(what, (is, should))| format!("{what} is {is} where the packets make it {should}"))
+        .collect())
 }

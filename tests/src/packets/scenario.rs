@@ -1,96 +1,183 @@
-//! The four ways to overflow an accept queue, each with an exact number of
-//! refused packets. Full is depth > limit, so limit + 1 connections fit; a SYN
-//! queue of that limit surely takes limit requests (some kernels one more).
+//! What may be provoked, under its name on the command line, and within which
+//! limits it is exact. How is in `plays`.
 
-use anyhow::{Result, ensure};
+use std::ops::RangeInclusive;
 
-use super::options::{Options, Scenario};
-use super::stage::{Client, Stage};
-use crate::sysctl::Sysctl;
+use clap::ValueEnum;
 
-/// What was provoked.
-#[derive(Debug)]
-pub(super) struct Done {
-    /// Those refused, once each.
-    pub(super) refused: Vec<Client>,
-    /// The refused packets.
-    pub(super) packets: u64,
+/// The kinds of loss, and of what only looks like one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Scenario {
+    /// SYNs that find the accept queue full
+    SynOverflow,
+    /// Final ACKs of half-open requests that find it full
+    AckOverflow,
+    /// ACKs of SYN cookies that find it full
+    CookieOverflow,
+    /// As ack-overflow, with `tcp_abort_on_overflow`: answered by resets
+    AbortOnOverflow,
+    /// SYNs that find the SYN queue full, without SYN cookies
+    SynQueueFull,
+    /// SYNs refused by the last quarter of `tcp_max_syn_backlog`
+    LastQuarter,
+    /// SYNs that find the SYN queue full and come through by a cookie: no loss
+    SynQueueCookies,
+    /// ACKs with a wrong SYN cookie: no loss
+    CookieFailed,
+    /// SYNs of clients that there is no route to
+    NoRouteSyn,
+    /// Final ACKs after the route to the client has vanished
+    NoRouteAck,
+    /// The same with SYN cookies; the kernel counts no loss
+    NoRouteCookie,
+    /// Requests never acknowledged, given up after the last SYN-ACK: no loss
+    Expired,
+    /// The same, given up early because the SYN queue is half full: no loss
+    Pruned,
+    /// SYNs that ask an MPTCP listener to join an unknown connection: no loss
+    JoinRefused,
+    /// Packets for requests that are discarded with no loss at all
+    Harmless,
+    /// Fast Open SYNs that find their queue full and fall back: no loss
+    FastopenFull,
+    /// Queued connections, killed by the close of their listener: no drop
+    Killed,
+    /// Queued connections that move to another listener of the group: no loss
+    Migrated,
+    /// Final ACKs whose listener leaves LISTEN meanwhile: a race
+    ListenerLeft,
 }
 
-/// The settings that a scenario needs; they are restored when dropped.
-pub(super) fn settings(scenario: Scenario) -> Result<Vec<Sysctl>> {
-    let cookies = match scenario {
-        // Always: every SYN is answered by a cookie, none is queued.
-        Scenario::CookieOverflow => "2",
-        // Not 0: that brings tcp_max_syn_backlog and its last quarter in.
-        Scenario::SynOverflow | Scenario::AckOverflow | Scenario::AbortOnOverflow => "1",
-    };
-    let abort = if scenario == Scenario::AbortOnOverflow { "1" } else { "0" };
-    Ok(vec![
-        Sysctl::set("net.ipv4.tcp_syncookies", cookies)?,
-        Sysctl::set("net.ipv4.tcp_abort_on_overflow", abort)?,
-    ])
-}
+impl Scenario {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 
-/// Plays it.
-pub(super) fn play(stage: &mut Stage, options: &Options) -> Result<Done> {
-    match options.scenario {
-        Scenario::SynOverflow => syn_overflow(stage, options),
-        Scenario::CookieOverflow => cookie_overflow(stage, options),
-        Scenario::AckOverflow => ack_overflow(stage, options),
-        Scenario::AbortOnOverflow => {
-            let done = ack_overflow(stage, options)?;
-            stage.await_resets(done.packets)?;
-            ensure!(stage.resets == done.packets, "more resets than refusals");
-            Ok(done)
+    /// The cause's name in the tool's output; none where nothing is dropped.
+    #[must_use]
+    pub fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::SynOverflow => Some("accept_queue_full_syn"),
+            Self::AckOverflow => Some("accept_queue_full_ack"),
+            Self::CookieOverflow => Some("accept_queue_full_cookie"),
+            Self::AbortOnOverflow => Some("accept_queue_full_reset"),
+            Self::SynQueueFull => Some("syn_queue_full"),
+            Self::LastQuarter => Some("last_quarter"),
+            Self::NoRouteSyn => Some("other"),
+            Self::NoRouteAck | Self::NoRouteCookie => Some("no_child"),
+            Self::ListenerLeft => Some("listener_left"),
+            Self::SynQueueCookies
+            | Self::CookieFailed
+            | Self::Expired
+            | Self::Pruned
+            | Self::JoinRefused
+            | Self::Harmless
+            | Self::FastopenFull
+            | Self::Killed
+            | Self::Migrated => None,
+        }
+    }
+
+    /// The backlogs that it is exact with.
+    #[must_use]
+    pub fn backlogs(self) -> RangeInclusive<u16> {
+        match self {
+            // Seven requests are kept, and the SYN queue must not be full then.
+            Self::LastQuarter => 8..=100,
+            // Half of the queue, eight at least, stays; one must go.
+            Self::Pruned => 5..=100,
+            // All of a round are in the SYN queue at once.
+            Self::ListenerLeft => 64..=100,
+            _ => 3..=100,
+        }
+    }
+
+    /// The backlog, unless told.
+    #[must_use]
+    pub fn usual_backlog(self) -> u16 {
+        match self {
+            Self::NoRouteAck | Self::Expired | Self::FastopenFull | Self::Harmless => 8,
+            Self::LastQuarter | Self::Pruned | Self::Migrated => 16,
+            Self::ListenerLeft => 100,
+            _ => 4,
+        }
+    }
+
+    /// The largest `--count` with that backlog; none where it has no meaning.
+    #[must_use]
+    pub fn most(self, backlog: u16) -> Option<u16> {
+        // What the kernel keeps free for young requests.
+        let half = backlog.max(8) / 2;
+        match self {
+            Self::SynOverflow | Self::NoRouteSyn => Some(20_000),
+            // More would take so long that the kernel gives requests up.
+            Self::SynQueueFull | Self::LastQuarter => Some(2_000),
+            // Each gets an answer, and the device holds no more than 500.
+            Self::CookieOverflow | Self::CookieFailed | Self::NoRouteCookie | Self::JoinRefused => {
+                Some(100)
+            }
+            // They fill the accept queue.
+            Self::SynQueueCookies => Some(backlog + 1),
+            // They are in the SYN queue, or move into one queue together.
+            Self::NoRouteAck | Self::Harmless | Self::FastopenFull | Self::Migrated => {
+                Some(backlog)
+            }
+            // None may die early.
+            Self::Expired => Some(half.min(backlog)),
+            // The others stay.
+            Self::Pruned => Some(backlog.saturating_sub(half)),
+            Self::ListenerLeft => Some(20),
+            Self::AckOverflow | Self::AbortOnOverflow | Self::Killed => None,
+        }
+    }
+
+    /// `--count`, unless told, with that backlog.
+    #[must_use]
+    pub fn usual_count(self, backlog: u16) -> u16 {
+        let usual = if self == Self::ListenerLeft { 1 } else { 5 };
+        self.most(backlog).map_or(usual, |most| usual.min(most))
+    }
+
+    /// Whether a refused packet can be sent again and is refused again.
+    #[must_use]
+    pub fn repeats(self) -> bool {
+        match self {
+            // The first reset removes the request; each round has its own clients.
+            Self::AbortOnOverflow | Self::ListenerLeft => false,
+            _ => self.cause().is_some(),
         }
     }
 }
 
-/// A full queue, then SYNs.
-fn syn_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
-    stage.fill(options.backlog + 1)?;
-    let refused = stage.new_clients(options.count);
-    for _ in 0..=options.retries {
-        stage.syn(&refused)?;
-    }
-    stage.ensure_no_syn_acks(&refused)?;
-    Ok(done(refused, options))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A queue with room for two, as many half-open requests as surely fit, and
-/// then the final ACKs of all of these.
-fn ack_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
-    stage.fill(options.backlog - 1)?;
-    let half_open = stage.new_clients(options.backlog);
-    stage.syn(&half_open)?;
-    stage.await_syn_acks(&half_open)?;
-    let (lucky, refused) = half_open.split_at(2);
-    stage.ack(lucky)?;
-    stage.await_depth(u64::from(options.backlog) + 1)?;
-    for _ in 0..=options.retries {
-        stage.ack(refused)?;
+    #[test]
+    fn what_is_usual_is_within_the_limits() {
+        for scenario in Scenario::value_variants() {
+            let name = scenario.name();
+            assert!(scenario.backlogs().contains(&scenario.usual_backlog()), "{name}");
+            for backlog in scenario.backlogs() {
+                let usual = scenario.usual_count(backlog);
+                assert!(usual >= 1, "{name} with a backlog of {backlog}");
+                assert!(scenario.most(backlog).is_none_or(|most| usual <= most), "{name}");
+            }
+        }
     }
-    Ok(done(refused.to_vec(), options))
-}
 
-/// Cookies for more than fit, then the ACKs of all of these.
-fn cookie_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
-    let lucky = stage.new_clients(options.backlog + 1);
-    let refused = stage.new_clients(options.count);
-    stage.syn(&lucky)?;
-    stage.syn(&refused)?;
-    stage.await_syn_acks(&lucky)?;
-    stage.await_syn_acks(&refused)?;
-    stage.ack(&lucky)?;
-    stage.await_depth(u64::from(options.backlog) + 1)?;
-    for _ in 0..=options.retries {
-        stage.ack(&refused)?;
+    #[test]
+    fn those_that_die_and_those_that_stay_fit_into_the_syn_queue() {
+        for backlog in Scenario::Pruned.backlogs() {
+            let most = Scenario::Pruned.most(backlog).unwrap();
+            assert_eq!(most + backlog.max(8) / 2, backlog);
+        }
+        // All that expire are no more than may stay.
+        assert_eq!(Scenario::Expired.most(4), Some(4));
+        assert_eq!(Scenario::Expired.most(8), Some(4));
+        assert_eq!(Scenario::Expired.most(32), Some(16));
     }
-    Ok(done(refused, options))
-}
-
-fn done(refused: Vec<Client>, options: &Options) -> Done {
-    let packets = refused.len() as u64 * (1 + u64::from(options.retries));
-    Done { refused, packets }
 }

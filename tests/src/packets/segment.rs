@@ -1,5 +1,4 @@
-//! One TCP segment without data, to bytes and back: as much of it as a
-//! handshake needs.
+//! One TCP segment, to bytes and back: as much of it as a handshake needs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,6 +23,11 @@ pub(super) struct Segment {
 impl Segment {
     /// The packet, with right checksums, without a link header.
     pub(super) fn to_packet(self) -> Result<Vec<u8>> {
+        self.to_packet_with(&[], &[])
+    }
+
+    /// The same with TCP options (as bytes, a multiple of four) and data.
+    pub(super) fn to_packet_with(self, options: &[u8], data: &[u8]) -> Result<Vec<u8>> {
         let ip = match (self.from.ip(), self.to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)
@@ -43,8 +47,9 @@ impl Segment {
         if let Some(number) = self.ack {
             tcp = tcp.ack(number);
         }
-        let mut packet = Vec::with_capacity(tcp.size(0));
-        tcp.write(&mut packet, &[]).context("cannot build a packet")?;
+        let tcp = tcp.options_raw(options).context("cannot add the TCP options")?;
+        let mut packet = Vec::with_capacity(tcp.size(data.len()));
+        tcp.write(&mut packet, data).context("cannot build a packet")?;
         Ok(packet)
     }
 
@@ -98,6 +103,23 @@ mod tests {
     fn what_was_built_is_read_back() {
         there_and_back("10.9.9.10:4000", "10.9.9.1:80");
         there_and_back("[fd09::10]:4000", "[fd09::1]:80");
+    }
+
+    #[test]
+    fn options_and_data_are_in_the_packet() {
+        let segment = Segment {
+            from: "10.9.9.10:4000".parse().unwrap(),
+            to: "10.9.9.1:80".parse().unwrap(),
+            seq: 1,
+            ack: None,
+            syn: true,
+            rst: false,
+        };
+        let packet = segment.to_packet_with(&[30, 4, 0x10, 0], b"data").unwrap();
+        assert_eq!(packet.len(), 20 + 24 + 4);
+        assert_eq!(packet[40..], [30, 4, 0x10, 0, b'd', b'a', b't', b'a']);
+        assert_eq!(Segment::from_packet(&packet), Some(segment));
+        assert!(segment.to_packet_with(&[1; 41], &[]).is_err());
     }
 
     #[test]

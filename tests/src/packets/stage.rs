@@ -1,75 +1,36 @@
-//! A listener with made-up clients in front of it. The clients only do what
+//! Listeners with made-up clients in front of them. The clients only do what
 //! they are told: nothing is answered or repeated by itself, so the server's
 //! own retransmissions change no count.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::Socket;
 
+use super::client::Client;
+use super::listen::listen;
 use super::options::Options;
+use super::scenario::Scenario;
 use super::segment::Segment;
-use super::truth::Hit;
 use super::tun::Tun;
 use crate::clock::wait_until;
-use crate::load::Family;
-use crate::socket;
+use crate::{requests, socket};
 
-/// The server's address and netmask.
-pub(super) const NET_V4: (Ipv4Addr, Ipv4Addr) =
-    (Ipv4Addr::new(10, 9, 9, 1), Ipv4Addr::new(255, 255, 255, 0));
-/// The server's address and prefix.
-pub(super) const NET_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), 64);
-
-/// Clients have addresses from this last byte on, and ports from this one.
-const FIRST_HOST: u16 = 10;
-const FIRST_PORT: u16 = 4000;
 /// Longest time for the kernel to do what it must.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// How long to listen for what must not come.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// A made-up client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Client {
-    number: u16,
-    v6: bool,
-}
-
-impl Client {
-    fn address(self) -> SocketAddr {
-        let host = FIRST_HOST + self.number % 200;
-        let ip: IpAddr = if self.v6 {
-            let mut parts = NET_V6.0.segments();
-            parts[7] = host;
-            Ipv6Addr::from(parts).into()
-        } else {
-            let [a, b, c, _] = NET_V4.0.octets();
-            let last = u8::try_from(host).unwrap_or(u8::MAX);
-            Ipv4Addr::new(a, b, c, last).into()
-        };
-        SocketAddr::new(ip, FIRST_PORT + self.number)
-    }
-
-    /// Its initial sequence number: one of its own.
-    fn isn(self) -> u32 {
-        100_000 + 1_000 * u32::from(self.number)
-    }
-
-    /// As the truth names it.
-    pub(super) fn hit(self) -> Hit {
-        let address = self.address();
-        Hit { addr: address.ip().to_string(), port: address.port(), isn: self.isn() }
-    }
-}
-
-/// The listener, the device, and the clients so far.
+/// The listeners, the device, and the clients so far.
 #[derive(Debug)]
 pub(super) struct Stage {
     tun: Tun,
-    listener: Socket,
+    /// More than one only for a scenario that is about that.
+    listeners: Vec<Socket>,
+    /// Does the first one show its `sk_drops`? (One of MPTCP does not.)
+    shows_drops: bool,
     server: SocketAddr,
     clients: u16,
     /// The server's sequence numbers, from its SYN-ACKs.
@@ -82,23 +43,13 @@ impl Stage {
     /// Sets it up in the calling thread's namespace.
     pub(super) fn set_up(options: &Options) -> Result<Self> {
         let tun = Tun::open()?;
-        let (bind, reach): (IpAddr, IpAddr) = match options.family {
-            Family::V4 => (NET_V4.0.into(), NET_V4.0.into()),
-            Family::V6 => (NET_V6.0.into(), NET_V6.0.into()),
-            Family::Dual => (Ipv6Addr::UNSPECIFIED.into(), NET_V4.0.into()),
-        };
-        let address = SocketAddr::new(bind, options.port);
-        let listener = listen(options, address).with_context(|| format!("listen on {address}"))?;
-        let bound = listener.local_addr()?.as_socket().context("no port")?;
-        let granted = socket::queue(&listener)?.limit;
-        ensure!(
-            granted == u32::from(options.backlog),
-            "the kernel granted a backlog of {granted} only: raise net.core.somaxconn"
-        );
+        let (listeners, server) = listen(options)?;
+        let shows_drops = listeners.len() == 1 && options.scenario != Scenario::JoinRefused;
         Ok(Self {
             tun,
-            listener,
-            server: SocketAddr::new(reach, bound.port()),
+            listeners,
+            shows_drops,
+            server,
             clients: 0,
             answers: HashMap::new(),
             resets: 0,
@@ -110,33 +61,90 @@ impl Stage {
         self.server.port()
     }
 
-    /// How many are in the accept queue.
+    /// Are the packets of IPv6?
+    pub(super) fn is_v6(&self) -> bool {
+        self.server.is_ipv6()
+    }
+
+    /// The listeners that are open.
+    pub(super) fn listeners(&self) -> &[Socket] {
+        &self.listeners
+    }
+
+    /// The only listener.
+    pub(super) fn listener(&self) -> Result<&Socket> {
+        self.listeners.first().context("the listener is closed")
+    }
+
+    /// Closes a listener, with its queue.
+    pub(super) fn close(&mut self, place: usize) {
+        if place < self.listeners.len() {
+            drop(self.listeners.remove(place));
+        }
+    }
+
+    /// How many are in the accept queues.
     pub(super) fn depth(&self) -> Result<u64> {
-        Ok(socket::queue(&self.listener)?.depth.into())
+        let mut depth = 0;
+        for listener in &self.listeners {
+            depth += u64::from(socket::queue(listener)?.depth);
+        }
+        Ok(depth)
+    }
+
+    /// The only listener's `sk_drops`, where it can be read.
+    pub(super) fn sk_drops(&self) -> Result<Option<u64>> {
+        let shown = self.listeners.first().filter(|_| self.shows_drops);
+        shown.map(socket::drops).transpose().context("cannot read sk_drops")
+    }
+
+    /// How many requests are in the SYN queue.
+    pub(super) fn requests(&self) -> Result<u64> {
+        requests::at_port(self.port())
     }
 
     /// That many clients nobody has seen yet.
     pub(super) fn new_clients(&mut self, count: u16) -> Vec<Client> {
         let first = self.clients;
-        self.clients += count;
-        let v6 = self.server.is_ipv6();
-        (first..first + count).map(|number| Client { number, v6 }).collect()
+        self.clients = first.wrapping_add(count);
+        let v6 = self.is_v6();
+        let clients: Vec<Client> =
+            (0..count).map(|number| Client::new(first.wrapping_add(number), v6)).collect();
+        // After tens of thousands the numbers begin again.
+        for client in &clients {
+            self.answers.remove(&client.address());
+        }
+        clients
     }
 
     /// Sends the SYN of each.
     pub(super) fn syn(&mut self, clients: &[Client]) -> Result<()> {
+        self.syn_with(clients, &[], &[])
+    }
+
+    /// Sends the SYN of each, with TCP options and data.
+    pub(super) fn syn_with(
+        &mut self,
+        clients: &[Client],
+        options: &[u8],
+        data: &[u8],
+    ) -> Result<()> {
         for client in clients {
-            self.send(*client, client.isn(), None)?;
+            let syn = Segment { syn: true, ..self.from(*client) };
+            self.tun.send(&syn.to_packet_with(options, data)?)?;
         }
         Ok(())
+    }
+
+    /// Has it got its SYN-ACK?
+    pub(super) fn is_answered(&self, client: Client) -> bool {
+        self.answers.contains_key(&client.address())
     }
 
     /// Waits until each of them got its SYN-ACK.
     pub(super) fn await_syn_acks(&mut self, clients: &[Client]) -> Result<()> {
         let end = Instant::now() + LIMIT;
-        while let Some(client) =
-            clients.iter().find(|client| !self.answers.contains_key(&client.address()))
-        {
+        while let Some(client) = clients.iter().find(|client| !self.is_answered(**client)) {
             let missing = client.address();
             ensure!(Instant::now() < end, "no SYN-ACK for {missing}");
             self.listen_for(QUIET)?;
@@ -146,23 +154,44 @@ impl Stage {
 
     /// Makes sure that none of them got a SYN-ACK.
     pub(super) fn ensure_no_syn_acks(&mut self, clients: &[Client]) -> Result<()> {
-        while self.listen_for(QUIET)? {}
+        self.take_in()?;
         for client in clients {
             let address = client.address();
             ensure!(
-                !self.answers.contains_key(&address),
-                "{address} got a SYN-ACK, though the accept queue is full"
+                !self.is_answered(*client),
+                "{address} got a SYN-ACK, though it had to be refused"
             );
         }
         Ok(())
     }
 
+    /// The final ACK of a client.
+    pub(super) fn last_ack(&self, client: Client) -> Result<Segment> {
+        let theirs = self.answers.get(&client.address());
+        let theirs = *theirs.context("an ACK before the SYN-ACK")?;
+        Ok(self.ack_of(client, theirs.wrapping_add(1)))
+    }
+
+    /// An ACK of a client behind its SYN, with that number.
+    pub(super) fn ack_of(&self, client: Client, number: u32) -> Segment {
+        let seq = client.isn().wrapping_add(1);
+        Segment { seq, ack: Some(number), ..self.from(client) }
+    }
+
     /// Sends the final ACK of each.
     pub(super) fn ack(&mut self, clients: &[Client]) -> Result<()> {
         for client in clients {
-            let theirs = self.answers.get(&client.address());
-            let theirs = *theirs.context("an ACK before the SYN-ACK")?;
-            self.send(*client, client.isn().wrapping_add(1), Some(theirs.wrapping_add(1)))?;
+            let ack = self.last_ack(*client)?;
+            self.send(ack)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a reset of each, behind its SYN.
+    pub(super) fn reset(&mut self, clients: &[Client]) -> Result<()> {
+        for client in clients {
+            let seq = client.isn().wrapping_add(1);
+            self.send(Segment { seq, rst: true, ..self.from(*client) })?;
         }
         Ok(())
     }
@@ -179,7 +208,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until the accept queue is that long.
+    /// Waits until the accept queues are that long.
     pub(super) fn await_depth(&self, depth: u64) -> Result<()> {
         let what = format!("the accept queue to hold {depth}");
         wait_until(&what, LIMIT, || Ok(self.depth()? == depth))
@@ -196,16 +225,37 @@ impl Stage {
         Ok(())
     }
 
-    fn send(&mut self, client: Client, seq: u32, ack: Option<u32>) -> Result<()> {
-        let segment = Segment {
+    /// Sends a packet.
+    pub(super) fn send(&mut self, segment: Segment) -> Result<()> {
+        self.send_packet(&segment.to_packet()?)
+    }
+
+    /// Sends a packet that was made before.
+    pub(super) fn send_packet(&mut self, packet: &[u8]) -> Result<()> {
+        self.tun.send(packet)
+    }
+
+    /// Takes in what the server sends, until it has been quiet for a while.
+    pub(super) fn take_in(&mut self) -> Result<()> {
+        while self.listen_for(QUIET)? {}
+        Ok(())
+    }
+
+    /// Takes in what the server has sent, without waiting.
+    pub(super) fn take_in_now(&mut self) -> Result<()> {
+        while self.listen_for(Duration::ZERO)? {}
+        Ok(())
+    }
+
+    fn from(&self, client: Client) -> Segment {
+        Segment {
             from: client.address(),
             to: self.server,
-            seq,
-            ack,
-            syn: ack.is_none(),
+            seq: client.isn(),
+            ack: None,
+            syn: false,
             rst: false,
-        };
-        self.tun.send(&segment.to_packet()?)
+        }
     }
 
     /// Takes in one packet of the server, if one comes within `limit`.
@@ -223,15 +273,4 @@ impl Stage {
         }
         Ok(true)
     }
-}
-
-fn listen(options: &Options, address: SocketAddr) -> std::io::Result<Socket> {
-    let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    listener.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        listener.set_only_v6(options.family == Family::V6)?;
-    }
-    listener.bind(&SockAddr::from(address))?;
-    listener.listen(options.backlog.into())?;
-    Ok(listener)
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Changes;
 
-/// What was done, and what a tracer must have seen.
+/// What was done, and what a tracer must have seen by the program's end, which
+/// closes the listener with whatever is still queued.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Truth {
     /// The scenario's name.
@@ -18,12 +19,43 @@ pub struct Truth {
     pub limit: u32,
     /// Drops by cause: packets, retries included.
     pub expected: BTreeMap<String, u64>,
-    /// Connections that came into the accept queue. None is accepted.
+    /// Connections that came into the accept queue by a handshake.
     pub enqueued: u64,
+    /// Connections that were accepted.
+    #[serde(default)]
+    pub accepted: u64,
+    /// What is no drop, by its name in the tool's output; only what happened.
+    #[serde(default)]
+    pub beside: BTreeMap<String, u64>,
+    /// Of the drops: those for which the kernel moves no `ListenDrops`.
+    #[serde(default)]
+    pub uncounted: u64,
     /// The clients that were refused.
     pub clients: Vec<Hit>,
     /// The change of the kernel's counters, whole namespace.
     pub kernel: Changes,
+    /// The change of the listener's `sk_drops`; none where it was closed, and
+    /// for MPTCP, which does not show that of its TCP subflow.
+    #[serde(default)]
+    pub sk_drops: Option<u64>,
+    /// Why it could not be done: by this kernel, or since a race was not hit.
+    #[serde(default)]
+    pub absent: Option<String>,
+    /// Each listener's share, where there is more than one (`migrated`): first
+    /// the one that was closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Share>,
+}
+
+/// One listener's share of the truth.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Share {
+    /// Connections that came into its queue by a handshake.
+    pub enqueued: u64,
+    /// Connections accepted from it.
+    pub accepted: u64,
+    /// What is no drop; only what happened.
+    pub beside: BTreeMap<String, u64>,
 }
 
 /// A refused client.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::stage::{NET_V4, NET_V6};
+use super::client::{NET_V4, NET_V6};
 use crate::clock::wait_until;
 use crate::{interface, socket};
 

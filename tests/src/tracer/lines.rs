@@ -97,10 +97,16 @@ pub struct DropLine {
     pub cause: String,
     /// Whom it hit; absent where the hook cannot tell.
     pub client: Option<Client>,
+    /// The initial sequence number of its SYN.
+    pub isn: Option<u32>,
     /// The queue at that moment.
     pub depth: Option<u64>,
     /// Its limit.
     pub limit: Option<u64>,
+    /// The SYN queue at that moment.
+    pub syn_queue: Option<u64>,
+    /// The processor that it came to.
+    pub cpu: Option<u32>,
     /// When this client was first refused, if that was earlier.
     pub retry_of: Option<Value>,
 }
@@ -208,7 +214,7 @@ impl Summary {
 }
 
 impl Drops {
-    /// Packets refused for one cause.
+    /// Packets refused for one cause, or another number among them.
     #[must_use]
     pub fn of(&self, cause: &str) -> u64 {
         self.rest.get(cause).and_then(Value::as_u64).unwrap_or(0)

@@ -1,13 +1,13 @@
-//! Overflows: how many, why, whom, and how deep the queue was. The kernel's
-//! `ListenOverflows` is the judge of every number.
+//! Overflows that ordinary clients make: how many, why, whom, and how deep the
+//! queue was. The kernel's `ListenOverflows` is the judge of every number. (All
+//! other drops: causes.rs.)
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use backlog_tests::tracer::{Client, DropLine, Run};
-use backlog_tests::{load, packets};
+use backlog_tests::load;
+use backlog_tests::tracer::{DropLine, Run};
 
-use super::help::{Part, assert_reconciled, counter, in_guest, trace_load, trace_packets};
+use super::help::{Part, assert_reconciled, counter, in_guest, trace_load};
 
 /// 17 fit into a backlog of 16 and nobody accepts; five clients get no
 /// answer and try again after a second.
@@ -75,66 +75,4 @@ fn assert_first_drop(part: &Part<load::Truth>) {
     let own = part.truth.unanswered.as_ref().unwrap();
     let is_own = own.iter().any(|peer| peer.port == client.port);
     assert!(is_own, "{name}: {client:?} is none of {own:?}");
-}
-
-#[test]
-fn of_every_kind_in_every_family() {
-    const HERE: &str = "--current-netns";
-    in_guest(|| {
-        let kinds = ["syn-overflow", "ack-overflow", "cookie-overflow", "abort-on-overflow"];
-        let families = ["--family v4", "--family v6", "--family dual"];
-        let mut plays: Vec<String> = kinds
-            .iter()
-            .flat_map(|kind| families.map(|family| format!("{kind} {HERE} {family}")))
-            .collect();
-        // A refused packet sent again is another drop of the same client.
-        let again = ["syn-overflow", "ack-overflow"];
-        plays.extend(again.map(|kind| format!("{kind} {HERE} --backlog 8 --retries 2")));
-        // Not in the tool's own network namespace.
-        plays.push("syn-overflow --backlog 6".to_owned());
-        let variants: Vec<_> = plays.iter().map(|play| (play.as_str(), play.clone())).collect();
-        let batch = trace_packets(&variants);
-        for part in &batch.parts {
-            assert_as_sent(part);
-            if part.name.contains(HERE) {
-                assert_reconciled(&batch, part);
-            }
-        }
-        let all = batch.parts.iter().map(|part| part.drops.len()).sum::<usize>();
-        assert_eq!(batch.run.drops().count(), all, "drop lines of no program");
-    });
-}
-
-/// One scenario: causes, totals, clients and queue as the packets say.
-fn assert_as_sent(part: &Part<packets::Truth>) {
-    let Part { name, truth, drops: lines, .. } = part;
-    let summary = part.summary();
-    let expected: u64 = truth.expected.values().sum();
-    assert_eq!(expected, counter(&truth.kernel, "ListenOverflows"), "{name}: the load itself");
-    for (cause, count) in &truth.expected {
-        assert_eq!(summary.drops.of(cause), *count, "{name}: {cause}");
-    }
-    assert_eq!(summary.drops.total, expected, "{name}: total");
-    assert_eq!(summary.listener.limit, u64::from(truth.limit), "{name}: limit");
-    assert_eq!(summary.enqueued, truth.enqueued, "{name}: enqueued");
-    assert_eq!(summary.peak.depth, truth.enqueued, "{name}: peak");
-    // All of them were in the queue when it was closed.
-    let left = (summary.accepted, summary.queued, summary.beside("killed_at_close"));
-    assert_eq!(left, (0, 0, truth.enqueued), "{name}: accepted, queued, killed");
-    let hit: BTreeSet<_> =
-        truth.clients.iter().map(|client| (client.addr.clone(), client.port)).collect();
-    assert_eq!(clients_of(lines), hit, "{name}: clients");
-    assert_eq!(summary.drops.clients, Some(hit.len() as u64), "{name}: clients");
-    let first = lines.iter().filter(|drop| drop.retry_of.is_none());
-    assert_eq!(first.count(), hit.len(), "{name}: first drops");
-    assert_eq!(lines.len() as u64, expected, "{name}: drop lines");
-}
-
-/// The clients that drop lines name.
-fn clients_of(lines: &[DropLine]) -> BTreeSet<(String, u16)> {
-    lines
-        .iter()
-        .filter_map(|drop| drop.client.clone())
-        .map(|Client { addr, port }| (addr, port))
-        .collect()
 }

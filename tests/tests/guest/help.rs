@@ -105,15 +105,27 @@ pub(crate) fn counter(kernel: &Changes, name: &str) -> u64 {
 
 /// Runs `backlog-trace --port 8000-... --cmd 'PROGRAM --port 8000 ... && ...'`.
 pub(crate) fn trace<T: DeserializeOwned>(program: &Path, variants: &[Variant<'_>]) -> Batch<T> {
+    trace_as(program, variants, |commands| commands.join(" && "))
+}
+
+/// The same with the shell line that `joined` makes of the commands, which must
+/// run each of them and fail if one fails.
+pub(crate) fn trace_as<T: DeserializeOwned>(
+    program: &Path,
+    variants: &[Variant<'_>],
+    joined: impl FnOnce(&[String]) -> String,
+) -> Batch<T> {
     let last = PORT + u16::try_from(variants.len()).unwrap() - 1;
     let outs: Vec<PathBuf> = variants.iter().map(|_| scratch("truth.json")).collect();
     let commands: Vec<String> = (PORT..=last)
         .zip(variants.iter().zip(&outs))
         .map(|(port, ((_, arguments), out))| {
-            format!("{} --port {port} --out {} {arguments}", program.display(), out.display())
+            let (program, out) = (program.display(), out.display());
+            // 3: it cannot be done in this kernel; its truth says why.
+            format!("{{ {program} --port {port} --out {out} {arguments} || [ $? -eq 3 ]; }}")
         })
         .collect();
-    let arguments = ["--port", &format!("{PORT}-{last}"), "--cmd", &commands.join(" && ")];
+    let arguments = ["--port", &format!("{PORT}-{last}"), "--cmd", &joined(&commands)];
     let before = Counters::read().unwrap();
     let run = tracer::run(&arguments, LIMIT).unwrap();
     let kernel = Counters::read().unwrap().change_since(&before);
@@ -130,7 +142,8 @@ pub(crate) fn trace<T: DeserializeOwned>(program: &Path, variants: &[Variant<'_>
     Batch { run, kernel, parts }
 }
 
-fn part<T>(name: &str, run: &Run, port: u16, truth: T) -> Part<T> {
+/// What a run of the tool says of all that listened on a port.
+pub(crate) fn part<T>(name: &str, run: &Run, port: u16, truth: T) -> Part<T> {
     let summaries: Vec<Summary> =
         run.summaries().filter(|summary| summary.listener.port == port).cloned().collect();
     let own = |drop: &&DropLine| summaries.iter().any(|one| one.listener.id == drop.listener);

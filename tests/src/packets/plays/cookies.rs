@@ -1,0 +1,27 @@
+//! SYN cookies that are no cookies.
+
+use anyhow::Result;
+
+use crate::packets::done::Done;
+use crate::packets::options::Options;
+use crate::packets::stage::Stage;
+
+/// An ACK number that is no cookie: that one in two billion is, by chance, is
+/// as good as never.
+const WRONG: u32 = 0x1234_5678;
+
+/// One cookie, for the kernel looks at ACKs only when it has sent one lately;
+/// then ACKs of others with a wrong one. A reset answers each.
+pub(super) fn failed(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let asks = stage.new_clients(1);
+    stage.syn(&asks)?;
+    stage.await_syn_acks(&asks)?;
+    for client in stage.new_clients(options.count()) {
+        let ack = stage.ack_of(client, WRONG);
+        stage.send(ack)?;
+    }
+    let count = u64::from(options.count());
+    stage.await_resets(count)?;
+    let done = Done::default().cookies_sent(1).beside("syn_cookie_failed", count);
+    Ok(done.kernel("SyncookiesFailed", count).kernel("OutRsts", count))
+}

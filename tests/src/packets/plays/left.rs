@@ -1,0 +1,139 @@
+//! A final ACK whose listener leaves LISTEN while the kernel makes the child: a
+//! race of two CPUs, tried in rounds until it is hit.
+//!
+//! One thread writes the final ACKs of half-open requests, another shuts the
+//! listener down in their midst. The kernel's counters say what came of a
+//! round: `PassiveOpens` counts each child made, `EstabResets` each that was
+//! queued and then killed by the shutdown; one more child than that is one
+//! that found its listener gone. The ACKs come in order, on one CPU, so it
+//! is the next after the last that was queued. Those behind it meet no
+//! listener any more, and a reset answers.
+
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{hint, thread};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use socket2::Socket;
+
+use crate::counters::Counters;
+use crate::cpus;
+use crate::packets::client::Client;
+use crate::packets::done::Done;
+use crate::packets::options::Options;
+use crate::packets::stage::Stage;
+
+/// Half-open requests of a round.
+const ROUND: u16 = 64;
+/// The shutdown waits for at most so many ACKs, so that there is time for it.
+const HALF: u32 = ROUND as u32 / 2;
+/// How long to try.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Rounds until it has happened often enough.
+pub(super) fn listener_left(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let cpus = cpus::allowed()?;
+    let [here, there] = [0, 1].map(|place| cpus.get(place).copied());
+    let (here, there) = (here.context("no CPU")?, there.context("no second CPU")?);
+    cpus::stay_on(here)?;
+    let end = Instant::now() + LIMIT;
+    let mut done = Done::default();
+    let mut rounds = 0;
+    while done.refused.len() < usize::from(options.count()) && Instant::now() < end {
+        let clients = stage.new_clients(ROUND);
+        let Round { made, killed, resets } = round(stage, &clients, there, rounds)?;
+        rounds += 1;
+        ensure!(made == killed || made == killed + 1, "{made} children, {killed} killed");
+        ensure!(resets == u64::from(ROUND), "{resets} resets to {ROUND} clients");
+        if made > killed {
+            let place = usize::try_from(killed)?;
+            let hit = clients.get(place).context("more children than clients")?;
+            done.refused.push(*hit);
+        }
+        done.enqueued += killed;
+        done.killed += killed;
+        // Of the children queued, and of all other clients.
+        done = done.kernel("OutRsts", resets - killed);
+        stage.listener()?.listen(options.backlog().into()).context("listen again")?;
+    }
+    done.packets = done.refused.len() as u64;
+    done.uncounted = done.packets;
+    done.sk_drops = done.packets;
+    if done.packets == 0 {
+        done.absent = Some(format!("the race was not hit in {rounds} rounds"));
+    }
+    let children = done.packets;
+    Ok(done.kernel("PassiveOpens", children))
+}
+
+/// What came of a round.
+struct Round {
+    /// Children that were made.
+    made: u64,
+    /// Children that were queued, and killed.
+    killed: u64,
+    resets: u64,
+}
+
+/// A round: half-open requests, their ACKs, and a shutdown somewhere between.
+fn round(stage: &mut Stage, clients: &[Client], cpu: usize, number: u32) -> Result<Round> {
+    stage.syn(clients)?;
+    stage.await_syn_acks(clients)?;
+    let mut packets = Vec::new();
+    for client in clients {
+        packets.push(stage.last_ack(*client)?.to_packet()?);
+    }
+    let before = Counters::read()?;
+    let listener = stage.listener()?.try_clone().context("a second descriptor")?;
+    let (ready, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        let other = scope.spawn(|| shut_down(&listener, cpu, &ready, &sent, number));
+        while !ready.load(Ordering::Acquire) && !other.is_finished() {
+            hint::spin_loop();
+        }
+        let all = packets.iter().try_for_each(|packet| {
+            stage.send_packet(packet)?;
+            sent.fetch_add(1, Ordering::Release);
+            Ok(())
+        });
+        // Or the other would wait for ever if this went wrong.
+        sent.store(u32::MAX, Ordering::Release);
+        other.join().map_err(|_| anyhow!("the other thread panicked"))?.and(all)
+    })?;
+    drop(listener);
+    stage.take_in_now()?;
+    let after = Counters::read()?;
+    let change = |name| after.get(name) - before.get(name);
+    let left = stage.requests()?;
+    if left > 0 {
+        bail!("{left} requests have outlived their listener");
+    }
+    Ok(Round {
+        made: change("PassiveOpens"),
+        killed: change("EstabResets"),
+        resets: change("OutRsts"),
+    })
+}
+
+/// Waits for some ACKs to be sent, and a little more, and shuts down. When
+/// differs from round to round.
+fn shut_down(
+    listener: &Socket,
+    cpu: usize,
+    ready: &AtomicBool,
+    sent: &AtomicU32,
+    round: u32,
+) -> Result<()> {
+    cpus::stay_on(cpu)?;
+    ready.store(true, Ordering::Release);
+    let (point, jitter) = (1 + round * 7 % HALF, round * 13 % 64 * 50);
+    while sent.load(Ordering::Acquire) < point {
+        hint::spin_loop();
+    }
+    // Without a pause: an emulator would take it for a reason to switch CPUs.
+    for step in 0..jitter {
+        hint::black_box(step);
+    }
+    listener.shutdown(Shutdown::Both).context("shutdown")
+}

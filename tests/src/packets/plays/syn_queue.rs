@@ -1,0 +1,86 @@
+//! A SYN queue that takes no more. A backlog bounds it like the accept queue,
+//! but old kernels hold as many requests, newer ones (5.10.234, 6.1.128,
+//! 6.12.10, 6.14) one more: who gets a SYN-ACK, and a counter, tell.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::clock::wait_until;
+use crate::counters::Counters;
+use crate::packets::client::Client;
+use crate::packets::done::Done;
+use crate::packets::options::Options;
+use crate::packets::stage::{LIMIT, Stage};
+
+/// `tcp_max_syn_backlog` for the last-quarter rule.
+pub(super) const MAX_SYN_BACKLOG: &str = "8";
+/// What it keeps: a SYN is refused when fewer than a quarter of 8 are free.
+const KEPT: u16 = 7;
+
+/// Half-open requests until no more fit, then SYNs.
+pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let beyond = fill(stage, options.backlog(), "TCPReqQFullDrop")?;
+    let mut refused = Vec::from_iter(beyond);
+    // The first is refused already, and comes as often as the others.
+    let fresh = stage.new_clients(options.count() - len(&refused));
+    stage.syn(&fresh)?;
+    refused.extend(fresh);
+    for _ in 1..options.times() {
+        stage.syn(&refused)?;
+    }
+    stage.ensure_no_syn_acks(&refused)?;
+    let done = Done::refused(refused, options.times());
+    let packets = done.packets;
+    Ok(done.kernel("TCPReqQFullDrop", packets))
+}
+
+/// As many half-open requests as the last-quarter rule keeps, then SYNs.
+pub(super) fn last_quarter(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let kept = stage.new_clients(KEPT);
+    stage.syn(&kept)?;
+    stage.await_syn_acks(&kept)?;
+    let refused = stage.new_clients(options.count());
+    for _ in 0..options.times() {
+        stage.syn(&refused)?;
+    }
+    stage.ensure_no_syn_acks(&refused)?;
+    Ok(Done::refused(refused, options.times()))
+}
+
+/// Half-open requests until no more fit, then clients that get a cookie and
+/// come into the accept queue by it.
+pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let beyond = fill(stage, options.backlog(), "TCPReqQFullDoCookies")?;
+    let mut clients = Vec::from_iter(beyond);
+    let fresh = stage.new_clients(options.count() - len(&clients));
+    stage.syn(&fresh)?;
+    clients.extend(fresh);
+    stage.await_syn_acks(&clients)?;
+    stage.ack(&clients)?;
+    let count = clients.len() as u64;
+    stage.await_depth(count)?;
+    let done = Done::default().enqueued(count).cookies_sent(count).cookies_valid(count);
+    Ok(done.beside("syn_cookie_accepted", count))
+}
+
+/// Sends SYNs until one finds the queue full, which `counter` tells. That one,
+/// if it came that far within the two sizes there are.
+fn fill(stage: &mut Stage, limit: u16, counter: &str) -> Result<Option<Client>> {
+    let sure = stage.new_clients(limit);
+    stage.syn(&sure)?;
+    stage.await_syn_acks(&sure)?;
+    let before = Counters::read()?.get(counter);
+    let is_full = || Ok::<_, anyhow::Error>(Counters::read()?.get(counter) > before);
+    ensure!(!is_full()?, "{counter} moved before the SYN queue was full");
+    let [last] = stage.new_clients(1)[..] else { bail!("no client") };
+    stage.syn(&[last])?;
+    wait_until("an answer to the last request, or its refusal", LIMIT, || {
+        stage.take_in_now()?;
+        Ok(is_full()? || stage.is_answered(last))
+    })?;
+    // A cookie is an answer too: the counter decides.
+    Ok(is_full()?.then_some(last))
+}
+
+fn len(clients: &[Client]) -> u16 {
+    u16::try_from(clients.len()).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,126 @@
+//! Routes by rtnetlink: a prefix that cannot be reached, while a guard lives.
+//! (The ioctls of `interface` cannot do it: the kernel takes an IPv6 route with
+//! `RTF_REJECT` from there for one through loopback.)
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, anyhow, bail};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+/// A prefix that has no route; dropping it brings the route back.
+#[derive(Debug)]
+#[must_use = "the route returns when this is dropped"]
+pub struct Unreachable {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Unreachable {
+    /// Makes `address`/`bits` unreachable in the calling thread's namespace:
+    /// a longer prefix than that of an interface wins against it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add(address: IpAddr, bits: u8) -> Result<Self> {
+        let message = RouteNetlinkMessage::NewRoute(route(address, bits));
+        request(message, NLM_F_CREATE | NLM_F_EXCL)
+            .with_context(|| format!("cannot make {address}/{bits} unreachable"))?;
+        Ok(Self { address, bits })
+    }
+}
+
+impl Drop for Unreachable {
+    fn drop(&mut self) {
+        // A namespace of one's own is thrown away anyhow: no harm if it fails.
+        let message = RouteNetlinkMessage::DelRoute(route(self.address, self.bits));
+        let _ = request(message, 0);
+    }
+}
+
+fn route(address: IpAddr, bits: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: match address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        },
+        destination_prefix_length: bits,
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Boot,
+        scope: RouteScope::Universe,
+        kind: RouteType::Unreachable,
+        ..RouteHeader::default()
+    };
+    message.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
+    message
+}
+
+/// Asks the kernel and waits for its word.
+fn request(message: RouteNetlinkMessage, flags: u16) -> Result<()> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+
+    let mut socket = Socket::new(NETLINK_ROUTE).context("opening a netlink socket")?;
+    socket.bind_auto().context("binding a netlink socket")?;
+    socket.connect(&SocketAddr::new(0, 0)).context("connecting a netlink socket")?;
+    socket.send(&bytes, 0).context("asking for a route")?;
+    let (answer, _) = socket.recv_from_full().context("reading the answer")?;
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+        .map_err(|error| anyhow!("reading the answer: {error}"))?;
+    match answer.payload {
+        // An acknowledgement is an error without a code.
+        NetlinkPayload::Error(error) => match error.code {
+            None => Ok(()),
+            Some(_) => Err(error.to_io().into()),
+        },
+        other => bail!("the kernel answers with {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::netns;
+
+    /// In a namespace without any route but those of loopback.
+    fn comes_and_goes(any: &str, far: &str, bits: u8) {
+        let socket = UdpSocket::bind((any, 0)).unwrap();
+        let why = || socket.connect((far, 7)).unwrap_err().kind();
+        assert_eq!(why(), ErrorKind::NetworkUnreachable);
+        let gone = Unreachable::add(far.parse().unwrap(), bits).unwrap();
+        assert_eq!(why(), ErrorKind::HostUnreachable);
+        assert!(Unreachable::add(far.parse().unwrap(), bits).is_err(), "twice");
+        drop(gone);
+        assert_eq!(why(), ErrorKind::NetworkUnreachable);
+    }
+
+    #[test]
+    fn what_is_unreachable_is_so_until_the_end() {
+        // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            println!("not root: no namespace to be had");
+            return;
+        }
+        netns::fresh(|| {
+            comes_and_goes("0.0.0.0", "10.77.0.0", 16);
+            comes_and_goes("::", "fd77::", 112);
+        })
+        .unwrap();
+    }
+}

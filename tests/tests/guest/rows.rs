@@ -1,0 +1,32 @@
+//! Lines for the tables of `cargo xtask causes`: what was provoked, what the kernel
+//! counted, what the tool saw. Without `BACKLOG_ROWS` they are not printed.
+
+use std::env;
+use std::io::{Write, stderr};
+
+use serde_json::{Value, json};
+
+/// A cause, or what is counted beside; `kernel` is none where no counter knows it.
+pub(crate) fn cause(name: &str, provoked: u64, kernel: Option<u64>, seen: u64) {
+    print(&json!({"name": name, "provoked": provoked, "kernel": kernel, "seen": seen}));
+}
+
+/// What this kernel cannot show, and why.
+pub(crate) fn absent(name: &str, why: &str) {
+    print(&json!({"name": name, "absent": why}));
+}
+
+/// A counter of the kernel under a load, which may not know itself what it provoked.
+pub(crate) fn load(name: &str, provoked: Option<u64>, kernel: Option<u64>, seen: u64) {
+    print(&json!({
+        "load": true, "name": name, "provoked": provoked, "kernel": kernel, "seen": seen,
+    }));
+}
+
+fn print(row: &Value) {
+    if env::var_os("BACKLOG_ROWS").is_some() {
+        // Not println: libtest keeps what a test prints. Whoever does not listen
+        // does not need it.
+        let _ = writeln!(stderr(), "ROW {row}");
+    }
+}
