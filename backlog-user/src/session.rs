@@ -151,6 +151,9 @@ impl<'a> Session<'a> {
 
     /// The last records, counts and queued connections, and the summary.
     fn finish(&mut self) -> Result<Outcome> {
+        // Whose listeners have just been opened are to be asked as well.
+        self.live.get_mut().drain(&mut self.events);
+        self.write_down()?;
         let namespaces = self.judge.turn_of_all(&self.book.namespaces());
         let ask = |judge: &Judge, what| judge.ask(namespaces.iter().copied(), what);
         let mut before = ask(&self.judge, Ask::All);

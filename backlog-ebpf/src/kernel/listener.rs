@@ -15,7 +15,7 @@ use super::{
         SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     log::trace_log,
-    maps::{FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
     out, read,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
@@ -53,20 +53,28 @@ pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
     added(sk, 0)
 }
 
-/// The same for an event that must be counted somewhere.
+/// The same for an event that must be counted somewhere: at the slot that a listener had
+/// a moment ago, if need be.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
     let found = find(sk);
-    if found.is_none() {
-        stray_closed(sk);
+    if found.is_some() {
+        return found;
     }
-    found
+    // SAFETY: as in `slot_of`.
+    if let Some(slot) = unsafe { CLOSED.get(sk as u64) }.copied()
+        && SLOT_INFO.get(slot).is_some_and(|info| info.sk == sk as u64)
+    {
+        return seen(slot);
+    }
+    stray_closed(sk);
+    None
 }
 
 /// Counts an event at a listener that has closed and is still met by a packet on
 /// another CPU.
 #[inline(always)]
-pub(crate) fn stray_closed(sk: *const Sock) {
+fn stray_closed(sk: *const Sock) {
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
         && let Some(stray) = STRAY.get_ptr_mut(0)
     {
@@ -123,6 +131,7 @@ pub(crate) fn syn_peak(totals: &mut Totals, sk: *const Sock) {
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
     let _ = LISTENERS.remove(sk as u64);
+    let _ = CLOSED.remove(sk as u64);
 }
 
 /// Body: a socket has entered LISTEN. A packet may have found it already.
@@ -199,6 +208,9 @@ pub(crate) fn closing(sk: *const Sock) -> Option<Seen> {
 #[inline(always)]
 pub(crate) fn stopped(sk: *const Sock) {
     trace_log!("a listener is gone");
+    if let Some(slot) = slot_of(sk) {
+        let _ = CLOSED.insert(sk as u64, slot, 0);
+    }
     let _ = LISTENERS.remove(sk as u64);
 }
 

@@ -2,7 +2,7 @@
 //! are the contract with `backlog-user/src/load.rs`.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
     macros::btf_map,
 };
 use backlog_ebpf::{
@@ -24,6 +24,11 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 /// From a listening socket's address to its slot.
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
+
+/// From the address of a listener that has just closed to the slot that it had: packets
+/// on other CPUs may have found it before.
+#[btf_map]
+pub(crate) static CLOSED: LruHashMap<u64, u32, SLOTS> = LruHashMap::new();
 
 /// Slots that no listener has; userspace fills it and gives closed ones back.
 #[btf_map]

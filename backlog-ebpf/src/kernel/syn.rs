@@ -49,10 +49,8 @@ pub(crate) fn exit(sk: *const Sock, skb: *const SkBuff) {
         return;
     }
     let dropped = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
-    let Some(seen) = listener::find(sk) else {
-        if dropped {
-            listener::stray_closed(sk);
-        }
+    // A SYN at a listener that has just closed is worth no slot, a drop is.
+    let Some(seen) = (if dropped { listener::of(sk) } else { listener::find(sk) }) else {
         return;
     };
     // SAFETY: this CPU's element of the per-CPU array.

@@ -45,7 +45,7 @@ const BESIDE: [&str; 14] = [
 ];
 
 /// The kernel's counters that the tool compares itself with.
-const RECONCILED: [&str; 8] = [
+pub(crate) const RECONCILED: [&str; 8] = [
     "ListenOverflows",
     "ListenDrops",
     "TCPReqQFullDrop",

@@ -12,6 +12,7 @@ use backlog_tests::load::Truth;
 use backlog_tests::sysctl::Sysctl;
 use backlog_tests::tracer::{Kind, Line, Reconciled, Run, Summary, Tracer};
 
+use super::compare::RECONCILED;
 use super::help::{LIMIT, Load, PORT, counter, in_guest, stop};
 use super::rows;
 
@@ -43,17 +44,6 @@ const SERVERS: [Server; 4] = [
         settings: &[("net.ipv4.tcp_syncookies", "0"), ("net.ipv4.tcp_max_syn_backlog", "16")],
         arguments: "",
     },
-];
-
-/// Counters of the kernel that the tool compares itself with.
-const COUNTERS: [&str; 7] = [
-    "ListenOverflows",
-    "ListenDrops",
-    "TCPReqQFullDrop",
-    "TCPReqQFullDoCookies",
-    "SyncookiesSent",
-    "SyncookiesRecv",
-    "SyncookiesFailed",
 ];
 
 #[test]
@@ -144,7 +134,7 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
 /// seen of `ListenOverflows`.
 fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
     let summary = run.summary(PORT).unwrap();
-    for name in COUNTERS {
+    for name in RECONCILED {
         let Reconciled { kernel: told, seen } =
             summary.reconciled.get(name).copied().unwrap_or_default();
         let own = counter(kernel, name);

@@ -52,8 +52,8 @@ fn no_more_drops_than_asked_for_and_all_of_them_counted() {
         let summary = run.summary(PORT).unwrap();
         assert_eq!(summary.drops.total, 300);
         let told = run.drops().count() as u64;
-        // Of each CPU and second; more than one second may have passed.
-        assert!((20..=200).contains(&told), "{told} told");
+        // Each CPU has its part of the 20; more than one second may have passed.
+        assert!((10..=200).contains(&told), "{told} told");
         assert_eq!(told + summary.drops.of("only_counted"), 300, "{told} told");
         assert_eq!(summary.drops.clients, Some(told));
     });

@@ -74,10 +74,8 @@ fn row(json: &str) -> Result<Row> {
         kernel: number("kernel"),
         seen: number("seen").context("nothing seen")?,
     };
-    match text("load") {
-        Some(_) => Ok(Row::Load { name, counts }),
-        None => Ok(Row::Cause { name, counts }),
-    }
+    let load = value.get("load").and_then(Value::as_bool).unwrap_or(false);
+    Ok(if load { Row::Load { name, counts } } else { Row::Cause { name, counts } })
 }
 
 #[cfg(test)]
@@ -88,12 +86,16 @@ mod tests {
     fn rows_are_found_among_other_lines() {
         let output = "test guest::causes ... ROW {\"name\":\"other\",\"provoked\":3,\"kernel\":3,\"seen\":3}\n\
              noise\n\
-             ROW {\"name\":\"migrated\",\"absent\":\"before 5.14\"}\n";
+             ROW {\"name\":\"migrated\",\"absent\":\"before 5.14\"}\n\
+             ROW {\"load\":true,\"name\":\"ListenDrops\",\"kernel\":3,\"seen\":3}\n";
         let rows = parse(output).unwrap();
         let counts = Counts { provoked: Some(3), kernel: Some(3), seen: 3 };
         assert!(counts.agree());
         assert_eq!(rows[0], Row::Cause { name: "other".into(), counts });
         assert_eq!(rows[1], Row::Absent { name: "migrated".into(), why: "before 5.14".into() });
+        assert!(
+            matches!(&rows[2], Row::Load { name, counts } if name == "ListenDrops" && counts.agree())
+        );
         assert!(parse("ROW {}").is_err());
     }
 
