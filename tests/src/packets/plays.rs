@@ -70,6 +70,7 @@ pub(super) fn play(stage: &mut Stage, options: &Options) -> Result<Done> {
         Scenario::Expired => timers::expired(stage, options),
         Scenario::Pruned => timers::pruned(stage, options),
         Scenario::JoinRefused => discarded::join_refused(stage, options),
+        Scenario::Unreachable => discarded::unreachable(stage, options),
         Scenario::Harmless => discarded::harmless(stage, options),
         Scenario::FastopenFull => fastopen::full(stage, options),
         Scenario::Killed => closing::killed(stage, options),

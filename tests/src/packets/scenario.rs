@@ -36,6 +36,8 @@ pub enum Scenario {
     Pruned,
     /// SYNs that ask an MPTCP listener to join an unknown connection: no loss
     JoinRefused,
+    /// Requests whose client cannot be reached, by ICMP: no drop of the queue
+    Unreachable,
     /// Packets for requests that are discarded with no loss at all
     Harmless,
     /// Fast Open SYNs that find their queue full and fall back: no loss
@@ -74,6 +76,7 @@ impl Scenario {
             | Self::Expired
             | Self::Pruned
             | Self::JoinRefused
+            | Self::Unreachable
             | Self::Harmless
             | Self::FastopenFull
             | Self::Killed
@@ -99,7 +102,11 @@ impl Scenario {
     #[must_use]
     pub fn usual_backlog(self) -> u16 {
         match self {
-            Self::NoRouteAck | Self::Expired | Self::FastopenFull | Self::Harmless => 8,
+            Self::NoRouteAck
+            | Self::Expired
+            | Self::FastopenFull
+            | Self::Harmless
+            | Self::Unreachable => 8,
             Self::LastQuarter | Self::Pruned | Self::Migrated => 16,
             Self::ListenerLeft => 100,
             _ => 4,
@@ -122,9 +129,11 @@ impl Scenario {
             // They fill the accept queue.
             Self::SynQueueCookies => Some(backlog + 1),
             // They are in the SYN queue, or move into one queue together.
-            Self::NoRouteAck | Self::Harmless | Self::FastopenFull | Self::Migrated => {
-                Some(backlog)
-            }
+            Self::NoRouteAck
+            | Self::Harmless
+            | Self::Unreachable
+            | Self::FastopenFull
+            | Self::Migrated => Some(backlog),
             // None may die early.
             Self::Expired => Some(half.min(backlog)),
             // The others stay.

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
-use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+use etherparse::{
+    Icmpv4Type, Icmpv6Type, NetSlice, PacketBuilder, SlicedPacket, TransportSlice, icmpv4, icmpv6,
+};
 
 const HOPS: u8 = 64;
 const WINDOW: u16 = 65535;
@@ -50,6 +52,31 @@ impl Segment {
         let tcp = tcp.options_raw(options).context("cannot add the TCP options")?;
         let mut packet = Vec::with_capacity(tcp.size(data.len()));
         tcp.write(&mut packet, data).context("cannot build a packet")?;
+        Ok(packet)
+    }
+
+    /// The ICMP message that this segment did not arrive and never will: the one that
+    /// ends a handshake in either family. (A host that is unknown does so in IPv4 only.)
+    pub(super) fn unreachable(self) -> Result<Vec<u8>> {
+        let lost = self.to_packet()?;
+        let mut packet = Vec::new();
+        match (self.to.ip(), self.from.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let why = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Host);
+                PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)
+                    .icmpv4(why)
+                    .write(&mut packet, &lost)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let why =
+                    Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Prohibited);
+                PacketBuilder::ipv6(from.octets(), to.octets(), HOPS)
+                    .icmpv6(why)
+                    .write(&mut packet, &lost)
+            }
+            (from, to) => bail!("{from} and {to} are not of one family"),
+        }
+        .context("cannot build an ICMP message")?;
         Ok(packet)
     }
 

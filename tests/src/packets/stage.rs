@@ -196,6 +196,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Says by ICMP of each that its SYN-ACK did not arrive.
+    pub(super) fn unreachable(&mut self, clients: &[Client]) -> Result<()> {
+        for client in clients {
+            let to_client = self.last_ack(*client)?;
+            let theirs = to_client.ack.unwrap_or_default().wrapping_sub(1);
+            let Segment { from, to, .. } = to_client;
+            let lost = Segment { from: to, to: from, seq: theirs, syn: true, ..to_client };
+            self.send_packet(&lost.unreachable()?)?;
+        }
+        Ok(())
+    }
+
     /// Leads that many new clients through the whole handshake, one by one.
     pub(super) fn fill(&mut self, count: u16) -> Result<()> {
         for client in self.new_clients(count) {

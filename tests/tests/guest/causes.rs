@@ -90,7 +90,12 @@ fn requests_are_given_up() {
 #[test]
 fn nothing_is_lost_though_a_counter_moves() {
     in_guest(|| {
-        all_as_sent(&in_every_family(&["join-refused", "harmless", "fastopen-full"]));
+        all_as_sent(&in_every_family(&[
+            "join-refused",
+            "unreachable",
+            "harmless",
+            "fastopen-full",
+        ]));
     });
 }
 
@@ -106,7 +111,7 @@ fn a_listener_leaves_while_a_handshake_ends() {
 
 /// Scenarios that take no longer than their packets, with the largest counts
 /// apart: one of each.
-const QUICK: [&str; 15] = [
+const QUICK: [&str; 16] = [
     "syn-overflow --retries 1",
     "ack-overflow --retries 1",
     "cookie-overflow --retries 1",
@@ -120,6 +125,7 @@ const QUICK: [&str; 15] = [
     "no-route-ack --family v6",
     "no-route-cookie",
     "join-refused",
+    "unreachable",
     "harmless",
     "fastopen-full",
 ];

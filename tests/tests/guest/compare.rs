@@ -27,7 +27,7 @@ const CAUSES: [&str; 9] = [
 ];
 
 /// All that is counted beside.
-const BESIDE: [&str; 14] = [
+const BESIDE: [&str; 15] = [
     "syn_cookie_sent",
     "syn_cookie_valid",
     "syn_cookie_accepted",
@@ -37,6 +37,7 @@ const BESIDE: [&str; 14] = [
     "fastopen_failed",
     "expired",
     "pruned",
+    "unreachable",
     "join_refused",
     "killed_at_close",
     "migrated",
@@ -235,7 +236,7 @@ fn tell(truth: &Truth, summaries: &[Summary]) {
 fn counted_as(name: &str) -> Option<&'static str> {
     let counter = match name {
         "syn_queue_full" => "TCPReqQFullDrop",
-        "last_quarter" | "no_child" | "other" | "join_refused" => "ListenDrops",
+        "last_quarter" | "no_child" | "other" | "join_refused" | "unreachable" => "ListenDrops",
         "syn_cookie_sent" => "SyncookiesSent",
         "syn_cookie_valid" => "SyncookiesRecv",
         "syn_cookie_failed" => "SyncookiesFailed",

@@ -15,7 +15,7 @@ use super::compare::assert_as_sent;
 use super::help::{in_guest, program, trace_as};
 
 /// Not the ones that wait for timers, nor the race.
-const SCENARIOS: [Scenario; 16] = [
+const SCENARIOS: [Scenario; 17] = [
     Scenario::SynOverflow,
     Scenario::AckOverflow,
     Scenario::CookieOverflow,
@@ -28,6 +28,7 @@ const SCENARIOS: [Scenario; 16] = [
     Scenario::NoRouteAck,
     Scenario::NoRouteCookie,
     Scenario::JoinRefused,
+    Scenario::Unreachable,
     Scenario::Harmless,
     Scenario::FastopenFull,
     Scenario::Killed,

@@ -23,6 +23,19 @@ pub(super) fn join_refused(stage: &mut Stage, options: &Options) -> Result<Done>
     Ok(done.kernel("ListenDrops", count).kernel("OutRsts", count))
 }
 
+/// Requests that end because the network says that their client cannot be reached. The
+/// kernel counts each like a refused SYN.
+pub(super) fn unreachable(stage: &mut Stage, options: &Options) -> Result<Done> {
+    let clients = stage.new_clients(options.count());
+    stage.syn(&clients)?;
+    stage.await_syn_acks(&clients)?;
+    stage.unreachable(&clients)?;
+    let count = clients.len() as u64;
+    let mut done = Done::default().beside("unreachable", count);
+    done.sk_drops = count;
+    Ok(done.kernel("ListenDrops", count))
+}
+
 /// Of each client: a SYN and its duplicate, a bare ACK while the listener waits
 /// for data (`TCP_DEFER_ACCEPT`), and a reset. All but the first move the
 /// listener's `sk_drops`.
