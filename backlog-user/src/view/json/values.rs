@@ -1,0 +1,125 @@
+//! Pieces of the lines: what is the same in several of them.
+
+use std::collections::BTreeMap;
+
+use backlog_ebpf::cause::{Beside, Cause};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::book::Book;
+use crate::book::distribution::{Bucket, Distribution};
+use crate::book::interval::Waits;
+use crate::book::reconcile::{self, Account, Blind, Verdict};
+use crate::book::summary::Summary;
+use crate::clock::Clock;
+use crate::kernel::settings::Settings;
+
+#[derive(Serialize)]
+pub(super) struct DistributionLine {
+    p50: Option<u64>,
+    p90: Option<u64>,
+    p99: Option<u64>,
+    max: Option<u64>,
+    buckets: Vec<BucketLine>,
+}
+
+#[derive(Serialize)]
+pub(super) struct BucketLine {
+    /// The largest value that belongs here; the smallest is the one above the
+    /// bucket before.
+    le: u64,
+    /// Values in this bucket alone.
+    count: u64,
+}
+
+/// RFC 3339, UTC, nanoseconds.
+pub(super) fn time(clock: &Clock, time_ns: u64) -> String {
+    format!("{:.9}", clock.wall(time_ns))
+}
+
+pub(super) fn waits(waits: Option<&Waits>) -> Value {
+    match waits {
+        None => Value::Null,
+        Some(Waits { p50, p90, p99, max }) => {
+            json!({"p50": p50, "p90": p90, "p99": p99, "max": max})
+        }
+    }
+}
+
+pub(super) fn distribution(distribution: &Distribution) -> DistributionLine {
+    let waits = Waits::of(distribution);
+    let buckets = distribution
+        .buckets()
+        .into_iter()
+        .map(|Bucket { high, count, low: _ }| BucketLine { le: high, count })
+        .collect();
+    DistributionLine {
+        p50: waits.map(|waits| waits.p50),
+        p90: waits.map(|waits| waits.p90),
+        p99: waits.map(|waits| waits.p99),
+        max: waits.map(|waits| waits.max),
+        buckets,
+    }
+}
+
+/// The SYN queue of a listener: how long it was, what bounds it, and how often cookies
+/// took its place.
+pub(super) fn syn_queue(clock: &Clock, book: &Book, summary: &Summary<'_>) -> Value {
+    let page = summary.page;
+    let totals = &page.totals;
+    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    json!({
+        "peak": totals.syn_queue_peak,
+        "time": (totals.syn_queue_peak > 0).then(|| time(clock, totals.syn_queue_peak_ns)),
+        "limit": page.listener.limit,
+        "syncookies": set.syncookies,
+        "tcp_max_syn_backlog": set.tcp_max_syn_backlog,
+        "cookies": totals.beside[Beside::SynCookieSent as usize],
+    })
+}
+
+/// Those that there were.
+pub(super) fn causes(counts: &[u64; Cause::COUNT]) -> BTreeMap<&'static str, u64> {
+    let all = Cause::ALL.iter().map(|cause| (cause.name(), counts[*cause as usize]));
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
+pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
+    Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
+}
+
+pub(super) fn verdicts(verdicts: &[Verdict]) -> Map<String, Value> {
+    let each = |verdict: &Verdict| {
+        let Verdict { counter, kernel, seen } = verdict;
+        ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
+    };
+    verdicts.iter().map(each).collect()
+}
+
+/// The verdicts on a listener's network namespace, and on itself.
+pub(super) fn reconciled(summary: &Summary<'_>, accounts: &[Account]) -> Value {
+    let netns = summary.page.listener.netns;
+    let account = accounts.iter().find(|account| account.netns == netns);
+    let mut both = account.map(|account| verdicts(&account.verdicts)).unwrap_or_default();
+    both.extend(verdicts(reconcile::of_listener(summary.page).as_slice()));
+    Value::Object(both)
+}
+
+/// Why the kernel and we say different things, for each counter where they do.
+pub(super) fn reasons(verdicts: &[Verdict], blind: &Blind) -> Map<String, Value> {
+    let differ = verdicts.iter().filter(|verdict| !verdict.agrees());
+    differ
+        .map(|verdict| (verdict.counter.to_owned(), reconcile::reasons(verdict, blind).into()))
+        .collect()
+}
+
+pub(super) fn settings(settings: Option<&Settings>) -> Value {
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } =
+        settings.copied().unwrap_or_default();
+    json!({
+        "somaxconn": somaxconn,
+        "tcp_max_syn_backlog": tcp_max_syn_backlog,
+        "syncookies": syncookies,
+        "abort_on_overflow": abort_on_overflow,
+    })
+}
