@@ -50,9 +50,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
             emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
             limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),
         };
-        for Printed { series, version, output, passed } in guests::collect(&report, kernel, &suite)?
+        for Printed { series, version, errors, passed } in guests::collect(&report, kernel, &suite)?
         {
-            let found = rows::parse(&output)
+            let found = rows::parse(&errors)
                 .with_context(|| format!("the rows of kernel {series} on {cpus} CPU"))?;
             ensure!(!found.is_empty(), "kernel {series} on {cpus} CPU printed no row");
             page.add(&series, &version, cpus, found);

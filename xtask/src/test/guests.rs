@@ -35,7 +35,8 @@ struct Row {
     tally: Tally,
     /// Why the result cannot be taken as it is.
     trouble: Option<String>,
-    output: String,
+    /// What came on stderr.
+    errors: String,
 }
 
 /// What is run in each guest, and how.
@@ -74,7 +75,8 @@ fn additions() -> Result<Vec<Added>> {
 pub(crate) struct Printed {
     pub(crate) series: String,
     pub(crate) version: String,
-    pub(crate) output: String,
+    /// What came on stderr, whole lines of which may stand in the midst of stdout's.
+    pub(crate) errors: String,
     /// Did all pass?
     pub(crate) passed: bool,
 }
@@ -91,7 +93,7 @@ pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Resu
         passed: row.trouble.is_none() && row.tally.failed == 0,
         series: row.series,
         version: row.version,
-        output: row.output,
+        errors: row.errors,
     };
     Ok(rows.into_iter().map(printed).collect())
 }
@@ -110,7 +112,7 @@ pub(super) fn run(
         "\n{:<8} {:<20} {:>6} {:>6} {:>7}",
         "kernel", "version", "passed", "failed", "seconds"
     );
-    for Row { series, version, seconds, tally: one, trouble, output: _ } in &rows {
+    for Row { series, version, seconds, tally: one, trouble, errors: _ } in &rows {
         println!("{series:<8} {version:<20} {:>6} {:>6} {seconds:>7.1}", one.passed, one.failed);
         if let Some(trouble) = trouble {
             println!("{series:<8} {trouble}");
@@ -180,7 +182,7 @@ fn test_all(kernels: Vec<Wanted>, suite: &Suite, added: &[Added]) -> Vec<Row> {
 }
 
 fn test_one(series: String, kernel: &Kernel, suite: &Suite, added: &[Added]) -> Row {
-    let saved = Saved::default();
+    let (saved, errors) = (Saved::default(), Saved::default());
     let guest = Guest {
         kernel,
         cpus: suite.cpus,
@@ -191,7 +193,7 @@ fn test_one(series: String, kernel: &Kernel, suite: &Suite, added: &[Added]) -> 
         command: &suite.command(),
     };
     let mut seconds = 0.0;
-    let result = boot(&guest, &saved, &mut seconds);
+    let result = boot(&guest, &saved, &errors, &mut seconds);
     let output = saved.text();
     let tally = Tally::of(&output);
     let trouble = match result {
@@ -203,15 +205,16 @@ fn test_one(series: String, kernel: &Kernel, suite: &Suite, added: &[Added]) -> 
         Ok(status) => Some(format!("ended with status {status}")),
     };
     show(&series, &output);
-    Row { series, version: kernel.name.clone(), seconds, tally, trouble, output }
+    let version = kernel.name.clone();
+    Row { series, version, seconds, tally, trouble, errors: errors.text() }
 }
 
-fn boot(guest: &Guest<'_>, saved: &Saved, seconds: &mut f64) -> Result<u8> {
+fn boot(guest: &Guest<'_>, saved: &Saved, errors: &Saved, seconds: &mut f64) -> Result<u8> {
     let log = ConsoleLog::new(guest.kernel)?;
     let sinks = || -> Result<Sinks> {
         Ok(Sinks {
             stdout: Box::new(saved.clone()),
-            stderr: Box::new(saved.clone()),
+            stderr: Box::new(Both(saved.clone(), errors.clone())),
             console: Box::new(log.writer()?),
         })
     };
@@ -222,6 +225,7 @@ fn boot(guest: &Guest<'_>, saved: &Saved, seconds: &mut f64) -> Result<u8> {
             guest.kernel.name
         ));
         lock(&saved.0).clear();
+        lock(&errors.0).clear();
         outcome = vm::boot(guest, sinks)?;
     }
     *seconds = outcome.total.as_secs_f64();
@@ -251,6 +255,21 @@ impl Saved {
 impl io::Write for Saved {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes to both.
+struct Both(Saved, Saved);
+
+impl io::Write for Both {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        self.1.write_all(bytes)?;
         Ok(bytes.len())
     }
 
