@@ -229,7 +229,20 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     fn shell(script: &str) -> Tracer {
-        Tracer::spawn(Command::new("sh").args(["-c", script])).unwrap()
+        use std::os::unix::process::CommandExt as _;
+
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        // Whoever runs the tests in the background has SIGINT ignored, and so has every
+        // process below.
+        // SAFETY: signal is safe to call between fork and exec, and touches no memory.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        Tracer::spawn(&mut command).unwrap()
     }
 
     #[test]
