@@ -70,6 +70,7 @@ fn guest(programs: &[PathBuf]) -> Result<u8> {
         memory: vm::MEMORY,
         emulation: Emulation::InTurn,
         limit: Duration::from_mins(2),
+        quiet_limit: None,
         added: &added,
         command: &DEMO.map(OsString::from),
     };

@@ -80,6 +80,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) memory: u32,
     pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
+    /// The guest hangs if its output stands still for so long.
+    pub(crate) quiet_limit: Option<Duration>,
     pub(crate) added: &'a [Added],
     pub(crate) command: &'a [OsString],
 }
@@ -118,6 +120,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
             (false, false) => Emulation::InTurn,
         },
         limit: Duration::from_secs(timeout),
+        quiet_limit: None,
         added: &added,
         command: &command,
     };
@@ -155,7 +158,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
 /// booted again: with a thread for each virtual CPU, one boot in some 30 under
 /// QEMU 7.2 hangs or crashes early. Nothing of the command is lost by that.
 pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
-    let Guest { kernel, cpus, memory, emulation, limit, added, command } = guest;
+    let Guest { kernel, cpus, memory, emulation, limit, quiet_limit, added, command } = guest;
     let machine = Machine {
         vmlinuz: kernel.vmlinuz.clone(),
         initramfs: image::write(kernel, added, command)?,
@@ -164,6 +167,7 @@ pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Resu
         emulation: *emulation,
         limit: *limit,
         boot_limit: BOOT_LIMIT,
+        quiet_limit: *quiet_limit,
     };
     let mut attempt = 1;
     loop {
@@ -209,6 +213,10 @@ pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
         Verdict::Crashed(line) => bail!("the guest's kernel crashed ({reached}): {line}"),
         Verdict::TimedOut => {
             bail!("time limit: no end within {} s ({reached})", guest.limit.as_secs())
+        }
+        Verdict::Silent => {
+            let seconds = guest.quiet_limit.unwrap_or_default().as_secs();
+            bail!("it hangs: no output for {seconds} s ({reached})")
         }
         Verdict::NotUp => {
             bail!("the kernel did not come up within {} s, {ATTEMPTS} times", BOOT_LIMIT.as_secs())

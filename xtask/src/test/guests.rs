@@ -14,12 +14,14 @@ use anyhow::{Context as _, Result, bail};
 use super::tally::Tally;
 use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::setup::{Need, Report};
-use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
+use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks, Verdict};
 use crate::{build, process};
 
 /// Two guests of two CPUs: under TCG more would only get in each other's way.
 const AT_ONCE: usize = 2;
 pub(crate) const LIMIT: Duration = Duration::from_mins(10);
+/// The longest test takes a minute and a half.
+pub(crate) const QUIET_LIMIT: Duration = Duration::from_mins(5);
 
 /// A kernel to test.
 struct Wanted {
@@ -33,6 +35,8 @@ struct Row {
     version: String,
     seconds: f64,
     tally: Tally,
+    /// Why it was tested a second time.
+    again: Option<String>,
     /// Why the result cannot be taken as it is.
     trouble: Option<String>,
     /// What came on stderr.
@@ -112,9 +116,9 @@ pub(super) fn run(
         "\n{:<8} {:<20} {:>6} {:>6} {:>7}",
         "kernel", "version", "passed", "failed", "seconds"
     );
-    for Row { series, version, seconds, tally: one, trouble, errors: _ } in &rows {
+    for Row { series, version, seconds, tally: one, again, trouble, errors: _ } in &rows {
         println!("{series:<8} {version:<20} {:>6} {:>6} {seconds:>7.1}", one.passed, one.failed);
-        if let Some(trouble) = trouble {
+        for trouble in again.iter().chain(trouble) {
             println!("{series:<8} {trouble}");
         }
         tally.add(*one);
@@ -182,57 +186,96 @@ fn test_all(kernels: Vec<Wanted>, suite: &Suite, added: &[Added]) -> Vec<Row> {
 }
 
 fn test_one(series: String, kernel: &Kernel, suite: &Suite, added: &[Added]) -> Row {
-    let (saved, errors) = (Saved::default(), Saved::default());
     let guest = Guest {
         kernel,
         cpus: suite.cpus,
         memory: vm::MEMORY,
         emulation: suite.emulation,
         limit: suite.limit,
+        quiet_limit: Some(QUIET_LIMIT),
         added,
         command: &suite.command(),
     };
-    let mut seconds = 0.0;
-    let result = boot(&guest, &saved, &errors, &mut seconds);
-    let output = saved.text();
+    let (mut boot, mut again) = (Boot::of(&guest), None);
+    // What is not the emulator's fault happens again.
+    if let Some(why) = boot.may_be_the_emulator() {
+        let why = format!("{why} (console: {}); tested again", boot.console);
+        process::say(&format!("kernel {series}: {why}"));
+        show(&series, &boot.output.text());
+        again = Some(why);
+        boot = Boot::of(&guest);
+    }
+    let Boot { outcome, output, errors, .. } = &boot;
+    let output = output.text();
     let tally = Tally::of(&output);
-    let trouble = match result {
-        Err(error) => Some(format!("{error:#}")),
-        // 101 is libtest's own word for failed tests, which the tally tells.
-        Ok(101) if tally.failed > 0 => None,
-        Ok(0) if tally.results == 0 => Some("printed no test result".to_owned()),
-        Ok(0) => None,
-        Ok(status) => Some(format!("ended with status {status}")),
+    let trouble = match outcome.as_ref().map_err(|error| format!("{error:#}")) {
+        Ok(outcome) => match vm::describe(&guest, outcome) {
+            Err(error) => {
+                Some(format!("{error:#}, in {} (console: {})", last_test(&output), boot.console))
+            }
+            // 101 is libtest's own word for failed tests, which the tally tells.
+            Ok(101) if tally.failed > 0 => None,
+            Ok(0) if tally.results == 0 => Some("printed no test result".to_owned()),
+            Ok(0) => None,
+            Ok(status) => Some(format!("ended with status {status}")),
+        },
+        Err(error) => Some(error),
     };
     show(&series, &output);
-    let version = kernel.name.clone();
-    Row { series, version, seconds, tally, trouble, errors: errors.text() }
+    let seconds = outcome.as_ref().map_or(0.0, |outcome| outcome.total.as_secs_f64());
+    let (version, errors) = (kernel.name.clone(), errors.text());
+    Row { series, version, seconds, tally, again, trouble, errors }
 }
 
-fn boot(guest: &Guest<'_>, saved: &Saved, errors: &Saved, seconds: &mut f64) -> Result<u8> {
-    let log = ConsoleLog::new(guest.kernel)?;
-    let sinks = || -> Result<Sinks> {
-        Ok(Sinks {
-            stdout: Box::new(saved.clone()),
-            stderr: Box::new(Both(saved.clone(), errors.clone())),
-            console: Box::new(log.writer()?),
-        })
-    };
-    let mut outcome = vm::boot(guest, sinks)?;
-    if vm::is_emulators_fault(&outcome) {
-        process::say(&format!(
-            "kernel {}: crash of the emulator's own making; testing it again",
-            guest.kernel.name
-        ));
-        lock(&saved.0).clear();
-        lock(&errors.0).clear();
-        outcome = vm::boot(guest, sinks)?;
+/// A guest's run.
+struct Boot {
+    outcome: Result<vm::Outcome>,
+    output: Saved,
+    errors: Saved,
+    /// The file of its console.
+    console: String,
+}
+
+impl Boot {
+    fn of(guest: &Guest<'_>) -> Self {
+        let (output, errors) = (Saved::default(), Saved::default());
+        let mut console = String::new();
+        let outcome = ConsoleLog::new(guest.kernel).and_then(|log| {
+            console = log.path.display().to_string();
+            let outcome = vm::boot(guest, || {
+                Ok(Sinks {
+                    stdout: Box::new(output.clone()),
+                    stderr: Box::new(Both(output.clone(), errors.clone())),
+                    console: Box::new(log.writer()?),
+                })
+            })?;
+            if !matches!(outcome.verdict, Verdict::Ended(_)) {
+                // Nobody can be told of a failure here.
+                let _ = output.clone().write_all(log.tail().as_bytes());
+            }
+            Ok(outcome)
+        });
+        Self { outcome, output, errors, console }
     }
-    *seconds = outcome.total.as_secs_f64();
-    vm::describe(guest, &outcome).map_err(|error| {
-        let _ = saved.clone().write_all(log.tail().as_bytes());
-        error.context(format!("console: {}", log.path.display()))
-    })
+
+    /// Why this may be no fault of what is tested.
+    fn may_be_the_emulator(&self) -> Option<String> {
+        let outcome = self.outcome.as_ref().ok()?;
+        match &outcome.verdict {
+            Verdict::Silent => Some(format!("it hung in {}", last_test(&self.output.text()))),
+            _ if vm::is_emulators_fault(outcome) => {
+                Some("a crash of the emulator's own making".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The test that was running when the output ended.
+fn last_test(output: &str) -> &str {
+    let mut tests =
+        output.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ..."));
+    tests.next_back().map_or("no test", |(name, _)| name)
 }
 
 /// Prints a whole output at once, so that two guests' lines do not mix.
@@ -281,4 +324,16 @@ impl io::Write for Both {
 /// A panic in another thread leaves nothing half-done in what we share.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_test;
+
+    #[test]
+    fn the_last_test_is_the_one_that_did_not_end() {
+        let output = "running 2 tests\ntest a::b ... ok\ntest a::c ...    1.0 s  a::b\nx\n";
+        assert_eq!(last_test(output), "a::c");
+        assert_eq!(last_test(""), "no test");
+    }
 }

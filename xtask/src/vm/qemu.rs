@@ -55,6 +55,8 @@ pub(crate) struct Machine {
     pub(crate) limit: Duration,
     /// For the time until the command starts.
     pub(crate) boot_limit: Duration,
+    /// For the time that its output may stand still.
+    pub(crate) quiet_limit: Option<Duration>,
 }
 
 /// How it ended.
@@ -70,6 +72,8 @@ pub(crate) enum Verdict {
     Truncated,
     /// Over the time limit.
     TimedOut,
+    /// Nothing has come for so long that it hangs.
+    Silent,
     /// The command had not started within the limit for that.
     NotUp,
     /// Our own stdout or stderr could not be written.
@@ -92,8 +96,12 @@ enum Event {
     Gone,
 }
 
+/// Four serial ports, and QEMU's own monitor.
+const PORTS: usize = 5;
 /// After a crash, time for the rest of the trace to arrive.
 const CRASH_GRACE: Duration = Duration::from_secs(3);
+/// How often it is looked whether output comes.
+const LOOK: Duration = Duration::from_secs(1);
 /// After the status, time for the last bytes to arrive.
 const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
@@ -101,7 +109,7 @@ const DRAIN_GRACE: Duration = Duration::from_secs(10);
 pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
     let Sinks { stdout, stderr, console } = sinks;
     let mut ports = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..PORTS {
         ports.push(UnixStream::pair().context("cannot make a socket pair")?);
     }
     let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = ports.into_iter().unzip();
@@ -117,9 +125,11 @@ pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
     let arrived = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
     let mut ours = ours.into_iter();
     let mut threads = Vec::new();
-    if let (Some(ttys0), Some(ttys1), Some(ttys2), Some(ttys3)) =
-        (ours.next(), ours.next(), ours.next(), ours.next())
+    let mut monitor = None;
+    if let (Some(ttys0), Some(ttys1), Some(ttys2), Some(ttys3), Some(last)) =
+        (ours.next(), ours.next(), ours.next(), ours.next(), ours.next())
     {
+        monitor = Some(last);
         let crash = send.clone();
         threads.push(thread::spawn(move || watch_console(ttys0, console, &crash)));
         for (port, sink, count) in
@@ -136,18 +146,23 @@ pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
         arrived,
         limit: machine.limit,
         boot_limit: machine.boot_limit,
+        quiet_limit: machine.quiet_limit,
         start,
         boot: None,
     };
     let mut verdict = watch.verdict();
+    if let (Verdict::Silent, Some(monitor)) = (&verdict, &mut monitor) {
+        watch.ask_where_it_hangs(monitor);
+    }
     qemu.stop();
     for thread in threads {
         // A reader ends when QEMU's end of its port is closed, as it is now.
         let _ = thread.join();
     }
-    // A crash on the last console lines counts, whatever came before it.
+    // A crash on the last console lines counts, whatever came before it. (That of a guest
+    // that hung is of our making.)
     for event in watch.events.try_iter() {
-        if let Event::Crash(line) = event {
+        if let (Event::Crash(line), false) = (event, matches!(verdict, Verdict::Silent)) {
             verdict = Verdict::Crashed(line);
             break;
         }
@@ -164,17 +179,26 @@ struct Watch {
     arrived: [Arc<AtomicU64>; 2],
     limit: Duration,
     boot_limit: Duration,
+    quiet_limit: Option<Duration>,
     start: Instant,
     boot: Option<Duration>,
 }
 
 impl Watch {
     fn verdict(&mut self) -> Verdict {
+        let mut last = (0, Instant::now());
         loop {
             let limit =
                 if self.boot.is_some() { self.limit } else { self.limit.min(self.boot_limit) };
             let left = limit.saturating_sub(self.start.elapsed());
-            match self.events.recv_timeout(left) {
+            let here = self.arrived.iter().map(|count| count.load(Ordering::Acquire)).sum::<u64>();
+            if here != last.0 {
+                last = (here, Instant::now());
+            } else if self.boot.is_some() && self.quiet_limit.is_some_and(|q| last.1.elapsed() > q)
+            {
+                return Verdict::Silent;
+            }
+            match self.events.recv_timeout(left.min(LOOK)) {
                 Ok(Event::Report(Report::Started)) => self.boot = Some(self.start.elapsed()),
                 Ok(Event::Report(Report::Ended { status, sent })) => {
                     return self.drain(status, sent);
@@ -184,6 +208,7 @@ impl Watch {
                 Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
                     return Verdict::NoStatus { qemu: String::new() };
                 }
+                Err(RecvTimeoutError::Timeout) if left > LOOK => {}
                 Err(RecvTimeoutError::Timeout) if limit < self.limit => return Verdict::NotUp,
                 Err(RecvTimeoutError::Timeout) => return Verdict::TimedOut,
             }
@@ -213,6 +238,14 @@ impl Watch {
             }
         }
         Verdict::Ended(status)
+    }
+
+    /// A non-maskable interrupt, which the guest's kernel answers with a panic: its console
+    /// then says where each CPU is.
+    fn ask_where_it_hangs(&self, monitor: &mut UnixStream) {
+        // Without an answer the log ends where it ends.
+        let _ = monitor.write_all(b"nmi\n").and_then(|()| monitor.flush());
+        let _ = self.let_it_speak(String::new());
     }
 
     /// The kernel broke: wait for its end, or a little, so that the log has it all.
@@ -277,7 +310,7 @@ fn watch_status(port: UnixStream, events: &Sender<Event>) {
 }
 
 fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
-    let Machine { vmlinuz, initramfs, cpus, memory, emulation, limit: _, boot_limit: _ } = machine;
+    let Machine { vmlinuz, initramfs, cpus, memory, emulation, .. } = machine;
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // TCG even where /dev/kvm exists: nested virtualisation may hang.
@@ -296,12 +329,17 @@ fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
         let fd = port.as_raw_fd();
         inherited.push(fd);
         command.args(["-chardev", &format!("socket,id=s{number},fd={fd}")]);
-        command.args(["-serial", &format!("chardev:s{number}")]);
+        if number < PORTS - 1 {
+            command.args(["-serial", &format!("chardev:s{number}")]);
+        } else {
+            command.args(["-mon", &format!("chardev=s{number},mode=readline")]);
+        }
     }
     command.arg("-kernel").arg(vmlinuz);
     command.args(["-initrd", &format!("/proc/self/fd/{}", initramfs.as_raw_fd())]);
     // Any oops ends the guest, at once.
-    let mut append = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
+    let mut append =
+        "console=ttyS0 panic=-1 oops=panic unknown_nmi_panic random.trust_cpu=on".to_owned();
     if *emulation == Emulation::Counting {
         // The same addresses each time: one cause of noise less.
         append.push_str(" nokaslr");
