@@ -4,6 +4,7 @@
 
 mod accept;
 mod ack;
+mod call;
 mod cookie;
 mod counters;
 mod enqueue;
@@ -21,6 +22,7 @@ mod refuse;
 mod request;
 mod site;
 mod syn;
+mod tracepoint;
 mod types;
 
 /// Tracing helpers are for GPL-compatible programs only.

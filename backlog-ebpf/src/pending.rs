@@ -3,11 +3,26 @@
 
 use core::mem::{offset_of, size_of};
 
+/// What the look into the queues at the start does: nothing but find listeners.
+pub const SEED_NONE: u32 = 0;
+/// It notes what is queued, before the programs begin.
+pub const SEED_BEFORE: u32 = 1;
+/// It notes what is queued, after they have begun.
+pub const SEED_AFTER: u32 = 2;
+/// It is over.
+pub const SEED_DONE: u32 = 3;
+
+/// What the look writes where a queue is longer than one run.
+pub static ITER_MORE: u8 = b'+';
+/// What it writes when there are no more listeners.
+pub static ITER_DONE: u8 = b'.';
+
 /// When and where a connection was queued.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// `CLOCK_MONOTONIC` nanoseconds, right before it was added.
+    /// `CLOCK_MONOTONIC` nanoseconds, right before it was added; zero for one that was
+    /// queued before the start.
     pub enqueued_ns: u64,
     /// The listener's address.
     pub listener: u64,
@@ -19,7 +34,8 @@ pub struct Pending {
     /// Depth right after it was added; zero until it has been.
     pub depth: u32,
     /// Depth right before, and one: what `depth` will be unless others come or
-    /// go at the same time.
+    /// go at the same time. Of one that was queued before the start: which look saw it
+    /// last, [`SEED_BEFORE`] or [`SEED_AFTER`].
     pub expected: u32,
     /// The listener's limit then.
     pub limit: u32,

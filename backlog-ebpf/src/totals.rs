@@ -78,6 +78,8 @@ pub struct Stray {
     pub closed: u64,
     /// Accepts of connections whose listener could not be told.
     pub accepts: u64,
+    /// Packets that were refused by a listener that could not be told.
+    pub drops: u64,
 }
 
 const _: () = {
@@ -90,5 +92,5 @@ const _: () = {
         size_of::<Totals>()
             == 56 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
     );
-    assert!(size_of::<Stray>() == 24);
+    assert!(size_of::<Stray>() == 32);
 };

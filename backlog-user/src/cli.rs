@@ -103,8 +103,12 @@ pub(crate) enum Output {
 pub(crate) enum Backend {
     /// The best that the kernel permits
     Auto,
-    /// BPF trampolines: fentry and fexit
+    /// Kernel functions, by BPF trampolines (fentry and fexit)
     Fentry,
+    /// Kernel functions, by kprobes and kretprobes
+    Kprobe,
+    /// Tracepoints only
+    Tracepoint,
 }
 
 #[cfg(test)]

@@ -94,6 +94,11 @@ impl Judge {
         }
     }
 
+    /// Those that are known.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
     /// Looks for namespaces once more.
     pub(crate) fn find_again(&mut self) {
         self.namespaces.add(Namespaces::find(Path::new("/proc")));

@@ -49,8 +49,9 @@ impl KernelView {
 #[cfg(test)]
 mod tests {
     use super::KernelView;
+    use crate::attach::with;
     use crate::layout::Layout;
-    use crate::plan::plan;
+    use crate::plan::{Backend, Ways, plan};
     use std::fs;
     use std::path::Path;
 
@@ -86,8 +87,12 @@ mod tests {
             println!("not tested: this machine's kernel shows no types");
             return;
         };
-        Layout::find(&kernel.btf).unwrap();
-        plan(|function| kernel.btf.arguments(function)).unwrap();
+        let layout = Layout::find(&kernel.btf).unwrap();
+        // As if every way were permitted.
+        let ways = Ways::default();
+        for backend in Backend::ALL {
+            with(&kernel.btf, &layout, &ways, |shown| plan(shown, backend)).unwrap();
+        }
         assert!(kernel.settings.somaxconn.is_some());
     }
 }

@@ -22,28 +22,58 @@ enum Source {
     Counter(&'static str),
 }
 
-/// A global, its source, and whether the programs can do without.
+/// Who can do without a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nobody.
+    All,
+    /// All but the tracepoint backend.
+    Tracepoints,
+    /// Everybody: what it says does not exist then.
+    None,
+}
+
+/// A global, its source, and who needs it.
 struct Entry {
     global: &'static str,
     source: Source,
-    optional: bool,
+    need: Need,
 }
 
 const fn offset(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
-    Entry { global, source: Source::Offset(structure, path), optional: false }
+    Entry { global, source: Source::Offset(structure, path), need: Need::All }
 }
 
 const fn optional(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
-    Entry { global, source: Source::Offset(structure, path), optional: true }
+    Entry { global, source: Source::Offset(structure, path), need: Need::None }
+}
+
+/// Only the tracepoint backend needs it.
+const fn fallback(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
+    Entry { global, source: Source::Offset(structure, path), need: Need::Tracepoints }
+}
+
+const fn optional_mask(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
+    Entry { global, source: Source::Mask(structure, path), need: Need::None }
 }
 
 const fn mask(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
-    Entry { global, source: Source::Mask(structure, path), optional: false }
+    Entry { global, source: Source::Mask(structure, path), need: Need::All }
 }
 
 const fn counter(global: &'static str, name: &'static str) -> Entry {
-    Entry { global, source: Source::Counter(name), optional: false }
+    Entry { global, source: Source::Counter(name), need: Need::All }
 }
+
+/// Where the kernel keeps a system call's first argument and its number.
+#[cfg(target_arch = "x86_64")]
+const REGS_FIRST: &str = "di";
+#[cfg(target_arch = "x86_64")]
+const REGS_NUMBER: &str = "orig_ax";
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_FIRST: &str = "orig_x0";
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_NUMBER: &str = "syscallno";
 
 const ENTRIES: &[Entry] = &[
     offset("SKC_DADDR", "sock_common", "skc_daddr"),
@@ -58,6 +88,7 @@ const ENTRIES: &[Entry] = &[
     optional("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
     offset("SKC_LISTENER", "sock_common", "skc_listener"),
     offset("SKC_COOKIE", "sock_common", "skc_cookie"),
+    fallback("SKC_BIND_NODE", "sock_common", "skc_bind_node"),
     offset("SKC_BITS", "sock_common", "skc_reuseport"),
     mask("SKC_REUSEPORT_MASK", "sock_common", "skc_reuseport"),
     mask("SKC_V6ONLY_MASK", "sock_common", "skc_ipv6only"),
@@ -69,6 +100,13 @@ const ENTRIES: &[Entry] = &[
     offset("ICSK_SYN_QUEUE", "inet_connection_sock", "icsk_accept_queue.qlen"),
     offset("ICSK_FASTOPEN_LIMIT", "inet_connection_sock", "icsk_accept_queue.fastopenq.max_qlen"),
     offset("ICSK_SYN_RETRIES", "inet_connection_sock", "icsk_syn_retries"),
+    fallback("ICSK_ACCEPT_HEAD", "inet_connection_sock", "icsk_accept_queue.rskq_accept_head"),
+    optional("ICSK_ULP_DATA", "inet_connection_sock", "icsk_ulp_data"),
+    // Only with CONFIG_MPTCP.
+    optional("TP_IS_MPTCP", "tcp_sock", "is_mptcp"),
+    optional_mask("TP_IS_MPTCP_MASK", "tcp_sock", "is_mptcp"),
+    optional("SUBFLOW_JOIN", "mptcp_subflow_context", "mp_join"),
+    optional_mask("SUBFLOW_JOIN_MASK", "mptcp_subflow_context", "mp_join"),
     offset("SOCKET_SK", "socket", "sk"),
     Entry {
         global: "SOCKET_INO",
@@ -77,20 +115,24 @@ const ENTRIES: &[Entry] = &[
             ("inode", "i_ino"),
             ("socket_alloc", "socket"),
         ]),
-        optional: false,
+        need: Need::All,
     },
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
     offset("TCP_STATISTICS", "net", "mib.tcp_statistics"),
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
     offset("NET_ABORT_ON_OVERFLOW", "net", "ipv4.sysctl_tcp_abort_on_overflow"),
+    fallback("NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
+    fallback("NET_MAX_SYN_BACKLOG", "net", "ipv4.sysctl_max_syn_backlog"),
+    fallback("REQ_NEXT", "request_sock", "dl_next"),
+    fallback("REQ_SK", "request_sock", "sk"),
     offset("REQ_TIMER", "request_sock", "rsk_timer"),
     offset("REQ_TIMEOUTS", "request_sock", "num_timeout"),
     mask("REQ_TIMEOUTS_MASK", "request_sock", "num_timeout"),
     Entry {
         global: "REQ_TIMEOUTS_ONE",
         source: Source::LowestBit("request_sock", "num_timeout"),
-        optional: false,
+        need: Need::All,
     },
     offset("TREQ_RCV_ISN", "tcp_request_sock", "rcv_isn"),
     offset("SKB_HEAD", "sk_buff", "head"),
@@ -99,6 +141,18 @@ const ENTRIES: &[Entry] = &[
     offset("SKB_PROTOCOL", "sk_buff", "protocol"),
     // Only with CONFIG_MPTCP.
     optional("MPTCP_FIRST", "mptcp_sock", "first"),
+    fallback("SKB_DST", "sk_buff", "_skb_refdst"),
+    fallback("DST_DEV", "dst_entry", "dev"),
+    fallback("NETDEV_NET", "net_device", "nd_net.net"),
+    fallback("TASK_FILES", "task_struct", "files"),
+    fallback("TASK_NSPROXY", "task_struct", "nsproxy"),
+    fallback("NSPROXY_NET", "nsproxy", "net_ns"),
+    fallback("FILES_FDT", "files_struct", "fdt"),
+    fallback("FDT_FD", "fdtable", "fd"),
+    fallback("FDT_MAX", "fdtable", "max_fds"),
+    fallback("FILE_PRIVATE", "file", "private_data"),
+    fallback("PT_REGS_FIRST", "pt_regs", REGS_FIRST),
+    fallback("PT_REGS_NUMBER", "pt_regs", REGS_NUMBER),
     offset("BPF_ARRAY_PPTRS", "bpf_array", "pptrs"),
     counter("MIB_LISTEN_OVERFLOWS", "LINUX_MIB_LISTENOVERFLOWS"),
     counter("MIB_LISTEN_DROPS", "LINUX_MIB_LISTENDROPS"),
@@ -115,7 +169,11 @@ const ENTRIES: &[Entry] = &[
 
 /// The values of all globals that describe the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Layout(Vec<(&'static str, u32)>);
+pub(crate) struct Layout {
+    values: Vec<(&'static str, u32)>,
+    /// What the tracepoint backend needs and was not found.
+    lacking: Vec<String>,
+}
 
 impl Layout {
     /// Finds every value, or names all that are missing.
@@ -130,8 +188,8 @@ impl Layout {
         let counters = btf.enum_values(&names);
         let byte = |(structure, path)| Some(btf.field(structure, path)?.byte);
         let mut values = Vec::with_capacity(ENTRIES.len());
-        let mut missing = Vec::new();
-        for Entry { global, source, optional } in ENTRIES {
+        let (mut missing, mut lacking) = (Vec::new(), Vec::new());
+        for Entry { global, source, need } in ENTRIES {
             let value = match source {
                 Source::Offset(structure, path) => byte((structure, path)),
                 Source::Mask(structure, path) => {
@@ -146,8 +204,10 @@ impl Layout {
                     .map(|((first, second), base)| first + second - base),
                 Source::Counter(name) => counters.get(*name).copied(),
             };
-            if value.is_none() && !optional {
-                missing.push(source.describe());
+            match need {
+                Need::All if value.is_none() => missing.push(source.describe()),
+                Need::Tracepoints if value.is_none() => lacking.push(source.describe()),
+                _ => {}
             }
             values.push((*global, value.unwrap_or(ABSENT)));
         }
@@ -158,12 +218,27 @@ impl Layout {
                 missing.join(", ")
             );
         }
-        Ok(Self(values))
+        let arguments = |tracepoint| btf.tracepoint(tracepoint).unwrap_or(0);
+        values.push(("HAS_DATA_READY", u32::from(arguments("sk_data_ready") > 0)));
+        values.push(("KFREE_HAS_SOCKET", u32::from(arguments("kfree_skb") > 3)));
+        for (global, number) in [
+            ("SYS_ACCEPT", libc::SYS_accept),
+            ("SYS_ACCEPT4", libc::SYS_accept4),
+            ("SYS_LISTEN", libc::SYS_listen),
+        ] {
+            values.push((global, u32::try_from(number).unwrap_or(ABSENT)));
+        }
+        Ok(Self { values, lacking })
+    }
+
+    /// Fields that the tracepoint backend needs and this kernel's types do not have.
+    pub(crate) fn lacking(&self) -> &[String] {
+        &self.lacking
     }
 
     /// Name and value of each global.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(&'static str, u32)> {
-        self.0.iter()
+        self.values.iter()
     }
 }
 

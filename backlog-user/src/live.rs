@@ -17,7 +17,9 @@ use crate::count;
 use crate::decode::{Record, address, decode};
 use crate::event::{Closed, Connection, Drop, Enqueued, Event, Limit, ListenerId, What};
 use crate::load::Loaded;
+use crate::namespaces::Namespaces;
 use crate::pod::{PendingPod, TotalsPod};
+use crate::queues;
 use crate::registry::{Listed, Registry};
 
 /// See the module's head.
@@ -75,10 +77,19 @@ impl Live {
         }
     }
 
-    /// Lets the programs begin.
-    pub(crate) fn begin(&mut self) -> Result<()> {
+    /// Lets the programs begin, with a look before and after at what is there. Namespaces
+    /// that could not be looked into, in words.
+    pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {
+        let failures = queues::before(&mut self.loaded, namespaces)?;
         self.running = true;
-        self.next_epoch()
+        self.next_epoch()?;
+        Ok(failures)
+    }
+
+    /// The look afterwards.
+    pub(crate) fn begun(&mut self, namespaces: &Namespaces) -> Result<()> {
+        // What cannot be looked into has been said before.
+        queues::after(&mut self.loaded, namespaces).map(drop)
     }
 
     /// Lets them do nothing any more. What they are in the middle of, they finish.
@@ -212,15 +223,13 @@ impl Live {
             self.loaded.maps.pending.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
         for PendingPod(entry) in pending {
             if let Some(listener) = self.listener(entry.slot, events) {
-                let connection = Connection {
-                    listener,
-                    enqueued: Some(Enqueued {
-                        time_ns: entry.enqueued_ns,
-                        depth: entry.met(),
-                        limit: entry.limit,
-                    }),
-                    client: UNKNOWN_CLIENT,
-                };
+                // Without a time it was queued before the start.
+                let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {
+                    time_ns: entry.enqueued_ns,
+                    depth: entry.met(),
+                    limit: entry.limit,
+                });
+                let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
                 events.push(Event { time_ns, what: What::Queued(connection) });
             }
         }
@@ -254,10 +263,11 @@ impl Live {
         let mut sum = Stray::default();
         if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
             for cpu in cpus.iter() {
-                let Stray { no_slot, closed, accepts } = cpu.0;
+                let Stray { no_slot, closed, accepts, drops } = cpu.0;
                 sum.no_slot += no_slot;
                 sum.closed += closed;
                 sum.accepts += accepts;
+                sum.drops += drops;
             }
         }
         sum

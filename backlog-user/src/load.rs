@@ -1,29 +1,29 @@
 //! Carries the plan out: the only place that knows aya's loading calls. What it
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
-use std::io;
+mod refusal;
+
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
-use aya::programs::{Program, ProgramError};
+use aya::programs::iter::IterLink;
+use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use backlog_ebpf::filter::{port_bit, port_word};
 
 use crate::filter::Filter;
 use crate::layout::Layout;
-use crate::plan::{Attach, Hook, Plan};
+use crate::plan::{Attach, Hook, Plan, Way};
 use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
 use crate::ports::PortSet;
+use refusal::{explain, refused};
 
 /// The object that `build.rs` made; empty if it was told to skip that.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/backlog-ebpf.o"));
 
 /// Connection records may wait in the ring until this many bytes are there.
 const WAKE_BYTES: u64 = 256 << 10;
-
-/// The kernel's own error for "not supported", which has no name in userspace.
-const ENOTSUPP: i32 = 524;
 
 /// What is decided before the programs are loaded and cannot change afterwards.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +50,14 @@ pub(crate) struct Maps {
     pub(crate) epoch: Array<MapData, u32>,
     pub(crate) free_slots: Queue<MapData, u32>,
     pub(crate) stray: PerCpuArray<MapData, StrayPod>,
+    pub(crate) seed: Array<MapData, u32>,
 }
 
 /// Programs that are attached, and their maps.
 pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
-    /// What is attached.
-    pub(crate) hooks: Vec<Hook>,
-    /// Hooks that the kernel refused and that are not indispensable.
-    pub(crate) gaps: Vec<String>,
+    pub(crate) attached: Attached,
     #[cfg(feature = "ebpf-log")]
     pub(crate) log: crate::program_log::ProgramLog,
 }
@@ -80,15 +78,24 @@ impl Loaded {
         sum
     }
 
+    /// Is the look into the queues at the start among what is attached?
+    pub(crate) fn looks_into_queues(&self) -> bool {
+        self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
+    }
+
+    /// A run of the iterator over the sockets of a namespace: that of the thread which
+    /// turns it into a file.
+    pub(crate) fn iterator(&mut self) -> Result<IterLink> {
+        let program = self.programs.program_mut("it_queued").context("there is no it_queued")?;
+        let program: &mut Iter = program.try_into()?;
+        let link = program.attach().context("running the look into the queues")?;
+        Ok(program.take_link(link)?)
+    }
+
     /// Takes every program off its hook; the maps stay readable.
     pub(crate) fn detach(&mut self) {
         for (_, program) in self.programs.programs_mut() {
-            // An error says that it was not loaded: it was not in the plan.
-            let _ = match program {
-                Program::FEntry(program) => program.unload(),
-                Program::FExit(program) => program.unload(),
-                _ => Ok(()),
-            };
+            unload(program);
         }
     }
 }
@@ -115,7 +122,8 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("FREE_SLOTS", limits.slots)
         .map_max_entries("SLOT_INFO", limits.slots)
         .map_max_entries("TOTALS", limits.slots)
-        .map_max_entries("PENDING", limits.pending);
+        .map_max_entries("PENDING", limits.pending)
+        .map_max_entries("AT_PORT", limits.slots);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
@@ -135,7 +143,7 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
 pub(crate) struct Verified {
     /// Its name.
     pub(crate) program: String,
-    /// The function that it was loaded for.
+    /// The function or tracepoint that it was loaded for.
     pub(crate) function: String,
     /// Instructions that the verifier walked; none before 5.16.
     pub(crate) walked: Option<u32>,
@@ -143,58 +151,159 @@ pub(crate) struct Verified {
     pub(crate) translated: Option<u32>,
 }
 
-/// Loads programs without attaching them.
-pub(crate) fn verify(hooks: &[Hook], layout: &Layout, limits: Limits) -> Result<Vec<Verified>> {
-    let btf = kernel_types()?;
-    let mut programs = create(&btf, layout, &Filter::default(), limits)?;
-    let mut verified = Vec::new();
-    for hook in hooks {
-        let program = load_one(&mut programs, hook, &btf)?;
-        let info = program.info().with_context(|| format!("asking about {}", hook.program))?;
-        verified.push(Verified {
-            program: hook.program.to_owned(),
-            function: hook.function.to_owned(),
-            walked: info.verified_instruction_count(),
-            translated: info.size_translated(),
-        });
-    }
-    Ok(verified)
+/// The programs of the object, with their maps, before any is attached.
+pub(crate) struct Kit {
+    programs: Ebpf,
+    btf: Btf,
+    limits: Limits,
 }
 
-/// Loads and attaches what the plan says.
-pub(crate) fn load(
-    plan: &Plan,
-    layout: &Layout,
-    filter: &Filter,
-    limits: Limits,
-) -> Result<Loaded> {
-    let btf = kernel_types()?;
-    let mut programs = create(&btf, layout, filter, limits)?;
-    let mut maps = take_maps(&mut programs)?;
-    for slot in 0..limits.slots {
-        maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
+impl Kit {
+    /// Creates the maps and fills in what is fixed before the programs are verified.
+    pub(crate) fn create(layout: &Layout, filter: &Filter, limits: Limits) -> Result<Self> {
+        let btf = kernel_types()?;
+        let mut programs = create(&btf, layout, filter, limits)?;
+        if let Some(ports) = &filter.ports {
+            fill_ports(&mut programs, ports)?;
+        }
+        Ok(Self { programs, btf, limits })
     }
-    if let Some(ports) = &filter.ports {
-        fill_ports(&mut programs, ports)?;
+
+    /// Tries a way of attaching by a program on a hook that every kernel has.
+    pub(crate) fn try_way(&mut self, way: Way) -> Result<(), String> {
+        let (program, target) = match way {
+            Way::Fentry => ("fe_open", "inet_csk_listen_start"),
+            Way::Kprobe => ("kp_open", "inet_csk_listen_start"),
+            Way::BtfTracepoint => ("tb_state", "inet_sock_set_state"),
+            Way::RawTracepoint => ("rt_state", "inet_sock_set_state"),
+            Way::Tracepoint => ("tp_listen", "syscalls:sys_exit_listen"),
+            Way::Iter => ("it_queued", "tcp"),
+        };
+        let hook = Hook { moment: "trial", program, target, attach: Attach::of(program) };
+        let result = self.attach_hook(&hook).map_err(|error| format!("{error:#}"));
+        self.detach(&hook);
+        result
     }
-    let (mut hooks, mut gaps) = (Vec::new(), Vec::new());
-    for hook in &plan.hooks {
-        match attach(&mut programs, hook, &btf) {
-            Ok(()) => hooks.push(*hook),
-            Err(error) if hook.is_optional() => {
-                gaps.push(format!("{} is not seen: {error:#}", hook.moment));
+
+    /// Loads a program without attaching it, and takes it back.
+    pub(crate) fn verify(&mut self, hook: &Hook) -> Result<Verified> {
+        let program = load_one(&mut self.programs, hook, &self.btf)?;
+        let info = program.info().with_context(|| format!("asking about {}", hook.program))?;
+        let verified = Verified {
+            program: hook.program.to_owned(),
+            function: hook.target.to_owned(),
+            walked: info.verified_instruction_count(),
+            translated: info.size_translated(),
+        };
+        self.detach(hook);
+        Ok(verified)
+    }
+
+    /// Tries to attach the programs of a choice, and takes them back.
+    pub(crate) fn try_choice(&mut self, choice: &[Hook]) -> Result<()> {
+        let result = self.attach_choice(choice);
+        for hook in choice {
+            self.detach(hook);
+        }
+        result
+    }
+
+    /// Attaches what the plan says. On an error nothing of it stays.
+    pub(crate) fn attach(&mut self, plan: &Plan) -> Result<Attached> {
+        let mut attached = Attached::default();
+        for moment in &plan.moments {
+            let mut refusals = Vec::new();
+            let chosen = moment.choices.iter().find(|choice| match self.attach_choice(choice) {
+                Ok(()) => true,
+                Err(error) => {
+                    refusals.push(error);
+                    false
+                }
+            });
+            match (chosen, moment.gap, refusals.pop()) {
+                (Some(choice), _, None) => attached.hooks.extend(choice),
+                (Some(choice), _, Some(error)) => {
+                    attached.hooks.extend(choice);
+                    let first = choice.first().map(Hook::describe).unwrap_or_default();
+                    attached.fallbacks.push(format!("{}: by {first}: {error:#}", moment.name));
+                }
+                (None, Some(gap), Some(error)) => attached.gaps.push(format!("{gap}: {error:#}")),
+                (None, Some(gap), None) => attached.gaps.push(gap.to_owned()),
+                (None, None, error) => {
+                    for hook in &attached.hooks {
+                        self.detach(hook);
+                    }
+                    let none = || anyhow!("there is no way to attach {}", moment.name);
+                    return Err(error.unwrap_or_else(none));
+                }
             }
-            Err(error) => return Err(error),
+        }
+        Ok(attached)
+    }
+
+    /// Attaches all programs of a choice, or none.
+    fn attach_choice(&mut self, choice: &[Hook]) -> Result<()> {
+        for (index, hook) in choice.iter().enumerate() {
+            if let Err(error) = self.attach_hook(hook) {
+                for hook in choice.iter().take(index + 1) {
+                    self.detach(hook);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_hook(&mut self, hook: &Hook) -> Result<()> {
+        let target = hook.target;
+        match load_one(&mut self.programs, hook, &self.btf)? {
+            Program::FEntry(program) => program.attach().map(drop),
+            Program::FExit(program) => program.attach().map(drop),
+            Program::KProbe(program) => program.attach(target, 0).map(drop),
+            Program::BtfTracePoint(program) => program.attach().map(drop),
+            Program::RawTracePoint(program) => program.attach(target).map(drop),
+            Program::TracePoint(program) => match target.split_once(':') {
+                Some((category, name)) => program.attach(category, name).map(drop),
+                None => bail!("{target} is no tracepoint of perf's"),
+            },
+            // `load_one` has refused every other type, and an iterator is attached when
+            // it is run.
+            _ => Ok(()),
+        }
+        .map_err(|error| refused(error, hook))
+    }
+
+    fn detach(&mut self, hook: &Hook) {
+        if let Some(program) = self.programs.program_mut(hook.program) {
+            unload(program);
         }
     }
-    Ok(Loaded {
-        #[cfg(feature = "ebpf-log")]
-        log: crate::program_log::ProgramLog::start(&mut programs)?,
-        programs,
-        maps,
-        hooks,
-        gaps,
-    })
+
+    /// Takes the maps, and with them everything.
+    pub(crate) fn ready(mut self, attached: Attached) -> Result<Loaded> {
+        let mut maps = take_maps(&mut self.programs)?;
+        for slot in 0..self.limits.slots {
+            maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
+        }
+        Ok(Loaded {
+            #[cfg(feature = "ebpf-log")]
+            log: crate::program_log::ProgramLog::start(&mut self.programs)?,
+            programs: self.programs,
+            maps,
+            attached,
+        })
+    }
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Attached {
+    /// What is attached.
+    pub(crate) hooks: Vec<Hook>,
+    /// Moments whose first choice the kernel refused, with what stands in for it.
+    pub(crate) fallbacks: Vec<String>,
+    /// Hooks that the kernel refused and that are not indispensable.
+    pub(crate) gaps: Vec<String>,
 }
 
 fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
@@ -210,6 +319,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         epoch: Array::try_from(take("EPOCH")?)?,
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
         stray: PerCpuArray::try_from(take("STRAY")?)?,
+        seed: Array::try_from(take("SEED")?)?,
     })
 }
 
@@ -226,98 +336,42 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     Ok(())
 }
 
-/// Loads one program for its function.
+/// Takes a program off its hooks and out of the kernel.
+fn unload(program: &mut Program) {
+    // An error says that it was not loaded.
+    let _ = match program {
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::KProbe(program) => program.unload(),
+        Program::BtfTracePoint(program) => program.unload(),
+        Program::RawTracePoint(program) => program.unload(),
+        Program::TracePoint(program) => program.unload(),
+        Program::Iter(program) => program.unload(),
+        _ => Ok(()),
+    };
+}
+
+/// Loads one program for its hook. One that sits on several is loaded once.
 fn load_one<'a>(programs: &'a mut Ebpf, hook: &Hook, btf: &Btf) -> Result<&'a mut Program> {
-    let Hook { moment: _, program: name, function, attach } = hook;
+    let Hook { moment: _, program: name, target, attach } = hook;
     let program = programs
         .program_mut(name)
         .ok_or_else(|| anyhow!("the eBPF object has no program {name}"))?;
     match (&mut *program, attach) {
-        (Program::FEntry(program), Attach::Fentry) => program.load(function, btf),
-        (Program::FExit(program), Attach::Fexit) => program.load(function, btf),
+        (Program::FEntry(program), Attach::Fentry) => program.load(target, btf),
+        (Program::FExit(program), Attach::Fexit) => program.load(target, btf),
+        (Program::KProbe(program), Attach::Kprobe | Attach::Kretprobe) => program.load(),
+        (Program::BtfTracePoint(program), Attach::BtfTracepoint) => program.load(target, btf),
+        (Program::RawTracePoint(program), Attach::RawTracepoint) => program.load(),
+        (Program::TracePoint(program), Attach::Tracepoint) => program.load(),
+        (Program::Iter(program), Attach::Iter) => program.load(target, btf),
         _ => bail!("the program {name} is not of the type that the plan says"),
     }
-    .map_err(|error| refused(error, hook))?;
+    .or_else(|error| match error {
+        ProgramError::AlreadyLoaded => Ok(()),
+        error => Err(refused(error, hook)),
+    })?;
     Ok(program)
-}
-
-fn attach(programs: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<()> {
-    match load_one(programs, hook, btf)? {
-        Program::FEntry(program) => program.attach().map(drop),
-        Program::FExit(program) => program.attach().map(drop),
-        // `load_one` has refused every other type.
-        _ => Ok(()),
-    }
-    .map_err(|error| refused(error, hook))
-}
-
-/// What the kernel's refusal of a program means, and what to do.
-fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
-    let place = format!("{} on {}", hook.program, hook.function);
-    if let ProgramError::LoadError { io_error, verifier_log } = &error {
-        let log = verifier_log.to_string();
-        if !log.trim().is_empty() {
-            return anyhow!(
-                "the kernel's verifier refuses the program {place} ({io_error}): please report \
-                 this with your `uname -r`. The end of its log:\n{}",
-                tail(&log)
-            );
-        }
-    }
-    let what = match errno(&error) {
-        Some(libc::EPERM | libc::EACCES) => {
-            "the kernel refuses fentry and fexit programs (a hardened kernel, lockdown, or too few \
-             capabilities): run as root on a kernel that permits them; the ways of attaching \
-             that do without are not built yet"
-        }
-        Some(ENOTSUPP | libc::EOPNOTSUPP) => {
-            "this kernel cannot attach fentry and fexit programs here (no BPF trampoline: arm64 \
-             before 6.4, or CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS off)"
-        }
-        _ => return anyhow::Error::new(error).context(format!("attaching {place}")),
-    };
-    match errno(&error) {
-        Some(number) => anyhow!("{what} ({place}: {})", io::Error::from_raw_os_error(number)),
-        None => anyhow!("{what} ({place})"),
-    }
-}
-
-/// The last lines, which say why.
-fn tail(log: &str) -> String {
-    const LINES: usize = 8;
-    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
-fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
-    let error = anyhow::Error::new(error);
-    match errno_of(&error) {
-        Some(libc::EPERM) => error.context(format!(
-            "{doing}: the kernel refuses it: run as root (sudo backlog-trace ...), or with the \
-             capabilities CAP_BPF and CAP_PERFMON; before 5.11 the limit of locked memory must \
-             allow it too (ulimit -l unlimited)"
-        )),
-        _ => error.context(doing),
-    }
-}
-
-fn errno(error: &ProgramError) -> Option<i32> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<io::Error>() {
-            return io.raw_os_error();
-        }
-        cause = current.source();
-    }
-    match error {
-        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
-    }
-}
-
-fn errno_of(error: &anyhow::Error) -> Option<i32> {
-    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
 /// Before 5.11 eBPF memory counts against this limit. Where it may not be raised,

@@ -3,6 +3,7 @@
 //! The way is straight: hook, record, ring, decode, event, book, view. See
 //! docs/ARCHITECTURE.md.
 
+mod attach;
 mod book;
 mod cli;
 mod clock;
@@ -25,6 +26,7 @@ mod pod;
 mod ports;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
+mod queues;
 mod registry;
 mod run;
 mod session;

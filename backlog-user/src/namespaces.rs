@@ -50,6 +50,13 @@ impl Namespaces {
         self.0.keys().copied()
     }
 
+    /// Only these of them.
+    pub(crate) fn only(&self, wanted: &[u32]) -> Self {
+        let mut some = self.0.clone();
+        some.retain(|netns, _| wanted.contains(netns));
+        Self(some)
+    }
+
     /// Does its path still lead there? The process may have ended and its number be
     /// another's.
     pub(crate) fn reaches(&self, netns: u32) -> bool {

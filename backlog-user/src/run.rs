@@ -1,5 +1,6 @@
 //! From the options to a session: reads the kernel, makes the plan, loads it.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
@@ -8,14 +9,17 @@ use aya::util::nr_cpus;
 use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
-use crate::cli::{Backend, Output};
+use crate::attach::{self, Chosen};
+use crate::cli::{self, Output};
+use crate::filter::Filter;
 use crate::judge::{Ask, Judge};
+use crate::kernel::btf::Btf;
 use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
 use crate::live::Live;
-use crate::load::{self, Limits};
+use crate::load::{Kit, Limits};
 use crate::options::Options;
-use crate::plan::{self, Hook};
+use crate::plan::{self, Backend, Way, Ways};
 use crate::registry::Listed;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -49,16 +53,10 @@ async fn trace(options: &Options) -> Result<Outcome> {
     rights::check(root)?;
     let kernel = KernelView::read(root)?;
     let layout = Layout::find(&kernel.btf)?;
-    let (Backend::Auto | Backend::Fentry) = options.backend;
-    let plan = plan::plan(|function| kernel.btf.arguments(function))?;
     if options.check_programs {
-        let mut hooks = plan.hooks.clone();
-        hooks.extend(plan::spare(&plan, |function| kernel.btf.arguments(function)));
-        let sizes = Sizes::of(options, 1);
-        let limits = limits([].iter(), sizes);
-        return check_programs(&hooks, &layout, limits);
+        let limits = limits([].iter(), Sizes::of(options, 1));
+        return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
     }
-    drop(kernel.btf);
     let signals = Signals::watch()?;
     let judge = Judge::find();
     let mut sized_by = judge.ask_all(Ask::All);
@@ -67,28 +65,71 @@ async fn trace(options: &Options) -> Result<Outcome> {
         .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
     let sizes = Sizes::of(options, cpus);
     let limits = limits(sized_by.listed(), sizes);
-    let mut loaded = load::load(&plan, &layout, &options.filter, limits)?;
-    let mut gaps = plan.gaps;
-    gaps.append(&mut loaded.gaps);
+    let mut kit = Kit::create(&layout, &options.filter, limits)?;
+    let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
+    drop(kernel.btf);
+    let Chosen { backend, mut attached, reasons } = chosen;
+    let gaps = std::mem::take(&mut attached.gaps);
+    let mut reasons = reasons;
+    reasons.append(&mut attached.fallbacks);
+    let loaded = kit.ready(attached)?;
     let meta = Meta {
         // The session knows when it begins.
         time_ns: 0,
         kernel: kernel.release,
-        backend: "fentry",
-        hooks: loaded.hooks.clone(),
+        backend: backend.name(),
+        hooks: loaded.attached.hooks.clone(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
+        reasons,
         gaps,
     };
     Session::start(options, Live::new(loaded), view(options), meta, judge)?.run(signals).await
 }
 
-/// Loads every program that fits this kernel and prints a line of JSON for each.
-fn check_programs(hooks: &[Hook], layout: &Layout, limits: Limits) -> Result<Outcome> {
+/// The backend that was asked for; none: the best.
+pub(crate) fn wanted(backend: cli::Backend) -> Option<Backend> {
+    match backend {
+        cli::Backend::Auto => None,
+        cli::Backend::Fentry => Some(Backend::Fentry),
+        cli::Backend::Kprobe => Some(Backend::Kprobe),
+        cli::Backend::Tracepoint => Some(Backend::Tracepoint),
+    }
+}
+
+/// Loads every program that fits this kernel, of every backend that it permits, and prints
+/// a line of JSON for each.
+fn check_programs(
+    btf: &Btf,
+    layout: &Layout,
+    limits: Limits,
+    wanted: Option<Backend>,
+) -> Result<Outcome> {
     let mut out = io::stdout().lock();
-    for verified in load::verify(hooks, layout, limits)? {
-        serde_json::to_writer(&mut out, &verified)?;
-        out.write_all(b"\n")?;
+    let mut kit = Kit::create(layout, &Filter::default(), limits)?;
+    let mut ways = Ways::default();
+    attach::try_ways(&mut kit, &mut ways, &Way::ALL);
+    let mut checked = BTreeSet::new();
+    for backend in Backend::ALL {
+        if wanted.is_some_and(|wanted| wanted != backend) {
+            continue;
+        }
+        let plan = attach::with(btf, layout, &ways, |shown| {
+            let plan = plan::plan(shown, backend)?;
+            let spare = plan::spare(&plan, shown);
+            Ok::<_, anyhow::Error>((plan, spare))
+        });
+        let (plan, spare) = match plan {
+            Ok(plan) => plan,
+            Err(error) if wanted.is_some() => return Err(error),
+            Err(_) => continue,
+        };
+        for hook in plan.hooks().chain(&spare) {
+            if checked.insert(hook.program) {
+                serde_json::to_writer(&mut out, &kit.verify(hook)?)?;
+                out.write_all(b"\n")?;
+            }
+        }
     }
     Ok(Outcome::Done)
 }

@@ -65,9 +65,11 @@ impl<'a> Session<'a> {
         judge.find_again();
         let listed_before = judge.ask_all(Ask::All);
         let before = judge.ask_all(Ask::Counters);
-        live.begin()?;
+        let unseen = live.begin(judge.namespaces())?;
         meta.time_ns = monotonic_ns();
         let after = judge.ask_all(Ask::Counters);
+        live.begun(judge.namespaces())?;
+        meta.gaps.extend(unseen);
         judge.begin(&before, &after);
         // After the beginning: what is opened from here on is seen.
         let mut listed = judge.ask_all(Ask::All);
@@ -273,7 +275,7 @@ impl<'a> Session<'a> {
         if self.options.quiet {
             return;
         }
-        for text in meta.gaps.iter().chain(&listing.failures) {
+        for text in meta.reasons.iter().chain(&meta.gaps).chain(&listing.failures) {
             notice(text);
         }
         if self.options.verbose {

@@ -35,6 +35,8 @@ pub(crate) struct Meta {
     pub(crate) options: Vec<String>,
     /// The host's sysctls.
     pub(crate) settings: Settings,
+    /// Why it is no better backend, and which hooks are not attached as planned.
+    pub(crate) reasons: Vec<String>,
     /// What this kernel does not let us know.
     pub(crate) gaps: Vec<String>,
 }

@@ -4,7 +4,7 @@
 use backlog_ebpf::{
     ABSENT,
     cause::{Beside, Cause},
-    pending::Pending,
+    pending::{Pending, SEED_DONE},
     record::{Connection, Kind},
 };
 
@@ -14,11 +14,11 @@ use super::{
     filter,
     globals::{MPTCP_FIRST, SKC_STATE, SOCKET_SK},
     listener::{self, Seen},
-    maps::STRAY,
+    maps::{SEED, STRAY},
     out, pending, read,
     refuse::{Refusal, refused},
     site::{self, Hint, Site},
-    types::{IPPROTO_MPTCP, Request, Sock, Socket, TCP_LISTEN},
+    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, Socket, TCP_LISTEN},
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -32,9 +32,50 @@ pub(crate) fn grafted(newsk: *const Sock) {
     // No look at its port: a client that has reset its connection meanwhile has
     // taken that away. What is pending has passed the filter.
     let child = tcp_of(newsk);
-    if let Some(pending) = pending::take(child) {
-        queued(child, pending);
+    match pending::take(child) {
+        Some(pending) => queued(child, pending),
+        None => unknown(child),
     }
+}
+
+/// An accept of a connection that is not known. Where accepts are all that is seen, and
+/// what was queued before the start was looked up, it was beyond that look.
+#[inline(always)]
+fn unknown(child: *const Sock) {
+    let looked_up = SEED.get(0).is_some_and(|seed| *seed == SEED_DONE);
+    if looked_up
+        && read::protocol(child) == IPPROTO_TCP
+        && filter::port(child)
+        && filter::connection(child)
+    {
+        stray_accept();
+    }
+}
+
+/// Body: a socket is destroyed. False: it was in no queue that is known.
+#[inline(always)]
+pub(crate) fn gone(sk: *const Sock) -> bool {
+    let Some(pending) = pending::take(sk) else { return false };
+    // Announced, and then not queued.
+    if pending.enqueued_ns != 0 && pending.depth == 0 {
+        return true;
+    }
+    let Some(seen) = listener::seen(pending.slot) else { return true };
+    let of = pending.listener as *const Sock;
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    if read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
+        // Somebody has accepted and closed it, unseen.
+        if pending.enqueued_ns == 0 {
+            totals.untimed += 1;
+        } else {
+            totals.accepted += 1;
+        }
+    } else {
+        totals.beside[Beside::KilledAtClose as usize] += 1;
+        leave(Kind::Killed, seen, of, sk, Some(pending));
+    }
+    true
 }
 
 /// Body: `__inet_accept(sock, newsock, newsk)` is entered, which grafts later.
@@ -70,7 +111,13 @@ fn queued(child: *const Sock, pending: Pending) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*seen.totals).accepted += 1 };
+        let totals = unsafe { &mut *seen.totals };
+        // One that was queued before the start was looked up then, without its time.
+        if pending.enqueued_ns == 0 {
+            totals.untimed += 1;
+        } else {
+            totals.accepted += 1;
+        }
         leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
     }
 }
@@ -144,7 +191,7 @@ fn not_queued(sk: *const Sock, req: *const Request, pending: &Pending) {
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.
 #[inline(always)]
-fn tcp_of(sk: *const Sock) -> *const Sock {
+pub(crate) fn tcp_of(sk: *const Sock) -> *const Sock {
     if MPTCP_FIRST.load() == ABSENT || sk.is_null() || read::protocol(sk) != IPPROTO_MPTCP {
         return sk;
     }
@@ -164,7 +211,9 @@ fn leave(
     // SAFETY: this CPU's element of the per-CPU array.
     level(unsafe { &mut *seen.totals }, now, left, listener::limit(listener));
     let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
-    if let Some(pending) = pending {
+    if let Some(pending) = pending
+        && pending.enqueued_ns != 0
+    {
         enqueued_ns = pending.enqueued_ns;
         depth = pending.met();
         limit = pending.limit;

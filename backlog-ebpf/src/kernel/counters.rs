@@ -61,6 +61,17 @@ impl Mib {
 /// The counters of the namespace that a socket is in.
 #[inline(always)]
 pub(crate) fn mib(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
+    of(scratch, read::pointer(sk, &SKC_NET))
+}
+
+/// The counters of a namespace.
+#[inline(always)]
+pub(crate) fn here(net: *const Net) -> Option<Mib> {
+    of(SCRATCH.get_ptr_mut(0)?, net)
+}
+
+#[inline(always)]
+fn of(scratch: *mut Scratch, net: *const Net) -> Option<Mib> {
     let base = base(scratch)?;
     // SAFETY: a per-CPU element. Written and read back through memory, the
     // address becomes a plain number that the verifier lets us calculate with.
@@ -69,7 +80,6 @@ pub(crate) fn mib(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
         here.write_volatile(scratch as u64);
         here.read_volatile()
     };
-    let net: *const Net = read::pointer(sk, &SKC_NET);
     let offset = here.wrapping_sub(base);
     let statistics = read::field::<_, u64>(net, &NET_STATISTICS).wrapping_add(offset);
     Some(Mib { net, offset, statistics })

@@ -21,7 +21,7 @@ pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const R
     if own & 0xff == 0 {
         site::hint(Hint::Stolen);
     } else if filter::port(sk) && filter::request(req) {
-        announce(sk, child);
+        announce(sk, child, listener::now());
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
 pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
     let of_these = site::inside(Site::Cookie, sk) || site::inside(Site::Syn, sk);
     if of_these && filter::request(req) {
-        announce(sk, child);
+        announce(sk, child, listener::now());
     }
 }
 
@@ -68,10 +68,10 @@ pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
     }
 }
 
+/// Remembers a connection that is about to be queued.
 #[inline(always)]
-fn announce(sk: *const Sock, child: *const Sock) {
+pub(crate) fn announce(sk: *const Sock, child: *const Sock, now: u64) {
     let Some(seen) = listener::of(sk) else { return };
-    let now = listener::now();
     let announced = pending::put(
         child,
         Pending {
@@ -90,8 +90,9 @@ fn announce(sk: *const Sock, child: *const Sock) {
     }
 }
 
+/// Counts a connection that has been queued.
 #[inline(always)]
-fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
+pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let now = listener::now();
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);

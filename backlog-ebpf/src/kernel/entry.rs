@@ -1,4 +1,10 @@
-//! The entry points, one file for each way of attaching. They take the
-//! arguments out of the context and call a body; nothing else.
+//! The entry points, one file for each way of attaching. They name the program and
+//! say whether the tracer runs; which argument goes to which body stands once, in
+//! [`hooks`].
 
+mod context;
 mod fentry;
+mod hooks;
+mod iter;
+mod kprobe;
+mod tracepoint;

@@ -26,7 +26,15 @@ pub(crate) fn port(sk: *const Sock) -> bool {
     if FILTER_PORTS.load() == 0 {
         return true;
     }
-    let port = read::field::<_, u16>(sk, &SKC_NUM);
+    number(read::field(sk, &SKC_NUM))
+}
+
+/// Is this local port one to look at?
+#[inline(always)]
+pub(crate) fn number(port: u16) -> bool {
+    if FILTER_PORTS.load() == 0 {
+        return true;
+    }
     match PORTS.get(port_word(port)) {
         Some(word) => word & port_bit(port) != 0,
         None => false,

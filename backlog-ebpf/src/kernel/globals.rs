@@ -37,6 +37,8 @@ offsets! {
     SKC_LISTENER,
     /// `sock_common.skc_cookie`
     SKC_COOKIE,
+    /// `sock_common.skc_bind_node`
+    SKC_BIND_NODE,
     /// The byte of `sock_common.skc_reuseport` and `skc_ipv6only`
     SKC_BITS,
     /// The bit of `skc_reuseport` in that byte, as a mask
@@ -59,6 +61,18 @@ offsets! {
     ICSK_FASTOPEN_LIMIT,
     /// `inet_connection_sock.icsk_syn_retries`
     ICSK_SYN_RETRIES,
+    /// `inet_connection_sock.icsk_accept_queue.rskq_accept_head`
+    ICSK_ACCEPT_HEAD,
+    /// `inet_connection_sock.icsk_ulp_data`
+    ICSK_ULP_DATA,
+    /// The byte of `tcp_sock.is_mptcp`
+    TP_IS_MPTCP,
+    /// Its bit in that byte, as a mask
+    TP_IS_MPTCP_MASK,
+    /// The byte of `mptcp_subflow_context.mp_join`
+    SUBFLOW_JOIN,
+    /// Its bit in that byte, as a mask
+    SUBFLOW_JOIN_MASK,
     /// `socket.sk`
     SOCKET_SK,
     /// From a `socket` to the `i_ino` of its inode (both are in `socket_alloc`)
@@ -73,6 +87,14 @@ offsets! {
     NET_SYNACK_RETRIES,
     /// `net.ipv4.sysctl_tcp_abort_on_overflow`, its lowest byte
     NET_ABORT_ON_OVERFLOW,
+    /// `net.ipv4.sysctl_tcp_syncookies`, its lowest byte
+    NET_SYNCOOKIES,
+    /// `net.ipv4.sysctl_max_syn_backlog`
+    NET_MAX_SYN_BACKLOG,
+    /// `request_sock.dl_next`
+    REQ_NEXT,
+    /// `request_sock.sk`
+    REQ_SK,
     /// `request_sock.rsk_timer`
     REQ_TIMER,
     /// The byte of `request_sock.num_timeout`
@@ -93,6 +115,30 @@ offsets! {
     SKB_PROTOCOL,
     /// `mptcp_sock.first`: the TCP socket under an MPTCP one
     MPTCP_FIRST,
+    /// `sk_buff._skb_refdst`
+    SKB_DST,
+    /// `dst_entry.dev`
+    DST_DEV,
+    /// `net_device.nd_net.net`
+    NETDEV_NET,
+    /// `task_struct.files`
+    TASK_FILES,
+    /// `task_struct.nsproxy`
+    TASK_NSPROXY,
+    /// `nsproxy.net_ns`
+    NSPROXY_NET,
+    /// `files_struct.fdt`
+    FILES_FDT,
+    /// `fdtable.fd`
+    FDT_FD,
+    /// `fdtable.max_fds`
+    FDT_MAX,
+    /// `file.private_data`
+    FILE_PRIVATE,
+    /// The first argument of a system call, in `pt_regs`
+    PT_REGS_FIRST,
+    /// The number of a system call, in `pt_regs`
+    PT_REGS_NUMBER,
     /// `bpf_array.pptrs`
     BPF_ARRAY_PPTRS,
     /// Index of `LINUX_MIB_LISTENOVERFLOWS`
@@ -118,6 +164,26 @@ offsets! {
     /// Index of `LINUX_MIB_EMBRYONICRSTS`
     MIB_EMBRYONIC_RSTS,
 }
+
+/// The number of the system call accept.
+#[unsafe(no_mangle)]
+pub(crate) static SYS_ACCEPT: Global<u32> = Global::new(ABSENT);
+
+/// The number of the system call accept4.
+#[unsafe(no_mangle)]
+pub(crate) static SYS_ACCEPT4: Global<u32> = Global::new(ABSENT);
+
+/// The number of the system call listen.
+#[unsafe(no_mangle)]
+pub(crate) static SYS_LISTEN: Global<u32> = Global::new(ABSENT);
+
+/// 1: there is a tracepoint `sk_data_ready` (6.3).
+#[unsafe(no_mangle)]
+pub(crate) static HAS_DATA_READY: Global<u32> = Global::new(0);
+
+/// 1: the tracepoint `kfree_skb` passes the socket that dropped the packet (6.11).
+#[unsafe(no_mangle)]
+pub(crate) static KFREE_HAS_SOCKET: Global<u32> = Global::new(0);
 
 /// 1: only the ports whose bit is set in the map `PORTS`.
 #[unsafe(no_mangle)]

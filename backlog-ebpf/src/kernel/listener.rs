@@ -40,6 +40,12 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
     unsafe { LISTENERS.get(sk as u64) }.copied()
 }
 
+/// Is this listener known?
+#[inline(always)]
+pub(crate) fn has_slot(sk: *const Sock) -> bool {
+    slot_of(sk).is_some()
+}
+
 /// The listener behind a socket; it gets a slot if it has none yet. None for one that
 /// has closed: it has had its slot and gets no second one.
 #[inline(always)]
@@ -144,6 +150,14 @@ pub(crate) fn opened(sk: *const Sock) {
     }
 }
 
+/// Body: a socket is about to enter LISTEN, and has its port.
+#[inline(always)]
+pub(crate) fn opens(sk: *const Sock) {
+    if filter::running() {
+        add(sk, OPENED_NOW);
+    }
+}
+
 /// Body: `listen()` has returned. At a socket that was in LISTEN already it has only
 /// changed the limit.
 #[inline(always)]
@@ -207,11 +221,11 @@ pub(crate) fn closing(sk: *const Sock) -> Option<Seen> {
 /// Body: a listener has dropped its queue.
 #[inline(always)]
 pub(crate) fn stopped(sk: *const Sock) {
-    trace_log!("a listener is gone");
     if let Some(slot) = slot_of(sk) {
+        trace_log!("a listener is gone");
         let _ = CLOSED.insert(sk as u64, slot, 0);
+        let _ = LISTENERS.remove(sk as u64);
     }
-    let _ = LISTENERS.remove(sk as u64);
 }
 
 /// `CLOCK_MONOTONIC` nanoseconds.

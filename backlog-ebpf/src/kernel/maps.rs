@@ -2,7 +2,7 @@
 //! are the contract with `backlog-user/src/load.rs`.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
 use backlog_ebpf::{
@@ -12,7 +12,11 @@ use backlog_ebpf::{
     totals::{Stray, Totals},
 };
 
-use super::site::Scratch;
+use super::{
+    call::{Call, Caller, Saved},
+    site::Scratch,
+    tracepoint::{Look, Member, Place},
+};
 
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;
@@ -66,3 +70,31 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 /// The per-CPU pointer of `SCRATCH`'s only element, once known.
 #[btf_map]
 pub(crate) static SCRATCH_BASE: Array<u64, 1> = Array::new();
+
+/// The arguments of the calls that this CPU is in, by [`Call`].
+#[btf_map]
+pub(crate) static CALLS: PerCpuArray<Saved, { Call::COUNT }> = PerCpuArray::new();
+
+/// The arguments of the calls that threads are in, which may sleep there.
+#[btf_map]
+pub(crate) static CALLERS: LruHashMap<Caller, Saved, 1024> = LruHashMap::new();
+
+/// The listeners of a port and namespace, one after the other. Only tracepoints use it.
+#[btf_map]
+pub(crate) static AT_PORT: HashMap<Place, Member, SLOTS> = HashMap::new();
+
+/// By port: 1 if somebody has listened there, in any namespace.
+#[btf_map]
+pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
+
+/// By network namespace: this CPU's counters when it last looked.
+#[btf_map]
+pub(crate) static LOOKS: PerCpuHashMap<u64, Look, 1024> = PerCpuHashMap::new();
+
+/// From a listener's address to where in its queue the next run of the iterator goes on.
+#[btf_map]
+pub(crate) static CURSORS: HashMap<u64, u64, SLOTS> = HashMap::new();
+
+/// What the iterator over queues is to do with them: one of `SEED_…`.
+#[btf_map]
+pub(crate) static SEED: Array<u32, 1> = Array::new();

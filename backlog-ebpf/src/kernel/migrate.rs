@@ -36,5 +36,5 @@ pub(crate) fn migrates(sk: *const Sock, child: *const Sock, to: *const Sock) {
     totals.beside[Beside::MigratedIn as usize] += 1;
     enqueue::peak(totals, now, depth);
     enqueue::level(totals, now, depth, limit);
-    pending::moved(child, to, seen.slot, now);
+    let _ = pending::moved(child, to, seen.slot, now);
 }

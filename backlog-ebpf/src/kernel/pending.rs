@@ -4,6 +4,7 @@
 //! the queue holds a reference, so the socket cannot be freed in between. An
 //! entry that was left behind is overwritten when the address is used again.
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::pending::Pending;
 
 use super::{maps::PENDING, types::Sock};
@@ -43,16 +44,45 @@ pub(crate) fn confirm(child: *const Sock, depth: u32) {
     }
 }
 
-/// Notes that a queued connection has gone to another listener.
+/// Notes that a queued connection has gone to another listener. The slot of the one
+/// before.
 #[inline(always)]
-pub(crate) fn moved(child: *const Sock, listener: *const Sock, slot: u32, now: u64) {
+pub(crate) fn moved(child: *const Sock, listener: *const Sock, slot: u32, now: u64) -> Option<u32> {
+    let pending = PENDING.get_ptr_mut(child as u64)?;
+    // SAFETY: an element of the map. The connection is in no queue at this moment,
+    // so nobody takes it.
+    unsafe {
+        let before = (*pending).slot;
+        (*pending).listener = listener as u64;
+        (*pending).slot = slot;
+        (*pending).since_ns = now;
+        Some(before)
+    }
+}
+
+/// The listener of a connection that was announced or noted, and whether it is known to
+/// be queued.
+#[inline(always)]
+pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
+    let pending = PENDING.get_ptr(child as u64)?;
+    // SAFETY: an element of the map, which is not freed while a program runs.
+    let Pending { listener, depth, enqueued_ns, .. } = unsafe { *pending };
+    Some((listener as *const Sock, depth != 0 || enqueued_ns == 0))
+}
+
+/// Notes a connection that was queued before the start, or that it still is.
+#[inline(always)]
+pub(crate) fn seed(child: *const Sock, entry: Pending) {
+    if PENDING.insert(child as u64, entry, u64::from(BPF_NOEXIST)).is_ok() {
+        return;
+    }
     if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
-        // SAFETY: an element of the map. The connection is in no queue at this moment,
-        // so nobody takes it.
+        // SAFETY: an element of the map; nobody else writes this field of one that was
+        // queued before the start.
         unsafe {
-            (*pending).listener = listener as u64;
-            (*pending).slot = slot;
-            (*pending).since_ns = now;
+            if (*pending).enqueued_ns == 0 {
+                (*pending).expected = entry.expected;
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use backlog_ebpf::record::Endpoint;
 use super::{
     counters::{self, Base, Mib},
     maps::SCRATCH,
+    tracepoint::Birth,
     types::Sock,
 };
 
@@ -117,6 +118,9 @@ pub(crate) struct Scratch {
     pub(crate) base: Base,
     note: Note,
     packet: Packet,
+    pub(crate) birth: Birth,
+    /// Of a listener that goes: its index at its port, and the last one there.
+    pub(crate) places: [u32; 2],
     pub(crate) shot: Shot,
 }
 

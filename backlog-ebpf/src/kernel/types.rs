@@ -14,16 +14,33 @@ pub(crate) enum Socket {}
 pub(crate) enum Net {}
 /// `struct timer_list`.
 pub(crate) enum Timer {}
+/// `struct task_struct`.
+pub(crate) enum Task {}
+/// `struct pt_regs`.
+pub(crate) enum Regs {}
 
-/// `TCP_LISTEN` of `include/net/tcp_states.h`.
+/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
+pub(crate) const TCP_ESTABLISHED: u8 = 1;
+/// `TCP_SYN_RECV` of the same.
+pub(crate) const TCP_SYN_RECV: u8 = 3;
+/// `TCP_CLOSE` of the same.
+pub(crate) const TCP_CLOSE: u8 = 7;
+
+/// `TCP_LISTEN` of the same.
 pub(crate) const TCP_LISTEN: u8 = 10;
 /// `TCP_NEW_SYN_RECV` of the same: a request, not yet a socket.
 pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
+/// `IPPROTO_ICMP` of `include/uapi/linux/in.h`.
+pub(crate) const IPPROTO_ICMP: u16 = 1;
+/// `IPPROTO_ICMPV6` of `include/uapi/linux/in6.h`.
+pub(crate) const IPPROTO_ICMPV6: u16 = 58;
 /// `IPPROTO_TCP` of `include/uapi/linux/in.h`.
 pub(crate) const IPPROTO_TCP: u16 = 6;
 /// `IPPROTO_MPTCP` of `include/uapi/linux/in.h`.
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 /// `ETH_P_IP` as it stands in `skb->protocol`, big-endian.
 pub(crate) const ETH_P_IP_BE: u16 = 0x0800_u16.to_be();
+/// The bit of SYN in the byte of TCP flags.
+pub(crate) const TCP_SYN: u32 = 0x02;
 /// The bit of ACK in the byte of TCP flags.
 pub(crate) const TCP_ACK: u32 = 0x10;

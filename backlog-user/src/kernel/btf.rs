@@ -12,7 +12,11 @@ pub(crate) struct Btf {
     types: TypeInformation,
     structs: HashMap<String, u32>,
     functions: HashMap<String, u32>,
+    typedefs: HashMap<String, u32>,
 }
+
+/// How the typedef of each tracepoint begins.
+const TRACEPOINT: &str = "btf_trace_";
 
 /// Where a field lies in its struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,7 @@ impl Btf {
         let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| anyhow!("{error:?}"))?;
         let mut structs = HashMap::new();
         let mut functions = HashMap::new();
+        let mut typedefs = HashMap::new();
         for (id, variant) in types.get() {
             match variant {
                 TypeVariant::Struct(item) => {
@@ -55,10 +60,18 @@ impl Btf {
                         functions.insert(name.clone(), *item.prototype_tid());
                     }
                 }
+                // Nothing else is looked for by the name of a typedef.
+                TypeVariant::Typedef(item) => {
+                    if let Some(name) = item.name()
+                        && name.starts_with(TRACEPOINT)
+                    {
+                        typedefs.insert(name.clone(), *item.tid());
+                    }
+                }
                 _ => {}
             }
         }
-        Ok(Self { types, structs, functions })
+        Ok(Self { types, structs, functions, typedefs })
     }
 
     /// The field at `path` of a struct, as in `("sock", "sk_socket")`; members of
@@ -79,6 +92,18 @@ impl Btf {
     pub(crate) fn arguments(&self, function: &str) -> Option<usize> {
         match self.types.get().get(self.functions.get(function)?)? {
             TypeVariant::FuncProto(prototype) => Some(prototype.parameter_list().len()),
+            _ => None,
+        }
+    }
+
+    /// How many arguments a tracepoint passes; none if it is not there. Its typedef is a
+    /// pointer to a function that takes one more.
+    pub(crate) fn tracepoint(&self, name: &str) -> Option<usize> {
+        let types = self.types.get();
+        let pointer = types.get(self.typedefs.get(&format!("{TRACEPOINT}{name}"))?)?;
+        let TypeVariant::Ptr(pointer) = pointer else { return None };
+        match types.get(pointer.tid())? {
+            TypeVariant::FuncProto(prototype) => prototype.parameter_list().len().checked_sub(1),
             _ => None,
         }
     }

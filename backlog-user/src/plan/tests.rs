@@ -1,6 +1,8 @@
 //! The plan for kernels as their BTF shows them.
 
-use super::{Plan, plan};
+use super::{Backend, Hook, Plan, Shown, Way, Ways, plan};
+
+type Functions = fn(&str) -> Option<usize>;
 
 /// Numbers of arguments as BTF gives them (kernel.md, section 1).
 fn common(function: &str) -> Option<usize> {
@@ -35,13 +37,55 @@ fn debian_6_18(function: &str) -> Option<usize> {
     }
 }
 
+/// Tracepoints and how many arguments they pass.
+fn tracepoints_6_18(tracepoint: &str) -> Option<usize> {
+    match tracepoint {
+        "inet_sock_set_state" => Some(3),
+        "tcp_destroy_sock" | "sk_data_ready" => Some(1),
+        "kfree_skb" => Some(4),
+        "consume_skb" | "sys_exit" => Some(2),
+        _ => None,
+    }
+}
+
+fn tracepoints_5_10(tracepoint: &str) -> Option<usize> {
+    match tracepoint {
+        "sk_data_ready" => None,
+        "kfree_skb" => Some(2),
+        "consume_skb" => Some(1),
+        other => tracepoints_6_18(other),
+    }
+}
+
+fn ways(refused: &[Way]) -> Ways {
+    let mut ways = Ways::default();
+    for way in Way::ALL {
+        let result = if refused.contains(&way) { Err("refused".to_owned()) } else { Ok(()) };
+        ways.tried(way, result);
+    }
+    ways
+}
+
+fn make(
+    function: &dyn Fn(&str) -> Option<usize>,
+    tracepoint: Functions,
+    refused: &[Way],
+    backend: Backend,
+) -> anyhow::Result<Plan> {
+    plan(Shown { function, tracepoint: &tracepoint, ways: &ways(refused), lacking: &[] }, backend)
+}
+
+fn fentry(function: impl Fn(&str) -> Option<usize>) -> anyhow::Result<Plan> {
+    make(&function, tracepoints_6_18, &[], Backend::Fentry)
+}
+
 fn programs(plan: &Plan) -> Vec<&'static str> {
-    plan.hooks.iter().map(|hook| hook.program).collect()
+    plan.first().map(|hook| hook.program).collect()
 }
 
 #[test]
 fn a_current_kernel_has_an_accept_function_of_its_own() {
-    let plan = plan(debian_6_18).unwrap();
+    let plan = fentry(debian_6_18).unwrap();
     assert!(plan.gaps.is_empty());
     let programs = programs(&plan);
     for wanted in ["fe_graft", "fe_accept", "fx_cookie_4", "fx_ack_6", "fx_migrate", "fe_join"] {
@@ -51,7 +95,7 @@ fn a_current_kernel_has_an_accept_function_of_its_own() {
 
 #[test]
 fn an_old_kernel_has_not() {
-    let plan = plan(debian_5_10).unwrap();
+    let plan = fentry(debian_5_10).unwrap();
     assert!(plan.gaps.is_empty());
     let programs = programs(&plan);
     for wanted in ["fx_accept_4", "fe_graft", "fx_cookie_4", "fx_ack_5"] {
@@ -62,32 +106,43 @@ fn an_old_kernel_has_not() {
 #[test]
 fn enqueues_are_attached_before_accepts() {
     for kernel in [debian_5_10, debian_6_18] {
-        let plan = plan(kernel).unwrap();
-        let first_accept = plan.hooks.iter().position(|hook| hook.moment == "accept");
-        let last_enqueue = plan.hooks.iter().rposition(|hook| {
-            hook.moment.starts_with("enqueue") || hook.moment.starts_with("cookie")
-        });
-        assert!(last_enqueue < first_accept);
+        for backend in [Backend::Fentry, Backend::Kprobe] {
+            let plan = make(&kernel, tracepoints_6_18, &[], backend).unwrap();
+            let place = |wanted: fn(&str) -> bool| {
+                plan.moments.iter().rposition(|moment| wanted(moment.name)).unwrap()
+            };
+            let enqueue = |name: &str| name.starts_with("enqueue") || name.starts_with("cookie");
+            assert!(place(enqueue) < place(|name| name == "accept"));
+        }
     }
 }
 
 #[test]
 fn what_is_missing_is_named() {
-    let error = plan(|function| (function != "tcp_check_req").then_some(4)).unwrap_err();
+    let error = fentry(|function| (function != "tcp_check_req").then_some(4)).unwrap_err();
     assert!(error.to_string().contains("tcp_check_req"), "{error}");
     let without_cookies =
-        plan(|function| debian_6_18(function).filter(|_| function != "cookie_v4_check"));
+        fentry(|function| debian_6_18(function).filter(|_| function != "cookie_v4_check"));
     assert!(without_cookies.unwrap().gaps[0].contains("SYN cookies"));
+}
+
+#[test]
+fn arguments_that_are_not_known_are_no_matter_to_a_kprobe() {
     let changed = |function: &str| match function {
         "tcp_check_req" => Some(7),
         other => debian_6_18(other),
     };
-    assert!(plan(changed).unwrap_err().to_string().contains("arguments"));
+    let refused = [Way::Kprobe];
+    let error = make(&changed, tracepoints_6_18, &refused, Backend::Fentry).unwrap_err();
+    assert!(error.to_string().contains("arguments"));
+    let plan = fentry(changed).unwrap();
+    assert!(programs(&plan).contains(&"kr_ack") && programs(&plan).contains(&"fx_syn"));
 }
 
 #[test]
 fn without_grafting_one_program_does_both() {
-    let plan = plan(|function| debian_6_18(function).filter(|_| function != "security_sock_graft"));
+    let plan =
+        fentry(|function| debian_6_18(function).filter(|_| function != "security_sock_graft"));
     let plan = plan.unwrap();
     assert!(programs(&plan).contains(&"fe_accept_only"));
     assert!(!programs(&plan).contains(&"fe_accept"));
@@ -95,15 +150,84 @@ fn without_grafting_one_program_does_both() {
 }
 
 #[test]
+fn each_function_hook_falls_back_to_a_kprobe() {
+    let plan = fentry(debian_6_18).unwrap();
+    for moment in &plan.moments {
+        assert_eq!(moment.choices.len(), 2, "{}", moment.name);
+    }
+    let refused = [Way::Kprobe];
+    let plan = make(&debian_6_18, tracepoints_6_18, &refused, Backend::Fentry).unwrap();
+    assert!(plan.hooks().all(|hook| hook.attach.way() != Way::Kprobe));
+}
+
+#[test]
+fn kprobes_do_not_sit_where_a_packet_may_interrupt_an_accept() {
+    let plan = make(&debian_6_18, tracepoints_6_18, &[], Backend::Kprobe).unwrap();
+    assert!(plan.hooks().all(|hook| hook.target != "__inet_accept"), "{plan:?}");
+    assert!(programs(&plan).contains(&"it_queued"));
+    let kprobe = |hook: &Hook| [Way::Kprobe, Way::Iter].contains(&hook.attach.way());
+    assert!(plan.hooks().all(kprobe));
+}
+
+#[test]
+fn a_backend_needs_its_way() {
+    for (backend, way) in [(Backend::Fentry, Way::Fentry), (Backend::Kprobe, Way::Kprobe)] {
+        let error = make(&debian_6_18, tracepoints_6_18, &[way], backend).unwrap_err();
+        assert_eq!(error.to_string(), "refused");
+    }
+    let both = [Way::BtfTracepoint, Way::RawTracepoint];
+    assert!(make(&debian_6_18, tracepoints_6_18, &both, Backend::Tracepoint).is_err());
+}
+
+#[test]
+fn tracepoints_come_with_and_without_types() {
+    let refused = [Way::BtfTracepoint, Way::Tracepoint];
+    let plan = make(&debian_6_18, tracepoints_6_18, &refused, Backend::Tracepoint).unwrap();
+    assert_eq!(
+        programs(&plan),
+        ["rt_state", "rt_destroy", "rt_kfree", "rt_consume", "rt_ready", "rt_exit", "it_queued"]
+    );
+    let plan = make(&debian_6_18, tracepoints_6_18, &[], Backend::Tracepoint).unwrap();
+    assert!(programs(&plan).contains(&"tb_state") && programs(&plan).contains(&"tp_accept"));
+}
+
+#[test]
+fn an_old_kernel_says_nothing_of_data_that_is_ready() {
+    let old = make(&debian_5_10, tracepoints_5_10, &[], Backend::Tracepoint).unwrap();
+    assert!(!programs(&old).contains(&"tb_ready"));
+    assert!(old.gaps[0].contains("sk_data_ready"), "{:?}", old.gaps);
+}
+
+#[test]
+fn fields_that_only_tracepoints_need_are_named() {
+    let lacking = ["dst_entry.dev".to_owned()];
+    let shown = Shown {
+        function: &debian_6_18,
+        tracepoint: &tracepoints_6_18,
+        ways: &ways(&[]),
+        lacking: &lacking,
+    };
+    assert!(plan(shown, Backend::Fentry).is_ok());
+    let error = plan(shown, Backend::Tracepoint).unwrap_err().to_string();
+    assert!(error.contains("dst_entry.dev"), "{error}");
+}
+
+#[test]
 fn what_is_not_used_is_spare() {
-    let plan = plan(debian_6_18).unwrap();
-    let spare: Vec<_> = super::spare(&plan, debian_6_18).iter().map(|hook| hook.program).collect();
-    assert_eq!(spare, ["fe_accept_only", "fx_accept_2"]);
+    let ways = ways(&[]);
+    let shown =
+        Shown { function: &debian_6_18, tracepoint: &tracepoints_6_18, ways: &ways, lacking: &[] };
+    let plan = plan(shown, Backend::Fentry).unwrap();
+    let spare: Vec<_> = super::spare(&plan, shown).iter().map(|hook| hook.program).collect();
+    assert_eq!(spare, ["fe_accept_only", "kp_accept_only", "fx_accept_2"]);
 }
 
 #[test]
 fn program_names_fit_the_kernel() {
     for kernel in [debian_5_10, debian_6_18] {
-        assert!(plan(kernel).unwrap().hooks.iter().all(|hook| hook.program.len() <= 15));
+        for backend in Backend::ALL {
+            let plan = make(&kernel, tracepoints_6_18, &[], backend).unwrap();
+            assert!(plan.hooks().all(|hook| hook.program.len() <= 15));
+        }
     }
 }

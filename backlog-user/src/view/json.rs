@@ -56,7 +56,7 @@ impl<W: Write> Json<W> {
 /// is the whole.
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
-        let Meta { time_ns, kernel, backend, hooks, options, settings, gaps } = meta;
+        let Meta { time_ns, kernel, backend, hooks, options, settings, reasons, gaps } = meta;
         let mut by_moment: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for hook in hooks {
             by_moment.entry(hook.moment).or_default().push(hook.describe());
@@ -69,6 +69,7 @@ impl<W: Write> View for Json<W> {
             "kernel": kernel,
             "backend": backend,
             "hooks": by_moment,
+            "reasons": reasons,
             "gaps": gaps,
             "options": options,
         });
@@ -244,6 +245,7 @@ impl<W: Write> View for Json<W> {
             "events_without_slot": end.stray.no_slot,
             "events_at_closed": end.stray.closed,
             "accepts_without_listener": end.stray.accepts,
+            "drops_without_listener": end.stray.drops,
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
             "clients_forgotten": book.clients_forgotten(),

@@ -252,6 +252,7 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(stray.no_slot, "event", "not counted: more listeners than slots");
     say(stray.closed, "event", "not counted: at listeners that had just closed");
     say(stray.accepts, "accept", "not counted: of connections of an unknown listener");
+    say(stray.drops, "refused packet", "not counted: by an unknown listener");
     say(*undecoded, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
     say(book.gone().active, "summary", "left out: listeners that closed early in a long run");

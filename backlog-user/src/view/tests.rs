@@ -46,13 +46,13 @@ fn meta() -> Meta {
             Hook {
                 moment: "syn",
                 program: "fe_syn",
-                function: "tcp_conn_request",
+                target: "tcp_conn_request",
                 attach: Attach::Fentry,
             },
             Hook {
                 moment: "syn",
                 program: "fx_syn",
-                function: "tcp_conn_request",
+                target: "tcp_conn_request",
                 attach: Attach::Fexit,
             },
         ],
@@ -62,6 +62,7 @@ fn meta() -> Meta {
             tcp_max_syn_backlog: Some(128),
             ..Settings::default()
         },
+        reasons: Vec::new(),
         gaps: Vec::new(),
     }
 }
@@ -141,7 +142,7 @@ fn show(view: &mut dyn View) {
     let end = End {
         time_ns: SECOND,
         elapsed_ns: SECOND,
-        stray: Stray { no_slot: 2, closed: 0, accepts: 0 },
+        stray: Stray { no_slot: 2, closed: 0, accepts: 0, drops: 0 },
         undecoded: 0,
         missed: Some(1),
         accounts: reconcile::accounts(&book),

@@ -1,7 +1,7 @@
-//! fentry and fexit. The program's name says its hook; the loader gives the
-//! kernel function it is attached to (`backlog-user/src/plan.rs`). An fexit
-//! program finds the return value behind the arguments, so a function whose
-//! number of arguments differs between kernels has a program for each.
+//! fentry and fexit. The loader gives the kernel function that a program is attached
+//! to (`backlog-user/src/plan`). An fexit program finds the return value behind the
+//! arguments, so a function whose number of arguments differs between kernels has a
+//! program for each.
 //!
 //! Names are at most 15 characters: the kernel cuts longer ones.
 
@@ -10,264 +10,77 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 
-use crate::kernel::{
-    accept, ack, cookie, enqueue, filter::running, globals::SOCKET_SK, listener, migrate, read,
-    request, syn, types::Socket,
+use super::{
+    context::{Exit, Returned as _},
+    hooks,
 };
+use crate::kernel::filter::running;
 
-/// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`
-#[fentry]
-fn fe_syn(ctx: FEntryContext) {
-    if running() {
-        syn::enter(ctx.arg(2));
-    }
+/// Programs at the entry: name, and the hook that it is for.
+macro_rules! at_entry {
+    ($($name:ident: $hook:ident;)+) => {$(
+        #[fentry]
+        fn $name(ctx: FEntryContext) {
+            if running() {
+                hooks::$hook(&ctx);
+            }
+        }
+    )+};
 }
 
-/// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`
-#[fexit]
-fn fx_syn(ctx: FExitContext) {
-    if running() {
-        syn::exit(ctx.arg(2), ctx.arg(3));
-    }
+/// Programs at the exit: name, how many arguments the function takes, and the hook.
+macro_rules! at_exit {
+    ($($name:ident: $count:literal $hook:ident;)+) => {$(
+        #[fexit]
+        fn $name(ctx: FExitContext) {
+            if running() {
+                hooks::$hook(&Exit::<$count>(ctx));
+            }
+        }
+    )+};
+}
+
+at_entry! {
+    fe_syn: syn;
+    fe_join: join;
+    fe_ack: ack;
+    fe_cookie_4: cookie;
+    fe_cookie_6: cookie;
+    fe_error: error;
+    fe_timer: timer;
+    fe_handshake: handshake;
+    fe_add: add;
+    fe_accept: before_graft;
+    fe_accept_only: accept;
+    fe_graft: graft;
+    fe_forget: forget;
+    fe_open: open;
+    fe_close: close;
+}
+
+at_exit! {
+    fx_syn: 4 syn_done;
+    fx_ack_5: 5 ack_done;
+    fx_ack_6: 6 ack_done;
+    fx_cookie_4: 2 cookie_done;
+    fx_cookie_6: 2 cookie_done;
+    fx_error: 3 error_done;
+    fx_timer: 1 timer_done;
+    fx_migrate: 3 migrated;
+    fx_handshake: 4 handshake_done;
+    fx_add: 3 add_done;
+    fx_accept_2: 2 accept_done;
+    fx_accept_4: 4 accept_done;
+    fx_open: 1 open_done;
+    fx_listen: 2 listen_done;
+    fx_listen_sk: 2 listen_sk_done;
+    fx_close: 1 close_done;
 }
 
 /// `tcp_peer_is_proven(req, dst)` -> bool
 #[fexit]
 fn fx_proven(ctx: FExitContext) {
     if running() {
-        syn::peer_asked(ctx.arg(2));
-    }
-}
-
-/// `mptcp_token_get_sock(...)`: that it is called says enough
-#[fentry]
-fn fe_join(_: FEntryContext) {
-    if running() {
-        syn::join_asked();
-    }
-}
-
-/// `tcp_check_req(sk, skb, req, fastopen, …)`
-#[fentry]
-fn fe_ack(ctx: FEntryContext) {
-    if running() {
-        ack::enter(ctx.arg(0), ctx.arg(3));
-    }
-}
-
-/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)` -> child
-#[fexit]
-fn fx_ack_5(ctx: FExitContext) {
-    if running() {
-        ack::exit(ctx.arg(0), ctx.arg(2), ctx.arg(5));
-    }
-}
-
-/// `tcp_check_req(sk, skb, req, fastopen, req_stolen, drop_reason)` -> child
-#[fexit]
-fn fx_ack_6(ctx: FExitContext) {
-    if running() {
-        ack::exit(ctx.arg(0), ctx.arg(2), ctx.arg(6));
-    }
-}
-
-/// `cookie_v4_check(sk, skb)`
-#[fentry]
-fn fe_cookie_4(ctx: FEntryContext) {
-    if running() {
-        cookie::enter(ctx.arg(0), ctx.arg(1));
-    }
-}
-
-/// `cookie_v4_check(sk, skb)` -> child, sk or null
-#[fexit]
-fn fx_cookie_4(ctx: FExitContext) {
-    if running() {
-        cookie::exit(ctx.arg(0), ctx.arg(2));
-    }
-}
-
-/// `cookie_v6_check(sk, skb)`
-#[fentry]
-fn fe_cookie_6(ctx: FEntryContext) {
-    if running() {
-        cookie::enter(ctx.arg(0), ctx.arg(1));
-    }
-}
-
-/// `cookie_v6_check(sk, skb)` -> child, sk or null
-#[fexit]
-fn fx_cookie_6(ctx: FExitContext) {
-    if running() {
-        cookie::exit(ctx.arg(0), ctx.arg(2));
-    }
-}
-
-/// `tcp_req_err(req, seq, abort)`
-#[fentry]
-fn fe_error(ctx: FEntryContext) {
-    if running() {
-        request::error_enter(ctx.arg(0));
-    }
-}
-
-/// `tcp_req_err(req, seq, abort)`
-#[fexit]
-fn fx_error(ctx: FExitContext) {
-    if running() {
-        request::error_exit(ctx.arg(0));
-    }
-}
-
-/// `reqsk_timer_handler(timer)`
-#[fentry]
-fn fe_timer(ctx: FEntryContext) {
-    if running() {
-        request::timer_enter(ctx.arg(0));
-    }
-}
-
-/// `reqsk_timer_handler(timer)`
-#[fexit]
-fn fx_timer(ctx: FExitContext) {
-    if running() {
-        request::timer_exit(ctx.arg(0));
-    }
-}
-
-/// `reuseport_migrate_sock(sk, migrating, skb)` -> listener
-#[fexit]
-fn fx_migrate(ctx: FExitContext) {
-    if running() {
-        migrate::migrates(ctx.arg(0), ctx.arg(1), ctx.arg(3));
-    }
-}
-
-/// `inet_csk_complete_hashdance(sk, child, req, own_req)`
-#[fentry]
-fn fe_handshake(ctx: FEntryContext) {
-    if running() {
-        enqueue::handshake_enter(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
-    }
-}
-
-/// `inet_csk_complete_hashdance(sk, child, req, own_req)` -> child
-#[fexit]
-fn fx_handshake(ctx: FExitContext) {
-    if running() {
-        enqueue::handshake_exit(ctx.arg(0), ctx.arg(1), ctx.arg(4));
-    }
-}
-
-/// `inet_csk_reqsk_queue_add(sk, req, child)`
-#[fentry]
-fn fe_add(ctx: FEntryContext) {
-    if running() {
-        enqueue::add_enter(ctx.arg(0), ctx.arg(1), ctx.arg(2));
-    }
-}
-
-/// `inet_csk_reqsk_queue_add(sk, req, child)` -> child
-#[fexit]
-fn fx_add(ctx: FExitContext) {
-    if running() {
-        enqueue::add_exit(ctx.arg(0), ctx.arg(2), ctx.arg(3));
-    }
-}
-
-/// `__inet_accept(sock, newsock, newsk)`
-#[fentry]
-fn fe_accept(ctx: FEntryContext) {
-    if running() {
-        accept::before_graft(ctx.arg(0), ctx.arg(2));
-    }
-}
-
-/// `__inet_accept(sock, newsock, newsk)`, where `security_sock_graft` is missing
-#[fentry]
-fn fe_accept_only(ctx: FEntryContext) {
-    if running() {
-        accept::accepted(ctx.arg(0), ctx.arg(2));
-    }
-}
-
-/// `inet_csk_accept(sk, arg)` -> child
-#[fexit]
-fn fx_accept_2(ctx: FExitContext) {
-    if running() {
-        accept::returned(ctx.arg(0), ctx.arg(2));
-    }
-}
-
-/// `inet_csk_accept(sk, flags, err, kern)` -> child
-#[fexit]
-fn fx_accept_4(ctx: FExitContext) {
-    if running() {
-        accept::returned(ctx.arg(0), ctx.arg(4));
-    }
-}
-
-/// `security_sock_graft(newsk, newsock)`
-#[fentry]
-fn fe_graft(ctx: FEntryContext) {
-    if running() {
-        accept::grafted(ctx.arg(0));
-    }
-}
-
-/// `inet_child_forget(sk, req, child)`
-#[fentry]
-fn fe_forget(ctx: FEntryContext) {
-    if running() {
-        accept::forgotten(ctx.arg(0), ctx.arg(1), ctx.arg(2));
-    }
-}
-
-/// `inet_csk_listen_start(sk[, backlog])`
-#[fentry]
-fn fe_open(ctx: FEntryContext) {
-    if running() {
-        listener::opening(ctx.arg(0));
-    }
-}
-
-/// `inet_csk_listen_start(sk[, backlog])`
-#[fexit]
-fn fx_open(ctx: FExitContext) {
-    if running() {
-        listener::opened(ctx.arg(0));
-    }
-}
-
-/// `inet_listen(sock, backlog)`
-#[fexit]
-fn fx_listen(ctx: FExitContext) {
-    if running() {
-        let sock: *const Socket = ctx.arg(0);
-        listener::listened(read::pointer(sock, &SOCKET_SK));
-    }
-}
-
-/// `__inet_listen_sk(sk, backlog)`
-#[fexit]
-fn fx_listen_sk(ctx: FExitContext) {
-    if running() {
-        listener::listened(ctx.arg(0));
-    }
-}
-
-/// `inet_csk_listen_stop(sk)`
-#[fentry]
-fn fe_close(ctx: FEntryContext) {
-    if running() {
-        listener::stopping(ctx.arg(0));
-    }
-}
-
-/// `inet_csk_listen_stop(sk)`
-#[fexit]
-fn fx_close(ctx: FExitContext) {
-    if running() {
-        listener::stopped(ctx.arg(0));
+        hooks::proven(Exit::<2>(ctx).value());
     }
 }

@@ -1,0 +1,107 @@
+//! Tracepoints: each with types (`tp_btf`) and without (`raw_tp`), for kernels that refuse
+//! the former; and the exits of a few system calls by way of perf, so that no other call
+//! pays for them.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+};
+
+use super::context::Arguments;
+use crate::kernel::{
+    globals::KFREE_HAS_SOCKET,
+    read,
+    tracepoint::{accepted, destroyed, packet, ready, state},
+    types::Regs,
+};
+
+/// Twins: the names of both, and what they do with their arguments.
+macro_rules! twins {
+    ($($typed:ident, $raw:ident: $body:expr;)+) => {$(
+        #[btf_tracepoint]
+        fn $typed(ctx: BtfTracePointContext) {
+            $body(&ctx);
+        }
+
+        #[raw_tracepoint]
+        fn $raw(ctx: RawTracePointContext) -> i32 {
+            $body(&ctx);
+            0
+        }
+    )+};
+}
+
+twins! {
+    tb_state, rt_state: set_state;
+    tb_ready, rt_ready: data_ready;
+    tb_destroy, rt_destroy: destroy_sock;
+    tb_kfree, rt_kfree: kfree_skb;
+    tb_consume, rt_consume: consume_skb;
+    tb_exit, rt_exit: sys_exit;
+}
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`
+#[inline(always)]
+fn set_state(event: &impl Arguments) {
+    state::changes(event.pointer(0), event.word(1), event.word(2));
+}
+
+/// `sk_data_ready(sk)`
+#[inline(always)]
+fn data_ready(event: &impl Arguments) {
+    ready::ready(event.pointer(0));
+}
+
+/// `tcp_destroy_sock(sk)`
+#[inline(always)]
+fn destroy_sock(event: &impl Arguments) {
+    destroyed::destroyed(event.pointer(0));
+}
+
+/// `kfree_skb(skb, location[, reason[, rx_sk]])`
+#[inline(always)]
+fn kfree_skb(event: &impl Arguments) {
+    let by = if KFREE_HAS_SOCKET.load() != 0 { event.pointer(3) } else { core::ptr::null() };
+    packet::freed(event.pointer(0), by);
+}
+
+/// `consume_skb(skb[, location])`
+#[inline(always)]
+fn consume_skb(event: &impl Arguments) {
+    packet::consumed(event.pointer(0));
+}
+
+/// `sys_exit(regs, ret)`
+#[inline(always)]
+fn sys_exit(event: &impl Arguments) {
+    accepted::any_call(event.pointer(0), event.word(1) as i64);
+}
+
+/// What perf passes at the exit of a system call: `struct syscall_tp_t` of
+/// `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
+#[inline(always)]
+fn call(ctx: &TracePointContext) -> (*const Regs, i64) {
+    /// Behind the registers and the number.
+    const RETURNED: usize = 16;
+
+    let regs: u64 = read::at(ctx.as_ptr().cast_const(), 0);
+    let returned: i64 = read::at(ctx.as_ptr().cast_const(), RETURNED);
+    (regs as *const Regs, returned)
+}
+
+/// `accept`, `accept4`
+#[tracepoint]
+fn tp_accept(ctx: TracePointContext) -> u32 {
+    let (regs, returned) = call(&ctx);
+    accepted::accepted(regs, returned);
+    0
+}
+
+/// `listen`
+#[tracepoint]
+fn tp_listen(ctx: TracePointContext) -> u32 {
+    let (regs, returned) = call(&ctx);
+    accepted::listened(regs, returned);
+    0
+}

@@ -1,0 +1,38 @@
+//! `inet_sock_set_state(sk, old, new)`: listeners come and go, connections are born.
+
+use super::{birth, ports};
+use crate::kernel::{
+    filter, listener, read,
+    types::{IPPROTO_TCP, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV},
+};
+
+/// Body: the state of a socket is about to change.
+#[inline(always)]
+pub(crate) fn changes(sk: *const Sock, old: u64, new: u64) {
+    // Other protocols come here as well, MPTCP's own sockets among them.
+    if read::protocol(sk) != IPPROTO_TCP {
+        return;
+    }
+    match (old as u8, new as u8) {
+        (TCP_LISTEN, TCP_SYN_RECV) => birth::born(sk),
+        (TCP_SYN_RECV, TCP_ESTABLISHED) => birth::established(sk),
+        (TCP_CLOSE, TCP_LISTEN) => listen(sk),
+        (TCP_LISTEN, _) => {
+            // Its children come to `destroyed` after this, and then the listener itself.
+            if filter::running() {
+                listener::stopping(sk);
+            }
+            ports::remove(sk);
+        }
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn listen(sk: *const Sock) {
+    listener::opening(sk);
+    // Without a port it is about to get one; its first event will find it.
+    if filter::port(sk) && ports::add(sk) {
+        listener::opens(sk);
+    }
+}

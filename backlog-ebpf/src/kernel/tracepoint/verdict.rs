@@ -1,0 +1,174 @@
+//! What the moves of the counters say of a packet that has just been freed.
+
+use backlog_ebpf::cause::{Beside, Cause};
+
+use super::{
+    delta::{self, Counted},
+    join,
+    packet::Packet,
+    ports,
+};
+use crate::kernel::{
+    filter,
+    globals::{NET_ABORT_ON_OVERFLOW, NET_MAX_SYN_BACKLOG, NET_SYNCOOKIES},
+    listener::{self, Seen},
+    maps::STRAY,
+    read,
+    refuse::{Refusal, refused},
+    types::{Net, Sock},
+};
+
+/// A SYN at a listener.
+#[inline(always)]
+pub(super) fn syn(packet: &Packet) {
+    // Also when nobody wants to know: the next look must not find this packet's moves.
+    let Some(moved) = delta::look(packet.net) else { return };
+    if !filter::running() || !filter::packet(packet.skb) {
+        return;
+    }
+    let dropped = moved.drops != 0;
+    let found = if dropped {
+        ports::refused_by(packet.net as u64, packet.port)
+    } else {
+        ports::first(packet.net as u64, packet.port)
+    };
+    let Some((sk, seen)) = at(found, dropped) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    listener::syn_peak(totals, sk);
+    let mut count = |beside: Beside| totals.beside[beside as usize] += 1;
+    if moved.queue_cookie != 0 {
+        count(Beside::SynQueueFullCookie);
+    }
+    if moved.cookie_sent != 0 {
+        count(Beside::SynCookieSent);
+    }
+    if moved.fastopen_full != 0 {
+        count(Beside::FastopenQueueFull);
+    }
+    if !dropped {
+        return;
+    }
+    match of_syn(&moved, packet, sk) {
+        Ok(cause) => {
+            let (client, isn) = read::sender(packet.skb);
+            refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: true });
+        }
+        Err(beside) => {
+            count(beside);
+            totals.sk_drops += 1;
+        }
+    }
+}
+
+/// Why a SYN was refused, or what it was else.
+#[inline(always)]
+fn of_syn(moved: &Counted, packet: &Packet, sk: *const Sock) -> Result<Cause, Beside> {
+    if moved.queue_drop != 0 {
+        return Ok(Cause::SynQueueFull);
+    }
+    // Its data was refused: the handshake goes on without.
+    if moved.fastopen_failed != 0 {
+        return Err(Beside::FastopenFailed);
+    }
+    if moved.overflows != 0 {
+        return Ok(Cause::AcceptQueueFullSyn);
+    }
+    if join::is_join(packet.skb) {
+        return Err(Beside::JoinRefused);
+    }
+    Ok(if last_quarter(packet.net, sk) { Cause::LastQuarter } else { Cause::Other })
+}
+
+/// An ICMP message that says that a client cannot be reached: the kernel counts a request
+/// that it gives up then like a lost SYN.
+#[inline(always)]
+pub(super) fn unreachable(packet: &Packet) {
+    let Some(moved) = delta::look(packet.net) else { return };
+    if moved.drops == 0 || !filter::running() {
+        return;
+    }
+    let found = ports::refused_by(packet.net as u64, packet.port);
+    if let Some((_, seen)) = at(found, true) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        let totals = unsafe { &mut *seen.totals };
+        totals.beside[Beside::Unreachable as usize] += 1;
+        totals.sk_drops += 1;
+    }
+}
+
+/// Does the last-quarter rule hold? (`tcp_conn_request`, 5.10 to 7.3.) The kernel makes an
+/// exception for clients that it has met before, which is not seen.
+#[inline(always)]
+fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
+    if read::field::<_, u8>(net, &NET_SYNCOOKIES) != 0 {
+        return false;
+    }
+    let most: i32 = read::field(net, &NET_MAX_SYN_BACKLOG);
+    most - (listener::syn_queue(sk) as i32) < most >> 2
+}
+
+/// An ACK that came to nothing; `by` is the listener, if the kernel tells it.
+#[inline(always)]
+pub(super) fn ack(packet: &Packet, by: *const Sock) {
+    let Some(moved) = delta::look(packet.net) else { return };
+    if !filter::running() || !filter::packet(packet.skb) {
+        return;
+    }
+    let (dropped, valid) = (moved.drops != 0, moved.cookie_valid != 0);
+    // Without a route the kernel counts nothing.
+    let lost = dropped || (valid && moved.children == 0);
+    if !lost && !valid && moved.cookie_failed == 0 {
+        return;
+    }
+    let found = if !by.is_null() {
+        by
+    } else if dropped {
+        ports::refused_by(packet.net as u64, packet.port)
+    } else {
+        ports::first(packet.net as u64, packet.port)
+    };
+    let Some((sk, seen)) = at(found, lost) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    if moved.cookie_failed != 0 {
+        totals.beside[Beside::SynCookieFailed as usize] += 1;
+    }
+    if valid {
+        totals.beside[Beside::SynCookieValid as usize] += 1;
+    }
+    if !lost {
+        return;
+    }
+    let full = moved.overflows != 0;
+    let resets = moved.resets != 0 || read::field::<_, u8>(packet.net, &NET_ABORT_ON_OVERFLOW) != 0;
+    let cause = match (full, valid, resets) {
+        (false, _, _) => Cause::NoChild,
+        (true, true, _) => Cause::AcceptQueueFullCookie,
+        (true, false, true) => Cause::AcceptQueueFullReset,
+        (true, false, false) => Cause::AcceptQueueFullAck,
+    };
+    let (client, sequence) = read::sender(packet.skb);
+    // The SYN's number is one behind the ACK's.
+    let isn = sequence.wrapping_sub(1);
+    let sk_drops = match (dropped, valid) {
+        (false, _) => 0,
+        (true, true) => 1,
+        (true, false) => 2,
+    };
+    refused(sk, seen, Refusal { cause, client, isn, sk_drops, counted: dropped });
+}
+
+/// The listener with its totals. One that is not known is counted if something was lost.
+#[inline(always)]
+fn at(sk: *const Sock, lost: bool) -> Option<(*const Sock, Seen)> {
+    let seen = if sk.is_null() { None } else { listener::of(sk) };
+    if seen.is_none()
+        && lost
+        && let Some(stray) = STRAY.get_ptr_mut(0)
+    {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).drops += 1 };
+    }
+    seen.map(|seen| (sk, seen))
+}

@@ -1,0 +1,70 @@
+//! The best backend that the kernel permits: tries the ways of attaching, makes the plan
+//! and carries it out, and falls back to the next backend where that fails.
+
+use anyhow::{Result, anyhow};
+
+use crate::kernel::btf::Btf;
+use crate::layout::Layout;
+use crate::load::{Attached, Kit};
+use crate::plan::{self, Backend, Shown, Way, Ways};
+
+/// A backend that is attached.
+pub(crate) struct Chosen {
+    pub(crate) backend: Backend,
+    pub(crate) attached: Attached,
+    /// Why it is no better one.
+    pub(crate) reasons: Vec<String>,
+}
+
+/// Tries those of `ways` that were not tried yet.
+pub(crate) fn try_ways(kit: &mut Kit, ways: &mut Ways, wanted: &[Way]) {
+    for way in wanted {
+        if !ways.knows(*way) {
+            let result = kit.try_way(*way);
+            ways.tried(*way, result);
+        }
+    }
+}
+
+/// Attaches the best backend, or the wanted one.
+pub(crate) fn best(
+    kit: &mut Kit,
+    btf: &Btf,
+    layout: &Layout,
+    wanted: Option<Backend>,
+) -> Result<Chosen> {
+    let mut ways = Ways::default();
+    let mut reasons = Vec::new();
+    for backend in Backend::ALL {
+        if wanted.is_some_and(|wanted| wanted != backend) {
+            continue;
+        }
+        try_ways(kit, &mut ways, backend.ways());
+        let plan = with(btf, layout, &ways, |shown| plan::plan(shown, backend));
+        let attached = plan.and_then(|plan| {
+            let mut attached = kit.attach(&plan)?;
+            attached.gaps.splice(0..0, plan.gaps);
+            Ok(attached)
+        });
+        match attached {
+            Ok(attached) => return Ok(Chosen { backend, attached, reasons }),
+            Err(error) => reasons.push(format!("no {}: {error:#}", backend.name())),
+        }
+    }
+    Err(anyhow!("{}", reasons.join("; ")))
+}
+
+/// Gives what a plan is made of.
+pub(crate) fn with<T>(
+    btf: &Btf,
+    layout: &Layout,
+    ways: &Ways,
+    use_it: impl FnOnce(Shown<'_>) -> T,
+) -> T {
+    use_it(Shown {
+        function: &|name| btf.arguments(name),
+        tracepoint: &|name| btf.tracepoint(name),
+        ways,
+        lacking: layout.lacking(),
+    })
+}

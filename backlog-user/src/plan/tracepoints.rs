@@ -1,0 +1,91 @@
+//! The hooks on tracepoints, for kernels that permit neither fentry nor kprobes.
+
+use anyhow::{Result, bail};
+
+use super::{Backend, Choice, Moments, Plan, Shown, Way, choice};
+
+/// What no tracepoint shows.
+const GAPS: [&str; 5] = [
+    "backend tracepoint: requests that expire in the SYN queue are not counted, and those given \
+     up because a client cannot be reached are not told from other moves of ListenDrops",
+    "backend tracepoint: an accept by io_uring, by a 32-bit program's socketcall or by the kernel \
+     itself is seen only when its connection ends, and without its wait",
+    "backend tracepoint: a connection that goes to another listener of its group is told when it \
+     is accepted there",
+    "backend tracepoint: which member of a SO_REUSEPORT group refused a packet is told from the \
+     change of its sk_drops, which another CPU may have moved meanwhile",
+    "backend tracepoint: sk_drops is not compared: packets that are ignored move it as well",
+];
+
+/// Makes the plan.
+pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
+    if !shown.lacking.is_empty() {
+        bail!(
+            "this kernel's type information lacks {}: please report its `uname -r`",
+            shown.lacking.join(", ")
+        );
+    }
+    let mut moments = Moments::default();
+    let mut missing = Vec::new();
+    for (moment, tracepoint, programs) in [
+        ("state", "inet_sock_set_state", ["tb_state", "rt_state"]),
+        ("destroy", "tcp_destroy_sock", ["tb_destroy", "rt_destroy"]),
+        ("ack", "kfree_skb", ["tb_kfree", "rt_kfree"]),
+        ("syn", "consume_skb", ["tb_consume", "rt_consume"]),
+    ] {
+        if (shown.tracepoint)(tracepoint).is_none() {
+            missing.push(tracepoint);
+        }
+        moments.must(moment, typed_or_raw(shown, moment, tracepoint, programs));
+    }
+    // Since 6.3. Before, the end of the handshake stands in for it.
+    if (shown.tracepoint)("sk_data_ready").is_some() {
+        let programs = ["tb_ready", "rt_ready"];
+        moments.must("ready", typed_or_raw(shown, "ready", "sk_data_ready", programs));
+    } else {
+        moments.gap(
+            "backend tracepoint: a Fast Open connection is counted when its handshake ends or when \
+             it is accepted: this kernel has no tracepoint sk_data_ready",
+        );
+    }
+    moments.must("accept", accept(shown));
+    moments.must("queued", vec![choice("queued", "tcp", &["it_queued"])]);
+    for gap in GAPS {
+        moments.gap(gap);
+    }
+    if !missing.is_empty() {
+        bail!("this kernel has no tracepoint {}", missing.join(", "));
+    }
+    let Moments { all: moments, gaps } = moments;
+    Ok(Plan { backend: Backend::Tracepoint, moments, gaps })
+}
+
+/// Only the calls that matter pay for a program where perf's tracepoints can be had;
+/// else every system call runs one.
+fn accept(shown: Shown<'_>) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    if shown.ways.permits(Way::Tracepoint) {
+        let mut calls = choice("accept", "syscalls:sys_exit_accept4", &["tp_accept"]);
+        calls.extend(choice("accept", "syscalls:sys_exit_accept", &["tp_accept"]));
+        calls.extend(choice("accept", "syscalls:sys_exit_listen", &["tp_listen"]));
+        choices.push(calls);
+    }
+    choices.extend(typed_or_raw(shown, "accept", "sys_exit", ["tb_exit", "rt_exit"]));
+    choices
+}
+
+/// A program with types, or its twin without.
+fn typed_or_raw(
+    shown: Shown<'_>,
+    moment: &'static str,
+    tracepoint: &'static str,
+    [typed, raw]: [&'static str; 2],
+) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for (way, program) in [(Way::BtfTracepoint, typed), (Way::RawTracepoint, raw)] {
+        if shown.ways.permits(way) {
+            choices.push(choice(moment, tracepoint, &[program]));
+        }
+    }
+    choices
+}
