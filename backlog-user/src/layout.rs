@@ -118,6 +118,7 @@ const ENTRIES: &[Entry] = &[
         need: Need::All,
     },
     offset("NET_INUM", "net", "ns.inum"),
+    fallback("NET_HASH_MIX", "net", "hash_mix"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
     offset("TCP_STATISTICS", "net", "mib.tcp_statistics"),
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),

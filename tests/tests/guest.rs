@@ -13,6 +13,7 @@
 
 mod guest {
     mod abandoned;
+    mod blind;
     mod causes;
     mod compare;
     mod connections;

@@ -79,6 +79,8 @@ offsets! {
     SOCKET_INO,
     /// `net.ns.inum`
     NET_INUM,
+    /// `net.hash_mix`
+    NET_HASH_MIX,
     /// `net.mib.net_statistics`, a per-CPU pointer
     NET_STATISTICS,
     /// `net.mib.tcp_statistics`, a per-CPU pointer

@@ -8,9 +8,10 @@ use crate::kernel::{
     globals::{
         MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
         MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
-        MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT,
+        MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT, NET_HASH_MIX,
     },
     maps::LOOKS,
+    read,
     types::Net,
 };
 
@@ -84,6 +85,15 @@ impl Counted {
 #[repr(C)]
 pub(crate) struct Look {
     counted: Counted,
+    /// A number by chance that the kernel gives each namespace: another one may have the
+    /// address of one that is gone.
+    mix: u64,
+}
+
+/// The number of a namespace.
+#[inline(always)]
+fn mix_of(net: *const Net) -> u64 {
+    u64::from(read::field::<_, u32>(net, &NET_HASH_MIX))
 }
 
 /// The moves since the last look, which this one ends.
@@ -91,17 +101,21 @@ pub(crate) struct Look {
 pub(crate) fn look(net: *const Net) -> Option<Counted> {
     let mib = counters::here(net)?;
     let now = Counted::now(&mib);
+    let mix = mix_of(net);
     let Some(look) = LOOKS.get_ptr_mut(net as u64) else {
         // On other CPUs the kernel fills in zeros.
-        LOOKS.insert(net as u64, Look { counted: now }, 0).ok()?;
+        LOOKS.insert(net as u64, Look { counted: now, mix }, 0).ok()?;
         return Some(now);
     };
     // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
     // a listener's.
-    let before = unsafe { (*look).counted };
+    let before = unsafe { *look };
     // SAFETY: as above.
-    unsafe { (*look).counted = now };
-    Some(now.since(&before))
+    unsafe { *look = Look { counted: now, mix } };
+    if before.mix != mix {
+        return Some(now);
+    }
+    Some(now.since(&before.counted))
 }
 
 /// A connection was made of a SYN cookie, if `SyncookiesRecv` has moved.
@@ -113,8 +127,14 @@ pub(crate) fn by_cookie(net: *const Net) -> bool {
     let now = mib.get(&MIB_SYNCOOKIES_RECV);
     // SAFETY: as in `look`.
     let before = unsafe { (*look).counted.cookie_valid };
-    if now == before {
+    // SAFETY: as above.
+    let same = unsafe { (*look).mix } == mix_of(net);
+    if now == before && same {
         return false;
+    }
+    if !same {
+        // What else has moved, the next look finds.
+        return now != 0;
     }
     // SAFETY: as in `look`.
     unsafe { (*look).counted.cookie_valid = now };

@@ -5,7 +5,7 @@ use super::birth;
 use crate::kernel::{
     filter,
     globals::SKC_STATE,
-    read,
+    listener, read,
     types::{IPPROTO_TCP, Sock, TCP_LISTEN},
 };
 
@@ -13,11 +13,12 @@ use crate::kernel::{
 #[inline(always)]
 pub(crate) fn ready(sk: *const Sock) {
     // Every arrival of data comes here, so this asks first what costs least.
-    if !birth::expected()
-        || read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
-        || read::protocol(sk) != IPPROTO_TCP
-        || !filter::running()
-    {
+    if !birth::expected() || !filter::running() {
+        return;
+    }
+    // One that is about to close still adds.
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN || listener::has_slot(sk);
+    if !listens || read::protocol(sk) != IPPROTO_TCP {
         return;
     }
     if let Some(birth) = birth::take() {
