@@ -21,7 +21,7 @@ pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const R
     if own & 0xff == 0 {
         site::hint(Hint::Stolen);
     } else if filter::port(sk) && filter::request(req) {
-        announce(sk, child, listener::now());
+        announce(sk, child, None);
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
 pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
     let of_these = site::inside(Site::Cookie, sk) || site::inside(Site::Syn, sk);
     if of_these && filter::request(req) {
-        announce(sk, child, listener::now());
+        announce(sk, child, None);
     }
 }
 
@@ -68,14 +68,16 @@ pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
     }
 }
 
-/// Remembers a connection that is about to be queued.
+/// Remembers a connection that is about to be queued, since now or since it was made.
 #[inline(always)]
-pub(crate) fn announce(sk: *const Sock, child: *const Sock, now: u64) {
+pub(crate) fn announce(sk: *const Sock, child: *const Sock, since: Option<u64>) {
     let Some(seen) = listener::of(sk) else { return };
+    // After the slot was given out, which a later look compares with.
+    let now = listener::now();
     let announced = pending::put(
         child,
         Pending {
-            enqueued_ns: now,
+            enqueued_ns: since.unwrap_or(now),
             listener: sk as u64,
             since_ns: now,
             slot: seen.slot,

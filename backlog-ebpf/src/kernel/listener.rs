@@ -81,9 +81,15 @@ pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
 /// another CPU.
 #[inline(always)]
 fn stray_closed(sk: *const Sock) {
-    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
-        && let Some(stray) = STRAY.get_ptr_mut(0)
-    {
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
+        stray();
+    }
+}
+
+/// Counts an event at a listener that has closed and is not known any more.
+#[inline(always)]
+pub(crate) fn stray() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
         // SAFETY: a per-CPU element that only this CPU writes.
         unsafe { (*stray).closed += 1 };
     }

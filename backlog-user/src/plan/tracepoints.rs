@@ -6,15 +6,15 @@ use super::{Backend, Choice, Moments, Plan, Shown, Way, choice};
 
 /// What no tracepoint shows.
 const GAPS: [&str; 5] = [
-    "backend tracepoint: requests that expire in the SYN queue are not counted, and those given \
-     up because a client cannot be reached are not told from other moves of ListenDrops",
+    "backend tracepoint: requests that expire in the SYN queue are not counted, nor is a listener \
+     that leaves while a handshake ends",
     "backend tracepoint: an accept by io_uring, by a 32-bit program's socketcall or by the kernel \
      itself is seen only when its connection ends, and without its wait",
     "backend tracepoint: a connection that goes to another listener of its group is told when it \
      is accepted there",
     "backend tracepoint: which member of a SO_REUSEPORT group refused a packet is told from the \
      change of its sk_drops, which another CPU may have moved meanwhile",
-    "backend tracepoint: sk_drops is not compared: packets that are ignored move it as well",
+    "backend tracepoint: packets that are ignored are not counted, and move sk_drops",
 ];
 
 /// Makes the plan.
@@ -38,15 +38,10 @@ pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
         }
         moments.must(moment, typed_or_raw(shown, moment, tracepoint, programs));
     }
-    // Since 6.3. Before, the end of the handshake stands in for it.
+    // Since 6.3. Before, the end of the handshake stands in for it, or that of the SYN.
     if (shown.tracepoint)("sk_data_ready").is_some() {
         let programs = ["tb_ready", "rt_ready"];
         moments.must("ready", typed_or_raw(shown, "ready", "sk_data_ready", programs));
-    } else {
-        moments.gap(
-            "backend tracepoint: a Fast Open connection is counted when its handshake ends or when \
-             it is accepted: this kernel has no tracepoint sk_data_ready",
-        );
     }
     moments.must("accept", accept(shown));
     moments.must("queued", vec![choice("queued", "tcp", &["it_queued"])]);

@@ -16,7 +16,7 @@ use crate::kernel::{
     listener::{self, Seen},
     maps::SCRATCH,
     pending, read,
-    types::{Net, Sock, TCP_LISTEN},
+    types::{Net, Sock, TCP_LISTEN, TCP_SYN_RECV},
 };
 
 /// A socket that was made on this CPU a moment ago.
@@ -47,9 +47,11 @@ pub(crate) fn born(child: *const Sock) {
     unsafe { (*scratch).birth = birth };
     if HAS_DATA_READY.load() == 0 {
         let parent = parent(child);
-        if !parent.is_null() {
+        if parent.is_null() {
+            listener::stray();
+        } else {
             known(parent);
-            announce(parent, child, birth.time_ns);
+            announce(parent, child, Some(birth.time_ns));
         }
     }
 }
@@ -106,9 +108,26 @@ pub(super) fn queued(listener: *const Sock, birth: Birth) {
         return;
     }
     known(listener);
-    announce(listener, child, birth.time_ns);
+    announce(listener, child, Some(birth.time_ns));
     if let Some(seen) = confirm(listener, child) {
         by_cookie(seen, birth.cookie != 0);
+    }
+}
+
+/// A SYN is done with. A child that was made of it and is still waiting for the end of its
+/// handshake was queued by Fast Open.
+#[inline(always)]
+pub(super) fn syn_done() {
+    if HAS_DATA_READY.load() != 0 {
+        return;
+    }
+    let Some(birth) = take() else { return };
+    let child = birth.child as *const Sock;
+    if read::field::<_, u8>(child, &SKC_STATE) == TCP_SYN_RECV
+        && let Some((listener, false)) = pending::announced(child)
+        && filter::connection(child)
+    {
+        confirm(listener, child);
     }
 }
 

@@ -3,6 +3,7 @@
 use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{
+    birth,
     delta::{self, Counted},
     join,
     packet::Packet,
@@ -26,6 +27,7 @@ pub(super) fn syn(packet: &Packet) {
     if !filter::running() || !filter::packet(packet.skb) {
         return;
     }
+    birth::syn_done();
     let dropped = moved.drops != 0;
     let found = if dropped {
         ports::refused_by(packet.net as u64, packet.port)
