@@ -22,6 +22,7 @@ use crate::event::{Event, What};
 use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
+use crate::plan::Backend;
 use crate::run::Outcome;
 use crate::signals::Signals;
 use crate::steps::Steps;
@@ -43,6 +44,7 @@ pub(crate) struct Session<'a> {
     clock: Clock,
     view: Box<dyn View>,
     start_ns: u64,
+    backend: Backend,
     judge: Judge,
     /// Drops that were told one by one.
     drops: u64,
@@ -87,6 +89,7 @@ impl<'a> Session<'a> {
             clock,
             view,
             start_ns: meta.time_ns,
+            backend: meta.backend,
             judge,
             drops: 0,
             intervals: 0,
@@ -209,6 +212,7 @@ impl<'a> Session<'a> {
             no_slot: stray.no_slot,
             at_closed: stray.closed,
             missed: missed.unwrap_or(0),
+            ignores: self.backend == Backend::Tracepoint,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
 use crate::kernel::settings::Settings;
-use crate::plan::Hook;
+use crate::plan::{Backend, Hook};
 
 /// What is said at the start.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Meta {
     /// As `uname -r` prints it.
     pub(crate) kernel: String,
     /// The way of attaching.
-    pub(crate) backend: &'static str,
+    pub(crate) backend: Backend,
     /// What is attached where.
     pub(crate) hooks: Vec<Hook>,
     /// The command line.

@@ -51,6 +51,8 @@ pub(crate) struct Blind {
     pub(crate) at_closed: u64,
     /// Events that programs missed.
     pub(crate) missed: u64,
+    /// Packets that are ignored are not seen.
+    pub(crate) ignores: bool,
 }
 
 /// Sums of the listeners of one network namespace.
@@ -161,6 +163,9 @@ pub(crate) fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
     }
     match counter {
         "sk_drops" => {
+            if blind.ignores {
+                reasons.push("packets that were ignored, which no tracepoint shows".to_owned());
+            }
             reasons.push(
                 "packets refused before the handshake (filters, policies, MD5, SYN with FIN)"
                     .to_owned(),

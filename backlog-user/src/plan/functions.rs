@@ -18,6 +18,13 @@ pub(super) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
     planner.enqueue();
     planner.accept();
     planner.listener();
+    if backend == Backend::Kprobe {
+        planner.moments.gap(
+            "backend kprobe: the kernel skips a program while a kprobe of another tool or a bpf() \
+             call runs on the same CPU (missed_by_programs counts these from 6.7 on; before, the \
+             comparison with the kernel's counters shows them)",
+        );
+    }
     planner.done()
 }
 

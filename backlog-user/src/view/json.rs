@@ -67,7 +67,7 @@ impl<W: Write> View for Json<W> {
             "schema": SCHEMA,
             "version": env!("CARGO_PKG_VERSION"),
             "kernel": kernel,
-            "backend": backend,
+            "backend": backend.name(),
             "hooks": by_moment,
             "reasons": reasons,
             "gaps": gaps,

@@ -124,7 +124,7 @@ impl<W: Write> View for Table<W> {
             "Tracing accept queues of {} by {}. Ctrl-C ends.\n\
              net.core.somaxconn={} net.ipv4.tcp_max_syn_backlog={}",
             meta.kernel,
-            meta.backend,
+            meta.backend.name(),
             show(meta.settings.somaxconn),
             show(meta.settings.tcp_max_syn_backlog),
         )?;

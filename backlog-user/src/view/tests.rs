@@ -16,7 +16,7 @@ use crate::event::{
     Closed, Connection, Count, Drop, Enqueued, Event, Limit, Listener, ListenerId, Range, What,
 };
 use crate::kernel::settings::Settings;
-use crate::plan::{Attach, Hook};
+use crate::plan::{Attach, Backend, Hook};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -41,7 +41,7 @@ fn meta() -> Meta {
     Meta {
         time_ns: 0,
         kernel: "6.1.0-made-up".into(),
-        backend: "fentry",
+        backend: Backend::Fentry,
         hooks: vec![
             Hook {
                 moment: "syn",
