@@ -39,6 +39,10 @@ pub struct Pending {
     pub expected: u32,
     /// The listener's limit then.
     pub limit: u32,
+    /// 1: it was accepted before it was known to be queued; who confirms it ends it.
+    pub early: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 impl Pending {
@@ -58,5 +62,5 @@ const _: () = {
     assert!(offset_of!(Pending, depth) == 28);
     assert!(offset_of!(Pending, expected) == 32);
     assert!(offset_of!(Pending, limit) == 36);
-    assert!(size_of::<Pending>() == 40);
+    assert!(size_of::<Pending>() == 48);
 };

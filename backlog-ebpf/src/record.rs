@@ -139,7 +139,7 @@ pub struct Listener {
     pub depth: u32,
     /// `sk_max_ack_backlog`.
     pub limit: u32,
-    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`].
+    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`].
     pub flags: u32,
     /// What it is bound to.
     pub local: Endpoint,
@@ -157,6 +157,8 @@ pub const OPENED_NOW: u32 = 1;
 pub const REUSEPORT: u32 = 2;
 /// [`Listener::flags`]: `IPV6_V6ONLY` is set.
 pub const V6_ONLY: u32 = 4;
+/// [`Listener::flags`], in the kernel only: its close has been told.
+pub const CLOSING: u32 = 8;
 
 // The ring hands out memory aligned to 8 bytes; the layout is the contract
 // between two compilers, so every offset is pinned down here.

@@ -1,6 +1,11 @@
 //! The command line as it is typed.
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// `--drop-records`, unless told.
+pub(crate) const DROP_RECORDS: u32 = 1000;
+/// `--ring-kib`, unless told.
+pub(crate) const RING_KIB: u32 = 8192;
 
 /// Which TCP accept queue overflowed, when, whom it hit, and why.
 ///
@@ -10,6 +15,7 @@ use clap::{ArgAction, Parser, ValueEnum};
 /// and a summary at the end (Ctrl-C).
 #[derive(Debug, Parser)]
 #[command(name = "backlog-trace", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Only these local ports: 8000 or 80,443 or 8000-8100
@@ -58,11 +64,11 @@ pub(crate) struct Args {
 
     /// Tell about so many drops of a listener and second one by one, each CPU its part;
     /// the rest is only counted
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = DROP_RECORDS)]
     pub(crate) drop_records: u32,
 
     /// KiB of the ring buffer (for the tests)
-    #[arg(long, hide = true, value_name = "KIB", default_value_t = 8192,
+    #[arg(long, hide = true, value_name = "KIB", default_value_t = RING_KIB,
           value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
     pub(crate) ring_kib: u32,
 
@@ -78,6 +84,37 @@ pub(crate) struct Args {
     /// Stop after so many intervals
     #[arg(value_name = "COUNT")]
     pub(crate) count: Option<u64>,
+
+    /// Something else than tracing.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Something else than tracing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What this kernel permits, which hooks will be used, and why
+    ///
+    /// Tries every way of attaching and every hook, takes them off again, and says what
+    /// came of it. Without the rights it says what could not be tried.
+    #[command(after_help = "Exit status: 0 tracing would work, 2 it would not.")]
+    Doctor(DoctorArgs),
+}
+
+/// The arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+
+    /// Judge this way of attaching
+    #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+
+    /// Every value that was read from the kernel's types as well
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -86,6 +123,7 @@ Examples:
   sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
   sudo backlog-trace -P 80,443 -o json     for programs
+  sudo backlog-trace doctor                will it work here, and how
 
 Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error.";
 
@@ -113,7 +151,7 @@ pub(crate) enum Backend {
 
 #[cfg(test)]
 mod tests {
-    use super::Args;
+    use super::{Args, Backend, Command, Output};
     use clap::{CommandFactory as _, Parser as _};
 
     #[test]
@@ -128,6 +166,24 @@ mod tests {
         assert_eq!(drops(&["x", "--until-drop"]), Some(1));
         assert_eq!(drops(&["x", "--until-drop", "5"]), Some(5));
         assert_eq!(drops(&["x", "--until-drop=5", "2"]), Some(5));
+    }
+
+    #[test]
+    fn doctor_is_beside_the_flat_arguments() {
+        let args = |line: &str| Args::try_parse_from(line.split_whitespace());
+        let Some(Command::Doctor(doctor)) =
+            args("x doctor -o json --backend kprobe").unwrap().command
+        else {
+            panic!("no doctor");
+        };
+        assert_eq!((doctor.output, doctor.backend), (Output::Json, Backend::Kprobe));
+        assert!(!doctor.verbose);
+        let flat = args("x --port 80 5 12").unwrap();
+        assert!(flat.command.is_none());
+        assert_eq!((flat.interval.as_str(), flat.count), ("5", Some(12)));
+        // What only tracing takes is no argument of it; after such, it is no command.
+        assert!(args("x doctor --port 80").is_err());
+        assert_eq!(args("x --port 80 doctor").unwrap().interval, "doctor");
     }
 
     #[test]

@@ -96,6 +96,7 @@ const ENTRIES: &[Entry] = &[
     offset("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     offset("SK_DROPS", "sock", "sk_drops"),
     offset("SK_PROTOCOL", "sock", "sk_protocol"),
+    fallback("SK_SHUTDOWN", "sock", "sk_shutdown"),
     offset("SK_SOCKET", "sock", "sk_socket"),
     offset("ICSK_SYN_QUEUE", "inet_connection_sock", "icsk_accept_queue.qlen"),
     offset("ICSK_FASTOPEN_LIMIT", "inet_connection_sock", "icsk_accept_queue.fastopenq.max_qlen"),
@@ -179,6 +180,19 @@ pub(crate) struct Layout {
 impl Layout {
     /// Finds every value, or names all that are missing.
     pub(crate) fn find(btf: &Btf) -> Result<Self> {
+        let (layout, missing) = Self::survey(btf);
+        if !missing.is_empty() {
+            bail!(
+                "this kernel's type information lacks {}: backlog-trace does not know this kernel \
+                 yet, please report its `uname -r`",
+                missing.join(", ")
+            );
+        }
+        Ok(layout)
+    }
+
+    /// Finds what there is, and names what is missing and cannot be done without.
+    fn survey(btf: &Btf) -> (Self, Vec<String>) {
         let names: Vec<&str> = ENTRIES
             .iter()
             .filter_map(|entry| match entry.source {
@@ -212,15 +226,9 @@ impl Layout {
             }
             values.push((*global, value.unwrap_or(ABSENT)));
         }
-        if !missing.is_empty() {
-            bail!(
-                "this kernel's type information lacks {}: backlog-trace does not know this kernel \
-                 yet, please report its `uname -r`",
-                missing.join(", ")
-            );
-        }
         let arguments = |tracepoint| btf.tracepoint(tracepoint).unwrap_or(0);
-        values.push(("HAS_DATA_READY", u32::from(arguments("sk_data_ready") > 0)));
+        let has_regs = btf.arguments("bpf_task_pt_regs").is_some();
+        values.push(("HAS_TASK_REGS", u32::from(has_regs)));
         values.push(("KFREE_HAS_SOCKET", u32::from(arguments("kfree_skb") > 3)));
         for (global, number) in [
             ("SYS_ACCEPT", libc::SYS_accept),
@@ -229,7 +237,19 @@ impl Layout {
         ] {
             values.push((global, u32::try_from(number).unwrap_or(ABSENT)));
         }
-        Ok(Self { values, lacking })
+        (Self { values, lacking }, missing)
+    }
+
+    /// Each global with its value, and where that comes from in the kernel's types; none:
+    /// it is not there.
+    pub(crate) fn describe(btf: &Btf) -> Vec<(&'static str, Option<u32>, String)> {
+        let (layout, _) = Self::survey(btf);
+        let source = |global| ENTRIES.iter().find(|entry| entry.global == global);
+        let described = layout.values.iter().map(|(global, value)| {
+            let source = source(*global).map_or(String::new(), |entry| entry.source.describe());
+            (*global, (*value != ABSENT).then_some(*value), source)
+        });
+        described.collect()
     }
 
     /// Fields that the tracepoint backend needs and this kernel's types do not have.

@@ -63,10 +63,20 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// The sum of the programs' `recursion_misses`, if the kernel tells.
+    /// The sum of the programs' `recursion_misses`, if the kernel tells. Of two programs on
+    /// one tracepoint the other has seen what one has missed.
     pub(crate) fn missed(&self) -> Option<u64> {
+        let hooks = &self.attached.hooks;
+        let is_twin = |hook: &Hook, attach| {
+            hooks.iter().any(|other| other.target == hook.target && other.attach == attach)
+        };
+        let alone = |name: &str| {
+            hooks.iter().filter(|hook| hook.program == name).all(|hook| {
+                !(is_twin(hook, Attach::BtfTracepoint) && is_twin(hook, Attach::RawTracepoint))
+            })
+        };
         let mut sum = None;
-        for (_, program) in self.programs.programs() {
+        for (_, program) in self.programs.programs().filter(|(name, _)| alone(name)) {
             let Ok(descriptor) = program.fd() else {
                 continue;
             };

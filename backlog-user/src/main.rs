@@ -11,6 +11,7 @@ mod command;
 mod count;
 mod counter;
 mod decode;
+mod doctor;
 mod event;
 mod filter;
 mod judge;
@@ -46,13 +47,18 @@ const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     // clap itself exits with 2 on a wrong command line and 0 after --help.
-    let options = match options::Options::check(cli::Args::parse()) {
-        Ok(options) => options,
-        Err(error) => return fail(&error.into()),
+    let mut args = cli::Args::parse();
+    let result = match args.command.take() {
+        Some(cli::Command::Doctor(args)) => doctor::run(&args),
+        None => match options::Options::check(args) {
+            Ok(options) => run::run(&options),
+            Err(error) => Err(error.into()),
+        },
     };
-    match run::run(&options) {
+    match result {
         Ok(run::Outcome::Done) => ExitCode::SUCCESS,
         Ok(run::Outcome::DropsSeen) => ExitCode::from(DROPS_SEEN),
+        Ok(run::Outcome::WouldFail) => ExitCode::from(FAILED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -1,7 +1,7 @@
 //! Network namespaces: which there are, and how to look into one without leaving
 //! one's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -11,61 +11,110 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
+use crate::kernel::rights::{Capabilities, Capability};
+
 /// The way to this thread's own.
 const OWN: &str = "thread-self/ns/net";
 
 /// The namespaces that some process lives in or that are mounted somewhere, by inode
 /// number, each with a path to enter it by.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Namespaces(BTreeMap<u32, PathBuf>);
+pub(crate) struct Namespaces {
+    ways: BTreeMap<u32, PathBuf>,
+    /// Those that this process has no right to enter.
+    shut: BTreeSet<u32>,
+    /// Are there processes whose namespace it may not see?
+    hidden: bool,
+}
 
 impl Namespaces {
     /// Looks for them below a `/proc`.
     pub(crate) fn find(proc_root: &Path) -> Self {
-        let mut found = BTreeMap::new();
+        let mut found = Self::default();
         let own = proc_root.join(OWN);
-        if let Some(inode) = inode(&own) {
-            found.insert(inode, own);
+        let own_inode = inode(&own).ok();
+        if let Some(inode) = own_inode {
+            found.ways.insert(inode, own);
         }
         for entry in fs::read_dir(proc_root).into_iter().flatten().flatten() {
             let is_process =
                 entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
             if is_process {
-                let path = entry.path().join("ns/net");
-                if let Some(inode) = inode(&path) {
-                    found.entry(inode).or_insert(path);
-                }
+                found.of_process(&entry.path());
             }
         }
         // `ip netns add` makes one that no process needs to live in.
         let mounts = fs::read_to_string(proc_root.join("thread-self/mountinfo"));
         for (number, path) in mounts.iter().flat_map(|text| text.lines()).filter_map(mounted) {
-            found.entry(number).or_insert(path);
+            found.ways.entry(number).or_insert(path);
         }
-        Self(found)
+        let rights = Capabilities::read(proc_root);
+        let has = |capability| rights.is_none_or(|set| set.has(capability));
+        // One that hides from root as well is the doing of a security module.
+        found.hidden &= !has(Capability::SysPtrace);
+        if !has(Capability::SysAdmin) {
+            let (open, shut) =
+                found.ways.into_iter().partition(|(netns, _)| Some(*netns) == own_inode);
+            found.ways = open;
+            let shut: BTreeMap<_, _> = shut;
+            found.shut = shut.into_keys().collect();
+        }
+        found
+    }
+
+    fn of_process(&mut self, folder: &Path) {
+        let path = folder.join("ns/net");
+        match inode(&path) {
+            Ok(inode) => {
+                self.ways.entry(inode).or_insert(path);
+            }
+            // Of one that has just ended it is the same error.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.hidden |= folder.exists();
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What is not known of which others, if this process has too few rights to look.
+    pub(crate) fn unseen(&self) -> Option<String> {
+        let which = match (self.shut.len(), self.hidden) {
+            (0, false) => return None,
+            (0, true) => "network namespaces of other users' processes are".to_owned(),
+            (1, _) => "1 other network namespace is".to_owned(),
+            (count, _) => format!("{count} other network namespaces are"),
+        };
+        Some(format!(
+            "{which} not looked into (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE): listeners there \
+             are known from their first event on, what is queued at the start is not, and nothing \
+             is compared with the kernel's counters there"
+        ))
     }
 
     /// Their inode numbers.
     pub(crate) fn inodes(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.keys().copied()
+        self.ways.keys().copied()
     }
 
     /// Only these of them.
     pub(crate) fn only(&self, wanted: &[u32]) -> Self {
-        let mut some = self.0.clone();
-        some.retain(|netns, _| wanted.contains(netns));
-        Self(some)
+        let mut some = self.clone();
+        some.ways.retain(|netns, _| wanted.contains(netns));
+        some
     }
 
     /// Does its path still lead there? The process may have ended and its number be
     /// another's.
     pub(crate) fn reaches(&self, netns: u32) -> bool {
-        self.0.get(&netns).is_some_and(|path| inode(path) == Some(netns))
+        self.ways.get(&netns).is_some_and(|path| inode(path).is_ok_and(|inode| inode == netns))
     }
 
     /// Adds those of a later look.
     pub(crate) fn add(&mut self, later: Self) {
-        self.0.extend(later.0);
+        let Self { ways, shut, hidden } = later;
+        self.ways.extend(ways);
+        self.shut.extend(shut);
+        self.hidden |= hidden;
     }
 
     /// Runs something in one of them. A thread of its own enters it and ends there, so
@@ -75,7 +124,7 @@ impl Namespaces {
         netns: u32,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let path = self.0.get(&netns).context("it is gone")?;
+        let path = self.ways.get(&netns).context("it is gone")?;
         let own = path.ends_with(OWN);
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let found = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
@@ -93,8 +142,13 @@ impl Namespaces {
 }
 
 /// The inode number of a namespace behind a link of `/proc`.
-fn inode(path: &Path) -> Option<u32> {
-    u32::try_from(fs::metadata(path).ok()?.ino()).ok()
+fn inode(path: &Path) -> io::Result<u32> {
+    let found = fs::metadata(path)?;
+    // In 5.10 a link that may not be followed leads to the folder that it is in.
+    if found.is_dir() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    u32::try_from(found.ino()).map_err(io::Error::other)
 }
 
 /// The namespace that a line of `mountinfo` shows, if it does: its root is then the
@@ -109,6 +163,7 @@ fn mounted(line: &str) -> Option<(u32, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::{Namespaces, mounted};
+    use std::fs;
     use std::path::{Path, PathBuf};
 
     #[test]
@@ -118,6 +173,34 @@ mod tests {
         assert!(found.reaches(own) && !found.reaches(1));
         assert_eq!(found.inside(own, || Ok(7)).unwrap(), 7);
         assert!(found.inside(1, || Ok(7)).is_err());
+    }
+
+    #[test]
+    fn a_link_that_leads_to_a_folder_is_refused() {
+        let proc_root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(proc_root.path().join("77/ns/net")).unwrap();
+        fs::create_dir_all(proc_root.path().join("self")).unwrap();
+        fs::write(proc_root.path().join("self/status"), "CapEff:\t000000c000000000\n").unwrap();
+        let found = Namespaces::find(proc_root.path());
+        assert_eq!(found.inodes().count(), 0);
+        assert!(found.unseen().unwrap().contains("CAP_SYS_PTRACE"));
+    }
+
+    #[test]
+    fn who_may_not_enter_another_leaves_it_out() {
+        let proc_root = tempfile::tempdir().unwrap();
+        let namespace = proc_root.path().join("77/ns");
+        fs::create_dir_all(&namespace).unwrap();
+        fs::write(namespace.join("net"), "").unwrap();
+        fs::create_dir_all(proc_root.path().join("self")).unwrap();
+        let status = proc_root.path().join("self/status");
+        fs::write(&status, "CapEff:\t000001ffffffffff\n").unwrap();
+        let found = Namespaces::find(proc_root.path());
+        assert_eq!((found.inodes().count(), found.unseen()), (1, None));
+        fs::write(&status, "CapEff:\t000000c000000000\n").unwrap();
+        let found = Namespaces::find(proc_root.path());
+        assert_eq!(found.inodes().count(), 0);
+        assert!(found.unseen().unwrap().starts_with("1 other network namespace is not"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::attach::{self, Chosen};
-use crate::cli::{self, Output};
+use crate::cli::{self, DROP_RECORDS, Output, RING_KIB};
 use crate::filter::Filter;
 use crate::judge::{Ask, Judge};
 use crate::kernel::btf::Btf;
@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
     Done,
     /// With the drops that `--until-drop` waited for.
     DropsSeen,
+    /// The doctor says that tracing would not work.
+    WouldFail,
 }
 
 /// Bytes that the totals of all slots may take.
@@ -69,7 +71,8 @@ async fn trace(options: &Options) -> Result<Outcome> {
     let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
     drop(kernel.btf);
     let Chosen { backend, mut attached, reasons } = chosen;
-    let gaps = std::mem::take(&mut attached.gaps);
+    let mut gaps = std::mem::take(&mut attached.gaps);
+    gaps.extend(judge.namespaces().unseen());
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
     let loaded = kit.ready(attached)?;
@@ -77,7 +80,7 @@ async fn trace(options: &Options) -> Result<Outcome> {
         // The session knows when it begins.
         time_ns: 0,
         kernel: kernel.release,
-        backend: backend.name(),
+        backend,
         hooks: loaded.attached.hooks.clone(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
@@ -132,6 +135,14 @@ fn check_programs(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The sizes of a run that finds few listeners, for a trial.
+pub(crate) fn trial_limits() -> Result<Limits> {
+    let cpus = nr_cpus()
+        .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
+    let sizes = Sizes { cpus, ring: RING_KIB << 10, drop_records: DROP_RECORDS, until_drop: 0 };
+    Ok(limits([].iter(), sizes))
 }
 
 /// What the sizes of the tables depend on beside the listeners.

@@ -12,7 +12,7 @@ use super::{
     ack,
     enqueue::level,
     filter,
-    globals::{MPTCP_FIRST, SKC_STATE, SOCKET_SK},
+    globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_STATE, SOCKET_SK},
     listener::{self, Seen},
     maps::{SEED, STRAY},
     out, pending, read,
@@ -64,8 +64,11 @@ pub(crate) fn gone(sk: *const Sock) -> bool {
     let of = pending.listener as *const Sock;
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
-    if read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
-        // Somebody has accepted and closed it, unseen.
+    // close() shuts both ways down; who drops a queue disconnects, which opens them again
+    // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
+    let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
+    if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
+        // Somebody had accepted it, unseen.
         if pending.enqueued_ns == 0 {
             totals.untimed += 1;
         } else {

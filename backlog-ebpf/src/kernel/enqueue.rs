@@ -21,7 +21,7 @@ pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const R
     if own & 0xff == 0 {
         site::hint(Hint::Stolen);
     } else if filter::port(sk) && filter::request(req) {
-        announce(sk, child, None);
+        announce(sk, child);
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
 pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
     let of_these = site::inside(Site::Cookie, sk) || site::inside(Site::Syn, sk);
     if of_these && filter::request(req) {
-        announce(sk, child, None);
+        announce(sk, child);
     }
 }
 
@@ -68,22 +68,24 @@ pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
     }
 }
 
-/// Remembers a connection that is about to be queued, since now or since it was made.
+/// Remembers a connection that is about to be queued.
 #[inline(always)]
-pub(crate) fn announce(sk: *const Sock, child: *const Sock, since: Option<u64>) {
+pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
     let Some(seen) = listener::of(sk) else { return };
     // After the slot was given out, which a later look compares with.
     let now = listener::now();
     let announced = pending::put(
         child,
         Pending {
-            enqueued_ns: since.unwrap_or(now),
+            enqueued_ns: now,
             listener: sk as u64,
             since_ns: now,
             slot: seen.slot,
             depth: 0,
             expected: listener::depth(sk) + 1,
             limit: listener::limit(sk),
+            early: 0,
+            pad: 0,
         },
     );
     if !announced {

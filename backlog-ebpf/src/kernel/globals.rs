@@ -53,6 +53,8 @@ offsets! {
     SK_DROPS,
     /// `sock.sk_protocol`
     SK_PROTOCOL,
+    /// `sock.sk_shutdown`
+    SK_SHUTDOWN,
     /// `sock.sk_socket`
     SK_SOCKET,
     /// `inet_connection_sock.icsk_accept_queue.qlen`
@@ -179,9 +181,9 @@ pub(crate) static SYS_ACCEPT4: Global<u32> = Global::new(ABSENT);
 #[unsafe(no_mangle)]
 pub(crate) static SYS_LISTEN: Global<u32> = Global::new(ABSENT);
 
-/// 1: there is a tracepoint `sk_data_ready` (6.3).
+/// 1: there is a helper `bpf_task_pt_regs` (5.15).
 #[unsafe(no_mangle)]
-pub(crate) static HAS_DATA_READY: Global<u32> = Global::new(0);
+pub(crate) static HAS_TASK_REGS: Global<u32> = Global::new(0);
 
 /// 1: the tracepoint `kfree_skb` passes the socket that dropped the packet (6.11).
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use backlog_ebpf::{
     AF_INET,
-    record::{Endpoint, Kind, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
+    record::{CLOSING, Endpoint, Kind, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
     totals::Totals,
 };
 
@@ -44,6 +44,14 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn has_slot(sk: *const Sock) -> bool {
     slot_of(sk).is_some()
+}
+
+/// Is this listener known, and not about to close?
+#[inline(always)]
+pub(crate) fn is_open(sk: *const Sock) -> bool {
+    slot_of(sk)
+        .and_then(|slot| SLOT_INFO.get(slot))
+        .is_some_and(|info| info.flags & CLOSING == 0 && info.flags & OPENED_NOW != 0)
 }
 
 /// The listener behind a socket; it gets a slot if it has none yet. None for one that
@@ -207,9 +215,14 @@ pub(crate) fn stopping(sk: *const Sock) {
         None => None,
     };
     let Some(Seen { slot, totals }) = known else { return };
-    let Some(info) = SLOT_INFO.get_ptr(slot) else { return };
-    // SAFETY: written once, when the slot was given out.
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    // SAFETY: written when the slot was given out; only its listener's close changes this.
     let mut record = unsafe { *info };
+    if record.flags & CLOSING != 0 {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*info).flags |= CLOSING };
     record.header = out::header::<Listener>(Kind::Closed, slot, now());
     record.depth = depth(sk);
     record.limit = limit(sk);

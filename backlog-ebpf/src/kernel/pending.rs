@@ -70,6 +70,28 @@ pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
     Some((listener as *const Sock, depth != 0 || enqueued_ns == 0))
 }
 
+/// Notes that a connection is accepted that is not yet known to be queued. False: it is by
+/// now.
+#[inline(always)]
+pub(crate) fn early(child: *const Sock) -> bool {
+    let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return false };
+    // SAFETY: an element of the map; who confirms looks at `early` after `depth` is set,
+    // and this looks at `depth` after `early` is.
+    unsafe {
+        (&raw mut (*pending).early).write_volatile(1);
+        (&raw const (*pending).depth).read_volatile() == 0
+    }
+}
+
+/// Was a connection accepted before it was confirmed?
+#[inline(always)]
+pub(crate) fn was_early(child: *const Sock) -> bool {
+    // SAFETY: as in `early`.
+    PENDING
+        .get_ptr(child as u64)
+        .is_some_and(|pending| unsafe { (&raw const (*pending).early).read_volatile() } != 0)
+}
+
 /// Notes a connection that was queued before the start, or that it still is.
 #[inline(always)]
 pub(crate) fn seed(child: *const Sock, entry: Pending) {

@@ -1,24 +1,66 @@
-//! May this process load tracing programs, and if not, why.
+//! May this process load tracing programs, and if not, why. What each capability is for
+//! is in README.md, "Rights".
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+/// A capability that something here asks for, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Capability {
+    DacReadSearch = 2,
+    NetAdmin = 12,
+    SysPtrace = 19,
+    SysAdmin = 21,
+    SysResource = 24,
+    Perfmon = 38,
+    Bpf = 39,
+}
+
+/// The capabilities of a process that are in effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities(u64);
+
+impl Capabilities {
+    /// Those of this process, from a `/proc`; none where it does not show them.
+    pub(crate) fn read(proc_root: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(proc_root.join("self/status")).ok()?)
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        Some(Self(u64::from_str_radix(line.trim(), 16).ok()?))
+    }
+
+    /// Is it among them?
+    pub(crate) const fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u32) != 0
+    }
+}
 
 /// Says what is missing and how to get it, or nothing.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
-    if let Some(set) = effective(&status) {
-        let has = |capability: u32| set & (1 << capability) != 0;
-        let may = has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
-        if !may {
+    let proc_root = root.join("proc");
+    if let Some(set) = Capabilities::read(&proc_root) {
+        let missing = match (set.has(Capability::Bpf), set.has(Capability::Perfmon)) {
+            _ if set.has(Capability::SysAdmin) => None,
+            (true, true) => None,
+            (true, false) => Some("CAP_PERFMON is missing"),
+            (false, true) => Some("CAP_BPF is missing"),
+            (false, false) => Some("CAP_BPF and CAP_PERFMON are missing"),
+        };
+        if let Some(missing) = missing {
             bail!(
-                "no right to load eBPF programs: run it as root (sudo backlog-trace ...), or give it \
-                 the capabilities CAP_BPF and CAP_PERFMON"
+                "no right to load eBPF programs ({missing}): run it as root (sudo backlog-trace \
+                 ...), or give it the capabilities CAP_BPF and CAP_PERFMON (sudo setcap \
+                 cap_bpf,cap_perfmon+ep FILE)"
+            );
+        }
+        if in_user_namespace(&proc_root) {
+            bail!(
+                "no right to load eBPF programs: the capabilities of a user namespace (a rootless \
+                 container) are none to the kernel. Run it as root of the host"
             );
         }
     }
@@ -33,10 +75,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The effective capabilities in the text of `/proc/self/status`.
-fn effective(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
+/// Is this another user namespace than the first one? That one maps every number to
+/// itself.
+pub(crate) fn in_user_namespace(proc_root: &Path) -> bool {
+    let map = fs::read_to_string(proc_root.join("self/uid_map")).unwrap_or_default();
+    !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 #[cfg(test)]
@@ -44,37 +87,47 @@ mod tests {
     use super::check;
     use std::fs;
 
-    fn with(cap_eff: &str, lockdown: &str) -> anyhow::Result<()> {
+    fn with(cap_eff: &str, uid_map: &str, lockdown: &str) -> anyhow::Result<()> {
         let root = tempfile::tempdir().unwrap();
         let status = root.path().join("proc/self");
         fs::create_dir_all(&status).unwrap();
         fs::write(status.join("status"), format!("Name:\tx\nCapEff:\t{cap_eff}\n")).unwrap();
+        fs::write(status.join("uid_map"), uid_map).unwrap();
         let security = root.path().join("sys/kernel/security");
         fs::create_dir_all(&security).unwrap();
         fs::write(security.join("lockdown"), lockdown).unwrap();
         check(root.path())
     }
 
+    const FIRST: &str = "         0          0 4294967295\n";
+
     #[test]
     fn root_may() {
-        with("000001ffffffffff", "[none] integrity confidentiality").unwrap();
+        with("000001ffffffffff", FIRST, "[none] integrity confidentiality").unwrap();
     }
 
     #[test]
     fn two_capabilities_do() {
-        with("000000c000000000", "").unwrap();
-        assert!(with("0000008000000000", "").is_err());
+        with("000000c000000000", FIRST, "").unwrap();
+        let error = with("0000008000000000", FIRST, "").unwrap_err().to_string();
+        assert!(error.contains("CAP_PERFMON is missing"), "{error}");
     }
 
     #[test]
     fn others_are_told_the_cure() {
-        let error = with("0000000000000000", "").unwrap_err().to_string();
+        let error = with("0000000000000000", FIRST, "").unwrap_err().to_string();
         assert!(error.contains("sudo"), "{error}");
     }
 
     #[test]
+    fn a_user_namespace_s_root_is_none() {
+        let error = with("000001ffffffffff", "0 1000 1\n", "").unwrap_err().to_string();
+        assert!(error.contains("root of the host"), "{error}");
+    }
+
+    #[test]
     fn confidentiality_is_named() {
-        let error = with("000001ffffffffff", "none integrity [confidentiality]").unwrap_err();
-        assert!(error.to_string().contains("lockdown=integrity"), "{error}");
+        let error = with("000001ffffffffff", FIRST, "none integrity [confidentiality]");
+        assert!(error.unwrap_err().to_string().contains("lockdown=integrity"));
     }
 }

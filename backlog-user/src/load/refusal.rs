@@ -49,14 +49,17 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
         (Way::Kprobe, NONE) => "this kernel has no kprobes (CONFIG_KPROBES off), or not here",
         (Way::Kprobe, FORBIDDEN | DENIED) => {
             "the kernel refuses kprobes (a hardened kernel, lockdown, or too few capabilities: \
-             CAP_PERFMON and CAP_BPF are needed)"
+             CAP_PERFMON and CAP_BPF are needed, and CAP_SYS_ADMIN where \
+             kernel.perf_event_paranoid is above 2)"
         }
-        (Way::Tracepoint, NONE) => {
+        // No number: aya found no tracefs.
+        (Way::Tracepoint, NONE | None) => {
             "perf's tracepoints cannot be had: tracefs is not mounted (mount -t tracefs tracefs \
-             /sys/kernel/tracing), or CONFIG_FTRACE_SYSCALLS is off"
+             /sys/kernel/tracing) or is shut to this user, or CONFIG_FTRACE_SYSCALLS is off"
         }
         (Way::Tracepoint, FORBIDDEN | DENIED) => {
-            "perf's tracepoints may not be read: they need root's right to look into tracefs"
+            "perf's tracepoints may not be used: they need root's right to look into tracefs \
+             (CAP_DAC_READ_SEARCH), and CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2"
         }
         (Way::BtfTracepoint | Way::RawTracepoint | Way::Iter, FORBIDDEN | DENIED) => {
             "the kernel refuses tracing programs (lockdown, or too few capabilities: CAP_PERFMON \
@@ -80,7 +83,7 @@ pub(super) fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Err
         Some(libc::EPERM) => error.context(format!(
             "{doing}: the kernel refuses it: run as root (sudo backlog-trace ...), or with the \
              capabilities CAP_BPF and CAP_PERFMON; before 5.11 the limit of locked memory must \
-             allow it too (ulimit -l unlimited)"
+             allow it too (CAP_SYS_RESOURCE, or ulimit -l unlimited)"
         )),
         _ => error.context(doing),
     }

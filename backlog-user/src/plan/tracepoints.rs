@@ -29,19 +29,19 @@ pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
     let mut missing = Vec::new();
     for (moment, tracepoint, programs) in [
         ("state", "inet_sock_set_state", ["tb_state", "rt_state"]),
-        ("destroy", "tcp_destroy_sock", ["tb_destroy", "rt_destroy"]),
         ("ack", "kfree_skb", ["tb_kfree", "rt_kfree"]),
         ("syn", "consume_skb", ["tb_consume", "rt_consume"]),
+        ("destroy", "tcp_destroy_sock", ["tb_destroy", "rt_destroy"]),
     ] {
         if (shown.tracepoint)(tracepoint).is_none() {
             missing.push(tracepoint);
         }
-        moments.must(moment, typed_or_raw(shown, moment, tracepoint, programs));
-    }
-    // Since 6.3. Before, the end of the handshake stands in for it, or that of the SYN.
-    if (shown.tracepoint)("sk_data_ready").is_some() {
-        let programs = ["tb_ready", "rt_ready"];
-        moments.must("ready", typed_or_raw(shown, "ready", "sk_data_ready", programs));
+        let mut choices = typed_or_raw(shown, moment, tracepoint, programs);
+        // A socket is destroyed by a process; the others a packet may come between.
+        if moment != "destroy" && choices.len() > 1 {
+            choices.insert(0, choice(moment, tracepoint, &programs));
+        }
+        moments.must(moment, choices);
     }
     moments.must("accept", accept(shown));
     moments.must("queued", vec![choice("queued", "tcp", &["it_queued"])]);

@@ -1,6 +1,8 @@
 //! Every program of the object that fits the kernel, those that the plan does not
-//! use there included, passes its verifier.
+//! use there included, passes its verifier. With `BACKLOG_ROWS` what it made of them is
+//! printed, for xtask to compare with what is checked in.
 
+use std::io::{Write, stderr};
 use std::process::Command;
 
 use serde_json::Value;
@@ -19,6 +21,12 @@ fn every_program_that_fits_passes_the_verifier() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         let lines = String::from_utf8(output.stdout).unwrap();
+        if std::env::var_os("BACKLOG_ROWS").is_some() {
+            for line in lines.lines() {
+                // Whoever does not listen does not need it.
+                let _ = writeln!(stderr(), "walked: {line}");
+            }
+        }
         let verified: Vec<Value> =
             lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         // As many as a kernel has that permits tracepoints alone, or an old one functions.

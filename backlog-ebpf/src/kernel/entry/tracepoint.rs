@@ -1,18 +1,19 @@
 //! Tracepoints: each with types (`tp_btf`) and without (`raw_tp`), for kernels that refuse
-//! the former; and the exits of a few system calls by way of perf, so that no other call
+//! the former, and to be attached both where one may be skipped; and the exits of a few system calls by way of perf, so that no other call
 //! pays for them.
 
 use aya_ebpf::{
     EbpfContext as _,
+    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
 use super::context::Arguments;
 use crate::kernel::{
-    globals::KFREE_HAS_SOCKET,
+    globals::{HAS_TASK_REGS, KFREE_HAS_SOCKET},
     read,
-    tracepoint::{accepted, destroyed, packet, ready, state},
+    tracepoint::{Twin, accepted, destroyed, packet, state},
     types::Regs,
 };
 
@@ -21,12 +22,12 @@ macro_rules! twins {
     ($($typed:ident, $raw:ident: $body:expr;)+) => {$(
         #[btf_tracepoint]
         fn $typed(ctx: BtfTracePointContext) {
-            $body(&ctx);
+            $body(&ctx, Twin::Typed);
         }
 
         #[raw_tracepoint]
         fn $raw(ctx: RawTracePointContext) -> i32 {
-            $body(&ctx);
+            $body(&ctx, Twin::Raw);
             0
         }
     )+};
@@ -34,7 +35,6 @@ macro_rules! twins {
 
 twins! {
     tb_state, rt_state: set_state;
-    tb_ready, rt_ready: data_ready;
     tb_destroy, rt_destroy: destroy_sock;
     tb_kfree, rt_kfree: kfree_skb;
     tb_consume, rt_consume: consume_skb;
@@ -43,49 +43,49 @@ twins! {
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`
 #[inline(always)]
-fn set_state(event: &impl Arguments) {
-    state::changes(event.pointer(0), event.word(1), event.word(2));
-}
-
-/// `sk_data_ready(sk)`
-#[inline(always)]
-fn data_ready(event: &impl Arguments) {
-    ready::ready(event.pointer(0));
+fn set_state(event: &impl Arguments, twin: Twin) {
+    state::changes(event.pointer(0), event.word(1), event.word(2), twin);
 }
 
 /// `tcp_destroy_sock(sk)`
 #[inline(always)]
-fn destroy_sock(event: &impl Arguments) {
+fn destroy_sock(event: &impl Arguments, _: Twin) {
     destroyed::destroyed(event.pointer(0));
 }
 
 /// `kfree_skb(skb, location[, reason[, rx_sk]])`
 #[inline(always)]
-fn kfree_skb(event: &impl Arguments) {
+fn kfree_skb(event: &impl Arguments, _: Twin) {
     let by = if KFREE_HAS_SOCKET.load() != 0 { event.pointer(3) } else { core::ptr::null() };
     packet::freed(event.pointer(0), by);
 }
 
 /// `consume_skb(skb[, location])`
 #[inline(always)]
-fn consume_skb(event: &impl Arguments) {
+fn consume_skb(event: &impl Arguments, _: Twin) {
     packet::consumed(event.pointer(0));
 }
 
 /// `sys_exit(regs, ret)`
 #[inline(always)]
-fn sys_exit(event: &impl Arguments) {
+fn sys_exit(event: &impl Arguments, _: Twin) {
     accepted::any_call(event.pointer(0), event.word(1) as i64);
 }
 
-/// What perf passes at the exit of a system call: `struct syscall_tp_t` of
-/// `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
+/// The caller's registers, and what perf passes of a system call that returns: `struct
+/// syscall_tp_t` of `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
 #[inline(always)]
 fn call(ctx: &TracePointContext) -> (*const Regs, i64) {
     /// Behind the registers and the number.
     const RETURNED: usize = 16;
 
-    let regs: u64 = read::at(ctx.as_ptr().cast_const(), 0);
+    let regs: u64 = if HAS_TASK_REGS.load() != 0 {
+        // SAFETY: the helper takes the task that the other one gives.
+        unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+    } else {
+        // Since 6.13 these are not the caller's any more.
+        read::at(ctx.as_ptr().cast_const(), 0)
+    };
     let returned: i64 = read::at(ctx.as_ptr().cast_const(), RETURNED);
     (regs as *const Regs, returned)
 }

@@ -38,7 +38,9 @@ pub(crate) fn accepted(regs: *const Regs, returned: i64) {
     if child.is_null() {
         return;
     }
-    birth::accepted_early(child);
+    if birth::accepted_early(child) {
+        return;
+    }
     followed(regs, child);
     accept::grafted(child);
 }

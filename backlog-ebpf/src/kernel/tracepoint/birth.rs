@@ -1,19 +1,20 @@
 //! A connection's socket is made: `inet_sock_set_state` from LISTEN to SYN_RECV, while it
-//! is still a copy of its listener. Whether it comes into the queue is seen afterwards, on
-//! the same CPU: by `sk_data_ready` at the listener (6.3 and later), else by its own change
-//! to ESTABLISHED, which the kernel makes right behind the add.
+//! is still a copy of its listener. That it is queued is seen afterwards, on the same CPU:
+//! by its own change to ESTABLISHED, which the kernel makes right behind the add, or for
+//! Fast Open by the end of its SYN.
 
 use backlog_ebpf::{ABSENT, cause::Beside};
 
-use super::{delta, ports};
+use super::{Twin, delta, ports};
 use crate::kernel::{
+    accept,
     enqueue::{announce, confirm},
     filter,
     globals::{
-        HAS_DATA_READY, ICSK_ULP_DATA, SKC_BIND_NODE, SKC_NET, SKC_STATE, SUBFLOW_JOIN,
-        SUBFLOW_JOIN_MASK, TP_IS_MPTCP, TP_IS_MPTCP_MASK,
+        ICSK_ULP_DATA, SKC_BIND_NODE, SKC_NET, SKC_STATE, SUBFLOW_JOIN, SUBFLOW_JOIN_MASK,
+        TP_IS_MPTCP, TP_IS_MPTCP_MASK,
     },
-    listener::{self, Seen},
+    listener,
     maps::SCRATCH,
     pending, read,
     types::{Net, Sock, TCP_LISTEN, TCP_SYN_RECV},
@@ -25,40 +26,53 @@ use crate::kernel::{
 pub(crate) struct Birth {
     /// Its address; zero: what became of it is known.
     pub(crate) child: u64,
-    /// When.
-    pub(crate) time_ns: u64,
     /// 1: of a SYN cookie.
-    pub(crate) cookie: u64,
+    pub(crate) cookie: u32,
+    /// The [`Twin`] that saw it.
+    pub(crate) seen_by: u32,
 }
 
-/// The child is about to leave the state of its listener.
+/// The child is about to leave the state of its listener. The other twin comes right
+/// before or after, if it comes: nothing else happens on this CPU in between.
 #[inline(always)]
-pub(crate) fn born(child: *const Sock) {
+pub(crate) fn born(child: *const Sock, twin: Twin) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: a per-CPU element; sockets of connections are made with bottom halves off.
+    let last = unsafe { (*scratch).birth };
+    if last.child == child as u64 && last.seen_by == twin.other() {
+        // SAFETY: as above.
+        unsafe { (*scratch).birth.seen_by = 0 };
+        return;
+    }
     let net: *const Net = read::pointer(child, &SKC_NET);
     // Also when nobody wants to know: the next look must not find this move.
     let cookie = delta::by_cookie(net);
     // The port is the listener's, or the same.
-    if !filter::running() || !filter::port(child) {
+    let wanted = filter::running() && filter::port(child);
+    if !wanted {
         return;
     }
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    let birth = Birth { child: child as u64, time_ns: listener::now(), cookie: u64::from(cookie) };
-    // SAFETY: a per-CPU element; sockets of connections are made with bottom halves off.
+    let birth = Birth { child: child as u64, cookie: u32::from(cookie), seen_by: twin as u32 };
+    // SAFETY: as above.
     unsafe { (*scratch).birth = birth };
-    if HAS_DATA_READY.load() == 0 {
-        let parent = parent(child);
-        if parent.is_null() {
-            listener::stray();
-        } else {
-            known(parent);
-            announce(parent, child, Some(birth.time_ns));
-        }
+    let parent = parent(child);
+    if parent.is_null() {
+        return listener::stray();
+    }
+    // One that got its port after its state is noted by its first connection.
+    if !listener::has_slot(parent) {
+        ports::add(parent);
+    }
+    announce(parent, child);
+    if cookie && let Some(seen) = listener::find(parent) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).beside[Beside::SynCookieValid as usize] += 1 };
     }
 }
 
 /// Takes this CPU's last birth, if nothing has become of it yet.
 #[inline(always)]
-pub(super) fn take() -> Option<Birth> {
+fn take() -> Option<Birth> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: as in `born`.
     let birth = unsafe { (*scratch).birth };
@@ -70,17 +84,10 @@ pub(super) fn take() -> Option<Birth> {
     Some(birth)
 }
 
-/// Has a socket been made of which it is not known what became of it?
-#[inline(always)]
-pub(super) fn expected() -> bool {
-    // SAFETY: as in `born`.
-    SCRATCH.get_ptr(0).is_some_and(|scratch| unsafe { (*scratch).birth.child } != 0)
-}
-
 /// A connection is established. Right after its birth that means that it is queued.
 #[inline(always)]
 pub(crate) fn established(child: *const Sock) {
-    if HAS_DATA_READY.load() != 0 || !filter::running() {
+    if !filter::running() {
         return;
     }
     let Some((listener, queued)) = pending::announced(child) else { return };
@@ -91,26 +98,21 @@ pub(crate) fn established(child: *const Sock) {
     if is_join(child) || !filter::connection(child) {
         return pending::remove(child);
     }
-    let of_cookie = match take() {
-        Some(birth) => birth.child == child as u64 && birth.cookie != 0,
-        None => false,
-    };
-    if let Some(seen) = confirm(listener, child) {
-        by_cookie(seen, of_cookie);
+    let of_cookie = take().is_some_and(|birth| birth.child == child as u64 && birth.cookie != 0);
+    if let Some(seen) = confirm(listener, child)
+        && of_cookie
+    {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }
+    finish(child);
 }
 
-/// The connection has been added to the queue of `listener`.
+/// A connection that was accepted early leaves the queue now.
 #[inline(always)]
-pub(super) fn queued(listener: *const Sock, birth: Birth) {
-    let child = birth.child as *const Sock;
-    if is_join(child) || !filter::port(listener) || !filter::connection(child) {
-        return;
-    }
-    known(listener);
-    announce(listener, child, Some(birth.time_ns));
-    if let Some(seen) = confirm(listener, child) {
-        by_cookie(seen, birth.cookie != 0);
+fn finish(child: *const Sock) {
+    if pending::was_early(child) {
+        accept::grafted(child);
     }
 }
 
@@ -118,9 +120,6 @@ pub(super) fn queued(listener: *const Sock, birth: Birth) {
 /// handshake was queued by Fast Open.
 #[inline(always)]
 pub(super) fn syn_done() {
-    if HAS_DATA_READY.load() != 0 {
-        return;
-    }
     let Some(birth) = take() else { return };
     let child = birth.child as *const Sock;
     if read::field::<_, u8>(child, &SKC_STATE) == TCP_SYN_RECV
@@ -128,40 +127,15 @@ pub(super) fn syn_done() {
         && filter::connection(child)
     {
         confirm(listener, child);
+        finish(child);
     }
 }
 
-/// A connection that was announced is accepted: if its handshake goes on meanwhile, it
-/// was queued all the same.
+/// Is a connection accepted before the CPU that adds it has come to the place where it is
+/// counted? (The accept of an MPTCP or a Fast Open one does not wait for that.)
 #[inline(always)]
-pub(super) fn accepted_early(child: *const Sock) {
-    if HAS_DATA_READY.load() == 0
-        && let Some((listener, false)) = pending::announced(child)
-    {
-        if filter::connection(child) {
-            confirm(listener, child);
-        } else {
-            pending::remove(child);
-        }
-    }
-}
-
-#[inline(always)]
-fn by_cookie(seen: Seen, cookie: bool) {
-    if cookie {
-        // SAFETY: this CPU's element of the per-CPU array.
-        let totals = unsafe { &mut *seen.totals };
-        totals.beside[Beside::SynCookieValid as usize] += 1;
-        totals.beside[Beside::SynCookieAccepted as usize] += 1;
-    }
-}
-
-/// A listener that got its port after its state is noted by its first connection.
-#[inline(always)]
-fn known(listener: *const Sock) {
-    if !listener::has_slot(listener) {
-        ports::add(listener);
-    }
+pub(super) fn accepted_early(child: *const Sock) -> bool {
+    matches!(pending::announced(child), Some((_, false))) && pending::early(child)
 }
 
 /// Listeners that are looked at behind the place where a newcomer has come in between.

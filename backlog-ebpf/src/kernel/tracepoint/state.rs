@@ -1,6 +1,6 @@
 //! `inet_sock_set_state(sk, old, new)`: listeners come and go, connections are born.
 
-use super::{birth, ports};
+use super::{Twin, birth, ports};
 use crate::kernel::{
     filter, listener, read,
     types::{IPPROTO_TCP, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV},
@@ -8,13 +8,16 @@ use crate::kernel::{
 
 /// Body: the state of a socket is about to change.
 #[inline(always)]
-pub(crate) fn changes(sk: *const Sock, old: u64, new: u64) {
+pub(crate) fn changes(sk: *const Sock, old: u64, new: u64, twin: Twin) {
+    let (old, new) = (old as u8, new as u8);
+    // Most events end here, and soon: a packet that interrupts one is not missed.
+    let matters = old == TCP_LISTEN || new == TCP_LISTEN || new == TCP_ESTABLISHED;
     // Other protocols come here as well, MPTCP's own sockets among them.
-    if read::protocol(sk) != IPPROTO_TCP {
+    if !matters || read::protocol(sk) != IPPROTO_TCP {
         return;
     }
-    match (old as u8, new as u8) {
-        (TCP_LISTEN, TCP_SYN_RECV) => birth::born(sk),
+    match (old, new) {
+        (TCP_LISTEN, TCP_SYN_RECV) => birth::born(sk, twin),
         (TCP_SYN_RECV, TCP_ESTABLISHED) => birth::established(sk),
         (TCP_CLOSE, TCP_LISTEN) => listen(sk),
         (TCP_LISTEN, _) => {
@@ -30,6 +33,10 @@ pub(crate) fn changes(sk: *const Sock, old: u64, new: u64) {
 
 #[inline(always)]
 fn listen(sk: *const Sock) {
+    // The other twin was here, or its end was missed, and `opens` finds it as it was.
+    if listener::is_open(sk) {
+        return;
+    }
     listener::opening(sk);
     // Without a port it is about to get one; its first event will find it.
     if filter::port(sk) && ports::add(sk) {

@@ -1,0 +1,90 @@
+//! Lines of at most 80 columns, broken between words and indented.
+
+/// What every terminal and every mail shows.
+const COLUMNS: usize = 80;
+
+/// Text that is being written.
+#[derive(Default)]
+pub(super) struct Page(String);
+
+impl Page {
+    /// The first heading.
+    pub(super) fn title(&mut self, text: &str) {
+        self.item(0, text);
+    }
+
+    /// One with an empty line before.
+    pub(super) fn heading(&mut self, text: &str) {
+        self.blank();
+        self.title(text);
+    }
+
+    /// An empty line.
+    pub(super) fn blank(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// A paragraph, all of it indented alike.
+    pub(super) fn item(&mut self, indent: usize, text: &str) {
+        self.labelled(&" ".repeat(indent), indent, text);
+    }
+
+    /// A paragraph after a label, which the later lines are indented beyond. Lines of the
+    /// text itself stay lines; a word that is too long for one is not cut.
+    pub(super) fn labelled(&mut self, label: &str, indent: usize, text: &str) {
+        let mut line = label.to_owned();
+        // Nothing but the label or the indent is on the line.
+        let mut fresh = true;
+        for part in text.split('\n') {
+            for word in part.split_whitespace() {
+                if !fresh && line.len() + 1 + word.len() > COLUMNS {
+                    self.end(&mut line, indent);
+                    fresh = true;
+                }
+                if !fresh {
+                    line.push(' ');
+                }
+                line.extend(word.chars().map(|char| if char.is_ascii() { char } else { '?' }));
+                fresh = false;
+            }
+            if !fresh {
+                self.end(&mut line, indent);
+                fresh = true;
+            }
+        }
+    }
+
+    fn end(&mut self, line: &mut String, indent: usize) {
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+        *line = " ".repeat(indent);
+    }
+
+    /// What was written.
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Page;
+
+    #[test]
+    fn lines_are_broken_between_words_and_kept() {
+        let mut page = Page::default();
+        page.labelled("- ", 2, &format!("{} b\nc", "a ".repeat(39)));
+        let text = page.into_text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("- a a") && lines[0].len() <= 80);
+        assert_eq!(&lines[1..], ["  b", "  c"]);
+    }
+
+    #[test]
+    fn a_long_word_is_not_cut() {
+        let mut page = Page::default();
+        page.item(2, &format!("a {} b", "x".repeat(90)));
+        assert_eq!(page.into_text().lines().count(), 3);
+    }
+}
