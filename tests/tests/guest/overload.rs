@@ -12,6 +12,7 @@ use backlog_tests::load::Truth;
 use backlog_tests::sysctl::Sysctl;
 use backlog_tests::tracer::{Kind, Line, Reconciled, Run, Summary, Tracer};
 
+use super::blind;
 use super::compare::RECONCILED;
 use super::help::{LIMIT, Load, PORT, counter, in_guest, stop};
 use super::rows;
@@ -67,16 +68,6 @@ fn every_interval_and_the_end_agree_with_the_kernel() {
             .collect();
         let kernel = Counters::read().unwrap().change_since(&start);
         let run = stop(tracer);
-        for line in &run.lines {
-            if matches!(&line.kind, Kind::Other(name) if name == "namespace") {
-                eprintln!(
-                    "NS {} {} {}",
-                    line.raw["mono_ns"],
-                    line.raw["reconciled"]["SyncookiesRecv"],
-                    line.raw["differs"]
-                );
-            }
-        }
         for (server, port, truth) in &loads {
             assert_server(server, run.summary(*port).unwrap(), truth, &run);
         }
@@ -91,7 +82,15 @@ fn every_interval_and_the_end_agree_with_the_kernel() {
 fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     let name = server.name;
     assert_eq!(summary.enqueued, summary.accepted + summary.beside("killed_at_close"), "{name}");
-    assert_eq!(summary.accepted, truth.accepted, "{name}: accepted");
+    // Where a connection's socket is seen but its listener is not told by the kernel, a few
+    // may not be known: those are said to be unknown.
+    let unknown = if blind::backend() == "tracepoint" { unknown_accepts(run) } else { 0 };
+    let known = truth.accepted - unknown..=truth.accepted;
+    assert!(
+        known.contains(&summary.accepted),
+        "{name}: accepted {} of {known:?}",
+        summary.accepted
+    );
     let overflows = counter(&truth.kernel, "ListenOverflows");
     let full = ["syn", "ack", "cookie", "reset"]
         .map(|what| summary.drops.of(&format!("accept_queue_full_{what}")));
@@ -130,6 +129,14 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     rows::load(&format!("{name}: queued"), Some(truth.accepted), None, summary.enqueued);
 }
 
+/// Accepts whose listener the tool could not tell, by its own word.
+fn unknown_accepts(run: &Run) -> u64 {
+    let end = run.lines.iter().find(|line| line.raw["type"] == "end");
+    let unknown = end.and_then(|line| line.raw["accepts_without_listener"].as_u64()).unwrap();
+    assert!(unknown <= 5, "{unknown} accepts are not known");
+    unknown
+}
+
 /// At the end: the tool's account of the namespace, and the test's own reading. What was
 /// seen of `ListenOverflows`.
 fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
@@ -159,7 +166,12 @@ fn assert_intervals(run: &Run) -> usize {
             Kind::Other(name) if name == "namespace" => &raw["reconciled"],
             _ => continue,
         };
-        let judged: BTreeMap<String, Reconciled> = serde_json::from_value(judged.clone()).unwrap();
+        let mut judged: BTreeMap<String, Reconciled> =
+            serde_json::from_value(judged.clone()).unwrap();
+        // What is ignored moves it, too.
+        if blind::to("ignored") {
+            judged.remove("sk_drops");
+        }
         let differ = judged.values().filter(|one| one.kernel != one.seen).count();
         for (name, Reconciled { kernel, seen }) in &judged {
             assert!(kernel.abs_diff(*seen) <= 2 * cpus, "{name}: {raw}");

@@ -1,6 +1,9 @@
 //! What the moves of the counters say of a packet that has just been freed.
 
-use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::{
+    cause::{Beside, Cause},
+    totals::Totals,
+};
 
 use super::{
     birth,
@@ -54,6 +57,7 @@ pub(super) fn syn(packet: &Packet) {
     match of_syn(&moved, packet, sk) {
         Ok(cause) => {
             let (client, isn) = read::sender(packet.skb);
+            unseen(totals, cause, moved.drops - 1);
             refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: true });
         }
         Err(beside) => {
@@ -158,7 +162,18 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         (true, true) => 1,
         (true, false) => 2,
     };
+    if dropped {
+        unseen(totals, cause, moved.drops - 1);
+    }
     refused(sk, seen, Refusal { cause, client, isn, sk_drops, counted: dropped });
+}
+
+/// Packets before this one whose end was not seen: counted like it, and nothing is told
+/// of them.
+#[inline(always)]
+fn unseen(totals: &mut Totals, cause: Cause, count: u64) {
+    totals.drops[cause as usize] += count;
+    totals.unrecorded += count;
 }
 
 /// The listener with its totals. One that is not known is counted if something was lost.
