@@ -94,14 +94,16 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     let overflows = counter(&truth.kernel, "ListenOverflows");
     let full = ["syn", "ack", "cookie", "reset"]
         .map(|what| summary.drops.of(&format!("accept_queue_full_{what}")));
-    assert_eq!(full.iter().sum::<u64>(), overflows, "{name}: the accept queue was full");
+    let seen = full.iter().sum::<u64>();
+    assert!(overflows.abs_diff(seen) <= slack(), "{name}: queue full: {overflows}, seen {seen}");
     // A last ACK may have met the listener's close; no counter knows.
     let (left, uncounted) = (summary.drops.of("listener_left"), summary.drops.of("uncounted"));
     let odd = run.drops().filter(|drop| !drop.cause.starts_with("accept_queue"));
     let odd: Vec<_> = odd.filter(|drop| drop.listener == summary.listener.id).collect();
     assert_eq!(left, uncounted, "{name}: uncounted: {odd:?}");
     let counted = summary.drops.total - uncounted;
-    assert_eq!(counted, counter(&truth.kernel, "ListenDrops"), "{name}: total");
+    let drops = counter(&truth.kernel, "ListenDrops");
+    assert!(drops.abs_diff(counted) <= slack(), "{name}: total: {drops}, seen {counted}");
     for cause in ["other", "no_child"] {
         assert_eq!(summary.drops.of(cause), 0, "{name}: {cause}");
     }
@@ -129,11 +131,16 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     rows::load(&format!("{name}: queued"), Some(truth.accepted), None, summary.enqueued);
 }
 
+/// By how much a counter may differ: docs/BACKENDS.md says why.
+fn slack() -> u64 {
+    if blind::backend() == "tracepoint" { 10 } else { 0 }
+}
+
 /// Accepts whose listener the tool could not tell, by its own word.
 fn unknown_accepts(run: &Run) -> u64 {
     let end = run.lines.iter().find(|line| line.raw["type"] == "end");
     let unknown = end.and_then(|line| line.raw["accepts_without_listener"].as_u64()).unwrap();
-    assert!(unknown <= 5, "{unknown} accepts are not known");
+    assert!(unknown <= slack(), "{unknown} accepts are not known");
     unknown
 }
 
@@ -145,7 +152,8 @@ fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
         let Reconciled { kernel: told, seen } =
             summary.reconciled.get(name).copied().unwrap_or_default();
         let own = counter(kernel, name);
-        assert_eq!((told, seen), (own, own), "{name}: the kernel's as told, and seen");
+        assert_eq!(told, own, "{name}: the kernel's as told");
+        assert!(own.abs_diff(seen) <= slack(), "{name}: {own}, seen {seen}");
         rows::load(&format!("all: {name}"), None, Some(own), seen);
     }
     summary.reconciled["ListenOverflows"].seen
@@ -174,12 +182,12 @@ fn assert_intervals(run: &Run) -> usize {
         }
         let differ = judged.values().filter(|one| one.kernel != one.seen).count();
         for (name, Reconciled { kernel, seen }) in &judged {
-            assert!(kernel.abs_diff(*seen) <= 2 * cpus, "{name}: {raw}");
+            assert!(kernel.abs_diff(*seen) <= 2 * cpus + slack(), "{name}: {raw}");
             compared += usize::from(*seen > 0);
         }
         if let Some(sk_drops) = judged.get("sk_drops") {
             last = Some(*sk_drops);
-        } else if differ > 0 {
+        } else if differ > 0 && slack() == 0 {
             in_flight += 1;
             assert!(in_flight < 2, "twice in a row: {raw}");
         } else {

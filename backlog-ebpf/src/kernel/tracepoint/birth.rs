@@ -46,13 +46,14 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     }
     let net: *const Net = read::pointer(child, &SKC_NET);
     // Also when nobody wants to know: the next look must not find this move.
-    let cookie = delta::by_cookie(net);
+    let cookies = delta::by_cookie(net);
     // The port is the listener's, or the same.
     let wanted = filter::running() && filter::port(child);
     if !wanted {
         return;
     }
-    let birth = Birth { child: child as u64, cookie: u32::from(cookie), seen_by: twin as u32 };
+    let birth =
+        Birth { child: child as u64, cookie: u32::from(cookies != 0), seen_by: twin as u32 };
     // SAFETY: as above.
     unsafe { (*scratch).birth = birth };
     let parent = parent(child);
@@ -64,9 +65,11 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
         ports::add(parent);
     }
     announce(parent, child);
-    if cookie && let Some(seen) = listener::find(parent) {
+    if cookies != 0
+        && let Some(seen) = listener::find(parent)
+    {
         // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*seen.totals).beside[Beside::SynCookieValid as usize] += 1 };
+        unsafe { (*seen.totals).beside[Beside::SynCookieValid as usize] += cookies };
     }
 }
 

@@ -118,27 +118,24 @@ pub(crate) fn look(net: *const Net) -> Option<Counted> {
     Some(now.since(&before.counted))
 }
 
-/// A connection was made of a SYN cookie, if `SyncookiesRecv` has moved.
+/// How far `SyncookiesRecv` has moved: if at all, a connection was made of a cookie.
 #[inline(always)]
-pub(crate) fn by_cookie(net: *const Net) -> bool {
+pub(crate) fn by_cookie(net: *const Net) -> u64 {
     let (Some(mib), Some(look)) = (counters::here(net), LOOKS.get_ptr_mut(net as u64)) else {
-        return false;
+        return 0;
     };
     let now = mib.get(&MIB_SYNCOOKIES_RECV);
     // SAFETY: as in `look`.
     let before = unsafe { (*look).counted.cookie_valid };
     // SAFETY: as above.
     let same = unsafe { (*look).mix } == mix_of(net);
-    if now == before && same {
-        return false;
-    }
     if !same {
         // What else has moved, the next look finds.
-        return now != 0;
+        return now;
     }
     // SAFETY: as in `look`.
     unsafe { (*look).counted.cookie_valid = now };
-    true
+    now.wrapping_sub(before)
 }
 
 /// The first look, before the programs begin.

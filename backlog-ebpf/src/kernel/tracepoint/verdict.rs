@@ -41,16 +41,10 @@ pub(super) fn syn(packet: &Packet) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     listener::syn_peak(totals, sk);
-    let mut count = |beside: Beside| totals.beside[beside as usize] += 1;
-    if moved.queue_cookie != 0 {
-        count(Beside::SynQueueFullCookie);
-    }
-    if moved.cookie_sent != 0 {
-        count(Beside::SynCookieSent);
-    }
-    if moved.fastopen_full != 0 {
-        count(Beside::FastopenQueueFull);
-    }
+    let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
+    count(Beside::SynQueueFullCookie, moved.queue_cookie);
+    count(Beside::SynCookieSent, moved.cookie_sent);
+    count(Beside::FastopenQueueFull, moved.fastopen_full);
     if !dropped {
         return;
     }
@@ -61,7 +55,7 @@ pub(super) fn syn(packet: &Packet) {
             refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: true });
         }
         Err(beside) => {
-            count(beside);
+            count(beside, 1);
             totals.sk_drops += 1;
         }
     }
@@ -137,12 +131,8 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
     let Some((sk, seen)) = at(found, lost) else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
-    if moved.cookie_failed != 0 {
-        totals.beside[Beside::SynCookieFailed as usize] += 1;
-    }
-    if valid {
-        totals.beside[Beside::SynCookieValid as usize] += 1;
-    }
+    totals.beside[Beside::SynCookieFailed as usize] += moved.cookie_failed;
+    totals.beside[Beside::SynCookieValid as usize] += moved.cookie_valid;
     if !lost {
         return;
     }
