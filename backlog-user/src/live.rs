@@ -222,6 +222,10 @@ impl Live {
         let pending: Vec<_> =
             self.loaded.maps.pending.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
         for PendingPod(entry) in pending {
+            // Announced, and not queued, or not known to be.
+            if entry.enqueued_ns != 0 && entry.depth == 0 {
+                continue;
+            }
             if let Some(listener) = self.listener(entry.slot, events) {
                 // Without a time it was queued before the start.
                 let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {

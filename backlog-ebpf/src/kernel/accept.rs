@@ -10,7 +10,7 @@ use backlog_ebpf::{
 
 use super::{
     ack,
-    enqueue::level,
+    enqueue::{confirm, level},
     filter,
     globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_STATE, SOCKET_SK},
     listener::{self, Seen},
@@ -52,16 +52,23 @@ fn unknown(child: *const Sock) {
     }
 }
 
-/// Body: a socket is destroyed. False: it was in no queue that is known.
+/// Body: a connection's socket is destroyed.
 #[inline(always)]
-pub(crate) fn gone(sk: *const Sock) -> bool {
-    let Some(pending) = pending::take(sk) else { return false };
-    // Announced, and then not queued.
-    if pending.enqueued_ns != 0 && pending.depth == 0 {
-        return true;
-    }
-    let Some(seen) = listener::seen(pending.slot) else { return true };
+pub(crate) fn gone(sk: *const Sock) {
+    let Some(pending) = pending::take(sk) else { return };
     let of = pending.listener as *const Sock;
+    // Announced, and then not queued; or accepted before that was known, and what would
+    // have told it was not seen.
+    if pending.enqueued_ns != 0 && pending.depth == 0 {
+        if pending.early != 0
+            && let Some(seen) = confirm(of, sk)
+        {
+            // SAFETY: this CPU's element of the per-CPU array.
+            unsafe { (*seen.totals).accepted += 1 };
+        }
+        return;
+    }
+    let Some(seen) = listener::seen(pending.slot) else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     // close() shuts both ways down; who drops a queue disconnects, which opens them again
@@ -78,7 +85,6 @@ pub(crate) fn gone(sk: *const Sock) -> bool {
         totals.beside[Beside::KilledAtClose as usize] += 1;
         leave(Kind::Killed, seen, of, sk, Some(pending));
     }
-    true
 }
 
 /// Body: `__inet_accept(sock, newsock, newsk)` is entered, which grafts later.

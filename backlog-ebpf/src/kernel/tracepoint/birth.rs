@@ -11,7 +11,7 @@ use crate::kernel::{
     enqueue::{announce, confirm},
     filter,
     globals::{
-        ICSK_ULP_DATA, SKC_BIND_NODE, SKC_NET, SKC_STATE, SUBFLOW_JOIN, SUBFLOW_JOIN_MASK,
+        ICSK_ULP_DATA, SKC_BIND_NODE, SKC_NET, SKC_NUM, SKC_STATE, SUBFLOW_JOIN, SUBFLOW_JOIN_MASK,
         TP_IS_MPTCP, TP_IS_MPTCP_MASK,
     },
     listener,
@@ -159,7 +159,11 @@ fn parent(child: *const Sock) -> *const Sock {
             break;
         }
         let sk = node.wrapping_sub(offset as u64) as *const Sock;
-        if read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN {
+        // Another copy may be on its way as well, in the state of its original.
+        if read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN
+            && read::field::<_, u16>(sk, &SKC_NUM) == read::field::<_, u16>(child, &SKC_NUM)
+            && sk != child
+        {
             return sk;
         }
         node = read::at(node as *const u64, 0);

@@ -9,7 +9,9 @@ pub(crate) fn destroyed(sk: *const Sock) {
     if !filter::running() {
         return;
     }
-    if !accept::gone(sk) {
+    if listener::has_slot(sk) {
         listener::stopped(sk);
+    } else {
+        accept::gone(sk);
     }
 }
