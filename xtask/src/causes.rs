@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::test::guests::{self, Printed, Suite};
+use crate::test::guests;
+use crate::test::row::Row;
+use crate::test::suite::Suite;
 use crate::vm::Emulation;
 use crate::{paths, process, setup};
 use page::Page;
@@ -50,8 +52,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
             emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
             limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),
         };
-        for Printed { series, version, errors, passed } in guests::collect(&report, kernel, &suite)?
-        {
+        for row in guests::collect(&report, kernel, &suite)? {
+            let passed = row.passed();
+            let Row { series, version, errors, .. } = row;
             let found = rows::parse(&errors)
                 .with_context(|| format!("the rows of kernel {series} on {cpus} CPU"))?;
             ensure!(!found.is_empty(), "kernel {series} on {cpus} CPU printed no row");

@@ -1,19 +1,28 @@
 //! `cargo xtask demo`: the tracer at work on an overloaded server, here if
-//! this kernel permits it, else in a guest. What is shown is the tool's own.
+//! this kernel permits it, in a network namespace of their own, else in a guest.
+//! What is shown is the tool's own.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::kernels::{Kernel, Kernels, MATRIX};
+use crate::native::{self, Native};
 use crate::setup::Need;
 use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
-use crate::{build, process, setup};
+use crate::{apart, build, process, setup};
+
+/// The arguments of `demo`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// In a guest, even if this machine's kernel permits tracing
+    #[arg(long)]
+    guest: bool,
+}
 
 /// A server whose accept is slower than its clients come, with a short queue.
 const DEMO: [&str; 7] = [
@@ -26,23 +35,23 @@ const DEMO: [&str; 7] = [
     "backlog-load --port 8000 --backlog 16 --rate 200 --duration 12s --accept-delay 8ms --clients 64",
 ];
 
-/// Does the tool work here at all? It ends by itself at once if it does.
-const PROBE: [&str; 3] = ["--duration", "0.1s", "-q"];
-const PROBE_LIMIT: Duration = Duration::from_secs(15);
-
 /// The kernel to boot, if need be and if it is downloaded.
 const PREFERRED: &str = "6.12";
 
 /// Runs the demo; the status is the tool's own.
-pub(crate) fn command() -> Result<u8> {
+pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
     let programs = build::static_programs()?;
-    let tool = build::tool(&programs)?;
-    if works_here(tool) {
-        process::say("this kernel permits tracing: running here");
-        return here(tool);
+    if !args.guest {
+        let tool = build::tool(&programs)?;
+        match native::look(tool, None) {
+            Ok(Native { kernel, backend }) => {
+                process::say(&format!("running here, in kernel {kernel}, by {backend}"));
+                return here(tool);
+            }
+            Err(error) => process::say(&format!("not possible here: {error:#}")),
+        }
     }
-    process::say("tracing is not possible here (see above): booting a kernel that permits it");
     report.require(Need::Guests)?;
     guest(&programs)
 }
@@ -50,12 +59,14 @@ pub(crate) fn command() -> Result<u8> {
 fn here(tool: &Path) -> Result<u8> {
     let mut command = Command::new(tool);
     command.args(DEMO.iter().skip(1));
+    let _alone = native::alone()?;
     // The load program lies beside the tool.
     if let Some(folder) = tool.parent() {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", folder.display()));
     }
     process::announce(&command);
+    apart::own_network(&mut command);
     let status =
         command.status().with_context(|| format!("cannot start: {}", process::line(&command)))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
@@ -63,6 +74,10 @@ fn here(tool: &Path) -> Result<u8> {
 
 fn guest(programs: &[PathBuf]) -> Result<u8> {
     let kernel = kernel()?;
+    process::say(&format!(
+        "running in a guest, in kernel {}; the tool's first line says by which backend",
+        kernel.name
+    ));
     let added: Vec<Added> = programs.iter().map(|file| Added::program(file)).collect();
     let guest = Guest {
         kernel: &kernel,
@@ -100,24 +115,4 @@ fn kernel() -> Result<Kernel> {
         }
     }
     kernels.obtain(PREFERRED)
-}
-
-fn works_here(tool: &Path) -> bool {
-    let mut command = Command::new(tool);
-    command.args(PROBE).stdin(Stdio::null()).stdout(Stdio::null());
-    process::announce(&command);
-    let Ok(mut child) = command.spawn() else {
-        return false;
-    };
-    let start = Instant::now();
-    while start.elapsed() < PROBE_LIMIT {
-        if let Ok(Some(status)) = child.try_wait() {
-            return status.success();
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    // An error means that it has just ended.
-    let _ = child.kill();
-    let _ = child.wait();
-    false
 }

@@ -3,10 +3,15 @@
 //! Exit status: 0 fine, 1 a check or test failed, 2 a task could not be done;
 //! `vm` and `demo` pass on the status of the command that ran.
 
+mod apart;
+mod backend;
+mod backends;
 mod build;
 mod causes;
 mod demo;
+mod instructions;
 mod kernels;
+mod native;
 mod paths;
 mod process;
 mod setup;
@@ -33,12 +38,16 @@ enum Task {
     Build,
     /// Run a command as root in a freshly booted Debian kernel
     Vm(vm::Args),
-    /// Format check, lints, host tests, then the guest tests in every kernel
+    /// Format check, lints, host tests, then the guest tests natively, if this kernel
+    /// permits, and in every kernel with every backend
     Test(test::Args),
     /// Provoke each cause of a drop in every kernel, and write docs/CAUSES-MEASURED.md
     Causes(causes::Args),
+    /// See how each backend attaches in every kernel, test it, and write
+    /// docs/BACKENDS-MEASURED.md and tests/instructions.json
+    Backends(backends::Args),
     /// Watch an overloaded server for some seconds
-    Demo,
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +67,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Vm(args) => vm::command(args),
         Task::Test(args) => test::command(&args),
         Task::Causes(args) => causes::command(&args),
-        Task::Demo => demo::command(),
+        Task::Backends(args) => backends::command(&args),
+        Task::Demo(args) => demo::command(&args),
     }
 }

@@ -1,28 +1,40 @@
 //! `cargo xtask test`: every check, on this machine first, then in each kernel
-//! of the matrix, and the sum at the end. The host's part needs no eBPF tools
-//! (`BACKLOG_EBPF=skip` puts a stub in the object's place). What happens in the
-//! kernels is in `guests`, how libtest's results are counted in `tally`.
+//! of the matrix with each backend, and the sum at the end. The host's part
+//! needs no eBPF tools (`BACKLOG_EBPF=skip` puts a stub in the object's place).
+//! What happens in the kernels is in `matrix`, what is run there in `suite`, how
+//! libtest's results are counted in `tally`.
 
+mod guest;
 pub(crate) mod guests;
+mod matrix;
+pub(crate) mod native;
+pub(crate) mod row;
+pub(crate) mod suite;
 mod tally;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::backend::Backend;
 use crate::vm::{self, Emulation};
 use crate::{paths, process, setup};
-use guests::Suite;
+use suite::Suite;
 use tally::Tally;
 
 /// The arguments of `test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only these kernels (default: the whole matrix)
+    /// Only these kernels, `native` for this machine's own (default: that one if it
+    /// permits tracing, and the whole matrix)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
+    /// Only this way of attaching (default: each in the guests, the best natively)
+    #[arg(long, value_enum)]
+    backend: Vec<Backend>,
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
@@ -43,7 +55,7 @@ const MOST_STEPS: u64 = 28_800;
 
 /// Runs all; 1 if anything failed. One failure does not keep the rest from running.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, filter, parallel, seed, steps } = args;
+    let Args { kernel, backend, filter, parallel, seed, steps } = args;
     let emulation = if *parallel { Emulation::Parallel } else { Emulation::InTurn };
     let report = setup::ensure()?;
     let mut failures = Vec::new();
@@ -75,13 +87,19 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     note(host(filter.as_deref(), &mut tally));
     let suite = Suite {
         filters: filter.iter().cloned().collect(),
-        variables: vec![("BACKLOG_SEED", seed.to_string()), ("BACKLOG_STEPS", steps.to_string())],
+        variables: vec![
+            ("BACKLOG_SEED", seed.to_string()),
+            ("BACKLOG_STEPS", steps.to_string()),
+            ("BACKLOG_ROWS", "1".to_owned()),
+        ],
         cpus: vm::CPUS,
         emulation,
         // A step of the mix takes a second or two.
         limit: guests::LIMIT + Duration::from_secs(steps.min(&MOST_STEPS) * 3),
     };
-    note(guests::run(&report, kernel, &suite, &mut tally));
+    for failure in matrix::run(&report, kernel, backend, &suite, &mut tally) {
+        note(Err(failure));
+    }
 
     println!();
     for failure in &failures {
@@ -117,4 +135,9 @@ fn cargo(args: &[&str]) -> Command {
     command.current_dir(paths::root()).args(args);
     command.env("BACKLOG_EBPF", "skip").env_remove("BACKLOG_GUEST");
     command
+}
+
+/// A panic in another thread leaves nothing half-done in what we share.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

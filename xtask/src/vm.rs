@@ -6,6 +6,7 @@ mod console;
 mod image;
 mod list;
 mod qemu;
+mod saved;
 mod signs;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ pub(crate) use console::ConsoleLog;
 pub(crate) use image::Added;
 use qemu::Machine;
 pub(crate) use qemu::{Emulation, Outcome, Sinks, Verdict};
+pub(crate) use saved::{Both, Saved};
 
 use crate::kernels::{Kernel, Kernels};
 use crate::setup::Need;

@@ -1,0 +1,175 @@
+//! Running a program apart from this machine: in a network namespace of its
+//! own, which vanishes with it, and in a session of its own, of which nothing
+//! is left when we are done with it or are interrupted. Nothing else of the
+//! machine is touched. Knows nothing of what the program does.
+
+mod processes;
+mod signals;
+
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::process;
+use signals::Held;
+
+/// How often it is looked whether the program has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Are we root? Nothing here is to be had otherwise.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Lets the command run in a fresh network namespace with loopback up.
+pub(crate) fn own_network(command: &mut Command) {
+    // SAFETY: between fork and exec only system calls are made, and nothing is
+    // allocated: the errors hold a number.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::unshare(libc::CLONE_NEWNET) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            loopback_up()
+        });
+    }
+}
+
+/// Brings up `lo` of the network namespace that we are in.
+fn loopback_up() -> io::Result<()> {
+    // Any socket will do to name the namespace.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // SAFETY: ifreq is integers and byte arrays: all zero is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    let ioctl = |call: libc::Ioctl, request: &mut libc::ifreq| {
+        // SAFETY: both calls made here work on an ifreq, and this one is alive.
+        match unsafe { libc::ioctl(socket.as_raw_fd(), call, std::ptr::from_mut(request)) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    ioctl(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: SIOCGIFFLAGS has just filled this member of the union.
+    request.ifr_ifru.ifru_flags = unsafe { request.ifr_ifru.ifru_flags } | UP;
+    ioctl(libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// `IFF_UP` in the width of the flags.
+#[expect(clippy::cast_possible_truncation, reason = "IFF_UP is 1; TryFrom is not const")]
+const UP: libc::c_short = libc::IFF_UP as libc::c_short;
+
+/// How a program that has a time limit ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// By itself.
+    Status(ExitStatus),
+    /// It was killed.
+    TimedOut,
+}
+
+/// Runs the command in a network namespace and a session of its own until it
+/// ends or the limit is over. What it started and left is killed. Ctrl-C kills
+/// all of it, and us.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<End> {
+    own_network(command);
+    let held = Held::hold()?;
+    own_session(command, &held);
+    let child = command.spawn().with_context(|| {
+        format!("cannot run apart from this machine: {}", process::line(command))
+    })?;
+    let mut session = Session(child);
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = session.0.try_wait().context("cannot wait for a program")? {
+            return Ok(End::Status(status));
+        }
+        if let Some(signal) = held.wait(LOOK) {
+            drop(session);
+            held.die_of(signal);
+        }
+    }
+    Ok(End::TimedOut)
+}
+
+/// A session of its own, whose first process dies with us, and which can be
+/// interrupted as any other.
+fn own_session(command: &mut Command, held: &Held) {
+    let before = held.before();
+    // SAFETY: as above.
+    unsafe {
+        let parent = libc::getpid();
+        command.pre_exec(move || {
+            if libc::setsid() == -1 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // We may have died before the line above.
+            if libc::getppid() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            signals::set_mask(&before)
+        });
+    }
+}
+
+/// The first process of a session. No process of the session outlives it.
+struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The number is the session's until the first process is waited for,
+        // and as long as another of its processes lives.
+        processes::kill_session(self.0.id());
+        // It is no error when it has ended.
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, is_root, run};
+    use std::fs;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn nothing_is_left_after_the_limit() {
+        if !is_root() {
+            println!("not root: no namespace to be had");
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let script = "sleep 60 & echo $! >\"$0\"; cat /proc/net/dev >>\"$0\"; wait";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(file.path()).stdin(Stdio::null());
+        let start = Instant::now();
+        let end = run(&mut command, Duration::from_millis(500)).unwrap();
+        assert!(matches!(end, End::TimedOut), "{end:?}");
+        assert!(start.elapsed() < Duration::from_secs(20));
+        let said = fs::read_to_string(file.path()).unwrap();
+        let sleeper = said.lines().next().unwrap();
+        let state = fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        assert!(said.contains("lo:") && !said.contains("eth0"), "{said}");
+    }
+
+    #[test]
+    fn the_status_is_passed_on() {
+        if !is_root() {
+            println!("not root: no namespace to be had");
+            return;
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", "exit 3"]);
+        let end = run(&mut command, Duration::from_secs(20)).unwrap();
+        assert!(matches!(end, End::Status(status) if status.code() == Some(3)), "{end:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The tests in one guest: booted, watched, and judged. Booting is `vm`'s
+//! business.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::row::{self, Row};
+use super::suite::Suite;
+use super::tally::{self, Tally};
+use crate::backend::Backend;
+use crate::kernels::Kernel;
+use crate::process;
+use crate::vm::{self, Added, Both, ConsoleLog, Guest, Saved, Sinks, Verdict};
+
+/// Where the tests are in a guest.
+const TESTS: &str = "/guest-tests";
+/// The longest test takes a minute and a half.
+const QUIET_LIMIT: Duration = Duration::from_mins(5);
+
+/// The test binary, for a guest.
+pub(super) fn tests_added(host: &Path) -> Added {
+    Added { host: host.to_path_buf(), guest: TESTS.to_owned() }
+}
+
+/// The guest's command line.
+fn command(suite: &Suite, backend: Option<Backend>) -> Vec<OsString> {
+    let mut command = vec!["env".to_owned()];
+    let variables = suite.environment(backend);
+    command.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
+    command.push(TESTS.to_owned());
+    command.extend(suite.arguments());
+    command.into_iter().map(OsString::from).collect()
+}
+
+/// Tests one kernel with one backend, and shows what the tests printed.
+pub(super) fn test(
+    series: &str,
+    kernel: &Kernel,
+    backend: Option<Backend>,
+    suite: &Suite,
+    added: &[Added],
+) -> Row {
+    let guest = Guest {
+        kernel,
+        cpus: suite.cpus,
+        memory: vm::MEMORY,
+        emulation: suite.emulation,
+        limit: suite.limit,
+        quiet_limit: Some(QUIET_LIMIT),
+        added,
+        command: &command(suite, backend),
+    };
+    let label = row::label(series, backend);
+    let (mut boot, mut again) = (Boot::of(&guest), None);
+    // What is not the emulator's fault happens again.
+    if let Some(why) = boot.may_be_the_emulator() {
+        let why = format!("{why} (console: {}); tested again", boot.console);
+        process::say(&format!("kernel {label}: {why}"));
+        row::show(&label, &boot.output.text());
+        again = Some(why);
+        boot = Boot::of(&guest);
+    }
+    let Boot { outcome, output, results, errors, .. } = &boot;
+    let results = results.text();
+    let tally = Tally::of(&results);
+    let trouble = match outcome.as_ref().map_err(|error| format!("{error:#}")) {
+        Ok(outcome) => match vm::describe(&guest, outcome) {
+            Err(error) => {
+                let last = tally::last_test(&results);
+                Some(format!("{error:#}, in {last} (console: {})", boot.console))
+            }
+            Ok(status) => row::trouble(status.into(), tally),
+        },
+        Err(error) => Some(error),
+    };
+    row::show(&label, &output.text());
+    Row {
+        series: series.to_owned(),
+        backend,
+        version: kernel.name.clone(),
+        seconds: outcome.as_ref().map_or(0.0, |outcome| outcome.total.as_secs_f64()),
+        tally,
+        failed: tally::failed_tests(&results),
+        again,
+        trouble,
+        errors: errors.text(),
+    }
+}
+
+/// A guest's run.
+struct Boot {
+    outcome: Result<vm::Outcome>,
+    /// What came, in that order, by and large: the two come by ports of their own.
+    output: Saved,
+    /// Of that, stdout's: libtest's lines as it wrote them.
+    results: Saved,
+    /// And stderr's.
+    errors: Saved,
+    /// The file of its console.
+    console: String,
+}
+
+impl Boot {
+    fn of(guest: &Guest<'_>) -> Self {
+        let [output, results, errors] = [(); 3].map(|()| Saved::default());
+        let mut console = String::new();
+        let outcome = ConsoleLog::new(guest.kernel).and_then(|log| {
+            console = log.path.display().to_string();
+            let outcome = vm::boot(guest, || {
+                Ok(Sinks {
+                    stdout: Box::new(Both(output.clone(), results.clone())),
+                    stderr: Box::new(Both(output.clone(), errors.clone())),
+                    console: Box::new(log.writer()?),
+                })
+            })?;
+            if !matches!(outcome.verdict, Verdict::Ended(_)) {
+                // Nobody can be told of a failure here.
+                let _ = output.clone().write_all(log.tail().as_bytes());
+            }
+            Ok(outcome)
+        });
+        Self { outcome, output, results, errors, console }
+    }
+
+    /// Why this may be no fault of what is tested.
+    fn may_be_the_emulator(&self) -> Option<String> {
+        let outcome = self.outcome.as_ref().ok()?;
+        match &outcome.verdict {
+            Verdict::Silent => {
+                Some(format!("it hung in {}", tally::last_test(&self.results.text())))
+            }
+            _ if vm::is_emulators_fault(outcome) => {
+                Some("a crash of the emulator's own making".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

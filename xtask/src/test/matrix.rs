@@ -1,0 +1,126 @@
+//! The guest tests in all kernels, natively and in guests, with each backend;
+//! the table of it, and what is to be said against it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Error, Result, anyhow};
+
+use super::row::{self, Row};
+use super::suite::{Built, Suite};
+use super::tally::Tally;
+use super::{guests, native};
+use crate::backend::Backend;
+use crate::instructions::{self, Found, Instructions, Walked};
+use crate::setup::{Need, Report};
+
+/// Tests, and prints what came of it. Returns what failed.
+pub(super) fn run(
+    report: &Report,
+    kernels: &[String],
+    backends: &[Backend],
+    suite: &Suite,
+    tally: &mut Tally,
+) -> Vec<Error> {
+    let (here, kernels) = native::among(kernels);
+    let built = match Built::make().context("no kernel was tested") {
+        Ok(built) => built,
+        Err(error) => return vec![error],
+    };
+    let (mut rows, mut failures, mut untested) = (Vec::new(), Vec::new(), Vec::new());
+    if here {
+        let (tested, missing) = natively(backends, suite, &built);
+        rows.extend(tested);
+        untested.extend(missing);
+    }
+    if let Some(kernels) = kernels {
+        // What was tested natively is told all the same.
+        match in_guests(report, &kernels, backends, suite, &built) {
+            Ok((tested, missing)) => {
+                if tested.is_empty() {
+                    failures.push(anyhow!("no kernel was tested in a guest"));
+                }
+                rows.extend(tested);
+                untested.extend(missing);
+            }
+            Err(error) => failures.push(error.context("no kernel was tested in a guest")),
+        }
+    } else if rows.is_empty() {
+        failures.push(anyhow!("no kernel was tested"));
+    }
+    row::table(&rows);
+    for row in &rows {
+        tally.add(row.tally);
+    }
+    let bad: Vec<String> = rows.iter().filter(|row| !row.passed()).map(Row::label).collect();
+    if !bad.is_empty() {
+        failures.push(anyhow!("guest tests failed in kernel {}", bad.join(", ")));
+    }
+    match compare(&rows) {
+        Ok((jumps, unknown)) => {
+            failures.extend(jumps.into_iter().map(Error::msg));
+            untested.extend(unknown);
+        }
+        Err(error) => failures.push(error),
+    }
+    for line in untested {
+        println!("{line}");
+    }
+    failures
+}
+
+/// This machine's kernel with the best backend that it permits, or with each
+/// that was asked for: rows, and a line for each that cannot be.
+fn natively(backends: &[Backend], suite: &Suite, built: &Built) -> (Vec<Row>, Vec<String>) {
+    let mut wanted: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
+    if wanted.is_empty() {
+        wanted.push(None);
+    }
+    let (mut rows, mut untested) = (Vec::new(), Vec::new());
+    for backend in wanted {
+        match native::test(built, backend, suite) {
+            Ok(row) => rows.push(row),
+            Err(error) => untested.push(format!("not tested natively: {error:#}")),
+        }
+    }
+    (rows, untested)
+}
+
+/// Each kernel with each backend, likewise.
+fn in_guests(
+    report: &Report,
+    kernels: &[String],
+    backends: &[Backend],
+    suite: &Suite,
+    built: &Built,
+) -> Result<(Vec<Row>, Vec<String>)> {
+    report.require(Need::Guests)?;
+    let (kernels, missing) = guests::obtain(kernels)?;
+    let backends = if backends.is_empty() { &Backend::ALL } else { backends };
+    let backends: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
+    Ok((guests::test_all(&kernels, &backends, suite, built), missing))
+}
+
+/// Compares what the guests' verifiers walked with what is checked in: a line
+/// for each jump, and one for whatever cannot be compared.
+fn compare(rows: &[Row]) -> Result<(Vec<String>, Vec<String>)> {
+    let mut kernels: BTreeMap<(&str, &str), Walked> = BTreeMap::new();
+    // This machine's kernel is nobody else's: its numbers are not checked in.
+    for row in rows.iter().filter(|row| row.series != native::NAME) {
+        let walked = kernels.entry((&row.series, &row.version)).or_default();
+        walked.extend(instructions::parse(&row.errors));
+    }
+    let (mut jumps, mut unknown) = (Vec::new(), Vec::new());
+    if kernels.values().all(Walked::is_empty) {
+        return Ok((jumps, unknown));
+    }
+    let Some(known) = Instructions::read()? else {
+        unknown.push(instructions::missing());
+        return Ok((jumps, unknown));
+    };
+    for ((series, version), walked) in kernels {
+        let Found { jumps: more, unknown: also } = known.compare(series, version, &walked);
+        jumps.extend(more);
+        unknown.extend(also);
+    }
+    Ok((jumps, unknown))
+}

@@ -1,0 +1,70 @@
+//! What is run for each kernel, in a guest or natively: the guest tests, and
+//! what they are told. Knows their variables and arguments; what they test is
+//! the tests crate's business.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::backend::Backend;
+use crate::build;
+use crate::vm::{Added, Emulation};
+
+/// What is run, and how.
+pub(crate) struct Suite {
+    /// Only tests whose names contain one of these; none: all.
+    pub(crate) filters: Vec<String>,
+    /// Variables that the tests look at.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Virtual CPUs of a guest.
+    pub(crate) cpus: u32,
+    /// How a guest's CPUs run.
+    pub(crate) emulation: Emulation,
+    /// Longest time for one run of all the tests.
+    pub(crate) limit: Duration,
+}
+
+impl Suite {
+    /// The variables for a run with this backend; none: the tool's own choice.
+    pub(super) fn environment(&self, backend: Option<Backend>) -> Vec<(&'static str, String)> {
+        let mut variables = self.variables.clone();
+        if let Some(backend) = backend {
+            variables.push(("BACKLOG_TRACE_OPTIONS", format!("--backend {backend}")));
+        }
+        variables
+    }
+
+    /// The arguments of the test binary.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        // One at a time: some tests look at the whole kernel.
+        let mut arguments = vec!["--test-threads=1".to_owned()];
+        arguments.extend(self.filters.clone());
+        arguments
+    }
+}
+
+/// What is built for a run.
+pub(crate) struct Built {
+    /// The tool and the programs that the tests start.
+    pub(crate) programs: Vec<PathBuf>,
+    /// The guest tests.
+    pub(crate) tests: PathBuf,
+}
+
+impl Built {
+    /// Builds them.
+    pub(crate) fn make() -> Result<Self> {
+        Ok(Self { programs: build::static_programs()?, tests: build::guest_tests()? })
+    }
+
+    /// The tool.
+    pub(crate) fn tool(&self) -> Result<&Path> {
+        build::tool(&self.programs)
+    }
+
+    /// The programs, for a guest.
+    pub(crate) fn programs_added(&self) -> Vec<Added> {
+        self.programs.iter().map(|file| Added::program(file)).collect()
+    }
+}
