@@ -93,15 +93,13 @@ pub(crate) fn established(child: *const Sock) {
     if !filter::running() {
         return;
     }
-    let Some((listener, queued)) = pending::announced(child) else { return };
-    // A Fast Open connection was queued before, and may have been accepted.
-    if queued {
-        return;
-    }
     if is_join(child) || !filter::connection(child) {
         return pending::remove(child);
     }
     let of_cookie = take().is_some_and(|birth| birth.child == child as u64 && birth.cookie != 0);
+    // A Fast Open connection was queued before, and may have been accepted: nothing comes
+    // between this look and the count.
+    let Some((listener, false)) = pending::announced(child) else { return };
     if let Some(seen) = confirm(listener, child)
         && of_cookie
     {
@@ -135,10 +133,16 @@ pub(super) fn syn_done() {
 }
 
 /// Is a connection accepted before the CPU that adds it has come to the place where it is
-/// counted? (The accept of an MPTCP or a Fast Open one does not wait for that.)
+/// counted? (The accept of an MPTCP one does not wait for that.) A Fast Open one is counted
+/// here: its handshake may end much later, and not every kernel shows the end of its SYN.
 #[inline(always)]
 pub(super) fn accepted_early(child: *const Sock) -> bool {
-    matches!(pending::announced(child), Some((_, false))) && pending::early(child)
+    let Some((listener, false)) = pending::announced(child) else { return false };
+    if read::field::<_, u8>(child, &SKC_STATE) != TCP_SYN_RECV {
+        return pending::early(child);
+    }
+    confirm(listener, child);
+    false
 }
 
 /// Listeners that are looked at behind the place where a newcomer has come in between.
