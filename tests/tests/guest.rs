@@ -17,6 +17,7 @@ mod guest {
     mod causes;
     mod compare;
     mod connections;
+    mod doctor;
     mod drops;
     mod ending;
     mod handshakes;
