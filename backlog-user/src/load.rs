@@ -96,6 +96,14 @@ impl Loaded {
         self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
     }
 
+    /// Do the programs compare a CPU's counters with those of its last look? (Those on
+    /// functions compare entry and exit.)
+    pub(crate) fn compares_looks(&self) -> bool {
+        let on_tracepoint =
+            |hook: &Hook| matches!(hook.attach, Attach::BtfTracepoint | Attach::RawTracepoint);
+        self.attached.hooks.iter().any(on_tracepoint)
+    }
+
     /// A run of the iterator over the sockets of a namespace: that of the thread which
     /// turns it into a file.
     pub(crate) fn iterator(&mut self) -> Result<IterLink> {

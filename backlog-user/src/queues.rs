@@ -2,8 +2,8 @@
 //! each network namespace, so that the programs know listeners and queued connections
 //! that they have not seen come.
 //!
-//! A namespace is looked into by a thread that has entered it. Before the programs begin
-//! this is done on each CPU, so that they know its counters as well.
+//! A namespace is looked into by a thread that has entered it. Before programs on
+//! tracepoints begin this is done on each CPU, so that they know its counters as well.
 
 use std::fs::read_to_string;
 use std::io;
@@ -25,7 +25,8 @@ pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec
         return Ok(Vec::new());
     }
     loaded.maps.seed.set(0, SEED_BEFORE, 0).context("preparing the look into the queues")?;
-    look(loaded, namespaces, &online(Path::new("/")))
+    let cpus = if loaded.compares_looks() { online(Path::new("/")) } else { Vec::new() };
+    look(loaded, namespaces, &cpus)
 }
 
 /// After they have begun. What was accepted in between is no part of the run: who is noted

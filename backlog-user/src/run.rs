@@ -63,9 +63,7 @@ async fn trace(options: &Options) -> Result<Outcome> {
     let judge = Judge::find();
     let mut sized_by = judge.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
-    let cpus = nr_cpus()
-        .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
-    let sizes = Sizes::of(options, cpus);
+    let sizes = Sizes::of(options, possible_cpus()?);
     let limits = limits(sized_by.listed(), sizes);
     let mut kit = Kit::create(&layout, &options.filter, limits)?;
     let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
@@ -139,10 +137,18 @@ fn check_programs(
 
 /// The sizes of a run that finds few listeners, for a trial.
 pub(crate) fn trial_limits() -> Result<Limits> {
-    let cpus = nr_cpus()
-        .map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))?;
-    let sizes = Sizes { cpus, ring: RING_KIB << 10, drop_records: DROP_RECORDS, until_drop: 0 };
+    let sizes = Sizes {
+        cpus: possible_cpus()?,
+        ring: RING_KIB << 10,
+        drop_records: DROP_RECORDS,
+        until_drop: 0,
+    };
     Ok(limits([].iter(), sizes))
+}
+
+/// CPUs that have an element in a per-CPU map.
+fn possible_cpus() -> Result<usize> {
+    nr_cpus().map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))
 }
 
 /// What the sizes of the tables depend on beside the listeners.

@@ -7,7 +7,6 @@ mod kernel;
 mod look;
 mod page;
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,7 +19,7 @@ use crate::test::native;
 use crate::test::row::Row;
 use crate::test::suite::{Built, Suite};
 use crate::vm::{self, Emulation};
-use crate::{paths, process, setup};
+use crate::{pages, process, setup};
 use page::Page;
 
 /// Where the tables go.
@@ -95,13 +94,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         page.tested(filter.as_deref(), rows);
     }
     let text = page.render();
-    if *print {
-        print!("{text}");
-    } else {
-        let file = paths::root().join(FILE);
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        process::say(&format!("written: {FILE}"));
-    }
+    pages::publish(FILE, &text, *print)?;
     Ok(u8::from(!passed))
 }
 

@@ -5,7 +5,6 @@
 mod page;
 mod rows;
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +13,7 @@ use crate::test::guests;
 use crate::test::row::Row;
 use crate::test::suite::Suite;
 use crate::vm::Emulation;
-use crate::{paths, process, setup};
+use crate::{pages, process, setup};
 use page::Page;
 
 /// Where the tables go.
@@ -65,13 +64,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         }
     }
     let text = page.render(&failed);
-    if *print {
-        print!("{text}");
-    } else {
-        let file = paths::root().join(FILE);
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        process::say(&format!("written: {FILE}"));
-    }
+    pages::publish(FILE, &text, *print)?;
     for one in &failed {
         process::say(&format!("failed: kernel {one}"));
     }

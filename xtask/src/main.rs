@@ -12,6 +12,7 @@ mod demo;
 mod instructions;
 mod kernels;
 mod native;
+mod pages;
 mod paths;
 mod process;
 mod setup;

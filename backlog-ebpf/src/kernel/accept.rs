@@ -6,6 +6,7 @@ use backlog_ebpf::{
     cause::{Beside, Cause},
     pending::{Pending, SEED_DONE},
     record::{Connection, Kind},
+    totals::Totals,
 };
 
 use super::{
@@ -52,6 +53,17 @@ fn unknown(child: *const Sock) {
     }
 }
 
+/// Counts an accept. A connection that was queued before the start was looked up then,
+/// without its time.
+#[inline(always)]
+fn count_accept(totals: &mut Totals, pending: &Pending) {
+    if pending.enqueued_ns == 0 {
+        totals.untimed += 1;
+    } else {
+        totals.accepted += 1;
+    }
+}
+
 /// Body: a connection's socket is destroyed.
 #[inline(always)]
 pub(crate) fn gone(sk: *const Sock) {
@@ -76,11 +88,7 @@ pub(crate) fn gone(sk: *const Sock) {
     let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
     if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
         // Somebody had accepted it, unseen.
-        if pending.enqueued_ns == 0 {
-            totals.untimed += 1;
-        } else {
-            totals.accepted += 1;
-        }
+        count_accept(totals, &pending);
     } else {
         totals.beside[Beside::KilledAtClose as usize] += 1;
         leave(Kind::Killed, seen, of, sk, Some(pending));
@@ -120,13 +128,7 @@ fn queued(child: *const Sock, pending: Pending) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         // SAFETY: this CPU's element of the per-CPU array.
-        let totals = unsafe { &mut *seen.totals };
-        // One that was queued before the start was looked up then, without its time.
-        if pending.enqueued_ns == 0 {
-            totals.untimed += 1;
-        } else {
-            totals.accepted += 1;
-        }
+        count_accept(unsafe { &mut *seen.totals }, &pending);
         leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
     }
 }
