@@ -99,7 +99,8 @@ fn forget(sk: *const Sock) -> u32 {
     // Kept in memory: as constants they would make the verifier walk every pair of them.
     // SAFETY: a per-CPU element; a program on this tracepoint is not preempted by another.
     let found = unsafe { &mut (*scratch).places };
-    *found = [MEMBERS; 2];
+    // Where every place is taken, none behind them is free.
+    *found = [MEMBERS, MEMBERS - 1];
     for index in 0..MEMBERS {
         match AT_PORT.get_ptr(Place { net, port, index }) {
             // SAFETY: an element of the map, which is not freed while a program runs.
