@@ -39,10 +39,9 @@ pub struct Pending {
     pub expected: u32,
     /// The listener's limit then.
     pub limit: u32,
-    /// 1: it was accepted before it was known to be queued; who confirms it ends it.
-    pub early: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// When it was accepted, if that was before it was known to be queued: who confirms it
+    /// ends it then. Zero otherwise.
+    pub early_ns: u64,
 }
 
 impl Pending {
@@ -62,5 +61,6 @@ const _: () = {
     assert!(offset_of!(Pending, depth) == 28);
     assert!(offset_of!(Pending, expected) == 32);
     assert!(offset_of!(Pending, limit) == 36);
+    assert!(offset_of!(Pending, early_ns) == 40);
     assert!(size_of::<Pending>() == 48);
 };

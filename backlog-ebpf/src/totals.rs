@@ -23,7 +23,7 @@ pub struct EpochPeak {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Connections added to the accept queue.
+    /// Connections added to the accept queue, as far as that was seen.
     pub enqueued: u64,
     /// Connections taken by accept whose enqueue was seen.
     pub accepted: u64,
@@ -32,6 +32,9 @@ pub struct Totals {
     pub untimed: u64,
     /// Of `enqueued`: those that found the table of queued connections full.
     pub untracked: u64,
+    /// Connections that were added since the start, and seen by no program before they
+    /// were accepted. They are in none of the above.
+    pub unseen: u64,
     /// Packets refused, by [`Cause`].
     pub drops: [u64; Cause::COUNT],
     /// Of these: those that no counter of the kernel counts.
@@ -83,14 +86,14 @@ pub struct Stray {
 }
 
 const _: () = {
-    assert!(offset_of!(Totals, drops) == 32);
-    assert!(offset_of!(Totals, uncounted) == 32 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, beside) == 48 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, sk_drops) == 48 + 8 * (Cause::COUNT + Beside::COUNT));
-    assert!(offset_of!(Totals, lost) == 56 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, drops) == 40);
+    assert!(offset_of!(Totals, uncounted) == 40 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, beside) == 56 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, sk_drops) == 56 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, lost) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 56 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
+            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
     );
     assert!(size_of::<Stray>() == 32);
 };

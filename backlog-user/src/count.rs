@@ -14,6 +14,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             accepted,
             untimed,
             untracked,
+            unseen,
             drops,
             uncounted,
             unrecorded,
@@ -33,11 +34,12 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             epochs,
         } = cpu;
         let sum = &mut count.totals;
-        sum.enqueued += enqueued;
-        // For people every accept is one.
-        sum.accepted += accepted + untimed;
+        // For people every connection is one.
+        sum.enqueued += enqueued + unseen;
+        sum.accepted += accepted + untimed + unseen;
         sum.untimed += untimed;
         sum.untracked += untracked;
+        sum.unseen += unseen;
         add(&mut sum.drops, drops);
         sum.uncounted += uncounted;
         sum.unrecorded += unrecorded;
@@ -88,6 +90,7 @@ mod tests {
             enqueued: 5,
             accepted: 2,
             untimed: 1,
+            unseen: 3,
             drops: [1; 9],
             peak: 17,
             peak_ns: 100,
@@ -108,8 +111,8 @@ mod tests {
             ..Totals::default()
         };
         let count = sum([first, second].iter(), 2);
-        assert_eq!((count.totals.enqueued, count.totals.accepted), (12, 3));
-        assert_eq!(count.totals.untimed, 1);
+        assert_eq!((count.totals.enqueued, count.totals.accepted), (15, 6));
+        assert_eq!((count.totals.untimed, count.totals.unseen), (1, 3));
         assert_eq!(count.totals.drops, [1; 9]);
         assert_eq!((count.totals.peak, count.totals.peak_ns), (17, 90));
         assert_eq!((count.depth, count.limit), (Some(4), Some(16)));

@@ -88,8 +88,8 @@ pub(crate) struct Drop {
 /// The kernel's totals of one listener, all CPUs added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// The sums; `accepted` includes the untimed ones; `peak` is the largest, with
-    /// its time.
+    /// The sums; `accepted` includes the untimed ones, `enqueued` and `accepted` the unseen;
+    /// `peak` is the largest, with its time.
     pub(crate) totals: Totals,
     /// The deepest queue since the last count.
     pub(crate) recent_peak: u32,

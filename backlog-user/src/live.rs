@@ -1,8 +1,9 @@
 //! Events from the running kernel: records out of the ring, totals and queued
 //! connections out of the maps. It knows slots and maps; what leaves it does not.
 
+mod leftovers;
+
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use anyhow::{Context as _, Result};
@@ -18,7 +19,7 @@ use crate::decode::{Record, address, decode};
 use crate::event::{Closed, Connection, Drop, Enqueued, Event, Limit, ListenerId, What};
 use crate::load::Loaded;
 use crate::namespaces::Namespaces;
-use crate::pod::{PendingPod, TotalsPod};
+use crate::pod::TotalsPod;
 use crate::queues;
 use crate::registry::{Listed, Registry};
 
@@ -51,10 +52,6 @@ const RETIRING_MANY: usize = 256;
 
 /// Records that are taken before others get their turn.
 const BATCH: usize = 1 << 14;
-
-/// Where a connection is whose client is not known: one that is still queued.
-const UNKNOWN_CLIENT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 impl AsRawFd for Live {
     /// The ring: readable when the programs want to be heard.
@@ -216,27 +213,17 @@ impl Live {
         self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect()
     }
 
-    /// The connections that are still queued.
-    pub(crate) fn queued(&mut self, events: &mut Vec<Event>) {
-        let time_ns = monotonic_ns();
-        let pending: Vec<_> =
-            self.loaded.maps.pending.iter().filter_map(|entry| Some(entry.ok()?.1)).collect();
-        for PendingPod(entry) in pending {
-            // Announced, and not queued, or not known to be.
-            if entry.enqueued_ns != 0 && entry.depth == 0 {
-                continue;
-            }
-            if let Some(listener) = self.listener(entry.slot, events) {
-                // Without a time it was queued before the start.
-                let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {
-                    time_ns: entry.enqueued_ns,
-                    depth: entry.met(),
-                    limit: entry.limit,
-                });
-                let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
-                events.push(Event { time_ns, what: What::Queued(connection) });
+    /// What is left in the table of queued connections, when no program runs any more. To be
+    /// called before the last count.
+    pub(crate) fn leftovers(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        for (child, entry) in leftovers::entries(&self.loaded.maps) {
+            let Some(listener) = self.listener(entry.slot, events) else { continue };
+            if let Some(what) = leftovers::settle(&mut self.loaded.maps, child, &entry, listener)? {
+                let time_ns = if entry.early_ns == 0 { monotonic_ns() } else { entry.early_ns };
+                events.push(Event { time_ns, what });
             }
         }
+        Ok(())
     }
 
     /// Listeners whose opening was lost with a full ring: the kernel's table has them.

@@ -178,8 +178,8 @@ impl<'a> Session<'a> {
         }
         let live = self.live.get_mut();
         live.discover(&mut self.events);
+        live.leftovers(&mut self.events)?;
         live.count(&mut self.events)?;
-        live.queued(&mut self.events);
         let (stray, undecoded) = (live.stray(), live.undecoded());
         self.compare(&before, &after, time_ns)?;
         // What is left of the last interval; with COUNT there is nothing.

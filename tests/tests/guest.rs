@@ -4,7 +4,8 @@
 //!
 //! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool,
 //! `BACKLOG_BIN` the folder of the other programs (/bin), and
-//! `BACKLOG_TRACE_OPTIONS` adds options to every run of the tool.
+//! `BACKLOG_TRACE_OPTIONS` adds options to every run of the tool. `BACKLOG_NATIVE` says
+//! that this is no guest.
 
 #![expect(
     clippy::unwrap_used,

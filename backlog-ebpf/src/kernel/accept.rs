@@ -13,7 +13,7 @@ use super::{
     ack,
     enqueue::{confirm, level},
     filter,
-    globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_STATE, SOCKET_SK},
+    globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_NUM, SKC_STATE, SOCKET_SK},
     listener::{self, Seen},
     maps::{SEED, STRAY},
     out, pending, read,
@@ -33,23 +33,66 @@ pub(crate) fn grafted(newsk: *const Sock) {
     // No look at its port: a client that has reset its connection meanwhile has
     // taken that away. What is pending has passed the filter.
     let child = tcp_of(newsk);
-    match pending::take(child) {
-        Some(pending) => queued(child, pending),
-        None => unknown(child),
+    if !known(child) {
+        unknown(child);
     }
 }
 
-/// An accept of a connection that is not known. Where accepts are all that is seen, and
-/// what was queued before the start was looked up, it was beyond that look.
+/// Has what was queued before the start been looked up? Then a connection that is not known
+/// has come since, and no program has seen it.
+#[inline(always)]
+fn looked_up() -> bool {
+    SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)
+}
+
+/// An accept of a connection that is not known, and the listener cannot be told.
 #[inline(always)]
 fn unknown(child: *const Sock) {
-    let looked_up = SEED.get(0).is_some_and(|seed| *seed == SEED_DONE);
-    if looked_up
+    if looked_up()
         && read::protocol(child) == IPPROTO_TCP
         && filter::port(child)
         && filter::connection(child)
     {
         stray_accept();
+    }
+}
+
+/// Counts the accept of a connection that is known, if nobody else has.
+#[inline(always)]
+pub(crate) fn known(child: *const Sock) -> bool {
+    let taken = pending::take(child);
+    if let Some(pending) = taken {
+        queued(child, pending);
+    }
+    taken.is_some()
+}
+
+/// Body: accept() returns a connection of the listener `from`, which is null if it cannot
+/// be told.
+#[inline(always)]
+pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
+    if known(child) {
+        return;
+    }
+    let sk = from();
+    if sk.is_null() {
+        return unknown(child);
+    }
+    // Another thread may have closed the descriptor and used it again; a connection that was
+    // reset has lost its port.
+    let port: u16 = read::field(child, &SKC_NUM);
+    let of_it = port == 0 || port == read::field(sk, &SKC_NUM);
+    if !of_it || !filter::port(sk) || !filter::connection(child) {
+        return;
+    }
+    let Some(seen) = listener::of(sk) else { return stray_accept() };
+    if looked_up() {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*seen.totals).unseen += 1 };
+    } else {
+        // SAFETY: as above.
+        unsafe { (*seen.totals).untimed += 1 };
+        leave(Kind::Accepted, seen, sk, child, None);
     }
 }
 
@@ -72,11 +115,8 @@ pub(crate) fn gone(sk: *const Sock) {
     // Announced, and then not queued; or accepted before that was known, and what would
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
-        if pending.early != 0
-            && let Some(seen) = confirm(of, sk)
-        {
-            // SAFETY: this CPU's element of the per-CPU array.
-            unsafe { (*seen.totals).accepted += 1 };
+        if pending.early_ns != 0 && confirm(of, sk).is_some() {
+            queued(sk, pending);
         }
         return;
     }
@@ -106,9 +146,8 @@ pub(crate) fn before_graft(sock: *const Socket, newsk: *const Sock) {
 #[inline(always)]
 pub(crate) fn accepted(sock: *const Socket, newsk: *const Sock) {
     let child = tcp_of(newsk);
-    match pending::take(child) {
-        Some(pending) => queued(child, pending),
-        None => before_graft(sock, newsk),
+    if !known(child) {
+        before_graft(sock, newsk);
     }
 }
 
@@ -217,7 +256,7 @@ fn leave(
     child: *const Sock,
     pending: Option<Pending>,
 ) {
-    let now = listener::now();
+    let mut now = listener::now();
     let left = listener::depth(listener);
     // SAFETY: this CPU's element of the per-CPU array.
     level(unsafe { &mut *seen.totals }, now, left, listener::limit(listener));
@@ -228,6 +267,9 @@ fn leave(
         enqueued_ns = pending.enqueued_ns;
         depth = pending.met();
         limit = pending.limit;
+        if pending.early_ns != 0 {
+            now = pending.early_ns;
+        }
     }
     let record = Connection {
         header: out::header::<Connection>(kind, seen.slot, now),

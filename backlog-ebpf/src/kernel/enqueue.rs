@@ -84,8 +84,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
             depth: 0,
             expected: listener::depth(sk) + 1,
             limit: listener::limit(sk),
-            early: 0,
-            pad: 0,
+            early_ns: 0,
         },
     );
     if !announced {

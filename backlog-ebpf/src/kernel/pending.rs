@@ -71,14 +71,14 @@ pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
 }
 
 /// Notes that a connection is accepted that is not yet known to be queued. False: it is by
-/// now.
+/// now. (If both sides miss each other, it is counted when it ends.)
 #[inline(always)]
-pub(crate) fn early(child: *const Sock) -> bool {
+pub(crate) fn early(child: *const Sock, now: u64) -> bool {
     let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return false };
-    // SAFETY: an element of the map; who confirms looks at `early` after `depth` is set,
-    // and this looks at `depth` after `early` is.
+    // SAFETY: an element of the map; who confirms looks at `early_ns` after `depth` is set,
+    // and this looks at `depth` after `early_ns` is.
     unsafe {
-        (&raw mut (*pending).early).write_volatile(1);
+        (&raw mut (*pending).early_ns).write_volatile(now);
         (&raw const (*pending).depth).read_volatile() == 0
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn was_early(child: *const Sock) -> bool {
     // SAFETY: as in `early`.
     PENDING
         .get_ptr(child as u64)
-        .is_some_and(|pending| unsafe { (&raw const (*pending).early).read_volatile() } != 0)
+        .is_some_and(|pending| unsafe { (&raw const (*pending).early_ns).read_volatile() } != 0)
 }
 
 /// Notes a connection that was queued before the start, or that it still is.

@@ -214,6 +214,7 @@ impl<W: Write> View for Json<W> {
                 "queued": page.depth(),
                 "untimed": page.totals.untimed,
                 "untracked": page.totals.untracked,
+                "unseen": page.totals.unseen,
                 "waited_at_least_us": page.at_least_us,
                 "beside": besides(&page.totals.beside),
                 "peak": {"depth": summary.peak, "time": peak_time},

@@ -100,6 +100,13 @@ fn listener(
             plural(totals.untimed, "connection"),
         );
     }
+    if totals.unseen > 0 {
+        let _ = writeln!(
+            text,
+            "  not seen     {} before the accept, so without depth and wait",
+            plural(totals.unseen, "connection"),
+        );
+    }
     for beside in Beside::ALL {
         let count = totals.beside[beside as usize];
         if count > 0 {
@@ -116,9 +123,9 @@ fn listener(
         );
     }
     lost(text, summary);
-    section(text, "depth met by arrivals", "depth", &page.depth, totals.enqueued);
+    section(text, "depth met by arrivals", "depth", &page.depth, totals.enqueued - totals.unseen);
     peak_use(text, &page.peak_use);
-    let timed = totals.accepted.saturating_sub(totals.untimed);
+    let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
     section(text, "accept latency", "microseconds", &page.wait, timed);
 }
 

@@ -176,6 +176,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
         enqueued: 45,
         accepted: 41,
         untimed: 1,
+        unseen: 2,
         peak: 17,
         peak_ns: 16 * MS,
         last_ns: 950 * MS,

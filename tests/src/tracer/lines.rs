@@ -135,6 +135,8 @@ pub struct Summary {
     pub accepted: u64,
     /// Still in it.
     pub queued: u64,
+    /// Those that no program saw before they were accepted.
+    pub unseen: u64,
     /// Counted beside, refused by no queue.
     pub beside: BTreeMap<String, Value>,
     /// The longest queue.

@@ -82,20 +82,13 @@ fn every_interval_and_the_end_agree_with_the_kernel() {
 fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     let name = server.name;
     assert_eq!(summary.enqueued, summary.accepted + summary.beside("killed_at_close"), "{name}");
-    // Where a connection's socket is seen but its listener is not told by the kernel, a few
-    // may not be known: those are said to be unknown.
-    let unknown = if blind::backend() == "tracepoint" { unknown_accepts(run) } else { 0 };
-    let known = truth.accepted - unknown..=truth.accepted;
-    assert!(
-        known.contains(&summary.accepted),
-        "{name}: accepted {} of {known:?}",
-        summary.accepted
-    );
+    assert_eq!(summary.accepted, truth.accepted, "{name}: accepted");
+    blind::assert_seen(summary, name);
     let overflows = counter(&truth.kernel, "ListenOverflows");
     let full = ["syn", "ack", "cookie", "reset"]
         .map(|what| summary.drops.of(&format!("accept_queue_full_{what}")));
     let seen = full.iter().sum::<u64>();
-    assert!(overflows.abs_diff(seen) <= slack(), "{name}: queue full: {overflows}, seen {seen}");
+    blind::assert_close(seen, overflows, &format!("{name}: queue full"));
     // A last ACK may have met the listener's close; no counter knows.
     let (left, uncounted) = (summary.drops.of("listener_left"), summary.drops.of("uncounted"));
     let odd = run.drops().filter(|drop| !drop.cause.starts_with("accept_queue"));
@@ -103,7 +96,7 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     assert_eq!(left, uncounted, "{name}: uncounted: {odd:?}");
     let counted = summary.drops.total - uncounted;
     let drops = counter(&truth.kernel, "ListenDrops");
-    assert!(drops.abs_diff(counted) <= slack(), "{name}: total: {drops}, seen {counted}");
+    blind::assert_close(counted, drops, &format!("{name}: total"));
     for cause in ["other", "no_child"] {
         assert_eq!(summary.drops.of(cause), 0, "{name}: {cause}");
     }
@@ -131,19 +124,6 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     rows::load(&format!("{name}: queued"), Some(truth.accepted), None, summary.enqueued);
 }
 
-/// By how much a counter may differ: docs/BACKENDS.md says why.
-fn slack() -> u64 {
-    if blind::backend() == "tracepoint" { 10 } else { 0 }
-}
-
-/// Accepts whose listener the tool could not tell, by its own word.
-fn unknown_accepts(run: &Run) -> u64 {
-    let end = run.lines.iter().find(|line| line.raw["type"] == "end");
-    let unknown = end.and_then(|line| line.raw["accepts_without_listener"].as_u64()).unwrap();
-    assert!(unknown <= slack(), "{unknown} accepts are not known");
-    unknown
-}
-
 /// At the end: the tool's account of the namespace, and the test's own reading. What was
 /// seen of `ListenOverflows`.
 fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
@@ -153,7 +133,7 @@ fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
             summary.reconciled.get(name).copied().unwrap_or_default();
         let own = counter(kernel, name);
         assert_eq!(told, own, "{name}: the kernel's as told");
-        assert!(own.abs_diff(seen) <= slack(), "{name}: {own}, seen {seen}");
+        blind::assert_close(seen, own, name);
         rows::load(&format!("all: {name}"), None, Some(own), seen);
     }
     summary.reconciled["ListenOverflows"].seen
@@ -182,12 +162,12 @@ fn assert_intervals(run: &Run) -> usize {
         }
         let differ = judged.values().filter(|one| one.kernel != one.seen).count();
         for (name, Reconciled { kernel, seen }) in &judged {
-            assert!(kernel.abs_diff(*seen) <= 2 * cpus + slack(), "{name}: {raw}");
+            assert!(kernel.abs_diff(*seen) <= 2 * cpus + blind::slack(), "{name}: {raw}");
             compared += usize::from(*seen > 0);
         }
         if let Some(sk_drops) = judged.get("sk_drops") {
             last = Some(*sk_drops);
-        } else if differ > 0 && slack() == 0 {
+        } else if differ > 0 && blind::slack() == 0 {
             in_flight += 1;
             assert!(in_flight < 2, "twice in a row: {raw}");
         } else {

@@ -66,6 +66,7 @@ fn run(
         .args(suite.arguments())
         .envs(suite.environment(Some(backend)))
         .env("BACKLOG_GUEST", "1")
+        .env("BACKLOG_NATIVE", "1")
         .env("BACKLOG_TRACE", tool)
         // The other programs lie beside the tool.
         .env("BACKLOG_BIN", tool.parent().unwrap_or(tool))

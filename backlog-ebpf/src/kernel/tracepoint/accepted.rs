@@ -2,7 +2,6 @@
 
 use backlog_ebpf::cause::Beside;
 
-use super::birth;
 use crate::kernel::{
     accept, filter,
     globals::{
@@ -38,11 +37,24 @@ pub(crate) fn accepted(regs: *const Regs, returned: i64) {
     if child.is_null() {
         return;
     }
-    if birth::accepted_early(child) {
+    if matches!(pending::announced(child), Some((_, false))) {
+        // Accepted before the CPU that adds it has come to the place where it is counted.
+        // (The accept of an MPTCP one does not wait for that, and the place of a Fast Open
+        // one is the end of its handshake, where the kernel does not show that of its SYN.)
+        // If it has come there meanwhile, whoever takes the entry counts.
+        if !pending::early(child, listener::now()) {
+            accept::known(child);
+        }
         return;
     }
     followed(regs, child);
-    accept::grafted(child);
+    accept::taken(child, || accepted_from(regs));
+}
+
+/// The listener's socket, by the first argument.
+#[inline(always)]
+fn accepted_from(regs: *const Regs) -> *const Sock {
+    accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)))
 }
 
 /// A connection whose listener has closed and that is accepted all the same has gone to
@@ -53,7 +65,7 @@ fn followed(regs: *const Regs, child: *const Sock) {
     if read::field::<_, u8>(from, &SKC_STATE) == TCP_LISTEN {
         return;
     }
-    let to = accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)));
+    let to = accepted_from(regs);
     if to.is_null() || to == from {
         return;
     }

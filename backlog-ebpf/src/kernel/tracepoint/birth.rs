@@ -113,7 +113,7 @@ pub(crate) fn established(child: *const Sock) {
 #[inline(always)]
 fn finish(child: *const Sock) {
     if pending::was_early(child) {
-        accept::grafted(child);
+        accept::known(child);
     }
 }
 
@@ -130,19 +130,6 @@ pub(super) fn syn_done() {
         confirm(listener, child);
         finish(child);
     }
-}
-
-/// Is a connection accepted before the CPU that adds it has come to the place where it is
-/// counted? (The accept of an MPTCP one does not wait for that.) A Fast Open one is counted
-/// here: its handshake may end much later, and not every kernel shows the end of its SYN.
-#[inline(always)]
-pub(super) fn accepted_early(child: *const Sock) -> bool {
-    let Some((listener, false)) = pending::announced(child) else { return false };
-    if read::field::<_, u8>(child, &SKC_STATE) != TCP_SYN_RECV {
-        return pending::early(child);
-    }
-    confirm(listener, child);
-    false
 }
 
 /// Listeners that are looked at behind the place where a newcomer has come in between.

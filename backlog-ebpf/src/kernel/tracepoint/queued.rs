@@ -85,8 +85,7 @@ fn walk(sk: *const Sock, slot: u32, seed: u32) -> u32 {
                 depth: 0,
                 expected: seed,
                 limit: 0,
-                early: 0,
-                pad: 0,
+                early_ns: 0,
             };
             pending::seed(child, entry);
         }

@@ -44,6 +44,8 @@ pub(super) fn syn(packet: &Packet) {
     let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
     count(Beside::SynQueueFullCookie, moved.queue_cookie);
     count(Beside::SynCookieSent, moved.cookie_sent);
+    // Of packets before this one whose end was not seen.
+    count(Beside::SynCookieValid, moved.cookie_valid);
     count(Beside::FastopenQueueFull, moved.fastopen_full);
     if !dropped {
         return;

@@ -1,0 +1,60 @@
+//! What the table of queued connections holds when the run is over: those that still wait,
+//! and those that were accepted before the kernel showed that they were queued.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+use aya::maps::PerCpuValues;
+use backlog_ebpf::pending::Pending;
+
+use crate::event::{Connection, Enqueued, ListenerId, What};
+use crate::load::Maps;
+use crate::pod::PendingPod;
+
+/// The client is not in the table.
+const UNKNOWN_CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The table, as it is.
+pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
+    let entries = maps.pending.iter().filter_map(Result::ok);
+    entries.map(|(child, PendingPod(entry))| (child, entry)).collect()
+}
+
+/// What became of an entry, if that is known. One that was accepted is counted: what would
+/// have counted it, the end of a Fast Open handshake for example, has not come.
+pub(super) fn settle(
+    maps: &mut Maps,
+    child: u64,
+    entry: &Pending,
+    listener: ListenerId,
+) -> Result<Option<What>> {
+    // Without a time it was queued before the start.
+    let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {
+        time_ns: entry.enqueued_ns,
+        depth: entry.met(),
+        limit: entry.limit,
+    });
+    let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
+    let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
+    if !announced_only {
+        return Ok(Some(What::Queued(connection)));
+    }
+    if entry.early_ns == 0 {
+        return Ok(None);
+    }
+    count(maps, child, entry.slot)
+        .with_context(|| format!("counting a connection of slot {}", entry.slot))?;
+    Ok(Some(What::Accepted(connection)))
+}
+
+/// Counts a connection in the kernel's totals, as the program would have.
+fn count(maps: &mut Maps, child: u64, slot: u32) -> Result<()> {
+    let mut cpus = maps.totals.get(&slot, 0)?.to_vec();
+    if let Some(first) = cpus.first_mut() {
+        first.0.enqueued += 1;
+        first.0.accepted += 1;
+    }
+    maps.totals.set(slot, PerCpuValues::try_from(cpus)?, 0)?;
+    maps.pending.remove(&child)?;
+    Ok(())
+}
