@@ -56,7 +56,10 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
         Birth { child: child as u64, cookie: u32::from(cookies != 0), seen_by: twin as u32 };
     // SAFETY: as above.
     unsafe { (*scratch).birth = birth };
-    let parent = parent(child);
+    let mut parent = parent(child);
+    if parent.is_null() {
+        parent = ports::only(net as u64, read::field(child, &SKC_NUM));
+    }
     if parent.is_null() {
         return listener::stray();
     }
@@ -136,7 +139,8 @@ pub(super) fn syn_done() {
 const STEPS: u32 = 4;
 
 /// The listener that a child is a copy of. A copy's node in the list of the port's sockets
-/// still says where its original stands: behind the pointer to it.
+/// still says where its original stands: behind the pointer to it. Null if the place has
+/// changed too much since the copy was made, as on a virtual CPU that stood still meanwhile.
 #[inline(always)]
 fn parent(child: *const Sock) -> *const Sock {
     /// `struct hlist_node`: next, and the pointer that points here.

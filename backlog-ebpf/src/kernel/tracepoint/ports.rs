@@ -161,6 +161,15 @@ fn find(net: u64, port: u32) -> u64 {
     0
 }
 
+/// The only listener of a port and namespace; null if there are several.
+#[inline(always)]
+pub(crate) fn only(net: u64, port: u16) -> *const Sock {
+    if AT_PORT.get_ptr(Place { net, port: u32::from(port), index: 1 }).is_some() {
+        return core::ptr::null();
+    }
+    first(net, port)
+}
+
 /// The first listener of a port and namespace, which mostly is the only one.
 #[inline(always)]
 pub(crate) fn first(net: u64, port: u16) -> *const Sock {
