@@ -63,7 +63,7 @@ pub(crate) fn assert_as_sent(part: &Part<Truth>) {
     if is_absent(part) {
         return;
     }
-    let Part { name, truth, summaries, drops } = part;
+    let Part { name, truth, summaries, drops, .. } = part;
     let truth = &blind::as_seen(name, truth);
     assert_counts(name, truth, summaries);
     assert_hits(name, truth, summaries, drops);
