@@ -53,7 +53,7 @@ pub(crate) fn slack() -> u64 {
 }
 
 /// How many events of a run its programs may have missed, by its own word. The kernel
-/// skips a kprobe program where another one or a bpf() call runs on the CPU, and counts
+/// skips a kprobe program where another one or a `bpf()` call runs on the CPU, and counts
 /// that from 6.7 on; before, a few are allowed.
 pub(crate) fn missed(run: &Run) -> u64 {
     if backend() != "kprobe" {
