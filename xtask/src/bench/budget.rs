@@ -15,8 +15,9 @@ use crate::paths;
 /// The file, below the workspace's root.
 pub(super) const FILE: &str = "tests/budgets.json";
 
-/// A known ratio may be worse by so much: a kernel of the same series moves a little.
-const SLACK: f64 = 1.02;
+/// A known ratio may be worse by so much: a figure is right to five instructions, which is
+/// a twentieth of the smallest floor, and a kernel of the same series moves a little.
+const SLACK: f64 = 1.05;
 
 /// All budgets.
 #[derive(Clone, Debug, PartialEq)]
@@ -232,8 +233,8 @@ mod tests {
     fn what_is_known_is_held() {
         let known = |ratio| judged(&json(2.0, &format!(r#","known":{{"6.1":{ratio}}},"why":"w""#)));
         assert_eq!(known(3.0).found, Found::NotReached { ratio: 3.0, known: 3.0 });
-        assert_eq!(known(2.99).broken(), None);
-        assert!(known(2.9).broken().unwrap().ends_with("may be 2.00, known were 2.90"));
+        assert_eq!(known(2.87).broken(), None);
+        assert!(known(2.8).broken().unwrap().ends_with("may be 2.00, known were 2.80"));
         assert!(Budgets::from_json(&json(2.0, r#","known":{"6.1":3}"#)).is_err());
     }
 
