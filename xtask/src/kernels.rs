@@ -6,7 +6,7 @@
 pub(crate) mod apt;
 mod modules;
 mod select;
-mod unpack;
+pub(crate) mod unpack;
 mod version;
 
 use std::cell::OnceCell;
@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, bail};
 use apt::Apt;
 pub(crate) use select::Choice;
 use select::Entry;
+use tempfile::TempDir;
 
 use crate::{paths, process};
 
@@ -101,15 +102,20 @@ impl Kernels {
         }
         let choice = self.choose(version)?.context("no suite lists this kernel any more")?;
         let _lock = self.lock()?;
-        let scratch = tempfile::Builder::new()
-            .prefix(".headers-")
-            .tempdir_in(&self.dir)
-            .with_context(|| format!("cannot make a folder in {}", self.dir.display()))?;
+        let scratch = self.scratch()?;
         let packages = select::headers(&choice.release);
-        let packages = packages.each_ref().map(|name| (name.as_str(), version));
-        Apt::new(&self.dir, apt::SUITES)?.download(&packages, scratch.path())?;
-        unpack::headers(scratch.path(), &choice.release, &folder)?;
+        let versions = packages.each_ref().map(|name| (name.as_str(), version));
+        Apt::new(&self.dir, apt::SUITES)?.download(&versions, scratch.path())?;
+        unpack::headers(scratch.path(), &choice.release, &packages, &folder)?;
         Ok(folder)
+    }
+
+    /// A folder to download into, gone afterwards.
+    fn scratch(&self) -> Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix(".download-")
+            .tempdir_in(&self.dir)
+            .with_context(|| format!("cannot make a folder in {}", self.dir.display()))
     }
 
     /// Reads the index, which is made anew when it is older than a day. With
@@ -156,10 +162,7 @@ impl Kernels {
         let folder = self.dir.join("debs").join(&choice.version);
         if !folder.exists() {
             process::say(&format!("downloading kernel {} from {}", choice.version, choice.suite));
-            let scratch = tempfile::Builder::new()
-                .prefix(".download-")
-                .tempdir_in(&self.dir)
-                .with_context(|| format!("cannot make a folder in {}", self.dir.display()))?;
+            let scratch = self.scratch()?;
             let packages: Vec<(&str, &str)> = choice
                 .packages
                 .iter()

@@ -4,11 +4,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::kernels::apt::{Apt, STABLE};
+use crate::kernels::unpack::extract;
 use crate::{paths, process};
 
 /// The tracers, of one release.
@@ -114,9 +114,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn unpack(debs: &[PathBuf], root: &Path) -> Result<()> {
-    for deb in debs {
-        process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(root))?;
-    }
+    extract(debs, root)?;
     for name in SURPLUS {
         let path = root.join(name);
         let removed =

@@ -26,9 +26,7 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
         .tempdir_in(parent)
         .with_context(|| format!("cannot make a folder in {}", parent.display()))?;
     let tree = scratch.path().join("tree");
-    for deb in debs {
-        process::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&tree))?;
-    }
+    extract(debs, &tree)?;
     let files = files_below(&tree)?;
     let ready = scratch.path().join("ready");
     fs::create_dir_all(ready.join("modules"))
@@ -49,20 +47,31 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", ready.display(), into.display()))
 }
 
-/// Unpacks the headers of a release, in packages in the folder `debs`, into the folder
-/// `into`, which appears whole or not at all.
-pub(crate) fn headers(debs: &Path, release: &str, into: &Path) -> Result<()> {
-    let tree = debs.join("tree");
-    for deb in files_below(debs)? {
-        process::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&tree))?;
+/// Unpacks the files of packages below the folder `tree`.
+pub(crate) fn extract(debs: &[PathBuf], tree: &Path) -> Result<()> {
+    for deb in debs {
+        process::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree))?;
     }
+    Ok(())
+}
+
+/// Unpacks the headers of a release, in packages in the folder `debs`, into the folder
+/// `into`, which appears whole or not at all. Each of the two packages has a folder of its
+/// name.
+pub(crate) fn headers(
+    debs: &Path,
+    release: &str,
+    packages: &[String; 2],
+    into: &Path,
+) -> Result<()> {
+    let tree = debs.join("tree");
+    extract(&files_below(debs)?, &tree)?;
     let ready = debs.join("ready");
     let links = ready.join("modules").join(release);
     fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
-    let number = release.split_once("-cloud-").map_or(release, |(number, _)| number);
-    for (name, folder) in [("build", release), ("source", &format!("{number}-common"))] {
+    for (name, package) in ["build", "source"].iter().zip(packages) {
         let link = links.join(name);
-        std::os::unix::fs::symlink(format!("/usr/src/linux-headers-{folder}"), &link)
+        std::os::unix::fs::symlink(format!("/usr/src/{package}"), &link)
             .with_context(|| format!("cannot make {}", link.display()))?;
     }
     let (from, to) = (tree.join("usr/src"), ready.join("src"));
