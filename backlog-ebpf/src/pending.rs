@@ -54,7 +54,23 @@ impl Pending {
     }
 }
 
+/// A place in the table of connections that hooks on functions keep: found by the child's
+/// address, in one of two ways at most.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The address of the child's socket that `entry` is of; zero: none.
+    pub child: u64,
+    /// The address of a child that was accepted before it was entered here; zero: none.
+    pub early: u64,
+    /// When that was accepted.
+    pub early_ns: u64,
+    /// When and where `child` was queued.
+    pub entry: Pending,
+}
+
 const _: () = {
+    assert!(size_of::<Waiting>() == 72);
     assert!(offset_of!(Pending, listener) == 8);
     assert!(offset_of!(Pending, since_ns) == 16);
     assert!(offset_of!(Pending, slot) == 24);

@@ -261,6 +261,7 @@ impl Live {
                 sum.drops += drops;
             }
         }
+        sum.accepts += leftovers::unknown(&self.loaded.maps);
         sum
     }
 

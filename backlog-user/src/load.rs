@@ -18,6 +18,7 @@ use crate::layout::Layout;
 use crate::plan::{Attach, Hook};
 use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
 use crate::ports::PortSet;
+use crate::table::Table;
 use kit::unload;
 pub(crate) use kit::{Attached, Kit};
 use refusal::explain;
@@ -49,6 +50,9 @@ pub(crate) struct Maps {
     pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
     pub(crate) info: Array<MapData, ListenerPod>,
     pub(crate) pending: HashMap<MapData, u64, PendingPod>,
+    pub(crate) waiting: Table,
+    pub(crate) crowded: Array<MapData, u32>,
+    pub(crate) looked: Array<MapData, u32>,
     pub(crate) listeners: HashMap<MapData, u64, u32>,
     pub(crate) epoch: Array<MapData, u32>,
     pub(crate) free_slots: Queue<MapData, u32>,
@@ -96,9 +100,8 @@ impl Loaded {
         self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
     }
 
-    /// Do the programs compare a CPU's counters with those of its last look? (Those on
-    /// functions compare entry and exit.)
-    pub(crate) fn compares_looks(&self) -> bool {
+    /// Are there programs on tracepoints, which keep every queued connection in the map?
+    pub(crate) fn on_tracepoints(&self) -> bool {
         let on_tracepoint =
             |hook: &Hook| matches!(hook.attach, Attach::BtfTracepoint | Attach::RawTracepoint);
         self.attached.hooks.iter().any(on_tracepoint)
@@ -135,6 +138,7 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         );
     }
     raise_memlock();
+    let places = limits.pending.next_power_of_two();
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -144,15 +148,18 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("SLOT_INFO", limits.slots)
         .map_max_entries("TOTALS", limits.slots)
         .map_max_entries("PENDING", limits.pending)
+        .map_max_entries("WAITING", places)
         .map_max_entries("AT_PORT", limits.slots);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
     let filter_ports = u32::from(filter.ports.is_some());
+    let mask = places - 1;
     let filter_family = u32::from(filter.family.unwrap_or(0));
     loader
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
+        .override_global("WAITING_MASK", &mask, true)
         .override_global("WAKE_BYTES", &WAKE_BYTES, true)
         .override_global("DROP_RECORDS", &limits.drop_records, true)
         .override_global("URGENT_RECORDS", &limits.urgent_records, true);
@@ -168,6 +175,9 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         totals: PerCpuArray::try_from(take("TOTALS")?)?,
         info: Array::try_from(take("SLOT_INFO")?)?,
         pending: HashMap::try_from(take("PENDING")?)?,
+        waiting: Table::of(take("WAITING")?)?,
+        crowded: Array::try_from(take("CROWDED")?)?,
+        looked: Array::try_from(take("LOOKED")?)?,
         listeners: HashMap::try_from(take("LISTENERS")?)?,
         epoch: Array::try_from(take("EPOCH")?)?,
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,

@@ -33,6 +33,7 @@ mod run;
 mod session;
 mod signals;
 mod steps;
+mod table;
 mod view;
 
 use std::io;

@@ -3,23 +3,23 @@
 
 use backlog_ebpf::{
     ABSENT,
-    cause::{Beside, Cause},
+    cause::Beside,
     pending::{Pending, SEED_DONE},
     record::{Connection, Kind},
     totals::Totals,
 };
 
 use super::{
-    ack,
     enqueue::{confirm, level},
     filter,
-    globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_NUM, SKC_STATE, SOCKET_SK},
+    globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
     listener::{self, Seen},
     maps::{SEED, STRAY},
-    out, pending, read,
-    refuse::{Refusal, refused},
-    site::{self, Hint, Site},
-    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, Socket, TCP_LISTEN},
+    out, pending,
+    place::Place,
+    read,
+    site::{self, Hint},
+    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_LISTEN},
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -29,12 +29,27 @@ use super::{
 /// preempted in is skipped for the next process on that CPU (7.3 lost 2 of 100
 /// accepts by 8 threads in `__inet_accept`).
 #[inline(always)]
-pub(crate) fn grafted(newsk: *const Sock) {
-    // No look at its port: a client that has reset its connection meanwhile has
-    // taken that away. What is pending has passed the filter.
-    let child = tcp_of(newsk);
-    if !known(child) {
-        unknown(child);
+pub(crate) fn grafted(newsk: impl Place<Sock>) {
+    if MPTCP_FIRST.load() != ABSENT && read::protocol(newsk) == IPPROTO_MPTCP {
+        graft(tcp_of(newsk.address()));
+    } else {
+        graft(newsk);
+    }
+}
+
+/// No look at its port: a client that has reset its connection meanwhile has taken that
+/// away. What is pending has passed the filter.
+#[inline(always)]
+fn graft(child: impl Place<Sock>) {
+    if let Some(pending) = pending::take(child.address()) {
+        return queued(child, pending);
+    }
+    if read::protocol(child) == IPPROTO_TCP
+        && filter::of_port(child)
+        && filter::connection(child)
+        && pending::early_accept(child.address(), listener::now())
+    {
+        stray_accept();
     }
 }
 
@@ -135,32 +150,9 @@ pub(crate) fn gone(sk: *const Sock) {
     }
 }
 
-/// Body: `__inet_accept(sock, newsock, newsk)` is entered, which grafts later.
-#[inline(always)]
-pub(crate) fn before_graft(sock: *const Socket, newsk: *const Sock) {
-    not_pending(tcp_of(read::pointer(sock, &SOCKET_SK)), tcp_of(newsk));
-}
-
-/// Body: the same, where nothing is called that comes later and is safe from
-/// preemption (no `CONFIG_SECURITY_NETWORK`).
-#[inline(always)]
-pub(crate) fn accepted(sock: *const Socket, newsk: *const Sock) {
-    let child = tcp_of(newsk);
-    if !known(child) {
-        before_graft(sock, newsk);
-    }
-}
-
-/// Body: `inet_csk_accept(sk, …)` returned `child`, which is grafted later. For
-/// kernels without `__inet_accept`.
-#[inline(always)]
-pub(crate) fn returned(sk: *const Sock, child: *const Sock) {
-    not_pending(sk, child);
-}
-
 /// An accept of a connection that was seen being queued.
 #[inline(always)]
-fn queued(child: *const Sock, pending: Pending) {
+pub(crate) fn queued(child: impl Place<Sock>, pending: Pending) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
@@ -169,26 +161,6 @@ fn queued(child: *const Sock, pending: Pending) {
         // SAFETY: this CPU's element of the per-CPU array.
         count_accept(unsafe { &mut *seen.totals }, &pending);
         leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
-    }
-}
-
-/// Counts a connection that was queued before the start. Those that were seen
-/// being queued are left to [`grafted`].
-///
-/// This may be preempted, and another process's [`grafted`] may count in between
-/// on this CPU: so this has a sum of its own, which nothing else adds to.
-#[inline(always)]
-fn not_pending(sk: *const Sock, child: *const Sock) {
-    if child.is_null() || pending::has(child) || !filter::port(sk) || !filter::connection(child) {
-        return;
-    }
-    match if sk.is_null() { None } else { listener::of(sk) } {
-        Some(seen) => {
-            // SAFETY: this CPU's element of the per-CPU array.
-            unsafe { (*seen.totals).untimed += 1 };
-            leave(Kind::Accepted, seen, sk, child, None);
-        }
-        None => stray_accept(),
     }
 }
 
@@ -201,14 +173,17 @@ fn stray_accept() {
 }
 
 /// Body: `inet_child_forget(sk, req, child)`: a queued connection dies with its
-/// listener, or one that was about to be added is not.
+/// listener, or one that was about to be added is not. (The kernel notes the child in its
+/// request when it adds it.)
 #[inline(always)]
 pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock) {
+    if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
+        return site::tell(Hint::NotQueued);
+    }
     let pending = pending::take(child);
     let seen = match &pending {
-        Some(pending) if pending.depth == 0 => return not_queued(sk, req, pending),
         Some(pending) => listener::seen(pending.slot),
-        // Queued before the start.
+        // Queued before the start, and not found by the look.
         None if filter::connection(child) => listener::closing(sk),
         None => None,
     };
@@ -218,25 +193,6 @@ pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock
     // After a migration that failed, `sk` is the listener before.
     let of = pending.map_or(sk, |pending| pending.listener as *const Sock);
     leave(Kind::Killed, seen, of, child, pending);
-}
-
-/// A connection was announced and is not added: its listener has left LISTEN since the
-/// kernel found it, or there was no memory to take it along to another listener.
-#[inline(always)]
-fn not_queued(sk: *const Sock, req: *const Request, pending: &Pending) {
-    // Only a SYN with its child (Fast Open) is counted in ListenDrops.
-    let counted = site::inside(Site::Syn, sk);
-    site::hint(Hint::NotQueued);
-    let Some(seen) = listener::seen(pending.slot) else { return };
-    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
-    let refusal = Refusal {
-        cause: if listens { Cause::NoChild } else { Cause::ListenerLeft },
-        client: read::remote(req),
-        isn: ack::isn(req),
-        sk_drops: 1,
-        counted,
-    };
-    refused(sk, seen, refusal);
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.
@@ -253,7 +209,7 @@ fn leave(
     kind: Kind,
     seen: Seen,
     listener: *const Sock,
-    child: *const Sock,
+    child: impl Place<Sock>,
     pending: Option<Pending>,
 ) {
     let mut now = listener::now();

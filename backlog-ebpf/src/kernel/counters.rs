@@ -43,10 +43,22 @@ pub(crate) struct Mib {
 }
 
 impl Mib {
+    /// Of whom.
+    #[inline(always)]
+    pub(crate) fn net(&self) -> *const Net {
+        self.net
+    }
+
     /// A Linux counter (`TcpExt` of `/proc/net/netstat`), now.
     #[inline(always)]
     pub(crate) fn get(&self, index: &Global<u32>) -> u64 {
-        read::at(self.statistics as *const u64, 8 * index.load() as usize)
+        read::at(self.place(index) as *const u64, 0)
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub(crate) fn place(&self, index: &Global<u32>) -> u64 {
+        self.statistics.wrapping_add(8 * u64::from(index.load()))
     }
 
     /// A TCP counter (`Tcp` of `/proc/net/snmp`), now.

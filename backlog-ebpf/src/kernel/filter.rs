@@ -9,6 +9,7 @@ use backlog_ebpf::{
 use super::{
     globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
     maps::{EPOCH, PORTS},
+    place::Place,
     read,
     types::{Request, SkBuff, Sock},
 };
@@ -22,11 +23,19 @@ pub(crate) fn running() -> bool {
 
 /// Is this socket's local port one to look at?
 #[inline(always)]
-pub(crate) fn port(sk: *const Sock) -> bool {
+pub(crate) fn port(sk: impl Place<Sock>) -> bool {
     if FILTER_PORTS.load() == 0 {
         return true;
     }
     number(read::field(sk, &SKC_NUM))
+}
+
+/// The same for a connection's socket that is accepted. One that was reset has lost its
+/// port, and is nobody's.
+#[inline(always)]
+pub(crate) fn of_port(child: impl Place<Sock>) -> bool {
+    let port: u16 = read::field(child, &SKC_NUM);
+    port != 0 && number(port)
 }
 
 /// Is this local port one to look at?
@@ -56,14 +65,14 @@ fn family(family: u16) -> bool {
 /// Is this request's family one to look at? An IPv4 client of a `[::]` listener
 /// has an IPv4 request.
 #[inline(always)]
-pub(crate) fn request(req: *const Request) -> bool {
+pub(crate) fn request(req: impl Place<Request>) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::field(req, &SKC_FAMILY))
 }
 
 /// Is this connection's family one to look at? The socket of an IPv4 client of a
 /// `[::]` listener is an IPv6 one with a mapped address.
 #[inline(always)]
-pub(crate) fn connection(child: *const Sock) -> bool {
+pub(crate) fn connection(child: impl Place<Sock>) -> bool {
     if FILTER_FAMILY.load() == 0 {
         return true;
     }

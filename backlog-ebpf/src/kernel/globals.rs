@@ -15,6 +15,10 @@ macro_rules! offsets {
 }
 
 offsets! {
+    /// `sock_common.skc_nulls_node.pprev`, of a request: null once nobody finds it any more
+    SKC_NULLS_PPREV,
+    /// `tcp_sock.fastopen_rsk`, of a child: its request while Fast Open is under way
+    TP_FASTOPEN_RSK,
     /// `sock_common.skc_daddr`
     SKC_DADDR,
     /// `sock_common.skc_rcv_saddr`
@@ -188,6 +192,10 @@ pub(crate) static HAS_TASK_REGS: Global<u32> = Global::new(0);
 /// 1: the tracepoint `kfree_skb` passes the socket that dropped the packet (6.11).
 #[unsafe(no_mangle)]
 pub(crate) static KFREE_HAS_SOCKET: Global<u32> = Global::new(0);
+
+/// The places of the table `WAITING`, less one; zero: no table.
+#[unsafe(no_mangle)]
+pub(crate) static WAITING_MASK: Global<u32> = Global::new(0);
 
 /// 1: only the ports whose bit is set in the map `PORTS`.
 #[unsafe(no_mangle)]

@@ -16,7 +16,9 @@ use super::{
     },
     log::trace_log,
     maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
-    out, read,
+    out,
+    place::Place,
+    read,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
 
@@ -120,25 +122,25 @@ pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
 
 /// Depth of the accept queue, now.
 #[inline(always)]
-pub(crate) fn depth(sk: *const Sock) -> u32 {
+pub(crate) fn depth(sk: impl Place<Sock>) -> u32 {
     read::field(sk, &SK_ACK_BACKLOG)
 }
 
 /// The granted backlog, now: a second `listen()` changes it.
 #[inline(always)]
-pub(crate) fn limit(sk: *const Sock) -> u32 {
+pub(crate) fn limit(sk: impl Place<Sock>) -> u32 {
     read::field(sk, &SK_MAX_ACK_BACKLOG)
 }
 
 /// Requests in the SYN queue, now.
 #[inline(always)]
-pub(crate) fn syn_queue(sk: *const Sock) -> u32 {
-    read::field(sk, &ICSK_SYN_QUEUE)
+pub(crate) fn syn_queue(sk: impl Place<Sock>) -> u32 {
+    sk.whole().map_or(0, |whole| read::field(whole, &ICSK_SYN_QUEUE))
 }
 
 /// Notes the length of the SYN queue.
 #[inline(always)]
-pub(crate) fn syn_peak(totals: &mut Totals, sk: *const Sock) {
+pub(crate) fn syn_peak(totals: &mut Totals, sk: impl Place<Sock>) {
     let length = syn_queue(sk);
     if length > totals.syn_queue_peak {
         totals.syn_queue_peak = length;
@@ -244,6 +246,15 @@ pub(crate) fn stopped(sk: *const Sock) {
         trace_log!("a listener is gone");
         let _ = CLOSED.insert(sk as u64, slot, 0);
         let _ = LISTENERS.remove(sk as u64);
+    }
+}
+
+/// Counts an accept that was noted in two halves.
+#[inline(always)]
+pub(crate) fn accepted_unseen(slot: u32) {
+    if let Some(Seen { totals, .. }) = seen(slot) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*totals).accepted += 1 };
     }
 }
 

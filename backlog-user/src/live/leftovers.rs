@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
-use backlog_ebpf::pending::Pending;
+use backlog_ebpf::pending::{Pending, Waiting};
 
 use crate::event::{Connection, Enqueued, ListenerId, What};
 use crate::load::Maps;
@@ -14,10 +14,22 @@ use crate::pod::PendingPod;
 /// The client is not in the table.
 const UNKNOWN_CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// The table, as it is.
+/// The entries of the table and of the map.
 pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
-    let entries = maps.pending.iter().filter_map(Result::ok);
-    entries.map(|(child, PendingPod(entry))| (child, entry)).collect()
+    let in_map = maps.pending.iter().filter_map(Result::ok);
+    let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
+    let in_table = maps.waiting.used().filter(|waiting| waiting.child != 0).map(|waiting| {
+        // Both marks: the accept and the note of the enqueue have missed each other.
+        let early_ns = if waiting.early == waiting.child { waiting.early_ns } else { 0 };
+        (waiting.child, Pending { early_ns, ..waiting.entry })
+    });
+    in_map.chain(in_table).collect()
+}
+
+/// Accepts of which nothing is known but that they were.
+pub(super) fn unknown(maps: &Maps) -> u64 {
+    let alone = |waiting: &Waiting| waiting.early != 0 && waiting.early != waiting.child;
+    maps.waiting.used().filter(alone).count() as u64
 }
 
 /// What became of an entry, if that is known. One that was accepted is counted: what would
@@ -36,25 +48,23 @@ pub(super) fn settle(
     });
     let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
     let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
-    if !announced_only {
-        return Ok(Some(What::Queued(connection)));
-    }
     if entry.early_ns == 0 {
-        return Ok(None);
+        return Ok((!announced_only).then_some(What::Queued(connection)));
     }
-    count(maps, child, entry.slot)
+    count(maps, child, entry.slot, announced_only)
         .with_context(|| format!("counting a connection of slot {}", entry.slot))?;
     Ok(Some(What::Accepted(connection)))
 }
 
 /// Counts a connection in the kernel's totals, as the program would have.
-fn count(maps: &mut Maps, child: u64, slot: u32) -> Result<()> {
+fn count(maps: &mut Maps, child: u64, slot: u32, enqueued: bool) -> Result<()> {
     let mut cpus = maps.totals.get(&slot, 0)?.to_vec();
     if let Some(first) = cpus.first_mut() {
-        first.0.enqueued += 1;
+        first.0.enqueued += u64::from(enqueued);
         first.0.accepted += 1;
     }
     maps.totals.set(slot, PerCpuValues::try_from(cpus)?, 0)?;
-    maps.pending.remove(&child)?;
+    // It may be in the table and not in the map.
+    let _ = maps.pending.remove(&child);
     Ok(())
 }

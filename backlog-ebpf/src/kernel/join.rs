@@ -1,9 +1,16 @@
-//! Does a SYN ask to join an MPTCP connection? Its options say so (RFC 8684, section 3.2).
+//! Joins of MPTCP connections: SYNs that ask for one, by their options (RFC 8684, section
+//! 3.2), and the sockets that come of them, which are never queued.
 
-use crate::kernel::{
-    globals::{SKB_HEAD, SKB_TRANSPORT_HEADER},
+use backlog_ebpf::ABSENT;
+
+use super::{
+    globals::{
+        ICSK_ULP_DATA, SKB_HEAD, SKB_TRANSPORT_HEADER, SUBFLOW_JOIN, SUBFLOW_JOIN_MASK,
+        TP_IS_MPTCP, TP_IS_MPTCP_MASK,
+    },
+    place::Place,
     read,
-    types::SkBuff,
+    types::{SkBuff, Sock},
 };
 
 /// The option's kind.
@@ -19,7 +26,7 @@ const HEADER: usize = 20;
 /// Where a header is longest.
 const LONGEST: usize = 60;
 
-/// See the module's head.
+/// Does a SYN ask for one?
 #[inline(always)]
 pub(super) fn is_join(skb: *const SkBuff) -> bool {
     let head: u64 = read::field(skb, &SKB_HEAD);
@@ -42,4 +49,19 @@ fn find(header: u64) -> u32 {
         }
     }
     0
+}
+
+/// Does a connection's socket belong to one?
+#[inline(always)]
+pub(super) fn is_child(child: impl Place<Sock>) -> bool {
+    if TP_IS_MPTCP.load() == ABSENT || SUBFLOW_JOIN.load() == ABSENT {
+        return false;
+    }
+    let Some(whole) = child.whole() else { return false };
+    let mptcp = u32::from(read::field::<_, u8>(whole, &TP_IS_MPTCP)) & TP_IS_MPTCP_MASK.load();
+    if mptcp == 0 {
+        return false;
+    }
+    let subflow: *const u8 = read::pointer(child.address(), &ICSK_ULP_DATA);
+    u32::from(read::field::<_, u8>(subflow, &SUBFLOW_JOIN)) & SUBFLOW_JOIN_MASK.load() != 0
 }

@@ -1,16 +1,16 @@
 //! How far this CPU's counters of a namespace have moved since they were last looked at.
-//! They are looked at whenever a packet that may have moved them is freed, in the same
+//! They are looked at whenever a packet that may have moved them is done with, in the same
 //! softirq, so the move is that packet's.
 
-use crate::kernel::counters::Mib;
-use crate::kernel::{
-    counters,
+use super::{
+    counters::{self, Mib},
     globals::{
         MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
         MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
         MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT, NET_HASH_MIX,
     },
-    maps::LOOKS,
+    maps::{LOOKED, LOOKS, SCRATCH},
+    place::Place,
     read,
     types::Net,
 };
@@ -80,7 +80,8 @@ impl Counted {
 }
 
 /// What was found at the last look. A namespace that is not in the table is younger than
-/// the start, and its counters began with zero: those of older ones were looked at then.
+/// the start, and its counters began with zero: those of older ones were looked at then
+/// (if not all of them could be, nothing is known before the first look).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Look {
@@ -92,8 +93,66 @@ pub(crate) struct Look {
 
 /// The number of a namespace.
 #[inline(always)]
-fn mix_of(net: *const Net) -> u64 {
+fn mix_of(net: impl Place<Net>) -> u64 {
     u64::from(read::field::<_, u32>(net, &NET_HASH_MIX))
+}
+
+/// The last look on this CPU, for the next one at the same namespace.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Recent {
+    net: u64,
+    mix: u64,
+    /// Where this CPU's `ListenDrops` of it are.
+    drops_at: u64,
+    /// How many they were.
+    drops: u64,
+}
+
+/// May `ListenDrops` have moved since the last look? If not, nothing was refused.
+#[inline(always)]
+pub(crate) fn dropped(net: impl Place<Net>) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
+    // SAFETY: a per-CPU element; looks are taken with bottom halves off.
+    let recent = unsafe { &(*scratch).recent };
+    recent.net != net.address() as u64
+        || recent.mix != mix_of(net)
+        || read::at::<_, u64>(recent.drops_at as *const u64, 0) != recent.drops
+}
+
+/// A packet that nobody wants to know of is done with: the next look must not find its move.
+#[inline(always)]
+pub(crate) fn pass(net: *const Net) {
+    if dropped(net) {
+        refresh(net as u64);
+    }
+}
+
+/// A look whose moves are known otherwise. A function of its own in the program as well:
+/// with what its callers keep on the stack there would be too much.
+#[inline(never)]
+pub(crate) fn refresh(net: u64) -> u32 {
+    let net = net as *const Net;
+    let Some(mib) = counters::here(net) else { return 0 };
+    let now = Counted::now(&mib);
+    let mix = mix_of(net);
+    note(&mib, net, mix, &now);
+    if let Some(look) = LOOKS.get_ptr_mut(net as u64) {
+        // SAFETY: this CPU's element; looks are taken with bottom halves off.
+        unsafe { *look = Look { counted: now, mix } };
+        return 0;
+    }
+    u32::from(LOOKS.insert(net as u64, Look { counted: now, mix }, 0).is_ok())
+}
+
+/// Keeps what [`dropped`] compares.
+#[inline(always)]
+fn note(mib: &Mib, net: *const Net, mix: u64, now: &Counted) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        let drops_at = mib.place(&MIB_LISTEN_DROPS);
+        // SAFETY: as in `dropped`.
+        unsafe { (*scratch).recent = Recent { net: net as u64, mix, drops_at, drops: now.drops } };
+    }
 }
 
 /// The moves since the last look, which this one ends.
@@ -102,10 +161,12 @@ pub(crate) fn look(net: *const Net) -> Option<Counted> {
     let mib = counters::here(net)?;
     let now = Counted::now(&mib);
     let mix = mix_of(net);
+    note(&mib, net, mix, &now);
     let Some(look) = LOOKS.get_ptr_mut(net as u64) else {
         // On other CPUs the kernel fills in zeros.
         LOOKS.insert(net as u64, Look { counted: now, mix }, 0).ok()?;
-        return Some(now);
+        let looked = LOOKED.get(0).is_some_and(|looked| *looked != 0);
+        return looked.then_some(now);
     };
     // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
     // a listener's.
