@@ -54,6 +54,10 @@ impl Pending {
     }
 }
 
+/// In [`Waiting::early`]: the connection had no port any more. (Addresses of sockets are
+/// even.)
+pub const NAMELESS: u64 = 1;
+
 /// A place in the table of connections that hooks on functions keep: found by the child's
 /// address, in one of two ways at most.
 #[repr(C)]

@@ -217,6 +217,9 @@ impl Live {
     /// called before the last count.
     pub(crate) fn leftovers(&mut self, events: &mut Vec<Event>) -> Result<()> {
         for (child, entry) in leftovers::entries(&self.loaded.maps) {
+            if !leftovers::is_of_open(&self.loaded.maps, &entry) {
+                continue;
+            }
             let Some(listener) = self.listener(entry.slot, events) else { continue };
             if let Some(what) = leftovers::settle(&mut self.loaded.maps, child, &entry, listener)? {
                 let time_ns = if entry.early_ns == 0 { monotonic_ns() } else { entry.early_ns };

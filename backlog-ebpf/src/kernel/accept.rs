@@ -44,10 +44,11 @@ fn graft(child: impl Place<Sock>) {
     if let Some(pending) = pending::take(child.address()) {
         return queued(child, pending);
     }
+    let port: u16 = read::field(child, &SKC_NUM);
+    let wanted = (port == 0 || filter::number(port)) && filter::connection(child);
     if read::protocol(child) == IPPROTO_TCP
-        && filter::of_port(child)
-        && filter::connection(child)
-        && pending::early_accept(child.address(), listener::now())
+        && wanted
+        && pending::early_accept(child.address(), port == 0, listener::now())
     {
         stray_accept();
     }

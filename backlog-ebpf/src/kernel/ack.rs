@@ -44,14 +44,12 @@ fn nothing(sk: *const Sock, req: *const Request) {
     let hint = site::told();
     let net: *const Net = read::pointer(sk, &SKC_NET);
     // Whatever the port is: the next look must not find this packet's moves.
-    let moved = if look::dropped(net) { look::look(net) } else { None };
+    let Some(moved) = look::look(net) else { return };
     if !filter::port(sk) || !filter::request(req) {
         return;
     }
     let client = read::remote(req);
-    if let Some(moved) = moved
-        && moved.drops != 0
-    {
+    if moved.drops != 0 {
         if let Some(seen) = listener::of(sk) {
             let (cause, sk_drops) = verdict(net, &moved);
             // SAFETY: this CPU's element of the per-CPU array.
@@ -67,8 +65,9 @@ fn nothing(sk: *const Sock, req: *const Request) {
             let isn = isn(req);
             refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: false });
         }
-    } else if read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
-        // Another CPU that had been first would have taken the request away.
+    } else if moved.resets != 0 || read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
+        // The request is still there, or this packet has ended it. If another CPU had been
+        // first, that would have taken it away.
         ignored(sk);
     }
 }

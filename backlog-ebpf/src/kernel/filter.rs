@@ -30,14 +30,6 @@ pub(crate) fn port(sk: impl Place<Sock>) -> bool {
     number(read::field(sk, &SKC_NUM))
 }
 
-/// The same for a connection's socket that is accepted. One that was reset has lost its
-/// port, and is nobody's.
-#[inline(always)]
-pub(crate) fn of_port(child: impl Place<Sock>) -> bool {
-    let port: u16 = read::field(child, &SKC_NUM);
-    port != 0 && number(port)
-}
-
 /// Is this local port one to look at?
 #[inline(always)]
 pub(crate) fn number(port: u16) -> bool {

@@ -49,8 +49,8 @@ pub(crate) fn added(child: *const Sock, pending: Pending) -> Added {
 /// Notes that a connection is accepted whose enqueue has not been noted. True: such a note
 /// was lost for it.
 #[inline(always)]
-pub(crate) fn early_accept(child: *const Sock, now: u64) -> bool {
-    waiting::early(child, now)
+pub(crate) fn early_accept(child: *const Sock, nameless: bool, now: u64) -> bool {
+    waiting::early(child, nameless, now)
 }
 
 /// What became of a connection that was to be remembered.

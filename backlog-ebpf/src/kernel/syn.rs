@@ -84,8 +84,6 @@ pub(super) fn judge(
     let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
     count(Beside::SynQueueFullCookie, moved.queue_cookie);
     count(Beside::SynCookieSent, moved.cookie_sent);
-    // Of packets before this one whose end was not seen.
-    count(Beside::SynCookieValid, moved.cookie_valid);
     count(Beside::FastopenQueueFull, moved.fastopen_full);
     if moved.drops == 0 {
         return;

@@ -6,7 +6,7 @@
 //! same place, and who notes the enqueue finds it. Without atomic instructions (5.10 has
 //! none for this) both may miss each other: then both marks stay, and mean the same.
 
-use backlog_ebpf::pending::{Pending, Waiting};
+use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
 use super::{
     globals::WAITING_MASK,
@@ -60,14 +60,15 @@ pub(super) fn put(child: *const Sock, entry: Pending) -> Option<Added> {
         if there != 0 && there != child as u64 {
             return None;
         }
-        if there != 0 && (*place).early == there {
+        if there != 0 && (*place).early & !NAMELESS == there {
             // An earlier one with this address: both marks have met no more.
             (*place).early = 0;
             listener::accepted_unseen((*place).entry.slot);
         }
         (*place).entry = entry;
         key.write_volatile(child as u64);
-        if (&raw const (*place).early).read_volatile() != child as u64 {
+        let early = (&raw const (*place).early).read_volatile();
+        if early & !NAMELESS != child as u64 {
             return Some(Added::Kept);
         }
         (*place).early = 0;
@@ -103,17 +104,18 @@ pub(super) fn take(child: *const Sock) -> Option<Pending> {
     }
 }
 
-/// Notes that a connection is accepted that is not in the table yet, or never will be. True:
-/// it takes the place of such a note.
+/// Notes that a connection is accepted that is not in the table yet, or never will be.
+/// `nameless` is one that was reset meanwhile: it has no port any more, and may be nobody's.
+/// True: it takes the place of such a note.
 #[inline(always)]
-pub(super) fn early(child: *const Sock, now: u64) -> bool {
+pub(super) fn early(child: *const Sock, nameless: bool, now: u64) -> bool {
     let Some(place) = at(child) else { return false };
     // SAFETY: as in `put`; the mark is of the CPU that accepts, until it is found.
     unsafe {
         let key = &raw mut (*place).early;
         let before = key.read_volatile();
         (*place).early_ns = now;
-        key.write_volatile(child as u64);
-        before != 0 && before != child as u64
+        key.write_volatile(child as u64 | if nameless { NAMELESS } else { 0 });
+        before != 0 && before & NAMELESS == 0 && before != child as u64
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
-use backlog_ebpf::pending::{Pending, Waiting};
+use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
 use crate::event::{Connection, Enqueued, ListenerId, What};
 use crate::load::Maps;
@@ -20,7 +20,8 @@ pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
     let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
     let in_table = maps.waiting.used().filter(|waiting| waiting.child != 0).map(|waiting| {
         // Both marks: the accept and the note of the enqueue have missed each other.
-        let early_ns = if waiting.early == waiting.child { waiting.early_ns } else { 0 };
+        let met = waiting.early & !NAMELESS == waiting.child;
+        let early_ns = if met { waiting.early_ns } else { 0 };
         (waiting.child, Pending { early_ns, ..waiting.entry })
     });
     in_map.chain(in_table).collect()
@@ -28,8 +29,17 @@ pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
 
 /// Accepts of which nothing is known but that they were.
 pub(super) fn unknown(maps: &Maps) -> u64 {
-    let alone = |waiting: &Waiting| waiting.early != 0 && waiting.early != waiting.child;
+    let alone = |waiting: &Waiting| {
+        waiting.early != 0 && waiting.early & NAMELESS == 0 && waiting.early != waiting.child
+    };
     maps.waiting.used().filter(alone).count() as u64
+}
+
+/// Is its listener still open, and the one that has the slot? Else it was left behind: a
+/// listener that closes takes its queue along.
+pub(super) fn is_of_open(maps: &Maps, entry: &Pending) -> bool {
+    maps.listeners.get(&entry.listener, 0).is_ok_and(|slot| slot == entry.slot)
+        && maps.info.get(&entry.slot, 0).is_ok_and(|info| info.0.header.time_ns <= entry.since_ns)
 }
 
 /// What became of an entry, if that is known. One that was accepted is counted: what would

@@ -33,6 +33,9 @@ pub(super) fn syn(packet: &Packet) {
         ports::first(packet.net as u64, packet.port)
     };
     let Some((sk, seen)) = at(found, dropped) else { return };
+    // Of packets before this one whose end was not seen.
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*seen.totals).beside[Beside::SynCookieValid as usize] += moved.cookie_valid };
     syn::judge(&moved, sk, seen, packet.skb, || {
         let quarter = !join::is_join(packet.skb) && last_quarter(packet.net, sk);
         if quarter { Hint::LastQuarter } else { Hint::None }
