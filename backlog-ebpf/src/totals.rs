@@ -53,12 +53,18 @@ pub struct Totals {
     pub syn_queue_peak_ns: u64,
     /// When `last_depth` was read, `CLOCK_MONOTONIC` nanoseconds.
     pub last_ns: u64,
+    /// When `left_depth` was read, `CLOCK_MONOTONIC` nanoseconds.
+    pub left_ns: u64,
     /// The deepest queue, the newcomer included.
     pub peak: u32,
-    /// The depth after the last enqueue or accept on this CPU.
+    /// The depth after the last enqueue on this CPU.
     pub last_depth: u32,
     /// `sk_max_ack_backlog` at that moment.
     pub last_limit: u32,
+    /// The depth after the last accept on this CPU.
+    pub left_depth: u32,
+    /// Always zero.
+    pub pad: u32,
     /// The longest SYN queue, the newcomer included.
     pub syn_queue_peak: u32,
     /// When the running second of drop records began.
@@ -93,7 +99,7 @@ const _: () = {
     assert!(offset_of!(Totals, lost) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
+            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 6 * 4 + 16 + 16
     );
     assert!(size_of::<Stray>() == 32);
 };

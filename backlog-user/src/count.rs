@@ -7,6 +7,7 @@ use crate::event::Count;
 /// Adds up what each CPU counted. `ended` is the epoch that has just ended.
 pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
     let mut count = Count::default();
+    let mut depth_ns = 0;
     for cpu in cpus {
         // Every field must be thought of.
         let Totals {
@@ -24,9 +25,12 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             peak_ns,
             syn_queue_peak_ns,
             last_ns,
+            left_ns,
             peak,
             last_depth,
             last_limit,
+            left_depth,
+            pad: _,
             syn_queue_peak,
             window_ns: _,
             window_used: _,
@@ -53,10 +57,15 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
         );
         if *last_ns > sum.last_ns {
             sum.last_ns = *last_ns;
-            sum.last_depth = *last_depth;
             sum.last_limit = *last_limit;
-            count.depth = Some(*last_depth);
             count.limit = Some(*last_limit);
+        }
+        for (time_ns, depth) in [(*last_ns, *last_depth), (*left_ns, *left_depth)] {
+            if time_ns > depth_ns {
+                depth_ns = time_ns;
+                sum.last_depth = depth;
+                count.depth = Some(depth);
+            }
         }
         let recent = epochs[(ended & 1) as usize];
         if recent.epoch == ended {

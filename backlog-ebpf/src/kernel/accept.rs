@@ -10,7 +10,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    enqueue::{confirm, level},
+    enqueue::confirm,
     filter,
     globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
     listener::{self, Seen},
@@ -215,9 +215,10 @@ fn leave(
 ) {
     let mut now = listener::now();
     let left = listener::depth(listener);
-    // SAFETY: this CPU's element of the per-CPU array.
-    level(unsafe { &mut *seen.totals }, now, left, listener::limit(listener));
     let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    (totals.left_ns, totals.left_depth) = (now, left);
     if let Some(pending) = pending
         && pending.enqueued_ns != 0
     {

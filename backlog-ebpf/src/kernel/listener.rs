@@ -15,9 +15,9 @@ use super::{
         SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, MET_PLACES, SLOT_INFO, STRAY, TOTALS},
     out,
-    place::Place,
+    place::{Place, spread},
     read,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
@@ -35,11 +35,43 @@ pub(crate) fn seen(slot: u32) -> Option<Seen> {
     TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals })
 }
 
+/// A listener that was met.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Met {
+    sk: u64,
+    slot: u32,
+    pad: u32,
+}
+
 /// The slot of a socket, if it has one.
 #[inline(always)]
 fn slot_of(sk: *const Sock) -> Option<u32> {
+    let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
+    // SAFETY: an element of an array. Two CPUs may write different listeners at once, and
+    // what they leave may be half of each: so whose slot it is decides.
+    let Met { sk: met_sk, slot, .. } = unsafe { *met };
+    if met_sk == sk as u64 && SLOT_INFO.get(slot).is_some_and(|info| info.sk == met_sk) {
+        return Some(slot);
+    }
     // SAFETY: a slot number is never changed, only inserted and removed.
-    unsafe { LISTENERS.get(sk as u64) }.copied()
+    let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
+    // SAFETY: as above.
+    unsafe { *met = Met { sk: sk as u64, slot, pad: 0 } };
+    Some(slot)
+}
+
+/// A listener has left the map.
+#[inline(always)]
+fn forget(sk: *const Sock) {
+    if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
+        // SAFETY: as in `slot_of`.
+        unsafe {
+            if (*met).sk == sk as u64 {
+                (*met).sk = 0;
+            }
+        }
+    }
 }
 
 /// Is this listener known?
@@ -153,6 +185,7 @@ pub(crate) fn syn_peak(totals: &mut Totals, sk: impl Place<Sock>) {
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
     let _ = LISTENERS.remove(sk as u64);
+    forget(sk);
     let _ = CLOSED.remove(sk as u64);
 }
 
@@ -246,6 +279,7 @@ pub(crate) fn stopped(sk: *const Sock) {
         trace_log!("a listener is gone");
         let _ = CLOSED.insert(sk as u64, slot, 0);
         let _ = LISTENERS.remove(sk as u64);
+        forget(sk);
     }
 }
 

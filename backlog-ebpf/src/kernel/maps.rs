@@ -15,10 +15,14 @@ use backlog_ebpf::{
 
 use super::{
     call::{Call, Caller, Saved},
+    listener::Met,
     look::Look,
     site::Scratch,
     tracepoint::{Member, Place},
 };
+
+/// Places for listeners that were met last.
+pub(crate) const MET_PLACES: u32 = 1024;
 
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;
@@ -30,6 +34,10 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 /// From a listening socket's address to its slot.
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
+
+/// The same for those that were met last, in an array: a place by the address.
+#[btf_map]
+pub(crate) static MET: Array<Met, { MET_PLACES as usize }> = Array::new();
 
 /// From the address of a listener that has just closed to the slot that it had: packets
 /// on other CPUs may have found it before.

@@ -114,10 +114,20 @@ impl<B> Place<B> for Typed<B> {
     }
 }
 
+/// A number that differs for addresses that are near each other, for a place in a table.
+/// Sockets stand 64 bytes apart at least.
+#[inline(always)]
+pub(crate) fn spread<B>(address: *const B) -> u32 {
+    /// 2^32 by the golden ratio.
+    const SPREAD: u32 = 0x9e37_79b1;
+
+    (low(address) >> 6).wrapping_mul(SPREAD) >> 8
+}
+
 /// The lower half of an address, as a plain number: the verifier lets nobody calculate with
 /// a pointer of which it knows the type, but takes half of it for a number.
 #[inline(always)]
-pub(crate) fn low<B>(address: *const B) -> u32 {
+fn low<B>(address: *const B) -> u32 {
     let low: u64;
     // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because the
     // compiler has no name for halves of registers in the instruction set of 5.10.

@@ -13,7 +13,7 @@ use super::{
     listener,
     maps::{CROWDED, WAITING},
     pending::Added,
-    place,
+    place::spread,
     types::Sock,
 };
 
@@ -38,14 +38,10 @@ pub(super) fn crowd() {
     }
 }
 
-/// The place of a connection. Sockets stand 64 bytes apart at least.
+/// The place of a connection.
 #[inline(always)]
 fn at(child: *const Sock) -> Option<*mut Waiting> {
-    /// 2^32 by the golden ratio: it spreads what is near.
-    const SPREAD: u32 = 0x9e37_79b1;
-
-    let spread = (place::low(child) >> 6).wrapping_mul(SPREAD) >> 8;
-    WAITING.get_ptr_mut(spread & WAITING_MASK.load())
+    WAITING.get_ptr_mut(spread(child) & WAITING_MASK.load())
 }
 
 /// Remembers a connection. None: its place is taken.
