@@ -54,9 +54,8 @@ impl Pending {
     }
 }
 
-/// In [`Waiting::early`]: the connection had no port any more. (Addresses of sockets are
-/// even.)
-pub const NAMELESS: u64 = 1;
+/// In [`Waiting::early_ns`]: the connection had no port any more.
+pub const NAMELESS: u64 = 1 << 63;
 
 /// A place in the table of connections that hooks on functions keep: found by the child's
 /// address, in one of two ways at most.
@@ -67,7 +66,7 @@ pub struct Waiting {
     pub child: u64,
     /// The address of a child that was accepted before it was entered here; zero: none.
     pub early: u64,
-    /// When that was accepted.
+    /// When that was accepted, perhaps with [`NAMELESS`].
     pub early_ns: u64,
     /// When and where `child` was queued.
     pub entry: Pending,

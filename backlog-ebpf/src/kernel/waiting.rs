@@ -56,7 +56,7 @@ pub(super) fn put(child: *const Sock, entry: Pending) -> Option<Added> {
         if there != 0 && there != child as u64 {
             return None;
         }
-        if there != 0 && (*place).early & !NAMELESS == there {
+        if there != 0 && (*place).early == there {
             // An earlier one with this address: both marks have met no more.
             (*place).early = 0;
             listener::accepted_unseen((*place).entry.slot);
@@ -64,12 +64,12 @@ pub(super) fn put(child: *const Sock, entry: Pending) -> Option<Added> {
         (*place).entry = entry;
         key.write_volatile(child as u64);
         let early = (&raw const (*place).early).read_volatile();
-        if early & !NAMELESS != child as u64 {
+        if early != child as u64 {
             return Some(Added::Kept);
         }
         (*place).early = 0;
         key.write_volatile(0);
-        Some(Added::Early((*place).early_ns))
+        Some(Added::Early((*place).early_ns & !NAMELESS))
     }
 }
 
@@ -110,8 +110,9 @@ pub(super) fn early(child: *const Sock, nameless: bool, now: u64) -> bool {
     unsafe {
         let key = &raw mut (*place).early;
         let before = key.read_volatile();
-        (*place).early_ns = now;
-        key.write_volatile(child as u64 | if nameless { NAMELESS } else { 0 });
-        before != 0 && before & NAMELESS == 0 && before != child as u64
+        let named = (*place).early_ns & NAMELESS == 0;
+        (*place).early_ns = now | if nameless { NAMELESS } else { 0 };
+        key.write_volatile(child as u64);
+        before != 0 && named && before != child as u64
     }
 }

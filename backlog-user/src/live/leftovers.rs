@@ -20,8 +20,8 @@ pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
     let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
     let in_table = maps.waiting.used().filter(|waiting| waiting.child != 0).map(|waiting| {
         // Both marks: the accept and the note of the enqueue have missed each other.
-        let met = waiting.early & !NAMELESS == waiting.child;
-        let early_ns = if met { waiting.early_ns } else { 0 };
+        let met = waiting.early == waiting.child;
+        let early_ns = if met { waiting.early_ns & !NAMELESS } else { 0 };
         (waiting.child, Pending { early_ns, ..waiting.entry })
     });
     in_map.chain(in_table).collect()
@@ -30,7 +30,7 @@ pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
 /// Accepts of which nothing is known but that they were.
 pub(super) fn unknown(maps: &Maps) -> u64 {
     let alone = |waiting: &Waiting| {
-        waiting.early != 0 && waiting.early & NAMELESS == 0 && waiting.early != waiting.child
+        waiting.early != 0 && waiting.early_ns & NAMELESS == 0 && waiting.early != waiting.child
     };
     maps.waiting.used().filter(alone).count() as u64
 }
