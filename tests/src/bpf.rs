@@ -1,5 +1,6 @@
-//! Which BPF programs are loaded in the kernel, by raw bpf(2): to see that
-//! the tool leaves none behind, without trusting the tool or its library.
+//! Which BPF programs are loaded in the kernel and how often each ran, by raw
+//! bpf(2): to see what a tool has attached and that it leaves none behind,
+//! without trusting the tool or its library.
 
 use std::io::{Error, Result};
 use std::mem::size_of;
@@ -11,6 +12,7 @@ use libc::c_long;
 const PROG_GET_NEXT_ID: c_long = 11;
 const PROG_GET_FD_BY_ID: c_long = 13;
 const OBJ_GET_INFO_BY_FD: c_long = 15;
+const ENABLE_STATS: c_long = 32;
 
 /// A loaded program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,8 @@ pub struct Program {
     pub id: u32,
     /// Its name, cut to 15 bytes by the kernel.
     pub name: String,
+    /// How often it ran while somebody counted (see [`count_runs`]).
+    pub runs: u64,
 }
 
 /// All programs loaded at the moment, by rising id.
@@ -31,13 +35,23 @@ pub fn programs() -> Result<Vec<Program>> {
     while let Some(next) = next_id(id)? {
         id = next;
         // A program unloaded between the two calls is simply not there.
-        match name_of(id) {
-            Ok(name) => found.push(Program { id, name }),
+        match look_at(id) {
+            Ok(program) => found.push(program),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(found)
+}
+
+/// Has the kernel count how often each program runs, until the descriptor is closed.
+///
+/// # Errors
+/// When not permitted, or before Linux 5.8.
+pub fn count_runs() -> Result<OwnedFd> {
+    // The only kind there is: the run time, with the count beside it.
+    let mut kind = 0_u32;
+    owned(bpf(ENABLE_STATS, &mut kind)?)
 }
 
 /// `union bpf_attr` for the commands that take or give an id.
@@ -57,7 +71,8 @@ struct InfoAttr {
     info: u64,
 }
 
-/// `struct bpf_prog_info` as far as the name: the kernel fills what fits.
+/// `struct bpf_prog_info` as far as the runs: the kernel fills what fits. The many counts
+/// and addresses stay 0, which asks for none of the lists.
 #[repr(C)]
 #[derive(Default)]
 struct ProgInfo {
@@ -73,6 +88,22 @@ struct ProgInfo {
     nr_map_ids: u32,
     map_ids: u64,
     name: [u8; 16],
+    ifindex: u32,
+    gpl_compatible: u32,
+    netns: [u64; 2],
+    nr_jited: [u32; 2],
+    jited: [u64; 2],
+    btf_id: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    nr_info: [u32; 2],
+    line_info: [u64; 2],
+    nr_jited_line_info: u32,
+    rec_sizes: [u32; 2],
+    nr_prog_tags: u32,
+    prog_tags: u64,
+    run_time_ns: u64,
+    run_cnt: u64,
 }
 
 fn next_id(after: u32) -> Result<Option<u32>> {
@@ -84,12 +115,9 @@ fn next_id(after: u32) -> Result<Option<u32>> {
     }
 }
 
-fn name_of(id: u32) -> Result<String> {
+fn look_at(id: u32) -> Result<Program> {
     let mut by_id = IdAttr { id, ..IdAttr::default() };
-    let fd = bpf(PROG_GET_FD_BY_ID, &mut by_id)?;
-    let fd = i32::try_from(fd).map_err(|_| Error::from_raw_os_error(libc::EBADF))?;
-    // SAFETY: a new descriptor that nobody else has.
-    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let program = owned(bpf(PROG_GET_FD_BY_ID, &mut by_id)?)?;
     let mut info = ProgInfo::default();
     let mut attr = InfoAttr {
         fd: program.as_raw_fd().cast_unsigned(),
@@ -98,20 +126,28 @@ fn name_of(id: u32) -> Result<String> {
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
     let length = info.name.iter().position(|&byte| byte == 0).unwrap_or(16);
-    Ok(String::from_utf8_lossy(&info.name[..length]).into_owned())
+    let name = String::from_utf8_lossy(&info.name[..length]).into_owned();
+    Ok(Program { id, name, runs: info.run_cnt })
+}
+
+/// The descriptor that a command returned.
+pub(crate) fn owned(returned: c_long) -> Result<OwnedFd> {
+    let fd = i32::try_from(returned).map_err(|_| Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// bpf(2) with an attribute structure that fits the command.
-fn bpf<T>(command: c_long, attr: &mut T) -> Result<c_long> {
+pub(crate) fn bpf<T>(command: c_long, attr: &mut T) -> Result<c_long> {
     // SAFETY: `attr` is a live structure of the size given, laid out as the
-    // command demands; the only address in one (of `info`) is that of a
-    // structure that its caller keeps alive, with its size beside it.
+    // command demands; the addresses in one are those of structures that its
+    // caller keeps alive, with their sizes beside them.
     let done = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of_u32::<T>())
     };
     if done < 0 { Err(Error::last_os_error()) } else { Ok(done) }
 }
 
-fn size_of_u32<T>() -> u32 {
+pub(crate) fn size_of_u32<T>() -> u32 {
     u32::try_from(size_of::<T>()).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,11 @@
 //! What the truth tests stand on: a load whose own account is the judge
 //! (`load`), crafted packets for what no ordinary client can do (`packets`),
 //! fresh network namespaces, the kernel's counters, and the tool under test
-//! run from outside by its command line and JSON contract (`tracer`).
+//! run from outside by its command line and JSON contract (`tracer`). And what
+//! any tracer costs, measured beside others (`bench`).
 //! Nothing here links with the tool's own code.
 
+pub mod bench;
 pub mod bpf;
 pub mod clock;
 pub mod counters;

@@ -24,4 +24,5 @@ mod tun;
 pub use options::Options;
 pub use run::{Told, run};
 pub use scenario::Scenario;
+pub(crate) use segment::Segment;
 pub use truth::{Hit, Share, Truth};

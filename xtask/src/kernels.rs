@@ -3,7 +3,7 @@
 //! that several xtasks can share a folder. How apt is asked, how packages are
 //! chosen and unpacked is in the modules below.
 
-mod apt;
+pub(crate) mod apt;
 mod modules;
 mod select;
 mod unpack;
@@ -92,6 +92,26 @@ impl Kernels {
             .with_context(|| format!("{} is incomplete", self.folder(choice).display()))
     }
 
+    /// A folder with the headers of a kernel (`src`) and the links that lead there
+    /// (`modules`), as Debian has them below /usr and /usr/lib.
+    pub(crate) fn headers(&self, version: &str) -> Result<PathBuf> {
+        let folder = self.dir.join("headers").join(version);
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let choice = self.choose(version)?.context("no suite lists this kernel any more")?;
+        let _lock = self.lock()?;
+        let scratch = tempfile::Builder::new()
+            .prefix(".headers-")
+            .tempdir_in(&self.dir)
+            .with_context(|| format!("cannot make a folder in {}", self.dir.display()))?;
+        let packages = select::headers(&choice.release);
+        let packages = packages.each_ref().map(|name| (name.as_str(), version));
+        Apt::new(&self.dir, apt::SUITES)?.download(&packages, scratch.path())?;
+        unpack::headers(scratch.path(), &choice.release, &folder)?;
+        Ok(folder)
+    }
+
     /// Reads the index, which is made anew when it is older than a day. With
     /// no network an older one serves as well.
     fn index(&self) -> Result<&[Entry]> {
@@ -121,7 +141,7 @@ impl Kernels {
                  give a vmlinuz file (--kernel ./vmlinuz) instead"
             );
         }
-        let apt = Apt::new(&self.dir)?;
+        let apt = Apt::new(&self.dir, apt::SUITES)?;
         apt.update()?;
         let lines: Vec<String> = apt
             .packages(select::is_relevant)?
@@ -145,12 +165,14 @@ impl Kernels {
                 .iter()
                 .map(|package| (package.as_str(), choice.version.as_str()))
                 .collect();
-            Apt::new(&self.dir)?.download(&packages, scratch.path()).with_context(|| {
-                let index = self.dir.join("index.tsv");
-                // The archive drops a version when a newer one comes.
-                let _ = fs::remove_file(index);
-                format!("kernel {} (run again to look for a newer one)", choice.version)
-            })?;
+            Apt::new(&self.dir, apt::SUITES)?.download(&packages, scratch.path()).with_context(
+                || {
+                    let index = self.dir.join("index.tsv");
+                    // The archive drops a version when a newer one comes.
+                    let _ = fs::remove_file(index);
+                    format!("kernel {} (run again to look for a newer one)", choice.version)
+                },
+            )?;
             fs::create_dir_all(self.dir.join("debs"))
                 .with_context(|| format!("cannot make {}", self.dir.join("debs").display()))?;
             fs::rename(scratch.keep(), &folder)

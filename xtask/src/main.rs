@@ -6,6 +6,7 @@
 mod apart;
 mod backend;
 mod backends;
+mod bench;
 mod build;
 mod causes;
 mod demo;
@@ -47,6 +48,9 @@ enum Task {
     /// See how each backend attaches in every kernel, test it, and write
     /// docs/BACKENDS-MEASURED.md and tests/instructions.json
     Backends(backends::Args),
+    /// Count what tracing costs, beside other tracers, in every kernel; write docs/COST.md
+    /// and judge it by tests/budgets.json
+    Bench(bench::Args),
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
 }
@@ -69,6 +73,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Test(args) => test::command(&args),
         Task::Causes(args) => causes::command(&args),
         Task::Backends(args) => backends::command(&args),
+        Task::Bench(args) => bench::command(&args),
         Task::Demo(args) => demo::command(&args),
     }
 }

@@ -12,19 +12,19 @@ const WINDOW: u16 = 65535;
 
 /// What a segment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub(super) from: SocketAddr,
-    pub(super) to: SocketAddr,
-    pub(super) seq: u32,
+pub(crate) struct Segment {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) seq: u32,
     /// The number acknowledged; none: no ACK flag.
-    pub(super) ack: Option<u32>,
-    pub(super) syn: bool,
-    pub(super) rst: bool,
+    pub(crate) ack: Option<u32>,
+    pub(crate) syn: bool,
+    pub(crate) rst: bool,
 }
 
 impl Segment {
     /// The packet, with right checksums, without a link header.
-    pub(super) fn to_packet(self) -> Result<Vec<u8>> {
+    pub(crate) fn to_packet(self) -> Result<Vec<u8>> {
         self.to_packet_with(&[], &[])
     }
 

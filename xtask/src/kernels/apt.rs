@@ -14,7 +14,7 @@ use crate::process;
 
 /// Where each series is looked for. The security suites matter: what can be
 /// hooked differs within a series (docs: 6.1.192 against 6.1.176).
-const SUITES: [&str; 11] = [
+pub(crate) const SUITES: &[&str] = &[
     "bullseye",
     "bullseye-security",
     "bookworm",
@@ -34,20 +34,25 @@ const SUITES: [&str; 11] = [
 /// shown as missing.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// One release of Debian by itself, with what came after it: the packages of one that
+/// were made to work together.
+pub(crate) const STABLE: &[&str] = &["trixie", "trixie-updates", "trixie-security"];
+
 /// The private apt, with its configuration written.
 pub(crate) struct Apt {
     dir: PathBuf,
+    suites: &'static [&'static str],
 }
 
 impl Apt {
-    /// Writes the configuration under `kernels`.
-    pub(crate) fn new(kernels: &Path) -> Result<Self> {
-        let dir = kernels.join("apt");
+    /// Writes the configuration under `folder`, for these suites.
+    pub(crate) fn new(folder: &Path, suites: &'static [&'static str]) -> Result<Self> {
+        let dir = folder.join("apt");
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
         }
-        let apt = Self { dir };
+        let apt = Self { dir, suites };
         apt.write("status", "")?;
         apt.write("apt.conf", &configuration(&apt.dir))?;
         Ok(apt)
@@ -62,7 +67,8 @@ impl Apt {
             String::new()
         };
         let archive = Archive::of_this_machine()?;
-        let sources: Vec<String> = SUITES
+        let sources: Vec<String> = self
+            .suites
             .iter()
             .map(|suite| format!("deb {signed_by}{} {suite} main\n", archive.site(suite)))
             .collect();
@@ -97,6 +103,17 @@ impl Apt {
             command.arg(format!("{package}={version}"));
         }
         process::run(&mut command)
+    }
+
+    /// Downloads packages and all that they depend on; the files are in the folder that is
+    /// returned. Nothing counts as installed, and nothing is.
+    pub(crate) fn download_closure(&self, packages: &[&str]) -> Result<PathBuf> {
+        // Of an earlier time, in other versions.
+        process::run(self.command("apt-get").arg("clean"))?;
+        let mut command = self.command("apt-get");
+        command.args(["-q", "-y", "--no-install-recommends", "--download-only", "install"]);
+        process::run(command.args(packages))?;
+        Ok(self.dir.join("cache/archives"))
     }
 
     fn command(&self, program: &str) -> Command {

@@ -81,6 +81,12 @@ pub(crate) fn choose(entries: &[Entry], wanted: &str) -> Option<Choice> {
     Some(Choice { release, version: best.version.clone(), suite, packages })
 }
 
+/// The packages with a kernel's headers: its own, and those of all flavours.
+pub(crate) fn headers(release: &str) -> [String; 2] {
+    let number = release.strip_suffix(FLAVOUR).unwrap_or(release);
+    [format!("linux-headers-{release}"), format!("linux-headers-{number}-common")]
+}
+
 /// The rank (0 is best) and kernel release of a package with a vmlinuz.
 fn image(package: &str) -> Option<(usize, String)> {
     IMAGES.iter().enumerate().find_map(|(rank, (prefix, suffix))| {
@@ -155,6 +161,14 @@ mod tests {
                 "linux-base-7.3.4+deb13-cloud-amd64",
                 "linux-modules-7.3.4+deb13-cloud-amd64"
             ]
+        );
+    }
+
+    #[test]
+    fn headers_come_in_two_packages() {
+        assert_eq!(
+            headers("6.1.0-56-cloud-amd64"),
+            ["linux-headers-6.1.0-56-cloud-amd64", "linux-headers-6.1.0-56-common"]
         );
     }
 

@@ -49,6 +49,30 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", ready.display(), into.display()))
 }
 
+/// Unpacks the headers of a release, in packages in the folder `debs`, into the folder
+/// `into`, which appears whole or not at all.
+pub(crate) fn headers(debs: &Path, release: &str, into: &Path) -> Result<()> {
+    let tree = debs.join("tree");
+    for deb in files_below(debs)? {
+        process::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&tree))?;
+    }
+    let ready = debs.join("ready");
+    let links = ready.join("modules").join(release);
+    fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
+    let number = release.split_once("-cloud-").map_or(release, |(number, _)| number);
+    for (name, folder) in [("build", release), ("source", &format!("{number}-common"))] {
+        let link = links.join(name);
+        std::os::unix::fs::symlink(format!("/usr/src/linux-headers-{folder}"), &link)
+            .with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    let (from, to) = (tree.join("usr/src"), ready.join("src"));
+    fs::rename(&from, &to).with_context(|| format!("no {}", from.display()))?;
+    let parent = into.parent().unwrap_or(into);
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    fs::rename(&ready, into)
+        .with_context(|| format!("cannot rename {} to {}", ready.display(), into.display()))
+}
+
 fn unpack_modules(files: &[PathBuf], ready: &Path) -> Result<()> {
     let by_name: BTreeMap<String, &PathBuf> = files
         .iter()

@@ -37,7 +37,7 @@ const FOLDERS: [&str; 17] = [
     "opt",
 ];
 
-/// A file of the host and where it goes.
+/// A file of the host and where it goes. A folder goes with all that is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Added {
     pub(crate) host: PathBuf,
@@ -84,7 +84,8 @@ pub(crate) fn write(kernel: &Kernel, added: &[Added], command: &[OsString]) -> R
     }
     image.file("vm/modules", 0o644, order.as_bytes())?;
     for Added { host, guest } in added {
-        image.copy(host, guest.trim_start_matches('/'))?;
+        let guest = guest.trim_start_matches('/');
+        if host.is_dir() { image.tree(host, guest)? } else { image.copy(host, guest)? }
     }
     image.finish()
 }
@@ -144,17 +145,42 @@ impl<W: Write> Image<W> {
         let context = || format!("cannot read {}", host.display());
         let mode = fs::metadata(host).with_context(context)?.permissions().mode() & 0o7777;
         let bytes = fs::read(host).with_context(context)?;
-        let above: Vec<String> = guest
-            .match_indices('/')
-            .filter_map(|(at, _)| guest.get(..at).map(str::to_owned))
-            .collect();
-        for folder in above {
+        self.above(guest)?;
+        self.file(guest, mode, &bytes)
+    }
+
+    /// The folders above a path.
+    fn above(&mut self, guest: &str) -> Result<()> {
+        for folder in guest.match_indices('/').filter_map(|(at, _)| guest.get(..at)) {
             // Those below a link of ours are there already.
-            if !["sbin", "usr/bin", "usr/sbin"].contains(&folder.as_str()) {
-                self.folder(&folder)?;
+            if !["sbin", "usr/bin", "usr/sbin"].contains(&folder) {
+                self.folder(folder)?;
             }
         }
-        self.file(guest, mode, &bytes)
+        Ok(())
+    }
+
+    /// A folder of the host with all that is in it; links stay links.
+    fn tree(&mut self, host: &Path, guest: &str) -> Result<()> {
+        self.above(guest)?;
+        self.folder(guest)?;
+        let entries =
+            fs::read_dir(host).with_context(|| format!("cannot read {}", host.display()))?;
+        for entry in entries {
+            let path = entry.with_context(|| format!("cannot read {}", host.display()))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let to = format!("{guest}/{name}");
+            if path.is_symlink() {
+                let target = fs::read_link(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                self.link(&to, &target.to_string_lossy())?;
+            } else if path.is_dir() {
+                self.tree(&path, &to)?;
+            } else if path.is_file() {
+                self.copy(&path, &to)?;
+            }
+        }
+        Ok(())
     }
 
     fn console(&mut self) -> Result<()> {
@@ -207,24 +233,47 @@ mod tests {
     }
 
     #[test]
-    fn an_added_file_keeps_its_mode_and_brings_its_folders() {
-        let mut host = tempfile::NamedTempFile::new().unwrap();
-        host.write_all(b"data").unwrap();
-        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    fn a_folder_comes_with_its_links() {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir(host.path().join("lib")).unwrap();
+        fs::write(host.path().join("lib/a.so.1"), "data").unwrap();
+        std::os::unix::fs::symlink("a.so.1", host.path().join("lib/a.so")).unwrap();
         let mut image = Image::new(Vec::new());
-        image.copy(host.path(), "opt/deep/file").unwrap();
+        image.tree(host.path(), "root").unwrap();
+        let mut entries = entries(image);
+        entries.sort();
+        let expected = [
+            ("root", 0o040_755),
+            ("root/lib", 0o040_755),
+            ("root/lib/a.so", 0o120_777),
+            ("root/lib/a.so.1", 0o100_644),
+        ];
+        assert_eq!(entries, expected.map(|(name, mode)| (name.to_owned(), mode)));
+    }
+
+    /// Names and modes.
+    fn entries(image: Image<Vec<u8>>) -> Vec<(String, u32)> {
         let bytes = cpio::newc::trailer(image.out.unwrap()).unwrap();
         let mut names = Vec::new();
         let mut rest = &bytes[..];
         loop {
             let reader = cpio::NewcReader::new(rest).unwrap();
             if reader.entry().is_trailer() {
-                break;
+                return names;
             }
             names.push((reader.entry().name().to_owned(), reader.entry().mode()));
             rest = reader.finish().unwrap();
         }
+    }
+
+    #[test]
+    fn an_added_file_keeps_its_mode_and_brings_its_folders() {
+        let mut host = tempfile::NamedTempFile::new().unwrap();
+        host.write_all(b"data").unwrap();
+        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o640)).unwrap();
+        let mut image = Image::new(Vec::new());
+        image.copy(host.path(), "opt/deep/file").unwrap();
         let expected = [("opt", 0o040_755), ("opt/deep", 0o040_755), ("opt/deep/file", 0o100_640)];
-        assert_eq!(names, expected.map(|(name, mode)| (name.to_owned(), mode)));
+        assert_eq!(entries(image), expected.map(|(name, mode)| (name.to_owned(), mode)));
     }
 }

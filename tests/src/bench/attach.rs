@@ -1,0 +1,135 @@
+//! A tracer attached: started and waited for until it really traces, which is when its
+//! programs run and it sleeps; and gone again with nothing left behind.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::child::Beside;
+use super::rival::{Rival, Way};
+use super::scenario::Scenario;
+use super::stage::Stage;
+use crate::bpf::{self, Program};
+use crate::proc;
+
+/// How often it is looked at.
+const STEP: Duration = Duration::from_millis(50);
+/// For what it does when it ends.
+const END_LIMIT: Duration = Duration::from_mins(1);
+/// So many looks in a row must show the same.
+const LOOKS: u32 = 4;
+
+/// A tracer that traces.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) beside: Beside,
+    before: BTreeSet<u32>,
+    /// How many programs it has, and how many ran when connections were made.
+    pub(super) programs: String,
+}
+
+impl Attached {
+    /// Starts it, the best way that the kernel permits, and waits for it; the error is why
+    /// it does not trace.
+    pub(super) fn start(rival: Rival, stage: &mut Stage, limit: Duration) -> Result<Self> {
+        let mut refused = Vec::new();
+        for way in rival.ways {
+            match Self::start_by(*way, stage, limit) {
+                Ok(mut attached) => {
+                    refused.insert(0, format!("{}: {}", way.name(), attached.programs));
+                    attached.programs = refused.join("; ");
+                    return Ok(attached);
+                }
+                Err(error) => refused.push(format!("not {}: {error:#}", way.name())),
+            }
+        }
+        bail!("{}", refused.join("; "))
+    }
+
+    fn start_by(way: Way, stage: &mut Stage, limit: Duration) -> Result<Self> {
+        ensure!(way.is_here(), "not in this guest");
+        let before = ids(&bpf::programs().context("cannot list programs")?);
+        let beside = Beside::start(&mut way.command())?;
+        let mut attached = Self { beside, before, programs: String::new() };
+        match attached.await_ready(way, stage, limit) {
+            Ok(()) => Ok(attached),
+            Err(error) => {
+                let said = last_words(&attached.beside.said());
+                attached.end().context(error.to_string())?;
+                bail!("{error:#}{said}")
+            }
+        }
+    }
+
+    fn await_ready(&mut self, way: Way, stage: &mut Stage, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        // While this is open.
+        let counting = bpf::count_runs().context("cannot count runs")?;
+        let mut last = (BTreeSet::new(), BTreeSet::new());
+        let mut same = 0;
+        while same < LOOKS {
+            ensure!(!self.beside.has_ended()?, "it ended at once");
+            ensure!(start.elapsed() < limit, "not attached after {} s", limit.as_secs());
+            std::thread::sleep(STEP);
+            for scenario in [Scenario::Ipv4, Scenario::Ipv6, Scenario::Refused] {
+                stage.turns(scenario, 1)?;
+            }
+            let programs = self.its_own()?;
+            let now = (ids(&programs), ids(programs.iter().filter(|program| program.runs > 0)));
+            let quiet = self.sleeps() && (!way.says_so() || self.beside.has_said());
+            same = if quiet && !now.1.is_empty() && last == now { same + 1 } else { 0 };
+            last = now;
+        }
+        drop(counting);
+        self.programs = format!("{} programs, of which {} ran", last.0.len(), last.1.len());
+        Ok(())
+    }
+
+    /// The programs that were not there before.
+    fn its_own(&self) -> Result<Vec<Program>> {
+        let mut programs = bpf::programs().context("cannot list programs")?;
+        programs.retain(|program| !self.before.contains(&program.id));
+        Ok(programs)
+    }
+
+    fn sleeps(&self) -> bool {
+        let threads = self.beside.threads();
+        !threads.is_empty() && threads.into_iter().all(proc::asleep)
+    }
+
+    /// Ends it, and waits until nothing of it is left in the kernel.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.beside.end(END_LIMIT)?;
+        let start = Instant::now();
+        while !self.its_own()?.is_empty() {
+            ensure!(start.elapsed() < END_LIMIT, "it leaves behind {:?}", self.its_own()?);
+            std::thread::sleep(STEP);
+        }
+        Ok(())
+    }
+}
+
+fn ids<'a>(programs: impl IntoIterator<Item = &'a Program>) -> BTreeSet<u32> {
+    programs.into_iter().map(|program| program.id).collect()
+}
+
+/// The last of what a program said: some say a lot before.
+fn last_words(said: &str) -> String {
+    let mut lines: Vec<&str> =
+        said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.dedup();
+    let tail = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
+    if tail.is_empty() { String::new() } else { format!(": {}", tail.join(" / ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_told() {
+        assert_eq!(last_words("a\n\nb\nc\nc\nd\n"), ": b / c / d");
+        assert_eq!(last_words(" \n"), "");
+    }
+}

@@ -1,0 +1,89 @@
+//! A program that runs beside the loop. Its output goes to files, so that nobody has to
+//! read it meanwhile. Killed when dropped.
+
+use std::fs::{self, File};
+use std::io::Error;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clock::wait_until;
+
+/// The running program.
+#[derive(Debug)]
+pub(super) struct Beside {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Beside {
+    /// Starts it.
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
+        let file = |name: &str| std::env::temp_dir().join(format!("backlog-bench.{name}"));
+        let (out, err) = (file("out"), file("err"));
+        let create = |path: &PathBuf| {
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))
+        };
+        command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child, out, err })
+    }
+
+    /// Has it ended?
+    pub(super) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("wait")?.is_some())
+    }
+
+    /// Has it written a line?
+    pub(super) fn has_said(&self) -> bool {
+        fs::read(&self.out).is_ok_and(|text| text.contains(&b'\n'))
+    }
+
+    /// All that it wrote, its stderr first.
+    pub(super) fn said(&self) -> String {
+        let read =
+            |path: &PathBuf| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+        [&self.err, &self.out].into_iter().filter_map(|path| read(path).ok()).collect()
+    }
+
+    /// Its threads.
+    pub(super) fn threads(&self) -> Vec<i32> {
+        let Ok(entries) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return Vec::new();
+        };
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// How long its threads have run so far, in nanoseconds.
+    pub(super) fn own_ns(&self) -> u64 {
+        let of = |thread: i32| {
+            let path = format!("/proc/{}/task/{thread}/schedstat", self.child.id());
+            fs::read_to_string(path).ok()?.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        self.threads().into_iter().filter_map(of).sum()
+    }
+
+    /// Ends it as Ctrl-C does, and waits for that.
+    pub(super) fn end(&mut self, limit: Duration) -> Result<()> {
+        if self.has_ended()? {
+            return Ok(());
+        }
+        let id = i32::try_from(self.child.id()).context("process id")?;
+        // SAFETY: kill takes two numbers; the child was not waited for, so the id is its own.
+        if unsafe { libc::kill(id, libc::SIGINT) } != 0 {
+            return Err(Error::last_os_error()).context("cannot send SIGINT");
+        }
+        wait_until("the tracer to end by SIGINT", limit, || self.has_ended())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It is no error when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

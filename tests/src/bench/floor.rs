@@ -1,0 +1,76 @@
+//! Sets of empty programs: the floor that a tracer's cost is compared with, and others
+//! that show what each way of attaching costs.
+
+use anyhow::Result;
+
+use super::empty::{Attached, Hook};
+use super::types::Types;
+
+use Hook::{Fentry, Fexit, Kprobe, Kretprobe, TpBtf};
+
+/// The name of the floor's row.
+pub(super) const FLOOR: &str = "floor";
+
+/// A set of hooks, by the row's name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    /// Others in their place where the first cannot be attached.
+    choices: &'static [&'static [Hook]],
+}
+
+const fn set(name: &'static str, choices: &'static [&'static [Hook]]) -> Set {
+    Set { name, choices }
+}
+
+/// The enqueue in either family, of which a connection passes one.
+const V4: &str = "tcp_v4_syn_recv_sock";
+const V6: &str = "tcp_v6_syn_recv_sock";
+/// And behind both, for kernels whose trampolines pass too few arguments.
+const EITHER: &str = "inet_csk_complete_hashdance";
+const ACCEPT: &str = "inet_csk_accept";
+const SYN: &str = "tcp_conn_request";
+const GRAFT: &str = "security_sock_graft";
+const STATE: &str = "inet_sock_set_state";
+
+/// Every set, the floor first.
+pub(super) const SETS: [Set; 12] = [
+    set(FLOOR, &[&[Fexit(V4), Fexit(V6), Fexit(ACCEPT)], &[Fexit(EITHER), Fexit(ACCEPT)]]),
+    set("one fentry", &[&[Fentry(ACCEPT)]]),
+    set("one fexit", &[&[Fexit(ACCEPT)]]),
+    set("fentry + fexit", &[&[Fentry(ACCEPT), Fexit(ACCEPT)]]),
+    set("two fexit", &[&[Fexit(ACCEPT), Fexit(ACCEPT)]]),
+    set("one kprobe", &[&[Kprobe(ACCEPT)]]),
+    set("one kretprobe", &[&[Kretprobe(ACCEPT)]]),
+    set("tp_btf state", &[&[TpBtf(STATE)]]),
+    set("fentry graft", &[&[Fentry(GRAFT)]]),
+    set("fentry SYN", &[&[Fentry(SYN)]]),
+    set("fexit SYN", &[&[Fexit(SYN)]]),
+    set(
+        "floor + fexit SYN",
+        &[
+            &[Fexit(SYN), Fexit(V4), Fexit(V6), Fexit(ACCEPT)],
+            &[Fexit(SYN), Fexit(EITHER), Fexit(ACCEPT)],
+        ],
+    ),
+];
+
+impl Set {
+    /// Attaches the first choice that the kernel permits, and says which hooks those are;
+    /// the error is the last choice's.
+    pub(super) fn attach(self, types: &Types) -> Result<(Vec<Attached>, String)> {
+        let mut result = Ok((Vec::new(), String::new()));
+        for hooks in self.choices {
+            result = hooks.iter().map(|hook| hook.attach(types)).collect::<Result<_>>().map(
+                |attached| {
+                    let names: Vec<String> = hooks.iter().map(|hook| hook.name()).collect();
+                    (attached, names.join(", "))
+                },
+            );
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+}

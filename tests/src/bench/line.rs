@@ -1,0 +1,35 @@
+//! What is told: a JSON object on a line of its own for each tracer and scenario.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::rounds::Taken;
+use super::scenario::Scenario;
+use crate::output::write_truth;
+
+/// One line.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Line<'a> {
+    Measured {
+        tracer: &'a str,
+        scenario: Scenario,
+        #[serde(flatten)]
+        taken: Taken,
+        /// What the tracer's own process took meanwhile, for each turn.
+        process: f64,
+    },
+    /// What its process takes in a second when nothing happens.
+    Idle { tracer: &'a str, idle: f64 },
+    /// How it is attached.
+    Attached { tracer: &'a str, attached: &'a str },
+    /// Why there is nothing to tell of a tracer.
+    Absent { tracer: &'a str, absent: String },
+}
+
+impl Line<'_> {
+    /// Tells it.
+    pub(super) fn tell(&self) -> Result<()> {
+        write_truth(self, None)
+    }
+}

@@ -1,0 +1,49 @@
+//! The scenarios by name, and how often each is done in a round.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// One loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scenario {
+    /// A connection over IPv4: connect, accept, close
+    Ipv4,
+    /// The same over IPv6
+    Ipv6,
+    /// An IPv4 connection to a port that the tracer leaves out, if it can
+    Filtered,
+    /// A SYN that a full accept queue refuses
+    Refused,
+    /// A system call that is no accept
+    Other,
+}
+
+impl Scenario {
+    /// Every one, in their order.
+    pub const ALL: [Self; 5] = [Self::Ipv4, Self::Ipv6, Self::Filtered, Self::Refused, Self::Other];
+
+    /// How many times are taken in a round with that many connections, and of how many
+    /// turns each is.
+    pub(super) fn groups(self, connections: u32) -> (u32, u32) {
+        match self {
+            Self::Ipv4 | Self::Ipv6 | Self::Filtered | Self::Refused => (connections, 1),
+            // Too short to be timed by itself.
+            Self::Other => (connections.div_ceil(5), 100),
+        }
+    }
+
+    /// Is a turn much cheaper than a connection?
+    pub(super) const fn is_cheap(self) -> bool {
+        matches!(self, Self::Refused | Self::Other)
+    }
+
+    /// How many turns come before the first round. A tracer may tell the first refusals of
+    /// a second one by one: what counts here is the flood behind.
+    pub(super) const fn warm_up(self) -> u32 {
+        match self {
+            Self::Refused => 2000,
+            _ => 200,
+        }
+    }
+}

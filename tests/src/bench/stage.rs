@@ -1,0 +1,178 @@
+//! What is measured: listeners on loopback and one turn of each scenario's loop. One
+//! thread does both sides, so that nothing waits and nothing depends on a scheduler.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use anyhow::{Context, Result, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::scenario::Scenario;
+use crate::counters::Counters;
+use crate::packets::Segment;
+use crate::socket;
+use crate::sysctl::Sysctl;
+
+/// The port that the tracers look at, and one that they leave out where they can.
+pub(super) const PORT: u16 = 8000;
+const OTHER_PORT: u16 = 8001;
+
+const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Whose queue is full.
+const FULL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Where the refused come from.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// The first of their ports, and how many they have.
+const FIRST_PORT: u16 = 20_000;
+const CLIENTS: u16 = 512;
+
+/// A queue with room for one and, as the kernel counts, one more.
+const SMALL: i32 = 1;
+const LARGE: i32 = 128;
+
+/// The sockets of all scenarios.
+#[derive(Debug)]
+pub(super) struct Stage {
+    v4: TcpListener,
+    v6: TcpListener,
+    other: TcpListener,
+    /// The full queue and those in it; only held.
+    _full: (Socket, Vec<TcpStream>),
+    /// Sends whole packets and receives none.
+    raw: Socket,
+    syns: Vec<Vec<u8>>,
+    next: usize,
+    held: Vec<[TcpStream; 2]>,
+    packets: UdpSocket,
+    _settings: Vec<Sysctl>,
+}
+
+impl Stage {
+    /// Opens all, in the calling thread's namespace.
+    pub(super) fn set_up() -> Result<Self> {
+        // With no room for them no connection leaves a TIME_WAIT behind: they would be
+        // tens of thousands, and each would make the next port harder to find.
+        let settings = vec![Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?];
+        let full = listen((FULL, PORT).into(), SMALL)?;
+        let mut queued = Vec::new();
+        for _ in 0..=SMALL {
+            queued.push(TcpStream::connect((FULL, PORT)).context("cannot fill the queue")?);
+        }
+        let queue = socket::queue(&full).context("cannot read the queue")?;
+        ensure!(queue.depth > queue.limit, "the queue is not full: {queue:?}");
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
+            .context("cannot open a raw socket (root is needed)")?;
+        let syns = (0..CLIENTS).map(|client| {
+            let from = SocketAddr::from((CLIENT, FIRST_PORT + client));
+            let seq = 1000 * u32::from(client);
+            let to = (FULL, PORT).into();
+            Segment { from, to, seq, ack: None, syn: true, rst: false }.to_packet()
+        });
+        Ok(Self {
+            v4: listen((V4, PORT).into(), LARGE)?.into(),
+            v6: listen((Ipv6Addr::LOCALHOST, PORT).into(), LARGE)?.into(),
+            other: listen((V4, OTHER_PORT).into(), LARGE)?.into(),
+            _full: (full, queued),
+            raw,
+            syns: syns.collect::<Result<_>>()?,
+            next: 0,
+            held: Vec::new(),
+            packets: UdpSocket::bind((V4, 0)).context("cannot open a UDP socket")?,
+            _settings: settings,
+        })
+    }
+
+    /// Does a scenario's turn so many times.
+    pub(super) fn turns(&mut self, scenario: Scenario, count: u32) -> Result<()> {
+        match scenario {
+            Scenario::Ipv4 | Scenario::Ipv6 | Scenario::Filtered => {
+                let (listener, address) = self.listener(scenario);
+                (0..count).try_for_each(|_| connection(listener, address).and_then(end))
+            }
+            Scenario::Refused => self.refused(count),
+            Scenario::Other => {
+                for _ in 0..count {
+                    // SAFETY: getppid takes nothing and cannot fail.
+                    unsafe { libc::getppid() };
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn refused(&mut self, count: u32) -> Result<()> {
+        let to = SocketAddr::from((FULL, 0)).into();
+        for _ in 0..count {
+            let syn = self.syns.get(self.next).context("no SYN")?;
+            self.next = (self.next + 1) % self.syns.len();
+            // There is no answer to any.
+            self.raw.send_to(syn, &to).context("cannot send a SYN")?;
+        }
+        Ok(())
+    }
+
+    /// Opens a connection that stays, from now to `release`.
+    pub(super) fn hold(&mut self) -> Result<()> {
+        let (listener, address) = self.listener(Scenario::Filtered);
+        let [mut client, server] = connection(listener, address)?;
+        // Unread: a segment and a packet stay as well.
+        client.write_all(&[0]).context("cannot send a byte")?;
+        let to = self.packets.local_addr().context("no address")?;
+        self.packets.send_to(&[0], to).context("cannot send a packet")?;
+        self.held.push([client, server]);
+        Ok(())
+    }
+
+    /// Ends those that stayed.
+    pub(super) fn release(&mut self) -> Result<()> {
+        for ends in self.held.drain(..) {
+            self.packets.recv(&mut [0]).context("cannot receive a packet")?;
+            // Unread as they are, they end by a reset.
+            drop(ends);
+        }
+        Ok(())
+    }
+
+    fn listener(&self, scenario: Scenario) -> (&TcpListener, SocketAddr) {
+        match scenario {
+            Scenario::Ipv6 => (&self.v6, (Ipv6Addr::LOCALHOST, PORT).into()),
+            Scenario::Filtered => (&self.other, (V4, OTHER_PORT).into()),
+            _ => (&self.v4, (V4, PORT).into()),
+        }
+    }
+
+    /// How many SYNs full queues have refused since then.
+    pub(super) fn refused_since(earlier: &Counters) -> Result<u64> {
+        Ok(Counters::read()?.get("ListenOverflows") - earlier.get("ListenOverflows"))
+    }
+}
+
+/// Connect and accept: the two ends.
+fn connection(listener: &TcpListener, to: SocketAddr) -> Result<[TcpStream; 2]> {
+    let client = TcpStream::connect(to).with_context(|| format!("cannot connect to {to}"))?;
+    // The handshake is over when connect returns: loopback has no delay.
+    let (server, _) = listener.accept().context("cannot accept")?;
+    Ok([client, server])
+}
+
+/// An orderly end, with all four segments.
+fn end([client, server]: [TcpStream; 2]) -> Result<()> {
+    client.shutdown(Shutdown::Write).context("cannot shut down")?;
+    drop(server);
+    drop(client);
+    Ok(())
+}
+
+fn listen(address: SocketAddr, backlog: i32) -> Result<Socket> {
+    let open = || -> std::io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        Ok(socket)
+    };
+    open().with_context(|| format!("cannot listen at {address}"))
+}

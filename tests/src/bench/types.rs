@@ -1,0 +1,61 @@
+//! Numbers of functions and tracepoints in the kernel's BTF, for whoever attaches to them.
+
+use std::collections::HashMap;
+use std::fs;
+
+use anyhow::{Context, Result, anyhow};
+use btfparse::{Error, ErrorKind, Readable, TypeInformation, TypeVariant};
+
+const FILE: &str = "/sys/kernel/btf/vmlinux";
+
+/// The numbers by name.
+#[derive(Debug)]
+pub(super) struct Types {
+    functions: HashMap<String, u32>,
+    typedefs: HashMap<String, u32>,
+}
+
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?))
+            .ok_or_else(|| Error::new(ErrorKind::IOError, "the file is too short"))?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Types {
+    /// Those of the running kernel.
+    pub(super) fn read() -> Result<Self> {
+        let bytes = fs::read(FILE).with_context(|| format!("cannot read {FILE} (no BTF here?)"))?;
+        let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| anyhow!("{error:?}"))?;
+        let (mut functions, mut typedefs) = (HashMap::new(), HashMap::new());
+        for (id, variant) in types.get() {
+            match variant {
+                TypeVariant::Func(item) => {
+                    functions.extend(item.name().as_ref().map(|name| (name.clone(), *id)));
+                }
+                TypeVariant::Typedef(item) => {
+                    typedefs.extend(item.name().as_ref().map(|name| (name.clone(), *id)));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { functions, typedefs })
+    }
+
+    /// A function's number.
+    pub(super) fn function(&self, name: &str) -> Result<u32> {
+        self.functions.get(name).copied().with_context(|| format!("no function {name} in BTF"))
+    }
+
+    /// A tracepoint's number: that of the typedef of what it calls.
+    pub(super) fn tracepoint(&self, name: &str) -> Result<u32> {
+        let typedef = format!("btf_trace_{name}");
+        self.typedefs.get(&typedef).copied().with_context(|| format!("no tracepoint {name}"))
+    }
+}

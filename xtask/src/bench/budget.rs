@@ -1,0 +1,267 @@
+//! What a tracer may cost, as checked in: tests/budgets.json. Each budget is a ratio of
+//! two figures of one kernel. Where one is not reached yet it says how far off it is, by
+//! kernel, and why; it must not get worse.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::rows::{Extra, Rows};
+use crate::paths;
+
+/// The file, below the workspace's root.
+pub(super) const FILE: &str = "tests/budgets.json";
+
+/// A known ratio may be worse by so much: a figure is right to five instructions, which is
+/// a twentieth of the smallest floor, and a kernel of the same series moves a little.
+const SLACK: f64 = 1.05;
+
+/// All budgets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Budgets(Vec<Budget>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Budget {
+    pub(super) name: String,
+    /// Tracer and scenario of what is judged, and of what it is compared with.
+    of: (String, String),
+    to: (String, String),
+    /// At most so many times as much.
+    pub(super) most: f64,
+    /// What is reached so far, by the kernels' series.
+    known: BTreeMap<String, f64>,
+    /// Why it is not reached there.
+    pub(super) why: Option<String>,
+}
+
+/// What a budget says of one kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) budget: Budget,
+    pub(super) series: String,
+    pub(super) found: Found,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Found {
+    /// Kept: the ratio.
+    Kept(f64),
+    /// Not reached, as was known.
+    NotReached { ratio: f64, known: f64 },
+    /// Worse than it may be, or than was known.
+    Broken { ratio: f64, known: Option<f64>, figures: [f64; 2] },
+    /// One of the two was not measured, and why.
+    Unmeasured(String),
+}
+
+impl Budgets {
+    /// Those checked in.
+    pub(super) fn read() -> Result<Self> {
+        let path = paths::root().join(FILE);
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {FILE}"))?;
+        Self::from_json(&text).with_context(|| format!("cannot read {FILE}"))
+    }
+
+    fn from_json(text: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(text)?;
+        let budgets = value.as_array().context("not a list")?;
+        Ok(Self(budgets.iter().map(budget).collect::<Result<_>>()?))
+    }
+
+    /// Takes what is reached in a kernel as what is known of it.
+    pub(super) fn accept(&mut self, series: &str, rows: &Rows, why: &str) {
+        for budget in &mut self.0 {
+            match budget.judge(series, rows) {
+                Found::Kept(_) => {
+                    budget.known.remove(series);
+                }
+                Found::NotReached { ratio, .. } | Found::Broken { ratio, .. } => {
+                    // Two digits are enough to hold it by.
+                    budget.known.insert(series.to_owned(), (ratio * 100.0).ceil() / 100.0);
+                    budget.why = Some(why.to_owned());
+                }
+                Found::Unmeasured(_) => {}
+            }
+            if budget.known.is_empty() {
+                budget.why = None;
+            }
+        }
+    }
+
+    /// Writes the file.
+    pub(super) fn write(&self) -> Result<()> {
+        let budgets: Vec<Value> = self.0.iter().map(Budget::to_json).collect();
+        let text = serde_json::to_string_pretty(&budgets)?;
+        fs::write(paths::root().join(FILE), format!("{text}\n"))
+            .with_context(|| format!("cannot write {FILE}"))
+    }
+
+    /// Every budget's verdict on a kernel.
+    pub(super) fn judge(&self, series: &str, rows: &Rows) -> Vec<Verdict> {
+        let judge = |budget: &Budget| Verdict {
+            budget: budget.clone(),
+            series: series.to_owned(),
+            found: budget.judge(series, rows),
+        };
+        self.0.iter().map(judge).collect()
+    }
+}
+
+fn budget(value: &Value) -> Result<Budget> {
+    let text = |key: &str| {
+        let text = value.get(key).and_then(Value::as_str);
+        text.map(str::to_owned).with_context(|| format!("a budget without {key}: {value}"))
+    };
+    let mut known = BTreeMap::new();
+    if let Some(all) = value.get("known") {
+        for (series, ratio) in all.as_object().context("known is an object")? {
+            let ratio = ratio.as_f64().with_context(|| format!("{series}: no number"))?;
+            known.insert(series.clone(), ratio);
+        }
+    }
+    let why = text("why").ok();
+    anyhow::ensure!(known.is_empty() || why.is_some(), "a known ratio needs a why: {value}");
+    Ok(Budget {
+        name: text("name")?,
+        of: (text("tracer")?, text("scenario")?),
+        to: (text("against")?, text("against_scenario")?),
+        most: value.get("most").and_then(Value::as_f64).context("a budget without most")?,
+        known,
+        why,
+    })
+}
+
+impl Budget {
+    fn to_json(&self) -> Value {
+        let Self { name, of, to, most, known, why } = self;
+        let mut value = json!({
+            "name": name,
+            "tracer": of.0,
+            "scenario": of.1,
+            "against": to.0,
+            "against_scenario": to.1,
+            "most": most,
+        });
+        if let (Some(object), Some(why)) = (value.as_object_mut(), why) {
+            object.insert("known".to_owned(), json!(known));
+            object.insert("why".to_owned(), json!(why));
+        }
+        value
+    }
+
+    fn judge(&self, series: &str, rows: &Rows) -> Found {
+        let of = |(tracer, scenario): &(String, String)| {
+            rows.extra(tracer, scenario).map(Extra::total).ok_or_else(|| {
+                let why = rows.absent(tracer).unwrap_or("not measured");
+                format!("{tracer}, {scenario}: {why}")
+            })
+        };
+        let figures = match (of(&self.of), of(&self.to)) {
+            (Ok(one), Ok(other)) => [one, other],
+            (Err(why), _) | (_, Err(why)) => return Found::Unmeasured(why),
+        };
+        // Less than an instruction is none, and nothing is a multiple of that.
+        let ratio = figures[0] / figures[1].max(1.0);
+        let known = self.known.get(series).copied();
+        match known {
+            _ if ratio <= self.most => Found::Kept(ratio),
+            Some(known) if ratio <= known * SLACK => Found::NotReached { ratio, known },
+            _ => Found::Broken { ratio, known, figures },
+        }
+    }
+}
+
+impl Verdict {
+    /// The line for a broken budget.
+    pub(super) fn broken(&self) -> Option<String> {
+        let Self { budget, series, found } = self;
+        let Found::Broken { ratio, known, figures: [one, other] } = found else {
+            return None;
+        };
+        let known = known.map_or(String::new(), |known| format!(", known were {known:.2}"));
+        Some(format!(
+            "{} in kernel {series}: {one:.0} against {other:.0} is {ratio:.2} times as much, \
+             and may be {:.2}{known}",
+            budget.name, budget.most
+        ))
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept(ratio) => write!(f, "{ratio:.2}"),
+            Self::NotReached { ratio, .. } => write!(f, "{ratio:.2}, not reached"),
+            Self::Broken { ratio, .. } => write!(f, "**{ratio:.2}, broken**"),
+            Self::Unmeasured(_) => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::tests::OUTPUT;
+    use super::*;
+
+    fn judged(json: &str) -> Verdict {
+        let budgets = Budgets::from_json(json).unwrap();
+        budgets.judge("6.1", &Rows::parse(OUTPUT).unwrap()).remove(0)
+    }
+
+    fn json(most: f64, more: &str) -> String {
+        format!(
+            r#"[{{"name":"a connection","tracer":"backlog-trace fentry","scenario":"ipv4",
+            "against":"floor","against_scenario":"ipv4","most":{most}{more}}}]"#
+        )
+    }
+
+    #[test]
+    fn a_ratio_is_kept_or_broken() {
+        assert_eq!(judged(&json(3.0, "")).found, Found::Kept(3.0));
+        let broken = judged(&json(2.5, ""));
+        assert_eq!(
+            broken.broken().unwrap(),
+            "a connection in kernel 6.1: 1200 against 400 is 3.00 times as much, and may be 2.50"
+        );
+    }
+
+    #[test]
+    fn what_is_known_is_held() {
+        let known = |ratio| judged(&json(2.0, &format!(r#","known":{{"6.1":{ratio}}},"why":"w""#)));
+        assert_eq!(known(3.0).found, Found::NotReached { ratio: 3.0, known: 3.0 });
+        assert_eq!(known(2.87).broken(), None);
+        assert!(known(2.8).broken().unwrap().ends_with("may be 2.00, known were 2.80"));
+        assert!(Budgets::from_json(&json(2.0, r#","known":{"6.1":3}"#)).is_err());
+    }
+
+    #[test]
+    fn what_is_reached_now_can_be_accepted() {
+        let mut budgets = Budgets::from_json(&json(2.0, "")).unwrap();
+        let rows = Rows::parse(OUTPUT).unwrap();
+        budgets.accept("6.1", &rows, "not yet");
+        let found = Found::NotReached { ratio: 3.0, known: 3.0 };
+        assert_eq!(budgets.judge("6.1", &rows)[0].found, found);
+        let text = Value::from(budgets.0.iter().map(Budget::to_json).collect::<Vec<_>>());
+        assert_eq!(Budgets::from_json(&text.to_string()).unwrap(), budgets);
+        // Once it is reached, nothing is left to be known.
+        budgets.0[0].most = 3.0;
+        budgets.accept("6.1", &rows, "not yet");
+        assert_eq!(budgets, Budgets::from_json(&json(3.0, "")).unwrap());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_told() {
+        let text = json(2.0, "").replace("floor", "tcpsynbl (bcc)");
+        let Found::Unmeasured(why) = judged(&text).found else { panic!() };
+        assert_eq!(why, "tcpsynbl (bcc), ipv4: no headers");
+    }
+
+    #[test]
+    fn the_budgets_checked_in_can_be_read() {
+        assert!(!Budgets::read().unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,133 @@
+//! `backlog-bench` in one guest whose clock counts instructions, with the rivals' root
+//! beside it. What it measures is the tests crate's business.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::rivals::Rivals;
+use super::rows::Rows;
+use crate::backend::Backend;
+use crate::kernels::{Kernel, Kernels};
+use crate::vm::{self, Added, Both, ConsoleLog, Emulation, Guest, Saved, Sinks};
+use crate::{paths, process};
+
+/// Half of it may be files, and the rivals are some 350 MB of them, twice while the guest
+/// boots.
+const MEMORY: u32 = 3072;
+/// A guest with all tracers takes some minutes.
+const LIMIT: Duration = Duration::from_mins(25);
+/// How long a tracer may take to start, in seconds of the guest: each is a thousand million
+/// instructions, some ten seconds here.
+const START_LIMIT: &str = "20";
+/// Rounds where time is short.
+const FEW: &str = "4";
+
+/// What is to be measured.
+pub(super) struct Bench<'a> {
+    pub(super) programs: &'a [PathBuf],
+    pub(super) rivals: Option<&'a Rivals>,
+    pub(super) backends: &'a [Backend],
+    pub(super) only: &'a [String],
+    pub(super) tracers: &'a [String],
+    pub(super) quick: bool,
+}
+
+impl Bench<'_> {
+    /// Is nothing left out?
+    pub(super) fn is_whole(&self) -> bool {
+        let Self { programs: _, rivals, backends, only, tracers, quick } = self;
+        rivals.is_some() && backends.is_empty() && only.is_empty() && tracers.is_empty() && !quick
+    }
+
+    /// Measures in one kernel.
+    pub(super) fn run(&self, kernel: &Kernel) -> Result<Rows> {
+        let mut added: Vec<Added> = self.programs.iter().map(|file| Added::program(file)).collect();
+        if let Some(Rivals { root, .. }) = self.rivals {
+            added.push(Added { host: root.clone(), guest: "/rivals".to_owned() });
+            let scripts = paths::root().join("tests/bench");
+            added.push(Added { host: scripts, guest: "/rivals/bench".to_owned() });
+            if !self.quick {
+                added.extend(headers(kernel));
+            }
+        }
+        let command = self.command();
+        let guest = Guest {
+            kernel,
+            cpus: 1,
+            memory: MEMORY,
+            emulation: Emulation::Counting,
+            limit: LIMIT,
+            quiet_limit: None,
+            added: &added,
+            command: &command,
+        };
+        let (out, err) = (Saved::default(), Saved::default());
+        let log = ConsoleLog::new(kernel)?;
+        let outcome = vm::boot(&guest, || {
+            let shown = Both(out.clone(), err.clone());
+            Ok(Sinks {
+                stdout: Box::new(shown),
+                stderr: Box::new(err.clone()),
+                console: Box::new(log.writer()?),
+            })
+        })?;
+        let status = vm::describe(&guest, &outcome)
+            .with_context(|| format!("console: {}\n{}", log.path.display(), err.text()))?;
+        ensure!(status == 0, "backlog-bench failed with status {status}:\n{}", err.text());
+        process::say(&format!("measured in kernel {}", kernel.name));
+        Rows::parse(&out.text())
+    }
+
+    fn command(&self) -> Vec<OsString> {
+        let mut words = vec!["backlog-bench", "--start-limit", START_LIMIT];
+        if self.quick {
+            words.extend(["--rounds", FEW, "--skip", "(bcc)"]);
+        }
+        for backend in self.backends {
+            words.extend(["--backend", backend.name()]);
+        }
+        for scenario in self.only {
+            words.extend(["--only", scenario]);
+        }
+        for tracer in self.tracers {
+            words.extend(["--tracer", tracer]);
+        }
+        words.into_iter().map(OsString::from).collect()
+    }
+}
+
+/// What bcc compiles against; the rest of the headers' packages would fill the memory.
+const HEADERS: [&str; 2] = ["include", "arch/x86"];
+
+/// The kernel's headers, for bcc. Without them it says so itself.
+fn headers(kernel: &Kernel) -> Vec<Added> {
+    find_headers(kernel).unwrap_or_else(|error| {
+        process::say(&format!("no headers of kernel {} for bcc: {error:#}", kernel.name));
+        Vec::new()
+    })
+}
+
+fn find_headers(kernel: &Kernel) -> Result<Vec<Added>> {
+    let folder = Kernels::open()?.headers(&kernel.name)?;
+    let links = folder.join("modules");
+    let mut added = vec![Added { host: links, guest: "/rivals/usr/lib/modules".to_owned() }];
+    let src = folder.join("src");
+    let packages = fs::read_dir(&src).with_context(|| format!("cannot read {}", src.display()))?;
+    for package in packages {
+        let package = package.with_context(|| format!("cannot read {}", src.display()))?;
+        let name = package.file_name();
+        let to = format!("/rivals/usr/src/{}", name.to_string_lossy());
+        let parts = HEADERS.map(|part| (package.path().join(part), format!("{to}/{part}")));
+        added.extend(
+            parts
+                .into_iter()
+                .filter(|(host, _)| host.is_dir())
+                .map(|(host, guest)| Added { host, guest }),
+        );
+    }
+    Ok(added)
+}

@@ -1,0 +1,162 @@
+//! What `backlog-bench` prints, a JSON object on each line, and what follows from it: the
+//! difference to the loop without a tracer. Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+/// The row without a tracer, and the same when all are gone.
+const NONE: &str = "none";
+pub(super) const AGAIN: &str = "none, at the end";
+/// The row of the floor.
+pub(super) const FLOOR: &str = "floor";
+/// The row that most users would have instead.
+pub(super) const TCPSYNBL: &str = "tcpsynbl (libbpf-tools)";
+
+/// All rows of one kernel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Rows(Vec<Row>);
+
+/// One tracer, or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Row {
+    pub(super) tracer: String,
+    /// Its hooks, or how many programs it has.
+    pub(super) attached: Option<String>,
+    /// Why it was not measured.
+    pub(super) absent: Option<String>,
+    /// What its process takes in a second when nothing happens.
+    pub(super) idle: Option<f64>,
+    figures: BTreeMap<String, Figure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Figure {
+    figure: f64,
+    process: f64,
+}
+
+/// What a tracer adds to one turn of a loop, in instructions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Extra {
+    /// In whoever connects, accepts or receives: the hooks, and waking the tracer.
+    pub(super) path: f64,
+    /// In the tracer's own process.
+    pub(super) process: f64,
+}
+
+impl Extra {
+    /// All of it.
+    pub(super) fn total(self) -> f64 {
+        self.path + self.process
+    }
+}
+
+impl Rows {
+    /// From the lines.
+    pub(super) fn parse(output: &str) -> Result<Self> {
+        let mut rows = Self::default();
+        for line in output.lines().filter(|line| line.starts_with('{')) {
+            rows.add(line).with_context(|| format!("not of backlog-bench: {line}"))?;
+        }
+        Ok(rows)
+    }
+
+    fn add(&mut self, line: &str) -> Result<()> {
+        let value: Value = serde_json::from_str(line)?;
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let number = |key: &str| value.get(key).and_then(Value::as_f64);
+        let row = self.row(&text("tracer").context("no tracer")?);
+        row.attached = text("attached").or(row.attached.take());
+        row.absent = text("absent").or(row.absent.take());
+        row.idle = number("idle").or(row.idle);
+        if let Some(scenario) = text("scenario") {
+            let figure = Figure {
+                figure: number("figure").context("no figure")?,
+                process: number("process").context("no process")?,
+            };
+            row.figures.insert(scenario, figure);
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, tracer: &str) -> &mut Row {
+        let place = self.0.iter().position(|row| row.tracer == tracer).unwrap_or_else(|| {
+            self.0.push(Row { tracer: tracer.to_owned(), ..Row::default() });
+            self.0.len() - 1
+        });
+        &mut self.0[place]
+    }
+
+    /// Those with a tracer, in the order measured.
+    pub(super) fn tracers(&self) -> impl Iterator<Item = &Row> {
+        self.0.iter().filter(|row| ![NONE, AGAIN].contains(&row.tracer.as_str()))
+    }
+
+    /// What a turn of a scenario takes without a tracer.
+    pub(super) fn base(&self, scenario: &str) -> Option<f64> {
+        let none = self.0.iter().find(|row| row.tracer == NONE)?;
+        Some(none.figures.get(scenario)?.figure)
+    }
+
+    /// What a tracer adds to it; none if that was not measured.
+    pub(super) fn extra(&self, tracer: &str, scenario: &str) -> Option<Extra> {
+        let row = self.0.iter().find(|row| row.tracer == tracer)?;
+        let with = row.figures.get(scenario)?;
+        Some(Extra {
+            path: with.figure - self.base(scenario)?,
+            // What it does in each second, whatever happens, was taken off: a bit too much
+            // at times.
+            process: with.process.max(0.0),
+        })
+    }
+
+    /// How many times the one is the other; none if either is not there, or is nothing.
+    pub(super) fn ratio(&self, one: (&str, &str), other: (&str, &str)) -> Option<f64> {
+        let of = |(tracer, scenario)| self.extra(tracer, scenario).map(Extra::total);
+        let (one, other) = (of(one)?, of(other)?);
+        (other >= 1.0).then(|| one / other)
+    }
+
+    /// Why a tracer has no row.
+    pub(super) fn absent(&self, tracer: &str) -> Option<&str> {
+        self.0.iter().find(|row| row.tracer == tracer)?.absent.as_deref()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Rows with a floor of 400 and the tool's 1000 + 200.
+    pub(in crate::bench) const OUTPUT: &str = r#"noise
+{"tracer":"none","scenario":"ipv4","figure":80000.0,"process":0.0}
+{"tracer":"floor","attached":"fexit a"}
+{"tracer":"floor","scenario":"ipv4","figure":80400.0,"process":0.0}
+{"tracer":"backlog-trace fentry","idle":700.0}
+{"tracer":"backlog-trace fentry","scenario":"ipv4","figure":81000.0,"process":200.0}
+{"tracer":"tcpsynbl (bcc)","absent":"no headers"}
+{"tracer":"none, at the end","scenario":"ipv4","figure":80003.0,"process":-0.1}
+"#;
+
+    #[test]
+    fn a_tracer_adds_what_the_loop_has_not_without_it() {
+        let rows = Rows::parse(OUTPUT).unwrap();
+        let extra = rows.extra("backlog-trace fentry", "ipv4").unwrap();
+        assert_eq!((extra.path, extra.process), (1000.0, 200.0));
+        let ratio = rows.ratio(("backlog-trace fentry", "ipv4"), (FLOOR, "ipv4"));
+        assert_eq!(ratio, Some(3.0));
+        assert_eq!(rows.extra(FLOOR, "ipv6"), None);
+        assert_eq!(rows.absent("tcpsynbl (bcc)"), Some("no headers"));
+        assert_eq!(rows.tracers().count(), 3);
+        assert_eq!(rows.extra(AGAIN, "ipv4").map(Extra::total), Some(3.0));
+    }
+
+    #[test]
+    fn nothing_is_no_measure() {
+        let rows = Rows::parse(OUTPUT).unwrap();
+        assert_eq!(rows.ratio((FLOOR, "ipv4"), (NONE, "ipv4")), None);
+        assert!(Rows::parse("{\"scenario\":\"ipv4\"}").is_err());
+    }
+}
