@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod cause;
+pub mod distribution;
 pub mod filter;
 pub mod pending;
 pub mod record;

@@ -16,7 +16,7 @@ use backlog_ebpf::filter::{port_bit, port_word};
 use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::plan::{Attach, Hook};
-use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
+use crate::pod::{DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod};
 use crate::ports::PortSet;
 use crate::table::Table;
 use kit::unload;
@@ -50,7 +50,8 @@ pub(crate) struct Maps {
     pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
     pub(crate) info: Array<MapData, ListenerPod>,
     pub(crate) pending: HashMap<MapData, u64, PendingPod>,
-    pub(crate) waiting: Table,
+    pub(crate) waiting: Table<WaitingPod>,
+    pub(crate) distributions: Table<DistributionsPod>,
     pub(crate) crowded: Array<MapData, u32>,
     pub(crate) looked: Array<MapData, u32>,
     pub(crate) listeners: HashMap<MapData, u64, u32>,
@@ -147,16 +148,19 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("FREE_SLOTS", limits.slots)
         .map_max_entries("SLOT_INFO", limits.slots)
         .map_max_entries("TOTALS", limits.slots)
+        .map_max_entries("DISTRIBUTIONS", limits.slots)
         .map_max_entries("PENDING", limits.pending)
         .map_max_entries("WAITING", places)
         .map_max_entries("AT_PORT", limits.slots);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
+    let filter_port = filter.ports.as_ref().and_then(PortSet::only).map_or(0, u32::from);
     let filter_ports = u32::from(filter.ports.is_some());
     let mask = places - 1;
     let filter_family = u32::from(filter.family.unwrap_or(0));
     loader
+        .override_global("FILTER_PORT", &filter_port, true)
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
         .override_global("WAITING_MASK", &mask, true)
@@ -176,10 +180,11 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         info: Array::try_from(take("SLOT_INFO")?)?,
         pending: HashMap::try_from(take("PENDING")?)?,
         waiting: Table::of(take("WAITING")?)?,
+        distributions: Table::of(take("DISTRIBUTIONS")?)?,
         crowded: Array::try_from(take("CROWDED")?)?,
         looked: Array::try_from(take("LOOKED")?)?,
         listeners: HashMap::try_from(take("LISTENERS")?)?,
-        epoch: Array::try_from(take("EPOCH")?)?,
+        epoch: Array::try_from(take(".bss")?)?,
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
         stray: PerCpuArray::try_from(take("STRAY")?)?,
         seed: Array::try_from(take("SEED")?)?,

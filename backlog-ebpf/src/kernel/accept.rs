@@ -5,17 +5,16 @@ use backlog_ebpf::{
     ABSENT,
     cause::Beside,
     pending::{Pending, SEED_DONE},
-    record::{Connection, Kind},
-    totals::Totals,
 };
 
 use super::{
-    enqueue::confirm,
+    distribution,
+    enqueue::{confirm, epoch},
     filter,
     globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
     listener::{self, Seen},
     maps::{SEED, STRAY},
-    out, pending,
+    pending,
     place::Place,
     read,
     site::{self, Hint},
@@ -37,17 +36,18 @@ pub(crate) fn grafted(newsk: impl Place<Sock>) {
     }
 }
 
-/// No look at its port: a client that has reset its connection meanwhile has taken that
-/// away. What is pending has passed the filter.
 #[inline(always)]
 fn graft(child: impl Place<Sock>) {
-    if let Some(pending) = pending::take(child.address()) {
-        return queued(child, pending);
-    }
     let port: u16 = read::field(child, &SKC_NUM);
-    let wanted = (port == 0 || filter::number(port)) && filter::connection(child);
+    // A client that has reset its connection meanwhile has taken its port away.
+    if port != 0 && !filter::number(port) {
+        return;
+    }
+    if let Some(pending) = pending::take(child.address()) {
+        return queued(pending);
+    }
     if read::protocol(child) == IPPROTO_TCP
-        && wanted
+        && filter::connection(child)
         && pending::early_accept(child.address(), port == 0, listener::now())
     {
         stray_accept();
@@ -78,7 +78,7 @@ fn unknown(child: *const Sock) {
 pub(crate) fn known(child: *const Sock) -> bool {
     let taken = pending::take(child);
     if let Some(pending) = taken {
-        queued(child, pending);
+        queued(pending);
     }
     taken.is_some()
 }
@@ -106,21 +106,33 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).unseen += 1 };
     } else {
-        // SAFETY: as above.
-        unsafe { (*seen.totals).untimed += 1 };
-        leave(Kind::Accepted, seen, sk, child, None);
+        count_accept(seen, 0, 0);
     }
 }
 
 /// Counts an accept. A connection that was queued before the start was looked up then,
 /// without its time.
 #[inline(always)]
-fn count_accept(totals: &mut Totals, pending: &Pending) {
-    if pending.enqueued_ns == 0 {
+fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64) {
+    let now = if early_ns == 0 { listener::now() } else { early_ns };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    if enqueued_ns == 0 {
         totals.untimed += 1;
-    } else {
-        totals.accepted += 1;
+        totals.untimed_ns = now;
+        return;
     }
+    totals.accepted += 1;
+    // The clocks of two CPUs may differ by some nanoseconds.
+    let wait_ns = if now > enqueued_ns { now - enqueued_ns } else { 0 };
+    if wait_ns > totals.longest_ns {
+        totals.longest_ns = wait_ns;
+    }
+    let epoch = epoch(totals);
+    if wait_ns > epoch.longest_ns {
+        epoch.longest_ns = wait_ns;
+    }
+    distribution::waited(seen.slot, wait_ns);
 }
 
 /// Body: a connection's socket is destroyed.
@@ -132,36 +144,40 @@ pub(crate) fn gone(sk: *const Sock) {
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && confirm(of, sk).is_some() {
-            queued(sk, pending);
+            queued(pending);
         }
         return;
     }
     let Some(seen) = listener::seen(pending.slot) else { return };
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *seen.totals };
     // close() shuts both ways down; who drops a queue disconnects, which opens them again
     // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
     let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
     if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
         // Somebody had accepted it, unseen.
-        count_accept(totals, &pending);
+        let totals = seen.totals;
+        // SAFETY: this CPU's element of the per-CPU array. How long it waited is not known.
+        unsafe {
+            if pending.enqueued_ns == 0 {
+                (*totals).untimed += 1;
+            } else {
+                (*totals).accepted += 1;
+            }
+        }
     } else {
-        totals.beside[Beside::KilledAtClose as usize] += 1;
-        leave(Kind::Killed, seen, of, sk, Some(pending));
+        // SAFETY: as above.
+        unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
     }
 }
 
 /// An accept of a connection that was seen being queued.
 #[inline(always)]
-pub(crate) fn queued(child: impl Place<Sock>, pending: Pending) {
+pub(crate) fn queued(pending: Pending) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
-        // SAFETY: this CPU's element of the per-CPU array.
-        count_accept(unsafe { &mut *seen.totals }, &pending);
-        leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
+        count_accept(seen, pending.enqueued_ns, pending.early_ns);
     }
 }
 
@@ -181,8 +197,8 @@ pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock
     if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
         return site::tell(Hint::NotQueued);
     }
-    let pending = pending::take(child);
-    let seen = match &pending {
+    let seen = match pending::take(child) {
+        // After a migration that failed, `sk` is the listener before.
         Some(pending) => listener::seen(pending.slot),
         // Queued before the start, and not found by the look.
         None if filter::connection(child) => listener::closing(sk),
@@ -191,9 +207,6 @@ pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock
     let Some(seen) = seen else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
-    // After a migration that failed, `sk` is the listener before.
-    let of = pending.map_or(sk, |pending| pending.listener as *const Sock);
-    leave(Kind::Killed, seen, of, child, pending);
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.
@@ -203,39 +216,4 @@ pub(crate) fn tcp_of(sk: *const Sock) -> *const Sock {
         return sk;
     }
     read::pointer(sk, &MPTCP_FIRST)
-}
-
-#[inline(always)]
-fn leave(
-    kind: Kind,
-    seen: Seen,
-    listener: *const Sock,
-    child: impl Place<Sock>,
-    pending: Option<Pending>,
-) {
-    let mut now = listener::now();
-    let left = listener::depth(listener);
-    let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *seen.totals };
-    (totals.left_ns, totals.left_depth) = (now, left);
-    if let Some(pending) = pending
-        && pending.enqueued_ns != 0
-    {
-        enqueued_ns = pending.enqueued_ns;
-        depth = pending.met();
-        limit = pending.limit;
-        if pending.early_ns != 0 {
-            now = pending.early_ns;
-        }
-    }
-    let record = Connection {
-        header: out::header::<Connection>(kind, seen.slot, now),
-        enqueued_ns,
-        depth,
-        limit,
-        left,
-        client: read::remote(child),
-    };
-    out::batched(kind, record, seen.totals);
 }

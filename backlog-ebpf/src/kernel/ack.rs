@@ -44,10 +44,11 @@ fn nothing(sk: *const Sock, req: *const Request) {
     let hint = site::told();
     let net: *const Net = read::pointer(sk, &SKC_NET);
     // Whatever the port is: the next look must not find this packet's moves.
-    let Some(moved) = look::look(net) else { return };
+    let Some(mut moved) = look::look(net) else { return };
     if !filter::port(sk) || !filter::request(req) {
         return;
     }
+    moved.at_most(listener::refused_since(sk));
     let client = read::remote(req);
     if moved.drops != 0 {
         if let Some(seen) = listener::of(sk) {

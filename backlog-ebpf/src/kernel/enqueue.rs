@@ -5,16 +5,20 @@
 //! confirmed afterwards. Either way a thread that is already accepting may take it in
 //! between, on another CPU.
 
-use backlog_ebpf::{cause::Beside, pending::Pending, totals::Totals};
+use backlog_ebpf::{
+    cause::Beside,
+    pending::Pending,
+    totals::{Epoch, Totals},
+};
 
 use super::{
-    accept, filter,
+    accept, distribution, filter,
     globals::TP_FASTOPEN_RSK,
     listener::{self, Seen},
-    maps::EPOCH,
     pending::{self, Added},
     place::Place,
     read,
+    shared::EPOCH,
     site::{self, Site},
     types::Sock,
 };
@@ -25,14 +29,14 @@ use super::{
 pub(crate) fn added(sk: impl Place<Sock>, child: impl Place<Sock>) -> Option<Seen> {
     let seen = listener::of(sk.address())?;
     let now = listener::now();
-    let (depth, limit) = (listener::depth(sk), listener::limit(sk));
+    let depth = listener::depth(sk);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    peak(totals, now, depth);
-    level(totals, now, depth, limit);
+    peak(totals, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
+    distribution::arrived(seen.slot, depth);
     let mut pending = Pending {
         enqueued_ns: now,
         listener: sk.address() as u64,
@@ -40,7 +44,7 @@ pub(crate) fn added(sk: impl Place<Sock>, child: impl Place<Sock>) -> Option<See
         slot: seen.slot,
         depth,
         expected: depth,
-        limit,
+        pad: 0,
         early_ns: 0,
     };
     match pending::added(child.address(), pending) {
@@ -49,7 +53,7 @@ pub(crate) fn added(sk: impl Place<Sock>, child: impl Place<Sock>) -> Option<See
             // The clock of its enqueue is read a moment after that.
             pending.enqueued_ns = if early_ns < now { early_ns } else { now };
             pending.early_ns = early_ns;
-            accept::queued(child, pending);
+            accept::queued(pending);
         }
         Added::Full => totals.untracked += 1,
     }
@@ -98,7 +102,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
             slot: seen.slot,
             depth: 0,
             expected: listener::depth(sk) + 1,
-            limit: listener::limit(sk),
+            pad: 0,
             early_ns: 0,
         },
     );
@@ -111,47 +115,36 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
 /// Counts a connection that has been queued.
 #[inline(always)]
 pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
-    let now = listener::now();
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
-    let limit = listener::limit(sk);
-    pending::confirm(child, depth);
+    distribution::arrived(seen.slot, pending::confirm(child, depth));
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    peak(totals, now, depth);
-    level(totals, now, depth, limit);
+    peak(totals, depth);
     Some(seen)
 }
 
 /// Notes the depth of a queue right after an arrival.
 #[inline(always)]
-pub(crate) fn peak(totals: &mut Totals, now: u64, depth: u32) {
+pub(crate) fn peak(totals: &mut Totals, depth: u32) {
     if depth > totals.peak {
         totals.peak = depth;
-        totals.peak_ns = now;
+        totals.peak_ns = listener::now();
     }
-    epoch_peak(totals, depth);
+    let epoch = epoch(totals);
+    if depth > epoch.depth {
+        epoch.depth = depth;
+    }
 }
 
-/// Notes the depth that a listener was left with.
+/// The peaks of the running epoch.
 #[inline(always)]
-pub(crate) fn level(totals: &mut Totals, now: u64, depth: u32, limit: u32) {
-    totals.last_ns = now;
-    totals.last_depth = depth;
-    totals.last_limit = limit;
-}
-
-#[inline(always)]
-fn epoch_peak(totals: &mut Totals, depth: u32) {
-    let Some(epoch) = EPOCH.get(0).copied() else {
-        return;
-    };
-    let peak = &mut totals.epochs[(epoch & 1) as usize];
-    if peak.epoch != epoch {
-        peak.epoch = epoch;
-        peak.depth = depth;
-    } else if depth > peak.depth {
-        peak.depth = depth;
+pub(crate) fn epoch(totals: &mut Totals) -> &mut Epoch {
+    let now = EPOCH.get();
+    let epoch = &mut totals.epochs[(now & 1) as usize];
+    if epoch.epoch != now {
+        *epoch = Epoch { epoch: now, depth: 0, longest_ns: 0 };
     }
+    epoch
 }

@@ -7,10 +7,11 @@ use backlog_ebpf::{
 };
 
 use super::{
-    globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
-    maps::{EPOCH, PORTS},
+    globals::{FILTER_FAMILY, FILTER_PORT, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
+    maps::PORTS,
     place::Place,
     read,
+    shared::EPOCH,
     types::{Request, SkBuff, Sock},
 };
 
@@ -18,7 +19,7 @@ use super::{
 /// other and taken off likewise; in between they must not see half of what happens.
 #[inline(always)]
 pub(crate) fn running() -> bool {
-    EPOCH.get(0).is_some_and(|epoch| *epoch != 0)
+    EPOCH.get() != 0
 }
 
 /// Is this socket's local port one to look at?
@@ -33,6 +34,10 @@ pub(crate) fn port(sk: impl Place<Sock>) -> bool {
 /// Is this local port one to look at?
 #[inline(always)]
 pub(crate) fn number(port: u16) -> bool {
+    let only = FILTER_PORT.load();
+    if only != 0 {
+        return u32::from(port) == only;
+    }
     if FILTER_PORTS.load() == 0 {
         return true;
     }

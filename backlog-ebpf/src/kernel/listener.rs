@@ -19,6 +19,7 @@ use super::{
     out,
     place::{Place, spread},
     read,
+    shared::GENERATION,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
 
@@ -41,37 +42,71 @@ pub(crate) fn seen(slot: u32) -> Option<Seen> {
 pub(crate) struct Met {
     sk: u64,
     slot: u32,
+    /// The [`GENERATION`] in which it was noted.
+    generation: u32,
+    /// Its `sk_drops` when this CPU last saw it.
+    drops: u32,
     pad: u32,
+}
+
+/// This CPU's note of a listener, if it holds.
+#[inline(always)]
+fn met(sk: *const Sock) -> Option<*mut Met> {
+    let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
+    // SAFETY: a per-CPU element. A program that interrupts another one there may write it
+    // for the same listener, or for another one: then it is looked up anew.
+    let holds = unsafe { (*met).sk == sk as u64 && (*met).generation == GENERATION.get() };
+    holds.then_some(met)
 }
 
 /// The slot of a socket, if it has one.
 #[inline(always)]
 fn slot_of(sk: *const Sock) -> Option<u32> {
-    let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
-    // SAFETY: an element of an array. Two CPUs may write different listeners at once, and
-    // what they leave may be half of each: so whose slot it is decides.
-    let Met { sk: met_sk, slot, .. } = unsafe { *met };
-    if met_sk == sk as u64 && SLOT_INFO.get(slot).is_some_and(|info| info.sk == met_sk) {
-        return Some(slot);
+    if let Some(met) = met(sk) {
+        // SAFETY: as in `met`.
+        return Some(unsafe { (*met).slot });
     }
+    // What is removed from the map meanwhile is so after this.
+    let generation = GENERATION.get();
     // SAFETY: a slot number is never changed, only inserted and removed.
     let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
-    // SAFETY: as above.
-    unsafe { *met = Met { sk: sk as u64, slot, pad: 0 } };
+    if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
+        // Not known: the next look at it finds a move.
+        let drops = read::field::<_, u32>(sk, &SK_DROPS).wrapping_sub(1);
+        // SAFETY: as in `met`. It holds nothing until it is whole.
+        unsafe {
+            let holds = &raw mut (*met).generation;
+            holds.write_volatile(0);
+            (&raw mut (*met).sk).write_volatile(sk as u64);
+            (&raw mut (*met).slot).write_volatile(slot);
+            (&raw mut (*met).drops).write_volatile(drops);
+            holds.write_volatile(generation);
+        }
+    }
     Some(slot)
 }
 
-/// A listener has left the map.
+/// How many packets this CPU may have refused at a listener since it last asked this: as
+/// many as `sk_drops` has moved by, in which whoever refuses one counts it.
 #[inline(always)]
-fn forget(sk: *const Sock) {
-    if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
-        // SAFETY: as in `slot_of`.
-        unsafe {
-            if (*met).sk == sk as u64 {
-                (*met).sk = 0;
-            }
-        }
-    }
+pub(crate) fn refused_since(sk: impl Place<Sock>) -> u32 {
+    let Some(met) = met(sk.address()) else { return u32::MAX };
+    let drops: u32 = read::field(sk, &SK_DROPS);
+    // SAFETY: as in `met`.
+    let before = unsafe { core::mem::replace(&mut (*met).drops, drops) };
+    drops.wrapping_sub(before)
+}
+
+/// Is the accept queue full?
+#[inline(always)]
+pub(crate) fn is_full(sk: impl Place<Sock>) -> bool {
+    depth(sk) > limit(sk)
+}
+
+/// A listener has left the map: no note of any holds any more.
+#[inline(always)]
+fn forget() {
+    GENERATION.count();
 }
 
 /// Is this listener known?
@@ -184,8 +219,9 @@ pub(crate) fn syn_peak(totals: &mut Totals, sk: impl Place<Sock>) {
 /// earlier socket, whose end was missed.
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
-    let _ = LISTENERS.remove(sk as u64);
-    forget(sk);
+    if LISTENERS.remove(sk as u64).is_ok() {
+        forget();
+    }
     let _ = CLOSED.remove(sk as u64);
 }
 
@@ -279,7 +315,7 @@ pub(crate) fn stopped(sk: *const Sock) {
         trace_log!("a listener is gone");
         let _ = CLOSED.insert(sk as u64, slot, 0);
         let _ = LISTENERS.remove(sk as u64);
-        forget(sk);
+        forget();
     }
 }
 

@@ -44,6 +44,14 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// The listener itself has refused no more than so many.
+    #[inline(always)]
+    pub(crate) fn at_most(&mut self, most: u32) {
+        if self.drops > u64::from(most) {
+            self.drops = u64::from(most);
+        }
+    }
+
     #[inline(always)]
     fn now(mib: &Mib) -> Self {
         Self {

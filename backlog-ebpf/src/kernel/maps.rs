@@ -7,6 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backlog_ebpf::{
+    distribution::Distributions,
     filter::PORT_WORDS,
     pending::{Pending, Waiting},
     record::{Header, Listener},
@@ -35,9 +36,9 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
 
-/// The same for those that were met last, in an array: a place by the address.
+/// The same for those that this CPU has met last: a place by the address.
 #[btf_map]
-pub(crate) static MET: Array<Met, { MET_PLACES as usize }> = Array::new();
+pub(crate) static MET: PerCpuArray<Met, { MET_PLACES as usize }> = PerCpuArray::new();
 
 /// From the address of a listener that has just closed to the slot that it had: packets
 /// on other CPUs may have found it before.
@@ -56,6 +57,11 @@ pub(crate) static SLOT_INFO: Array<Listener, SLOTS> = Array::new();
 #[btf_map]
 pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
 
+/// By slot: how waits and depths are distributed. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
 /// From the address of a connection in an accept queue to when and where it was added.
 #[btf_map]
 pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
@@ -72,11 +78,6 @@ pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 /// The ports to look at, one bit each.
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
-
-/// The running epoch of the interval peaks; userspace counts it up. Zero: the
-/// programs are to do nothing.
-#[btf_map]
-pub(crate) static EPOCH: Array<u32, 1> = Array::new();
 
 /// What belongs to no listener.
 #[btf_map]

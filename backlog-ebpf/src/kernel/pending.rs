@@ -64,13 +64,15 @@ pub(crate) enum Added {
 }
 
 /// Notes that a connection has been added, with the depth then. It may have been
-/// taken already; zero would mean that it was never added.
+/// taken already; zero would mean that it was never added. What it met.
 #[inline(always)]
-pub(crate) fn confirm(child: *const Sock, depth: u32) {
-    if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
-        // SAFETY: an element of the map. Only the CPU that adds a connection
-        // writes this field, while it has the connection's lock.
-        unsafe { (*pending).depth = if depth == 0 { (*pending).expected } else { depth } };
+pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
+    let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return depth };
+    // SAFETY: an element of the map. Only the CPU that adds a connection
+    // writes this field, while it has the connection's lock.
+    unsafe {
+        (*pending).depth = if depth == 0 { (*pending).expected } else { depth };
+        (*pending).depth
     }
 }
 

@@ -22,17 +22,22 @@ use super::{
 const COOKIES_ALWAYS: u8 = 2;
 
 /// Body: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
-/// is ordinary ends soon; the counters are compared whatever the port is, since the next
-/// look must not find this packet's moves.
+/// is ordinary ends soon. The next look must not find the moves of a packet at another port,
+/// which is refused, if it is, by a full queue; what else refuses it is rare, and the
+/// listener's own `sk_drops` bounds what a look may count.
 #[inline(always)]
 pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
-    let net = read::pointer(sk, &SKC_NET);
-    let dropped = look::dropped(net);
-    if !dropped && !filter::port(sk) {
+    if !filter::port(sk) {
+        if listener::is_full(sk) {
+            let net: *const Net = read::pointer(sk.address(), &SKC_NET);
+            look::pass(net);
+        }
         return;
     }
-    if dropped || special(sk, net) {
-        return looked_at(sk.address(), skb.address(), net.address());
+    let net = read::pointer(sk, &SKC_NET);
+    let most = listener::refused_since(sk);
+    if most != 0 || special(sk, net) {
+        return looked_at(sk.address(), skb.address(), net.address(), most);
     }
     if filter::packet(skb.address())
         && let Some(seen) = listener::find(sk.address())
@@ -53,12 +58,13 @@ fn special(sk: impl Place<Sock>, net: impl Place<Net>) -> bool {
 }
 
 #[inline(always)]
-fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net) {
+fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
     let hint = site::told();
-    let Some(moved) = look::look(net) else { return };
-    if !filter::port(sk) || !filter::packet(skb) {
+    let Some(mut moved) = look::look(net) else { return };
+    if !filter::packet(skb) {
         return;
     }
+    moved.at_most(most);
     let dropped = moved.drops != 0;
     // A SYN at a listener that has just closed is worth no slot, a drop is.
     let found = if dropped { listener::of(sk) } else { listener::find(sk) };

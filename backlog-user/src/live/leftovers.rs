@@ -1,24 +1,19 @@
 //! What the table of queued connections holds when the run is over: those that still wait,
 //! and those that were accepted before the kernel showed that they were queued.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
-use crate::event::{Connection, Enqueued, ListenerId, What};
 use crate::load::Maps;
-use crate::pod::PendingPod;
-
-/// The client is not in the table.
-const UNKNOWN_CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+use crate::pod::{PendingPod, WaitingPod};
 
 /// The entries of the table and of the map.
 pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
     let in_map = maps.pending.iter().filter_map(Result::ok);
     let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
-    let in_table = maps.waiting.used().filter(|waiting| waiting.child != 0).map(|waiting| {
+    let in_table = maps.waiting.iter().map(|WaitingPod(place)| place);
+    let in_table = in_table.filter(|waiting| waiting.child != 0).map(|waiting| {
         // Both marks: the accept and the note of the enqueue have missed each other.
         let met = waiting.early == waiting.child;
         let early_ns = if met { waiting.early_ns & !NAMELESS } else { 0 };
@@ -32,7 +27,7 @@ pub(super) fn unknown(maps: &Maps) -> u64 {
     let alone = |waiting: &Waiting| {
         waiting.early != 0 && waiting.early_ns & NAMELESS == 0 && waiting.early != waiting.child
     };
-    maps.waiting.used().filter(alone).count() as u64
+    maps.waiting.iter().filter(|WaitingPod(place)| alone(place)).count() as u64
 }
 
 /// Is its listener still open, and the one that has the slot? Else it was left behind: a
@@ -42,28 +37,15 @@ pub(super) fn is_of_open(maps: &Maps, entry: &Pending) -> bool {
         && maps.info.get(&entry.slot, 0).is_ok_and(|info| info.0.header.time_ns <= entry.since_ns)
 }
 
-/// What became of an entry, if that is known. One that was accepted is counted: what would
-/// have counted it, the end of a Fast Open handshake for example, has not come.
-pub(super) fn settle(
-    maps: &mut Maps,
-    child: u64,
-    entry: &Pending,
-    listener: ListenerId,
-) -> Result<Option<What>> {
-    // Without a time it was queued before the start.
-    let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {
-        time_ns: entry.enqueued_ns,
-        depth: entry.met(),
-        limit: entry.limit,
-    });
-    let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
-    let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
+/// Counts one that was accepted, since what would have counted it, the end of a Fast Open
+/// handshake for example, has not come. How long it waited is not known.
+pub(super) fn settle(maps: &mut Maps, child: u64, entry: &Pending) -> Result<()> {
     if entry.early_ns == 0 {
-        return Ok((!announced_only).then_some(What::Queued(connection)));
+        return Ok(());
     }
+    let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
     count(maps, child, entry.slot, announced_only)
-        .with_context(|| format!("counting a connection of slot {}", entry.slot))?;
-    Ok(Some(What::Accepted(connection)))
+        .with_context(|| format!("counting a connection of slot {}", entry.slot))
 }
 
 /// Counts a connection in the kernel's totals, as the program would have.

@@ -1,20 +1,20 @@
 //! Each view, fed with the same made-up run.
 
 use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
 use super::json::Json;
 use super::table::{Look, Table};
 use super::{End, Meta, View};
+use crate::book::distribution::Moves;
 use crate::book::interval::Interval;
 use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
 use crate::counter::{Counter, Reading};
-use crate::event::{
-    Closed, Connection, Count, Drop, Enqueued, Event, Limit, Listener, ListenerId, Range, What,
-};
+use crate::event::{Closed, Count, Drop, Event, Limit, Listener, ListenerId, Range, What};
 use crate::kernel::settings::Settings;
 use crate::plan::{Attach, Backend, Hook};
 
@@ -67,16 +67,15 @@ fn meta() -> Meta {
     }
 }
 
-fn accepted(index: u64) -> What {
-    What::Accepted(Connection {
-        listener: ListenerId(1),
-        enqueued: Some(Enqueued {
-            time_ns: index * MS,
-            depth: u32::try_from(index % 17 + 1).unwrap(),
-            limit: 16,
-        }),
-        client: "10.0.0.9:4000".parse().unwrap(),
-    })
+/// Waits of 0 to 234 ms at depths from 1 to 17.
+fn forty() -> (Moves, Moves) {
+    let mut waits = Moves::new();
+    let mut depths = Moves::new();
+    for index in 0..40 {
+        waits.push((bucket(index * 6000 + 299, WAITS), 1));
+        depths.push((bucket(index % 17, DEPTHS), 1));
+    }
+    (waits, depths)
 }
 
 fn refused(port: u16, isn: u32, cause: Cause) -> What {
@@ -110,9 +109,6 @@ fn show(view: &mut dyn View) {
         let found = listener(id, local);
         book.apply(&Event { time_ns: 0, what: What::Listener(found.clone()) });
         view.listener(&clock, 0, &found).unwrap();
-    }
-    for index in 0..40 {
-        book.apply(&Event { time_ns: index * 7 * MS + 300_000, what: accepted(index) });
     }
     for (time_ns, what) in [
         (400 * MS, refused(4001, 9, Cause::AcceptQueueFullSyn)),
@@ -179,7 +175,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
         unseen: 2,
         peak: 17,
         peak_ns: 16 * MS,
-        last_ns: 950 * MS,
+        longest_ns: 234_300 * MS / 1000,
         ..Totals::default()
     };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 14;
@@ -191,12 +187,17 @@ fn count(book: &mut Book) -> Vec<Interval> {
     totals.beside[Beside::SynCookieSent as usize] = 3;
     (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
     totals.lost[0] = 3;
-    let first = Count { totals, recent_peak: 17, depth: Some(5), limit: Some(16) };
-    let totals =
-        Totals { enqueued: 1, accepted: 1, peak: 1, last_ns: 1, peak_ns: 1, ..Totals::default() };
-    let second = Count { totals, recent_peak: 1, depth: Some(0), limit: Some(4096) };
+    let (waits, depths) = forty();
+    let first =
+        Count { totals, recent_peak: 17, recent_longest_ns: totals.longest_ns, waits, depths };
+    let totals = Totals { enqueued: 1, accepted: 1, peak: 1, peak_ns: 1, ..Totals::default() };
+    let second = Count { totals, recent_peak: 1, ..Count::default() };
     for (id, count) in [(1, first), (2, second)] {
         let what = What::Count { listener: ListenerId(id), count: Box::new(count) };
+        book.apply(&Event { time_ns: SECOND, what });
+    }
+    for (id, depth, limit) in [(1, 5, 16), (2, 0, 4096)] {
+        let what = What::Level { listener: ListenerId(id), depth, limit };
         book.apply(&Event { time_ns: SECOND, what });
     }
     book.tick(SECOND)
