@@ -14,7 +14,7 @@ pub const GROUPING: u8 = 5;
 pub const WAIT_POWER: u8 = 36;
 
 /// Depths are below this power of two.
-pub const DEPTH_POWER: u8 = 17;
+pub const DEPTH_POWER: u8 = 20;
 
 /// Buckets of values below `2^power`.
 const fn buckets(power: u8) -> usize {
@@ -44,44 +44,44 @@ impl Distributions {
 }
 
 /// The bucket of a value; those that are too large for `count` buckets are in the last.
+/// `count` is a power of two, so that the verifier sees at once that no bucket is beyond.
 #[must_use]
 #[inline(always)]
 pub const fn bucket(value: u64, count: usize) -> u32 {
-    let mut value = value;
-    let mut shift = 0_u32;
-    if value >= 64 {
-        // Half the steps each time: eBPF has no instruction that counts leading zeros.
-        if value >> 38 != 0 {
-            value >>= 32;
-            shift += 32;
-        }
-        if value >> 22 != 0 {
-            value >>= 16;
-            shift += 16;
-        }
-        if value >> 14 != 0 {
-            value >>= 8;
-            shift += 8;
-        }
-        if value >> 10 != 0 {
-            value >>= 4;
-            shift += 4;
-        }
-        if value >> 8 != 0 {
-            value >>= 2;
-            shift += 2;
-        }
-        if value >> 7 != 0 {
-            value >>= 1;
-            shift += 1;
-        }
-        if value >> 6 != 0 {
-            value >>= 1;
-            shift += 1;
-        }
+    let power = (count >> GROUPING) as u32 + GROUPING as u32 - 1;
+    if value >> power != 0 {
+        return count as u32 - 1;
     }
-    let bucket = (shift << GROUPING) + value as u32;
-    if bucket < count as u32 { bucket } else { count as u32 - 1 }
+    if value < 64 {
+        return value as u32;
+    }
+    let mut value = value;
+    let mut shift = 0;
+    // Half the steps each time: eBPF has no instruction that counts leading zeros.
+    if value >> 22 != 0 {
+        value >>= 16;
+        shift += 16;
+    }
+    if value >> 14 != 0 {
+        value >>= 8;
+        shift += 8;
+    }
+    if value >> 10 != 0 {
+        value >>= 4;
+        shift += 4;
+    }
+    if value >> 8 != 0 {
+        value >>= 2;
+        shift += 2;
+    }
+    if value >> 7 != 0 {
+        value >>= 1;
+        shift += 1;
+    }
+    // Now it is 64 to 127.
+    value >>= 1;
+    shift += 1;
+    ((shift << GROUPING) + value as u32) & (count as u32 - 1)
 }
 
 /// The smallest value of a bucket.
@@ -91,6 +91,7 @@ pub const fn first(bucket: u32) -> u64 {
     ((bucket - (shift << GROUPING)) as u64) << shift
 }
 
+const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
 const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS));
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_in_the_last() {
         assert_eq!(bucket(u64::MAX, WAITS), WAITS as u32 - 1);
-        assert_eq!(bucket((1 << 17) - 1, DEPTHS), DEPTHS as u32 - 1);
-        assert_eq!(bucket(1 << 17, DEPTHS), DEPTHS as u32 - 1);
+        assert_eq!(bucket((1 << 20) - 1, DEPTHS), DEPTHS as u32 - 1);
+        assert_eq!(bucket(1 << 20, DEPTHS), DEPTHS as u32 - 1);
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod cause;
 pub mod distribution;
+pub mod field;
 pub mod filter;
 pub mod pending;
 pub mod record;

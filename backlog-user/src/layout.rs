@@ -259,6 +259,11 @@ impl Layout {
         &self.lacking
     }
 
+    /// The value of a global.
+    pub(crate) fn value(&self, global: &str) -> Option<u32> {
+        self.values.iter().find(|(name, _)| *name == global).map(|(_, value)| *value)
+    }
+
     /// Name and value of each global.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(&'static str, u32)> {
         self.values.iter()

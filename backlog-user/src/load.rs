@@ -2,6 +2,7 @@
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
 mod kit;
+mod offsets;
 mod refusal;
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -167,7 +168,8 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .override_global("WAKE_BYTES", &WAKE_BYTES, true)
         .override_global("DROP_RECORDS", &limits.drop_records, true)
         .override_global("URGENT_RECORDS", &limits.urgent_records, true);
-    loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))
+    let object = offsets::fill(OBJECT, |name| layout.value(name))?;
+    loader.load(&object).map_err(|error| explain(error, "creating the maps"))
 }
 
 fn take_maps(programs: &mut Ebpf) -> Result<Maps> {

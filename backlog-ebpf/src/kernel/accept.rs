@@ -19,6 +19,7 @@ use super::{
     read,
     site::{self, Hint},
     types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_LISTEN},
+    waiting,
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -43,7 +44,16 @@ fn graft(child: impl Place<Sock>) {
     if port != 0 && !filter::number(port) {
         return;
     }
-    if let Some(pending) = pending::take(child.address()) {
+    if let Some(Pending { slot, enqueued_ns, early_ns, .. }) = waiting::take(child.address()) {
+        // What a listener has in the table leaves it before the slot is another's.
+        if let Some(seen) = listener::seen(slot) {
+            count_accept(seen, enqueued_ns, early_ns);
+        }
+        return;
+    }
+    if waiting::crowded()
+        && let Some(pending) = pending::take_of_map(child.address())
+    {
         return queued(pending);
     }
     if read::protocol(child) == IPPROTO_TCP

@@ -33,8 +33,12 @@ pub(crate) fn done<C: Place<Sock>>(
     if child.address().is_null() {
         return nothing(sk.address(), req.address());
     }
-    if filter::port(sk) && filter::connection(child) && !join::is_child(child) {
-        enqueue::added(sk, child);
+    if filter::port(sk)
+        && filter::connection(child)
+        && let Some(seen) = listener::of(sk.address())
+        && !(seen.joins && join::is_child(child))
+    {
+        enqueue::added(seen, sk, child);
     }
 }
 
@@ -48,14 +52,14 @@ fn nothing(sk: *const Sock, req: *const Request) {
     if !filter::port(sk) || !filter::request(req) {
         return;
     }
-    moved.at_most(listener::refused_since(sk));
-    let client = read::remote(req);
+    moved.at_most(listener::refused_since(listener::met(sk), sk));
+    let who = || (read::remote(req), isn(req));
     if moved.drops != 0 {
         if let Some(seen) = listener::of(sk) {
             let (cause, sk_drops) = verdict(net, &moved);
             // SAFETY: this CPU's element of the per-CPU array.
             unseen(unsafe { &mut *seen.totals }, cause, moved.drops - 1);
-            refused(sk, seen, Refusal { cause, client, isn: isn(req), sk_drops, counted: true });
+            refused(sk, seen, Refusal { cause, sk_drops, counted: true }, who);
         }
     } else if matches!(hint, Hint::NotQueued) {
         if let Some(seen) = listener::of(sk) {
@@ -63,8 +67,7 @@ fn nothing(sk: *const Sock, req: *const Request) {
             // memory to take it along to another one.
             let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
             let cause = if listens { Cause::NoChild } else { Cause::ListenerLeft };
-            let isn = isn(req);
-            refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: false });
+            refused(sk, seen, Refusal { cause, sk_drops: 1, counted: false }, who);
         }
     } else if moved.resets != 0 || read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
         // The request is still there, or this packet has ended it. If another CPU had been

@@ -84,11 +84,9 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
             (false, true) => Cause::AcceptQueueFullCookie,
             (false, false) => Cause::NoChild,
         },
-        client: packet.client,
-        // The SYN's number is one behind the ACK's.
-        isn: packet.sequence.wrapping_sub(1),
         sk_drops: u64::from(counted || unqueued),
         counted,
     };
-    refused(sk, seen, refusal);
+    // The SYN's number is one behind the ACK's.
+    refused(sk, seen, refusal, || (packet.client, packet.sequence.wrapping_sub(1)));
 }

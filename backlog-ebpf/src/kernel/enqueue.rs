@@ -26,8 +26,7 @@ use super::{
 /// Counts a connection that has been queued a moment ago, on this CPU. It may have been
 /// accepted by now.
 #[inline(always)]
-pub(crate) fn added(sk: impl Place<Sock>, child: impl Place<Sock>) -> Option<Seen> {
-    let seen = listener::of(sk.address())?;
+pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
     let now = listener::now();
     let depth = listener::depth(sk);
     // SAFETY: this CPU's element of the per-CPU array.
@@ -57,7 +56,6 @@ pub(crate) fn added(sk: impl Place<Sock>, child: impl Place<Sock>) -> Option<See
         }
         Added::Full => totals.untracked += 1,
     }
-    Some(seen)
 }
 
 /// Body: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
@@ -73,9 +71,9 @@ pub(crate) fn special<C: Place<Sock>>(sk: impl Place<Sock>, child: C, queued: u6
     if !cookie && !is_fastopen(child) {
         return;
     }
-    if let Some(seen) = added(sk, child)
-        && cookie
-    {
+    let Some(seen) = listener::of(sk.address()) else { return };
+    added(seen, sk, child);
+    if cookie {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }

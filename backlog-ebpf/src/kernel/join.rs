@@ -51,6 +51,13 @@ fn find(header: u64) -> u32 {
     0
 }
 
+/// Can connections join through a listener? Only if it is MPTCP's.
+#[inline(always)]
+pub(super) fn are_possible(sk: *const Sock) -> bool {
+    TP_IS_MPTCP.load() != ABSENT
+        && u32::from(read::field::<_, u8>(sk, &TP_IS_MPTCP)) & TP_IS_MPTCP_MASK.load() != 0
+}
+
 /// Does a connection's socket belong to one?
 #[inline(always)]
 pub(super) fn is_child(child: impl Place<Sock>) -> bool {

@@ -14,6 +14,7 @@ use super::{
         SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
         SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
+    join,
     log::trace_log,
     maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, MET_PLACES, SLOT_INFO, STRAY, TOTALS},
     out,
@@ -28,12 +29,14 @@ use super::{
 pub(crate) struct Seen {
     pub(crate) slot: u32,
     pub(crate) totals: *mut Totals,
+    /// May MPTCP connections join through it?
+    pub(crate) joins: bool,
 }
 
 /// The totals of a slot on this CPU.
 #[inline(always)]
 pub(crate) fn seen(slot: u32) -> Option<Seen> {
-    TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals })
+    TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals, joins: true })
 }
 
 /// A listener that was met.
@@ -45,13 +48,16 @@ pub(crate) struct Met {
     /// The [`GENERATION`] in which it was noted.
     generation: u32,
     /// Its `sk_drops` when this CPU last saw it.
-    drops: u32,
-    pad: u32,
+    pub(crate) drops: u32,
+    /// The longest SYN queue that this CPU has noted.
+    pub(crate) syn_queue: u32,
+    /// 1: MPTCP connections may join through it.
+    joins: u32,
 }
 
 /// This CPU's note of a listener, if it holds.
 #[inline(always)]
-fn met(sk: *const Sock) -> Option<*mut Met> {
+pub(crate) fn met(sk: *const Sock) -> Option<*mut Met> {
     let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
     // SAFETY: a per-CPU element. A program that interrupts another one there may write it
     // for the same listener, or for another one: then it is looked up anew.
@@ -71,6 +77,7 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
     // SAFETY: a slot number is never changed, only inserted and removed.
     let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
     if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
+        let joins = u32::from(join::are_possible(sk));
         // Not known: the next look at it finds a move.
         let drops = read::field::<_, u32>(sk, &SK_DROPS).wrapping_sub(1);
         // SAFETY: as in `met`. It holds nothing until it is whole.
@@ -80,6 +87,8 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
             (&raw mut (*met).sk).write_volatile(sk as u64);
             (&raw mut (*met).slot).write_volatile(slot);
             (&raw mut (*met).drops).write_volatile(drops);
+            (&raw mut (*met).syn_queue).write_volatile(0);
+            (&raw mut (*met).joins).write_volatile(joins);
             holds.write_volatile(generation);
         }
     }
@@ -89,8 +98,8 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
 /// How many packets this CPU may have refused at a listener since it last asked this: as
 /// many as `sk_drops` has moved by, in which whoever refuses one counts it.
 #[inline(always)]
-pub(crate) fn refused_since(sk: impl Place<Sock>) -> u32 {
-    let Some(met) = met(sk.address()) else { return u32::MAX };
+pub(crate) fn refused_since(met: Option<*mut Met>, sk: impl Place<Sock>) -> u32 {
+    let Some(met) = met else { return u32::MAX };
     let drops: u32 = read::field(sk, &SK_DROPS);
     // SAFETY: as in `met`.
     let before = unsafe { core::mem::replace(&mut (*met).drops, drops) };
@@ -127,6 +136,11 @@ pub(crate) fn is_open(sk: *const Sock) -> bool {
 /// has closed: it has had its slot and gets no second one.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
+    if let Some(met) = met(sk) {
+        // SAFETY: as in `met`.
+        let Met { slot, joins, .. } = unsafe { *met };
+        return seen(slot).map(|seen| Seen { joins: joins != 0, ..seen });
+    }
     if let Some(slot) = slot_of(sk) {
         return seen(slot);
     }
@@ -285,7 +299,7 @@ pub(crate) fn stopping(sk: *const Sock) {
         None if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP => added(sk, 0),
         None => None,
     };
-    let Some(Seen { slot, totals }) = known else { return };
+    let Some(Seen { slot, totals, .. }) = known else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: written when the slot was given out; only its listener's close changes this.
     let mut record = unsafe { *info };

@@ -5,7 +5,7 @@
 use super::{
     counters::{self, Mib},
     globals::{
-        MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
+        Field as _, MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
         MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
         MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT, NET_HASH_MIX,
     },
@@ -44,6 +44,21 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// One packet was refused for a full accept queue, and nothing else moved.
+    pub(crate) const OVERFLOW: Self = Self {
+        drops: 1,
+        overflows: 1,
+        queue_drop: 0,
+        queue_cookie: 0,
+        cookie_sent: 0,
+        cookie_valid: 0,
+        cookie_failed: 0,
+        fastopen_full: 0,
+        fastopen_failed: 0,
+        resets: 0,
+        children: 0,
+    };
+
     /// The listener itself has refused no more than so many.
     #[inline(always)]
     pub(crate) fn at_most(&mut self, most: u32) {
@@ -105,7 +120,8 @@ fn mix_of(net: impl Place<Net>) -> u64 {
     u64::from(read::field::<_, u32>(net, &NET_HASH_MIX))
 }
 
-/// The last look on this CPU, for the next one at the same namespace.
+/// The last look on this CPU, for the next one at the same namespace: of `ListenOverflows`
+/// and `ListenDrops` it knows more than the table, since in a flood nothing else is read.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Recent {
@@ -115,6 +131,15 @@ pub(crate) struct Recent {
     drops_at: u64,
     /// How many they were.
     drops: u64,
+    /// Likewise.
+    overflows: u64,
+}
+
+impl Recent {
+    #[inline(always)]
+    fn is_of(&self, net: u64, mix: u64) -> bool {
+        self.net == net && self.mix == mix
+    }
 }
 
 /// May `ListenDrops` have moved since the last look? If not, nothing was refused.
@@ -123,9 +148,31 @@ pub(crate) fn dropped(net: impl Place<Net>) -> bool {
     let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
     // SAFETY: a per-CPU element; looks are taken with bottom halves off.
     let recent = unsafe { &(*scratch).recent };
-    recent.net != net.address() as u64
-        || recent.mix != mix_of(net)
+    !recent.is_of(net.address() as u64, mix_of(net))
         || read::at::<_, u64>(recent.drops_at as *const u64, 0) != recent.drops
+}
+
+/// Has this CPU counted one overflow and one drop since the last look, and so refused a
+/// packet for a full accept queue? It is a look of its own then.
+#[inline(always)]
+pub(crate) fn overflowed(net: impl Place<Net>) -> bool {
+    let (first, second) = (MIB_LISTEN_OVERFLOWS.offset(), MIB_LISTEN_DROPS.offset());
+    if first + 1 != second {
+        return false;
+    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `dropped`.
+    let recent = unsafe { &mut (*scratch).recent };
+    if !recent.is_of(net.address() as u64, mix_of(net)) {
+        return false;
+    }
+    let both = recent.drops_at.wrapping_sub(size_of::<u64>() as u64) as *const u64;
+    let [overflows, drops]: [u64; 2] = read::at(both, 0);
+    if overflows != recent.overflows.wrapping_add(1) || drops != recent.drops.wrapping_add(1) {
+        return false;
+    }
+    (recent.overflows, recent.drops) = (overflows, drops);
+    true
 }
 
 /// A packet that nobody wants to know of is done with: the next look must not find its move.
@@ -153,13 +200,28 @@ pub(crate) fn refresh(net: u64) -> u32 {
     u32::from(LOOKS.insert(net as u64, Look { counted: now, mix }, 0).is_ok())
 }
 
-/// Keeps what [`dropped`] compares.
+/// Keeps what the next short look compares with. What was kept before goes into the table.
 #[inline(always)]
 fn note(mib: &Mib, net: *const Net, mix: u64, now: &Counted) {
-    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
-        let drops_at = mib.place(&MIB_LISTEN_DROPS);
-        // SAFETY: as in `dropped`.
-        unsafe { (*scratch).recent = Recent { net: net as u64, mix, drops_at, drops: now.drops } };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: as in `dropped`.
+    let recent = unsafe { &mut (*scratch).recent };
+    let before = *recent;
+    *recent = Recent {
+        net: net as u64,
+        mix,
+        drops_at: mib.place(&MIB_LISTEN_DROPS),
+        drops: now.drops,
+        overflows: now.overflows,
+    };
+    if let Some(look) = LOOKS.get_ptr_mut(before.net) {
+        // SAFETY: this CPU's element; looks are taken with bottom halves off.
+        unsafe {
+            if (*look).mix == before.mix {
+                (*look).counted.drops = before.drops;
+                (*look).counted.overflows = before.overflows;
+            }
+        }
     }
 }
 

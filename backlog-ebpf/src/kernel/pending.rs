@@ -24,6 +24,12 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
             return found;
         }
     }
+    take_of_map(child)
+}
+
+/// Takes a connection out of the map, if it is there.
+#[inline(always)]
+pub(crate) fn take_of_map(child: *const Sock) -> Option<Pending> {
     let key = child as u64;
     // SAFETY: the entry of a queued connection is written once, at its enqueue,
     // and removed by the one who dequeues it.

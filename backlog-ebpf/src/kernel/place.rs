@@ -10,6 +10,8 @@ use core::arch::asm;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 
+use super::globals::Field;
+
 /// Something of the kernel's with type `B`.
 pub(crate) trait Place<B>: Copy {
     /// What a pointer in it leads to.
@@ -18,8 +20,11 @@ pub(crate) trait Place<B>: Copy {
     /// The value of type `T` at `offset` bytes behind the beginning.
     fn at<T: Copy + Default>(self, offset: usize) -> T;
 
-    /// The pointer there; null where nothing can be read.
-    fn pointer_at<U>(self, offset: usize) -> Self::To<U>;
+    /// A field.
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T;
+
+    /// A field that is a pointer; null where nothing can be read.
+    fn pointer<U>(self, field: &impl Field) -> Self::To<U>;
 
     /// Its address, which is no more than a number.
     fn address(self) -> *const B;
@@ -49,8 +54,13 @@ impl<B> Place<B> for *const B {
     }
 
     #[inline(always)]
-    fn pointer_at<U>(self, offset: usize) -> *const U {
-        self.at::<u64>(offset) as *const U
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T {
+        self.at(field.offset())
+    }
+
+    #[inline(always)]
+    fn pointer<U>(self, field: &impl Field) -> *const U {
+        self.at::<u64>(field.offset()) as *const U
     }
 
     #[inline(always)]
@@ -96,9 +106,18 @@ impl<B> Place<B> for Typed<B> {
     }
 
     #[inline(always)]
-    fn pointer_at<U>(self, offset: usize) -> Typed<U> {
-        // SAFETY: as in `at`.
-        Typed(unsafe { self.0.wrapping_byte_add(offset).cast::<*const U>().read_volatile() })
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T {
+        if size_of::<T>() > size_of::<u64>() {
+            return self.at(field.offset());
+        }
+        let value = load(self.0, size_of::<T>(), field);
+        // SAFETY: `T` is as long as what was loaded, or shorter: in its lowest bytes.
+        unsafe { (&raw const value).cast::<T>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    fn pointer<U>(self, field: &impl Field) -> Typed<U> {
+        Typed(load(self.0, size_of::<u64>(), field) as *const U)
     }
 
     #[inline(always)]
@@ -112,6 +131,47 @@ impl<B> Place<B> for Typed<B> {
         let whole = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) } as *const B;
         if whole.is_null() { None } else { Some(Self(whole)) }
     }
+}
+
+/// A field of so many bytes, by an instruction of which the loader replaces the offset.
+#[inline(always)]
+fn load<B, F: Field>(base: *const B, bytes: usize, _: &F) -> u64 {
+    let value: u64;
+    // SAFETY: the verifier checks that this type has such a field there; a load that faults
+    // gives zero.
+    unsafe {
+        match bytes {
+            1 => asm!(
+                "{value} = *(u8 *)({base} + {at})",
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            ),
+            2 => asm!(
+                "{value} = *(u16 *)({base} + {at})",
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            ),
+            4 => asm!(
+                "{value} = *(u32 *)({base} + {at})",
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            ),
+            _ => asm!(
+                "{value} = *(u64 *)({base} + {at})",
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            ),
+        }
+    }
+    value
 }
 
 /// A number that differs for addresses that are near each other, for a place in a table.

@@ -1,12 +1,11 @@
 //! Reading kernel memory at offsets that the loader found in BTF.
 
-use aya_ebpf::Global;
 use backlog_ebpf::{AF_INET, AF_INET6, record::Endpoint};
 
 use super::{
     globals::{
-        SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER, SKC_DADDR,
-        SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
+        Field, SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER,
+        SKC_DADDR, SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
     },
     place::Place,
     types::{ETH_P_IP_BE, SkBuff, Sock},
@@ -18,16 +17,16 @@ pub(crate) fn at<B, T: Copy + Default>(base: impl Place<B>, offset: usize) -> T 
     base.at(offset)
 }
 
-/// The field at the offset in `global`.
+/// A field.
 #[inline(always)]
-pub(crate) fn field<B, T: Copy + Default>(base: impl Place<B>, global: &Global<u32>) -> T {
-    base.at(global.load() as usize)
+pub(crate) fn field<B, T: Copy + Default>(base: impl Place<B>, field: &impl Field) -> T {
+    base.field(field)
 }
 
-/// The pointer field at the offset in `global`; null where the read fails.
+/// A field that is a pointer; null where the read fails.
 #[inline(always)]
-pub(crate) fn pointer<B, P: Place<B>, T>(base: P, global: &Global<u32>) -> P::To<T> {
-    base.pointer_at(global.load() as usize)
+pub(crate) fn pointer<B, P: Place<B>, T>(base: P, field: &impl Field) -> P::To<T> {
+    base.pointer(field)
 }
 
 /// The remote end of a socket or of a request: both begin with `sock_common`.

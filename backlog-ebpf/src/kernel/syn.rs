@@ -7,9 +7,9 @@ use backlog_ebpf::{
 
 use super::{
     filter,
-    globals::{ICSK_FASTOPEN_LIMIT, NET_SYNCOOKIES, SKC_NET},
+    globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
     join,
-    listener::{self, Seen},
+    listener::{self, Met, Seen},
     look::{self, Counted},
     place::Place,
     read,
@@ -35,39 +35,48 @@ pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
         return;
     }
     let net = read::pointer(sk, &SKC_NET);
-    let most = listener::refused_since(sk);
-    if most != 0 || special(sk, net) {
-        return looked_at(sk.address(), skb.address(), net.address(), most);
-    }
-    if filter::packet(skb.address())
-        && let Some(seen) = listener::find(sk.address())
-    {
-        // Here the newcomer is in it.
-        // SAFETY: this CPU's element of the per-CPU array.
-        listener::syn_peak(unsafe { &mut *seen.totals }, sk);
+    let met = listener::met(sk.address());
+    let most = listener::refused_since(met, sk);
+    if most != 0 || special(met, sk, net) {
+        looked_at(sk, skb.address(), net, most);
     }
 }
 
-/// May it have moved other counters? By a cookie, or by Fast Open.
+/// May it have moved other counters, by a cookie or by Fast Open, or made the SYN queue
+/// longer than ever?
 #[inline(always)]
-fn special(sk: impl Place<Sock>, net: impl Place<Net>) -> bool {
-    let Some(whole) = sk.whole() else { return true };
-    listener::syn_queue(sk) >= listener::limit(sk)
+fn special(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> bool {
+    let (Some(whole), Some(met)) = (sk.whole(), met) else { return true };
+    let queue: u32 = read::field(whole, &ICSK_SYN_QUEUE);
+    // SAFETY: this CPU's note of the listener.
+    let longest = unsafe { (*met).syn_queue };
+    if queue > longest {
+        // SAFETY: as above.
+        unsafe { (*met).syn_queue = queue };
+    }
+    queue > longest
+        || queue >= listener::limit(sk)
         || read::field::<_, u32>(whole, &ICSK_FASTOPEN_LIMIT) != 0
         || read::field::<_, u8>(net, &NET_SYNCOOKIES) == COOKIES_ALWAYS
 }
 
 #[inline(always)]
-fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
+fn looked_at(sk: impl Place<Sock>, skb: *const SkBuff, net: impl Place<Net>, most: u32) {
     let hint = site::told();
-    let Some(mut moved) = look::look(net) else { return };
+    let moved = if listener::is_full(sk) && look::overflowed(net) {
+        Counted::OVERFLOW
+    } else {
+        let Some(mut moved) = look::look(net.address()) else { return };
+        moved.at_most(most);
+        moved
+    };
     if !filter::packet(skb) {
         return;
     }
-    moved.at_most(most);
     let dropped = moved.drops != 0;
     // A SYN at a listener that has just closed is worth no slot, a drop is.
-    let found = if dropped { listener::of(sk) } else { listener::find(sk) };
+    let address = sk.address();
+    let found = if dropped { listener::of(address) } else { listener::find(address) };
     if let Some(seen) = found {
         judge(&moved, sk, seen, skb, || hint);
     }
@@ -78,7 +87,7 @@ fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
 #[inline(always)]
 pub(super) fn judge(
     moved: &Counted,
-    sk: *const Sock,
+    sk: impl Place<Sock>,
     seen: Seen,
     skb: *const SkBuff,
     hint: impl FnOnce() -> Hint,
@@ -96,9 +105,9 @@ pub(super) fn judge(
     }
     match verdict(moved, skb, hint) {
         Ok(cause) => {
-            let (client, isn) = read::sender(skb);
             unseen(totals, cause, moved.drops - 1);
-            refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: true });
+            let refusal = Refusal { cause, sk_drops: 1, counted: true };
+            refused(sk, seen, refusal, || read::sender(skb));
         }
         Err(beside) => {
             count(beside, 1);

@@ -106,9 +106,6 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         (true, false, true) => Cause::AcceptQueueFullReset,
         (true, false, false) => Cause::AcceptQueueFullAck,
     };
-    let (client, sequence) = read::sender(packet.skb);
-    // The SYN's number is one behind the ACK's.
-    let isn = sequence.wrapping_sub(1);
     let sk_drops = match (dropped, valid) {
         (false, _) => 0,
         (true, true) => 1,
@@ -117,7 +114,11 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
     if dropped {
         unseen(totals, cause, moved.drops - 1);
     }
-    refused(sk, seen, Refusal { cause, client, isn, sk_drops, counted: dropped });
+    refused(sk, seen, Refusal { cause, sk_drops, counted: dropped }, || {
+        let (client, sequence) = read::sender(packet.skb);
+        // The SYN's number is one behind the ACK's.
+        (client, sequence.wrapping_sub(1))
+    });
 }
 
 /// The listener with its totals. One that is not known is counted if something was lost.
