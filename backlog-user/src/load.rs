@@ -5,6 +5,7 @@ mod kit;
 mod offsets;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -95,6 +96,15 @@ impl Loaded {
             sum = Some(sum.unwrap_or(0) + misses.trim().parse::<u64>().ok()?);
         }
         sum
+    }
+
+    /// The kernel's number for each attached program, if it tells all of them.
+    pub(crate) fn numbers(&self) -> Option<BTreeMap<&'static str, u32>> {
+        let number = |hook: &Hook| {
+            let program = self.programs.program(hook.program)?;
+            Some((hook.program, program.info().ok()?.id()))
+        };
+        self.attached.hooks.iter().map(number).collect()
     }
 
     /// Is the look into the queues at the start among what is attached?
@@ -196,7 +206,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
 fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     let map = programs.map_mut("PORTS").context("the eBPF object has no map PORTS")?;
     let mut words: Array<&mut MapData, u64> = Array::try_from(map)?;
-    let mut bits = std::collections::BTreeMap::<u32, u64>::new();
+    let mut bits = BTreeMap::<u32, u64>::new();
     for port in ports.iter() {
         *bits.entry(port_word(port)).or_default() |= port_bit(port);
     }

@@ -22,6 +22,7 @@ mod live;
 mod load;
 mod namespaces;
 mod options;
+mod own;
 mod plan;
 mod pod;
 mod ports;

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::counter::{Counter, Reading};
 use crate::event::{Closed, Count, Drop, Event, Limit, Listener, ListenerId, Range, What};
 use crate::kernel::settings::Settings;
+use crate::own::{Cost, Cpu, Memory, ProgramCost, Run};
 use crate::plan::{Attach, Backend, Hook};
 
 const MS: u64 = 1_000_000;
@@ -64,6 +65,7 @@ fn meta() -> Meta {
         },
         reasons: Vec::new(),
         gaps: Vec::new(),
+        bpf_stats: false,
     }
 }
 
@@ -143,8 +145,23 @@ fn show(view: &mut dyn View) {
         missed: Some(1),
         accounts: reconcile::accounts(&book),
         blind,
+        cost: cost(),
     };
     view.end(&clock, &book, &book.summaries(), &end).unwrap();
+}
+
+/// What it cost, as far as it is known.
+fn cost() -> Cost {
+    let run = Run { count: 43, time_ns: 30_000 };
+    let hook = "fexit tcp_conn_request".to_owned();
+    Cost {
+        elapsed_ns: SECOND,
+        cpu: Some(Cpu { user_us: 1_000, system_us: 2_000 }),
+        memory: Memory { resident: Some(20 << 20), ..Memory::default() },
+        programs: Some(vec![ProgramCost { program: "fx_syn", hook, run }]),
+        connections: Some(48),
+        ..Cost::default()
+    }
 }
 
 /// What the kernel says of itself: one overflow more than was seen.
@@ -211,7 +228,7 @@ fn text(view: impl FnOnce(&mut Vec<u8>)) -> String {
 
 #[test]
 fn table() {
-    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false };
+    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
     let text = text(|out| show(&mut Table::new(out, look)));
     for line in text.lines() {
         // Only an address may make a line longer.
