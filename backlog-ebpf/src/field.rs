@@ -173,7 +173,7 @@ macro_rules! for_each_field {
 
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "names of globals")]
         enum Number { $($name),+ }
 
         $($(#[$doc])* pub const $name: u16 = Number::$name as u16;)+
@@ -186,16 +186,16 @@ macro_rules! number {
 for_each_field!(number);
 
 /// The first number as an offset.
-pub const FIRST: i16 = 0x7000;
+pub const FIRST: u16 = 0x7000;
 
 /// The offset that stands for a field.
 #[must_use]
-pub const fn stands_for(field: u16) -> i16 {
-    FIRST + field as i16
+pub const fn stands_for(field: u16) -> u16 {
+    FIRST + field
 }
 
 /// The field that an offset stands for.
 #[must_use]
-pub fn named_by(offset: i16) -> Option<&'static str> {
-    NAMES.get(usize::try_from(offset.checked_sub(FIRST)?).ok()?).copied()
+pub fn named_by(offset: u16) -> Option<&'static str> {
+    NAMES.get(usize::from(offset.checked_sub(FIRST)?)).copied()
 }

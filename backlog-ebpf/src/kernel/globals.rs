@@ -23,14 +23,14 @@ impl<const NUMBER: u16> Offset<NUMBER> {
 /// Where a field is.
 pub(crate) trait Field {
     /// What stands for it in a load.
-    const STANDS: i16;
+    const STANDS: u16;
 
     /// Its offset in bytes.
     fn offset(&self) -> usize;
 }
 
 impl<const NUMBER: u16> Field for Offset<NUMBER> {
-    const STANDS: i16 = field::stands_for(NUMBER);
+    const STANDS: u16 = field::stands_for(NUMBER);
 
     #[inline(always)]
     fn offset(&self) -> usize {

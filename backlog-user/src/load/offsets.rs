@@ -38,7 +38,7 @@ fn fill_code(code: &mut [u8], offset_of: &impl Fn(&str) -> Option<u32>) -> Resul
         if instruction[0] & CLASS != LDX {
             continue;
         }
-        let stands = i16::from_le_bytes([instruction[OFFSET], instruction[OFFSET + 1]]);
+        let stands = u16::from_le_bytes([instruction[OFFSET], instruction[OFFSET + 1]]);
         let Some(field) = named_by(stands) else { continue };
         let offset = match offset_of(field) {
             // The programs do not come by where the field is not there.
