@@ -189,8 +189,8 @@ pub(crate) fn spread<B>(address: *const B) -> u32 {
 #[inline(always)]
 fn low<B>(address: *const B) -> u32 {
     let low: u64;
-    // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because the
-    // compiler has no name for halves of registers in the instruction set of 5.10.
+    // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because
+    // inline assembly has no name for halves of registers.
     unsafe {
         asm!(
             ".byte 0xbc, 0x10, 0, 0, 0, 0, 0, 0",

@@ -37,16 +37,26 @@ pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
     let net = read::pointer(sk, &SKC_NET);
     let met = listener::met(sk.address());
     let most = listener::refused_since(met, sk);
-    if most != 0 || special(met, sk, net) {
-        looked_at(sk, skb.address(), net, most);
+    let kind = kind(met, sk, net);
+    if most != 0 || !matches!(kind, Kind::Ordinary) {
+        looked_at(sk, skb.address(), net, most, kind);
     }
 }
 
-/// May it have moved other counters, by a cookie or by Fast Open, or made the SYN queue
-/// longer than ever?
+/// What a SYN may have moved beside the two counters of a full accept queue.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Nothing.
+    Ordinary,
+    /// The SYN queue is longer than ever.
+    Longer,
+    /// Other counters, by a cookie or by Fast Open.
+    Special,
+}
+
 #[inline(always)]
-fn special(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> bool {
-    let (Some(whole), Some(met)) = (sk.whole(), met) else { return true };
+fn kind(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> Kind {
+    let (Some(whole), Some(met)) = (sk.whole(), met) else { return Kind::Special };
     let queue: u32 = read::field(whole, &ICSK_SYN_QUEUE);
     // SAFETY: this CPU's note of the listener.
     let longest = unsafe { (*met).syn_queue };
@@ -54,16 +64,31 @@ fn special(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) ->
         // SAFETY: as above.
         unsafe { (*met).syn_queue = queue };
     }
-    queue > longest
-        || queue >= listener::limit(sk)
+    let limit = listener::limit(sk);
+    // Another CPU may have taken some away since the kernel looked.
+    if queue >= limit - (limit >> 3)
         || read::field::<_, u32>(whole, &ICSK_FASTOPEN_LIMIT) != 0
         || read::field::<_, u8>(net, &NET_SYNCOOKIES) == COOKIES_ALWAYS
+    {
+        Kind::Special
+    } else if queue > longest {
+        Kind::Longer
+    } else {
+        Kind::Ordinary
+    }
 }
 
 #[inline(always)]
-fn looked_at(sk: impl Place<Sock>, skb: *const SkBuff, net: impl Place<Net>, most: u32) {
+fn looked_at(
+    sk: impl Place<Sock>,
+    skb: *const SkBuff,
+    net: impl Place<Net>,
+    most: u32,
+    kind: Kind,
+) {
     let hint = site::told();
-    let moved = if listener::is_full(sk) && look::overflowed(net) {
+    let short = !matches!(kind, Kind::Special) && listener::is_full(sk);
+    let moved = if short && look::overflowed(net) {
         Counted::OVERFLOW
     } else {
         let Some(mut moved) = look::look(net.address()) else { return };
