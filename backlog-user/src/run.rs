@@ -75,6 +75,7 @@ async fn trace(options: &Options) -> Result<Outcome> {
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
     let loaded = kit.ready(attached)?;
+    give_back();
     let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
     let meta = Meta {
@@ -91,6 +92,16 @@ async fn trace(options: &Options) -> Result<Outcome> {
     };
     let live = Live::new(loaded);
     Session::start(options, live, view(options), meta, judge, own)?.run(signals).await
+}
+
+/// The kernel's types took some 80 MB while they were read; the C library would keep that for
+/// the length of the run.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, and touches no memory that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// The backend that was asked for; none: the best.
