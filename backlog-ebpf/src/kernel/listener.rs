@@ -65,6 +65,14 @@ pub(crate) fn met(sk: *const Sock) -> Option<*mut Met> {
     holds.then_some(met)
 }
 
+/// The listener of a note that holds.
+#[inline(always)]
+pub(crate) fn seen_of(met: *mut Met) -> Option<Seen> {
+    // SAFETY: as in `met`.
+    let Met { slot, joins, .. } = unsafe { *met };
+    seen(slot).map(|seen| Seen { joins: joins != 0, ..seen })
+}
+
 /// The slot of a socket, if it has one.
 #[inline(always)]
 fn slot_of(sk: *const Sock) -> Option<u32> {
@@ -137,9 +145,7 @@ pub(crate) fn is_open(sk: *const Sock) -> bool {
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
     if let Some(met) = met(sk) {
-        // SAFETY: as in `met`.
-        let Met { slot, joins, .. } = unsafe { *met };
-        return seen(slot).map(|seen| Seen { joins: joins != 0, ..seen });
+        return seen_of(met);
     }
     if let Some(slot) = slot_of(sk) {
         return seen(slot);

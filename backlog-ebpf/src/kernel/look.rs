@@ -44,21 +44,6 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// One packet was refused for a full accept queue, and nothing else moved.
-    pub(crate) const OVERFLOW: Self = Self {
-        drops: 1,
-        overflows: 1,
-        queue_drop: 0,
-        queue_cookie: 0,
-        cookie_sent: 0,
-        cookie_valid: 0,
-        cookie_failed: 0,
-        fastopen_full: 0,
-        fastopen_failed: 0,
-        resets: 0,
-        children: 0,
-    };
-
     /// The listener itself has refused no more than so many.
     #[inline(always)]
     pub(crate) fn at_most(&mut self, most: u32) {

@@ -38,8 +38,17 @@ pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
     let met = listener::met(sk.address());
     let most = listener::refused_since(met, sk);
     let kind = kind(met, sk, net);
-    if most != 0 || !matches!(kind, Kind::Ordinary) {
-        looked_at(sk, skb.address(), net, most, kind);
+    if most == 0 && matches!(kind, Kind::Ordinary) {
+        return;
+    }
+    if !matches!(kind, Kind::Special)
+        && listener::is_full(sk)
+        && let Some(met) = met
+        && look::overflowed(net)
+    {
+        overflowed(sk, met, skb.address());
+    } else {
+        looked_at(sk.address(), skb.address(), net.address(), most);
     }
 }
 
@@ -78,30 +87,30 @@ fn kind(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> Ki
     }
 }
 
+/// A SYN that a full accept queue has refused, which is all that a flood brings: nothing
+/// else is looked at. A function of its own in the program as well, for its stack.
+#[inline(never)]
+fn overflowed<S: Place<Sock>>(sk: S, met: *mut Met, skb: *const SkBuff) -> u32 {
+    if filter::packet(skb)
+        && let Some(seen) = listener::seen_of(met)
+    {
+        let cause = Cause::AcceptQueueFullSyn;
+        refused(sk, seen, Refusal { cause, sk_drops: 1, counted: true }, || read::sender(skb));
+    }
+    0
+}
+
 #[inline(always)]
-fn looked_at(
-    sk: impl Place<Sock>,
-    skb: *const SkBuff,
-    net: impl Place<Net>,
-    most: u32,
-    kind: Kind,
-) {
+fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
     let hint = site::told();
-    let short = !matches!(kind, Kind::Special) && listener::is_full(sk);
-    let moved = if short && look::overflowed(net) {
-        Counted::OVERFLOW
-    } else {
-        let Some(mut moved) = look::look(net.address()) else { return };
-        moved.at_most(most);
-        moved
-    };
+    let Some(mut moved) = look::look(net) else { return };
+    moved.at_most(most);
     if !filter::packet(skb) {
         return;
     }
     let dropped = moved.drops != 0;
     // A SYN at a listener that has just closed is worth no slot, a drop is.
-    let address = sk.address();
-    let found = if dropped { listener::of(address) } else { listener::find(address) };
+    let found = if dropped { listener::of(sk) } else { listener::find(sk) };
     if let Some(seen) = found {
         judge(&moved, sk, seen, skb, || hint);
     }
