@@ -102,8 +102,10 @@ fn build(tools: &Tools, out: &Path) -> Result<PathBuf> {
 
 /// Flags for rustc, separated as `CARGO_ENCODED_RUSTFLAGS` wants them.
 fn rustflags(arch: &str, linker: &Path) -> OsString {
+    // v3 has halves of registers (5.1): without them each 32-bit number takes two shifts.
     let mut flags = OsString::from(format!(
-        "--cfg=bpf_target_arch=\"{arch}\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf\u{1f}-Clinker="
+        "--cfg=bpf_target_arch=\"{arch}\"\u{1f}-Ctarget-cpu=v3\u{1f}-Cdebuginfo=2\u{1f}\
+         -Clink-arg=--btf\u{1f}-Clinker="
     ));
     flags.push(linker);
     flags

@@ -7,23 +7,29 @@ mod ack;
 mod call;
 mod cookie;
 mod counters;
+mod distribution;
 mod enqueue;
 mod entry;
 mod filter;
 mod globals;
+mod join;
 mod listener;
 mod log;
+mod look;
 mod maps;
 mod migrate;
 mod out;
 mod pending;
+mod place;
 mod read;
 mod refuse;
 mod request;
+mod shared;
 mod site;
 mod syn;
 mod tracepoint;
 mod types;
+mod waiting;
 
 /// Tracing helpers are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]

@@ -7,6 +7,8 @@
 #![no_std]
 
 pub mod cause;
+pub mod distribution;
+pub mod field;
 pub mod filter;
 pub mod pending;
 pub mod record;

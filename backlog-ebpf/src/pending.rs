@@ -37,8 +37,8 @@ pub struct Pending {
     /// go at the same time. Of one that was queued before the start: which look saw it
     /// last, [`SEED_BEFORE`] or [`SEED_AFTER`].
     pub expected: u32,
-    /// The listener's limit then.
-    pub limit: u32,
+    /// Always zero.
+    pub pad: u32,
     /// When it was accepted, if that was before it was known to be queued: who confirms it
     /// ends it then. Zero otherwise.
     pub early_ns: u64,
@@ -54,13 +54,32 @@ impl Pending {
     }
 }
 
+/// In [`Waiting::early_ns`]: the connection had no port any more.
+pub const NAMELESS: u64 = 1 << 63;
+
+/// A place in the table of connections that hooks on functions keep: found by the child's
+/// address, in one of two ways at most.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The address of the child's socket that `entry` is of; zero: none.
+    pub child: u64,
+    /// The address of a child that was accepted before it was entered here; zero: none.
+    pub early: u64,
+    /// When that was accepted, perhaps with [`NAMELESS`].
+    pub early_ns: u64,
+    /// When and where `child` was queued.
+    pub entry: Pending,
+}
+
 const _: () = {
+    assert!(size_of::<Waiting>() == 72);
     assert!(offset_of!(Pending, listener) == 8);
     assert!(offset_of!(Pending, since_ns) == 16);
     assert!(offset_of!(Pending, slot) == 24);
     assert!(offset_of!(Pending, depth) == 28);
     assert!(offset_of!(Pending, expected) == 32);
-    assert!(offset_of!(Pending, limit) == 36);
+    assert!(offset_of!(Pending, pad) == 36);
     assert!(offset_of!(Pending, early_ns) == 40);
     assert!(size_of::<Pending>() == 48);
 };

@@ -1,4 +1,5 @@
-//! The records of the ring buffer. Each starts with a [`Header`], whose `kind`
+//! The records of the ring buffer: what is rare, and wanted at its moment. (What happens to
+//! every connection is counted: [`crate::totals`], [`crate::distribution`].) Each starts with a [`Header`], whose `kind`
 //! says which record it is and whose `size` says how long it was when written.
 //!
 //! Times are `CLOCK_MONOTONIC` nanoseconds, ports are in host order, addresses
@@ -10,27 +11,22 @@ use core::mem::{offset_of, size_of};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum Kind {
-    /// A [`Connection`] left the accept queue through accept.
-    Accepted = 0,
-    /// A [`Connection`] left the accept queue because its listener closed.
-    Killed = 1,
     /// A [`Drop`]: a packet was refused.
-    Drop = 2,
+    Drop = 0,
     /// A [`Listener`] was seen for the first time or has just been opened.
-    Opened = 3,
+    Opened = 1,
     /// A [`Listener`] was closed.
-    Closed = 4,
+    Closed = 2,
     /// A second `listen()` has changed the limit of a [`Listener`].
-    Limit = 5,
+    Limit = 3,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 4;
 
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Accepted, Self::Killed, Self::Drop, Self::Opened, Self::Closed, Self::Limit];
+    pub const ALL: [Self; Self::COUNT] = [Self::Drop, Self::Opened, Self::Closed, Self::Limit];
 
     /// The kind with this number, if there is one.
     #[must_use]
@@ -42,8 +38,6 @@ impl Kind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Accepted => "accepted",
-            Self::Killed => "killed",
             Self::Drop => "drop",
             Self::Opened => "opened",
             Self::Closed => "closed",
@@ -80,24 +74,6 @@ pub struct Endpoint {
     pub port: u16,
     /// [`AF_INET`](crate::AF_INET) or [`AF_INET6`](crate::AF_INET6).
     pub family: u16,
-}
-
-/// A connection that has left the accept queue ([`Kind::Accepted`], [`Kind::Killed`]).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Connection {
-    /// `time_ns` is when it left.
-    pub header: Header,
-    /// When it was added; zero if that was not seen.
-    pub enqueued_ns: u64,
-    /// Depth right after it was added, itself included; zero if not seen.
-    pub depth: u32,
-    /// `sk_max_ack_backlog` at that moment; zero if not seen.
-    pub limit: u32,
-    /// Depth right after it left.
-    pub left: u32,
-    /// The client.
-    pub client: Endpoint,
 }
 
 /// A packet that a listener refused ([`Kind::Drop`]).
@@ -171,13 +147,6 @@ const _: () = {
     assert!(offset_of!(Endpoint, port) == 16);
     assert!(offset_of!(Endpoint, family) == 18);
     assert!(size_of::<Endpoint>() == 20);
-
-    assert!(offset_of!(Connection, enqueued_ns) == 24);
-    assert!(offset_of!(Connection, depth) == 32);
-    assert!(offset_of!(Connection, limit) == 36);
-    assert!(offset_of!(Connection, left) == 40);
-    assert!(offset_of!(Connection, client) == 44);
-    assert!(size_of::<Connection>() == 64);
 
     assert!(offset_of!(Drop, cause) == 24);
     assert!(offset_of!(Drop, isn) == 28);

@@ -6,17 +6,19 @@ use core::mem::{offset_of, size_of};
 use crate::cause::{Beside, Cause};
 use crate::record::Kind;
 
-/// The deepest queue that one CPU saw during one interval of the tool.
+/// The deepest queue and the longest wait that one CPU saw during one interval of the tool.
 ///
 /// There are two of them, used in turn: while the programs write the one of the
 /// running epoch, userspace reads the one of the epoch that has just ended.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EpochPeak {
-    /// The epoch that `depth` belongs to; any other makes it meaningless.
+pub struct Epoch {
+    /// The epoch that the rest belongs to; any other makes it meaningless.
     pub epoch: u32,
-    /// Depth in connections, the newcomer included.
+    /// The deepest queue, the newcomer included.
     pub depth: u32,
+    /// The longest wait of those accepted, nanoseconds.
+    pub longest_ns: u64,
 }
 
 /// What one CPU counted at one listener since it was first seen.
@@ -51,14 +53,12 @@ pub struct Totals {
     pub peak_ns: u64,
     /// When the longest SYN queue was seen, `CLOCK_MONOTONIC` nanoseconds.
     pub syn_queue_peak_ns: u64,
-    /// When `last_depth` was read, `CLOCK_MONOTONIC` nanoseconds.
-    pub last_ns: u64,
+    /// The longest wait of an accepted connection, nanoseconds.
+    pub longest_ns: u64,
+    /// When an `untimed` one was accepted last, `CLOCK_MONOTONIC` nanoseconds.
+    pub untimed_ns: u64,
     /// The deepest queue, the newcomer included.
     pub peak: u32,
-    /// The depth after the last enqueue or accept on this CPU.
-    pub last_depth: u32,
-    /// `sk_max_ack_backlog` at that moment.
-    pub last_limit: u32,
     /// The longest SYN queue, the newcomer included.
     pub syn_queue_peak: u32,
     /// When the running second of drop records began.
@@ -67,8 +67,8 @@ pub struct Totals {
     pub window_used: u32,
     /// A bit for each [`Cause`] that was told since then.
     pub window_causes: u32,
-    /// The peaks of the running epoch and of the one before.
-    pub epochs: [EpochPeak; 2],
+    /// Of the running epoch, and of the one before.
+    pub epochs: [Epoch; 2],
 }
 
 /// What belongs to no listener.
@@ -93,7 +93,7 @@ const _: () = {
     assert!(offset_of!(Totals, lost) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 3 * 8 + 4 * 4 + 16 + 16
+            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32
     );
     assert!(size_of::<Stray>() == 32);
 };

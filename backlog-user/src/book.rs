@@ -107,7 +107,7 @@ impl Book {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
                     let was = entry.get().listener.limit;
-                    entry.get_mut().seen_again(listener, *time_ns);
+                    entry.get_mut().seen_again(listener);
                     let Listener { id, limit: now, depth, .. } = *listener;
                     if was != now {
                         return Some(News::Limit(Limit { listener: id, now, was, depth }));
@@ -123,17 +123,8 @@ impl Book {
                 return Some(News::Closed(*closed));
             }
             What::Limit(limit) => {
-                self.page(limit.listener, |page| page.limited(limit, *time_ns));
+                self.page(limit.listener, |page| page.limited(limit));
                 return Some(News::Limit(*limit));
-            }
-            What::Accepted(connection) => {
-                let start_ns = self.start_ns;
-                self.page(connection.listener, |page| {
-                    page.accepted(connection, *time_ns, start_ns);
-                });
-            }
-            What::Killed(connection) | What::Queued(connection) => {
-                self.page(connection.listener, |page| page.arrived(connection));
             }
             What::Drop(drop) => {
                 let retry_of_ns = self.clients.refused(drop, *time_ns);
@@ -146,7 +137,11 @@ impl Book {
                 return Some(News::Refused(refusal));
             }
             What::Count { listener, count } => {
-                self.page(*listener, |page| page.count(count));
+                let start_ns = self.start_ns;
+                self.page(*listener, |page| page.count(count, start_ns));
+            }
+            What::Level { listener, depth, limit } => {
+                self.page(*listener, |page| page.level(*depth, *limit));
             }
             What::Namespace { netns, settings } => {
                 self.namespaces.entry(*netns).or_default().settings = *settings;

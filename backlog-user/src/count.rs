@@ -2,6 +2,7 @@
 
 use backlog_ebpf::totals::Totals;
 
+use crate::book::distribution::Moves;
 use crate::event::Count;
 
 /// Adds up what each CPU counted. `ended` is the epoch that has just ended.
@@ -23,10 +24,9 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             lost,
             peak_ns,
             syn_queue_peak_ns,
-            last_ns,
+            longest_ns,
+            untimed_ns,
             peak,
-            last_depth,
-            last_limit,
             syn_queue_peak,
             window_ns: _,
             window_used: _,
@@ -51,16 +51,12 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             (sum.syn_queue_peak, sum.syn_queue_peak_ns),
             (*syn_queue_peak, *syn_queue_peak_ns),
         );
-        if *last_ns > sum.last_ns {
-            sum.last_ns = *last_ns;
-            sum.last_depth = *last_depth;
-            sum.last_limit = *last_limit;
-            count.depth = Some(*last_depth);
-            count.limit = Some(*last_limit);
-        }
+        sum.longest_ns = sum.longest_ns.max(*longest_ns);
+        sum.untimed_ns = sum.untimed_ns.max(*untimed_ns);
         let recent = epochs[(ended & 1) as usize];
         if recent.epoch == ended {
             count.recent_peak = count.recent_peak.max(recent.depth);
+            count.recent_longest_ns = count.recent_longest_ns.max(recent.longest_ns);
         }
     }
     count
@@ -79,13 +75,23 @@ pub(crate) fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
     }
 }
 
+/// How far the counts of buckets have moved; they wrap around.
+pub(crate) fn moves(before: &[u32], now: &[u32]) -> Moves {
+    let moved = before.iter().zip(now).map(|(before, now)| now.wrapping_sub(*before));
+    (0..).zip(moved).filter(|(_, count)| *count > 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::sum;
-    use backlog_ebpf::totals::{EpochPeak, Totals};
+    use super::{moves, sum};
+    use backlog_ebpf::totals::{Epoch, Totals};
+
+    fn epoch(epoch: u32, depth: u32, longest_ns: u64) -> Epoch {
+        Epoch { epoch, depth, longest_ns }
+    }
 
     #[test]
-    fn sums_maxima_and_the_latest() {
+    fn sums_and_maxima() {
         let first = Totals {
             enqueued: 5,
             accepted: 2,
@@ -94,20 +100,16 @@ mod tests {
             drops: [1; 9],
             peak: 17,
             peak_ns: 100,
-            last_ns: 300,
-            last_depth: 4,
-            last_limit: 16,
-            epochs: [EpochPeak { epoch: 2, depth: 9 }, EpochPeak { epoch: 1, depth: 17 }],
+            longest_ns: 300,
+            epochs: [epoch(2, 9, 50), epoch(1, 17, 300)],
             ..Totals::default()
         };
         let second = Totals {
             enqueued: 7,
             peak: 17,
             peak_ns: 90,
-            last_ns: 200,
-            last_depth: 8,
-            last_limit: 128,
-            epochs: [EpochPeak { epoch: 2, depth: 11 }, EpochPeak { epoch: 3, depth: 1 }],
+            longest_ns: 200,
+            epochs: [epoch(2, 11, 40), epoch(3, 1, 0)],
             ..Totals::default()
         };
         let count = sum([first, second].iter(), 2);
@@ -115,14 +117,13 @@ mod tests {
         assert_eq!((count.totals.untimed, count.totals.unseen), (1, 3));
         assert_eq!(count.totals.drops, [1; 9]);
         assert_eq!((count.totals.peak, count.totals.peak_ns), (17, 90));
-        assert_eq!((count.depth, count.limit), (Some(4), Some(16)));
-        assert_eq!(count.recent_peak, 11);
+        assert_eq!(count.totals.longest_ns, 300);
+        assert_eq!((count.recent_peak, count.recent_longest_ns), (11, 50));
         assert_eq!(sum([first, second].iter(), 1).recent_peak, 17);
     }
 
     #[test]
-    fn an_untouched_listener_has_no_depth() {
-        let count = sum([Totals::default()].iter(), 1);
-        assert_eq!((count.depth, count.limit, count.recent_peak), (None, None, 0));
+    fn what_did_not_move_is_left_out() {
+        assert_eq!(moves(&[3, 7, 0, u32::MAX], &[3, 9, 0, 1]), [(1, 2), (3, 2)]);
     }
 }

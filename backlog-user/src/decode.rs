@@ -6,7 +6,7 @@
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use backlog_ebpf::record::{Connection, Drop, Endpoint, Header, Kind, Listener};
+use backlog_ebpf::record::{Drop, Endpoint, Header, Kind, Listener};
 use backlog_ebpf::{AF_INET, AF_INET6};
 use bytes::Buf;
 use thiserror::Error;
@@ -16,10 +16,6 @@ use crate::event::plain;
 /// A record, copied out of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// [`Kind::Accepted`]
-    Accepted(Connection),
-    /// [`Kind::Killed`]
-    Killed(Connection),
     /// [`Kind::Drop`]
     Drop(Drop),
     /// [`Kind::Opened`]
@@ -48,8 +44,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let header = header(&mut rest);
     let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
     match kind {
-        Kind::Accepted => connection(header, rest).map(Record::Accepted),
-        Kind::Killed => connection(header, rest).map(Record::Killed),
         Kind::Drop => refusal(header, rest).map(Record::Drop),
         Kind::Opened => listener(header, rest).map(Record::Opened),
         Kind::Closed => listener(header, rest).map(Record::Closed),
@@ -90,18 +84,6 @@ fn endpoint(bytes: &mut &[u8]) -> Endpoint {
     let mut addr = [0; 16];
     bytes.copy_to_slice(&mut addr);
     Endpoint { addr, port: bytes.get_u16_ne(), family: bytes.get_u16_ne() }
-}
-
-fn connection(header: Header, mut bytes: &[u8]) -> Result<Connection, DecodeError> {
-    need(bytes, size_of::<Connection>() - size_of::<Header>())?;
-    Ok(Connection {
-        header,
-        enqueued_ns: bytes.get_u64_ne(),
-        depth: bytes.get_u32_ne(),
-        limit: bytes.get_u32_ne(),
-        left: bytes.get_u32_ne(),
-        client: endpoint(&mut bytes),
-    })
 }
 
 fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
@@ -167,13 +149,6 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_connection()(header in any_header(Kind::Accepted), client in any_endpoint(),
-            enqueued_ns: u64, depth: u32, limit: u32, left: u32) -> Connection {
-            Connection { header, enqueued_ns, depth, limit, left, client }
-        }
-    }
-
-    prop_compose! {
         fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), sk: u64, inode: u64,
             cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32,
             [sk_drops, syn_queue, was]: [u32; 3]) -> Listener {
@@ -198,12 +173,10 @@ mod tests {
 
         #[test]
         fn what_the_kernel_writes_is_what_is_read(
-            drop in any_drop(), connection in any_connection(), listener in any_listener(),
-            longer in 0_usize..9,
+            drop in any_drop(), listener in any_listener(), longer in 0_usize..9,
         ) {
             for (mut bytes, record) in [
                 (wire(&drop), Record::Drop(drop)),
-                (wire(&connection), Record::Accepted(connection)),
                 (wire(&listener), Record::Opened(listener)),
             ] {
                 let short = &bytes[..bytes.len() - 1];

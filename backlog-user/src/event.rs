@@ -7,6 +7,7 @@ use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
 use serde::{Serialize, Serializer};
 
+use crate::book::distribution::Moves;
 use crate::counter::Reading;
 use crate::kernel::settings::Settings;
 
@@ -42,28 +43,6 @@ pub(crate) struct Listener {
     pub(crate) sk_drops: Option<u32>,
 }
 
-/// A connection that was in an accept queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Connection {
-    /// Its listener.
-    pub(crate) listener: ListenerId,
-    /// When it was added and what it met, if that was seen.
-    pub(crate) enqueued: Option<Enqueued>,
-    /// The client.
-    pub(crate) client: SocketAddr,
-}
-
-/// The moment in which a connection was added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Enqueued {
-    /// When.
-    pub(crate) time_ns: u64,
-    /// The depth right after it, itself included.
-    pub(crate) depth: u32,
-    /// The limit at that moment.
-    pub(crate) limit: u32,
-}
-
 /// A packet that a listener refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drop {
@@ -86,17 +65,19 @@ pub(crate) struct Drop {
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     /// The sums; `accepted` includes the untimed ones, `enqueued` and `accepted` the unseen;
     /// `peak` is the largest, with its time.
     pub(crate) totals: Totals,
     /// The deepest queue since the last count.
     pub(crate) recent_peak: u32,
-    /// The depth after the last event; none before the first.
-    pub(crate) depth: Option<u32>,
-    /// The limit at the last event; none before the first.
-    pub(crate) limit: Option<u32>,
+    /// The longest wait of those accepted since.
+    pub(crate) recent_longest_ns: u64,
+    /// Accepts since, by the bucket of their wait.
+    pub(crate) waits: Moves,
+    /// Arrivals since, by the bucket of the depth that they made.
+    pub(crate) depths: Moves,
 }
 
 /// What happened.
@@ -108,12 +89,6 @@ pub(crate) enum What {
     Closed(Closed),
     /// A second `listen()` has changed a limit.
     Limit(Limit),
-    /// A connection was taken by accept.
-    Accepted(Connection),
-    /// A connection died in the queue because its listener closed.
-    Killed(Connection),
-    /// A connection is still in the queue at the end.
-    Queued(Connection),
     /// A packet was refused.
     Drop(Drop),
     /// The totals of one listener were read.
@@ -122,6 +97,15 @@ pub(crate) enum What {
         listener: ListenerId,
         /// What was read.
         count: Box<Count>,
+    },
+    /// The kernel was asked how deep a queue is.
+    Level {
+        /// Whose.
+        listener: ListenerId,
+        /// How deep.
+        depth: u32,
+        /// The granted backlog.
+        limit: u32,
     },
     /// The settings of a network namespace were read.
     Namespace {

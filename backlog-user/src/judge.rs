@@ -234,6 +234,11 @@ impl Judge {
                 push(What::Counters { netns, moved });
             }
         }
+        for listed in after.listed() {
+            if let Some(listener) = of_socket(listed.netns, listed.inode) {
+                push(What::Level { listener, depth: listed.depth, limit: listed.limit });
+            }
+        }
         let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
         for (socket, last) in after.listed().filter_map(drops_of) {
             let (netns, inode) = socket;

@@ -88,6 +88,7 @@ const ENTRIES: &[Entry] = &[
     optional("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
     offset("SKC_LISTENER", "sock_common", "skc_listener"),
     offset("SKC_COOKIE", "sock_common", "skc_cookie"),
+    offset("SKC_NULLS_PPREV", "sock_common", "skc_nulls_node.pprev"),
     fallback("SKC_BIND_NODE", "sock_common", "skc_bind_node"),
     offset("SKC_BITS", "sock_common", "skc_reuseport"),
     mask("SKC_REUSEPORT_MASK", "sock_common", "skc_reuseport"),
@@ -103,6 +104,7 @@ const ENTRIES: &[Entry] = &[
     offset("ICSK_SYN_RETRIES", "inet_connection_sock", "icsk_syn_retries"),
     fallback("ICSK_ACCEPT_HEAD", "inet_connection_sock", "icsk_accept_queue.rskq_accept_head"),
     optional("ICSK_ULP_DATA", "inet_connection_sock", "icsk_ulp_data"),
+    offset("TP_FASTOPEN_RSK", "tcp_sock", "fastopen_rsk"),
     // Only with CONFIG_MPTCP.
     optional("TP_IS_MPTCP", "tcp_sock", "is_mptcp"),
     optional_mask("TP_IS_MPTCP_MASK", "tcp_sock", "is_mptcp"),
@@ -119,15 +121,15 @@ const ENTRIES: &[Entry] = &[
         need: Need::All,
     },
     offset("NET_INUM", "net", "ns.inum"),
-    fallback("NET_HASH_MIX", "net", "hash_mix"),
+    offset("NET_HASH_MIX", "net", "hash_mix"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
     offset("TCP_STATISTICS", "net", "mib.tcp_statistics"),
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
     offset("NET_ABORT_ON_OVERFLOW", "net", "ipv4.sysctl_tcp_abort_on_overflow"),
-    fallback("NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
+    offset("NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
     fallback("NET_MAX_SYN_BACKLOG", "net", "ipv4.sysctl_max_syn_backlog"),
     fallback("REQ_NEXT", "request_sock", "dl_next"),
-    fallback("REQ_SK", "request_sock", "sk"),
+    offset("REQ_SK", "request_sock", "sk"),
     offset("REQ_TIMER", "request_sock", "rsk_timer"),
     offset("REQ_TIMEOUTS", "request_sock", "num_timeout"),
     mask("REQ_TIMEOUTS_MASK", "request_sock", "num_timeout"),
@@ -255,6 +257,11 @@ impl Layout {
     /// Fields that the tracepoint backend needs and this kernel's types do not have.
     pub(crate) fn lacking(&self) -> &[String] {
         &self.lacking
+    }
+
+    /// The value of a global.
+    pub(crate) fn value(&self, global: &str) -> Option<u32> {
+        self.values.iter().find(|(name, _)| *name == global).map(|(_, value)| *value)
     }
 
     /// Name and value of each global.

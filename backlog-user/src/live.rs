@@ -3,23 +3,25 @@
 
 mod leftovers;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
 use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::{Stray, Totals};
 
+use crate::book::distribution::Moves;
 use crate::clock::monotonic_ns;
 use crate::count;
 use crate::decode::{Record, address, decode};
-use crate::event::{Closed, Connection, Drop, Enqueued, Event, Limit, ListenerId, What};
+use crate::event::{Closed, Drop, Event, Limit, ListenerId, What};
 use crate::load::Loaded;
 use crate::namespaces::Namespaces;
-use crate::pod::TotalsPod;
+use crate::pod::{DistributionsPod, TotalsPod};
 use crate::queues;
 use crate::registry::{Listed, Registry};
 
@@ -33,6 +35,8 @@ pub(crate) struct Live {
     /// Slots of closed listeners, which are given back when nothing of them can
     /// come any more.
     retiring: Vec<Retiring>,
+    /// By slot: its distributions at the last count, also of listeners before.
+    distributions: HashMap<u32, Box<Distributions>>,
     /// Records of a close that were lost so far.
     lost_closes: u64,
     undecoded: u64,
@@ -69,6 +73,7 @@ impl Live {
             epoch: 0,
             running: false,
             retiring: Vec::new(),
+            distributions: HashMap::new(),
             lost_closes: 0,
             undecoded: 0,
         }
@@ -169,7 +174,7 @@ impl Live {
     }
 
     fn count_one(
-        &self,
+        &mut self,
         slot: u32,
         listener: ListenerId,
         ended: u32,
@@ -182,10 +187,25 @@ impl Live {
             .totals
             .get(&slot, 0)
             .with_context(|| format!("reading the totals of slot {slot}"))?;
-        let count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
+        let mut count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
+        if count.totals.enqueued + count.totals.accepted > 0 {
+            (count.waits, count.depths) = self.moves(slot);
+        }
         let lost_closes = count.totals.lost[Kind::Closed as usize];
         events.push(Event { time_ns, what: What::Count { listener, count } });
         Ok(lost_closes)
+    }
+
+    /// How far a slot's distributions have moved since the last count.
+    fn moves(&mut self, slot: u32) -> (Moves, Moves) {
+        let Some(DistributionsPod(now)) = self.loaded.maps.distributions.get(slot) else {
+            return Default::default();
+        };
+        let last = self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
+        let moved =
+            (count::moves(&last.waits, &now.waits), count::moves(&last.depths, &now.depths));
+        **last = now;
+        moved
     }
 
     /// The record of a close was lost: listeners that the kernel's table has no
@@ -217,10 +237,11 @@ impl Live {
     /// called before the last count.
     pub(crate) fn leftovers(&mut self, events: &mut Vec<Event>) -> Result<()> {
         for (child, entry) in leftovers::entries(&self.loaded.maps) {
-            let Some(listener) = self.listener(entry.slot, events) else { continue };
-            if let Some(what) = leftovers::settle(&mut self.loaded.maps, child, &entry, listener)? {
-                let time_ns = if entry.early_ns == 0 { monotonic_ns() } else { entry.early_ns };
-                events.push(Event { time_ns, what });
+            if !leftovers::is_of_open(&self.loaded.maps, &entry) {
+                continue;
+            }
+            if self.listener(entry.slot, events).is_some() {
+                leftovers::settle(&mut self.loaded.maps, child, &entry)?;
             }
         }
         Ok(())
@@ -261,6 +282,7 @@ impl Live {
                 sum.drops += drops;
             }
         }
+        sum.accepts += leftovers::unknown(&self.loaded.maps);
         sum
     }
 
@@ -271,9 +293,7 @@ impl Live {
 
     fn record(&mut self, record: &Record, events: &mut Vec<Event>) {
         let time_ns = match record {
-            Record::Accepted(record::Connection { header, .. })
-            | Record::Killed(record::Connection { header, .. })
-            | Record::Drop(record::Drop { header, .. })
+            Record::Drop(record::Drop { header, .. })
             | Record::Opened(record::Listener { header, .. })
             | Record::Closed(record::Listener { header, .. })
             | Record::Limit(record::Listener { header, .. }) => header.time_ns,
@@ -294,28 +314,12 @@ impl Live {
                 self.listener(wire.header.slot, events)
                     .map(|listener| What::Limit(Limit { listener, now: limit, was, depth }))
             }
-            Record::Accepted(wire) => self.connection(wire, events).map(What::Accepted),
-            Record::Killed(wire) => self.connection(wire, events).map(What::Killed),
             Record::Drop(wire) => self.refusal(wire, events).map(What::Drop),
         };
         match what {
             Some(what) => events.push(Event { time_ns, what }),
             None => self.undecoded += 1,
         }
-    }
-
-    fn connection(
-        &mut self,
-        wire: &record::Connection,
-        events: &mut Vec<Event>,
-    ) -> Option<Connection> {
-        let enqueued = (wire.enqueued_ns != 0).then_some(Enqueued {
-            time_ns: wire.enqueued_ns,
-            depth: wire.depth,
-            limit: wire.limit,
-        });
-        let listener = self.listener(wire.header.slot, events)?;
-        Some(Connection { listener, enqueued, client: address(&wire.client).ok()? })
     }
 
     fn refusal(&mut self, wire: &record::Drop, events: &mut Vec<Event>) -> Option<Drop> {

@@ -2,8 +2,10 @@
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
 mod kit;
+mod offsets;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -16,8 +18,9 @@ use backlog_ebpf::filter::{port_bit, port_word};
 use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::plan::{Attach, Hook};
-use crate::pod::{ListenerPod, PendingPod, StrayPod, TotalsPod};
+use crate::pod::{DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod};
 use crate::ports::PortSet;
+use crate::table::Table;
 use kit::unload;
 pub(crate) use kit::{Attached, Kit};
 use refusal::explain;
@@ -49,6 +52,10 @@ pub(crate) struct Maps {
     pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
     pub(crate) info: Array<MapData, ListenerPod>,
     pub(crate) pending: HashMap<MapData, u64, PendingPod>,
+    pub(crate) waiting: Table<WaitingPod>,
+    pub(crate) distributions: Table<DistributionsPod>,
+    pub(crate) crowded: Array<MapData, u32>,
+    pub(crate) looked: Array<MapData, u32>,
     pub(crate) listeners: HashMap<MapData, u64, u32>,
     pub(crate) epoch: Array<MapData, u32>,
     pub(crate) free_slots: Queue<MapData, u32>,
@@ -91,14 +98,22 @@ impl Loaded {
         sum
     }
 
+    /// The kernel's number for each attached program, if it tells all of them.
+    pub(crate) fn numbers(&self) -> Option<BTreeMap<&'static str, u32>> {
+        let number = |hook: &Hook| {
+            let program = self.programs.program(hook.program)?;
+            Some((hook.program, program.info().ok()?.id()))
+        };
+        self.attached.hooks.iter().map(number).collect()
+    }
+
     /// Is the look into the queues at the start among what is attached?
     pub(crate) fn looks_into_queues(&self) -> bool {
         self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
     }
 
-    /// Do the programs compare a CPU's counters with those of its last look? (Those on
-    /// functions compare entry and exit.)
-    pub(crate) fn compares_looks(&self) -> bool {
+    /// Are there programs on tracepoints, which keep every queued connection in the map?
+    pub(crate) fn on_tracepoints(&self) -> bool {
         let on_tracepoint =
             |hook: &Hook| matches!(hook.attach, Attach::BtfTracepoint | Attach::RawTracepoint);
         self.attached.hooks.iter().any(on_tracepoint)
@@ -135,6 +150,7 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         );
     }
     raise_memlock();
+    let places = limits.pending.next_power_of_two();
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -143,20 +159,27 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("FREE_SLOTS", limits.slots)
         .map_max_entries("SLOT_INFO", limits.slots)
         .map_max_entries("TOTALS", limits.slots)
+        .map_max_entries("DISTRIBUTIONS", limits.slots)
         .map_max_entries("PENDING", limits.pending)
+        .map_max_entries("WAITING", places)
         .map_max_entries("AT_PORT", limits.slots);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
+    let filter_port = filter.ports.as_ref().and_then(PortSet::only).map_or(0, u32::from);
     let filter_ports = u32::from(filter.ports.is_some());
+    let mask = places - 1;
     let filter_family = u32::from(filter.family.unwrap_or(0));
     loader
+        .override_global("FILTER_PORT", &filter_port, true)
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
+        .override_global("WAITING_MASK", &mask, true)
         .override_global("WAKE_BYTES", &WAKE_BYTES, true)
         .override_global("DROP_RECORDS", &limits.drop_records, true)
         .override_global("URGENT_RECORDS", &limits.urgent_records, true);
-    loader.load(OBJECT).map_err(|error| explain(error, "creating the maps"))
+    let object = offsets::fill(OBJECT, |name| layout.value(name))?;
+    loader.load(&object).map_err(|error| explain(error, "creating the maps"))
 }
 
 fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
@@ -168,8 +191,12 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         totals: PerCpuArray::try_from(take("TOTALS")?)?,
         info: Array::try_from(take("SLOT_INFO")?)?,
         pending: HashMap::try_from(take("PENDING")?)?,
+        waiting: Table::of(take("WAITING")?)?,
+        distributions: Table::of(take("DISTRIBUTIONS")?)?,
+        crowded: Array::try_from(take("CROWDED")?)?,
+        looked: Array::try_from(take("LOOKED")?)?,
         listeners: HashMap::try_from(take("LISTENERS")?)?,
-        epoch: Array::try_from(take("EPOCH")?)?,
+        epoch: Array::try_from(take(".bss")?)?,
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
         stray: PerCpuArray::try_from(take("STRAY")?)?,
         seed: Array::try_from(take("SEED")?)?,
@@ -179,7 +206,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
 fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     let map = programs.map_mut("PORTS").context("the eBPF object has no map PORTS")?;
     let mut words: Array<&mut MapData, u64> = Array::try_from(map)?;
-    let mut bits = std::collections::BTreeMap::<u32, u64>::new();
+    let mut bits = BTreeMap::<u32, u64>::new();
     for port in ports.iter() {
         *bits.entry(port_word(port)).or_default() |= port_bit(port);
     }

@@ -22,6 +22,7 @@ mod live;
 mod load;
 mod namespaces;
 mod options;
+mod own;
 mod plan;
 mod pod;
 mod ports;
@@ -33,6 +34,7 @@ mod run;
 mod session;
 mod signals;
 mod steps;
+mod table;
 mod view;
 
 use std::io;

@@ -1,7 +1,8 @@
 //! The shared types as aya wants to see them in maps. The newtypes are here so
 //! that `backlog-ebpf` needs no dependency.
 
-use backlog_ebpf::pending::Pending;
+use backlog_ebpf::distribution::Distributions;
+use backlog_ebpf::pending::{Pending, Waiting};
 use backlog_ebpf::record::Listener;
 use backlog_ebpf::totals::{Stray, Totals};
 
@@ -9,6 +10,16 @@ use backlog_ebpf::totals::{Stray, Totals};
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub(crate) struct TotalsPod(pub(crate) Totals);
+
+/// [`Distributions`] in a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct DistributionsPod(pub(crate) Distributions);
+
+/// [`Waiting`] in a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct WaitingPod(pub(crate) Waiting);
 
 /// [`Stray`] in a map.
 #[repr(transparent)]
@@ -27,6 +38,10 @@ pub(crate) struct PendingPod(pub(crate) Pending);
 
 // SAFETY: repr(C), integers only, no padding, any bit pattern is valid.
 unsafe impl aya::Pod for TotalsPod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for DistributionsPod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for WaitingPod {}
 // SAFETY: as above.
 unsafe impl aya::Pod for StrayPod {}
 // SAFETY: as above.

@@ -20,6 +20,13 @@ pub(crate) enum PortError {
     Empty,
 }
 
+impl PortSet {
+    /// The port, if it is the only one.
+    pub(crate) fn only(&self) -> Option<u16> {
+        self.0.first().copied().filter(|_| self.0.len() == 1)
+    }
+}
+
 impl FromStr for PortSet {
     type Err = PortError;
 

@@ -2,8 +2,8 @@
 //! each network namespace, so that the programs know listeners and queued connections
 //! that they have not seen come.
 //!
-//! A namespace is looked into by a thread that has entered it. Before programs on
-//! tracepoints begin this is done on each CPU, so that they know its counters as well.
+//! A namespace is looked into by a thread that has entered it. Before the programs begin
+//! this is done on each CPU, so that they know its counters as well.
 
 use std::fs::read_to_string;
 use std::io;
@@ -21,12 +21,18 @@ const MOST_RUNS: usize = 1 << 9;
 
 /// Before the programs begin. Namespaces that could not be looked into, in words.
 pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<String>> {
+    if loaded.on_tracepoints() {
+        loaded.maps.crowded.set(0, 1, 0).context("choosing the table of connections")?;
+    }
     if !loaded.looks_into_queues() {
         return Ok(Vec::new());
     }
     loaded.maps.seed.set(0, SEED_BEFORE, 0).context("preparing the look into the queues")?;
-    let cpus = if loaded.compares_looks() { online(Path::new("/")) } else { Vec::new() };
-    look(loaded, namespaces, &cpus)
+    let failures = look(loaded, namespaces, &online(Path::new("/")))?;
+    if failures.is_empty() {
+        loaded.maps.looked.set(0, 1, 0).context("ending the look into the queues")?;
+    }
+    Ok(failures)
 }
 
 /// After they have begun. What was accepted in between is no part of the run: who is noted

@@ -19,6 +19,7 @@ use crate::layout::Layout;
 use crate::live::Live;
 use crate::load::{Kit, Limits};
 use crate::options::Options;
+use crate::own::Own;
 use crate::plan::{self, Backend, Way, Ways};
 use crate::registry::Listed;
 use crate::session::Session;
@@ -74,6 +75,9 @@ async fn trace(options: &Options) -> Result<Outcome> {
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
     let loaded = kit.ready(attached)?;
+    give_back();
+    let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
+    gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
     let meta = Meta {
         // The session knows when it begins.
         time_ns: 0,
@@ -84,8 +88,20 @@ async fn trace(options: &Options) -> Result<Outcome> {
         settings: kernel.settings,
         reasons,
         gaps,
+        bpf_stats: own.counts_runs(),
     };
-    Session::start(options, Live::new(loaded), view(options), meta, judge)?.run(signals).await
+    let live = Live::new(loaded);
+    Session::start(options, live, view(options), meta, judge, own)?.run(signals).await
+}
+
+/// The kernel's types took some 80 MB while they were read; the C library would keep that for
+/// the length of the run.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, and touches no memory that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// The backend that was asked for; none: the best.
@@ -207,7 +223,10 @@ fn view(options: &Options) -> Box<dyn View> {
                 // Without /etc/localtime it is UTC, as for every program.
                 TimeZone::try_system().unwrap_or(TimeZone::UTC)
             };
-            Box::new(Table::new(out, Look { zone, idle_rows, quiet: options.quiet }))
+            Box::new(Table::new(
+                out,
+                Look { zone, idle_rows, quiet: options.quiet, cost: options.verbose },
+            ))
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::event::{Event, What};
 use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
+use crate::own::Own;
 use crate::plan::Backend;
 use crate::run::Outcome;
 use crate::signals::Signals;
@@ -46,6 +47,7 @@ pub(crate) struct Session<'a> {
     start_ns: u64,
     backend: Backend,
     judge: Judge,
+    own: Own,
     /// Drops that were told one by one.
     drops: u64,
     intervals: u64,
@@ -62,11 +64,13 @@ impl<'a> Session<'a> {
         mut view: Box<dyn View>,
         mut meta: Meta,
         mut judge: Judge,
+        mut own: Own,
     ) -> Result<Self> {
         let clock = Clock::start();
         judge.find_again();
         let listed_before = judge.ask_all(Ask::All);
         let before = judge.ask_all(Ask::Counters);
+        own.begin();
         let unseen = live.begin(judge.namespaces())?;
         meta.time_ns = monotonic_ns();
         let after = judge.ask_all(Ask::Counters);
@@ -91,6 +95,7 @@ impl<'a> Session<'a> {
             start_ns: meta.time_ns,
             backend: meta.backend,
             judge,
+            own,
             drops: 0,
             intervals: 0,
             events: Vec::new(),
@@ -170,6 +175,7 @@ impl<'a> Session<'a> {
         let counters = ask(&self.judge, Ask::Counters);
         let mut after = ask(&self.judge, Ask::All);
         after.update(counters);
+        let mut cost = self.own.end();
         let live = self.live.get_mut();
         live.detach();
         // Nothing is added any more, so this ends.
@@ -191,8 +197,12 @@ impl<'a> Session<'a> {
         let elapsed_ns = time_ns - self.start_ns;
         let blind = self.blind(missed);
         let accounts = reconcile::accounts(&self.book);
-        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind };
-        self.view.end(&self.clock, &self.book, &self.book.summaries(), &end)?;
+        let summaries = self.book.summaries();
+        // Those of summaries that were left out are in no sum.
+        cost.connections = (self.book.gone().active == 0)
+            .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
+        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind, cost };
+        self.view.end(&self.clock, &self.book, &summaries, &end)?;
         Ok(if self.drops_seen() { Outcome::DropsSeen } else { Outcome::Done })
     }
 

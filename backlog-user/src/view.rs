@@ -1,5 +1,6 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
+mod cost;
 pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
@@ -18,6 +19,7 @@ use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
 use crate::kernel::settings::Settings;
+use crate::own::Cost;
 use crate::plan::{Backend, Hook};
 
 /// What is said at the start.
@@ -39,6 +41,8 @@ pub(crate) struct Meta {
     pub(crate) reasons: Vec<String>,
     /// What this kernel does not let us know.
     pub(crate) gaps: Vec<String>,
+    /// Does the kernel count the runs of programs?
+    pub(crate) bpf_stats: bool,
 }
 
 /// What is said at the end beside the listeners' summaries.
@@ -58,6 +62,8 @@ pub(crate) struct End {
     pub(crate) accounts: Vec<Account>,
     /// What may explain a difference.
     pub(crate) blind: Blind,
+    /// What tracing cost.
+    pub(crate) cost: Cost,
 }
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.

@@ -18,6 +18,7 @@ mod guest {
     mod causes;
     mod compare;
     mod connections;
+    mod cost;
     mod doctor;
     mod drops;
     mod ending;

@@ -3,23 +3,23 @@
 
 use backlog_ebpf::{
     ABSENT,
-    cause::{Beside, Cause},
+    cause::Beside,
     pending::{Pending, SEED_DONE},
-    record::{Connection, Kind},
-    totals::Totals,
 };
 
 use super::{
-    ack,
-    enqueue::{confirm, level},
+    distribution,
+    enqueue::{confirm, epoch},
     filter,
-    globals::{MPTCP_FIRST, SK_SHUTDOWN, SKC_NUM, SKC_STATE, SOCKET_SK},
+    globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
     listener::{self, Seen},
     maps::{SEED, STRAY},
-    out, pending, read,
-    refuse::{Refusal, refused},
-    site::{self, Hint, Site},
-    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, Socket, TCP_LISTEN},
+    pending,
+    place::Place,
+    read,
+    site::{self, Hint},
+    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_LISTEN},
+    waiting,
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -29,12 +29,38 @@ use super::{
 /// preempted in is skipped for the next process on that CPU (7.3 lost 2 of 100
 /// accepts by 8 threads in `__inet_accept`).
 #[inline(always)]
-pub(crate) fn grafted(newsk: *const Sock) {
-    // No look at its port: a client that has reset its connection meanwhile has
-    // taken that away. What is pending has passed the filter.
-    let child = tcp_of(newsk);
-    if !known(child) {
-        unknown(child);
+pub(crate) fn grafted(newsk: impl Place<Sock>) {
+    if MPTCP_FIRST.load() != ABSENT && read::protocol(newsk) == IPPROTO_MPTCP {
+        graft(tcp_of(newsk.address()));
+    } else {
+        graft(newsk);
+    }
+}
+
+#[inline(always)]
+fn graft(child: impl Place<Sock>) {
+    let port: u16 = read::field(child, &SKC_NUM);
+    // A client that has reset its connection meanwhile has taken its port away.
+    if port != 0 && !filter::number(port) {
+        return;
+    }
+    if let Some(Pending { slot, enqueued_ns, early_ns, .. }) = waiting::take(child.address()) {
+        // What a listener has in the table leaves it before the slot is another's.
+        if let Some(seen) = listener::seen(slot) {
+            count_accept(seen, enqueued_ns, early_ns);
+        }
+        return;
+    }
+    if waiting::crowded()
+        && let Some(pending) = pending::take_of_map(child.address())
+    {
+        return queued(pending);
+    }
+    if read::protocol(child) == IPPROTO_TCP
+        && filter::connection(child)
+        && pending::early_accept(child.address(), port == 0, listener::now())
+    {
+        stray_accept();
     }
 }
 
@@ -62,7 +88,7 @@ fn unknown(child: *const Sock) {
 pub(crate) fn known(child: *const Sock) -> bool {
     let taken = pending::take(child);
     if let Some(pending) = taken {
-        queued(child, pending);
+        queued(pending);
     }
     taken.is_some()
 }
@@ -90,21 +116,33 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).unseen += 1 };
     } else {
-        // SAFETY: as above.
-        unsafe { (*seen.totals).untimed += 1 };
-        leave(Kind::Accepted, seen, sk, child, None);
+        count_accept(seen, 0, 0);
     }
 }
 
 /// Counts an accept. A connection that was queued before the start was looked up then,
 /// without its time.
 #[inline(always)]
-fn count_accept(totals: &mut Totals, pending: &Pending) {
-    if pending.enqueued_ns == 0 {
+fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64) {
+    let now = if early_ns == 0 { listener::now() } else { early_ns };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    if enqueued_ns == 0 {
         totals.untimed += 1;
-    } else {
-        totals.accepted += 1;
+        totals.untimed_ns = now;
+        return;
     }
+    totals.accepted += 1;
+    // The clocks of two CPUs may differ by some nanoseconds.
+    let wait_ns = if now > enqueued_ns { now - enqueued_ns } else { 0 };
+    if wait_ns > totals.longest_ns {
+        totals.longest_ns = wait_ns;
+    }
+    let epoch = epoch(totals);
+    if wait_ns > epoch.longest_ns {
+        epoch.longest_ns = wait_ns;
+    }
+    distribution::waited(seen.slot, wait_ns);
 }
 
 /// Body: a connection's socket is destroyed.
@@ -116,79 +154,40 @@ pub(crate) fn gone(sk: *const Sock) {
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && confirm(of, sk).is_some() {
-            queued(sk, pending);
+            queued(pending);
         }
         return;
     }
     let Some(seen) = listener::seen(pending.slot) else { return };
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *seen.totals };
     // close() shuts both ways down; who drops a queue disconnects, which opens them again
     // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
     let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
     if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
         // Somebody had accepted it, unseen.
-        count_accept(totals, &pending);
+        let totals = seen.totals;
+        // SAFETY: this CPU's element of the per-CPU array. How long it waited is not known.
+        unsafe {
+            if pending.enqueued_ns == 0 {
+                (*totals).untimed += 1;
+            } else {
+                (*totals).accepted += 1;
+            }
+        }
     } else {
-        totals.beside[Beside::KilledAtClose as usize] += 1;
-        leave(Kind::Killed, seen, of, sk, Some(pending));
+        // SAFETY: as above.
+        unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
     }
-}
-
-/// Body: `__inet_accept(sock, newsock, newsk)` is entered, which grafts later.
-#[inline(always)]
-pub(crate) fn before_graft(sock: *const Socket, newsk: *const Sock) {
-    not_pending(tcp_of(read::pointer(sock, &SOCKET_SK)), tcp_of(newsk));
-}
-
-/// Body: the same, where nothing is called that comes later and is safe from
-/// preemption (no `CONFIG_SECURITY_NETWORK`).
-#[inline(always)]
-pub(crate) fn accepted(sock: *const Socket, newsk: *const Sock) {
-    let child = tcp_of(newsk);
-    if !known(child) {
-        before_graft(sock, newsk);
-    }
-}
-
-/// Body: `inet_csk_accept(sk, …)` returned `child`, which is grafted later. For
-/// kernels without `__inet_accept`.
-#[inline(always)]
-pub(crate) fn returned(sk: *const Sock, child: *const Sock) {
-    not_pending(sk, child);
 }
 
 /// An accept of a connection that was seen being queued.
 #[inline(always)]
-fn queued(child: *const Sock, pending: Pending) {
+pub(crate) fn queued(pending: Pending) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
-        // SAFETY: this CPU's element of the per-CPU array.
-        count_accept(unsafe { &mut *seen.totals }, &pending);
-        leave(Kind::Accepted, seen, pending.listener as *const Sock, child, Some(pending));
-    }
-}
-
-/// Counts a connection that was queued before the start. Those that were seen
-/// being queued are left to [`grafted`].
-///
-/// This may be preempted, and another process's [`grafted`] may count in between
-/// on this CPU: so this has a sum of its own, which nothing else adds to.
-#[inline(always)]
-fn not_pending(sk: *const Sock, child: *const Sock) {
-    if child.is_null() || pending::has(child) || !filter::port(sk) || !filter::connection(child) {
-        return;
-    }
-    match if sk.is_null() { None } else { listener::of(sk) } {
-        Some(seen) => {
-            // SAFETY: this CPU's element of the per-CPU array.
-            unsafe { (*seen.totals).untimed += 1 };
-            leave(Kind::Accepted, seen, sk, child, None);
-        }
-        None => stray_accept(),
+        count_accept(seen, pending.enqueued_ns, pending.early_ns);
     }
 }
 
@@ -201,42 +200,23 @@ fn stray_accept() {
 }
 
 /// Body: `inet_child_forget(sk, req, child)`: a queued connection dies with its
-/// listener, or one that was about to be added is not.
+/// listener, or one that was about to be added is not. (The kernel notes the child in its
+/// request when it adds it.)
 #[inline(always)]
 pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock) {
-    let pending = pending::take(child);
-    let seen = match &pending {
-        Some(pending) if pending.depth == 0 => return not_queued(sk, req, pending),
+    if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
+        return site::tell(Hint::NotQueued);
+    }
+    let seen = match pending::take(child) {
+        // After a migration that failed, `sk` is the listener before.
         Some(pending) => listener::seen(pending.slot),
-        // Queued before the start.
+        // Queued before the start, and not found by the look.
         None if filter::connection(child) => listener::closing(sk),
         None => None,
     };
     let Some(seen) = seen else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
-    // After a migration that failed, `sk` is the listener before.
-    let of = pending.map_or(sk, |pending| pending.listener as *const Sock);
-    leave(Kind::Killed, seen, of, child, pending);
-}
-
-/// A connection was announced and is not added: its listener has left LISTEN since the
-/// kernel found it, or there was no memory to take it along to another listener.
-#[inline(always)]
-fn not_queued(sk: *const Sock, req: *const Request, pending: &Pending) {
-    // Only a SYN with its child (Fast Open) is counted in ListenDrops.
-    let counted = site::inside(Site::Syn, sk);
-    site::hint(Hint::NotQueued);
-    let Some(seen) = listener::seen(pending.slot) else { return };
-    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
-    let refusal = Refusal {
-        cause: if listens { Cause::NoChild } else { Cause::ListenerLeft },
-        client: read::remote(req),
-        isn: ack::isn(req),
-        sk_drops: 1,
-        counted,
-    };
-    refused(sk, seen, refusal);
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.
@@ -246,38 +226,4 @@ pub(crate) fn tcp_of(sk: *const Sock) -> *const Sock {
         return sk;
     }
     read::pointer(sk, &MPTCP_FIRST)
-}
-
-#[inline(always)]
-fn leave(
-    kind: Kind,
-    seen: Seen,
-    listener: *const Sock,
-    child: *const Sock,
-    pending: Option<Pending>,
-) {
-    let mut now = listener::now();
-    let left = listener::depth(listener);
-    // SAFETY: this CPU's element of the per-CPU array.
-    level(unsafe { &mut *seen.totals }, now, left, listener::limit(listener));
-    let (mut enqueued_ns, mut depth, mut limit) = (0, 0, 0);
-    if let Some(pending) = pending
-        && pending.enqueued_ns != 0
-    {
-        enqueued_ns = pending.enqueued_ns;
-        depth = pending.met();
-        limit = pending.limit;
-        if pending.early_ns != 0 {
-            now = pending.early_ns;
-        }
-    }
-    let record = Connection {
-        header: out::header::<Connection>(kind, seen.slot, now),
-        enqueued_ns,
-        depth,
-        limit,
-        left,
-        client: read::remote(child),
-    };
-    out::batched(kind, record, seen.totals);
 }

@@ -3,67 +3,88 @@
 use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{
-    filter,
-    globals::{
-        MIB_EMBRYONIC_RSTS, MIB_LISTEN_DROPS, MIB_LISTEN_OVERFLOWS, NET_ABORT_ON_OVERFLOW, SKC_NET,
-        TREQ_RCV_ISN,
-    },
-    listener, read,
+    enqueue, filter,
+    globals::{NET_ABORT_ON_OVERFLOW, SKC_NET, SKC_NULLS_PPREV, SKC_STATE, TREQ_RCV_ISN},
+    join, listener,
+    look::{self, Counted},
+    place::Place,
+    read,
     refuse::{Refusal, refused},
-    site::{self, Counts, Hint, Left, Site},
-    types::{Net, Request, Sock},
+    site::{self, Hint},
+    syn::unseen,
+    types::{Net, Request, Sock, TCP_LISTEN},
 };
 
-/// Body: `tcp_check_req(sk, skb, req, fastopen, …)` is entered. With `fastopen`
-/// the socket is a child, which has no queue.
+/// Body: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null when
+/// nothing came of the packet. With `fastopen` the socket is a child, which has no queue.
+///
+/// The child has been queued, and may have been accepted on another CPU by now; this CPU
+/// still has its lock.
 #[inline(always)]
-pub(crate) fn enter(sk: *const Sock, fastopen: u64) {
-    if fastopen & 0xff != 0 || !filter::port(sk) {
+pub(crate) fn done<C: Place<Sock>>(
+    sk: impl Place<Sock>,
+    req: impl Place<Request>,
+    fastopen: u64,
+    child: C,
+) {
+    if fastopen & 0xff != 0 {
         return;
     }
-    site::enter(Site::Ack, sk, |mib| Counts {
-        drops: mib.get(&MIB_LISTEN_DROPS),
-        overflows: mib.get(&MIB_LISTEN_OVERFLOWS),
-        resets: mib.get(&MIB_EMBRYONIC_RSTS),
-        ..Counts::default()
-    });
+    if child.address().is_null() {
+        return nothing(sk.address(), req.address());
+    }
+    if filter::port(sk)
+        && filter::connection(child)
+        && let Some(seen) = listener::of(sk.address())
+        && !(seen.joins && join::is_child(child))
+    {
+        enqueue::added(seen, sk, child);
+    }
 }
 
-/// Body: it returned `child`, which is null when nothing came of the packet.
+/// Nothing came of it.
 #[inline(always)]
-pub(crate) fn exit(sk: *const Sock, req: *const Request, child: u64) {
-    let Some(left) = site::leave(Site::Ack, sk) else {
-        return;
-    };
-    if child != 0 || left.hinted(Hint::NotQueued) || !filter::request(req) {
+fn nothing(sk: *const Sock, req: *const Request) {
+    let hint = site::told();
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    // Whatever the port is: the next look must not find this packet's moves.
+    let Some(mut moved) = look::look(net) else { return };
+    if !filter::port(sk) || !filter::request(req) {
         return;
     }
-    if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
-        // (That another CPU was first, the kernel tells by an argument, which 5.10 lets no
-        // program read: a pointer to a bool.)
-        if !left.hinted(Hint::Stolen) {
-            ignored(sk);
+    moved.at_most(listener::refused_since(listener::met(sk), sk));
+    let who = || (read::remote(req), isn(req));
+    if moved.drops != 0 {
+        if let Some(seen) = listener::of(sk) {
+            let (cause, sk_drops) = verdict(net, &moved);
+            // SAFETY: this CPU's element of the per-CPU array.
+            unseen(unsafe { &mut *seen.totals }, cause, moved.drops - 1);
+            refused(sk, seen, Refusal { cause, sk_drops, counted: true }, who);
         }
-        return;
-    }
-    if let Some(seen) = listener::of(sk) {
-        let (cause, sk_drops) = verdict(sk, &left);
-        let client = read::remote(req);
-        let refusal = Refusal { cause, client, isn: isn(req), sk_drops, counted: true };
-        refused(sk, seen, refusal);
+    } else if matches!(hint, Hint::NotQueued) {
+        if let Some(seen) = listener::of(sk) {
+            // Its listener has left LISTEN since the kernel found it, or there was no
+            // memory to take it along to another one.
+            let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+            let cause = if listens { Cause::NoChild } else { Cause::ListenerLeft };
+            refused(sk, seen, Refusal { cause, sk_drops: 1, counted: false }, who);
+        }
+    } else if moved.resets != 0 || read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
+        // The request is still there, or this packet has ended it. If another CPU had been
+        // first, that would have taken it away.
+        ignored(sk);
     }
 }
 
 /// Why, and how far the packet moves `sk_drops`.
 #[inline(always)]
-fn verdict(sk: *const Sock, left: &Left) -> (Cause, u64) {
-    let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;
-    if left.mib.get(&MIB_EMBRYONIC_RSTS) != left.before.resets {
+fn verdict(net: *const Net, moved: &Counted) -> (Cause, u64) {
+    let full = moved.overflows != 0;
+    if moved.resets != 0 {
         return (if full { Cause::AcceptQueueFullReset } else { Cause::NoChild }, 2);
     }
     // The counter does not move when another CPU has taken the request away meanwhile.
     // The reset is sent all the same, and the packet is not discarded but looked at anew.
-    let net: *const Net = read::pointer(sk, &SKC_NET);
     let resets = read::field::<_, u8>(net, &NET_ABORT_ON_OVERFLOW) != 0;
     match (full, resets) {
         (true, true) => (Cause::AcceptQueueFullReset, 1),

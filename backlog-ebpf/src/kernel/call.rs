@@ -25,15 +25,13 @@ pub(crate) enum Call {
     Timer = 4,
     /// `reuseport_migrate_sock`
     Migrate = 5,
-    /// `inet_csk_complete_hashdance`
-    Handshake = 6,
     /// `inet_csk_reqsk_queue_add`
-    Add = 7,
+    Add = 6,
 }
 
 impl Call {
     /// How many there are.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 7;
 }
 
 /// A function that may sleep.

@@ -7,9 +7,9 @@ use super::{
     filter,
     globals::{
         MIB_LISTEN_DROPS, MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_SYNCOOKIES_FAILED,
-        MIB_SYNCOOKIES_RECV,
+        MIB_SYNCOOKIES_RECV, SKC_NET,
     },
-    listener, read,
+    listener, look, read,
     refuse::{Refusal, refused},
     site::{self, Counts, Hint, Packet, Site},
     types::{SkBuff, Sock, TCP_ACK},
@@ -40,9 +40,10 @@ pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
 #[inline(always)]
 pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     let Some(left) = site::leave(Site::Cookie, sk) else {
-        return;
+        return look::pass(read::pointer(sk, &SKC_NET));
     };
     let Some(packet) = site::kept() else { return };
+    let unqueued = matches!(site::told(), Hint::NotQueued);
     let failed = left.mib.get(&MIB_SYNCOOKIES_FAILED) != left.before.cookie_failed;
     let valid = left.mib.get(&MIB_SYNCOOKIES_RECV) != left.before.cookie_valid;
     // Without an ACK it can be no cookie, and the listener discards it: a client's reset,
@@ -65,21 +66,27 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
         totals.sk_drops += 1;
     }
     let counted = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
+    if counted {
+        // The next look must not find this packet's moves.
+        look::refresh(left.mib.net() as u64);
+    }
     // Without a route the kernel gives up before it makes a child, and counts nothing. If
     // it has made one and thrown it away, another packet of the client's was faster on
     // another CPU, and nothing is lost.
     let childless = left.mib.tcp(&MIB_PASSIVE_OPENS) == left.before.children;
-    if !child.is_null() || left.hinted(Hint::NotQueued) || !(counted || (valid && childless)) {
+    if !child.is_null() || !(unqueued || counted || (valid && childless)) {
         return;
     }
     let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;
     let refusal = Refusal {
-        cause: if full { Cause::AcceptQueueFullCookie } else { Cause::NoChild },
-        client: packet.client,
-        // The SYN's number is one behind the ACK's.
-        isn: packet.sequence.wrapping_sub(1),
-        sk_drops: u64::from(counted),
+        cause: match (unqueued, full) {
+            (true, _) => Cause::ListenerLeft,
+            (false, true) => Cause::AcceptQueueFullCookie,
+            (false, false) => Cause::NoChild,
+        },
+        sk_drops: u64::from(counted || unqueued),
         counted,
     };
-    refused(sk, seen, refusal);
+    // The SYN's number is one behind the ACK's.
+    refused(sk, seen, refusal, || (packet.client, packet.sequence.wrapping_sub(1)));
 }

@@ -13,13 +13,12 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use super::{
-    globals::{BPF_ARRAY_PPTRS, NET_STATISTICS, SKC_NET, TCP_STATISTICS},
+    globals::{BPF_ARRAY_PPTRS, Field, NET_STATISTICS, SKC_NET, TCP_STATISTICS},
     maps::{SCRATCH, SCRATCH_BASE},
     read,
     site::Scratch,
     types::{Net, Sock},
 };
-use aya_ebpf::Global;
 
 /// Bytes of `struct bpf_array` that are looked at to find `pptrs`.
 const MAP_BYTES: usize = 512;
@@ -43,18 +42,30 @@ pub(crate) struct Mib {
 }
 
 impl Mib {
+    /// Of whom.
+    #[inline(always)]
+    pub(crate) fn net(&self) -> *const Net {
+        self.net
+    }
+
     /// A Linux counter (`TcpExt` of `/proc/net/netstat`), now.
     #[inline(always)]
-    pub(crate) fn get(&self, index: &Global<u32>) -> u64 {
-        read::at(self.statistics as *const u64, 8 * index.load() as usize)
+    pub(crate) fn get(&self, index: &impl Field) -> u64 {
+        read::at(self.place(index) as *const u64, 0)
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub(crate) fn place(&self, index: &impl Field) -> u64 {
+        self.statistics.wrapping_add(8 * index.offset() as u64)
     }
 
     /// A TCP counter (`Tcp` of `/proc/net/snmp`), now.
     #[inline(always)]
-    pub(crate) fn tcp(&self, index: &Global<u32>) -> u64 {
+    pub(crate) fn tcp(&self, index: &impl Field) -> u64 {
         let statistics: u64 = read::field(self.net, &TCP_STATISTICS);
         let here = statistics.wrapping_add(self.offset);
-        read::at(here as *const u64, 8 * index.load() as usize)
+        read::at(here as *const u64, 8 * index.offset())
     }
 }
 

@@ -1,71 +1,88 @@
 //! A connection enters the accept queue.
 //!
-//! It is announced before the kernel adds it and confirmed afterwards: a thread
-//! that is already accepting may take it in between, on another CPU.
+//! Hooks on functions see it right after the kernel has added it ([`added`]). Tracepoints
+//! see it being made and being established: it is announced before the kernel adds it and
+//! confirmed afterwards. Either way a thread that is already accepting may take it in
+//! between, on another CPU.
 
-use backlog_ebpf::{cause::Beside, pending::Pending, totals::Totals};
-
-use super::{
-    filter,
-    listener::{self, Seen},
-    maps::EPOCH,
-    pending,
-    site::{self, Hint, Site},
-    types::{Request, Sock},
+use backlog_ebpf::{
+    cause::Beside,
+    pending::Pending,
+    totals::{Epoch, Totals},
 };
 
-/// Body: `inet_csk_complete_hashdance(sk, child, req, own_req)` is entered. `sk`
-/// is the listener that gets the child, also after a migration.
+use super::{
+    accept, distribution, filter,
+    globals::TP_FASTOPEN_RSK,
+    listener::{self, Seen},
+    pending::{self, Added},
+    place::Place,
+    read,
+    shared::EPOCH,
+    site::{self, Site},
+    types::Sock,
+};
+
+/// Counts a connection that has been queued a moment ago, on this CPU. It may have been
+/// accepted by now.
 #[inline(always)]
-pub(crate) fn handshake_enter(sk: *const Sock, child: *const Sock, req: *const Request, own: u64) {
-    if own & 0xff == 0 {
-        site::hint(Hint::Stolen);
-    } else if filter::port(sk) && filter::request(req) {
-        announce(sk, child);
+pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
+    let now = listener::now();
+    let depth = listener::depth(sk);
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *seen.totals };
+    totals.enqueued += 1;
+    peak(totals, depth);
+    // If it was taken before the note, it was the only one.
+    let depth = if depth == 0 { 1 } else { depth };
+    distribution::arrived(seen.slot, depth);
+    let mut pending = Pending {
+        enqueued_ns: now,
+        listener: sk.address() as u64,
+        since_ns: now,
+        slot: seen.slot,
+        depth,
+        expected: depth,
+        pad: 0,
+        early_ns: 0,
+    };
+    match pending::added(child.address(), pending) {
+        Added::Kept => {}
+        Added::Early(early_ns) => {
+            // The clock of its enqueue is read a moment after that.
+            pending.enqueued_ns = if early_ns < now { early_ns } else { now };
+            pending.early_ns = early_ns;
+            accept::queued(pending);
+        }
+        Added::Full => totals.untracked += 1,
     }
 }
 
-/// Body: it returned `queued`, which is the child or null. The request may have
-/// been freed by an accept by now; the child has not, this CPU has its lock.
+/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
+/// or null. Some builds come by here with ordinary handshakes as well, which `ack` counts;
+/// cookies and Fast Open come here only. (An MPTCP join, which is a child of a connection
+/// and not of the queue, never does.)
 #[inline(always)]
-pub(crate) fn handshake_exit(sk: *const Sock, child: *const Sock, queued: u64) {
-    if !filter::port(sk) || !filter::connection(child) {
+pub(crate) fn special<C: Place<Sock>>(sk: impl Place<Sock>, child: C, queued: u64) {
+    if queued == 0 || !filter::port(sk) || !filter::connection(child) {
         return;
     }
-    if queued == 0 {
-        pending::remove(child);
-    } else {
-        confirm(sk, child);
-    }
-}
-
-/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` is entered. Ordinary
-/// handshakes come here on some builds and not on others, and have been
-/// announced; cookies and Fast Open come here only.
-#[inline(always)]
-pub(crate) fn add_enter(sk: *const Sock, req: *const Request, child: *const Sock) {
-    let of_these = site::inside(Site::Cookie, sk) || site::inside(Site::Syn, sk);
-    if of_these && filter::request(req) {
-        announce(sk, child);
-    }
-}
-
-/// Body: it returned `queued`, which is the child or null. (An MPTCP join, which is
-/// a child of a connection and not of the queue, never comes here.)
-#[inline(always)]
-pub(crate) fn add_exit(sk: *const Sock, child: *const Sock, queued: u64) {
-    let cookie = site::inside(Site::Cookie, sk);
-    if !(cookie || site::inside(Site::Syn, sk)) || !filter::connection(child) {
+    let cookie = site::inside(Site::Cookie, sk.address());
+    if !cookie && !is_fastopen(child) {
         return;
     }
-    if queued == 0 {
-        pending::remove(child);
-    } else if let Some(seen) = confirm(sk, child)
-        && cookie
-    {
+    let Some(seen) = listener::of(sk.address()) else { return };
+    added(seen, sk, child);
+    if cookie {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }
+}
+
+/// Is a child queued before the end of its handshake?
+#[inline(always)]
+fn is_fastopen(child: impl Place<Sock>) -> bool {
+    child.whole().is_some_and(|whole| read::field::<_, u64>(whole, &TP_FASTOPEN_RSK) != 0)
 }
 
 /// Remembers a connection that is about to be queued.
@@ -83,7 +100,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
             slot: seen.slot,
             depth: 0,
             expected: listener::depth(sk) + 1,
-            limit: listener::limit(sk),
+            pad: 0,
             early_ns: 0,
         },
     );
@@ -96,47 +113,36 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
 /// Counts a connection that has been queued.
 #[inline(always)]
 pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
-    let now = listener::now();
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
-    let limit = listener::limit(sk);
-    pending::confirm(child, depth);
+    distribution::arrived(seen.slot, pending::confirm(child, depth));
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    peak(totals, now, depth);
-    level(totals, now, depth, limit);
+    peak(totals, depth);
     Some(seen)
 }
 
 /// Notes the depth of a queue right after an arrival.
 #[inline(always)]
-pub(crate) fn peak(totals: &mut Totals, now: u64, depth: u32) {
+pub(crate) fn peak(totals: &mut Totals, depth: u32) {
     if depth > totals.peak {
         totals.peak = depth;
-        totals.peak_ns = now;
+        totals.peak_ns = listener::now();
     }
-    epoch_peak(totals, depth);
+    let epoch = epoch(totals);
+    if depth > epoch.depth {
+        epoch.depth = depth;
+    }
 }
 
-/// Notes the depth that a listener was left with.
+/// The peaks of the running epoch.
 #[inline(always)]
-pub(crate) fn level(totals: &mut Totals, now: u64, depth: u32, limit: u32) {
-    totals.last_ns = now;
-    totals.last_depth = depth;
-    totals.last_limit = limit;
-}
-
-#[inline(always)]
-fn epoch_peak(totals: &mut Totals, depth: u32) {
-    let Some(epoch) = EPOCH.get(0).copied() else {
-        return;
-    };
-    let peak = &mut totals.epochs[(epoch & 1) as usize];
-    if peak.epoch != epoch {
-        peak.epoch = epoch;
-        peak.depth = depth;
-    } else if depth > peak.depth {
-        peak.depth = depth;
+pub(crate) fn epoch(totals: &mut Totals) -> &mut Epoch {
+    let now = EPOCH.get();
+    let epoch = &mut totals.epochs[(now & 1) as usize];
+    if epoch.epoch != now {
+        *epoch = Epoch { epoch: now, depth: 0, longest_ns: 0 };
     }
+    epoch
 }

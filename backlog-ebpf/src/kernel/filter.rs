@@ -7,9 +7,11 @@ use backlog_ebpf::{
 };
 
 use super::{
-    globals::{FILTER_FAMILY, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
-    maps::{EPOCH, PORTS},
+    globals::{FILTER_FAMILY, FILTER_PORT, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
+    maps::PORTS,
+    place::Place,
     read,
+    shared::EPOCH,
     types::{Request, SkBuff, Sock},
 };
 
@@ -17,12 +19,12 @@ use super::{
 /// other and taken off likewise; in between they must not see half of what happens.
 #[inline(always)]
 pub(crate) fn running() -> bool {
-    EPOCH.get(0).is_some_and(|epoch| *epoch != 0)
+    EPOCH.get() != 0
 }
 
 /// Is this socket's local port one to look at?
 #[inline(always)]
-pub(crate) fn port(sk: *const Sock) -> bool {
+pub(crate) fn port(sk: impl Place<Sock>) -> bool {
     if FILTER_PORTS.load() == 0 {
         return true;
     }
@@ -32,6 +34,10 @@ pub(crate) fn port(sk: *const Sock) -> bool {
 /// Is this local port one to look at?
 #[inline(always)]
 pub(crate) fn number(port: u16) -> bool {
+    let only = FILTER_PORT.load();
+    if only != 0 {
+        return u32::from(port) == only;
+    }
     if FILTER_PORTS.load() == 0 {
         return true;
     }
@@ -56,14 +62,14 @@ fn family(family: u16) -> bool {
 /// Is this request's family one to look at? An IPv4 client of a `[::]` listener
 /// has an IPv4 request.
 #[inline(always)]
-pub(crate) fn request(req: *const Request) -> bool {
+pub(crate) fn request(req: impl Place<Request>) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::field(req, &SKC_FAMILY))
 }
 
 /// Is this connection's family one to look at? The socket of an IPv4 client of a
 /// `[::]` listener is an IPv6 one with a mapped address.
 #[inline(always)]
-pub(crate) fn connection(child: *const Sock) -> bool {
+pub(crate) fn connection(child: impl Place<Sock>) -> bool {
     if FILTER_FAMILY.load() == 0 {
         return true;
     }

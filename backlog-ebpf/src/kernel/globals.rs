@@ -6,168 +6,46 @@
 //! every one of them by its name here (`backlog-user/src/layout.rs`).
 
 use aya_ebpf::Global;
-use backlog_ebpf::ABSENT;
+use backlog_ebpf::{ABSENT, field, for_each_field};
+
+/// A value that the loader finds, by its number.
+#[repr(transparent)]
+pub(crate) struct Offset<const NUMBER: u16>(Global<u32>);
+
+impl<const NUMBER: u16> Offset<NUMBER> {
+    /// The value.
+    #[inline(always)]
+    pub(crate) fn load(&self) -> u32 {
+        self.0.load()
+    }
+}
+
+/// Where a field is.
+pub(crate) trait Field {
+    /// What stands for it in a load.
+    const STANDS: u16;
+
+    /// Its offset in bytes.
+    fn offset(&self) -> usize;
+}
+
+impl<const NUMBER: u16> Field for Offset<NUMBER> {
+    const STANDS: u16 = field::stands_for(NUMBER);
+
+    #[inline(always)]
+    fn offset(&self) -> usize {
+        self.load() as usize
+    }
+}
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        $($(#[$doc])* #[unsafe(no_mangle)] pub(crate) static $name: Global<u32> = Global::new(ABSENT);)+
+        $($(#[$doc])* #[unsafe(no_mangle)]
+        pub(crate) static $name: Offset<{ field::$name }> = Offset(Global::new(ABSENT));)+
     };
 }
 
-offsets! {
-    /// `sock_common.skc_daddr`
-    SKC_DADDR,
-    /// `sock_common.skc_rcv_saddr`
-    SKC_RCV_SADDR,
-    /// `sock_common.skc_dport`, big-endian
-    SKC_DPORT,
-    /// `sock_common.skc_num`, host order
-    SKC_NUM,
-    /// `sock_common.skc_family`
-    SKC_FAMILY,
-    /// `sock_common.skc_state`
-    SKC_STATE,
-    /// `sock_common.skc_net.net`
-    SKC_NET,
-    /// `sock_common.skc_v6_daddr`
-    SKC_V6_DADDR,
-    /// `sock_common.skc_v6_rcv_saddr`
-    SKC_V6_RCV_SADDR,
-    /// `sock_common.skc_listener`, of a request
-    SKC_LISTENER,
-    /// `sock_common.skc_cookie`
-    SKC_COOKIE,
-    /// `sock_common.skc_bind_node`
-    SKC_BIND_NODE,
-    /// The byte of `sock_common.skc_reuseport` and `skc_ipv6only`
-    SKC_BITS,
-    /// The bit of `skc_reuseport` in that byte, as a mask
-    SKC_REUSEPORT_MASK,
-    /// The bit of `skc_ipv6only` in that byte, as a mask
-    SKC_V6ONLY_MASK,
-    /// `sock.sk_ack_backlog`
-    SK_ACK_BACKLOG,
-    /// `sock.sk_max_ack_backlog`
-    SK_MAX_ACK_BACKLOG,
-    /// `sock.sk_drops`
-    SK_DROPS,
-    /// `sock.sk_protocol`
-    SK_PROTOCOL,
-    /// `sock.sk_shutdown`
-    SK_SHUTDOWN,
-    /// `sock.sk_socket`
-    SK_SOCKET,
-    /// `inet_connection_sock.icsk_accept_queue.qlen`
-    ICSK_SYN_QUEUE,
-    /// `inet_connection_sock.icsk_accept_queue.fastopenq.max_qlen`
-    ICSK_FASTOPEN_LIMIT,
-    /// `inet_connection_sock.icsk_syn_retries`
-    ICSK_SYN_RETRIES,
-    /// `inet_connection_sock.icsk_accept_queue.rskq_accept_head`
-    ICSK_ACCEPT_HEAD,
-    /// `inet_connection_sock.icsk_ulp_data`
-    ICSK_ULP_DATA,
-    /// The byte of `tcp_sock.is_mptcp`
-    TP_IS_MPTCP,
-    /// Its bit in that byte, as a mask
-    TP_IS_MPTCP_MASK,
-    /// The byte of `mptcp_subflow_context.mp_join`
-    SUBFLOW_JOIN,
-    /// Its bit in that byte, as a mask
-    SUBFLOW_JOIN_MASK,
-    /// `socket.sk`
-    SOCKET_SK,
-    /// From a `socket` to the `i_ino` of its inode (both are in `socket_alloc`)
-    SOCKET_INO,
-    /// `net.ns.inum`
-    NET_INUM,
-    /// `net.hash_mix`
-    NET_HASH_MIX,
-    /// `net.mib.net_statistics`, a per-CPU pointer
-    NET_STATISTICS,
-    /// `net.mib.tcp_statistics`, a per-CPU pointer
-    TCP_STATISTICS,
-    /// `net.ipv4.sysctl_tcp_synack_retries`, its lowest byte
-    NET_SYNACK_RETRIES,
-    /// `net.ipv4.sysctl_tcp_abort_on_overflow`, its lowest byte
-    NET_ABORT_ON_OVERFLOW,
-    /// `net.ipv4.sysctl_tcp_syncookies`, its lowest byte
-    NET_SYNCOOKIES,
-    /// `net.ipv4.sysctl_max_syn_backlog`
-    NET_MAX_SYN_BACKLOG,
-    /// `request_sock.dl_next`
-    REQ_NEXT,
-    /// `request_sock.sk`
-    REQ_SK,
-    /// `request_sock.rsk_timer`
-    REQ_TIMER,
-    /// The byte of `request_sock.num_timeout`
-    REQ_TIMEOUTS,
-    /// The bits of `num_timeout` in that byte, as a mask
-    REQ_TIMEOUTS_MASK,
-    /// The lowest of these bits, as a mask
-    REQ_TIMEOUTS_ONE,
-    /// `tcp_request_sock.rcv_isn`
-    TREQ_RCV_ISN,
-    /// `sk_buff.head`
-    SKB_HEAD,
-    /// `sk_buff.network_header`
-    SKB_NETWORK_HEADER,
-    /// `sk_buff.transport_header`
-    SKB_TRANSPORT_HEADER,
-    /// `sk_buff.protocol`
-    SKB_PROTOCOL,
-    /// `mptcp_sock.first`: the TCP socket under an MPTCP one
-    MPTCP_FIRST,
-    /// `sk_buff._skb_refdst`
-    SKB_DST,
-    /// `dst_entry.dev`
-    DST_DEV,
-    /// `net_device.nd_net.net`
-    NETDEV_NET,
-    /// `task_struct.files`
-    TASK_FILES,
-    /// `task_struct.nsproxy`
-    TASK_NSPROXY,
-    /// `nsproxy.net_ns`
-    NSPROXY_NET,
-    /// `files_struct.fdt`
-    FILES_FDT,
-    /// `fdtable.fd`
-    FDT_FD,
-    /// `fdtable.max_fds`
-    FDT_MAX,
-    /// `file.private_data`
-    FILE_PRIVATE,
-    /// The first argument of a system call, in `pt_regs`
-    PT_REGS_FIRST,
-    /// The number of a system call, in `pt_regs`
-    PT_REGS_NUMBER,
-    /// `bpf_array.pptrs`
-    BPF_ARRAY_PPTRS,
-    /// Index of `LINUX_MIB_LISTENOVERFLOWS`
-    MIB_LISTEN_OVERFLOWS,
-    /// Index of `LINUX_MIB_LISTENDROPS`
-    MIB_LISTEN_DROPS,
-    /// Index of `LINUX_MIB_TCPREQQFULLDROP`
-    MIB_REQQ_FULL_DROP,
-    /// Index of `LINUX_MIB_SYNCOOKIESSENT`
-    MIB_SYNCOOKIES_SENT,
-    /// Index of `LINUX_MIB_TCPREQQFULLDOCOOKIES`
-    MIB_REQQ_FULL_COOKIES,
-    /// Index of `LINUX_MIB_SYNCOOKIESRECV`
-    MIB_SYNCOOKIES_RECV,
-    /// Index of `LINUX_MIB_SYNCOOKIESFAILED`
-    MIB_SYNCOOKIES_FAILED,
-    /// Index of `LINUX_MIB_TCPFASTOPENLISTENOVERFLOW`
-    MIB_FASTOPEN_FULL,
-    /// Index of `LINUX_MIB_TCPFASTOPENPASSIVEFAIL`
-    MIB_FASTOPEN_FAILED,
-    /// Index of `TCP_MIB_PASSIVEOPENS`
-    MIB_PASSIVE_OPENS,
-    /// Index of `LINUX_MIB_EMBRYONICRSTS`
-    MIB_EMBRYONIC_RSTS,
-}
+for_each_field!(offsets);
 
 /// The number of the system call accept.
 #[unsafe(no_mangle)]
@@ -188,6 +66,14 @@ pub(crate) static HAS_TASK_REGS: Global<u32> = Global::new(0);
 /// 1: the tracepoint `kfree_skb` passes the socket that dropped the packet (6.11).
 #[unsafe(no_mangle)]
 pub(crate) static KFREE_HAS_SOCKET: Global<u32> = Global::new(0);
+
+/// The places of the table `WAITING`, less one; zero: no table.
+#[unsafe(no_mangle)]
+pub(crate) static WAITING_MASK: Global<u32> = Global::new(0);
+
+/// The only port to look at, if there is one; zero: none or several.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_PORT: Global<u32> = Global::new(0);
 
 /// 1: only the ports whose bit is set in the map `PORTS`.
 #[unsafe(no_mangle)]

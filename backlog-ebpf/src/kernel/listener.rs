@@ -14,9 +14,13 @@ use super::{
         SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
         SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
+    join,
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
-    out, read,
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, MET_PLACES, SLOT_INFO, STRAY, TOTALS},
+    out,
+    place::{Place, spread},
+    read,
+    shared::GENERATION,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
 
@@ -25,19 +29,101 @@ use super::{
 pub(crate) struct Seen {
     pub(crate) slot: u32,
     pub(crate) totals: *mut Totals,
+    /// May MPTCP connections join through it?
+    pub(crate) joins: bool,
 }
 
 /// The totals of a slot on this CPU.
 #[inline(always)]
 pub(crate) fn seen(slot: u32) -> Option<Seen> {
-    TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals })
+    TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals, joins: true })
+}
+
+/// A listener that was met.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Met {
+    sk: u64,
+    slot: u32,
+    /// The [`GENERATION`] in which it was noted.
+    generation: u32,
+    /// Its `sk_drops` when this CPU last saw it.
+    pub(crate) drops: u32,
+    /// The longest SYN queue that this CPU has noted.
+    pub(crate) syn_queue: u32,
+    /// 1: MPTCP connections may join through it.
+    joins: u32,
+}
+
+/// This CPU's note of a listener, if it holds.
+#[inline(always)]
+pub(crate) fn met(sk: *const Sock) -> Option<*mut Met> {
+    let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
+    // SAFETY: a per-CPU element. A program that interrupts another one there may write it
+    // for the same listener, or for another one: then it is looked up anew.
+    let holds = unsafe { (*met).sk == sk as u64 && (*met).generation == GENERATION.get() };
+    holds.then_some(met)
+}
+
+/// The listener of a note that holds.
+#[inline(always)]
+pub(crate) fn seen_of(met: *mut Met) -> Option<Seen> {
+    // SAFETY: as in `met`.
+    let Met { slot, joins, .. } = unsafe { *met };
+    seen(slot).map(|seen| Seen { joins: joins != 0, ..seen })
 }
 
 /// The slot of a socket, if it has one.
 #[inline(always)]
 fn slot_of(sk: *const Sock) -> Option<u32> {
+    if let Some(met) = met(sk) {
+        // SAFETY: as in `met`.
+        return Some(unsafe { (*met).slot });
+    }
+    // What is removed from the map meanwhile is so after this.
+    let generation = GENERATION.get();
     // SAFETY: a slot number is never changed, only inserted and removed.
-    unsafe { LISTENERS.get(sk as u64) }.copied()
+    let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
+    if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
+        let joins = u32::from(join::are_possible(sk));
+        // Not known: the next look at it finds a move.
+        let drops = read::field::<_, u32>(sk, &SK_DROPS).wrapping_sub(1);
+        // SAFETY: as in `met`. It holds nothing until it is whole.
+        unsafe {
+            let holds = &raw mut (*met).generation;
+            holds.write_volatile(0);
+            (&raw mut (*met).sk).write_volatile(sk as u64);
+            (&raw mut (*met).slot).write_volatile(slot);
+            (&raw mut (*met).drops).write_volatile(drops);
+            (&raw mut (*met).syn_queue).write_volatile(0);
+            (&raw mut (*met).joins).write_volatile(joins);
+            holds.write_volatile(generation);
+        }
+    }
+    Some(slot)
+}
+
+/// How many packets this CPU may have refused at a listener since it last asked this: as
+/// many as `sk_drops` has moved by, in which whoever refuses one counts it.
+#[inline(always)]
+pub(crate) fn refused_since(met: Option<*mut Met>, sk: impl Place<Sock>) -> u32 {
+    let Some(met) = met else { return u32::MAX };
+    let drops: u32 = read::field(sk, &SK_DROPS);
+    // SAFETY: as in `met`.
+    let before = unsafe { core::mem::replace(&mut (*met).drops, drops) };
+    drops.wrapping_sub(before)
+}
+
+/// Is the accept queue full?
+#[inline(always)]
+pub(crate) fn is_full(sk: impl Place<Sock>) -> bool {
+    depth(sk) > limit(sk)
+}
+
+/// A listener has left the map: no note of any holds any more.
+#[inline(always)]
+fn forget() {
+    GENERATION.count();
 }
 
 /// Is this listener known?
@@ -58,6 +144,9 @@ pub(crate) fn is_open(sk: *const Sock) -> bool {
 /// has closed: it has had its slot and gets no second one.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
+    if let Some(met) = met(sk) {
+        return seen_of(met);
+    }
     if let Some(slot) = slot_of(sk) {
         return seen(slot);
     }
@@ -120,25 +209,25 @@ pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
 
 /// Depth of the accept queue, now.
 #[inline(always)]
-pub(crate) fn depth(sk: *const Sock) -> u32 {
+pub(crate) fn depth(sk: impl Place<Sock>) -> u32 {
     read::field(sk, &SK_ACK_BACKLOG)
 }
 
 /// The granted backlog, now: a second `listen()` changes it.
 #[inline(always)]
-pub(crate) fn limit(sk: *const Sock) -> u32 {
+pub(crate) fn limit(sk: impl Place<Sock>) -> u32 {
     read::field(sk, &SK_MAX_ACK_BACKLOG)
 }
 
 /// Requests in the SYN queue, now.
 #[inline(always)]
-pub(crate) fn syn_queue(sk: *const Sock) -> u32 {
-    read::field(sk, &ICSK_SYN_QUEUE)
+pub(crate) fn syn_queue(sk: impl Place<Sock>) -> u32 {
+    sk.whole().map_or(0, |whole| read::field(whole, &ICSK_SYN_QUEUE))
 }
 
 /// Notes the length of the SYN queue.
 #[inline(always)]
-pub(crate) fn syn_peak(totals: &mut Totals, sk: *const Sock) {
+pub(crate) fn syn_peak(totals: &mut Totals, sk: impl Place<Sock>) {
     let length = syn_queue(sk);
     if length > totals.syn_queue_peak {
         totals.syn_queue_peak = length;
@@ -150,7 +239,9 @@ pub(crate) fn syn_peak(totals: &mut Totals, sk: *const Sock) {
 /// earlier socket, whose end was missed.
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
-    let _ = LISTENERS.remove(sk as u64);
+    if LISTENERS.remove(sk as u64).is_ok() {
+        forget();
+    }
     let _ = CLOSED.remove(sk as u64);
 }
 
@@ -214,7 +305,7 @@ pub(crate) fn stopping(sk: *const Sock) {
         None if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP => added(sk, 0),
         None => None,
     };
-    let Some(Seen { slot, totals }) = known else { return };
+    let Some(Seen { slot, totals, .. }) = known else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: written when the slot was given out; only its listener's close changes this.
     let mut record = unsafe { *info };
@@ -244,6 +335,16 @@ pub(crate) fn stopped(sk: *const Sock) {
         trace_log!("a listener is gone");
         let _ = CLOSED.insert(sk as u64, slot, 0);
         let _ = LISTENERS.remove(sk as u64);
+        forget();
+    }
+}
+
+/// Counts an accept that was noted in two halves.
+#[inline(always)]
+pub(crate) fn accepted_unseen(slot: u32) {
+    if let Some(Seen { totals, .. }) = seen(slot) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*totals).accepted += 1 };
     }
 }
 

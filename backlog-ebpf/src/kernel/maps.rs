@@ -2,21 +2,28 @@
 //! are the contract with `backlog-user/src/load.rs`.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
 use backlog_ebpf::{
+    distribution::Distributions,
     filter::PORT_WORDS,
-    pending::Pending,
+    pending::{Pending, Waiting},
     record::{Header, Listener},
     totals::{Stray, Totals},
 };
 
 use super::{
     call::{Call, Caller, Saved},
+    listener::Met,
+    look::Look,
     site::Scratch,
-    tracepoint::{Look, Member, Place},
+    tracepoint::{Member, Place},
 };
+
+/// Places for listeners that were met last.
+pub(crate) const MET_PLACES: u32 = 1024;
 
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;
@@ -28,6 +35,10 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 /// From a listening socket's address to its slot.
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
+
+/// The same for those that this CPU has met last: a place by the address.
+#[btf_map]
+pub(crate) static MET: PerCpuArray<Met, { MET_PLACES as usize }> = PerCpuArray::new();
 
 /// From the address of a listener that has just closed to the slot that it had: packets
 /// on other CPUs may have found it before.
@@ -46,18 +57,27 @@ pub(crate) static SLOT_INFO: Array<Listener, SLOTS> = Array::new();
 #[btf_map]
 pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
 
+/// By slot: how waits and depths are distributed. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
 /// From the address of a connection in an accept queue to when and where it was added.
 #[btf_map]
 pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 
+/// The same in a table that costs a tenth of that: a place by the address, and the map
+/// above for those whose place is taken. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// 1: the map above may hold connections that have no place in the table.
+#[btf_map]
+pub(crate) static CROWDED: Array<u32, 1> = Array::new();
+
 /// The ports to look at, one bit each.
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
-
-/// The running epoch of the interval peaks; userspace counts it up. Zero: the
-/// programs are to do nothing.
-#[btf_map]
-pub(crate) static EPOCH: Array<u32, 1> = Array::new();
 
 /// What belongs to no listener.
 #[btf_map]
@@ -89,7 +109,11 @@ pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
 
 /// By network namespace: this CPU's counters when it last looked.
 #[btf_map]
-pub(crate) static LOOKS: PerCpuHashMap<u64, Look, 1024> = PerCpuHashMap::new();
+pub(crate) static LOOKS: PerCpuHashMap<u64, Look, 4096> = PerCpuHashMap::new();
+
+/// 1: every namespace was looked at before the programs began, on every CPU.
+#[btf_map]
+pub(crate) static LOOKED: Array<u32, 1> = Array::new();
 
 /// From a listener's address to where in its queue the next run of the iterator goes on.
 #[btf_map]

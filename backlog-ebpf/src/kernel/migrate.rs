@@ -30,11 +30,9 @@ pub(crate) fn migrates(sk: *const Sock, child: *const Sock, to: *const Sock) {
     }
     let Some(seen) = listener::of(to) else { return };
     let now = listener::now();
-    let (depth, limit) = (listener::depth(to) + 1, listener::limit(to));
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.beside[Beside::MigratedIn as usize] += 1;
-    enqueue::peak(totals, now, depth);
-    enqueue::level(totals, now, depth, limit);
+    enqueue::peak(totals, listener::depth(to) + 1);
     let _ = pending::moved(child, to, seen.slot, now);
 }

@@ -7,7 +7,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::pending::Pending;
 
-use super::{maps::PENDING, types::Sock};
+use super::{maps::PENDING, types::Sock, waiting};
 
 /// Remembers a queued connection. False: the table is full.
 #[inline(always)]
@@ -15,15 +15,21 @@ pub(crate) fn put(child: *const Sock, pending: Pending) -> bool {
     PENDING.insert(child as u64, pending, 0).is_ok()
 }
 
-/// Is this connection known?
-#[inline(always)]
-pub(crate) fn has(child: *const Sock) -> bool {
-    PENDING.get_ptr(child as u64).is_some()
-}
-
 /// Takes a connection out, if it is known.
 #[inline(always)]
 pub(crate) fn take(child: *const Sock) -> Option<Pending> {
+    if waiting::used() {
+        let found = waiting::take(child);
+        if found.is_some() || !waiting::crowded() {
+            return found;
+        }
+    }
+    take_of_map(child)
+}
+
+/// Takes a connection out of the map, if it is there.
+#[inline(always)]
+pub(crate) fn take_of_map(child: *const Sock) -> Option<Pending> {
     let key = child as u64;
     // SAFETY: the entry of a queued connection is written once, at its enqueue,
     // and removed by the one who dequeues it.
@@ -33,14 +39,46 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     Some(found)
 }
 
-/// Notes that a connection has been added, with the depth then. It may have been
-/// taken already; zero would mean that it was never added.
+/// Remembers a connection that has been queued.
 #[inline(always)]
-pub(crate) fn confirm(child: *const Sock, depth: u32) {
-    if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
-        // SAFETY: an element of the map. Only the CPU that adds a connection
-        // writes this field, while it has the connection's lock.
-        unsafe { (*pending).depth = if depth == 0 { (*pending).expected } else { depth } };
+pub(crate) fn added(child: *const Sock, pending: Pending) -> Added {
+    match waiting::put(child, pending) {
+        Some(added) => added,
+        None if put(child, pending) => {
+            waiting::crowd();
+            Added::Kept
+        }
+        None => Added::Full,
+    }
+}
+
+/// Notes that a connection is accepted whose enqueue has not been noted. True: such a note
+/// was lost for it.
+#[inline(always)]
+pub(crate) fn early_accept(child: *const Sock, nameless: bool, now: u64) -> bool {
+    waiting::early(child, nameless, now)
+}
+
+/// What became of a connection that was to be remembered.
+pub(crate) enum Added {
+    /// It is.
+    Kept,
+    /// It has been accepted already, at this time.
+    Early(u64),
+    /// There is no room.
+    Full,
+}
+
+/// Notes that a connection has been added, with the depth then. It may have been
+/// taken already; zero would mean that it was never added. What it met.
+#[inline(always)]
+pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
+    let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return depth };
+    // SAFETY: an element of the map. Only the CPU that adds a connection
+    // writes this field, while it has the connection's lock.
+    unsafe {
+        (*pending).depth = if depth == 0 { (*pending).expected } else { depth };
+        (*pending).depth
     }
 }
 
@@ -48,8 +86,11 @@ pub(crate) fn confirm(child: *const Sock, depth: u32) {
 /// before.
 #[inline(always)]
 pub(crate) fn moved(child: *const Sock, listener: *const Sock, slot: u32, now: u64) -> Option<u32> {
-    let pending = PENDING.get_ptr_mut(child as u64)?;
-    // SAFETY: an element of the map. The connection is in no queue at this moment,
+    let pending = match waiting::entry(child) {
+        Some(entry) => entry,
+        None => PENDING.get_ptr_mut(child as u64)?,
+    };
+    // SAFETY: an element of a map. The connection is in no queue at this moment,
     // so nobody takes it.
     unsafe {
         let before = (*pending).slot;
@@ -95,6 +136,7 @@ pub(crate) fn was_early(child: *const Sock) -> bool {
 /// Notes a connection that was queued before the start, or that it still is.
 #[inline(always)]
 pub(crate) fn seed(child: *const Sock, entry: Pending) {
+    waiting::crowd();
     if PENDING.insert(child as u64, entry, u64::from(BPF_NOEXIST)).is_ok() {
         return;
     }

@@ -1,48 +1,37 @@
 //! Reading kernel memory at offsets that the loader found in BTF.
 
-use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 use backlog_ebpf::{AF_INET, AF_INET6, record::Endpoint};
 
 use super::{
     globals::{
-        SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER, SKC_DADDR,
-        SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
+        Field, SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER,
+        SKC_DADDR, SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
     },
+    place::Place,
     types::{ETH_P_IP_BE, SkBuff, Sock},
 };
 
 /// The value of type `T` at `offset` bytes behind `base`.
 #[inline(always)]
-pub(crate) fn at<B, T: Copy + Default>(base: *const B, offset: usize) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper checks the source itself, the destination is a local of
-    // the size given. The result need not be looked at (and a branch for it
-    // would double the verifier's paths): on a fault it fills in zeros.
-    unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            base.wrapping_byte_add(offset).cast(),
-        );
-    }
-    value
+pub(crate) fn at<B, T: Copy + Default>(base: impl Place<B>, offset: usize) -> T {
+    base.at(offset)
 }
 
-/// The field at the offset in `global`.
+/// A field.
 #[inline(always)]
-pub(crate) fn field<B, T: Copy + Default>(base: *const B, global: &Global<u32>) -> T {
-    at(base, global.load() as usize)
+pub(crate) fn field<B, T: Copy + Default>(base: impl Place<B>, field: &impl Field) -> T {
+    base.field(field)
 }
 
-/// The pointer field at the offset in `global`; null where the read fails.
+/// A field that is a pointer; null where the read fails.
 #[inline(always)]
-pub(crate) fn pointer<B, T>(base: *const B, global: &Global<u32>) -> *const T {
-    field::<B, u64>(base, global) as *const T
+pub(crate) fn pointer<B, P: Place<B>, T>(base: P, field: &impl Field) -> P::To<T> {
+    base.pointer(field)
 }
 
 /// The remote end of a socket or of a request: both begin with `sock_common`.
 #[inline(always)]
-pub(crate) fn remote<B>(common: *const B) -> Endpoint {
+pub(crate) fn remote<B>(common: impl Place<B>) -> Endpoint {
     let family = field::<_, u16>(common, &SKC_FAMILY);
     let mut addr = [0; 16];
     if family == AF_INET {
@@ -56,7 +45,7 @@ pub(crate) fn remote<B>(common: *const B) -> Endpoint {
 
 /// The protocol of a socket: `IPPROTO_TCP` or `IPPROTO_MPTCP`.
 #[inline(always)]
-pub(crate) fn protocol(sk: *const Sock) -> u16 {
+pub(crate) fn protocol(sk: impl Place<Sock>) -> u16 {
     field(sk, &SK_PROTOCOL)
 }
 

@@ -10,6 +10,7 @@ use super::{
     globals::{DROP_RECORDS, URGENT_RECORDS},
     listener::{self, Seen},
     out,
+    place::Place,
     types::Sock,
 };
 
@@ -20,10 +21,6 @@ const WINDOW_NS: u64 = 1_000_000_000;
 pub(crate) struct Refusal {
     /// Why.
     pub(crate) cause: Cause,
-    /// Whom.
-    pub(crate) client: Endpoint,
-    /// The initial sequence number of the attempt.
-    pub(crate) isn: u32,
     /// How far the packet moves the listener's `sk_drops`: `tcp_listendrop` is a step,
     /// and the ACK side discards the packet in a second one (`discard_and_relse` in
     /// `tcp_v4_rcv`, 5.10 to 7.3).
@@ -32,12 +29,17 @@ pub(crate) struct Refusal {
     pub(crate) counted: bool,
 }
 
-/// Counts a refusal, and sends a record of it.
+/// Counts a refusal, and sends a record of it. `who` is asked for the client and the initial
+/// sequence number of its attempt, if they are to be told.
 #[inline(always)]
-pub(crate) fn refused(sk: *const Sock, seen: Seen, refusal: Refusal) {
-    let Refusal { cause, client, isn, sk_drops, counted } = refusal;
+pub(crate) fn refused(
+    sk: impl Place<Sock>,
+    seen: Seen,
+    refusal: Refusal,
+    who: impl FnOnce() -> (Endpoint, u32),
+) {
+    let Refusal { cause, sk_drops, counted } = refusal;
     let now = listener::now();
-    let syn_queue = listener::syn_queue(sk);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.drops[cause as usize] += 1;
@@ -48,13 +50,14 @@ pub(crate) fn refused(sk: *const Sock, seen: Seen, refusal: Refusal) {
     let Some(told) = may_tell(totals, cause, now) else {
         return;
     };
+    let (client, isn) = who();
     let record = Drop {
         header: out::header::<Drop>(Kind::Drop, seen.slot, now),
         cause: cause as u32,
         isn,
         depth: listener::depth(sk),
         limit: listener::limit(sk),
-        syn_queue,
+        syn_queue: listener::syn_queue(sk),
         client,
     };
     // The first of a second wake userspace; those behind them can wait for their like.

@@ -10,7 +10,7 @@ use super::{
         ICSK_SYN_RETRIES, MIB_LISTEN_DROPS, NET_SYNACK_RETRIES, REQ_TIMEOUTS, REQ_TIMEOUTS_MASK,
         REQ_TIMEOUTS_ONE, REQ_TIMER, SKC_LISTENER, SKC_NET, SKC_STATE,
     },
-    listener,
+    listener, look,
     maps::SCRATCH,
     read,
     site::{self, Counts, Shot, Site},
@@ -86,11 +86,13 @@ pub(crate) fn error_enter(req: *const Request) {
 pub(crate) fn error_exit(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
     let Some(left) = site::leave(Site::Error, sk) else {
-        return;
+        return look::pass(read::pointer(sk, &SKC_NET));
     };
     if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
         return;
     }
+    // The next look must not find this move.
+    look::refresh(left.mib.net() as u64);
     if let Some(seen) = listener::of(sk) {
         // SAFETY: this CPU's element of the per-CPU array.
         let totals = unsafe { &mut *seen.totals };

@@ -8,6 +8,7 @@ use backlog_ebpf::record::Endpoint;
 
 use super::{
     counters::{self, Base, Mib},
+    look::Recent,
     maps::SCRATCH,
     tracepoint::Birth,
     types::Sock,
@@ -17,30 +18,22 @@ use super::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Site {
-    /// `tcp_conn_request`
-    Syn = 1,
-    /// `tcp_check_req`
-    Ack = 2,
     /// `cookie_v4_check`, `cookie_v6_check`
     Cookie = 3,
     /// `tcp_req_err`
     Error = 4,
 }
 
-/// What a function within a site has told about the packet.
+/// What a function that only a few packets come by has told about the one in hand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Hint {
     /// Nothing.
     None = 0,
-    /// It asks to join an MPTCP connection.
-    Join = 1,
     /// It fell to the last-quarter rule.
-    LastQuarter = 2,
-    /// Its child was not queued, and that has been counted.
-    NotQueued = 3,
-    /// Another CPU has finished the same handshake first.
-    Stolen = 4,
+    LastQuarter = 1,
+    /// Its child was not queued.
+    NotQueued = 2,
 }
 
 /// The counters at an entry; not every site reads every one.
@@ -51,20 +44,6 @@ pub(crate) struct Counts {
     pub(crate) drops: u64,
     /// `ListenOverflows`
     pub(crate) overflows: u64,
-    /// `Syn`: `TCPReqQFullDrop`
-    pub(crate) queue_drop: u64,
-    /// `Syn`: `TCPReqQFullDoCookies`
-    pub(crate) queue_cookie: u64,
-    /// `Syn`: `SyncookiesSent`
-    pub(crate) cookie_sent: u64,
-    /// `Syn`, if the listener does Fast Open: `TCPFastOpenListenOverflow`
-    pub(crate) fastopen_full: u64,
-    /// `Syn`, if the listener does Fast Open: `TCPFastOpenPassiveFail`
-    pub(crate) fastopen_failed: u64,
-    /// `Syn`: the length that the Fast Open queue may have; zero: no Fast Open
-    pub(crate) fastopen_limit: u64,
-    /// `Ack`: `EmbryonicRsts`
-    pub(crate) resets: u64,
     /// `Cookie`: `SyncookiesRecv`
     pub(crate) cookie_valid: u64,
     /// `Cookie`: `SyncookiesFailed`
@@ -81,8 +60,7 @@ struct Note {
     sk: u64,
     /// A [`Site`].
     site: u32,
-    /// A [`Hint`].
-    hint: u32,
+    pad: u32,
     counts: Counts,
 }
 
@@ -116,7 +94,11 @@ pub(crate) struct Packet {
 #[repr(C)]
 pub(crate) struct Scratch {
     pub(crate) base: Base,
+    pub(crate) recent: Recent,
     note: Note,
+    /// A [`Hint`].
+    hint: u32,
+    pad: u32,
     packet: Packet,
     pub(crate) birth: Birth,
     /// Of a listener that goes: its index at its port, and the last one there.
@@ -131,8 +113,7 @@ pub(crate) fn enter(site: Site, sk: *const Sock, counts: impl FnOnce(&Mib) -> Co
         return;
     };
     let Some(mib) = counters::mib(scratch, sk) else { return };
-    let note =
-        Note { sk: sk as u64, site: site as u32, hint: Hint::None as u32, counts: counts(&mib) };
+    let note = Note { sk: sk as u64, site: site as u32, pad: 0, counts: counts(&mib) };
     // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.
     unsafe { (*scratch).note = note };
 }
@@ -159,15 +140,6 @@ pub(crate) struct Left {
     pub(crate) before: Counts,
     /// The way to those of now.
     pub(crate) mib: Mib,
-    hint: u32,
-}
-
-impl Left {
-    /// Was this told in between?
-    #[inline(always)]
-    pub(crate) fn hinted(&self, hint: Hint) -> bool {
-        self.hint == hint as u32
-    }
 }
 
 /// Ends what [`enter`] began. None if the entry was not seen, as when the programs
@@ -181,8 +153,8 @@ pub(crate) fn leave(site: Site, sk: *const Sock) -> Option<Left> {
         return None;
     }
     note.sk = 0;
-    let Note { counts: before, hint, .. } = *note;
-    counters::mib(scratch, sk).map(|mib| Left { before, mib, hint })
+    let before = note.counts;
+    counters::mib(scratch, sk).map(|mib| Left { before, mib })
 }
 
 /// Is this CPU inside the function, for this socket?
@@ -197,16 +169,26 @@ pub(crate) fn inside(site: Site, sk: *const Sock) -> bool {
     }
 }
 
-/// Tells the exit of the function that this CPU is inside of, if it is inside of one.
-/// The first hint stands.
+/// Tells the end of the packet in hand.
 #[inline(always)]
-pub(crate) fn hint(hint: Hint) {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-        return;
-    };
+pub(crate) fn tell(hint: Hint) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: as in `enter`.
+        unsafe { (*scratch).hint = hint as u32 };
+    }
+}
+
+/// What was told since the last packet that asked.
+#[inline(always)]
+pub(crate) fn told() -> Hint {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return Hint::None };
     // SAFETY: as in `enter`.
-    let note = unsafe { &mut (*scratch).note };
-    if note.sk != 0 && note.hint == Hint::None as u32 {
-        note.hint = hint as u32;
+    let hint = unsafe { core::mem::replace(&mut (*scratch).hint, Hint::None as u32) };
+    if hint == Hint::LastQuarter as u32 {
+        Hint::LastQuarter
+    } else if hint == Hint::NotQueued as u32 {
+        Hint::NotQueued
+    } else {
+        Hint::None
     }
 }

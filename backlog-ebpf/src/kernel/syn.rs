@@ -1,112 +1,188 @@
 //! A SYN at a listener: `tcp_conn_request`, and what it calls only for some.
 
-use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::{
+    cause::{Beside, Cause},
+    totals::Totals,
+};
 
 use super::{
     filter,
-    globals::{
-        ICSK_FASTOPEN_LIMIT, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
-        MIB_LISTEN_OVERFLOWS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP, MIB_SYNCOOKIES_SENT,
-    },
-    listener, read,
+    globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
+    join,
+    listener::{self, Met, Seen},
+    look::{self, Counted},
+    place::Place,
+    read,
     refuse::{Refusal, refused},
-    site::{self, Counts, Hint, Left, Site},
-    types::{SkBuff, Sock},
+    site::{self, Hint},
+    types::{Net, SkBuff, Sock},
 };
 
-/// Body: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` is entered.
+/// `net.ipv4.tcp_syncookies`: for every SYN.
+const COOKIES_ALWAYS: u8 = 2;
+
+/// Body: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
+/// is ordinary ends soon. The next look must not find the moves of a packet at another port,
+/// which is refused, if it is, by a full queue; what else refuses it is rare, and the
+/// listener's own `sk_drops` bounds what a look may count.
 #[inline(always)]
-pub(crate) fn enter(sk: *const Sock) {
+pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
     if !filter::port(sk) {
+        if listener::is_full(sk) {
+            let net: *const Net = read::pointer(sk.address(), &SKC_NET);
+            look::pass(net);
+        }
         return;
     }
-    let fastopen_limit: u32 = read::field(sk, &ICSK_FASTOPEN_LIMIT);
-    site::enter(Site::Syn, sk, |mib| {
-        let mut counts = Counts {
-            drops: mib.get(&MIB_LISTEN_DROPS),
-            overflows: mib.get(&MIB_LISTEN_OVERFLOWS),
-            queue_drop: mib.get(&MIB_REQQ_FULL_DROP),
-            queue_cookie: mib.get(&MIB_REQQ_FULL_COOKIES),
-            cookie_sent: mib.get(&MIB_SYNCOOKIES_SENT),
-            fastopen_limit: u64::from(fastopen_limit),
-            ..Counts::default()
-        };
-        if fastopen_limit != 0 {
-            counts.fastopen_full = mib.get(&MIB_FASTOPEN_FULL);
-            counts.fastopen_failed = mib.get(&MIB_FASTOPEN_FAILED);
-        }
-        counts
-    });
+    let net = read::pointer(sk, &SKC_NET);
+    let met = listener::met(sk.address());
+    let most = listener::refused_since(met, sk);
+    let kind = kind(met, sk, net);
+    if most == 0 && matches!(kind, Kind::Ordinary) {
+        return;
+    }
+    if !matches!(kind, Kind::Special)
+        && listener::is_full(sk)
+        && let Some(met) = met
+        && look::overflowed(net)
+    {
+        overflowed(sk, met, skb.address());
+    } else {
+        looked_at(sk.address(), skb.address(), net.address(), most);
+    }
 }
 
-/// Body: it returns.
+/// What a SYN may have moved beside the two counters of a full accept queue.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Nothing.
+    Ordinary,
+    /// The SYN queue is longer than ever.
+    Longer,
+    /// Other counters, by a cookie or by Fast Open.
+    Special,
+}
+
 #[inline(always)]
-pub(crate) fn exit(sk: *const Sock, skb: *const SkBuff) {
-    let Some(left) = site::leave(Site::Syn, sk) else {
-        return;
-    };
+fn kind(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> Kind {
+    let (Some(whole), Some(met)) = (sk.whole(), met) else { return Kind::Special };
+    let queue: u32 = read::field(whole, &ICSK_SYN_QUEUE);
+    // SAFETY: this CPU's note of the listener.
+    let longest = unsafe { (*met).syn_queue };
+    if queue > longest {
+        // SAFETY: as above.
+        unsafe { (*met).syn_queue = queue };
+    }
+    let limit = listener::limit(sk);
+    // Another CPU may have taken some away since the kernel looked.
+    if queue >= limit - (limit >> 3)
+        || read::field::<_, u32>(whole, &ICSK_FASTOPEN_LIMIT) != 0
+        || read::field::<_, u8>(net, &NET_SYNCOOKIES) == COOKIES_ALWAYS
+    {
+        Kind::Special
+    } else if queue > longest {
+        Kind::Longer
+    } else {
+        Kind::Ordinary
+    }
+}
+
+/// A SYN that a full accept queue has refused, which is all that a flood brings: nothing
+/// else is looked at. A function of its own in the program as well, for its stack.
+#[inline(never)]
+fn overflowed<S: Place<Sock>>(sk: S, met: *mut Met, skb: *const SkBuff) -> u32 {
+    if filter::packet(skb)
+        && let Some(seen) = listener::seen_of(met)
+    {
+        let cause = Cause::AcceptQueueFullSyn;
+        refused(sk, seen, Refusal { cause, sk_drops: 1, counted: true }, || read::sender(skb));
+    }
+    0
+}
+
+#[inline(always)]
+fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
+    let hint = site::told();
+    let Some(mut moved) = look::look(net) else { return };
+    moved.at_most(most);
     if !filter::packet(skb) {
         return;
     }
-    let dropped = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
+    let dropped = moved.drops != 0;
     // A SYN at a listener that has just closed is worth no slot, a drop is.
-    let Some(seen) = (if dropped { listener::of(sk) } else { listener::find(sk) }) else {
-        return;
-    };
+    let found = if dropped { listener::of(sk) } else { listener::find(sk) };
+    if let Some(seen) = found {
+        judge(&moved, sk, seen, skb, || hint);
+    }
+}
+
+/// Counts what a SYN has come to. `hint` is asked if it was refused, and nothing else says
+/// why.
+#[inline(always)]
+pub(super) fn judge(
+    moved: &Counted,
+    sk: impl Place<Sock>,
+    seen: Seen,
+    skb: *const SkBuff,
+    hint: impl FnOnce() -> Hint,
+) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
-    // Here the newcomer is in it, unless it was refused.
+    // The newcomer is in it, unless it was refused.
     listener::syn_peak(totals, sk);
-    let mut count = |beside: Beside| totals.beside[beside as usize] += 1;
-    if left.mib.get(&MIB_REQQ_FULL_COOKIES) != left.before.queue_cookie {
-        count(Beside::SynQueueFullCookie);
-    }
-    if left.mib.get(&MIB_SYNCOOKIES_SENT) != left.before.cookie_sent {
-        count(Beside::SynCookieSent);
-    }
-    if left.before.fastopen_limit != 0
-        && left.mib.get(&MIB_FASTOPEN_FULL) != left.before.fastopen_full
-    {
-        count(Beside::FastopenQueueFull);
-    }
-    if !dropped || left.hinted(Hint::NotQueued) {
+    let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
+    count(Beside::SynQueueFullCookie, moved.queue_cookie);
+    count(Beside::SynCookieSent, moved.cookie_sent);
+    count(Beside::FastopenQueueFull, moved.fastopen_full);
+    if moved.drops == 0 {
         return;
     }
-    let beside = match verdict(&left) {
+    match verdict(moved, skb, hint) {
         Ok(cause) => {
-            let (client, isn) = read::sender(skb);
-            let refusal = Refusal { cause, client, isn, sk_drops: 1, counted: true };
-            return refused(sk, seen, refusal);
+            unseen(totals, cause, moved.drops - 1);
+            let refusal = Refusal { cause, sk_drops: 1, counted: true };
+            refused(sk, seen, refusal, || read::sender(skb));
         }
-        Err(beside) => beside,
-    };
-    count(beside);
-    totals.sk_drops += 1;
+        Err(beside) => {
+            count(beside, 1);
+            totals.sk_drops += 1;
+        }
+    }
 }
 
 /// Why `ListenDrops` moved. The kernel tests the SYN queue before the accept queue and
 /// both before everything else, and stops at the first.
 #[inline(always)]
-fn verdict(left: &Left) -> Result<Cause, Beside> {
-    let Left { before, mib, .. } = left;
-    if mib.get(&MIB_REQQ_FULL_DROP) != before.queue_drop {
+fn verdict(
+    moved: &Counted,
+    skb: *const SkBuff,
+    hint: impl FnOnce() -> Hint,
+) -> Result<Cause, Beside> {
+    if moved.queue_drop != 0 {
         return Ok(Cause::SynQueueFull);
     }
     // A Fast Open child that cannot be made counts like a lost SYN, and is none: the
     // handshake goes on without data.
-    if before.fastopen_limit != 0 && mib.get(&MIB_FASTOPEN_FAILED) != before.fastopen_failed {
+    if moved.fastopen_failed != 0 {
         return Err(Beside::FastopenFailed);
     }
-    if mib.get(&MIB_LISTEN_OVERFLOWS) != before.overflows {
+    if moved.overflows != 0 {
         return Ok(Cause::AcceptQueueFullSyn);
     }
-    if left.hinted(Hint::LastQuarter) {
-        return Ok(Cause::LastQuarter);
+    match hint() {
+        Hint::LastQuarter => Ok(Cause::LastQuarter),
+        Hint::NotQueued => Ok(Cause::ListenerLeft),
+        Hint::None if join::is_join(skb) => Err(Beside::JoinRefused),
+        Hint::None => Ok(Cause::Other),
     }
-    if left.hinted(Hint::Join) {
-        return Err(Beside::JoinRefused);
-    }
-    Ok(Cause::Other)
+}
+
+/// Packets before this one whose end was not seen: counted like it, and nothing is told
+/// of them.
+#[inline(always)]
+pub(super) fn unseen(totals: &mut Totals, cause: Cause, count: u64) {
+    totals.drops[cause as usize] += count;
+    totals.unrecorded += count;
 }
 
 /// Body: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing
@@ -114,13 +190,6 @@ fn verdict(left: &Left) -> Result<Cause, Beside> {
 #[inline(always)]
 pub(crate) fn peer_asked(proven: u64) {
     if proven & 0xff == 0 {
-        site::hint(Hint::LastQuarter);
+        site::tell(Hint::LastQuarter);
     }
-}
-
-/// Body: `mptcp_token_get_sock` is entered: within a SYN it looks for the MPTCP
-/// connection that the SYN asks to join (6.1 to 7.3).
-#[inline(always)]
-pub(crate) fn join_asked() {
-    site::hint(Hint::Join);
 }

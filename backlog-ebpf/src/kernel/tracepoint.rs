@@ -8,9 +8,7 @@
 
 pub(crate) mod accepted;
 mod birth;
-mod delta;
 pub(crate) mod destroyed;
-mod join;
 pub(crate) mod packet;
 mod ports;
 pub(crate) mod queued;
@@ -18,7 +16,6 @@ pub(crate) mod state;
 mod verdict;
 
 pub(crate) use birth::Birth;
-pub(crate) use delta::Look;
 pub(crate) use ports::{Member, Place};
 
 /// One of the two programs on a tracepoint.

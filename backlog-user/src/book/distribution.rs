@@ -1,25 +1,22 @@
-//! A distribution of whole numbers: exact counts in buckets of powers of two,
-//! percentiles to a tenth of a percent, the exact maximum.
+//! A distribution of whole numbers from one up: exact counts in the buckets of
+//! [`backlog_ebpf::distribution`], whose width bounds what a percentile may be off by, and
+//! the exact maximum.
 
-use hdrhistogram::Histogram;
+use backlog_ebpf::distribution::{DEPTH_POWER, GROUPING, WAIT_POWER, first};
+use histogram::Histogram;
 
-/// Buckets of powers of two: bucket k counts what is in (2^(k-1), 2^k].
-const BUCKETS: usize = 48;
-
-/// Percentiles are told to three digits.
-const DIGITS: u8 = 3;
+/// What moved in the buckets: which, and by how much.
+pub(crate) type Moves = Vec<(u32, u32)>;
 
 /// See the module's head. Takes memory only once it has a value.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Distribution {
-    values: Option<Box<Values>>,
-}
-
 #[derive(Clone, Debug)]
-struct Values {
-    fine: Histogram<u32>,
-    buckets: [u64; BUCKETS],
-    max: u64,
+pub(crate) struct Distribution {
+    /// Values are below this power of two.
+    power: u8,
+    /// Of the values less one.
+    fine: Option<Box<Histogram>>,
+    /// The largest value, as far as that was told.
+    longest: u64,
     count: u64,
 }
 
@@ -35,122 +32,134 @@ pub(crate) struct Bucket {
 }
 
 impl Distribution {
-    /// Adds a value.
-    pub(crate) fn record(&mut self, value: u64) {
-        if self.values.is_none() {
-            // Three digits are within what the crate takes; it grows by itself.
-            let Ok(mut fine) = Histogram::new(DIGITS) else {
-                return;
-            };
-            fine.auto(true);
-            self.values = Some(Box::new(Values { fine, buckets: [0; BUCKETS], max: 0, count: 0 }));
+    /// Of microseconds.
+    pub(crate) fn of_waits() -> Self {
+        Self { power: WAIT_POWER, fine: None, longest: 0, count: 0 }
+    }
+
+    /// Of depths.
+    pub(crate) fn of_depths() -> Self {
+        Self { power: DEPTH_POWER, fine: None, longest: 0, count: 0 }
+    }
+
+    /// Adds what has moved; the largest of all values so far is `longest`.
+    pub(crate) fn add(&mut self, moves: &Moves, longest: u64) {
+        self.longest = self.longest.max(longest);
+        if moves.is_empty() {
+            return;
         }
-        if let Some(values) = &mut self.values {
-            // It grows as it must; what no memory can hold is in the buckets.
-            let _ = values.fine.record(value);
-            values.buckets[bucket_of(value)] += 1;
-            values.max = values.max.max(value);
-            values.count += 1;
+        if self.fine.is_none() {
+            // The powers are constants that the crate takes.
+            self.fine = Histogram::new(GROUPING, self.power).ok().map(Box::new);
+        }
+        if let Some(fine) = &mut self.fine {
+            for (bucket, count) in moves {
+                // The kernel has no bucket that is not there.
+                if fine.add(first(*bucket), u64::from(*count)).is_ok() {
+                    self.count += u64::from(*count);
+                }
+            }
         }
     }
 
     /// Forgets the values, not the memory.
     pub(crate) fn clear(&mut self) {
-        if let Some(values) = &mut self.values {
-            values.fine.reset();
-            values.buckets = [0; BUCKETS];
-            values.max = 0;
-            values.count = 0;
+        if self.count > 0
+            && let Some(fine) = &mut self.fine
+        {
+            fine.as_mut_slice().fill(0);
         }
+        (self.longest, self.count) = (0, 0);
     }
 
     /// How many values.
     pub(crate) fn count(&self) -> u64 {
-        self.values.as_ref().map_or(0, |values| values.count)
+        self.count
     }
 
     /// The largest value, exactly.
     pub(crate) fn max(&self) -> Option<u64> {
-        self.some().map(|values| values.max)
+        let last = self.some()?.iter().filter(|bucket| bucket.count() > 0).last()?;
+        Some(self.longest.clamp(last.start() + 1, last.end() + 1))
     }
 
-    /// The value that this share of the values does not exceed.
+    /// The value that this share of the values does not exceed: the end of its bucket.
     pub(crate) fn quantile(&self, share: f64) -> Option<u64> {
-        self.some().map(|values| values.fine.value_at_quantile(share).min(values.max))
+        let found = self.some()?.quantile(share).ok()??.into_entries().into_values().next()?;
+        Some((found.end() + 1).min(self.max()?))
     }
 
-    /// The buckets from the first to the last that has something in it.
+    /// Buckets of powers of two, from the first to the last that has something in it:
+    /// bucket k counts what is in (2^(k-1), 2^k].
     pub(crate) fn buckets(&self) -> Vec<Bucket> {
-        let Some(values) = self.some() else {
-            return Vec::new();
-        };
-        let full = |count: &u64| *count > 0;
-        let (Some(first), Some(last)) =
-            (values.buckets.iter().position(full), values.buckets.iter().rposition(full))
-        else {
-            return Vec::new();
-        };
-        (first..=last)
-            .map(|index| Bucket {
-                low: if index == 0 { 0 } else { (1 << (index - 1)) + 1 },
-                high: 1 << index,
-                count: values.buckets[index],
+        let mut coarse = Vec::new();
+        for bucket in self.some().into_iter().flat_map(|fine| fine.iter()) {
+            let power = (bucket.end() + 1).next_power_of_two().trailing_zeros() as usize;
+            coarse.resize(coarse.len().max(power + 1), 0);
+            coarse[power] += bucket.count();
+        }
+        let Some(last) = coarse.iter().rposition(|count| *count > 0) else { return Vec::new() };
+        coarse
+            .into_iter()
+            .enumerate()
+            .take(last + 1)
+            .skip_while(|(_, count)| *count == 0)
+            .map(|(power, count)| Bucket {
+                low: if power == 0 { 0 } else { (1 << (power - 1)) + 1 },
+                high: 1 << power,
+                count,
             })
             .collect()
     }
 
-    fn some(&self) -> Option<&Values> {
-        self.values.as_deref().filter(|values| values.count > 0)
+    fn some(&self) -> Option<&Histogram> {
+        self.fine.as_deref().filter(|_| self.count > 0)
     }
-}
-
-/// 0 and 1 are in bucket 0; a value of 2^k is in bucket k.
-fn bucket_of(value: u64) -> usize {
-    let index = if value <= 1 { 0 } else { 64 - (value - 1).leading_zeros() as usize };
-    index.min(BUCKETS - 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bucket, Distribution, bucket_of};
+    use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
+
+    use super::{Bucket, Distribution};
 
     #[test]
-    fn bounds_are_inclusive() {
-        for (value, bucket) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4)] {
-            assert_eq!(bucket_of(value), bucket, "{value}");
-        }
-        assert_eq!(bucket_of(u64::MAX), 47);
-    }
-
-    #[test]
-    fn buckets_run_from_the_first_to_the_last() {
-        let mut distribution = Distribution::default();
+    fn buckets_run_from_the_first_to_the_last_and_their_bounds_are_inclusive() {
+        let mut distribution = Distribution::of_depths();
         assert!(distribution.buckets().is_empty());
         assert_eq!(distribution.quantile(0.5), None);
-        for value in [3, 4, 17] {
-            distribution.record(value);
-        }
+        let moves = [3, 4, 17, 32].map(|value| (bucket(value - 1, DEPTHS), 1)).to_vec();
+        distribution.add(&moves, 32);
         assert_eq!(
             distribution.buckets(),
             [
                 Bucket { low: 3, high: 4, count: 2 },
                 Bucket { low: 5, high: 8, count: 0 },
                 Bucket { low: 9, high: 16, count: 0 },
-                Bucket { low: 17, high: 32, count: 1 },
+                Bucket { low: 17, high: 32, count: 2 },
             ]
         );
     }
 
     #[test]
-    fn percentiles_are_within_a_tenth_of_a_percent() {
-        let mut distribution = Distribution::default();
+    fn one_is_in_the_first_bucket() {
+        let mut distribution = Distribution::of_depths();
+        distribution.add(&vec![(bucket(0, DEPTHS), 5)], 1);
+        assert_eq!(distribution.buckets(), [Bucket { low: 0, high: 1, count: 5 }]);
+        assert_eq!((distribution.max(), distribution.quantile(0.5)), (Some(1), Some(1)));
+    }
+
+    #[test]
+    fn percentiles_are_off_by_one_in_32_at_most_and_the_maximum_by_nothing() {
+        let mut distribution = Distribution::of_waits();
         for value in 1..=300_000 {
-            distribution.record(value);
+            distribution.add(&vec![(bucket(value - 1, WAITS), 1)], value);
         }
         let p50 = distribution.quantile(0.5).unwrap();
-        assert!(p50.abs_diff(150_000) <= 150, "{p50}");
+        assert!((150_000..150_000 + 150_000 / 32).contains(&p50), "{p50}");
         assert_eq!(distribution.max(), Some(300_000));
         assert_eq!(distribution.quantile(1.0), Some(300_000));
+        assert_eq!(distribution.count(), 300_000);
         distribution.clear();
         assert_eq!((distribution.count(), distribution.max()), (0, None));
     }

@@ -6,7 +6,7 @@ use backlog_ebpf::totals::Totals;
 
 use super::distribution::Distribution;
 use super::interval::{Interval, More, Waits};
-use crate::event::{Closed, Connection, Count, Limit, Listener, Range};
+use crate::event::{Closed, Count, Limit, Listener, Range};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(crate) struct Page {
     /// Connections whose enqueue was not seen: the longest that one is known to
     /// have waited at least, microseconds.
     pub(crate) at_least_us: Option<u64>,
-    /// The depth now, and when that was known.
-    level: (u64, u32),
+    /// The depth now: as the kernel told it last, and what came and went since.
+    level: u32,
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
@@ -93,6 +93,11 @@ impl PeakUse {
     }
 }
 
+/// Nanoseconds as microseconds, rounded up.
+fn microseconds(nanoseconds: u64) -> u64 {
+    nanoseconds.div_ceil(1000)
+}
+
 impl Page {
     /// The page of a listener that was found now.
     pub(crate) fn new(listener: Listener, time_ns: u64) -> Self {
@@ -101,14 +106,14 @@ impl Page {
             closed: None,
             sk_drops: None,
             totals: Totals::default(),
-            depth: Distribution::default(),
-            wait: Distribution::default(),
+            depth: Distribution::of_depths(),
+            wait: Distribution::of_waits(),
             peak_use: PeakUse::default(),
             clients: 0,
             at_least_us: None,
-            level: (time_ns, listener.depth),
+            level: listener.depth,
             recent_peak: 0,
-            recent_wait: Distribution::default(),
+            recent_wait: Distribution::of_waits(),
             counted: Totals::default(),
             runs: [Run::default(); Cause::COUNT],
             listener,
@@ -116,7 +121,7 @@ impl Page {
     }
 
     /// Another source, or another look, tells of the same listener.
-    pub(crate) fn seen_again(&mut self, listener: &Listener, time_ns: u64) {
+    pub(crate) fn seen_again(&mut self, listener: &Listener) {
         let known = &mut self.listener;
         known.limit = listener.limit;
         known.inode = listener.inode.or(known.inode);
@@ -124,7 +129,6 @@ impl Page {
         known.reuseport = listener.reuseport.or(known.reuseport);
         known.v6_only |= listener.v6_only;
         known.opened_now |= listener.opened_now;
-        self.at(time_ns, listener.depth);
     }
 
     /// The listener was closed.
@@ -133,29 +137,14 @@ impl Page {
     }
 
     /// Its limit has changed.
-    pub(crate) fn limited(&mut self, limit: &Limit, time_ns: u64) {
+    pub(crate) fn limited(&mut self, limit: &Limit) {
         self.listener.limit = limit.now;
-        self.at(time_ns, limit.depth);
     }
 
-    /// A connection was accepted.
-    pub(crate) fn accepted(&mut self, connection: &Connection, time_ns: u64, start_ns: u64) {
-        self.arrived(connection);
-        if let Some(enqueued) = connection.enqueued {
-            let wait_us = time_ns.saturating_sub(enqueued.time_ns).div_ceil(1000);
-            self.wait.record(wait_us);
-            self.recent_wait.record(wait_us);
-        } else {
-            let at_least = time_ns.saturating_sub(start_ns) / 1000;
-            self.at_least_us = self.at_least_us.max(Some(at_least));
-        }
-    }
-
-    /// A connection was queued at some time before now.
-    pub(crate) fn arrived(&mut self, connection: &Connection) {
-        if let Some(enqueued) = connection.enqueued {
-            self.depth.record(u64::from(enqueued.depth));
-        }
+    /// The kernel has told how deep its queue is.
+    pub(crate) fn level(&mut self, depth: u32, limit: u32) {
+        self.level = depth;
+        self.listener.limit = limit;
     }
 
     /// A packet was refused. True: it begins a run of its cause.
@@ -165,15 +154,20 @@ impl Page {
     }
 
     /// The kernel's totals were read.
-    pub(crate) fn count(&mut self, count: &Count) {
-        let Count { totals, recent_peak, depth, limit } = count;
+    pub(crate) fn count(&mut self, count: &Count, start_ns: u64) {
+        let Count { totals, recent_peak, recent_longest_ns, waits, depths } = count;
+        let came = totals.enqueued.saturating_sub(self.totals.enqueued);
+        let went = totals.accepted.saturating_sub(self.totals.accepted);
+        let level = (u64::from(self.level) + came).saturating_sub(went);
+        self.level = u32::try_from(level).unwrap_or(u32::MAX);
         self.totals = *totals;
         self.recent_peak = self.recent_peak.max(*recent_peak);
-        if let Some(depth) = depth {
-            self.at(totals.last_ns, *depth);
-        }
-        if let Some(limit) = limit {
-            self.listener.limit = *limit;
+        self.depth.add(depths, u64::from(totals.peak));
+        self.wait.add(waits, microseconds(totals.longest_ns));
+        self.recent_wait.add(waits, microseconds(*recent_longest_ns));
+        if totals.untimed_ns != 0 {
+            let at_least = totals.untimed_ns.saturating_sub(start_ns) / 1000;
+            self.at_least_us = self.at_least_us.max(Some(at_least));
         }
     }
 
@@ -214,7 +208,7 @@ impl Page {
 
     /// The depth now.
     pub(crate) fn depth(&self) -> u32 {
-        if self.closed.is_some() { 0 } else { self.level.1 }
+        if self.closed.is_some() { 0 } else { self.level }
     }
 
     /// The deepest queue, and when; what was queued at the first sight counts.
@@ -223,12 +217,6 @@ impl Page {
             (self.listener.depth, self.first_seen_ns)
         } else {
             (self.totals.peak, self.totals.peak_ns)
-        }
-    }
-
-    fn at(&mut self, time_ns: u64, depth: u32) {
-        if time_ns >= self.level.0 {
-            self.level = (time_ns, depth);
         }
     }
 }

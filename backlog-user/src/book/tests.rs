@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
 use super::interval::More;
 use super::{Book, News, Refusal, reconcile};
 use crate::counter::{Counter, Reading};
-use crate::event::{
-    Closed, Connection, Count, Drop, Enqueued, Event, Listener, ListenerId, Range, What,
-};
+use crate::event::{Closed, Count, Drop, Event, Listener, ListenerId, Range, What};
 
 const SECOND: u64 = 1_000_000_000;
 const ID: ListenerId = ListenerId(1);
@@ -58,14 +57,16 @@ fn drop(port: u16, isn: u32) -> What {
     })
 }
 
-fn accepted(enqueued: Option<u64>) -> What {
-    let enqueued = enqueued.map(|time_ns| Enqueued { time_ns, depth: 3, limit: 16 });
-    What::Accepted(Connection { listener: ID, enqueued, client: client(1) })
+fn count(totals: &Totals, recent_peak: u32) -> What {
+    counted(Count { totals: *totals, recent_peak, ..Count::default() })
 }
 
-fn count(totals: &Totals, recent_peak: u32, depth: u32) -> What {
-    let count = Count { totals: *totals, recent_peak, depth: Some(depth), limit: Some(16) };
+fn counted(count: Count) -> What {
     What::Count { listener: ID, count: Box::new(count) }
+}
+
+fn level(depth: u32) -> What {
+    What::Level { listener: ID, depth, limit: 16 }
 }
 
 #[test]
@@ -85,18 +86,39 @@ fn retries_are_one_client() {
 }
 
 #[test]
-fn a_wait_runs_from_the_enqueue_to_the_accept() {
+fn waits_and_depths_are_added_up_and_the_longest_is_exact() {
     let mut book = book();
-    book.apply(&event(302_000_000, accepted(Some(2_000_000))));
+    let totals =
+        Totals { enqueued: 2, accepted: 2, peak: 3, longest_ns: 299_999_001, ..Totals::default() };
+    let moves = |value: u64, count| vec![(bucket(value - 1, WAITS), count)];
+    book.apply(&event(
+        SECOND,
+        counted(Count {
+            totals,
+            recent_longest_ns: 299_999_001,
+            waits: moves(300_000, 2),
+            depths: moves(3, 2),
+            ..Count::default()
+        }),
+    ));
+    let row = book.tick(SECOND).remove(0);
+    assert_eq!(row.wait.map(|wait| wait.max), Some(300_000));
+    book.apply(&event(
+        2 * SECOND,
+        counted(Count { totals, recent_longest_ns: 5_000, waits: moves(5, 1), ..Count::default() }),
+    ));
+    let row = book.tick(2 * SECOND).remove(0);
+    assert_eq!(row.wait.map(|wait| wait.max), Some(5));
     let page = book.get(ID).unwrap();
-    assert_eq!(page.wait.max(), Some(300_000));
-    assert_eq!(page.depth.max(), Some(3));
+    assert_eq!((page.wait.count(), page.wait.max()), (3, Some(300_000)));
+    assert_eq!((page.depth.count(), page.depth.max()), (2, Some(3)));
 }
 
 #[test]
 fn a_wait_that_began_before_the_start_is_no_wait() {
     let mut book = book();
-    book.apply(&event(SECOND, accepted(None)));
+    let totals = Totals { accepted: 1, untimed: 1, untimed_ns: SECOND, ..Totals::default() };
+    book.apply(&event(SECOND, count(&totals, 0)));
     let page = book.get(ID).unwrap();
     assert_eq!(page.wait.count(), 0);
     assert_eq!(page.at_least_us, Some(1_000_000));
@@ -105,18 +127,18 @@ fn a_wait_that_began_before_the_start_is_no_wait() {
 #[test]
 fn an_interval_has_the_difference_and_its_own_peak() {
     let mut book = book();
-    let totals = Totals { enqueued: 20, accepted: 15, peak: 17, last_ns: 5, ..Totals::default() };
-    book.apply(&event(SECOND, count(&totals, 17, 5)));
+    let totals = Totals { enqueued: 20, accepted: 15, peak: 17, ..Totals::default() };
+    book.apply(&event(SECOND, count(&totals, 17)));
     let row = book.tick(SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (20, 15, 17, 5));
 
     // Nothing new, but five are still queued: that is this interval's peak.
-    book.apply(&event(2 * SECOND, count(&totals, 0, 5)));
+    book.apply(&event(2 * SECOND, count(&totals, 0)));
     let row = book.tick(2 * SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (0, 0, 5, 5));
 
-    let totals = Totals { enqueued: 21, accepted: 21, last_ns: 6, ..totals };
-    book.apply(&event(3 * SECOND, count(&totals, 0, 0)));
+    let totals = Totals { enqueued: 21, accepted: 21, ..totals };
+    book.apply(&event(3 * SECOND, count(&totals, 0)));
     let row = book.tick(3 * SECOND).remove(0);
     // It began with five.
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (1, 6, 5, 0));
@@ -129,19 +151,21 @@ fn an_interval_has_the_difference_and_its_own_peak() {
 fn what_was_queued_at_the_start_is_part_of_the_peak() {
     let mut book = Book::new(0);
     book.apply(&event(7, What::Listener(Listener { depth: 12, ..listener() })));
-    let totals = Totals { enqueued: 1, peak: 4, peak_ns: 99, last_ns: 99, ..Totals::default() };
-    book.apply(&event(100, count(&totals, 4, 4)));
+    let totals = Totals { enqueued: 1, peak: 4, peak_ns: 99, ..Totals::default() };
+    book.apply(&event(100, count(&totals, 4)));
     let summary = book.summaries().remove(0);
     assert_eq!((summary.peak, summary.peak_ns), (12, Some(7)));
 }
 
 #[test]
-fn a_later_look_beats_an_earlier_event() {
+fn the_depth_is_the_kernel_s_and_what_came_and_went_since() {
     let mut book = book();
-    let totals = Totals { last_ns: 50, ..Totals::default() };
-    book.apply(&event(60, What::Listener(Listener { depth: 2, ..listener() })));
-    book.apply(&event(70, count(&totals, 0, 9)));
-    assert_eq!(book.get(ID).unwrap().depth(), 2);
+    book.apply(&event(60, level(2)));
+    let totals = Totals { enqueued: 9, accepted: 4, ..Totals::default() };
+    book.apply(&event(70, count(&totals, 0)));
+    assert_eq!(book.get(ID).unwrap().depth(), 7);
+    book.apply(&event(80, level(6)));
+    assert_eq!(book.get(ID).unwrap().depth(), 6);
 }
 
 #[test]
@@ -191,14 +215,14 @@ fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
     // Ten were counted: some had no record of their own.
     let mut totals = Totals { unrecorded: 6, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 10;
-    book.apply(&event(SECOND, count(&totals, 17, 17)));
+    book.apply(&event(SECOND, count(&totals, 17)));
     let row = book.tick(SECOND).remove(0);
     let more = More { cause: Cause::AcceptQueueFullSyn, packets: 9, clients: 2 };
     assert_eq!(row.more, [more]);
     // The run goes on, and nothing is a first.
     book.apply(&event(SECOND + 800_000_000, drop(9, 1)));
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 11;
-    book.apply(&event(2 * SECOND, count(&totals, 17, 17)));
+    book.apply(&event(2 * SECOND, count(&totals, 17)));
     assert_eq!(book.tick(2 * SECOND).remove(0).more[0].packets, 1);
     // More than a second later another begins.
     let later = book.apply(&event(3 * SECOND, drop(9, 1)));
@@ -211,7 +235,7 @@ fn the_kernel_s_counters_are_compared_by_namespace() {
     let mut totals = Totals { sk_drops: 5, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullAck as usize] = 2;
     totals.drops[Cause::Other as usize] = 1;
-    book.apply(&event(1, count(&totals, 0, 0)));
+    book.apply(&event(1, count(&totals, 0)));
     let exactly = |value| Some(Range { low: value, high: value });
     let mut moved = Reading::default();
     moved[Counter::ListenOverflows as usize] = exactly(2);

@@ -36,7 +36,8 @@ const CAPABILITIES: [(Capability, &str, &str); 7] = [
         Capability::SysAdmin,
         "CAP_SYS_ADMIN",
         "stands for these two; enters other network namespaces; permits kprobes and perf's \
-         tracepoints where kernel.perf_event_paranoid is above 2",
+         tracepoints where kernel.perf_event_paranoid is above 2; counts the runs of programs \
+         (-v)",
     ),
     (
         Capability::SysPtrace,

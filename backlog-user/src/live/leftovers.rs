@@ -1,60 +1,62 @@
 //! What the table of queued connections holds when the run is over: those that still wait,
 //! and those that were accepted before the kernel showed that they were queued.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
-use backlog_ebpf::pending::Pending;
+use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
-use crate::event::{Connection, Enqueued, ListenerId, What};
 use crate::load::Maps;
-use crate::pod::PendingPod;
+use crate::pod::{PendingPod, WaitingPod};
 
-/// The client is not in the table.
-const UNKNOWN_CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-/// The table, as it is.
+/// The entries of the table and of the map.
 pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
-    let entries = maps.pending.iter().filter_map(Result::ok);
-    entries.map(|(child, PendingPod(entry))| (child, entry)).collect()
+    let in_map = maps.pending.iter().filter_map(Result::ok);
+    let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
+    let in_table = maps.waiting.iter().map(|WaitingPod(place)| place);
+    let in_table = in_table.filter(|waiting| waiting.child != 0).map(|waiting| {
+        // Both marks: the accept and the note of the enqueue have missed each other.
+        let met = waiting.early == waiting.child;
+        let early_ns = if met { waiting.early_ns & !NAMELESS } else { 0 };
+        (waiting.child, Pending { early_ns, ..waiting.entry })
+    });
+    in_map.chain(in_table).collect()
 }
 
-/// What became of an entry, if that is known. One that was accepted is counted: what would
-/// have counted it, the end of a Fast Open handshake for example, has not come.
-pub(super) fn settle(
-    maps: &mut Maps,
-    child: u64,
-    entry: &Pending,
-    listener: ListenerId,
-) -> Result<Option<What>> {
-    // Without a time it was queued before the start.
-    let enqueued = (entry.enqueued_ns != 0).then(|| Enqueued {
-        time_ns: entry.enqueued_ns,
-        depth: entry.met(),
-        limit: entry.limit,
-    });
-    let connection = Connection { listener, enqueued, client: UNKNOWN_CLIENT };
-    let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
-    if !announced_only {
-        return Ok(Some(What::Queued(connection)));
-    }
+/// Accepts of which nothing is known but that they were.
+pub(super) fn unknown(maps: &Maps) -> u64 {
+    let alone = |waiting: &Waiting| {
+        waiting.early != 0 && waiting.early_ns & NAMELESS == 0 && waiting.early != waiting.child
+    };
+    maps.waiting.iter().filter(|WaitingPod(place)| alone(place)).count() as u64
+}
+
+/// Is its listener still open, and the one that has the slot? Else it was left behind: a
+/// listener that closes takes its queue along.
+pub(super) fn is_of_open(maps: &Maps, entry: &Pending) -> bool {
+    maps.listeners.get(&entry.listener, 0).is_ok_and(|slot| slot == entry.slot)
+        && maps.info.get(&entry.slot, 0).is_ok_and(|info| info.0.header.time_ns <= entry.since_ns)
+}
+
+/// Counts one that was accepted, since what would have counted it, the end of a Fast Open
+/// handshake for example, has not come. How long it waited is not known.
+pub(super) fn settle(maps: &mut Maps, child: u64, entry: &Pending) -> Result<()> {
     if entry.early_ns == 0 {
-        return Ok(None);
+        return Ok(());
     }
-    count(maps, child, entry.slot)
-        .with_context(|| format!("counting a connection of slot {}", entry.slot))?;
-    Ok(Some(What::Accepted(connection)))
+    let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
+    count(maps, child, entry.slot, announced_only)
+        .with_context(|| format!("counting a connection of slot {}", entry.slot))
 }
 
 /// Counts a connection in the kernel's totals, as the program would have.
-fn count(maps: &mut Maps, child: u64, slot: u32) -> Result<()> {
+fn count(maps: &mut Maps, child: u64, slot: u32, enqueued: bool) -> Result<()> {
     let mut cpus = maps.totals.get(&slot, 0)?.to_vec();
     if let Some(first) = cpus.first_mut() {
-        first.0.enqueued += 1;
+        first.0.enqueued += u64::from(enqueued);
         first.0.accepted += 1;
     }
     maps.totals.set(slot, PerCpuValues::try_from(cpus)?, 0)?;
-    maps.pending.remove(&child)?;
+    // It may be in the table and not in the map.
+    let _ = maps.pending.remove(&child);
     Ok(())
 }

@@ -91,20 +91,15 @@ impl Planner<'_> {
         (self.shown.function)(function)
     }
 
-    /// A SYN, and a Fast Open child that is queued within it.
+    /// A SYN.
     fn syn(&mut self) {
-        self.must("syn", "tcp_conn_request", &["fe_syn", "fx_syn"], &["kp_syn", "kr_syn"]);
+        self.must("syn", "tcp_conn_request", &["fx_syn"], &["kp_syn", "kr_syn"]);
         self.may(
             ("last_quarter", "SYNs refused by the last-quarter rule are counted as other"),
             ("tcp_peer_is_proven", 2),
             &["fx_proven"],
             &["kr_proven"],
         );
-        // Without MPTCP it is missing, and there are no joins.
-        if self.arguments("mptcp_token_get_sock").is_some() {
-            let choices = self.choices("join", "mptcp_token_get_sock", &["fe_join"], &["kp_join"]);
-            self.moments.may("join", choices, "refused MPTCP joins are counted as other drops");
-        }
         self.may(
             ("unreachable", "requests given up because a client cannot be reached are not counted"),
             ("tcp_req_err", 3),
@@ -119,11 +114,11 @@ impl Planner<'_> {
         );
     }
 
-    /// The last ACK, of a request and of a cookie.
+    /// The last ACK, of a request and of a cookie. What comes of a request's is queued there.
     fn last_ack(&mut self) {
         let exit: &[&str] = match self.arguments("tcp_check_req") {
-            Some(5) => &["fe_ack", "fx_ack_5"],
-            Some(6) => &["fe_ack", "fx_ack_6"],
+            Some(5) => &["fx_ack_5"],
+            Some(6) => &["fx_ack_6"],
             // A kretprobe does not count them.
             Some(_) if self.shown.ways.permits(Way::Kprobe) => &[],
             Some(_) => return self.unknown.push("tcp_check_req"),
@@ -144,18 +139,13 @@ impl Planner<'_> {
         );
     }
 
+    /// Connections of cookies and of Fast Open; and those that move.
     fn enqueue(&mut self) {
         self.must(
             "enqueue_special",
             "inet_csk_reqsk_queue_add",
-            &["fe_add", "fx_add"],
+            &["fx_add"],
             &["kp_add", "kr_add"],
-        );
-        self.must(
-            "enqueue",
-            "inet_csk_complete_hashdance",
-            &["fe_handshake", "fx_handshake"],
-            &["kp_handshake", "kr_handshake"],
         );
         // Before 5.14 a connection dies with its listener.
         if self.arguments("reuseport_migrate_sock") == Some(3) {
@@ -169,8 +159,7 @@ impl Planner<'_> {
     }
 
     /// The accept: grafting comes after the sleep of a blocking one, so it misses none.
-    /// What was queued before the start is not known there: it needs a function that has
-    /// the listener, or a look into the queues.
+    /// What was queued before the start is not known there: it needs a look into the queues.
     fn accept(&mut self) {
         let accepts = self.arguments("__inet_accept") == Some(3);
         if self.arguments("security_sock_graft").is_some() {
@@ -181,22 +170,12 @@ impl Planner<'_> {
                 "an accept may be missed when threads preempt each other in it: this kernel has no \
                  security_sock_graft (missed_by_programs counts them)",
             );
-            return;
         } else {
             return self.missing.push("security_sock_graft");
         }
-        let by_fentry = |program, function| vec![choice("accept_untimed", function, &[program])];
-        let mut choices = match self.arguments("inet_csk_accept") {
-            _ if self.backend != Backend::Fentry => Vec::new(),
-            _ if accepts => by_fentry("fe_accept", "__inet_accept"),
-            Some(2) => by_fentry("fx_accept_2", "inet_csk_accept"),
-            Some(4) => by_fentry("fx_accept_4", "inet_csk_accept"),
-            _ => Vec::new(),
-        };
-        choices.push(choice("accept_untimed", "tcp", &["it_queued"]));
         self.moments.may(
-            "accept_untimed",
-            choices,
+            "queued",
+            vec![choice("queued", "tcp", &["it_queued"])],
             "accepts of connections that were queued before the start are not counted",
         );
     }
@@ -275,19 +254,13 @@ pub(super) fn spare(shown: Shown<'_>) -> Vec<Hook> {
     let mut add = |function, programs: &[&'static str]| {
         fitting.extend(choice("spare", function, programs));
     };
-    let fentry = shown.ways.permits(Way::Fentry);
     if (shown.function)("__inet_accept") == Some(3) {
-        if fentry {
-            add("__inet_accept", &["fe_accept", "fe_accept_only"]);
+        if shown.ways.permits(Way::Fentry) {
+            add("__inet_accept", &["fe_accept_only"]);
         }
         if shown.ways.permits(Way::Kprobe) {
             add("__inet_accept", &["kp_accept_only"]);
         }
-    }
-    match (shown.function)("inet_csk_accept") {
-        Some(2) if fentry => add("inet_csk_accept", &["fx_accept_2"]),
-        Some(4) if fentry => add("inet_csk_accept", &["fx_accept_4"]),
-        _ => {}
     }
     fitting
 }

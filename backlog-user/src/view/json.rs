@@ -18,7 +18,8 @@ use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
 use values::{
-    besides, causes, distribution, reasons, reconciled, settings, syn_queue, time, verdicts, waits,
+    besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
+    waits,
 };
 
 /// The version of the contract.
@@ -56,7 +57,8 @@ impl<W: Write> Json<W> {
 /// is the whole.
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
-        let Meta { time_ns, kernel, backend, hooks, options, settings, reasons, gaps } = meta;
+        let Meta { time_ns, kernel, backend, hooks, options, settings, reasons, gaps, bpf_stats } =
+            meta;
         let mut by_moment: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for hook in hooks {
             by_moment.entry(hook.moment).or_default().push(hook.describe());
@@ -71,6 +73,7 @@ impl<W: Write> View for Json<W> {
             "hooks": by_moment,
             "reasons": reasons,
             "gaps": gaps,
+            "bpf_stats": bpf_stats,
             "options": options,
         });
         if let (Value::Object(fields), Value::Object(set)) =
@@ -252,6 +255,7 @@ impl<W: Write> View for Json<W> {
             "clients_forgotten": book.clients_forgotten(),
             "closed_without_event": book.gone().idle,
             "summaries_left_out": book.gone().active,
+            "cost": cost(&end.cost),
         });
         self.line(clock, "end", end.time_ns, value)?;
         self.out.flush()

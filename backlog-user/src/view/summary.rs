@@ -234,7 +234,7 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
         let _ = writeln!(
             text,
             "  lost         {} found the ring full: {}\n               \
-             counts are exact, histograms and moments lack them",
+             counts and histograms are exact, moments lack them",
             plural(summary.lost, "record"),
             kinds.join(", "),
         );

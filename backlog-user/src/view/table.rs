@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::format::{clock_time, duration, percent, plural, rate};
-use super::{End, Meta, View, judged, summary};
+use super::{End, Meta, View, cost, judged, summary};
 use crate::book::interval::{Interval, More, Waits};
 use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
@@ -24,6 +24,8 @@ pub(crate) struct Look {
     pub(crate) idle_rows: bool,
     /// Only data: no heading, no list of listeners.
     pub(crate) quiet: bool,
+    /// At the end what tracing cost.
+    pub(crate) cost: bool,
 }
 
 /// Writes the table.
@@ -269,7 +271,10 @@ impl<W: Write> View for Table<W> {
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
-        let text = summary::render(&self.look.zone, clock, book, summaries, end);
+        let mut text = summary::render(&self.look.zone, clock, book, summaries, end);
+        if self.look.cost {
+            cost::render(&mut text, &end.cost);
+        }
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }

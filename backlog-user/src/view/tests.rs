@@ -1,21 +1,22 @@
 //! Each view, fed with the same made-up run.
 
 use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
 use super::json::Json;
 use super::table::{Look, Table};
 use super::{End, Meta, View};
+use crate::book::distribution::Moves;
 use crate::book::interval::Interval;
 use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
 use crate::counter::{Counter, Reading};
-use crate::event::{
-    Closed, Connection, Count, Drop, Enqueued, Event, Limit, Listener, ListenerId, Range, What,
-};
+use crate::event::{Closed, Count, Drop, Event, Limit, Listener, ListenerId, Range, What};
 use crate::kernel::settings::Settings;
+use crate::own::{Cost, Cpu, Memory, ProgramCost, Run};
 use crate::plan::{Attach, Backend, Hook};
 
 const MS: u64 = 1_000_000;
@@ -64,19 +65,19 @@ fn meta() -> Meta {
         },
         reasons: Vec::new(),
         gaps: Vec::new(),
+        bpf_stats: false,
     }
 }
 
-fn accepted(index: u64) -> What {
-    What::Accepted(Connection {
-        listener: ListenerId(1),
-        enqueued: Some(Enqueued {
-            time_ns: index * MS,
-            depth: u32::try_from(index % 17 + 1).unwrap(),
-            limit: 16,
-        }),
-        client: "10.0.0.9:4000".parse().unwrap(),
-    })
+/// Waits of 0 to 234 ms at depths from 1 to 17.
+fn forty() -> (Moves, Moves) {
+    let mut waits = Moves::new();
+    let mut depths = Moves::new();
+    for index in 0..40 {
+        waits.push((bucket(index * 6000 + 299, WAITS), 1));
+        depths.push((bucket(index % 17, DEPTHS), 1));
+    }
+    (waits, depths)
 }
 
 fn refused(port: u16, isn: u32, cause: Cause) -> What {
@@ -111,9 +112,6 @@ fn show(view: &mut dyn View) {
         book.apply(&Event { time_ns: 0, what: What::Listener(found.clone()) });
         view.listener(&clock, 0, &found).unwrap();
     }
-    for index in 0..40 {
-        book.apply(&Event { time_ns: index * 7 * MS + 300_000, what: accepted(index) });
-    }
     for (time_ns, what) in [
         (400 * MS, refused(4001, 9, Cause::AcceptQueueFullSyn)),
         (500 * MS, refused(4002, 8, Cause::AcceptQueueFullAck)),
@@ -147,8 +145,23 @@ fn show(view: &mut dyn View) {
         missed: Some(1),
         accounts: reconcile::accounts(&book),
         blind,
+        cost: cost(),
     };
     view.end(&clock, &book, &book.summaries(), &end).unwrap();
+}
+
+/// What it cost, as far as it is known.
+fn cost() -> Cost {
+    let run = Run { count: 43, time_ns: 30_000 };
+    let hook = "fexit tcp_conn_request".to_owned();
+    Cost {
+        elapsed_ns: SECOND,
+        cpu: Some(Cpu { user_us: 1_000, system_us: 2_000 }),
+        memory: Memory { resident: Some(20 << 20), ..Memory::default() },
+        programs: Some(vec![ProgramCost { program: "fx_syn", hook, run }]),
+        connections: Some(48),
+        ..Cost::default()
+    }
 }
 
 /// What the kernel says of itself: one overflow more than was seen.
@@ -179,7 +192,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
         unseen: 2,
         peak: 17,
         peak_ns: 16 * MS,
-        last_ns: 950 * MS,
+        longest_ns: 234_300 * MS / 1000,
         ..Totals::default()
     };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 14;
@@ -191,12 +204,17 @@ fn count(book: &mut Book) -> Vec<Interval> {
     totals.beside[Beside::SynCookieSent as usize] = 3;
     (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
     totals.lost[0] = 3;
-    let first = Count { totals, recent_peak: 17, depth: Some(5), limit: Some(16) };
-    let totals =
-        Totals { enqueued: 1, accepted: 1, peak: 1, last_ns: 1, peak_ns: 1, ..Totals::default() };
-    let second = Count { totals, recent_peak: 1, depth: Some(0), limit: Some(4096) };
+    let (waits, depths) = forty();
+    let first =
+        Count { totals, recent_peak: 17, recent_longest_ns: totals.longest_ns, waits, depths };
+    let totals = Totals { enqueued: 1, accepted: 1, peak: 1, peak_ns: 1, ..Totals::default() };
+    let second = Count { totals, recent_peak: 1, ..Count::default() };
     for (id, count) in [(1, first), (2, second)] {
         let what = What::Count { listener: ListenerId(id), count: Box::new(count) };
+        book.apply(&Event { time_ns: SECOND, what });
+    }
+    for (id, depth, limit) in [(1, 5, 16), (2, 0, 4096)] {
+        let what = What::Level { listener: ListenerId(id), depth, limit };
         book.apply(&Event { time_ns: SECOND, what });
     }
     book.tick(SECOND)
@@ -210,7 +228,7 @@ fn text(view: impl FnOnce(&mut Vec<u8>)) -> String {
 
 #[test]
 fn table() {
-    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false };
+    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
     let text = text(|out| show(&mut Table::new(out, look)));
     for line in text.lines() {
         // Only an address may make a line longer.

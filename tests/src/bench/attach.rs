@@ -82,7 +82,16 @@ impl Attached {
             last = now;
         }
         drop(counting);
-        self.programs = format!("{} programs, of which {} ran", last.0.len(), last.1.len());
+        let (loaded, ran) = last;
+        let mut names: Vec<String> = self
+            .its_own()?
+            .into_iter()
+            .filter(|program| ran.contains(&program.id))
+            .map(|program| program.name)
+            .collect();
+        names.sort();
+        self.programs =
+            format!("{} programs, of which {} ran: {}", loaded.len(), ran.len(), names.join(", "));
         Ok(())
     }
 

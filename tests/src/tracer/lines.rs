@@ -141,6 +141,8 @@ pub struct Summary {
     pub beside: BTreeMap<String, Value>,
     /// The longest queue.
     pub peak: Peak,
+    /// The depths that arrivals made.
+    pub depth: Distribution,
     /// Waits in microseconds.
     pub wait_us: Distribution,
     /// Refused packets.
@@ -271,6 +273,7 @@ mod tests {
             "listener":{"id":1,"addr":"::","port":8000,"limit":16,"cgroup":null},
             "enqueued":17,"accepted":0,"queued":17,"peak":{"depth":17,"time":"t"},
             "drops":{"total":4,"clients":3,"accept_queue_full_syn":4,"why":"x"},
+            "depth":{"p50":null,"max":null,"buckets":[]},
             "wait_us":{"p50":null,"max":1.5,"buckets":[{"le":2,"count":3}]},
             "reconciled":{"ListenOverflows":{"kernel":4,"seen":4}}}"#;
         let Kind::Summary(summary) = Line::parse(text).unwrap().kind else {

@@ -2,13 +2,16 @@
 //! tool that does not get to run, another tool beside it.
 
 use std::io::{Write, stderr};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use backlog_tests::packets;
 use backlog_tests::tracer::{Run, Tracer};
 
 use super::help::{
-    LIMIT, Load, PORT, PORT_TEXT, assert_reconciled, counter, in_guest, stop, trace_packets,
+    LIMIT, Load, PORT, PORT_TEXT, assert_reconciled, counter, in_guest, program, read_truth,
+    scratch, stop, trace_packets,
 };
 
 #[test]
@@ -50,25 +53,33 @@ fn a_tool_stopped_for_two_seconds_misses_nothing() {
     });
 }
 
-/// The ring holds 56 records: the rest of the arrivals has no wait, and that is said.
+/// The ring holds 56 records: the rest of the refused packets is only counted, and that is
+/// said. Arrivals need no record.
 #[test]
 fn a_ring_too_small_loses_records_and_no_count() {
     in_guest(|| {
-        let load = Load::listening(PORT, "--count 300 --backlog 512");
-        let options = ["--port", PORT_TEXT, "--ring-kib", "4"];
-        let tracer = Tracer::start(&options, LIMIT).unwrap();
+        let ring = ["--port", PORT_TEXT, "--ring-kib", "4", "--drop-records", "100000"];
+        let tracer = Tracer::start(&ring, LIMIT).unwrap();
         tracer.signal(libc::SIGSTOP).unwrap();
-        load.go();
-        assert_eq!(load.finish().accepted, 300, "the load itself");
+        let out = scratch("truth.json");
+        let status = Command::new(program("backlog-packets"))
+            .args(["--port", PORT_TEXT, "--out"])
+            .arg(&out)
+            .args(["syn-overflow", "--current-netns", "--count", "400"])
+            .status()
+            .unwrap();
+        assert!(status.success(), "the load itself: {status}");
+        let _: packets::Truth = read_truth(&out);
         tracer.signal(libc::SIGCONT).unwrap();
         let run = stop(tracer);
-        assert_all_of(300, &run, "ring of 4 KiB");
         let summary = run.summary(PORT).unwrap();
+        assert_eq!((summary.enqueued, summary.drops.total), (5, 400), "enqueued, drops");
+        assert_eq!(summary.depth.count(), 5, "depths in the histogram");
         let lost = summary.lost_records.as_u64().unwrap();
-        let timed = summary.wait_us.count();
-        assert!(lost > 200, "only {lost} lost");
+        let told = run.drops().count() as u64;
+        assert!(lost > 300, "only {lost} lost");
         // The record of the close may be among the lost.
-        assert!((300..=301).contains(&(lost + timed)), "{lost} lost, {timed} timed");
+        assert!((400..=401).contains(&(lost + told)), "{lost} lost, {told} told");
     });
 }
 

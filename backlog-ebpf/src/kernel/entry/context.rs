@@ -5,7 +5,10 @@ use aya_ebpf::programs::{
     RetProbeContext,
 };
 
-use crate::kernel::call::Saved;
+use crate::kernel::{
+    call::Saved,
+    place::{Place, Typed},
+};
 
 /// The arguments of the function or the tracepoint that a program sits on.
 pub(crate) trait Arguments {
@@ -13,9 +16,15 @@ pub(crate) trait Arguments {
     /// lowest bits.
     fn word(&self, index: usize) -> u64;
 
+    /// How what an argument points to is read.
+    type At<T>: Place<T>;
+
     /// The same, where it is a pointer.
+    fn pointer<T>(&self, index: usize) -> Self::At<T>;
+
+    /// The same as an address, for what is rare.
     #[inline(always)]
-    fn pointer<T>(&self, index: usize) -> *const T {
+    fn address<T>(&self, index: usize) -> *const T {
         self.word(index) as *const T
     }
 }
@@ -24,9 +33,19 @@ pub(crate) trait Arguments {
 pub(crate) trait Returned: Arguments {
     /// What it returns.
     fn value(&self) -> u64;
+
+    /// The same, where it is a pointer.
+    fn result<T>(&self) -> Self::At<T>;
 }
 
 impl Arguments for FEntryContext {
+    type At<T> = Typed<T>;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> Typed<T> {
+        Typed::new(self.word(index))
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.arg(index)
@@ -34,6 +53,13 @@ impl Arguments for FEntryContext {
 }
 
 impl Arguments for ProbeContext {
+    type At<T> = *const T;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> *const T {
+        self.word(index) as *const T
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.arg(index).unwrap_or(0)
@@ -41,6 +67,13 @@ impl Arguments for ProbeContext {
 }
 
 impl Arguments for BtfTracePointContext {
+    type At<T> = *const T;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> *const T {
+        self.word(index) as *const T
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.arg(index)
@@ -48,6 +81,13 @@ impl Arguments for BtfTracePointContext {
 }
 
 impl Arguments for RawTracePointContext {
+    type At<T> = *const T;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> *const T {
+        self.word(index) as *const T
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.arg(index)
@@ -58,6 +98,13 @@ impl Arguments for RawTracePointContext {
 pub(crate) struct Exit<const COUNT: usize>(pub(crate) FExitContext);
 
 impl<const COUNT: usize> Arguments for Exit<COUNT> {
+    type At<T> = Typed<T>;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> Typed<T> {
+        Typed::new(self.word(index))
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.0.arg(index)
@@ -69,6 +116,11 @@ impl<const COUNT: usize> Returned for Exit<COUNT> {
     fn value(&self) -> u64 {
         self.0.arg(COUNT)
     }
+
+    #[inline(always)]
+    fn result<T>(&self) -> Typed<T> {
+        Typed::new(self.value())
+    }
 }
 
 /// The return of a function whose arguments its entry has saved.
@@ -78,6 +130,13 @@ pub(crate) struct Return {
 }
 
 impl Arguments for Return {
+    type At<T> = *const T;
+
+    #[inline(always)]
+    fn pointer<T>(&self, index: usize) -> *const T {
+        self.word(index) as *const T
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         self.saved.word(index)
@@ -88,5 +147,10 @@ impl Returned for Return {
     #[inline(always)]
     fn value(&self) -> u64 {
         self.ctx.ret()
+    }
+
+    #[inline(always)]
+    fn result<T>(&self) -> *const T {
+        self.value() as *const T
     }
 }

@@ -41,16 +41,10 @@ macro_rules! at_exit {
 }
 
 at_entry! {
-    fe_syn: syn;
-    fe_join: join;
-    fe_ack: ack;
     fe_cookie_4: cookie;
     fe_cookie_6: cookie;
     fe_error: error;
     fe_timer: timer;
-    fe_handshake: handshake;
-    fe_add: add;
-    fe_accept: before_graft;
     fe_accept_only: accept;
     fe_graft: graft;
     fe_forget: forget;
@@ -67,10 +61,7 @@ at_exit! {
     fx_error: 3 error_done;
     fx_timer: 1 timer_done;
     fx_migrate: 3 migrated;
-    fx_handshake: 4 handshake_done;
     fx_add: 3 add_done;
-    fx_accept_2: 2 accept_done;
-    fx_accept_4: 4 accept_done;
     fx_open: 1 open_done;
     fx_listen: 2 listen_done;
     fx_listen_sk: 2 listen_sk_done;

@@ -61,21 +61,19 @@ macro_rules! pairs {
 fn nothing(_: &ProbeContext) {}
 
 at_entry! {
-    kp_join: join;
     kp_accept_only: accept;
     kp_graft: graft;
     kp_forget: forget;
 }
 
 pairs! {
-    entered, returns, Call::Syn, kp_syn: hooks::syn, kr_syn: syn_done;
-    entered, returns, Call::Ack, kp_ack: hooks::ack, kr_ack: ack_done;
+    entered, returns, Call::Syn, kp_syn: nothing, kr_syn: syn_done;
+    entered, returns, Call::Ack, kp_ack: nothing, kr_ack: ack_done;
     entered, returns, Call::Cookie, kp_cookie: hooks::cookie, kr_cookie: cookie_done;
     entered, returns, Call::Error, kp_error: hooks::error, kr_error: error_done;
     entered, returns, Call::Timer, kp_timer: hooks::timer, kr_timer: timer_done;
     entered, returns, Call::Migrate, kp_migrate: nothing, kr_migrate: migrated;
-    entered, returns, Call::Handshake, kp_handshake: hooks::handshake, kr_handshake: handshake_done;
-    entered, returns, Call::Add, kp_add: hooks::add, kr_add: add_done;
+    entered, returns, Call::Add, kp_add: nothing, kr_add: add_done;
     sleeper_entered, sleeper_returns, Sleeper::Open, kp_open: hooks::open, kr_open: open_done;
     sleeper_entered, sleeper_returns, Sleeper::Listen, kp_listen: nothing, kr_listen: listen_done;
     sleeper_entered, sleeper_returns, Sleeper::ListenSk,

@@ -44,32 +44,32 @@ twins! {
 /// `inet_sock_set_state(sk, oldstate, newstate)`
 #[inline(always)]
 fn set_state(event: &impl Arguments, twin: Twin) {
-    state::changes(event.pointer(0), event.word(1), event.word(2), twin);
+    state::changes(event.address(0), event.word(1), event.word(2), twin);
 }
 
 /// `tcp_destroy_sock(sk)`
 #[inline(always)]
 fn destroy_sock(event: &impl Arguments, _: Twin) {
-    destroyed::destroyed(event.pointer(0));
+    destroyed::destroyed(event.address(0));
 }
 
 /// `kfree_skb(skb, location[, reason[, rx_sk]])`
 #[inline(always)]
 fn kfree_skb(event: &impl Arguments, _: Twin) {
-    let by = if KFREE_HAS_SOCKET.load() != 0 { event.pointer(3) } else { core::ptr::null() };
-    packet::freed(event.pointer(0), by);
+    let by = if KFREE_HAS_SOCKET.load() != 0 { event.address(3) } else { core::ptr::null() };
+    packet::freed(event.address(0), by);
 }
 
 /// `consume_skb(skb[, location])`
 #[inline(always)]
 fn consume_skb(event: &impl Arguments, _: Twin) {
-    packet::consumed(event.pointer(0));
+    packet::consumed(event.address(0));
 }
 
 /// `sys_exit(regs, ret)`
 #[inline(always)]
 fn sys_exit(event: &impl Arguments, _: Twin) {
-    accepted::any_call(event.pointer(0), event.word(1) as i64);
+    accepted::any_call(event.address(0), event.word(1) as i64);
 }
 
 /// The caller's registers, and what perf passes of a system call that returns: `struct

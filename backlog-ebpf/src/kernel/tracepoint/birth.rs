@@ -3,18 +3,15 @@
 //! by its own change to ESTABLISHED, which the kernel makes right behind the add, or for
 //! Fast Open by the end of its SYN.
 
-use backlog_ebpf::{ABSENT, cause::Beside};
+use backlog_ebpf::cause::Beside;
 
-use super::{Twin, delta, ports};
+use super::{Twin, ports};
 use crate::kernel::{
     accept,
     enqueue::{announce, confirm},
     filter,
-    globals::{
-        ICSK_ULP_DATA, SKC_BIND_NODE, SKC_NET, SKC_NUM, SKC_STATE, SUBFLOW_JOIN, SUBFLOW_JOIN_MASK,
-        TP_IS_MPTCP, TP_IS_MPTCP_MASK,
-    },
-    listener,
+    globals::{SKC_BIND_NODE, SKC_NET, SKC_NUM, SKC_STATE},
+    join, listener, look,
     maps::SCRATCH,
     pending, read,
     types::{Net, Sock, TCP_LISTEN, TCP_SYN_RECV},
@@ -46,7 +43,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     }
     let net: *const Net = read::pointer(child, &SKC_NET);
     // Also when nobody wants to know: the next look must not find this move.
-    let cookies = delta::by_cookie(net);
+    let cookies = look::by_cookie(net);
     // The port is the listener's, or the same.
     let wanted = filter::running() && filter::port(child);
     if !wanted {
@@ -96,7 +93,7 @@ pub(crate) fn established(child: *const Sock) {
     if !filter::running() {
         return;
     }
-    if is_join(child) || !filter::connection(child) {
+    if join::is_child(child) || !filter::connection(child) {
         return pending::remove(child);
     }
     let of_cookie = take().is_some_and(|birth| birth.child == child as u64 && birth.cookie != 0);
@@ -164,18 +161,4 @@ fn parent(child: *const Sock) -> *const Sock {
         node = read::at(node as *const u64, 0);
     }
     core::ptr::null()
-}
-
-/// Does a child join an MPTCP connection? Then it is never queued.
-#[inline(always)]
-fn is_join(child: *const Sock) -> bool {
-    if TP_IS_MPTCP.load() == ABSENT || SUBFLOW_JOIN.load() == ABSENT {
-        return false;
-    }
-    let mptcp = u32::from(read::field::<_, u8>(child, &TP_IS_MPTCP)) & TP_IS_MPTCP_MASK.load();
-    if mptcp == 0 {
-        return false;
-    }
-    let subflow: *const u8 = read::pointer(child, &ICSK_ULP_DATA);
-    u32::from(read::field::<_, u8>(subflow, &SUBFLOW_JOIN)) & SUBFLOW_JOIN_MASK.load() != 0
 }

@@ -3,11 +3,11 @@
 
 use backlog_ebpf::pending::{Pending, SEED_NONE};
 
-use super::{delta, ports};
+use super::ports;
 use crate::kernel::{
     filter,
     globals::{ICSK_ACCEPT_HEAD, NSPROXY_NET, REQ_NEXT, REQ_SK, SKC_STATE, TASK_NSPROXY},
-    listener,
+    listener, look,
     maps::{CURSORS, SEED},
     pending, read,
     types::{IPPROTO_TCP, Net, Request, Sock, TCP_LISTEN, Task},
@@ -36,7 +36,7 @@ pub(crate) fn begins() {
     let task = unsafe { bpf_get_current_task() } as *const Task;
     let namespaces: *const u8 = read::pointer(task, &TASK_NSPROXY);
     let net: *const Net = read::pointer(namespaces, &NSPROXY_NET);
-    delta::first_look(net);
+    look::first_look(net);
 }
 
 /// Body: it has come to a socket.
@@ -84,7 +84,7 @@ fn walk(sk: *const Sock, slot: u32, seed: u32) -> u32 {
                 slot,
                 depth: 0,
                 expected: seed,
-                limit: 0,
+                pad: 0,
                 early_ns: 0,
             };
             pending::seed(child, entry);

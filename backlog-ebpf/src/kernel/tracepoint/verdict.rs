@@ -1,24 +1,19 @@
 //! What the moves of the counters say of a packet that has just been freed.
 
-use backlog_ebpf::{
-    cause::{Beside, Cause},
-    totals::Totals,
-};
+use backlog_ebpf::cause::{Beside, Cause};
 
-use super::{
-    birth,
-    delta::{self, Counted},
-    join,
-    packet::Packet,
-    ports,
-};
+use super::{birth, packet::Packet, ports};
 use crate::kernel::{
     filter,
     globals::{NET_ABORT_ON_OVERFLOW, NET_MAX_SYN_BACKLOG, NET_SYNCOOKIES},
+    join,
     listener::{self, Seen},
+    look,
     maps::STRAY,
     read,
     refuse::{Refusal, refused},
+    site::Hint,
+    syn::{self, unseen},
     types::{Net, Sock},
 };
 
@@ -26,7 +21,7 @@ use crate::kernel::{
 #[inline(always)]
 pub(super) fn syn(packet: &Packet) {
     // Also when nobody wants to know: the next look must not find this packet's moves.
-    let Some(moved) = delta::look(packet.net) else { return };
+    let Some(moved) = look::look(packet.net) else { return };
     if !filter::running() || !filter::packet(packet.skb) {
         return;
     }
@@ -38,55 +33,20 @@ pub(super) fn syn(packet: &Packet) {
         ports::first(packet.net as u64, packet.port)
     };
     let Some((sk, seen)) = at(found, dropped) else { return };
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *seen.totals };
-    listener::syn_peak(totals, sk);
-    let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
-    count(Beside::SynQueueFullCookie, moved.queue_cookie);
-    count(Beside::SynCookieSent, moved.cookie_sent);
     // Of packets before this one whose end was not seen.
-    count(Beside::SynCookieValid, moved.cookie_valid);
-    count(Beside::FastopenQueueFull, moved.fastopen_full);
-    if !dropped {
-        return;
-    }
-    match of_syn(&moved, packet, sk) {
-        Ok(cause) => {
-            let (client, isn) = read::sender(packet.skb);
-            unseen(totals, cause, moved.drops - 1);
-            refused(sk, seen, Refusal { cause, client, isn, sk_drops: 1, counted: true });
-        }
-        Err(beside) => {
-            count(beside, 1);
-            totals.sk_drops += 1;
-        }
-    }
-}
-
-/// Why a SYN was refused, or what it was else.
-#[inline(always)]
-fn of_syn(moved: &Counted, packet: &Packet, sk: *const Sock) -> Result<Cause, Beside> {
-    if moved.queue_drop != 0 {
-        return Ok(Cause::SynQueueFull);
-    }
-    // Its data was refused: the handshake goes on without.
-    if moved.fastopen_failed != 0 {
-        return Err(Beside::FastopenFailed);
-    }
-    if moved.overflows != 0 {
-        return Ok(Cause::AcceptQueueFullSyn);
-    }
-    if join::is_join(packet.skb) {
-        return Err(Beside::JoinRefused);
-    }
-    Ok(if last_quarter(packet.net, sk) { Cause::LastQuarter } else { Cause::Other })
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*seen.totals).beside[Beside::SynCookieValid as usize] += moved.cookie_valid };
+    syn::judge(&moved, sk, seen, packet.skb, || {
+        let quarter = !join::is_join(packet.skb) && last_quarter(packet.net, sk);
+        if quarter { Hint::LastQuarter } else { Hint::None }
+    });
 }
 
 /// An ICMP message that says that a client cannot be reached: the kernel counts a request
 /// that it gives up then like a lost SYN.
 #[inline(always)]
 pub(super) fn unreachable(packet: &Packet) {
-    let Some(moved) = delta::look(packet.net) else { return };
+    let Some(moved) = look::look(packet.net) else { return };
     if moved.drops == 0 || !filter::running() {
         return;
     }
@@ -113,7 +73,7 @@ fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
 /// An ACK that came to nothing; `by` is the listener, if the kernel tells it.
 #[inline(always)]
 pub(super) fn ack(packet: &Packet, by: *const Sock) {
-    let Some(moved) = delta::look(packet.net) else { return };
+    let Some(moved) = look::look(packet.net) else { return };
     if !filter::running() || !filter::packet(packet.skb) {
         return;
     }
@@ -146,9 +106,6 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         (true, false, true) => Cause::AcceptQueueFullReset,
         (true, false, false) => Cause::AcceptQueueFullAck,
     };
-    let (client, sequence) = read::sender(packet.skb);
-    // The SYN's number is one behind the ACK's.
-    let isn = sequence.wrapping_sub(1);
     let sk_drops = match (dropped, valid) {
         (false, _) => 0,
         (true, true) => 1,
@@ -157,15 +114,11 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
     if dropped {
         unseen(totals, cause, moved.drops - 1);
     }
-    refused(sk, seen, Refusal { cause, client, isn, sk_drops, counted: dropped });
-}
-
-/// Packets before this one whose end was not seen: counted like it, and nothing is told
-/// of them.
-#[inline(always)]
-fn unseen(totals: &mut Totals, cause: Cause, count: u64) {
-    totals.drops[cause as usize] += count;
-    totals.unrecorded += count;
+    refused(sk, seen, Refusal { cause, sk_drops, counted: dropped }, || {
+        let (client, sequence) = read::sender(packet.skb);
+        // The SYN's number is one behind the ACK's.
+        (client, sequence.wrapping_sub(1))
+    });
 }
 
 /// The listener with its totals. One that is not known is counted if something was lost.

@@ -13,6 +13,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::clock::Clock;
 use crate::kernel::settings::Settings;
+use crate::own::{Cost, Cpu, ProgramCost};
 
 #[derive(Serialize)]
 pub(super) struct DistributionLine {
@@ -121,5 +122,30 @@ pub(super) fn settings(settings: Option<&Settings>) -> Value {
         "tcp_max_syn_backlog": tcp_max_syn_backlog,
         "syncookies": syncookies,
         "abort_on_overflow": abort_on_overflow,
+    })
+}
+
+/// What tracing cost; null is not known.
+pub(super) fn cost(cost: &Cost) -> Value {
+    let program = |one: &ProgramCost| {
+        let ProgramCost { program, hook, run } = one;
+        json!({"program": program, "hook": hook, "runs": run.count, "run_ns": run.time_ns})
+    };
+    let programs = cost.programs.as_ref().map(|all| all.iter().map(program).collect::<Vec<_>>());
+    let runs = cost.runs();
+    json!({
+        "elapsed_ns": cost.elapsed_ns,
+        "cpu_user_us": cost.cpu.map(|cpu| cpu.user_us),
+        "cpu_system_us": cost.cpu.map(|cpu| cpu.system_us),
+        "cpu_before_us": cost.cpu_before.map(Cpu::sum_us),
+        "rss_bytes": cost.memory.resident,
+        "rss_anon_bytes": cost.memory.anonymous,
+        "rss_peak_bytes": cost.memory.peak,
+        "maps_bytes": cost.maps_bytes,
+        "programs_bytes": cost.programs_bytes,
+        "runs": runs.map(|runs| runs.count),
+        "run_ns": runs.map(|runs| runs.time_ns),
+        "programs": programs,
+        "connections": cost.connections,
     })
 }

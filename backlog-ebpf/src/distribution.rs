@@ -1,0 +1,123 @@
+//! How waits and depths are distributed: buckets that the programs count in, and that
+//! userspace reads as memory. Powers of two are divided into 32 buckets each, so a bucket
+//! is at most 1/32 wide of what it holds; below 64 each value has its own.
+//!
+//! The layout is that of the crate `histogram`, which userspace uses. What is counted is
+//! the value less one, so that a power of two is the last of its buckets, not the first.
+
+use core::mem::size_of;
+
+/// Buckets of a power of two, as a power of two.
+pub const GROUPING: u8 = 5;
+
+/// Waits in microseconds are below this power of two: 19 hours.
+pub const WAIT_POWER: u8 = 36;
+
+/// Depths are below this power of two.
+pub const DEPTH_POWER: u8 = 20;
+
+/// Buckets of values below `2^power`.
+const fn buckets(power: u8) -> usize {
+    ((power - GROUPING + 1) as usize) << GROUPING
+}
+
+/// Buckets of waits.
+pub const WAITS: usize = buckets(WAIT_POWER);
+
+/// Buckets of depths.
+pub const DEPTHS: usize = buckets(DEPTH_POWER);
+
+/// What was counted at one listener, on all CPUs. The counts wrap around: userspace adds up
+/// how far they have moved.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distributions {
+    /// Accepted connections by the microseconds that they waited, rounded up, less one.
+    pub waits: [u32; WAITS],
+    /// Arrivals by the depth that they made, less one.
+    pub depths: [u32; DEPTHS],
+}
+
+impl Distributions {
+    /// Nothing counted.
+    pub const EMPTY: Self = Self { waits: [0; WAITS], depths: [0; DEPTHS] };
+}
+
+/// The bucket of a value; those that are too large for `count` buckets are in the last.
+/// `count` is a power of two, so that the verifier sees at once that no bucket is beyond.
+#[must_use]
+#[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+#[allow(clippy::cast_possible_truncation, reason = "there are a thousand buckets at most")]
+#[inline(always)]
+pub const fn bucket(value: u64, count: usize) -> u32 {
+    let power = (count >> GROUPING) as u32 + GROUPING as u32 - 1;
+    if value >> power != 0 {
+        return count as u32 - 1;
+    }
+    if value < 64 {
+        return value as u32;
+    }
+    let mut value = value;
+    let mut shift = 0;
+    // Half the steps each time: eBPF has no instruction that counts leading zeros.
+    if value >> 22 != 0 {
+        value >>= 16;
+        shift += 16;
+    }
+    if value >> 14 != 0 {
+        value >>= 8;
+        shift += 8;
+    }
+    if value >> 10 != 0 {
+        value >>= 4;
+        shift += 4;
+    }
+    if value >> 8 != 0 {
+        value >>= 2;
+        shift += 2;
+    }
+    if value >> 7 != 0 {
+        value >>= 1;
+        shift += 1;
+    }
+    // Now it is 64 to 127.
+    value >>= 1;
+    shift += 1;
+    ((shift << GROUPING) + value as u32) & (count as u32 - 1)
+}
+
+/// The smallest value of a bucket.
+#[must_use]
+pub const fn first(bucket: u32) -> u64 {
+    let shift = (bucket >> GROUPING).saturating_sub(1);
+    ((bucket - (shift << GROUPING)) as u64) << shift
+}
+
+const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS));
+
+#[cfg(test)]
+mod tests {
+    use super::{DEPTHS, WAITS, bucket, first};
+
+    fn last(count: usize) -> u32 {
+        u32::try_from(count).unwrap() - 1
+    }
+
+    #[test]
+    fn a_bucket_begins_where_the_one_before_ends() {
+        for index in 1..=last(WAITS) {
+            let begin = first(index);
+            assert_eq!(bucket(begin, WAITS), index, "{begin}");
+            assert_eq!(bucket(begin - 1, WAITS), index - 1, "{begin}");
+        }
+        assert_eq!(first(0), 0);
+    }
+
+    #[test]
+    fn what_is_too_large_is_in_the_last() {
+        assert_eq!(bucket(u64::MAX, WAITS), last(WAITS));
+        assert_eq!(bucket((1 << 20) - 1, DEPTHS), last(DEPTHS));
+        assert_eq!(bucket(1 << 20, DEPTHS), last(DEPTHS));
+    }
+}

@@ -1,0 +1,43 @@
+//! Counts how waits and depths are distributed. Userspace reads the counts as memory.
+
+use core::arch::asm;
+
+use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
+
+use super::{maps::DISTRIBUTIONS, shared::count};
+
+/// Counts an arrival that made a queue so deep.
+#[inline(always)]
+pub(crate) fn arrived(slot: u32, depth: u32) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
+    // SAFETY: an element of the array, and a place within it.
+    unsafe { count((&raw mut (*distributions).depths).cast::<u32>().add(index)) };
+}
+
+/// Counts an accept after so long a wait.
+#[inline(always)]
+pub(crate) fn waited(slot: u32, wait_ns: u64) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    // Microseconds, rounded up, less one.
+    let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
+    // SAFETY: as in `arrived`.
+    unsafe { count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
+}
+
+/// A bucket as an index that the verifier sees to be within `COUNT`, a power of two. The
+/// compiler knows that it is, and would leave the mask out.
+#[inline(always)]
+fn within<const COUNT: usize>(bucket: u32) -> usize {
+    let mut index = bucket as usize;
+    // SAFETY: it touches nothing but the number.
+    unsafe {
+        asm!(
+            "{index} &= {mask}",
+            index = inout(reg) index,
+            mask = const COUNT - 1,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    index
+}

@@ -1,0 +1,72 @@
+//! An array of the programs, as memory that is shared with them: no call is needed to look
+//! into it.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::ptr::{NonNull, null_mut};
+
+use anyhow::{Context as _, Result, bail};
+use aya::Pod;
+use aya::maps::{Map, MapData};
+
+/// See the module's head.
+pub(crate) struct Table<T> {
+    /// Keeps the map alive.
+    _map: MapData,
+    memory: NonNull<u8>,
+    /// From one element to the next.
+    stride: usize,
+    count: u32,
+    elements: PhantomData<T>,
+}
+
+// SAFETY: the memory belongs to the table, and is only read, element by element.
+unsafe impl<T> Send for Table<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Table<T> {}
+
+impl<T: Pod> Table<T> {
+    /// Maps it.
+    pub(crate) fn of(map: Map) -> Result<Self> {
+        let Map::Array(map) = map else { bail!("a table of the programs is no array") };
+        let info = map.info().context("asking for the size of a table")?;
+        if info.value_size() as usize != size_of::<T>() {
+            bail!("a table's elements have {} bytes, not {}", info.value_size(), size_of::<T>());
+        }
+        // Elements of an array begin at multiples of eight bytes.
+        let stride = size_of::<T>().next_multiple_of(8);
+        let count = info.max_entries();
+        let descriptor = map.fd().as_fd().as_raw_fd();
+        let length = stride * count as usize;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let address = unsafe {
+            libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, descriptor, 0)
+        };
+        if address == libc::MAP_FAILED {
+            let error = std::io::Error::last_os_error();
+            return Err(error).context("mapping a table of the programs");
+        }
+        let memory = NonNull::new(address.cast()).context("a table is mapped at zero")?;
+        Ok(Self { _map: map, memory, stride, count, elements: PhantomData })
+    }
+
+    /// A copy of an element. One that is being written may be read in parts.
+    pub(crate) fn get(&self, index: u32) -> Option<T> {
+        let offset = self.stride * index as usize;
+        // SAFETY: within the mapping, which lives as long as the table; any bytes are a `T`.
+        (index < self.count).then(|| unsafe { self.memory.add(offset).cast::<T>().read_volatile() })
+    }
+
+    /// Copies of all elements.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        (0..self.count).filter_map(|index| self.get(index))
+    }
+}
+
+impl<T> Drop for Table<T> {
+    fn drop(&mut self) {
+        let length = self.stride * self.count as usize;
+        // SAFETY: mapped with this length in `of`, and unmapped once.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), length) };
+    }
+}
