@@ -34,7 +34,7 @@ pub(super) fn unknown(maps: &Maps) -> u64 {
 /// listener that closes takes its queue along.
 pub(super) fn is_of_open(maps: &Maps, entry: &Pending) -> bool {
     maps.listeners.get(&entry.listener, 0).is_ok_and(|slot| slot == entry.slot)
-        && maps.info.get(&entry.slot, 0).is_ok_and(|info| info.0.header.time_ns <= entry.since_ns)
+        && maps.info.get(entry.slot).is_some_and(|info| info.0.header.time_ns <= entry.since_ns)
 }
 
 /// Counts one that was accepted, since what would have counted it, the end of a Fast Open
