@@ -246,12 +246,15 @@ impl Live {
 
     /// What is left in the table of queued connections, when no program runs any more. To be
     /// called before the last count.
-    pub(crate) fn leftovers(&mut self, events: &mut Vec<Event>) -> Result<()> {
-        for (child, entry) in leftovers::entries(&self.loaded.maps) {
-            if !leftovers::is_of_open(&self.loaded.maps, &entry) {
-                continue;
-            }
-            if self.listener(entry.slot, events).is_some() {
+    pub(crate) fn leftovers(&mut self) -> Result<()> {
+        let slots: Vec<u32> = self.registry.slots().map(|(slot, _)| slot).collect();
+        self.settle(&slots)
+    }
+
+    /// The same of some slots, of which nothing more comes.
+    fn settle(&mut self, slots: &[u32]) -> Result<()> {
+        for (child, entry) in leftovers::early(&self.loaded.maps) {
+            if slots.contains(&entry.slot) {
                 leftovers::settle(&mut self.loaded.maps, child, &entry)?;
             }
         }
@@ -377,14 +380,18 @@ impl Live {
     }
 
     fn retire(&mut self, ended: u32, events: &mut Vec<Event>) -> Result<()> {
-        let mut waiting = Vec::new();
-        for closed in std::mem::take(&mut self.retiring) {
-            let Retiring { slot, sk, drained } = closed;
-            let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
-            if !drained || stops {
-                waiting.push(closed);
-                continue;
-            }
+        let (ready, waiting): (Vec<Retiring>, Vec<Retiring>) =
+            std::mem::take(&mut self.retiring).into_iter().partition(|closed| {
+                let Retiring { slot, sk, drained } = *closed;
+                let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
+                drained && !stops
+            });
+        self.retiring = waiting;
+        let slots: Vec<u32> = ready.iter().map(|closed| closed.slot).collect();
+        if !slots.is_empty() {
+            self.settle(&slots)?;
+        }
+        for slot in slots {
             if let Some(listener) = self.registry.at(slot) {
                 self.count_one(slot, listener, ended, events)?;
             }
@@ -398,7 +405,6 @@ impl Live {
             self.given_back.insert(slot, monotonic_ns());
             self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
         }
-        self.retiring = waiting;
         Ok(())
     }
 }
