@@ -21,7 +21,7 @@ use crate::decode::{Record, address, decode};
 use crate::event::{Closed, Drop, Event, Limit, ListenerId, What};
 use crate::load::Loaded;
 use crate::namespaces::Namespaces;
-use crate::pod::{DistributionsPod, TotalsPod};
+use crate::pod::{DistributionsPod, ListenerPod, TotalsPod};
 use crate::queues;
 use crate::registry::{Listed, Registry};
 
@@ -37,8 +37,12 @@ pub(crate) struct Live {
     retiring: Vec<Retiring>,
     /// By slot: its distributions at the last count, also of listeners before.
     distributions: HashMap<u32, Box<Distributions>>,
+    /// When a slot was given back last.
+    given_back: HashMap<u32, u64>,
     /// Records of a close that were lost so far.
     lost_closes: u64,
+    /// A listener was found whose opening was lost: its close may have been as well.
+    unheard: bool,
     undecoded: u64,
 }
 
@@ -53,6 +57,9 @@ struct Retiring {
 
 /// Closed listeners that are given back at once and not with the next count.
 const RETIRING_MANY: usize = 256;
+
+/// A slot that was given out so long ago is its listener's, or was given up.
+const SETTLES_NS: u64 = 50_000_000;
 
 /// Records that are taken before others get their turn.
 const BATCH: usize = 1 << 14;
@@ -74,7 +81,9 @@ impl Live {
             running: false,
             retiring: Vec::new(),
             distributions: HashMap::new(),
+            given_back: HashMap::new(),
             lost_closes: 0,
+            unheard: false,
             undecoded: 0,
         }
     }
@@ -153,13 +162,15 @@ impl Live {
         if self.running {
             self.next_epoch()?;
         }
+        self.discover(events);
         let slots: Vec<(u32, ListenerId)> = self.registry.slots().collect();
         let mut lost_closes = 0;
         for (slot, listener) in slots {
             lost_closes += self.count_one(slot, listener, ended, events)?;
         }
         // The sum falls when a slot is given back: only the last one is to compare with.
-        if lost_closes > std::mem::replace(&mut self.lost_closes, lost_closes) {
+        let lost = lost_closes > std::mem::replace(&mut self.lost_closes, lost_closes);
+        if std::mem::take(&mut self.unheard) || lost {
             self.find_closed(events);
         }
         self.retire(ended, events)
@@ -235,22 +246,39 @@ impl Live {
 
     /// What is left in the table of queued connections, when no program runs any more. To be
     /// called before the last count.
-    pub(crate) fn leftovers(&mut self, events: &mut Vec<Event>) -> Result<()> {
-        for (child, entry) in leftovers::entries(&self.loaded.maps) {
-            if !leftovers::is_of_open(&self.loaded.maps, &entry) {
-                continue;
-            }
-            if self.listener(entry.slot, events).is_some() {
+    pub(crate) fn leftovers(&mut self) -> Result<()> {
+        let slots: Vec<u32> = self.registry.slots().map(|(slot, _)| slot).collect();
+        self.settle(&slots)
+    }
+
+    /// The same of some slots, of which nothing more comes.
+    fn settle(&mut self, slots: &[u32]) -> Result<()> {
+        for (child, entry) in leftovers::early(&self.loaded.maps) {
+            if slots.contains(&entry.slot) {
                 leftovers::settle(&mut self.loaded.maps, child, &entry)?;
             }
         }
         Ok(())
     }
 
-    /// Listeners whose opening was lost with a full ring: the kernel's table has them.
+    /// Listeners whose opening was lost with a full ring: whoever has a slot is written down
+    /// there, and stays so after the close.
     pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
-        for slot in self.open_slots() {
+        let settled_ns =
+            if self.running { monotonic_ns().saturating_sub(SETTLES_NS) } else { u64::MAX };
+        for slot in 0..self.loaded.maps.info.count() {
+            if self.registry.at(slot).is_some() {
+                continue;
+            }
+            let Some(ListenerPod(info)) = self.loaded.maps.info.get(slot) else { continue };
+            let since_ns = self.given_back.get(&slot).copied().unwrap_or(0);
+            let time_ns = info.header.time_ns;
+            if info.sk == 0 || time_ns <= since_ns || time_ns > settled_ns {
+                continue;
+            }
             self.listener(slot, events);
+            // The record of its close may still come, and finds it closed then.
+            self.unheard = true;
         }
     }
 
@@ -304,7 +332,10 @@ impl Live {
                 let slot = wire.header.slot;
                 // Its opening may have been lost.
                 self.listener(slot, events);
-                self.retiring.push(Retiring { slot, sk: wire.sk, drained: false });
+                // It may have been found closed before this was read.
+                if self.retiring.iter().all(|closed| closed.slot != slot) {
+                    self.retiring.push(Retiring { slot, sk: wire.sk, drained: false });
+                }
                 let record::Listener { depth, syn_queue, .. } = *wire;
                 let closed = |listener| What::Closed(Closed { listener, depth, syn_queue });
                 self.registry.closed(slot).map(closed)
@@ -341,7 +372,7 @@ impl Live {
         if let Some(listener) = self.registry.at(slot) {
             return Some(listener);
         }
-        let info = self.loaded.maps.info.get(&slot, 0).ok()?.0;
+        let info = self.loaded.maps.info.get(slot)?.0;
         let listener = self.registry.opened(&info).ok()?;
         let id = listener.id;
         events.push(Event { time_ns: info.header.time_ns, what: What::Listener(listener) });
@@ -349,14 +380,18 @@ impl Live {
     }
 
     fn retire(&mut self, ended: u32, events: &mut Vec<Event>) -> Result<()> {
-        let mut waiting = Vec::new();
-        for closed in std::mem::take(&mut self.retiring) {
-            let Retiring { slot, sk, drained } = closed;
-            let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
-            if !drained || stops {
-                waiting.push(closed);
-                continue;
-            }
+        let (ready, waiting): (Vec<Retiring>, Vec<Retiring>) =
+            std::mem::take(&mut self.retiring).into_iter().partition(|closed| {
+                let Retiring { slot, sk, drained } = *closed;
+                let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
+                drained && !stops
+            });
+        self.retiring = waiting;
+        let slots: Vec<u32> = ready.iter().map(|closed| closed.slot).collect();
+        if !slots.is_empty() {
+            self.settle(&slots)?;
+        }
+        for slot in slots {
             if let Some(listener) = self.registry.at(slot) {
                 self.count_one(slot, listener, ended, events)?;
             }
@@ -367,9 +402,9 @@ impl Live {
             let zero = PerCpuValues::try_from(vec![TotalsPod(Totals::default()); cpus])
                 .context("making empty totals")?;
             self.loaded.maps.totals.set(slot, zero, 0).context("clearing a slot's totals")?;
+            self.given_back.insert(slot, monotonic_ns());
             self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
         }
-        self.retiring = waiting;
         Ok(())
     }
 }

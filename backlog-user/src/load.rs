@@ -50,7 +50,7 @@ pub(crate) struct Limits {
 pub(crate) struct Maps {
     pub(crate) events: RingBuf<MapData>,
     pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
-    pub(crate) info: Array<MapData, ListenerPod>,
+    pub(crate) info: Table<ListenerPod>,
     pub(crate) pending: HashMap<MapData, u64, PendingPod>,
     pub(crate) waiting: Table<WaitingPod>,
     pub(crate) distributions: Table<DistributionsPod>,
@@ -189,7 +189,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
     Ok(Maps {
         events: RingBuf::try_from(take("EVENTS")?)?,
         totals: PerCpuArray::try_from(take("TOTALS")?)?,
-        info: Array::try_from(take("SLOT_INFO")?)?,
+        info: Table::of(take("SLOT_INFO")?)?,
         pending: HashMap::try_from(take("PENDING")?)?,
         waiting: Table::of(take("WAITING")?)?,
         distributions: Table::of(take("DISTRIBUTIONS")?)?,

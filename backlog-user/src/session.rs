@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
         }
         let live = self.live.get_mut();
         live.discover(&mut self.events);
-        live.leftovers(&mut self.events)?;
+        live.leftovers()?;
         live.count(&mut self.events)?;
         let (stray, undecoded) = (live.stray(), live.undecoded());
         self.compare(&before, &after, time_ns)?;

@@ -57,6 +57,11 @@ impl<T: Pod> Table<T> {
         (index < self.count).then(|| unsafe { self.memory.add(offset).cast::<T>().read_volatile() })
     }
 
+    /// How many elements.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Copies of all elements.
     pub(crate) fn iter(&self) -> impl Iterator<Item = T> + '_ {
         (0..self.count).filter_map(|index| self.get(index))

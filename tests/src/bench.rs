@@ -1,17 +1,20 @@
 //! What a tracer costs: loops of connections on loopback, measured without a tracer and
 //! with each one beside, by the time that this thread runs. In a guest whose clock counts
 //! instructions that is their number. The loops are in `stage`, the timing in `rounds`,
-//! empty programs in `empty` and `floor`, tracers in `rival`, `child` and `attach`.
+//! empty programs in `empty` and `floor`, tracers in `rival`, `child` and `attach`. And
+//! how that grows: `scale`.
 
 mod attach;
 mod child;
 mod empty;
 mod floor;
+mod held;
 mod line;
 mod options;
 mod perf;
 mod rival;
 mod rounds;
+mod scale;
 mod scenario;
 mod stage;
 mod types;
@@ -20,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-pub use options::Options;
+pub use options::{Options, Part, Table};
 pub use scenario::Scenario;
 
 use attach::Attached;
@@ -47,6 +50,13 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the loop itself fails. A tracer that cannot run is told, and is no error.
 pub fn run(options: &Options) -> Result<()> {
+    match options.part {
+        Part::Cost => cost(options),
+        Part::Scale => scale::run(options),
+    }
+}
+
+fn cost(options: &Options) -> Result<()> {
     let mut bench = Bench::set_up(options)?;
     bench.all(NONE, None)?;
     let types = Types::read();
@@ -73,7 +83,7 @@ impl Bench {
     fn set_up(options: &Options) -> Result<Self> {
         let Options { connections, rounds, only, start_limit, .. } = options;
         let mut stage = Stage::set_up()?;
-        rounds::await_steady(&mut stage)?;
+        rounds::await_steady(|| stage.turns(Scenario::Ipv4, 1))?;
         Ok(Self {
             stage,
             scenarios: if only.is_empty() { Scenario::ALL.to_vec() } else { only.clone() },

@@ -26,3 +26,4 @@ pub use run::{Told, run};
 pub use scenario::Scenario;
 pub(crate) use segment::Segment;
 pub use truth::{Hit, Share, Truth};
+pub(crate) use tun::Tun;

@@ -31,6 +31,7 @@ mod guest {
     mod programs;
     mod refusals;
     mod rows;
+    mod stopped;
     mod telling;
     mod waits;
 }

@@ -1,43 +1,53 @@
 //! `cargo xtask bench`: what a tracer costs a connection, a refused SYN and a system call,
-//! in guest instructions, beside what a user would run instead; as tables in docs/, and
-//! judged by tests/budgets.json. `backlog-bench` measures, in a guest whose clock counts
-//! instructions; this boots the guests, and lays out and judges what it prints.
+//! in guest instructions, beside what a user would run instead; and how that grows. As
+//! tables in docs/, and judged by tests/budgets.json. `backlog-bench` measures, in guests
+//! whose clock counts instructions; this boots them, and lays out and judges what it prints.
 
 mod budget;
 mod guest;
 mod page;
 mod rivals;
 mod rows;
+mod scale;
+mod verdicts;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 
 use crate::backend::Backend;
+use crate::kernels::Kernel;
 use crate::setup::Need;
 use crate::test::guests::{self, Wanted};
 use crate::{build, pages, process, setup};
 use budget::Budgets;
 use guest::Bench;
-use page::Page;
-
-/// Where the tables go.
-const FILE: &str = "docs/COST.md";
+use rivals::Rivals;
+use rows::Rows;
+use scale::Scale;
+use verdicts::Measured;
 
 /// The arguments of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// What each tracer costs, or how the tool's cost and memory grow (default: both)
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
     /// Only these kernels (default: the whole matrix)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
-    /// Of the tool's backends only these
+    /// Of the tool's backends only these (the part scale: one, fentry unless told)
     #[arg(long, value_enum)]
     backend: Vec<Backend>,
-    /// Only this scenario: ipv4, ipv6, filtered, refused or other
+    /// Only this scenario of the part cost: ipv4, ipv6, filtered, refused or other; or this
+    /// table of the part scale: listeners, queue, flood, cpus or start
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
-    /// Only tracers whose name contains this: floor, tcpsynbl, bpftrace, ...
+    /// Of the part cost only tracers whose name contains this: floor, tcpsynbl, bpftrace, ...
     #[arg(long, value_name = "NAME")]
     tracer: Vec<String>,
-    /// A quarter of the rounds, and no tracer that takes long to start
+    /// A third of the rounds, and no tracer that takes long to start
     #[arg(long)]
     quick: bool,
     /// Take the programs as they were last built
@@ -51,66 +61,176 @@ pub(crate) struct Args {
     accept: Option<String>,
 }
 
-/// Runs it; 1 if a budget is broken. The tables are written all the same, unless a part of
-/// them was left out: then they are printed.
-pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, backend, only, tracer, quick, no_build, print, accept } = args;
-    let report = setup::ensure()?;
-    report.require(Need::Guests)?;
-    let mut budgets = Budgets::read()?;
-    let programs = if *no_build { build::existing() } else { build::static_programs()? };
-    let (kernels, untested) = guests::obtain(kernel)?;
-    let rivals = rivals::obtain();
-    if let Err(error) = &rivals {
-        process::say(&format!("measured without the rivals: {error:#}"));
+/// A part of the bench, with a page of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What each tracer costs: docs/COST.md
+    Cost,
+    /// How the tool's cost and memory grow: docs/SCALE.md
+    Scale,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Cost, Self::Scale];
+
+    /// By its name.
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
     }
-    let bench = Bench {
-        programs: &programs,
-        rivals: rivals.as_ref().ok(),
-        backends: backend,
-        only,
-        tracers: tracer,
-        quick: *quick,
-    };
-    let versions = rivals.as_ref().map_or("not here", |rivals| rivals.versions.as_str());
-    let mut page = Page::new(versions);
-    let (mut broken, mut failed) = (Vec::new(), Vec::new());
-    for Wanted { series, kernel } in &kernels {
-        process::say(&format!("measuring in kernel {series} ({})", kernel.name));
-        let rows = match bench.run(kernel) {
-            Ok(rows) => rows,
-            Err(error) => {
-                // What was measured in others is told all the same.
-                process::say(&format!("kernel {series}: {error:#}"));
-                failed.push(series.as_str());
-                continue;
-            }
-        };
-        if let Some(why) = accept {
-            budgets.accept(series, &rows, why);
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cost => "cost",
+            Self::Scale => "scale",
         }
-        let verdicts = budgets.judge(series, &rows);
-        broken.extend(verdicts.iter().filter_map(budget::Verdict::broken));
-        page.add(series, &kernel.name, rows, verdicts);
     }
-    if page.is_empty() {
-        bail!("no kernel was measured");
+
+    /// Where its tables go.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Cost => "docs/COST.md",
+            Self::Scale => "docs/SCALE.md",
+        }
     }
-    for line in &untested {
-        process::say(line);
+
+    /// What `--only` can name of it.
+    fn names(self) -> Vec<&'static str> {
+        match self {
+            Self::Cost => page::SCENARIOS.map(|(name, _)| name).to_vec(),
+            Self::Scale => scale::TABLES.to_vec(),
+        }
     }
-    if accept.is_some() {
-        budgets.write()?;
-        process::say(&format!("written: {}", budget::FILE));
+}
+
+/// What both parts need.
+struct Ready<'a> {
+    args: &'a Args,
+    programs: Vec<PathBuf>,
+    kernels: Vec<Wanted>,
+    untested: Vec<String>,
+    rivals: Option<Rivals>,
+}
+
+/// Runs it; 1 if a budget is broken. The tables are written all the same, unless something
+/// was left out of them: then they are printed.
+pub(crate) fn command(args: &Args) -> Result<u8> {
+    let parts = args.parts()?;
+    setup::ensure()?.require(Need::Guests)?;
+    let programs = if args.no_build { build::existing() } else { build::static_programs()? };
+    let (kernels, untested) = guests::obtain(&args.kernel)?;
+    let rivals = rivals::obtain()
+        .inspect_err(|error| process::say(&format!("measured without the rivals: {error:#}")))
+        .ok();
+    let ready = Ready { args, programs, kernels, untested, rivals };
+    let (mut broken, mut failed) = (Vec::new(), Vec::new());
+    for (part, only) in &parts {
+        match ready.run(*part, only) {
+            Ok(of_part) => broken.extend(of_part),
+            // The other part is measured all the same.
+            Err(error) => failed.push(format!("part {}: {error:#}", part.name())),
+        }
     }
-    let text = page.render();
-    let part = !(kernel.is_empty() && failed.is_empty() && bench.is_whole());
-    pages::publish(FILE, &text, *print || part)?;
     for line in &broken {
         process::say(&format!("budget broken: {line}"));
     }
     if !failed.is_empty() {
-        bail!("not measured: kernel {}", failed.join(", "));
+        bail!("{}", failed.join("; "));
     }
     Ok(u8::from(!broken.is_empty()))
+}
+
+impl Args {
+    /// The parts to be run, each with what `--only` names of it.
+    fn parts(&self) -> Result<Vec<(Part, Vec<String>)>> {
+        let mut parts = if self.part.is_empty() { Part::ALL.to_vec() } else { self.part.clone() };
+        if self.part.is_empty() && !self.tracer.is_empty() {
+            parts.retain(|part| *part == Part::Cost);
+        }
+        let names: Vec<&str> = parts.iter().flat_map(|part| part.names()).collect();
+        if let Some(unknown) = self.only.iter().find(|only| !names.contains(&only.as_str())) {
+            bail!("there is no {unknown} to be measured: --only takes {}", names.join(", "));
+        }
+        let with_names = parts.into_iter().map(|part| {
+            let names = part.names();
+            let mut only = self.only.clone();
+            only.retain(|name| names.contains(&name.as_str()));
+            (part, only)
+        });
+        Ok(with_names.filter(|(_, only)| self.only.is_empty() || !only.is_empty()).collect())
+    }
+}
+
+impl Ready<'_> {
+    /// Measures a part in every kernel and publishes its page; the broken budgets.
+    fn run(&self, part: Part, only: &[String]) -> Result<Vec<String>> {
+        let Args { kernel, print, accept, .. } = self.args;
+        let mut budgets = Budgets::read()?;
+        let (mut measured, mut failed) = (Vec::new(), Vec::new());
+        for Wanted { series, kernel } in &self.kernels {
+            process::say(&format!(
+                "measuring {} in kernel {series} ({})",
+                part.name(),
+                kernel.name
+            ));
+            let rows = match self.measure(part, only, kernel) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    // What was measured in others is told all the same.
+                    process::say(&format!("kernel {series}: {error:#}"));
+                    failed.push(series.as_str());
+                    continue;
+                }
+            };
+            if let Some(why) = accept {
+                budgets.accept(series, &rows, why);
+            }
+            let verdicts = budgets.judge(part, series, &rows);
+            let (series, version) = (series.clone(), kernel.name.clone());
+            measured.push(Measured { series, version, rows, verdicts });
+        }
+        if measured.is_empty() {
+            bail!("no kernel was measured");
+        }
+        for line in &self.untested {
+            process::say(line);
+        }
+        if accept.is_some() {
+            budgets.write()?;
+            process::say(&format!("written: {}", budget::FILE));
+        }
+        let versions = self.rivals.as_ref().map_or("not here", |rivals| rivals.versions.as_str());
+        let text = match part {
+            Part::Cost => page::render(versions, &measured),
+            Part::Scale => scale::render(versions, &measured),
+        };
+        let whole = kernel.is_empty() && failed.is_empty() && self.is_whole(only);
+        pages::publish(part.file(), &text, *print || !whole)?;
+        if !failed.is_empty() {
+            bail!("not measured: kernel {}", failed.join(", "));
+        }
+        let verdicts = measured.iter().flat_map(|kernel| &kernel.verdicts);
+        Ok(verdicts.filter_map(budget::Verdict::broken).collect())
+    }
+
+    fn measure(&self, part: Part, only: &[String], kernel: &Kernel) -> Result<Rows> {
+        let Args { backend, tracer, quick, .. } = self.args;
+        let (programs, rivals) = (&self.programs, self.rivals.as_ref());
+        match part {
+            Part::Cost => {
+                let (backends, tracers) = (backend, tracer);
+                Bench { programs, rivals, backends, only, tracers, quick: *quick }.run(kernel)
+            }
+            Part::Scale => {
+                let backend = backend.first().copied();
+                Scale { programs, rivals, backend, only, quick: *quick }.run(kernel)
+            }
+        }
+    }
+
+    /// Is nothing left out?
+    fn is_whole(&self, only: &[String]) -> bool {
+        let Args { backend, tracer, quick, .. } = self.args;
+        let all = backend.is_empty() && tracer.is_empty() && only.is_empty();
+        self.rivals.is_some() && all && !quick
+    }
 }

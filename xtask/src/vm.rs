@@ -47,13 +47,13 @@ pub(crate) struct Args {
     /// 5.10, 6.1, 6.12, 6.18, 7.x, newest, a version like 6.1.192, or a vmlinuz file
     #[arg(long, required_unless_present = "list")]
     kernel: Option<String>,
-    /// Virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = CPUS)]
-    cpus: u32,
+    /// Virtual CPUs (default: 2, with --icount 1)
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = MEMORY)]
     memory: u32,
-    /// One CPU whose clock counts instructions: exact costs, the same in each run
+    /// A clock that counts instructions: exact costs, the same in each run with one CPU
     #[arg(long)]
     icount: bool,
     /// A thread for each virtual CPU: more races, and a crash now and then that is
@@ -116,7 +116,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
     added.extend(add);
     let guest = Guest {
         kernel: &kernel,
-        cpus,
+        cpus: cpus.unwrap_or(if icount { 1 } else { CPUS }),
         memory,
         emulation: match (icount, parallel) {
             (true, _) => Emulation::Counting,

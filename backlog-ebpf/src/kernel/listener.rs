@@ -376,6 +376,10 @@ fn add(sk: *const Sock, flags: u32) -> u32 {
     }
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
         // Another CPU met the same listener first.
+        if let Some(info) = SLOT_INFO.get_ptr_mut(slot) {
+            // SAFETY: as above. Whoever looks at the slot sees that nobody has it.
+            unsafe { (*info).sk = 0 };
+        }
         let _ = FREE_SLOTS.push(slot, 0);
         return slot_of(sk).unwrap_or(NO_SLOT);
     }

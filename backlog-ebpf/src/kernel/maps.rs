@@ -49,9 +49,9 @@ pub(crate) static CLOSED: LruHashMap<u64, u32, SLOTS> = LruHashMap::new();
 #[btf_map]
 pub(crate) static FREE_SLOTS: Queue<u32, SLOTS> = Queue::new();
 
-/// By slot: who the listener is.
+/// By slot: who the listener is. Userspace looks at it as memory.
 #[btf_map]
-pub(crate) static SLOT_INFO: Array<Listener, SLOTS> = Array::new();
+pub(crate) static SLOT_INFO: Array<Listener, SLOTS, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// By slot: what this CPU counted.
 #[btf_map]

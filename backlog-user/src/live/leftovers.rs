@@ -1,15 +1,15 @@
-//! What the table of queued connections holds when the run is over: those that still wait,
-//! and those that were accepted before the kernel showed that they were queued.
+//! What the tables of queued connections hold when nothing more comes of a listener: those
+//! that were accepted before the kernel showed that they were queued.
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
 use crate::load::Maps;
-use crate::pod::{PendingPod, WaitingPod};
+use crate::pod::{ListenerPod, PendingPod, WaitingPod};
 
-/// The entries of the table and of the map.
-pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
+/// Those in the table and in the map, by the address of the connection.
+pub(super) fn early(maps: &Maps) -> Vec<(u64, Pending)> {
     let in_map = maps.pending.iter().filter_map(Result::ok);
     let in_map = in_map.map(|(child, PendingPod(entry))| (child, entry));
     let in_table = maps.waiting.iter().map(|WaitingPod(place)| place);
@@ -19,7 +19,10 @@ pub(super) fn entries(maps: &Maps) -> Vec<(u64, Pending)> {
         let early_ns = if met { waiting.early_ns & !NAMELESS } else { 0 };
         (waiting.child, Pending { early_ns, ..waiting.entry })
     });
-    in_map.chain(in_table).collect()
+    in_map
+        .chain(in_table)
+        .filter(|(_, entry)| entry.early_ns != 0 && has_its_slot(maps, entry))
+        .collect()
 }
 
 /// Accepts of which nothing is known but that they were.
@@ -30,19 +33,17 @@ pub(super) fn unknown(maps: &Maps) -> u64 {
     maps.waiting.iter().filter(|WaitingPod(place)| alone(place)).count() as u64
 }
 
-/// Is its listener still open, and the one that has the slot? Else it was left behind: a
-/// listener that closes takes its queue along.
-pub(super) fn is_of_open(maps: &Maps, entry: &Pending) -> bool {
-    maps.listeners.get(&entry.listener, 0).is_ok_and(|slot| slot == entry.slot)
-        && maps.info.get(&entry.slot, 0).is_ok_and(|info| info.0.header.time_ns <= entry.since_ns)
+/// Does its slot still say what it is of? Else it was left behind, and the slot is another
+/// listener's.
+fn has_its_slot(maps: &Maps, entry: &Pending) -> bool {
+    maps.info.get(entry.slot).is_some_and(|ListenerPod(info)| {
+        info.sk == entry.listener && info.header.time_ns <= entry.since_ns
+    })
 }
 
 /// Counts one that was accepted, since what would have counted it, the end of a Fast Open
 /// handshake for example, has not come. How long it waited is not known.
 pub(super) fn settle(maps: &mut Maps, child: u64, entry: &Pending) -> Result<()> {
-    if entry.early_ns == 0 {
-        return Ok(());
-    }
     let announced_only = entry.enqueued_ns != 0 && entry.depth == 0;
     count(maps, child, entry.slot, announced_only)
         .with_context(|| format!("counting a connection of slot {}", entry.slot))

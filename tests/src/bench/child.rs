@@ -22,12 +22,23 @@ pub(super) struct Beside {
 impl Beside {
     /// Starts it.
     pub(super) fn start(command: &mut Command) -> Result<Self> {
-        let file = |name: &str| std::env::temp_dir().join(format!("backlog-bench.{name}"));
-        let (out, err) = (file("out"), file("err"));
-        let create = |path: &PathBuf| {
-            File::create(path).with_context(|| format!("cannot create {}", path.display()))
-        };
-        command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+        let out = Self::file("out");
+        let stdout = create(&out)?;
+        Self::start_writing(command, stdout.into(), out)
+    }
+
+    /// Starts it with its stdout elsewhere.
+    pub(super) fn start_to(command: &mut Command, stdout: Stdio) -> Result<Self> {
+        Self::start_writing(command, stdout, Self::file("none"))
+    }
+
+    fn file(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("backlog-bench.{name}"))
+    }
+
+    fn start_writing(command: &mut Command, stdout: Stdio, out: PathBuf) -> Result<Self> {
+        let err = Self::file("err");
+        command.stdin(Stdio::null()).stdout(stdout).stderr(create(&err)?);
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child, out, err })
     }
@@ -66,6 +77,22 @@ impl Beside {
         self.threads().into_iter().filter_map(of).sum()
     }
 
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How long its process has run, with the threads that have ended, in nanoseconds.
+    pub(super) fn cpu_ns(&self) -> Result<u64> {
+        let id = i32::try_from(self.child.id()).context("process id")?;
+        let mut clock = 0;
+        // SAFETY: a number, and a place for another that outlives the call.
+        match unsafe { libc::clock_getcpuclockid(id, &raw mut clock) } {
+            0 => Ok(crate::clock::nanoseconds(clock)),
+            error => Err(Error::from_raw_os_error(error)).context("no clock of the process"),
+        }
+    }
+
     /// Ends it as Ctrl-C does, and waits for that.
     pub(super) fn end(&mut self, limit: Duration) -> Result<()> {
         if self.has_ended()? {
@@ -78,6 +105,10 @@ impl Beside {
         }
         wait_until("the tracer to end by SIGINT", limit, || self.has_ended())
     }
+}
+
+fn create(path: &PathBuf) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 impl Drop for Beside {

@@ -19,6 +19,16 @@ pub(super) enum Line<'a> {
         /// What the tracer's own process took meanwhile, for each turn.
         process: f64,
     },
+    /// A turn of a loop of the part scale.
+    Scaled {
+        tracer: &'a str,
+        scenario: &'a str,
+        #[serde(flatten)]
+        taken: Taken,
+        process: f64,
+    },
+    /// Some other number of it.
+    Value { tracer: &'a str, scenario: &'a str, name: &'a str, value: f64 },
     /// What its process takes in a second when nothing happens.
     Idle { tracer: &'a str, idle: f64 },
     /// How it is attached.

@@ -1,6 +1,6 @@
 //! The command line of `backlog-bench`.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use super::scenario::Scenario;
 
@@ -8,6 +8,12 @@ use super::scenario::Scenario;
 /// object for each tracer and scenario.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
+    /// What a tracer costs, or how that grows
+    #[arg(long, value_enum, default_value_t = Part::Cost)]
+    pub part: Part,
+    /// Of the part scale only these tables
+    #[arg(long, value_enum)]
+    pub table: Vec<Table>,
     /// Connections in a round
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
@@ -29,4 +35,33 @@ pub struct Options {
     /// Only tracers whose name contains one of these
     #[arg(long, value_name = "NAME")]
     pub tracer: Vec<String>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// What each tracer costs
+    Cost,
+    /// How the tool's cost and memory grow
+    Scale,
+}
+
+/// One curve of the part scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// 1 to 10,000 listeners
+    Listeners,
+    /// An accept queue of up to 65,000
+    Queue,
+    /// Floods without and with the tool in turn
+    Flood,
+    /// Client and server on one CPU, and on two
+    Cpus,
+    /// Each tracer's start
+    Start,
+}
+
+impl Table {
+    /// Every one, in their order.
+    pub const ALL: [Self; 5] = [Self::Listeners, Self::Queue, Self::Flood, Self::Cpus, Self::Start];
 }

@@ -36,7 +36,7 @@ pub(super) struct Taken {
 }
 
 /// Time for a tracer to see to what the warm-up left it.
-const SETTLE: Duration = Duration::from_millis(20);
+pub(super) const SETTLE: Duration = Duration::from_millis(20);
 
 /// So many rounds of so many connections in a row that cost the same, to a hundredth;
 /// and how many at most.
@@ -44,14 +44,14 @@ const STEADY: (usize, u32, usize) = (5, 50, 200);
 
 /// A kernel that has just come up has work of its own behind each connection: waits until
 /// that is over.
-pub(super) fn await_steady(stage: &mut Stage) -> Result<()> {
+pub(super) fn await_steady(mut turn: impl FnMut() -> Result<()>) -> Result<()> {
     let (rounds, connections, most) = STEADY;
     let mut all: Vec<u64> = Vec::new();
     for _ in 0..most {
         let mut times = vec![0; usize::try_from(connections)?];
         for time in &mut times {
             let before = thread_ns();
-            stage.turns(Scenario::Ipv4, 1)?;
+            turn()?;
             *time = thread_ns() - before;
         }
         all.extend(middle(&mut times));
@@ -106,24 +106,27 @@ pub(super) fn measure(stage: &mut Stage, scenario: Scenario, effort: Effort) -> 
 
 /// The times of the rounds so far.
 #[derive(Clone, Debug, Default)]
-struct Rounds {
+pub(super) struct Rounds {
     times: Vec<u64>,
     middles: Vec<u64>,
     wall: u64,
 }
 
 impl Rounds {
-    fn count(&self) -> u32 {
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
         u32::try_from(self.middles.len()).unwrap_or(u32::MAX)
     }
 
-    fn add(&mut self, times: &mut [u64], wall: u64) {
+    /// Adds a round: the time of each turn, and of all by the clock on the wall.
+    pub(super) fn add(&mut self, times: &mut [u64], wall: u64) {
         self.middles.extend(middle(times));
         self.times.extend_from_slice(times);
         self.wall += wall;
     }
 
-    fn taken(mut self, turns: u32) -> Option<Taken> {
+    /// What is told of them; none without a round.
+    pub(super) fn taken(mut self, turns: u32) -> Option<Taken> {
         let of = |time: u64| time as f64 / f64::from(turns);
         let count = self.times.len() as f64;
         Some(Taken {

@@ -1,12 +1,12 @@
 //! What is measured: listeners on loopback and one turn of each scenario's loop. One
 //! thread does both sides, so that nothing waits and nothing depends on a scheduler.
 
-use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::held::Held;
 use super::scenario::Scenario;
 use crate::counters::Counters;
 use crate::packets::Segment;
@@ -26,6 +26,9 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const FIRST_PORT: u16 = 20_000;
 const CLIENTS: u16 = 512;
 
+/// Where a packet tells the length of its TCP header: behind an IPv4 header of 20 bytes.
+const LENGTH_AT: usize = 20 + 12;
+
 /// A queue with room for one and, as the kernel counts, one more.
 const SMALL: i32 = 1;
 const LARGE: i32 = 128;
@@ -41,9 +44,10 @@ pub(super) struct Stage {
     /// Sends whole packets and receives none.
     raw: Socket,
     syns: Vec<Vec<u8>>,
+    /// The same, with a TCP header that says it is shorter than one can be.
+    broken: Vec<Vec<u8>>,
     next: usize,
-    held: Vec<[TcpStream; 2]>,
-    packets: UdpSocket,
+    held: Held,
     _settings: Vec<Sysctl>,
 }
 
@@ -68,16 +72,18 @@ impl Stage {
             let to = (FULL, PORT).into();
             Segment { from, to, seq, ack: None, syn: true, rst: false }.to_packet()
         });
+        let syns = syns.collect::<Result<Vec<_>>>()?;
+        let broken = syns.iter().cloned().map(shortened).collect();
         Ok(Self {
             v4: listen((V4, PORT).into(), LARGE)?.into(),
             v6: listen((Ipv6Addr::LOCALHOST, PORT).into(), LARGE)?.into(),
             other: listen((V4, OTHER_PORT).into(), LARGE)?.into(),
             _full: (full, queued),
             raw,
-            syns: syns.collect::<Result<_>>()?,
+            syns,
+            broken,
             next: 0,
-            held: Vec::new(),
-            packets: UdpSocket::bind((V4, 0)).context("cannot open a UDP socket")?,
+            held: Held::none()?,
             _settings: settings,
         })
     }
@@ -101,12 +107,22 @@ impl Stage {
     }
 
     fn refused(&mut self, count: u32) -> Result<()> {
+        self.send(count, |stage| &stage.syns)
+    }
+
+    /// Sends so many of the same SYNs with a broken header: the first lines of TCP throw
+    /// them away.
+    pub(super) fn discarded(&mut self, count: u32) -> Result<()> {
+        self.send(count, |stage| &stage.broken)
+    }
+
+    fn send(&mut self, count: u32, packets: fn(&Self) -> &[Vec<u8>]) -> Result<()> {
         let to = SocketAddr::from((FULL, 0)).into();
         for _ in 0..count {
-            let syn = self.syns.get(self.next).context("no SYN")?;
-            self.next = (self.next + 1) % self.syns.len();
+            let packet = packets(self).get(self.next).context("no SYN")?;
             // There is no answer to any.
-            self.raw.send_to(syn, &to).context("cannot send a SYN")?;
+            self.raw.send_to(packet, &to).context("cannot send a SYN")?;
+            self.next = (self.next + 1) % self.syns.len();
         }
         Ok(())
     }
@@ -114,23 +130,13 @@ impl Stage {
     /// Opens a connection that stays, from now to `release`.
     pub(super) fn hold(&mut self) -> Result<()> {
         let (listener, address) = self.listener(Scenario::Filtered);
-        let [mut client, server] = connection(listener, address)?;
-        // Unread: a segment and a packet stay as well.
-        client.write_all(&[0]).context("cannot send a byte")?;
-        let to = self.packets.local_addr().context("no address")?;
-        self.packets.send_to(&[0], to).context("cannot send a packet")?;
-        self.held.push([client, server]);
-        Ok(())
+        let ends = connection(listener, address)?;
+        self.held.keep(ends)
     }
 
     /// Ends those that stayed.
     pub(super) fn release(&mut self) -> Result<()> {
-        for ends in self.held.drain(..) {
-            self.packets.recv(&mut [0]).context("cannot receive a packet")?;
-            // Unread as they are, they end by a reset.
-            drop(ends);
-        }
-        Ok(())
+        self.held.release()
     }
 
     fn listener(&self, scenario: Scenario) -> (&TcpListener, SocketAddr) {
@@ -147,8 +153,16 @@ impl Stage {
     }
 }
 
+/// A SYN whose TCP header claims four words, one less than it has.
+fn shortened(mut syn: Vec<u8>) -> Vec<u8> {
+    if let Some(length) = syn.get_mut(LENGTH_AT) {
+        *length = 4 << 4;
+    }
+    syn
+}
+
 /// Connect and accept: the two ends.
-fn connection(listener: &TcpListener, to: SocketAddr) -> Result<[TcpStream; 2]> {
+pub(super) fn connection(listener: &TcpListener, to: SocketAddr) -> Result<[TcpStream; 2]> {
     let client = TcpStream::connect(to).with_context(|| format!("cannot connect to {to}"))?;
     // The handshake is over when connect returns: loopback has no delay.
     let (server, _) = listener.accept().context("cannot accept")?;
@@ -156,14 +170,14 @@ fn connection(listener: &TcpListener, to: SocketAddr) -> Result<[TcpStream; 2]> 
 }
 
 /// An orderly end, with all four segments.
-fn end([client, server]: [TcpStream; 2]) -> Result<()> {
+pub(super) fn end([client, server]: [TcpStream; 2]) -> Result<()> {
     client.shutdown(Shutdown::Write).context("cannot shut down")?;
     drop(server);
     drop(client);
     Ok(())
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> Result<Socket> {
+pub(super) fn listen(address: SocketAddr, backlog: i32) -> Result<Socket> {
     let open = || -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;

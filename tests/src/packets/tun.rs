@@ -25,11 +25,11 @@ const LARGEST: usize = 2048;
 
 /// An open device, up and with the addresses of the stage.
 #[derive(Debug)]
-pub(super) struct Tun(File);
+pub(crate) struct Tun(File);
 
 impl Tun {
     /// Makes one in the calling thread's network namespace.
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         make_node()?;
         let file = OpenOptions::new()
             .read(true)
@@ -65,7 +65,7 @@ impl Tun {
     }
 
     /// The next packet that the kernel sent, waiting at most `limit`.
-    pub(super) fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>> {
         if !socket::readable(&self.0, limit).context("poll")? {
             return Ok(None);
         }

@@ -9,6 +9,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::Part;
 use super::rows::{Extra, Rows};
 use crate::paths;
 
@@ -27,6 +28,10 @@ pub(super) struct Budgets(Vec<Budget>);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Budget {
     pub(super) name: String,
+    /// Which part of the bench measures it.
+    part: Part,
+    /// Is only the path judged, and not the tracer's own process?
+    path_only: bool,
     /// Tracer and scenario of what is judged, and of what it is compared with.
     of: (String, String),
     to: (String, String),
@@ -100,14 +105,14 @@ impl Budgets {
             .with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// Every budget's verdict on a kernel.
-    pub(super) fn judge(&self, series: &str, rows: &Rows) -> Vec<Verdict> {
+    /// The verdict of each of a part's budgets on a kernel.
+    pub(super) fn judge(&self, part: Part, series: &str, rows: &Rows) -> Vec<Verdict> {
         let judge = |budget: &Budget| Verdict {
             budget: budget.clone(),
             series: series.to_owned(),
             found: budget.judge(series, rows),
         };
-        self.0.iter().map(judge).collect()
+        self.0.iter().filter(|budget| budget.part == part).map(judge).collect()
     }
 }
 
@@ -125,8 +130,22 @@ fn budget(value: &Value) -> Result<Budget> {
     }
     let why = text("why").ok();
     anyhow::ensure!(known.is_empty() || why.is_some(), "a known ratio needs a why: {value}");
+    let part = match value.get("part") {
+        None => Part::Cost,
+        Some(part) => {
+            let name = part.as_str().context("part is a text")?;
+            Part::of(name).with_context(|| format!("no part {name}: cost or scale"))?
+        }
+    };
+    let path_only = match value.get("of").map(Value::as_str) {
+        None => false,
+        Some(Some("path")) => true,
+        Some(_) => anyhow::bail!("of is path, or not there: {value}"),
+    };
     Ok(Budget {
         name: text("name")?,
+        part,
+        path_only,
         of: (text("tracer")?, text("scenario")?),
         to: (text("against")?, text("against_scenario")?),
         most: value.get("most").and_then(Value::as_f64).context("a budget without most")?,
@@ -137,7 +156,7 @@ fn budget(value: &Value) -> Result<Budget> {
 
 impl Budget {
     fn to_json(&self) -> Value {
-        let Self { name, of, to, most, known, why } = self;
+        let Self { name, part, path_only, of, to, most, known, why } = self;
         let mut value = json!({
             "name": name,
             "tracer": of.0,
@@ -146,6 +165,12 @@ impl Budget {
             "against_scenario": to.1,
             "most": most,
         });
+        if let (Some(object), Part::Scale) = (value.as_object_mut(), part) {
+            object.insert("part".to_owned(), json!(part.name()));
+        }
+        if let (Some(object), true) = (value.as_object_mut(), *path_only) {
+            object.insert("of".to_owned(), json!("path"));
+        }
         if let (Some(object), Some(why)) = (value.as_object_mut(), why) {
             object.insert("known".to_owned(), json!(known));
             object.insert("why".to_owned(), json!(why));
@@ -154,8 +179,9 @@ impl Budget {
     }
 
     fn judge(&self, series: &str, rows: &Rows) -> Found {
+        let figure = |extra: Extra| if self.path_only { extra.path } else { extra.total() };
         let of = |(tracer, scenario): &(String, String)| {
-            rows.extra(tracer, scenario).map(Extra::total).ok_or_else(|| {
+            rows.extra(tracer, scenario).map(figure).ok_or_else(|| {
                 let why = rows.absent(tracer).unwrap_or("not measured");
                 format!("{tracer}, {scenario}: {why}")
             })
@@ -209,7 +235,7 @@ mod tests {
 
     fn judged(json: &str) -> Verdict {
         let budgets = Budgets::from_json(json).unwrap();
-        budgets.judge("6.1", &Rows::parse(OUTPUT).unwrap()).remove(0)
+        budgets.judge(Part::Cost, "6.1", &Rows::parse(OUTPUT).unwrap()).remove(0)
     }
 
     fn json(most: f64, more: &str) -> String {
@@ -244,13 +270,32 @@ mod tests {
         let rows = Rows::parse(OUTPUT).unwrap();
         budgets.accept("6.1", &rows, "not yet");
         let found = Found::NotReached { ratio: 3.0, known: 3.0 };
-        assert_eq!(budgets.judge("6.1", &rows)[0].found, found);
+        assert_eq!(budgets.judge(Part::Cost, "6.1", &rows)[0].found, found);
         let text = Value::from(budgets.0.iter().map(Budget::to_json).collect::<Vec<_>>());
         assert_eq!(Budgets::from_json(&text.to_string()).unwrap(), budgets);
         // Once it is reached, nothing is left to be known.
         budgets.0[0].most = 3.0;
         budgets.accept("6.1", &rows, "not yet");
         assert_eq!(budgets, Budgets::from_json(&json(3.0, "")).unwrap());
+    }
+
+    #[test]
+    fn the_path_can_be_judged_alone() {
+        let path = judged(&json(2.5, r#","of":"path""#));
+        assert_eq!(path.found, Found::Kept(2.5));
+        assert!(Budgets::from_json(&json(2.5, r#","of":"process""#)).is_err());
+    }
+
+    #[test]
+    fn a_part_is_judged_by_its_own() {
+        let of = |part: &str| Budgets::from_json(&json(3.0, part));
+        let budgets = of(r#","part":"scale","of":"path""#).unwrap();
+        let rows = Rows::parse(OUTPUT).unwrap();
+        assert_eq!(budgets.judge(Part::Cost, "6.1", &rows), []);
+        assert_eq!(budgets.judge(Part::Scale, "6.1", &rows)[0].found, Found::Kept(2.5));
+        let text = Value::from(budgets.0.iter().map(Budget::to_json).collect::<Vec<_>>());
+        assert_eq!(Budgets::from_json(&text.to_string()).unwrap(), budgets);
+        assert!(of(r#","part":"speed""#).is_err());
     }
 
     #[test]

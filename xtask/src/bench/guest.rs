@@ -17,14 +17,14 @@ use crate::{paths, process};
 
 /// Half of it may be files, and the rivals are some 350 MB of them, twice while the guest
 /// boots.
-const MEMORY: u32 = 3072;
+pub(super) const MEMORY: u32 = 3072;
 /// A guest with all tracers takes some minutes.
 const LIMIT: Duration = Duration::from_mins(25);
 /// How long a tracer may take to start, in seconds of the guest: each is a thousand million
 /// instructions, some ten seconds here.
-const START_LIMIT: &str = "20";
+pub(super) const START_LIMIT: &str = "20";
 /// Rounds where time is short.
-const FEW: &str = "4";
+pub(super) const FEW: &str = "4";
 
 /// What is to be measured.
 pub(super) struct Bench<'a> {
@@ -37,53 +37,16 @@ pub(super) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Is nothing left out?
-    pub(super) fn is_whole(&self) -> bool {
-        let Self { programs: _, rivals, backends, only, tracers, quick } = self;
-        rivals.is_some() && backends.is_empty() && only.is_empty() && tracers.is_empty() && !quick
-    }
-
     /// Measures in one kernel.
     pub(super) fn run(&self, kernel: &Kernel) -> Result<Rows> {
-        let mut added: Vec<Added> = self.programs.iter().map(|file| Added::program(file)).collect();
-        if let Some(Rivals { root, .. }) = self.rivals {
-            added.push(Added { host: root.clone(), guest: "/rivals".to_owned() });
-            let scripts = paths::root().join("tests/bench");
-            added.push(Added { host: scripts, guest: "/rivals/bench".to_owned() });
-            if !self.quick {
-                added.extend(headers(kernel));
-            }
-        }
-        let command = self.command();
-        let guest = Guest {
-            kernel,
-            cpus: 1,
-            memory: MEMORY,
-            emulation: Emulation::Counting,
-            limit: LIMIT,
-            quiet_limit: None,
-            added: &added,
-            command: &command,
-        };
-        let (out, err) = (Saved::default(), Saved::default());
-        let log = ConsoleLog::new(kernel)?;
-        let outcome = vm::boot(&guest, || {
-            let shown = Both(out.clone(), err.clone());
-            Ok(Sinks {
-                stdout: Box::new(shown),
-                stderr: Box::new(err.clone()),
-                console: Box::new(log.writer()?),
-            })
-        })?;
-        let status = vm::describe(&guest, &outcome)
-            .with_context(|| format!("console: {}\n{}", log.path.display(), err.text()))?;
-        ensure!(status == 0, "backlog-bench failed with status {status}:\n{}", err.text());
-        process::say(&format!("measured in kernel {}", kernel.name));
-        Rows::parse(&out.text())
+        let headers_of = (!self.quick).then_some(kernel);
+        let added = added(self.programs, self.rivals, headers_of);
+        let words = self.words();
+        measure(&Booted { kernel, cpus: 1, memory: MEMORY, limit: LIMIT, added: &added }, &words)
     }
 
-    fn command(&self) -> Vec<OsString> {
-        let mut words = vec!["backlog-bench", "--start-limit", START_LIMIT];
+    fn words(&self) -> Vec<&str> {
+        let mut words = vec!["--start-limit", START_LIMIT];
         if self.quick {
             words.extend(["--rounds", FEW, "--skip", "(bcc)"]);
         }
@@ -96,8 +59,65 @@ impl Bench<'_> {
         for tracer in self.tracers {
             words.extend(["--tracer", tracer]);
         }
-        words.into_iter().map(OsString::from).collect()
+        words
     }
+}
+
+/// What a guest is made of.
+pub(super) struct Booted<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) cpus: u32,
+    pub(super) memory: u32,
+    pub(super) limit: Duration,
+    pub(super) added: &'a [Added],
+}
+
+/// `backlog-bench` with these words, in a guest whose clock counts instructions.
+pub(super) fn measure(booted: &Booted<'_>, words: &[&str]) -> Result<Rows> {
+    let Booted { kernel, cpus, memory, limit, added } = *booted;
+    let command: Vec<OsString> =
+        ["backlog-bench"].iter().chain(words).map(OsString::from).collect();
+    let guest = Guest {
+        kernel,
+        cpus,
+        memory,
+        emulation: Emulation::Counting,
+        limit,
+        quiet_limit: None,
+        added,
+        command: &command,
+    };
+    let (out, err) = (Saved::default(), Saved::default());
+    let log = ConsoleLog::new(kernel)?;
+    let outcome = vm::boot(&guest, || {
+        let shown = Both(out.clone(), err.clone());
+        Ok(Sinks {
+            stdout: Box::new(shown),
+            stderr: Box::new(err.clone()),
+            console: Box::new(log.writer()?),
+        })
+    })?;
+    let status = vm::describe(&guest, &outcome)
+        .with_context(|| format!("console: {}\n{}", log.path.display(), err.text()))?;
+    ensure!(status == 0, "backlog-bench failed with status {status}:\n{}", err.text());
+    process::say(&format!("measured in kernel {}", kernel.name));
+    Rows::parse(&out.text())
+}
+
+/// Our programs, and the rivals' root with all that these need.
+pub(super) fn added(
+    programs: &[PathBuf],
+    rivals: Option<&Rivals>,
+    headers_of: Option<&Kernel>,
+) -> Vec<Added> {
+    let mut added: Vec<Added> = programs.iter().map(|file| Added::program(file)).collect();
+    if let Some(Rivals { root, .. }) = rivals {
+        added.push(Added { host: root.clone(), guest: "/rivals".to_owned() });
+        let scripts = paths::root().join("tests/bench");
+        added.push(Added { host: scripts, guest: "/rivals/bench".to_owned() });
+        added.extend(headers_of.into_iter().flat_map(headers));
+    }
+    added
 }
 
 /// What bcc compiles against; the rest of the headers' packages would fill the memory.

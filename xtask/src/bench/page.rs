@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::budget::{FILE, Found, Verdict};
-use super::rows::{AGAIN, Extra, FLOOR, Row, Rows, TCPSYNBL};
+use super::rows::{AGAIN, Extra, FLOOR, Row, TCPSYNBL};
+use super::verdicts::{self, Measured};
 
 /// The columns: a scenario's name and what it is called.
-const SCENARIOS: [(&str, &str); 5] = [
+pub(super) const SCENARIOS: [(&str, &str); 5] = [
     ("ipv4", "IPv4 connection"),
     ("ipv6", "IPv6 connection"),
     ("filtered", "other port"),
@@ -36,81 +36,18 @@ tcpsynbl shows one histogram of depths, by backlog. The bpftrace script shows th
 listener, the wait, and both places where a full queue refuses: tests/bench.
 ";
 
-/// What is known so far.
-#[derive(Debug)]
-pub(super) struct Page {
-    /// The other tracers.
-    versions: String,
-    kernels: Vec<Kernel>,
+/// The whole file; the other tracers are of these versions.
+pub(super) fn render(versions: &str, kernels: &[Measured]) -> String {
+    let mut text = HEAD.to_owned();
+    let _ = writeln!(text, "\nThe others are Debian's: {versions}.");
+    verdicts::render(&mut text, kernels);
+    for kernel in kernels {
+        kernel.render(&mut text);
+    }
+    text
 }
 
-#[derive(Debug)]
-struct Kernel {
-    series: String,
-    version: String,
-    rows: Rows,
-    verdicts: Vec<Verdict>,
-}
-
-impl Page {
-    /// An empty one; the other tracers are of these versions.
-    pub(super) fn new(versions: &str) -> Self {
-        Self { versions: versions.to_owned(), kernels: Vec::new() }
-    }
-
-    /// Adds a kernel.
-    pub(super) fn add(&mut self, series: &str, version: &str, rows: Rows, verdicts: Vec<Verdict>) {
-        let (series, version) = (series.to_owned(), version.to_owned());
-        self.kernels.push(Kernel { series, version, rows, verdicts });
-    }
-
-    /// Was nothing measured?
-    pub(super) fn is_empty(&self) -> bool {
-        self.kernels.is_empty()
-    }
-
-    /// The whole file.
-    pub(super) fn render(&self) -> String {
-        let mut text = HEAD.to_owned();
-        let _ = writeln!(text, "\nThe others are Debian's: {}.", self.versions);
-        self.budgets(&mut text);
-        for kernel in &self.kernels {
-            kernel.render(&mut text);
-        }
-        text
-    }
-
-    fn budgets(&self, text: &mut String) {
-        let Some(first) = self.kernels.first() else {
-            return;
-        };
-        let _ = writeln!(text, "\n## Budgets\n\nThey are in {FILE}; a cell is the ratio.\n");
-        let heads: Vec<&str> = self.kernels.iter().map(|kernel| kernel.series.as_str()).collect();
-        let _ = writeln!(text, "| | at most | {} |", heads.join(" | "));
-        let _ = writeln!(text, "|---|---|{}", "---|".repeat(heads.len()));
-        let mut notes = Vec::new();
-        for (place, Verdict { budget, .. }) in first.verdicts.iter().enumerate() {
-            let found: Vec<&Found> = self
-                .kernels
-                .iter()
-                .filter_map(|kernel| kernel.verdicts.get(place).map(|verdict| &verdict.found))
-                .collect();
-            let cells: Vec<String> = found.iter().map(ToString::to_string).collect();
-            let _ =
-                writeln!(text, "| {} | {:.2} | {} |", budget.name, budget.most, cells.join(" | "));
-            if let Some(why) = &budget.why
-                && found.iter().any(|found| matches!(found, Found::NotReached { .. }))
-            {
-                notes.push(format!("- {}, not reached: {why}", budget.name));
-            }
-        }
-        if !notes.is_empty() {
-            let _ = writeln!(text, "\n{}", notes.join("\n"));
-        }
-    }
-}
-
-impl Kernel {
+impl Measured {
     fn render(&self, text: &mut String) {
         let Self { series, version, rows, verdicts: _ } = self;
         let _ = writeln!(text, "\n## {series} ({version})\n");
@@ -172,7 +109,8 @@ impl Kernel {
     }
 }
 
-fn cell(Extra { path, process }: Extra) -> String {
+/// What whoever connects executes more, and the tracer's process if it does anything.
+pub(super) fn cell(Extra { path, process }: Extra) -> String {
     // "-0" is no figure.
     let path = path.round() + 0.0;
     if process < 1.0 { format!("{path:.0}") } else { format!("{path:.0} + {process:.0}") }
@@ -180,14 +118,16 @@ fn cell(Extra { path, process }: Extra) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::Rows;
     use super::super::rows::tests::OUTPUT;
     use super::*;
 
     #[test]
     fn a_row_has_all_that_matters() {
-        let mut page = Page::new("bpftrace 1");
-        page.add("6.1", "6.1.9", Rows::parse(OUTPUT).unwrap(), Vec::new());
-        let text = page.render();
+        let rows = Rows::parse(OUTPUT).unwrap();
+        let (series, version) = ("6.1".to_owned(), "6.1.9".to_owned());
+        let kernel = Measured { series, version, rows, verdicts: Vec::new() };
+        let text = render("bpftrace 1", &[kernel]);
         let row = "| backlog-trace fentry | 1000 + 200 | - | - | - | - | 3.00 | - | 1 |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| floor | 400 | - | - | - | - | 1.00 | - |  |"), "{text}");

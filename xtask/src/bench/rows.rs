@@ -16,7 +16,11 @@ pub(super) const TCPSYNBL: &str = "tcpsynbl (libbpf-tools)";
 
 /// All rows of one kernel.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rows(Vec<Row>);
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    /// Tables that could not be measured here, and why.
+    pub(super) missing: Vec<(String, String)>,
+}
 
 /// One tracer, or none.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +33,8 @@ pub(super) struct Row {
     /// What its process takes in a second when nothing happens.
     pub(super) idle: Option<f64>,
     figures: BTreeMap<String, Figure>,
+    /// Other numbers, by scenario and name.
+    values: BTreeMap<(String, String), f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +77,10 @@ impl Rows {
         row.attached = text("attached").or(row.attached.take());
         row.absent = text("absent").or(row.absent.take());
         row.idle = number("idle").or(row.idle);
-        if let Some(scenario) = text("scenario") {
+        let Some(scenario) = text("scenario") else { return Ok(()) };
+        if let Some(name) = text("name") {
+            row.values.insert((scenario, name), number("value").context("no value")?);
+        } else {
             let figure = Figure {
                 figure: number("figure").context("no figure")?,
                 process: number("process").context("no process")?,
@@ -82,27 +91,27 @@ impl Rows {
     }
 
     fn row(&mut self, tracer: &str) -> &mut Row {
-        let place = self.0.iter().position(|row| row.tracer == tracer).unwrap_or_else(|| {
-            self.0.push(Row { tracer: tracer.to_owned(), ..Row::default() });
-            self.0.len() - 1
+        let place = self.rows.iter().position(|row| row.tracer == tracer).unwrap_or_else(|| {
+            self.rows.push(Row { tracer: tracer.to_owned(), ..Row::default() });
+            self.rows.len() - 1
         });
-        &mut self.0[place]
+        &mut self.rows[place]
     }
 
     /// Those with a tracer, in the order measured.
     pub(super) fn tracers(&self) -> impl Iterator<Item = &Row> {
-        self.0.iter().filter(|row| ![NONE, AGAIN].contains(&row.tracer.as_str()))
+        self.rows.iter().filter(|row| ![NONE, AGAIN].contains(&row.tracer.as_str()))
     }
 
     /// What a turn of a scenario takes without a tracer.
     pub(super) fn base(&self, scenario: &str) -> Option<f64> {
-        let none = self.0.iter().find(|row| row.tracer == NONE)?;
+        let none = self.rows.iter().find(|row| row.tracer == NONE)?;
         Some(none.figures.get(scenario)?.figure)
     }
 
     /// What a tracer adds to it; none if that was not measured.
     pub(super) fn extra(&self, tracer: &str, scenario: &str) -> Option<Extra> {
-        let row = self.0.iter().find(|row| row.tracer == tracer)?;
+        let row = self.rows.iter().find(|row| row.tracer == tracer)?;
         let with = row.figures.get(scenario)?;
         Some(Extra {
             path: with.figure - self.base(scenario)?,
@@ -119,9 +128,34 @@ impl Rows {
         (other >= 1.0).then(|| one / other)
     }
 
+    /// Another number of a tracer.
+    pub(super) fn value(&self, tracer: &str, scenario: &str, name: &str) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.tracer == tracer)?;
+        row.values.get(&(scenario.to_owned(), name.to_owned())).copied()
+    }
+
+    /// A table that could not be measured; of the reason its first line.
+    pub(super) fn miss(&mut self, table: &str, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
+        self.missing.push((table.to_owned(), why.to_owned()));
+    }
+
+    /// Adds those of another guest.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.missing.extend(other.missing);
+        for Row { tracer, attached, absent, idle, figures, values } in other.rows {
+            let row = self.row(&tracer);
+            row.attached = attached.or(row.attached.take());
+            row.absent = absent.or(row.absent.take());
+            row.idle = idle.or(row.idle);
+            row.figures.extend(figures);
+            row.values.extend(values);
+        }
+    }
+
     /// Why a tracer has no row.
     pub(super) fn absent(&self, tracer: &str) -> Option<&str> {
-        self.0.iter().find(|row| row.tracer == tracer)?.absent.as_deref()
+        self.rows.iter().find(|row| row.tracer == tracer)?.absent.as_deref()
     }
 }
 
@@ -151,6 +185,16 @@ pub(super) mod tests {
         assert_eq!(rows.absent("tcpsynbl (bcc)"), Some("no headers"));
         assert_eq!(rows.tracers().count(), 3);
         assert_eq!(rows.extra(AGAIN, "ipv4").map(Extra::total), Some(3.0));
+    }
+
+    #[test]
+    fn the_rows_of_two_guests_are_one_table() {
+        let mut rows = Rows::parse(OUTPUT).unwrap();
+        let other = r#"{"tracer":"floor","scenario":"start","name":"cpu","value":7.0}"#;
+        rows.extend(Rows::parse(other).unwrap());
+        assert_eq!(rows.value(FLOOR, "start", "cpu"), Some(7.0));
+        assert_eq!(rows.value(FLOOR, "start", "wall"), None);
+        assert_eq!(rows.extra(FLOOR, "ipv4").map(Extra::total), Some(400.0));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) enum Emulation {
     /// own code, as at each attach, QEMU 7.2 sometimes runs a stale translation
     /// and the guest dies of an `int3`.
     Parallel,
-    /// One CPU whose clock counts instructions.
+    /// A clock that counts instructions: those of all CPUs together.
     Counting,
 }
 
@@ -50,7 +50,6 @@ pub(crate) struct Machine {
     pub(crate) initramfs: File,
     pub(crate) cpus: u32,
     pub(crate) memory: u32,
-    /// One CPU whose clock counts instructions.
     pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
     /// For the time until the command starts.
@@ -315,10 +314,10 @@ fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // TCG even where /dev/kvm exists: nested virtualisation may hang.
     command.args(["-cpu", "max", "-m", &format!("{memory}M")]);
-    let (cpus, accel) = match emulation {
-        Emulation::InTurn => (*cpus, "tcg,thread=single"),
-        Emulation::Parallel => (*cpus, "tcg,thread=multi"),
-        Emulation::Counting => (1, "tcg"),
+    let accel = match emulation {
+        // Counting wants them one after the other.
+        Emulation::InTurn | Emulation::Counting => "tcg,thread=single",
+        Emulation::Parallel => "tcg,thread=multi",
     };
     command.args(["-smp", &cpus.to_string(), "-accel", accel]);
     if *emulation == Emulation::Counting {

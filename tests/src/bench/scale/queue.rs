@@ -1,0 +1,150 @@
+//! An accept queue with room for 65,535 that holds 0, 1,000 and 65,000 connections, all by
+//! real handshakes: what one more in and the oldest out costs.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::super::line::Line;
+use super::super::rounds;
+use super::super::stage::{end, listen};
+use super::clients::{Clients, Spare};
+use super::measure::Loop;
+use super::tool::Tool;
+use super::{Table, Wanted};
+use crate::clock::thread_ns;
+use crate::socket;
+use crate::sysctl::Sysctl;
+
+/// How many wait in it.
+const DEPTHS: [usize; 3] = [0, 1_000, 65_000];
+/// The longest there can be.
+const BACKLOG: u16 = 65_535;
+const PORT: u16 = 8000;
+
+/// The queue, and the clients of those in it.
+#[derive(Debug)]
+struct Queue {
+    listener: TcpListener,
+    waiting: VecDeque<TcpStream>,
+    clients: Clients,
+}
+
+/// Measures.
+pub(super) fn run(wanted: &Wanted) -> Result<()> {
+    let _settings = [
+        Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?,
+        Sysctl::set("net.core.somaxconn", &BACKLOG.to_string())?,
+    ];
+    let mut spare = Spare::set_up()?;
+    let mut queue = Queue::open()?;
+    rounds::await_steady(|| queue.turn())?;
+    for depth in DEPTHS {
+        queue.fill(depth)?;
+        queue.tell(wanted, depth, &mut spare, None)?;
+    }
+    queue.empty()?;
+    let tracer = wanted.row();
+    let mut tool = Tool::start(wanted, &PORT.to_string())?;
+    for depth in DEPTHS {
+        queue.fill(depth)?;
+        tool.await_sleep(wanted.start_limit)?;
+        queue.tell(wanted, depth, &mut spare, Some((&tracer, &tool)))?;
+        tool.tell_memory(&tracer, &name(depth))?;
+    }
+    queue.empty()?;
+    let said = tool.end()?;
+    let scenario = name(DEPTHS.iter().copied().max().unwrap_or_default());
+    for (name, value) in unfollowed(&said)? {
+        Line::Value { tracer: &tracer, scenario: &scenario, name, value }.tell()?;
+    }
+    Ok(())
+}
+
+/// As the tables know it.
+fn name(depth: usize) -> String {
+    format!("{:?} {depth}", Table::Queue).to_lowercase()
+}
+
+/// By the tool's summary: how many it queued, and how many of these it could not follow.
+fn unfollowed(said: &str) -> Result<Vec<(&'static str, f64)>> {
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let summary = lines
+        .filter(|line| line.get("type").and_then(Value::as_str) == Some("summary"))
+        .find(|line| line.pointer("/listener/port").and_then(Value::as_u64) == Some(PORT.into()))
+        .context("backlog-trace gave no summary of the queue")?;
+    let of = |name: &'static str| Some((name, summary.get(name)?.as_f64()?));
+    Ok(["enqueued", "untimed", "untracked", "lost_records"].into_iter().filter_map(of).collect())
+}
+
+impl Queue {
+    fn open() -> Result<Self> {
+        let listener: TcpListener = listen(Self::address(), BACKLOG.into())?.into();
+        let limit = socket::queue(&listener).context("cannot read the queue")?.limit;
+        ensure!(limit == u32::from(BACKLOG), "the kernel grants a queue of {limit} only");
+        Ok(Self { listener, waiting: VecDeque::new(), clients: Clients::default() })
+    }
+
+    fn address() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, PORT).into()
+    }
+
+    fn tell(
+        &mut self,
+        wanted: &Wanted,
+        depth: usize,
+        spare: &mut Spare,
+        beside: Option<(&str, &Tool)>,
+    ) -> Result<()> {
+        let scenario = name(depth);
+        let turn: &mut dyn FnMut() -> Result<()> = &mut || self.turn();
+        Loop { scenario: &scenario, clock: thread_ns, turn }.tell(wanted.effort, spare, beside)?;
+        let queue = socket::queue(&self.listener).context("cannot read the queue")?;
+        ensure!(u64::from(queue.depth) == depth as u64, "it holds {}, not {depth}", queue.depth);
+        Ok(())
+    }
+
+    /// Fills it anew, with the same clients each time.
+    fn fill(&mut self, depth: usize) -> Result<()> {
+        self.empty()?;
+        self.clients = Clients::starting_at(u32::try_from(depth)?);
+        while self.waiting.len() < depth {
+            self.waiting.push_back(self.clients.connect(Self::address())?);
+        }
+        Ok(())
+    }
+
+    /// One in, the oldest out: it holds as many as before.
+    fn turn(&mut self) -> Result<()> {
+        self.waiting.push_back(self.clients.connect(Self::address())?);
+        self.take()
+    }
+
+    fn take(&mut self) -> Result<()> {
+        let (server, _) = self.listener.accept().context("cannot accept")?;
+        let client = self.waiting.pop_front().context("the queue has more than it got")?;
+        end([client, server])
+    }
+
+    fn empty(&mut self) -> Result<()> {
+        while !self.waiting.is_empty() {
+            self.take()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_found_among_the_lines() {
+        let said = "a word\n{\"type\":\"meta\"}\n\
+            {\"type\":\"summary\",\"listener\":{\"port\":8000},\"enqueued\":9,\"untracked\":2}\n";
+        assert_eq!(unfollowed(said).unwrap(), [("enqueued", 9.0), ("untracked", 2.0)]);
+        assert!(unfollowed("").is_err());
+    }
+}
