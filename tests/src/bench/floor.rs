@@ -30,11 +30,14 @@ const V6: &str = "tcp_v6_syn_recv_sock";
 const EITHER: &str = "inet_csk_complete_hashdance";
 const ACCEPT: &str = "inet_csk_accept";
 const SYN: &str = "tcp_conn_request";
+/// The end of a handshake, and what comes of one that was finished.
+const ACK: &str = "tcp_check_req";
+const CHILD: &str = "tcp_child_process";
 const GRAFT: &str = "security_sock_graft";
 const STATE: &str = "inet_sock_set_state";
 
 /// Every set, the floor first.
-pub(super) const SETS: [Set; 12] = [
+pub(super) const SETS: [Set; 14] = [
     set(FLOOR, &[&[Fexit(V4), Fexit(V6), Fexit(ACCEPT)], &[Fexit(EITHER), Fexit(ACCEPT)]]),
     set("one fentry", &[&[Fentry(ACCEPT)]]),
     set("one fexit", &[&[Fexit(ACCEPT)]]),
@@ -53,6 +56,9 @@ pub(super) const SETS: [Set; 12] = [
             &[Fexit(SYN), Fexit(EITHER), Fexit(ACCEPT)],
         ],
     ),
+    // Those that a connection passes with backlog-trace by fentry.
+    set("ours, empty", &[&[Fexit(SYN), Fexit(ACK), Fentry(GRAFT)]]),
+    set("three fentry", &[&[Fentry(SYN), Fentry(CHILD), Fentry(GRAFT)]]),
 ];
 
 impl Set {
