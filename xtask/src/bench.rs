@@ -4,12 +4,14 @@
 //! instructions; this boots the guests, and lays out and judges what it prints.
 
 mod budget;
+mod events;
 mod guest;
 mod page;
 mod rivals;
 mod rows;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 
 use crate::backend::Backend;
 use crate::setup::Need;
@@ -25,6 +27,9 @@ const FILE: &str = "docs/COST.md";
 /// The arguments of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// What each tracer costs, or how many events go through one core (default: cost)
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
     /// Only these kernels (default: the whole matrix)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
@@ -51,10 +56,47 @@ pub(crate) struct Args {
     accept: Option<String>,
 }
 
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What each tracer costs
+    Cost,
+    /// How many events a second go through one core
+    Events,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Cost, Self::Events];
+
+    /// By its name.
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cost => "cost",
+            Self::Events => "events",
+        }
+    }
+}
+
 /// Runs it; 1 if a budget is broken. The tables are written all the same, unless a part of
 /// them was left out: then they are printed.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, backend, only, tracer, quick, no_build, print, accept } = args;
+    let Args { part, no_build, print, accept, .. } = args;
+    let mut status = 0;
+    if part.contains(&Part::Events) {
+        status = events::command(!no_build, *print, accept.as_deref())?;
+    }
+    if part.is_empty() || part.contains(&Part::Cost) {
+        status = status.max(cost(args)?);
+    }
+    Ok(status)
+}
+
+fn cost(args: &Args) -> Result<u8> {
+    let Args { part: _, kernel, backend, only, tracer, quick, no_build, print, accept } = args;
     let report = setup::ensure()?;
     report.require(Need::Guests)?;
     let mut budgets = Budgets::read()?;
@@ -89,7 +131,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         if let Some(why) = accept {
             budgets.accept(series, &rows, why);
         }
-        let verdicts = budgets.judge(series, &rows);
+        let verdicts = budgets.judge(Part::Cost, series, &rows);
         broken.extend(verdicts.iter().filter_map(budget::Verdict::broken));
         page.add(series, &kernel.name, rows, verdicts);
     }
@@ -103,7 +145,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         budgets.write()?;
         process::say(&format!("written: {}", budget::FILE));
     }
-    let text = page.render();
+    let text = page.render() + &events::section();
     let part = !(kernel.is_empty() && failed.is_empty() && bench.is_whole());
     pages::publish(FILE, &text, *print || part)?;
     for line in &broken {

@@ -9,6 +9,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::Part;
 use super::rows::{Extra, Rows};
 use crate::paths;
 
@@ -27,6 +28,8 @@ pub(super) struct Budgets(Vec<Budget>);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Budget {
     pub(super) name: String,
+    /// Which part of the bench measures it.
+    part: Part,
     /// Tracer and scenario of what is judged, and of what it is compared with.
     of: (String, String),
     to: (String, String),
@@ -100,14 +103,14 @@ impl Budgets {
             .with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// Every budget's verdict on a kernel.
-    pub(super) fn judge(&self, series: &str, rows: &Rows) -> Vec<Verdict> {
+    /// The verdict of each of a part's budgets on a kernel.
+    pub(super) fn judge(&self, part: Part, series: &str, rows: &Rows) -> Vec<Verdict> {
         let judge = |budget: &Budget| Verdict {
             budget: budget.clone(),
             series: series.to_owned(),
             found: budget.judge(series, rows),
         };
-        self.0.iter().map(judge).collect()
+        self.0.iter().filter(|budget| budget.part == part).map(judge).collect()
     }
 }
 
@@ -125,8 +128,16 @@ fn budget(value: &Value) -> Result<Budget> {
     }
     let why = text("why").ok();
     anyhow::ensure!(known.is_empty() || why.is_some(), "a known ratio needs a why: {value}");
+    let part = match value.get("part") {
+        None => Part::Cost,
+        Some(part) => {
+            let name = part.as_str().context("part is a text")?;
+            Part::of(name).with_context(|| format!("no part {name}"))?
+        }
+    };
     Ok(Budget {
         name: text("name")?,
+        part,
         of: (text("tracer")?, text("scenario")?),
         to: (text("against")?, text("against_scenario")?),
         most: value.get("most").and_then(Value::as_f64).context("a budget without most")?,
@@ -137,7 +148,7 @@ fn budget(value: &Value) -> Result<Budget> {
 
 impl Budget {
     fn to_json(&self) -> Value {
-        let Self { name, of, to, most, known, why } = self;
+        let Self { name, part, of, to, most, known, why } = self;
         let mut value = json!({
             "name": name,
             "tracer": of.0,
@@ -146,6 +157,9 @@ impl Budget {
             "against_scenario": to.1,
             "most": most,
         });
+        if let (Some(object), false) = (value.as_object_mut(), *part == Part::Cost) {
+            object.insert("part".to_owned(), json!(part.name()));
+        }
         if let (Some(object), Some(why)) = (value.as_object_mut(), why) {
             object.insert("known".to_owned(), json!(known));
             object.insert("why".to_owned(), json!(why));
@@ -209,7 +223,7 @@ mod tests {
 
     fn judged(json: &str) -> Verdict {
         let budgets = Budgets::from_json(json).unwrap();
-        budgets.judge("6.1", &Rows::parse(OUTPUT).unwrap()).remove(0)
+        budgets.judge(Part::Cost, "6.1", &Rows::parse(OUTPUT).unwrap()).remove(0)
     }
 
     fn json(most: f64, more: &str) -> String {
@@ -244,7 +258,7 @@ mod tests {
         let rows = Rows::parse(OUTPUT).unwrap();
         budgets.accept("6.1", &rows, "not yet");
         let found = Found::NotReached { ratio: 3.0, known: 3.0 };
-        assert_eq!(budgets.judge("6.1", &rows)[0].found, found);
+        assert_eq!(budgets.judge(Part::Cost, "6.1", &rows)[0].found, found);
         let text = Value::from(budgets.0.iter().map(Budget::to_json).collect::<Vec<_>>());
         assert_eq!(Budgets::from_json(&text.to_string()).unwrap(), budgets);
         // Once it is reached, nothing is left to be known.
