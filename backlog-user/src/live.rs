@@ -2,6 +2,7 @@
 //! connections out of the maps. It knows slots and maps; what leaves it does not.
 
 mod leftovers;
+pub(crate) mod translate;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};
@@ -9,41 +10,35 @@ use std::os::fd::{AsRawFd, RawFd};
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
-use backlog_ebpf::cause::Cause;
-use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::{Stray, Totals};
 
-use crate::book::distribution::Moves;
 use crate::clock::monotonic_ns;
-use crate::count;
-use crate::decode::{Record, address, decode};
-use crate::event::{Closed, Drop, Event, Limit, ListenerId, What};
-use crate::load::Loaded;
+use crate::decode::{Record, decode};
+use crate::event::{Closed, Event, ListenerId, What};
+use crate::load::{Loaded, Maps};
 use crate::namespaces::Namespaces;
-use crate::pod::{DistributionsPod, ListenerPod, TotalsPod};
+use crate::pod::{ListenerPod, TotalsPod};
 use crate::queues;
-use crate::registry::{Listed, Registry};
+use crate::registry::Listed;
+use translate::Translator;
 
 /// See the module's head.
 pub(crate) struct Live {
     loaded: Loaded,
-    registry: Registry,
+    translator: Translator,
     /// The running epoch of the interval peaks, or the last one.
     epoch: u32,
     running: bool,
     /// Slots of closed listeners, which are given back when nothing of them can
     /// come any more.
     retiring: Vec<Retiring>,
-    /// By slot: its distributions at the last count, also of listeners before.
-    distributions: HashMap<u32, Box<Distributions>>,
     /// When a slot was given back last.
     given_back: HashMap<u32, u64>,
     /// Records of a close that were lost so far.
     lost_closes: u64,
     /// A listener was found whose opening was lost: its close may have been as well.
     unheard: bool,
-    undecoded: u64,
 }
 
 /// A slot whose listener has closed.
@@ -61,8 +56,8 @@ const RETIRING_MANY: usize = 256;
 /// A slot that was given out so long ago is its listener's, or was given up.
 const SETTLES_NS: u64 = 50_000_000;
 
-/// Records that are taken before others get their turn.
-const BATCH: usize = 1 << 14;
+/// Records that are taken before others get their turn: no more than a CPU's cache holds.
+pub(crate) const BATCH: usize = 1 << 10;
 
 impl AsRawFd for Live {
     /// The ring: readable when the programs want to be heard.
@@ -76,15 +71,13 @@ impl Live {
     pub(crate) fn new(loaded: Loaded) -> Self {
         Self {
             loaded,
-            registry: Registry::default(),
+            translator: Translator::default(),
             epoch: 0,
             running: false,
             retiring: Vec::new(),
-            distributions: HashMap::new(),
             given_back: HashMap::new(),
             lost_closes: 0,
             unheard: false,
-            undecoded: 0,
         }
     }
 
@@ -126,12 +119,10 @@ impl Live {
         time_ns: u64,
         events: &mut Vec<Event>,
     ) {
-        events.extend(
-            listed.map(|listed| Event {
-                time_ns,
-                what: What::Listener(self.registry.listed(listed)),
-            }),
-        );
+        events.extend(listed.map(|listed| Event {
+            time_ns,
+            what: What::Listener(self.translator.registry.listed(listed)),
+        }));
     }
 
     /// Takes the records that are in the ring, but not for ever: the programs may
@@ -148,10 +139,15 @@ impl Live {
                 }
                 return true;
             };
-            match decoded {
-                Ok(record) => self.record(&record, events),
-                Err(_) => self.undecoded += 1,
+            if let Ok(Record::Closed(record::Listener { header, sk, .. })) = &decoded {
+                let slot = header.slot;
+                // It may have been found closed before this was read.
+                if self.retiring.iter().all(|closed| closed.slot != slot) {
+                    self.retiring.push(Retiring { slot, sk: *sk, drained: false });
+                }
             }
+            let Self { translator, loaded, .. } = self;
+            translator.record(&decoded, |slot| note(&loaded.maps, slot), events);
         }
         false
     }
@@ -163,7 +159,7 @@ impl Live {
             self.next_epoch()?;
         }
         self.discover(events);
-        let slots: Vec<(u32, ListenerId)> = self.registry.slots().collect();
+        let slots: Vec<(u32, ListenerId)> = self.translator.registry.slots().collect();
         let mut lost_closes = 0;
         for (slot, listener) in slots {
             lost_closes += self.count_one(slot, listener, ended, events)?;
@@ -198,25 +194,12 @@ impl Live {
             .totals
             .get(&slot, 0)
             .with_context(|| format!("reading the totals of slot {slot}"))?;
-        let mut count = Box::new(count::sum(cpus.iter().map(|TotalsPod(totals)| totals), ended));
-        if count.totals.enqueued + count.totals.accepted > 0 {
-            (count.waits, count.depths) = self.moves(slot);
-        }
+        let distributions = || Some(self.loaded.maps.distributions.get(slot)?.0);
+        let cpus = cpus.iter().map(|TotalsPod(totals)| totals);
+        let count = self.translator.count(slot, cpus, ended, distributions);
         let lost_closes = count.totals.lost[Kind::Closed as usize];
         events.push(Event { time_ns, what: What::Count { listener, count } });
         Ok(lost_closes)
-    }
-
-    /// How far a slot's distributions have moved since the last count.
-    fn moves(&mut self, slot: u32) -> (Moves, Moves) {
-        let Some(DistributionsPod(now)) = self.loaded.maps.distributions.get(slot) else {
-            return Default::default();
-        };
-        let last = self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
-        let moved =
-            (count::moves(&last.waits, &now.waits), count::moves(&last.depths, &now.depths));
-        **last = now;
-        moved
     }
 
     /// The record of a close was lost: listeners that the kernel's table has no
@@ -225,6 +208,7 @@ impl Live {
         let open: HashSet<u32> = self.open_slots().into_iter().collect();
         let retiring: HashSet<u32> = self.retiring.iter().map(|closed| closed.slot).collect();
         let gone: Vec<u32> = self
+            .translator
             .registry
             .slots()
             .map(|(slot, _)| slot)
@@ -232,7 +216,7 @@ impl Live {
             .collect();
         for slot in gone {
             self.retiring.push(Retiring { slot, sk: 0, drained: false });
-            if let Some(listener) = self.registry.closed(slot) {
+            if let Some(listener) = self.translator.registry.closed(slot) {
                 let what = What::Closed(Closed { listener, depth: 0, syn_queue: 0 });
                 events.push(Event { time_ns: monotonic_ns(), what });
             }
@@ -247,7 +231,7 @@ impl Live {
     /// What is left in the table of queued connections, when no program runs any more. To be
     /// called before the last count.
     pub(crate) fn leftovers(&mut self) -> Result<()> {
-        let slots: Vec<u32> = self.registry.slots().map(|(slot, _)| slot).collect();
+        let slots: Vec<u32> = self.translator.registry.slots().map(|(slot, _)| slot).collect();
         self.settle(&slots)
     }
 
@@ -267,7 +251,7 @@ impl Live {
         let settled_ns =
             if self.running { monotonic_ns().saturating_sub(SETTLES_NS) } else { u64::MAX };
         for slot in 0..self.loaded.maps.info.count() {
-            if self.registry.at(slot).is_some() {
+            if self.translator.registry.at(slot).is_some() {
                 continue;
             }
             let Some(ListenerPod(info)) = self.loaded.maps.info.get(slot) else { continue };
@@ -295,7 +279,7 @@ impl Live {
 
     /// The listener that has this inode in this namespace.
     pub(crate) fn of_socket(&self, netns: u32, inode: u64) -> Option<ListenerId> {
-        self.registry.of_socket(netns, inode)
+        self.translator.registry.of_socket(netns, inode)
     }
 
     /// What belongs to no listener.
@@ -316,67 +300,13 @@ impl Live {
 
     /// Records that could not be read.
     pub(crate) fn undecoded(&self) -> u64 {
-        self.undecoded
+        self.translator.undecoded()
     }
 
-    fn record(&mut self, record: &Record, events: &mut Vec<Event>) {
-        let time_ns = match record {
-            Record::Drop(record::Drop { header, .. })
-            | Record::Opened(record::Listener { header, .. })
-            | Record::Closed(record::Listener { header, .. })
-            | Record::Limit(record::Listener { header, .. }) => header.time_ns,
-        };
-        let what = match record {
-            Record::Opened(wire) => self.registry.opened(wire).ok().map(What::Listener),
-            Record::Closed(wire) => {
-                let slot = wire.header.slot;
-                // Its opening may have been lost.
-                self.listener(slot, events);
-                // It may have been found closed before this was read.
-                if self.retiring.iter().all(|closed| closed.slot != slot) {
-                    self.retiring.push(Retiring { slot, sk: wire.sk, drained: false });
-                }
-                let record::Listener { depth, syn_queue, .. } = *wire;
-                let closed = |listener| What::Closed(Closed { listener, depth, syn_queue });
-                self.registry.closed(slot).map(closed)
-            }
-            Record::Limit(wire) => {
-                let record::Listener { limit, was, depth, .. } = *wire;
-                self.listener(wire.header.slot, events)
-                    .map(|listener| What::Limit(Limit { listener, now: limit, was, depth }))
-            }
-            Record::Drop(wire) => self.refusal(wire, events).map(What::Drop),
-        };
-        match what {
-            Some(what) => events.push(Event { time_ns, what }),
-            None => self.undecoded += 1,
-        }
-    }
-
-    fn refusal(&mut self, wire: &record::Drop, events: &mut Vec<Event>) -> Option<Drop> {
-        Some(Drop {
-            listener: self.listener(wire.header.slot, events)?,
-            cause: Cause::from_wire(wire.cause)?,
-            client: address(&wire.client).ok()?,
-            isn: wire.isn,
-            depth: wire.depth,
-            limit: wire.limit,
-            syn_queue: wire.syn_queue,
-            cpu: wire.header.cpu,
-        })
-    }
-
-    /// The listener of a slot. If the record of its opening was lost, the
-    /// kernel's own note of it tells.
+    /// The listener of a slot.
     fn listener(&mut self, slot: u32, events: &mut Vec<Event>) -> Option<ListenerId> {
-        if let Some(listener) = self.registry.at(slot) {
-            return Some(listener);
-        }
-        let info = self.loaded.maps.info.get(slot)?.0;
-        let listener = self.registry.opened(&info).ok()?;
-        let id = listener.id;
-        events.push(Event { time_ns: info.header.time_ns, what: What::Listener(listener) });
-        Some(id)
+        let Self { translator, loaded, .. } = self;
+        translator.listener(slot, |slot| note(&loaded.maps, slot), events)
     }
 
     fn retire(&mut self, ended: u32, events: &mut Vec<Event>) -> Result<()> {
@@ -392,10 +322,10 @@ impl Live {
             self.settle(&slots)?;
         }
         for slot in slots {
-            if let Some(listener) = self.registry.at(slot) {
+            if let Some(listener) = self.translator.registry.at(slot) {
                 self.count_one(slot, listener, ended, events)?;
             }
-            self.registry.release(slot);
+            self.translator.registry.release(slot);
             let cpus = nr_cpus().map_err(|(file, error)| {
                 anyhow::Error::new(error).context(format!("reading {file}"))
             })?;
@@ -407,4 +337,9 @@ impl Live {
         }
         Ok(())
     }
+}
+
+/// The kernel's own note of who has a slot.
+fn note(maps: &Maps, slot: u32) -> Option<record::Listener> {
+    Some(maps.info.get(slot)?.0)
 }

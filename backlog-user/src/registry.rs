@@ -2,10 +2,10 @@
 //! dump of sockets knows inode numbers; the rest of the tool knows neither, only
 //! the numbers given here. Pure.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use backlog_ebpf::record::{Listener as Wire, OPENED_NOW, REUSEPORT, V6_ONLY};
+use foldhash::HashMap;
 
 use crate::decode::{DecodeError, address};
 use crate::event::{Listener, ListenerId};

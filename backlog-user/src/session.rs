@@ -27,7 +27,10 @@ use crate::plan::Backend;
 use crate::run::Outcome;
 use crate::signals::Signals;
 use crate::steps::Steps;
-use crate::view::{End, Meta, View};
+use crate::view::{self, End, Meta, View};
+
+/// Batches of records that are taken before the counts are read: the programs may be faster.
+const CATCH_UP: usize = 16;
 
 /// Ports without a listener that are named one by one.
 const PORTS_NAMED: usize = 8;
@@ -162,8 +165,7 @@ impl<'a> Session<'a> {
     /// The last records, counts and queued connections, and the summary.
     fn finish(&mut self) -> Result<Outcome> {
         // Whose listeners have just been opened are to be asked as well.
-        self.live.get_mut().drain(&mut self.events);
-        self.write_down()?;
+        self.catch_up()?;
         let namespaces = self.judge.turn_of_all(&self.book.namespaces());
         let ask = |judge: &Judge, what| judge.ask(namespaces.iter().copied(), what);
         let mut before = ask(&self.judge, Ask::All);
@@ -226,10 +228,21 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes the records that are in the ring.
+    fn catch_up(&mut self) -> Result<()> {
+        for _ in 0..CATCH_UP {
+            let empty = self.live.get_mut().drain(&mut self.events);
+            self.write_down()?;
+            if empty {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn end_interval(&mut self) -> Result<()> {
         self.intervals += 1;
-        self.live.get_mut().drain(&mut self.events);
-        self.write_down()?;
+        self.catch_up()?;
         let namespaces = self.judge.turn(&self.book.moving_namespaces());
         let before = self.judge.ask(namespaces.iter().copied(), Ask::All);
         self.live.get_mut().count(&mut self.events)?;
@@ -241,7 +254,7 @@ impl<'a> Session<'a> {
         let accounts = reconcile::accounts(&self.book);
         let blind = self.blind(self.live.get_ref().missed());
         self.view.reconciled(&self.clock, time_ns, &accounts, &blind)?;
-        Ok(())
+        Ok(self.view.flush()?)
     }
 
     /// Passes the events on, in their order.
@@ -255,34 +268,25 @@ impl<'a> Session<'a> {
             if let What::Listener(listener) = &event.what {
                 judge.opened(listener);
             }
-            match book.apply(&event) {
-                None => {}
-                Some(News::Refused(refusal)) => {
+            let Some(news) = book.apply(&event) else { continue };
+            match &news {
+                News::Refused(_) => {
                     *drops += 1;
                     // Those behind the last one asked for are only counted.
-                    if options.until_drop.is_none_or(|limit| *drops <= limit) {
-                        view.refused(clock, book, &refusal)?;
+                    if options.until_drop.is_some_and(|limit| *drops > limit) {
+                        continue;
                     }
                 }
-                Some(News::Found(listener)) => {
-                    if let Some(page) = book.get(listener) {
-                        view.listener(clock, time_ns, &page.listener)?;
-                    }
-                }
-                Some(News::Closed(closed)) => {
+                News::Closed(closed) => {
                     if let Some(page) = book.get(closed.listener) {
                         judge.closed(&page.listener);
-                        view.closed(clock, time_ns, &page.listener, &closed)?;
                     }
                 }
-                Some(News::Limit(limit)) => {
-                    if let Some(page) = book.get(limit.listener) {
-                        view.limit(clock, time_ns, &page.listener, &limit)?;
-                    }
-                }
+                News::Found(_) | News::Limit(_) => {}
             }
+            view::tell(view.as_mut(), clock, book, time_ns, &news)?;
         }
-        Ok(())
+        Ok(view.flush()?)
     }
 
     fn notices(&self, meta: &Meta, listing: &Answers) {

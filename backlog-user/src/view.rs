@@ -15,7 +15,7 @@ use backlog_ebpf::totals::Stray;
 use crate::book::interval::Interval;
 use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
-use crate::book::{Book, Refusal};
+use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
 use crate::kernel::settings::Settings;
@@ -108,6 +108,9 @@ pub(crate) trait View {
         accounts: &[Account],
         blind: &Blind,
     ) -> io::Result<()>;
+    /// What was told since the last time is to be seen now. (The start, an interval and
+    /// the end see to it themselves.)
+    fn flush(&mut self) -> io::Result<()>;
     /// Tracing has ended.
     fn end(
         &mut self,
@@ -116,6 +119,27 @@ pub(crate) trait View {
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()>;
+}
+
+/// Shows at once what an event has told.
+pub(crate) fn tell(
+    view: &mut dyn View,
+    clock: &Clock,
+    book: &Book,
+    time_ns: u64,
+    news: &News,
+) -> io::Result<()> {
+    let page = |listener| book.get(listener);
+    match news {
+        News::Refused(refusal) => view.refused(clock, book, refusal),
+        News::Found(listener) => {
+            page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, &page.listener))
+        }
+        News::Closed(closed) => page(closed.listener)
+            .map_or(Ok(()), |page| view.closed(clock, time_ns, &page.listener, closed)),
+        News::Limit(limit) => page(limit.listener)
+            .map_or(Ok(()), |page| view.limit(clock, time_ns, &page.listener, limit)),
+    }
 }
 
 #[cfg(test)]

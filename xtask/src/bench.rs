@@ -4,6 +4,7 @@
 //! whose clock counts instructions; this boots them, and lays out and judges what it prints.
 
 mod budget;
+mod events;
 mod guest;
 mod page;
 mod rivals;
@@ -31,7 +32,8 @@ use verdicts::Measured;
 /// The arguments of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What each tracer costs, or how the tool's cost and memory grow (default: both)
+    /// What each tracer costs, how the tool's cost and memory grow, or how many events go
+    /// through one core (default: all)
     #[arg(long, value_enum)]
     part: Vec<Part>,
     /// Only these kernels (default: the whole matrix)
@@ -68,10 +70,12 @@ pub(crate) enum Part {
     Cost,
     /// How the tool's cost and memory grow: docs/SCALE.md
     Scale,
+    /// How many events a second go through one core: a section of docs/COST.md
+    Events,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Cost, Self::Scale];
+    const ALL: [Self; 3] = [Self::Cost, Self::Scale, Self::Events];
 
     /// By its name.
     fn of(name: &str) -> Option<Self> {
@@ -82,13 +86,14 @@ impl Part {
         match self {
             Self::Cost => "cost",
             Self::Scale => "scale",
+            Self::Events => "events",
         }
     }
 
     /// Where its tables go.
     fn file(self) -> &'static str {
         match self {
-            Self::Cost => "docs/COST.md",
+            Self::Cost | Self::Events => "docs/COST.md",
             Self::Scale => "docs/SCALE.md",
         }
     }
@@ -98,6 +103,7 @@ impl Part {
         match self {
             Self::Cost => page::SCENARIOS.map(|(name, _)| name).to_vec(),
             Self::Scale => scale::TABLES.to_vec(),
+            Self::Events => Vec::new(),
         }
     }
 }
@@ -114,7 +120,19 @@ struct Ready<'a> {
 /// Runs it; 1 if a budget is broken. The tables are written all the same, unless something
 /// was left out of them: then they are printed.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let parts = args.parts()?;
+    let mut parts = args.parts()?;
+    let count = parts.len();
+    parts.retain(|(part, _)| *part != Part::Events);
+    // Last: its section stands in a page that is written before.
+    let then = |status: u8| -> Result<u8> {
+        if parts.len() == count {
+            return Ok(status);
+        }
+        Ok(status.max(events::command(!args.no_build, args.print, args.accept.as_deref())?))
+    };
+    if parts.is_empty() {
+        return then(0);
+    }
     setup::ensure()?.require(Need::Guests)?;
     let programs = if args.no_build { build::existing() } else { build::static_programs()? };
     let (kernels, untested) = guests::obtain(&args.kernel)?;
@@ -136,7 +154,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     if !failed.is_empty() {
         bail!("{}", failed.join("; "));
     }
-    Ok(u8::from(!broken.is_empty()))
+    then(u8::from(!broken.is_empty()))
 }
 
 impl Args {
@@ -145,6 +163,9 @@ impl Args {
         let mut parts = if self.part.is_empty() { Part::ALL.to_vec() } else { self.part.clone() };
         if self.part.is_empty() && !self.tracer.is_empty() {
             parts.retain(|part| *part == Part::Cost);
+        }
+        if self.part.is_empty() && !self.kernel.is_empty() {
+            parts.retain(|part| *part != Part::Events);
         }
         let names: Vec<&str> = parts.iter().flat_map(|part| part.names()).collect();
         if let Some(unknown) = self.only.iter().find(|only| !names.contains(&only.as_str())) {
@@ -200,8 +221,9 @@ impl Ready<'_> {
         }
         let versions = self.rivals.as_ref().map_or("not here", |rivals| rivals.versions.as_str());
         let text = match part {
-            Part::Cost => page::render(versions, &measured),
+            Part::Cost => page::render(versions, &measured) + &events::section(),
             Part::Scale => scale::render(versions, &measured),
+            Part::Events => bail!("the part events has no kernel"),
         };
         let whole = kernel.is_empty() && failed.is_empty() && self.is_whole(only);
         pages::publish(part.file(), &text, *print || !whole)?;
@@ -224,6 +246,7 @@ impl Ready<'_> {
                 let backend = backend.first().copied();
                 Scale { programs, rivals, backend, only, quick: *quick }.run(kernel)
             }
+            Part::Events => bail!("the part events has no kernel"),
         }
     }
 

@@ -79,14 +79,16 @@ impl Distribution {
 
     /// The largest value, exactly.
     pub(crate) fn max(&self) -> Option<u64> {
-        let last = self.some()?.iter().filter(|bucket| bucket.count() > 0).last()?;
+        let last = self.some()?.quantile_bucket(1.0).ok()??;
         Some(self.longest.clamp(last.start() + 1, last.end() + 1))
     }
 
-    /// The value that this share of the values does not exceed: the end of its bucket.
-    pub(crate) fn quantile(&self, share: f64) -> Option<u64> {
-        let found = self.some()?.quantile(share).ok()??.into_entries().into_values().next()?;
-        Some((found.end() + 1).min(self.max()?))
+    /// The values that these shares of the values do not exceed: the ends of their buckets.
+    pub(crate) fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[u64; N]> {
+        let mut found = [const { None }; N];
+        self.some()?.quantile_buckets_into(&shares, &mut found).ok()?;
+        let max = self.max()?;
+        Some(found.map(|bucket| bucket.map_or(max, |bucket| (bucket.end() + 1).min(max))))
     }
 
     /// Buckets of powers of two, from the first to the last that has something in it:
@@ -127,7 +129,7 @@ mod tests {
     fn buckets_run_from_the_first_to_the_last_and_their_bounds_are_inclusive() {
         let mut distribution = Distribution::of_depths();
         assert!(distribution.buckets().is_empty());
-        assert_eq!(distribution.quantile(0.5), None);
+        assert_eq!(distribution.quantiles([0.5]), None);
         let moves = [3, 4, 17, 32].map(|value| (bucket(value - 1, DEPTHS), 1)).to_vec();
         distribution.add(&moves, 32);
         assert_eq!(
@@ -146,7 +148,7 @@ mod tests {
         let mut distribution = Distribution::of_depths();
         distribution.add(&vec![(bucket(0, DEPTHS), 5)], 1);
         assert_eq!(distribution.buckets(), [Bucket { low: 0, high: 1, count: 5 }]);
-        assert_eq!((distribution.max(), distribution.quantile(0.5)), (Some(1), Some(1)));
+        assert_eq!((distribution.max(), distribution.quantiles([0.5])), (Some(1), Some([1])));
     }
 
     #[test]
@@ -155,10 +157,10 @@ mod tests {
         for value in 1..=300_000 {
             distribution.add(&vec![(bucket(value - 1, WAITS), 1)], value);
         }
-        let p50 = distribution.quantile(0.5).unwrap();
+        let [p50, last] = distribution.quantiles([0.5, 1.0]).unwrap();
         assert!((150_000..150_000 + 150_000 / 32).contains(&p50), "{p50}");
         assert_eq!(distribution.max(), Some(300_000));
-        assert_eq!(distribution.quantile(1.0), Some(300_000));
+        assert_eq!(last, 300_000);
         assert_eq!(distribution.count(), 300_000);
         distribution.clear();
         assert_eq!((distribution.count(), distribution.max()), (0, None));

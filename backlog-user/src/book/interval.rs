@@ -83,11 +83,7 @@ pub(crate) struct Waits {
 impl Waits {
     /// The percentiles of a distribution, if it has values.
     pub(crate) fn of(distribution: &Distribution) -> Option<Self> {
-        Some(Self {
-            p50: distribution.quantile(0.5)?,
-            p90: distribution.quantile(0.9)?,
-            p99: distribution.quantile(0.99)?,
-            max: distribution.max()?,
-        })
+        let [p50, p90, p99, max] = distribution.quantiles([0.5, 0.9, 0.99, 1.0])?;
+        Some(Self { p50, p90, p99, max })
     }
 }

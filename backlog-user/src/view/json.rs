@@ -1,6 +1,7 @@
 //! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
 //! [`SCHEMA`] counts up.
 
+mod refusal;
 mod values;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,7 @@ use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
+use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
     waits,
@@ -86,8 +88,7 @@ impl<W: Write> View for Json<W> {
     }
 
     fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()> {
-        self.line(clock, "listener", time_ns, serde_json::to_value(listener)?)?;
-        self.out.flush()
+        self.line(clock, "listener", time_ns, serde_json::to_value(listener)?)
     }
 
     fn closed(
@@ -99,8 +100,7 @@ impl<W: Write> View for Json<W> {
     ) -> io::Result<()> {
         let Closed { depth, syn_queue, .. } = closed;
         let value = json!({"listener": listener.id, "depth": depth, "syn_queue": syn_queue});
-        self.line(clock, "closed", time_ns, value)?;
-        self.out.flush()
+        self.line(clock, "closed", time_ns, value)
     }
 
     fn limit(
@@ -112,30 +112,16 @@ impl<W: Write> View for Json<W> {
     ) -> io::Result<()> {
         let Limit { now: limit, was, depth, .. } = limit;
         let value = json!({"listener": listener.id, "limit": limit, "was": was, "depth": depth});
-        self.line(clock, "limit", time_ns, value)?;
-        self.out.flush()
+        self.line(clock, "limit", time_ns, value)
     }
 
     fn refused(&mut self, clock: &Clock, _: &Book, refusal: &Refusal) -> io::Result<()> {
-        let Refusal { time_ns, drop, retry_of_ns, first: _ } = refusal;
-        let value = json!({
-            "listener": drop.listener,
-            "cause": drop.cause.name(),
-            "client": {"addr": drop.client.ip(), "port": drop.client.port()},
-            "isn": drop.isn,
-            "depth": drop.depth,
-            "limit": drop.limit,
-            "syn_queue": drop.syn_queue,
-            "cpu": drop.cpu,
-            "retry_of": retry_of_ns.map(|first| time(clock, first)),
-        });
-        self.line(clock, "drop", *time_ns, value)?;
-        self.out.flush()
+        serde_json::to_writer(&mut self.out, &DropLine::of(clock, refusal))?;
+        self.out.write_all(b"\n")
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
-        self.line(clock, "clock", time_ns, json!({"step_s": step_ns as f64 / 1e9}))?;
-        self.out.flush()
+        self.line(clock, "clock", time_ns, json!({"step_s": step_ns as f64 / 1e9}))
     }
 
     fn interval(
@@ -186,6 +172,10 @@ impl<W: Write> View for Json<W> {
             });
             self.line(clock, "namespace", time_ns, value)?;
         }
+        self.out.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 

@@ -143,8 +143,7 @@ impl<W: Write> View for Table<W> {
             self.out,
             "{time} {} {opened}: depth {}, limit {}",
             listener.local, listener.depth, listener.limit
-        )?;
-        self.out.flush()
+        )
     }
 
     fn closed(
@@ -159,8 +158,7 @@ impl<W: Write> View for Table<W> {
             return Ok(());
         }
         let time = self.time(clock, time_ns, 6);
-        writeln!(self.out, "{time} {} closed{}", listener.local, left_behind(depth, syn_queue))?;
-        self.out.flush()
+        writeln!(self.out, "{time} {} closed{}", listener.local, left_behind(depth, syn_queue))
     }
 
     fn limit(
@@ -176,8 +174,7 @@ impl<W: Write> View for Table<W> {
             self.out,
             "{time} {} listens again: limit {was} -> {limit}, depth {depth}",
             listener.local
-        )?;
-        self.out.flush()
+        )
     }
 
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
@@ -203,14 +200,12 @@ impl<W: Write> View for Table<W> {
             drop.depth,
             drop.limit,
             drop.syn_queue,
-        )?;
-        self.out.flush()
+        )
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
         let time = self.time(clock, time_ns, 6);
-        writeln!(self.out, "{time} the wall clock was set by {:+.3} s", step_ns as f64 / 1e9)?;
-        self.out.flush()
+        writeln!(self.out, "{time} the wall clock was set by {:+.3} s", step_ns as f64 / 1e9)
     }
 
     fn interval(
@@ -261,6 +256,10 @@ impl<W: Write> View for Table<W> {
                 writeln!(self.out, "{time} network namespace {netns}: {line}")?;
             }
         }
+        self.out.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 

@@ -134,7 +134,7 @@ fn budget(value: &Value) -> Result<Budget> {
         None => Part::Cost,
         Some(part) => {
             let name = part.as_str().context("part is a text")?;
-            Part::of(name).with_context(|| format!("no part {name}: cost or scale"))?
+            Part::of(name).with_context(|| format!("no part {name}"))?
         }
     };
     let path_only = match value.get("of").map(Value::as_str) {
@@ -165,7 +165,7 @@ impl Budget {
             "against_scenario": to.1,
             "most": most,
         });
-        if let (Some(object), Part::Scale) = (value.as_object_mut(), part) {
+        if let (Some(object), false) = (value.as_object_mut(), *part == Part::Cost) {
             object.insert("part".to_owned(), json!(part.name()));
         }
         if let (Some(object), true) = (value.as_object_mut(), *path_only) {

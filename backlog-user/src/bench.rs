@@ -1,0 +1,156 @@
+//! What benchmarks and tests of the whole way need: bytes as the ring holds them, and
+//! counts as the maps hold them, through the code of a live run, up to where they want.
+//! No part of the tool.
+
+use std::io::{self, Write};
+
+use backlog_ebpf::distribution::Distributions;
+use backlog_ebpf::record::{self, Header};
+use backlog_ebpf::totals::Totals;
+use jiff::tz::TimeZone;
+
+use crate::book::Book;
+use crate::book::reconcile::{self, Blind};
+use crate::clock::Clock;
+use crate::decode::{Record, decode};
+use crate::event::{Event, What};
+use crate::live::BATCH;
+use crate::live::translate::Translator;
+use crate::view::json::Json;
+use crate::view::table::{Look, Table};
+use crate::view::{self, View};
+
+/// How far events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// They are made, and dropped.
+    Decode,
+    /// They are written into the book.
+    Book,
+    /// The table shows them.
+    Table,
+    /// JSON lines show them.
+    Json,
+}
+
+/// What the maps hold of one slot.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Which.
+    pub slot: u32,
+    /// What each CPU has counted.
+    pub cpus: Vec<Totals>,
+    /// Of all CPUs.
+    pub distributions: Box<Distributions>,
+}
+
+/// A run without a kernel.
+pub struct Pipeline {
+    translator: Translator,
+    book: Option<Book>,
+    view: Option<Box<dyn View>>,
+    clock: Clock,
+    /// As in a session: reused from one batch to the next.
+    events: Vec<Event>,
+    /// Slots to be given back.
+    closed: Vec<u32>,
+}
+
+impl Pipeline {
+    /// One that ends at this stage; its view writes here.
+    pub fn new(stage: Stage, out: impl Write + 'static) -> Self {
+        let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+        let view: Option<Box<dyn View>> = match stage {
+            Stage::Decode | Stage::Book => None,
+            Stage::Table => Some(Box::new(Table::new(out, look))),
+            Stage::Json => Some(Box::new(Json::new(out, false))),
+        };
+        Self {
+            translator: Translator::default(),
+            book: (stage != Stage::Decode).then(|| Book::new(0)),
+            view,
+            clock: Clock::start(),
+            events: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    /// Takes records, each as long as its header says, in batches as a live run does. The
+    /// slots of listeners that were closed are free afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the view writes to has failed.
+    pub fn records(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            for _ in 0..BATCH {
+                let Some(record) = first(bytes) else { break };
+                bytes = &bytes[record.len()..];
+                let decoded = decode(record);
+                if let Ok(Record::Closed(record::Listener { header, .. })) = &decoded {
+                    self.closed.push(header.slot);
+                }
+                // There is no kernel that could have noted anything.
+                self.translator.record(&decoded, |_| None, &mut self.events);
+            }
+            self.write_down()?;
+        }
+        for slot in self.closed.drain(..) {
+            self.translator.registry.release(slot);
+        }
+        Ok(())
+    }
+
+    /// Takes what was counted in the epoch that has just ended.
+    ///
+    /// # Errors
+    ///
+    /// What the view writes to has failed.
+    pub fn counts(&mut self, time_ns: u64, ended: u32, counted: &[Counted]) -> io::Result<()> {
+        for Counted { slot, cpus, distributions } in counted {
+            let Some(listener) = self.translator.registry.at(*slot) else { continue };
+            let distributions = || Some(**distributions);
+            let count = self.translator.count(*slot, cpus.iter(), ended, distributions);
+            self.events.push(Event { time_ns, what: What::Count { listener, count } });
+        }
+        self.write_down()
+    }
+
+    /// Ends an interval.
+    ///
+    /// # Errors
+    ///
+    /// What the view writes to has failed.
+    pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
+        let Self { book, view, clock, .. } = self;
+        let Some(book) = book else { return Ok(()) };
+        let rows = book.tick(time_ns);
+        let Some(view) = view else { return Ok(()) };
+        view.interval(clock, time_ns, book, &rows)?;
+        view.reconciled(clock, time_ns, &reconcile::accounts(book), &Blind::default())
+    }
+
+    /// Records that could not be read.
+    #[must_use]
+    pub fn undecoded(&self) -> u64 {
+        self.translator.undecoded()
+    }
+
+    fn write_down(&mut self) -> io::Result<()> {
+        let Self { book, view, clock, events, .. } = self;
+        for event in events.drain(..) {
+            let Some(book) = book else { continue };
+            let news = book.apply(&event);
+            if let (Some(news), Some(view)) = (news, view.as_mut()) {
+                view::tell(view.as_mut(), clock, book, event.time_ns, &news)?;
+            }
+        }
+        view.as_mut().map_or(Ok(()), |view| view.flush())
+    }
+}
+
+/// The first of these records: all that is left if its size is none.
+fn first(bytes: &[u8]) -> Option<&[u8]> {
+    let size = usize::from(u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?));
+    bytes.get(..size.max(size_of::<Header>())).or(Some(bytes))
+}

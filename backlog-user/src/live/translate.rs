@@ -1,0 +1,127 @@
+//! From what the programs have written to events: decoded records, and what was counted by
+//! slot. It knows slots; it has no map of the kernel, so that a benchmark can run it.
+
+use std::collections::HashMap;
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::Distributions;
+use backlog_ebpf::record;
+use backlog_ebpf::totals::Totals;
+
+use crate::count;
+use crate::decode::{DecodeError, Record, address};
+use crate::event::{Closed, Count, Drop, Event, Limit, ListenerId, What};
+use crate::registry::Registry;
+
+/// See the module's head.
+#[derive(Default)]
+pub(crate) struct Translator {
+    /// Which listener has which slot.
+    pub(crate) registry: Registry,
+    /// By slot: its distributions at the last count, also of listeners before.
+    distributions: HashMap<u32, Box<Distributions>>,
+    undecoded: u64,
+}
+
+impl Translator {
+    /// Adds what a record tells. `note` is the kernel's own note of who has a slot, for a
+    /// listener whose opening was lost.
+    pub(crate) fn record(
+        &mut self,
+        decoded: &Result<Record, DecodeError>,
+        note: impl FnOnce(u32) -> Option<record::Listener>,
+        events: &mut Vec<Event>,
+    ) {
+        let event = decoded.as_ref().ok().and_then(|record| self.event(record, note, events));
+        match event {
+            Some(event) => events.push(event),
+            None => self.undecoded += 1,
+        }
+    }
+
+    fn event(
+        &mut self,
+        record: &Record,
+        note: impl FnOnce(u32) -> Option<record::Listener>,
+        events: &mut Vec<Event>,
+    ) -> Option<Event> {
+        let (header, what) = match record {
+            Record::Opened(wire) => (wire.header, What::Listener(self.registry.opened(wire).ok()?)),
+            Record::Closed(wire) => {
+                let record::Listener { header, depth, syn_queue, .. } = *wire;
+                // Its opening may have been lost.
+                self.listener(header.slot, note, events);
+                let listener = self.registry.closed(header.slot)?;
+                (header, What::Closed(Closed { listener, depth, syn_queue }))
+            }
+            Record::Limit(wire) => {
+                let record::Listener { header, limit: now, was, depth, .. } = *wire;
+                let listener = self.listener(header.slot, note, events)?;
+                (header, What::Limit(Limit { listener, now, was, depth }))
+            }
+            Record::Drop(wire) => {
+                let listener = self.listener(wire.header.slot, note, events)?;
+                (wire.header, What::Drop(refusal(wire, listener)?))
+            }
+        };
+        Some(Event { time_ns: header.time_ns, what })
+    }
+
+    /// The listener of a slot; if its opening was lost, the kernel's note tells.
+    pub(crate) fn listener(
+        &mut self,
+        slot: u32,
+        note: impl FnOnce(u32) -> Option<record::Listener>,
+        events: &mut Vec<Event>,
+    ) -> Option<ListenerId> {
+        if let Some(listener) = self.registry.at(slot) {
+            return Some(listener);
+        }
+        let info = note(slot)?;
+        let listener = self.registry.opened(&info).ok()?;
+        let id = listener.id;
+        events.push(Event { time_ns: info.header.time_ns, what: What::Listener(listener) });
+        Some(id)
+    }
+
+    /// What each CPU has counted at a slot, and how far its distributions have moved since
+    /// the last count; they are read only if they can have moved. `ended` is the epoch that
+    /// has just ended.
+    pub(crate) fn count<'a>(
+        &mut self,
+        slot: u32,
+        cpus: impl Iterator<Item = &'a Totals>,
+        ended: u32,
+        distributions: impl FnOnce() -> Option<Distributions>,
+    ) -> Box<Count> {
+        let mut count = Box::new(count::sum(cpus, ended));
+        if count.totals.enqueued + count.totals.accepted > 0
+            && let Some(now) = distributions()
+        {
+            let last =
+                self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
+            count.waits = count::moves(&last.waits, &now.waits);
+            count.depths = count::moves(&last.depths, &now.depths);
+            **last = now;
+        }
+        count
+    }
+
+    /// Records that could not be read.
+    pub(crate) fn undecoded(&self) -> u64 {
+        self.undecoded
+    }
+}
+
+fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
+    Some(Drop {
+        listener,
+        cause: Cause::from_wire(wire.cause)?,
+        client: address(&wire.client).ok()?,
+        isn: wire.isn,
+        depth: wire.depth,
+        limit: wire.limit,
+        syn_queue: wire.syn_queue,
+        cpu: wire.header.cpu,
+    })
+}
