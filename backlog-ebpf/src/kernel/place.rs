@@ -137,38 +137,25 @@ impl<B> Place<B> for Typed<B> {
 #[inline(always)]
 fn load<B, F: Field>(base: *const B, bytes: usize, _: &F) -> u64 {
     let value: u64;
+    macro_rules! load {
+        ($width:literal) => {
+            asm!(
+                concat!("{value} = *(", $width, " *)({base} + {at})"),
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            )
+        };
+    }
     // SAFETY: the verifier checks that this type has such a field there; a load that faults
     // gives zero.
     unsafe {
         match bytes {
-            1 => asm!(
-                "{value} = *(u8 *)({base} + {at})",
-                value = lateout(reg) value,
-                base = in(reg) base,
-                at = const F::STANDS,
-                options(pure, readonly, nostack, preserves_flags),
-            ),
-            2 => asm!(
-                "{value} = *(u16 *)({base} + {at})",
-                value = lateout(reg) value,
-                base = in(reg) base,
-                at = const F::STANDS,
-                options(pure, readonly, nostack, preserves_flags),
-            ),
-            4 => asm!(
-                "{value} = *(u32 *)({base} + {at})",
-                value = lateout(reg) value,
-                base = in(reg) base,
-                at = const F::STANDS,
-                options(pure, readonly, nostack, preserves_flags),
-            ),
-            _ => asm!(
-                "{value} = *(u64 *)({base} + {at})",
-                value = lateout(reg) value,
-                base = in(reg) base,
-                at = const F::STANDS,
-                options(pure, readonly, nostack, preserves_flags),
-            ),
+            1 => load!("u8"),
+            2 => load!("u16"),
+            4 => load!("u32"),
+            _ => load!("u64"),
         }
     }
     value
