@@ -69,6 +69,10 @@ pub struct Totals {
     pub window_causes: u32,
     /// Of the running epoch, and of the one before.
     pub epochs: [Epoch; 2],
+    /// The listener's `sk_drops` when this CPU last saw them.
+    pub seen_drops: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 /// What belongs to no listener.
@@ -93,7 +97,7 @@ const _: () = {
     assert!(offset_of!(Totals, lost) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32
+            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32 + 8
     );
     assert!(size_of::<Stray>() == 32);
 };

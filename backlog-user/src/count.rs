@@ -32,6 +32,8 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             window_used: _,
             window_causes: _,
             epochs,
+            seen_drops: _,
+            pad: _,
         } = cpu;
         let sum = &mut count.totals;
         // For people every connection is one.

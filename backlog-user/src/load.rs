@@ -150,7 +150,9 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         );
     }
     raise_memlock();
-    let places = limits.pending.next_power_of_two();
+    // At half as many as there is room for, every fourth finds its place taken.
+    let places = 2 * limits.pending.next_power_of_two();
+    let met_places = 4 * limits.slots.next_power_of_two();
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -162,19 +164,21 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("DISTRIBUTIONS", limits.slots)
         .map_max_entries("PENDING", limits.pending)
         .map_max_entries("WAITING", places)
+        .map_max_entries("MET", met_places)
         .map_max_entries("AT_PORT", limits.slots);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
     let filter_port = filter.ports.as_ref().and_then(PortSet::only).map_or(0, u32::from);
     let filter_ports = u32::from(filter.ports.is_some());
-    let mask = places - 1;
+    let (mask, met_mask) = (places - 1, met_places - 1);
     let filter_family = u32::from(filter.family.unwrap_or(0));
     loader
         .override_global("FILTER_PORT", &filter_port, true)
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
         .override_global("WAITING_MASK", &mask, true)
+        .override_global("MET_MASK", &met_mask, true)
         .override_global("WAKE_BYTES", &WAKE_BYTES, true)
         .override_global("DROP_RECORDS", &limits.drop_records, true)
         .override_global("URGENT_RECORDS", &limits.urgent_records, true);

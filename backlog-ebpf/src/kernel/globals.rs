@@ -71,6 +71,10 @@ pub(crate) static KFREE_HAS_SOCKET: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static WAITING_MASK: Global<u32> = Global::new(0);
 
+/// The places of the table `MET`, less one.
+#[unsafe(no_mangle)]
+pub(crate) static MET_MASK: Global<u32> = Global::new(0);
+
 /// The only port to look at, if there is one; zero: none or several.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_PORT: Global<u32> = Global::new(0);

@@ -10,13 +10,13 @@ use backlog_ebpf::{
 use super::{
     filter,
     globals::{
-        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG, SK_SOCKET,
-        SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
-        SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+        ICSK_SYN_QUEUE, MET_MASK, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG,
+        SK_SOCKET, SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR,
+        SKC_REUSEPORT_MASK, SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     join,
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, MET_PLACES, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, SLOT_INFO, STRAY, TOTALS},
     out,
     place::{Place, spread},
     read,
@@ -58,7 +58,7 @@ pub(crate) struct Met {
 /// This CPU's note of a listener, if it holds.
 #[inline(always)]
 pub(crate) fn met(sk: *const Sock) -> Option<*mut Met> {
-    let met = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1))?;
+    let met = MET.get_ptr_mut(spread(sk) & MET_MASK.load())?;
     // SAFETY: a per-CPU element. A program that interrupts another one there may write it
     // for the same listener, or for another one: then it is looked up anew.
     let holds = unsafe { (*met).sk == sk as u64 && (*met).generation == GENERATION.get() };
@@ -84,10 +84,14 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
     let generation = GENERATION.get();
     // SAFETY: a slot number is never changed, only inserted and removed.
     let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
-    if let Some(met) = MET.get_ptr_mut(spread(sk) & (MET_PLACES - 1)) {
+    if let Some(met) = MET.get_ptr_mut(spread(sk) & MET_MASK.load()) {
         let joins = u32::from(join::are_possible(sk));
-        // Not known: the next look at it finds a move.
-        let drops = read::field::<_, u32>(sk, &SK_DROPS).wrapping_sub(1);
+        // Another listener may have had the place since.
+        let (drops, syn_queue) = match TOTALS.get_ptr_mut(slot) {
+            // SAFETY: this CPU's element of the per-CPU array.
+            Some(totals) => unsafe { ((*totals).seen_drops, (*totals).syn_queue_peak) },
+            None => return Some(slot),
+        };
         // SAFETY: as in `met`. It holds nothing until it is whole.
         unsafe {
             let holds = &raw mut (*met).generation;
@@ -95,7 +99,7 @@ fn slot_of(sk: *const Sock) -> Option<u32> {
             (&raw mut (*met).sk).write_volatile(sk as u64);
             (&raw mut (*met).slot).write_volatile(slot);
             (&raw mut (*met).drops).write_volatile(drops);
-            (&raw mut (*met).syn_queue).write_volatile(0);
+            (&raw mut (*met).syn_queue).write_volatile(syn_queue);
             (&raw mut (*met).joins).write_volatile(joins);
             holds.write_volatile(generation);
         }
@@ -110,7 +114,16 @@ pub(crate) fn refused_since(met: Option<*mut Met>, sk: impl Place<Sock>) -> u32 
     let Some(met) = met else { return u32::MAX };
     let drops: u32 = read::field(sk, &SK_DROPS);
     // SAFETY: as in `met`.
-    let before = unsafe { core::mem::replace(&mut (*met).drops, drops) };
+    let Met { drops: before, slot, .. } = unsafe { *met };
+    if drops != before {
+        // SAFETY: as above; the totals are this CPU's.
+        unsafe {
+            (*met).drops = drops;
+            if let Some(totals) = TOTALS.get_ptr_mut(slot) {
+                (*totals).seen_drops = drops;
+            }
+        }
+    }
     drops.wrapping_sub(before)
 }
 

@@ -22,9 +22,6 @@ use super::{
     tracepoint::{Member, Place},
 };
 
-/// Places for listeners that were met last.
-pub(crate) const MET_PLACES: u32 = 1024;
-
 /// How many listeners can be told apart at once.
 pub(crate) const SLOTS: usize = 1024;
 
@@ -38,7 +35,7 @@ pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
 
 /// The same for those that this CPU has met last: a place by the address.
 #[btf_map]
-pub(crate) static MET: PerCpuArray<Met, { MET_PLACES as usize }> = PerCpuArray::new();
+pub(crate) static MET: PerCpuArray<Met, SLOTS> = PerCpuArray::new();
 
 /// From the address of a listener that has just closed to the slot that it had: packets
 /// on other CPUs may have found it before.

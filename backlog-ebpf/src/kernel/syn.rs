@@ -41,7 +41,7 @@ pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
     if most == 0 && matches!(kind, Kind::Ordinary) {
         return;
     }
-    if !matches!(kind, Kind::Special)
+    if matches!(kind, Kind::Ordinary)
         && listener::is_full(sk)
         && let Some(met) = met
         && look::overflowed(net)
