@@ -294,6 +294,13 @@ impl Live {
                 sum.drops += drops;
             }
         }
+        sum
+    }
+
+    /// The same when no program runs any more, with what is left in the table of queued
+    /// connections: a look at all of it, and so not for each interval.
+    pub(crate) fn stray_at_end(&self) -> Stray {
+        let mut sum = self.stray();
         sum.accepts += leftovers::unknown(&self.loaded.maps);
         sum
     }

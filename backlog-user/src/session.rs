@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
         live.discover(&mut self.events);
         live.leftovers()?;
         live.count(&mut self.events)?;
-        let (stray, undecoded) = (live.stray(), live.undecoded());
+        let (stray, undecoded) = (live.stray_at_end(), live.undecoded());
         self.compare(&before, &after, time_ns)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
