@@ -17,6 +17,7 @@ mod listener;
 mod log;
 mod look;
 mod maps;
+mod met;
 mod migrate;
 mod out;
 mod pending;

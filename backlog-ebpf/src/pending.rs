@@ -44,16 +44,6 @@ pub struct Pending {
     pub early_ns: u64,
 }
 
-impl Pending {
-    /// The depth that the connection met: it may have been taken, or looked at,
-    /// between the add and the note of it.
-    #[must_use]
-    #[inline]
-    pub const fn met(&self) -> u32 {
-        if self.depth == 0 { self.expected } else { self.depth }
-    }
-}
-
 /// In [`Waiting::early_ns`]: the connection had no port any more.
 pub const NAMELESS: u64 = 1 << 63;
 

@@ -28,7 +28,7 @@ use refusal::explain;
 /// The object that `build.rs` made; empty if it was told to skip that.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/backlog-ebpf.o"));
 
-/// Connection records may wait in the ring until this many bytes are there.
+/// Records of drops may wait in the ring until this many bytes are there.
 const WAKE_BYTES: u64 = 256 << 10;
 
 /// What is decided before the programs are loaded and cannot change afterwards.

@@ -191,7 +191,8 @@ impl Sizes {
 const URGENT_RECORDS: u32 = 16;
 
 /// Room for what is there and as much again, within what a host can spare: a slot
-/// costs its totals on each CPU, a queued connection about 100 bytes.
+/// costs its totals on each CPU and 6 KiB for its distributions, a queued connection some
+/// 150 bytes.
 fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
     let Sizes { cpus, ring, drop_records, until_drop } = sizes;
     let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {

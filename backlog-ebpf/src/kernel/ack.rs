@@ -7,6 +7,7 @@ use super::{
     globals::{NET_ABORT_ON_OVERFLOW, SKC_NET, SKC_NULLS_PPREV, SKC_STATE, TREQ_RCV_ISN},
     join, listener,
     look::{self, Counted},
+    met,
     place::Place,
     read,
     refuse::{Refusal, refused},
@@ -52,7 +53,7 @@ fn nothing(sk: *const Sock, req: *const Request) {
     if !filter::port(sk) || !filter::request(req) {
         return;
     }
-    moved.at_most(listener::refused_since(listener::met(sk), sk));
+    moved.at_most(met::refused_since(met::met(sk), sk));
     let who = || (read::remote(req), isn(req));
     if moved.drops != 0 {
         if let Some(seen) = listener::of(sk) {

@@ -95,6 +95,6 @@ pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);
 #[unsafe(no_mangle)]
 pub(crate) static URGENT_RECORDS: Global<u32> = Global::new(1);
 
-/// Wake userspace for a connection record only when this many bytes wait in the ring.
+/// Wake userspace for a record that is not urgent only when this many bytes wait in the ring.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_BYTES: Global<u64> = Global::new(0);

@@ -10,17 +10,16 @@ use backlog_ebpf::{
 use super::{
     filter,
     globals::{
-        ICSK_SYN_QUEUE, MET_MASK, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG,
-        SK_SOCKET, SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR,
-        SKC_REUSEPORT_MASK, SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG, SK_SOCKET,
+        SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
+        SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
-    join,
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, MET, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
+    met::{forget, met, seen_of, slot_of},
     out,
-    place::{Place, spread},
+    place::Place,
     read,
-    shared::GENERATION,
     types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
 };
 
@@ -39,104 +38,10 @@ pub(crate) fn seen(slot: u32) -> Option<Seen> {
     TOTALS.get_ptr_mut(slot).map(|totals| Seen { slot, totals, joins: true })
 }
 
-/// A listener that was met.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Met {
-    sk: u64,
-    slot: u32,
-    /// The [`GENERATION`] in which it was noted.
-    generation: u32,
-    /// Its `sk_drops` when this CPU last saw it.
-    pub(crate) drops: u32,
-    /// The longest SYN queue that this CPU has noted.
-    pub(crate) syn_queue: u32,
-    /// 1: MPTCP connections may join through it.
-    joins: u32,
-}
-
-/// This CPU's note of a listener, if it holds.
-#[inline(always)]
-pub(crate) fn met(sk: *const Sock) -> Option<*mut Met> {
-    let met = MET.get_ptr_mut(spread(sk) & MET_MASK.load())?;
-    // SAFETY: a per-CPU element. A program that interrupts another one there may write it
-    // for the same listener, or for another one: then it is looked up anew.
-    let holds = unsafe { (*met).sk == sk as u64 && (*met).generation == GENERATION.get() };
-    holds.then_some(met)
-}
-
-/// The listener of a note that holds.
-#[inline(always)]
-pub(crate) fn seen_of(met: *mut Met) -> Option<Seen> {
-    // SAFETY: as in `met`.
-    let Met { slot, joins, .. } = unsafe { *met };
-    seen(slot).map(|seen| Seen { joins: joins != 0, ..seen })
-}
-
-/// The slot of a socket, if it has one.
-#[inline(always)]
-fn slot_of(sk: *const Sock) -> Option<u32> {
-    if let Some(met) = met(sk) {
-        // SAFETY: as in `met`.
-        return Some(unsafe { (*met).slot });
-    }
-    // What is removed from the map meanwhile is so after this.
-    let generation = GENERATION.get();
-    // SAFETY: a slot number is never changed, only inserted and removed.
-    let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
-    if let Some(met) = MET.get_ptr_mut(spread(sk) & MET_MASK.load()) {
-        let joins = u32::from(join::are_possible(sk));
-        // Another listener may have had the place since.
-        let (drops, syn_queue) = match TOTALS.get_ptr_mut(slot) {
-            // SAFETY: this CPU's element of the per-CPU array.
-            Some(totals) => unsafe { ((*totals).seen_drops, (*totals).syn_queue_peak) },
-            None => return Some(slot),
-        };
-        // SAFETY: as in `met`. It holds nothing until it is whole.
-        unsafe {
-            let holds = &raw mut (*met).generation;
-            holds.write_volatile(0);
-            (&raw mut (*met).sk).write_volatile(sk as u64);
-            (&raw mut (*met).slot).write_volatile(slot);
-            (&raw mut (*met).drops).write_volatile(drops);
-            (&raw mut (*met).syn_queue).write_volatile(syn_queue);
-            (&raw mut (*met).joins).write_volatile(joins);
-            holds.write_volatile(generation);
-        }
-    }
-    Some(slot)
-}
-
-/// How many packets this CPU may have refused at a listener since it last asked this: as
-/// many as `sk_drops` has moved by, in which whoever refuses one counts it.
-#[inline(always)]
-pub(crate) fn refused_since(met: Option<*mut Met>, sk: impl Place<Sock>) -> u32 {
-    let Some(met) = met else { return u32::MAX };
-    let drops: u32 = read::field(sk, &SK_DROPS);
-    // SAFETY: as in `met`.
-    let Met { drops: before, slot, .. } = unsafe { *met };
-    if drops != before {
-        // SAFETY: as above; the totals are this CPU's.
-        unsafe {
-            (*met).drops = drops;
-            if let Some(totals) = TOTALS.get_ptr_mut(slot) {
-                (*totals).seen_drops = drops;
-            }
-        }
-    }
-    drops.wrapping_sub(before)
-}
-
 /// Is the accept queue full?
 #[inline(always)]
 pub(crate) fn is_full(sk: impl Place<Sock>) -> bool {
     depth(sk) > limit(sk)
-}
-
-/// A listener has left the map: no note of any holds any more.
-#[inline(always)]
-fn forget() {
-    GENERATION.count();
 }
 
 /// Is this listener known?

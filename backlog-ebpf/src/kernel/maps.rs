@@ -16,8 +16,8 @@ use backlog_ebpf::{
 
 use super::{
     call::{Call, Caller, Saved},
-    listener::Met,
     look::Look,
+    met::Met,
     site::Scratch,
     tracepoint::{Member, Place},
 };

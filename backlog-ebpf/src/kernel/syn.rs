@@ -9,8 +9,9 @@ use super::{
     filter,
     globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
     join,
-    listener::{self, Met, Seen},
+    listener::{self, Seen},
     look::{self, Counted},
+    met::{self, Met},
     place::Place,
     read,
     refuse::{Refusal, refused},
@@ -35,8 +36,8 @@ pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
         return;
     }
     let net = read::pointer(sk, &SKC_NET);
-    let met = listener::met(sk.address());
-    let most = listener::refused_since(met, sk);
+    let met = met::met(sk.address());
+    let most = met::refused_since(met, sk);
     let kind = kind(met, sk, net);
     if most == 0 && matches!(kind, Kind::Ordinary) {
         return;
@@ -92,7 +93,7 @@ fn kind(met: Option<*mut Met>, sk: impl Place<Sock>, net: impl Place<Net>) -> Ki
 #[inline(never)]
 fn overflowed<S: Place<Sock>>(sk: S, met: *mut Met, skb: *const SkBuff) -> u32 {
     if filter::packet(skb)
-        && let Some(seen) = listener::seen_of(met)
+        && let Some(seen) = met::seen_of(met)
     {
         let cause = Cause::AcceptQueueFullSyn;
         refused(sk, seen, Refusal { cause, sk_drops: 1, counted: true }, || read::sender(skb));
