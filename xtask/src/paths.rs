@@ -25,6 +25,11 @@ pub(crate) fn console_logs() -> PathBuf {
     root().join("target/vm")
 }
 
+/// What the guest tests printed, a file for each kernel and backend.
+pub(crate) fn test_logs() -> PathBuf {
+    root().join("target/tests")
+}
+
 /// Is there a program of this name on PATH?
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

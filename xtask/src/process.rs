@@ -2,11 +2,16 @@
 //! in the error when it fails. Knows nothing of what the programs do.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+/// Characters of a command line that a log shows.
+const LONGEST_IN_A_LOG: usize = 160;
+/// Lines of a failed program's output that an error shows.
+const LINES_OF_A_FAILURE: usize = 60;
 
 /// The command line as one could type it.
 pub(crate) fn line(command: &Command) -> String {
@@ -22,9 +27,16 @@ pub(crate) fn line(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Says on stderr what is about to run.
+/// Says on stderr what is about to run. In a log, where many stand below each
+/// other, a long line is cut: an error names it whole.
 pub(crate) fn announce(command: &Command) {
-    eprintln!("xtask: {}", line(command));
+    let line = line(command);
+    match line.char_indices().nth(LONGEST_IN_A_LOG) {
+        Some((end, _)) if !io::stderr().is_terminal() => {
+            eprintln!("xtask: {} ...", line.get(..end).unwrap_or_default());
+        }
+        _ => eprintln!("xtask: {line}"),
+    }
 }
 
 /// Says on stderr what is going on.
@@ -32,12 +44,20 @@ pub(crate) fn say(text: &str) {
     eprintln!("xtask: {text}");
 }
 
-/// Shows the command and runs it; its stdout goes to our stderr, since ours
-/// may be data. Anything but success is an error.
+/// Shows the command and runs it. Anything but success is an error. On a terminal
+/// what it prints is seen; elsewhere only if it failed: its last lines.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     announce(command);
+    if !io::stderr().is_terminal() {
+        let output = output(command)?;
+        if !output.status.success() {
+            bail!("{}: {}\n{}", output.status, line(command), last_lines(&output));
+        }
+        return Ok(());
+    }
     let status = command
         .stdin(Stdio::null())
+        // Our own stdout may be data.
         .stdout(Stdio::from(io::stderr()))
         .status()
         .with_context(|| format!("cannot start: {}", line(command)))?;
@@ -45,6 +65,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{status}: {}", line(command));
     }
     Ok(())
+}
+
+/// The end of what a program printed, its stdout first.
+fn last_lines(output: &Output) -> String {
+    let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).collect();
+    let from = lines.len().saturating_sub(LINES_OF_A_FAILURE);
+    lines.get(from..).unwrap_or_default().join("\n")
 }
 
 /// Runs the command without a word and returns what it printed, whatever its

@@ -12,7 +12,6 @@ pub(crate) mod row;
 pub(crate) mod suite;
 mod tally;
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,6 +73,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     if process::works(&mut cargo(&["clippy", "--version"])) {
         note(process::run(&mut cargo(&[
             "clippy",
+            "--quiet",
             "--workspace",
             "--all-targets",
             "--",
@@ -110,22 +110,21 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(u8::from(!failures.is_empty() || tally.failed > 0))
 }
 
-/// The tests that run anywhere. Their output is shown as it comes.
+/// The tests that run anywhere. Only what failed is shown.
 fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    command.args(filter).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
+    command.args(filter).stdin(Stdio::null()).stderr(Stdio::inherit());
     process::announce(&command);
     let line = process::line(&command);
-    let mut child = command.spawn().with_context(|| format!("cannot start: {line}"))?;
-    if let Some(stdout) = child.stdout.take() {
-        for text in BufReader::new(stdout).lines() {
-            let text = text.with_context(|| format!("cannot read from: {line}"))?;
-            println!("{text}");
-            tally.add_line(&text);
-        }
+    let output = command.output().with_context(|| format!("cannot start: {line}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found = Tally::of(&text);
+    process::say(&format!("host: {found}"));
+    tally.add(found);
+    if !output.status.success() {
+        println!("{text}");
     }
-    let status = child.wait().with_context(|| format!("cannot wait for: {line}"))?;
-    anyhow::ensure!(status.success(), "{status}: {line}");
+    anyhow::ensure!(output.status.success(), "{}: {line}", output.status);
     Ok(())
 }
 

@@ -36,7 +36,7 @@ fn command(suite: &Suite, backend: Option<Backend>) -> Vec<OsString> {
     command.into_iter().map(OsString::from).collect()
 }
 
-/// Tests one kernel with one backend, and shows what the tests printed.
+/// Tests one kernel with one backend.
 pub(super) fn test(
     series: &str,
     kernel: &Kernel,
@@ -60,7 +60,7 @@ pub(super) fn test(
     if let Some(why) = boot.may_be_the_emulator() {
         let why = format!("{why} (console: {}); tested again", boot.console);
         process::say(&format!("kernel {label}: {why}"));
-        row::show(&label, &boot.output.text());
+        row::show(&format!("{label} first"), &boot.output.text());
         again = Some(why);
         boot = Boot::of(&guest);
     }
@@ -77,7 +77,8 @@ pub(super) fn test(
         },
         Err(error) => Some(error),
     };
-    row::show(&label, &output.text());
+    let output = output.text();
+    let file = row::show(&label, &output);
     Row {
         series: series.to_owned(),
         backend,
@@ -87,6 +88,8 @@ pub(super) fn test(
         failed: tally::failed_tests(&results),
         again,
         trouble,
+        output,
+        file,
         errors: errors.text(),
     }
 }

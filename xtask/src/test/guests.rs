@@ -1,6 +1,5 @@
 //! The tests in guests: every wanted kernel with every wanted backend, two
-//! guests at a time, each one's output shown whole when it is done. What
-//! happens in one guest is in `guest`.
+//! guests at a time. What happens in one guest is in `guest`.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -53,7 +52,9 @@ pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Resu
     for line in &untested {
         process::say(line);
     }
-    Ok(test_all(&kernels, &[None], suite, &Built::make()?))
+    let rows = test_all(&kernels, &[None], suite, &Built::make()?);
+    row::failures(&rows);
+    Ok(rows)
 }
 
 /// A row for each kernel and backend, in their order.

@@ -47,6 +47,8 @@ pub(super) fn run(
     } else if rows.is_empty() {
         failures.push(anyhow!("no kernel was tested"));
     }
+    row::not_tested(&rows);
+    row::failures(&rows);
     row::table(&rows);
     for row in &rows {
         tally.add(row.tally);

@@ -38,7 +38,7 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
         Ok(ran) => ran,
         Err(error) => (String::new(), Some(format!("{error:#}"))),
     };
-    row::show(&label, &output);
+    let file = row::show(&label, &output);
     Ok(Row {
         series: NAME.to_owned(),
         backend: Some(backend),
@@ -48,7 +48,9 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
         failed: tally::failed_tests(&output),
         again: None,
         trouble,
-        errors: output,
+        errors: output.clone(),
+        output,
+        file,
     })
 }
 

@@ -1,9 +1,15 @@
 //! What came of the tests with one kernel and backend, and the table of it.
 
-use std::io::{self, Write as _};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 
 use super::tally::{self, Tally};
 use crate::backend::Backend;
+use crate::{paths, process};
+
+/// The most lines shown of a run that failed.
+const MOST_LINES: usize = 120;
 
 /// A kernel, a backend and what came of the tests.
 pub(crate) struct Row {
@@ -20,6 +26,10 @@ pub(crate) struct Row {
     pub(crate) again: Option<String>,
     /// Why the result cannot be taken as it is.
     pub(crate) trouble: Option<String>,
+    /// All that was printed.
+    pub(crate) output: String,
+    /// Where that was written.
+    pub(crate) file: PathBuf,
     /// What came on stderr, whole lines of which may stand in the midst of stdout's.
     pub(crate) errors: String,
 }
@@ -46,6 +56,8 @@ impl Row {
             failed: failed.iter().map(|&test| test.to_owned()).collect(),
             again: None,
             trouble: None,
+            output: String::new(),
+            file: PathBuf::new(),
             errors: String::new(),
         }
     }
@@ -76,12 +88,47 @@ pub(super) fn trouble(status: i32, tally: Tally) -> Option<String> {
     }
 }
 
-/// Prints a whole output at once, so that two guests' lines do not mix.
-pub(super) fn show(label: &str, output: &str) {
-    let output = tally::without_data(output);
-    let text: Vec<String> = output.lines().map(|line| format!("{label} | {line}\n")).collect();
-    // Nothing sensible can be done if our stdout is gone.
-    let _ = io::stdout().lock().write_all(text.concat().as_bytes());
+/// Says what came of a run, and writes all that was printed to a file.
+pub(super) fn show(label: &str, output: &str) -> PathBuf {
+    let file = paths::test_logs().join(format!("{}.log", label.replace(' ', "-")));
+    let written = fs::create_dir_all(paths::test_logs())
+        .and_then(|()| fs::write(&file, tally::without_data(output)));
+    let tally = Tally::of(output);
+    match written {
+        Ok(()) => process::say(&format!("{label}: {tally}: {}", file.display())),
+        Err(error) => process::say(&format!("{label}: {tally}; no {}: {error}", file.display())),
+    }
+    file
+}
+
+/// Prints what failed tests said, and of a run that did not end its last lines.
+pub(super) fn failures(rows: &[Row]) {
+    for row in rows.iter().filter(|row| !row.passed()) {
+        let label = row.label();
+        let told = tally::failures(&row.output).unwrap_or(&row.output);
+        let lines: Vec<&str> = told.lines().collect();
+        let cut = lines.len().saturating_sub(MOST_LINES);
+        println!();
+        if cut > 0 {
+            println!("{label} | ({cut} lines more: {})", row.file.display());
+        }
+        for line in lines.iter().skip(cut) {
+            println!("{label} | {line}");
+        }
+    }
+}
+
+/// Prints what was not tested, with its reason and where.
+pub(super) fn not_tested(rows: &[Row]) {
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        for line in tally::not_tested(&row.output) {
+            told.entry(line).or_default().push(row.label());
+        }
+    }
+    for (line, labels) in told {
+        println!("not tested: {line} ({})", labels.join(", "));
+    }
 }
 
 /// Prints the table.

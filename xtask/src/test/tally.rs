@@ -1,6 +1,7 @@
 //! Counts and names of passed and failed tests, from the lines that libtest
 //! prints. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Tests that passed and failed.
@@ -82,6 +83,45 @@ pub(super) fn without_data(output: &str) -> String {
     lines.collect()
 }
 
+/// What the tests said that failed, and their list; nothing if none did.
+pub(super) fn failures(output: &str) -> Option<&str> {
+    let place = output.find("\nfailures:\n")?;
+    output.get(place..).map(str::trim)
+}
+
+/// What was not tested and why, each once: the lines that the tests print for it,
+/// without the options that tell one variant of a case from another.
+pub(super) fn not_tested(output: &str) -> BTreeSet<String> {
+    let marks = ["absent: ", "not seen by "];
+    let told = output.lines().filter_map(|line| {
+        let place = marks.iter().filter_map(|mark| line.find(mark)).min()?;
+        line.get(place..)
+    });
+    told.map(without_options).collect()
+}
+
+/// `absent: case --family v4 --here: why` becomes `absent: case: why`.
+fn without_options(line: &str) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    let mut words = line.split(' ').peekable();
+    while let Some(word) = words.next() {
+        if !word.starts_with("--") {
+            kept.push(word.to_owned());
+            continue;
+        }
+        let mut last = word;
+        if !word.ends_with(':')
+            && let Some(value) = words.next_if(|next| !next.starts_with("--"))
+        {
+            last = value;
+        }
+        if let (true, Some(name)) = (last.ends_with(':'), kept.last_mut()) {
+            name.push(':');
+        }
+    }
+    kept.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +157,26 @@ mod tests {
         let output =
             "test a ... ROW {\"name\":1}\nwalked: {\"program\":2}\nok\n   1.0 s  a\nROW by ROW\n";
         assert_eq!(without_data(output), "test a ... ok\n   1.0 s  a\nROW by ROW\n");
+    }
+
+    #[test]
+    fn only_what_the_failed_ones_said_is_told() {
+        let output = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n    x\n\n\
+            failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
+        let told = failures(output).unwrap();
+        assert!(told.starts_with("failures:\n\n---- b stdout ----"), "{told}");
+        assert!(told.ends_with("0 ignored"), "{told}");
+        assert_eq!(failures("test a ... ok\n"), None);
+    }
+
+    #[test]
+    fn what_was_not_tested_is_told_once_for_all_variants() {
+        let output = "test a ... absent: moved --family v4 --here: too old: 5.13\n\
+            absent: moved --family v6 --here: too old: 5.13\n   1.0 s  a\nok\n\
+            not seen by tracepoint: left\nabsent: mix --count 3: no\n";
+        let told: Vec<String> = not_tested(output).into_iter().collect();
+        let expected =
+            ["absent: mix: no", "absent: moved: too old: 5.13", "not seen by tracepoint: left"];
+        assert_eq!(told, expected);
     }
 }
