@@ -36,11 +36,16 @@ pub struct Distributions {
     pub waits: [u32; WAITS],
     /// Arrivals by the depth that they made, less one.
     pub depths: [u32; DEPTHS],
+    /// When the last of them was accepted.
+    pub accepted_ns: u64,
+    /// Who accepted it: the process in the upper half, the thread in the lower one.
+    pub acceptor: u64,
 }
 
 impl Distributions {
     /// Nothing counted.
-    pub const EMPTY: Self = Self { waits: [0; WAITS], depths: [0; DEPTHS] };
+    pub const EMPTY: Self =
+        Self { waits: [0; WAITS], depths: [0; DEPTHS], accepted_ns: 0, acceptor: 0 };
 }
 
 /// The bucket of a value; those that are too large for `count` buckets are in the last.
@@ -94,7 +99,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS));
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 16);
 
 #[cfg(test)]
 mod tests {

@@ -53,6 +53,18 @@ macro_rules! for_each_field {
             SK_DROPS,
             /// `sock.sk_protocol`
             SK_PROTOCOL,
+            /// `sock.sk_cgrp_data.cgroup`: the cgroup in which the socket was made
+            SK_CGROUP,
+            /// `cgroup.kn`
+            CGROUP_NODE,
+            /// `cgroup.level`
+            CGROUP_LEVEL,
+            /// `cgroup.ancestors`: pointers, by level
+            CGROUP_ANCESTORS,
+            /// `cgroup.ancestor_ids`: numbers, by level (before 6.1)
+            CGROUP_ANCESTOR_IDS,
+            /// `kernfs_node.id`
+            NODE_ID,
             /// `sock.sk_shutdown`
             SK_SHUTDOWN,
             /// `sock.sk_socket`
@@ -93,6 +105,8 @@ macro_rules! for_each_field {
             NET_ABORT_ON_OVERFLOW,
             /// `net.ipv4.sysctl_tcp_syncookies`, its lowest byte
             NET_SYNCOOKIES,
+            /// `net.core.sysctl_somaxconn`
+            NET_SOMAXCONN,
             /// `net.ipv4.sysctl_max_syn_backlog`
             NET_MAX_SYN_BACKLOG,
             /// `request_sock.dl_next`
@@ -141,6 +155,12 @@ macro_rules! for_each_field {
             FILE_PRIVATE,
             /// The first argument of a system call, in `pt_regs`
             PT_REGS_FIRST,
+            /// The second one
+            PT_REGS_SECOND,
+            /// The last field of `pt_regs`; only where they lie at the end of a stack of 16 KiB
+            PT_REGS_LAST,
+            /// `task_struct.stack`
+            TASK_STACK,
             /// The number of a system call, in `pt_regs`
             PT_REGS_NUMBER,
             /// `bpf_array.pptrs`

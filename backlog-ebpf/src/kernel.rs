@@ -5,6 +5,8 @@
 mod accept;
 mod ack;
 mod call;
+mod caller;
+mod cgroup;
 mod cookie;
 mod counters;
 mod distribution;

@@ -17,7 +17,7 @@ pub enum Kind {
     Opened = 1,
     /// A [`Listener`] was closed.
     Closed = 2,
-    /// A second `listen()` has changed the limit of a [`Listener`].
+    /// Another `listen()` was called on a [`Listener`], or its limit has changed.
     Limit = 3,
 }
 
@@ -115,7 +115,7 @@ pub struct Listener {
     pub depth: u32,
     /// `sk_max_ack_backlog`.
     pub limit: u32,
-    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`].
+    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`].
     pub flags: u32,
     /// What it is bound to.
     pub local: Endpoint,
@@ -125,6 +125,18 @@ pub struct Listener {
     pub syn_queue: u32,
     /// [`Kind::Limit`]: the limit before; else zero.
     pub was: u32,
+    /// The number of the cgroup in which its socket was made; zero: not known.
+    pub cgroup: u64,
+    /// With [`OPENED_NOW`] and in [`Kind::Limit`]: the name of the thread that called `listen()`.
+    pub comm: [u8; 16],
+    /// And its process; zero: not known.
+    pub caller: u32,
+    /// With [`ASKED`]: the backlog that it passed.
+    pub asked: i32,
+    /// `net.core.somaxconn` of its network namespace; zero: not known.
+    pub somaxconn: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 /// [`Listener::flags`]: the tool saw the listen call, so nothing was missed before.
@@ -135,6 +147,10 @@ pub const REUSEPORT: u32 = 2;
 pub const V6_ONLY: u32 = 4;
 /// [`Listener::flags`], in the kernel only: its close has been told.
 pub const CLOSING: u32 = 8;
+/// [`Listener::flags`]: `asked` is known.
+pub const ASKED: u32 = 16;
+/// [`Listener::flags`], in the kernel only: the listen call that opened it goes on.
+pub const LISTENING: u32 = 32;
 
 // The ring hands out memory aligned to 8 bytes; the layout is the contract
 // between two compilers, so every offset is pinned down here.
@@ -167,5 +183,10 @@ const _: () = {
     assert!(offset_of!(Listener, sk_drops) == 84);
     assert!(offset_of!(Listener, syn_queue) == 88);
     assert!(offset_of!(Listener, was) == 92);
-    assert!(size_of::<Listener>() == 96);
+    assert!(offset_of!(Listener, cgroup) == 96);
+    assert!(offset_of!(Listener, comm) == 104);
+    assert!(offset_of!(Listener, caller) == 120);
+    assert!(offset_of!(Listener, asked) == 124);
+    assert!(offset_of!(Listener, somaxconn) == 128);
+    assert!(size_of::<Listener>() == 136);
 };

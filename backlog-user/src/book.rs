@@ -3,6 +3,8 @@
 
 pub(crate) mod clients;
 pub(crate) mod distribution;
+pub(crate) mod group;
+mod history;
 pub(crate) mod interval;
 pub(crate) mod page;
 pub(crate) mod reconcile;
@@ -15,6 +17,7 @@ use crate::counter::Reading;
 use crate::event::{Closed, Drop, Event, Limit, Listener, ListenerId, What};
 use crate::kernel::settings::Settings;
 use clients::Clients;
+use history::History;
 use interval::Interval;
 use page::Page;
 use reconcile::Sums;
@@ -25,6 +28,7 @@ use summary::Summary;
 pub(crate) struct Book {
     pages: BTreeMap<ListenerId, Page>,
     clients: Clients,
+    history: History,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
     /// What they had counted, by network namespace.
@@ -92,6 +96,7 @@ impl Book {
         Self {
             pages: BTreeMap::new(),
             clients: Clients::default(),
+            history: History::default(),
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
@@ -107,24 +112,35 @@ impl Book {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
                     let was = entry.get().listener.limit;
+                    // It was open before, and this is its first event: another listen call.
+                    let again = listener.call.is_some() && !listener.opened_now;
                     entry.get_mut().seen_again(listener);
                     let Listener { id, limit: now, depth, .. } = *listener;
-                    if was != now {
-                        return Some(News::Limit(Limit { listener: id, now, was, depth }));
+                    if was != now || again {
+                        let call = listener.call.clone();
+                        return Some(News::Limit(Limit { listener: id, now, was, depth, call }));
                     }
                 }
                 Entry::Vacant(entry) => {
-                    entry.insert(Page::new(listener.clone(), *time_ns));
+                    let mut page = Page::new(listener.clone(), *time_ns);
+                    page.follows = self.history.opened(listener);
+                    entry.insert(page);
                     return Some(News::Found(listener.id));
                 }
             },
             What::Closed(closed) => {
-                self.page(closed.listener, |page| page.close(*time_ns, *closed));
+                if let Some(page) = self.pages.get_mut(&closed.listener) {
+                    page.close(*time_ns, *closed);
+                    self.history.closed(&page.listener);
+                }
                 return Some(News::Closed(*closed));
             }
             What::Limit(limit) => {
                 self.page(limit.listener, |page| page.limited(limit));
-                return Some(News::Limit(*limit));
+                return Some(News::Limit(limit.clone()));
+            }
+            What::Identity { listener, identity } => {
+                self.page(*listener, |page| page.listener.identity = identity.clone());
             }
             What::Drop(drop) => {
                 let retry_of_ns = self.clients.refused(drop, *time_ns);
@@ -167,7 +183,8 @@ impl Book {
         let elapsed_ns = time_ns.saturating_sub(last_ns);
         self.ticks_ns = [time_ns, last_ns];
         let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns));
-        let rows = rows.collect();
+        let rows: Vec<Interval> = rows.collect();
+        group::note(&mut self.pages, &rows);
         self.forget(time_ns.saturating_sub(elapsed_ns));
         rows
     }
@@ -179,7 +196,14 @@ impl Book {
         let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
         let active = |page: &Page| Summary::of(page).active();
         let count = self.pages.len();
-        self.pages.retain(|_, page| !over(page) || active(page));
+        let history = &mut self.history;
+        self.pages.retain(|_, page| {
+            let stays = !over(page) || active(page);
+            if !stays {
+                history.forget(&page.listener);
+            }
+            stays
+        });
         self.gone.idle += (count - self.pages.len()) as u64;
         let mut closed: Vec<_> =
             self.pages.iter().filter(|(_, page)| over(page)).map(|(id, _)| *id).collect();
@@ -187,6 +211,7 @@ impl Book {
         closed.truncate(surplus);
         for id in closed {
             if let Some(page) = self.pages.remove(&id) {
+                self.history.forget(&page.listener);
                 self.gone.active += 1;
                 self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
             }
@@ -254,6 +279,11 @@ impl Book {
     /// Is any listener known?
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
+    }
+
+    /// The pages of listeners that are open.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Page> + Clone {
+        self.pages.values().filter(|page| page.closed.is_none())
     }
 
     /// Refused attempts that are no longer remembered.

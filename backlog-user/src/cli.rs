@@ -1,5 +1,7 @@
 //! The command line as it is typed.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// `--drop-records`, unless told.
@@ -21,6 +23,20 @@ pub(crate) struct Args {
     /// Only these local ports: 8000 or 80,443 or 8000-8100
     #[arg(short = 'P', long, value_name = "PORTS")]
     pub(crate) port: Option<String>,
+
+    /// Only listeners that this process holds open, and those that it opens
+    #[arg(short, long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+
+    /// Only this network namespace: a pid, a path, a name as of `ip netns`, or an inode
+    /// number
+    #[arg(long, value_name = "X")]
+    pub(crate) netns: Option<String>,
+
+    /// Only listeners whose sockets were made in this cgroup (v2) or below:
+    /// /system.slice/nginx.service
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup: Option<PathBuf>,
 
     /// Only IPv4 clients (those of a [::] listener included)
     #[arg(short = '4', conflicts_with = "ipv6")]

@@ -6,12 +6,12 @@
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use backlog_ebpf::record::{Drop, Endpoint, Header, Kind, Listener};
+use backlog_ebpf::record::{ASKED, Drop, Endpoint, Header, Kind, Listener};
 use backlog_ebpf::{AF_INET, AF_INET6};
 use bytes::Buf;
 use thiserror::Error;
 
-use crate::event::plain;
+use crate::event::{Call, Caller, plain};
 
 /// A record, copied out of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,32 @@ fn listener(header: Header, mut bytes: &[u8]) -> Result<Listener, DecodeError> {
         sk_drops: bytes.get_u32_ne(),
         syn_queue: bytes.get_u32_ne(),
         was: bytes.get_u32_ne(),
+        cgroup: bytes.get_u64_ne(),
+        comm: name(&mut bytes),
+        caller: bytes.get_u32_ne(),
+        asked: bytes.get_i32_ne(),
+        somaxconn: bytes.get_u32_ne(),
+        pad: bytes.get_u32_ne(),
+    })
+}
+
+fn name(bytes: &mut &[u8]) -> [u8; 16] {
+    let mut name = [0; 16];
+    bytes.copy_to_slice(&mut name);
+    name
+}
+
+/// The listen call that a record tells of, if it does.
+pub(crate) fn call(wire: &Listener) -> Option<Call> {
+    let caller = (wire.caller != 0).then(|| {
+        let end = wire.comm.iter().position(|byte| *byte == 0).unwrap_or(wire.comm.len());
+        let comm = String::from_utf8_lossy(wire.comm.get(..end).unwrap_or_default());
+        Caller { pid: wire.caller, comm: comm.into_owned() }
+    })?;
+    Some(Call {
+        asked: (wire.flags & ASKED != 0).then_some(wire.asked),
+        somaxconn: (wire.somaxconn != 0).then_some(wire.somaxconn),
+        caller: Some(caller),
     })
 }
 
@@ -151,9 +177,11 @@ mod tests {
     prop_compose! {
         fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), sk: u64, inode: u64,
             cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32,
-            [sk_drops, syn_queue, was]: [u32; 3]) -> Listener {
+            [sk_drops, syn_queue, was, caller, somaxconn, pad]: [u32; 6], cgroup: u64,
+            comm: [u8; 16], asked: i32) -> Listener {
             Listener {
                 header, sk, inode, cookie, netns, depth, limit, flags, local, sk_drops, syn_queue, was,
+                cgroup, comm, caller, asked, somaxconn, pad,
             }
         }
     }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::book::distribution::Moves;
 use crate::counter::Reading;
 use crate::kernel::settings::Settings;
+use crate::owner::Owner;
 
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.
@@ -41,6 +42,50 @@ pub(crate) struct Listener {
     pub(crate) opened_now: bool,
     /// Its `sk_drops` when it was found, if the source tells.
     pub(crate) sk_drops: Option<u32>,
+    /// The last listen call on it, if it was seen.
+    pub(crate) call: Option<Call>,
+    /// The number of the cgroup in which its socket was made, if the source tells.
+    pub(crate) cgroup: Option<u64>,
+    /// What the programs cannot tell: it is looked up elsewhere.
+    pub(crate) identity: Identity,
+}
+
+/// Whose a listener is, and what its numbers are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Who holds its socket; none: not known, or nobody any more.
+    pub(crate) owner: Option<Box<Owner>>,
+    /// The path of the cgroup in which its socket was made.
+    pub(crate) cgroup: Option<String>,
+    /// The name of its network namespace.
+    pub(crate) netns: Option<String>,
+}
+
+/// A listen call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// The backlog that was asked for; none: it came by a way that does not tell.
+    pub(crate) asked: Option<i32>,
+    /// `net.core.somaxconn` of the namespace at that moment.
+    pub(crate) somaxconn: Option<u32>,
+    /// Who called.
+    pub(crate) caller: Option<Caller>,
+}
+
+/// A process as the kernel names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Caller {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// The name of the thread.
+    pub(crate) comm: String,
+}
+
+impl Call {
+    /// Was less granted than asked for? (Of a negative number the kernel makes the largest.)
+    pub(crate) fn is_cut(&self, granted: u32) -> bool {
+        self.asked.is_some_and(|asked| asked.cast_unsigned() > granted)
+    }
 }
 
 /// A packet that a listener refused.
@@ -78,6 +123,19 @@ pub(crate) struct Count {
     pub(crate) waits: Moves,
     /// Arrivals since, by the bucket of the depth that they made.
     pub(crate) depths: Moves,
+    /// The last accept whose thread was seen.
+    pub(crate) last_accept: Option<LastAccept>,
+}
+
+/// An accept, and who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastAccept {
+    /// When.
+    pub(crate) time_ns: u64,
+    /// The process.
+    pub(crate) pid: u32,
+    /// The thread.
+    pub(crate) tid: u32,
 }
 
 /// What happened.
@@ -87,8 +145,15 @@ pub(crate) enum What {
     Listener(Listener),
     /// A listener was closed, with so many connections in its queue.
     Closed(Closed),
-    /// A second `listen()` has changed a limit.
+    /// Another `listen()` was called, or a limit has changed.
     Limit(Limit),
+    /// Whose a listener is was looked up.
+    Identity {
+        /// Which.
+        listener: ListenerId,
+        /// What was found.
+        identity: Identity,
+    },
     /// A packet was refused.
     Drop(Drop),
     /// The totals of one listener were read.
@@ -146,8 +211,8 @@ pub(crate) struct Closed {
     pub(crate) syn_queue: u32,
 }
 
-/// Another limit of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Another listen call, or another limit of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
     /// Whose.
     pub(crate) listener: ListenerId,
@@ -157,6 +222,8 @@ pub(crate) struct Limit {
     pub(crate) was: u32,
     /// How deep the queue was.
     pub(crate) depth: u32,
+    /// The call, if it was seen.
+    pub(crate) call: Option<Call>,
 }
 
 /// A number of the kernel that may have moved while the tool's own were read: it was
@@ -193,21 +260,26 @@ pub(crate) fn plain(address: IpAddr) -> IpAddr {
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut out = serializer.serialize_struct("Listener", 14)?;
+        let Identity { owner, cgroup, netns } = &self.identity;
+        let mut out = serializer.serialize_struct("Listener", 18)?;
         out.serialize_field("id", &self.id)?;
         out.serialize_field("addr", &self.local.ip())?;
         out.serialize_field("port", &self.local.port())?;
         out.serialize_field("family", self.family())?;
         out.serialize_field("v6only", &self.v6_only)?;
         out.serialize_field("netns", &self.netns)?;
+        out.serialize_field("netns_name", netns)?;
         out.serialize_field("inode", &self.inode)?;
         out.serialize_field("cookie", &self.cookie)?;
         out.serialize_field("limit", &self.limit)?;
-        out.serialize_field("asked", &None::<u32>)?;
+        out.serialize_field("asked", &self.call.as_ref().and_then(|call| call.asked))?;
+        out.serialize_field("somaxconn", &self.call.as_ref().and_then(|call| call.somaxconn))?;
+        out.serialize_field("clamped", &self.is_cut())?;
         out.serialize_field("depth", &self.depth)?;
         out.serialize_field("reuseport", &self.reuseport)?;
-        out.serialize_field("process", &None::<()>)?;
-        out.serialize_field("cgroup", &None::<()>)?;
+        out.serialize_field("process", &self.process())?;
+        out.serialize_field("owner", owner)?;
+        out.serialize_field("cgroup", cgroup)?;
         out.end()
     }
 }
@@ -216,5 +288,19 @@ impl Listener {
     /// `ipv4` or `ipv6`.
     pub(crate) fn family(&self) -> &'static str {
         if self.local.is_ipv4() { "ipv4" } else { "ipv6" }
+    }
+
+    /// Its main process: of those that hold it, or who called `listen()`.
+    pub(crate) fn process(&self) -> Option<Caller> {
+        if let Some(owner) = &self.identity.owner {
+            return Some(Caller { pid: owner.main.pid, comm: owner.main.comm.clone() });
+        }
+        self.call.as_ref()?.caller.clone()
+    }
+
+    /// Was less granted than asked for? None: it is not known what was asked for.
+    pub(crate) fn is_cut(&self) -> Option<bool> {
+        let call = self.call.as_ref()?;
+        call.asked.map(|_| call.is_cut(self.limit))
     }
 }

@@ -1,5 +1,7 @@
 //! What the user asked to look at.
 
+use std::collections::HashSet;
+
 use backlog_ebpf::AF_INET;
 
 use crate::event::plain;
@@ -13,12 +15,42 @@ pub(crate) struct Filter {
     pub(crate) ports: Option<PortSet>,
     /// `AF_INET` or `AF_INET6`; none: both.
     pub(crate) family: Option<u16>,
+    /// The inode number of a network namespace; none: all.
+    pub(crate) netns: Option<u32>,
+    /// Whose sockets; none: everybody's.
+    pub(crate) process: Option<Held>,
+    /// Sockets of which cgroup; none: of all.
+    pub(crate) cgroup: Option<Subtree>,
+}
+
+/// The sockets of a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// The inode numbers of those that it held when it was looked at.
+    pub(crate) sockets: HashSet<u64>,
+}
+
+/// A cgroup and those below it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subtree {
+    /// Its number.
+    pub(crate) id: u64,
+    /// How deep it lies: 0 is the root.
+    pub(crate) level: u32,
+    /// Its number and those of the cgroups below it, as they were at the start.
+    pub(crate) members: HashSet<u64>,
 }
 
 impl Filter {
     /// Does it leave anything out?
     pub(crate) fn is_set(&self) -> bool {
-        self.ports.is_some() || self.family.is_some()
+        self.ports.is_some()
+            || self.family.is_some()
+            || self.netns.is_some()
+            || self.process.is_some()
+            || self.cgroup.is_some()
     }
 
     /// Is this a listener to show? An IPv6 one may have IPv4 clients, not the other way
@@ -32,13 +64,19 @@ impl Filter {
             Some(_) => may_have_v6,
             None => true,
         };
-        port && family
+        let netns = self.netns.is_none_or(|netns| netns == listed.netns);
+        let held = self.process.as_ref().is_none_or(|held| held.sockets.contains(&listed.inode));
+        let below = self
+            .cgroup
+            .as_ref()
+            .is_none_or(|tree| listed.cgroup.is_some_and(|cgroup| tree.members.contains(&cgroup)));
+        port && family && netns && held && below
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Filter;
+    use super::{Filter, Held, Subtree};
     use crate::registry::Listed;
     use backlog_ebpf::{AF_INET, AF_INET6};
 
@@ -52,13 +90,14 @@ mod tests {
             depth: 0,
             v6_only,
             sk_drops: None,
+            cgroup: None,
         }
     }
 
     #[test]
     fn a_dual_stack_listener_is_of_both_families() {
-        let v4 = Filter { family: Some(AF_INET), ports: None };
-        let v6 = Filter { family: Some(AF_INET6), ports: None };
+        let v4 = Filter { family: Some(AF_INET), ..Filter::default() };
+        let v6 = Filter { family: Some(AF_INET6), ..Filter::default() };
         assert!(v4.lists(&listed("[::]:80", Some(false))));
         assert!(v6.lists(&listed("[::]:80", Some(false))));
         assert!(!v4.lists(&listed("[::]:80", Some(true))));
@@ -66,8 +105,25 @@ mod tests {
     }
 
     #[test]
+    fn filters_hold_together() {
+        let listed = Listed { cgroup: Some(5), ..listed("0.0.0.0:80", None) };
+        let fits = Filter {
+            netns: Some(1),
+            process: Some(Held { pid: 9, sockets: [1].into() }),
+            cgroup: Some(Subtree { id: 4, level: 1, members: [4, 5].into() }),
+            ..Filter::default()
+        };
+        assert!(fits.lists(&listed));
+        assert!(!Filter { netns: Some(2), ..fits.clone() }.lists(&listed));
+        let held = Some(Held { pid: 9, sockets: [2].into() });
+        assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
+        // Where the kernel does not tell the cgroup, it is none of these.
+        assert!(!fits.lists(&Listed { cgroup: None, ..listed }));
+    }
+
+    #[test]
     fn ports_are_filtered() {
-        let filter = Filter { ports: Some("80-81".parse().unwrap()), family: None };
+        let filter = Filter { ports: Some("80-81".parse().unwrap()), ..Filter::default() };
         assert!(filter.lists(&listed("0.0.0.0:81", None)));
         assert!(!filter.lists(&listed("0.0.0.0:82", None)));
         assert!(filter.is_set() && !Filter::default().is_set());

@@ -65,13 +65,23 @@ const fn counter(global: &'static str, name: &'static str) -> Entry {
     Entry { global, source: Source::Counter(name), need: Need::All }
 }
 
-/// Where the kernel keeps a system call's first argument and its number.
+/// Where the kernel keeps a system call's first two arguments and its number. The last field
+/// tells how long the whole is, where it lies at the end of a stack.
 #[cfg(target_arch = "x86_64")]
 const REGS_FIRST: &str = "di";
+#[cfg(target_arch = "x86_64")]
+const REGS_SECOND: &str = "si";
+#[cfg(target_arch = "x86_64")]
+const REGS_LAST: &str = "ss";
 #[cfg(target_arch = "x86_64")]
 const REGS_NUMBER: &str = "orig_ax";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_FIRST: &str = "orig_x0";
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_SECOND: &str = "regs[1]";
+// Not looked for elsewhere: the kernel's helper is needed there.
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_LAST: &str = "";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_NUMBER: &str = "syscallno";
 
@@ -97,6 +107,14 @@ const ENTRIES: &[Entry] = &[
     offset("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     offset("SK_DROPS", "sock", "sk_drops"),
     offset("SK_PROTOCOL", "sock", "sk_protocol"),
+    // Only with CONFIG_CGROUPS, and CONFIG_SOCK_CGROUP_DATA; before 5.15 some stable kernels
+    // keep a packed number there.
+    optional("SK_CGROUP", "sock", "sk_cgrp_data.cgroup"),
+    optional("CGROUP_NODE", "cgroup", "kn"),
+    optional("CGROUP_LEVEL", "cgroup", "level"),
+    optional("CGROUP_ANCESTORS", "cgroup", "ancestors"),
+    optional("CGROUP_ANCESTOR_IDS", "cgroup", "ancestor_ids"),
+    optional("NODE_ID", "kernfs_node", "id"),
     fallback("SK_SHUTDOWN", "sock", "sk_shutdown"),
     offset("SK_SOCKET", "sock", "sk_socket"),
     offset("ICSK_SYN_QUEUE", "inet_connection_sock", "icsk_accept_queue.qlen"),
@@ -127,6 +145,7 @@ const ENTRIES: &[Entry] = &[
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
     offset("NET_ABORT_ON_OVERFLOW", "net", "ipv4.sysctl_tcp_abort_on_overflow"),
     offset("NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
+    offset("NET_SOMAXCONN", "net", "core.sysctl_somaxconn"),
     fallback("NET_MAX_SYN_BACKLOG", "net", "ipv4.sysctl_max_syn_backlog"),
     fallback("REQ_NEXT", "request_sock", "dl_next"),
     offset("REQ_SK", "request_sock", "sk"),
@@ -156,6 +175,9 @@ const ENTRIES: &[Entry] = &[
     fallback("FDT_MAX", "fdtable", "max_fds"),
     fallback("FILE_PRIVATE", "file", "private_data"),
     fallback("PT_REGS_FIRST", "pt_regs", REGS_FIRST),
+    optional("PT_REGS_SECOND", "pt_regs", REGS_SECOND),
+    optional("PT_REGS_LAST", "pt_regs", REGS_LAST),
+    optional("TASK_STACK", "task_struct", "stack"),
     fallback("PT_REGS_NUMBER", "pt_regs", REGS_NUMBER),
     offset("BPF_ARRAY_PPTRS", "bpf_array", "pptrs"),
     counter("MIB_LISTEN_OVERFLOWS", "LINUX_MIB_LISTENOVERFLOWS"),

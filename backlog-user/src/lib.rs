@@ -25,6 +25,8 @@ mod load;
 mod namespaces;
 mod options;
 mod own;
+mod owner;
+mod owners;
 mod plan;
 mod pod;
 mod ports;
@@ -33,6 +35,7 @@ mod program_log;
 mod queues;
 mod registry;
 mod run;
+mod selection;
 mod session;
 mod signals;
 mod steps;
@@ -57,7 +60,7 @@ pub fn main() -> ExitCode {
     let result = match args.command.take() {
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
         None => match options::Options::check(args) {
-            Ok(options) => run::run(&options),
+            Ok(options) => run::run(options),
             Err(error) => Err(error.into()),
         },
     };

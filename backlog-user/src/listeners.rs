@@ -97,6 +97,7 @@ fn listed(netns: u32, response: &InetResponse) -> Listed {
         depth: header.recv_queue,
         v6_only,
         sk_drops,
+        cgroup: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Live {
     given_back: HashMap<u32, u64>,
     /// Records of a close that were lost so far.
     lost_closes: u64,
+    /// Sockets that were added to the filter.
+    wanted: HashSet<u64>,
     /// A listener was found whose opening was lost: its close may have been as well.
     unheard: bool,
 }
@@ -77,6 +79,7 @@ impl Live {
             retiring: Vec::new(),
             given_back: HashMap::new(),
             lost_closes: 0,
+            wanted: HashSet::new(),
             unheard: false,
         }
     }
@@ -264,6 +267,17 @@ impl Live {
             // The record of its close may still come, and finds it closed then.
             self.unheard = true;
         }
+    }
+
+    /// Sockets that the filter is to let through from now on.
+    pub(crate) fn want(&mut self, sockets: HashSet<u64>) -> Result<()> {
+        for inode in sockets {
+            if self.wanted.insert(inode) {
+                let map = &mut self.loaded.maps.wanted;
+                map.insert(inode, 1, 0).context("adding to the filter of sockets")?;
+            }
+        }
+        Ok(())
     }
 
     /// Events that a program missed because it was already running on that CPU.

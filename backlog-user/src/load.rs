@@ -61,6 +61,7 @@ pub(crate) struct Maps {
     pub(crate) free_slots: Queue<MapData, u32>,
     pub(crate) stray: PerCpuArray<MapData, StrayPod>,
     pub(crate) seed: Array<MapData, u32>,
+    pub(crate) wanted: HashMap<MapData, u64, u8>,
 }
 
 /// Programs that are attached, and their maps.
@@ -166,6 +167,10 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("WAITING", places)
         .map_max_entries("MET", met_places)
         .map_max_entries("AT_PORT", limits.slots);
+    if let Some(held) = &filter.process {
+        let room = u32::try_from(held.sockets.len()).unwrap_or(u32::MAX);
+        loader.map_max_entries("WANTED", room.saturating_mul(2).max(1 << 16));
+    }
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
@@ -173,7 +178,16 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
     let filter_ports = u32::from(filter.ports.is_some());
     let (mask, met_mask) = (places - 1, met_places - 1);
     let filter_family = u32::from(filter.family.unwrap_or(0));
+    let filter_netns = filter.netns.unwrap_or(0);
+    let filter_pid = filter.process.as_ref().map_or(0, |held| held.pid);
+    let filter_sockets = u32::from(filter.process.is_some());
+    let (cgroup, level) = filter.cgroup.as_ref().map_or((0, 0), |tree| (tree.id, tree.level));
     loader
+        .override_global("FILTER_NETNS", &filter_netns, true)
+        .override_global("FILTER_PID", &filter_pid, true)
+        .override_global("FILTER_SOCKETS", &filter_sockets, true)
+        .override_global("FILTER_CGROUP", &cgroup, true)
+        .override_global("FILTER_CGROUP_LEVEL", &level, true)
         .override_global("FILTER_PORT", &filter_port, true)
         .override_global("FILTER_PORTS", &filter_ports, true)
         .override_global("FILTER_FAMILY", &filter_family, true)
@@ -204,6 +218,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
         stray: PerCpuArray::try_from(take("STRAY")?)?,
         seed: Array::try_from(take("SEED")?)?,
+        wanted: HashMap::try_from(take("WANTED")?)?,
     })
 }
 
@@ -216,6 +231,15 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     }
     for (word, bits) in bits {
         words.set(word, bits, 0).context("filling the port filter")?;
+    }
+    Ok(())
+}
+
+fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Result<()> {
+    let map = programs.map_mut("WANTED").context("the eBPF object has no map WANTED")?;
+    let mut wanted: HashMap<&mut MapData, u64, u8> = HashMap::try_from(map)?;
+    for inode in sockets {
+        wanted.insert(inode, 1, 0).context("filling the filter of sockets")?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Network namespaces: which there are, and how to look into one without leaving
 //! one's own.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -12,6 +14,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::kernel::rights::{Capabilities, Capability};
+use names::Names;
 
 /// The way to this thread's own.
 const OWN: &str = "thread-self/ns/net";
@@ -25,6 +28,7 @@ pub(crate) struct Namespaces {
     shut: BTreeSet<u32>,
     /// Are there processes whose namespace it may not see?
     hidden: bool,
+    names: Names,
 }
 
 impl Namespaces {
@@ -37,17 +41,17 @@ impl Namespaces {
             found.ways.insert(inode, own);
         }
         for entry in fs::read_dir(proc_root).into_iter().flatten().flatten() {
-            let is_process =
-                entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
-            if is_process {
-                found.of_process(&entry.path());
+            if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                found.of_process(pid, &entry.path());
             }
         }
         // `ip netns add` makes one that no process needs to live in.
         let mounts = fs::read_to_string(proc_root.join("thread-self/mountinfo"));
         for (number, path) in mounts.iter().flat_map(|text| text.lines()).filter_map(mounted) {
+            found.names.mounted(number, &path);
             found.ways.entry(number).or_insert(path);
         }
+        found.names.read(proc_root);
         let rights = Capabilities::read(proc_root);
         let has = |capability| rights.is_none_or(|set| set.has(capability));
         // One that hides from root as well is the doing of a security module.
@@ -62,10 +66,11 @@ impl Namespaces {
         found
     }
 
-    fn of_process(&mut self, folder: &Path) {
+    fn of_process(&mut self, pid: u32, folder: &Path) {
         let path = folder.join("ns/net");
         match inode(&path) {
             Ok(inode) => {
+                self.names.lives(inode, pid);
                 self.ways.entry(inode).or_insert(path);
             }
             // Of one that has just ended it is the same error.
@@ -96,6 +101,12 @@ impl Namespaces {
         self.ways.keys().copied()
     }
 
+    /// What to call one of them: `host`, the name that it is mounted by, or `pid 812 (nginx)`
+    /// by the first process that lives there.
+    pub(crate) fn name_of(&self, netns: u32) -> Option<String> {
+        self.names.of(netns)
+    }
+
     /// Only these of them.
     pub(crate) fn only(&self, wanted: &[u32]) -> Self {
         let mut some = self.clone();
@@ -111,10 +122,11 @@ impl Namespaces {
 
     /// Adds those of a later look.
     pub(crate) fn add(&mut self, later: Self) {
-        let Self { ways, shut, hidden } = later;
+        let Self { ways, shut, hidden, names } = later;
         self.ways.extend(ways);
         self.shut.extend(shut);
         self.hidden |= hidden;
+        self.names.add(names);
     }
 
     /// Runs something in one of them. A thread of its own enters it and ends there, so
@@ -173,6 +185,9 @@ mod tests {
         assert!(found.reaches(own) && !found.reaches(1));
         assert_eq!(found.inside(own, || Ok(7)).unwrap(), 7);
         assert!(found.inside(1, || Ok(7)).is_err());
+        let name = found.name_of(own).unwrap();
+        assert!(name == "host" || name.starts_with("pid "), "{name}");
+        assert_eq!(found.name_of(1), None);
     }
 
     #[test]
@@ -197,10 +212,14 @@ mod tests {
         fs::write(&status, "CapEff:\t000001ffffffffff\n").unwrap();
         let found = Namespaces::find(proc_root.path());
         assert_eq!((found.inodes().count(), found.unseen()), (1, None));
+        let inode = found.inodes().next().unwrap();
+        assert_eq!(found.name_of(inode).unwrap(), "pid 77");
         fs::write(&status, "CapEff:\t000000c000000000\n").unwrap();
         let found = Namespaces::find(proc_root.path());
         assert_eq!(found.inodes().count(), 0);
         assert!(found.unseen().unwrap().starts_with("1 other network namespace is not"));
+        // It has its name nevertheless.
+        assert_eq!(found.name_of(inode).unwrap(), "pid 77");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::cli::{Args, Backend, Output};
 use crate::filter::Filter;
 use crate::ports::PortError;
+use crate::selection::Selection;
 
 /// Valid options.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ use crate::ports::PortError;
 pub(crate) struct Options {
     /// What the kernel is to look at.
     pub(crate) filter: Filter,
+    /// What must be looked up before it is a filter.
+    pub(crate) selection: Selection,
     /// When to stop by itself.
     pub(crate) duration: Option<Duration>,
     /// After how many drops to stop.
@@ -85,7 +88,8 @@ impl Options {
             return Err(OptionsError::NoIntervals);
         }
         Ok(Self {
-            filter: Filter { ports, family },
+            filter: Filter { ports, family, ..Filter::default() },
+            selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
             duration,
             until_drop: args.until_drop,
             cmd: args.cmd,

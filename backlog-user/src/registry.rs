@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use backlog_ebpf::record::{Listener as Wire, OPENED_NOW, REUSEPORT, V6_ONLY};
 use foldhash::HashMap;
 
-use crate::decode::{DecodeError, address};
-use crate::event::{Listener, ListenerId};
+use crate::decode::{DecodeError, address, call};
+use crate::event::{Identity, Listener, ListenerId};
 
 /// The listeners that are open.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub(crate) struct Listed {
     pub(crate) v6_only: Option<bool>,
     /// Its `sk_drops`, if the dump tells.
     pub(crate) sk_drops: Option<u32>,
+    /// The number of the cgroup in which its socket was made, if the dump tells (since 5.8).
+    pub(crate) cgroup: Option<u64>,
 }
 
 impl Registry {
@@ -61,6 +63,9 @@ impl Registry {
             reuseport: None,
             opened_now: false,
             sk_drops: listed.sk_drops,
+            call: None,
+            cgroup: listed.cgroup,
+            identity: Identity::default(),
         }
     }
 
@@ -88,6 +93,9 @@ impl Registry {
             reuseport: Some(flag(REUSEPORT)),
             opened_now: flag(OPENED_NOW),
             sk_drops: Some(wire.sk_drops),
+            call: call(wire),
+            cgroup: (wire.cgroup != 0).then_some(wire.cgroup),
+            identity: Identity::default(),
         })
     }
 
@@ -153,6 +161,7 @@ mod tests {
             depth: 3,
             v6_only: None,
             sk_drops: None,
+            cgroup: None,
         }
     }
 

@@ -20,6 +20,8 @@ use crate::live::Live;
 use crate::load::{Kit, Limits};
 use crate::options::Options;
 use crate::own::Own;
+use crate::owner::find::Finder;
+use crate::owners::Owners;
 use crate::plan::{self, Backend, Way, Ways};
 use crate::registry::Listed;
 use crate::session::Session;
@@ -43,7 +45,7 @@ pub(crate) enum Outcome {
 const TOTALS_BYTES: usize = 64 << 20;
 
 /// Runs the tracer until it is to end.
-pub(crate) fn run(options: &Options) -> Result<Outcome> {
+pub(crate) fn run(options: Options) -> Result<Outcome> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,17 +53,20 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         .block_on(trace(options))
 }
 
-async fn trace(options: &Options) -> Result<Outcome> {
+async fn trace(mut options: Options) -> Result<Outcome> {
     let root = Path::new("/");
     rights::check(root)?;
     let kernel = KernelView::read(root)?;
     let layout = Layout::find(&kernel.btf)?;
     if options.check_programs {
-        let limits = limits([].iter(), Sizes::of(options, 1));
+        let limits = limits([].iter(), Sizes::of(&options, 1));
         return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
     }
     let signals = Signals::watch()?;
     let judge = Judge::find();
+    let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
+    options.selection.add_to(&mut options.filter, &finder)?;
+    let options = &options;
     let mut sized_by = judge.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
     let sizes = Sizes::of(options, possible_cpus()?);
@@ -91,7 +96,8 @@ async fn trace(options: &Options) -> Result<Outcome> {
         bpf_stats: own.counts_runs(),
     };
     let live = Live::new(loaded);
-    Session::start(options, live, view(options), meta, judge, own)?.run(signals).await
+    let owners = Owners::new(finder);
+    Session::start(options, live, view(options), meta, judge, own, owners)?.run(signals).await
 }
 
 /// The kernel's types took some 80 MB while they were read; the C library would keep that for
@@ -248,6 +254,7 @@ mod tests {
             depth: 0,
             v6_only: None,
             sk_drops: None,
+            cgroup: None,
         };
         let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000, until_drop: 0 };
         let few = limits([listed.clone()].iter(), sizes(2));

@@ -23,6 +23,7 @@ use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
 use crate::own::Own;
+use crate::owners::{Open, Owners};
 use crate::plan::Backend;
 use crate::run::Outcome;
 use crate::signals::Signals;
@@ -51,6 +52,7 @@ pub(crate) struct Session<'a> {
     backend: Backend,
     judge: Judge,
     own: Own,
+    owners: Owners,
     /// Drops that were told one by one.
     drops: u64,
     intervals: u64,
@@ -68,6 +70,7 @@ impl<'a> Session<'a> {
         mut meta: Meta,
         mut judge: Judge,
         mut own: Own,
+        mut owners: Owners,
     ) -> Result<Self> {
         let clock = Clock::start();
         judge.find_again();
@@ -84,6 +87,7 @@ impl<'a> Session<'a> {
         let mut listed = judge.ask_all(Ask::All);
         judge.begin_listeners(&listed_before, &listed);
         listed.retain(|listed| options.filter.lists(listed));
+        owners.look(&listed.listed().map(|listed| listed.inode).collect());
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
@@ -99,6 +103,7 @@ impl<'a> Session<'a> {
             backend: meta.backend,
             judge,
             own,
+            owners,
             drops: 0,
             intervals: 0,
             events: Vec::new(),
@@ -190,6 +195,7 @@ impl<'a> Session<'a> {
         live.count(&mut self.events)?;
         let (stray, undecoded) = (live.stray_at_end(), live.undecoded());
         self.compare(&before, &after, time_ns)?;
+        self.identify(time_ns, true)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             let mut rows = self.book.tick(time_ns);
@@ -249,6 +255,7 @@ impl<'a> Session<'a> {
         let after = self.judge.ask(namespaces, Ask::All);
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
+        self.identify(time_ns, false)?;
         let rows = self.book.tick(time_ns);
         self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         let accounts = reconcile::accounts(&self.book);
@@ -257,16 +264,33 @@ impl<'a> Session<'a> {
         Ok(self.view.flush()?)
     }
 
+    /// Looks whose the open listeners are, if that may have changed.
+    fn identify(&mut self, time_ns: u64, at_end: bool) -> Result<()> {
+        let open = self
+            .book
+            .open()
+            .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
+        self.owners.refresh(open, time_ns, at_end, &mut self.events);
+        if let Some(held) = &self.options.filter.process {
+            self.live.get_mut().want(self.owners.sockets_of(held.pid))?;
+        }
+        self.write_down()
+    }
+
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, drops, options, judge, .. } = self;
+        let Self { book, view, clock, events, drops, options, judge, owners, .. } = self;
         if let Some(step_ns) = clock.compare() {
             view.clock_set(clock, monotonic_ns(), step_ns)?;
         }
-        for event in events.drain(..) {
+        for mut event in events.drain(..) {
             let time_ns = event.time_ns;
-            if let What::Listener(listener) = &event.what {
+            if let What::Listener(listener) = &mut event.what {
                 judge.opened(listener);
+                if book.get(listener.id).is_none() {
+                    let netns = judge.namespaces().name_of(listener.netns);
+                    listener.identity = owners.identify(listener, netns);
+                }
             }
             let Some(news) = book.apply(&event) else { continue };
             match &news {
@@ -280,6 +304,7 @@ impl<'a> Session<'a> {
                 News::Closed(closed) => {
                     if let Some(page) = book.get(closed.listener) {
                         judge.closed(&page.listener);
+                        owners.closed(&page.listener);
                     }
                 }
                 News::Found(_) | News::Limit(_) => {}

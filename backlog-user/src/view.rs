@@ -7,12 +7,14 @@ pub(crate) mod json;
 pub(crate) mod judged;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod whose;
 
 use std::io;
 
 use backlog_ebpf::totals::Stray;
 
 use crate::book::interval::Interval;
+use crate::book::page::Page;
 use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
@@ -71,7 +73,7 @@ pub(crate) trait View {
     /// Tracing has begun.
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
     /// A listener was found or opened, or looked at again.
-    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()>;
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()>;
     /// A listener was closed.
     fn closed(
         &mut self,
@@ -80,7 +82,7 @@ pub(crate) trait View {
         listener: &Listener,
         closed: &Closed,
     ) -> io::Result<()>;
-    /// A second `listen()` has changed a limit.
+    /// Another `listen()` was called, or a limit has changed.
     fn limit(
         &mut self,
         clock: &Clock,
@@ -133,7 +135,7 @@ pub(crate) fn tell(
     match news {
         News::Refused(refusal) => view.refused(clock, book, refusal),
         News::Found(listener) => {
-            page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, &page.listener))
+            page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, page))
         }
         News::Closed(closed) => page(closed.listener)
             .map_or(Ok(()), |page| view.closed(clock, time_ns, &page.listener, closed)),

@@ -8,7 +8,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    distribution,
+    distribution::{self, By},
     enqueue::{confirm, epoch},
     filter,
     globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
@@ -41,20 +41,20 @@ pub(crate) fn grafted(newsk: impl Place<Sock>) {
 fn graft(child: impl Place<Sock>) {
     let port: u16 = read::field(child, &SKC_NUM);
     // A client that has reset its connection meanwhile has taken its port away.
-    if port != 0 && !filter::number(port) {
+    if (port != 0 && !filter::number(port)) || !filter::namespace(child) {
         return;
     }
     if let Some(Pending { slot, enqueued_ns, early_ns, .. }) = waiting::take(child.address()) {
         // What a listener has in the table leaves it before the slot is another's.
         if let Some(seen) = listener::seen(slot) {
-            count_accept(seen, enqueued_ns, early_ns);
+            count_accept(seen, enqueued_ns, early_ns, By::Current);
         }
         return;
     }
     if waiting::crowded()
         && let Some(pending) = pending::take_of_map(child.address())
     {
-        return queued(pending);
+        return queued(pending, By::Current);
     }
     if read::protocol(child) == IPPROTO_TCP
         && filter::connection(child)
@@ -76,7 +76,7 @@ fn looked_up() -> bool {
 fn unknown(child: *const Sock) {
     if looked_up()
         && read::protocol(child) == IPPROTO_TCP
-        && filter::port(child)
+        && filter::place(child)
         && filter::connection(child)
     {
         stray_accept();
@@ -85,10 +85,10 @@ fn unknown(child: *const Sock) {
 
 /// Counts the accept of a connection that is known, if nobody else has.
 #[inline(always)]
-pub(crate) fn known(child: *const Sock) -> bool {
+pub(crate) fn known(child: *const Sock, by: By) -> bool {
     let taken = pending::take(child);
     if let Some(pending) = taken {
-        queued(pending);
+        queued(pending, by);
     }
     taken.is_some()
 }
@@ -97,7 +97,7 @@ pub(crate) fn known(child: *const Sock) -> bool {
 /// be told.
 #[inline(always)]
 pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
-    if known(child) {
+    if known(child, By::Current) {
         return;
     }
     let sk = from();
@@ -108,7 +108,7 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
     // reset has lost its port.
     let port: u16 = read::field(child, &SKC_NUM);
     let of_it = port == 0 || port == read::field(sk, &SKC_NUM);
-    if !of_it || !filter::port(sk) || !filter::connection(child) {
+    if !of_it || !filter::listener(sk) || !filter::connection(child) {
         return;
     }
     let Some(seen) = listener::of(sk) else { return stray_accept() };
@@ -116,14 +116,14 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).unseen += 1 };
     } else {
-        count_accept(seen, 0, 0);
+        count_accept(seen, 0, 0, By::Other);
     }
 }
 
 /// Counts an accept. A connection that was queued before the start was looked up then,
 /// without its time.
 #[inline(always)]
-fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64) {
+fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64, by: By) {
     let now = if early_ns == 0 { listener::now() } else { early_ns };
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
@@ -142,7 +142,7 @@ fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64) {
     if wait_ns > epoch.longest_ns {
         epoch.longest_ns = wait_ns;
     }
-    distribution::waited(seen.slot, wait_ns);
+    distribution::waited(seen.slot, wait_ns, now, by);
 }
 
 /// Body: a connection's socket is destroyed.
@@ -154,7 +154,7 @@ pub(crate) fn gone(sk: *const Sock) {
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && confirm(of, sk).is_some() {
-            queued(pending);
+            queued(pending, By::Other);
         }
         return;
     }
@@ -181,18 +181,22 @@ pub(crate) fn gone(sk: *const Sock) {
 
 /// An accept of a connection that was seen being queued.
 #[inline(always)]
-pub(crate) fn queued(pending: Pending) {
+pub(crate) fn queued(pending: Pending, by: By) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
-        count_accept(seen, pending.enqueued_ns, pending.early_ns);
+        count_accept(seen, pending.enqueued_ns, pending.early_ns, by);
     }
 }
 
 #[inline(always)]
 fn stray_accept() {
+    // It may be one of a listener that is left out, which a connection does not tell.
+    if filter::by_owner() {
+        return;
+    }
     if let Some(stray) = STRAY.get_ptr_mut(0) {
         // SAFETY: a per-CPU element that only this CPU writes.
         unsafe { (*stray).accepts += 1 };

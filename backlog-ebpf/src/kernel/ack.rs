@@ -34,7 +34,7 @@ pub(crate) fn done<C: Place<Sock>>(
     if child.address().is_null() {
         return nothing(sk.address(), req.address());
     }
-    if filter::port(sk)
+    if filter::listener(sk)
         && filter::connection(child)
         && let Some(seen) = listener::of(sk.address())
         && !(seen.joins && join::is_child(child))
@@ -50,7 +50,7 @@ fn nothing(sk: *const Sock, req: *const Request) {
     let net: *const Net = read::pointer(sk, &SKC_NET);
     // Whatever the port is: the next look must not find this packet's moves.
     let Some(mut moved) = look::look(net) else { return };
-    if !filter::port(sk) || !filter::request(req) {
+    if !filter::listener(sk) || !filter::request(req) {
         return;
     }
     moved.at_most(met::refused_since(met::met(sk), sk));

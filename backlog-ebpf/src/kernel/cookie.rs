@@ -20,7 +20,7 @@ use super::{
 /// come here.)
 #[inline(always)]
 pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
-    if !filter::port(sk) || !filter::packet(skb) {
+    if !filter::listener(sk) || !filter::packet(skb) {
         return;
     }
     let (client, sequence) = read::sender(skb);

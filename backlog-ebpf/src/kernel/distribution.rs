@@ -2,9 +2,19 @@
 
 use core::arch::asm;
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 
 use super::{maps::DISTRIBUTIONS, shared::count};
+
+/// Who has accepted a connection.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    /// The current thread.
+    Current,
+    /// Another one: this is a softirq, or the accept was noted before.
+    Other,
+}
 
 /// Counts an arrival that made a queue so deep.
 #[inline(always)]
@@ -15,14 +25,21 @@ pub(crate) fn arrived(slot: u32, depth: u32) {
     unsafe { count((&raw mut (*distributions).depths).cast::<u32>().add(index)) };
 }
 
-/// Counts an accept after so long a wait.
+/// Counts an accept after so long a wait, and who has done it if that is the current thread.
 #[inline(always)]
-pub(crate) fn waited(slot: u32, wait_ns: u64) {
+pub(crate) fn waited(slot: u32, wait_ns: u64, accepted_ns: u64, by: By) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
     // Microseconds, rounded up, less one.
     let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
     // SAFETY: as in `arrived`.
     unsafe { count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
+    if matches!(by, By::Current) {
+        // SAFETY: as above. Of two that accept at once, either may be the last.
+        unsafe {
+            (*distributions).accepted_ns = accepted_ns;
+            (*distributions).acceptor = bpf_get_current_pid_tgid();
+        }
+    }
 }
 
 /// A bucket as an index that the verifier sees to be within `COUNT`, a power of two. The

@@ -12,7 +12,9 @@ use backlog_ebpf::{
 };
 
 use super::{
-    accept, distribution, filter,
+    accept,
+    distribution::{self, By},
+    filter,
     globals::TP_FASTOPEN_RSK,
     listener::{self, Seen},
     pending::{self, Added},
@@ -52,7 +54,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
             // The clock of its enqueue is read a moment after that.
             pending.enqueued_ns = if early_ns < now { early_ns } else { now };
             pending.early_ns = early_ns;
-            accept::queued(pending);
+            accept::queued(pending, By::Other);
         }
         Added::Full => totals.untracked += 1,
     }
@@ -64,7 +66,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
 /// and not of the queue, never does.)
 #[inline(always)]
 pub(crate) fn special<C: Place<Sock>>(sk: impl Place<Sock>, child: C, queued: u64) {
-    if queued == 0 || !filter::port(sk) || !filter::connection(child) {
+    if queued == 0 || !filter::listener(sk) || !filter::connection(child) {
         return;
     }
     let cookie = site::inside(Site::Cookie, sk.address());

@@ -7,12 +7,18 @@ use backlog_ebpf::{
 };
 
 use super::{
-    globals::{FILTER_FAMILY, FILTER_PORT, FILTER_PORTS, SKC_FAMILY, SKC_NUM, SKC_V6_DADDR},
-    maps::PORTS,
+    caller, cgroup,
+    globals::{
+        FILTER_CGROUP, FILTER_CGROUP_LEVEL, FILTER_FAMILY, FILTER_NETNS, FILTER_PID, FILTER_PORT,
+        FILTER_PORTS, FILTER_SOCKETS, NET_INUM, SK_SOCKET, SKC_FAMILY, SKC_NET, SKC_NUM,
+        SKC_V6_DADDR, SOCKET_INO,
+    },
+    listener,
+    maps::{PORTS, WANTED},
     place::Place,
     read,
     shared::EPOCH,
-    types::{Request, SkBuff, Sock},
+    types::{Net, Request, SkBuff, Sock, Socket},
 };
 
 /// Has userspace begun, and not ended? The programs are attached one after the
@@ -22,13 +28,65 @@ pub(crate) fn running() -> bool {
     EPOCH.get() != 0
 }
 
-/// Is this socket's local port one to look at?
+/// Are this socket's local port and network namespace ones to look at?
 #[inline(always)]
-pub(crate) fn port(sk: impl Place<Sock>) -> bool {
-    if FILTER_PORTS.load() == 0 {
+pub(crate) fn place(sk: impl Place<Sock>) -> bool {
+    (FILTER_PORTS.load() == 0 || number(read::field(sk, &SKC_NUM))) && namespace(sk)
+}
+
+/// Is this socket's network namespace one to look at?
+#[inline(always)]
+pub(crate) fn namespace(sk: impl Place<Sock>) -> bool {
+    let wanted = FILTER_NETNS.load();
+    if wanted == 0 {
         return true;
     }
-    number(read::field(sk, &SKC_NUM))
+    let net = read::pointer::<_, _, Net>(sk, &SKC_NET);
+    read::field::<_, u32>(net, &NET_INUM) == wanted
+}
+
+/// Is this a listener to look at? One that is known was, and stays so: its process may have
+/// passed it on.
+#[inline(always)]
+pub(crate) fn listener(sk: impl Place<Sock>) -> bool {
+    place(sk) && (!by_owner() || listener::was_known(sk.address()) || chosen(sk.address()))
+}
+
+/// Does the filter ask whose a listener is?
+#[inline(always)]
+pub(crate) fn by_owner() -> bool {
+    FILTER_SOCKETS.load() != 0 || FILTER_CGROUP.load() != 0
+}
+
+/// The same of a listener that is not known: is its owner one to look at?
+#[inline(always)]
+pub(crate) fn chosen(sk: *const Sock) -> bool {
+    within(sk) && (FILTER_SOCKETS.load() == 0 || is_wanted(sk))
+}
+
+/// The same of one that is being opened by the current process.
+#[inline(always)]
+pub(crate) fn opening(sk: *const Sock) -> bool {
+    place(sk)
+        && within(sk)
+        && (FILTER_SOCKETS.load() == 0 || caller::process() == FILTER_PID.load() || is_wanted(sk))
+}
+
+#[inline(always)]
+fn within(sk: *const Sock) -> bool {
+    let wanted = FILTER_CGROUP.load();
+    wanted == 0 || cgroup::is_below(sk, wanted, FILTER_CGROUP_LEVEL.load())
+}
+
+#[inline(always)]
+fn is_wanted(sk: *const Sock) -> bool {
+    let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
+    if socket.is_null() {
+        return false;
+    }
+    let inode: u64 = read::field(socket, &SOCKET_INO);
+    // SAFETY: what lies there is never changed, and not looked at.
+    unsafe { WANTED.get(inode) }.is_some()
 }
 
 /// Is this local port one to look at?

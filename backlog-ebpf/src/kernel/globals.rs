@@ -87,6 +87,27 @@ pub(crate) static FILTER_PORTS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_FAMILY: Global<u32> = Global::new(0);
 
+/// The inode number of the only network namespace to look at; zero: all.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_NETNS: Global<u32> = Global::new(0);
+
+/// 1: only the sockets in the map `WANTED`, and what [`FILTER_PID`] opens.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_SOCKETS: Global<u32> = Global::new(0);
+
+/// The process whose new listeners are wanted as well.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_PID: Global<u32> = Global::new(0);
+
+/// The number of the cgroup whose listeners, and those below it, are the only ones to look
+/// at; zero: all.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_CGROUP: Global<u64> = Global::new(0);
+
+/// How deep that cgroup lies.
+#[unsafe(no_mangle)]
+pub(crate) static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
+
 /// Drop records that a listener may send in a second, on each CPU.
 #[unsafe(no_mangle)]
 pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);

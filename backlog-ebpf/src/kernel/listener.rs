@@ -3,16 +3,16 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use backlog_ebpf::{
     AF_INET,
-    record::{CLOSING, Endpoint, Kind, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
+    record::{ASKED, CLOSING, Endpoint, Kind, LISTENING, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
     totals::Totals,
 };
 
 use super::{
-    filter,
+    caller, cgroup, filter,
     globals::{
-        ICSK_SYN_QUEUE, NET_INUM, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG, SK_SOCKET,
-        SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK,
-        SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+        ICSK_SYN_QUEUE, NET_INUM, NET_SOMAXCONN, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG,
+        SK_SOCKET, SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR,
+        SKC_REUSEPORT_MASK, SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     log::trace_log,
     maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
@@ -68,10 +68,20 @@ pub(crate) fn find(sk: *const Sock) -> Option<Seen> {
     if let Some(slot) = slot_of(sk) {
         return seen(slot);
     }
-    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
+        || !filter::namespace(sk)
+        || !filter::chosen(sk)
+    {
         return None;
     }
     added(sk, 0)
+}
+
+/// Is this listener known, or was it until it closed a moment ago?
+#[inline(always)]
+pub(crate) fn was_known(sk: *const Sock) -> bool {
+    // SAFETY: as in `slot_of`; what lies there is not looked at.
+    has_slot(sk) || unsafe { CLOSED.get(sk as u64) }.is_some()
 }
 
 /// The same for an event that must be counted somewhere: at the slot that a listener had
@@ -104,6 +114,10 @@ fn stray_closed(sk: *const Sock) {
 /// Counts an event at a listener that has closed and is not known any more.
 #[inline(always)]
 pub(crate) fn stray() {
+    // It may be one that is left out.
+    if filter::by_owner() {
+        return;
+    }
     if let Some(stray) = STRAY.get_ptr_mut(0) {
         // SAFETY: a per-CPU element that only this CPU writes.
         unsafe { (*stray).closed += 1 };
@@ -168,16 +182,17 @@ pub(crate) fn opening(sk: *const Sock) {
 pub(crate) fn opened(sk: *const Sock) {
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
     // DCCP comes here as well, up to 6.15.
-    if listens && read::protocol(sk) == IPPROTO_TCP && filter::port(sk) && slot_of(sk).is_none() {
-        add(sk, OPENED_NOW);
+    if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) && slot_of(sk).is_none()
+    {
+        add(sk, OPENED_NOW | LISTENING);
     }
 }
 
 /// Body: a socket is about to enter LISTEN, and has its port.
 #[inline(always)]
 pub(crate) fn opens(sk: *const Sock) {
-    if filter::running() {
-        add(sk, OPENED_NOW);
+    if filter::running() && filter::opening(sk) {
+        add(sk, OPENED_NOW | LISTENING);
     }
 }
 
@@ -188,29 +203,46 @@ pub(crate) fn listened(sk: *const Sock) {
     let Some(slot) = slot_of(sk) else {
         // It was open before the start and has had no event yet. Its first record tells
         // the limit, and userspace knows the one before.
-        if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP {
-            find(sk);
+        if filter::opening(sk) && read::protocol(sk) == IPPROTO_TCP {
+            added(sk, LISTENS_AGAIN);
         }
         return;
     };
     let Some(Seen { totals, .. }) = seen(slot) else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
-    let limit = limit(sk);
-    // SAFETY: an element of an array; only listen() calls change its limit, and they
-    // hold the socket's lock.
-    let was = unsafe { (*info).limit };
-    if was == limit {
+    // SAFETY: an element of an array; only listen() calls change these, and they hold the
+    // socket's lock.
+    let info = unsafe { &mut *info };
+    let (was, limit) = (info.limit, limit(sk));
+    let opened = info.flags & LISTENING != 0;
+    info.flags &= !LISTENING;
+    if opened && was == limit {
         return;
     }
-    // SAFETY: as above.
-    let mut record = unsafe {
-        (*info).limit = limit;
-        *info
-    };
+    info.limit = limit;
+    called(info, sk);
+    if was == limit && info.flags & ASKED == 0 {
+        return;
+    }
+    let mut record = *info;
     record.header = out::header::<Listener>(Kind::Limit, slot, now());
     record.depth = depth(sk);
     record.was = was;
     out::urgent(Kind::Limit, record, totals);
+}
+
+/// Notes who calls listen(), and with what.
+#[inline(always)]
+fn called(info: &mut Listener, sk: *const Sock) {
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    info.somaxconn = read::field(net, &NET_SOMAXCONN);
+    info.caller = caller::process();
+    info.comm = caller::name();
+    info.flags &= !ASKED;
+    if let Some(asked) = caller::asked(info.limit, info.somaxconn) {
+        info.asked = asked;
+        info.flags |= ASKED;
+    }
 }
 
 /// Body: a listener is about to drop what is in its queue. Its slot stays, so
@@ -220,7 +252,9 @@ pub(crate) fn stopping(sk: *const Sock) {
     // One that was open before the start may have had no event yet.
     let known = match slot_of(sk) {
         Some(slot) => seen(slot),
-        None if filter::port(sk) && read::protocol(sk) == IPPROTO_TCP => added(sk, 0),
+        None if filter::place(sk) && filter::chosen(sk) && read::protocol(sk) == IPPROTO_TCP => {
+            added(sk, 0)
+        }
         None => None,
     };
     let Some(Seen { slot, totals, .. }) = known else { return };
@@ -272,6 +306,9 @@ pub(crate) fn now() -> u64 {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_ktime_get_ns() }
 }
+
+/// For [`add`]: the current process has called listen() on one that was open before.
+const LISTENS_AGAIN: u32 = 1 << 31;
 
 /// What [`add`] returns where no slot was free.
 const NO_SLOT: u32 = u32::MAX;
@@ -328,7 +365,7 @@ fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
     if bits & SKC_V6ONLY_MASK.load() != 0 {
         flags |= V6_ONLY;
     }
-    Listener {
+    let mut listener = Listener {
         header: out::header::<Listener>(Kind::Opened, slot, now()),
         sk: sk as u64,
         inode,
@@ -336,12 +373,22 @@ fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
         netns: read::field(net, &NET_INUM),
         depth: depth(sk),
         limit: limit(sk),
-        flags,
+        flags: flags & !LISTENS_AGAIN,
         local: Endpoint { addr, port: read::field(sk, &SKC_NUM), family },
         sk_drops: read::field(sk, &SK_DROPS),
         syn_queue: syn_queue(sk),
         was: 0,
+        cgroup: cgroup::of(sk),
+        comm: [0; 16],
+        caller: 0,
+        asked: 0,
+        somaxconn: read::field(net, &NET_SOMAXCONN),
+        pad: 0,
+    };
+    if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
+        called(&mut listener, sk);
     }
+    listener
 }
 
 #[inline(always)]

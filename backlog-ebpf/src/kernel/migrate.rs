@@ -19,7 +19,7 @@ use super::{
 pub(crate) fn migrates(sk: *const Sock, child: *const Sock, to: *const Sock) {
     if to.is_null()
         || read::field::<_, u8>(child, &SKC_STATE) == TCP_NEW_SYN_RECV
-        || !filter::port(sk)
+        || !filter::listener(sk)
         || !filter::connection(child)
     {
         return;

@@ -31,7 +31,7 @@ pub(crate) fn timer_enter(timer: *const Timer) {
     // The requests of a listener that has closed die with it: the record of its close
     // says how many there were.
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
-    let wanted = listens && filter::port(sk) && filter::request(req);
+    let wanted = listens && filter::listener(sk) && filter::request(req);
     let timeouts = timeouts(req);
     let shot = Shot {
         request: if wanted { req as u64 } else { 0 },
@@ -73,7 +73,7 @@ pub(crate) fn timer_exit(timer: *const Timer) {
 #[inline(always)]
 pub(crate) fn error_enter(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
-    if filter::port(sk) && filter::request(req) {
+    if filter::listener(sk) && filter::request(req) {
         site::enter(Site::Error, sk, |mib| Counts {
             drops: mib.get(&MIB_LISTEN_DROPS),
             ..Counts::default()

@@ -28,7 +28,7 @@ const COOKIES_ALWAYS: u8 = 2;
 /// listener's own `sk_drops` bounds what a look may count.
 #[inline(always)]
 pub(crate) fn done(sk: impl Place<Sock>, skb: impl Place<SkBuff>) {
-    if !filter::port(sk) {
+    if !filter::listener(sk) {
         if listener::is_full(sk) {
             let net: *const Net = read::pointer(sk.address(), &SKC_NET);
             look::pass(net);

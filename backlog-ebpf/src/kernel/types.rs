@@ -18,6 +18,10 @@ pub(crate) enum Timer {}
 pub(crate) enum Task {}
 /// `struct pt_regs`.
 pub(crate) enum Regs {}
+/// `struct cgroup`.
+pub(crate) enum Cgroup {}
+/// `struct kernfs_node`.
+pub(crate) enum Node {}
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
 pub(crate) const TCP_ESTABLISHED: u8 = 1;

@@ -5,8 +5,9 @@ use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
 
 use super::distribution::Distribution;
+use super::group::BesideIdle;
 use super::interval::{Interval, More, Waits};
-use crate::event::{Closed, Count, Limit, Listener, Range};
+use crate::event::{Closed, Count, LastAccept, Limit, Listener, ListenerId, Range};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -32,6 +33,13 @@ pub(crate) struct Page {
     /// Connections whose enqueue was not seen: the longest that one is known to
     /// have waited at least, microseconds.
     pub(crate) at_least_us: Option<u64>,
+    /// The last accept whose thread was seen.
+    pub(crate) last_accept: Option<LastAccept>,
+    /// The listener that was closed at the same address before this one was opened.
+    pub(crate) follows: Option<ListenerId>,
+    /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
+    /// refused packets.
+    pub(crate) beside_idle: Option<BesideIdle>,
     /// The depth now: as the kernel told it last, and what came and went since.
     level: u32,
     recent_peak: u32,
@@ -111,6 +119,9 @@ impl Page {
             peak_use: PeakUse::default(),
             clients: 0,
             at_least_us: None,
+            last_accept: None,
+            follows: None,
+            beside_idle: None,
             level: listener.depth,
             recent_peak: 0,
             recent_wait: Distribution::of_waits(),
@@ -129,6 +140,10 @@ impl Page {
         known.reuseport = listener.reuseport.or(known.reuseport);
         known.v6_only |= listener.v6_only;
         known.opened_now |= listener.opened_now;
+        known.cgroup = listener.cgroup.or(known.cgroup);
+        if listener.call.is_some() {
+            known.call.clone_from(&listener.call);
+        }
     }
 
     /// The listener was closed.
@@ -139,6 +154,9 @@ impl Page {
     /// Its limit has changed.
     pub(crate) fn limited(&mut self, limit: &Limit) {
         self.listener.limit = limit.now;
+        if limit.call.is_some() {
+            self.listener.call.clone_from(&limit.call);
+        }
     }
 
     /// The kernel has told how deep its queue is.
@@ -155,7 +173,10 @@ impl Page {
 
     /// The kernel's totals were read.
     pub(crate) fn count(&mut self, count: &Count, start_ns: u64) {
-        let Count { totals, recent_peak, recent_longest_ns, waits, depths } = count;
+        let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept } = count;
+        // Its slot may have been another's before.
+        let last_accept = last_accept.filter(|last| last.time_ns >= self.first_seen_ns);
+        self.last_accept = last_accept.or(self.last_accept);
         let came = totals.enqueued.saturating_sub(self.totals.enqueued);
         let went = totals.accepted.saturating_sub(self.totals.accepted);
         let level = (u64::from(self.level) + came).saturating_sub(went);

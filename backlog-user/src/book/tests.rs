@@ -9,7 +9,7 @@ use backlog_ebpf::totals::Totals;
 use super::interval::More;
 use super::{Book, News, Refusal, reconcile};
 use crate::counter::{Counter, Reading};
-use crate::event::{Closed, Count, Drop, Event, Listener, ListenerId, Range, What};
+use crate::event::{Closed, Count, Drop, Event, Identity, Listener, ListenerId, Range, What};
 
 const SECOND: u64 = 1_000_000_000;
 const ID: ListenerId = ListenerId(1);
@@ -35,6 +35,9 @@ fn listener() -> Listener {
         reuseport: None,
         opened_now: false,
         sk_drops: None,
+        call: None,
+        cgroup: None,
+        identity: Identity::default(),
     }
 }
 

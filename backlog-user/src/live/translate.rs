@@ -9,8 +9,8 @@ use backlog_ebpf::record;
 use backlog_ebpf::totals::Totals;
 
 use crate::count;
-use crate::decode::{DecodeError, Record, address};
-use crate::event::{Closed, Count, Drop, Event, Limit, ListenerId, What};
+use crate::decode::{DecodeError, Record, address, call};
+use crate::event::{Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, What};
 use crate::registry::Registry;
 
 /// See the module's head.
@@ -57,7 +57,8 @@ impl Translator {
             Record::Limit(wire) => {
                 let record::Listener { header, limit: now, was, depth, .. } = *wire;
                 let listener = self.listener(header.slot, note, events)?;
-                (header, What::Limit(Limit { listener, now, was, depth }))
+                let call = call(wire);
+                (header, What::Limit(Limit { listener, now, was, depth, call }))
             }
             Record::Drop(wire) => {
                 let listener = self.listener(wire.header.slot, note, events)?;
@@ -102,6 +103,7 @@ impl Translator {
                 self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
             count.waits = count::moves(&last.waits, &now.waits);
             count.depths = count::moves(&last.depths, &now.depths);
+            count.last_accept = last_accept(&now);
             **last = now;
         }
         count
@@ -111,6 +113,16 @@ impl Translator {
     pub(crate) fn undecoded(&self) -> u64 {
         self.undecoded
     }
+}
+
+/// The last accept that a listener's distributions tell of. A slot is given on with them: it
+/// may be of the listener before, which whoever knows the listener's beginning sees.
+fn last_accept(now: &Distributions) -> Option<LastAccept> {
+    let halves =
+        |word: u64| (u32::try_from(word >> 32).ok(), u32::try_from(word & 0xffff_ffff).ok());
+    let (pid, tid) = halves(now.acceptor);
+    let (pid, tid) = pid.zip(tid)?;
+    (now.accepted_ns != 0).then_some(LastAccept { time_ns: now.accepted_ns, pid, tid })
 }
 
 fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {

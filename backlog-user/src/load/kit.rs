@@ -6,7 +6,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::refusal::refused;
-use super::{Limits, Loaded, create, fill_ports, kernel_types, take_maps};
+use super::{Limits, Loaded, create, fill_ports, fill_wanted, kernel_types, take_maps};
 use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::plan::{Attach, Hook, Plan, Way};
@@ -38,6 +38,9 @@ impl Kit {
         let mut programs = create(&btf, layout, filter, limits)?;
         if let Some(ports) = &filter.ports {
             fill_ports(&mut programs, ports)?;
+        }
+        if let Some(held) = &filter.process {
+            fill_wanted(&mut programs, held.sockets.iter().copied())?;
         }
         Ok(Self { programs, btf, limits })
     }

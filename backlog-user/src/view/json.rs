@@ -12,7 +12,9 @@ use backlog_ebpf::record::Kind;
 use serde_json::{Map, Value, json};
 
 use super::{End, Meta, View};
+use crate::book::group::{self, Group};
 use crate::book::interval::Interval;
+use crate::book::page::Page;
 use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
@@ -87,8 +89,10 @@ impl<W: Write> View for Json<W> {
         self.out.flush()
     }
 
-    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()> {
-        self.line(clock, "listener", time_ns, serde_json::to_value(listener)?)
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
+        let mut value = serde_json::to_value(&page.listener)?;
+        value["follows"] = json!(page.follows);
+        self.line(clock, "listener", time_ns, value)
     }
 
     fn closed(
@@ -110,8 +114,18 @@ impl<W: Write> View for Json<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, .. } = limit;
-        let value = json!({"listener": listener.id, "limit": limit, "was": was, "depth": depth});
+        let Limit { now: limit, was, depth, call, listener: _ } = limit;
+        let asked = call.as_ref().and_then(|call| call.asked);
+        let value = json!({
+            "listener": listener.id,
+            "limit": limit,
+            "was": was,
+            "depth": depth,
+            "asked": asked,
+            "somaxconn": call.as_ref().and_then(|call| call.somaxconn),
+            "clamped": call.as_ref().and_then(|call| call.asked.map(|_| call.is_cut(*limit))),
+            "process": call.as_ref().and_then(|call| call.caller.as_ref()),
+        });
         self.line(clock, "limit", time_ns, value)
     }
 
@@ -186,6 +200,7 @@ impl<W: Write> View for Json<W> {
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
+        let groups: Vec<Group<'_>> = group::groups(summaries).collect();
         for summary in summaries {
             let page = summary.page;
             let mut drops = Map::new();
@@ -201,6 +216,11 @@ impl<W: Write> View for Json<W> {
             let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
             let value = json!({
                 "listener": page.listener,
+                "follows": page.follows,
+                "group": values::group(&groups, summary),
+                "last_accept": page.last_accept.map(|last| json!({
+                    "time": time(clock, last.time_ns), "pid": last.pid, "tid": last.tid,
+                })),
                 "elapsed_s": end.elapsed_ns as f64 / 1e9,
                 "enqueued": page.totals.enqueued,
                 "accepted": page.totals.accepted,

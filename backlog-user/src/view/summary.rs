@@ -10,14 +10,16 @@ use jiff::tz::TimeZone;
 use super::End;
 use super::format::{clock_time, duration, percent, plural};
 use super::histogram::{self, Row};
-use super::judged;
+use super::{judged, whose};
 use crate::book::Book;
 use crate::book::distribution::Distribution;
+use crate::book::group::{self, Group};
 use crate::book::interval::Waits;
 use crate::book::page::PeakUse;
 use crate::book::reconcile;
 use crate::book::summary::Summary;
 use crate::clock::Clock;
+use crate::event::Listener;
 
 /// Renders the whole.
 pub(crate) fn render(
@@ -34,6 +36,11 @@ pub(crate) fn render(
     let _ = writeln!(text, "\nSummary of {seconds:.1} s");
     for summary in summaries.iter().filter(|summary| summary.active()) {
         listener(&mut text, zone, clock, book, summary, end);
+    }
+    for members in group::groups(summaries) {
+        if members.members.iter().any(Summary::active) {
+            group(&mut text, &members);
+        }
     }
     if summaries.is_empty() && idle == 0 {
         let _ = writeln!(text, "\nNo listener was seen.");
@@ -59,6 +66,17 @@ fn listener(
     let totals = &page.totals;
     let limit = page.listener.limit;
     let _ = writeln!(text, "\n{}  limit {limit}", page.listener.local);
+    whose(text, &page.listener);
+    if let Some(before) = page.follows.and_then(|id| book.get(id))
+        && let Some((closed_ns, _)) = before.closed
+    {
+        let _ = writeln!(
+            text,
+            "  history      opened again {} after its address was closed at {}",
+            duration(page.first_seen_ns.saturating_sub(closed_ns) / 1000),
+            clock_time(zone, clock.wall(closed_ns), 6),
+        );
+    }
     let _ = writeln!(
         text,
         "  connections  {} queued, {} accepted, {} in the queue at the end",
@@ -127,6 +145,83 @@ fn listener(
     peak_use(text, &page.peak_use);
     let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
     section(text, "accept latency", "microseconds", &page.wait, timed);
+}
+
+/// Who holds it, what was asked for it, and where it lives.
+fn whose(text: &mut String, listener: &Listener) {
+    if let Some(process) = whose::process(listener) {
+        let _ = writeln!(text, "  process      {process}");
+    }
+    if let Some(owner) = &listener.identity.owner {
+        let _ = writeln!(text, "               {}", whose::home(owner).join(", "));
+    }
+    if let Some(netns) = listener.identity.netns.as_deref().filter(|name| *name != "host") {
+        let _ = writeln!(text, "  namespace    {}", whose::safe(netns));
+    }
+    match listener.call.as_ref().and_then(|call| Some((call, call.asked?))) {
+        Some((call, asked)) => {
+            let cut = whose::cut(call, listener.limit);
+            let _ = writeln!(text, "  asked        {}", cut.unwrap_or_else(|| asked.to_string()));
+        }
+        None if listener.opened_now => {
+            let _ = writeln!(text, "  asked        not known: not by listen(2) of this ABI");
+        }
+        None => {
+            let _ = writeln!(text, "  asked        not known: before the start");
+        }
+    }
+}
+
+/// Who of a group got how much, and whether some idled while others refused.
+fn group(text: &mut String, group: &Group<'_>) {
+    let Some(first) = group.members.first() else { return };
+    let sum = group.enqueued();
+    let _ = writeln!(
+        text,
+        "\nSO_REUSEPORT group {}: {}, {}",
+        first.page.listener.local,
+        plural(group.members.len() as u64, "member"),
+        plural(sum, "connection"),
+    );
+    if let Some(imbalance) = group.imbalance() {
+        let _ = writeln!(text, "  imbalance    {imbalance:.2} (the busiest against the mean)");
+    }
+    let _ = writeln!(
+        text,
+        "  {:>6} {:>10} {:>6} {:>9} {:>6} {:>6}  PROCESS",
+        "MEMBER", "CONN", "SHARE", "PEAK/LIM", "P99", "DROP"
+    );
+    for (index, member) in group.members.iter().enumerate() {
+        let page = member.page;
+        let share = page.totals.enqueued as f64 * 100.0 / sum.max(1) as f64;
+        let _ = writeln!(
+            text,
+            "  {:>6} {:>10} {:>5.1}% {:>9} {:>6} {:>6}  {}",
+            index + 1,
+            page.totals.enqueued,
+            share,
+            format!("{}/{}", member.peak, page.listener.limit),
+            Waits::of(&page.wait).map_or("-".into(), |waits| duration(waits.p99)),
+            member.drops,
+            whose::process(&page.listener).unwrap_or_else(|| "?".into()),
+        );
+    }
+    for (index, member) in group.members.iter().enumerate() {
+        let Some(beside) = member.page.beside_idle else { continue };
+        let _ = writeln!(
+            text,
+            "  drops at member {} of {}{}, while {} {} idle",
+            index + 1,
+            beside.members,
+            member
+                .page
+                .listener
+                .process()
+                .map_or(String::new(), |process| format!(", owned by pid {}", process.pid)),
+            plural(beside.idle as u64, "member"),
+            if beside.idle == 1 { "was" } else { "were" },
+        );
+    }
 }
 
 /// How long the SYN queue was, what bounds it, and whether cookies took its place.

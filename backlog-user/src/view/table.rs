@@ -7,13 +7,14 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::format::{clock_time, duration, percent, plural, rate};
-use super::{End, Meta, View, cost, judged, summary};
+use super::{End, Meta, View, cost, judged, summary, whose};
 use crate::book::interval::{Interval, More, Waits};
+use crate::book::page::Page;
 use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Call, Closed, Limit, Listener};
 
 /// How the table is to look.
 #[derive(Clone, Debug)]
@@ -75,6 +76,14 @@ impl<W: Write> Table<W> {
         )
     }
 
+    /// Says so if the kernel has granted less than was asked for.
+    fn cut(&mut self, call: Option<&Call>, granted: u32) -> io::Result<()> {
+        match call.and_then(|call| whose::cut(call, granted)) {
+            Some(text) => writeln!(self.out, "         {text}"),
+            None => Ok(()),
+        }
+    }
+
     fn row(&mut self, time: &str, listener: &str, row: &Interval) -> io::Result<()> {
         self.heading()?;
         self.rows += 1;
@@ -133,17 +142,24 @@ impl<W: Write> View for Table<W> {
         self.out.flush()
     }
 
-    fn listener(&mut self, clock: &Clock, time_ns: u64, listener: &Listener) -> io::Result<()> {
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
         if self.look.quiet {
             return Ok(());
         }
+        let listener = &page.listener;
         let time = self.time(clock, time_ns, 0);
-        let opened = if listener.opened_now { "opened" } else { "listens" };
-        writeln!(
-            self.out,
-            "{time} {} {opened}: depth {}, limit {}",
-            listener.local, listener.depth, listener.limit
-        )
+        let opened = match (page.follows, listener.opened_now) {
+            (Some(_), _) => "opened again",
+            (None, true) => "opened",
+            (None, false) => "listens",
+        };
+        let Listener { local, depth, limit, .. } = listener;
+        write!(self.out, "{time} {local} {opened}: depth {depth}, limit {limit}")?;
+        match whose::process(listener) {
+            Some(process) => writeln!(self.out, ", {process}")?,
+            None => writeln!(self.out)?,
+        }
+        self.cut(listener.call.as_ref(), *limit)
     }
 
     fn closed(
@@ -168,13 +184,18 @@ impl<W: Write> View for Table<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, .. } = limit;
+        let Limit { now: limit, was, depth, call, listener: _ } = limit;
         let time = self.time(clock, time_ns, 6);
-        writeln!(
-            self.out,
-            "{time} {} listens again: limit {was} -> {limit}, depth {depth}",
-            listener.local
-        )
+        let local = listener.local;
+        if was == limit {
+            writeln!(self.out, "{time} {local} listens again: limit {limit}, depth {depth}")?;
+        } else {
+            writeln!(
+                self.out,
+                "{time} {local} listens again: limit {was} -> {limit}, depth {depth}"
+            )?;
+        }
+        self.cut(call.as_ref(), *limit)
     }
 
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {

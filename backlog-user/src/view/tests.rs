@@ -14,7 +14,9 @@ use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
 use crate::counter::{Counter, Reading};
-use crate::event::{Closed, Count, Drop, Event, Limit, Listener, ListenerId, Range, What};
+use crate::event::{
+    Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Range, What,
+};
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, Memory, ProgramCost, Run};
 use crate::plan::{Attach, Backend, Hook};
@@ -35,6 +37,9 @@ fn listener(id: u32, local: &str) -> Listener {
         reuseport: Some(false),
         opened_now: id == 2,
         sk_drops: None,
+        call: None,
+        cgroup: None,
+        identity: Identity::default(),
     }
 }
 
@@ -109,8 +114,9 @@ fn show(view: &mut dyn View) {
         [(1, "0.0.0.0:8000"), (2, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535"), (3, "[::]:22")]
     {
         let found = listener(id, local);
-        book.apply(&Event { time_ns: 0, what: What::Listener(found.clone()) });
-        view.listener(&clock, 0, &found).unwrap();
+        let id = found.id;
+        book.apply(&Event { time_ns: 0, what: What::Listener(found) });
+        view.listener(&clock, 0, book.get(id).unwrap()).unwrap();
     }
     for (time_ns, what) in [
         (400 * MS, refused(4001, 9, Cause::AcceptQueueFullSyn)),
@@ -131,7 +137,7 @@ fn show(view: &mut dyn View) {
     judged(&mut book);
     view.reconciled(&clock, SECOND, &reconcile::accounts(&book), &blind).unwrap();
     view.clock_set(&clock, SECOND, -3_600_000_000_000).unwrap();
-    let limit = Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5 };
+    let limit = Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5, call: None };
     view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
     book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });

@@ -3,7 +3,9 @@
 use backlog_ebpf::cause::Beside;
 
 use crate::kernel::{
-    accept, filter,
+    accept,
+    distribution::By,
+    filter,
     globals::{
         FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, PT_REGS_FIRST, PT_REGS_NUMBER, SKC_STATE,
         SOCKET_SK, SYS_ACCEPT, SYS_ACCEPT4, SYS_LISTEN, TASK_FILES,
@@ -43,7 +45,7 @@ pub(crate) fn accepted(regs: *const Regs, returned: i64) {
         // one is the end of its handshake, where the kernel does not show that of its SYN.)
         // If it has come there meanwhile, whoever takes the entry counts.
         if !pending::early(child, listener::now()) {
-            accept::known(child);
+            accept::known(child, By::Current);
         }
         return;
     }

@@ -8,6 +8,7 @@ use backlog_ebpf::cause::Beside;
 use super::{Twin, ports};
 use crate::kernel::{
     accept,
+    distribution::By,
     enqueue::{announce, confirm},
     filter,
     globals::{SKC_BIND_NODE, SKC_NET, SKC_NUM, SKC_STATE},
@@ -45,7 +46,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     // Also when nobody wants to know: the next look must not find this move.
     let cookies = look::by_cookie(net);
     // The port is the listener's, or the same.
-    let wanted = filter::running() && filter::port(child);
+    let wanted = filter::running() && filter::place(child);
     if !wanted {
         return;
     }
@@ -59,6 +60,9 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     }
     if parent.is_null() {
         return listener::stray();
+    }
+    if !filter::listener(parent) {
+        return;
     }
     // One that got its port after its state is noted by its first connection.
     if !listener::has_slot(parent) {
@@ -113,7 +117,7 @@ pub(crate) fn established(child: *const Sock) {
 #[inline(always)]
 fn finish(child: *const Sock) {
     if pending::was_early(child) {
-        accept::known(child);
+        accept::known(child, By::Other);
     }
 }
 

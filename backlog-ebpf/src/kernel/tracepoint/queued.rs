@@ -51,7 +51,7 @@ pub(crate) fn visit(sk: *const Sock) -> Found {
     ports::add(sk);
     let seed = SEED.get(0).copied().unwrap_or(SEED_NONE);
     if seed != SEED_NONE
-        && filter::port(sk)
+        && filter::listener(sk)
         && listener::depth(sk) != 0
         && let Some(seen) = listener::of(sk)
         && walk(sk, seen.slot, seed) != 0

@@ -39,7 +39,7 @@ fn listen(sk: *const Sock) {
     }
     listener::opening(sk);
     // Without a port it is about to get one; its first event will find it.
-    if filter::port(sk) && ports::add(sk) {
+    if filter::place(sk) && ports::add(sk) {
         listener::opens(sk);
     }
 }

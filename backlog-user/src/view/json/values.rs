@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::book::Book;
 use crate::book::distribution::{Bucket, Distribution};
+use crate::book::group::Group;
 use crate::book::interval::Waits;
 use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
@@ -87,6 +88,23 @@ pub(super) fn causes(counts: &[u64; Cause::COUNT]) -> BTreeMap<&'static str, u64
 
 pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
     Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
+}
+
+/// The place of a listener in its `SO_REUSEPORT` group; null: it is in none.
+pub(super) fn group(groups: &[Group<'_>], summary: &Summary<'_>) -> Value {
+    let found =
+        groups.iter().find_map(|group| Some((group, group.place(summary.page.listener.id)?)));
+    let Some((group, member)) = found else { return Value::Null };
+    let beside = summary.page.beside_idle;
+    let sum = group.enqueued();
+    let share = (sum > 0).then(|| summary.page.totals.enqueued as f64 / sum as f64);
+    json!({
+        "size": group.members.len(),
+        "member": member,
+        "share": share,
+        "imbalance": group.imbalance(),
+        "most_idle_while_dropping": beside.map(|beside| beside.idle),
+    })
 }
 
 pub(super) fn verdicts(verdicts: &[Verdict]) -> Map<String, Value> {

@@ -1,0 +1,140 @@
+//! Keeps in mind whose each listener is, and decides when to look again: a look at the
+//! descriptors of every process of a host takes a while, so it is taken when listeners have
+//! come or gone, and then for no more than a hundredth of the time.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, What};
+use crate::owner::cgroup::Cgroups;
+use crate::owner::find::Finder;
+use crate::owner::{Owner, PIDS};
+
+/// A look is followed by so many times its own length without one.
+const REST: u32 = 100;
+/// And by this at least.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+/// Looks after a listener has come: a server may start its workers a while later.
+const LOOKS: u8 = 2;
+
+/// See the module's head.
+pub(crate) struct Owners {
+    finder: Finder,
+    cgroups: Cgroups,
+    /// By the inode number of a socket.
+    known: HashMap<u64, Owner>,
+    /// Sockets that have come since the last interval, with who has called `listen()`.
+    new: HashMap<u64, Option<u32>>,
+    looks_left: u8,
+    not_before: Instant,
+    next_of_process: Instant,
+}
+
+/// An open listener, as the book knows it.
+pub(crate) struct Open<'a> {
+    /// Who it is.
+    pub(crate) listener: &'a Listener,
+    /// Who has accepted last.
+    pub(crate) last_accept: Option<LastAccept>,
+}
+
+impl Owners {
+    /// Nothing is known yet.
+    pub(crate) fn new(finder: Finder) -> Self {
+        Self {
+            finder,
+            cgroups: Cgroups::find(Path::new("/proc")),
+            known: HashMap::new(),
+            new: HashMap::new(),
+            looks_left: 0,
+            not_before: Instant::now(),
+            next_of_process: Instant::now(),
+        }
+    }
+
+    /// Looks for the owners of sockets that are there.
+    pub(crate) fn look(&mut self, sockets: &HashSet<u64>) {
+        let start = Instant::now();
+        self.known = self.finder.scan(sockets);
+        let took = start.elapsed();
+        self.not_before = Instant::now() + (took * REST).max(SHORTEST_REST);
+        self.looks_left = self.looks_left.saturating_sub(1);
+    }
+
+    /// What is known of a listener now. One that was not met before is looked for soon.
+    pub(crate) fn identify(&mut self, listener: &Listener, netns: Option<String>) -> Identity {
+        let owner = listener.inode.and_then(|inode| self.known.get(&inode)).cloned();
+        if let (None, Some(inode)) = (&owner, listener.inode) {
+            let caller = listener.call.as_ref().and_then(|call| Some(call.caller.as_ref()?.pid));
+            self.new.insert(inode, caller);
+            self.looks_left = LOOKS;
+        }
+        let cgroup = listener.cgroup.and_then(|id| self.cgroups.path_of(id));
+        Identity { owner: owner.map(Box::new), cgroup, netns }
+    }
+
+    /// A listener has closed: its socket's number may be another's soon.
+    pub(crate) fn closed(&mut self, listener: &Listener) {
+        if let Some(inode) = listener.inode {
+            self.known.remove(&inode);
+            self.new.remove(&inode);
+        }
+    }
+
+    /// The sockets that a process holds now; none if it has ended.
+    pub(crate) fn sockets_of(&mut self, pid: u32) -> HashSet<u64> {
+        if Instant::now() < self.next_of_process {
+            return HashSet::new();
+        }
+        let start = Instant::now();
+        let sockets = self.finder.sockets_of(pid).unwrap_or_default();
+        self.next_of_process = Instant::now() + (start.elapsed() * REST).max(SHORTEST_REST);
+        sockets
+    }
+
+    /// At the end of an interval, or of the run: what has changed of these.
+    pub(crate) fn refresh<'a>(
+        &mut self,
+        open: impl Iterator<Item = Open<'a>> + Clone,
+        time_ns: u64,
+        at_end: bool,
+        events: &mut Vec<Event>,
+    ) {
+        if open.clone().any(|open| self.is_stranger(&open)) {
+            self.looks_left = self.looks_left.max(1);
+        }
+        let look = self.looks_left > 0 && (at_end || Instant::now() >= self.not_before);
+        if look {
+            self.look(&open.clone().filter_map(|open| open.listener.inode).collect());
+        } else if !self.new.is_empty() {
+            let pids: HashSet<u32> = self.new.values().copied().flatten().collect();
+            let sockets = self.new.keys().copied().collect();
+            let found = self.finder.ask(&sockets, &pids.into_iter().collect::<Vec<_>>());
+            self.known.extend(found);
+        } else {
+            return;
+        }
+        self.new.clear();
+        for Open { listener, .. } in open {
+            let owner = listener.inode.and_then(|inode| self.known.get(&inode));
+            if owner != listener.identity.owner.as_deref() {
+                let owner = owner.cloned().map(Box::new);
+                let identity = Identity { owner, ..listener.identity.clone() };
+                events.push(changed(listener.id, identity, time_ns));
+            }
+        }
+    }
+
+    /// Has somebody accepted who is not known to hold the socket? It was passed on, or a
+    /// worker was started.
+    fn is_stranger(&self, open: &Open<'_>) -> bool {
+        let Some(LastAccept { pid, .. }) = open.last_accept else { return false };
+        let owner = open.listener.inode.and_then(|inode| self.known.get(&inode));
+        owner.is_some_and(|owner| owner.processes <= PIDS && !owner.pids.contains(&pid))
+    }
+}
+
+fn changed(listener: ListenerId, identity: Identity, time_ns: u64) -> Event {
+    Event { time_ns, what: What::Identity { listener, identity } }
+}
