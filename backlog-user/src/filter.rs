@@ -1,6 +1,6 @@
 //! What the user asked to look at.
 
-use backlog_ebpf::AF_INET;
+use backlog_ebpf::{AF_INET, AF_INET6};
 
 use crate::event::plain;
 use crate::ports::PortSet;
@@ -16,6 +16,15 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// The family that `-4` or `-6` asks for.
+    pub(crate) fn family_of(ipv4: bool, ipv6: bool) -> Option<u16> {
+        match (ipv4, ipv6) {
+            (true, _) => Some(AF_INET),
+            (false, true) => Some(AF_INET6),
+            (false, false) => None,
+        }
+    }
+
     /// Does it leave anything out?
     pub(crate) fn is_set(&self) -> bool {
         self.ports.is_some() || self.family.is_some()
@@ -52,6 +61,10 @@ mod tests {
             depth: 0,
             v6_only,
             sk_drops: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
         }
     }
 
