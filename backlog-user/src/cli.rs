@@ -111,12 +111,57 @@ pub(crate) struct Args {
 /// Something else than tracing.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Every listener now, without tracing: limit, depth, drops, owner, and findings
+    ///
+    /// Asks the kernel once, in every network namespace, and loads no eBPF. Below the table
+    /// is what is wrong, or may go wrong, with the cure. Without root it shows the listeners
+    /// of its own namespace, and owners among one's own processes.
+    #[command(after_help = LISTENERS_HELP)]
+    Listeners(ListenersArgs),
     /// What this kernel permits, which hooks will be used, and why
     ///
     /// Tries every way of attaching and every hook, takes them off again, and says what
     /// came of it. Without the rights it says what could not be tried.
     #[command(after_help = "Exit status: 0 tracing would work, 2 it would not.")]
     Doctor(DoctorArgs),
+}
+
+/// The arguments of `listeners`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListenersArgs {
+    /// Only these local ports: 8000 or 80,443 or 8000-8100
+    #[arg(short = 'P', long, value_name = "PORTS")]
+    pub(crate) port: Option<String>,
+
+    /// Only those that take IPv4 clients (a [::] listener mostly does)
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Only those that take IPv6 clients
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
+
+    /// Only those that this process holds open
+    #[arg(short, long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+
+    /// Only this network namespace: a pid, a path, a name (ip netns), or an inode number
+    #[arg(long, value_name = "X")]
+    pub(crate) netns: Option<String>,
+
+    /// Only those whose sockets were made in this cgroup (v2) or below
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup: Option<PathBuf>,
+
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum,
+          default_value_t = ListenersOutput::Table)]
+    pub(crate) output: ListenersOutput,
+
+    /// Exit with status 1 if there is a finding of this level or above
+    #[arg(long, value_name = "LEVEL", value_enum, num_args = 0..=1,
+          default_missing_value = "any")]
+    pub(crate) check: Option<Check>,
 }
 
 /// The arguments of `doctor`.
@@ -141,9 +186,38 @@ Examples:
   sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
   sudo backlog-trace -P 80,443 -o json     for programs
+  sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 
 Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error.";
+
+const LISTENERS_HELP: &str = "\
+Examples:
+  sudo backlog-trace listeners                     all of them
+  sudo backlog-trace listeners -P 80,443 --check   after a deployment
+  sudo backlog-trace listeners --netns web -o csv  for a spreadsheet
+
+Exit status: 0 fine, 1 there are findings with --check, 2 error.";
+
+/// Form of the output of `listeners`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListenersOutput {
+    /// For people
+    Table,
+    /// One JSON object a line
+    Json,
+    /// A row of names, and a row for each listener
+    Csv,
+}
+
+/// What `--check` fails for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Check {
+    /// Problems, and notices of what may become one
+    Any,
+    /// What hurts now or has hurt
+    Problem,
+}
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -169,7 +243,7 @@ pub(crate) enum Backend {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, Backend, Command, Output};
+    use super::{Args, Backend, Check, Command, Output};
     use clap::{CommandFactory as _, Parser as _};
 
     #[test]
@@ -205,8 +279,26 @@ mod tests {
     }
 
     #[test]
+    fn check_takes_a_level_or_none() {
+        let check = |line: &str| {
+            let words = ["x", "listeners"].into_iter().chain(line.split_whitespace());
+            let Some(Command::Listeners(args)) = Args::try_parse_from(words).unwrap().command
+            else {
+                panic!("no listeners");
+            };
+            args.check
+        };
+        assert_eq!(check(""), None);
+        assert_eq!(check("--check"), Some(Check::Any));
+        assert_eq!(check("--check -P 80 -o csv"), Some(Check::Any));
+        assert_eq!(check("--check problem -4"), Some(Check::Problem));
+    }
+
+    #[test]
     fn help_is_kept_in_view() {
         let mut command = Args::command().term_width(80);
         insta::assert_snapshot!(command.render_long_help().to_string());
+        let listeners = command.find_subcommand_mut("listeners").unwrap();
+        insta::assert_snapshot!("listeners", listeners.render_long_help().to_string());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use backlog_ebpf::AF_INET;
+use backlog_ebpf::{AF_INET, AF_INET6};
 
 use crate::event::plain;
 use crate::ports::PortSet;
@@ -44,6 +44,15 @@ pub(crate) struct Subtree {
 }
 
 impl Filter {
+    /// The family that `-4` or `-6` asks for.
+    pub(crate) fn family_of(ipv4: bool, ipv6: bool) -> Option<u16> {
+        match (ipv4, ipv6) {
+            (true, _) => Some(AF_INET),
+            (false, true) => Some(AF_INET6),
+            (false, false) => None,
+        }
+    }
+
     /// Does it leave anything out?
     pub(crate) fn is_set(&self) -> bool {
         self.ports.is_some()
@@ -66,10 +75,9 @@ impl Filter {
         };
         let netns = self.netns.is_none_or(|netns| netns == listed.netns);
         let held = self.process.as_ref().is_none_or(|held| held.sockets.contains(&listed.inode));
-        let below = self
-            .cgroup
-            .as_ref()
-            .is_none_or(|tree| listed.cgroup.is_some_and(|cgroup| tree.members.contains(&cgroup)));
+        let below = self.cgroup.as_ref().is_none_or(|tree| {
+            listed.cgroup_id.is_some_and(|cgroup| tree.members.contains(&cgroup))
+        });
         port && family && netns && held && below
     }
 }
@@ -90,7 +98,10 @@ mod tests {
             depth: 0,
             v6_only,
             sk_drops: None,
-            cgroup: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
         }
     }
 
@@ -106,7 +117,7 @@ mod tests {
 
     #[test]
     fn filters_hold_together() {
-        let listed = Listed { cgroup: Some(5), ..listed("0.0.0.0:80", None) };
+        let listed = Listed { cgroup_id: Some(5), ..listed("0.0.0.0:80", None) };
         let fits = Filter {
             netns: Some(1),
             process: Some(Held { pid: 9, sockets: [1].into() }),
@@ -118,7 +129,7 @@ mod tests {
         let held = Some(Held { pid: 9, sockets: [2].into() });
         assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
         // Where the kernel does not tell the cgroup, it is none of these.
-        assert!(!fits.lists(&Listed { cgroup: None, ..listed }));
+        assert!(!fits.lists(&Listed { cgroup_id: None, ..listed }));
     }
 
     #[test]

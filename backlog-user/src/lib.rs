@@ -4,6 +4,7 @@
 //! docs/ARCHITECTURE.md.
 
 mod attach;
+mod audit;
 #[doc(hidden)]
 pub mod bench;
 mod book;
@@ -47,8 +48,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Exit status: drops were seen with `--until-drop`.
-const DROPS_SEEN: u8 = 1;
+/// Exit status: drops were seen with `--until-drop`, or there are findings with `--check`.
+const SEEN: u8 = 1;
 /// Exit status: it could not go on.
 const FAILED: u8 = 2;
 
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
     // clap itself exits with 2 on a wrong command line and 0 after --help.
     let mut args = cli::Args::parse();
     let result = match args.command.take() {
+        Some(cli::Command::Listeners(args)) => audit::run(&args),
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
         None => match options::Options::check(args) {
             Ok(options) => run::run(options),
@@ -66,7 +68,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(run::Outcome::Done) => ExitCode::SUCCESS,
-        Ok(run::Outcome::DropsSeen) => ExitCode::from(DROPS_SEEN),
+        Ok(run::Outcome::DropsSeen | run::Outcome::Findings) => ExitCode::from(SEEN),
         Ok(run::Outcome::WouldFail) => ExitCode::from(FAILED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -1,6 +1,7 @@
 //! Network namespaces: which there are, and how to look into one without leaving
 //! one's own.
 
+pub(crate) mod named;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,19 +82,35 @@ impl Namespaces {
         }
     }
 
-    /// What is not known of which others, if this process has too few rights to look.
+    /// What is not known of which others to the tracer, if this process has too few rights
+    /// to look.
     pub(crate) fn unseen(&self) -> Option<String> {
+        let closed = self.closed()?;
+        Some(format!(
+            "{closed}: listeners there are known from their first event on, what is queued at the \
+             start is not, and nothing is compared with the kernel's counters there"
+        ))
+    }
+
+    /// Which others are not looked into, if this process has too few rights to look.
+    pub(crate) fn closed(&self) -> Option<String> {
         let which = match (self.shut.len(), self.hidden) {
             (0, false) => return None,
             (0, true) => "network namespaces of other users' processes are".to_owned(),
             (1, _) => "1 other network namespace is".to_owned(),
             (count, _) => format!("{count} other network namespaces are"),
         };
-        Some(format!(
-            "{which} not looked into (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE): listeners there \
-             are known from their first event on, what is queued at the start is not, and nothing \
-             is compared with the kernel's counters there"
-        ))
+        Some(format!("{which} not looked into (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE)"))
+    }
+
+    /// Is it one that this process has no right to enter?
+    pub(crate) fn is_shut(&self, netns: u32) -> bool {
+        self.shut.contains(&netns)
+    }
+
+    /// Adds a way that was found elsewhere.
+    pub(crate) fn add_way(&mut self, netns: u32, path: PathBuf) {
+        self.ways.entry(netns).or_insert(path);
     }
 
     /// Their inode numbers.
@@ -154,7 +171,7 @@ impl Namespaces {
 }
 
 /// The inode number of a namespace behind a link of `/proc`.
-fn inode(path: &Path) -> io::Result<u32> {
+pub(crate) fn inode(path: &Path) -> io::Result<u32> {
     let found = fs::metadata(path)?;
     // In 5.10 a link that may not be followed leads to the folder that it is in.
     if found.is_dir() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backlog_ebpf::{AF_INET, AF_INET6};
 use jiff::SignedDuration;
 use thiserror::Error;
 
@@ -69,13 +68,7 @@ impl Options {
     /// Checks what was typed.
     pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
         let ports = args.port.map(|text| text.parse()).transpose()?;
-        let family = if args.ipv4 {
-            Some(AF_INET)
-        } else if args.ipv6 {
-            Some(AF_INET6)
-        } else {
-            None
-        };
+        let family = Filter::family_of(args.ipv4, args.ipv6);
         let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
         let interval = time("INTERVAL", &args.interval)?;
         if interval < SHORTEST {

@@ -9,7 +9,7 @@ mod statistics;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub(crate) use cost::{Cost, ProgramCost, Run};
+pub(crate) use cost::{Cost, Looks, ProgramCost, Run};
 pub(crate) use process::{Cpu, Memory};
 
 use crate::clock::monotonic_ns;
@@ -84,6 +84,7 @@ impl Own {
             programs: self.runs(&last),
             refusal: self.refusal().map(str::to_owned),
             connections: None,
+            looks: Looks::default(),
         };
         self.statistics = Statistics::default();
         cost

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, What};
+use crate::own::Looks;
 use crate::owner::cgroup::Cgroups;
 use crate::owner::find::Finder;
 use crate::owner::{Owner, PIDS};
@@ -27,6 +28,7 @@ pub(crate) struct Owners {
     /// Sockets that have come since the last interval, with who has called `listen()`.
     new: HashMap<u64, Option<u32>>,
     looks_left: u8,
+    looks: Looks,
     not_before: Instant,
     next_of_process: Instant,
 }
@@ -48,6 +50,7 @@ impl Owners {
             known: HashMap::new(),
             new: HashMap::new(),
             looks_left: 0,
+            looks: Looks::default(),
             not_before: Instant::now(),
             next_of_process: Instant::now(),
         }
@@ -58,8 +61,17 @@ impl Owners {
         let start = Instant::now();
         self.known = self.finder.scan(sockets);
         let took = start.elapsed();
+        let Looks { count, elapsed, last } = &mut self.looks;
+        *count += 1;
+        *elapsed += took;
+        *last = self.finder.last();
         self.not_before = Instant::now() + (took * REST).max(SHORTEST_REST);
         self.looks_left = self.looks_left.saturating_sub(1);
+    }
+
+    /// What the looks have cost.
+    pub(crate) fn looks(&self) -> Looks {
+        self.looks
     }
 
     /// What is known of a listener now. One that was not met before is looked for soon.

@@ -42,8 +42,14 @@ pub(crate) struct Listed {
     pub(crate) v6_only: Option<bool>,
     /// Its `sk_drops`, if the dump tells.
     pub(crate) sk_drops: Option<u32>,
-    /// The number of the cgroup in which its socket was made, if the dump tells (since 5.8).
-    pub(crate) cgroup: Option<u64>,
+    /// The user that its socket belongs to.
+    pub(crate) uid: u32,
+    /// The index of the interface that it is bound to; 0: to none.
+    pub(crate) interface: u32,
+    /// The number of the cgroup (v2) that its socket was made in, if the dump tells.
+    pub(crate) cgroup_id: Option<u64>,
+    /// It is the TCP side of an MPTCP listener, and that was asked for.
+    pub(crate) mptcp: bool,
 }
 
 impl Registry {
@@ -64,7 +70,7 @@ impl Registry {
             opened_now: false,
             sk_drops: listed.sk_drops,
             call: None,
-            cgroup: listed.cgroup,
+            cgroup: listed.cgroup_id,
             identity: Identity::default(),
         }
     }
@@ -161,7 +167,10 @@ mod tests {
             depth: 3,
             v6_only: None,
             sk_drops: None,
-            cgroup: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
         }
     }
 

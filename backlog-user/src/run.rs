@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     Done,
     /// With the drops that `--until-drop` waited for.
     DropsSeen,
+    /// `listeners --check` has something to say.
+    Findings,
     /// The doctor says that tracing would not work.
     WouldFail,
 }
@@ -254,7 +256,10 @@ mod tests {
             depth: 0,
             v6_only: None,
             sk_drops: None,
-            cgroup: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
         };
         let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000, until_drop: 0 };
         let few = limits([listed.clone()].iter(), sizes(2));

@@ -209,6 +209,7 @@ impl<'a> Session<'a> {
         // Those of summaries that were left out are in no sum.
         cost.connections = (self.book.gone().active == 0)
             .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
+        cost.looks = self.owners.looks();
         let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind, cost };
         self.view.end(&self.clock, &self.book, &summaries, &end)?;
         Ok(if self.drops_seen() { Outcome::DropsSeen } else { Outcome::Done })

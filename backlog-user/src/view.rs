@@ -5,6 +5,7 @@ pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod judged;
+pub(crate) mod paragraph;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod whose;

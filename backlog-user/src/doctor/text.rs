@@ -1,12 +1,10 @@
 //! The report for people: plain ASCII, 80 columns.
 
-mod paragraph;
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::report::{Check, Global, Kernel, Moment, Process, Report, Seen, Tried, Used, by};
-use paragraph::Page;
+use crate::view::paragraph::Page;
 
 /// Where the text of a line with a label begins.
 const LABEL: usize = 18;

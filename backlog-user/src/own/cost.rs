@@ -1,6 +1,9 @@
 //! The cost of a run, and the arithmetic on it. None: not known, which is never zero.
 
+use std::time::Duration;
+
 use super::{Cpu, Memory};
+use crate::owner::find;
 
 /// How often and how long something ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +70,19 @@ pub(crate) struct Cost {
     pub(crate) refusal: Option<String>,
     /// Connections that were queued meanwhile.
     pub(crate) connections: Option<u64>,
+    /// Looks for the owners of listeners.
+    pub(crate) looks: Looks,
+}
+
+/// Looks at the descriptors of every process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Looks {
+    /// How many there were.
+    pub(crate) count: u64,
+    /// The time that they took together.
+    pub(crate) elapsed: Duration,
+    /// What the last one has seen.
+    pub(crate) last: find::Cost,
 }
 
 impl Cost {

@@ -25,14 +25,13 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// Reads it below a `/proc`, if it is still there.
-    pub(super) fn read(proc_root: &Path, pid: u32) -> Option<Self> {
-        let folder = Folder::new_with_root(proc_root.join(pid.to_string())).ok()?;
+    /// Reads it, if it is still there.
+    pub(super) fn read(folder: &Folder) -> Option<Self> {
         // The kernel gives this folder to the effective user, whatever else it hides.
         let uid = folder.uid().ok()?;
         let stat = folder.stat().ok()?;
         Some(Self {
-            pid,
+            pid: u32::try_from(folder.pid()).ok()?,
             parent: u32::try_from(stat.ppid).unwrap_or(0),
             comm: stat.comm,
             uid,
@@ -63,10 +62,11 @@ impl Holder {
 
 /// The main one of those that hold a socket: no child of another, and the lowest pid of
 /// several such. systemd is it only if nothing else holds the socket.
-pub(super) fn main(holders: &[Holder]) -> Option<&Holder> {
-    let mut servers: Vec<&Holder> = holders.iter().filter(|holder| !holder.activates()).collect();
+pub(super) fn main<'a>(holders: &[&'a Holder]) -> Option<&'a Holder> {
+    let mut servers = holders.to_vec();
+    servers.retain(|holder| !holder.activates());
     if servers.is_empty() {
-        servers = holders.iter().collect();
+        servers = holders.to_vec();
     }
     let held_by = |pid| servers.iter().any(|holder| holder.pid == pid);
     let lowest = |holder: &&&Holder| holder.pid;
@@ -105,8 +105,11 @@ pub(super) fn users(passwd: &Path) -> HashMap<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::{CMDLINE, Holder, cmdline, main, users};
+    use crate::owner::descriptors;
     use std::collections::HashMap;
     use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::process::parent_id;
     use std::path::Path;
 
     fn holder(pid: u32, parent: u32, comm: &str) -> Holder {
@@ -114,7 +117,7 @@ mod tests {
     }
 
     fn main_of(holders: &[Holder]) -> Option<u32> {
-        main(holders).map(|holder| holder.pid)
+        main(&holders.iter().collect::<Vec<_>>()).map(|holder| holder.pid)
     }
 
     #[test]
@@ -174,18 +177,13 @@ mod tests {
 
     #[test]
     fn this_process_is_read() {
-        let own = Holder::read(Path::new("/proc"), std::process::id()).unwrap();
-        assert_eq!(own.parent, std::os::unix::process::parent_id());
-        assert_eq!(own.uid, rustix_uid());
-        let told = own.describe(Path::new("/proc"), &HashMap::from([(own.uid, "me".to_owned())]));
+        let root = Path::new("/proc");
+        let own = Holder::read(&descriptors::open(root, std::process::id()).unwrap()).unwrap();
+        assert_eq!((own.pid, own.parent), (std::process::id(), parent_id()));
+        assert_eq!(own.uid, fs::metadata("/proc/self").unwrap().uid());
+        let told = own.describe(root, &HashMap::from([(own.uid, "me".to_owned())]));
         assert_eq!(told.user.as_deref(), Some("me"));
-        assert!(told.cmdline.contains(&std::env::args().next().unwrap()));
+        assert!(told.cmdline.starts_with(&std::env::args().next().unwrap()), "{}", told.cmdline);
         assert!(told.cgroup.unwrap().starts_with('/'));
-        assert_eq!(Holder::read(Path::new("/proc"), u32::MAX), None);
-    }
-
-    fn rustix_uid() -> u32 {
-        // SAFETY: it has no arguments and cannot fail.
-        unsafe { libc::geteuid() }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::own::{Cost, Cpu, ProgramCost, Run};
+use super::format::plural;
+use crate::own::{Cost, Cpu, Looks, ProgramCost, Run};
 
 /// Programs with a row of their own.
 const ROWS: usize = 6;
@@ -13,6 +14,7 @@ pub(crate) fn render(text: &mut String, cost: &Cost) {
     let _ = writeln!(text, "\nCost of tracing in {:.1} s", cost.elapsed_ns as f64 / 1e9);
     let _ = writeln!(text, "  CPU          {}", cpu(cost));
     let _ = writeln!(text, "  memory       {}", memory(cost));
+    let _ = writeln!(text, "  owners       {}", looks(&cost.looks));
     let _ = writeln!(text, "  programs     {}", runs(cost));
     table(text, cost);
 }
@@ -50,6 +52,17 @@ fn memory(cost: &Cost) -> String {
         mebibytes(memory.peak),
         mebibytes(cost.maps_bytes),
         mebibytes(cost.programs_bytes),
+    )
+}
+
+fn looks(looks: &Looks) -> String {
+    let Looks { count, elapsed, last } = looks;
+    format!(
+        "{} in {:.3} s; the last at {} descriptors of {} processes",
+        plural(*count, "look"),
+        elapsed.as_secs_f64(),
+        last.descriptors,
+        last.processes,
     )
 }
 

@@ -33,6 +33,20 @@ pub(crate) fn percent(part: u32, whole: u32) -> u64 {
     (u64::from(part) * 100).div_ceil(u64::from(whole.max(1)))
 }
 
+/// `2688 bytes`, `11.0 MiB`, `1.5 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    let mebibytes = count as f64 / f64::from(1 << 20);
+    if count < 10_000 {
+        format!("{count} bytes")
+    } else if mebibytes < 0.95 {
+        format!("{:.0} KiB", count as f64 / 1024.0)
+    } else if mebibytes < 1023.95 {
+        format!("{mebibytes:.1} MiB")
+    } else {
+        format!("{:.1} GiB", mebibytes / 1024.0)
+    }
+}
+
 /// `21:04:05` of the machine's time zone, with so many digits of the second.
 pub(crate) fn clock_time(zone: &TimeZone, time: Timestamp, digits: usize) -> String {
     let time = zone.to_datetime(time).time();
@@ -51,7 +65,7 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clock_time, duration, percent, rate};
+    use super::{bytes, clock_time, duration, percent, rate};
     use jiff::Timestamp;
     use jiff::tz::TimeZone;
 
@@ -71,6 +85,12 @@ mod tests {
         let texts: Vec<_> =
             [0.0, 0.5, 99.94, 100.2, 12_345.0, 123_456.0, 1_500_000.0].map(rate).into();
         assert_eq!(texts, ["0", "0.5", "99.9", "100", "12345", "123k", "1.5M"]);
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        let texts = [2688, 10_000, 990_000, 1 << 20, (1 << 30) - 1, 3 << 29].map(bytes);
+        assert_eq!(texts, ["2688 bytes", "10 KiB", "967 KiB", "1.0 MiB", "1.0 GiB", "1.5 GiB"]);
     }
 
     #[test]

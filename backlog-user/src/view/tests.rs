@@ -211,8 +211,14 @@ fn count(book: &mut Book) -> Vec<Interval> {
     (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
     totals.lost[0] = 3;
     let (waits, depths) = forty();
-    let first =
-        Count { totals, recent_peak: 17, recent_longest_ns: totals.longest_ns, waits, depths };
+    let first = Count {
+        totals,
+        recent_peak: 17,
+        recent_longest_ns: totals.longest_ns,
+        waits,
+        depths,
+        last_accept: None,
+    };
     let totals = Totals { enqueued: 1, accepted: 1, peak: 1, peak_ns: 1, ..Totals::default() };
     let second = Count { totals, recent_peak: 1, ..Count::default() };
     for (id, count) in [(1, first), (2, second)] {

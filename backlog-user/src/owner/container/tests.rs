@@ -33,9 +33,9 @@ fn cases() -> Vec<Case> {
     let nspawn = |name| Some((Some("systemd-nspawn"), name, None));
     let lxc = |name| Some((Some("lxc"), name, None));
     let containerd = |id, pod| Some((Some("containerd"), id, pod));
-    let docker_scope = concat_scope("docker", A);
-    let libpod_scope = concat_scope("libpod", A);
-    let cri_scope = concat_scope("cri-containerd", A);
+    let docker_scope = Some(scope("docker", A));
+    let libpod_scope = Some(scope("libpod", A));
+    let cri_scope = Some(scope("cri-containerd", A));
     vec![
         case!("host_service_v1", Some("nginx.service"), None),
         case!("host_service_v2", Some("nginx.service"), None),
@@ -57,18 +57,18 @@ fn cases() -> Vec<Case> {
         case!("cri_cgroupfs_v2", None, Some((None, A, Some(POD)))),
         case!("cri_colons", Some("containerd.service"), containerd(A, Some(POD))),
         case!("cri_static_pod", cri_scope, containerd(A, Some(STATIC_POD))),
-        case!("cri_kind", concat_scope("cri-containerd", B), containerd(B, Some(POD))),
+        case!("cri_kind", Some(scope("cri-containerd", B)), containerd(B, Some(POD))),
         case!("cri_from_below", cri_scope, containerd(A, None)),
-        case!("crio", concat_scope("crio", A), Some((Some("cri-o"), A, Some(POD)))),
+        case!("crio", Some(scope("crio", A)), Some((Some("cri-o"), A, Some(POD)))),
         case!("crio_cgroupfs", None, Some((Some("cri-o"), A, Some(POD)))),
-        case!("crio_conmon", concat_scope("crio-conmon", A), None),
+        case!("crio_conmon", Some(scope("crio-conmon", A)), None),
         case!("podman", libpod_scope, podman(A)),
         case!("podman_rootless", libpod_scope, podman(A)),
         case!("podman_pod", libpod_scope, podman(A)),
         case!("podman_cgroupfs", None, podman(A)),
         case!("podman_quadlet", Some("web.service"), podman(A)),
-        case!("podman_conmon", concat_scope("libpod-conmon", A), None),
-        case!("nerdctl", concat_scope("nerdctl", A), containerd(A, None)),
+        case!("podman_conmon", Some(scope("libpod-conmon", A)), None),
+        case!("nerdctl", Some(scope("nerdctl", A)), containerd(A, None)),
         case!("nspawn", Some("nginx.service"), nspawn("web-1")),
         case!("nspawn_unit", Some("init.scope"), nspawn("web-1")),
         case!("libvirt_vm", Some(r"machine-qemu\x2d3\x2ddebian\x2d12.scope"), None),
@@ -80,8 +80,8 @@ fn cases() -> Vec<Case> {
 }
 
 /// The name of such a scope; a table wants it for as long as the test runs.
-fn concat_scope(prefix: &str, id: &str) -> Option<&'static str> {
-    Some(Box::leak(format!("{prefix}-{id}.scope").into_boxed_str()))
+fn scope(prefix: &str, id: &str) -> &'static str {
+    Box::leak(format!("{prefix}-{id}.scope").into_boxed_str())
 }
 
 #[test]

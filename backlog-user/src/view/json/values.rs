@@ -165,5 +165,12 @@ pub(super) fn cost(cost: &Cost) -> Value {
         "run_ns": runs.map(|runs| runs.time_ns),
         "programs": programs,
         "connections": cost.connections,
+        "owners": {
+            "looks": cost.looks.count,
+            "elapsed_us": cost.looks.elapsed.as_micros(),
+            "processes": cost.looks.last.processes,
+            "descriptors": cost.looks.last.descriptors,
+            "unreadable": cost.looks.last.unreadable,
+        },
     })
 }

@@ -5,33 +5,39 @@ const COLUMNS: usize = 80;
 
 /// Text that is being written.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
     /// The first heading.
-    pub(super) fn title(&mut self, text: &str) {
+    pub(crate) fn title(&mut self, text: &str) {
         self.item(0, text);
     }
 
     /// One with an empty line before.
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(crate) fn heading(&mut self, text: &str) {
         self.blank();
         self.title(text);
     }
 
     /// An empty line.
-    pub(super) fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// A line as it is: a row of a table.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.0.push_str(text.trim_end());
         self.0.push('\n');
     }
 
     /// A paragraph, all of it indented alike.
-    pub(super) fn item(&mut self, indent: usize, text: &str) {
+    pub(crate) fn item(&mut self, indent: usize, text: &str) {
         self.labelled(&" ".repeat(indent), indent, text);
     }
 
     /// A paragraph after a label, which the later lines are indented beyond. Lines of the
     /// text itself stay lines; a word that is too long for one is not cut.
-    pub(super) fn labelled(&mut self, label: &str, indent: usize, text: &str) {
+    pub(crate) fn labelled(&mut self, label: &str, indent: usize, text: &str) {
         let mut line = label.to_owned();
         // Nothing but the label or the indent is on the line.
         let mut fresh = true;
@@ -61,7 +67,7 @@ impl Page {
     }
 
     /// What was written.
-    pub(super) fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.0
     }
 }

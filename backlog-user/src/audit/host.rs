@@ -1,0 +1,122 @@
+//! What an audit knows of a host: its network namespaces, and what listens in each. Plain
+//! data: `gather` fills it, `finding` judges it, the views show it.
+
+use std::fmt;
+
+use super::memory::Memory;
+use crate::counter::{Counter, Values};
+use crate::kernel::settings::Settings;
+use crate::owner::Owner;
+use crate::registry::Listed;
+use crate::view::format;
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    /// Our own first, the others by their number; without a listener to show only one that
+    /// was asked for.
+    pub(crate) spaces: Vec<Space>,
+    /// What an entry of a queue takes.
+    pub(crate) memory: Memory,
+    /// What could not be looked at, and why, in sentences.
+    pub(crate) not_seen: Vec<String>,
+    /// Only some listeners were asked for.
+    pub(crate) filtered: bool,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Space {
+    /// Its inode number.
+    pub(crate) netns: u32,
+    /// The name that `ip netns` has for it.
+    pub(crate) name: Option<String>,
+    /// It is the one that this process is in.
+    pub(crate) own: bool,
+    pub(crate) settings: Settings,
+    /// The kernel's counters, since the namespace began.
+    pub(crate) counters: Option<Values>,
+    /// By port and address.
+    pub(crate) listeners: Vec<Audited>,
+    /// How many more listen there and were not asked for.
+    pub(crate) left_out: usize,
+    /// Handshakes under way whose listener cannot be told; none if that is not known.
+    pub(crate) unassigned: Option<u32>,
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Audited {
+    pub(crate) listed: Listed,
+    /// The name of the interface that it is bound to.
+    pub(crate) interface: Option<String>,
+    /// Entries of its SYN queue; none where it cannot be told which are its own.
+    pub(crate) syn_queue: Option<u32>,
+    /// Another socket listens on exactly the same address: both have `SO_REUSEPORT`.
+    pub(crate) shared: bool,
+    /// Who holds it.
+    pub(crate) owner: Option<Owner>,
+    /// The cgroup (v2) that its socket was made in.
+    pub(crate) cgroup: Option<String>,
+}
+
+impl Space {
+    /// One of the kernel's counters.
+    pub(crate) fn counter(&self, counter: Counter) -> Option<u64> {
+        self.counters.as_ref().and_then(|values| values[counter as usize])
+    }
+
+    /// Everything that listens in it is among the listeners.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left_out == 0
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "network namespace {}", self.netns)?;
+        match (&self.name, self.own) {
+            (Some(name), _) => write!(out, " ({name})"),
+            (None, true) => write!(out, " (this one)"),
+            (None, false) => Ok(()),
+        }
+    }
+}
+
+impl Audited {
+    /// It is a socket of IPv6, whatever clients it takes: only of such does the kernel tell
+    /// whether they are `IPV6_V6ONLY`.
+    pub(crate) fn is_ipv6_socket(&self) -> bool {
+        self.listed.v6_only.is_some()
+    }
+
+    /// Depth in percent of the limit, rounded up.
+    pub(crate) fn use_percent(&self) -> u64 {
+        format::percent(self.listed.depth, self.listed.limit)
+    }
+
+    /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
+    pub(crate) fn address(&self) -> String {
+        let local = self.listed.local;
+        match &self.interface {
+            None => local.to_string(),
+            Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),
+            Some(name) => format!("[{}]%{name}:{}", local.ip(), local.port()),
+        }
+    }
+
+    /// `nginx[812]+3`: the main process, and how many more hold it.
+    pub(crate) fn owner_text(&self) -> String {
+        let Some(Owner { main, processes, .. }) = &self.owner else { return "-".into() };
+        // A process names itself as it likes.
+        let comm: String = main
+            .comm
+            .chars()
+            .map(|char| if char.is_ascii_graphic() { char } else { '?' })
+            .collect();
+        match processes.saturating_sub(1) {
+            0 => format!("{comm}[{}]", main.pid),
+            more => format!("{comm}[{}]+{more}", main.pid),
+        }
+    }
+}
