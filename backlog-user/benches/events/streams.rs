@@ -247,7 +247,7 @@ impl Counts {
         self.ended += 1;
         let Self { rng, ended, all } = self;
         for Counted { cpus, distributions, .. } in all {
-            let Distributions { waits, depths } = distributions.as_mut();
+            let Distributions { waits, depths, .. } = distributions.as_mut();
             for _ in 0..CONNECTIONS {
                 count(&mut waits[..], bucket(rng.u64(200..20_000), WAITS));
                 count(&mut depths[..], bucket(rng.u64(0..8), DEPTHS));

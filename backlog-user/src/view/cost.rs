@@ -117,7 +117,7 @@ fn table(text: &mut String, cost: &Cost) {
 #[cfg(test)]
 mod tests {
     use super::render;
-    use crate::own::{Cost, Cpu, Memory, ProgramCost, Run};
+    use crate::own::{Cost, Cpu, Looks, Memory, ProgramCost, Run};
 
     fn text(cost: &Cost) -> String {
         let mut text = String::new();
@@ -145,6 +145,7 @@ mod tests {
             programs: Some((0..9).rev().map(program).collect()),
             refusal: None,
             connections: Some(1000),
+            looks: Looks::default(),
         }
     }
 
