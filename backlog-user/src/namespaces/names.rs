@@ -49,6 +49,12 @@ impl Names {
             let bytes = fs::read(proc_root.join(pid.to_string()).join("comm")).ok();
             *comm = bytes.map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned());
         }
+        // Kernel threads live where the host began. Process 1 may have been put elsewhere.
+        let kernel = fs::read(proc_root.join("2/comm"));
+        if kernel.is_ok_and(|comm| comm.trim_ascii_end() == b"kthreadd") {
+            self.host = super::inode(&proc_root.join("2/ns/net")).ok();
+            return;
+        }
         let first = fs::metadata(proc_root.join("1/ns/pid"));
         if first.is_ok_and(|found| found.ino() == FIRST_PIDS) {
             self.host = super::inode(&proc_root.join("1/ns/net")).ok();
