@@ -6,10 +6,13 @@ use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
+use super::group::{self, BesideIdle};
 use super::interval::More;
 use super::{Book, News, Refusal, reconcile};
 use crate::counter::{Counter, Reading};
-use crate::event::{Closed, Count, Drop, Event, Identity, Listener, ListenerId, Range, What};
+use crate::event::{
+    Call, Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Range, What,
+};
 
 const SECOND: u64 = 1_000_000_000;
 const ID: ListenerId = ListenerId(1);
@@ -269,4 +272,69 @@ fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
     assert_eq!(book.moving_namespaces(), [1]);
     book.tick(2 * SECOND);
     assert!(book.moving_namespaces().is_empty());
+}
+
+fn member(id: u32) -> Listener {
+    Listener { id: ListenerId(id), reuseport: Some(true), opened_now: true, ..listener() }
+}
+
+fn closed(id: u32) -> What {
+    What::Closed(Closed { listener: ListenerId(id), depth: 0, syn_queue: 0 })
+}
+
+#[test]
+fn a_server_started_again_goes_on_with_one_history() {
+    let mut book = Book::new(0);
+    let elsewhere = Listener { netns: 2, ..member(4) };
+    for (time_ns, what) in [
+        (1, What::Listener(member(1))),
+        (2, What::Listener(member(2))),
+        (3, closed(1)),
+        (4, What::Listener(elsewhere)),
+        (5, What::Listener(member(5))),
+        (6, What::Listener(member(6))),
+    ] {
+        book.apply(&event(time_ns, what));
+    }
+    let follows = |id| book.get(ListenerId(id)).unwrap().follows;
+    // One takes the place of the closed one; the next is one more.
+    assert_eq!([2, 4, 5, 6].map(follows), [None, None, Some(ListenerId(1)), None]);
+}
+
+#[test]
+fn a_member_that_refuses_while_others_idle_is_noted() {
+    let mut book = Book::new(0);
+    for id in 1..=3 {
+        book.apply(&event(0, What::Listener(member(id))));
+    }
+    let busy = |enqueued, drops| {
+        let mut totals = Totals { enqueued, ..Totals::default() };
+        totals.drops[Cause::AcceptQueueFullSyn as usize] = drops;
+        totals
+    };
+    let of = |id, totals: &Totals, peak| match count(totals, peak) {
+        What::Count { count, .. } => What::Count { listener: ListenerId(id), count },
+        other => other,
+    };
+    book.apply(&event(1, of(1, &busy(30, 4), 17)));
+    book.apply(&event(1, of(2, &busy(6, 0), 2)));
+    book.tick(1_000_000_000);
+    let beside = |book: &Book, id| book.get(ListenerId(id)).unwrap().beside_idle;
+    assert_eq!(beside(&book, 1), Some(BesideIdle { idle: 1, members: 3 }));
+    assert_eq!(beside(&book, 2), None);
+    let summaries = book.summaries();
+    let group = group::groups(&summaries).next().unwrap();
+    assert_eq!((group.members.len(), group.place(ListenerId(2))), (3, Some(2)));
+    assert!((group.imbalance().unwrap() - 2.5).abs() < 1e-9);
+}
+
+#[test]
+fn another_listen_call_is_news_though_the_limit_stays() {
+    let mut book = book();
+    let call = Call { asked: Some(4096), somaxconn: Some(16), caller: None };
+    let again = Listener { call: Some(call.clone()), ..listener() };
+    let news = book.apply(&event(5, What::Listener(again)));
+    let expected = Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call) };
+    assert_eq!(news, Some(News::Limit(expected)));
+    assert_eq!(book.get(ID).unwrap().listener.is_cut(), Some(true));
 }
