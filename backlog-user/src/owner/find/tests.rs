@@ -4,6 +4,7 @@ use super::{Cost, Finder};
 use crate::owner::PIDS;
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -23,11 +24,19 @@ fn listener() -> (TcpListener, u64) {
     (listener, inode)
 }
 
-/// A child that holds a listener (as its standard output) until its input ends.
+/// A child that holds a listener (as its error output) until its input ends.
 fn child(listener: &TcpListener) -> Child {
-    let output = OwnedFd::from(listener.try_clone().unwrap());
-    Command::new("cat").stdin(Stdio::piped()).stdout(output).spawn().unwrap()
+    let listener = OwnedFd::from(listener.try_clone().unwrap());
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(listener);
+    let mut child = command.spawn().unwrap();
+    // Only when it says so does it run its own program, and hold nothing of this one's.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    child
 }
+
+/// No redirection: a shell moves descriptors for that.
+const SCRIPT: &str = "echo; read line; exit 0";
 
 fn end(mut child: Child) {
     drop(child.stdin.take());
@@ -70,7 +79,8 @@ fn who_has_closed_it_owns_it_no_longer() {
     let owners = finder.ask(&[inode].into(), &[own, child.id()]);
     let owner = &owners[&inode];
     assert_eq!((owner.main.pid, owner.processes, owner.threads), (child.id(), 1, 1));
-    assert_eq!((&*owner.main.comm, &*owner.main.cmdline), ("cat", "cat"));
+    let cmdline = format!("sh -c {SCRIPT}");
+    assert_eq!((&*owner.main.comm, &owner.main.cmdline), ("sh", &cmdline));
     assert!(finder.sockets_of(child.id()).unwrap().contains(&inode));
     assert!(finder.ask(&[inode].into(), &[own]).is_empty());
     let gone = child.id();
