@@ -115,7 +115,7 @@ pub struct Listener {
     pub depth: u32,
     /// `sk_max_ack_backlog`.
     pub limit: u32,
-    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`].
+    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`], [`TOLD`].
     pub flags: u32,
     /// What it is bound to.
     pub local: Endpoint,
@@ -151,6 +151,8 @@ pub const CLOSING: u32 = 8;
 pub const ASKED: u32 = 16;
 /// [`Listener::flags`], in the kernel only: the listen call that opened it goes on.
 pub const LISTENING: u32 = 32;
+/// [`Listener::flags`], in the kernel only: a listen call was told by its inner function.
+pub const TOLD: u32 = 64;
 
 // The ring hands out memory aligned to 8 bytes; the layout is the contract
 // between two compilers, so every offset is pinned down here.

@@ -3,7 +3,9 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use backlog_ebpf::{
     AF_INET,
-    record::{ASKED, CLOSING, Endpoint, Kind, LISTENING, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
+    record::{
+        ASKED, CLOSING, Endpoint, Kind, LISTENING, Listener, OPENED_NOW, REUSEPORT, TOLD, V6_ONLY,
+    },
     totals::Totals,
 };
 
@@ -196,15 +198,22 @@ pub(crate) fn opens(sk: *const Sock) {
     }
 }
 
+/// Body: `__inet_listen_sk` has returned. Where it is called by `inet_listen`, that returns
+/// next, for the same call.
+#[inline(always)]
+pub(crate) fn listened_within(sk: *const Sock) {
+    listened(sk, TOLD);
+}
+
 /// Body: `listen()` has returned. At a socket that was in LISTEN already it has only
 /// changed the limit.
 #[inline(always)]
-pub(crate) fn listened(sk: *const Sock) {
+pub(crate) fn listened(sk: *const Sock, told: u32) {
     let Some(slot) = slot_of(sk) else {
         // It was open before the start and has had no event yet. Its first record tells
         // the limit, and userspace knows the one before.
         if filter::opening(sk) && read::protocol(sk) == IPPROTO_TCP {
-            added(sk, LISTENS_AGAIN);
+            added(sk, LISTENS_AGAIN | told);
         }
         return;
     };
@@ -212,23 +221,24 @@ pub(crate) fn listened(sk: *const Sock) {
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: an element of an array; only listen() calls change these, and they hold the
     // socket's lock.
-    let info = unsafe { &mut *info };
-    let (was, limit) = (info.limit, limit(sk));
-    let opened = info.flags & LISTENING != 0;
-    info.flags &= !LISTENING;
-    if opened && was == limit {
+    let note = unsafe { &mut *info };
+    let (was, limit, flags) = (note.limit, limit(sk), note.flags);
+    note.flags = (flags & !(LISTENING | TOLD)) | told;
+    let opened = flags & LISTENING != 0 && was == limit;
+    if opened || (flags & TOLD != 0 && told == 0) {
         return;
     }
-    info.limit = limit;
-    called(info, sk);
-    if was == limit && info.flags & ASKED == 0 {
+    note.limit = limit;
+    called(note, sk);
+    if was == limit && note.flags & ASKED == 0 {
         return;
     }
-    let mut record = *info;
-    record.header = out::header::<Listener>(Kind::Limit, slot, now());
-    record.depth = depth(sk);
-    record.was = was;
-    out::urgent(Kind::Limit, record, totals);
+    let depth = depth(sk);
+    out::listener(Kind::Limit, info, totals, |record| {
+        record.header.time_ns = now();
+        record.depth = depth;
+        record.was = was;
+    });
 }
 
 /// Notes who calls listen(), and with what.
@@ -260,18 +270,18 @@ pub(crate) fn stopping(sk: *const Sock) {
     let Some(Seen { slot, totals, .. }) = known else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: written when the slot was given out; only its listener's close changes this.
-    let mut record = unsafe { *info };
-    if record.flags & CLOSING != 0 {
+    let note = unsafe { &mut *info };
+    if note.flags & CLOSING != 0 {
         return;
     }
-    // SAFETY: as above.
-    unsafe { (*info).flags |= CLOSING };
-    record.header = out::header::<Listener>(Kind::Closed, slot, now());
-    record.depth = depth(sk);
-    record.limit = limit(sk);
-    record.syn_queue = syn_queue(sk);
-    record.sk_drops = read::field(sk, &SK_DROPS);
-    out::urgent(Kind::Closed, record, totals);
+    note.flags |= CLOSING;
+    out::listener(Kind::Closed, info, totals, |record| {
+        record.header.time_ns = now();
+        record.depth = depth(sk);
+        record.limit = limit(sk);
+        record.syn_queue = syn_queue(sk);
+        record.sk_drops = read::field(sk, &SK_DROPS);
+    });
 }
 
 /// The listener that is dropping its queue.
@@ -322,33 +332,33 @@ fn add(sk: *const Sock, flags: u32) -> u32 {
         stray_slot();
         return NO_SLOT;
     };
-    let record = describe(sk, slot, flags);
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
+    // SAFETY: the slot has just left the queue of free ones: it is ours.
+    let note = unsafe { &mut *info };
+    describe(note, sk, slot, flags);
     // Not the address: the verifier lets nobody calculate with a pointer.
     trace_log!("a listener has slot {}", slot);
-    if let Some(info) = SLOT_INFO.get_ptr_mut(slot) {
-        // SAFETY: the slot has just left the queue of free ones: it is ours.
-        unsafe { *info = record };
-    }
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
-        // Another CPU met the same listener first.
-        if let Some(info) = SLOT_INFO.get_ptr_mut(slot) {
-            // SAFETY: as above. Whoever looks at the slot sees that nobody has it.
-            unsafe { (*info).sk = 0 };
-        }
+        // Another CPU met the same listener first. Whoever looks at the slot sees that nobody
+        // has it.
+        note.sk = 0;
         let _ = FREE_SLOTS.push(slot, 0);
         return slot_of(sk).unwrap_or(NO_SLOT);
     }
     if let Some(seen) = seen(slot) {
-        out::urgent(Kind::Opened, record, seen.totals);
+        out::listener(Kind::Opened, info, seen.totals, |_| {});
     }
     slot
 }
 
+/// Writes down who a listener is, where it is to stay.
 #[inline(always)]
-fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
+fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
+    note.sk = 0;
     let net: *const Net = read::pointer(sk, &SKC_NET);
     let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
-    let inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
+    note.header = out::header::<Listener>(Kind::Opened, slot, now());
+    note.inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
     let family: u16 = read::field(sk, &SKC_FAMILY);
     let mut addr = [0; 16];
     if family == AF_INET {
@@ -357,38 +367,33 @@ fn describe(sk: *const Sock, slot: u32, flags: u32) -> Listener {
     } else {
         addr = read::field(sk, &SKC_V6_RCV_SADDR);
     }
+    note.local = Endpoint { addr, port: read::field(sk, &SKC_NUM), family };
     let bits = u32::from(read::field::<_, u8>(sk, &SKC_BITS));
-    let mut flags = flags;
+    let mut kept = flags & !LISTENS_AGAIN;
     if bits & SKC_REUSEPORT_MASK.load() != 0 {
-        flags |= REUSEPORT;
+        kept |= REUSEPORT;
     }
     if bits & SKC_V6ONLY_MASK.load() != 0 {
-        flags |= V6_ONLY;
+        kept |= V6_ONLY;
     }
-    let mut listener = Listener {
-        header: out::header::<Listener>(Kind::Opened, slot, now()),
-        sk: sk as u64,
-        inode,
-        cookie: read::field(sk, &SKC_COOKIE),
-        netns: read::field(net, &NET_INUM),
-        depth: depth(sk),
-        limit: limit(sk),
-        flags: flags & !LISTENS_AGAIN,
-        local: Endpoint { addr, port: read::field(sk, &SKC_NUM), family },
-        sk_drops: read::field(sk, &SK_DROPS),
-        syn_queue: syn_queue(sk),
-        was: 0,
-        cgroup: cgroup::of(sk),
-        comm: [0; 16],
-        caller: 0,
-        asked: 0,
-        somaxconn: read::field(net, &NET_SOMAXCONN),
-        pad: 0,
-    };
+    note.flags = kept;
+    note.cookie = read::field(sk, &SKC_COOKIE);
+    note.netns = read::field(net, &NET_INUM);
+    note.depth = depth(sk);
+    note.limit = limit(sk);
+    note.sk_drops = read::field(sk, &SK_DROPS);
+    note.syn_queue = syn_queue(sk);
+    note.was = 0;
+    note.cgroup = cgroup::of(sk);
+    note.somaxconn = read::field(net, &NET_SOMAXCONN);
+    note.pad = 0;
     if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
-        called(&mut listener, sk);
+        called(note, sk);
+    } else {
+        (note.comm, note.caller, note.asked) = ([0; 16], 0, 0);
     }
-    listener
+    // Last: whoever looks at the note before finds that nobody has the slot.
+    note.sk = sk as u64;
 }
 
 #[inline(always)]

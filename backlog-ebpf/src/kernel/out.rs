@@ -6,7 +6,7 @@ use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, generated::bpf_ringbuf_query},
 };
 use backlog_ebpf::{
-    record::{Header, Kind},
+    record::{Header, Kind, Listener},
     totals::Totals,
 };
 
@@ -30,6 +30,32 @@ pub(crate) fn header<T>(kind: Kind, slot: u32, time_ns: u64) -> Header {
 #[inline(always)]
 pub(crate) fn urgent<T: 'static>(kind: Kind, record: T, totals: *mut Totals) {
     send(kind, record, totals, u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Sends a copy of a listener's note, changed by `patch`, and wakes userspace. It is made in
+/// the ring: the stack of a program has no room for it.
+#[inline(always)]
+pub(crate) fn listener(
+    kind: Kind,
+    note: *const Listener,
+    totals: *mut Totals,
+    patch: impl FnOnce(&mut Listener),
+) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<Listener>(0) else {
+        // SAFETY: `totals` is this CPU's element of the per-CPU array.
+        unsafe { (*totals).lost[kind as usize] += 1 };
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the note is an element of an array; the record is this program's own, of that
+    // size, and every byte of it is written before it is looked at.
+    let record = unsafe {
+        core::ptr::copy_nonoverlapping(note, record, 1);
+        &mut *record
+    };
+    patch(record);
+    record.header.kind = kind as u16;
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
 /// Sends a record that may wait for its like: userspace drains them at its own

@@ -107,13 +107,13 @@ pub(super) fn open_done(call: &impl Returned) {
 #[inline(always)]
 pub(super) fn listen_done(call: &impl Returned) {
     let sock: *const Socket = call.address(0);
-    listener::listened(read::pointer(sock, &SOCKET_SK));
+    listener::listened(read::pointer(sock, &SOCKET_SK), 0);
 }
 
 /// `__inet_listen_sk(sk, backlog)`
 #[inline(always)]
 pub(super) fn listen_sk_done(call: &impl Returned) {
-    listener::listened(call.address(0));
+    listener::listened_within(call.address(0));
 }
 
 /// `inet_csk_listen_stop(sk)`

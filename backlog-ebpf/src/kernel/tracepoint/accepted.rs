@@ -90,7 +90,7 @@ pub(crate) fn listened(regs: *const Regs, returned: i64) {
     }
     let sk = accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)));
     if !sk.is_null() {
-        listener::listened(sk);
+        listener::listened(sk, 0);
     }
 }
 
