@@ -1,12 +1,14 @@
 //! What the truth tests stand on: a load whose own account is the judge
 //! (`load`), crafted packets for what no ordinary client can do (`packets`),
-//! fresh network namespaces, the kernel's counters, and the tool under test
+//! real servers that others have written (`servers`), fresh network
+//! namespaces, the kernel's counters, what `ss` says, and the tool under test
 //! run from outside by its command line and JSON contract (`tracer`). And what
 //! any tracer costs, measured beside others (`bench`).
 //! Nothing here links with the tool's own code.
 
 pub mod bench;
 pub mod bpf;
+pub mod cgroup;
 pub mod clock;
 pub mod counters;
 pub mod cpus;
@@ -20,6 +22,8 @@ pub mod packets;
 pub mod proc;
 pub mod requests;
 pub mod route;
+pub mod servers;
 pub mod socket;
+pub mod ss;
 pub mod sysctl;
 pub mod tracer;

@@ -2,8 +2,10 @@
 //! a fresh one, brings loopback up and does the work there. Processes and
 //! threads started inside inherit it; it vanishes with the last of them.
 
+use std::ffi::CString;
 use std::fs;
 use std::io::Error;
+use std::os::fd::AsRawFd;
 use std::os::linux::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::thread;
@@ -21,6 +23,26 @@ pub fn fresh<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let inside = scope.spawn(|| {
             enter_fresh()?;
+            Ok(work())
+        });
+        inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Does `work` in the namespace of a process. A panic goes on outside.
+///
+/// # Errors
+/// When there is no such process, or it may not be entered.
+pub fn within<T: Send>(process: u32, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let path = format!("/proc/{process}/ns/net");
+    let namespace = fs::File::open(&path).with_context(|| format!("cannot open {path}"))?;
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            // SAFETY: setns takes numbers only and changes nothing but which namespace this
+            // thread is in.
+            if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+                return Err(Error::last_os_error()).with_context(|| format!("cannot enter {path}"));
+            }
             Ok(work())
         });
         inside.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -49,6 +71,42 @@ pub fn enter_fresh() -> Result<()> {
 pub fn inode() -> Result<u64> {
     let path = "/proc/thread-self/ns/net";
     Ok(fs::metadata(path).with_context(|| format!("cannot read {path}"))?.st_ino())
+}
+
+/// A name for a process's namespace, as `ip netns attach` gives it: where `ip netns` looks
+/// for names, on the whole machine. Taken away when this is dropped.
+#[derive(Debug)]
+#[must_use = "the name is taken away when this is dropped"]
+pub struct Name(CString);
+
+impl Name {
+    /// Gives it.
+    ///
+    /// # Errors
+    /// When it cannot be mounted, or there is such a name.
+    pub fn give(name: &str, process: u32) -> Result<Self> {
+        let path = format!("/run/netns/{name}");
+        fs::create_dir_all("/run/netns").context("cannot make /run/netns")?;
+        fs::File::create_new(&path).with_context(|| format!("cannot make {path}"))?;
+        let from = CString::new(format!("/proc/{process}/ns/net"))?;
+        let to = Self(CString::new(path)?);
+        let none = std::ptr::null();
+        // SAFETY: two C strings that outlive the call; for a bind the rest is not looked at.
+        let done =
+            unsafe { libc::mount(from.as_ptr(), to.0.as_ptr(), none, libc::MS_BIND, none.cast()) };
+        if done != 0 {
+            return Err(Error::last_os_error()).context("cannot show a network namespace");
+        }
+        Ok(to)
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // SAFETY: a C string that outlives the call. Nothing is mounted if that failed.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+        let _ = fs::remove_file(self.0.to_string_lossy().as_ref());
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What /proc tells about threads and processes.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 /// Whether a thread sleeps, waiting for something outside.
@@ -22,12 +23,74 @@ pub fn status_kib(process: u32, field: &str) -> Option<u64> {
     status.lines().find_map(of)?.split_whitespace().next()?.parse().ok()
 }
 
+/// A process's name, of which the kernel keeps fifteen letters.
+#[must_use]
+pub fn comm(process: u32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    Some(name.trim_end_matches('\n').to_owned())
+}
+
+/// Is there such a process, and has it not ended?
+#[must_use]
+pub fn lives(process: u32) -> bool {
+    stat(process).is_some_and(|stat| !stat.starts_with(['Z', 'X']))
+}
+
+/// A process with its children, theirs, and so on; without those that have ended.
+#[must_use]
+pub fn family(process: u32) -> BTreeSet<u32> {
+    let all: Vec<(u32, u32)> = processes().filter_map(|one| Some((one, parent(one)?))).collect();
+    let mut family = BTreeSet::new();
+    let mut found: Vec<u32> = vec![process];
+    while let Some(one) = found.pop() {
+        if lives(one) && family.insert(one) {
+            found.extend(all.iter().filter(|(_, parent)| *parent == one).map(|(child, _)| child));
+        }
+    }
+    family
+}
+
+/// How many sockets listen on a port in a process's network namespace.
+#[must_use]
+pub fn listening(process: u32, port: u16) -> usize {
+    let here = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        // Its own address, the other one, and the state: 0A is LISTEN.
+        fields.next().is_some_and(|own| own.ends_with(&here)) && fields.nth(1) == Some("0A")
+    };
+    let count = |table: &str| {
+        let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+        text.lines().filter(is_one).count()
+    };
+    count("tcp") + count("tcp6")
+}
+
+/// The cgroups of a process, one of each hierarchy.
+#[must_use]
+pub fn cgroups(process: u32) -> BTreeSet<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+    text.lines().filter_map(|line| Some(line.splitn(3, ':').nth(2)?.to_owned())).collect()
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn parent(process: u32) -> Option<u32> {
+    stat(process)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// /proc/PID/stat from the state on: the name in brackets before it may hold anything, but
+/// no ')' follows that at its end.
+fn stat(process: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
 fn is_in_state(thread: i32, state: char) -> bool {
-    // The name in brackets may hold anything: the state follows the last ')'.
-    fs::read_to_string(format!("/proc/{thread}/stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with(state)))
-        .unwrap_or(false)
+    u32::try_from(thread).ok().and_then(stat).is_some_and(|stat| stat.starts_with(state))
 }
 
 #[cfg(test)]
@@ -46,5 +109,24 @@ mod tests {
         let size = status_kib(std::process::id(), "VmRSS").unwrap();
         assert!(size > 100, "{size} KiB");
         assert_eq!(status_kib(std::process::id(), "VmNone"), None);
+    }
+
+    #[test]
+    fn a_child_is_of_the_family_until_it_ends() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (own, its) = (std::process::id(), child.id());
+        assert!(family(own).is_superset(&BTreeSet::from([own, its])));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!family(own).contains(&its) && !lives(its));
+    }
+
+    #[test]
+    fn a_listener_is_counted_by_its_port() {
+        let both = ["127.0.0.1:0", "[::1]:0"].map(std::net::TcpListener::bind);
+        for listener in both.iter().flatten() {
+            let port = listener.local_addr().unwrap().port();
+            assert!(listening(std::process::id(), port) > 0, "{port}");
+        }
     }
 }

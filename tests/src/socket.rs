@@ -3,10 +3,10 @@
 
 use std::io::{Error, Result};
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use libc::{c_int, c_void, socklen_t};
+use libc::{c_int, c_long, c_void, socklen_t};
 
 /// From the kernel's socket.h, the same number on all but two architectures
 /// that no test runs on.
@@ -68,6 +68,41 @@ pub fn drops(listener: &impl AsRawFd) -> Result<u64> {
         )
     };
     if done == 0 { Ok(numbers[DROPS].into()) } else { Err(Error::last_os_error()) }
+}
+
+/// The protocol of a socket that another process holds by a descriptor, such as
+/// `IPPROTO_MPTCP`: what is listened with is not to be seen otherwise without a module.
+///
+/// # Errors
+/// When the process or the descriptor is not there, or we may not look at it.
+pub fn protocol_of(process: u32, file: RawFd) -> Result<c_int> {
+    // SAFETY: both take numbers only; what they return is checked.
+    let socket = unsafe {
+        let process = owned(libc::syscall(libc::SYS_pidfd_open, process, 0))?;
+        owned(libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), file, 0))?
+    };
+    let mut protocol: c_int = 0;
+    let mut length = length_of::<c_int>();
+    // SAFETY: `protocol` has room for `length` bytes and both outlive the call.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PROTOCOL,
+            (&raw mut protocol).cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    if done == 0 { Ok(protocol) } else { Err(Error::last_os_error()) }
+}
+
+/// A descriptor that a system call has just made.
+fn owned(returned: c_long) -> Result<OwnedFd> {
+    match RawFd::try_from(returned) {
+        // SAFETY: it is open, and nobody else knows of it.
+        Ok(file @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(file) }),
+        _ => Err(Error::last_os_error()),
+    }
 }
 
 /// Sets an integer option of the TCP level.
@@ -138,5 +173,7 @@ mod tests {
         assert!(readable(&listener, Duration::from_secs(5)).unwrap());
         assert_eq!(queue(&listener).unwrap().depth, 1);
         assert_eq!(drops(&listener).unwrap(), 0);
+        let protocol = protocol_of(std::process::id(), listener.as_raw_fd());
+        assert_eq!(protocol.unwrap(), libc::IPPROTO_TCP);
     }
 }

@@ -3,6 +3,7 @@
 //! limit, and a tool that is still there when a test is over is killed.
 
 mod lines;
+mod listener;
 mod run;
 
 use std::env;
@@ -16,9 +17,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 pub use lines::{
-    Bucket, Client, Distribution, DropLine, Drops, Interval, Kind, Line, Listener, Meta, Peak,
-    Reconciled, Summary,
+    Bucket, Client, Distribution, DropLine, Drops, Interval, Kind, Line, Meta, Peak, Reconciled,
+    Summary,
 };
+pub use listener::{Container, Group, Limit, Listener, Main, Owner, Process};
 pub use run::Run;
 
 use crate::clock::wait_until;
@@ -72,7 +74,9 @@ impl Tracer {
         match tracer.wait_for("the meta line", limit, has_meta) {
             Ok(()) => Ok(tracer),
             Err(error) => {
-                let run = tracer.kill(limit)?;
+                // It may have ended by itself, and what it said tells why.
+                let _ = tracer.signal(libc::SIGKILL);
+                let run = tracer.wait(limit)?;
                 Err(error.context(format!("{} with: {}", run.status, run.stderr)))
             }
         }

@@ -5,7 +5,7 @@
 //! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool,
 //! `BACKLOG_BIN` the folder of the other programs (/bin), and
 //! `BACKLOG_TRACE_OPTIONS` adds options to every run of the tool. `BACKLOG_NATIVE` says
-//! that this is no guest.
+//! that this is no guest, and `BACKLOG_SERVERS` names the folder of the real servers.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,6 +27,8 @@ mod guest {
     mod listeners;
     mod mix;
     mod overload;
+    mod owners;
+    mod ownership;
     mod pressure;
     mod programs;
     mod refusals;

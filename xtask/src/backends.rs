@@ -19,7 +19,7 @@ use crate::test::native;
 use crate::test::row::Row;
 use crate::test::suite::{Built, Suite};
 use crate::vm::{self, Emulation};
-use crate::{pages, process, setup};
+use crate::{pages, process, servers, setup};
 use page::Page;
 
 /// Where the tables go.
@@ -111,6 +111,7 @@ fn test(
         variables: Vec::new(),
         cpus: vm::CPUS,
         emulation: Emulation::InTurn,
+        servers: servers::if_possible(),
         limit: guests::LIMIT + Duration::from_mins(1),
     };
     let mut rows = Vec::new();

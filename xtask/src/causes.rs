@@ -49,6 +49,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
             cpus,
             // On two CPUs that really run at once: what is measured here is races.
             emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
+            servers: None,
             limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),
         };
         for row in guests::collect(&report, kernel, &suite)? {

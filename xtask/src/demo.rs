@@ -87,6 +87,7 @@ fn guest(programs: &[PathBuf]) -> Result<u8> {
         limit: Duration::from_mins(2),
         quiet_limit: None,
         added: &added,
+        disk: None,
         command: &DEMO.map(OsString::from),
     };
     let log = ConsoleLog::new(&kernel)?;

@@ -16,8 +16,10 @@ mod native;
 mod pages;
 mod paths;
 mod process;
+mod servers;
 mod setup;
 mod test;
+mod tree;
 mod vm;
 
 use std::process::ExitCode;

@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Build,
     /// Booting kernels.
     Guests,
+    /// Real servers in the guests: what is tested with them is left out otherwise.
+    Servers,
 }
 
 /// Something that is not here.
@@ -68,13 +70,14 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 6] = [
+const BASIC: [Package; 7] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
     package("busybox-static", Some("busybox"), "the guests' shell and tools", Need::Guests),
     package("xz-utils", Some("xz"), "unpacks kernel modules", Need::Guests),
     package("dpkg", Some("dpkg-deb"), "unpacks kernel packages", Need::Guests),
+    package("e2fsprogs", Some("mke2fs"), "a disk of servers for the guests", Need::Servers),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly

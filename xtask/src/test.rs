@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result};
 
 use crate::backend::Backend;
 use crate::vm::{self, Emulation};
-use crate::{paths, process, setup};
+use crate::{paths, process, servers, setup};
 use suite::Suite;
 use tally::Tally;
 
@@ -94,6 +94,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         ],
         cpus: vm::CPUS,
         emulation,
+        servers: servers::if_possible(),
         // A step of the mix takes a second or two.
         limit: guests::LIMIT + Duration::from_secs(steps.min(&MOST_STEPS) * 3),
     };

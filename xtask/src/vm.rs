@@ -11,7 +11,7 @@ mod signs;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -24,7 +24,7 @@ pub(crate) use saved::{Both, Saved};
 
 use crate::kernels::{Kernel, Kernels};
 use crate::setup::Need;
-use crate::{build, process, setup};
+use crate::{build, process, servers, setup};
 
 /// Virtual CPUs, unless told.
 pub(crate) const CPUS: u32 = 2;
@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// A file to put into the guest, with its mode
     #[arg(long, value_name = "HOSTFILE=GUESTPATH", value_parser = parse_added)]
     add: Vec<Added>,
+    /// Show the servers of the tests, a root with nginx and others, at /disk
+    #[arg(long)]
+    servers: bool,
     /// Show the kernel's console on stderr as it comes
     #[arg(long)]
     console: bool,
@@ -87,6 +90,9 @@ pub(crate) struct Guest<'a> {
     /// The guest hangs if its output stands still for so long.
     pub(crate) quiet_limit: Option<Duration>,
     pub(crate) added: &'a [Added],
+    /// A file with a file system, which the guest shows at /disk and cannot change. Unlike
+    /// what is added, it costs no memory, and time only when it is read.
+    pub(crate) disk: Option<&'a Path>,
     pub(crate) command: &'a [OsString],
 }
 
@@ -101,6 +107,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
         parallel,
         timeout,
         add,
+        servers,
         console,
         no_build,
         command,
@@ -114,6 +121,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
     let mut added: Vec<Added> =
         programs(no_build)?.iter().map(|file| Added::program(file)).collect();
     added.extend(add);
+    let disk = if servers { Some(servers::obtain()?.disk) } else { None };
     let guest = Guest {
         kernel: &kernel,
         cpus: cpus.unwrap_or(if icount { 1 } else { CPUS }),
@@ -126,6 +134,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
         limit: Duration::from_secs(timeout),
         quiet_limit: None,
         added: &added,
+        disk: disk.as_deref(),
         command: &command,
     };
     let log = ConsoleLog::new(&kernel)?;
@@ -162,13 +171,14 @@ pub(crate) fn command(args: Args) -> Result<u8> {
 /// booted again: with a thread for each virtual CPU, one boot in some 30 under
 /// QEMU 7.2 hangs or crashes early. Nothing of the command is lost by that.
 pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
-    let Guest { kernel, cpus, memory, emulation, limit, quiet_limit, added, command } = guest;
-    let initramfs = image::write(kernel, added, command)?;
+    let Guest { kernel, cpus, memory, emulation, limit, quiet_limit, added, disk, command } = guest;
+    let initramfs = image::write(kernel, added, disk.is_some(), command)?;
     let size = initramfs.metadata().context("cannot look at the initramfs")?.len();
     let unpacking = Duration::from_secs(size / UNPACKED_IN_A_SECOND);
     let machine = Machine {
         vmlinuz: kernel.vmlinuz.clone(),
         initramfs,
+        disk: disk.map(Path::to_path_buf),
         cpus: *cpus,
         memory: *memory,
         emulation: *emulation,

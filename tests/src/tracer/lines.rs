@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::listener::Listener;
+
 /// One line of output.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -24,7 +26,7 @@ pub enum Kind {
     /// How the tool runs; the first line.
     Meta(Meta),
     /// A listener was found or changed.
-    Listener(Listener),
+    Listener(Box<Listener>),
     /// One listener's last interval.
     Interval(Interval),
     /// A packet was refused.
@@ -47,28 +49,6 @@ pub struct Meta {
     pub backend: String,
     /// Which hook in which way.
     pub hooks: BTreeMap<String, Value>,
-}
-
-/// `listener`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Listener {
-    /// What other lines call it; a number or a text.
-    pub id: Value,
-    /// The address listened on.
-    pub addr: String,
-    /// The port.
-    pub port: u16,
-    /// `IPv4`, `IPv6` or however the tool calls it.
-    pub family: Value,
-    /// Inode of its network namespace.
-    pub netns: u64,
-    /// The granted backlog.
-    pub limit: u64,
-    /// The backlog asked for, if that was seen.
-    pub asked: Option<i64>,
-    /// Its queue when it was seen.
-    pub depth: u64,
 }
 
 /// `interval`.
@@ -249,7 +229,7 @@ impl Line {
         time.with_context(|| format!("no time: {text}"))?;
         let kind = match name {
             "meta" => Kind::Meta(read(&raw)?),
-            "listener" => Kind::Listener(read(&raw)?),
+            "listener" => Kind::Listener(Box::new(read(&raw)?)),
             "interval" => Kind::Interval(read(&raw)?),
             "drop" => Kind::Drop(read(&raw)?),
             "summary" => Kind::Summary(Box::new(read(&raw)?)),
@@ -257,9 +237,16 @@ impl Line {
         };
         Ok(Self { kind, raw })
     }
+
+    /// Is it of this type? Also for types that only a few tests look at.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.raw.get("type").is_some_and(|one| one == name)
+    }
 }
 
-fn read<T: DeserializeOwned>(raw: &Value) -> Result<T> {
+/// A line, or a part of one, as a type.
+pub(super) fn read<T: DeserializeOwned>(raw: &Value) -> Result<T> {
     T::deserialize(raw).with_context(|| format!("against the contract: {raw}"))
 }
 

@@ -5,7 +5,8 @@ use std::process::ExitStatus;
 
 use anyhow::{Result, bail};
 
-use super::lines::{DropLine, Kind, Line, Meta, Summary};
+use super::lines::{DropLine, Kind, Line, Meta, Summary, read};
+use super::listener::{Limit, Listener};
 
 /// A tool that has ended.
 #[derive(Clone, Debug)]
@@ -48,6 +49,24 @@ impl Run {
             Kind::Summary(summary) => Some(&**summary),
             _ => None,
         })
+    }
+
+    /// The lines of the listeners on a port, in their order.
+    pub fn listeners(&self, port: u16) -> impl Iterator<Item = &Listener> {
+        self.lines.iter().filter_map(move |line| match &line.kind {
+            Kind::Listener(listener) if listener.port == port => Some(&**listener),
+            _ => None,
+        })
+    }
+
+    /// What was seen of `listen()` on a listener: its lines `limit`.
+    ///
+    /// # Errors
+    /// When one breaks the contract.
+    pub fn limits(&self, listener: &Listener) -> Result<Vec<Limit>> {
+        let lines = self.lines.iter().filter(|line| line.is("limit"));
+        let limits: Vec<Limit> = lines.map(|line| read(&line.raw)).collect::<Result<_>>()?;
+        Ok(limits.into_iter().filter(|limit| limit.listener == listener.id).collect())
     }
 
     /// Its drop lines.

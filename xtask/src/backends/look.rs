@@ -59,6 +59,7 @@ pub(super) fn in_guest(kernel: &Kernel, built: &Built) -> Result<Looked> {
         limit: LIMIT,
         quiet_limit: None,
         added: &built.programs_added(),
+        disk: None,
         command: &["sh", "-c", SCRIPT].map(OsString::from),
     };
     let log = ConsoleLog::new(kernel)?;

@@ -85,6 +85,7 @@ pub(super) fn measure(booted: &Booted<'_>, words: &[&str]) -> Result<Rows> {
         limit,
         quiet_limit: None,
         added,
+        disk: None,
         command: &command,
     };
     let (out, err) = (Saved::default(), Saved::default());

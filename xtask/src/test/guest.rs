@@ -13,8 +13,8 @@ use super::suite::Suite;
 use super::tally::{self, Tally};
 use crate::backend::Backend;
 use crate::kernels::Kernel;
-use crate::process;
 use crate::vm::{self, Added, Both, ConsoleLog, Guest, Saved, Sinks, Verdict};
+use crate::{process, servers};
 
 /// Where the tests are in a guest.
 const TESTS: &str = "/guest-tests";
@@ -29,7 +29,10 @@ pub(super) fn tests_added(host: &Path) -> Added {
 /// The guest's command line.
 fn command(suite: &Suite, backend: Option<Backend>) -> Vec<OsString> {
     let mut command = vec!["env".to_owned()];
-    let variables = suite.environment(backend);
+    let mut variables = suite.environment(backend);
+    if suite.servers.is_some() {
+        variables.push((servers::VARIABLE, "/disk".to_owned()));
+    }
     command.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
     command.push(TESTS.to_owned());
     command.extend(suite.arguments());
@@ -52,6 +55,7 @@ pub(super) fn test(
         limit: suite.limit,
         quiet_limit: Some(QUIET_LIMIT),
         added,
+        disk: suite.servers.as_ref().map(|servers| &*servers.disk),
         command: &command(suite, backend),
     };
     let label = row::label(series, backend);

@@ -13,7 +13,7 @@ use super::tally::{self, Tally};
 use crate::apart::{self, End};
 use crate::backend::Backend;
 use crate::native::{self, Native};
-use crate::process;
+use crate::{process, servers};
 
 /// What the kernel is called in place of a series.
 pub(crate) const NAME: &str = "native";
@@ -73,6 +73,7 @@ fn run(
         // The other programs lie beside the tool.
         .env("BACKLOG_BIN", tool.parent().unwrap_or(tool))
         .env("TMPDIR", scratch.path())
+        .envs(suite.servers.as_ref().map(|servers| (servers::VARIABLE, &servers.root)))
         .current_dir(scratch.path())
         .stdin(Stdio::null())
         .stdout(native::copy(&output)?)

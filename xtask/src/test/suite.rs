@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::backend::Backend;
 use crate::build;
+use crate::servers::Servers;
 use crate::vm::{Added, Emulation};
 
 /// What is run, and how.
@@ -21,6 +22,8 @@ pub(crate) struct Suite {
     pub(crate) cpus: u32,
     /// How a guest's CPUs run.
     pub(crate) emulation: Emulation,
+    /// Real servers, for the tests that start them.
+    pub(crate) servers: Option<Servers>,
     /// Longest time for one run of all the tests.
     pub(crate) limit: Duration,
 }

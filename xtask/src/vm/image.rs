@@ -54,7 +54,12 @@ impl Added {
 
 /// Writes the initramfs to a file without a name: nothing is left behind,
 /// however we end.
-pub(crate) fn write(kernel: &Kernel, added: &[Added], command: &[OsString]) -> Result<File> {
+pub(crate) fn write(
+    kernel: &Kernel,
+    added: &[Added],
+    disk: bool,
+    command: &[OsString],
+) -> Result<File> {
     let file = tempfile::tempfile().context("cannot make a temporary file")?;
     let mut image = Image::new(BufWriter::new(file));
     for folder in FOLDERS {
@@ -70,6 +75,9 @@ pub(crate) fn write(kernel: &Kernel, added: &[Added], command: &[OsString]) -> R
     image.file("etc/group", 0o644, b"root:x:0:\n")?;
     image.file("etc/hosts", 0o644, b"127.0.0.1 localhost guest\n::1 localhost\n")?;
     image.file("vm/command", 0o644, &script(command))?;
+    if disk {
+        image.file("vm/disk", 0o644, b"")?;
+    }
     busybox(&mut image)?;
 
     if let Some(config) = &kernel.config {

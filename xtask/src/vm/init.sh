@@ -33,6 +33,17 @@ while read -r module; do
 	insmod "/lib/modules/$module.ko" || echo "init: cannot load $module"
 done </vm/modules
 
+# The disk is found a moment after the kernel is up. Some kernels have no driver for
+# ext2 but that for ext4.
+if [ -e /vm/disk ]; then
+	mkdir /disk
+	for round in $(seq 1000); do
+		[ -b /dev/nvme0n1 ] && break
+		usleep 10000
+	done
+	mount -t ext4 -o ro /dev/nvme0n1 /disk || echo "init: no disk"
+fi
+
 # Raw: what the command writes arrives byte for byte.
 for tty in ttyS1 ttyS2 ttyS3; do
 	stty -F /dev/$tty raw -echo -echoe -echok 115200

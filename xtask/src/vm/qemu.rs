@@ -48,6 +48,7 @@ pub(crate) enum Emulation {
 pub(crate) struct Machine {
     pub(crate) vmlinuz: PathBuf,
     pub(crate) initramfs: File,
+    pub(crate) disk: Option<PathBuf>,
     pub(crate) cpus: u32,
     pub(crate) memory: u32,
     pub(crate) emulation: Emulation,
@@ -309,7 +310,7 @@ fn watch_status(port: UnixStream, events: &Sender<Event>) {
 }
 
 fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
-    let Machine { vmlinuz, initramfs, cpus, memory, emulation, .. } = machine;
+    let Machine { vmlinuz, initramfs, disk, cpus, memory, emulation, .. } = machine;
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // TCG even where /dev/kvm exists: nested virtualisation may hang.
@@ -336,6 +337,13 @@ fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     }
     command.arg("-kernel").arg(vmlinuz);
     command.args(["-initrd", &format!("/proc/self/fd/{}", initramfs.as_raw_fd())]);
+    if let Some(disk) = disk {
+        // Each of these kernels has its driver built in, which few others are. A comma ends
+        // a value, unless there are two.
+        let file = disk.display().to_string().replace(',', ",,");
+        command.arg("-drive").arg(format!("if=none,id=disk,format=raw,readonly=on,file={file}"));
+        command.args(["-device", "nvme,drive=disk,serial=disk"]);
+    }
     // Any oops ends the guest, at once.
     let mut append =
         "console=ttyS0 panic=-1 oops=panic unknown_nmi_panic random.trust_cpu=on".to_owned();

@@ -1,0 +1,113 @@
+//! A cgroup of one's own (version 2) for a program, below the one that we are in, and gone
+//! with its last process.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clock::wait_until;
+
+/// Longest time until the kernel counts no process in it any more.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A cgroup that is removed when this is dropped.
+#[derive(Debug)]
+#[must_use = "it is removed when this is dropped"]
+pub struct Cgroup {
+    /// Its path as /proc/PID/cgroup tells it.
+    pub path: String,
+    /// The folders that were made, the outermost first.
+    folders: Vec<PathBuf>,
+}
+
+impl Cgroup {
+    /// Makes a cgroup with the given names, each below the one before.
+    ///
+    /// # Errors
+    /// When there is no hierarchy of version 2, or we may not change it.
+    pub fn make(names: &[&str]) -> Result<Self> {
+        let path = "/proc/self/mountinfo";
+        let mounts = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+        let mount = mount_point(&mounts).context("no cgroup2 is mounted")?;
+        let own = own()?;
+        let mut folder = mount.join(own.trim_start_matches('/'));
+        // Dropped if one of them cannot be made.
+        let mut cgroup = Self { path: own.trim_end_matches('/').to_owned(), folders: Vec::new() };
+        for name in names {
+            folder.push(name);
+            fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            cgroup.folders.push(folder.clone());
+            cgroup.path = format!("{}/{name}", cgroup.path);
+        }
+        Ok(cgroup)
+    }
+
+    /// Lets the program that the command starts join it before it does anything.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn joined_by(&self, command: &mut Command) -> Result<()> {
+        let folder = self.folders.last().context("a cgroup without a name")?;
+        let path = folder.join("cgroup.procs");
+        let mut list = File::options()
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        // SAFETY: between fork and exec there is one system call, with memory of the program
+        // itself. 0 is whoever writes it.
+        unsafe {
+            command.pre_exec(move || list.write_all(b"0"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for folder in self.folders.iter().rev() {
+            // A process that was killed just now is still in it. What is left is empty.
+            let _ = wait_until("the cgroup to be empty", LIMIT, || Ok(is_gone(folder)));
+        }
+    }
+}
+
+/// Removes a cgroup, if it is empty.
+fn is_gone(folder: &Path) -> bool {
+    fs::remove_dir(folder).is_ok() || !folder.exists()
+}
+
+/// The cgroup that we are in.
+///
+/// # Errors
+/// When there is no hierarchy of version 2.
+pub fn own() -> Result<String> {
+    let path = "/proc/self/cgroup";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    Ok(line.context("no cgroup of version 2")?.to_owned())
+}
+
+/// Where the hierarchy of version 2 is mounted, by lines of /proc/PID/mountinfo.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    let mut found = mounts.lines().filter(|line| line.contains(" - cgroup2 "));
+    Some(found.next()?.split(' ').nth(4)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mount_point;
+
+    #[test]
+    fn version_2_is_found_beside_version_1() {
+        let mounts = "30 23 0:26 / /sys/fs/cgroup/pids rw shared:9 - cgroup cgroup rw,pids\n\
+            31 23 0:27 / /sys/fs/cgroup/unified rw,relatime shared:10 - cgroup2 cgroup2 rw\n";
+        let found = mount_point(mounts).unwrap();
+        assert_eq!(found.to_str(), Some("/sys/fs/cgroup/unified"));
+        assert_eq!(mount_point("1 2 0:3 / / rw - ext4 /dev/vda rw\n"), None);
+    }
+}

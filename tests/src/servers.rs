@@ -1,0 +1,15 @@
+//! Real servers of Debian's packages, started as their users start them: the truth about who
+//! listens. Each says before what its listeners will be, and is only there when they are.
+//!
+//! `root` the folder that they run in, `plan` how each is started and what it will be,
+//! `running` one of them from its start to its end, `load` clients that come all the time.
+
+mod load;
+mod plan;
+mod root;
+mod running;
+
+pub use load::{Clients, answers};
+pub use plan::{Plan, Truth, all};
+pub use root::{Root, VARIABLE};
+pub use running::Server;

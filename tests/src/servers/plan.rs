@@ -1,0 +1,254 @@
+//! How each server is started, with the options that its documentation shows, and what its
+//! listeners will then be. The numbers are those of the programs' own sources and defaults.
+
+use anyhow::Result;
+
+use crate::sysctl;
+
+/// A server to be started.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// What a failure calls it.
+    pub name: &'static str,
+    /// Its path in the servers' root.
+    pub program: &'static str,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment.
+    pub variables: Vec<(&'static str, &'static str)>,
+    /// Files in its /tmp, and what stands in them.
+    pub files: Vec<(&'static str, String)>,
+    /// What is known of it.
+    pub truth: Truth,
+}
+
+/// What is known of a server before it is looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Truth {
+    /// The address listened on.
+    pub addr: &'static str,
+    /// The port.
+    pub port: u16,
+    /// The name of the process that calls `listen()`.
+    pub opener: &'static str,
+    /// The name of the main process, which the others are children of.
+    pub comm: &'static str,
+    /// A part of its command line.
+    pub cmdline: &'static str,
+    /// How many processes hold each of its listeners.
+    pub processes: usize,
+    /// How many sockets listen on the port.
+    pub sockets: usize,
+    /// Do they share the port by `SO_REUSEPORT`?
+    pub reuseport: bool,
+    /// What `listen()` is called with.
+    pub asked: i64,
+    /// How often, on each socket.
+    pub calls: usize,
+}
+
+impl Truth {
+    /// The limit that the kernel grants.
+    ///
+    /// # Errors
+    /// When /proc is not mounted.
+    pub fn limit(&self) -> Result<u64> {
+        let most = somaxconn()?;
+        Ok(u64::try_from(self.asked).map_or(most, |asked| asked.min(most)))
+    }
+}
+
+/// A worker that was only just forked misses the signal that ends it, and is waited for: 30 s
+/// if not told otherwise.
+const GUNICORN: &str = "--graceful-timeout 1 --chdir /tmp app:app";
+
+/// One of each, on ports from `first` on.
+///
+/// # Errors
+/// When /proc is not mounted.
+pub fn all(first: u16) -> Result<Vec<Plan>> {
+    Ok(vec![
+        Plan::nginx_reuseport(first, 3),
+        Plan::gunicorn(first + 1, 2),
+        Plan::http_server(first + 2),
+        Plan::node_exporter(first + 3)?,
+        Plan::activated(first + 4),
+    ])
+}
+
+impl Plan {
+    /// nginx with a listener for each of its workers. All are opened by the master, and held
+    /// by all: a worker only does not accept from those of others.
+    #[must_use]
+    pub fn nginx_reuseport(port: u16, workers: usize) -> Self {
+        let plan = Self::nginx_with("nginx reuseport", port, workers, " reuseport");
+        Self { truth: Truth { sockets: workers, reuseport: true, ..plan.truth }, ..plan }
+    }
+
+    /// nginx as most run it.
+    #[must_use]
+    pub fn nginx(port: u16) -> Self {
+        Self::nginx_with("nginx", port, 1, "")
+    }
+
+    fn nginx_with(name: &'static str, port: u16, workers: usize, more: &str) -> Self {
+        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|of| format!("    {of}_temp_path /tmp/{of};\n"))
+            .concat();
+        let text = format!(
+            "user www-data;\nworker_processes {workers};\npid /tmp/nginx.pid;\ndaemon off;\n\
+             error_log stderr;\nevents {{}}\nhttp {{\n    access_log off;\n{paths}    \
+             server {{\n        listen 127.0.0.1:{port}{more};\n        return 204;\n    }}\n}}\n"
+        );
+        Self {
+            name,
+            program: "/usr/sbin/nginx",
+            arguments: words("-e stderr -c /tmp/nginx.conf"),
+            variables: Vec::new(),
+            files: vec![("nginx.conf", text)],
+            truth: Truth {
+                opener: "nginx",
+                comm: "nginx",
+                // It writes that over its arguments.
+                cmdline: "nginx: master process",
+                processes: workers + 1,
+                // NGX_LISTEN_BACKLOG on Linux.
+                asked: 511,
+                // When it opens the socket, and when it has opened all.
+                calls: 2,
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// gunicorn, which forks its workers after it has opened the listener.
+    #[must_use]
+    pub fn gunicorn(port: u16, workers: usize) -> Self {
+        Self {
+            name: "gunicorn",
+            program: "/usr/bin/gunicorn",
+            arguments: words(&format!("-b 127.0.0.1:{port} -w {workers} {GUNICORN}")),
+            // Its heartbeat files.
+            variables: vec![("TMPDIR", "/tmp")],
+            files: vec![application()],
+            truth: Truth {
+                // A script's name, not that of its interpreter.
+                opener: "gunicorn",
+                comm: "gunicorn",
+                cmdline: "/usr/bin/gunicorn",
+                processes: workers + 1,
+                // Its setting `backlog`.
+                asked: 2048,
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// Python's own server on both IP versions at once.
+    #[must_use]
+    pub fn http_server(port: u16) -> Self {
+        Self {
+            name: "python dual-stack",
+            program: "/usr/bin/python3",
+            arguments: words(&format!("-m http.server --bind :: --directory /tmp {port}")),
+            variables: Vec::new(),
+            files: Vec::new(),
+            truth: Truth {
+                opener: "python3",
+                comm: "python3",
+                cmdline: "http.server",
+                // socketserver's request_queue_size.
+                asked: 5,
+                ..Truth::simple("::", port)
+            },
+        }
+    }
+
+    /// A server in Go, told to listen with MPTCP; where the kernel has none it listens
+    /// without. It asks for what the system permits.
+    ///
+    /// # Errors
+    /// When /proc is not mounted.
+    pub fn node_exporter(port: u16) -> Result<Self> {
+        let asked = i64::try_from(somaxconn()?)?;
+        Ok(Self {
+            name: "go mptcp",
+            program: "/usr/bin/prometheus-node-exporter",
+            arguments: words(&format!(
+                "--web.listen-address=127.0.0.1:{port} --collector.disable-defaults"
+            )),
+            variables: vec![("GODEBUG", "multipathtcp=1")],
+            files: Vec::new(),
+            truth: Truth {
+                // Fifteen letters are kept.
+                opener: "prometheus-node",
+                comm: "prometheus-node",
+                cmdline: "--web.listen-address",
+                asked,
+                ..Truth::simple("127.0.0.1", port)
+            },
+        })
+    }
+
+    /// A listener made by one program for another: gunicorn is only started when a client
+    /// comes, in the same process. What that then is, [`Plan::woken`] says.
+    #[must_use]
+    pub fn activated(port: u16) -> Self {
+        Self {
+            name: "socket activation",
+            program: "/usr/bin/systemd-socket-activate",
+            arguments: words(&format!(
+                "-l 127.0.0.1:{port} -E TMPDIR=/tmp /usr/bin/gunicorn -w 2 {GUNICORN}"
+            )),
+            variables: Vec::new(),
+            files: vec![application()],
+            truth: Truth {
+                opener: "systemd-socket-",
+                comm: "systemd-socket-",
+                cmdline: "systemd-socket-activate",
+                // SOMAXCONN_DELUXE: whatever the system permits.
+                asked: i64::from(i32::MAX),
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// What [`Plan::activated`] is after its first client: gunicorn calls `listen()` on what
+    /// it was given once more.
+    #[must_use]
+    pub fn woken(port: u16) -> Truth {
+        Truth { processes: 3, ..Self::gunicorn(port, 2).truth }
+    }
+}
+
+impl Truth {
+    /// One socket of one process.
+    fn simple(addr: &'static str, port: u16) -> Self {
+        Self {
+            addr,
+            port,
+            opener: "",
+            comm: "",
+            cmdline: "",
+            processes: 1,
+            sockets: 1,
+            reuseport: false,
+            asked: 0,
+            calls: 1,
+        }
+    }
+}
+
+/// What gunicorn serves.
+fn application() -> (&'static str, String) {
+    let text = "def app(environ, start):\n    start('204 No Content', [])\n    return []\n";
+    ("app.py", text.to_owned())
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn somaxconn() -> Result<u64> {
+    Ok(sysctl::get("net.core.somaxconn")?.parse()?)
+}
