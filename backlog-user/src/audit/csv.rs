@@ -67,7 +67,7 @@ pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> R
 }
 
 fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
-    let Audited { listed, interface, syn_queue, shared, owner, cgroup } = audited;
+    let Audited { listed, interface, syn_queue, group, owner, cgroup } = audited;
     let (ip, port) = (listed.local.ip(), listed.local.port());
     let main = owner.as_ref().map(|owner| &owner.main);
     let container = owner.as_ref().and_then(|owner| owner.container.as_ref());
@@ -89,7 +89,7 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
         audited.use_percent().to_string(),
         text(*syn_queue),
         text(listed.sk_drops),
-        text(shared.then_some(true)),
+        text(group.map(|_| true)),
         listed.mptcp.to_string(),
         listed.uid.to_string(),
         text(main.map(|main| main.pid)),

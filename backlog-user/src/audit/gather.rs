@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
-use super::host::{Audited, Host, Space};
+use super::host::{Audited, Host, Member, Space};
 use super::memory::Memory;
 use super::requests::{Lengths, assign};
 use crate::counter::Values;
@@ -142,10 +142,20 @@ fn interface(index: u32) -> String {
 /// What is to be shown of an answer.
 fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     let Answer { settings, counters, listed, lengths, interfaces, failure: _ } = answer;
-    let mut sockets: HashMap<(SocketAddr, u32), usize> = HashMap::new();
-    for one in &listed {
-        *sockets.entry((one.local, one.interface)).or_default() += 1;
-    }
+    let mut sizes: HashMap<(SocketAddr, u32), usize> = HashMap::new();
+    let places: Vec<(SocketAddr, u32, usize)> = listed
+        .iter()
+        .map(|one| {
+            let size = sizes.entry((one.local, one.interface)).or_default();
+            *size += 1;
+            (one.local, one.interface, *size)
+        })
+        .collect();
+    let group = |index: usize| {
+        let (local, interface, member) = places[index];
+        let size = sizes.get(&(local, interface)).copied().filter(|size| *size > 1)?;
+        Some(Member { size, member })
+    };
     let all = listed.len();
     let listeners: Vec<Audited> = listed
         .into_iter()
@@ -154,7 +164,7 @@ fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
         .map(|(index, listed)| Audited {
             interface: interfaces.get(&listed.interface).cloned(),
             syn_queue: lengths.as_ref().and_then(|lengths| lengths.of[index]),
-            shared: sockets.get(&(listed.local, listed.interface)).is_some_and(|count| *count > 1),
+            group: group(index),
             owner: None,
             cgroup: None,
             listed,
@@ -238,7 +248,7 @@ mod tests {
         assert!(space.own && space.settings.somaxconn.is_some() && space.counters.is_some());
         let [audited] = space.listeners.as_slice() else { panic!("{space:?}") };
         assert_eq!((audited.listed.local, audited.listed.depth), (local, 1));
-        assert_eq!((audited.syn_queue, audited.shared), (Some(0), false));
+        assert_eq!((audited.syn_queue, audited.group), (Some(0), None));
         assert_eq!(audited.owner_text(), "me[1]");
         // Another process's sockets are none of ours.
         let filter = Filter { process: Some(Held::default()), ..wanted.filter.clone() };

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::memory::Memory;
 use crate::counter::{Counter, Values};
 use crate::kernel::settings::Settings;
@@ -44,6 +46,15 @@ pub(crate) struct Space {
     pub(crate) unassigned: Option<u32>,
 }
 
+/// One of several sockets on one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Member {
+    /// How many there are.
+    pub(crate) size: usize,
+    /// Which this is, from 1.
+    pub(crate) member: usize,
+}
+
 /// A listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Audited {
@@ -52,8 +63,9 @@ pub(crate) struct Audited {
     pub(crate) interface: Option<String>,
     /// Entries of its SYN queue; none where it cannot be told which are its own.
     pub(crate) syn_queue: Option<u32>,
-    /// Another socket listens on exactly the same address: both have `SO_REUSEPORT`.
-    pub(crate) shared: bool,
+    /// Its place among those on the very same address, which share it by `SO_REUSEPORT`; none:
+    /// it is alone, and whether others might join is not known.
+    pub(crate) group: Option<Member>,
     /// Who holds it.
     pub(crate) owner: Option<Owner>,
     /// The cgroup (v2) that its socket was made in.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use super::host::{Audited, Host, Space};
+use super::host::{Audited, Host, Member, Space};
 use super::memory::{Entry, Memory};
 use super::{csv, finding, json, text};
 use crate::counter::Counter;
@@ -36,7 +36,7 @@ pub(super) fn audited(local: &str, limit: u32, depth: u32) -> Audited {
         listed: Listed { limit, depth, ..listed(local) },
         interface: None,
         syn_queue: Some(0),
-        shared: false,
+        group: None,
         owner: None,
         cgroup: None,
     }
@@ -101,7 +101,7 @@ fn busy() -> Host {
     let mut members = vec![audited("10.0.0.1:443", 4096, 0), audited("10.0.0.1:443", 4096, 3300)];
     for (inode, member) in (100..).zip(&mut members) {
         member.listed.inode = inode;
-        (member.syn_queue, member.shared) = (None, true);
+        (member.syn_queue, member.group) = (None, Some(Member { size: 2, member: 1 }));
         member.owner = Some(owner("a name; odd", 4_194_303, 1));
     }
     let mut bound = audited("[fe80::1234:5678:9abc:def0]:22", 128, 0);

@@ -214,10 +214,11 @@ impl<W: Write> View for Json<W> {
             let lost: BTreeMap<_, _> =
                 Kind::ALL.iter().map(|kind| (kind.name(), summary.lost_of(*kind))).collect();
             let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
+            let mut listener = serde_json::to_value(&page.listener)?;
+            listener["follows"] = json!(page.follows);
+            listener["group"] = values::group(&groups, summary);
             let value = json!({
-                "listener": page.listener,
-                "follows": page.follows,
-                "group": values::group(&groups, summary),
+                "listener": listener,
                 "last_accept": page.last_accept.map(|last| json!({
                     "time": time(clock, last.time_ns), "pid": last.pid, "tid": last.tid,
                 })),
