@@ -50,7 +50,7 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
 /// Unpacks the files of packages below the folder `tree`.
 pub(crate) fn extract(debs: &[PathBuf], tree: &Path) -> Result<()> {
     for deb in debs {
-        process::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree))?;
+        process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree))?;
     }
     Ok(())
 }
