@@ -22,6 +22,7 @@ mod guest {
     mod doctor;
     mod drops;
     mod ending;
+    mod filters;
     mod handshakes;
     mod help;
     mod listeners;

@@ -249,6 +249,11 @@ impl Load {
         load
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Lets its clients start.
     pub(crate) fn go(&self) {
         fs::write(&self.go, "go\n").unwrap();

@@ -21,14 +21,14 @@ use super::ownership::{
 const CLIENTS: u32 = 60;
 
 /// Does `test` as the others do, if the servers are here.
-fn with_servers(test: impl FnOnce(&Root) + Send) {
+pub(crate) fn with_servers(test: impl FnOnce(&Root) + Send) {
     in_guest(|| match Root::find() {
         Ok(root) => test(&root),
         Err(error) => absent("real servers", &format!("{error:#}")),
     });
 }
 
-fn absent(name: &str, why: &str) {
+pub(crate) fn absent(name: &str, why: &str) {
     let _ = writeln!(stderr(), "absent: {name}: {why}");
 }
 
