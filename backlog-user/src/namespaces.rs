@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::kernel::rights::{Capabilities, Capability};
 use names::Names;
+pub(crate) use names::in_first_pid_namespace;
 
 /// The way to this thread's own.
 const OWN: &str = "thread-self/ns/net";

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, What};
+use crate::namespaces::in_first_pid_namespace;
 use crate::own::Looks;
 use crate::owner::cgroup::Cgroups;
 use crate::owner::find::Finder;
@@ -29,6 +30,8 @@ pub(crate) struct Owners {
     new: HashMap<u64, Option<u32>>,
     looks_left: u8,
     looks: Looks,
+    /// Are processes numbered here as the kernel numbers them?
+    same_numbers: bool,
     not_before: Instant,
     next_of_process: Instant,
 }
@@ -51,6 +54,7 @@ impl Owners {
             new: HashMap::new(),
             looks_left: 0,
             looks: Looks::default(),
+            same_numbers: in_first_pid_namespace(Path::new("/proc")),
             not_before: Instant::now(),
             next_of_process: Instant::now(),
         }
@@ -141,6 +145,10 @@ impl Owners {
     /// Has somebody accepted who is not known to hold the socket? It was passed on, or a
     /// worker was started.
     fn is_stranger(&self, open: &Open<'_>) -> bool {
+        // In a pid namespace of its own the tool sees other numbers than the kernel tells.
+        if !self.same_numbers {
+            return false;
+        }
         let Some(LastAccept { pid, .. }) = open.last_accept else { return false };
         let owner = open.listener.inode.and_then(|inode| self.known.get(&inode));
         owner.is_some_and(|owner| owner.processes <= PIDS && !owner.pids.contains(&pid))

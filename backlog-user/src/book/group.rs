@@ -18,11 +18,13 @@ pub(crate) fn key(page: &Page) -> Option<Key> {
     (listener.reuseport == Some(true)).then_some((listener.netns, listener.local, listener.v6_only))
 }
 
-/// A member refused packets while others had nothing queued.
+/// A member refused packets while others had nothing queued, or had room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BesideIdle {
     /// Members in whose queues nothing was in that interval.
     pub(crate) idle: usize,
+    /// Members whose queues never filled in it, those included.
+    pub(crate) with_room: usize,
     /// All members.
     pub(crate) members: usize,
 }
@@ -81,14 +83,16 @@ pub(super) fn note(pages: &mut BTreeMap<ListenerId, Page>, rows: &[Interval]) {
     let mut members: BTreeMap<Key, BesideIdle> = BTreeMap::new();
     for row in rows {
         if let Some(key) = pages.get(&row.listener).and_then(key) {
-            let group = members.entry(key).or_insert(BesideIdle { idle: 0, members: 0 });
+            let group =
+                members.entry(key).or_insert(BesideIdle { idle: 0, with_room: 0, members: 0 });
             group.members += 1;
             group.idle += usize::from(row.peak == 0);
+            group.with_room += usize::from(row.peak <= row.limit && row.dropped() == 0);
         }
     }
     for row in rows.iter().filter(|row| row.dropped() > 0) {
         let Some(page) = pages.get_mut(&row.listener) else { continue };
         let beside = key(page).and_then(|key| members.get(&key)).copied();
-        page.beside_idle = page.beside_idle.max(beside.filter(|beside| beside.idle > 0));
+        page.beside_idle = page.beside_idle.max(beside.filter(|beside| beside.with_room > 0));
     }
 }

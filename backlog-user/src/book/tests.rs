@@ -320,7 +320,7 @@ fn a_member_that_refuses_while_others_idle_is_noted() {
     book.apply(&event(1, of(2, &busy(6, 0), 2)));
     book.tick(1_000_000_000);
     let beside = |book: &Book, id| book.get(ListenerId(id)).unwrap().beside_idle;
-    assert_eq!(beside(&book, 1), Some(BesideIdle { idle: 1, members: 3 }));
+    assert_eq!(beside(&book, 1), Some(BesideIdle { idle: 1, with_room: 2, members: 3 }));
     assert_eq!(beside(&book, 2), None);
     let summaries = book.summaries();
     let group = group::groups(&summaries).next().unwrap();

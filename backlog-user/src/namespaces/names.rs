@@ -12,6 +12,11 @@ const BY_NAME: &str = "/run/netns";
 /// other, process 1 is not the host's.
 const FIRST_PIDS: u64 = 0xEFFF_FFFC;
 
+/// Does this process number others as the kernel does?
+pub(crate) fn in_first_pid_namespace(proc_root: &Path) -> bool {
+    fs::metadata(proc_root.join("self/ns/pid")).is_ok_and(|found| found.ino() == FIRST_PIDS)
+}
+
 /// Names of network namespaces, by inode number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {

@@ -210,7 +210,7 @@ fn group(text: &mut String, group: &Group<'_>) {
         let Some(beside) = member.page.beside_idle else { continue };
         let _ = writeln!(
             text,
-            "  drops at member {} of {}{}, while {} {} idle",
+            "  drops at member {} of {}{},\n               while {} {} idle and {} had room",
             index + 1,
             beside.members,
             member
@@ -218,8 +218,9 @@ fn group(text: &mut String, group: &Group<'_>) {
                 .listener
                 .process()
                 .map_or(String::new(), |process| format!(", owned by pid {}", process.pid)),
-            plural(beside.idle as u64, "member"),
+            plural(beside.idle as u64, "other"),
             if beside.idle == 1 { "was" } else { "were" },
+            beside.with_room,
         );
     }
 }

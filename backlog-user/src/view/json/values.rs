@@ -104,6 +104,7 @@ pub(super) fn group(groups: &[Group<'_>], summary: &Summary<'_>) -> Value {
         "share": share,
         "imbalance": group.imbalance(),
         "most_idle_while_dropping": beside.map(|beside| beside.idle),
+        "with_room_while_dropping": beside.map(|beside| beside.with_room),
     })
 }
 
