@@ -36,7 +36,7 @@ pub struct Distributions {
     pub waits: [u32; WAITS],
     /// Arrivals by the depth that they made, less one.
     pub depths: [u32; DEPTHS],
-    /// When the last of them was accepted.
+    /// When the last of them was accepted, or a millisecond before.
     pub accepted_ns: u64,
     /// Who accepted it: the process in the upper half, the thread in the lower one.
     pub acceptor: u64,

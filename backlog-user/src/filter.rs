@@ -62,6 +62,11 @@ impl Filter {
             || self.cgroup.is_some()
     }
 
+    /// Does it ask whose a listener is?
+    pub(crate) fn by_owner(&self) -> bool {
+        self.process.is_some() || self.cgroup.is_some()
+    }
+
     /// Is this a listener to show? An IPv6 one may have IPv4 clients, not the other way
     /// round.
     pub(crate) fn lists(&self, listed: &Listed) -> bool {

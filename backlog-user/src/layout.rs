@@ -276,6 +276,13 @@ impl Layout {
         described.collect()
     }
 
+    /// Does a socket tell its cgroup, and that those above it?
+    pub(crate) fn knows_cgroups(&self) -> bool {
+        let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
+        ["SK_CGROUP", "CGROUP_NODE", "CGROUP_LEVEL", "NODE_ID"].into_iter().all(has)
+            && ["CGROUP_ANCESTORS", "CGROUP_ANCESTOR_IDS"].into_iter().any(has)
+    }
+
     /// Fields that the tracepoint backend needs and this kernel's types do not have.
     pub(crate) fn lacking(&self) -> &[String] {
         &self.lacking

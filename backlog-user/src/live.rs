@@ -269,14 +269,18 @@ impl Live {
         }
     }
 
-    /// Sockets that the filter is to let through from now on.
+    /// Listeners that the filter is to let through from now on, and no others: a number may
+    /// be another socket's later. (Those that are known stay known.)
     pub(crate) fn want(&mut self, sockets: HashSet<u64>) -> Result<()> {
-        for inode in sockets {
-            if self.wanted.insert(inode) {
-                let map = &mut self.loaded.maps.wanted;
-                map.insert(inode, 1, 0).context("adding to the filter of sockets")?;
-            }
+        let map = &mut self.loaded.maps.wanted;
+        for gone in self.wanted.difference(&sockets) {
+            // It may never have been there.
+            let _ = map.remove(gone);
         }
+        for inode in sockets.difference(&self.wanted) {
+            map.insert(inode, 1, 0).context("adding to the filter of sockets")?;
+        }
+        self.wanted = sockets;
         Ok(())
     }
 
@@ -313,9 +317,12 @@ impl Live {
 
     /// The same when no program runs any more, with what is left in the table of queued
     /// connections: a look at all of it, and so not for each interval.
-    pub(crate) fn stray_at_end(&self) -> Stray {
+    /// With a filter by owner they may be of listeners that are left out.
+    pub(crate) fn stray_at_end(&self, by_owner: bool) -> Stray {
         let mut sum = self.stray();
-        sum.accepts += leftovers::unknown(&self.loaded.maps);
+        if !by_owner {
+            sum.accepts += leftovers::unknown(&self.loaded.maps);
+        }
         sum
     }
 

@@ -167,10 +167,9 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("WAITING", places)
         .map_max_entries("MET", met_places)
         .map_max_entries("AT_PORT", limits.slots);
-    if let Some(held) = &filter.process {
-        let room = u32::try_from(held.sockets.len()).unwrap_or(u32::MAX);
-        loader.map_max_entries("WANTED", room.saturating_mul(2).max(1 << 16));
-    }
+    let room = filter.process.as_ref().map_or(1, |_| 1 << 16);
+    let ports = if filter.by_owner() { 1 << 16 } else { 1 };
+    loader.map_max_entries("WANTED", room).map_max_entries("OWN_PORTS", ports);
     for (global, value) in layout.iter() {
         loader.override_global(global, value, true);
     }
@@ -235,11 +234,15 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     Ok(())
 }
 
+/// Sockets of all kinds: those that have no room are no loss, since its listeners are added
+/// once they are known.
 fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Result<()> {
     let map = programs.map_mut("WANTED").context("the eBPF object has no map WANTED")?;
     let mut wanted: HashMap<&mut MapData, u64, u8> = HashMap::try_from(map)?;
     for inode in sockets {
-        wanted.insert(inode, 1, 0).context("filling the filter of sockets")?;
+        if wanted.insert(inode, 1, 0).is_err() {
+            break;
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::clock::monotonic_ns;
 use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, What};
 use crate::namespaces::in_first_pid_namespace;
 use crate::own::Looks;
@@ -33,6 +34,7 @@ pub(crate) struct Owners {
     /// Are processes numbered here as the kernel numbers them?
     same_numbers: bool,
     not_before: Instant,
+    looked_ns: u64,
     next_of_process: Instant,
 }
 
@@ -56,6 +58,7 @@ impl Owners {
             looks: Looks::default(),
             same_numbers: in_first_pid_namespace(Path::new("/proc")),
             not_before: Instant::now(),
+            looked_ns: 0,
             next_of_process: Instant::now(),
         }
     }
@@ -63,7 +66,12 @@ impl Owners {
     /// Looks for the owners of sockets that are there.
     pub(crate) fn look(&mut self, sockets: &HashSet<u64>) {
         let start = Instant::now();
-        self.known = self.finder.scan(sockets);
+        self.looked_ns = monotonic_ns();
+        let mut found = self.finder.scan(sockets);
+        // Who ends while it is looked for takes the socket along; the close will tell.
+        self.known.retain(|inode, _| sockets.contains(inode) && !found.contains_key(inode));
+        found.extend(self.known.drain());
+        self.known = found;
         let took = start.elapsed();
         let Looks { count, elapsed, last } = &mut self.looks;
         *count += 1;
@@ -109,49 +117,51 @@ impl Owners {
         sockets
     }
 
-    /// At the end of an interval, or of the run: what has changed of these.
+    /// At the end of an interval, or of the run: what has changed of these. `name` knows the
+    /// names of network namespaces, by now perhaps of more.
     pub(crate) fn refresh<'a>(
         &mut self,
         open: impl Iterator<Item = Open<'a>> + Clone,
         time_ns: u64,
         at_end: bool,
+        name: impl Fn(u32) -> Option<String>,
         events: &mut Vec<Event>,
     ) {
         if open.clone().any(|open| self.is_stranger(&open)) {
             self.looks_left = self.looks_left.max(1);
         }
-        let look = self.looks_left > 0 && (at_end || Instant::now() >= self.not_before);
-        if look {
+        if at_end || (self.looks_left > 0 && Instant::now() >= self.not_before) {
             self.look(&open.clone().filter_map(|open| open.listener.inode).collect());
         } else if !self.new.is_empty() {
             let pids: HashSet<u32> = self.new.values().copied().flatten().collect();
             let sockets = self.new.keys().copied().collect();
             let found = self.finder.ask(&sockets, &pids.into_iter().collect::<Vec<_>>());
             self.known.extend(found);
-        } else {
-            return;
         }
         self.new.clear();
         for Open { listener, .. } in open {
+            let was = &listener.identity;
             let owner = listener.inode.and_then(|inode| self.known.get(&inode));
-            if owner != listener.identity.owner.as_deref() {
+            let netns = was.netns.clone().or_else(|| name(listener.netns));
+            if owner != was.owner.as_deref() || netns != was.netns {
                 let owner = owner.cloned().map(Box::new);
-                let identity = Identity { owner, ..listener.identity.clone() };
+                let identity = Identity { owner, netns, cgroup: was.cgroup.clone() };
                 events.push(changed(listener.id, identity, time_ns));
             }
         }
     }
 
-    /// Has somebody accepted who is not known to hold the socket? It was passed on, or a
-    /// worker was started.
+    /// Has somebody accepted since the last look who is not known to hold the socket? It was
+    /// passed on, or a worker was started.
     fn is_stranger(&self, open: &Open<'_>) -> bool {
         // In a pid namespace of its own the tool sees other numbers than the kernel tells.
         if !self.same_numbers {
             return false;
         }
-        let Some(LastAccept { pid, .. }) = open.last_accept else { return false };
+        let Some(LastAccept { pid, time_ns, .. }) = open.last_accept else { return false };
         let owner = open.listener.inode.and_then(|inode| self.known.get(&inode));
-        owner.is_some_and(|owner| owner.processes <= PIDS && !owner.pids.contains(&pid))
+        time_ns > self.looked_ns
+            && owner.is_some_and(|owner| owner.processes <= PIDS && !owner.pids.contains(&pid))
     }
 }
 

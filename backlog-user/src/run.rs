@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::util::nr_cpus;
 use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
@@ -18,6 +18,7 @@ use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
 use crate::live::Live;
 use crate::load::{Kit, Limits};
+use crate::namespaces::in_first_pid_namespace;
 use crate::options::Options;
 use crate::own::Own;
 use crate::owner::find::Finder;
@@ -69,6 +70,9 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
     options.selection.add_to(&mut options.filter, &finder)?;
     let options = &options;
+    if options.filter.cgroup.is_some() && !layout.knows_cgroups() {
+        bail!("--cgroup: sockets do not tell their cgroup in this kernel: use --pid or --port");
+    }
     let mut sized_by = judge.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
     let sizes = Sizes::of(options, possible_cpus()?);
@@ -79,6 +83,13 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let Chosen { backend, mut attached, reasons } = chosen;
     let mut gaps = std::mem::take(&mut attached.gaps);
     gaps.extend(judge.namespaces().unseen());
+    if options.filter.process.is_some() && !in_first_pid_namespace(&root.join("proc")) {
+        gaps.push(
+            "--pid: the kernel numbers processes otherwise than this pid namespace, so what the \
+             process opens is known a second later"
+                .to_owned(),
+        );
+    }
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
     let loaded = kit.ready(attached)?;

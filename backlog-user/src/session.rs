@@ -2,6 +2,7 @@
 //! passes events to the book and what comes of them to the view. It sleeps when
 //! nothing happens.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::io::{self, ErrorKind::BrokenPipe, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -86,7 +87,15 @@ impl<'a> Session<'a> {
         // After the beginning: what is opened from here on is seen.
         let mut listed = judge.ask_all(Ask::All);
         judge.begin_listeners(&listed_before, &listed);
-        listed.retain(|listed| options.filter.lists(listed));
+        let mut filter = options.filter.clone();
+        if let Some(held) = &mut filter.process {
+            // It may have opened some while the programs were attached.
+            held.sockets.extend(owners.sockets_of(held.pid));
+        }
+        listed.retain(|listed| filter.lists(listed));
+        if filter.process.is_some() {
+            live.want(listed.listed().map(|listed| listed.inode).collect())?;
+        }
         owners.look(&listed.listed().map(|listed| listed.inode).collect());
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
@@ -193,7 +202,8 @@ impl<'a> Session<'a> {
         live.discover(&mut self.events);
         live.leftovers()?;
         live.count(&mut self.events)?;
-        let (stray, undecoded) = (live.stray_at_end(), live.undecoded());
+        let stray = live.stray_at_end(self.options.filter.by_owner());
+        let undecoded = live.undecoded();
         self.compare(&before, &after, time_ns)?;
         self.identify(time_ns, true)?;
         // What is left of the last interval; with COUNT there is nothing.
@@ -257,6 +267,7 @@ impl<'a> Session<'a> {
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
         self.identify(time_ns, false)?;
+        self.want(&after)?;
         let rows = self.book.tick(time_ns);
         self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         let accounts = reconcile::accounts(&self.book);
@@ -271,11 +282,22 @@ impl<'a> Session<'a> {
             .book
             .open()
             .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
-        self.owners.refresh(open, time_ns, at_end, &mut self.events);
-        if let Some(held) = &self.options.filter.process {
-            self.live.get_mut().want(self.owners.sockets_of(held.pid))?;
-        }
+        let name = |netns| self.judge.namespaces().name_of(netns);
+        self.owners.refresh(open, time_ns, at_end, name, &mut self.events);
         self.write_down()
+    }
+
+    /// With `--pid`: listeners that the process has been given.
+    fn want(&mut self, listing: &Answers) -> Result<()> {
+        let Some(held) = &self.options.filter.process else { return Ok(()) };
+        let sockets = self.owners.sockets_of(held.pid);
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let open = self.book.open().filter_map(|page| page.listener.inode);
+        let listening: HashSet<u64> =
+            listing.listed().map(|listed| listed.inode).chain(open).collect();
+        self.live.get_mut().want(&listening & &sockets)
     }
 
     /// Passes the events on, in their order.

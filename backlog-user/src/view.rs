@@ -73,7 +73,7 @@ pub(crate) struct End {
 pub(crate) trait View {
     /// Tracing has begun.
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
-    /// A listener was found or opened, or looked at again.
+    /// A listener was found or opened.
     fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()>;
     /// A listener was closed.
     fn closed(

@@ -58,6 +58,7 @@ fn graft(child: impl Place<Sock>) {
     }
     if read::protocol(child) == IPPROTO_TCP
         && filter::connection(child)
+        && filter::may_be_ours(child, port)
         && pending::early_accept(child.address(), port == 0, listener::now())
     {
         stray_accept();

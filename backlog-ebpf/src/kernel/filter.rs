@@ -14,7 +14,7 @@ use super::{
         SKC_V6_DADDR, SOCKET_INO,
     },
     listener,
-    maps::{PORTS, WANTED},
+    maps::{OWN_PORTS, PORTS, WANTED},
     place::Place,
     read,
     shared::EPOCH,
@@ -37,12 +37,14 @@ pub(crate) fn place(sk: impl Place<Sock>) -> bool {
 /// Is this socket's network namespace one to look at?
 #[inline(always)]
 pub(crate) fn namespace(sk: impl Place<Sock>) -> bool {
+    FILTER_NETNS.load() == 0 || net(read::pointer::<_, _, Net>(sk, &SKC_NET))
+}
+
+/// Is this network namespace one to look at?
+#[inline(always)]
+pub(crate) fn net(net: impl Place<Net>) -> bool {
     let wanted = FILTER_NETNS.load();
-    if wanted == 0 {
-        return true;
-    }
-    let net = read::pointer::<_, _, Net>(sk, &SKC_NET);
-    read::field::<_, u32>(net, &NET_INUM) == wanted
+    wanted == 0 || read::field::<_, u32>(net, &NET_INUM) == wanted
 }
 
 /// Is this a listener to look at? One that is known was, and stays so: its process may have
@@ -56,6 +58,15 @@ pub(crate) fn listener(sk: impl Place<Sock>) -> bool {
 #[inline(always)]
 pub(crate) fn by_owner() -> bool {
     FILTER_SOCKETS.load() != 0 || FILTER_CGROUP.load() != 0
+}
+
+/// May a connection that nobody knows be one of ours? It does not tell its listener, only
+/// the port; one that was reset has lost that, too.
+#[inline(always)]
+pub(crate) fn may_be_ours(child: impl Place<Sock>, port: u16) -> bool {
+    !by_owner()
+        || (OWN_PORTS.get(u32::from(port)).is_some_and(|own| port != 0 && *own != 0)
+            && within(child.address()))
 }
 
 /// The same of a listener that is not known: is its owner one to look at?

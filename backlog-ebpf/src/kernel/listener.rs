@@ -17,7 +17,7 @@ use super::{
         SKC_REUSEPORT_MASK, SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
     },
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, FREE_SLOTS, LISTENERS, OWN_PORTS, SLOT_INFO, STRAY, TOTALS},
     met::{forget, met, seen_of, slot_of},
     out,
     place::Place,
@@ -95,12 +95,16 @@ pub(crate) fn of(sk: *const Sock) -> Option<Seen> {
         return found;
     }
     // SAFETY: as in `slot_of`.
-    if let Some(slot) = unsafe { CLOSED.get(sk as u64) }.copied()
+    let slot = unsafe { CLOSED.get(sk as u64) }.copied();
+    if let Some(slot) = slot
         && SLOT_INFO.get(slot).is_some_and(|info| info.sk == sk as u64)
     {
         return seen(slot);
     }
-    stray_closed(sk);
+    // One that never had a slot may be one that is left out.
+    if slot.is_some() || !filter::by_owner() {
+        stray_closed(sk);
+    }
     None
 }
 
@@ -116,10 +120,6 @@ fn stray_closed(sk: *const Sock) {
 /// Counts an event at a listener that has closed and is not known any more.
 #[inline(always)]
 pub(crate) fn stray() {
-    // It may be one that is left out.
-    if filter::by_owner() {
-        return;
-    }
     if let Some(stray) = STRAY.get_ptr_mut(0) {
         // SAFETY: a per-CPU element that only this CPU writes.
         unsafe { (*stray).closed += 1 };
@@ -184,10 +184,29 @@ pub(crate) fn opening(sk: *const Sock) {
 pub(crate) fn opened(sk: *const Sock) {
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
     // DCCP comes here as well, up to 6.15.
-    if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) && slot_of(sk).is_none()
-    {
-        add(sk, OPENED_NOW | LISTENING);
+    if !listens || read::protocol(sk) != IPPROTO_TCP || !filter::opening(sk) {
+        return;
     }
+    match slot_of(sk) {
+        None => {
+            add(sk, OPENED_NOW | LISTENING);
+        }
+        Some(slot) => met_before(sk, slot),
+    }
+}
+
+/// A packet has found a listener before the call that opens it has returned: what is known of
+/// that call is told now.
+#[inline(always)]
+fn met_before(sk: *const Sock, slot: u32) {
+    let Some(Seen { totals, .. }) = seen(slot) else { return };
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of an array; only listen() calls change these, and they hold the
+    // socket's lock.
+    let note = unsafe { &mut *info };
+    note.flags |= OPENED_NOW | LISTENING;
+    called(note, sk);
+    out::listener(Kind::Opened, info, totals, |_| {});
 }
 
 /// Body: a socket is about to enter LISTEN, and has its port.
@@ -212,7 +231,8 @@ pub(crate) fn listened(sk: *const Sock, told: u32) {
     let Some(slot) = slot_of(sk) else {
         // It was open before the start and has had no event yet. Its first record tells
         // the limit, and userspace knows the one before.
-        if filter::opening(sk) && read::protocol(sk) == IPPROTO_TCP {
+        let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+        if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) {
             added(sk, LISTENS_AGAIN | told);
         }
         return;
@@ -332,6 +352,12 @@ fn add(sk: *const Sock, flags: u32) -> u32 {
         stray_slot();
         return NO_SLOT;
     };
+    if filter::by_owner()
+        && let Some(own) = OWN_PORTS.get_ptr_mut(u32::from(read::field::<_, u16>(sk, &SKC_NUM)))
+    {
+        // SAFETY: an element of an array; every writer writes the same value.
+        unsafe { *own = 1 };
+    }
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
     // SAFETY: the slot has just left the queue of free ones: it is ours.
     let note = unsafe { &mut *info };

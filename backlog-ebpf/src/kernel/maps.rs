@@ -76,6 +76,10 @@ pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 
+/// By port: 1 if a listener of ours has listened there. Only filters by owner use it.
+#[btf_map]
+pub(crate) static OWN_PORTS: Array<u8, 65_536> = Array::new();
+
 /// The sockets to look at, by inode number, where the filter names a process.
 #[btf_map]
 pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();

@@ -55,6 +55,8 @@ pub(crate) fn listener(
     };
     patch(record);
     record.header.kind = kind as u16;
+    // SAFETY: the helper has no preconditions.
+    record.header.cpu = unsafe { bpf_get_smp_processor_id() } as u32;
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
 use crate::counter::Counter;
+use crate::view::whose::safe;
 
 /// Named as in the JSON lines.
 const COLUMNS: [&str; 32] = [
@@ -74,12 +75,12 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
     let set = &space.settings;
     [
         space.netns.to_string(),
-        text(space.name.as_ref()),
+        outside(space.name.as_ref()),
         ip.to_string(),
         port.to_string(),
         if ip.is_ipv4() { "ipv4" } else { "ipv6" }.to_owned(),
         listed.v6_only.unwrap_or(false).to_string(),
-        text(interface.as_ref()),
+        outside(interface.as_ref()),
         listed.inode.to_string(),
         listed.cookie.to_string(),
         String::new(),
@@ -93,12 +94,12 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
         listed.mptcp.to_string(),
         listed.uid.to_string(),
         text(main.map(|main| main.pid)),
-        text(main.map(|main| &main.comm)),
+        outside(main.map(|main| &main.comm)),
         text(owner.as_ref().map(|owner| owner.processes)),
-        text(main.and_then(|main| main.user.as_ref())),
-        text(owner.as_ref().and_then(|owner| owner.unit.as_ref())),
-        text(container.map(|container| &container.id)),
-        text(cgroup.as_ref()),
+        outside(main.and_then(|main| main.user.as_ref())),
+        outside(owner.as_ref().and_then(|owner| owner.unit.as_ref())),
+        outside(container.map(|container| &container.id)),
+        outside(cgroup.as_ref()),
         text(set.tcp_max_syn_backlog),
         text(set.syncookies),
         text(set.abort_on_overflow),
@@ -106,6 +107,13 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
         text(space.counter(Counter::ListenDrops)),
         kinds.join(" "),
     ]
+}
+
+/// A string that somebody else has chosen: without control characters, and not taken for a
+/// formula by a spreadsheet.
+fn outside(value: Option<&String>) -> String {
+    let text = value.map_or_else(String::new, |value| safe(value));
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
 fn text(value: Option<impl ToString>) -> String {

@@ -11,6 +11,7 @@ use crate::kernel::settings::Settings;
 use crate::owner::Owner;
 use crate::registry::Listed;
 use crate::view::format;
+use crate::view::whose::safe;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +89,8 @@ impl fmt::Display for Space {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "network namespace {}", self.netns)?;
         match (&self.name, self.own) {
-            (Some(name), _) => write!(out, " ({name})"),
+            (Some(name), true) => write!(out, " ({}, this one)", safe(name)),
+            (Some(name), false) => write!(out, " ({})", safe(name)),
             (None, true) => write!(out, " (this one)"),
             (None, false) => Ok(()),
         }
@@ -110,7 +112,8 @@ impl Audited {
     /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
     pub(crate) fn address(&self) -> String {
         let local = self.listed.local;
-        match &self.interface {
+        // Whoever makes an interface names it as he likes.
+        match self.interface.as_deref().map(safe) {
             None => local.to_string(),
             Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),
             Some(name) => format!("[{}]%{name}:{}", local.ip(), local.port()),

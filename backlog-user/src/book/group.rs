@@ -10,16 +10,27 @@ use super::summary::Summary;
 use crate::event::ListenerId;
 
 /// What the members of a group have in common.
-pub(crate) type Key = (u32, SocketAddr, bool);
+type Key = (u32, SocketAddr, bool);
 
-/// The group that a listener is in, if it is in any.
-pub(crate) fn key(page: &Page) -> Option<Key> {
+/// The group that a listener is in, if there is one. Of a listener that was open before the
+/// start and has had no event it is not known whether it shares its address; where another
+/// one on it does, all do.
+fn key(page: &Page) -> Option<Key> {
     let listener = &page.listener;
-    (listener.reuseport == Some(true)).then_some((listener.netns, listener.local, listener.v6_only))
+    (listener.reuseport != Some(false)).then_some((
+        listener.netns,
+        listener.local,
+        listener.v6_only,
+    ))
+}
+
+/// Does this one share its address, as far as is known?
+fn shares(page: &Page) -> bool {
+    page.listener.reuseport == Some(true)
 }
 
 /// A member refused packets while others had nothing queued, or had room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BesideIdle {
     /// Members in whose queues nothing was in that interval.
     pub(crate) idle: usize,
@@ -47,6 +58,9 @@ pub(crate) fn groups<'book>(
         }
     }
     by_key.into_values().filter_map(|mut members| {
+        if !members.iter().any(|member| shares(member.page)) {
+            return None;
+        }
         // After a restart the members of before are another group.
         if members.iter().any(|member| member.page.closed.is_none()) {
             members.retain(|member| member.page.closed.is_none());
@@ -80,19 +94,19 @@ pub(super) fn note(pages: &mut BTreeMap<ListenerId, Page>, rows: &[Interval]) {
     if rows.iter().all(|row| row.dropped() == 0) {
         return;
     }
-    let mut members: BTreeMap<Key, BesideIdle> = BTreeMap::new();
+    let mut members: BTreeMap<Key, (BesideIdle, bool)> = BTreeMap::new();
     for row in rows {
-        if let Some(key) = pages.get(&row.listener).and_then(key) {
-            let group =
-                members.entry(key).or_insert(BesideIdle { idle: 0, with_room: 0, members: 0 });
-            group.members += 1;
-            group.idle += usize::from(row.peak == 0);
-            group.with_room += usize::from(row.peak <= row.limit && row.dropped() == 0);
-        }
+        let Some(page) = pages.get(&row.listener) else { continue };
+        let Some(key) = key(page) else { continue };
+        let (group, shared) = members.entry(key).or_default();
+        group.members += 1;
+        group.idle += usize::from(row.peak == 0);
+        group.with_room += usize::from(row.peak <= row.limit && row.dropped() == 0);
+        *shared |= shares(page);
     }
     for row in rows.iter().filter(|row| row.dropped() > 0) {
         let Some(page) = pages.get_mut(&row.listener) else { continue };
-        let beside = key(page).and_then(|key| members.get(&key)).copied();
-        page.beside_idle = page.beside_idle.max(beside.filter(|beside| beside.with_room > 0));
+        let Some((beside, true)) = key(page).and_then(|key| members.get(&key)) else { continue };
+        page.beside_idle = page.beside_idle.max((beside.with_room > 0).then_some(*beside));
     }
 }

@@ -43,7 +43,7 @@ impl Verdict {
 /// What the tool cannot see, and so what may explain a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Blind {
-    /// Ports or a family were chosen.
+    /// A filter leaves listeners or clients out.
     pub(crate) filtered: bool,
     /// Events that found no slot.
     pub(crate) no_slot: u64,

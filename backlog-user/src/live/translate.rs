@@ -103,7 +103,10 @@ impl Translator {
                 self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
             count.waits = count::moves(&last.waits, &now.waits);
             count.depths = count::moves(&last.depths, &now.depths);
-            count.last_accept = last_accept(&now);
+            // What has not moved is of a listener that had the slot before.
+            if now.accepted_ns != last.accepted_ns {
+                count.last_accept = last_accept(&now);
+            }
             **last = now;
         }
         count
@@ -115,8 +118,7 @@ impl Translator {
     }
 }
 
-/// The last accept that a listener's distributions tell of. A slot is given on with them: it
-/// may be of the listener before, which whoever knows the listener's beginning sees.
+/// The last accept that a listener's distributions tell of.
 fn last_accept(now: &Distributions) -> Option<LastAccept> {
     let halves =
         |word: u64| (u32::try_from(word >> 32).ok(), u32::try_from(word & 0xffff_ffff).ok());

@@ -189,7 +189,7 @@ impl Planner<'_> {
             &["kp_open", "kr_open"],
         );
         // A second listen() comes by one or both of these, according to the kernel and to
-        // MPTCP; who comes later finds nothing changed.
+        // MPTCP; of two for one call the first one tells.
         let relisten = "a second listen() is seen by its effect only";
         if self.arguments("inet_listen") == Some(2) {
             let choices = self.choices(

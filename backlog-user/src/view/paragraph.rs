@@ -50,7 +50,9 @@ impl Page {
                 if !fresh {
                     line.push(' ');
                 }
-                line.extend(word.chars().map(|char| if char.is_ascii() { char } else { '?' }));
+                line.extend(
+                    word.chars().map(|char| if char.is_ascii_graphic() { char } else { '?' }),
+                );
                 fresh = false;
             }
             if !fresh {

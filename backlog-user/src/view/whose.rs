@@ -30,8 +30,10 @@ pub(crate) fn home(owner: &Owner) -> Vec<String> {
     let mut words = vec![user];
     words.extend(owner.unit.as_deref().map(safe));
     if let Some(Container { runtime, id, pod }) = &owner.container {
-        let short: String = id.chars().take(12).collect();
-        let mut text = format!("{} {}", runtime.unwrap_or("container"), safe(&short));
+        // Of a long number people know the beginning; a name stays whole.
+        let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let short = if is_number { id.get(..12).unwrap_or(id) } else { id };
+        let mut text = format!("{} {}", runtime.unwrap_or("container"), safe(short));
         if let Some(pod) = pod {
             let _ = write!(text, " of pod {}", safe(pod));
         }

@@ -59,7 +59,10 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
         parent = ports::only(net as u64, read::field(child, &SKC_NUM));
     }
     if parent.is_null() {
-        return listener::stray();
+        if !filter::by_owner() {
+            listener::stray();
+        }
+        return;
     }
     if !filter::listener(parent) {
         return;

@@ -134,12 +134,12 @@ fn packet(skb: *const SkBuff, port: u16) -> Option<Packet> {
     net(skb).map(|net| Packet { skb, net, port })
 }
 
-/// The namespace that a packet has come to. The device has been taken off it by now; that
+/// The namespace that a packet has come to, if that is to be looked at. The device has been taken off it by now; that
 /// of its route is in the same namespace. (The route's lowest bit says who holds it.)
 #[inline(always)]
 fn net(skb: *const SkBuff) -> Option<*const Net> {
     let route = read::field::<_, u64>(skb, &SKB_DST) & !1;
     let device: *const u8 = read::pointer(route as *const u8, &DST_DEV);
     let net: *const Net = read::pointer(device, &NETDEV_NET);
-    (route != 0 && !net.is_null()).then_some(net)
+    (route != 0 && !net.is_null() && filter::net(net)).then_some(net)
 }

@@ -127,6 +127,7 @@ fn at(sk: *const Sock, lost: bool) -> Option<(*const Sock, Seen)> {
     let seen = if sk.is_null() { None } else { listener::of(sk) };
     if seen.is_none()
         && lost
+        && !filter::by_owner()
         && let Some(stray) = STRAY.get_ptr_mut(0)
     {
         // SAFETY: a per-CPU element that only this CPU writes.
