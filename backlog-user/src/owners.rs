@@ -1,6 +1,6 @@
 //! Keeps in mind whose each listener is, and decides when to look again: a look at the
-//! descriptors of every process of a host takes a while, so it is taken when listeners have
-//! come or gone, and then for no more than a hundredth of the time.
+//! descriptors of every process of a host takes a while, so it is taken when somebody accepts
+//! who is not known, and then for no more than a hundredth of the time.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -18,7 +18,8 @@ use crate::owner::{Owner, PIDS};
 const REST: u32 = 100;
 /// And by this at least.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
-/// Looks after a listener has come: a server may start its workers a while later.
+/// Looks after a listener has come whose owner could not be asked: a server may start its
+/// workers a while later.
 const LOOKS: u8 = 2;
 
 /// See the module's head.
@@ -92,7 +93,6 @@ impl Owners {
         if let (None, Some(inode)) = (&owner, listener.inode) {
             let caller = listener.call.as_ref().and_then(|call| Some(call.caller.as_ref()?.pid));
             self.new.insert(inode, caller);
-            self.looks_left = LOOKS;
         }
         let cgroup = listener.cgroup.and_then(|id| self.cgroups.path_of(id));
         Identity { owner: owner.map(Box::new), cgroup, netns }
@@ -127,18 +127,15 @@ impl Owners {
         name: impl Fn(u32) -> Option<String>,
         events: &mut Vec<Event>,
     ) {
+        if !self.new.is_empty() {
+            self.ask();
+        }
         if open.clone().any(|open| self.is_stranger(&open)) {
             self.looks_left = self.looks_left.max(1);
         }
         if at_end || (self.looks_left > 0 && Instant::now() >= self.not_before) {
             self.look(&open.clone().filter_map(|open| open.listener.inode).collect());
-        } else if !self.new.is_empty() {
-            let pids: HashSet<u32> = self.new.values().copied().flatten().collect();
-            let sockets = self.new.keys().copied().collect();
-            let found = self.finder.ask(&sockets, &pids.into_iter().collect::<Vec<_>>());
-            self.known.extend(found);
         }
-        self.new.clear();
         for Open { listener, .. } in open {
             let was = &listener.identity;
             let owner = listener.inode.and_then(|inode| self.known.get(&inode));
@@ -149,6 +146,19 @@ impl Owners {
                 events.push(changed(listener.id, identity, time_ns));
             }
         }
+    }
+
+    /// Asks those who have opened listeners whether they still hold them: a look at one
+    /// process. Workers that they start later are strangers when they accept.
+    fn ask(&mut self) {
+        let new = std::mem::take(&mut self.new);
+        let pids: HashSet<u32> = new.values().copied().flatten().collect();
+        let sockets: HashSet<u64> = new.into_keys().collect();
+        let found = self.finder.ask(&sockets, &pids.into_iter().collect::<Vec<_>>());
+        if found.len() < sockets.len() || !self.same_numbers {
+            self.looks_left = LOOKS;
+        }
+        self.known.extend(found);
     }
 
     /// Has somebody accepted since the last look who is not known to hold the socket? It was
