@@ -17,7 +17,7 @@ use backlog_ebpf::filter::{port_bit, port_word};
 
 use crate::filter::Filter;
 use crate::layout::Layout;
-use crate::plan::{Attach, Hook};
+use crate::plan::{Attach, Hook, Way};
 use crate::pod::{DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod};
 use crate::ports::PortSet;
 use crate::table::Table;
@@ -69,6 +69,8 @@ pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
     pub(crate) attached: Attached,
+    /// Does the kernel count the runs of kprobe programs that it skips (since 6.7)?
+    pub(crate) counts_kprobes: bool,
     #[cfg(feature = "ebpf-log")]
     pub(crate) log: crate::program_log::ProgramLog,
 }
@@ -78,6 +80,10 @@ impl Loaded {
     /// one tracepoint the other has seen what one has missed.
     pub(crate) fn missed(&self) -> Option<u64> {
         let hooks = &self.attached.hooks;
+        let is_kprobe = |hook: &Hook| hook.attach.way() == Way::Kprobe;
+        if !self.counts_kprobes && hooks.iter().any(is_kprobe) {
+            return None;
+        }
         let is_twin = |hook: &Hook, attach| {
             hooks.iter().any(|other| other.target == hook.target && other.attach == attach)
         };

@@ -79,6 +79,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let limits = limits(sized_by.listed(), sizes);
     let mut kit = Kit::create(&layout, &options.filter, limits)?;
     let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
+    let counts_kprobes = kernel.btf.field("bpf_link_info", "perf_event.kprobe.missed").is_some();
     drop(kernel.btf);
     let Chosen { backend, mut attached, reasons } = chosen;
     let mut gaps = std::mem::take(&mut attached.gaps);
@@ -92,7 +93,8 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     }
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
-    let loaded = kit.ready(attached)?;
+    let mut loaded = kit.ready(attached)?;
+    loaded.counts_kprobes = counts_kprobes;
     give_back();
     let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));

@@ -167,6 +167,7 @@ impl Kit {
             programs: self.programs,
             maps,
             attached,
+            counts_kprobes: true,
         })
     }
 }

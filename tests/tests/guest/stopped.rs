@@ -138,7 +138,10 @@ fn while_stopped(play: &Play, listening: Listening) {
 fn assert_connections(run: &Run, truth: &load::Truth) {
     assert_eq!(truth.accepted, CONNECTIONS, "the load itself");
     let (summary, missed) = (run.summary(PORT).unwrap(), blind::missed(run));
-    assert_count(summary.enqueued, counter(&truth.kernel, "PassiveOpens"), missed, "enqueued");
+    // The kernel counts children there, also one that is thrown away since another CPU was
+    // faster to queue its twin (`inet_csk_complete_hashdance`): once on a busy machine.
+    let children = counter(&truth.kernel, "PassiveOpens");
+    assert!(children >= CONNECTIONS, "the kernel made {children} children");
     assert_count(summary.enqueued, CONNECTIONS, missed, "enqueued");
     assert_count(summary.accepted, CONNECTIONS, missed, "accepted");
     assert_seen(summary, "connections");
