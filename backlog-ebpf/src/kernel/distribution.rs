@@ -7,7 +7,7 @@ use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 
 use super::{maps::DISTRIBUTIONS, shared::count};
 
-/// Who accepts is asked once in a while: it costs a tenth of all that a connection does.
+/// Who accepts is asked once in a while: nobody wants to know it more exactly.
 const NOTED_NS: u64 = 1 << 20;
 
 /// Who has accepted a connection.
