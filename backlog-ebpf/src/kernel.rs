@@ -21,6 +21,7 @@ mod look;
 mod maps;
 mod met;
 mod migrate;
+mod note;
 mod out;
 mod pending;
 mod place;

@@ -93,8 +93,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     }
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
-    let mut loaded = kit.ready(attached)?;
-    loaded.counts_kprobes = counts_kprobes;
+    let loaded = kit.ready(attached, counts_kprobes)?;
     give_back();
     let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));

@@ -1,28 +1,22 @@
 //! Listeners: from a socket to its slot, and the hooks of its birth and death.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use backlog_ebpf::{
-    AF_INET,
-    record::{
-        ASKED, CLOSING, Endpoint, Kind, LISTENING, Listener, OPENED_NOW, REUSEPORT, TOLD, V6_ONLY,
-    },
+    record::{ASKED, CLOSING, Kind, LISTENING, OPENED_NOW, TOLD},
     totals::Totals,
 };
 
 use super::{
-    caller, cgroup, filter,
-    globals::{
-        ICSK_SYN_QUEUE, NET_INUM, NET_SOMAXCONN, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG,
-        SK_SOCKET, SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET, SKC_NUM, SKC_RCV_SADDR,
-        SKC_REUSEPORT_MASK, SKC_STATE, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
-    },
+    filter,
+    globals::{ICSK_SYN_QUEUE, SK_ACK_BACKLOG, SK_DROPS, SK_MAX_ACK_BACKLOG, SKC_STATE},
     log::trace_log,
-    maps::{CLOSED, FREE_SLOTS, LISTENERS, OWN_PORTS, SLOT_INFO, STRAY, TOTALS},
+    maps::{CLOSED, LISTENERS, SLOT_INFO, STRAY, TOTALS},
     met::{forget, met, seen_of, slot_of},
+    note::{LISTENS_AGAIN, NO_SLOT, add, called},
     out,
     place::Place,
     read,
-    types::{IPPROTO_TCP, Net, Sock, Socket, TCP_LISTEN},
+    types::{IPPROTO_TCP, Sock, TCP_LISTEN},
 };
 
 /// A listener that has a slot, with this CPU's totals.
@@ -261,20 +255,6 @@ pub(crate) fn listened(sk: *const Sock, told: u32) {
     });
 }
 
-/// Notes who calls listen(), and with what.
-#[inline(always)]
-fn called(info: &mut Listener, sk: *const Sock) {
-    let net: *const Net = read::pointer(sk, &SKC_NET);
-    info.somaxconn = read::field(net, &NET_SOMAXCONN);
-    info.caller = caller::process();
-    info.comm = caller::name();
-    info.flags &= !ASKED;
-    if let Some(asked) = caller::asked(info.limit, info.somaxconn) {
-        info.asked = asked;
-        info.flags |= ASKED;
-    }
-}
-
 /// Body: a listener is about to drop what is in its queue. Its slot stays, so
 /// that its children find it while they are dropped; [`stopped`] ends it.
 #[inline(always)]
@@ -335,97 +315,4 @@ pub(crate) fn accepted_unseen(slot: u32) {
 pub(crate) fn now() -> u64 {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_ktime_get_ns() }
-}
-
-/// For [`add`]: the current process has called listen() on one that was open before.
-const LISTENS_AGAIN: u32 = 1 << 31;
-
-/// What [`add`] returns where no slot was free.
-const NO_SLOT: u32 = u32::MAX;
-
-/// Gives a listener a slot. A function of its own in the program as well, since
-/// it is long, rare and called from many places.
-#[inline(never)]
-fn add(sk: *const Sock, flags: u32) -> u32 {
-    let key = sk as u64;
-    let Ok(Some(slot)) = FREE_SLOTS.pop() else {
-        stray_slot();
-        return NO_SLOT;
-    };
-    if filter::by_owner()
-        && let Some(own) = OWN_PORTS.get_ptr_mut(u32::from(read::field::<_, u16>(sk, &SKC_NUM)))
-    {
-        // SAFETY: an element of an array; every writer writes the same value.
-        unsafe { *own = 1 };
-    }
-    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
-    // SAFETY: the slot has just left the queue of free ones: it is ours.
-    let note = unsafe { &mut *info };
-    describe(note, sk, slot, flags);
-    // Not the address: the verifier lets nobody calculate with a pointer.
-    trace_log!("a listener has slot {}", slot);
-    if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
-        // Another CPU met the same listener first. Whoever looks at the slot sees that nobody
-        // has it.
-        note.sk = 0;
-        let _ = FREE_SLOTS.push(slot, 0);
-        return slot_of(sk).unwrap_or(NO_SLOT);
-    }
-    if let Some(seen) = seen(slot) {
-        out::listener(Kind::Opened, info, seen.totals, |_| {});
-    }
-    slot
-}
-
-/// Writes down who a listener is, where it is to stay.
-#[inline(always)]
-fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
-    note.sk = 0;
-    let net: *const Net = read::pointer(sk, &SKC_NET);
-    let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
-    note.header = out::header::<Listener>(Kind::Opened, slot, now());
-    note.inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
-    let family: u16 = read::field(sk, &SKC_FAMILY);
-    let mut addr = [0; 16];
-    if family == AF_INET {
-        let v4: [u8; 4] = read::field(sk, &SKC_RCV_SADDR);
-        addr[..4].copy_from_slice(&v4);
-    } else {
-        addr = read::field(sk, &SKC_V6_RCV_SADDR);
-    }
-    note.local = Endpoint { addr, port: read::field(sk, &SKC_NUM), family };
-    let bits = u32::from(read::field::<_, u8>(sk, &SKC_BITS));
-    let mut kept = flags & !LISTENS_AGAIN;
-    if bits & SKC_REUSEPORT_MASK.load() != 0 {
-        kept |= REUSEPORT;
-    }
-    if bits & SKC_V6ONLY_MASK.load() != 0 {
-        kept |= V6_ONLY;
-    }
-    note.flags = kept;
-    note.cookie = read::field(sk, &SKC_COOKIE);
-    note.netns = read::field(net, &NET_INUM);
-    note.depth = depth(sk);
-    note.limit = limit(sk);
-    note.sk_drops = read::field(sk, &SK_DROPS);
-    note.syn_queue = syn_queue(sk);
-    note.was = 0;
-    note.cgroup = cgroup::of(sk);
-    note.somaxconn = read::field(net, &NET_SOMAXCONN);
-    note.pad = 0;
-    if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
-        called(note, sk);
-    } else {
-        (note.comm, note.caller, note.asked) = ([0; 16], 0, 0);
-    }
-    // Last: whoever looks at the note before finds that nobody has the slot.
-    note.sk = sk as u64;
-}
-
-#[inline(always)]
-fn stray_slot() {
-    if let Some(stray) = STRAY.get_ptr_mut(0) {
-        // SAFETY: a per-CPU element that only this CPU writes.
-        unsafe { (*stray).no_slot += 1 };
-    }
 }

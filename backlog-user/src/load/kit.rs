@@ -155,8 +155,8 @@ impl Kit {
         }
     }
 
-    /// Takes the maps, and with them everything.
-    pub(crate) fn ready(mut self, attached: Attached) -> Result<Loaded> {
+    /// Takes the maps, and with them everything. `counts_kprobes` is for [`Loaded`].
+    pub(crate) fn ready(mut self, attached: Attached, counts_kprobes: bool) -> Result<Loaded> {
         let mut maps = take_maps(&mut self.programs)?;
         for slot in 0..self.limits.slots {
             maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
@@ -167,7 +167,7 @@ impl Kit {
             programs: self.programs,
             maps,
             attached,
-            counts_kprobes: true,
+            counts_kprobes,
         })
     }
 }

@@ -134,8 +134,9 @@ fn packet(skb: *const SkBuff, port: u16) -> Option<Packet> {
     net(skb).map(|net| Packet { skb, net, port })
 }
 
-/// The namespace that a packet has come to, if that is to be looked at. The device has been taken off it by now; that
-/// of its route is in the same namespace. (The route's lowest bit says who holds it.)
+/// The namespace that a packet has come to, if that is to be looked at. The device has been
+/// taken off it by now; that of its route is in the same namespace. (The route's lowest bit
+/// says who holds it.)
 #[inline(always)]
 fn net(skb: *const SkBuff) -> Option<*const Net> {
     let route = read::field::<_, u64>(skb, &SKB_DST) & !1;
