@@ -112,13 +112,17 @@ impl Book {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
                     let was = entry.get().listener.limit;
-                    // It was open before, and this is its first event: another listen call.
-                    let again = listener.call.is_some() && !listener.opened_now;
+                    // It was open before, and this is its first event: another listen call. Or
+                    // a packet has met it before the call that opens it was through.
+                    let untold = entry.get().listener.call.is_none();
+                    let again = listener.call.is_some() && (untold || !listener.opened_now);
                     entry.get_mut().seen_again(listener);
                     let Listener { id, limit: now, depth, .. } = *listener;
                     if was != now || again {
                         let call = listener.call.clone();
-                        return Some(News::Limit(Limit { listener: id, now, was, depth, call }));
+                        let opens = listener.opened_now && was == now;
+                        let limit = Limit { listener: id, now, was, depth, call, opens };
+                        return Some(News::Limit(limit));
                     }
                 }
                 Entry::Vacant(entry) => {

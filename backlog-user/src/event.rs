@@ -224,6 +224,8 @@ pub(crate) struct Limit {
     pub(crate) depth: u32,
     /// The call, if it was seen.
     pub(crate) call: Option<Call>,
+    /// It is the call that opened it, told late: a packet had met it before it was through.
+    pub(crate) opens: bool,
 }
 
 /// A number of the kernel that may have moved while the tool's own were read: it was

@@ -58,7 +58,7 @@ impl Translator {
                 let record::Listener { header, limit: now, was, depth, .. } = *wire;
                 let listener = self.listener(header.slot, note, events)?;
                 let call = call(wire);
-                (header, What::Limit(Limit { listener, now, was, depth, call }))
+                (header, What::Limit(Limit { listener, now, was, depth, call, opens: false }))
             }
             Record::Drop(wire) => {
                 let listener = self.listener(wire.header.slot, note, events)?;

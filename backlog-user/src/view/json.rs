@@ -114,7 +114,7 @@ impl<W: Write> View for Json<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, call, listener: _ } = limit;
+        let Limit { now: limit, was, depth, call, listener: _, opens: _ } = limit;
         let asked = call.as_ref().and_then(|call| call.asked);
         let value = json!({
             "listener": listener.id,

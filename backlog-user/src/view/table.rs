@@ -184,11 +184,12 @@ impl<W: Write> View for Table<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, call, listener: _ } = limit;
+        let Limit { now: limit, was, depth, call, opens, listener: _ } = limit;
         let time = self.time(clock, time_ns, 6);
         let local = listener.local;
         if was == limit {
-            writeln!(self.out, "{time} {local} listens again: limit {limit}, depth {depth}")?;
+            let again = if *opens { "" } else { " again" };
+            writeln!(self.out, "{time} {local} listens{again}: limit {limit}, depth {depth}")?;
         } else {
             writeln!(
                 self.out,
