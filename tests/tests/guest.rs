@@ -34,6 +34,7 @@ mod guest {
     mod programs;
     mod refusals;
     mod rows;
+    mod sizing;
     mod stopped;
     mod telling;
     mod waits;

@@ -60,6 +60,7 @@ fn drop(port: u16, isn: u32) -> What {
         limit: 16,
         syn_queue: 0,
         cpu: 0,
+        idle_ns: 0,
     })
 }
 

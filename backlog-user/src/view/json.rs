@@ -1,6 +1,7 @@
 //! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
 //! [`SCHEMA`] counts up.
 
+mod advice;
 mod refusal;
 mod values;
 
@@ -19,7 +20,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Acceptor, Closed, Limit, Listener};
 use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
@@ -134,6 +135,10 @@ impl<W: Write> View for Json<W> {
         self.out.write_all(b"\n")
     }
 
+    fn acceptor(&mut self, clock: &Clock, time_ns: u64, acceptor: &Acceptor) -> io::Result<()> {
+        self.line(clock, "acceptor", time_ns, advice::doing(acceptor))
+    }
+
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
         self.line(clock, "clock", time_ns, json!({"step_s": step_ns as f64 / 1e9}))
     }
@@ -205,7 +210,7 @@ impl<W: Write> View for Json<W> {
             let page = summary.page;
             let mut drops = Map::new();
             drops.insert("total".into(), summary.drops.into());
-            drops.insert("clients".into(), page.clients.into());
+            advice::clients(&mut drops, book, page, end.time_ns);
             drops.insert("only_counted".into(), page.totals.unrecorded.into());
             drops.insert("uncounted".into(), page.totals.uncounted.into());
             for cause in Cause::ALL {
@@ -241,7 +246,10 @@ impl<W: Write> View for Json<W> {
                 "reconciled": reconciled(summary, &end.accounts),
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
-                "sizing": null,
+                "abandoned": advice::abandoned(page),
+                "busy": advice::busy(page, end.time_ns),
+                "episodes": advice::episodes(clock, page),
+                "sizing": advice::sizing(clock, &book.sizing(page, end.time_ns)),
             });
             self.line(clock, "summary", end.time_ns, value)?;
         }

@@ -95,6 +95,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         limit: 16,
         syn_queue: 3,
         cpu: 1,
+        idle_ns: 0,
     })
 }
 
@@ -218,7 +219,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
         recent_longest_ns: totals.longest_ns,
         waits,
         depths,
-        last_accept: None,
+        ..Count::default()
     };
     let totals = Totals { enqueued: 1, accepted: 1, peak: 1, peak_ns: 1, ..Totals::default() };
     let second = Count { totals, recent_peak: 1, ..Count::default() };
