@@ -58,7 +58,7 @@ pub(crate) fn refused(totals: &mut Totals, client: &Endpoint, isn: u32, now: u64
             first
         };
         let Attempt { tag: before, refused_ns } = *chosen;
-        if before != 0 && before != tag && now - refused_ns < KEPT_NS {
+        if before != 0 && before != tag && now < refused_ns + KEPT_NS {
             totals.unfollowed += 1;
         }
         (*chosen).refused_ns = now;

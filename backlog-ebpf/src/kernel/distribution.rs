@@ -64,7 +64,8 @@ pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
     let refused_ns = DISTRIBUTIONS
         .get_ptr(slot)
         .map_or(0, |distributions| unsafe { (*distributions).refused_ns });
-    refused_ns != 0 && now.wrapping_sub(refused_ns) < KEPT_NS
+    // Another CPU may have refused one since this one has looked at the clock.
+    refused_ns != 0 && now < refused_ns + KEPT_NS
 }
 
 /// Counts an accept after so long a wait, and who has done it if that is the current thread.
