@@ -7,11 +7,14 @@ pub(crate) mod group;
 mod history;
 pub(crate) mod interval;
 pub(crate) mod page;
+pub(crate) mod past;
 pub(crate) mod reconcile;
 pub(crate) mod summary;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+
+use serde::{Deserialize, Serialize};
 
 use crate::counter::Reading;
 use crate::event::{Closed, Drop, Event, Limit, Listener, ListenerId, What};
@@ -53,7 +56,7 @@ pub(crate) struct Namespace {
 }
 
 /// Listeners whose pages are no longer there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gone {
     /// Nothing ever happened there.
     pub(crate) idle: u64,
@@ -231,6 +234,18 @@ impl Book {
     /// The page of a listener.
     pub(crate) fn get(&self, listener: ListenerId) -> Option<&Page> {
         self.pages.get(&listener)
+    }
+
+    /// Every page.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.pages.values()
+    }
+
+    /// The network namespaces that could be asked: what is set, and how far the kernel's
+    /// counters had moved when they were read last.
+    pub(crate) fn known_namespaces(&self) -> impl Iterator<Item = (u32, Settings, Reading)> {
+        let all = self.namespaces.iter();
+        all.map(|(netns, namespace)| (*netns, namespace.settings, namespace.moved))
     }
 
     /// What all listeners of a network namespace have counted, those that are gone

@@ -34,10 +34,13 @@ mod ports;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 mod queues;
+mod record;
 mod registry;
+mod replay;
 mod run;
 mod selection;
 mod session;
+mod show;
 mod signals;
 mod steps;
 mod table;
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
     let result = match args.command.take() {
         Some(cli::Command::Listeners(args)) => audit::run(&args),
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
+        Some(cli::Command::Replay(args)) => replay::run(&args),
         None => match options::Options::check(args) {
             Ok(options) => run::run(options),
             Err(error) => Err(error.into()),
@@ -69,7 +73,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(run::Outcome::Done) => ExitCode::SUCCESS,
         Ok(run::Outcome::DropsSeen | run::Outcome::Findings) => ExitCode::from(SEEN),
-        Ok(run::Outcome::WouldFail) => ExitCode::from(FAILED),
+        Ok(run::Outcome::WouldFail | run::Outcome::Unrecorded) => ExitCode::from(FAILED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -113,7 +113,7 @@ fn busy() -> Host {
     set(&mut ours, Counter::ListenOverflows, 7);
     set(&mut ours, Counter::ListenDrops, 9);
     let mut inner = audited("[::]:8080", 8192, 0);
-    let container = Container { runtime: Some("docker"), id: "0123abcd".into(), pod: None };
+    let container = Container { runtime: Some("docker".into()), id: "0123abcd".into(), pod: None };
     inner.owner = Some(Owner { container: Some(container), ..owner("java", 77, 1) });
     inner.cgroup = Some("/docker/0123abcd".into());
     let mut blue = space(vec![inner]);

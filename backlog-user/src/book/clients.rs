@@ -63,6 +63,11 @@ impl Clients {
         }
     }
 
+    /// So many were forgotten before it began.
+    pub(super) fn forgot(&mut self, count: u64) {
+        self.forgotten = count;
+    }
+
     /// Attempts that are no longer remembered: a retry of theirs counts as a client.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten

@@ -3,6 +3,7 @@
 
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::group::BesideIdle;
@@ -88,7 +89,7 @@ impl Run {
 
 /// How many intervals had a peak of so much of the limit: nothing queued, up to
 /// 10 %, up to 20 %, ... up to 100 %, above.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeakUse(pub(crate) [u64; 12]);
 
 impl PeakUse {
@@ -230,6 +231,16 @@ impl Page {
     /// The depth now.
     pub(crate) fn depth(&self) -> u32 {
         if self.closed.is_some() { 0 } else { self.level }
+    }
+
+    /// When the last drop of each cause was seen.
+    pub(super) fn last_drops_ns(&self) -> [Option<u64>; Cause::COUNT] {
+        self.runs.map(|run| run.last_ns)
+    }
+
+    /// The runs of drops go on from these.
+    pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
+        self.runs = last_drops_ns.map(|last_ns| Run { last_ns, ..Run::default() });
     }
 
     /// The deepest queue, and when; what was queued at the first sight counts.
