@@ -149,6 +149,20 @@ pub(crate) enum Command {
     /// this machine, unless --utc.
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// Completions for a shell, on stdout
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// Which
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// The manual page, on stdout
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// Of this command
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
 }
 
 /// The arguments of `listeners`.
@@ -234,6 +248,17 @@ pub(crate) struct ReplayArgs {
     pub(crate) verbose: bool,
 }
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  backlog-trace completions bash > /etc/bash_completion.d/backlog-trace
+  backlog-trace completions zsh > /usr/local/share/zsh/site-functions/_backlog-trace
+  backlog-trace completions fish > ~/.config/fish/completions/backlog-trace.fish";
+
+const MAN_HELP: &str = "\
+Examples:
+  backlog-trace man > /usr/local/share/man/man1/backlog-trace.1
+  backlog-trace man replay | man -l -";
+
 const REPLAY_HELP: &str = "\
 Examples:
   backlog-trace replay run.jsonl.zst            the table, and the summary
@@ -303,6 +328,17 @@ pub(crate) enum DoctorOutput {
     Table,
     /// One JSON object
     Json,
+}
+
+/// A shell that there are completions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// Way of attaching.

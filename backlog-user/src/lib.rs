@@ -23,6 +23,7 @@ mod layout;
 mod listeners;
 mod live;
 mod load;
+mod manual;
 mod namespaces;
 mod options;
 mod own;
@@ -38,6 +39,8 @@ mod record;
 mod registry;
 mod replay;
 mod run;
+#[cfg(test)]
+mod schema;
 mod selection;
 mod session;
 mod show;
@@ -65,6 +68,8 @@ pub fn main() -> ExitCode {
         Some(cli::Command::Listeners(args)) => audit::run(&args),
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
         Some(cli::Command::Replay(args)) => replay::run(&args),
+        Some(cli::Command::Completions { shell }) => manual::completions(shell),
+        Some(cli::Command::Man { of }) => manual::page(of.as_deref()),
         None => match options::Options::check(args) {
             Ok(options) => run::run(options),
             Err(error) => Err(error.into()),

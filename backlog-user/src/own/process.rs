@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// CPU time, without that of the `--cmd`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::unsafe_derive_deserialize, reason = "numbers: no safety hangs on them")]
 pub(crate) struct Cpu {
     /// In the program, microseconds.
     pub(crate) user_us: u64,

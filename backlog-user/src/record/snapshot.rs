@@ -17,12 +17,11 @@ pub(super) fn events(book: &Book, now_ns: u64) -> Vec<Event> {
         if let Some((moved, _)) = page.sk_drops {
             now(What::SkDrops { listener, moved });
         }
-        match page.closed {
-            Some((time_ns, closed)) => events.push(Event { time_ns, what: What::Closed(closed) }),
-            None => {
-                let (depth, limit) = (page.depth(), page.listener.limit);
-                now(What::Level { listener, depth, limit });
-            }
+        if let Some((time_ns, closed)) = page.closed {
+            events.push(Event { time_ns, what: What::Closed(closed) });
+        } else {
+            let (depth, limit) = (page.depth(), page.listener.limit);
+            now(What::Level { listener, depth, limit });
         }
     }
     for (netns, settings, moved) in book.known_namespaces() {

@@ -24,6 +24,7 @@ use crate::owner::{Container, Owner, Process};
 use crate::plan::Backend;
 use crate::record::line::{FORMAT, Header, Step};
 use crate::record::{Recorder, Shown, Wanted, sink};
+use crate::schema;
 use crate::view::csv::Csv;
 use crate::view::json::Json;
 use crate::view::table::{Look, Table};
@@ -285,6 +286,7 @@ fn what_is_replayed_is_what_was_recorded() {
         let (_, source) = Source::open(&path).unwrap();
         let read: Vec<Step> = source.collect();
         assert_eq!(format!("{read:#?}"), format!("{steps:#?}"));
+        schema::check_lines(std::str::from_utf8(&printed.0[1]).unwrap());
         assert_eq!(replay(&path), (printed, Vec::new()));
     }
     let plain = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
