@@ -2,6 +2,7 @@
 
 mod cost;
 pub(crate) mod csv;
+pub(crate) mod folded;
 pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;

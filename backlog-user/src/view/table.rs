@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 
+use super::folded::Folded;
 use super::format::{clock_time, duration, percent, plural, rate};
 use super::{End, Meta, View, cost, judged, summary, whose};
 use crate::book::interval::{Interval, More, Waits};
@@ -31,7 +32,7 @@ pub(crate) struct Look {
 
 /// Writes the table.
 pub(crate) struct Table<W> {
-    out: W,
+    out: Folded<W>,
     look: Look,
     /// Rows since the last heading.
     rows: usize,
@@ -48,7 +49,7 @@ const HEADING_EVERY: usize = 40;
 impl<W: Write> Table<W> {
     /// A view that writes here.
     pub(crate) fn new(out: W, look: Look) -> Self {
-        Self { out, look, rows: 0, shown: HashMap::new() }
+        Self { out: Folded::new(out), look, rows: 0, shown: HashMap::new() }
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
