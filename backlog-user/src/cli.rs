@@ -19,7 +19,8 @@ pub(crate) const RECORD_KEEP: u32 = 9;
 /// that is refused, at its exact moment. Prints a line per listener and interval,
 /// and a summary at the end (Ctrl-C).
 #[derive(Debug, Parser)]
-#[command(name = "backlog-trace", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[command(name = "backlog-trace", version, max_term_width = 80)]
+#[command(after_long_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
@@ -69,17 +70,22 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) utc: bool,
 
-    /// Keep all events in this file, for `replay`; compressed if its name ends in .zst.
-    /// A file of that name stays, as FILE.old
+    /// Keep all events in this file, for `replay`; compressed if its name ends in .zst
+    ///
+    /// A file of that name stays, as FILE.old. If it cannot be written any more (a full
+    /// disk), that is said, tracing goes on, and the exit status is 2.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Begin another file when FILE has this size (100M, 1G): what was FILE is FILE.1 then,
-    /// what was FILE.1 is FILE.2, and so on
+    /// Begin another file when FILE has this size: 100M, 1G
+    ///
+    /// What was FILE is FILE.1 then, what was FILE.1 is FILE.2, and so on.
     #[arg(long, value_name = "SIZE", requires = "record")]
     pub(crate) record_rotate: Option<String>,
 
-    /// Of those keep so many beside FILE; older ones go. `replay FILE` reads all there are
+    /// How many older files are kept beside FILE
+    ///
+    /// The oldest goes when there would be more. `replay FILE` reads all that are there.
     #[arg(long, value_name = "N", requires = "record_rotate", default_value_t = RECORD_KEEP,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) record_keep: u32,
@@ -93,8 +99,10 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 
     /// Say what is attached where, and at the end what tracing cost; rows of idle
-    /// listeners too. Meanwhile the kernel times every run of every eBPF program on
-    /// the host, which costs each some 35 ns
+    /// listeners too
+    ///
+    /// Meanwhile the kernel times every run of every eBPF program on the host, which costs
+    /// each some 35 ns.
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
@@ -134,7 +142,7 @@ pub(crate) enum Command {
     /// Asks the kernel once, in every network namespace, and loads no eBPF. Below the table
     /// is what is wrong, or may go wrong, with the cure. Without root it shows the listeners
     /// of its own namespace, and owners among one's own processes.
-    #[command(after_help = LISTENERS_HELP)]
+    #[command(after_long_help = LISTENERS_HELP)]
     Listeners(ListenersArgs),
     /// What this kernel permits, which hooks will be used, and why
     ///
@@ -147,7 +155,7 @@ pub(crate) enum Command {
     /// Needs no rights, and runs on any machine. With the options of the run it prints what
     /// that has printed, and with others what it would have. Times are in the time zone of
     /// this machine, unless --utc.
-    #[command(after_help = REPLAY_HELP)]
+    #[command(after_long_help = REPLAY_HELP)]
     Replay(ReplayArgs),
     /// Completions for a shell, on stdout
     #[command(after_help = COMPLETIONS_HELP)]
@@ -265,8 +273,10 @@ Examples:
   backlog-trace replay run.jsonl.zst 60 -o csv  a row a minute
   ssh host cat run.jsonl | backlog-trace replay -
 
-What cannot be read is left out and said on stderr: a recording that was cut by a
-kill or a full disk is shown as far as it goes. Exit status: 0 fine, 2 error.";
+What cannot be read is left out and said on stderr: a recording that was cut by
+a kill or a full disk is shown as far as it goes.
+
+Exit status: 0 fine, 2 error.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -279,8 +289,8 @@ Examples:
   sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 
-Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error, or the recording
-is incomplete.";
+Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error, or the
+recording is incomplete.";
 
 const LISTENERS_HELP: &str = "\
 Examples:
@@ -411,6 +421,11 @@ mod tests {
     fn help_is_kept_in_view() {
         let mut command = Args::command().term_width(80);
         insta::assert_snapshot!(command.render_long_help().to_string());
+        let short = command.render_help().to_string();
+        assert!(!short.contains("Examples:"));
+        insta::assert_snapshot!("short", short);
+        let replay = command.find_subcommand_mut("replay").unwrap();
+        insta::assert_snapshot!("replay", replay.render_long_help().to_string());
         let listeners = command.find_subcommand_mut("listeners").unwrap();
         insta::assert_snapshot!("listeners", listeners.render_long_help().to_string());
     }

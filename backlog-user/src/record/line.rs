@@ -1,5 +1,5 @@
 //! The lines of a recording, one JSON object each: docs/RECORDING.md. Within a format they
-//! change by addition only; otherwise [`FORMAT`] counts up.
+//! change by addition only (what is new has a default); otherwise [`FORMAT`] counts up.
 
 use std::borrow::Cow;
 

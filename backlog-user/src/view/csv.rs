@@ -54,7 +54,7 @@ impl<W: Write> Csv<W> {
         Self { out: csv::Writer::from_writer(out), idle_rows }
     }
 
-    fn row(&mut self, time: &str, listener: &Listener, row: &Interval) -> csv::Result<()> {
+    fn row(&mut self, time: &str, listener: &Listener, row: &Interval) -> io::Result<()> {
         let Interval { elapsed_ns, enqueued, accepted, depth, peak, limit, .. } = row;
         let process = listener.process();
         let wait = |pick: fn(&Waits) -> u64| text(row.wait.as_ref().map(pick));
@@ -83,7 +83,15 @@ impl<W: Write> Csv<W> {
             row.dropped().to_string(),
         ];
         let counts = row.drops.iter().chain(&row.beside).map(u64::to_string);
-        self.out.write_record(fields.into_iter().chain(counts))
+        self.out.write_record(fields.into_iter().chain(counts)).map_err(plain)
+    }
+}
+
+/// The error itself: that nobody reads any more is none of the format's.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -96,7 +104,7 @@ impl<W: Write> View for Csv<W> {
     fn start(&mut self, _: &Clock, _: &Meta) -> io::Result<()> {
         let causes = Cause::ALL.map(Cause::name);
         let besides = Beside::ALL.map(Beside::name);
-        self.out.write_record(COLUMNS.iter().chain(&causes).chain(&besides))?;
+        self.out.write_record(COLUMNS.iter().chain(&causes).chain(&besides)).map_err(plain)?;
         self.out.flush()
     }
 
@@ -147,5 +155,78 @@ impl<W: Write> View for Csv<W> {
 
     fn end(&mut self, _: &Clock, _: &Book, _: &[Summary<'_>], _: &End) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Csv;
+    use crate::book::Book;
+    use crate::book::interval::Interval;
+    use crate::clock::Clock;
+    use crate::event::{Event, Identity, Listener, ListenerId, What};
+    use crate::view::View as _;
+    use std::io::{self, ErrorKind, Write};
+
+    fn book() -> Book {
+        let mut book = Book::new(0);
+        let listener = Listener {
+            id: ListenerId(1),
+            local: "[::1]:80".parse().unwrap(),
+            v6_only: false,
+            netns: 1,
+            inode: None,
+            cookie: None,
+            limit: 16,
+            depth: 3,
+            reuseport: None,
+            opened_now: false,
+            sk_drops: None,
+            call: None,
+            cgroup: None,
+            identity: Identity { netns: Some("=1+1".into()), ..Identity::default() },
+        };
+        book.apply(&Event { time_ns: 0, what: What::Listener(listener) });
+        book
+    }
+
+    fn show(out: impl Write) -> io::Result<()> {
+        let mut book = book();
+        let clock = Clock::fixed(1_700_000_000_000_000_000);
+        let mut view = Csv::new(out, false);
+        let rows: Vec<Interval> = book.tick(1_500_000_000);
+        // So many that they are written at once.
+        for _ in 0..100 {
+            view.interval(&clock, 1_500_000_000, &book, &rows)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_has_times_of_utc_and_no_formula() {
+        let mut out = Vec::new();
+        show(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let row = text.lines().next().unwrap();
+        assert!(
+            row.starts_with(
+                "2023-11-14T22:13:21.500000000Z,1.500000,1,::1,80,ipv6,1,'=1+1,,,,16,0,0,3,3,19,,,,,0"
+            ),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn that_nobody_reads_is_said_as_it_is() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(show(Gone).unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
 }
