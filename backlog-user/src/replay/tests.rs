@@ -119,6 +119,20 @@ fn what_is_replayed_is_what_was_recorded() {
     assert_eq!(fs::read(folder.path().join("run.zst")).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
 }
 
+/// Of a server that accepts ten times a second, with a backlog of 1, overrun by nine clients.
+#[test]
+fn a_real_run_in_every_view() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/replay/fixtures/overload.jsonl");
+    let (printed, remarks) = replay(&path);
+    assert!(remarks.is_empty(), "{remarks:?}");
+    let table = printed.table();
+    assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+    insta::assert_snapshot!("overload_table", table);
+    insta::assert_snapshot!("overload_csv", std::str::from_utf8(&printed.0[2]).unwrap());
+    let json = std::str::from_utf8(&printed.0[1]).unwrap();
+    assert!(schema::check_lines(json).contains("summary"));
+}
+
 #[test]
 fn a_recording_that_is_cut_anywhere_is_shown_as_far_as_it_goes() {
     let folder = folder();
@@ -236,7 +250,8 @@ fn a_file_that_is_there_is_kept() {
     let wanted = Wanted { path: folder.path().join("no/such/run"), rotate: None, keep: 1 };
     let error = Recorder::create(Some(&wanted)).err().unwrap();
     assert!(format!("{error:#}").contains("no/such/run"), "{error:#}");
-    let wanted = Wanted { path: "/dev/null".into(), rotate: Some(1), keep: 1 };
+    // A folder stands for all that is no file: a device must not depend on a test.
+    let wanted = Wanted { path: folder.path().to_owned(), rotate: Some(1), keep: 1 };
     assert!(Recorder::create(Some(&wanted)).is_err());
 }
 

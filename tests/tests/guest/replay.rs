@@ -132,14 +132,17 @@ fn a_kill_loses_only_what_came_last() {
 #[test]
 fn a_full_disk_is_said_and_tracing_goes_on() {
     in_guest(|| {
+        let truth = scratch("truth.json");
         let load = format!(
-            "{} -q --port {PORT} --count 5 --out /dev/null",
-            program("backlog-load").display()
+            "{} -q --port {PORT} --count 5 --out {}",
+            program("backlog-load").display(),
+            truth.display()
         );
         let arguments = ["--port", PORT_TEXT, "--record", "/dev/full", "--cmd", &load];
         let run = tracer::run(&arguments, LIMIT).unwrap();
         assert_eq!(run.code(), Some(2), "{}", run.stderr);
         assert_eq!(run.summary(PORT).unwrap().enqueued, 5);
+        fs::remove_file(&truth).unwrap();
         assert_eq!(run.stderr.matches("the recording /dev/full is incomplete").count(), 1);
         assert!(run.stderr.contains("No space left on device"), "{}", run.stderr);
         let end = run.lines.last().unwrap();
