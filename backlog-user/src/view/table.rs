@@ -1,5 +1,5 @@
 //! The plain table: a line per listener and interval, drops at their moment,
-//! and the summary. 80 columns; an address is never cut.
+//! and the summary. 80 columns (`folded`); an address is never cut.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

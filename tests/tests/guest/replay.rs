@@ -45,7 +45,7 @@ fn run(command: &mut Command) -> Ended {
         fs::remove_file(&path).unwrap();
         text
     });
-    ended.unwrap_or_else(|error| panic!("{error:#}: {err}"));
+    assert!(ended.is_ok(), "{ended:?}: {err}");
     Ended { code, out, err }
 }
 
