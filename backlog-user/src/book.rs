@@ -8,6 +8,7 @@ pub(crate) mod group;
 mod history;
 pub(crate) mod interval;
 pub(crate) mod page;
+pub(crate) mod past;
 pub(crate) mod reconcile;
 pub(crate) mod sizing;
 pub(crate) mod summary;
@@ -15,6 +16,8 @@ pub(crate) mod unlimited;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+
+use serde::{Deserialize, Serialize};
 
 use crate::counter::Reading;
 use crate::event::{Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, What};
@@ -59,7 +62,7 @@ pub(crate) struct Namespace {
 }
 
 /// Listeners whose pages are no longer there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gone {
     /// Nothing ever happened there.
     pub(crate) idle: u64,
@@ -183,7 +186,7 @@ impl Book {
             What::Memory(memory) => self.memory = *memory,
             What::Count { listener, count } => {
                 let start_ns = self.start_ns;
-                self.page(*listener, |page| page.count(count, *time_ns, start_ns));
+                self.page(*listener, |page| page.count(count, start_ns));
             }
             What::Level { listener, depth, limit } => {
                 self.page(*listener, |page| page.level(*depth, *limit));
@@ -260,6 +263,18 @@ impl Book {
     /// The page of a listener.
     pub(crate) fn get(&self, listener: ListenerId) -> Option<&Page> {
         self.pages.get(&listener)
+    }
+
+    /// Every page.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.pages.values()
+    }
+
+    /// The network namespaces that could be asked: what is set, and how far the kernel's
+    /// counters had moved when they were read last.
+    pub(crate) fn known_namespaces(&self) -> impl Iterator<Item = (u32, Settings, Reading)> {
+        let all = self.namespaces.iter();
+        all.map(|(netns, namespace)| (*netns, namespace.settings, namespace.moved))
     }
 
     /// What all listeners of a network namespace have counted, those that are gone

@@ -9,6 +9,9 @@ pub(crate) const DROP_RECORDS: u32 = 1000;
 /// `--ring-kib`, unless told.
 pub(crate) const RING_KIB: u32 = 8192;
 
+/// `--record-keep`, unless told.
+pub(crate) const RECORD_KEEP: u32 = 9;
+
 /// Which TCP accept queue overflowed, when, whom it hit, and why.
 ///
 /// Traces the accept queue of each listening TCP socket: how deep it gets against
@@ -16,7 +19,8 @@ pub(crate) const RING_KIB: u32 = 8192;
 /// that is refused, at its exact moment. Prints a line per listener and interval,
 /// and a summary at the end (Ctrl-C).
 #[derive(Debug, Parser)]
-#[command(name = "backlog-trace", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[command(name = "backlog-trace", version, max_term_width = 80)]
+#[command(after_long_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
@@ -67,9 +71,29 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
-    /// Times in UTC and not in the machine's time zone (JSON always is)
+    /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
     #[arg(long)]
     pub(crate) utc: bool,
+
+    /// Keep all events in this file, for `replay`; compressed if its name ends in .zst
+    ///
+    /// A file of that name stays, as FILE.old. If it cannot be written any more (a full
+    /// disk), that is said, tracing goes on, and the exit status is 2.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Begin another file when FILE has this size: 100M, 1G
+    ///
+    /// What was FILE is FILE.1 then, what was FILE.1 is FILE.2, and so on.
+    #[arg(long, value_name = "SIZE", requires = "record")]
+    pub(crate) record_rotate: Option<String>,
+
+    /// How many older files are kept beside FILE
+    ///
+    /// The oldest goes when there would be more. `replay FILE` reads all that are there.
+    #[arg(long, value_name = "N", requires = "record_rotate", default_value_t = RECORD_KEEP,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) record_keep: u32,
 
     /// How to attach to the kernel
     #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
@@ -80,8 +104,10 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 
     /// Say what is attached where, and at the end what tracing cost; rows of idle
-    /// listeners too. Meanwhile the kernel times every run of every eBPF program on
-    /// the host, which costs each some 35 ns
+    /// listeners too
+    ///
+    /// Meanwhile the kernel times every run of every eBPF program on the host, which costs
+    /// each some 35 ns.
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
@@ -121,7 +147,7 @@ pub(crate) enum Command {
     /// Asks the kernel once, in every network namespace, and loads no eBPF. Below the table
     /// is what is wrong, or may go wrong, with the cure. Without root it shows the listeners
     /// of its own namespace, and owners among one's own processes.
-    #[command(after_help = LISTENERS_HELP)]
+    #[command(after_long_help = LISTENERS_HELP)]
     Listeners(ListenersArgs),
     /// What this kernel permits, which hooks will be used, and why
     ///
@@ -129,6 +155,27 @@ pub(crate) enum Command {
     /// came of it. Without the rights it says what could not be tried.
     #[command(after_help = "Exit status: 0 tracing would work, 2 it would not.")]
     Doctor(DoctorArgs),
+    /// A recording, shown as the run itself was
+    ///
+    /// Needs no rights, and runs on any machine. With the options of the run it prints what
+    /// that has printed, and with others what it would have. Times are in the time zone of
+    /// this machine, unless --utc.
+    #[command(after_long_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
+    /// Completions for a shell, on stdout
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// Which
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// The manual page, on stdout
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// Of this command
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
 }
 
 /// The arguments of `listeners`.
@@ -173,8 +220,9 @@ pub(crate) struct ListenersArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// Form of the output
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    #[arg(short, long, value_name = "FORMAT", value_enum,
+          default_value_t = DoctorOutput::Table)]
+    pub(crate) output: DoctorOutput,
 
     /// Judge this way of attaching
     #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
@@ -185,16 +233,69 @@ pub(crate) struct DoctorArgs {
     pub(crate) verbose: bool,
 }
 
+/// The arguments of `replay`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// What --record has made, with the older files beside it; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Intervals of this length, made of those that were recorded: 10, 1m
+    #[arg(value_name = "INTERVAL")]
+    pub(crate) interval: Option<String>,
+
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+
+    /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
+    #[arg(long)]
+    pub(crate) utc: bool,
+
+    /// No headings, no notices of the run: only data and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Rows of idle listeners, and at the end what tracing cost
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  backlog-trace completions bash > /etc/bash_completion.d/backlog-trace
+  backlog-trace completions zsh > /usr/local/share/zsh/site-functions/_backlog-trace
+  backlog-trace completions fish > ~/.config/fish/completions/backlog-trace.fish";
+
+const MAN_HELP: &str = "\
+Examples:
+  backlog-trace man > /usr/local/share/man/man1/backlog-trace.1
+  backlog-trace man replay | man -l -";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  backlog-trace replay run.jsonl.zst            the table, and the summary
+  backlog-trace replay run.jsonl.zst 60 -o csv  a row a minute
+  ssh host cat run.jsonl | backlog-trace replay -
+
+What cannot be read is left out and said on stderr: a recording that was cut by
+a kill or a full disk is shown as far as it goes.
+
+Exit status: 0 fine, 2 error.";
+
 const AFTER_HELP: &str = "\
 Examples:
   sudo backlog-trace --port 8000           the accept queue of port 8000
   sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
   sudo backlog-trace -P 80,443 -o json     for programs
+  sudo backlog-trace --record run.zst      keep it all, to be shown again by
+  backlog-trace replay run.zst             ... which needs no root
   sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 
-Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error.";
+Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error, or the
+recording is incomplete.";
 
 const LISTENERS_HELP: &str = "\
 Examples:
@@ -203,17 +304,6 @@ Examples:
   sudo backlog-trace listeners --netns web -o csv  for a spreadsheet
 
 Exit status: 0 fine, 1 there are findings with --check, 2 error.";
-
-/// Form of the output of `listeners`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListenersOutput {
-    /// For people
-    Table,
-    /// One JSON object a line
-    Json,
-    /// A row of names, and a row for each listener
-    Csv,
-}
 
 /// What `--check` fails for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -231,6 +321,39 @@ pub(crate) enum Output {
     Table,
     /// One JSON object a line
     Json,
+    /// A row of names, and a row for each listener and interval
+    Csv,
+}
+
+/// Form of what `listeners` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListenersOutput {
+    /// For people
+    Table,
+    /// One JSON object a line
+    Json,
+    /// A row of names, and a row for each listener
+    Csv,
+}
+
+/// Form of what the doctor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorOutput {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// A shell that there are completions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// Way of attaching.
@@ -248,7 +371,7 @@ pub(crate) enum Backend {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, Backend, Check, Command, Output};
+    use super::{Args, Backend, Check, Command, DoctorOutput};
     use clap::{CommandFactory as _, Parser as _};
 
     #[test]
@@ -273,7 +396,7 @@ mod tests {
         else {
             panic!("no doctor");
         };
-        assert_eq!((doctor.output, doctor.backend), (Output::Json, Backend::Kprobe));
+        assert_eq!((doctor.output, doctor.backend), (DoctorOutput::Json, Backend::Kprobe));
         assert!(!doctor.verbose);
         let flat = args("x --port 80 5 12").unwrap();
         assert!(flat.command.is_none());
@@ -303,6 +426,11 @@ mod tests {
     fn help_is_kept_in_view() {
         let mut command = Args::command().term_width(80);
         insta::assert_snapshot!(command.render_long_help().to_string());
+        let short = command.render_help().to_string();
+        assert!(!short.contains("Examples:"));
+        insta::assert_snapshot!("short", short);
+        let replay = command.find_subcommand_mut("replay").unwrap();
+        insta::assert_snapshot!("replay", replay.render_long_help().to_string());
         let listeners = command.find_subcommand_mut("listeners").unwrap();
         insta::assert_snapshot!("listeners", listeners.render_long_help().to_string());
     }

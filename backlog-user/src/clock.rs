@@ -5,16 +5,17 @@
 
 use jiff::Timestamp;
 use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t};
+use serde::{Deserialize, Serialize};
 
 /// From when on which difference holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
     monotonic_ns: u64,
     offset_ns: i128,
 }
 
 /// The differences seen so far, in order of time; never empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Clock {
     first: Mark,
     later: Vec<Mark>,
@@ -44,8 +45,30 @@ impl Clock {
         self.add(measure())
     }
 
+    /// The same with the latest differences alone: a clock that is slewed has many.
+    pub(crate) fn latest(&self) -> Self {
+        const KEPT: usize = 64;
+        let later = &self.later[self.later.len().saturating_sub(KEPT)..];
+        Self { first: self.first, later: later.to_vec() }
+    }
+
+    /// How the clocks stood at first.
+    pub(crate) fn first(&self) -> Mark {
+        self.first
+    }
+
+    /// The difference that holds now.
+    pub(crate) fn newest(&self) -> Mark {
+        *self.later.last().unwrap_or(&self.first)
+    }
+
+    /// Takes a difference that holds from its time on.
+    pub(crate) fn note(&mut self, mark: Mark) {
+        self.later.push(mark);
+    }
+
     fn add(&mut self, mark: Mark) -> Option<i128> {
-        let last = self.later.last().unwrap_or(&self.first);
+        let last = self.newest();
         let step_ns = mark.offset_ns - last.offset_ns;
         if step_ns.abs() > DRIFT_NS {
             self.later.push(mark);

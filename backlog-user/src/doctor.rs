@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::{DoctorArgs, Output};
+use crate::cli::{DoctorArgs, DoctorOutput};
 use crate::plan::Backend;
 use crate::run::{Outcome, wanted};
 use report::{Check, Report, Tried, Verdict};
@@ -27,8 +27,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
     let report = examine(Path::new("/"), wanted(args.backend));
     let mut out = io::stdout().lock();
     match args.output {
-        Output::Table => out.write_all(text::render(&report, args.verbose).as_bytes())?,
-        Output::Json => {
+        DoctorOutput::Table => out.write_all(text::render(&report, args.verbose).as_bytes())?,
+        DoctorOutput::Json => {
             let object = serde_json::to_string(&report)?;
             writeln!(out, "{object}")?;
         }

@@ -1,11 +1,13 @@
 //! What happened, owned and typed: the form that the book reads and that a
-//! recording will keep. Times are `CLOCK_MONOTONIC` nanoseconds.
+//! recording keeps. Times are `CLOCK_MONOTONIC` nanoseconds.
+
+pub(crate) mod form;
 
 use std::net::{IpAddr, SocketAddr};
 
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::totals::Totals;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::book::distribution::Moves;
 use crate::counter::Reading;
@@ -14,11 +16,11 @@ use crate::owner::Owner;
 
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ListenerId(pub(crate) u32);
 
 /// Who a listener is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listener {
     /// Its number.
     pub(crate) id: ListenerId,
@@ -51,7 +53,7 @@ pub(crate) struct Listener {
 }
 
 /// Whose a listener is, and what its numbers are called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// Who holds its socket; none: not known, or nobody any more.
     pub(crate) owner: Option<Box<Owner>>,
@@ -62,7 +64,7 @@ pub(crate) struct Identity {
 }
 
 /// A listen call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Call {
     /// The backlog that was asked for; none: it came by a way that does not tell.
     pub(crate) asked: Option<i32>,
@@ -73,7 +75,7 @@ pub(crate) struct Call {
 }
 
 /// A process as the kernel names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Caller {
     /// Its number.
     pub(crate) pid: u32,
@@ -89,11 +91,12 @@ impl Call {
 }
 
 /// A packet that a listener refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drop {
     /// Its listener.
     pub(crate) listener: ListenerId,
     /// Why.
+    #[serde(with = "form::cause")]
     pub(crate) cause: Cause,
     /// Who sent it.
     pub(crate) client: SocketAddr,
@@ -108,11 +111,12 @@ pub(crate) struct Drop {
     /// The CPU that refused it.
     pub(crate) cpu: u32,
     /// How long the queue had been empty until then, from any moment on.
+    #[serde(default)]
     pub(crate) idle_ns: u64,
 }
 
 /// A client that had been refused has got in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Admitted {
     /// Where.
     pub(crate) listener: ListenerId,
@@ -127,35 +131,46 @@ pub(crate) struct Admitted {
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Count {
     /// The sums; `accepted` includes the untimed ones, `enqueued` and `accepted` the unseen;
     /// `peak` is the largest, with its time.
+    #[serde(with = "form::Sums")]
     pub(crate) totals: Totals,
     /// The deepest queue since the last count.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) recent_peak: u32,
     /// The longest wait of those accepted since.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) recent_longest_ns: u64,
     /// Accepts since, by the bucket of their wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::waits")]
     pub(crate) waits: Moves,
     /// Arrivals since, by the bucket of the depth that they made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::depths")]
     pub(crate) depths: Moves,
     /// The last accept whose thread was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_accept: Option<LastAccept>,
     /// How long the queue has been empty before arrivals, from any moment on, nanoseconds.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) idle_ns: u64,
     /// Of this: what has come since the last count.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) idle_moved_ns: u64,
     /// When a connection was accepted last; zero: none was.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) accepted_ns: u64,
     /// Accepts with work before them since the last count, and the pauses before them,
     /// nanoseconds.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) paced: u64,
+    #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) paced_ns: u64,
 }
 
 /// An accept, and who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastAccept {
     /// When.
     pub(crate) time_ns: u64,
@@ -167,7 +182,7 @@ pub(crate) struct LastAccept {
 
 /// Bytes of the kernel's memory that a queued connection takes, without the data that its
 /// client has sent; none: could not be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// At a listener of IPv4.
     pub(crate) ipv4: Option<u64>,
@@ -176,7 +191,7 @@ pub(crate) struct Memory {
 }
 
 /// What those who accept at a listener were doing when it began to refuse packets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Acceptor {
     /// Whose acceptors.
     pub(crate) listener: ListenerId,
@@ -205,7 +220,7 @@ pub(crate) struct Acceptor {
 }
 
 /// What some threads were doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Doing {
     /// The kernel's state.
     pub(crate) state: State,
@@ -216,7 +231,7 @@ pub(crate) struct Doing {
 }
 
 /// The state of a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     /// On a CPU, or waiting for one.
@@ -232,7 +247,8 @@ pub(crate) enum State {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum What {
     /// A listener was found, or opened, or its limit has changed.
     Listener(Listener),
@@ -288,6 +304,7 @@ pub(crate) enum What {
         /// Its inode number.
         netns: u32,
         /// How far each has moved since the start.
+        #[serde(with = "form::reading")]
         moved: Box<Reading>,
     },
     /// A listener's `sk_drops` was read.
@@ -300,7 +317,7 @@ pub(crate) enum What {
 }
 
 /// The end of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closed {
     /// Which.
     pub(crate) listener: ListenerId,
@@ -311,7 +328,7 @@ pub(crate) struct Closed {
 }
 
 /// Another listen call, or another limit of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Limit {
     /// Whose.
     pub(crate) listener: ListenerId,
@@ -324,12 +341,13 @@ pub(crate) struct Limit {
     /// The call, if it was seen.
     pub(crate) call: Option<Call>,
     /// It is the call that opened it, told late: a packet had met it before it was through.
+    #[serde(default)]
     pub(crate) opens: bool,
 }
 
 /// A number of the kernel that may have moved while the tool's own were read: it was
 /// at least `low` before and at most `high` afterwards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Range {
     /// Read before.
     pub(crate) low: u64,
@@ -345,7 +363,7 @@ impl Range {
 }
 
 /// Something that happened, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
     /// `CLOCK_MONOTONIC` nanoseconds.
     pub(crate) time_ns: u64,
@@ -356,33 +374,6 @@ pub(crate) struct Event {
 /// An address as people know it: an IPv4 client of a `[::]` listener is IPv4.
 pub(crate) fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
-}
-
-impl Serialize for Listener {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct as _;
-        let Identity { owner, cgroup, netns } = &self.identity;
-        let mut out = serializer.serialize_struct("Listener", 18)?;
-        out.serialize_field("id", &self.id)?;
-        out.serialize_field("addr", &self.local.ip())?;
-        out.serialize_field("port", &self.local.port())?;
-        out.serialize_field("family", self.family())?;
-        out.serialize_field("v6only", &self.v6_only)?;
-        out.serialize_field("netns", &self.netns)?;
-        out.serialize_field("netns_name", netns)?;
-        out.serialize_field("inode", &self.inode)?;
-        out.serialize_field("cookie", &self.cookie)?;
-        out.serialize_field("limit", &self.limit)?;
-        out.serialize_field("asked", &self.call.as_ref().and_then(|call| call.asked))?;
-        out.serialize_field("somaxconn", &self.call.as_ref().and_then(|call| call.somaxconn))?;
-        out.serialize_field("clamped", &self.is_cut())?;
-        out.serialize_field("depth", &self.depth)?;
-        out.serialize_field("reuseport", &self.reuseport)?;
-        out.serialize_field("process", &self.process())?;
-        out.serialize_field("owner", owner)?;
-        out.serialize_field("cgroup", cgroup)?;
-        out.end()
-    }
 }
 
 impl Listener {

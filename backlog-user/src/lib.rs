@@ -24,6 +24,7 @@ mod layout;
 mod listeners;
 mod live;
 mod load;
+mod manual;
 mod namespaces;
 mod options;
 mod own;
@@ -35,10 +36,15 @@ mod ports;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 mod queues;
+mod record;
 mod registry;
+mod replay;
 mod run;
+#[cfg(test)]
+mod schema;
 mod selection;
 mod session;
+mod show;
 mod signals;
 mod steps;
 mod table;
@@ -62,6 +68,9 @@ pub fn main() -> ExitCode {
     let result = match args.command.take() {
         Some(cli::Command::Listeners(args)) => audit::run(&args),
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
+        Some(cli::Command::Replay(args)) => replay::run(&args),
+        Some(cli::Command::Completions { shell }) => manual::completions(shell),
+        Some(cli::Command::Man { of }) => manual::page(of.as_deref()),
         None => match options::Options::check(args) {
             Ok(options) => run::run(options),
             Err(error) => Err(error.into()),
@@ -70,7 +79,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(run::Outcome::Done) => ExitCode::SUCCESS,
         Ok(run::Outcome::DropsSeen | run::Outcome::Findings) => ExitCode::from(SEEN),
-        Ok(run::Outcome::WouldFail) => ExitCode::from(FAILED),
+        Ok(run::Outcome::WouldFail | run::Outcome::Unrecorded) => ExitCode::from(FAILED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

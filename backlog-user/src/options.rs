@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::cli::{Args, Backend, Output};
 use crate::filter::Filter;
 use crate::ports::PortError;
+use crate::record::Wanted;
 use crate::selection::Selection;
 
 /// Valid options.
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) output: Output,
     /// Times in UTC.
     pub(crate) utc: bool,
+    /// Where the events are to be kept.
+    pub(crate) record: Option<Wanted>,
     /// Way of attaching.
     pub(crate) backend: Backend,
     /// Only data and errors.
@@ -59,6 +62,8 @@ pub(crate) enum OptionsError {
     TooShort(Duration),
     #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
     NoDrops,
+    #[error("--record-rotate: `{0}` is no size of 64K or more: give 100M or 1G")]
+    Size(String),
     #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
     NoIntervals,
 }
@@ -83,6 +88,9 @@ impl Options {
         if args.count == Some(0) {
             return Err(OptionsError::NoIntervals);
         }
+        let rotate = args.record_rotate.map(|text| size(&text)).transpose()?;
+        let keep = args.record_keep;
+        let record = args.record.map(|path| Wanted { path, rotate, keep });
         Ok(Self {
             filter: Filter { ports, family, ..Filter::default() },
             selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
@@ -92,6 +100,7 @@ impl Options {
             client_timeout_ns: u64::try_from(client_timeout.as_nanos()).unwrap_or(u64::MAX),
             output: args.output,
             utc: args.utc,
+            record,
             backend: args.backend,
             quiet: args.quiet,
             verbose: args.verbose,
@@ -104,7 +113,25 @@ impl Options {
     }
 }
 
-fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
+/// The smallest file of a rotated recording: each begins with all that is known.
+const SMALLEST: u64 = 64 << 10;
+
+/// Bytes, or with a unit of 1,024.
+fn size(text: &str) -> Result<u64, OptionsError> {
+    let wrong = || OptionsError::Size(text.to_owned());
+    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    count.checked_mul(1 << shift).filter(|size| *size >= SMALLEST).ok_or_else(wrong)
+}
+
+pub(crate) fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
     let wrong = || OptionsError::Time { name, text: text.to_owned() };
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
@@ -142,6 +169,9 @@ mod tests {
             ("0.001", "10ms"),
             ("1 0", "1 or more"),
             ("--until-drop 0", "1 or more"),
+            ("--record x --record-rotate 10", "100M"),
+            ("--record x --record-rotate 10m", "100M"),
+            ("--record x --record-rotate 99999999999G", "100M"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

@@ -107,7 +107,7 @@ impl Own {
             let run = |reading: &Reading| reading.objects.runs.get(id).copied();
             let places = self.hooks.iter().filter(|hook| hook.program == *name);
             Some(ProgramCost {
-                program: name,
+                program: (*name).into(),
                 hook: places.map(Hook::describe).collect::<Vec<_>>().join(" + "),
                 run: run(last)?.since(run(first)?),
             })

@@ -9,10 +9,12 @@ pub(crate) mod find;
 mod path;
 mod process;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// Who owns a listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner {
     /// The holder that is no child of another holder: of a pre-fork server the parent. Of
     /// several such the one with the lowest pid.
@@ -33,7 +35,7 @@ pub(crate) struct Owner {
 pub(crate) const PIDS: usize = 64;
 
 /// A process that holds a socket.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {
     /// Its number, as this tool's pid namespace has it.
     pub(crate) pid: u32,
@@ -50,11 +52,11 @@ pub(crate) struct Process {
 }
 
 /// A container, as the path of a cgroup names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Container {
     /// `docker`, `containerd`, `cri-o`, `podman`, `systemd-nspawn`, `lxc`, or none where the
     /// path does not tell.
-    pub(crate) runtime: Option<&'static str>,
+    pub(crate) runtime: Option<Cow<'static, str>>,
     /// Its id, or the name of a machine.
     pub(crate) id: String,
     /// The uid of the Kubernetes pod.

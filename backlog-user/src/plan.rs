@@ -10,6 +10,7 @@ mod tracepoints;
 mod way;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use way::{Attach, Way, Ways};
 
@@ -27,7 +28,8 @@ pub(crate) struct Shown<'a> {
 }
 
 /// A set of hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Backend {
     /// Kernel functions, by BPF trampolines.
     Fentry,

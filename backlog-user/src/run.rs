@@ -1,16 +1,15 @@
 //! From the options to a session: reads the kernel, makes the plan, loads it.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::util::nr_cpus;
 use backlog_ebpf::totals::Totals;
-use jiff::tz::TimeZone;
 
 use crate::attach::{self, Chosen};
-use crate::cli::{self, DROP_RECORDS, Output, RING_KIB};
+use crate::cli::{self, DROP_RECORDS, RING_KIB};
 use crate::filter::Filter;
 use crate::judge::{Ask, Judge};
 use crate::kernel::btf::Btf;
@@ -24,18 +23,20 @@ use crate::own::Own;
 use crate::owner::find::Finder;
 use crate::owners::Owners;
 use crate::plan::{self, Backend, Way, Ways};
+use crate::record::Recorder;
 use crate::registry::Listed;
 use crate::session::Session;
+use crate::show::{self, Wish};
 use crate::signals::Signals;
-use crate::view::json::Json;
-use crate::view::table::{Look, Table};
-use crate::view::{Meta, View};
+use crate::view::{Meta, Placed, View};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// As asked.
     Done,
+    /// As asked, but the recording is incomplete.
+    Unrecorded,
     /// With the drops that `--until-drop` waited for.
     DropsSeen,
     /// `listeners --check` has something to say.
@@ -66,6 +67,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
     }
     let signals = Signals::watch()?;
+    let recorder = Recorder::create(options.record.as_ref())?;
     let judge = Judge::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
     options.selection.add_to(&mut options.filter, &finder)?;
@@ -100,9 +102,10 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let meta = Meta {
         // The session knows when it begins.
         time_ns: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: kernel.release,
         backend,
-        hooks: loaded.attached.hooks.clone(),
+        hooks: loaded.attached.hooks.iter().map(Placed::from).collect(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
         reasons,
@@ -111,7 +114,8 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     };
     let live = Live::new(loaded);
     let owners = Owners::new(finder);
-    Session::start(options, live, view(options), meta, judge, own, owners)?.run(signals).await
+    let view = view(options);
+    Session::start(options, live, view, recorder, meta, judge, own, owners)?.run(signals).await
 }
 
 /// The kernel's types took some 80 MB while they were read; the C library would keep that for
@@ -232,24 +236,13 @@ fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits 
 }
 
 fn view(options: &Options) -> Box<dyn View> {
-    let out = BufWriter::new(io::stdout());
-    // Who names ports wants to see them, also while nothing happens.
-    let idle_rows = options.verbose || (options.filter.ports.is_some() && !options.quiet);
-    match options.output {
-        Output::Json => Box::new(Json::new(out, idle_rows)),
-        Output::Table => {
-            let zone = if options.utc {
-                TimeZone::UTC
-            } else {
-                // Without /etc/localtime it is UTC, as for every program.
-                TimeZone::try_system().unwrap_or(TimeZone::UTC)
-            };
-            Box::new(Table::new(
-                out,
-                Look { zone, idle_rows, quiet: options.quiet, cost: options.verbose },
-            ))
-        }
-    }
+    show::view(Wish {
+        output: options.output,
+        utc: options.utc,
+        quiet: options.quiet,
+        verbose: options.verbose,
+        named_ports: options.filter.ports.is_some(),
+    })
 }
 
 #[cfg(test)]

@@ -13,12 +13,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::acceptors::{About, Acceptors};
 use crate::audit::memory;
-use crate::book::interval::Interval;
-use crate::book::reconcile::{self, Blind};
+use crate::book::reconcile::Blind;
 use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
 use crate::command::Bounding;
@@ -29,10 +28,12 @@ use crate::options::Options;
 use crate::own::Own;
 use crate::owners::{Open, Owners};
 use crate::plan::Backend;
+use crate::record::{Recorder, Shown};
 use crate::run::Outcome;
+use crate::show::{self, Told};
 use crate::signals::Signals;
 use crate::steps::Steps;
-use crate::view::{self, End, Meta, View};
+use crate::view::{End, Meta, View};
 
 /// Batches of records that are taken before the counts are read: the programs may be faster.
 const CATCH_UP: usize = 16;
@@ -63,8 +64,8 @@ pub(crate) struct Session<'a> {
     acceptors: Acceptors,
     /// Episodes that have begun, and whose acceptors are to be looked at.
     begun: Vec<(ListenerId, u64)>,
-    /// Drops that were told one by one.
-    drops: u64,
+    recorder: Recorder,
+    told: Told,
     intervals: u64,
     /// Reused from one batch to the next.
     events: Vec<Event>,
@@ -73,10 +74,12 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Lets the programs begin and shows what there is. Must be called within a
     /// runtime.
+    #[expect(clippy::too_many_arguments, reason = "each has done its part before")]
     pub(crate) fn start(
         options: &'a Options,
         mut live: Live,
         mut view: Box<dyn View>,
+        mut recorder: Recorder,
         mut meta: Meta,
         mut judge: Judge,
         mut own: Own,
@@ -111,6 +114,7 @@ impl<'a> Session<'a> {
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
             .context("watching the ring buffer")?;
         view.start(&clock, &meta)?;
+        recorder.start(&clock, &meta, Shown::of(options));
         let mut session = Self {
             options,
             live,
@@ -124,7 +128,8 @@ impl<'a> Session<'a> {
             owners,
             acceptors: Acceptors::new(Path::new("/proc")),
             begun: Vec::new(),
-            drops: 0,
+            recorder,
+            told: Told::new(options.until_drop),
             intervals: 0,
             events: Vec::new(),
         };
@@ -161,10 +166,11 @@ impl<'a> Session<'a> {
                 }
                 _ = tick.tick() => self.end_interval()?,
                 () = steps.next() => self.write_down()?,
+                () = at(self.recorder.due()) => self.recorder.flush(),
                 status = wait_for(command.as_mut()) => {
                     let status = status?;
                     if !status.success() {
-                        notice(&format!("--cmd ended with {status}"));
+                        self.say(&format!("--cmd ended with {status}"));
                     }
                     break;
                 }
@@ -186,7 +192,7 @@ impl<'a> Session<'a> {
 
     /// Have those come that `--until-drop` waits for? Some may be only counted.
     fn drops_seen(&self) -> bool {
-        let seen = self.drops.max(self.book.dropped());
+        let seen = self.told.drops.max(self.book.dropped());
         self.options.until_drop.is_some_and(|limit| seen >= limit)
     }
 
@@ -222,21 +228,31 @@ impl<'a> Session<'a> {
         self.identify(time_ns, true)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
-            let mut rows = self.book.tick(time_ns);
-            rows.retain(Interval::moved);
-            self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
+            self.recorder.rest(time_ns);
+            show::rest(self.view.as_mut(), &self.clock, &mut self.book, time_ns)?;
         }
         let elapsed_ns = time_ns - self.start_ns;
         let blind = self.blind(missed);
-        let accounts = reconcile::accounts(&self.book);
         let summaries = self.book.summaries();
         // Those of summaries that were left out are in no sum.
         cost.connections = (self.book.gone().active == 0)
             .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
         cost.looks = self.owners.looks();
-        let end = End { time_ns, elapsed_ns, stray, undecoded, missed, accounts, blind, cost };
-        self.view.end(&self.clock, &self.book, &summaries, &end)?;
-        Ok(if self.drops_seen() { Outcome::DropsSeen } else { Outcome::Done })
+        let end =
+            End { time_ns, elapsed_ns, stray, undecoded, missed, blind, cost, ..End::default() };
+        self.recorder.end(&end);
+        self.complain();
+        let unrecorded = self.recorder.failure().map(str::to_owned);
+        let incomplete = unrecorded.is_some();
+        let end = End { unrecorded, ..end };
+        show::end(self.view.as_mut(), &self.clock, &self.book, end)?;
+        Ok(if incomplete {
+            Outcome::Unrecorded
+        } else if self.drops_seen() {
+            Outcome::DropsSeen
+        } else {
+            Outcome::Done
+        })
     }
 
     /// Writes down what the kernel has answered before and after the totals were read.
@@ -282,16 +298,17 @@ impl<'a> Session<'a> {
         self.compare(&before, &after, time_ns)?;
         self.identify(time_ns, false)?;
         self.want(&after)?;
-        let rows = self.book.tick(time_ns);
+        let blind = self.blind(self.live.get_ref().missed());
+        let rows =
+            show::interval(self.view.as_mut(), &self.clock, &mut self.book, time_ns, &blind)?;
         let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
             let owner = self.book.get(row.listener)?.listener.identity.owner.as_deref()?;
             Some((row.listener, &owner.pids[..]))
         });
         self.acceptors.note(busy);
-        self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
-        let accounts = reconcile::accounts(&self.book);
-        let blind = self.blind(self.live.get_ref().missed());
-        self.view.reconciled(&self.clock, time_ns, &accounts, &blind)?;
+        self.recorder.interval(time_ns, &blind);
+        self.recorder.batch(&self.clock, &self.book, time_ns);
+        self.complain();
         Ok(self.view.flush()?)
     }
 
@@ -321,12 +338,13 @@ impl<'a> Session<'a> {
 
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, drops, options, judge, owners, begun, .. } = self;
-        if let Some(step_ns) = clock.compare() {
-            view.clock_set(clock, monotonic_ns(), step_ns)?;
+        let Self { book, view, clock, events, recorder, told, judge, owners, begun, .. } = self;
+        let set = clock.compare().map(|step_ns| (monotonic_ns(), step_ns));
+        recorder.clock(clock, set);
+        if let Some((time_ns, step_ns)) = set {
+            view.clock_set(clock, time_ns, step_ns)?;
         }
         for mut event in events.drain(..) {
-            let time_ns = event.time_ns;
             if let What::Listener(listener) = &mut event.what {
                 judge.opened(listener);
                 if book.get(listener.id).is_none() {
@@ -334,30 +352,26 @@ impl<'a> Session<'a> {
                     listener.identity = owners.identify(listener, netns);
                 }
             }
-            let Some(news) = book.apply(&event) else { continue };
-            match &news {
-                News::Refused(refusal) => {
-                    if refusal.episode {
-                        begun.push((refusal.drop.listener, refusal.time_ns));
-                    }
-                    *drops += 1;
-                    // Those behind the last one asked for are only counted.
-                    if options.until_drop.is_some_and(|limit| *drops > limit) {
-                        continue;
-                    }
-                }
-                News::Closed(closed) => {
-                    if let Some(page) = book.get(closed.listener) {
-                        judge.closed(&page.listener);
-                        owners.closed(&page.listener);
-                    }
-                }
-                News::Found(_) | News::Limit(_) | News::Acceptor(_) => {}
+            recorder.event(&event);
+            let news = show::event(view.as_mut(), clock, book, told, &event)?;
+            if let Some(News::Refused(refusal)) = &news
+                && refusal.episode
+            {
+                begun.push((refusal.drop.listener, refusal.time_ns));
             }
-            view::tell(view.as_mut(), clock, book, time_ns, &news)?;
+            if let Some(News::Closed(closed)) = news
+                && let Some(page) = book.get(closed.listener)
+            {
+                judge.closed(&page.listener);
+                owners.closed(&page.listener);
+            }
         }
         self.explain()?;
-        Ok(self.view.flush()?)
+        let Self { recorder, clock, book, view, .. } = self;
+        recorder.batch(clock, book, monotonic_ns());
+        view.flush()?;
+        self.complain();
+        Ok(())
     }
 
     /// Why nobody accepted where packets have begun to be refused.
@@ -382,24 +396,37 @@ impl<'a> Session<'a> {
                 refused_ns,
             };
             let Some(acceptor) = self.acceptors.look(&about) else { continue };
-            let what = What::Acceptor(Box::new(acceptor));
-            if let Some(news) = self.book.apply(&Event { time_ns, what }) {
-                view::tell(self.view.as_mut(), &self.clock, &self.book, time_ns, &news)?;
-            }
+            let event = Event { time_ns, what: What::Acceptor(Box::new(acceptor)) };
+            self.recorder.event(&event);
+            let Self { view, clock, book, told, .. } = self;
+            show::event(view.as_mut(), clock, book, told, &event)?;
         }
         Ok(())
     }
 
-    fn notices(&self, meta: &Meta, listing: &Answers) {
+    /// Says something that belongs to the run.
+    fn say(&mut self, text: &str) {
+        self.recorder.notice(monotonic_ns(), text);
+        notice(text);
+    }
+
+    /// Says once if nothing more is recorded.
+    fn complain(&mut self) {
+        if let Some(text) = self.recorder.complaint() {
+            notice(&format!("{text}; tracing goes on"));
+        }
+    }
+
+    fn notices(&mut self, meta: &Meta, listing: &Answers) {
         if self.options.quiet {
             return;
         }
         for text in meta.reasons.iter().chain(&meta.gaps).chain(&listing.failures) {
-            notice(text);
+            self.say(text);
         }
         if self.options.verbose {
             for hook in &meta.hooks {
-                notice(&format!("{:<16} {} ({})", hook.moment, hook.describe(), hook.program));
+                self.say(&format!("{:<16} {} ({})", hook.moment, hook.how, hook.program));
             }
         }
         let Some(ports) = &self.options.filter.ports else {
@@ -411,13 +438,13 @@ impl<'a> Session<'a> {
             .collect();
         if silent.len() <= PORTS_NAMED {
             for port in silent {
-                notice(&format!("nothing listens on port {port} yet: waiting for it"));
+                self.say(&format!("nothing listens on port {port} yet: waiting for it"));
             }
         } else if self.book.is_empty() {
-            notice("nothing listens on any of these ports yet: waiting for one");
+            self.say("nothing listens on any of these ports yet: waiting for one");
         }
         if self.options.verbose && io::stdout().is_terminal() {
-            notice("Ctrl-C ends the run and prints the summary");
+            self.say("Ctrl-C ends the run and prints the summary");
         }
     }
 }
@@ -435,6 +462,14 @@ async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
         // Its only readiness is that the other end is gone.
         Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
         _ => pending().await,
+    }
+}
+
+/// A moment; none: it never comes.
+async fn at(moment: Option<std::time::Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => pending().await,
     }
 }
 

@@ -3,6 +3,8 @@
 pub(crate) mod acceptor;
 mod advice;
 mod cost;
+pub(crate) mod csv;
+pub(crate) mod folded;
 pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
@@ -15,6 +17,7 @@ pub(crate) mod whose;
 use std::io;
 
 use backlog_ebpf::totals::Stray;
+use serde::{Deserialize, Serialize};
 
 use crate::book::interval::Interval;
 use crate::book::page::Page;
@@ -22,22 +25,24 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
-use crate::event::{Acceptor, Closed, Limit, Listener};
+use crate::event::{Acceptor, Closed, Limit, Listener, form};
 use crate::kernel::settings::Settings;
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
 
 /// What is said at the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meta {
     /// When tracing began, monotonic nanoseconds.
     pub(crate) time_ns: u64,
+    /// The version of the tool that traces.
+    pub(crate) version: String,
     /// As `uname -r` prints it.
     pub(crate) kernel: String,
     /// The way of attaching.
     pub(crate) backend: Backend,
     /// What is attached where.
-    pub(crate) hooks: Vec<Hook>,
+    pub(crate) hooks: Vec<Placed>,
     /// The command line.
     pub(crate) options: Vec<String>,
     /// The host's sysctls.
@@ -50,25 +55,51 @@ pub(crate) struct Meta {
     pub(crate) bpf_stats: bool,
 }
 
+/// A program on its hook, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Placed {
+    /// What it is for.
+    pub(crate) moment: String,
+    /// Its name.
+    pub(crate) program: String,
+    /// `fexit tcp_check_req`
+    pub(crate) how: String,
+}
+
+impl From<&Hook> for Placed {
+    fn from(hook: &Hook) -> Self {
+        Self {
+            moment: hook.moment.to_owned(),
+            program: hook.program.to_owned(),
+            how: hook.describe(),
+        }
+    }
+}
+
 /// What is said at the end beside the listeners' summaries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct End {
     /// When tracing ended, monotonic nanoseconds.
     pub(crate) time_ns: u64,
     /// How long it ran.
     pub(crate) elapsed_ns: u64,
     /// What belongs to no listener.
+    #[serde(with = "form::Astray")]
     pub(crate) stray: Stray,
     /// Records that could not be read.
     pub(crate) undecoded: u64,
     /// Events that programs missed because they were interrupted by themselves.
     pub(crate) missed: Option<u64>,
-    /// What was seen against what the kernel counted.
+    /// What was seen against what the kernel counted: the book knows.
+    #[serde(skip)]
     pub(crate) accounts: Vec<Account>,
     /// What may explain a difference.
     pub(crate) blind: Blind,
     /// What tracing cost.
     pub(crate) cost: Cost,
+    /// Why the recording of this run is incomplete; none: it is not, or there is none.
+    #[serde(skip)]
+    pub(crate) unrecorded: Option<String>,
 }
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.

@@ -23,8 +23,34 @@ pub fn write_truth<T: Serialize>(truth: &T, file: Option<&Path>) -> Result<()> {
             _ => Ok(()),
         };
     };
+    // A device or a pipe is written to: by a rename it would be gone, for everybody.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return fs::write(path, line).with_context(|| format!("cannot write {}", path.display()));
+    }
     // By rename, so that whoever waits for the file never reads half of it.
     let part = path.with_extension("part");
     fs::write(&part, line).with_context(|| format!("cannot write {}", part.display()))?;
     fs::rename(&part, path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_truth;
+    use std::fs;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_a_file_is_put_in_the_place_of_another() {
+        let folder = std::env::temp_dir().join(format!("backlog-output-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, socket) = (folder.join("truth.json"), folder.join("socket"));
+        fs::write(&file, "old").unwrap();
+        write_truth(&1, Some(&file)).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
+        // It cannot be written to; what matters is that it stays.
+        let _listener = UnixListener::bind(&socket).unwrap();
+        assert!(write_truth(&1, Some(&socket)).is_err());
+        assert!(!socket.metadata().unwrap().is_file());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

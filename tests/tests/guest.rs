@@ -33,6 +33,7 @@ mod guest {
     mod pressure;
     mod programs;
     mod refusals;
+    mod replay;
     mod rows;
     mod sizing;
     mod stopped;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
 use crate::counter::Counter;
-use crate::view::whose::safe;
+use crate::view::whose::outside;
 
 /// Named as in the JSON lines.
 const COLUMNS: [&str; 32] = [
@@ -107,13 +107,6 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
         text(space.counter(Counter::ListenDrops)),
         kinds.join(" "),
     ]
-}
-
-/// A string that somebody else has chosen: without control characters, and not taken for a
-/// formula by a spreadsheet.
-fn outside(value: Option<&String>) -> String {
-    let text = value.map_or_else(String::new, |value| safe(value));
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
 fn text(value: Option<impl ToString>) -> String {

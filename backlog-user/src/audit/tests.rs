@@ -11,6 +11,7 @@ use crate::counter::Counter;
 use crate::kernel::settings::Settings;
 use crate::owner::{Container, Owner, Process};
 use crate::registry::Listed;
+use crate::schema;
 
 /// A listener on this address that nothing is wrong with.
 pub(super) fn listed(local: &str) -> Listed {
@@ -113,7 +114,7 @@ fn busy() -> Host {
     set(&mut ours, Counter::ListenOverflows, 7);
     set(&mut ours, Counter::ListenDrops, 9);
     let mut inner = audited("[::]:8080", 8192, 0);
-    let container = Container { runtime: Some("docker"), id: "0123abcd".into(), pod: None };
+    let container = Container { runtime: Some("docker".into()), id: "0123abcd".into(), pod: None };
     inner.owner = Some(Owner { container: Some(container), ..owner("java", 77, 1) });
     inner.cgroup = Some("/docker/0123abcd".into());
     let mut blue = space(vec![inner]);
@@ -163,6 +164,7 @@ fn json_lines() {
     let mut out = Vec::new();
     json::write(&mut out, Timestamp::UNIX_EPOCH, &host, &finding::find(&host)).unwrap();
     let text = String::from_utf8(out).unwrap();
+    schema::check_lines(&text);
     insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }
 

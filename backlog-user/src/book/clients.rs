@@ -125,6 +125,11 @@ impl Clients {
         outside
     }
 
+    /// So many were forgotten before it began.
+    pub(super) fn forgot(&mut self, count: u64) {
+        self.forgotten = count;
+    }
+
     /// Attempts that are no longer remembered: a retry of theirs counts as a client, and that
     /// they got in is not known.
     pub(crate) fn forgotten(&self) -> u64 {

@@ -72,6 +72,21 @@ impl Distribution {
         (self.longest, self.count) = (0, 0);
     }
 
+    /// All of it, as what has moved since there was nothing.
+    pub(crate) fn moves(&self) -> Moves {
+        let counts = self.some().map_or(&[][..], |fine| fine.as_slice());
+        let mut moves = Moves::new();
+        for (bucket, count) in (0..).zip(counts) {
+            let mut left = *count;
+            while left > 0 {
+                let some = u32::try_from(left).unwrap_or(u32::MAX);
+                moves.push((bucket, some));
+                left -= u64::from(some);
+            }
+        }
+        moves
+    }
+
     /// How many values.
     pub(crate) fn count(&self) -> u64 {
         self.count

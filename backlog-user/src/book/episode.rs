@@ -1,10 +1,12 @@
 //! Episodes: the drops of a listener with no gap of a second between two of them, and what
 //! the acceptor was doing when each began.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Acceptor;
 
 /// One of them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Episode {
     /// When the first and the last packet were refused.
     pub(crate) begin_ns: u64,
@@ -18,7 +20,7 @@ pub(crate) struct Episode {
 }
 
 /// All of a listener, in order of time. Of too many the first and the last are kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
     kept: Vec<Episode>,
     /// How many there have been.

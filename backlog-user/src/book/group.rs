@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::interval::Interval;
 use super::page::Page;
 use super::summary::Summary;
@@ -30,7 +32,7 @@ fn shares(page: &Page) -> bool {
 }
 
 /// A member refused packets while others had nothing queued, or had room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct BesideIdle {
     /// Members in whose queues nothing was in that interval.
     pub(crate) idle: usize,

@@ -4,6 +4,7 @@
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::episode::{Episodes, GAP_NS};
@@ -59,7 +60,8 @@ pub(crate) struct Page {
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
-    counted_ns: u64,
+    /// Of the counts since.
+    fresh: Fresh,
     /// For how long nobody had come to an empty queue then.
     empty_since_ns: u64,
     runs: [Run; Cause::COUNT],
@@ -102,7 +104,7 @@ impl Run {
 
 /// How many intervals had a peak of so much of the limit: nothing queued, up to
 /// 10 %, up to 20 %, ... up to 100 %, above.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeakUse(pub(crate) [u64; 12]);
 
 impl PeakUse {
@@ -112,6 +114,36 @@ impl PeakUse {
         let percent = (u64::from(peak) * 100).div_ceil(u64::from(limit.max(1)));
         let index = if peak == 0 { 0 } else { percent.div_ceil(10).clamp(1, 11) };
         self.0[usize::try_from(index).unwrap_or(11)] += 1;
+    }
+}
+
+/// What the counts since the last interval tell of the acceptor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fresh {
+    idle_ns: u64,
+    idle_moved_ns: u64,
+    accepted_ns: u64,
+    paced: u64,
+    paced_ns: u64,
+    longest_ns: u64,
+    at_once: u64,
+}
+
+impl Fresh {
+    fn add(&mut self, count: &Count) {
+        (self.idle_ns, self.accepted_ns) = (count.idle_ns, count.accepted_ns);
+        self.idle_moved_ns += count.idle_moved_ns;
+        self.paced += count.paced;
+        self.paced_ns += count.paced_ns;
+        self.longest_ns = self.longest_ns.max(count.recent_longest_ns);
+        let first = count.depths.iter().filter(|(bucket, _)| *bucket == 0);
+        self.at_once += first.map(|(_, count)| u64::from(*count)).sum::<u64>();
+    }
+
+    /// What holds from one interval to the next stays.
+    fn take(&mut self) -> Self {
+        let Self { idle_ns, accepted_ns, .. } = *self;
+        std::mem::replace(self, Self { idle_ns, accepted_ns, ..Self::default() })
     }
 }
 
@@ -145,7 +177,7 @@ impl Page {
             recent_peak: 0,
             recent_wait: Distribution::of_waits(),
             counted: Totals::default(),
-            counted_ns: time_ns,
+            fresh: Fresh::default(),
             empty_since_ns: 0,
             runs: [Run::default(); Cause::COUNT],
             listener,
@@ -208,7 +240,7 @@ impl Page {
     }
 
     /// The kernel's totals were read.
-    pub(crate) fn count(&mut self, count: &Count, time_ns: u64, start_ns: u64) {
+    pub(crate) fn count(&mut self, count: &Count, start_ns: u64) {
         let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept, .. } =
             count;
         // Its slot may have been another's before.
@@ -218,7 +250,7 @@ impl Page {
         let went = totals.accepted.saturating_sub(self.totals.accepted);
         let level = (u64::from(self.level) + came).saturating_sub(went);
         self.level = u32::try_from(level).unwrap_or(u32::MAX);
-        self.size(count, time_ns, came, went);
+        self.fresh.add(count);
         self.totals = *totals;
         self.recent_peak = self.recent_peak.max(*recent_peak);
         self.depth.add(depths, u64::from(totals.peak));
@@ -231,43 +263,33 @@ impl Page {
     }
 
     /// What an interval says of the queue that there would have been without a limit.
-    fn size(&mut self, count: &Count, time_ns: u64, came: u64, went: u64) {
-        let Count { totals, accepted_ns, .. } = count;
-        let elapsed_ns = time_ns.saturating_sub(self.counted_ns);
-        self.counted_ns = time_ns;
+    fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
+        let Fresh { idle_ns, idle_moved_ns, accepted_ns, paced, paced_ns, longest_ns, at_once } =
+            self.fresh.take();
         // Nobody has come since the queue was emptied: the kernel has not added that yet.
-        let since_ns = if self.level == 0 && *accepted_ns != 0 {
-            time_ns.saturating_sub(*accepted_ns)
+        let since_ns = if row.depth == 0 && accepted_ns != 0 {
+            time_ns.saturating_sub(accepted_ns)
         } else {
             0
         };
         let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
         // Its slot may have been another's before.
-        let moved_ns = (count.idle_moved_ns + since_ns).saturating_sub(before_ns);
-        let empty_ns = moved_ns.min(elapsed_ns);
-        let idle_ns = count.idle_ns + since_ns;
+        let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
-        let sum = |now: &[u64; Cause::COUNT]| now.iter().sum::<u64>();
-        let packets = sum(&totals.drops).saturating_sub(sum(&self.totals.drops));
-        self.episodes.counted(time_ns, packets);
+        self.episodes.counted(time_ns, row.dropped());
         self.unlimited.counted(&Counted {
             time_ns,
-            elapsed_ns,
+            elapsed_ns: row.elapsed_ns,
             empty_ns,
-            idle_ns,
-            enqueued: came,
-            accepted: went,
-            at_once: count
-                .depths
-                .iter()
-                .filter(|(one, _)| *one == 0)
-                .map(|(_, n)| u64::from(*n))
-                .sum(),
-            paced: count.paced,
-            paced_ns: count.paced_ns,
-            longest_ns: count.recent_longest_ns,
-            untold: totals.unrecorded.saturating_sub(self.totals.unrecorded),
-            limit: self.listener.limit,
+            idle_ns: idle_ns + since_ns,
+            enqueued: row.enqueued,
+            accepted: row.accepted,
+            at_once,
+            paced,
+            paced_ns,
+            longest_ns,
+            untold,
+            limit: row.limit,
         });
     }
 
@@ -291,7 +313,7 @@ impl Page {
         let more = runs
             .filter_map(|(cause, run)| run.end(cause, drops[cause as usize], time_ns))
             .collect();
-        Some(Interval {
+        let row = Interval {
             listener: self.listener.id,
             elapsed_ns,
             enqueued: difference(self.totals.enqueued, before.enqueued),
@@ -303,12 +325,25 @@ impl Page {
             more,
             beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
             wait,
-        })
+        };
+        let untold = difference(self.totals.unrecorded, before.unrecorded);
+        self.size(time_ns, &row, untold);
+        Some(row)
     }
 
     /// The depth now.
     pub(crate) fn depth(&self) -> u32 {
         if self.closed.is_some() { 0 } else { self.level }
+    }
+
+    /// When the last drop of each cause was seen.
+    pub(super) fn last_drops_ns(&self) -> [Option<u64>; Cause::COUNT] {
+        self.runs.map(|run| run.last_ns)
+    }
+
+    /// The runs of drops go on from these.
+    pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
+        self.runs = last_drops_ns.map(|last_ns| Run { last_ns, ..Run::default() });
     }
 
     /// The deepest queue, and when; what was queued at the first sight counts.

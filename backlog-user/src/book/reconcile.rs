@@ -5,6 +5,7 @@
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
 
 use super::page::Page;
 use super::{Book, Namespace};
@@ -41,7 +42,8 @@ impl Verdict {
 }
 
 /// What the tool cannot see, and so what may explain a difference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Blind {
     /// A filter leaves listeners or clients out.
     pub(crate) filtered: bool,
@@ -56,7 +58,7 @@ pub(crate) struct Blind {
 }
 
 /// Sums of the listeners of one network namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     drops: [u64; Cause::COUNT],
     beside: [u64; Beside::COUNT],

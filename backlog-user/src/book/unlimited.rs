@@ -8,8 +8,10 @@
 //! is in the real queue the acceptor does the same in both; while the real one is empty, it
 //! would have gone on with the excess, at the rate that it had while there was work.
 
+use serde::{Deserialize, Serialize};
+
 /// What happened at a listener between two counts, in order of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
     /// A client was refused for the first time.
     First,
@@ -17,7 +19,7 @@ enum Kind {
     Admitted,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Step {
     time_ns: u64,
     kind: Kind,
@@ -26,7 +28,7 @@ struct Step {
 }
 
 /// A time in which the queue would have been deeper than it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stretch {
     /// When the first client was refused, and when the queue would have been deepest.
     pub(crate) begin_ns: u64,
@@ -101,7 +103,7 @@ impl Stretch {
 }
 
 /// The interval whose steps are taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Interval {
     begin_ns: u64,
     end_ns: u64,
@@ -115,7 +117,7 @@ struct Interval {
 }
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Unlimited {
     steps: Vec<Step>,
     interval: Option<Interval>,

@@ -5,6 +5,7 @@ use super::report::{
 };
 use super::{SCHEMA, judge, text};
 use crate::plan::{Backend, Way};
+use crate::schema;
 
 const NO_RIGHT: &str = "no right to load eBPF programs (CAP_BPF and CAP_PERFMON are missing): run \
                         it as root (sudo backlog-trace ...)";
@@ -207,6 +208,9 @@ fn only_tracepoints() {
 
 #[test]
 fn json() {
+    for report in [hardened(), without_rights()] {
+        schema::check(&serde_json::to_value(report).unwrap());
+    }
     let object = serde_json::to_value(hardened()).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&object).unwrap());
 }

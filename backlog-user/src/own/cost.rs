@@ -1,12 +1,15 @@
 //! The cost of a run, and the arithmetic on it. None: not known, which is never zero.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Cpu, Memory};
 use crate::owner::find;
 
 /// How often and how long something ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// How often.
     pub(crate) count: u64,
@@ -39,10 +42,10 @@ impl std::iter::Sum for Run {
 }
 
 /// The runs of one program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ProgramCost {
     /// Its name.
-    pub(crate) program: &'static str,
+    pub(crate) program: Cow<'static, str>,
     /// What it is attached to.
     pub(crate) hook: String,
     /// Its runs.
@@ -50,7 +53,7 @@ pub(crate) struct ProgramCost {
 }
 
 /// What tracing cost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cost {
     /// From the first reading to the last one.
     pub(crate) elapsed_ns: u64,
@@ -75,7 +78,7 @@ pub(crate) struct Cost {
 }
 
 /// Looks at the descriptors of every process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Looks {
     /// How many there were.
     pub(crate) count: u64,
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn sums_and_means() {
         let one = |count, time_ns| ProgramCost {
-            program: "x",
+            program: "x".into(),
             hook: String::new(),
             run: Run { count, time_ns },
         };

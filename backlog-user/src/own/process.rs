@@ -4,8 +4,11 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 /// CPU time, without that of the `--cmd`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::unsafe_derive_deserialize, reason = "numbers: no safety hangs on them")]
 pub(crate) struct Cpu {
     /// In the program, microseconds.
     pub(crate) user_us: u64,
@@ -49,7 +52,7 @@ fn microseconds(time: libc::timeval) -> Option<u64> {
 }
 
 /// Resident memory in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Now. The ring is in it, twice: it is mapped so that no record is cut at its end.
     pub(crate) resident: Option<u64>,

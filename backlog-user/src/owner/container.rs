@@ -2,6 +2,8 @@
 //! Podman, systemd-nspawn and LXC, with either cgroup driver. Pure: nothing is looked up, no
 //! runtime is asked.
 
+use std::borrow::Cow;
+
 use super::Container;
 
 const CONTAINERD: &str = "containerd";
@@ -33,7 +35,7 @@ pub(crate) fn of(path: &str) -> Option<Container> {
         Some((at, named(at.checked_sub(1).map(|above| parts[above]), parts[at])?))
     })?;
     let pod = parts[..=at].iter().rev().find_map(|part| pod(part));
-    Some(Container { runtime, id, pod })
+    Some(Container { runtime: runtime.map(Cow::Borrowed), id, pod })
 }
 
 /// The container whose cgroup has this name, below one with that.

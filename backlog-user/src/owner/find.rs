@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use procfs::ProcResult;
 use procfs::process::{Process as Folder, all_processes_with_root};
+use serde::{Deserialize, Serialize};
 
 use super::process::{self, Holder};
 use super::{Owner, PIDS, container, descriptors, path};
 
 /// What a look at all processes took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     /// Processes whose descriptors were looked at.
     pub(crate) processes: usize,

@@ -127,7 +127,7 @@ mod tests {
 
     fn cost() -> Cost {
         let program = |index: u64| ProgramCost {
-            program: ["fx_handshake", "fe_graft"][usize::from(index % 2 == 1)],
+            program: ["fx_handshake", "fe_graft"][usize::from(index % 2 == 1)].into(),
             hook: "fexit inet_csk_complete_hashdance".into(),
             run: Run { count: index * 1000, time_ns: index * 1_000_000 },
         };
@@ -160,7 +160,7 @@ mod tests {
     fn a_program_on_several_hooks_shows_the_first() {
         let hook = "tracepoint syscalls:sys_exit_accept4 + tracepoint syscalls:sys_exit_accept";
         let run = Run { count: 501, time_ns: 9_000_000 };
-        let one = ProgramCost { program: "tp_accept", hook: hook.into(), run };
+        let one = ProgramCost { program: "tp_accept".into(), hook: hook.into(), run };
         let text = text(&Cost { elapsed_ns: 1 << 30, programs: Some(vec![one]), ..cost() });
         let row = text.lines().last().unwrap();
         assert!(row.len() <= 80 && row.ends_with("syscalls:sys_exit_accept4 +1"), "{row}");

@@ -62,17 +62,17 @@ impl<W: Write> Json<W> {
 /// is the whole.
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
-        let Meta { time_ns, kernel, backend, hooks, options, settings, reasons, gaps, bpf_stats } =
-            meta;
-        let mut by_moment: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let Meta { time_ns, kernel, backend, hooks, options, settings, .. } = meta;
+        let Meta { version, reasons, gaps, bpf_stats, .. } = meta;
+        let mut by_moment: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for hook in hooks {
-            by_moment.entry(hook.moment).or_default().push(hook.describe());
+            by_moment.entry(&hook.moment).or_default().push(&hook.how);
         }
         let by_moment: BTreeMap<_, _> =
             by_moment.into_iter().map(|(moment, hows)| (moment, hows.join(" + "))).collect();
         let mut value = json!({
             "schema": SCHEMA,
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": version,
             "kernel": kernel,
             "backend": backend.name(),
             "hooks": by_moment,
@@ -91,7 +91,7 @@ impl<W: Write> View for Json<W> {
     }
 
     fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
-        let mut value = serde_json::to_value(&page.listener)?;
+        let mut value = values::listener(&page.listener);
         value["follows"] = json!(page.follows);
         self.line(clock, "listener", time_ns, value)
     }
@@ -219,7 +219,7 @@ impl<W: Write> View for Json<W> {
             let lost: BTreeMap<_, _> =
                 Kind::ALL.iter().map(|kind| (kind.name(), summary.lost_of(*kind))).collect();
             let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
-            let mut listener = serde_json::to_value(&page.listener)?;
+            let mut listener = values::listener(&page.listener);
             listener["follows"] = json!(page.follows);
             listener["group"] = values::group(&groups, summary);
             let value = json!({
@@ -274,6 +274,7 @@ impl<W: Write> View for Json<W> {
             "clients_forgotten": book.clients_forgotten(),
             "closed_without_event": book.gone().idle,
             "summaries_left_out": book.gone().active,
+            "recording_incomplete": end.unrecorded,
             "cost": cost(&end.cost),
         });
         self.line(clock, "end", end.time_ns, value)?;

@@ -142,7 +142,13 @@ fn listener(
     }
     lost(text, summary);
     text.push_str(&advice::render(zone, clock, book, page, end));
-    section(text, "depth met by arrivals", "depth", &page.depth, totals.enqueued - totals.unseen);
+    section(
+        text,
+        "depth met by arrivals",
+        "depth",
+        &page.depth,
+        totals.enqueued.saturating_sub(totals.unseen),
+    );
     peak_use(text, &page.peak_use);
     let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
     section(text, "accept latency", "microseconds", &page.wait, timed);
@@ -362,4 +368,7 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
     let forgotten = book.clients_forgotten();
     say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
+    if let Some(why) = &end.unrecorded {
+        let _ = writeln!(text, "Incomplete: {why}.");
+    }
 }

@@ -1,5 +1,5 @@
 //! The plain table: a line per listener and interval, drops at their moment,
-//! and the summary. 80 columns; an address is never cut.
+//! and the summary. 80 columns (`folded`); an address is never cut.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::acceptor::sentence;
+use super::folded::Folded;
 use super::format::{clock_time, duration, percent, plural, rate};
 use super::paragraph::Page as Paragraphs;
 use super::{End, Meta, View, cost, judged, summary, whose};
@@ -33,7 +34,7 @@ pub(crate) struct Look {
 
 /// Writes the table.
 pub(crate) struct Table<W> {
-    out: W,
+    out: Folded<W>,
     look: Look,
     /// Rows since the last heading.
     rows: usize,
@@ -50,7 +51,7 @@ const HEADING_EVERY: usize = 40;
 impl<W: Write> Table<W> {
     /// A view that writes here.
     pub(crate) fn new(out: W, look: Look) -> Self {
-        Self { out, look, rows: 0, shown: HashMap::new() }
+        Self { out: Folded::new(out), look, rows: 0, shown: HashMap::new() }
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {

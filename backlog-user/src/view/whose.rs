@@ -11,6 +11,12 @@ pub(crate) fn safe(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
+/// The same for a field of CSV: not taken for a formula by a spreadsheet.
+pub(crate) fn outside(value: Option<&String>) -> String {
+    let text = value.map_or_else(String::new, |value| safe(value));
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
 /// `nginx[812] +3`: the main process, and how many hold the socket beside it.
 pub(crate) fn process(listener: &Listener) -> Option<String> {
     let process = listener.process()?;
@@ -33,7 +39,7 @@ pub(crate) fn home(owner: &Owner) -> Vec<String> {
         // Of a long number people know the beginning; a name stays whole.
         let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let short = if is_number { id.get(..12).unwrap_or(id) } else { id };
-        let mut text = format!("{} {}", runtime.unwrap_or("container"), safe(short));
+        let mut text = format!("{} {}", runtime.as_deref().unwrap_or("container"), safe(short));
         if let Some(pod) = pod {
             let _ = write!(text, " of pod {}", safe(pod));
         }

@@ -90,7 +90,7 @@ fn every_layout_is_read() {
         let path = path::of(text).unwrap();
         assert_eq!(path::unit(&path), unit, "{name}: {path}");
         let wanted = container.map(|(runtime, id, pod)| Container {
-            runtime,
+            runtime: runtime.map(Into::into),
             id: id.to_owned(),
             pod: pod.map(str::to_owned),
         });

@@ -13,6 +13,7 @@ use crate::book::interval::Waits;
 use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::clock::Clock;
+use crate::event::{Identity, Listener};
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, ProgramCost};
 
@@ -37,6 +38,32 @@ pub(super) struct BucketLine {
 /// RFC 3339, UTC, nanoseconds.
 pub(super) fn time(clock: &Clock, time_ns: u64) -> String {
     format!("{:.9}", clock.wall(time_ns))
+}
+
+/// Who a listener is; `follows` and, in a summary, `group` come beside it.
+pub(super) fn listener(listener: &Listener) -> Value {
+    let Identity { owner, cgroup, netns } = &listener.identity;
+    let call = listener.call.as_ref();
+    json!({
+        "id": listener.id,
+        "addr": listener.local.ip(),
+        "port": listener.local.port(),
+        "family": listener.family(),
+        "v6only": listener.v6_only,
+        "netns": listener.netns,
+        "netns_name": netns,
+        "inode": listener.inode,
+        "cookie": listener.cookie,
+        "limit": listener.limit,
+        "asked": call.and_then(|call| call.asked),
+        "somaxconn": call.and_then(|call| call.somaxconn),
+        "clamped": listener.is_cut(),
+        "depth": listener.depth,
+        "reuseport": listener.reuseport,
+        "process": listener.process(),
+        "owner": owner,
+        "cgroup": cgroup,
+    })
 }
 
 pub(super) fn waits(waits: Option<&Waits>) -> Value {
@@ -168,7 +195,7 @@ pub(super) fn cost(cost: &Cost) -> Value {
         "connections": cost.connections,
         "owners": {
             "looks": cost.looks.count,
-            "elapsed_us": cost.looks.elapsed.as_micros(),
+            "elapsed_us": u64::try_from(cost.looks.elapsed.as_micros()).unwrap_or(u64::MAX),
             "processes": cost.looks.last.processes,
             "descriptors": cost.looks.last.descriptors,
             "unreadable": cost.looks.last.unreadable,

@@ -1,0 +1,123 @@
+//! What a book knows that no event would tell it again: a recording that begins in the
+//! middle of a run carries it along.
+
+use std::collections::BTreeMap;
+
+use backlog_ebpf::cause::Cause;
+use serde::{Deserialize, Serialize};
+
+use super::distribution::{Distribution, Moves};
+use super::episode::Episodes;
+use super::group::BesideIdle;
+use super::page::{Page, PeakUse};
+use super::reconcile::Sums;
+use super::unlimited::Unlimited;
+use super::{Book, Gone};
+use crate::event::ListenerId;
+
+/// See the module's head.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Past {
+    pages: Vec<PagePast>,
+    /// What the listeners of a network namespace had counted before it was compared.
+    before: BTreeMap<u32, Sums>,
+    gone: Gone,
+    gone_sums: BTreeMap<u32, Sums>,
+    clients_forgotten: u64,
+}
+
+/// Of one listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct PagePast {
+    listener: ListenerId,
+    clients: u64,
+    peak_use: PeakUse,
+    follows: Option<ListenerId>,
+    beside_idle: Option<BesideIdle>,
+    last_drops_ns: [Option<u64>; Cause::COUNT],
+    /// What became of its clients, and what that says of its limit.
+    #[serde(default)]
+    advice: Advice,
+}
+
+/// What is known for a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Advice {
+    admitted: u64,
+    delay: Moves,
+    longest_delay: u64,
+    idle_ns: u64,
+    episodes: Episodes,
+    unlimited: Unlimited,
+}
+
+impl PagePast {
+    fn of(page: &Page) -> Self {
+        Self {
+            listener: page.listener.id,
+            clients: page.clients,
+            peak_use: page.peak_use,
+            follows: page.follows,
+            beside_idle: page.beside_idle,
+            last_drops_ns: page.last_drops_ns(),
+            advice: Advice {
+                admitted: page.admitted,
+                delay: page.delay.moves(),
+                longest_delay: page.delay.max().unwrap_or(0),
+                idle_ns: page.idle_ns,
+                episodes: page.episodes.clone(),
+                unlimited: page.unlimited.clone(),
+            },
+        }
+    }
+
+    fn restore(&self, page: &mut Page) {
+        page.clients = self.clients;
+        page.peak_use = self.peak_use;
+        page.follows = self.follows;
+        page.beside_idle = self.beside_idle;
+        page.restart_runs(self.last_drops_ns);
+        let Advice { admitted, delay, longest_delay, idle_ns, episodes, unlimited } = &self.advice;
+        (page.admitted, page.idle_ns) = (*admitted, *idle_ns);
+        page.delay = Distribution::of_waits();
+        page.delay.add(delay, *longest_delay);
+        page.episodes.clone_from(episodes);
+        page.unlimited.clone_from(unlimited);
+    }
+}
+
+impl Book {
+    /// What there is beside what events tell.
+    pub(crate) fn past(&self) -> Past {
+        let before = self.namespaces.iter();
+        let before = before.filter(|(_, namespace)| namespace.before != Sums::default());
+        Past {
+            pages: self.pages.values().map(PagePast::of).collect(),
+            before: before.map(|(netns, namespace)| (*netns, namespace.before)).collect(),
+            gone: self.gone,
+            gone_sums: self.gone_sums.clone(),
+            clients_forgotten: self.clients.forgotten(),
+        }
+    }
+
+    /// An interval begins here, and what was told so far was before.
+    pub(crate) fn resume(&mut self, time_ns: u64, past: &Past) {
+        // What the events have moved is no interval's.
+        drop(self.tick(time_ns));
+        for known in &past.pages {
+            self.page(known.listener, |page| known.restore(page));
+        }
+        for (netns, before) in &past.before {
+            self.namespaces.entry(*netns).or_default().before = *before;
+        }
+        self.gone = past.gone;
+        self.gone_sums.clone_from(&past.gone_sums);
+        self.clients.forgot(past.clients_forgotten);
+        // The sums of those that are gone belong to what was compared last.
+        let namespaces: Vec<u32> = self.namespaces.keys().copied().collect();
+        for netns in namespaces {
+            let seen = self.sums_of(netns);
+            self.namespaces.entry(netns).or_default().seen = seen;
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A made-up run: a busy listener, one that comes and goes, an idle one, and a wall clock
+//! that is set.
+
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::totals::{Stray, Totals};
+
+use crate::book::reconcile::Blind;
+use crate::clock::Clock;
+use crate::counter::Reading;
+use crate::event::{
+    Acceptor, Admitted, Call, Caller, Closed, Count, Doing, Drop, Event, Identity, Limit, Listener,
+    ListenerId, Range, State, What,
+};
+use crate::kernel::settings::Settings;
+use crate::own::{Cost, Cpu, ProgramCost, Run};
+use crate::owner::{Container, Owner, Process};
+use crate::plan::Backend;
+use crate::record::line::{FORMAT, Header, Step};
+use crate::view::{End, Meta, Placed};
+
+pub(super) const MS: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1000 * MS;
+pub(super) const NETNS: u32 = 4_026_531_840;
+
+pub(super) fn meta() -> Meta {
+    Meta {
+        time_ns: 5 * SECOND,
+        version: "0.1.0".into(),
+        kernel: "6.1.0-made-up".into(),
+        backend: Backend::Fentry,
+        hooks: vec![Placed {
+            moment: "syn".into(),
+            program: "fx_syn".into(),
+            how: "fexit tcp_conn_request".into(),
+        }],
+        options: vec!["--port".into(), "8000".into()],
+        settings: Settings { somaxconn: Some(4096), ..Settings::default() },
+        reasons: vec!["made up".into()],
+        gaps: Vec::new(),
+        bpf_stats: false,
+    }
+}
+
+pub(super) fn listener(id: u32, local: &str) -> Listener {
+    let main = Process { pid: 812, comm: "a \"b\"\n".into(), ..Process::default() };
+    let container = Container { runtime: Some("docker".into()), id: "c0ffee".into(), pod: None };
+    let owner = Owner {
+        main,
+        processes: 2,
+        pids: vec![812, 813],
+        container: Some(container),
+        ..Owner::default()
+    };
+    Listener {
+        id: ListenerId(id),
+        local: local.parse().unwrap(),
+        v6_only: false,
+        netns: NETNS,
+        inode: Some(u64::from(id) + 70),
+        cookie: None,
+        limit: 16,
+        depth: 0,
+        reuseport: Some(false),
+        opened_now: id == 2,
+        sk_drops: Some(0),
+        call: (id == 2).then(|| Call {
+            asked: Some(-1),
+            somaxconn: Some(16),
+            caller: Some(Caller { pid: 812, comm: "nginx".into() }),
+        }),
+        cgroup: Some(7),
+        identity: Identity {
+            owner: (id == 1).then(|| Box::new(owner)),
+            cgroup: Some("/a.slice".into()),
+            netns: Some("blue".into()),
+        },
+    }
+}
+
+/// The kernel's totals of the busy listener after so many seconds.
+pub(super) fn totals(second: u64) -> Totals {
+    let mut totals = Totals {
+        enqueued: 50 * second,
+        accepted: 49 * second,
+        peak: 17,
+        peak_ns: 5 * SECOND + 3,
+        longest_ns: 90 * MS,
+        sk_drops: 3 * second,
+        ..Totals::default()
+    };
+    totals.drops[Cause::AcceptQueueFullSyn as usize] = 3 * second;
+    totals.beside[Beside::SynCookieSent as usize] = second;
+    totals
+}
+
+/// A run of so many seconds, of a busy listener, one that comes and goes, and an idle one.
+pub(super) fn steps(seconds: u64) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
+    at(5 * SECOND, What::Listener(listener(1, "0.0.0.0:8000")));
+    at(5 * SECOND, What::Listener(listener(3, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535")));
+    for second in 1..=seconds {
+        let now = (5 + second) * SECOND;
+        interval(second, now, &mut steps);
+        if second == 2 {
+            let mark = serde_json::from_str(
+                r#"{"monotonic_ns":6900000000,"offset_ns":1700003600000000000}"#,
+            );
+            steps.push(Step::Clock { mark: mark.unwrap(), set: Some((now, 3_600_000_000_000)) });
+        }
+        let blind = Blind { no_slot: second, ..Blind::default() };
+        steps.push(Step::Interval { time_ns: now, blind });
+    }
+    let now = (5 + seconds) * SECOND + 300 * MS;
+    steps.push(Step::Rest { time_ns: now });
+    let run = Run { count: 43, time_ns: 30_000 };
+    let hook = "fexit tcp_conn_request".to_owned();
+    let programs = Some(vec![ProgramCost { program: "fx_syn".into(), hook, run }]);
+    let cpu = Some(Cpu { user_us: 1000, system_us: 2000 });
+    let cost = Cost { elapsed_ns: SECOND, cpu, programs, ..Cost::default() };
+    let stray = Stray { no_slot: seconds, closed: 1, accepts: 2, drops: 3 };
+    let elapsed_ns = now - 5 * SECOND;
+    let end = End { time_ns: now, elapsed_ns, stray, missed: Some(1), cost, ..End::default() };
+    steps.push(Step::End(Box::new(end)));
+    steps
+}
+
+/// What happens in a second.
+fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
+    let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
+    let client = |port: u64| format!("[2001:db8::9]:{}", 4000 + port).parse().unwrap();
+    for index in 0..3 {
+        let drop = Drop {
+            listener: ListenerId(1),
+            cause: Cause::AcceptQueueFullSyn,
+            client: client(index + second / 3),
+            isn: 9,
+            depth: 17,
+            limit: 16,
+            syn_queue: 3,
+            cpu: 1,
+            idle_ns: 100 * second,
+        };
+        at(now - 500 * MS + index, What::Drop(drop));
+        if index == 2 && second > 3 {
+            let Drop { listener, client, isn, depth, idle_ns, .. } = drop;
+            let admitted = Admitted { listener, client, isn, depth, idle_ns };
+            at(now - 400 * MS, What::Admitted(admitted));
+            at(now - 400 * MS, What::Acceptor(Box::new(acceptor(second))));
+        }
+    }
+    let count = Count {
+        totals: totals(second),
+        recent_peak: 17,
+        recent_longest_ns: 90 * MS,
+        waits: vec![(40, 30), (500, 19)],
+        depths: vec![(0, 20), (16, 30)],
+        last_accept: None,
+        idle_ns: 100 * second,
+        idle_moved_ns: 100,
+        accepted_ns: now - 30,
+        paced: 20,
+        paced_ns: 40 * MS,
+    };
+    at(now - 20, What::Count { listener: ListenerId(1), count: Box::new(count) });
+    if second == 1 {
+        at(now - 400 * MS, What::Listener(listener(2, "127.0.0.1:9000")));
+        let call = Some(Call { asked: Some(5), ..Call::default() });
+        let limit = Limit { listener: ListenerId(2), now: 5, was: 16, depth: 0, call, opens: true };
+        at(now - 300 * MS, What::Limit(limit));
+        let totals = Totals { enqueued: 1, peak: 1, peak_ns: now, ..Totals::default() };
+        let count = Count { totals, recent_peak: 1, ..Count::default() };
+        at(now - 10, What::Count { listener: ListenerId(2), count: Box::new(count) });
+        let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 0 };
+        at(now - 5, What::Closed(closed));
+    }
+    at(now - 10, What::Count { listener: ListenerId(3), count: Box::default() });
+    let settings = Settings { syncookies: Some(1), ..Settings::default() };
+    at(now, What::Namespace { netns: NETNS, settings });
+    let mut moved = Reading::default();
+    moved[0] = Some(Range { low: 3 * second, high: 3 * second + 1 });
+    if second == 1 {
+        at(now, What::Baseline { netns: NETNS });
+    }
+    at(now, What::Counters { netns: NETNS, moved: Box::new(moved) });
+    for (id, depth) in [(1, u32::try_from(second).unwrap()), (3, 0)] {
+        at(now, What::Level { listener: ListenerId(id), depth, limit: 16 });
+    }
+    let moved = Range { low: 3 * second, high: 3 * second };
+    at(now, What::SkDrops { listener: ListenerId(1), moved });
+}
+
+pub(super) fn header() -> Header {
+    let clock = Clock::fixed(1_700_000_000_000_000_000);
+    Header {
+        format: FORMAT,
+        part: 0,
+        meta: meta(),
+        clock,
+        named_ports: true,
+        until_drop: Some(1000),
+        client_timeout_ns: Some(7 * SECOND),
+    }
+}
+
+fn acceptor(second: u64) -> Acceptor {
+    Acceptor {
+        listener: ListenerId(1),
+        process: Caller { pid: 812, comm: "gunicorn".into() },
+        looked_after_ns: 1000 * second,
+        last_accept_ns: Some(412 * MS),
+        accepted_since_ns: None,
+        tid: Some(815),
+        processes: 1,
+        threads: 4,
+        doing: vec![Doing {
+            state: State::Asleep,
+            wchan: Some("futex_wait_queue".into()),
+            threads: 4,
+        }],
+        cpu_ns: Some(MS),
+        cpu_over_ns: Some(100 * MS),
+    }
+}

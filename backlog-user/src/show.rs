@@ -1,0 +1,122 @@
+//! What a view is told at each step of a run. Live and replayed runs go through here, so
+//! that both show the same.
+
+use std::io::{self, BufWriter};
+
+use jiff::tz::TimeZone;
+
+use crate::book::interval::Interval;
+use crate::book::reconcile::{self, Blind};
+use crate::book::{Book, News};
+use crate::cli::Output;
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::view::csv::Csv;
+use crate::view::json::Json;
+use crate::view::table::{Look, Table};
+use crate::view::{self, End, View};
+
+/// How a run is to be shown.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Wish {
+    /// Form of the output.
+    pub(crate) output: Output,
+    /// Times in UTC.
+    pub(crate) utc: bool,
+    /// Only data and errors.
+    pub(crate) quiet: bool,
+    /// More than usual.
+    pub(crate) verbose: bool,
+    /// Ports were named: who does so wants to see them, also while nothing happens.
+    pub(crate) named_ports: bool,
+}
+
+/// The view that was asked for, on stdout.
+pub(crate) fn view(wish: Wish) -> Box<dyn View> {
+    let Wish { output, utc, quiet, verbose, named_ports } = wish;
+    let out = BufWriter::new(io::stdout());
+    let idle_rows = verbose || (named_ports && !quiet);
+    match output {
+        Output::Json => Box::new(Json::new(out, idle_rows)),
+        Output::Csv => Box::new(Csv::new(out, idle_rows)),
+        Output::Table => {
+            // Without /etc/localtime it is UTC, as for every program.
+            let zone = if utc { None } else { TimeZone::try_system().ok() };
+            let zone = zone.unwrap_or(TimeZone::UTC);
+            Box::new(Table::new(out, Look { zone, idle_rows, quiet, cost: verbose }))
+        }
+    }
+}
+
+/// Drops that are told one by one: not those behind the last one that `--until-drop`
+/// waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// How many there were.
+    pub(crate) drops: u64,
+    until: Option<u64>,
+}
+
+impl Told {
+    /// None yet.
+    pub(crate) fn new(until: Option<u64>) -> Self {
+        Self { drops: 0, until }
+    }
+
+    /// Counts what is news. Is it to be told?
+    fn wants(&mut self, news: &News) -> bool {
+        let News::Refused(_) = news else { return true };
+        self.drops += 1;
+        self.until.is_none_or(|limit| self.drops <= limit)
+    }
+}
+
+/// Writes an event into the book and tells what is news about it.
+pub(crate) fn event(
+    view: &mut dyn View,
+    clock: &Clock,
+    book: &mut Book,
+    told: &mut Told,
+    event: &Event,
+) -> io::Result<Option<News>> {
+    let news = book.apply(event);
+    if let Some(news) = &news
+        && told.wants(news)
+    {
+        view::tell(view, clock, book, event.time_ns, news)?;
+    }
+    Ok(news)
+}
+
+/// Ends an interval: its rows.
+pub(crate) fn interval(
+    view: &mut dyn View,
+    clock: &Clock,
+    book: &mut Book,
+    time_ns: u64,
+    blind: &Blind,
+) -> io::Result<Vec<Interval>> {
+    let rows = book.tick(time_ns);
+    view.interval(clock, time_ns, book, &rows)?;
+    view.reconciled(clock, time_ns, &reconcile::accounts(book), blind)?;
+    Ok(rows)
+}
+
+/// Ends what there is of the last interval.
+pub(crate) fn rest(
+    view: &mut dyn View,
+    clock: &Clock,
+    book: &mut Book,
+    time_ns: u64,
+) -> io::Result<()> {
+    let mut rows = book.tick(time_ns);
+    rows.retain(Interval::moved);
+    view.interval(clock, time_ns, book, &rows)
+}
+
+/// The summary. What the book knows of the end is taken from it.
+pub(crate) fn end(view: &mut dyn View, clock: &Clock, book: &Book, mut end: End) -> io::Result<()> {
+    end.accounts = reconcile::accounts(book);
+    view.end(clock, book, &book.summaries(), &end)
+}

@@ -1,0 +1,232 @@
+//! CSV: a row of names, and a row for each listener and interval, with the columns' names
+//! and meanings of the JSON lines. Empty: not known, or there was none.
+
+use std::io::{self, Write};
+
+use backlog_ebpf::cause::{Beside, Cause};
+
+use super::whose::outside;
+use super::{End, Meta, View};
+use crate::book::interval::{Interval, Waits};
+use crate::book::page::Page;
+use crate::book::reconcile::{Account, Blind};
+use crate::book::summary::Summary;
+use crate::book::{Book, Refusal};
+use crate::clock::Clock;
+use crate::event::{Closed, Limit, Listener};
+
+/// Those before the drops by cause.
+const COLUMNS: [&str; 22] = [
+    "time",
+    "elapsed_s",
+    "listener",
+    "addr",
+    "port",
+    "family",
+    "netns",
+    "netns_name",
+    "pid",
+    "comm",
+    "cgroup",
+    "limit",
+    "enqueued",
+    "accepted",
+    "depth",
+    "peak",
+    "peak_use_percent",
+    "wait_p50_us",
+    "wait_p90_us",
+    "wait_p99_us",
+    "wait_max_us",
+    "drops",
+];
+
+/// Writes CSV.
+pub(crate) struct Csv<W: Write> {
+    out: csv::Writer<W>,
+    /// Rows of idle listeners as well.
+    idle_rows: bool,
+}
+
+impl<W: Write> Csv<W> {
+    /// A view that writes here.
+    pub(crate) fn new(out: W, idle_rows: bool) -> Self {
+        Self { out: csv::Writer::from_writer(out), idle_rows }
+    }
+
+    fn row(&mut self, time: &str, listener: &Listener, row: &Interval) -> io::Result<()> {
+        let Interval { elapsed_ns, enqueued, accepted, depth, peak, limit, .. } = row;
+        let process = listener.process();
+        let wait = |pick: fn(&Waits) -> u64| text(row.wait.as_ref().map(pick));
+        let fields: [String; COLUMNS.len()] = [
+            time.to_owned(),
+            format!("{:.6}", *elapsed_ns as f64 / 1e9),
+            listener.id.0.to_string(),
+            listener.local.ip().to_string(),
+            listener.local.port().to_string(),
+            listener.family().to_owned(),
+            listener.netns.to_string(),
+            outside(listener.identity.netns.as_ref()),
+            text(process.as_ref().map(|process| process.pid)),
+            outside(process.as_ref().map(|process| &process.comm)),
+            outside(listener.identity.cgroup.as_ref()),
+            limit.to_string(),
+            enqueued.to_string(),
+            accepted.to_string(),
+            depth.to_string(),
+            peak.to_string(),
+            super::format::percent(*peak, *limit).to_string(),
+            wait(|waits| waits.p50),
+            wait(|waits| waits.p90),
+            wait(|waits| waits.p99),
+            wait(|waits| waits.max),
+            row.dropped().to_string(),
+        ];
+        let counts = row.drops.iter().chain(&row.beside).map(u64::to_string);
+        self.out.write_record(fields.into_iter().chain(counts)).map_err(plain)
+    }
+}
+
+/// The error itself: that nobody reads any more is none of the format's.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+fn text(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// What has a moment of its own has no row: it is counted in that of its interval.
+impl<W: Write> View for Csv<W> {
+    fn start(&mut self, _: &Clock, _: &Meta) -> io::Result<()> {
+        let causes = Cause::ALL.map(Cause::name);
+        let besides = Beside::ALL.map(Beside::name);
+        self.out.write_record(COLUMNS.iter().chain(&causes).chain(&besides)).map_err(plain)?;
+        self.out.flush()
+    }
+
+    fn listener(&mut self, _: &Clock, _: u64, _: &Page) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn closed(&mut self, _: &Clock, _: u64, _: &Listener, _: &Closed) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn limit(&mut self, _: &Clock, _: u64, _: &Listener, _: &Limit) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Clock, _: &Book, _: &Refusal) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn clock_set(&mut self, _: &Clock, _: u64, _: i128) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        book: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()> {
+        let time = format!("{:.9}", clock.wall(time_ns));
+        let idle_rows = self.idle_rows;
+        for row in rows.iter().filter(|row| idle_rows || row.active()) {
+            if let Some(page) = book.get(row.listener) {
+                self.row(&time, &page.listener, row)?;
+            }
+        }
+        self.out.flush()
+    }
+
+    fn reconciled(&mut self, _: &Clock, _: u64, _: &[Account], _: &Blind) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn end(&mut self, _: &Clock, _: &Book, _: &[Summary<'_>], _: &End) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Csv;
+    use crate::book::Book;
+    use crate::book::interval::Interval;
+    use crate::clock::Clock;
+    use crate::event::{Event, Identity, Listener, ListenerId, What};
+    use crate::view::View as _;
+    use std::io::{self, ErrorKind, Write};
+
+    fn book() -> Book {
+        let mut book = Book::new(0);
+        let listener = Listener {
+            id: ListenerId(1),
+            local: "[::1]:80".parse().unwrap(),
+            v6_only: false,
+            netns: 1,
+            inode: None,
+            cookie: None,
+            limit: 16,
+            depth: 3,
+            reuseport: None,
+            opened_now: false,
+            sk_drops: None,
+            call: None,
+            cgroup: None,
+            identity: Identity { netns: Some("=1+1".into()), ..Identity::default() },
+        };
+        book.apply(&Event { time_ns: 0, what: What::Listener(listener) });
+        book
+    }
+
+    fn show(out: impl Write) -> io::Result<()> {
+        let mut book = book();
+        let clock = Clock::fixed(1_700_000_000_000_000_000);
+        let mut view = Csv::new(out, false);
+        let rows: Vec<Interval> = book.tick(1_500_000_000);
+        // So many that they are written at once.
+        for _ in 0..100 {
+            view.interval(&clock, 1_500_000_000, &book, &rows)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_has_times_of_utc_and_no_formula() {
+        let mut out = Vec::new();
+        show(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let row = text.lines().next().unwrap();
+        assert!(
+            row.starts_with(
+                "2023-11-14T22:13:21.500000000Z,1.500000,1,::1,80,ipv6,1,'=1+1,,,,16,0,0,3,3,19,,,,,0"
+            ),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn that_nobody_reads_is_said_as_it_is() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(show(Gone).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+}

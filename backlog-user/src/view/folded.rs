@@ -1,0 +1,131 @@
+//! Lines of at most 80 columns: a longer one is broken between words, and the rest hangs
+//! below where its text began. A word is never cut, be it an address or a name.
+
+use std::io::{self, Write};
+
+/// What every terminal and every mail shows.
+const COLUMNS: usize = 80;
+
+/// What is written to it goes on, folded.
+pub(crate) struct Folded<W> {
+    out: W,
+    /// The line that has not ended.
+    line: Vec<u8>,
+}
+
+impl<W: Write> Folded<W> {
+    /// Writes here.
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, line: Vec::new() }
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.line.len() <= COLUMNS {
+            self.line.push(b'\n');
+            self.out.write_all(&self.line)?;
+        } else {
+            let text = fold(&String::from_utf8_lossy(&self.line));
+            self.out.write_all(text.as_bytes())?;
+        }
+        self.line.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Folded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(end) => {
+                    self.line.extend_from_slice(end);
+                    self.end_line()?;
+                }
+                None => self.line.extend_from_slice(piece),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// How far the rest of a line is indented: below the times of events, below the words of
+/// the summary.
+fn hang(indent: usize) -> usize {
+    match indent {
+        0 => 9,
+        2 => 15,
+        deep => deep.min(COLUMNS / 2),
+    }
+}
+
+fn fold(line: &str) -> String {
+    let text = line.trim_start_matches(' ');
+    let indent = line.len() - text.len();
+    let hang = hang(indent);
+    let mut folded = " ".repeat(indent);
+    let (mut column, mut begun) = (indent, false);
+    // Spaces between words may be more than one: they align.
+    for word in text.split_inclusive(' ') {
+        let width = word.trim_end_matches(' ').chars().count();
+        if begun && width > 0 && column + width > COLUMNS {
+            folded.truncate(folded.trim_end_matches(' ').len());
+            folded.push('\n');
+            folded.push_str(&" ".repeat(hang));
+            column = hang;
+        }
+        folded.push_str(word);
+        column += word.chars().count();
+        begun = true;
+    }
+    folded.push('\n');
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Folded;
+    use std::io::Write as _;
+
+    fn folded(text: &str) -> String {
+        let mut out = Vec::new();
+        let mut writer = Folded::new(&mut out);
+        // In pieces, as formatting writes them.
+        for piece in text.as_bytes().chunks(7) {
+            writer.write_all(piece).unwrap();
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_long_line_hangs_and_an_address_is_not_cut() {
+        let local = "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535";
+        let text = format!("22:13:20.400000 DROP {local} <- {local}\nshort\n");
+        let lines: Vec<String> = folded(&text).lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines,
+            [
+                format!("22:13:20.400000 DROP {local} <-"),
+                format!("         {local}"),
+                "short".into()
+            ]
+        );
+    }
+
+    #[test]
+    fn the_words_of_the_summary_stay_below_each_other() {
+        let words = "gunicorn[812] asked for -1 (the largest there is), somaxconn grants 128";
+        insta::assert_snapshot!(folded(&format!("  asked        {words} of it all\n")), @r"
+          asked        gunicorn[812] asked for -1 (the largest there is), somaxconn
+                       grants 128 of it all
+        ");
+    }
+
+    #[test]
+    fn what_fits_is_left_alone() {
+        let row = format!("{:80}\n", "x   y");
+        assert_eq!(folded(&row), row);
+    }
+}
