@@ -9,6 +9,7 @@ pub(crate) mod interval;
 pub(crate) mod page;
 pub(crate) mod reconcile;
 pub(crate) mod summary;
+pub(crate) mod timeline;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,6 +23,7 @@ use interval::Interval;
 use page::Page;
 use reconcile::Sums;
 use summary::Summary;
+use timeline::{MOST_OF_ALL, MOST_SPANS, Timeline};
 
 /// All pages of one run.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Book {
     /// What they had counted, by network namespace.
     gone_sums: BTreeMap<u32, Sums>,
     namespaces: BTreeMap<u32, Namespace>,
+    /// A view draws how queues go over time.
+    draws: bool,
     start_ns: u64,
     /// When the last two intervals ended, the later first.
     ticks_ns: [u64; 2],
@@ -100,14 +104,21 @@ impl Book {
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            draws: false,
             start_ns,
             ticks_ns: [start_ns; 2],
         }
     }
 
+    /// Keeps how queues go over time, of as many listeners as there is room for.
+    pub(crate) fn keep_timelines(&mut self) {
+        self.draws = true;
+    }
+
     /// Writes an event down and says what is news about it.
     pub(crate) fn apply(&mut self, event: &Event) -> Option<News> {
         let Event { time_ns, what } = event;
+        let draws = self.draws && self.pages.len() < MOST_OF_ALL / MOST_SPANS;
         match what {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
@@ -124,6 +135,7 @@ impl Book {
                 Entry::Vacant(entry) => {
                     let mut page = Page::new(listener.clone(), *time_ns);
                     page.follows = self.history.opened(listener);
+                    page.timeline = draws.then(Timeline::default);
                     entry.insert(page);
                     return Some(News::Found(listener.id));
                 }

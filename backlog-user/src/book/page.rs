@@ -7,6 +7,7 @@ use backlog_ebpf::totals::Totals;
 use super::distribution::Distribution;
 use super::group::BesideIdle;
 use super::interval::{Interval, More, Waits};
+use super::timeline::Timeline;
 use crate::event::{Closed, Count, LastAccept, Limit, Listener, ListenerId, Range};
 
 /// See the module's head.
@@ -40,6 +41,8 @@ pub(crate) struct Page {
     /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
     /// refused packets.
     pub(crate) beside_idle: Option<BesideIdle>,
+    /// How it went over time, if a view wants to draw it.
+    pub(crate) timeline: Option<Timeline>,
     /// The depth now: as the kernel told it last, and what came and went since.
     level: u32,
     recent_peak: u32,
@@ -122,6 +125,7 @@ impl Page {
             last_accept: None,
             follows: None,
             beside_idle: None,
+            timeline: None,
             level: listener.depth,
             recent_peak: 0,
             recent_wait: Distribution::of_waits(),
@@ -204,7 +208,6 @@ impl Page {
         // What is queued now was queued at the beginning of the next interval.
         self.recent_peak = depth;
         let wait = Waits::of(&self.recent_wait);
-        self.recent_wait.clear();
         let difference = |now: u64, then: u64| now.saturating_sub(then);
         let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
         let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
@@ -212,7 +215,7 @@ impl Page {
         let more = runs
             .filter_map(|(cause, run)| run.end(cause, drops[cause as usize], time_ns))
             .collect();
-        Some(Interval {
+        let row = Interval {
             listener: self.listener.id,
             elapsed_ns,
             enqueued: difference(self.totals.enqueued, before.enqueued),
@@ -224,7 +227,12 @@ impl Page {
             more,
             beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
             wait,
-        })
+        };
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(time_ns, &row, &self.recent_wait);
+        }
+        self.recent_wait.clear();
+        Some(row)
     }
 
     /// The depth now.
