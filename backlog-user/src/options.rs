@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) cmd: Option<String>,
     /// Form of the output.
     pub(crate) output: Output,
+    /// On a screen instead of in lines.
+    pub(crate) tui: bool,
     /// Times in UTC.
     pub(crate) utc: bool,
     /// Way of attaching.
@@ -57,6 +59,8 @@ pub(crate) enum OptionsError {
     TooShort(Duration),
     #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
     NoDrops,
+    #[error("--tui: a screen is for people: leave --tui away for JSON lines, or -o json")]
+    TuiIsNoJson,
     #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
     NoIntervals,
 }
@@ -80,6 +84,9 @@ impl Options {
         if args.count == Some(0) {
             return Err(OptionsError::NoIntervals);
         }
+        if args.tui && args.output != Output::Table {
+            return Err(OptionsError::TuiIsNoJson);
+        }
         Ok(Self {
             filter: Filter { ports, family, ..Filter::default() },
             selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
@@ -87,6 +94,7 @@ impl Options {
             until_drop: args.until_drop,
             cmd: args.cmd,
             output: args.output,
+            tui: args.tui,
             utc: args.utc,
             backend: args.backend,
             quiet: args.quiet,
@@ -138,6 +146,7 @@ mod tests {
             ("0.001", "10ms"),
             ("1 0", "1 or more"),
             ("--until-drop 0", "1 or more"),
+            ("--tui -o json", "leave --tui away"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

@@ -29,6 +29,7 @@ use crate::session::Session;
 use crate::signals::Signals;
 use crate::view::json::Json;
 use crate::view::table::{Look, Table};
+use crate::view::tui::{Tui, screen};
 use crate::view::{Meta, View};
 
 /// How a run ended.
@@ -49,6 +50,9 @@ const TOTALS_BYTES: usize = 64 << 20;
 
 /// Runs the tracer until it is to end.
 pub(crate) fn run(options: Options) -> Result<Outcome> {
+    if options.tui {
+        screen::check(std::env::var("TERM").ok().as_deref())?;
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -244,10 +248,12 @@ fn view(options: &Options) -> Box<dyn View> {
                 // Without /etc/localtime it is UTC, as for every program.
                 TimeZone::try_system().unwrap_or(TimeZone::UTC)
             };
-            Box::new(Table::new(
-                out,
-                Look { zone, idle_rows, quiet: options.quiet, cost: options.verbose },
-            ))
+            let look = Look { zone, idle_rows, quiet: options.quiet, cost: options.verbose };
+            if options.tui {
+                Box::new(Tui::new(look, options.interval))
+            } else {
+                Box::new(Table::new(out, look))
+            }
         }
     }
 }

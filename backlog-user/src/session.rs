@@ -29,7 +29,8 @@ use crate::plan::Backend;
 use crate::run::Outcome;
 use crate::signals::Signals;
 use crate::steps::Steps;
-use crate::view::{self, End, Meta, View};
+use crate::view::tui::inputs::{Input, Inputs};
+use crate::view::{self, End, Flow, Meta, View};
 
 /// Batches of records that are taken before the counts are read: the programs may be faster.
 const CATCH_UP: usize = 16;
@@ -117,6 +118,9 @@ impl<'a> Session<'a> {
             intervals: 0,
             events: Vec::new(),
         };
+        if options.tui {
+            session.book.keep_timelines();
+        }
         session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);
@@ -133,6 +137,7 @@ impl<'a> Session<'a> {
         let mut duration = pin!(at_most(self.options.duration));
         let stdout = watch_stdout();
         let mut steps = Steps::watch();
+        let mut inputs = self.view.inputs();
         while !self.is_over() {
             tokio::select! {
                 ready = self.live.readable_mut() => {
@@ -147,6 +152,11 @@ impl<'a> Session<'a> {
                 }
                 _ = tick.tick() => self.end_interval()?,
                 () = steps.next() => self.write_down()?,
+                input = next(inputs.as_mut()) => {
+                    if self.view.input(&self.clock, &self.book, input)? == Flow::End {
+                        break;
+                    }
+                }
                 status = wait_for(command.as_mut()) => {
                     let status = status?;
                     if !status.success() {
@@ -382,6 +392,13 @@ async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
         // Its only readiness is that the other end is gone.
         Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
         _ => pending().await,
+    }
+}
+
+async fn next(inputs: Option<&mut Inputs>) -> Input {
+    match inputs {
+        Some(inputs) => inputs.next().await,
+        None => pending().await,
     }
 }
 
