@@ -36,5 +36,6 @@ mod guest {
     mod rows;
     mod stopped;
     mod telling;
+    mod tui;
     mod waits;
 }
