@@ -127,7 +127,15 @@ impl Tui {
         }
     }
 
+    /// What was written to stderr are notices.
+    fn hear(&mut self) {
+        for text in self.screen.as_ref().map_or_else(Vec::new, Screen::words) {
+            self.notice(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
+        }
+    }
+
     fn draw(&mut self, book: &Book) -> io::Result<()> {
+        self.hear();
         self.state.look(|id| book.get(id).map(Detail::of));
         let Self { screen, state, ink, .. } = self;
         if let Some(screen) = screen {
@@ -187,8 +195,12 @@ impl View for Tui {
         self.state.start_ns = meta.time_ns;
         self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
         let source = self.source.clone();
-        self.screen = Some(Screen::take(Captured::prepare(move || source.words())?)?);
-        self.source.begin()?;
+        let taken = Captured::prepare(move || source.words()).and_then(Screen::take);
+        let screen = taken.and_then(|screen| self.source.begin().map(|()| screen));
+        self.screen = Some(screen.map_err(|error| {
+            let what = "--tui: taking the terminal (the table needs none)";
+            io::Error::new(error.kind(), format!("{what}: {error}"))
+        })?);
         self.stale = true;
         self.draw_soon();
         Ok(())
@@ -307,10 +319,7 @@ impl View for Tui {
                 }
             }
             Input::Words => {
-                let words = self.screen.as_ref().map_or_else(Vec::new, Screen::words);
-                words.iter().for_each(|text| {
-                    self.notice(text.strip_prefix("backlog-trace: ").unwrap_or(text));
-                });
+                self.hear();
                 self.draw_soon();
                 return Ok(Flow::On);
             }

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) typing: bool,
     /// Rows that pass the filter, in their order.
     order: Vec<usize>,
+    /// Rows have come or gone since: many may at once.
+    unsorted: bool,
     /// The listener that keys have moved to; none: always the first of the list.
     chosen: Option<ListenerId>,
     selected: Option<ListenerId>,
@@ -139,7 +141,8 @@ impl State {
 
     /// The rows that are listed, and the place of the selected one.
     pub(crate) fn listed(&self) -> (Vec<&Row>, usize) {
-        let rows: Vec<&Row> = self.order.iter().map(|index| &self.data().rows[*index]).collect();
+        let rows: Vec<&Row> =
+            self.order.iter().filter_map(|index| self.data().rows.get(*index)).collect();
         let at = rows.iter().position(|row| Some(row.id) == self.selected);
         (rows, at.unwrap_or(0))
     }
@@ -164,16 +167,14 @@ impl State {
 
     /// A listener is there.
     pub(crate) fn found(&mut self, row: Row) {
-        if self.live.rows.iter().all(|known| known.id != row.id) {
-            self.live.rows.push(row);
-            self.arrange();
-        }
+        self.live.rows.push(row);
+        self.unsorted = true;
     }
 
     /// A listener was closed.
     pub(crate) fn closed(&mut self, id: ListenerId) {
         self.live.rows.retain(|row| row.id != id);
-        self.arrange();
+        self.unsorted = true;
     }
 
     /// An interval has ended.
@@ -207,8 +208,12 @@ impl State {
         self.live.time = time;
     }
 
-    /// Takes the details of the selected listener from where they are found.
+    /// What is to be done before it is drawn: takes the details of the selected listener from
+    /// where they are found.
     pub(crate) fn look(&mut self, find: impl FnOnce(ListenerId) -> Option<Detail>) {
+        if self.unsorted {
+            self.arrange();
+        }
         let Some(id) = self.selected else {
             self.detail = Detail::default();
             return;
@@ -248,6 +253,7 @@ impl State {
         // Who looks at one alone goes on looking at it when it has closed.
         self.selected = self.chosen.filter(|id| self.zoomed || there(id)).or(first);
         self.order = order;
+        self.unsorted = false;
     }
 
     /// A key was pressed.

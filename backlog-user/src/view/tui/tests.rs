@@ -331,6 +331,7 @@ fn the_selection_follows_the_first_until_it_is_moved() {
     let there = state.listed().0.len();
     let id = ListenerId(selected(&state));
     state.closed(id);
+    screen(&book, &mut state, SMALL, COLOUR);
     assert_eq!(state.listed().0.len(), there - 1);
     tick(&mut book, &mut state, 61);
     assert_eq!(state.listed().0.len(), there);
