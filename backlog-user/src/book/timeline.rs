@@ -197,7 +197,8 @@ mod tests {
     fn lonely_spans_are_bounded_as_well() {
         let (mut timeline, waits) = (Timeline::default(), Distribution::of_waits());
         for index in 1..=5_000_u64 {
-            timeline.push(index * 1000, &row(u64::from(index % 2), index as u32 % 2), &waits);
+            let peak = u32::from(index % 2 == 1);
+            timeline.push(index * 1000, &row(index % 2, peak), &waits);
         }
         assert!(timeline.spans().len() <= MOST_SPANS);
         assert_eq!(timeline.spans().iter().map(|span| span.enqueued).sum::<u64>(), 2500);

@@ -27,7 +27,9 @@ pub(super) fn render(lines: &[Vec<Run>], (columns, rows): (u16, u16)) -> String 
          <rect width=\"{width}\" height=\"{height}\" rx=\"6\" fill=\"{BACKGROUND}\"/>\n"
     );
     for (row, runs) in lines.iter().enumerate() {
-        runs.iter().for_each(|run| draw(&mut svg, row, run));
+        for run in runs {
+            draw(&mut svg, row, run);
+        }
     }
     svg.push_str("</svg>\n");
     svg

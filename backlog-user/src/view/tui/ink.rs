@@ -17,6 +17,7 @@ const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇"
 /// The same for terminals that know ASCII only.
 const ASCII_EIGHTHS: [&str; 9] = [" ", ".", ".", ".", "o", "o", "o", "#", "#"];
 
+#[expect(clippy::unused_self, reason = "whoever draws need not know what needs no colour")]
 impl Ink {
     /// By the environment's variables.
     pub(crate) fn of(variable: impl Fn(&str) -> Option<String>) -> Self {

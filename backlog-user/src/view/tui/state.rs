@@ -10,6 +10,7 @@ use crate::event::ListenerId;
 
 /// See the module's head.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub(crate) struct State {
     /// The kernel and how it is traced.
     pub(crate) system: (String, &'static str),
@@ -117,7 +118,7 @@ const MOST_NOTICES: usize = 200;
 /// Characters of a filter.
 const LONGEST_FILTER: usize = 60;
 /// Rows of a page up or down.
-const PAGE: usize = 10;
+const PAGE: isize = 10;
 
 /// Lengths of time that a plot shows, seconds; the next is the whole run.
 const WINDOWS: [u64; 5] = [10, 60, 300, 900, 3600];
@@ -296,8 +297,8 @@ impl State {
             }
             Key::Char('k') | Key::Up => self.step(-1),
             Key::Char('j') | Key::Down => self.step(1),
-            Key::PageUp => self.step(-(PAGE as isize)),
-            Key::PageDown => self.step(PAGE as isize),
+            Key::PageUp => self.step(-PAGE),
+            Key::PageDown => self.step(PAGE),
             Key::Char('g') | Key::Home => self.step(isize::MIN),
             Key::Char('G') | Key::End => self.step(isize::MAX),
             _ => return Action::Nothing,

@@ -130,9 +130,9 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
 
 /// Keys, and what they lead to.
 fn press(state: &mut State, keys: &[Key]) {
-    keys.iter().for_each(|key| {
+    for key in keys {
         state.key(*key);
-    });
+    }
 }
 
 fn typed(text: &str) -> Vec<Key> {
@@ -273,7 +273,7 @@ fn many_listeners_scroll() {
     let (book, mut state) = many();
     press(&mut state, &[Key::PageDown, Key::Char('j'), Key::PageDown, Key::Char('k')]);
     let text = screen(&book, &mut state, SMALL, COLOUR);
-    assert!(text.contains(">") && text.contains("21 of 300"), "{text}");
+    assert!(text.contains('>') && text.contains("21 of 300"), "{text}");
     insta::assert_snapshot!(text);
     // Every listener can be reached, and is seen when it is.
     press(&mut state, &[Key::Home]);

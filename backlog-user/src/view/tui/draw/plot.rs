@@ -56,7 +56,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lin
     for (x, column) in (plot.x..area.right()).zip(&columns) {
         bar(buffer, plot, x, column, detail.limit, scale, ink);
     }
-    axis(buffer, area, plot, detail.limit, scale, ink);
+    axis(buffer, plot, detail.limit, scale, ink);
     let y = area.bottom() - 1;
     put(buffer, (plot.x, y), area.right(), &format!("{name} before"), ink.aside());
     put_right(buffer, area.right(), y, if state.paused() { "paused" } else { "now" }, ink.aside());
@@ -199,23 +199,19 @@ fn marks(buffer: &mut Buffer, area: Rect, columns: &[Column], ink: Ink) {
     }
 }
 
-fn axis(buffer: &mut Buffer, area: Rect, plot: Rect, limit: u32, scale: Scale, ink: Ink) {
+fn axis(buffer: &mut Buffer, plot: Rect, limit: u32, scale: Scale, ink: Ink) {
     for y in plot.y..plot.bottom() {
         put(buffer, (plot.x - 1, y), plot.x, ink.axis(), ink.aside());
     }
     let end = plot.x - 1;
     put_right(buffer, end, plot.bottom() - 1, "0", ink.aside());
-    match scale.row(limit) {
-        Some(row) => {
-            let y = plot.bottom() - 1 - u16::try_from(row).unwrap_or(0);
-            put_right(buffer, end, y, &limit.to_string(), ink.warning());
-        }
-        None => {
-            // The limit is above what is shown.
-            let top = (scale.per_row * scale.rows as f64).round();
-            put_right(buffer, end, plot.y, &format!("{top}"), ink.aside());
-            put(buffer, (plot.x, area.y), area.right(), "", Style::new());
-        }
+    if let Some(row) = scale.row(limit) {
+        let y = plot.bottom() - 1 - u16::try_from(row).unwrap_or(0);
+        put_right(buffer, end, y, &limit.to_string(), ink.warning());
+    } else {
+        // The limit is above what is shown; the title has it.
+        let top = (scale.per_row * scale.rows as f64).round();
+        put_right(buffer, end, plot.y, &format!("{top}"), ink.aside());
     }
 }
 
