@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Only print the page
     #[arg(long)]
     print: bool,
+    /// Of this binary, with backlog-load beside it (default: a release build)
+    #[arg(long, value_name = "FILE")]
+    tool: Option<PathBuf>,
 }
 
 /// Where the pictures go; the text stands in the page between two marks.
@@ -49,8 +52,11 @@ const SMALL: (u16, u16) = (80, 24);
 /// Takes the pictures.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     setup::ensure()?;
-    let programs = build::static_programs()?;
-    let tool = build::tool(&programs)?;
+    let tool = match &args.tool {
+        Some(tool) => tool.clone(),
+        None => build::tool(&build::static_programs()?)?.to_owned(),
+    };
+    let tool = tool.as_path();
     native::look(tool, None).context("the pictures are taken in this machine's kernel")?;
     let _alone = native::alone()?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
