@@ -37,9 +37,15 @@ fn draw(
         None => format!("{name}: none yet"),
         Some(Waits { p50, p90, p99, max }) => {
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(|value| text(*value));
-            let all = format!("{name}: p50 {p50} p90 {p90} p99 {p99} max {max}");
-            let fits = all.len() <= usize::from(area.width);
-            if fits { all } else { format!("{name}: p50 {p50} p99 {p99} max {max}") }
+            // A number that is cut would be another one.
+            [
+                format!("{name}: p50 {p50} p90 {p90} p99 {p99} max {max}"),
+                format!("{name}: p50 {p50} p99 {p99} max {max}"),
+                format!("{name}: p50 {p50} max {max}"),
+            ]
+            .into_iter()
+            .find(|text| text.len() <= usize::from(area.width))
+            .unwrap_or_else(|| format!("{name}: max {max}"))
         }
     };
     put(buffer, (area.x, area.y), area.right(), &head, Style::new());

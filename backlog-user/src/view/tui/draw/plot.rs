@@ -32,7 +32,11 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lin
     let focused = state.zoomed && state.pane == Pane::Listeners;
     let mut area = title(buffer, area, &heading(detail), focused, ink);
     for line in detail.about.iter().take(lines) {
-        put(buffer, (area.x, area.y), area.right(), line, Style::new());
+        let end = put(buffer, (area.x, area.y), area.right(), line, Style::new());
+        if end == area.right() && line.chars().count() > usize::from(area.width) {
+            // It goes on: the last number may lack digits.
+            put(buffer, (end - 1, area.y), end, "~", ink.title(false));
+        }
         area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     }
     let Some(points) = &detail.points else {
