@@ -12,6 +12,7 @@ pub(crate) mod past;
 pub(crate) mod reconcile;
 pub(crate) mod sizing;
 pub(crate) mod summary;
+pub(crate) mod timeline;
 pub(crate) mod unlimited;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use page::Page;
 use reconcile::Sums;
 use sizing::{Given, Sizing};
 use summary::Summary;
+use timeline::{MOST_OF_ALL, MOST_SPANS, Timeline};
 
 /// All pages of one run.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Book {
     namespaces: BTreeMap<u32, Namespace>,
     memory: Memory,
     client_timeout_ns: u64,
+    /// A view draws how queues go over time.
+    draws: bool,
     start_ns: u64,
     /// When the last two intervals ended, the later first.
     ticks_ns: [u64; 2],
@@ -118,14 +122,21 @@ impl Book {
             namespaces: BTreeMap::new(),
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
+            draws: false,
             start_ns,
             ticks_ns: [start_ns; 2],
         }
     }
 
+    /// Keeps how queues go over time, of as many listeners as there is room for.
+    pub(crate) fn keep_timelines(&mut self) {
+        self.draws = true;
+    }
+
     /// Writes an event down and says what is news about it.
     pub(crate) fn apply(&mut self, event: &Event) -> Option<News> {
         let Event { time_ns, what } = event;
+        let draws = self.draws && self.pages.len() < MOST_OF_ALL / MOST_SPANS;
         match what {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
@@ -146,6 +157,7 @@ impl Book {
                 Entry::Vacant(entry) => {
                     let mut page = Page::new(listener.clone(), *time_ns);
                     page.follows = self.history.opened(listener);
+                    page.timeline = draws.then(Timeline::default);
                     entry.insert(page);
                     return Some(News::Found(listener.id));
                 }
@@ -343,6 +355,11 @@ impl Book {
             elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
         };
         sizing::of(page, &given)
+    }
+
+    /// When the last interval ended.
+    pub(crate) fn ticked_ns(&self) -> u64 {
+        self.ticks_ns[0]
     }
 
     /// What is to be thought of the clients of a listener that have not got in.

@@ -71,6 +71,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
+    /// A full screen: listeners, plots, histograms, the latest drops; ? lists its keys
+    #[arg(long)]
+    pub(crate) tui: bool,
+
     /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
     #[arg(long)]
     pub(crate) utc: bool,
@@ -291,6 +295,7 @@ Examples:
   sudo backlog-trace -P 80,443 -o json     for programs
   sudo backlog-trace --record run.zst      keep it all, to be shown again by
   backlog-trace replay run.zst             ... which needs no root
+  sudo backlog-trace --tui                 to look at while it happens
   sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 

@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) client_timeout_ns: u64,
     /// Form of the output.
     pub(crate) output: Output,
+    /// On a screen instead of in lines.
+    pub(crate) tui: bool,
     /// Times in UTC.
     pub(crate) utc: bool,
     /// Where the events are to be kept.
@@ -64,6 +66,8 @@ pub(crate) enum OptionsError {
     NoDrops,
     #[error("--record-rotate: `{0}` is no size of 64K or more: give 100M or 1G")]
     Size(String),
+    #[error("--tui: a screen is for people: leave --tui away for JSON lines, or -o json")]
+    TuiIsNoJson,
     #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
     NoIntervals,
 }
@@ -91,6 +95,9 @@ impl Options {
         let rotate = args.record_rotate.map(|text| size(&text)).transpose()?;
         let keep = args.record_keep;
         let record = args.record.map(|path| Wanted { path, rotate, keep });
+        if args.tui && args.output != Output::Table {
+            return Err(OptionsError::TuiIsNoJson);
+        }
         Ok(Self {
             filter: Filter { ports, family, ..Filter::default() },
             selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
@@ -99,6 +106,7 @@ impl Options {
             cmd: args.cmd,
             client_timeout_ns: u64::try_from(client_timeout.as_nanos()).unwrap_or(u64::MAX),
             output: args.output,
+            tui: args.tui,
             utc: args.utc,
             record,
             backend: args.backend,
@@ -172,6 +180,7 @@ mod tests {
             ("--record x --record-rotate 10", "100M"),
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),
+            ("--tui -o json", "leave --tui away"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

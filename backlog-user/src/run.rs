@@ -28,6 +28,7 @@ use crate::registry::Listed;
 use crate::session::Session;
 use crate::show::{self, Wish};
 use crate::signals::Signals;
+use crate::view::tui::{Tui, screen};
 use crate::view::{Meta, Placed, View};
 
 /// How a run ended.
@@ -50,6 +51,9 @@ const TOTALS_BYTES: usize = 64 << 20;
 
 /// Runs the tracer until it is to end.
 pub(crate) fn run(options: Options) -> Result<Outcome> {
+    if options.tui {
+        screen::check(std::env::var("TERM").ok().as_deref())?;
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -236,13 +240,17 @@ fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits 
 }
 
 fn view(options: &Options) -> Box<dyn View> {
-    show::view(Wish {
+    let wish = Wish {
         output: options.output,
         utc: options.utc,
         quiet: options.quiet,
         verbose: options.verbose,
         named_ports: options.filter.ports.is_some(),
-    })
+    };
+    if options.tui {
+        return Box::new(Tui::new(show::look(&wish), options.interval));
+    }
+    show::view(wish)
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ use crate::run::Outcome;
 use crate::show::{self, Told};
 use crate::signals::Signals;
 use crate::steps::Steps;
-use crate::view::{End, Meta, View};
+use crate::view::tui::inputs::{Input, Inputs};
+use crate::view::{End, Flow, Meta, View};
 
 /// Batches of records that are taken before the counts are read: the programs may be faster.
 const CATCH_UP: usize = 16;
@@ -136,6 +137,9 @@ impl<'a> Session<'a> {
         session.book.set_client_timeout(options.client_timeout_ns);
         let memory = What::Memory(memory::of_queued(Path::new("/")));
         session.events.push(Event { time_ns: meta.time_ns, what: memory });
+        if options.tui {
+            session.book.keep_timelines();
+        }
         session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);
@@ -152,6 +156,7 @@ impl<'a> Session<'a> {
         let mut duration = pin!(at_most(self.options.duration));
         let stdout = watch_stdout();
         let mut steps = Steps::watch();
+        let mut inputs = self.view.inputs();
         while !self.is_over() {
             tokio::select! {
                 ready = self.live.readable_mut() => {
@@ -167,6 +172,11 @@ impl<'a> Session<'a> {
                 _ = tick.tick() => self.end_interval()?,
                 () = steps.next() => self.write_down()?,
                 () = at(self.recorder.due()) => self.recorder.flush(),
+                input = next(inputs.as_mut()) => {
+                    if self.view.input(&self.clock, &self.book, input)? == Flow::End {
+                        break;
+                    }
+                }
                 status = wait_for(command.as_mut()) => {
                     let status = status?;
                     if !status.success() {
@@ -469,6 +479,13 @@ async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
 async fn at(moment: Option<std::time::Instant>) {
     match moment {
         Some(moment) => sleep_until(moment.into()).await,
+        None => pending().await,
+    }
+}
+
+async fn next(inputs: Option<&mut Inputs>) -> Input {
+    match inputs {
+        Some(inputs) => inputs.next().await,
         None => pending().await,
     }
 }

@@ -34,19 +34,22 @@ pub(crate) struct Wish {
 
 /// The view that was asked for, on stdout.
 pub(crate) fn view(wish: Wish) -> Box<dyn View> {
-    let Wish { output, utc, quiet, verbose, named_ports } = wish;
     let out = BufWriter::new(io::stdout());
-    let idle_rows = verbose || (named_ports && !quiet);
-    match output {
-        Output::Json => Box::new(Json::new(out, idle_rows)),
-        Output::Csv => Box::new(Csv::new(out, idle_rows)),
-        Output::Table => {
-            // Without /etc/localtime it is UTC, as for every program.
-            let zone = if utc { None } else { TimeZone::try_system().ok() };
-            let zone = zone.unwrap_or(TimeZone::UTC);
-            Box::new(Table::new(out, Look { zone, idle_rows, quiet, cost: verbose }))
-        }
+    let look = look(&wish);
+    match wish.output {
+        Output::Json => Box::new(Json::new(out, look.idle_rows)),
+        Output::Csv => Box::new(Csv::new(out, look.idle_rows)),
+        Output::Table => Box::new(Table::new(out, look)),
     }
+}
+
+/// How text is to look.
+pub(crate) fn look(wish: &Wish) -> Look {
+    let Wish { output: _, utc, quiet, verbose, named_ports } = *wish;
+    let idle_rows = verbose || (named_ports && !quiet);
+    // Without /etc/localtime it is UTC, as for every program.
+    let zone = if utc { None } else { TimeZone::try_system().ok() };
+    Look { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
 }
 
 /// Drops that are told one by one: not those behind the last one that `--until-drop`

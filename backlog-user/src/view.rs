@@ -12,6 +12,7 @@ pub(crate) mod judged;
 pub(crate) mod paragraph;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod tui;
 pub(crate) mod whose;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::event::{Acceptor, Closed, Limit, Listener, form};
 use crate::kernel::settings::Settings;
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
+use tui::inputs::{Input, Inputs};
 
 /// What is said at the start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -152,6 +154,14 @@ pub(crate) trait View {
     /// What was told since the last time is to be seen now. (The start, an interval and
     /// the end see to it themselves.)
     fn flush(&mut self) -> io::Result<()>;
+    /// What happens at its terminal, if it has one for itself. To be asked for once.
+    fn inputs(&mut self) -> Option<Inputs> {
+        None
+    }
+    /// Something has happened there.
+    fn input(&mut self, _clock: &Clock, _book: &Book, _input: Input) -> io::Result<Flow> {
+        Ok(Flow::On)
+    }
     /// Tracing has ended.
     fn end(
         &mut self,
@@ -160,6 +170,15 @@ pub(crate) trait View {
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()>;
+}
+
+/// Whether a run is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It goes on.
+    On,
+    /// It ends, with its summary.
+    End,
 }
 
 /// Shows at once what an event has told.

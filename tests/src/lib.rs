@@ -26,4 +26,5 @@ pub mod servers;
 pub mod socket;
 pub mod ss;
 pub mod sysctl;
+pub mod tmux;
 pub mod tracer;

@@ -38,5 +38,6 @@ mod guest {
     mod sizing;
     mod stopped;
     mod telling;
+    mod tui;
     mod waits;
 }

@@ -15,6 +15,7 @@ mod kernels;
 mod native;
 mod pages;
 mod paths;
+mod pictures;
 mod process;
 mod servers;
 mod setup;
@@ -56,6 +57,8 @@ enum Task {
     /// Count what tracing costs, beside other tracers, in every kernel; write docs/COST.md
     /// and judge it by tests/budgets.json
     Bench(bench::Args),
+    /// Take pictures of the screen of --tui for docs/ (root, and a kernel that permits tracing)
+    Pictures(pictures::Args),
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
 }
@@ -80,6 +83,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Sizing(args) => sizing::command(&args),
         Task::Backends(args) => backends::command(&args),
         Task::Bench(args) => bench::command(&args),
+        Task::Pictures(args) => pictures::command(&args),
         Task::Demo(args) => demo::command(&args),
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Guests,
     /// Real servers in the guests: what is tested with them is left out otherwise.
     Servers,
+    /// A real terminal for the screen: it is not tested in this kernel otherwise.
+    Terminal,
 }
 
 /// Something that is not here.
@@ -70,13 +72,14 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 7] = [
+const BASIC: [Package; 8] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
     package("busybox-static", Some("busybox"), "the guests' shell and tools", Need::Guests),
     package("xz-utils", Some("xz"), "unpacks kernel modules", Need::Guests),
     package("dpkg", Some("dpkg-deb"), "unpacks kernel packages", Need::Guests),
+    package("tmux", Some("tmux"), "a terminal for the tests of --tui here", Need::Terminal),
     package("e2fsprogs", Some("mke2fs"), "a disk of servers for the guests", Need::Servers),
 ];
 

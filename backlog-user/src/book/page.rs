@@ -11,6 +11,7 @@ use super::episode::{Episodes, GAP_NS};
 use super::group::BesideIdle;
 use super::interval::{Interval, More, Waits};
 use super::sizing::is_by_limit;
+use super::timeline::Timeline;
 use super::unlimited::{Counted, Unlimited};
 use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
 
@@ -55,6 +56,8 @@ pub(crate) struct Page {
     /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
     /// refused packets.
     pub(crate) beside_idle: Option<BesideIdle>,
+    /// How it went over time, if a view wants to draw it.
+    pub(crate) timeline: Option<Timeline>,
     /// The depth now: as the kernel told it last, and what came and went since.
     level: u32,
     recent_peak: u32,
@@ -173,6 +176,7 @@ impl Page {
             last_accept: None,
             follows: None,
             beside_idle: None,
+            timeline: None,
             level: listener.depth,
             recent_peak: 0,
             recent_wait: Distribution::of_waits(),
@@ -305,7 +309,6 @@ impl Page {
         // What is queued now was queued at the beginning of the next interval.
         self.recent_peak = depth;
         let wait = Waits::of(&self.recent_wait);
-        self.recent_wait.clear();
         let difference = |now: u64, then: u64| now.saturating_sub(then);
         let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
         let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
@@ -326,6 +329,10 @@ impl Page {
             beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
             wait,
         };
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(time_ns, &row, &self.recent_wait);
+        }
+        self.recent_wait.clear();
         let untold = difference(self.totals.unrecorded, before.unrecorded);
         self.size(time_ns, &row, untold);
         Some(row)

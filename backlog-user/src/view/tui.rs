@@ -1,0 +1,354 @@
+//! The full screen: what the run tells goes into a state, keys change it, and it is drawn a
+//! few times a second at most. The summary follows on the normal screen, as with the table.
+
+mod detail;
+mod draw;
+mod ink;
+pub(crate) mod inputs;
+mod key;
+mod row;
+pub(crate) mod screen;
+mod state;
+mod stderr;
+
+use std::cell::RefCell;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::format::{clock_time, duration};
+use super::table::{Look, Table};
+use super::{End, Flow, Meta, View, whose};
+use crate::book::interval::Interval;
+use crate::book::page::Page;
+use crate::book::reconcile::{Account, Blind};
+use crate::book::summary::Summary;
+use crate::book::{Book, Refusal};
+use crate::clock::Clock;
+use crate::event::{Closed, Limit, Listener};
+use detail::Detail;
+use ink::Ink;
+use inputs::{Input, Inputs, Source};
+use row::Row;
+use screen::Screen;
+use state::{Action, Refused, State};
+use stderr::Captured;
+
+/// See the module's head.
+pub(crate) struct Tui {
+    state: State,
+    ink: Ink,
+    look: Look,
+    screen: Option<Screen>,
+    source: Source,
+    inputs: Option<Inputs>,
+    /// What the table would say at its moment is a notice here, in the same words.
+    teller: Table<Told>,
+    told: Told,
+    summary: Table<BufWriter<Stdout>>,
+    /// Something has changed that is not drawn.
+    stale: bool,
+    /// A moment to draw has been asked for.
+    asked: bool,
+    drawn: Option<Instant>,
+}
+
+/// Time between two drawings of what changes by itself.
+const GAP: Duration = Duration::from_millis(250);
+
+/// Text that the table has written.
+#[derive(Clone, Debug, Default)]
+struct Told(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Told {
+    /// Each with its continued lines.
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.borrow_mut());
+        let mut notices: Vec<String> = Vec::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            match notices.last_mut() {
+                Some(last) if line.starts_with(' ') => {
+                    last.push_str("; ");
+                    last.push_str(line.trim());
+                }
+                _ => notices.push(line.to_owned()),
+            }
+        }
+        notices
+    }
+}
+
+impl Tui {
+    /// A screen for intervals of this length.
+    pub(crate) fn new(look: Look, interval: Duration) -> Self {
+        let (source, inputs) = Inputs::new();
+        let told = Told::default();
+        let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            state: State::new(interval_ns),
+            ink: Ink::of(|name| std::env::var(name).ok()),
+            screen: None,
+            source,
+            inputs: Some(inputs),
+            teller: Table::new(told.clone(), look.clone()),
+            told,
+            summary: Table::new(BufWriter::new(io::stdout()), look.clone()),
+            look,
+            stale: false,
+            asked: false,
+            drawn: None,
+        }
+    }
+
+    fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
+        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+    }
+
+    fn notice(&mut self, text: &str) {
+        // A tab is a blank here, and no control character.
+        self.state.notice(whose::safe(&text.replace('\t', " ")));
+        self.stale = true;
+    }
+
+    /// What the table has said are notices.
+    fn notices(&mut self) {
+        for text in self.told.take() {
+            self.notice(&text);
+        }
+    }
+
+    /// What was written to stderr are notices.
+    fn hear(&mut self) {
+        for text in self.screen.as_ref().map_or_else(Vec::new, Screen::words) {
+            self.notice(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
+        }
+    }
+
+    fn draw(&mut self, book: &Book) -> io::Result<()> {
+        self.hear();
+        self.state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        let Self { screen, state, ink, .. } = self;
+        if let Some(screen) = screen {
+            screen.draw(|frame| draw::draw(frame, state, *ink))?;
+        }
+        self.stale = false;
+        self.drawn = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Sees to it that what has changed is drawn, not too often.
+    fn draw_soon(&mut self) {
+        if self.stale && !self.asked && self.screen.is_some() {
+            self.asked = true;
+            let since = self.drawn.map_or(GAP, |drawn| drawn.elapsed());
+            self.source.draw_in(GAP.saturating_sub(since));
+        }
+    }
+
+    fn act(&mut self, action: Action, book: &Book) -> io::Result<Flow> {
+        match action {
+            Action::Nothing => return Ok(Flow::On),
+            Action::Draw => {}
+            Action::Pause => self.state.pause(book.open().map(|page| Detail::of(book, page))),
+            Action::Repaint => self.repaint()?,
+            Action::Suspend => {
+                self.suspend();
+                return Ok(Flow::On);
+            }
+            Action::Quit => {
+                self.state.ending = true;
+                self.draw(book)?;
+                return Ok(Flow::End);
+            }
+        }
+        self.draw(book)?;
+        Ok(Flow::On)
+    }
+
+    fn repaint(&mut self) -> io::Result<()> {
+        self.screen.as_mut().map_or(Ok(()), Screen::repaint)
+    }
+
+    /// Gives the terminal back and stops, until a SIGCONT.
+    fn suspend(&self) {
+        if let Some(screen) = &self.screen {
+            screen.leave();
+            // SAFETY: it takes a number; this process stops in it and goes on after it.
+            unsafe { libc::raise(libc::SIGSTOP) };
+        }
+    }
+}
+
+impl View for Tui {
+    fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
+        self.state.system = (meta.kernel.clone(), meta.backend.name());
+        self.state.start_ns = meta.time_ns;
+        self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
+        let source = self.source.clone();
+        let taken = Captured::prepare(move || source.words()).and_then(Screen::take);
+        let screen = taken.and_then(|screen| self.source.begin().map(|()| screen));
+        self.screen = Some(screen.map_err(|error| {
+            let what = "--tui: taking the terminal (the table needs none)";
+            io::Error::new(error.kind(), format!("{what}: {error}"))
+        })?);
+        self.stale = true;
+        self.draw_soon();
+        Ok(())
+    }
+
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
+        self.state.found(Row::of(page));
+        if page.listener.opened_now {
+            self.teller.listener(clock, time_ns, page)?;
+            self.notices();
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        closed: &Closed,
+    ) -> io::Result<()> {
+        self.state.closed(listener.id);
+        self.teller.closed(clock, time_ns, listener, closed)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn limit(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        listener: &Listener,
+        limit: &Limit,
+    ) -> io::Result<()> {
+        self.teller.limit(clock, time_ns, listener, limit)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
+        let Refusal { time_ns, drop, retry_of_ns, first: _, episode: _ } = refusal;
+        let page = book.get(drop.listener);
+        let address = page.map_or("?".to_owned(), |page| page.listener.local.to_string());
+        let after = |first: u64| duration(time_ns.saturating_sub(first) / 1000);
+        self.state.refused(Refused {
+            listener: drop.listener,
+            time_ns: *time_ns,
+            time: self.time(clock, *time_ns, 3),
+            address,
+            client: drop.client.to_string(),
+            cause: drop.cause.name(),
+            fill: format!("{}/{}", drop.depth, drop.limit),
+            retry: retry_of_ns.map(after),
+        });
+        self.stale |= !self.state.paused();
+        Ok(())
+    }
+
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
+        self.teller.clock_set(clock, time_ns, step_ns)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        book: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()> {
+        let open = |page: &&Page| page.closed.is_none();
+        let rows = rows.iter().filter_map(|row| {
+            let page = book.get(row.listener).filter(open)?;
+            Some(Row::after(page, row))
+        });
+        self.state.interval(time_ns, self.time(clock, time_ns, 0), rows.collect());
+        self.stale |= !self.state.paused();
+        self.draw_soon();
+        Ok(())
+    }
+
+    fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
+    ) -> io::Result<()> {
+        self.teller.reconciled(clock, time_ns, accounts, blind)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.draw_soon();
+        Ok(())
+    }
+
+    fn inputs(&mut self) -> Option<Inputs> {
+        self.inputs.take()
+    }
+
+    fn input(&mut self, _: &Clock, book: &Book, input: Input) -> io::Result<Flow> {
+        match input {
+            Input::Key(key) => {
+                let action = self.state.key(key);
+                return self.act(action, book);
+            }
+            Input::Stop => return self.act(Action::Suspend, book),
+            Input::Resized => {}
+            Input::Continued => {
+                if let Some(screen) = &mut self.screen {
+                    screen.enter()?;
+                }
+            }
+            Input::Words => {
+                self.hear();
+                self.draw_soon();
+                return Ok(Flow::On);
+            }
+            Input::Draw => {
+                self.asked = false;
+                if !self.stale {
+                    return Ok(Flow::On);
+                }
+            }
+            Input::Deaf(error) => {
+                self.notice(&format!("no key can be read ({error}): SIGINT ends the run"));
+            }
+        }
+        self.draw(book)?;
+        Ok(Flow::On)
+    }
+
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        // The terminal is as it was before anything is written to it.
+        self.screen = None;
+        self.summary.end(clock, book, summaries, end)
+    }
+}
+
+#[cfg(test)]
+mod tests;

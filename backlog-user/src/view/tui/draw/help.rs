@@ -1,0 +1,45 @@
+//! The keys.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::super::ink::Ink;
+use super::text::{put, title};
+
+/// Each key, and what it does.
+const KEYS: [(&str, &str); 16] = [
+    ("q, Ctrl-C", "end the run; the summary follows on the normal screen"),
+    ("up, down, j, k", "another listener; or scroll drops and notices"),
+    ("PgUp, PgDn", "ten further"),
+    ("Home, g", "the top: there whoever is first is selected, always"),
+    ("End, G", "the last"),
+    ("s, S", "sort by the next column, by the one before"),
+    ("r", "the other way round"),
+    ("/", "list only what has this text: address, process, unit, cgroup"),
+    ("Tab", "the next pane: listeners, histograms, drops, notices"),
+    ("Enter, Esc", "that pane alone (of the list: the selected listener), and back"),
+    ("w", "how much time the plot shows"),
+    ("y", "the plot as high as the peak, or as the limit"),
+    ("p", "pause what is shown, tracing goes on; again: go on"),
+    ("Ctrl-L", "draw all of it again"),
+    ("Ctrl-Z", "stop (the shell's fg continues)"),
+    ("?, h", "this"),
+];
+
+/// Draws the help.
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, ink: Ink) {
+    let area = title(buffer, area, "Keys (any closes this)", true, ink);
+    for (y, (keys, what)) in (area.y..area.bottom()).zip(KEYS) {
+        put(buffer, (area.x + 1, y), area.right(), keys, ink.title(false));
+        put(buffer, (area.x + 17, y), area.right(), what, Style::new());
+    }
+    let legend = [
+        "plot: solid is the depth at the end of an interval, light the deepest in it,",
+        "x a moment with a drop; a bar that crosses the line was above the limit",
+    ];
+    let y = area.y + u16::try_from(KEYS.len()).unwrap_or(0) + 1;
+    for (y, line) in (y..area.bottom()).zip(legend) {
+        put(buffer, (area.x + 1, y), area.right(), line, ink.aside());
+    }
+}

@@ -1,0 +1,95 @@
+//! Lines of the screen: its first, its last, the titles of panes, and text that ends where
+//! its place does. ratatui leaves out what would move the cursor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::super::ink::Ink;
+use super::super::state::{Pane, State};
+use crate::view::format::plural;
+
+/// Writes text up to a column; where it ended.
+pub(super) fn put(
+    buffer: &mut Buffer,
+    (x, y): (u16, u16),
+    end: u16,
+    text: &str,
+    style: Style,
+) -> u16 {
+    if x >= end || !buffer.area.contains((x, y).into()) {
+        return x;
+    }
+    buffer.set_stringn(x, y, text, usize::from(end - x), style).0
+}
+
+/// The same, ending at a column.
+pub(super) fn put_right(buffer: &mut Buffer, end: u16, y: u16, text: &str, style: Style) {
+    let width = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    put(buffer, (end.saturating_sub(width), y), end, text, style);
+}
+
+/// Writes a pane's title and a line behind it; what is left of its area.
+pub(super) fn title(buffer: &mut Buffer, area: Rect, text: &str, focused: bool, ink: Ink) -> Rect {
+    let end = put(buffer, (area.x, area.y), area.right(), text, ink.title(focused));
+    let rule = ink.rule().repeat(usize::from(area.right().saturating_sub(end + 1)));
+    put(buffer, (end + 1, area.y), area.right(), &rule, ink.aside());
+    Rect {
+        y: area.y.saturating_add(1).min(area.bottom()),
+        height: area.height.saturating_sub(1),
+        ..area
+    }
+}
+
+/// The first line: what is traced, and what one should know at a glance.
+pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+    let data = state.data();
+    let end = area.right();
+    let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", ink.title(false));
+    let mut word = |text: &str, style: Style| {
+        if !text.is_empty() {
+            x = put(buffer, (x + 2, area.y), end, text, style);
+        }
+    };
+    word(&data.time, Style::new());
+    if state.paused() {
+        word("PAUSED", ink.selected());
+    }
+    word(&plural(data.rows.len() as u64, "listener"), Style::new());
+    let drops: u64 = data.rows.iter().map(|row| row.drops).sum();
+    let style = if drops > 0 { ink.alarm() } else { Style::new() };
+    word(&plural(drops, "drop"), style);
+    if state.noticed > 0 {
+        word(&plural(state.noticed, "notice"), ink.warning());
+    }
+    let (kernel, backend) = &state.system;
+    let whole = format!("{kernel} by {backend}");
+    if usize::from(end - x) >= whole.len() + 2 {
+        put(buffer, (x + 2, area.y), end, &whole, ink.aside());
+    } else {
+        put(buffer, (x + 2, area.y), end, backend, ink.aside());
+    }
+}
+
+/// The last line: the filter that is typed, or which keys there are.
+pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+    let at = (area.x, area.y);
+    if state.ending {
+        put(buffer, at, area.right(), "ending: the summary follows", ink.title(false));
+    } else if state.typing {
+        let end = put(buffer, at, area.right(), "/", ink.title(false));
+        let end = put(buffer, (end, area.y), area.right(), &state.filter, Style::new());
+        let end = put(buffer, (end, area.y), area.right(), " ", ink.selected());
+        let hint = "Enter keeps it, Esc clears it";
+        put(buffer, (end + 2, area.y), area.right(), hint, ink.aside());
+    } else if state.zoomed {
+        let keys = match state.pane {
+            Pane::Drops | Pane::Notices => "Esc back  up/down scroll  p pause  ? help  q quit",
+            _ => "Esc back  up/down listener  w window  y scale  p pause  ? help  q quit",
+        };
+        put(buffer, at, area.right(), keys, ink.aside());
+    } else {
+        let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter all of it";
+        put(buffer, at, area.right(), keys, ink.aside());
+    }
+}

@@ -1,0 +1,124 @@
+//! How the screen is drawn: with colour or without, with blocks or in plain ASCII. It knows
+//! what the environment says of the terminal, and nothing of what is drawn.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// See the module's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ink {
+    /// Colours are shown.
+    pub(crate) colour: bool,
+    /// Glyphs beyond ASCII are shown.
+    pub(crate) blocks: bool,
+}
+
+/// A cell filled from below, by eighths.
+const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// The same for terminals that know ASCII only.
+const ASCII_EIGHTHS: [&str; 9] = [" ", ".", ".", ".", "o", "o", "o", "#", "#"];
+
+#[expect(clippy::unused_self, reason = "whoever draws need not know what needs no colour")]
+impl Ink {
+    /// By the environment's variables.
+    pub(crate) fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let term = set("TERM").unwrap_or_default();
+        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        Self {
+            colour: set("NO_COLOR").is_none() && !term.starts_with("vt"),
+            // The font of the kernel's console has no eighths.
+            blocks: (locale.contains("utf-8") || locale.contains("utf8")) && term != "linux",
+        }
+    }
+
+    fn coloured(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// What is told beside the matter.
+    pub(crate) fn aside(self) -> Style {
+        self.coloured(Color::DarkGray)
+    }
+
+    /// A heading; that of the pane that keys act on stands out.
+    pub(crate) fn title(self, focused: bool) -> Style {
+        let style = Style::new().add_modifier(Modifier::BOLD);
+        if focused { style.add_modifier(Modifier::REVERSED) } else { style }
+    }
+
+    /// The selected row.
+    pub(crate) fn selected(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// Drops, and queues that are full.
+    pub(crate) fn alarm(self) -> Style {
+        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    /// What comes near to its limit.
+    pub(crate) fn warning(self) -> Style {
+        self.coloured(Color::Yellow)
+    }
+
+    /// Bars.
+    pub(crate) fn bar(self) -> Style {
+        self.coloured(Color::Cyan)
+    }
+
+    /// A cell that is filled to so many eighths.
+    pub(crate) fn eighths(self, filled: usize) -> &'static str {
+        let glyphs = if self.blocks { EIGHTHS } else { ASCII_EIGHTHS };
+        glyphs[filled.min(8)]
+    }
+
+    /// A cell of a bar that goes to the right.
+    pub(crate) fn full(self) -> &'static str {
+        if self.blocks { "█" } else { "#" }
+    }
+
+    /// Above what is there: what was there in between.
+    pub(crate) fn shade(self) -> &'static str {
+        if self.blocks { "░" } else { ":" }
+    }
+
+    /// The line of a limit.
+    pub(crate) fn limit(self) -> &'static str {
+        if self.blocks { "┄" } else { "-" }
+    }
+
+    /// The line behind a title.
+    pub(crate) fn rule(self) -> &'static str {
+        if self.blocks { "─" } else { "-" }
+    }
+
+    /// The line beside a plot.
+    pub(crate) fn axis(self) -> &'static str {
+        if self.blocks { "│" } else { "|" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ink;
+
+    fn ink(variables: &[(&str, &str)]) -> Ink {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name);
+        Ink::of(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_environment_says_what_the_terminal_shows() {
+        let utf8 = ("LANG", "C.UTF-8");
+        assert_eq!(ink(&[utf8]), Ink { colour: true, blocks: true });
+        assert!(!ink(&[utf8, ("NO_COLOR", "1")]).colour);
+        assert!(ink(&[utf8, ("NO_COLOR", "")]).colour);
+        assert!(!ink(&[utf8, ("TERM", "vt100")]).colour);
+        // The first of the three that is set holds.
+        assert!(!ink(&[utf8, ("LC_ALL", "C")]).blocks);
+        assert!(ink(&[("LANG", "C"), ("LC_CTYPE", "de_DE.utf8")]).blocks);
+        assert!(!ink(&[utf8, ("TERM", "linux")]).blocks);
+        assert!(!ink(&[]).blocks);
+    }
+}

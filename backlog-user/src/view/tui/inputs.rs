@@ -1,0 +1,116 @@
+//! What happens at the terminal, in one queue: keys, another size, lines on stderr, signals
+//! of job control, and a moment at which to draw.
+
+use std::future::pending;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crossterm::event::{self, Event};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::sleep;
+
+use super::key::Key;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Key(Key),
+    /// The terminal has another size.
+    Resized,
+    /// Something was written to stderr.
+    Words,
+    /// It is time to draw.
+    Draw,
+    /// We are asked to stop for a while.
+    Stop,
+    /// We were stopped, and go on.
+    Continued,
+    /// No key can be read any more, for this reason.
+    Deaf(io::Error),
+}
+
+/// The queue's end.
+#[derive(Debug)]
+pub(crate) struct Inputs(Receiver<Input>);
+
+/// Its other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Source(Sender<Input>);
+
+/// Keys that wait to be looked at; a program that types faster waits.
+const WAITING: usize = 64;
+
+impl Inputs {
+    /// Makes a queue.
+    pub(crate) fn new() -> (Source, Self) {
+        let (sender, receiver) = channel(WAITING);
+        (Source(sender), Self(receiver))
+    }
+
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) -> Input {
+        match self.0.recv().await {
+            Some(input) => input,
+            None => pending().await,
+        }
+    }
+}
+
+impl Source {
+    /// Begins to read keys and to watch for signals. Must be called within a runtime.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let keys = self.0.clone();
+        // It is left where it waits when the run is over: a read cannot be interrupted.
+        thread::Builder::new().name("keys".into()).spawn(move || read(&keys))?;
+        for (kind, input) in [
+            (SignalKind::from_raw(libc::SIGTSTP), (|| Input::Stop) as fn() -> Input),
+            (SignalKind::from_raw(libc::SIGCONT), || Input::Continued),
+        ] {
+            let mut signal = signal(kind)?;
+            let sender = self.0.clone();
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() {
+                    if sender.send(input()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Something was written to stderr.
+    pub(crate) fn words(&self) {
+        // Where the queue is full it is looked at soon enough.
+        let _ = self.0.try_send(Input::Words);
+    }
+
+    /// Lets it be drawn so much later.
+    pub(crate) fn draw_in(&self, time: Duration) {
+        let sender = self.0.clone();
+        tokio::spawn(async move {
+            sleep(time).await;
+            let _ = sender.send(Input::Draw).await;
+        });
+    }
+}
+
+fn read(keys: &Sender<Input>) {
+    loop {
+        let input = match event::read() {
+            Ok(Event::Key(key)) => match Key::of(key) {
+                Some(key) => Input::Key(key),
+                None => continue,
+            },
+            Ok(Event::Resize(..)) => Input::Resized,
+            Ok(_) => continue,
+            Err(error) => Input::Deaf(error),
+        };
+        let last = matches!(input, Input::Deaf(_));
+        if keys.blocking_send(input).is_err() || last {
+            return;
+        }
+    }
+}

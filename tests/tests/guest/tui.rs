@@ -1,0 +1,191 @@
+//! `--tui` in a real terminal: what is drawn while a queue overflows, what keys do, and that
+//! the terminal is as it was afterwards, however the run ends.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use backlog_tests::clock::wait_until;
+use backlog_tests::tmux::Tmux;
+use backlog_tests::tracer::{OPTIONS_VARIABLE, PATH_VARIABLE};
+
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, scratch};
+use super::owners::absent;
+
+/// More than is accepted, for longer than a test takes.
+const OVERLOAD: &str = "--backlog 8 --rate 100 --duration 100s --accept-delay 30ms --clients 32 \
+                        --connect-timeout 1s";
+
+/// Does `test` with a terminal, if there can be one. This machine must have one.
+fn with_terminal(test: impl FnOnce(&Terminal) + Send) {
+    in_guest(|| match Tmux::find() {
+        Err(error) if env::var_os("BACKLOG_NATIVE").is_none() => {
+            absent("a terminal", &format!("{error:#}"));
+        }
+        found => {
+            found.unwrap();
+            test(&Terminal::open());
+        }
+    });
+}
+
+fn tool() -> PathBuf {
+    env::var_os(PATH_VARIABLE).map_or_else(|| "backlog-trace".into(), PathBuf::from)
+}
+
+/// A terminal, and where the tool in it writes its number.
+struct Terminal {
+    tmux: Tmux,
+    pid: PathBuf,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        Self { tmux: Tmux::open(&scratch("tmux"), (80, 24)).unwrap(), pid: scratch("pid") }
+    }
+
+    /// Starts the tool, waits until it shows the listener, and returns its process id.
+    fn start(&self, arguments: &str) -> i32 {
+        let (tool, pid) = (tool(), self.pid.display());
+        let more = env::var(OPTIONS_VARIABLE).unwrap_or_default();
+        let line = format!(
+            "sh -c 'echo $$ > {pid}; exec {} --tui --port {PORT_TEXT} {more} {arguments}'; \
+             echo ended with $?",
+            tool.display()
+        );
+        self.tmux.line(&line).unwrap();
+        self.shows("127.0.0.1:8000");
+        assert_eq!(self.tmux.is_taken().unwrap(), (true, true));
+        fs::read_to_string(Path::new(&self.pid)).unwrap().trim().parse().unwrap()
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.tmux.press(keys).unwrap();
+    }
+
+    /// Waits until this is on the screen.
+    fn shows(&self, text: &str) -> String {
+        self.tmux.wait_for(text, LIMIT, |screen| screen.contains(text)).unwrap()
+    }
+
+    /// Waits for the end; the terminal must be as before, with the summary on it.
+    fn assert_restored(&self, status: i32) {
+        // What was typed is there as well, without the number.
+        self.shows(&format!("ended with {status}"));
+        assert_eq!(self.tmux.is_taken().unwrap(), (false, false));
+        self.tmux.line("stty -a; echo the end").unwrap();
+        let screen = self.shows("\nthe end");
+        for setting in ["icanon", "echo", "isig", "icrnl", "opost"] {
+            let words: Vec<&str> = screen.split_whitespace().collect();
+            assert!(words.contains(&setting), "no {setting} in {screen}");
+        }
+        let history = self.tmux.history().unwrap();
+        assert!(history.contains("127.0.0.1:8000  limit 8"), "{history}");
+        assert!(history.contains("ListenOverflows: kernel"), "{history}");
+        assert!(!history.contains("Listeners by"), "{history}");
+    }
+}
+
+#[test]
+fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
+    with_terminal(|terminal| {
+        let load = Load::listening(PORT, OVERLOAD);
+        terminal.start("--cmd \"echo said by the command; exec sleep 1000\"");
+        load.go();
+        // The plot with its limit and marks of drops, and the percentiles of waits.
+        terminal
+            .tmux
+            .wait_for("a plot with drops", LIMIT, |screen| {
+                let line =
+                    |start: &str| screen.lines().find(|line| line.trim_start().starts_with(start));
+                line("drops ").is_some_and(|line| line.contains('x'))
+                    && line("8│").is_some()
+                    && screen.contains('█')
+                    && screen.contains("wait: p50")
+            })
+            .unwrap();
+        let screen = terminal.shows("limit 8, peak");
+        assert!(screen.contains("backlog-load["), "{screen}");
+        terminal.press(&["Tab", "Tab"]);
+        terminal.shows("accept_queue_full_");
+        terminal.press(&["Tab"]);
+        terminal.shows("said by the command");
+        terminal.press(&["?"]);
+        terminal.shows("Keys (any closes this)");
+        terminal.press(&["Escape"]);
+        terminal.press(&["/"]);
+        terminal.tmux.press(&["-l", "no such"]).unwrap();
+        terminal.shows("no listener matches");
+        terminal.press(&["Escape"]);
+        terminal.shows("> 127.0.0.1:8000");
+        terminal.press(&["s"]);
+        terminal.shows("Listeners by DEPTH");
+        terminal.press(&["p"]);
+        let paused = terminal.shows("PAUSED");
+        terminal.tmux.resize((120, 40)).unwrap();
+        let large = terminal.shows("Latest drops");
+        assert!(large.contains("Notices") && large.contains("PAUSED"), "{large}");
+        // The time stands still.
+        let time = paused.split_whitespace().nth(1).unwrap();
+        assert!(large.contains(time), "{paused}{large}");
+        terminal.press(&["p"]);
+        terminal.tmux.wait_for("time", LIMIT, |screen| !screen.contains(time)).unwrap();
+        terminal.press(&["q"]);
+        terminal.assert_restored(0);
+        // What was said on the screen is said again.
+        assert!(terminal.tmux.history().unwrap().contains("said by the command"));
+    });
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    with_terminal(|terminal| {
+        let load = Load::listening(PORT, OVERLOAD);
+        load.go();
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            let pid = terminal.start("");
+            terminal.shows("depth 9");
+            // SAFETY: two numbers; the process is our child's and has not ended.
+            assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+            terminal.assert_restored(0);
+            terminal.tmux.line("clear").unwrap();
+            terminal.tmux.clear_history().unwrap();
+        }
+        terminal.start("");
+        terminal.press(&["C-c"]);
+        terminal.assert_restored(0);
+    });
+}
+
+#[test]
+fn it_stops_and_goes_on_as_jobs_do() {
+    with_terminal(|terminal| {
+        let load = Load::listening(PORT, OVERLOAD);
+        load.go();
+        terminal.start("");
+        terminal.press(&["C-z"]);
+        terminal.shows("Stopped");
+        assert_eq!(terminal.tmux.is_taken().unwrap(), (false, false));
+        // What stood behind the command was done when it stopped.
+        terminal.tmux.line("fg; echo ended with $?").unwrap();
+        terminal.shows("Listeners by");
+        wait_until("the screen", LIMIT, || Ok(terminal.tmux.is_taken()? == (true, true))).unwrap();
+        terminal.press(&["q"]);
+        terminal.assert_restored(0);
+    });
+}
+
+#[test]
+fn without_a_terminal_it_says_what_would_do() {
+    in_guest(|| {
+        for (arguments, cure) in
+            [(&["--tui"][..], "without --tui"), (&["--tui", "-o", "json"], "leave --tui away")]
+        {
+            let output = Command::new(tool()).args(arguments).output().unwrap();
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{words}");
+            assert!(words.contains(cure), "{words}");
+        }
+    });
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask pictures`: the screen of `--tui` while a server is overloaded, as it is in a
+//! real terminal, for docs/. Here if this kernel permits tracing; it changes nothing else.
+
+mod cells;
+mod svg;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::native;
+use crate::{apart, build, pages, paths, process, setup};
+
+/// The arguments of `pictures`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only print the page
+    #[arg(long)]
+    print: bool,
+    /// Of this binary, with backlog-load beside it (default: a release build)
+    #[arg(long, value_name = "FILE")]
+    tool: Option<PathBuf>,
+}
+
+/// Where the pictures go; the text stands in the page between two marks.
+const PAGE: &str = "docs/TUI.md";
+const SVG: &str = "docs/tui.svg";
+const BEGIN: &str = "<!-- written by cargo xtask pictures -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// A server that keeps up until it stalls for half a second, and two beside it.
+const LOAD: &str = "backlog-load -q --port 8000 --backlog 16 --rate 110 --accept-delay 8ms \
+    --clients 64 --stall 500ms --stall-after 3000 --duration 90s & \
+    backlog-load -q --port 8080 --backlog 128 --rate 250 --accept-delay 2ms --clients 16 \
+    --duration 90s & \
+    backlog-load -q --port 8443 --backlog 64 --rate 15 --duration 90s & wait";
+
+/// How long the load runs before its picture is taken; the stall is in the middle.
+const SCENE: Duration = Duration::from_secs(50);
+/// From another size to the next drawing.
+const SETTLE: Duration = Duration::from_secs(2);
+/// For what is no part of the scene.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const LARGE: (u16, u16) = (112, 40);
+const SMALL: (u16, u16) = (80, 24);
+
+/// Takes the pictures.
+pub(crate) fn command(args: &Args) -> Result<u8> {
+    setup::ensure()?;
+    let tool = match &args.tool {
+        Some(tool) => tool.clone(),
+        None => build::tool(&build::static_programs()?)?.to_owned(),
+    };
+    let tool = tool.as_path();
+    native::look(tool, None).context("the pictures are taken in this machine's kernel")?;
+    let _alone = native::alone()?;
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let terminal = Terminal { socket: folder.path().join("tmux") };
+    terminal.open(tool)?;
+    process::say(&format!("watching for {} s", SCENE.as_secs()));
+    thread::sleep(SCENE);
+    let large = terminal.screen(&["-e"])?;
+    terminal.resize(SMALL)?;
+    thread::sleep(SETTLE);
+    let small = terminal.screen(&[])?;
+    ensure!(small.contains("Listeners by"), "it does not trace any more:\n{small}");
+    terminal.run("send-keys", &["q"])?;
+    let page = page(&small)?;
+    if !args.print {
+        let file = paths::root().join(SVG);
+        let picture = svg::render(&cells::parse(&large), LARGE);
+        fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
+        process::say(&format!("written: {SVG}"));
+    }
+    pages::publish(PAGE, &page, args.print)?;
+    Ok(0)
+}
+
+/// The page with this screen in the place of the old one.
+fn page(screen: &str) -> Result<String> {
+    let file = paths::root().join(PAGE);
+    let page =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = parts else { bail!("{PAGE} has no place for a screen") };
+    Ok(format!("{before}{BEGIN}```\n{}\n```\n{END}{after}", screen.trim_end()))
+}
+
+/// tmux on a socket of its own.
+struct Terminal {
+    socket: PathBuf,
+}
+
+impl Terminal {
+    /// Opens it with the tool in it, in a network namespace of its own.
+    fn open(&self, tool: &Path) -> Result<()> {
+        let mut command = self.command("new-session");
+        let (columns, rows) = LARGE;
+        command.args(["-d", "-x", &columns.to_string(), "-y", &rows.to_string()]);
+        // The load program lies beside the tool.
+        if let Some(folder) = tool.parent() {
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{path}", folder.display()));
+        }
+        command.arg(tool).args(["--tui", "--port", "8000,8080,8443", "--cmd", LOAD]);
+        apart::own_network(&mut command);
+        process::run(&mut command)?;
+        let looks = Duration::from_millis(200);
+        let mut waited = Duration::ZERO;
+        while !self.screen(&[])?.contains("8443") {
+            ensure!(waited < LIMIT, "nothing to see:\n{}", self.screen(&[])?);
+            thread::sleep(looks);
+            waited += looks;
+        }
+        Ok(())
+    }
+
+    fn command(&self, task: &str) -> Command {
+        let mut command = Command::new("tmux");
+        command.args(["-u", "-f", "/dev/null", "-S"]).arg(&self.socket).arg(task);
+        command.env("LC_ALL", "C.UTF-8").env_remove("TMUX").env_remove("NO_COLOR");
+        command
+    }
+
+    fn run(&self, task: &str, arguments: &[&str]) -> Result<String> {
+        process::capture(self.command(task).args(arguments))
+    }
+
+    fn screen(&self, more: &[&str]) -> Result<String> {
+        self.run("capture-pane", &[&["-p"], more].concat())
+    }
+
+    fn resize(&self, (columns, rows): (u16, u16)) -> Result<()> {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.run("resize-window", &["-x", &columns, "-y", &rows]).map(drop)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It is no error when all has ended by itself.
+        let _ = self.command("kill-server").stderr(Stdio::null()).status();
+    }
+}
