@@ -62,6 +62,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
+    /// Write an HTML page with plots at the end, beside the ordinary output; it needs
+    /// nothing from outside
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Times in UTC and not in the machine's time zone (JSON always is)
     #[arg(long)]
     pub(crate) utc: bool,
@@ -186,6 +191,7 @@ Examples:
   sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
   sudo backlog-trace -P 80,443 -o json     for programs
+  sudo backlog-trace -d 5m --report a.html a page for the incident ticket
   sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 

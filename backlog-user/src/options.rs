@@ -9,6 +9,7 @@ use crate::cli::{Args, Backend, Output};
 use crate::filter::Filter;
 use crate::ports::PortError;
 use crate::selection::Selection;
+use crate::whole_file::{FileError, WholeFile};
 
 /// Valid options.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) cmd: Option<String>,
     /// Form of the output.
     pub(crate) output: Output,
+    /// Where the report goes.
+    pub(crate) report: Option<WholeFile>,
     /// Times in UTC.
     pub(crate) utc: bool,
     /// Way of attaching.
@@ -51,6 +54,8 @@ pub(crate) struct Options {
 pub(crate) enum OptionsError {
     #[error("--port")]
     Port(#[from] PortError),
+    #[error("--report")]
+    Report(#[from] FileError),
     #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
     Time { name: &'static str, text: String },
     #[error("INTERVAL: {0:?} is too short: at least 10ms")]
@@ -87,6 +92,7 @@ impl Options {
             until_drop: args.until_drop,
             cmd: args.cmd,
             output: args.output,
+            report: args.report.as_deref().map(WholeFile::check).transpose()?,
             utc: args.utc,
             backend: args.backend,
             quiet: args.quiet,
@@ -138,6 +144,7 @@ mod tests {
             ("0.001", "10ms"),
             ("1 0", "1 or more"),
             ("--until-drop 0", "1 or more"),
+            ("--report /no/such/folder/x.html", "make that folder"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

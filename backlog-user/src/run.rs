@@ -27,7 +27,9 @@ use crate::plan::{self, Backend, Way, Ways};
 use crate::registry::Listed;
 use crate::session::Session;
 use crate::signals::Signals;
+use crate::view::both::Both;
 use crate::view::json::Json;
+use crate::view::report::Report;
 use crate::view::table::{Look, Table};
 use crate::view::{Meta, View};
 
@@ -100,6 +102,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let meta = Meta {
         // The session knows when it begins.
         time_ns: 0,
+        host: kernel.host,
         kernel: kernel.release,
         backend,
         hooks: loaded.attached.hooks.clone(),
@@ -232,24 +235,38 @@ fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits 
 }
 
 fn view(options: &Options) -> Box<dyn View> {
+    let view = ordinary_view(options);
+    match &options.report {
+        None => view,
+        Some(file) => {
+            let report = Report::new(zone(options), file.clone(), !options.quiet);
+            Box::new(Both::new(view, Box::new(report)))
+        }
+    }
+}
+
+fn ordinary_view(options: &Options) -> Box<dyn View> {
     let out = BufWriter::new(io::stdout());
     // Who names ports wants to see them, also while nothing happens.
     let idle_rows = options.verbose || (options.filter.ports.is_some() && !options.quiet);
     match options.output {
         Output::Json => Box::new(Json::new(out, idle_rows)),
         Output::Table => {
-            let zone = if options.utc {
-                TimeZone::UTC
-            } else {
-                // Without /etc/localtime it is UTC, as for every program.
-                TimeZone::try_system().unwrap_or(TimeZone::UTC)
-            };
+            let zone = zone(options);
             Box::new(Table::new(
                 out,
                 Look { zone, idle_rows, quiet: options.quiet, cost: options.verbose },
             ))
         }
     }
+}
+
+fn zone(options: &Options) -> TimeZone {
+    if options.utc {
+        return TimeZone::UTC;
+    }
+    // Without /etc/localtime it is UTC, as for every program.
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]

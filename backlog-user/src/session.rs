@@ -117,6 +117,9 @@ impl<'a> Session<'a> {
             intervals: 0,
             events: Vec::new(),
         };
+        if session.view.draws() {
+            session.book.keep_timelines();
+        }
         session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);

@@ -1,11 +1,14 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
+pub(crate) mod both;
 mod cost;
 pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod judged;
+pub(crate) mod meaning;
 pub(crate) mod paragraph;
+pub(crate) mod report;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod whose;
@@ -30,6 +33,8 @@ use crate::plan::{Backend, Hook};
 pub(crate) struct Meta {
     /// When tracing began, monotonic nanoseconds.
     pub(crate) time_ns: u64,
+    /// The host's name.
+    pub(crate) host: Option<String>,
     /// As `uname -r` prints it.
     pub(crate) kernel: String,
     /// The way of attaching.
@@ -71,6 +76,10 @@ pub(crate) struct End {
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.
 pub(crate) trait View {
+    /// Does it draw how queues go over time? The book keeps that only if so.
+    fn draws(&self) -> bool {
+        false
+    }
     /// Tracing has begun.
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
     /// A listener was found or opened.

@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Guests,
     /// Real servers in the guests: what is tested with them is left out otherwise.
     Servers,
+    /// A browser for the report: it is not looked at in one otherwise.
+    Browser,
 }
 
 /// Something that is not here.
@@ -70,7 +72,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 7] = [
+const BASIC: [Package; 9] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -78,6 +80,8 @@ const BASIC: [Package; 7] = [
     package("xz-utils", Some("xz"), "unpacks kernel modules", Need::Guests),
     package("dpkg", Some("dpkg-deb"), "unpacks kernel packages", Need::Guests),
     package("e2fsprogs", Some("mke2fs"), "a disk of servers for the guests", Need::Servers),
+    package("chromium", Some("chromium"), "tests the report, and takes its picture", Need::Browser),
+    package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly

@@ -61,8 +61,18 @@ impl<W: Write> Json<W> {
 /// is the whole.
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
-        let Meta { time_ns, kernel, backend, hooks, options, settings, reasons, gaps, bpf_stats } =
-            meta;
+        let Meta {
+            time_ns,
+            host,
+            kernel,
+            backend,
+            hooks,
+            options,
+            settings,
+            reasons,
+            gaps,
+            bpf_stats,
+        } = meta;
         let mut by_moment: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for hook in hooks {
             by_moment.entry(hook.moment).or_default().push(hook.describe());
@@ -72,6 +82,7 @@ impl<W: Write> View for Json<W> {
         let mut value = json!({
             "schema": SCHEMA,
             "version": env!("CARGO_PKG_VERSION"),
+            "host": host,
             "kernel": kernel,
             "backend": backend.name(),
             "hooks": by_moment,

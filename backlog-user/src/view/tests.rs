@@ -46,6 +46,7 @@ fn listener(id: u32, local: &str) -> Listener {
 fn meta() -> Meta {
     Meta {
         time_ns: 0,
+        host: Some("made-up".into()),
         kernel: "6.1.0-made-up".into(),
         backend: Backend::Fentry,
         hooks: vec![
