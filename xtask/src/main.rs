@@ -15,6 +15,7 @@ mod kernels;
 mod native;
 mod pages;
 mod paths;
+mod pictures;
 mod process;
 mod servers;
 mod setup;
@@ -55,6 +56,8 @@ enum Task {
     Bench(bench::Args),
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
+    /// Take the pictures of docs/ (root, and a kernel that permits tracing)
+    Pictures,
 }
 
 fn main() -> ExitCode {
@@ -77,5 +80,6 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Backends(args) => backends::command(&args),
         Task::Bench(args) => bench::command(&args),
         Task::Demo(args) => demo::command(&args),
+        Task::Pictures => pictures::command(),
     }
 }

@@ -5,7 +5,15 @@ mod browser;
 mod colours;
 mod made_up;
 
+use std::io::{self, ErrorKind, Write};
+
+use jiff::tz::TimeZone;
+
+use super::Report;
 use super::order::DRAWN;
+use crate::view::both::Both;
+use crate::view::table::{Look, Table};
+use crate::whole_file::WholeFile;
 use made_up::{HOSTILE, host, page};
 
 /// What is between two strings.
@@ -96,4 +104,30 @@ fn of_hundreds_of_listeners_the_first_are_drawn_and_all_listed() {
 fn a_run_without_listeners_is_a_page_too() {
     let html = page(&host(0));
     assert!(html.contains("No listener was seen.") && !html.contains("<svg"));
+}
+
+/// Nobody reads any more.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_table_that_cannot_be_written_takes_no_report_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    let file = WholeFile::check(&path).unwrap();
+    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
+    let report = Box::new(Report::new(TimeZone::UTC, file, false));
+    let mut both = Both::new(Box::new(Table::new(Closed, look)), report);
+    let error = made_up::run(&host(0), &mut both).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert!(path.is_file());
 }

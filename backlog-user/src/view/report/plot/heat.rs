@@ -57,19 +57,24 @@ fn column(run: &Run<'_>, chart: &Chart<'_>, span: &Span, first: u32, most: u64) 
         let seconds = run.seconds(time_ns).min(run.length());
         chart.backend_coord(&(seconds, f64::from(power.saturating_sub(first))))
     };
+    let cells = || span.waits.iter().filter(|(_, count)| *count > 0);
+    let rows: Vec<String> = cells()
+        .rev()
+        .map(|(high, count)| format!("{} to {}: {count}", duration(high / 2), duration(*high)))
+        .collect();
     html! {
-        @for (high, count) in span.waits.iter().filter(|(_, count)| *count > 0) {
-            @let power = high.max(&1).ilog2();
-            @let (left, top) = at(span.begin_ns, power);
-            @let (right, bottom) = at(span.end_ns, power.saturating_sub(1));
-            rect.heat x=(left) y=(top) width=((right - left).max(1))
-                height=((bottom - top).max(1)) opacity=(strength(*count, most))
-            {
-                title {
-                    (run.time(span.begin_ns, 3)) " to " (run.time(span.end_ns, 3)) ": "
-                    (plural(*count, "connection")) " waited " (duration(high / 2)) " to "
-                    (duration(*high))
-                }
+        // One for the column: of each cell they would be most of the page.
+        g.heat {
+            title {
+                (run.time(span.begin_ns, 3)) " to " (run.time(span.end_ns, 3)) ", waited "
+                (rows.join(", "))
+            }
+            @for (high, count) in cells() {
+                @let power = high.max(&1).ilog2();
+                @let (left, top) = at(span.begin_ns, power);
+                @let (right, bottom) = at(span.end_ns, power.saturating_sub(1));
+                rect x=(left) y=(top) width=((right - left).max(1)) height=((bottom - top).max(1))
+                    opacity=(strength(*count, most)) {}
             }
         }
     }
