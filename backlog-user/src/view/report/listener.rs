@@ -8,12 +8,12 @@ use super::page::Run;
 use super::plot::bars;
 use super::plot::depth::depth;
 use super::plot::heat::heat;
-use super::shared::{Fact, facts, outside, plain};
+use super::shared::{Fact, facts, outside, peak, plain};
 use crate::book::interval::Waits;
 use crate::book::page::Page;
 use crate::book::summary::Summary;
 use crate::event::Listener;
-use crate::view::format::{duration, percent, plural};
+use crate::view::format::{duration, plural};
 use crate::view::whose;
 
 /// The section.
@@ -104,15 +104,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
                 " in the queue at the end"
             }),
         ),
-        (
-            "Peak",
-            summary.peak_ns.map(|peak_ns| {
-                html! {
-                    (summary.peak) " of " (limit) " (" (percent(summary.peak, limit)) " %), at "
-                    (run.moment(peak_ns))
-                }
-            }),
-        ),
+        ("Peak", peak(run, summary)),
         ("SYN queue", syn_queue),
         ("Not timed", not_timed),
         ("Not seen", unseen),
@@ -133,6 +125,11 @@ fn limits(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
     })
 }
 
+/// A wide plot, which a narrow screen can move from side to side.
+fn pan(plot: &Markup) -> Markup {
+    html! { div.pan role="group" aria-label="Plot over time" tabindex="0" { (plot) } }
+}
+
 /// The plots over time.
 fn over_time(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     let Some(timeline) = &summary.page.timeline else {
@@ -142,7 +139,7 @@ fn over_time(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     };
     html! {
         figure.time {
-            (depth(run, summary, timeline))
+            (pan(&depth(run, summary, timeline)))
             figcaption {
                 "Area: the deepest in each interval. Line: the depth at its end. Dashed: the limit."
                 @if summary.drops > 0 {
@@ -152,7 +149,7 @@ fn over_time(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
         }
         @if let Some(plot) = heat(run, summary, timeline) {
             figure.time {
-                (plot)
+                (pan(&plot))
                 figcaption {
                     "How long those had waited that were accepted in each interval: the stronger, \
                     the more connections (by the logarithm)."

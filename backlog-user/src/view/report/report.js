@@ -1,20 +1,16 @@
 // Zoom for the plots over time. Without it the page is complete.
 document.querySelectorAll("figure.time").forEach(function (figure) {
-  var svg = figure.querySelector("svg");
+  var pan = figure.querySelector(".pan");
+  var svg = pan.querySelector("svg");
   if (!svg) return;
-  var pan = document.createElement("div");
-  pan.className = "pan";
-  svg.parentNode.insertBefore(pan, svg);
-  pan.appendChild(svg);
   var scale = 1;
   function zoom(to, at) {
     to = Math.min(16, Math.max(1, to));
     var x = at === undefined ? pan.clientWidth / 2 : at;
-    var share = (pan.scrollLeft + x) / (pan.clientWidth * scale);
+    var share = (pan.scrollLeft + x) / pan.scrollWidth;
     scale = to;
     svg.style.width = scale * 100 + "%";
-    pan.scrollLeft = share * pan.clientWidth * scale - x;
-    pan.tabIndex = scale > 1 ? 0 : -1;
+    pan.scrollLeft = share * pan.scrollWidth - x;
   }
   var tools = document.createElement("div");
   tools.className = "zoom";

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::page::Run;
-use crate::view::format::clock_time;
+use crate::book::summary::Summary;
+use crate::view::format::{clock_time, percent};
 use crate::view::whose;
 
 impl Run<'_> {
@@ -101,6 +102,22 @@ pub(super) fn facts(all: &[Fact]) -> Markup {
             }
         }
     }
+}
+
+/// The deepest queue, of which limit, and when. Of a limit that was changed no share is told:
+/// which of them it was then is to be seen in the plot.
+pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
+    let (peak, limit) = (summary.peak, summary.page.listener.limit);
+    let moments = run.story.of(summary.page.listener.id);
+    let changed = moments.is_some_and(|all| all.limits.iter().any(|(_, one)| one.was != one.now));
+    let peak_ns = summary.peak_ns?;
+    Some(html! {
+        (peak)
+        @if changed { " (its limit was changed)" } @else {
+            " of " (limit) " (" (percent(peak, limit)) " %)"
+        }
+        ", at " (run.moment(peak_ns))
+    })
 }
 
 /// Plain text as markup.

@@ -5,10 +5,10 @@ use backlog_ebpf::cause::Cause;
 use maud::{Markup, html};
 
 use super::page::Run;
-use super::shared::plain;
+use super::shared::{peak, plain};
 use crate::book::interval::Waits;
 use crate::book::summary::Summary;
-use crate::view::format::{duration, percent, plural};
+use crate::view::format::{duration, plural};
 use crate::view::{meaning, whose};
 
 /// What is said of one listener.
@@ -50,13 +50,8 @@ impl Verdict {
     pub(super) fn of(run: &Run<'_>, summary: &Summary<'_>) -> Self {
         let limit = summary.page.listener.limit;
         let mut reasons: Vec<Markup> = causes(summary);
-        let peak = summary.peak_ns.map(|peak_ns| {
-            html! {
-                "The queue held up to " (summary.peak) " of " (limit) " ("
-                (percent(summary.peak, limit)) " %), at " (run.moment(peak_ns)) "."
-            }
-        });
-        reasons.extend(peak);
+        let peak = peak(run, summary);
+        reasons.extend(peak.map(|peak| html! { "The queue held up to " (peak) "." }));
         let page = summary.page;
         let cut = page.listener.call.as_ref().and_then(|call| whose::cut(call, limit));
         reasons.extend(cut.map(|cut| plain(format!("The limit was cut: {cut}."))));

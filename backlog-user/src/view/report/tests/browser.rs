@@ -4,6 +4,7 @@
 mod devtools;
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::json;
@@ -17,7 +18,9 @@ fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {
     let file = folder.path().join("report.html");
     fs::write(&file, html).unwrap();
     let Some(mut browser) = Browser::start() else {
-        println!("absent: the report in a browser: no chromium (cargo xtask setup installs it)");
+        // Not by a macro: what those print is only shown of tests that fail.
+        let text = "absent: the report in a browser: no chromium (cargo xtask setup installs it)";
+        writeln!(io::stderr(), "{text}").unwrap();
         return None;
     };
     browser.open(&format!("file://{}", file.display()));
