@@ -33,6 +33,7 @@ mod guest {
     mod pressure;
     mod programs;
     mod refusals;
+    mod report;
     mod rows;
     mod stopped;
     mod telling;

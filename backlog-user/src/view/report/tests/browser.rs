@@ -23,11 +23,14 @@ fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {
         writeln!(io::stderr(), "{text}").unwrap();
         return None;
     };
+    if let Some(folder) = std::env::var_os("BACKLOG_PICTURES") {
+        fs::copy(&file, Path::new(&folder).join("report.html")).unwrap();
+    }
     browser.open(&format!("file://{}", file.display()));
     Some((browser, folder))
 }
 
-/// Pictures are kept where this says, to be looked at.
+/// Pictures, like the page, are kept where this says, to be looked at.
 fn keep(name: &str, png: &[u8]) {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 20_000, "{name}: {} bytes", png.len());
     if let Some(folder) = std::env::var_os("BACKLOG_PICTURES") {
