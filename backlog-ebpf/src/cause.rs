@@ -110,11 +110,16 @@ pub enum Beside {
     /// A packet that was ignored and lost nothing: a duplicate SYN, a bare ACK under
     /// `TCP_DEFER_ACCEPT`, a reset by the client. It moves `sk_drops`.
     Ignored = 14,
+    /// A connection that its client had reset by the time it was accepted.
+    AbandonedReset = 15,
+    /// A connection on whose way its client had ended (FIN) by the time it was accepted: it
+    /// has gone, or it waits for an answer and has nothing more to say.
+    AbandonedFin = 16,
 }
 
 impl Beside {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 17;
 
     /// Every one, in the order of its number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -133,6 +138,8 @@ impl Beside {
         Self::Migrated,
         Self::MigratedIn,
         Self::Ignored,
+        Self::AbandonedReset,
+        Self::AbandonedFin,
     ];
 
     /// The name in JSON and in the summary.
@@ -154,6 +161,8 @@ impl Beside {
             Self::Migrated => "migrated",
             Self::MigratedIn => "migrated_in",
             Self::Ignored => "ignored",
+            Self::AbandonedReset => "abandoned_reset",
+            Self::AbandonedFin => "abandoned_fin",
         }
     }
 }

@@ -7,6 +7,8 @@
 
 use core::mem::size_of;
 
+use crate::pace::Pace;
+
 /// Buckets of a power of two, as a power of two.
 pub const GROUPING: u8 = 5;
 
@@ -36,16 +38,33 @@ pub struct Distributions {
     pub waits: [u32; WAITS],
     /// Arrivals by the depth that they made, less one.
     pub depths: [u32; DEPTHS],
-    /// When the last of them was accepted, or a millisecond before.
+    /// When the last of them was accepted, `CLOCK_MONOTONIC` nanoseconds.
     pub accepted_ns: u64,
-    /// Who accepted it: the process in the upper half, the thread in the lower one.
+    /// When the acceptor was noted last: at that accept, or up to a millisecond before.
+    pub noted_ns: u64,
+    /// Who accepted then: the process in the upper half, the thread in the lower one.
     pub acceptor: u64,
+    /// How long the queue was empty, nanoseconds: from an accept to the arrival that found
+    /// nothing there.
+    pub idle_ns: u64,
+    /// When a drop record was sent last.
+    pub refused_ns: u64,
+    /// How fast connections are accepted while any wait.
+    pub pace: Pace,
 }
 
 impl Distributions {
     /// Nothing counted.
-    pub const EMPTY: Self =
-        Self { waits: [0; WAITS], depths: [0; DEPTHS], accepted_ns: 0, acceptor: 0 };
+    pub const EMPTY: Self = Self {
+        waits: [0; WAITS],
+        depths: [0; DEPTHS],
+        accepted_ns: 0,
+        noted_ns: 0,
+        acceptor: 0,
+        idle_ns: 0,
+        refused_ns: 0,
+        pace: Pace::NONE,
+    };
 }
 
 /// The bucket of a value; those that are too large for `count` buckets are in the last.
@@ -99,7 +118,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 16);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 72);
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,8 @@ macro_rules! for_each_field {
             SKC_NULLS_PPREV,
             /// `tcp_sock.fastopen_rsk`, of a child: its request while Fast Open is under way
             TP_FASTOPEN_RSK,
+            /// `tcp_sock.copied_seq`: what is to be read next
+            TP_COPIED_SEQ,
             /// `sock_common.skc_daddr`
             SKC_DADDR,
             /// `sock_common.skc_rcv_saddr`

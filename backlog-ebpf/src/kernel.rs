@@ -4,6 +4,7 @@
 
 mod accept;
 mod ack;
+mod attempt;
 mod call;
 mod caller;
 mod cgroup;

@@ -6,10 +6,12 @@
 //! hold integers and byte arrays only: every bit pattern is a valid value.
 #![no_std]
 
+pub mod attempt;
 pub mod cause;
 pub mod distribution;
 pub mod field;
 pub mod filter;
+pub mod pace;
 pub mod pending;
 pub mod record;
 pub mod totals;

@@ -19,14 +19,17 @@ pub enum Kind {
     Closed = 2,
     /// Another `listen()` was called on a [`Listener`], or its limit has changed.
     Limit = 3,
+    /// An [`Admitted`]: a client that was refused has got in.
+    Admitted = 4,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; Self::COUNT] = [Self::Drop, Self::Opened, Self::Closed, Self::Limit];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Drop, Self::Opened, Self::Closed, Self::Limit, Self::Admitted];
 
     /// The kind with this number, if there is one.
     #[must_use]
@@ -42,6 +45,7 @@ impl Kind {
             Self::Opened => "opened",
             Self::Closed => "closed",
             Self::Limit => "limit",
+            Self::Admitted => "admitted",
         }
     }
 }
@@ -95,6 +99,27 @@ pub struct Drop {
     pub syn_queue: u32,
     /// The client.
     pub client: Endpoint,
+    /// How long the queue has been empty so far
+    /// ([`Distributions::idle_ns`](crate::distribution::Distributions::idle_ns)).
+    pub idle_ns: u64,
+}
+
+/// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// `time_ns` is when it was queued.
+    pub header: Header,
+    /// The client's initial sequence number.
+    pub isn: u32,
+    /// Depth of the accept queue right after it was added.
+    pub depth: u32,
+    /// The client.
+    pub client: Endpoint,
+    /// Always zero.
+    pub pad: u32,
+    /// As in [`Drop`].
+    pub idle_ns: u64,
 }
 
 /// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
@@ -172,7 +197,14 @@ const _: () = {
     assert!(offset_of!(Drop, limit) == 36);
     assert!(offset_of!(Drop, syn_queue) == 40);
     assert!(offset_of!(Drop, client) == 44);
-    assert!(size_of::<Drop>() == 64);
+    assert!(offset_of!(Drop, idle_ns) == 64);
+    assert!(size_of::<Drop>() == 72);
+
+    assert!(offset_of!(Admitted, isn) == 24);
+    assert!(offset_of!(Admitted, depth) == 28);
+    assert!(offset_of!(Admitted, client) == 32);
+    assert!(offset_of!(Admitted, idle_ns) == 56);
+    assert!(size_of::<Admitted>() == 64);
 
     assert!(offset_of!(Listener, sk) == 24);
     assert!(offset_of!(Listener, inode) == 32);

@@ -43,6 +43,9 @@ pub struct Totals {
     pub uncounted: u64,
     /// Of these: those beyond the rate of records, without a record of their own.
     pub unrecorded: u64,
+    /// Refused attempts that had to leave the table of those that may come back: if they
+    /// do, nobody knows.
+    pub unfollowed: u64,
     /// What is counted beside them, by [`Beside`].
     pub beside: [u64; Beside::COUNT],
     /// How far all this has moved the listener's `sk_drops`.
@@ -92,12 +95,12 @@ pub struct Stray {
 const _: () = {
     assert!(offset_of!(Totals, drops) == 40);
     assert!(offset_of!(Totals, uncounted) == 40 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, beside) == 56 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, sk_drops) == 56 + 8 * (Cause::COUNT + Beside::COUNT));
-    assert!(offset_of!(Totals, lost) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, beside) == 64 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, sk_drops) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, lost) == 72 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 64 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32 + 8
+            == 72 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32 + 8
     );
     assert!(size_of::<Stray>() == 32);
 };

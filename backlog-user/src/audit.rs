@@ -9,7 +9,7 @@ mod finding;
 mod gather;
 mod host;
 mod json;
-mod memory;
+pub(crate) mod memory;
 mod requests;
 mod text;
 

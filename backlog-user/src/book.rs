@@ -3,25 +3,29 @@
 
 pub(crate) mod clients;
 pub(crate) mod distribution;
+pub(crate) mod episode;
 pub(crate) mod group;
 mod history;
 pub(crate) mod interval;
 pub(crate) mod page;
 pub(crate) mod reconcile;
+pub(crate) mod sizing;
 pub(crate) mod summary;
 pub(crate) mod timeline;
+pub(crate) mod unlimited;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::counter::Reading;
-use crate::event::{Closed, Drop, Event, Limit, Listener, ListenerId, What};
+use crate::event::{Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, What};
 use crate::kernel::settings::Settings;
-use clients::Clients;
+use clients::{Clients, Outside};
 use history::History;
 use interval::Interval;
 use page::Page;
 use reconcile::Sums;
+use sizing::{Given, Sizing};
 use summary::Summary;
 use timeline::{MOST_OF_ALL, MOST_SPANS};
 
@@ -38,6 +42,8 @@ pub(crate) struct Book {
     namespaces: BTreeMap<u32, Namespace>,
     /// How queues go over time is still kept of so many listeners: none unless a view draws.
     room: usize,
+    memory: Memory,
+    client_timeout_ns: u64,
     start_ns: u64,
     /// When the last two intervals ended, the later first.
     ticks_ns: [u64; 2],
@@ -65,6 +71,9 @@ pub(crate) struct Gone {
     pub(crate) active: u64,
 }
 
+/// How long a client waits before it gives up, unless the user knows better.
+const CLIENT_TIMEOUT_NS: u64 = 5_000_000_000;
+
 /// Closed listeners whose pages are kept for the summary.
 const CLOSED_KEPT: usize = 1024;
 
@@ -79,6 +88,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_of_ns: Option<u64>,
     /// It begins a run of drops of its cause at its listener: there was none for a second.
     pub(crate) first: bool,
+    /// It begins an episode: there was none of any cause.
+    pub(crate) episode: bool,
 }
 
 /// What an event tells that a view shows at once.
@@ -92,6 +103,8 @@ pub(crate) enum News {
     Limit(Limit),
     /// A packet was refused.
     Refused(Refusal),
+    /// What the acceptors were doing then.
+    Acceptor(Box<Acceptor>),
 }
 
 impl Book {
@@ -105,6 +118,8 @@ impl Book {
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             room: 0,
+            memory: Memory::default(),
+            client_timeout_ns: CLIENT_TIMEOUT_NS,
             start_ns,
             ticks_ns: [start_ns; 2],
         }
@@ -123,13 +138,17 @@ impl Book {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
                     let was = entry.get().listener.limit;
-                    // It was open before, and this is its first event: another listen call.
-                    let again = listener.call.is_some() && !listener.opened_now;
+                    // It was open before, and this is its first event: another listen call. Or
+                    // a packet has met it before the call that opens it was through.
+                    let untold = entry.get().listener.call.is_none();
+                    let again = listener.call.is_some() && (untold || !listener.opened_now);
                     entry.get_mut().seen_again(listener);
                     let Listener { id, limit: now, depth, .. } = *listener;
                     if was != now || again {
                         let call = listener.call.clone();
-                        return Some(News::Limit(Limit { listener: id, now, was, depth, call }));
+                        let opens = listener.opened_now && was == now;
+                        let limit = Limit { listener: id, now, was, depth, call, opens };
+                        return Some(News::Limit(limit));
                     }
                 }
                 Entry::Vacant(entry) => {
@@ -156,16 +175,26 @@ impl Book {
             What::Drop(drop) => {
                 let retry_of_ns = self.clients.refused(drop, *time_ns);
                 let new_client = retry_of_ns.is_none();
-                let mut first = false;
+                let (mut first, mut episode) = (false, false);
                 self.page(drop.listener, |page| {
-                    first = page.refused(drop.cause, *time_ns, new_client);
+                    (first, episode) = page.refused(drop, *time_ns, new_client);
                 });
-                let refusal = Refusal { time_ns: *time_ns, drop: *drop, retry_of_ns, first };
+                let time_ns = *time_ns;
+                let refusal = Refusal { time_ns, drop: *drop, retry_of_ns, first, episode };
                 return Some(News::Refused(refusal));
             }
+            What::Admitted(admitted) => {
+                let first_ns = self.clients.admitted(admitted);
+                self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, first_ns));
+            }
+            What::Acceptor(acceptor) => {
+                self.page(acceptor.listener, |page| page.episodes.explain(acceptor));
+                return Some(News::Acceptor(acceptor.clone()));
+            }
+            What::Memory(memory) => self.memory = *memory,
             What::Count { listener, count } => {
                 let start_ns = self.start_ns;
-                self.page(*listener, |page| page.count(count, start_ns));
+                self.page(*listener, |page| page.count(count, *time_ns, start_ns));
             }
             What::Level { listener, depth, limit } => {
                 self.page(*listener, |page| page.level(*depth, *limit));
@@ -297,6 +326,34 @@ impl Book {
     /// The pages of listeners that are open.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Page> + Clone {
         self.pages.values().filter(|page| page.closed.is_none())
+    }
+
+    /// What to do about a listener, at this time.
+    pub(crate) fn sizing(&self, page: &Page, time_ns: u64) -> Sizing {
+        let listener = &page.listener;
+        let entry_bytes =
+            if listener.local.is_ipv4() { self.memory.ipv4 } else { self.memory.ipv6 };
+        let end_ns = page.closed.map_or(time_ns, |(closed_ns, _)| closed_ns);
+        let given = Given {
+            client_timeout_ns: self.client_timeout_ns,
+            somaxconn: self.settings_of(listener.netns).and_then(|set| set.somaxconn),
+            entry_bytes,
+            elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
+        };
+        sizing::of(page, &given)
+    }
+
+    /// What is to be thought of the clients of a listener that have not got in.
+    pub(crate) fn outside(&self, page: &Page, time_ns: u64) -> Outside {
+        if page.clients == 0 {
+            return Outside::default();
+        }
+        self.clients.outside(page.listener.id, time_ns)
+    }
+
+    /// How long a client waits before it gives up.
+    pub(crate) fn set_client_timeout(&mut self, timeout_ns: u64) {
+        self.client_timeout_ns = timeout_ns;
     }
 
     /// Refused attempts that are no longer remembered.

@@ -58,6 +58,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CMD")]
     pub(crate) cmd: Option<String>,
 
+    /// How long clients wait before they give up: what a larger queue would make them wait
+    /// for longer is no cure
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) client_timeout: String,
+
     /// Form of the output
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

@@ -19,6 +19,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             drops,
             uncounted,
             unrecorded,
+            unfollowed,
             beside,
             sk_drops,
             lost,
@@ -45,6 +46,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
         add(&mut sum.drops, drops);
         sum.uncounted += uncounted;
         sum.unrecorded += unrecorded;
+        sum.unfollowed += unfollowed;
         add(&mut sum.beside, beside);
         sum.sk_drops += sk_drops;
         add(&mut sum.lost, lost);

@@ -6,7 +6,7 @@
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use backlog_ebpf::record::{ASKED, Drop, Endpoint, Header, Kind, Listener};
+use backlog_ebpf::record::{ASKED, Admitted, Drop, Endpoint, Header, Kind, Listener};
 use backlog_ebpf::{AF_INET, AF_INET6};
 use bytes::Buf;
 use thiserror::Error;
@@ -24,6 +24,8 @@ pub(crate) enum Record {
     Closed(Listener),
     /// [`Kind::Limit`]
     Limit(Listener),
+    /// [`Kind::Admitted`]
+    Admitted(Admitted),
 }
 
 /// Why bytes are no record.
@@ -48,6 +50,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Opened => listener(header, rest).map(Record::Opened),
         Kind::Closed => listener(header, rest).map(Record::Closed),
         Kind::Limit => listener(header, rest).map(Record::Limit),
+        Kind::Admitted => admitted(header, rest).map(Record::Admitted),
     }
 }
 
@@ -96,6 +99,19 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
         limit: bytes.get_u32_ne(),
         syn_queue: bytes.get_u32_ne(),
         client: endpoint(&mut bytes),
+        idle_ns: bytes.get_u64_ne(),
+    })
+}
+
+fn admitted(header: Header, mut bytes: &[u8]) -> Result<Admitted, DecodeError> {
+    need(bytes, size_of::<Admitted>() - size_of::<Header>())?;
+    Ok(Admitted {
+        header,
+        isn: bytes.get_u32_ne(),
+        depth: bytes.get_u32_ne(),
+        client: endpoint(&mut bytes),
+        pad: bytes.get_u32_ne(),
+        idle_ns: bytes.get_u64_ne(),
     })
 }
 
@@ -169,8 +185,15 @@ mod tests {
 
     prop_compose! {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
-            cause: u32, isn: u32, depth: u32, limit: u32, syn_queue: u32) -> Drop {
-            Drop { header, cause, isn, depth, limit, syn_queue, client }
+            cause: u32, isn: u32, depth: u32, limit: u32, syn_queue: u32, idle_ns: u64) -> Drop {
+            Drop { header, cause, isn, depth, limit, syn_queue, client, idle_ns }
+        }
+    }
+
+    prop_compose! {
+        fn any_admitted()(header in any_header(Kind::Admitted), client in any_endpoint(),
+            isn: u32, depth: u32, pad: u32, idle_ns: u64) -> Admitted {
+            Admitted { header, isn, depth, client, pad, idle_ns }
         }
     }
 
@@ -201,11 +224,13 @@ mod tests {
 
         #[test]
         fn what_the_kernel_writes_is_what_is_read(
-            drop in any_drop(), listener in any_listener(), longer in 0_usize..9,
+            drop in any_drop(), listener in any_listener(), admitted in any_admitted(),
+            longer in 0_usize..9,
         ) {
             for (mut bytes, record) in [
                 (wire(&drop), Record::Drop(drop)),
                 (wire(&listener), Record::Opened(listener)),
+                (wire(&admitted), Record::Admitted(admitted)),
             ] {
                 let short = &bytes[..bytes.len() - 1];
                 let is_short = matches!(decode(short), Err(DecodeError::Short { .. }));

@@ -107,6 +107,23 @@ pub(crate) struct Drop {
     pub(crate) syn_queue: u32,
     /// The CPU that refused it.
     pub(crate) cpu: u32,
+    /// How long the queue had been empty until then, from any moment on.
+    pub(crate) idle_ns: u64,
+}
+
+/// A client that had been refused has got in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    /// Where.
+    pub(crate) listener: ListenerId,
+    /// Who.
+    pub(crate) client: SocketAddr,
+    /// The client's initial sequence number: that of the attempts which were refused.
+    pub(crate) isn: u32,
+    /// The depth of the accept queue, itself included.
+    pub(crate) depth: u32,
+    /// As in [`Drop`].
+    pub(crate) idle_ns: u64,
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
@@ -125,6 +142,16 @@ pub(crate) struct Count {
     pub(crate) depths: Moves,
     /// The last accept whose thread was seen.
     pub(crate) last_accept: Option<LastAccept>,
+    /// How long the queue has been empty before arrivals, from any moment on, nanoseconds.
+    pub(crate) idle_ns: u64,
+    /// Of this: what has come since the last count.
+    pub(crate) idle_moved_ns: u64,
+    /// When a connection was accepted last; zero: none was.
+    pub(crate) accepted_ns: u64,
+    /// Accepts with work before them since the last count, and the pauses before them,
+    /// nanoseconds.
+    pub(crate) paced: u64,
+    pub(crate) paced_ns: u64,
 }
 
 /// An accept, and who did it.
@@ -136,6 +163,69 @@ pub(crate) struct LastAccept {
     pub(crate) pid: u32,
     /// The thread.
     pub(crate) tid: u32,
+}
+
+/// Bytes of the kernel's memory that a queued connection takes, without the data that its
+/// client has sent; none: could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// At a listener of IPv4.
+    pub(crate) ipv4: Option<u64>,
+    /// At one of IPv6.
+    pub(crate) ipv6: Option<u64>,
+}
+
+/// What those who accept at a listener were doing when it began to refuse packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Acceptor {
+    /// Whose acceptors.
+    pub(crate) listener: ListenerId,
+    /// The process that had accepted last; of one that nobody has accepted from the main one
+    /// of those that hold it.
+    pub(crate) process: Caller,
+    /// How long after the first drop was looked, nanoseconds.
+    pub(crate) looked_after_ns: u64,
+    /// How long before the first drop the last accept was; none: none was seen.
+    pub(crate) last_accept_ns: Option<u64>,
+    /// The thread that did it.
+    pub(crate) tid: Option<u32>,
+    /// Processes that hold the listener and were looked at.
+    pub(crate) processes: u32,
+    /// Their threads.
+    pub(crate) threads: u32,
+    /// What these were doing, the most first.
+    pub(crate) doing: Vec<Doing>,
+    /// CPU time of these processes, nanoseconds, in so many nanoseconds before the look.
+    pub(crate) cpu_ns: Option<u64>,
+    /// See there.
+    pub(crate) cpu_over_ns: Option<u64>,
+}
+
+/// What some threads were doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Doing {
+    /// The kernel's state.
+    pub(crate) state: State,
+    /// The function of the kernel that they sleep in, if that may be known.
+    pub(crate) wchan: Option<String>,
+    /// How many.
+    pub(crate) threads: u32,
+}
+
+/// The state of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// On a CPU, or waiting for one.
+    Running,
+    /// Until something happens.
+    Asleep,
+    /// The same, and nothing can interrupt it: mostly a disk.
+    Blocked,
+    /// By a signal or a debugger.
+    Stopped,
+    /// Something else, or it is ending.
+    Other,
 }
 
 /// What happened.
@@ -156,6 +246,12 @@ pub(crate) enum What {
     },
     /// A packet was refused.
     Drop(Drop),
+    /// A client that had been refused has got in.
+    Admitted(Admitted),
+    /// What the acceptors were doing when packets began to be refused.
+    Acceptor(Box<Acceptor>),
+    /// What a queued connection takes of the kernel's memory was read.
+    Memory(Memory),
     /// The totals of one listener were read.
     Count {
         /// Which.
@@ -224,6 +320,8 @@ pub(crate) struct Limit {
     pub(crate) depth: u32,
     /// The call, if it was seen.
     pub(crate) call: Option<Call>,
+    /// It is the call that opened it, told late: a packet had met it before it was through.
+    pub(crate) opens: bool,
 }
 
 /// A number of the kernel that may have moved while the tool's own were read: it was

@@ -123,6 +123,7 @@ const ENTRIES: &[Entry] = &[
     fallback("ICSK_ACCEPT_HEAD", "inet_connection_sock", "icsk_accept_queue.rskq_accept_head"),
     optional("ICSK_ULP_DATA", "inet_connection_sock", "icsk_ulp_data"),
     offset("TP_FASTOPEN_RSK", "tcp_sock", "fastopen_rsk"),
+    offset("TP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     // Only with CONFIG_MPTCP.
     optional("TP_IS_MPTCP", "tcp_sock", "is_mptcp"),
     optional_mask("TP_IS_MPTCP_MASK", "tcp_sock", "is_mptcp"),

@@ -15,10 +15,10 @@ use backlog_ebpf::totals::{Stray, Totals};
 
 use crate::clock::monotonic_ns;
 use crate::decode::{Record, decode};
-use crate::event::{Closed, Event, ListenerId, What};
+use crate::event::{Closed, Event, LastAccept, ListenerId, What};
 use crate::load::{Loaded, Maps};
 use crate::namespaces::Namespaces;
-use crate::pod::{ListenerPod, TotalsPod};
+use crate::pod::{DistributionsPod, ListenerPod, TotalsPod};
 use crate::queues;
 use crate::registry::Listed;
 use translate::Translator;
@@ -324,6 +324,15 @@ impl Live {
             sum.accepts += leftovers::unknown(&self.loaded.maps);
         }
         sum
+    }
+
+    /// When a connection of a listener was accepted last, and by whom, as of now.
+    pub(crate) fn last_accept(&self, listener: ListenerId) -> (Option<u64>, Option<LastAccept>) {
+        let slots = self.translator.registry.slots();
+        let found = slots.into_iter().find(|(_, id)| *id == listener);
+        let now = found.and_then(|(slot, _)| self.loaded.maps.distributions.get(slot));
+        let Some(DistributionsPod(now)) = now else { return (None, None) };
+        ((now.accepted_ns != 0).then_some(now.accepted_ns), translate::last_accept(&now))
     }
 
     /// Records that could not be read.

@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) until_drop: Option<u64>,
     /// A command that bounds the run.
     pub(crate) cmd: Option<String>,
+    /// How long clients wait before they give up, nanoseconds.
+    pub(crate) client_timeout_ns: u64,
     /// Form of the output.
     pub(crate) output: Output,
     /// Where the report goes.
@@ -75,6 +77,7 @@ impl Options {
         let ports = args.port.map(|text| text.parse()).transpose()?;
         let family = Filter::family_of(args.ipv4, args.ipv6);
         let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
+        let client_timeout = time("--client-timeout", &args.client_timeout)?;
         let interval = time("INTERVAL", &args.interval)?;
         if interval < SHORTEST {
             return Err(OptionsError::TooShort(interval));
@@ -91,6 +94,7 @@ impl Options {
             duration,
             until_drop: args.until_drop,
             cmd: args.cmd,
+            client_timeout_ns: u64::try_from(client_timeout.as_nanos()).unwrap_or(u64::MAX),
             output: args.output,
             report: args.report.as_deref().map(WholeFile::check).transpose()?,
             utc: args.utc,

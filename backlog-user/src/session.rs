@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::future::pending;
 use std::io::{self, ErrorKind::BrokenPipe, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
+use crate::acceptors::{About, Acceptors};
+use crate::audit::memory;
 use crate::book::interval::Interval;
 use crate::book::reconcile::{self, Blind};
 use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
 use crate::command::Bounding;
-use crate::event::{Event, What};
+use crate::event::{Event, ListenerId, What};
 use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
@@ -33,6 +36,9 @@ use crate::view::{self, End, Meta, View};
 
 /// Batches of records that are taken before the counts are read: the programs may be faster.
 const CATCH_UP: usize = 16;
+
+/// What acceptors do is looked at no later after the first drop.
+const LATE_NS: u64 = 200_000_000;
 
 /// Ports without a listener that are named one by one.
 const PORTS_NAMED: usize = 8;
@@ -54,6 +60,9 @@ pub(crate) struct Session<'a> {
     judge: Judge,
     own: Own,
     owners: Owners,
+    acceptors: Acceptors,
+    /// Episodes that have begun, and whose acceptors are to be looked at.
+    begun: Vec<(ListenerId, u64)>,
     /// Drops that were told one by one.
     drops: u64,
     intervals: u64,
@@ -113,6 +122,8 @@ impl<'a> Session<'a> {
             judge,
             own,
             owners,
+            acceptors: Acceptors::new(Path::new("/proc")),
+            begun: Vec::new(),
             drops: 0,
             intervals: 0,
             events: Vec::new(),
@@ -120,6 +131,9 @@ impl<'a> Session<'a> {
         if session.view.draws() {
             session.book.keep_timelines();
         }
+        session.book.set_client_timeout(options.client_timeout_ns);
+        let memory = What::Memory(memory::of_queued(Path::new("/")));
+        session.events.push(Event { time_ns: meta.time_ns, what: memory });
         session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);
@@ -272,6 +286,11 @@ impl<'a> Session<'a> {
         self.identify(time_ns, false)?;
         self.want(&after)?;
         let rows = self.book.tick(time_ns);
+        let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
+            let owner = self.book.get(row.listener)?.listener.identity.owner.as_deref()?;
+            Some((row.listener, &owner.pids[..]))
+        });
+        self.acceptors.note(busy);
         self.view.interval(&self.clock, time_ns, &self.book, &rows)?;
         let accounts = reconcile::accounts(&self.book);
         let blind = self.blind(self.live.get_ref().missed());
@@ -305,7 +324,7 @@ impl<'a> Session<'a> {
 
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, drops, options, judge, owners, .. } = self;
+        let Self { book, view, clock, events, drops, options, judge, owners, begun, .. } = self;
         if let Some(step_ns) = clock.compare() {
             view.clock_set(clock, monotonic_ns(), step_ns)?;
         }
@@ -320,7 +339,10 @@ impl<'a> Session<'a> {
             }
             let Some(news) = book.apply(&event) else { continue };
             match &news {
-                News::Refused(_) => {
+                News::Refused(refusal) => {
+                    if refusal.episode {
+                        begun.push((refusal.drop.listener, refusal.time_ns));
+                    }
                     *drops += 1;
                     // Those behind the last one asked for are only counted.
                     if options.until_drop.is_some_and(|limit| *drops > limit) {
@@ -333,11 +355,42 @@ impl<'a> Session<'a> {
                         owners.closed(&page.listener);
                     }
                 }
-                News::Found(_) | News::Limit(_) => {}
+                News::Found(_) | News::Limit(_) | News::Acceptor(_) => {}
             }
             view::tell(view.as_mut(), clock, book, time_ns, &news)?;
         }
-        Ok(view.flush()?)
+        self.explain()?;
+        Ok(self.view.flush()?)
+    }
+
+    /// Why nobody accepted where packets have begun to be refused.
+    fn explain(&mut self) -> Result<()> {
+        for (listener, refused_ns) in std::mem::take(&mut self.begun) {
+            let time_ns = monotonic_ns();
+            // What they do now says nothing of then.
+            if time_ns.saturating_sub(refused_ns) > LATE_NS {
+                continue;
+            }
+            let Some(page) = self.book.get(listener) else { continue };
+            let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
+            let owner = page.listener.identity.owner.as_deref();
+            let last_accept = last_accept.or(page.last_accept);
+            let alone: Vec<u32> = last_accept.iter().map(|last| last.pid).collect();
+            let about = About {
+                listener,
+                pids: owner.map_or(&alone, |owner| &owner.pids),
+                main: page.listener.process(),
+                last_accept,
+                accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
+                refused_ns,
+            };
+            let Some(acceptor) = self.acceptors.look(&about) else { continue };
+            let what = What::Acceptor(Box::new(acceptor));
+            if let Some(news) = self.book.apply(&Event { time_ns, what }) {
+                view::tell(self.view.as_mut(), &self.clock, &self.book, time_ns, &news)?;
+            }
+        }
+        Ok(())
     }
 
     fn notices(&self, meta: &Meta, listing: &Answers) {

@@ -1,5 +1,7 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
+pub(crate) mod acceptor;
+pub(crate) mod advice;
 pub(crate) mod both;
 mod cost;
 pub(crate) mod format;
@@ -23,7 +25,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Acceptor, Closed, Limit, Listener};
 use crate::kernel::settings::Settings;
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
@@ -102,6 +104,11 @@ pub(crate) trait View {
     ) -> io::Result<()>;
     /// A packet was refused.
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()>;
+    /// What the acceptors of a listener were doing when it began to refuse packets.
+    fn acceptor(&mut self, clock: &Clock, time_ns: u64, acceptor: &Acceptor) -> io::Result<()> {
+        let _ = (clock, time_ns, acceptor);
+        Ok(())
+    }
     /// The wall clock was set, by so much.
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()>;
     /// An interval has ended.
@@ -144,6 +151,7 @@ pub(crate) fn tell(
     let page = |listener| book.get(listener);
     match news {
         News::Refused(refusal) => view.refused(clock, book, refusal),
+        News::Acceptor(acceptor) => view.acceptor(clock, time_ns, acceptor),
         News::Found(listener) => {
             page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, page))
         }

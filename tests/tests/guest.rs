@@ -35,6 +35,7 @@ mod guest {
     mod refusals;
     mod report;
     mod rows;
+    mod sizing;
     mod stopped;
     mod telling;
     mod waits;

@@ -18,7 +18,7 @@ use super::{
     place::Place,
     read,
     site::{self, Hint},
-    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_LISTEN},
+    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LISTEN},
     waiting,
 };
 
@@ -48,13 +48,14 @@ fn graft(child: impl Place<Sock>) {
         // What a listener has in the table leaves it before the slot is another's.
         if let Some(seen) = listener::seen(slot) {
             count_accept(seen, enqueued_ns, early_ns, By::Current);
+            left(seen, read::field(child, &SKC_STATE));
         }
         return;
     }
     if waiting::crowded()
         && let Some(pending) = pending::take_of_map(child.address())
     {
-        return queued(pending, By::Current);
+        return queued(pending, read::field(child, &SKC_STATE), By::Current);
     }
     if read::protocol(child) == IPPROTO_TCP
         && filter::connection(child)
@@ -89,7 +90,7 @@ fn unknown(child: *const Sock) {
 pub(crate) fn known(child: *const Sock, by: By) -> bool {
     let taken = pending::take(child);
     if let Some(pending) = taken {
-        queued(pending, by);
+        queued(pending, read::field(child, &SKC_STATE), by);
     }
     taken.is_some()
 }
@@ -155,7 +156,7 @@ pub(crate) fn gone(sk: *const Sock) {
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && confirm(of, sk).is_some() {
-            queued(pending, By::Other);
+            queued(pending, 0, By::Other);
         }
         return;
     }
@@ -180,15 +181,30 @@ pub(crate) fn gone(sk: *const Sock) {
     }
 }
 
-/// An accept of a connection that was seen being queued.
+/// Counts a connection that its client has left by the time it is accepted. What is accepted
+/// is in this state.
 #[inline(always)]
-pub(crate) fn queued(pending: Pending, by: By) {
+fn left(seen: Seen, state: u8) {
+    let beside = match state {
+        TCP_CLOSE => Beside::AbandonedReset,
+        TCP_CLOSE_WAIT => Beside::AbandonedFin,
+        _ => return,
+    };
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*seen.totals).beside[beside as usize] += 1 };
+}
+
+/// An accept of a connection that was seen being queued, and is in this state (zero: it was
+/// accepted before that was seen).
+#[inline(always)]
+pub(crate) fn queued(pending: Pending, state: u8, by: By) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         count_accept(seen, pending.enqueued_ns, pending.early_ns, by);
+        left(seen, state);
     }
 }
 

@@ -3,7 +3,10 @@
 use core::arch::asm;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
+use backlog_ebpf::{
+    attempt::KEPT_NS,
+    distribution::{DEPTHS, WAITS, bucket},
+};
 
 use super::{maps::DISTRIBUTIONS, shared::count};
 
@@ -21,11 +24,47 @@ pub(crate) enum By {
 
 /// Counts an arrival that made a queue so deep.
 #[inline(always)]
-pub(crate) fn arrived(slot: u32, depth: u32) {
+pub(crate) fn arrived(slot: u32, depth: u32, now: u64) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
     let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
     // SAFETY: an element of the array, and a place within it.
     unsafe { count((&raw mut (*distributions).depths).cast::<u32>().add(index)) };
+    if depth <= 1 {
+        // SAFETY: as above. Who finds the queue empty is alone with it, but for an accept
+        // that is faster than this note: then the time is negative, and nothing is added.
+        unsafe {
+            let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
+            if empty_ns < now {
+                (*distributions).idle_ns += empty_ns;
+            }
+        }
+    }
+}
+
+/// How long the queue has been empty, as far as arrivals have found it so.
+#[inline(always)]
+pub(crate) fn idle(slot: u32) -> u64 {
+    // SAFETY: an element of the array.
+    DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).idle_ns })
+}
+
+/// Notes that a listener has refused somebody who may come back.
+#[inline(always)]
+pub(crate) fn refused(slot: u32, now: u64) {
+    if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) {
+        // SAFETY: an element of the array; of two that write, either may be the last.
+        unsafe { (*distributions).refused_ns = now };
+    }
+}
+
+/// Has it, so lately that they may?
+#[inline(always)]
+pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
+    // SAFETY: an element of the array.
+    let refused_ns = DISTRIBUTIONS
+        .get_ptr(slot)
+        .map_or(0, |distributions| unsafe { (*distributions).refused_ns });
+    refused_ns != 0 && now.wrapping_sub(refused_ns) < KEPT_NS
 }
 
 /// Counts an accept after so long a wait, and who has done it if that is the current thread.
@@ -36,11 +75,20 @@ pub(crate) fn waited(slot: u32, wait_ns: u64, accepted_ns: u64, by: By) {
     let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
     // SAFETY: as in `arrived`.
     unsafe { count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
+    // SAFETY: as above. Of two that accept at once, either may be the last.
+    unsafe {
+        let before_ns = (*distributions).accepted_ns;
+        (*distributions).accepted_ns = accepted_ns;
+        // It was waiting already when the one before was taken.
+        if accepted_ns > before_ns && accepted_ns - before_ns < wait_ns {
+            (*distributions).pace.note(accepted_ns - before_ns);
+        }
+    }
     if matches!(by, By::Current) {
-        // SAFETY: as above. Of two that accept at once, either may be the last.
+        // SAFETY: as above.
         unsafe {
-            if accepted_ns.wrapping_sub((*distributions).accepted_ns) > NOTED_NS {
-                (*distributions).accepted_ns = accepted_ns;
+            if accepted_ns.wrapping_sub((*distributions).noted_ns) > NOTED_NS {
+                (*distributions).noted_ns = accepted_ns;
                 (*distributions).acceptor = bpf_get_current_pid_tgid();
             }
         }

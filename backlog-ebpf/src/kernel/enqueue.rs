@@ -12,7 +12,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    accept,
+    accept, attempt,
     distribution::{self, By},
     filter,
     globals::TP_FASTOPEN_RSK,
@@ -37,7 +37,8 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
     peak(totals, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
-    distribution::arrived(seen.slot, depth);
+    distribution::arrived(seen.slot, depth, now);
+    attempt::queued(seen, child, depth, now);
     let mut pending = Pending {
         enqueued_ns: now,
         listener: sk.address() as u64,
@@ -54,7 +55,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
             // The clock of its enqueue is read a moment after that.
             pending.enqueued_ns = if early_ns < now { early_ns } else { now };
             pending.early_ns = early_ns;
-            accept::queued(pending, By::Other);
+            accept::queued(pending, 0, By::Other);
         }
         Added::Full => totals.untracked += 1,
     }
@@ -117,7 +118,9 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
 pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
-    distribution::arrived(seen.slot, pending::confirm(child, depth));
+    let (depth_made, now) = (pending::confirm(child, depth), listener::now());
+    distribution::arrived(seen.slot, depth_made, now);
+    attempt::queued(seen, child, depth_made, now);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;

@@ -7,6 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backlog_ebpf::{
+    attempt::{self, Attempt},
     distribution::Distributions,
     filter::PORT_WORDS,
     pending::{Pending, Waiting},
@@ -68,7 +69,11 @@ pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 #[btf_map]
 pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// 1: the map above may hold connections that have no place in the table.
+/// Attempts that were refused and may come back.
+#[btf_map]
+pub(crate) static ATTEMPTS: Array<Attempt, { attempt::ATTEMPTS }> = Array::new();
+
+/// 1: the map of queued connections may hold connections that have no place in the table.
 #[btf_map]
 pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 

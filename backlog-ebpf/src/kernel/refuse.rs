@@ -7,6 +7,7 @@ use backlog_ebpf::{
 };
 
 use super::{
+    attempt, distribution,
     globals::{DROP_RECORDS, URGENT_RECORDS},
     listener::{self, Seen},
     out,
@@ -51,6 +52,8 @@ pub(crate) fn refused(
         return;
     };
     let (client, isn) = who();
+    attempt::refused(totals, &client, isn, now);
+    distribution::refused(seen.slot, now);
     let record = Drop {
         header: out::header::<Drop>(Kind::Drop, seen.slot, now),
         cause: cause as u32,
@@ -59,6 +62,7 @@ pub(crate) fn refused(
         limit: listener::limit(sk),
         syn_queue: listener::syn_queue(sk),
         client,
+        idle_ns: distribution::idle(seen.slot),
     };
     // The first of a second wake userspace; those behind them can wait for their like.
     if told <= URGENT_RECORDS.load() {

@@ -30,6 +30,8 @@ pub(crate) const TCP_SYN_RECV: u8 = 3;
 /// `TCP_CLOSE` of the same.
 pub(crate) const TCP_CLOSE: u8 = 7;
 
+/// `TCP_CLOSE_WAIT` of the same.
+pub(crate) const TCP_CLOSE_WAIT: u8 = 8;
 /// `TCP_LISTEN` of the same.
 pub(crate) const TCP_LISTEN: u8 = 10;
 /// `TCP_NEW_SYN_RECV` of the same: a request, not yet a socket.

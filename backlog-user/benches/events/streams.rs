@@ -96,6 +96,7 @@ impl Stream {
             limit: LIMIT,
             syn_queue: 0,
             client: client.from,
+            idle_ns: 0,
         });
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::audit::host::Audited;
+use crate::event;
 
 /// Bytes of the objects that a client costs until it is accepted; none where they could not
 /// be read.
@@ -73,6 +74,12 @@ impl Memory {
             (true, true) => self.mptcp_ipv6,
         }
     }
+}
+
+/// What a connection in an accept queue takes, without MPTCP.
+pub(crate) fn of_queued(root: &Path) -> event::Memory {
+    let Memory { ipv4, ipv6, .. } = Memory::read(root);
+    event::Memory { ipv4: ipv4.map(Entry::queued), ipv6: ipv6.map(Entry::queued) }
 }
 
 /// What an object of a slab occupies, its padding included.

@@ -1,14 +1,16 @@
-//! Which refused packets are one client's: retries carry the same address, port
-//! and initial sequence number. Bounded; what the bound loses is counted.
+//! Which refused packets are one client's: retries carry the same address, port and initial
+//! sequence number. And what became of the client: it got in later, or has not so far.
+//! Bounded; what the bound loses is counted.
 
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
+use backlog_ebpf::cause::Cause;
 // Twice as fast as the standard hasher, and seeded as well: whoever floods a listener must
 // not be able to choose where his attempts go.
 use foldhash::HashMap;
 
-use crate::event::Drop;
+use crate::event::{Admitted, Drop, ListenerId};
 
 /// One connection attempt, packed to be hashed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,33 +22,71 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn of(drop: &Drop) -> Self {
-        let (address, port) = match drop.client {
+    fn of(listener: ListenerId, client: SocketAddr, isn: u32) -> Self {
+        let (address, port) = match client {
             SocketAddr::V4(client) => (client.ip().to_ipv6_mapped().to_bits(), client.port()),
             SocketAddr::V6(client) => (client.ip().to_bits(), client.port()),
         };
-        Self { address, listener: drop.listener.0, isn: drop.isn, port }
+        Self { address, listener: listener.0, isn, port }
     }
 }
 
-/// The refused attempts and when each was refused first, in two generations: when
-/// the young one is full, the old one goes.
+/// When an attempt was refused, and why at last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    first_ns: u64,
+    last_ns: u64,
+    cause: Cause,
+}
+
+/// The attempts that were refused and have not got in, in two generations: when the young one
+/// is full, the old one goes.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    young: HashMap<Attempt, u64>,
-    old: HashMap<Attempt, u64>,
+    young: HashMap<Attempt, Refused>,
+    old: HashMap<Attempt, Refused>,
     forgotten: u64,
 }
 
-/// Attempts in a generation: about 3 MB.
+/// Attempts in a generation: about 4 MB.
 const MOST: usize = 32_768;
+
+/// Of a listener's attempts that have not got in: what is to be thought of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outside {
+    /// The next try is overdue: they have given up.
+    pub(crate) gave_up: u64,
+    /// Of these: a SYN cookie had made the client believe that it was connected, and nothing
+    /// on the server remembers it.
+    pub(crate) believing: u64,
+    /// They may still be trying.
+    pub(crate) trying: u64,
+}
+
+/// The longest pause before a client's first retry: RFC 6298 has a second, and this much more
+/// for a slow network.
+const FIRST_PAUSE_NS: u64 = 3_000_000_000;
+
+impl Refused {
+    /// Each pause is at most twice the one before, and so no longer than all that have been,
+    /// plus one: a client that has been silent for longer has given up.
+    fn may_come_back(&self, now_ns: u64) -> bool {
+        let tried_ns = self.last_ns.saturating_sub(self.first_ns);
+        now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
+    }
+}
 
 impl Clients {
     /// Notes a refusal. For a retry: when the attempt was refused first.
     pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<u64> {
-        let attempt = Attempt::of(drop);
-        if let Some(first_ns) = self.old.get(&attempt) {
-            return Some(*first_ns);
+        let attempt = Attempt::of(drop.listener, drop.client, drop.isn);
+        let refused = Refused { first_ns: time_ns, last_ns: time_ns, cause: drop.cause };
+        let again = |known: &mut Refused| {
+            *known = Refused { first_ns: known.first_ns, ..refused };
+            Some(known.first_ns)
+        };
+        if let Some(known) = self.old.get_mut(&attempt) {
+            return again(known);
         }
         if self.young.len() >= MOST && !self.young.contains_key(&attempt) {
             self.forgotten += self.old.len() as u64;
@@ -55,15 +95,38 @@ impl Clients {
             std::mem::swap(&mut self.young, &mut self.old);
         }
         match self.young.entry(attempt) {
-            Entry::Occupied(entry) => Some(*entry.get()),
+            Entry::Occupied(mut entry) => again(entry.get_mut()),
             Entry::Vacant(entry) => {
-                entry.insert(time_ns);
+                entry.insert(refused);
                 None
             }
         }
     }
 
-    /// Attempts that are no longer remembered: a retry of theirs counts as a client.
+    /// One has got in. When it was refused first, if that is still known.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted) -> Option<u64> {
+        let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
+        let refused = self.young.remove(&attempt).or_else(|| self.old.remove(&attempt));
+        refused.map(|refused| refused.first_ns)
+    }
+
+    /// What is to be thought of a listener's attempts that have not got in.
+    pub(crate) fn outside(&self, listener: ListenerId, now_ns: u64) -> Outside {
+        let mut outside = Outside::default();
+        let all = self.young.iter().chain(&self.old);
+        for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
+            if refused.may_come_back(now_ns) {
+                outside.trying += 1;
+            } else {
+                outside.gave_up += 1;
+                outside.believing += u64::from(refused.cause == Cause::AcceptQueueFullCookie);
+            }
+        }
+        outside
+    }
+
+    /// Attempts that are no longer remembered: a retry of theirs counts as a client, and that
+    /// they got in is not known.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }
@@ -71,26 +134,31 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clients, MOST};
-    use crate::event::{Drop, ListenerId};
+    use super::{Clients, FIRST_PAUSE_NS, MOST, Outside};
+    use crate::event::{Admitted, Drop, ListenerId};
     use backlog_ebpf::cause::Cause;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn drop(isn: usize, cause: Cause) -> Drop {
+        Drop {
+            listener: ListenerId(1),
+            cause,
+            client: "10.0.0.9:4000".parse().unwrap(),
+            isn: u32::try_from(isn).unwrap(),
+            depth: 17,
+            limit: 16,
+            syn_queue: 0,
+            cpu: 0,
+            idle_ns: 0,
+        }
+    }
 
     #[test]
     fn memory_is_bounded_and_what_is_forgotten_is_counted() {
         let mut clients = Clients::default();
-        let mut refused = |isn: usize| {
-            let drop = Drop {
-                listener: ListenerId(1),
-                cause: Cause::AcceptQueueFullSyn,
-                client: "10.0.0.9:4000".parse().unwrap(),
-                isn: u32::try_from(isn).unwrap(),
-                depth: 17,
-                limit: 16,
-                syn_queue: 0,
-                cpu: 0,
-            };
-            clients.refused(&drop, isn as u64)
-        };
+        let mut refused =
+            |isn: usize| clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), isn as u64);
         for isn in 0..3 * MOST {
             assert_eq!(refused(isn), None);
         }
@@ -100,5 +168,33 @@ mod tests {
         // The first generation went when the third began, the second now.
         assert_eq!(clients.forgotten(), 2 * MOST as u64);
         assert!(clients.young.len() + clients.old.len() <= 2 * MOST);
+    }
+
+    #[test]
+    fn who_has_got_in_is_outside_no_more() {
+        let mut clients = Clients::default();
+        let refused = drop(1, Cause::AcceptQueueFullSyn);
+        clients.refused(&refused, 10);
+        clients.refused(&refused, 20);
+        let Drop { listener, client, isn, .. } = refused;
+        let admitted = Admitted { listener, client, isn, depth: 3, idle_ns: 0 };
+        assert_eq!(clients.admitted(&admitted), Some(10));
+        assert_eq!(clients.admitted(&admitted), None);
+        assert_eq!(clients.outside(listener, 3 * FIRST_PAUSE_NS), Outside::default());
+    }
+
+    #[test]
+    fn who_has_been_silent_for_too_long_has_given_up() {
+        let mut clients = Clients::default();
+        for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (2, Cause::AcceptQueueFullCookie)] {
+            for second in [1, 2, 4] {
+                clients.refused(&drop(isn, cause), second * SECOND);
+            }
+        }
+        // The next try is due at 8 s, and a little more is allowed for.
+        let outside = |second| clients.outside(ListenerId(1), second * SECOND);
+        assert_eq!(outside(8), Outside { trying: 2, ..Outside::default() });
+        assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, trying: 0 });
+        assert_eq!(clients.outside(ListenerId(2), 14 * SECOND), Outside::default());
     }
 }

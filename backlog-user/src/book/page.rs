@@ -2,13 +2,17 @@
 //! arrivals, waits and interval peaks are distributed.
 
 use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
 use super::distribution::Distribution;
+use super::episode::{Episodes, GAP_NS};
 use super::group::BesideIdle;
 use super::interval::{Interval, More, Waits};
+use super::sizing::is_by_limit;
 use super::timeline::Timeline;
-use crate::event::{Closed, Count, LastAccept, Limit, Listener, ListenerId, Range};
+use super::unlimited::{Counted, Unlimited};
+use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -31,6 +35,16 @@ pub(crate) struct Page {
     pub(crate) peak_use: PeakUse,
     /// Refused attempts, retries folded in.
     pub(crate) clients: u64,
+    /// Of these: those that got in later, and how long after their first refusal,
+    /// microseconds.
+    pub(crate) admitted: u64,
+    pub(crate) delay: Distribution,
+    /// Runs of drops of any cause.
+    pub(crate) episodes: Episodes,
+    /// The queue that there would have been without a limit.
+    pub(crate) unlimited: Unlimited,
+    /// How long nothing was queued, as far as is known.
+    pub(crate) idle_ns: u64,
     /// Connections whose enqueue was not seen: the longest that one is known to
     /// have waited at least, microseconds.
     pub(crate) at_least_us: Option<u64>,
@@ -48,6 +62,9 @@ pub(crate) struct Page {
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
+    counted_ns: u64,
+    /// For how long nobody had come to an empty queue then.
+    empty_since_ns: u64,
     runs: [Run; Cause::COUNT],
 }
 
@@ -63,9 +80,6 @@ struct Run {
     /// Of this interval: attempts that were refused for the first time, without those.
     clients: u64,
 }
-
-/// A longer gap ends a run of drops.
-const GAP_NS: u64 = 1_000_000_000;
 
 impl Run {
     /// Notes a drop. True: it begins a run.
@@ -121,6 +135,11 @@ impl Page {
             wait: Distribution::of_waits(),
             peak_use: PeakUse::default(),
             clients: 0,
+            admitted: 0,
+            delay: Distribution::of_waits(),
+            episodes: Episodes::default(),
+            unlimited: Unlimited::default(),
+            idle_ns: 0,
             at_least_us: None,
             last_accept: None,
             follows: None,
@@ -130,6 +149,8 @@ impl Page {
             recent_peak: 0,
             recent_wait: Distribution::of_waits(),
             counted: Totals::default(),
+            counted_ns: time_ns,
+            empty_since_ns: 0,
             runs: [Run::default(); Cause::COUNT],
             listener,
         }
@@ -169,15 +190,31 @@ impl Page {
         self.listener.limit = limit;
     }
 
-    /// A packet was refused. True: it begins a run of its cause.
-    pub(crate) fn refused(&mut self, cause: Cause, time_ns: u64, new_client: bool) -> bool {
+    /// A packet was refused. Does it begin a run of its cause, and an episode?
+    pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64, new_client: bool) -> (bool, bool) {
+        let Drop { cause, depth, idle_ns, .. } = *drop;
         self.clients += u64::from(new_client);
-        self.runs[cause as usize].note(time_ns, new_client)
+        if is_by_limit(cause) {
+            self.unlimited.refused(time_ns, depth, idle_ns, new_client);
+        }
+        let episode = self.episodes.refused(time_ns, new_client);
+        (self.runs[cause as usize].note(time_ns, new_client), episode)
+    }
+
+    /// A client that was refused has got in; when it was refused first, if that is known.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, first_ns: Option<u64>) {
+        self.admitted += 1;
+        self.unlimited.admitted(time_ns, admitted.depth, admitted.idle_ns);
+        if let Some(first_ns) = first_ns {
+            let delay_us = microseconds(time_ns.saturating_sub(first_ns)).max(1);
+            self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
+        }
     }
 
     /// The kernel's totals were read.
-    pub(crate) fn count(&mut self, count: &Count, start_ns: u64) {
-        let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept } = count;
+    pub(crate) fn count(&mut self, count: &Count, time_ns: u64, start_ns: u64) {
+        let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept, .. } =
+            count;
         // Its slot may have been another's before.
         let last_accept = last_accept.filter(|last| last.time_ns >= self.first_seen_ns);
         self.last_accept = last_accept.or(self.last_accept);
@@ -185,6 +222,7 @@ impl Page {
         let went = totals.accepted.saturating_sub(self.totals.accepted);
         let level = (u64::from(self.level) + came).saturating_sub(went);
         self.level = u32::try_from(level).unwrap_or(u32::MAX);
+        self.size(count, time_ns, came, went);
         self.totals = *totals;
         self.recent_peak = self.recent_peak.max(*recent_peak);
         self.depth.add(depths, u64::from(totals.peak));
@@ -194,6 +232,47 @@ impl Page {
             let at_least = totals.untimed_ns.saturating_sub(start_ns) / 1000;
             self.at_least_us = self.at_least_us.max(Some(at_least));
         }
+    }
+
+    /// What an interval says of the queue that there would have been without a limit.
+    fn size(&mut self, count: &Count, time_ns: u64, came: u64, went: u64) {
+        let Count { totals, accepted_ns, .. } = count;
+        let elapsed_ns = time_ns.saturating_sub(self.counted_ns);
+        self.counted_ns = time_ns;
+        // Nobody has come since the queue was emptied: the kernel has not added that yet.
+        let since_ns = if self.level == 0 && *accepted_ns != 0 {
+            time_ns.saturating_sub(*accepted_ns)
+        } else {
+            0
+        };
+        let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
+        // Its slot may have been another's before.
+        let moved_ns = (count.idle_moved_ns + since_ns).saturating_sub(before_ns);
+        let empty_ns = moved_ns.min(elapsed_ns);
+        let idle_ns = count.idle_ns + since_ns;
+        self.idle_ns += empty_ns;
+        let sum = |now: &[u64; Cause::COUNT]| now.iter().sum::<u64>();
+        let packets = sum(&totals.drops).saturating_sub(sum(&self.totals.drops));
+        self.episodes.counted(time_ns, packets);
+        self.unlimited.counted(&Counted {
+            time_ns,
+            elapsed_ns,
+            empty_ns,
+            idle_ns,
+            enqueued: came,
+            accepted: went,
+            at_once: count
+                .depths
+                .iter()
+                .filter(|(one, _)| *one == 0)
+                .map(|(_, n)| u64::from(*n))
+                .sum(),
+            paced: count.paced,
+            paced_ns: count.paced_ns,
+            longest_ns: count.recent_longest_ns,
+            untold: totals.unrecorded.saturating_sub(self.totals.unrecorded),
+            limit: self.listener.limit,
+        });
     }
 
     /// Ends an interval; none for a listener that was closed before it began. What happened

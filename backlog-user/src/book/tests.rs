@@ -60,6 +60,7 @@ fn drop(port: u16, isn: u32) -> What {
         limit: 16,
         syn_queue: 0,
         cpu: 0,
+        idle_ns: 0,
     })
 }
 
@@ -334,7 +335,22 @@ fn another_listen_call_is_news_though_the_limit_stays() {
     let call = Call { asked: Some(4096), somaxconn: Some(16), caller: None };
     let again = Listener { call: Some(call.clone()), ..listener() };
     let news = book.apply(&event(5, What::Listener(again)));
-    let expected = Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call) };
+    let expected =
+        Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call), opens: false };
     assert_eq!(news, Some(News::Limit(expected)));
     assert_eq!(book.get(ID).unwrap().listener.is_cut(), Some(true));
+}
+
+#[test]
+fn a_call_that_a_packet_was_faster_than_is_told_when_it_is_known() {
+    let mut book = book();
+    let call = Call { asked: Some(2048), somaxconn: Some(16), caller: None };
+    let again = Listener { opened_now: true, call: Some(call.clone()), ..listener() };
+    let expected =
+        Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call), opens: true };
+    let told = book.apply(&event(1, What::Listener(again.clone())));
+    assert_eq!(told, Some(News::Limit(expected)));
+    // Told once.
+    let opened = Listener { call: None, ..again };
+    assert_eq!(book.apply(&event(2, What::Listener(opened))), None);
 }

@@ -10,7 +10,7 @@ use backlog_ebpf::totals::Totals;
 
 use crate::count;
 use crate::decode::{DecodeError, Record, address, call};
-use crate::event::{Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, What};
+use crate::event::{Admitted, Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, What};
 use crate::registry::Registry;
 
 /// See the module's head.
@@ -58,11 +58,17 @@ impl Translator {
                 let record::Listener { header, limit: now, was, depth, .. } = *wire;
                 let listener = self.listener(header.slot, note, events)?;
                 let call = call(wire);
-                (header, What::Limit(Limit { listener, now, was, depth, call }))
+                (header, What::Limit(Limit { listener, now, was, depth, call, opens: false }))
             }
             Record::Drop(wire) => {
                 let listener = self.listener(wire.header.slot, note, events)?;
                 (wire.header, What::Drop(refusal(wire, listener)?))
+            }
+            Record::Admitted(wire) => {
+                let record::Admitted { header, isn, depth, client, idle_ns, pad: _ } = *wire;
+                let listener = self.listener(header.slot, note, events)?;
+                let client = address(&client).ok()?;
+                (header, What::Admitted(Admitted { listener, client, isn, depth, idle_ns }))
             }
         };
         Some(Event { time_ns: header.time_ns, what })
@@ -104,9 +110,13 @@ impl Translator {
             count.waits = count::moves(&last.waits, &now.waits);
             count.depths = count::moves(&last.depths, &now.depths);
             // What has not moved is of a listener that had the slot before.
-            if now.accepted_ns != last.accepted_ns {
+            if now.noted_ns != last.noted_ns {
                 count.last_accept = last_accept(&now);
             }
+            count.paced = now.pace.count.wrapping_sub(last.pace.count);
+            count.paced_ns = now.pace.sum_ns.wrapping_sub(last.pace.sum_ns);
+            count.idle_moved_ns = now.idle_ns.wrapping_sub(last.idle_ns);
+            (count.idle_ns, count.accepted_ns) = (now.idle_ns, now.accepted_ns);
             **last = now;
         }
         count
@@ -119,12 +129,12 @@ impl Translator {
 }
 
 /// The last accept that a listener's distributions tell of.
-fn last_accept(now: &Distributions) -> Option<LastAccept> {
+pub(crate) fn last_accept(now: &Distributions) -> Option<LastAccept> {
     let halves =
         |word: u64| (u32::try_from(word >> 32).ok(), u32::try_from(word & 0xffff_ffff).ok());
     let (pid, tid) = halves(now.acceptor);
     let (pid, tid) = pid.zip(tid)?;
-    (now.accepted_ns != 0).then_some(LastAccept { time_ns: now.accepted_ns, pid, tid })
+    (now.noted_ns != 0).then_some(LastAccept { time_ns: now.noted_ns, pid, tid })
 }
 
 fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
@@ -137,5 +147,6 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
         limit: wire.limit,
         syn_queue: wire.syn_queue,
         cpu: wire.header.cpu,
+        idle_ns: wire.idle_ns,
     })
 }

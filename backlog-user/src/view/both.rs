@@ -1,4 +1,5 @@
 //! Two views of one run. What one of them cannot do keeps nothing from the other at the end.
+//! Every method of a view must be here, those with a body of their own, too.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Acceptor, Closed, Limit, Listener};
 
 /// Passes each call on to both.
 pub(crate) struct Both {
@@ -64,6 +65,11 @@ impl View for Both {
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
         self.first.refused(clock, book, refusal)?;
         self.second.refused(clock, book, refusal)
+    }
+
+    fn acceptor(&mut self, clock: &Clock, time_ns: u64, acceptor: &Acceptor) -> io::Result<()> {
+        self.first.acceptor(clock, time_ns, acceptor)?;
+        self.second.acceptor(clock, time_ns, acceptor)
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
 //! [`SCHEMA`] counts up.
 
+mod advice;
 mod refusal;
 mod values;
 
@@ -19,7 +20,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Acceptor, Closed, Limit, Listener};
 use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
@@ -125,7 +126,7 @@ impl<W: Write> View for Json<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, call, listener: _ } = limit;
+        let Limit { now: limit, was, depth, call, listener: _, opens: _ } = limit;
         let asked = call.as_ref().and_then(|call| call.asked);
         let value = json!({
             "listener": listener.id,
@@ -143,6 +144,10 @@ impl<W: Write> View for Json<W> {
     fn refused(&mut self, clock: &Clock, _: &Book, refusal: &Refusal) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, &DropLine::of(clock, refusal))?;
         self.out.write_all(b"\n")
+    }
+
+    fn acceptor(&mut self, clock: &Clock, time_ns: u64, acceptor: &Acceptor) -> io::Result<()> {
+        self.line(clock, "acceptor", time_ns, advice::doing(acceptor))
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
@@ -216,7 +221,7 @@ impl<W: Write> View for Json<W> {
             let page = summary.page;
             let mut drops = Map::new();
             drops.insert("total".into(), summary.drops.into());
-            drops.insert("clients".into(), page.clients.into());
+            advice::clients(&mut drops, book, page, end.time_ns);
             drops.insert("only_counted".into(), page.totals.unrecorded.into());
             drops.insert("uncounted".into(), page.totals.uncounted.into());
             for cause in Cause::ALL {
@@ -252,7 +257,10 @@ impl<W: Write> View for Json<W> {
                 "reconciled": reconciled(summary, &end.accounts),
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
-                "sizing": null,
+                "abandoned": advice::abandoned(page),
+                "busy": advice::busy(page, end.time_ns),
+                "episodes": advice::episodes(clock, page),
+                "sizing": advice::sizing(clock, &book.sizing(page, end.time_ns)),
             });
             self.line(clock, "summary", end.time_ns, value)?;
         }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::End;
 use super::format::{clock_time, duration, percent, plural};
 use super::histogram::{self, Row};
-use super::{judged, whose};
+use super::{advice, judged, whose};
 use crate::book::Book;
 use crate::book::distribution::Distribution;
 use crate::book::group::{self, Group};
@@ -141,6 +141,7 @@ fn listener(
         );
     }
     lost(text, summary);
+    text.push_str(&advice::render(zone, clock, book, page, end));
     section(text, "depth met by arrivals", "depth", &page.depth, totals.enqueued - totals.unseen);
     peak_use(text, &page.peak_use);
     let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 
+use super::acceptor::sentence;
 use super::format::{clock_time, duration, percent, plural, rate};
+use super::paragraph::Page as Paragraphs;
 use super::{End, Meta, View, cost, judged, summary, whose};
 use crate::book::interval::{Interval, More, Waits};
 use crate::book::page::Page;
@@ -14,7 +16,7 @@ use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Call, Closed, Limit, Listener};
+use crate::event::{Acceptor, Call, Closed, Limit, Listener};
 
 /// How the table is to look.
 #[derive(Clone, Debug)]
@@ -184,11 +186,12 @@ impl<W: Write> View for Table<W> {
         listener: &Listener,
         limit: &Limit,
     ) -> io::Result<()> {
-        let Limit { now: limit, was, depth, call, listener: _ } = limit;
+        let Limit { now: limit, was, depth, call, opens, listener: _ } = limit;
         let time = self.time(clock, time_ns, 6);
         let local = listener.local;
         if was == limit {
-            writeln!(self.out, "{time} {local} listens again: limit {limit}, depth {depth}")?;
+            let again = if *opens { "" } else { " again" };
+            writeln!(self.out, "{time} {local} listens{again}: limit {limit}, depth {depth}")?;
         } else {
             writeln!(
                 self.out,
@@ -199,7 +202,7 @@ impl<W: Write> View for Table<W> {
     }
 
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
-        let Refusal { time_ns, drop, retry_of_ns, first } = refusal;
+        let Refusal { time_ns, drop, retry_of_ns, first, episode: _ } = refusal;
         if !first {
             // The interval's line says how many there were.
             return Ok(());
@@ -222,6 +225,12 @@ impl<W: Write> View for Table<W> {
             drop.limit,
             drop.syn_queue,
         )
+    }
+
+    fn acceptor(&mut self, _: &Clock, _: u64, acceptor: &Acceptor) -> io::Result<()> {
+        let mut text = Paragraphs::default();
+        text.labelled("         ", 9, &sentence(acceptor));
+        write!(self.out, "{}", text.into_text())
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {

@@ -96,6 +96,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         limit: 16,
         syn_queue: 3,
         cpu: 1,
+        idle_ns: 0,
     })
 }
 
@@ -138,7 +139,8 @@ fn show(view: &mut dyn View) {
     judged(&mut book);
     view.reconciled(&clock, SECOND, &reconcile::accounts(&book), &blind).unwrap();
     view.clock_set(&clock, SECOND, -3_600_000_000_000).unwrap();
-    let limit = Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5, call: None };
+    let limit =
+        Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5, call: None, opens: false };
     view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
     book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
@@ -218,7 +220,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
         recent_longest_ns: totals.longest_ns,
         waits,
         depths,
-        last_accept: None,
+        ..Count::default()
     };
     let totals = Totals { enqueued: 1, accepted: 1, peak: 1, peak_ns: 1, ..Totals::default() };
     let second = Count { totals, recent_peak: 1, ..Count::default() };

@@ -64,6 +64,12 @@ pub struct Options {
     /// Accept nothing until this long after the first connection is queued
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Server")]
     pub stall: Option<Duration>,
+    /// Stop accepting again and again: at each multiple of this for as long as --stall-for
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "stall_for", help_heading = "Server")]
+    pub stall_every: Option<Duration>,
+    /// How long it stops then
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "stall_every", help_heading = "Server")]
+    pub stall_for: Option<Duration>,
     /// Accept so many first; the stall is measured from the next one
     #[arg(
         long,
@@ -93,6 +99,12 @@ pub struct Options {
     /// Connects begun per second; 0 is as fast as possible
     #[arg(long, value_name = "N", default_value_t = 0.0, help_heading = "Clients")]
     pub rate: f64,
+    /// Begin so many connects together, at the same rate over all
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Clients")]
+    pub burst: u64,
+    /// Begin connects at random, by a Poisson process with this seed
+    #[arg(long, value_name = "SEED", conflicts_with = "burst", help_heading = "Clients")]
+    pub poisson: Option<u64>,
     /// Client threads at once
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Clients")]
     pub clients: usize,

@@ -2,7 +2,10 @@
 //! threads. A late connect does not put off those after it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use fastrand::Rng;
 
 use super::options::Options;
 
@@ -15,6 +18,9 @@ pub(super) struct Pacer {
     pub(super) until: Option<Instant>,
     start: Instant,
     rate: f64,
+    burst: u64,
+    /// Seconds from the start to the next connect that comes at random.
+    random: Option<Mutex<(Rng, f64)>>,
 }
 
 impl Pacer {
@@ -27,6 +33,8 @@ impl Pacer {
             until: options.duration.map(|duration| start + duration),
             start,
             rate: options.rate,
+            burst: options.burst.max(1),
+            random: options.poisson.map(|seed| Mutex::new((Rng::with_seed(seed), 0.0))),
         }
     }
 
@@ -38,7 +46,9 @@ impl Pacer {
             return None;
         }
         let due = if self.rate > 0.0 {
-            let seconds = number as f64 / self.rate;
+            let seconds = self
+                .at_random()
+                .unwrap_or_else(|| (number / self.burst * self.burst) as f64 / self.rate);
             self.start + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4)
         } else {
             Instant::now()
@@ -47,6 +57,17 @@ impl Pacer {
             Some(until) if due >= until => None,
             _ => Some(due),
         }
+    }
+}
+
+impl Pacer {
+    /// The next moment of a Poisson process.
+    fn at_random(&self) -> Option<f64> {
+        let mut state = self.random.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let (random, seconds) = &mut *state;
+        // Of what is evenly spread above zero the logarithm is spread as pauses are.
+        *seconds -= (1.0 - random.f64()).ln() / self.rate;
+        Some(*seconds)
     }
 }
 
@@ -66,6 +87,20 @@ mod tests {
         let due: Vec<_> = std::iter::from_fn(|| pacer.claim()).collect();
         assert_eq!(due.len(), 3);
         assert_eq!(due[2] - due[0], Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_burst_goes_together_and_chance_keeps_the_rate() {
+        let bursts = pacer("load --count 6 --rate 30 --burst 3");
+        let due: Vec<_> = std::iter::from_fn(|| bursts.claim()).collect();
+        assert_eq!(
+            (due[2] - due[0], due[3] - due[0]),
+            (Duration::ZERO, Duration::from_millis(100))
+        );
+        let random = pacer("load --count 10000 --rate 1000 --poisson 7");
+        let due: Vec<_> = std::iter::from_fn(|| random.claim()).collect();
+        let seconds = (due[9_999] - due[0]).as_secs_f64();
+        assert!((9.5..10.5).contains(&seconds), "{seconds}");
     }
 
     #[test]

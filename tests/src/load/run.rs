@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::client::{self, Tally};
 use super::client_nonblocking;
 use super::hold::Hold;
-use super::judge::{self, Accepted};
+use super::judge::{self, Accepted, Connected};
 use super::listener::Listeners;
 use super::options::{Connect, Options};
 use super::server::Server;
@@ -24,6 +24,8 @@ use crate::socket;
 const SETTLE: Duration = Duration::from_millis(300);
 /// A server that accepts nothing for so long beyond its own pauses is stuck.
 const STUCK: Duration = Duration::from_secs(10);
+/// No connect on loopback takes so long unless its SYN was refused.
+const LATE_NS: u64 = 500_000_000;
 /// How often the drain is looked at.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -60,6 +62,8 @@ pub fn run(options: &Options) -> Result<Truth> {
     let left_in_queue = listeners.depth()?;
     let granted = listeners.limit()?;
     clients.counts.reset_later = hold.finish();
+    let late = |one: &&Connected| one.done_ns.saturating_sub(one.started_ns) > LATE_NS;
+    clients.counts.late = clients.connected.iter().filter(late).count() as u64;
     let kernel = Counters::read()?.change_since(&before);
     let port = listeners.port;
     drop(listeners);

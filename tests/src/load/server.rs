@@ -9,7 +9,7 @@ use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use socket2::Socket;
@@ -60,6 +60,8 @@ impl Server {
                     second_listen: options.second_listen(),
                     waits: Arc::clone(&waits),
                     how: options.accept,
+                    stalls: Stalls::of(options),
+                    begun: Instant::now(),
                 };
                 Thread { handle: thread::spawn(move || acceptor.run()), waits }
             })
@@ -115,6 +117,32 @@ struct Acceptor {
     second_listen: Option<(u64, i32)>,
     waits: Arc<AtomicI32>,
     how: Accept,
+    stalls: Stalls,
+    begun: Instant,
+}
+
+/// When nobody accepts, again and again.
+#[derive(Clone, Copy, Debug)]
+struct Stalls {
+    every: Duration,
+    long: Duration,
+}
+
+impl Stalls {
+    fn of(options: &Options) -> Self {
+        let (every, long) = (options.stall_every, options.stall_for);
+        Self { every: every.unwrap_or_default(), long: long.unwrap_or_default() }
+    }
+
+    /// How much of a stall is left, so long after the begin.
+    fn left(self, since: Duration) -> Duration {
+        let Self { every, long } = self;
+        if every.is_zero() || since < every {
+            return Duration::ZERO;
+        }
+        let within = Duration::from_secs_f64(since.as_secs_f64() % every.as_secs_f64());
+        long.saturating_sub(within)
+    }
 }
 
 impl Acceptor {
@@ -125,6 +153,7 @@ impl Acceptor {
             Accept::Blocking | Accept::Nonblocking => None,
         };
         while self.gate.pass() {
+            self.gate.pause(self.stalls.left(self.begun.elapsed()));
             // One permission, used by one accept, however many tries it takes.
             let Some(accepted) = self.take_one(epoll.as_ref())? else {
                 break;

@@ -59,6 +59,10 @@ pub struct Connects {
     pub reset: u64,
     /// Non-blocking ones without an answer when `--duration` was over.
     pub pending: u64,
+    /// Of those that succeeded: those that took more than half a second, longer than the way:
+    /// a SYN of theirs was refused, and its retry, a second later at the earliest, was not.
+    #[serde(default)]
+    pub late: u64,
     /// Of those that succeeded: found reset when they were closed.
     pub reset_later: u64,
 }

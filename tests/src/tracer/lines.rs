@@ -133,6 +133,10 @@ pub struct Summary {
     pub lost_records: Value,
     /// The advice.
     pub sizing: Value,
+    /// Connections that came to nothing in the queue.
+    pub abandoned: Value,
+    /// Runs of drops.
+    pub episodes: Value,
 }
 
 /// `peak`.
@@ -202,6 +206,12 @@ impl Drops {
     #[must_use]
     pub fn of(&self, cause: &str) -> u64 {
         self.rest.get(cause).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// How long after their first refusal clients got in, microseconds.
+    #[must_use]
+    pub fn delay_us(&self) -> Value {
+        self.rest.get("delay_us").cloned().unwrap_or_default()
     }
 }
 

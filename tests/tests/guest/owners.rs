@@ -14,7 +14,7 @@ use backlog_tests::{proc, socket, ss};
 
 use super::help::{LIMIT, PORT, in_guest, stop};
 use super::ownership::{
-    self, Place, assert_asked, assert_owned, closings, of, ports, wait_for_listeners,
+    self, Place, assert_asked, assert_opened, assert_owned, closings, of, ports, wait_for_listeners,
 };
 
 /// Clients of each server: of three sockets that share a port none goes without.
@@ -263,7 +263,7 @@ fn a_restart_under_load_is_two_listeners() {
         assert_eq!(listeners.len(), 2, "{listeners:?}");
         assert_ne!(listeners[0].id, listeners[1].id);
         for (listener, pid) in listeners.iter().zip([before, second.main()]) {
-            assert_asked(plan.name, listener, plan.truth.asked, plan.truth.opener, pid);
+            assert_opened(&run, &plan, listener, pid);
             assert_eq!(closings(&run, listener), usize::from(pid == before), "{listener:?}");
         }
         let summaries = ownership::summaries(&run, PORT);

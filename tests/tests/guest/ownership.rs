@@ -9,7 +9,7 @@ use anyhow::Context;
 use backlog_tests::servers::{Plan, Server, Truth};
 use backlog_tests::ss::Row;
 use backlog_tests::tracer::{
-    Kind, Line, Listener, Main, Owner, PATH_VARIABLE, Process, Run, Tracer,
+    Kind, Limit, Line, Listener, Main, Owner, PATH_VARIABLE, Process, Run, Tracer,
 };
 use backlog_tests::{cgroup, netns, proc, sysctl};
 use serde_json::Value;
@@ -48,6 +48,20 @@ pub(crate) fn assert_asked(name: &str, listener: &Listener, asked: i64, comm: &s
     assert_eq!(listener.asked, Some(asked), "{name}: asked: {listener:?}");
     let process = Process { pid, comm: comm.to_owned() };
     assert_eq!(listener.process.as_ref(), Some(&process), "{name}: {listener:?}");
+}
+
+/// The same where clients are trying: one of them may meet the socket before the call that
+/// opens it is through, and then the call has a line of its own.
+pub(crate) fn assert_opened(run: &Run, plan: &Plan, listener: &Listener, pid: u32) {
+    let Plan { name, truth, .. } = plan;
+    if listener.asked.is_some() {
+        return assert_asked(name, listener, truth.asked, truth.opener, pid);
+    }
+    let calls = run.limits(listener).unwrap();
+    let process = Process { pid, comm: truth.opener.to_owned() };
+    let told =
+        |call: &Limit| call.asked == Some(truth.asked) && call.process.as_ref() == Some(&process);
+    assert!(calls.first().is_some_and(told), "{name}: {listener:?}: listen(): {calls:?}");
 }
 
 /// All of a server's listeners, each with its limit, its place and its owners; and `ss`

@@ -23,6 +23,22 @@ pub(crate) fn load(name: &str, provoked: Option<u64>, kernel: Option<u64>, seen:
     }));
 }
 
+/// What was recommended for a load, and how much was refused before.
+pub(crate) fn sizing(shape: &str, backlog: u32, sizing: &Value, refused: u64) {
+    print(&json!({
+        "sizing": true, "shape": shape, "before": backlog, "refused": refused,
+        "verdict": sizing["verdict"], "needed": sizing["needed_depth"],
+        "backlog": sizing["backlog"],
+    }));
+}
+
+/// What came of it when it was tried.
+pub(crate) fn tried(shape: &str, backlog: u32, refused: u64, peak: u64) {
+    print(&json!({
+        "tried": true, "shape": shape, "backlog": backlog, "refused": refused, "peak": peak,
+    }));
+}
+
 fn print(row: &Value) {
     if env::var_os("BACKLOG_ROWS").is_some() {
         // Not println: libtest keeps what a test prints. Whoever does not listen

@@ -40,7 +40,7 @@ struct RetryOf(#[serde(serialize_with = "rfc3339")] Timestamp);
 
 impl DropLine {
     pub(super) fn of(clock: &Clock, refusal: &Refusal) -> Self {
-        let Refusal { time_ns, drop, retry_of_ns, first: _ } = refusal;
+        let Refusal { time_ns, drop, retry_of_ns, first: _, episode: _ } = refusal;
         Self {
             r#type: "drop",
             time: clock.wall(*time_ns),

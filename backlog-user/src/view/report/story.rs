@@ -44,6 +44,10 @@ impl Story {
 
     /// Another `listen()` was called, or a limit has changed.
     pub(super) fn limit(&mut self, listener: ListenerId, time_ns: u64, limit: &Limit) {
+        // Of the call that opened it the listener itself tells.
+        if limit.opens {
+            return;
+        }
         self.keep(listener, |moments| moments.limits.push((time_ns, limit.clone())));
     }
 
@@ -79,7 +83,7 @@ mod tests {
     fn what_is_left_out_is_counted() {
         let mut story = Story::default();
         let listener = ListenerId(1);
-        let limit = Limit { listener, now: 2, was: 1, depth: 0, call: None };
+        let limit = Limit { listener, now: 2, was: 1, depth: 0, call: None, opens: false };
         for time_ns in 0..MOST as u64 + 7 {
             story.limit(listener, time_ns, &limit);
         }

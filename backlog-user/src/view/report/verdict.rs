@@ -1,59 +1,44 @@
 //! What happened, first of all: a sentence for the run, and for each listener that is drawn
-//! what became of its clients, and why.
+//! the book's verdict, what became of its clients, and why.
 
 use backlog_ebpf::cause::Cause;
 use maud::{Markup, html};
 
 use super::page::Run;
-use super::shared::{peak, plain};
+use super::shared::{outside, peak, plain};
 use crate::book::interval::Waits;
+use crate::book::sizing::{self, Sizing};
 use crate::book::summary::Summary;
 use crate::view::format::{duration, plural};
-use crate::view::{meaning, whose};
+use crate::view::{advice, meaning, whose};
 
 /// What is said of one listener.
 pub(super) struct Verdict {
-    state: State,
-    /// The verdict itself.
-    headline: String,
-    /// What it rests on.
+    /// What to do, by the book.
+    sizing: Sizing,
+    /// What it rests on, and what else happened.
     reasons: Vec<Markup>,
 }
 
-/// How it is marked: by a word, and by a colour beside it.
-#[derive(Clone, Copy)]
-enum State {
-    /// Clients were refused.
-    Refused,
-    /// None was.
-    Served,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Refused => "drops",
-            Self::Served => "no drops",
-        }
-    }
-
-    fn class(self) -> &'static str {
-        match self {
-            Self::Refused => "bad",
-            Self::Served => "good",
-        }
+/// How a verdict is marked beside its word.
+fn class(verdict: sizing::Verdict) -> &'static str {
+    match verdict {
+        sizing::Verdict::Fits => "good",
+        sizing::Verdict::NotEnoughData => "open",
+        sizing::Verdict::Raise | sizing::Verdict::AddWorkers | sizing::Verdict::Unbalanced => "bad",
     }
 }
 
 impl Verdict {
     /// On one listener.
     pub(super) fn of(run: &Run<'_>, summary: &Summary<'_>) -> Self {
-        let limit = summary.page.listener.limit;
-        let mut reasons: Vec<Markup> = causes(summary);
-        let peak = peak(run, summary);
-        reasons.extend(peak.map(|peak| html! { "The queue held up to " (peak) "." }));
         let page = summary.page;
-        let cut = page.listener.call.as_ref().and_then(|call| whose::cut(call, limit));
+        let mut reasons = vec![refused(summary)];
+        reasons.extend(advice::clients(run.book, page, run.end).map(|text| html! { (text) "." }));
+        reasons.extend(causes(summary));
+        reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
+        let cut =
+            page.listener.call.as_ref().and_then(|call| whose::cut(call, page.listener.limit));
         reasons.extend(cut.map(|cut| plain(format!("The limit was cut: {cut}."))));
         reasons.extend(Waits::of(&page.wait).map(|waits| {
             plain(format!(
@@ -63,26 +48,31 @@ impl Verdict {
                 duration(waits.max),
             ))
         }));
-        let (state, headline) = if summary.drops == 0 {
-            (State::Served, "No packet was refused.".to_owned())
-        } else {
-            let clients = clients(page.clients, page.totals.unrecorded);
-            let packets = plural(summary.drops, "packet");
-            let were = if summary.drops == 1 { "was" } else { "were" };
-            (State::Refused, format!("{packets} of {clients} {were} refused."))
-        };
-        Self { state, headline, reasons }
+        Self { sizing: run.book.sizing(page, run.end.time_ns), reasons }
     }
 
-    /// The word and the sentence.
+    /// The word, the sentence, and what it rests on.
     fn show(&self) -> Markup {
+        let Sizing { verdict, confidence, why, .. } = &self.sizing;
         html! {
-            p { strong class=(self.state.class()) { (self.state.word()) } " " (self.headline) }
-            @if !self.reasons.is_empty() {
-                ul { @for reason in &self.reasons { li { (reason) } } }
+            p {
+                strong class=(class(*verdict)) { (verdict.name().replace('_', " ")) } " "
+                (outside(why)) " " span.soft { "(" (confidence.name()) " confidence)" }
             }
+            ul { @for reason in &self.reasons { li { (reason) } } }
         }
     }
+}
+
+/// How many packets of how many clients.
+fn refused(summary: &Summary<'_>) -> Markup {
+    let page = summary.page;
+    if summary.drops == 0 {
+        return plain("No packet was refused.");
+    }
+    let clients = clients(page.clients, page.totals.unrecorded);
+    let were = if summary.drops == 1 { "was" } else { "were" };
+    plain(format!("{} of {clients} {were} refused.", plural(summary.drops, "packet")))
 }
 
 /// `at least 804 clients`: whose packet is only counted may be another one.

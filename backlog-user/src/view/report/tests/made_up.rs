@@ -14,7 +14,8 @@ use crate::book::reconcile::{self, Blind};
 use crate::clock::Clock;
 use crate::counter::{Counter, Reading};
 use crate::event::{
-    Call, Caller, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Range, What,
+    Acceptor, Call, Caller, Count, Doing, Drop, Event, Identity, Limit, Listener, ListenerId,
+    Range, State, What,
 };
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu};
@@ -162,8 +163,29 @@ fn refused(second: u64, port: u16) -> What {
         depth: 17,
         limit: LIMIT,
         syn_queue: 3,
+        idle_ns: 0,
         cpu: 1,
     })
+}
+
+/// What was found of those that accept.
+fn acceptor() -> What {
+    What::Acceptor(Box::new(Acceptor {
+        listener: ListenerId(1),
+        process: Caller { pid: 812, comm: hostile("comm") },
+        looked_after_ns: 900_000,
+        last_accept_ns: Some(412 * MS),
+        tid: Some(815),
+        processes: 1,
+        threads: 4,
+        doing: vec![Doing {
+            state: State::Asleep,
+            wchan: Some("futex_<i>wait".into()),
+            threads: 4,
+        }],
+        cpu_ns: Some(70 * MS),
+        cpu_over_ns: Some(700 * MS),
+    }))
 }
 
 /// What a listener had counted at the end of a second, and what moved in it.
@@ -204,6 +226,11 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
         waits: sorted,
         depths: if came == 0 { Vec::new() } else { depths },
         last_accept: None,
+        idle_ns: 0,
+        idle_moved_ns: 0,
+        accepted_ns: 0,
+        paced: 0,
+        paced_ns: 0,
     }
 }
 
@@ -234,6 +261,7 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
                 let port = u16::try_from(second).unwrap() + 100 * index;
                 if second != 29 && second != 30 {
                     tell(&mut book, view, at, refused(second, port));
+                    tell(&mut book, view, at, acceptor());
                 }
             }
         }
@@ -250,7 +278,8 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
         }
         if second == 45 && !host.listeners.is_empty() {
             let call = Some(Call { asked: Some(24), somaxconn: Some(4096), caller: None });
-            let limit = Limit { listener: ListenerId(1), now: 24, was: 16, depth: 1, call };
+            let listener = ListenerId(1);
+            let limit = Limit { listener, now: 24, was: 16, depth: 1, call, opens: false };
             tell(&mut book, view, time_ns, What::Limit(limit));
         }
         let rows = book.tick(time_ns);

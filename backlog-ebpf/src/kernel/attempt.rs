@@ -1,0 +1,114 @@
+//! Clients that were refused and come back: who is refused is kept in a table, and who gets in
+//! while it is there is told. It costs a connection at a listener that refuses nobody one
+//! comparison.
+
+use backlog_ebpf::{
+    AF_INET,
+    attempt::{self, Attempt, KEPT_NS},
+    record::{Admitted, Endpoint, Kind},
+    totals::Totals,
+};
+
+use super::{
+    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, place::Place, read,
+    types::Sock,
+};
+
+/// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
+/// order of this machine: `00 00 ff ff`.
+const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
+#[inline(always)]
+fn tag(client: &Endpoint, isn: u32) -> u64 {
+    let word = |at: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|byte| client.addr[at + byte]);
+        u64::from(u32::from_ne_bytes([a, b, c, d]))
+    };
+    let (high, low) = if client.family == AF_INET {
+        (0, u64::from(MAPPED) | (word(0) << 32))
+    } else {
+        (word(0) | (word(4) << 32), word(8) | (word(12) << 32))
+    };
+    attempt::tag(high, low, client.port, isn)
+}
+
+#[inline(always)]
+fn at(place: u32) -> Option<*mut Attempt> {
+    ATTEMPTS.get_ptr_mut(place)
+}
+
+/// Keeps an attempt that was refused. If both its places are taken by others that may still
+/// come back, the older one is lost, and counted.
+#[inline(always)]
+pub(crate) fn refused(totals: &mut Totals, client: &Endpoint, isn: u32, now: u64) {
+    let tag = tag(client, isn);
+    let place = attempt::place(tag);
+    let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return };
+    // SAFETY: elements of an array. Two CPUs may write one at a time: then one attempt is
+    // lost, or its time is another's; a tag is written as a whole.
+    unsafe {
+        let chosen = if (*first).tag == tag || (*first).tag == 0 {
+            first
+        } else if (*second).tag == tag
+            || (*second).tag == 0
+            || (*second).refused_ns < (*first).refused_ns
+        {
+            second
+        } else {
+            first
+        };
+        let Attempt { tag: before, refused_ns } = *chosen;
+        if before != 0 && before != tag && now - refused_ns < KEPT_NS {
+            totals.unfollowed += 1;
+        }
+        (*chosen).refused_ns = now;
+        (&raw mut (*chosen).tag).write_volatile(tag);
+    }
+}
+
+/// Takes an attempt out, if it is there.
+#[inline(always)]
+fn take(tag: u64) -> bool {
+    let place = attempt::place(tag);
+    for place in [place, place ^ 1] {
+        let Some(found) = at(place) else { return false };
+        // SAFETY: as in `refused`.
+        unsafe {
+            if (*found).tag == tag {
+                (&raw mut (*found).tag).write_volatile(0);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// A connection has been queued: was it refused before? Its socket is still locked by this
+/// CPU, so nobody has read from it, and the first byte that is to be read is the one behind
+/// the client's initial sequence number.
+#[inline(always)]
+pub(crate) fn queued(seen: Seen, child: impl Place<Sock>, depth: u32, now: u64) {
+    if !distribution::refused_lately(seen.slot, now) {
+        return;
+    }
+    let Some(whole) = child.whole() else { return };
+    let isn = read::field::<_, u32>(whole, &TP_COPIED_SEQ).wrapping_sub(1);
+    told(seen, &read::remote(child), isn, depth, now);
+}
+
+/// A function of its own in the program as well, for its stack.
+#[inline(never)]
+fn told(seen: Seen, client: &Endpoint, isn: u32, depth: u32, now: u64) -> u32 {
+    if take(tag(client, isn)) {
+        let record = Admitted {
+            header: out::header::<Admitted>(Kind::Admitted, seen.slot, now),
+            isn,
+            depth,
+            client: *client,
+            pad: 0,
+            idle_ns: distribution::idle(seen.slot),
+        };
+        out::batched(Kind::Admitted, record, seen.totals);
+    }
+    0
+}

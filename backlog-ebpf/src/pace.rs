@@ -1,0 +1,85 @@
+//! How fast an acceptor is while it has work: from one accept to the next, where the second
+//! connection was waiting already when the first was taken. A pause that is much longer than
+//! the ones before is a stall, and no measure of the pace.
+
+use core::mem::size_of;
+
+/// What has been measured at one listener.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// The usual pause, nanoseconds: a moving mean.
+    pub usual_ns: u64,
+    /// Accepts with work before them, without those after a stall.
+    pub count: u64,
+    /// Their pauses together.
+    pub sum_ns: u64,
+    /// Stalls together.
+    pub stalled_ns: u64,
+}
+
+/// A pause is a stall if it is longer than so many usual ones, as a power of two,
+const STALL: u32 = 4;
+/// and than this.
+const STALL_NS: u64 = 10_000_000;
+
+impl Pace {
+    /// Nothing measured.
+    pub const NONE: Self = Self { usual_ns: 0, count: 0, sum_ns: 0, stalled_ns: 0 };
+
+    /// Notes a pause between two accepts.
+    #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+    #[inline(always)]
+    pub const fn note(&mut self, pause_ns: u64) {
+        let usual_ns = self.usual_ns;
+        if usual_ns == 0 {
+            // A first one that may be a stall: it fades away.
+            self.usual_ns = if pause_ns > STALL_NS { STALL_NS } else { pause_ns + 1 };
+        } else if pause_ns > STALL_NS && (pause_ns >> STALL) > usual_ns {
+            self.stalled_ns += pause_ns;
+            // If all are so long from now on, they become the usual ones.
+            self.usual_ns = usual_ns + (usual_ns >> 3) + 1;
+            return;
+        } else {
+            self.usual_ns = usual_ns - (usual_ns >> 3) + (pause_ns >> 3) + 1;
+        }
+        self.count += 1;
+        self.sum_ns += pause_ns;
+    }
+}
+
+const _: () = assert!(size_of::<Pace>() == 32);
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_stall_is_no_measure_of_the_pace() {
+        let mut pace = Pace::NONE;
+        for round in 0..10 {
+            pace.note(if round == 0 { MS } else { 1000 * MS });
+            for _ in 0..17 {
+                pace.note(MS);
+            }
+        }
+        let mean_ns = pace.sum_ns / pace.count;
+        assert!((MS..MS + MS / 10).contains(&mean_ns), "{mean_ns}");
+        assert_eq!(pace.stalled_ns, 9000 * MS);
+    }
+
+    #[test]
+    fn who_becomes_slow_for_good_is_slow_and_not_stalled() {
+        let mut pace = Pace::NONE;
+        for _ in 0..100 {
+            pace.note(MS);
+        }
+        for _ in 0..100 {
+            pace.note(100 * MS);
+        }
+        assert!(pace.stalled_ns < 20 * 100 * MS, "{}", pace.stalled_ns);
+        assert!(pace.usual_ns > 90 * MS, "{}", pace.usual_ns);
+    }
+}

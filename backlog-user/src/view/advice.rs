@@ -1,0 +1,102 @@
+//! The part of the summary that says whom it hit, why, and what to do.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use super::End;
+use super::acceptor;
+use super::format::{clock_time, duration, plural};
+use super::paragraph::Page as Paragraphs;
+use crate::book::Book;
+use crate::book::clients::Outside;
+use crate::book::episode::Episode;
+use crate::book::interval::Waits;
+use crate::book::page::Page;
+use crate::clock::Clock;
+
+/// Width of the labels.
+const INDENT: usize = 15;
+/// Episodes that are told; a view with more room has all.
+const EPISODES: usize = 3;
+
+/// Renders it.
+pub(super) fn render(
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    page: &Page,
+    end: &End,
+) -> String {
+    let mut text = Paragraphs::default();
+    if let Some(line) = clients(book, page, end) {
+        text.labelled("  clients      ", INDENT, &line);
+    }
+    for episode in page.episodes.kept().iter().take(EPISODES) {
+        text.labelled("  episode      ", INDENT, &one(zone, clock, episode));
+    }
+    let more = page.episodes.count().saturating_sub(EPISODES as u64);
+    if more > 0 {
+        text.labelled("  episode      ", INDENT, &format!("{more} more"));
+    }
+    let sizing = book.sizing(page, end.time_ns);
+    let (verdict, confidence) = (sizing.verdict.name(), sizing.confidence.name());
+    let line = format!("{verdict} ({confidence} confidence): {}", sizing.why);
+    text.labelled("  sizing       ", INDENT, &line);
+    text.into_text()
+}
+
+/// What became of the clients that were refused, if any were.
+pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
+    if page.clients == 0 {
+        return None;
+    }
+    let Outside { gave_up, believing, trying } = book.outside(page, end.time_ns);
+    let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
+    let _ = write!(line, "{} got in later", page.admitted);
+    if let Some(waits) = Waits::of(&page.delay) {
+        let _ = write!(
+            line,
+            " (after p50 {}, p90 {}, max {})",
+            duration(waits.p50),
+            duration(waits.p90),
+            duration(waits.max)
+        );
+    }
+    let _ = write!(line, ", {gave_up} gave up, {trying} may still be trying");
+    let known = page.admitted + gave_up + trying;
+    if known < page.clients {
+        let _ = write!(line, ", of {} it is not known", page.clients - known);
+    }
+    if believing > 0 {
+        let _ = write!(
+            line,
+            ". {believing} of those that gave up believed that they were connected: their SYN \
+             cookie's ACK was dropped, and nothing on the server remembers them"
+        );
+    }
+    if page.totals.unfollowed > 0 {
+        let _ = write!(
+            line,
+            ". {} were followed no further, for too many were refused",
+            plural(page.totals.unfollowed, "client")
+        );
+    }
+    Some(line)
+}
+
+fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {
+    let Episode { begin_ns, last_ns, packets, clients, acceptor } = episode;
+    let mut line = format!(
+        "{} for {}: {} refused, {}",
+        clock_time(zone, clock.wall(*begin_ns), 6),
+        duration(last_ns.saturating_sub(*begin_ns) / 1000),
+        plural(*packets, "packet"),
+        plural(*clients, "new client"),
+    );
+    if let Some(acceptor) = acceptor {
+        line += ". ";
+        line += &acceptor::sentence(acceptor);
+    }
+    line
+}
