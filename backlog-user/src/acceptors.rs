@@ -110,12 +110,12 @@ impl Acceptors {
         doing.sort_by(|a, b| {
             b.threads.cmp(&a.threads).then(a.state.cmp(&b.state)).then(a.wchan.cmp(&b.wchan))
         });
-        let before = |time_ns: u64| about.refused_ns.saturating_sub(time_ns);
         Some(Acceptor {
             listener: about.listener,
             process,
             looked_after_ns: now_ns.saturating_sub(about.refused_ns),
-            last_accept_ns: about.accepted_ns.map(before),
+            last_accept_ns: about.accepted_ns.and_then(|ns| about.refused_ns.checked_sub(ns)),
+            accepted_since_ns: about.accepted_ns.and_then(|ns| ns.checked_sub(about.refused_ns)),
             tid: accepted.map(|last| last.tid),
             processes,
             threads,

@@ -185,8 +185,11 @@ pub(crate) struct Acceptor {
     pub(crate) process: Caller,
     /// How long after the first drop was looked, nanoseconds.
     pub(crate) looked_after_ns: u64,
-    /// How long before the first drop the last accept was; none: none was seen.
+    /// How long before the first drop the last accept was; none: none was seen, or there was
+    /// another one since.
     pub(crate) last_accept_ns: Option<u64>,
+    /// How long after the first drop the last accept was.
+    pub(crate) accepted_since_ns: Option<u64>,
     /// The thread that did it.
     pub(crate) tid: Option<u32>,
     /// Processes that hold the listener and were looked at.

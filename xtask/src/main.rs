@@ -19,6 +19,7 @@ mod pictures;
 mod process;
 mod servers;
 mod setup;
+mod sizing;
 mod test;
 mod tree;
 mod vm;
@@ -48,6 +49,8 @@ enum Task {
     Test(test::Args),
     /// Provoke each cause of a drop in every kernel, and write docs/CAUSES-MEASURED.md
     Causes(causes::Args),
+    /// Try out what the tool recommends for loads of several shapes, and write the table
+    Sizing(sizing::Args),
     /// See how each backend attaches in every kernel, test it, and write
     /// docs/BACKENDS-MEASURED.md and tests/instructions.json
     Backends(backends::Args),
@@ -77,6 +80,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Vm(args) => vm::command(args),
         Task::Test(args) => test::command(&args),
         Task::Causes(args) => causes::command(&args),
+        Task::Sizing(args) => sizing::command(&args),
         Task::Backends(args) => backends::command(&args),
         Task::Bench(args) => bench::command(&args),
         Task::Demo(args) => demo::command(&args),

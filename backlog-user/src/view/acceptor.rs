@@ -11,14 +11,17 @@ const NAMED: usize = 3;
 
 /// `gunicorn[812]: last accept 412ms before; 4 of 4 threads asleep in futex_wait`.
 pub(crate) fn sentence(acceptor: &Acceptor) -> String {
-    let Acceptor { process, last_accept_ns, tid, processes, threads, doing, .. } = acceptor;
+    let Acceptor {
+        process, last_accept_ns, accepted_since_ns, tid, processes, threads, doing, ..
+    } = acceptor;
     let mut text = format!("{}[{}]: ", safe(&process.comm), process.pid);
-    match last_accept_ns {
-        Some(before_ns) => {
-            let _ = write!(text, "last accept {} before", duration(before_ns / 1000));
+    let _ = match (last_accept_ns, accepted_since_ns) {
+        (_, Some(since_ns)) => write!(text, "accepted again {} later", duration(since_ns / 1000)),
+        (Some(before_ns), None) => {
+            write!(text, "last accept {} before", duration(before_ns / 1000))
         }
-        None => text.push_str("no accept was seen"),
-    }
+        (None, None) => write!(text, "no accept was seen"),
+    };
     if let Some(tid) = tid.filter(|tid| *tid != process.pid) {
         let _ = write!(text, ", by thread {tid}");
     }
@@ -71,6 +74,7 @@ mod tests {
             process: Caller { pid: 812, comm: "gunicorn".into() },
             looked_after_ns: 900_000,
             last_accept_ns: Some(412_000_000),
+            accepted_since_ns: None,
             tid: Some(815),
             processes: 1,
             threads: 4,

@@ -57,7 +57,7 @@ impl Verdict {
         html! {
             p {
                 strong class=(class(*verdict)) { (verdict.name().replace('_', " ")) } " "
-                (outside(why)) " " span.soft { "(" (confidence.name()) " confidence)" }
+                (outside(why)) " " span.soft { "(" (confidence.name()) " confidence)." }
             }
             ul { @for reason in &self.reasons { li { (reason) } } }
         }

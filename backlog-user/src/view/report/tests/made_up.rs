@@ -175,6 +175,7 @@ fn acceptor() -> What {
         process: Caller { pid: 812, comm: hostile("comm") },
         looked_after_ns: 900_000,
         last_accept_ns: Some(412 * MS),
+        accepted_since_ns: None,
         tid: Some(815),
         processes: 1,
         threads: 4,

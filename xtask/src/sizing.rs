@@ -1,0 +1,200 @@
+//! `cargo xtask sizing`: loads of several shapes against small backlogs, what the tool then
+//! recommends, and what came of that and of 0.8 of it, in a guest, as a table in docs/. The
+//! guest tests do the work; this runs them often and counts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::test::guests;
+use crate::test::row::Row;
+use crate::test::suite::Suite;
+use crate::vm::{self, Emulation};
+use crate::{pages, process, setup};
+
+/// Where the table goes.
+const FILE: &str = "docs/SIZING-MEASURED.md";
+
+/// The arguments of `sizing`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The kernels
+    #[arg(long, value_name = "SERIES", default_values_t = ["6.12".to_owned()])]
+    kernel: Vec<String>,
+    /// How often each shape is tried
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    runs: u32,
+    /// Only print the table
+    #[arg(long)]
+    print: bool,
+}
+
+/// What a guest test prints of a shape.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// What was recommended.
+    Judged { shape: String, before: u32, refused: u64, verdict: String, needed: Option<u64> },
+    /// What came of it: with what was recommended, and right after that with 0.8 of it.
+    Tried { shape: String, backlog: u32, refused: u64, peak: u64 },
+}
+
+/// A shape, over all its runs.
+#[derive(Default)]
+struct Shape {
+    before: u32,
+    refused: u64,
+    verdicts: BTreeMap<String, u32>,
+    needed: Vec<u64>,
+    backlogs: Vec<u32>,
+    peaks: Vec<u64>,
+    enough: u32,
+    less_refused: u32,
+    tried: u32,
+}
+
+/// Runs it; 1 if the test failed.
+pub(crate) fn command(args: &Args) -> Result<u8> {
+    let Args { kernel, runs, print } = args;
+    let report = setup::ensure()?;
+    let suite = Suite {
+        filters: vec!["sizing::what_is_recommended".to_owned()],
+        variables: vec![("BACKLOG_ROWS", "1".to_owned()), ("BACKLOG_RUNS", runs.to_string())],
+        cpus: vm::CPUS,
+        emulation: Emulation::InTurn,
+        servers: None,
+        // Nine loads of some ten seconds, each up to three times.
+        limit: guests::LIMIT + Duration::from_secs(u64::from(*runs) * 400),
+    };
+    let mut text = format!(
+        "# What was recommended, tried out\n\n`cargo xtask sizing --runs {runs}` wrote this page. \
+         Each shape of load meets a server with a small backlog; then the same load meets one \
+         with the backlog that the tool recommends, and one with 0.8 of it. \
+         [SIZING.md](SIZING.md) has the model.\n"
+    );
+    let mut failed = Vec::new();
+    for row in guests::collect(&report, kernel, &suite)? {
+        let shapes = shapes(&row.errors)?;
+        ensure!(!shapes.is_empty(), "kernel {} printed no row", row.series);
+        render(&mut text, &row.version, &shapes);
+        if !row.passed() {
+            failed.push(row);
+        }
+    }
+    pages::publish(FILE, &text, *print)?;
+    for Row { series, .. } in &failed {
+        process::say(&format!("failed: kernel {series}"));
+    }
+    Ok(u8::from(!failed.is_empty()))
+}
+
+/// The shapes of a guest's output, in their order.
+fn shapes(output: &str) -> Result<Vec<(String, Shape)>> {
+    let mut shapes: Vec<(String, Shape)> = Vec::new();
+    for json in output.lines().filter_map(|line| line.split_once("ROW ").map(|(_, json)| json)) {
+        let line: Line = serde_json::from_str(json).with_context(|| format!("a row: {json}"))?;
+        let (Line::Judged { shape: name, .. } | Line::Tried { shape: name, .. }) = &line;
+        let place = shapes.iter().position(|(known, _)| known == name);
+        let place = place.unwrap_or_else(|| {
+            shapes.push((name.clone(), Shape::default()));
+            shapes.len() - 1
+        });
+        shapes[place].1.add(line);
+    }
+    Ok(shapes)
+}
+
+impl Shape {
+    fn add(&mut self, line: Line) {
+        match line {
+            Line::Judged { before, refused, verdict, needed, .. } => {
+                self.before = before;
+                self.refused += refused;
+                *self.verdicts.entry(verdict).or_default() += 1;
+                self.needed.extend(needed);
+            }
+            Line::Tried { backlog, refused, peak, .. } => {
+                // The two come in turn.
+                if self.tried.is_multiple_of(2) {
+                    self.enough += u32::from(refused == 0);
+                    self.backlogs.push(backlog);
+                    self.peaks.push(peak);
+                } else {
+                    self.less_refused += u32::from(refused > 0);
+                }
+                self.tried += 1;
+            }
+        }
+    }
+
+    fn runs(&self) -> u32 {
+        self.verdicts.values().sum()
+    }
+}
+
+fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
+    let _ = write!(
+        text,
+        "\n## {version}\n\n| load | backlog | refused packets a run | verdict | needed depth \
+         | recommended | deepest then | nobody refused at it | somebody at 0.8 of it |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
+    );
+    for (name, shape) in shapes {
+        let verdicts: Vec<String> =
+            shape.verdicts.iter().map(|(name, count)| format!("`{name}` {count}")).collect();
+        let pairs = shape.backlogs.len();
+        let of = |count: u32| match pairs {
+            0 => "-".to_owned(),
+            _ => format!("{count} of {pairs}"),
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} of {} | {} | {} | {} | {} | {} |",
+            shape.before,
+            shape.refused / u64::from(shape.runs().max(1)),
+            verdicts.join(", "),
+            shape.runs(),
+            range(&shape.needed),
+            range(&shape.backlogs),
+            range(&shape.peaks),
+            of(shape.enough),
+            of(shape.less_refused),
+        );
+    }
+}
+
+/// From the least to the most.
+fn range<T: Ord + Copy + std::fmt::Display>(values: &[T]) -> String {
+    match (values.iter().min(), values.iter().max()) {
+        (Some(least), Some(most)) if least == most => least.to_string(),
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{render, shapes};
+
+    #[test]
+    fn runs_are_added_up() {
+        let output = "\
+guest ROW {\"sizing\":true,\"shape\":\"a\",\"before\":16,\"refused\":9,\"verdict\":\"raise\",\"needed\":100,\"backlog\":110}
+ROW {\"tried\":true,\"shape\":\"a\",\"backlog\":110,\"refused\":0,\"peak\":99}
+ROW {\"tried\":true,\"shape\":\"a\",\"backlog\":88,\"refused\":3,\"peak\":89}
+ROW {\"sizing\":true,\"shape\":\"b\",\"before\":16,\"refused\":0,\"verdict\":\"fits\",\"needed\":null,\"backlog\":null}";
+        let mut text = String::new();
+        render(&mut text, "6.12", &shapes(output).unwrap());
+        let rows: Vec<&str> = text.lines().skip(5).collect();
+        assert_eq!(
+            rows,
+            [
+                "| a | 16 | 9 | `raise` 1 of 1 | 100 | 110 | 99 | 1 of 1 | 1 of 1 |",
+                "| b | 16 | 0 | `fits` 1 of 1 | - | - | - | - | - |",
+            ]
+        );
+    }
+}
