@@ -72,7 +72,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 9] = [
+const BASIC: [Package; 10] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -81,6 +81,7 @@ const BASIC: [Package; 9] = [
     package("dpkg", Some("dpkg-deb"), "unpacks kernel packages", Need::Guests),
     package("e2fsprogs", Some("mke2fs"), "a disk of servers for the guests", Need::Servers),
     package("chromium", Some("chromium"), "tests the report, and takes its picture", Need::Browser),
+    package("pngquant", Some("pngquant"), "makes that picture small", Need::Browser),
     package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
 ];
 

@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_mins(3);
 /// What is seen of the page, in pixels.
 const SIZE: &str = "--window-size=1100,1500";
 
+/// Colours of the picture.
+const COLOURS: &str = "64";
+
 /// A page should not be slow for its pictures.
 const MOST_BYTES: u64 = 200_000;
 
@@ -42,10 +45,14 @@ pub(super) fn take(tool: &Path) -> Result<()> {
     browser.arg(format!("--screenshot={}", taken.display()));
     browser.arg(format!("file://{}", page.display()));
     process::run(&mut browser)?;
-    let bytes = fs::metadata(&taken).context("the browser took no picture")?.len();
+    let small = folder.path().join("small.png");
+    // A page has few colours, but for the edges of its letters.
+    let mut pngquant = Command::new("pngquant");
+    process::run(pngquant.args(["--strip", COLOURS, "--output"]).arg(&small).arg(&taken))?;
+    let bytes = fs::metadata(&small).context("pngquant wrote nothing")?.len();
     ensure!(bytes < MOST_BYTES, "the picture has {bytes} bytes: show less of the page");
     let file = paths::root().join(PICTURE);
-    fs::copy(&taken, &file).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::copy(&small, &file).with_context(|| format!("cannot write {}", file.display()))?;
     process::say(&format!("written: {PICTURE} ({bytes} bytes)"));
     Ok(())
 }
