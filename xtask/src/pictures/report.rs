@@ -24,7 +24,7 @@ const LOAD: &str = "backlog-load -q --port 8000 --backlog 16 --rate 110 --accept
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// What is seen of the page, in pixels.
-const SIZE: &str = "--window-size=1100,1500";
+const SIZE: &str = "--window-size=1100,1990";
 
 /// Colours of the picture.
 const COLOURS: &str = "64";
