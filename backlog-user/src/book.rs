@@ -30,7 +30,7 @@ use page::Page;
 use reconcile::Sums;
 use sizing::{Given, Sizing};
 use summary::Summary;
-use timeline::{MOST_OF_ALL, MOST_SPANS, Timeline};
+use timeline::{MOST_OF_ALL, MOST_SPANS};
 
 /// All pages of one run.
 #[derive(Debug)]
@@ -43,10 +43,10 @@ pub(crate) struct Book {
     /// What they had counted, by network namespace.
     gone_sums: BTreeMap<u32, Sums>,
     namespaces: BTreeMap<u32, Namespace>,
+    /// How queues go over time is still kept of so many listeners: none unless a view draws.
+    room: usize,
     memory: Memory,
     client_timeout_ns: u64,
-    /// A view draws how queues go over time.
-    draws: bool,
     start_ns: u64,
     /// When the last two intervals ended, the later first.
     ticks_ns: [u64; 2],
@@ -120,23 +120,23 @@ impl Book {
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            room: 0,
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
-            draws: false,
             start_ns,
             ticks_ns: [start_ns; 2],
         }
     }
 
-    /// Keeps how queues go over time, of as many listeners as there is room for.
+    /// Keeps how queues go over time, of as many listeners as there is room for: the first
+    /// at which anything happens.
     pub(crate) fn keep_timelines(&mut self) {
-        self.draws = true;
+        self.room = MOST_OF_ALL / MOST_SPANS;
     }
 
     /// Writes an event down and says what is news about it.
     pub(crate) fn apply(&mut self, event: &Event) -> Option<News> {
         let Event { time_ns, what } = event;
-        let draws = self.draws && self.pages.len() < MOST_OF_ALL / MOST_SPANS;
         match what {
             What::Listener(listener) => match self.pages.entry(listener.id) {
                 Entry::Occupied(mut entry) => {
@@ -157,7 +157,6 @@ impl Book {
                 Entry::Vacant(entry) => {
                     let mut page = Page::new(listener.clone(), *time_ns);
                     page.follows = self.history.opened(listener);
-                    page.timeline = draws.then(Timeline::default);
                     entry.insert(page);
                     return Some(News::Found(listener.id));
                 }
@@ -226,7 +225,8 @@ impl Book {
         let [last_ns, _] = self.ticks_ns;
         let elapsed_ns = time_ns.saturating_sub(last_ns);
         self.ticks_ns = [time_ns, last_ns];
-        let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns));
+        let room = &mut self.room;
+        let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns, room));
         let rows: Vec<Interval> = rows.collect();
         group::note(&mut self.pages, &rows);
         self.forget(time_ns.saturating_sub(elapsed_ns));
@@ -256,6 +256,7 @@ impl Book {
         for id in closed {
             if let Some(page) = self.pages.remove(&id) {
                 self.history.forget(&page.listener);
+                self.room += usize::from(page.timeline.is_some());
                 self.gone.active += 1;
                 self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
             }

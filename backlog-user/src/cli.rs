@@ -71,6 +71,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
+    /// Write an HTML page with plots at the end, beside the ordinary output; it needs
+    /// nothing from outside
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// A full screen: listeners, plots, histograms, the latest drops; ? lists its keys
     #[arg(long)]
     pub(crate) tui: bool,
@@ -296,6 +301,7 @@ Examples:
   sudo backlog-trace --record run.zst      keep it all, to be shown again by
   backlog-trace replay run.zst             ... which needs no root
   sudo backlog-trace --tui                 to look at while it happens
+  sudo backlog-trace -d 5m --report a.html a page for the incident ticket
   sudo backlog-trace listeners             every listener, and what is wrong
   sudo backlog-trace doctor                will it work here, and how
 

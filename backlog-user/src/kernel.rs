@@ -16,6 +16,8 @@ use settings::Settings;
 
 /// The kernel as the plan and the views need it.
 pub(crate) struct KernelView {
+    /// The host's name, if it can be read.
+    pub(crate) host: Option<String>,
     /// As `uname -r` prints it.
     pub(crate) release: String,
     /// Types, functions and counters.
@@ -42,7 +44,9 @@ impl KernelView {
         }
         let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         let btf = Btf::parse(bytes).with_context(|| format!("parsing {}", file.display()))?;
-        Ok(Self { release, btf, settings: Settings::read(root) })
+        let host = fs::read_to_string(root.join("proc/sys/kernel/hostname")).ok();
+        let host = host.map(|name| name.trim().to_owned());
+        Ok(Self { host, release, btf, settings: Settings::read(root) })
     }
 }
 

@@ -49,6 +49,7 @@ mod signals;
 mod steps;
 mod table;
 mod view;
+mod whole_file;
 
 use std::io;
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use crate::filter::Filter;
 use crate::ports::PortError;
 use crate::record::Wanted;
 use crate::selection::Selection;
+use crate::whole_file::{FileError, WholeFile};
 
 /// Valid options.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) output: Output,
     /// On a screen instead of in lines.
     pub(crate) tui: bool,
+    /// Where the report goes.
+    pub(crate) report: Option<WholeFile>,
     /// Times in UTC.
     pub(crate) utc: bool,
     /// Where the events are to be kept.
@@ -58,6 +61,8 @@ pub(crate) struct Options {
 pub(crate) enum OptionsError {
     #[error("--port")]
     Port(#[from] PortError),
+    #[error("--report")]
+    Report(#[from] FileError),
     #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
     Time { name: &'static str, text: String },
     #[error("INTERVAL: {0:?} is too short: at least 10ms")]
@@ -107,6 +112,7 @@ impl Options {
             client_timeout_ns: u64::try_from(client_timeout.as_nanos()).unwrap_or(u64::MAX),
             output: args.output,
             tui: args.tui,
+            report: args.report.as_deref().map(WholeFile::check).transpose()?,
             utc: args.utc,
             record,
             backend: args.backend,
@@ -181,6 +187,7 @@ mod tests {
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),
             ("--tui -o json", "leave --tui away"),
+            ("--report /no/such/folder/x.html", "make that folder"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

@@ -28,6 +28,8 @@ use crate::registry::Listed;
 use crate::session::Session;
 use crate::show::{self, Wish};
 use crate::signals::Signals;
+use crate::view::both::Both;
+use crate::view::report::Report;
 use crate::view::tui::{Tui, screen};
 use crate::view::{Meta, Placed, View};
 
@@ -107,6 +109,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         // The session knows when it begins.
         time_ns: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: kernel.host,
         kernel: kernel.release,
         backend,
         hooks: loaded.attached.hooks.iter().map(Placed::from).collect(),
@@ -247,10 +250,17 @@ fn view(options: &Options) -> Box<dyn View> {
         verbose: options.verbose,
         named_ports: options.filter.ports.is_some(),
     };
-    if options.tui {
-        return Box::new(Tui::new(show::look(&wish), options.interval));
+    let look = show::look(wish);
+    let zone = look.zone.clone();
+    let view: Box<dyn View> =
+        if options.tui { Box::new(Tui::new(look, options.interval)) } else { show::view(wish) };
+    match &options.report {
+        None => view,
+        Some(file) => {
+            let report = Report::new(zone, file.clone(), !options.quiet);
+            Box::new(Both::new(view, Box::new(report)))
+        }
     }
-    show::view(wish)
 }
 
 #[cfg(test)]

@@ -134,12 +134,12 @@ impl<'a> Session<'a> {
             intervals: 0,
             events: Vec::new(),
         };
+        if session.view.draws() {
+            session.book.keep_timelines();
+        }
         session.book.set_client_timeout(options.client_timeout_ns);
         let memory = What::Memory(memory::of_queued(Path::new("/")));
         session.events.push(Event { time_ns: meta.time_ns, what: memory });
-        if options.tui {
-            session.book.keep_timelines();
-        }
         session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);

@@ -35,7 +35,7 @@ pub(crate) struct Wish {
 /// The view that was asked for, on stdout.
 pub(crate) fn view(wish: Wish) -> Box<dyn View> {
     let out = BufWriter::new(io::stdout());
-    let look = look(&wish);
+    let look = look(wish);
     match wish.output {
         Output::Json => Box::new(Json::new(out, look.idle_rows)),
         Output::Csv => Box::new(Csv::new(out, look.idle_rows)),
@@ -44,8 +44,8 @@ pub(crate) fn view(wish: Wish) -> Box<dyn View> {
 }
 
 /// How text is to look.
-pub(crate) fn look(wish: &Wish) -> Look {
-    let Wish { output: _, utc, quiet, verbose, named_ports } = *wish;
+pub(crate) fn look(wish: Wish) -> Look {
+    let Wish { output: _, utc, quiet, verbose, named_ports } = wish;
     let idle_rows = verbose || (named_ports && !quiet);
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };

@@ -1,7 +1,8 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
 pub(crate) mod acceptor;
-mod advice;
+pub(crate) mod advice;
+pub(crate) mod both;
 mod cost;
 pub(crate) mod csv;
 pub(crate) mod folded;
@@ -9,7 +10,9 @@ pub(crate) mod format;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod judged;
+pub(crate) mod meaning;
 pub(crate) mod paragraph;
+pub(crate) mod report;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tui;
@@ -39,6 +42,9 @@ pub(crate) struct Meta {
     pub(crate) time_ns: u64,
     /// The version of the tool that traces.
     pub(crate) version: String,
+    /// The host's name.
+    #[serde(default)]
+    pub(crate) host: Option<String>,
     /// As `uname -r` prints it.
     pub(crate) kernel: String,
     /// The way of attaching.
@@ -106,6 +112,10 @@ pub(crate) struct End {
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.
 pub(crate) trait View {
+    /// Does it draw how queues go over time? The book keeps that only if so.
+    fn draws(&self) -> bool {
+        false
+    }
     /// Tracing has begun.
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
     /// A listener was found or opened.

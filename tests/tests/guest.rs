@@ -34,6 +34,7 @@ mod guest {
     mod programs;
     mod refusals;
     mod replay;
+    mod report;
     mod rows;
     mod sizing;
     mod stopped;

@@ -1,7 +1,9 @@
 //! `cargo xtask pictures`: the screen of `--tui` while a server is overloaded, as it is in a
-//! real terminal, for docs/. Here if this kernel permits tracing; it changes nothing else.
+//! real terminal, and the page of `--report`, for docs/. Here if this kernel permits tracing;
+//! it changes nothing else.
 
 mod cells;
+mod report;
 mod svg;
 
 use std::fs;
@@ -58,6 +60,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     };
     let tool = tool.as_path();
     native::look(tool, None).context("the pictures are taken in this machine's kernel")?;
+    if !args.print {
+        report::take(tool)?;
+    }
     let _alone = native::alone()?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let terminal = Terminal { socket: folder.path().join("tmux") };

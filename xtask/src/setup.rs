@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Servers,
     /// A real terminal for the screen: it is not tested in this kernel otherwise.
     Terminal,
+    /// A browser for the report: it is not looked at in one otherwise.
+    Browser,
 }
 
 /// Something that is not here.
@@ -72,7 +74,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 8] = [
+const BASIC: [Package; 11] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -81,6 +83,9 @@ const BASIC: [Package; 8] = [
     package("dpkg", Some("dpkg-deb"), "unpacks kernel packages", Need::Guests),
     package("tmux", Some("tmux"), "a terminal for the tests of --tui here", Need::Terminal),
     package("e2fsprogs", Some("mke2fs"), "a disk of servers for the guests", Need::Servers),
+    package("chromium", Some("chromium"), "tests the report, and takes its picture", Need::Browser),
+    package("pngquant", Some("pngquant"), "makes that picture small", Need::Browser),
+    package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly

@@ -56,7 +56,7 @@ pub(crate) struct Page {
     /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
     /// refused packets.
     pub(crate) beside_idle: Option<BesideIdle>,
-    /// How it went over time, if a view wants to draw it.
+    /// How it went over time, if a view wants to draw it and anything happened.
     pub(crate) timeline: Option<Timeline>,
     /// The depth now: as the kernel told it last, and what came and went since.
     level: u32,
@@ -297,8 +297,14 @@ impl Page {
         });
     }
 
-    /// Ends an interval; none for a listener that was closed before it began.
-    pub(crate) fn tick(&mut self, time_ns: u64, elapsed_ns: u64) -> Option<Interval> {
+    /// Ends an interval; none for a listener that was closed before it began. What happened
+    /// in it is drawn if there is room for one more that is.
+    pub(crate) fn tick(
+        &mut self,
+        time_ns: u64,
+        elapsed_ns: u64,
+        room: &mut usize,
+    ) -> Option<Interval> {
         if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
             return None;
         }
@@ -329,6 +335,10 @@ impl Page {
             beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
             wait,
         };
+        if self.timeline.is_none() && *room > 0 && row.active() {
+            *room -= 1;
+            self.timeline = Some(Timeline::default());
+        }
         if let Some(timeline) = &mut self.timeline {
             timeline.push(time_ns, &row, &self.recent_wait);
         }

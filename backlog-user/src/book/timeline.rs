@@ -1,6 +1,6 @@
 //! How a listener's queue went over time: a span for each interval in which anything
 //! happened, for views that draw. Kept only where a view asks for it, and bounded: a long
-//! run has longer spans, and of too many listeners the later ones have none.
+//! run has longer spans, and of too many busy listeners the later ones have none.
 
 use super::distribution::Distribution;
 use super::interval::Interval;
@@ -49,6 +49,27 @@ impl Timeline {
     /// What there is.
     pub(crate) fn spans(&self) -> &[Span] {
         &self.spans
+    }
+
+    /// The same in columns, at most so many from one time to another: spans that begin in the
+    /// same column are joined.
+    pub(crate) fn columns(&self, most: u64, begin_ns: u64, end_ns: u64) -> Vec<Span> {
+        let length = u128::from(end_ns.saturating_sub(begin_ns).max(1));
+        let column = |span: &Span| {
+            let since = u128::from(span.begin_ns.saturating_sub(begin_ns));
+            (since * u128::from(most) / length).min(u128::from(most.max(1) - 1))
+        };
+        let mut columns: Vec<Span> = Vec::new();
+        let mut last_at = None;
+        for span in &self.spans {
+            let at = Some(column(span));
+            match columns.last_mut().filter(|_| at == last_at) {
+                Some(last) => last.join(span),
+                None => columns.push(span.clone()),
+            }
+            last_at = at;
+        }
+        columns
     }
 
     /// Notes the end of an interval, with the waits in it.
@@ -194,11 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn columns_lose_nothing() {
+        let (mut timeline, waits) = (Timeline::default(), Distribution::of_waits());
+        for index in 1..=500 {
+            timeline.push(index * 10, &row(1, if index == 77 { 17 } else { 3 }), &waits);
+        }
+        let columns = timeline.columns(50, 0, 5000);
+        assert_eq!(columns.len(), 50);
+        assert_eq!(columns.iter().map(|span| span.enqueued).sum::<u64>(), 500);
+        assert_eq!(columns[7].peak, 17);
+        assert_eq!(timeline.columns(10_000, 0, 5000), timeline.spans());
+        assert_eq!(timeline.columns(1, 0, 0).len(), 1);
+    }
+
+    #[test]
     fn lonely_spans_are_bounded_as_well() {
         let (mut timeline, waits) = (Timeline::default(), Distribution::of_waits());
         for index in 1..=5_000_u64 {
-            let peak = u32::from(index % 2 == 1);
-            timeline.push(index * 1000, &row(index % 2, peak), &waits);
+            timeline.push(index * 1000, &row(index % 2, u32::from(index % 2 == 1)), &waits);
         }
         assert!(timeline.spans().len() <= MOST_SPANS);
         assert_eq!(timeline.spans().iter().map(|span| span.enqueued).sum::<u64>(), 2500);

@@ -29,7 +29,9 @@ pub(super) fn render(
     end: &End,
 ) -> String {
     let mut text = Paragraphs::default();
-    clients(&mut text, book, page, end);
+    if let Some(line) = clients(book, page, end) {
+        text.labelled("  clients      ", INDENT, &line);
+    }
     for episode in page.episodes.kept().iter().take(EPISODES) {
         text.labelled("  episode      ", INDENT, &one(zone, clock, episode));
     }
@@ -44,10 +46,10 @@ pub(super) fn render(
     text.into_text()
 }
 
-/// What became of the clients that were refused.
-fn clients(text: &mut Paragraphs, book: &Book, page: &Page, end: &End) {
+/// What became of the clients that were refused, if any were.
+pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
     if page.clients == 0 {
-        return;
+        return None;
     }
     let Outside { gave_up, believing, trying } = book.outside(page, end.time_ns);
     let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
@@ -80,7 +82,7 @@ fn clients(text: &mut Paragraphs, book: &Book, page: &Page, end: &End) {
             plural(page.totals.unfollowed, "client")
         );
     }
-    text.labelled("  clients      ", INDENT, &line);
+    Some(line)
 }
 
 fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {

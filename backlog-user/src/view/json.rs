@@ -63,7 +63,7 @@ impl<W: Write> Json<W> {
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
         let Meta { time_ns, kernel, backend, hooks, options, settings, .. } = meta;
-        let Meta { version, reasons, gaps, bpf_stats, .. } = meta;
+        let Meta { version, host, reasons, gaps, bpf_stats, .. } = meta;
         let mut by_moment: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for hook in hooks {
             by_moment.entry(&hook.moment).or_default().push(&hook.how);
@@ -73,6 +73,7 @@ impl<W: Write> View for Json<W> {
         let mut value = json!({
             "schema": SCHEMA,
             "version": version,
+            "host": host,
             "kernel": kernel,
             "backend": backend.name(),
             "hooks": by_moment,

@@ -48,6 +48,7 @@ fn meta() -> Meta {
     Meta {
         time_ns: 0,
         version: "0.1.0".into(),
+        host: Some("made-up".into()),
         kernel: "6.1.0-made-up".into(),
         backend: Backend::Fentry,
         hooks: vec![

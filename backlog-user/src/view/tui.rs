@@ -190,6 +190,10 @@ impl Tui {
 }
 
 impl View for Tui {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
         self.state.system = (meta.kernel.clone(), meta.backend.name());
         self.state.start_ns = meta.time_ns;

@@ -1,14 +1,16 @@
 //! Whose a listener is, and what was asked for it, as text. Names come from outside: what
-//! would move a terminal's cursor is made visible.
+//! would move a terminal's cursor, or turn the text around it, is made visible.
 
 use std::fmt::Write as _;
 
 use crate::event::{Call, Listener};
 use crate::owner::{Container, Owner};
 
-/// A string from outside, without control characters.
+/// A string from outside, without control characters and without those that change the
+/// direction of what follows.
 pub(crate) fn safe(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+    let turns = |char| matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|char| if char.is_control() || turns(char) { '?' } else { char }).collect()
 }
 
 /// The same for a field of CSV: not taken for a formula by a spreadsheet.
@@ -84,5 +86,6 @@ mod tests {
     #[test]
     fn a_name_moves_no_cursor() {
         assert_eq!(safe("a\u{1b}[2Jb\nc"), "a?[2Jb?c");
+        assert_eq!(safe("cod\u{202e}exe"), "cod?exe");
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn meta() -> Meta {
     Meta {
         time_ns: 5 * SECOND,
         version: "0.1.0".into(),
+        host: Some("made-up".into()),
         kernel: "6.1.0-made-up".into(),
         backend: Backend::Fentry,
         hooks: vec![Placed {

@@ -1,0 +1,194 @@
+//! A headless Chromium that is asked by the `DevTools` protocol: JSON messages, each ended by
+//! a zero byte, over its file descriptors 3 and 4. Knows nothing of what it shows.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A machine with other work to do may take its time.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Width of the window, unless told.
+const WIDTH: u32 = 1100;
+
+/// A browser with one page.
+pub(super) struct Browser {
+    process: Child,
+    to: ChildStdin,
+    messages: Receiver<Value>,
+    /// What it said unasked.
+    events: Vec<Value>,
+    asked: u64,
+    session: Option<String>,
+    /// Its settings and caches, which go with it.
+    _profile: TempDir,
+}
+
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let all = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
+    all.into_iter().find(|file| file.is_file())
+}
+
+impl Browser {
+    /// Starts one, if there is one on this machine.
+    pub(super) fn start() -> Option<Self> {
+        let program = chromium()?;
+        let profile = tempfile::tempdir().unwrap();
+        // Only a shell gives a child the descriptors 3 and 4 without unsafe code.
+        let script = "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2";
+        let mut process = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(program)
+            .args(["--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run"])
+            // As root it has no sandbox; what it is shown is our own page.
+            .args(["--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"])
+            .args(["--disable-background-networking", "--disable-component-update"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let to = process.stdin.take().unwrap();
+        let from = process.stdout.take().unwrap();
+        let (sender, messages) = channel();
+        thread::spawn(move || {
+            for message in BufReader::new(from).split(0) {
+                let Ok(message) = message else { break };
+                let value = serde_json::from_slice(&message).unwrap();
+                if sender.send(value).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut browser = Self {
+            process,
+            to,
+            messages,
+            events: Vec::new(),
+            asked: 0,
+            session: None,
+            _profile: profile,
+        };
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
+        let target = json!({"targetId": target["targetId"], "flatten": true});
+        let session = browser.call("Target.attachToTarget", &target);
+        browser.session = Some(session["sessionId"].as_str().unwrap().to_owned());
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            browser.call(&format!("{domain}.enable"), &json!({}));
+        }
+        browser.width(WIDTH);
+        Some(browser)
+    }
+
+    /// Opens a page and waits until it is loaded.
+    pub(super) fn open(&mut self, url: &str) {
+        self.call("Page.navigate", &json!({"url": url}));
+        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+            let event = self.next();
+            self.events.push(event);
+        }
+    }
+
+    /// What an expression is.
+    pub(super) fn ask(&mut self, expression: &str) -> Value {
+        let question =
+            json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.call("Runtime.evaluate", &question);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Shows it on a screen or on paper, to somebody who likes it light or dark.
+    pub(super) fn media(&mut self, media: &str, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", &json!({"media": media, "features": features}));
+    }
+
+    /// Makes the window so wide.
+    pub(super) fn width(&mut self, width: u32) {
+        let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// A picture of the whole page.
+    pub(super) fn picture(&mut self) -> Vec<u8> {
+        let how = json!({"format": "png", "captureBeyondViewport": true});
+        let picture = self.call("Page.captureScreenshot", &how);
+        BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+    }
+
+    /// What a screen reader finds.
+    pub(super) fn roles(&mut self) -> Vec<String> {
+        let tree = self.call("Accessibility.getFullAXTree", &json!({}));
+        let nodes = tree["nodes"].as_array().unwrap().iter();
+        nodes.filter_map(|node| node["role"]["value"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Errors and warnings, whatever a script printed, and windows that it opened.
+    pub(super) fn complaints(&mut self) -> Vec<String> {
+        self.settle();
+        let bad = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
+            "Runtime.exceptionThrown"
+            | "Runtime.consoleAPICalled"
+            | "Page.javascriptDialogOpening"
+            | "Page.windowOpen" => true,
+            "Log.entryAdded" => event["params"]["entry"]["level"] != "verbose",
+            _ => false,
+        };
+        self.events.iter().filter(bad).map(Value::to_string).collect()
+    }
+
+    /// All that was loaded.
+    pub(super) fn fetched(&mut self) -> Vec<String> {
+        self.settle();
+        let sent = |event: &&Value| event["method"] == "Network.requestWillBeSent";
+        let url = |event: &Value| event["params"]["request"]["url"].to_string();
+        self.events.iter().filter(sent).map(url).collect()
+    }
+
+    /// What it was about to say comes before the answer to a question.
+    fn settle(&mut self) {
+        self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done)))");
+    }
+
+    fn call(&mut self, method: &str, params: &Value) -> Value {
+        self.asked += 1;
+        let mut message = json!({"id": self.asked, "method": method, "params": params});
+        if let Some(session) = &self.session {
+            message["sessionId"] = session.as_str().into();
+        }
+        self.to.write_all(message.to_string().as_bytes()).unwrap();
+        self.to.write_all(&[0]).unwrap();
+        loop {
+            let answer = self.next();
+            if answer["id"] == self.asked {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+            self.events.push(answer);
+        }
+    }
+
+    fn next(&mut self) -> Value {
+        self.messages.recv_timeout(PATIENCE).expect("the browser has ended, or does not answer")
+    }
+}
+
+impl Drop for Browser {
+    /// Its own processes go when the first one does.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

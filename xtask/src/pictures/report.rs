@@ -1,0 +1,81 @@
+//! The picture of `--report`: a real report of a server that is overloaded for a while, in a
+//! network namespace of its own, as a browser shows the top of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::apart::{self, End};
+use crate::{native, paths, process};
+
+/// Where the picture goes.
+const PICTURE: &str = "docs/report.png";
+
+/// A server that keeps up until it stalls for a second, and one beside it.
+const LOAD: &str = "backlog-load -q --port 8000 --backlog 16 --rate 110 --accept-delay 8ms \
+    --clients 64 --stall 1s --stall-after 2500 --duration 45s & \
+    backlog-load -q --port 8080 --backlog 128 --rate 250 --accept-delay 2ms --clients 16 \
+    --duration 45s & wait";
+
+/// For what takes 45 seconds.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// What is seen of the page, in pixels.
+const SIZE: &str = "--window-size=1100,1990";
+
+/// Colours of the picture.
+const COLOURS: &str = "64";
+
+/// A page should not be slow for its pictures.
+const MOST_BYTES: u64 = 200_000;
+
+/// Takes it.
+pub(super) fn take(tool: &Path) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let page = folder.path().join("report.html");
+    trace(tool, &page)?;
+    let taken = folder.path().join("report.png");
+    let mut browser = Command::new("chromium");
+    // As root it has no sandbox; it is shown our own page alone.
+    browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", SIZE]);
+    browser.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
+    browser.arg(format!("--screenshot={}", taken.display()));
+    browser.arg(format!("file://{}", page.display()));
+    process::run(&mut browser)?;
+    let small = folder.path().join("small.png");
+    // A page has few colours, but for the edges of its letters.
+    let mut pngquant = Command::new("pngquant");
+    process::run(pngquant.args(["--strip", COLOURS, "--output"]).arg(&small).arg(&taken))?;
+    let bytes = fs::metadata(&small).context("pngquant wrote nothing")?.len();
+    ensure!(bytes < MOST_BYTES, "the picture has {bytes} bytes: show less of the page");
+    let file = paths::root().join(PICTURE);
+    fs::copy(&small, &file).with_context(|| format!("cannot write {}", file.display()))?;
+    process::say(&format!("written: {PICTURE} ({bytes} bytes)"));
+    Ok(())
+}
+
+/// Lets the tool write the report.
+fn trace(tool: &Path, page: &Path) -> Result<()> {
+    let _alone = native::alone()?;
+    let mut command = Command::new(tool);
+    command.args(["--port", "8000,8080", "--utc", "--cmd", LOAD, "--report"]).arg(page);
+    // The load program lies beside the tool.
+    if let Some(folder) = tool.parent() {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", folder.display()));
+    }
+    let (mut out, mut err) = (native::file()?, native::file()?);
+    command.stdout(native::copy(&out)?).stderr(native::copy(&err)?);
+    process::announce(&command);
+    match apart::run(&mut command, LIMIT)? {
+        End::Status(status) if status.success() && page.is_file() => Ok(()),
+        End::Status(status) => {
+            let (out, err) = (native::text(&mut out)?, native::text(&mut err)?);
+            bail!("{status}: {}\n{out}{err}", process::line(&command))
+        }
+        End::TimedOut => bail!("no end within {} s: {}", LIMIT.as_secs(), process::line(&command)),
+    }
+}
