@@ -10,7 +10,7 @@ use backlog_tests::tracer::{self, Run, Tracer};
 use serde_json::Value;
 
 use super::blind;
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, stop};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, stop};
 
 const CONNECTIONS: u64 = 300;
 
@@ -75,7 +75,7 @@ fn assert_runs(cost: &Value) {
 
 #[test]
 fn with_verbose_programs_have_run_for_each_connection() {
-    in_guest(|| {
+    in_guest_once(|| {
         let run = run(&["-v"]);
         assert_eq!(run.lines[0].raw["bpf_stats"], true, "{}", run.stderr);
         assert_process(cost(&run));
@@ -85,7 +85,7 @@ fn with_verbose_programs_have_run_for_each_connection() {
 
 #[test]
 fn without_it_runs_are_known_only_where_the_host_counts_them() {
-    in_guest(|| {
+    in_guest_once(|| {
         let counted = sysctl::get(SETTING).unwrap() == "1";
         let quiet = run(&[]);
         assert_eq!(quiet.lines[0].raw["bpf_stats"], counted);
@@ -101,7 +101,7 @@ fn without_it_runs_are_known_only_where_the_host_counts_them() {
 
 #[test]
 fn without_the_right_it_says_so_and_goes_on() {
-    in_guest(|| {
+    in_guest_once(|| {
         // Kprobes may need this right themselves.
         if blind::backend() == "kprobe" || sysctl::get(SETTING).unwrap() == "1" {
             return;

@@ -12,7 +12,7 @@ use backlog_tests::servers::{Clients, Plan, Root, Server, Truth, all, answers};
 use backlog_tests::tracer::{Limit, Line, Listener, Process, Tracer};
 use backlog_tests::{proc, socket, ss};
 
-use super::help::{LIMIT, PORT, in_guest, stop};
+use super::help::{LIMIT, PORT, in_guest, in_guest_once, stop};
 use super::ownership::{
     self, Place, assert_asked, assert_opened, assert_owned, closings, of, ports, wait_for_listeners,
 };
@@ -23,6 +23,14 @@ const CLIENTS: u32 = 60;
 /// Does `test` as the others do, if the servers are here.
 pub(crate) fn with_servers(test: impl FnOnce(&Root) + Send) {
     in_guest(|| match Root::find() {
+        Ok(root) => test(&root),
+        Err(error) => absent("real servers", &format!("{error:#}")),
+    });
+}
+
+/// The same of userspace alone.
+fn with_servers_once(test: impl FnOnce(&Root) + Send) {
+    in_guest_once(|| match Root::find() {
         Ok(root) => test(&root),
         Err(error) => absent("real servers", &format!("{error:#}")),
     });
@@ -54,7 +62,7 @@ fn visit(servers: &[Server]) {
 /// Needs no tool: the truth that the others judge by.
 #[test]
 fn servers_are_what_we_think() {
-    with_servers(|root| {
+    with_servers_once(|root| {
         for plan in all(PORT).unwrap() {
             let mut server = start(root, &plan);
             assert_true(&server, &of(server.truth.port, &ss::listeners(root).unwrap()));
@@ -163,7 +171,7 @@ fn servers_that_ran_before_the_tool_are_named() {
 /// The audit traces nothing, and names the same.
 #[test]
 fn the_audit_names_them() {
-    with_servers(|root| {
+    with_servers_once(|root| {
         let servers: Vec<Server> =
             all(PORT).unwrap().iter().map(|plan| start(root, plan)).collect();
         let audited = ownership::audit(netns::inode().unwrap());

@@ -4,14 +4,14 @@ use std::os::unix::process::CommandExt;
 
 use backlog_tests::tracer::{self, Tracer};
 
-use super::help::{LIMIT, PORT_TEXT, in_guest};
+use super::help::{LIMIT, PORT_TEXT, in_guest_once};
 
 /// The user and group "nobody".
 const NOBODY: u32 = 65534;
 
 #[test]
 fn without_root_it_names_the_cure() {
-    in_guest(|| {
+    in_guest_once(|| {
         let mut command = tracer::command();
         command.args(["--port", PORT_TEXT]).uid(NOBODY).gid(NOBODY);
         let run = Tracer::spawn(&mut command).unwrap().wait(LIMIT).unwrap();
@@ -24,7 +24,7 @@ fn without_root_it_names_the_cure() {
 
 #[test]
 fn a_port_list_that_is_none() {
-    in_guest(|| {
+    in_guest_once(|| {
         for ports in ["80,abc", "70000", "9000-8000", ""] {
             let run = tracer::run(&["--port", ports], LIMIT).unwrap();
             assert_eq!(run.code(), Some(2), "{ports:?}: {}", run.stderr);
@@ -35,7 +35,7 @@ fn a_port_list_that_is_none() {
 
 #[test]
 fn an_unknown_option_and_an_unknown_backend() {
-    in_guest(|| {
+    in_guest_once(|| {
         for arguments in [["--no-such", "1"], ["--backend", "magic"]] {
             let run = tracer::run(&arguments, LIMIT).unwrap();
             assert_eq!(run.code(), Some(2), "{arguments:?}: {}", run.stderr);

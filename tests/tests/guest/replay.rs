@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use backlog_tests::clock::wait_until;
 use backlog_tests::tracer::{self, Kind, Line, Tracer};
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, program, read_truth, scratch};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, program, read_truth, scratch};
 
 /// A queue that overflows again and again, of a server that is slow.
 const OVERFLOW: &str = "--backlog 2 --count 40 --connect nonblocking --connect-timeout 3s \
@@ -76,7 +76,7 @@ fn replay(file: &Path, arguments: &[&str]) -> Ended {
 
 #[test]
 fn a_replay_prints_what_the_run_has_printed() {
-    in_guest(|| {
+    in_guest_once(|| {
         for (form, name) in [("table", "run.jsonl"), ("json", "run.zst"), ("csv", "run.zst")] {
             let file = scratch(name);
             let live = record(form, &file);
@@ -94,7 +94,7 @@ fn a_replay_prints_what_the_run_has_printed() {
 
 #[test]
 fn a_kill_loses_only_what_came_last() {
-    in_guest(|| {
+    in_guest_once(|| {
         let file = scratch("killed.zst");
         let load = Load::listening(
             PORT,
@@ -131,7 +131,7 @@ fn a_kill_loses_only_what_came_last() {
 
 #[test]
 fn a_full_disk_is_said_and_tracing_goes_on() {
-    in_guest(|| {
+    in_guest_once(|| {
         let truth = scratch("truth.json");
         let load = format!(
             "{} -q --port {PORT} --count 5 --out {}",

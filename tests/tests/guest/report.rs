@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use backlog_tests::tracer::{self, Tracer};
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, scratch, stop};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, scratch, stop};
 
 /// 17 fit into a backlog of 16 and nobody accepts.
 const FULL: &str = "--backlog 16 --count 22 --rate 200 --no-accept --hold-to-end \
@@ -15,7 +15,7 @@ const FULL: &str = "--backlog 16 --count 22 --rate 200 --no-accept --hold-to-end
 
 #[test]
 fn the_page_says_what_the_lines_say() {
-    in_guest(|| {
+    in_guest_once(|| {
         let path = scratch("report.html");
         let text = path.to_str().unwrap();
         let tracer = Tracer::start(&["--port", PORT_TEXT, "--report", text, "0.2"], LIMIT).unwrap();
@@ -43,7 +43,7 @@ fn the_page_says_what_the_lines_say() {
 
 #[test]
 fn a_place_that_cannot_be_written_is_refused_at_once() {
-    in_guest(|| {
+    in_guest_once(|| {
         for (path, cure) in [("/no/such/folder/x.html", "make that folder"), ("/", "in it")] {
             let run = tracer::run(&["--report", path, "-d", "60s"], LIMIT).unwrap();
             assert_eq!(run.code(), Some(2), "{path}: {}", run.stderr);

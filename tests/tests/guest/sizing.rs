@@ -12,7 +12,7 @@ use serde_json::Value;
 use socket2::SockRef;
 
 use super::blind;
-use super::help::{LIMIT, Load, PORT, Variant, in_guest, stop, trace_load};
+use super::help::{LIMIT, Load, PORT, Variant, in_guest, in_guest_once, stop, trace_load};
 use super::rows;
 
 /// A shape of load.
@@ -134,7 +134,7 @@ fn full(summary: &Summary) -> u64 {
 
 #[test]
 fn what_is_recommended_is_enough_and_less_is_not() {
-    in_guest(|| {
+    in_guest_once(|| {
         let wanted = runs();
         let shapes: Vec<&Shape> =
             SHAPES.iter().filter(|one| wanted.is_some() || FEW.contains(&one.name)).collect();
@@ -235,7 +235,7 @@ fn who_has_left_by_the_time_of_the_accept_is_counted() {
 /// When packets begin to be refused, the acceptors are looked at.
 #[test]
 fn what_the_acceptor_was_doing_is_told() {
-    in_guest(|| {
+    in_guest_once(|| {
         // Two ports: the tool knows who holds the first by its look at the start.
         let load = Load::listening(
             PORT,

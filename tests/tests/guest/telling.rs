@@ -12,7 +12,7 @@ use backlog_tests::tracer::{Kind, Line, Tracer};
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::help::{LIMIT, PORT, PORT_TEXT, in_guest, program, stop};
+use super::help::{LIMIT, PORT, PORT_TEXT, in_guest, in_guest_once, program, stop};
 
 /// A listener that takes two connections and no more.
 fn full_listener() -> (Socket, Vec<Socket>) {
@@ -81,7 +81,7 @@ fn a_second_listen_is_told_with_both_limits() {
 #[test]
 fn a_step_of_the_wall_clock_moves_only_what_comes_after() {
     const HOUR: Duration = Duration::from_hours(1);
-    in_guest(|| {
+    in_guest_once(|| {
         let (_listener, _clients) = full_listener();
         let mut tracer = Tracer::start(&["--port", PORT_TEXT, "60"], LIMIT).unwrap();
         let before = (SystemTime::now(), mono_ns());

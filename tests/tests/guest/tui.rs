@@ -10,7 +10,7 @@ use backlog_tests::clock::wait_until;
 use backlog_tests::tmux::Tmux;
 use backlog_tests::tracer::{OPTIONS_VARIABLE, PATH_VARIABLE};
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, scratch};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, scratch};
 use super::owners::absent;
 
 /// More than is accepted, for longer than a test takes.
@@ -19,7 +19,7 @@ const OVERLOAD: &str = "--backlog 8 --rate 100 --duration 100s --accept-delay 30
 
 /// Does `test` with a terminal, if there can be one. This machine must have one.
 fn with_terminal(test: impl FnOnce(&Terminal) + Send) {
-    in_guest(|| match Tmux::find() {
+    in_guest_once(|| match Tmux::find() {
         Err(error) if env::var_os("BACKLOG_NATIVE").is_none() => {
             absent("a terminal", &format!("{error:#}"));
         }
@@ -178,7 +178,7 @@ fn it_stops_and_goes_on_as_jobs_do() {
 
 #[test]
 fn without_a_terminal_it_says_what_would_do() {
-    in_guest(|| {
+    in_guest_once(|| {
         for (arguments, cure) in
             [(&["--tui"][..], "without --tui"), (&["--tui", "-o", "json"], "leave --tui away")]
         {
