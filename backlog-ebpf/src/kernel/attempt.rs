@@ -40,7 +40,7 @@ fn at(place: u32) -> Option<*mut Attempt> {
 /// Keeps an attempt that was refused. If both its places are taken by others that may still
 /// come back, the older one is lost, and counted.
 #[inline(always)]
-pub(crate) fn refused(totals: &mut Totals, client: &Endpoint, isn: u32, now: u64) {
+pub(crate) fn refused(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) {
     let tag = tag(client, isn);
     let place = attempt::place(tag);
     let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return };
@@ -59,7 +59,7 @@ pub(crate) fn refused(totals: &mut Totals, client: &Endpoint, isn: u32, now: u64
         };
         let Attempt { tag: before, refused_ns } = *chosen;
         if before != 0 && before != tag && now < refused_ns + KEPT_NS {
-            totals.unfollowed += 1;
+            (*totals).unfollowed += 1;
         }
         (*chosen).refused_ns = now;
         (&raw mut (*chosen).tag).write_volatile(tag);
@@ -108,7 +108,7 @@ fn told(seen: Seen, client: &Endpoint, isn: u32, depth: u32, now: u64) -> u32 {
             pad: 0,
             idle_ns: distribution::idle(seen.slot),
         };
-        out::batched(Kind::Admitted, record, seen.totals);
+        out::copy(&raw const record, seen.totals, out::with_others(), |_| {}, Kind::Admitted);
     }
     0
 }

@@ -48,12 +48,15 @@ pub(crate) fn idle(slot: u32) -> u64 {
     DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).idle_ns })
 }
 
-/// Notes that a listener has refused somebody who may come back.
+/// Notes that a listener has refused somebody who may come back. How long its queue has been
+/// empty.
 #[inline(always)]
-pub(crate) fn refused(slot: u32, now: u64) {
-    if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) {
-        // SAFETY: an element of the array; of two that write, either may be the last.
-        unsafe { (*distributions).refused_ns = now };
+pub(crate) fn refused(slot: u32, now: u64) -> u64 {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
+    // SAFETY: an element of the array; of two that write, either may be the last.
+    unsafe {
+        (*distributions).refused_ns = now;
+        (*distributions).idle_ns
     }
 }
 

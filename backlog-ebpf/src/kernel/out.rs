@@ -26,10 +26,21 @@ pub(crate) fn header<T>(kind: Kind, slot: u32, time_ns: u64) -> Header {
     }
 }
 
-/// Sends a record that a person waits for: userspace is woken at once.
+/// For a record that a person waits for: userspace is woken at once.
 #[inline(always)]
-pub(crate) fn urgent<T: 'static>(kind: Kind, record: T, totals: *mut Totals) {
-    send(kind, record, totals, u64::from(BPF_RB_FORCE_WAKEUP));
+pub(crate) fn at_once() -> u64 {
+    u64::from(BPF_RB_FORCE_WAKEUP)
+}
+
+/// For one that may wait for its like: userspace drains them at its own interval, or when
+/// enough of them have come together.
+#[inline(always)]
+pub(crate) fn with_others() -> u64 {
+    // SAFETY: the argument is a ring buffer map, and the flag is one it knows.
+    let waiting = unsafe {
+        bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))
+    };
+    u64::from(if waiting >= WAKE_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 /// Sends a copy of a listener's note, changed by `patch`, and wakes userspace. It is made in
@@ -41,45 +52,42 @@ pub(crate) fn listener(
     totals: *mut Totals,
     patch: impl FnOnce(&mut Listener),
 ) {
-    let Some(mut entry) = EVENTS.reserve_untyped::<Listener>(0) else {
+    copy(
+        note,
+        totals,
+        at_once(),
+        |record| {
+            patch(record);
+            record.header.kind = kind as u16;
+            // SAFETY: the helper has no preconditions.
+            record.header.cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+        },
+        kind,
+    );
+}
+
+/// Sends a copy of a record, changed by `patch`. It is made in the ring: the stack of a program
+/// has no room for another one.
+#[inline(always)]
+pub(crate) fn copy<T: Copy + 'static>(
+    record: *const T,
+    totals: *mut Totals,
+    flags: u64,
+    patch: impl FnOnce(&mut T),
+    kind: Kind,
+) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else {
         // SAFETY: `totals` is this CPU's element of the per-CPU array.
         unsafe { (*totals).lost[kind as usize] += 1 };
         return;
     };
-    let record = entry.as_mut_ptr();
-    // SAFETY: the note is an element of an array; the record is this program's own, of that
-    // size, and every byte of it is written before it is looked at.
-    let record = unsafe {
-        core::ptr::copy_nonoverlapping(note, record, 1);
-        &mut *record
+    let copy = entry.as_mut_ptr();
+    // SAFETY: the original is an element of an array or on the caller's stack; the copy is this
+    // program's own, of that size, and every byte of it is written before it is looked at.
+    let copy = unsafe {
+        core::ptr::copy_nonoverlapping(record, copy, 1);
+        &mut *copy
     };
-    patch(record);
-    record.header.kind = kind as u16;
-    // SAFETY: the helper has no preconditions.
-    record.header.cpu = unsafe { bpf_get_smp_processor_id() } as u32;
-    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
-}
-
-/// Sends a record that may wait for its like: userspace drains them at its own
-/// interval, or when enough of them have come together.
-#[inline(always)]
-pub(crate) fn batched<T: 'static>(kind: Kind, record: T, totals: *mut Totals) {
-    // SAFETY: the argument is a ring buffer map, and the flag is one it knows.
-    let waiting = unsafe {
-        bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))
-    };
-    let flags = if waiting >= WAKE_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-    send(kind, record, totals, u64::from(flags));
-}
-
-#[inline(always)]
-fn send<T: 'static>(kind: Kind, record: T, totals: *mut Totals, flags: u64) {
-    match EVENTS.reserve_untyped::<T>(0) {
-        Some(mut entry) => {
-            entry.write(record);
-            entry.submit(flags);
-        }
-        // SAFETY: `totals` is this CPU's element of the per-CPU array.
-        None => unsafe { (*totals).lost[kind as usize] += 1 },
-    }
+    patch(copy);
+    entry.submit(flags);
 }

@@ -52,8 +52,6 @@ pub(crate) fn refused(
         return;
     };
     let (client, isn) = who();
-    attempt::refused(totals, &client, isn, now);
-    distribution::refused(seen.slot, now);
     let record = Drop {
         header: out::header::<Drop>(Kind::Drop, seen.slot, now),
         cause: cause as u32,
@@ -62,14 +60,22 @@ pub(crate) fn refused(
         limit: listener::limit(sk),
         syn_queue: listener::syn_queue(sk),
         client,
-        idle_ns: distribution::idle(seen.slot),
+        idle_ns: 0,
     };
+    tell(&record, seen.totals, told);
+}
+
+/// Tells of a refusal, the `told`th of this second, and keeps the attempt. A function of its
+/// own in the program as well, for its stack.
+#[inline(never)]
+fn tell(record: &Drop, totals: *mut Totals, told: u32) -> u32 {
+    let Drop { header, isn, client, .. } = record;
+    attempt::refused(totals, client, *isn, header.time_ns);
+    let idle_ns = distribution::refused(header.slot, header.time_ns);
     // The first of a second wake userspace; those behind them can wait for their like.
-    if told <= URGENT_RECORDS.load() {
-        out::urgent(Kind::Drop, record, seen.totals);
-    } else {
-        out::batched(Kind::Drop, record, seen.totals);
-    }
+    let flags = if told <= URGENT_RECORDS.load() { out::at_once() } else { out::with_others() };
+    out::copy(record, totals, flags, |copy| copy.idle_ns = idle_ns, Kind::Drop);
+    0
 }
 
 /// How many drop records of this second this one is. None: there are enough, it is
