@@ -251,6 +251,7 @@ pub(crate) struct DoctorArgs {
 
 /// The arguments of `replay`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ReplayArgs {
     /// What --record has made, with the older files beside it; - is stdin
     #[arg(value_name = "FILE")]

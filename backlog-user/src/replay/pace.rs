@@ -57,8 +57,10 @@ impl Pace {
         self.at_ns = if self.fastest {
             self.end_ns
         } else {
-            let nanoseconds = time.as_nanos() as f64 * self.speed;
-            self.at_ns.saturating_add(nanoseconds as u64).min(self.end_ns)
+            let passed = Duration::try_from_secs_f64(time.as_secs_f64() * self.speed);
+            let passed_ns = passed.map_or(u128::MAX, |passed| passed.as_nanos());
+            let passed_ns = u64::try_from(passed_ns).unwrap_or(u64::MAX);
+            self.at_ns.saturating_add(passed_ns).min(self.end_ns)
         };
     }
 

@@ -213,7 +213,10 @@ fn a_recording_is_played_stopped_and_sought() {
         terminal.shows("x0.04");
         terminal.press(&["?"]);
         terminal.shows("twice as fast, half as fast");
-        terminal.press(&["Escape", "0"]);
+        // One by one: Escape and a key at once are Alt and the key.
+        terminal.press(&["Escape"]);
+        terminal.shows("Listeners by");
+        terminal.press(&["0"]);
         terminal.shows("0:02 of 0:02 END");
         // It stays until somebody has seen enough; drops were told once more, not twice.
         terminal.press(&["Tab", "Tab"]);

@@ -1,16 +1,19 @@
 //! The page of a recording is that of its run.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
 use super::made_up::{header, steps};
 use super::{folder, record, show};
-use crate::cli::{Output, ReplayArgs, ReportArgs};
+use crate::cli::ReportArgs;
 use crate::record::line::{Header, Step};
-use crate::replay;
+use crate::replay::source::Source;
+use crate::replay::{beside, report};
 use crate::view::report::{Place, Report};
+use crate::view::table::{Look, Table};
 use crate::whole_file::WholeFile;
 
 fn fixture() -> PathBuf {
@@ -31,7 +34,7 @@ fn page(recording: &Path) -> String {
     let folder = folder();
     let path = folder.path().join("page.html");
     let args = ReportArgs { file: recording.to_owned(), output: Some(path.clone()), utc: true };
-    replay::report::run(&args).unwrap();
+    report::run(&args).unwrap();
     fs::read_to_string(path).unwrap()
 }
 
@@ -46,20 +49,14 @@ fn it_is_byte_for_byte_that_of_the_run() {
         assert!(run.contains("class=\"limit\"") && run.contains("36 packets of"), "{name}");
         // Nothing differs: the page says nothing of who has read what.
         assert!(page(&path) == run, "{name}");
-        let beside = folder.path().join("beside.html");
-        let args = ReplayArgs {
-            file: path,
-            interval: None,
-            output: Output::Table,
-            report: Some(beside.clone()),
-            tui: false,
-            speed: 1.0,
-            utc: true,
-            quiet: true,
-            verbose: false,
-        };
-        replay::run(&args).unwrap();
-        assert!(fs::read_to_string(beside).unwrap() == run, "{name}");
+        // Beside a table, too.
+        let page_beside = folder.path().join("beside.html");
+        let place = report::beside(Some(&page_beside), &path).unwrap();
+        let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
+        let table = Box::new(Table::new(io::sink(), look));
+        let (header, source) = Source::open(&path).unwrap();
+        show(beside(table, place, TimeZone::UTC, true).as_mut(), &header, source);
+        assert!(fs::read_to_string(page_beside).unwrap() == run, "{name}");
     }
 }
 
