@@ -131,18 +131,14 @@ impl Tui {
 
     /// What is to be seen on it.
     #[cfg(test)]
-    pub(crate) fn picture(
-        &mut self,
-        book: &Book,
-        (columns, rows): (u16, u16),
-    ) -> io::Result<String> {
+    pub(crate) fn picture(&mut self, book: &Book, (columns, rows): (u16, u16)) -> String {
         let Self { state, .. } = self;
         state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
         let backend = ratatui::backend::TestBackend::new(columns, rows);
         let Ok(mut terminal) = ratatui::Terminal::new(backend);
         let ink = Ink { colour: true, blocks: true };
         let Ok(_) = terminal.draw(|frame| draw::draw(frame, state, ink));
-        Ok(terminal.backend().to_string())
+        terminal.backend().to_string()
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {

@@ -22,7 +22,7 @@ fn screen() -> Tui {
 
 fn picture(film: &Film<'_>, tui: &mut Tui, at_ns: u64) -> String {
     tui.played(Playing { at_ns, length_ns: 40 * SECOND, speed: Some(1.0), ..Playing::default() });
-    tui.picture(film.book(), SIZE).unwrap()
+    tui.picture(film.book(), SIZE)
 }
 
 /// Played from the beginning to a time, in small steps as by a clock.
