@@ -338,6 +338,11 @@ impl Book {
         self.pages.is_empty()
     }
 
+    /// Is it kept how the queue of a listener goes over time at which something happens first?
+    pub(crate) fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
     /// The pages of listeners that are open.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Page> + Clone {
         self.pages.values().filter(|page| page.closed.is_none())

@@ -171,6 +171,13 @@ pub(crate) enum Command {
     /// this machine, unless --utc.
     #[command(after_long_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// An HTML page of a recorded run, as --report would have written it
+    ///
+    /// Needs no rights, and runs on any machine. The page is complete in itself: plots,
+    /// verdicts, the settings of the host and the command line of the run. Of a recording
+    /// that was cut it shows what is there, and says so.
+    #[command(after_long_help = REPORT_HELP)]
+    Report(ReportArgs),
     /// Completions for a shell, on stdout
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -244,6 +251,7 @@ pub(crate) struct DoctorArgs {
 
 /// The arguments of `replay`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ReplayArgs {
     /// What --record has made, with the older files beside it; - is stdin
     #[arg(value_name = "FILE")]
@@ -257,6 +265,22 @@ pub(crate) struct ReplayArgs {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
+    /// Write an HTML page of the run, beside the ordinary output
+    #[arg(long, value_name = "PAGE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// A full screen, at the pace of the run; ? lists its keys
+    ///
+    /// Space stops the time, left and right go 10 s back and further, + and - change the
+    /// speed, 0 is as fast as possible. At the end it stays until q, which prints the summary
+    /// of the whole run.
+    #[arg(long)]
+    pub(crate) tui: bool,
+
+    /// How many times as fast as the run was: 10, 0.5; 0 is as fast as possible
+    #[arg(long, value_name = "N", requires = "tui", default_value_t = 1.0)]
+    pub(crate) speed: f64,
+
     /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
     #[arg(long)]
     pub(crate) utc: bool,
@@ -268,6 +292,25 @@ pub(crate) struct ReplayArgs {
     /// Rows of idle listeners, and at the end what tracing cost
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
+}
+
+/// The arguments of `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// What --record has made, with the older files beside it; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where the page goes; - is stdout
+    ///
+    /// Unless told it is FILE with .html in place of .zst and .jsonl. A page that is there is
+    /// replaced.
+    #[arg(short, long, value_name = "PAGE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Times in UTC and not in the machine's time zone
+    #[arg(long)]
+    pub(crate) utc: bool,
 }
 
 const COMPLETIONS_HELP: &str = "\
@@ -285,10 +328,19 @@ const REPLAY_HELP: &str = "\
 Examples:
   backlog-trace replay run.jsonl.zst            the table, and the summary
   backlog-trace replay run.jsonl.zst 60 -o csv  a row a minute
+  backlog-trace replay run.jsonl.zst --tui --speed 10
   ssh host cat run.jsonl | backlog-trace replay -
 
 What cannot be read is left out and said on stderr: a recording that was cut by
 a kill or a full disk is shown as far as it goes.
+
+Exit status: 0 fine, 2 error.";
+
+const REPORT_HELP: &str = "\
+Examples:
+  backlog-trace report run.jsonl.zst            writes run.html
+  backlog-trace report run.zst -o ticket-17.html --utc
+  ssh host cat run.zst | backlog-trace report - -o run.html
 
 Exit status: 0 fine, 2 error.";
 
@@ -300,6 +352,8 @@ Examples:
   sudo backlog-trace -P 80,443 -o json     for programs
   sudo backlog-trace --record run.zst      keep it all, to be shown again by
   backlog-trace replay run.zst             ... which needs no root
+  backlog-trace replay run.zst --tui       ... on a screen, back and forth
+  backlog-trace report run.zst             ... as a page with plots
   sudo backlog-trace --tui                 to look at while it happens
   sudo backlog-trace -d 5m --report a.html a page for the incident ticket
   sudo backlog-trace listeners             every listener, and what is wrong
@@ -442,6 +496,8 @@ mod tests {
         insta::assert_snapshot!("short", short);
         let replay = command.find_subcommand_mut("replay").unwrap();
         insta::assert_snapshot!("replay", replay.render_long_help().to_string());
+        let report = command.find_subcommand_mut("report").unwrap();
+        insta::assert_snapshot!("report", report.render_long_help().to_string());
         let listeners = command.find_subcommand_mut("listeners").unwrap();
         insta::assert_snapshot!("listeners", listeners.render_long_help().to_string());
     }

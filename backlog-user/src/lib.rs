@@ -70,6 +70,7 @@ pub fn main() -> ExitCode {
         Some(cli::Command::Listeners(args)) => audit::run(&args),
         Some(cli::Command::Doctor(args)) => doctor::run(&args),
         Some(cli::Command::Replay(args)) => replay::run(&args),
+        Some(cli::Command::Report(args)) => replay::report::run(&args),
         Some(cli::Command::Completions { shell }) => manual::completions(shell),
         Some(cli::Command::Man { of }) => manual::page(of.as_deref()),
         None => match options::Options::check(args) {

@@ -29,7 +29,7 @@ use crate::session::Session;
 use crate::show::{self, Wish};
 use crate::signals::Signals;
 use crate::view::both::Both;
-use crate::view::report::Report;
+use crate::view::report::{Place, Report};
 use crate::view::tui::{Tui, screen};
 use crate::view::{Meta, Placed, View};
 
@@ -257,7 +257,7 @@ fn view(options: &Options) -> Box<dyn View> {
     match &options.report {
         None => view,
         Some(file) => {
-            let report = Report::new(zone, file.clone(), !options.quiet);
+            let report = Report::new(zone, Place::File(file.clone()), !options.quiet);
             Box::new(Both::new(view, Box::new(report)))
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod json;
 pub(crate) mod judged;
 pub(crate) mod meaning;
 pub(crate) mod paragraph;
+pub(crate) mod playing;
 pub(crate) mod report;
 pub(crate) mod summary;
 pub(crate) mod table;
@@ -33,6 +34,7 @@ use crate::event::{Acceptor, Closed, Limit, Listener, form};
 use crate::kernel::settings::Settings;
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
+use playing::{Play, Playing};
 use tui::inputs::{Input, Inputs};
 
 /// What is said at the start.
@@ -108,6 +110,9 @@ pub(crate) struct End {
     /// Why the recording of this run is incomplete; none: it is not, or there is none.
     #[serde(skip)]
     pub(crate) unrecorded: Option<String>,
+    /// What is to be said of the recording that the run was read from.
+    #[serde(skip)]
+    pub(crate) remarks: Vec<String>,
 }
 
 /// A way to show a run. Times are monotonic; the clock tells the wall's.
@@ -116,7 +121,8 @@ pub(crate) trait View {
     fn draws(&self) -> bool {
         false
     }
-    /// Tracing has begun.
+    /// Tracing has begun; again, when a recording is played from its beginning once more:
+    /// all that was told before is void.
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()>;
     /// A listener was found or opened.
     fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()>;
@@ -172,6 +178,10 @@ pub(crate) trait View {
     fn input(&mut self, _clock: &Clock, _book: &Book, _input: Input) -> io::Result<Flow> {
         Ok(Flow::On)
     }
+    /// A notice of a run that is played, for a view that has a place for it.
+    fn notice(&mut self, _text: &str) {}
+    /// How far a recording is played now.
+    fn played(&mut self, _playing: Playing) {}
     /// Tracing has ended.
     fn end(
         &mut self,
@@ -189,6 +199,8 @@ pub(crate) enum Flow {
     On,
     /// It ends, with its summary.
     End,
+    /// A recording is to be played otherwise.
+    Play(Play),
 }
 
 /// Shows at once what an event has told.

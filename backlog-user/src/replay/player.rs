@@ -33,6 +33,9 @@ impl Player {
         let clock = header.clock.clone();
         view.start(&clock, &header.meta)?;
         let mut book = Book::new(start_ns);
+        if view.draws() {
+            book.keep_timelines();
+        }
         if let Some(timeout_ns) = header.client_timeout_ns {
             book.set_client_timeout(timeout_ns);
         }
@@ -47,13 +50,11 @@ impl Player {
     }
 
     /// What the view has been told of.
-    #[cfg(test)]
     pub(crate) fn book(&self) -> &Book {
         &self.book
     }
 
     /// The times on the wall.
-    #[cfg(test)]
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }

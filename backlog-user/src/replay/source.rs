@@ -93,16 +93,15 @@ impl Source {
         }
     }
 
-    /// What is to be said of the recording when all of it was read.
-    pub(crate) fn remarks(mut self) -> Vec<String> {
+    /// What is to be said of the recording, as far as it was read.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks.clone();
         match self.unreadable {
             0 => {}
-            1 => self.remarks.push("a line could not be read and is left out".to_owned()),
-            count => {
-                self.remarks.push(format!("{count} lines could not be read and are left out"));
-            }
+            1 => remarks.push("a line could not be read and is left out".to_owned()),
+            count => remarks.push(format!("{count} lines could not be read and are left out")),
         }
-        self.remarks
+        remarks
     }
 
     fn take(&mut self, line: Line<'_>) {
@@ -169,7 +168,10 @@ impl Source {
     }
 
     /// A step is to be given away.
-    fn give(&mut self, step: Step) -> Step {
+    fn give(&mut self, mut step: Step) -> Step {
+        if let Step::End(end) = &mut step {
+            end.remarks = self.remarks();
+        }
         self.last_ns = self.last_ns.max(step.time_ns().unwrap_or(0));
         step
     }
@@ -186,7 +188,11 @@ impl Iterator for Source {
                 return Some(self.give(step));
             }
             let Some(file) = self.files.front_mut() else {
-                return (!self.ended).then(|| self.cut_short());
+                if self.ended {
+                    return None;
+                }
+                let end = self.cut_short();
+                return Some(self.give(end));
             };
             let Some(line) = file.next() else {
                 let cut = file.cut.take();

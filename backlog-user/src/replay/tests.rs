@@ -1,6 +1,8 @@
 //! Made-up runs, recorded to files and read from them.
 
 mod made_up;
+mod pages;
+mod seeks;
 mod sizes;
 
 use std::fs::{self, File};

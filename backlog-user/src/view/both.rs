@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::playing::Playing;
 use super::tui::inputs::{Input, Inputs};
 use super::{End, Flow, Meta, View};
 use crate::book::interval::Interval;
@@ -112,6 +113,16 @@ impl View for Both {
 
     fn input(&mut self, clock: &Clock, book: &Book, input: Input) -> io::Result<Flow> {
         self.first.input(clock, book, input)
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.first.notice(text);
+        self.second.notice(text);
+    }
+
+    fn played(&mut self, playing: Playing) {
+        self.first.played(playing);
+        self.second.played(playing);
     }
 
     fn end(

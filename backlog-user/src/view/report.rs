@@ -14,7 +14,7 @@ mod shared;
 mod story;
 mod verdict;
 
-use std::io;
+use std::io::{self, Write as _};
 
 use jiff::tz::TimeZone;
 
@@ -31,10 +31,17 @@ use crate::whole_file::WholeFile;
 use page::Run;
 use story::Story;
 
+/// Where the page goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    File(WholeFile),
+    Stdout,
+}
+
 /// Writes the page at the end.
 pub(crate) struct Report {
     zone: TimeZone,
-    file: WholeFile,
+    place: Place,
     /// Say where it is.
     tells: bool,
     /// What was said at the start; none: it has not begun.
@@ -45,16 +52,19 @@ pub(crate) struct Report {
 
 impl Report {
     /// A view that writes there, with times of this zone.
-    pub(crate) fn new(zone: TimeZone, file: WholeFile, tells: bool) -> Self {
-        Self { zone, file, tells, meta: None, story: Story::default(), written: false }
+    pub(crate) fn new(zone: TimeZone, place: Place, tells: bool) -> Self {
+        Self { zone, place, tells, meta: None, story: Story::default(), written: false }
     }
 }
 
 impl Drop for Report {
     /// A run that breaks off has no end to report, and that is said.
     fn drop(&mut self) {
-        if self.meta.is_some() && !self.written {
-            let name = self.file.name().display();
+        if self.meta.is_some()
+            && !self.written
+            && let Place::File(file) = &self.place
+        {
+            let name = file.name().display();
             notice(&format!("--report: {name} was not written: the run broke off"));
         }
     }
@@ -67,6 +77,7 @@ impl View for Report {
 
     fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
         self.meta = Some(meta.clone());
+        self.story = Story::default();
         Ok(())
     }
 
@@ -123,11 +134,20 @@ impl View for Report {
         let html = page::render(&Run { zone, clock, meta, book, summaries, end, story });
         // The error says where it is instead: nothing else is to be said of it.
         self.written = true;
-        self.file.write(html.as_bytes())?;
-        if self.tells {
-            notice(&format!("report: {}", self.file.name().display()));
+        match &self.place {
+            Place::File(file) => {
+                file.write(html.as_bytes())?;
+                if self.tells {
+                    notice(&format!("report: {}", file.name().display()));
+                }
+                Ok(())
+            }
+            Place::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(html.as_bytes())?;
+                out.flush()
+            }
         }
-        Ok(())
     }
 }
 

@@ -156,6 +156,7 @@ fn show(view: &mut dyn View) {
         blind,
         cost: cost(),
         unrecorded: None,
+        remarks: Vec::new(),
     };
     view.end(&clock, &book, &book.summaries(), &end).unwrap();
 }

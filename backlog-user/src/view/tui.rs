@@ -12,11 +12,13 @@ mod state;
 mod stderr;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Stdout, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::format::{clock_time, duration};
+use super::playing::Playing;
 use super::table::{Look, Table};
 use super::{End, Flow, Meta, View, whose};
 use crate::book::interval::Interval;
@@ -26,6 +28,7 @@ use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{Closed, Limit, Listener};
+use crate::session::notice;
 use detail::Detail;
 use ink::Ink;
 use inputs::{Input, Inputs, Source};
@@ -40,12 +43,15 @@ pub(crate) struct Tui {
     ink: Ink,
     look: Look,
     screen: Option<Screen>,
+    take: fn(&Source) -> io::Result<Option<Screen>>,
     source: Source,
     inputs: Option<Inputs>,
     /// What the table would say at its moment is a notice here, in the same words.
     teller: Table<Told>,
     told: Told,
     summary: Table<BufWriter<Stdout>>,
+    /// Notices of a run that is played: they are repeated at the end.
+    said: VecDeque<String>,
     /// Something has changed that is not drawn.
     stale: bool,
     /// A moment to draw has been asked for.
@@ -55,6 +61,9 @@ pub(crate) struct Tui {
 
 /// Time between two drawings of what changes by itself.
 const GAP: Duration = Duration::from_millis(250);
+
+/// Notices that are repeated.
+const MOST_SAID: usize = 500;
 
 /// Text that the table has written.
 #[derive(Clone, Debug, Default)]
@@ -98,11 +107,13 @@ impl Tui {
             state: State::new(interval_ns),
             ink: Ink::of(|name| std::env::var(name).ok()),
             screen: None,
+            take,
             source,
             inputs: Some(inputs),
             teller: Table::new(told.clone(), look.clone()),
             told,
             summary: Table::new(BufWriter::new(io::stdout()), look.clone()),
+            said: VecDeque::new(),
             look,
             stale: false,
             asked: false,
@@ -110,11 +121,31 @@ impl Tui {
         }
     }
 
+    /// Draws on a terminal that only remembers, which needs no real one.
+    #[cfg(test)]
+    pub(crate) fn unseen(look: Look, interval: Duration) -> Self {
+        let mut tui = Self::new(look, interval);
+        tui.take = |_| Ok(None);
+        tui
+    }
+
+    /// What is to be seen on it.
+    #[cfg(test)]
+    pub(crate) fn picture(&mut self, book: &Book, (columns, rows): (u16, u16)) -> String {
+        let Self { state, .. } = self;
+        state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        let backend = ratatui::backend::TestBackend::new(columns, rows);
+        let Ok(mut terminal) = ratatui::Terminal::new(backend);
+        let ink = Ink { colour: true, blocks: true };
+        let Ok(_) = terminal.draw(|frame| draw::draw(frame, state, ink));
+        terminal.backend().to_string()
+    }
+
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
         clock_time(&self.look.zone, clock.wall(time_ns), digits)
     }
 
-    fn notice(&mut self, text: &str) {
+    fn remark(&mut self, text: &str) {
         // A tab is a blank here, and no control character.
         self.state.notice(whose::safe(&text.replace('\t', " ")));
         self.stale = true;
@@ -123,14 +154,14 @@ impl Tui {
     /// What the table has said are notices.
     fn notices(&mut self) {
         for text in self.told.take() {
-            self.notice(&text);
+            self.remark(&text);
         }
     }
 
     /// What was written to stderr are notices.
     fn hear(&mut self) {
         for text in self.screen.as_ref().map_or_else(Vec::new, Screen::words) {
-            self.notice(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
+            self.remark(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
         }
     }
 
@@ -165,6 +196,7 @@ impl Tui {
                 self.suspend();
                 return Ok(Flow::On);
             }
+            Action::Play(play) => return Ok(Flow::Play(play)),
             Action::Quit => {
                 self.state.ending = true;
                 self.draw(book)?;
@@ -189,6 +221,14 @@ impl Tui {
     }
 }
 
+/// Takes the terminal, and begins to read its keys.
+fn take(source: &Source) -> io::Result<Option<Screen>> {
+    let words = source.clone();
+    let screen = Captured::prepare(move || words.words()).and_then(Screen::take)?;
+    source.begin()?;
+    Ok(Some(screen))
+}
+
 impl View for Tui {
     fn draws(&self) -> bool {
         true
@@ -197,14 +237,17 @@ impl View for Tui {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
         self.state.system = (meta.kernel.clone(), meta.backend.name());
         self.state.start_ns = meta.time_ns;
+        // Of a recording it may be the second time.
+        self.state.again();
+        self.teller = Table::new(self.told.clone(), self.look.clone());
+        self.said.clear();
         self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
-        let source = self.source.clone();
-        let taken = Captured::prepare(move || source.words()).and_then(Screen::take);
-        let screen = taken.and_then(|screen| self.source.begin().map(|()| screen));
-        self.screen = Some(screen.map_err(|error| {
-            let what = "--tui: taking the terminal (the table needs none)";
-            io::Error::new(error.kind(), format!("{what}: {error}"))
-        })?);
+        if self.screen.is_none() {
+            self.screen = (self.take)(&self.source).map_err(|error| {
+                let what = "--tui: taking the terminal (the table needs none)";
+                io::Error::new(error.kind(), format!("{what}: {error}"))
+            })?;
+        }
         self.stale = true;
         self.draw_soon();
         Ok(())
@@ -334,11 +377,27 @@ impl View for Tui {
                 }
             }
             Input::Deaf(error) => {
-                self.notice(&format!("no key can be read ({error}): SIGINT ends the run"));
+                self.remark(&format!("no key can be read ({error}): SIGINT ends the run"));
             }
         }
         self.draw(book)?;
         Ok(Flow::On)
+    }
+
+    fn notice(&mut self, text: &str) {
+        if self.look.quiet {
+            return;
+        }
+        if self.said.len() == MOST_SAID {
+            self.said.pop_front();
+        }
+        self.said.push_back(text.to_owned());
+        self.remark(text);
+    }
+
+    fn played(&mut self, playing: Playing) {
+        self.stale |= self.state.playing != Some(playing);
+        self.state.playing = Some(playing);
     }
 
     fn end(
@@ -350,6 +409,9 @@ impl View for Tui {
     ) -> io::Result<()> {
         // The terminal is as it was before anything is written to it.
         self.screen = None;
+        for text in &self.said {
+            notice(text);
+        }
         self.summary.end(clock, book, summaries, end)
     }
 }

@@ -71,6 +71,11 @@ impl Terminal {
 
     /// Waits for the end; the terminal must be as before, with the summary on it.
     fn assert_restored(&self, status: i32) {
+        self.assert_shown("127.0.0.1:8000  limit 8", status);
+    }
+
+    /// The same with what the summary begins with.
+    fn assert_shown(&self, listener: &str, status: i32) {
         // What was typed is there as well, without the number.
         self.shows(&format!("ended with {status}"));
         assert_eq!(self.tmux.is_taken().unwrap(), (false, false));
@@ -81,7 +86,7 @@ impl Terminal {
             assert!(words.contains(&setting), "no {setting} in {screen}");
         }
         let history = self.tmux.history().unwrap();
-        assert!(history.contains("127.0.0.1:8000  limit 8"), "{history}");
+        assert!(history.contains(listener), "{history}");
         assert!(history.contains("ListenOverflows: kernel"), "{history}");
         assert!(!history.contains("Listeners by"), "{history}");
     }
@@ -173,6 +178,70 @@ fn it_stops_and_goes_on_as_jobs_do() {
         wait_until("the screen", LIMIT, || Ok(terminal.tmux.is_taken()? == (true, true))).unwrap();
         terminal.press(&["q"]);
         terminal.assert_restored(0);
+    });
+}
+
+/// A recording of a real run of two seconds.
+const RECORDING: &str = include_str!("../../../backlog-user/src/replay/fixtures/overload.jsonl");
+
+#[test]
+fn a_recording_is_played_stopped_and_sought() {
+    with_terminal(|terminal| {
+        let file = scratch("run.jsonl");
+        fs::write(&file, RECORDING).unwrap();
+        let page = scratch("page.html");
+        let (tool, file_text, page_text) = (tool(), file.display(), page.display());
+        let line = format!(
+            "{} replay {file_text} --tui --speed 0.02 --report {page_text}; echo ended with $?",
+            tool.display()
+        );
+        terminal.tmux.line(&line).unwrap();
+        let first = terminal.shows("0:00 of 0:02 x0.02");
+        assert!(first.contains("no listener yet"), "{first}");
+        assert_eq!(terminal.tmux.is_taken().unwrap(), (true, true));
+        terminal.press(&["Space"]);
+        terminal.shows("0:00 of 0:02 STOPPED");
+        // A step of 10 s is more than there is.
+        terminal.press(&["Right"]);
+        let end = terminal.shows("0:02 of 0:02 END");
+        assert!(end.contains("21 drops") || end.contains("0 listeners"), "{end}");
+        terminal.press(&["Left"]);
+        let again = terminal.shows("0:00 of 0:02 STOPPED");
+        assert!(again.contains("no listener yet") && again.contains("0 drops"), "{again}");
+        terminal.press(&["+"]);
+        terminal.press(&["Space"]);
+        terminal.shows("x0.04");
+        terminal.press(&["?"]);
+        terminal.shows("twice as fast, half as fast");
+        // One by one: Escape and a key at once are Alt and the key.
+        terminal.press(&["Escape"]);
+        terminal.shows("Listeners by");
+        terminal.press(&["0"]);
+        terminal.shows("0:02 of 0:02 END");
+        // It stays until somebody has seen enough; drops were told once more, not twice.
+        terminal.press(&["Tab", "Tab"]);
+        let drops = terminal.shows("accept_queue_full_");
+        assert!(!page.exists(), "{drops}");
+        terminal.press(&["q"]);
+        terminal.assert_shown("[::1]:8000  limit 1", 0);
+        let history = terminal.tmux.history().unwrap();
+        assert!(history.contains("drops        21 packets of 7 clients"), "{history}");
+        assert!(history.contains("no kprobe: this kernel has no kprobes"), "{history}");
+        assert!(fs::read_to_string(&page).unwrap().contains("21 packets of 7 clients"));
+        // In the middle of it: the summary is of the whole run all the same, also of a pipe.
+        terminal.tmux.line("clear").unwrap();
+        terminal.tmux.clear_history().unwrap();
+        let line = format!(
+            "cat {file_text} | {} replay - --tui --speed 0.02; echo ended with $?",
+            tool.display()
+        );
+        terminal.tmux.line(&line).unwrap();
+        terminal.shows("0:00 of 0:02 x0.02");
+        terminal.press(&["C-c"]);
+        terminal.assert_shown("[::1]:8000  limit 1", 0);
+        for path in [file, page] {
+            fs::remove_file(path).unwrap();
+        }
     });
 }
 

@@ -69,7 +69,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
             (facts(&[
                 ("Backend", Some(plain(meta.backend.name()))),
                 ("Kernel", Some(plain(outside(&meta.kernel)))),
-                ("Version", Some(plain(env!("CARGO_PKG_VERSION")))),
+                ("Version", Some(plain(outside(&meta.version)))),
                 ("Cost", cost(run)),
             ]))
             h3 { "Notices, and what is not known" }
@@ -113,6 +113,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     if end.missed.is_none() {
         texts.push("Whether programs missed events is not counted by this kernel.".into());
     }
+    texts.extend(end.remarks.iter().map(|text| outside(text) + "."));
     for (time_ns, step_ns) in &run.story.steps {
         let seconds = *step_ns as f64 / 1e9;
         let time = run.time(*time_ns, 6);

@@ -9,8 +9,8 @@ use std::io::{self, ErrorKind, Write};
 
 use jiff::tz::TimeZone;
 
-use super::Report;
 use super::order::DRAWN;
+use super::{Place, Report};
 use crate::view::both::Both;
 use crate::view::table::{Look, Table};
 use crate::whole_file::WholeFile;
@@ -129,7 +129,7 @@ fn a_table_that_cannot_be_written_takes_no_report_along() {
     let path = folder.path().join("report.html");
     let file = WholeFile::check(&path).unwrap();
     let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
-    let report = Box::new(Report::new(TimeZone::UTC, file, false));
+    let report = Box::new(Report::new(TimeZone::UTC, Place::File(file), false));
     let mut both = Both::new(Box::new(Table::new(Closed, look)), report);
     let error = made_up::run(&host(0), &mut both).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);

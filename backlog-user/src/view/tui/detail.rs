@@ -67,6 +67,8 @@ impl Detail {
             };
             timeline.spans().iter().map(point).collect()
         });
+        // Nothing has happened there yet.
+        let points = points.or_else(|| book.has_room().then(Vec::new));
         Self {
             id: Some(page.listener.id),
             address: page.listener.local.to_string(),

@@ -37,7 +37,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, ink: Ink) {
     text::top(buffer, top, state, ink);
     text::bottom(buffer, bottom, state, ink);
     if state.help {
-        help::draw(buffer, middle, ink);
+        help::draw(buffer, middle, state.playing.is_some(), ink);
     } else if state.zoomed {
         alone(buffer, middle, state, ink);
     } else if middle.height + 2 < TALL {

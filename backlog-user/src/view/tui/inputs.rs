@@ -49,6 +49,11 @@ impl Inputs {
         (Source(sender), Self(receiver))
     }
 
+    /// Has something come that was not looked at?
+    pub(crate) fn waiting(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Waits for the next.
     pub(crate) async fn next(&mut self) -> Input {
         match self.0.recv().await {

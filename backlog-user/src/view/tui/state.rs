@@ -1,5 +1,5 @@
 //! What the screen shows and what keys do to it. Pure: it knows no terminal, no book and no
-//! clock, and does not ask whether a run or a recording feeds it.
+//! clock. A recording differs from a run by what keys can ask for.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,6 +7,7 @@ use super::detail::Detail;
 use super::key::Key;
 use super::row::{By, Row};
 use crate::event::ListenerId;
+use crate::view::playing::{Play, Playing};
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub(crate) struct State {
     pub(crate) by_peak: bool,
     /// The run is being ended.
     pub(crate) ending: bool,
+    /// How far a recording is played; none: it is a run.
+    pub(crate) playing: Option<Playing>,
 }
 
 /// What changes by itself.
@@ -110,6 +113,8 @@ pub(crate) enum Action {
     /// Give the terminal back and stop until continued.
     Suspend,
     Quit,
+    /// The recording is to be played otherwise.
+    Play(Play),
 }
 
 /// Drops that are remembered, and notices.
@@ -164,6 +169,17 @@ impl State {
             let wide = |seconds: &u64| seconds * 1_000_000_000 >= self.interval_ns * INTERVALS;
             WINDOWS.iter().position(wide).unwrap_or(WINDOWS.len())
         })
+    }
+
+    /// All that was told is void: it is told again from the beginning. What keys have done
+    /// stays.
+    pub(crate) fn again(&mut self) {
+        self.live = Data::default();
+        self.frozen = None;
+        self.notices.clear();
+        self.noticed = 0;
+        self.detail = Detail::default();
+        self.unsorted = true;
     }
 
     /// A listener is there.
@@ -259,6 +275,7 @@ impl State {
 
     /// A key was pressed.
     pub(crate) fn key(&mut self, key: Key) -> Action {
+        let play = self.playing.and_then(|_| asked(key));
         match key {
             Key::Interrupt => return Action::Quit,
             Key::Stop => return Action::Suspend,
@@ -267,6 +284,7 @@ impl State {
             Key::Char('q') => return Action::Quit,
             // Whatever it is, it closes the help first.
             _ if self.help => self.help = false,
+            _ if play.is_some() => return play.map_or(Action::Nothing, Action::Play),
             Key::Char('p') if self.frozen.is_none() => return Action::Pause,
             Key::Char('p') => {
                 self.frozen = None;
@@ -369,4 +387,18 @@ impl State {
         self.chosen = (steps != isize::MIN).then(|| rows.get(to).map(|row| row.id)).flatten();
         self.arrange();
     }
+}
+
+/// What a key asks of whoever plays a recording.
+fn asked(key: Key) -> Option<Play> {
+    Some(match key {
+        // All that is shown stands still then, as in a pause of a run.
+        Key::Char(' ' | 'p') => Play::Stop,
+        Key::Left => Play::Back,
+        Key::Right => Play::Further,
+        Key::Char('+' | '=') => Play::Faster,
+        Key::Char('-') => Play::Slower,
+        Key::Char('0') => Play::Fastest,
+        _ => return None,
+    })
 }

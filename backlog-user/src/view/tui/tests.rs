@@ -18,6 +18,7 @@ use super::state::{Action, Pane, Refused, State};
 use crate::book::Book;
 use crate::event::{Call, Caller};
 use crate::event::{Count, Drop, Event, Identity, Listener, ListenerId, What};
+use crate::view::playing::{Play, Playing};
 
 const SECOND: u64 = 1_000_000_000;
 const COLOUR: Ink = Ink { colour: true, blocks: true };
@@ -419,9 +420,67 @@ fn keys_of_the_terminal_do_what_they_always_do() {
     press(&mut state, &[Key::Escape]);
     assert_eq!(state.key(Key::Char('x')), Action::Nothing);
     // These are for recordings.
-    for char in [' ', '+', '-'] {
-        assert_eq!(state.key(Key::Char(char)), Action::Nothing);
+    for key in [Key::Char(' '), Key::Char('+'), Key::Char('-'), Key::Left, Key::Right] {
+        assert_eq!(state.key(key), Action::Nothing);
     }
+}
+
+#[test]
+fn keys_ask_for_what_a_recording_can_do() {
+    let (book, mut state) = run();
+    let playing = Playing { length_ns: 3723 * SECOND, speed: Some(0.5), ..Playing::default() };
+    state.playing = Some(playing);
+    for (key, play) in [
+        (Key::Char(' '), Play::Stop),
+        (Key::Char('p'), Play::Stop),
+        (Key::Left, Play::Back),
+        (Key::Right, Play::Further),
+        (Key::Char('+'), Play::Faster),
+        (Key::Char('='), Play::Faster),
+        (Key::Char('-'), Play::Slower),
+        (Key::Char('0'), Play::Fastest),
+    ] {
+        assert_eq!(state.key(key), Action::Play(play));
+    }
+    let text = screen(&book, &mut state, SMALL, COLOUR);
+    assert!(text.contains("  0:00 of 1:02:03 x0.5  3 listeners") && text.contains("left/right"));
+    // A number is shown as a whole or not at all.
+    state.playing = Some(Playing { ended: true, ..playing });
+    let text = screen(&book, &mut state, (60, 24), COLOUR);
+    let top = text.lines().next().unwrap().trim_end_matches('"').trim_end();
+    assert!(top.ends_with("1:02:03 END  3 listeners"), "{top}");
+    // While a filter is typed, they are letters.
+    press(&mut state, &typed("/ 0-"));
+    assert_eq!(state.filter, " 0-");
+    press(&mut state, &[Key::Escape, Key::Char('?')]);
+    insta::assert_snapshot!("help_of_a_recording", screen(&book, &mut state, SMALL, COLOUR));
+    // Whatever key it is, it closes the help first.
+    assert_eq!(state.key(Key::Left), Action::Draw);
+    assert_eq!(state.key(Key::Char('q')), Action::Quit);
+}
+
+#[test]
+fn nothing_that_has_happened_is_no_plot_that_is_not_kept() {
+    let (mut book, mut state) = (Book::new(0), State::new(SECOND));
+    apply(&mut book, 0, What::Listener(listener(1, "0.0.0.0:8000", 16)));
+    state.found(Row::of(book.get(ListenerId(1)).unwrap()));
+    assert!(screen(&book, &mut state, SMALL, COLOUR).contains("too many listeners"));
+    book.keep_timelines();
+    let text = screen(&book, &mut state, SMALL, COLOUR);
+    assert!(text.contains("16│") && !text.contains("too many listeners"), "{text}");
+}
+
+#[test]
+fn all_is_told_again_and_what_keys_have_done_stays() {
+    let (book, mut state) = run();
+    press(&mut state, &typed("/nginx"));
+    press(&mut state, &[Key::Enter, Key::Char('s')]);
+    state.pause(book.open().map(|page| Detail::of(&book, page)));
+    state.again();
+    assert!(!state.paused() && state.notices.is_empty() && state.data().drops.is_empty());
+    assert_eq!((state.by, state.filter.as_str()), (By::Use.further(1), "nginx"));
+    let text = screen(&book, &mut state, SMALL, COLOUR);
+    assert!(text.contains("0 drops") && text.contains("no listener matches"), "{text}");
 }
 
 /// What matters most comes first: where there is little room, only that is shown.

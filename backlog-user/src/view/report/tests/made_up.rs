@@ -22,7 +22,7 @@ use crate::own::{Cost, Cpu};
 use crate::owner::{Container, Owner, Process};
 use crate::plan::Backend;
 use crate::view::Placed;
-use crate::view::report::Report;
+use crate::view::report::{Place, Report};
 use crate::view::{self, End, Meta, View};
 use crate::whole_file::WholeFile;
 
@@ -117,7 +117,7 @@ pub(super) fn page(host: &Host) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let file = WholeFile::check(&path).unwrap();
-    let mut view = Report::new(TimeZone::UTC, file, false);
+    let mut view = Report::new(TimeZone::UTC, Place::File(file), false);
     assert!(view.draws());
     run(host, &mut view).unwrap();
     fs::read_to_string(path).unwrap()
@@ -315,6 +315,7 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
             ..Cost::default()
         },
         unrecorded: None,
+        remarks: Vec::new(),
     };
     view.end(&clock, &book, &book.summaries(), &end)
 }

@@ -8,7 +8,7 @@ use super::super::ink::Ink;
 use super::text::{put, title};
 
 /// Each key, and what it does.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 15] = [
     ("q, Ctrl-C", "end the run; the summary follows on the normal screen"),
     ("up, down, j, k", "another listener; or scroll drops and notices"),
     ("PgUp, PgDn", "ten further"),
@@ -21,16 +21,27 @@ const KEYS: [(&str, &str); 16] = [
     ("Enter, Esc", "that pane alone (of the list: the selected listener), and back"),
     ("w", "how much time the plot shows"),
     ("y", "the plot as high as the peak, or as the limit"),
-    ("p", "pause what is shown, tracing goes on; again: go on"),
     ("Ctrl-L", "draw all of it again"),
     ("Ctrl-Z", "stop (the shell's fg continues)"),
     ("?, h", "this"),
 ];
 
-/// Draws the help.
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, ink: Ink) {
+/// Those of a run.
+const RUN: [(&str, &str); 1] = [("p", "pause what is shown, tracing goes on; again: go on")];
+
+/// Those of a recording.
+const RECORDING: [(&str, &str); 3] = [
+    ("space, p", "stop the time; again: go on"),
+    ("left, right", "10 s back, 10 s further"),
+    ("+, -, 0", "twice as fast, half as fast, as fast as possible"),
+];
+
+/// Draws the help, of a recording or of a run.
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, recording: bool, ink: Ink) {
     let area = title(buffer, area, "Keys (any closes this)", true, ink);
-    for (y, (keys, what)) in (area.y..area.bottom()).zip(KEYS) {
+    let more: &[_] = if recording { &RECORDING } else { &RUN };
+    let all = KEYS.iter().chain(more);
+    for (y, (keys, what)) in (area.y..area.bottom()).zip(all) {
         put(buffer, (area.x + 1, y), area.right(), keys, ink.title(false));
         put(buffer, (area.x + 17, y), area.right(), what, Style::new());
     }
@@ -38,7 +49,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, ink: Ink) {
         "plot: solid is the depth at the end of an interval, light the deepest in it,",
         "x a moment with a drop; a bar that crosses the line was above the limit",
     ];
-    let y = area.y + u16::try_from(KEYS.len()).unwrap_or(0) + 1;
+    let y = area.y + u16::try_from(KEYS.len() + more.len()).unwrap_or(0) + 1;
     for (y, line) in (y..area.bottom()).zip(legend) {
         put(buffer, (area.x + 1, y), area.right(), line, ink.aside());
     }

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use super::super::ink::Ink;
 use super::super::state::{Pane, State};
 use crate::view::format::plural;
+use crate::view::playing::Playing;
 
 /// Writes text up to a column; where it ended.
 pub(super) fn put(
@@ -47,13 +48,18 @@ pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
     let end = area.right();
     let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", ink.title(false));
     let mut word = |text: &str, style: Style| {
-        if !text.is_empty() {
+        // A number that is cut would be another one.
+        if !text.is_empty() && usize::from(end.saturating_sub(x)) >= text.len() + 2 {
             x = put(buffer, (x + 2, area.y), end, text, style);
         }
     };
     word(&data.time, Style::new());
     if state.paused() {
         word("PAUSED", ink.selected());
+    }
+    if let Some(playing) = &state.playing {
+        let still = playing.stopped || playing.ended;
+        word(&place(playing), if still { ink.selected() } else { Style::new() });
     }
     word(&plural(data.rows.len() as u64, "listener"), Style::new());
     let drops: u64 = data.rows.iter().map(|row| row.drops).sum();
@@ -66,8 +72,31 @@ pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
     let whole = format!("{kernel} by {backend}");
     if usize::from(end - x) >= whole.len() + 2 {
         put(buffer, (x + 2, area.y), end, &whole, ink.aside());
-    } else {
+    } else if usize::from(end - x) >= backend.len() + 2 {
         put(buffer, (x + 2, area.y), end, backend, ink.aside());
+    }
+}
+
+/// `0:12 of 1:00 x2`: the time in a recorded run, its length, and how fast it is played.
+fn place(playing: &Playing) -> String {
+    let Playing { at_ns, length_ns, speed, stopped, ended } = *playing;
+    let how = match speed {
+        _ if ended => "END".to_owned(),
+        _ if stopped => "STOPPED".to_owned(),
+        Some(speed) => format!("x{speed}"),
+        None => "fast".to_owned(),
+    };
+    format!("{} of {} {how}", minutes(at_ns), minutes(length_ns))
+}
+
+/// `0:07`, or `1:02:03`.
+fn minutes(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
     }
 }
 
@@ -87,6 +116,9 @@ pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
             Pane::Drops | Pane::Notices => "Esc back  up/down scroll  p pause  ? help  q quit",
             _ => "Esc back  up/down listener  w window  y scale  p pause  ? help  q quit",
         };
+        put(buffer, at, area.right(), keys, ink.aside());
+    } else if state.playing.is_some() {
+        let keys = "? help  q quit  space stop  left/right 10 s  +/-/0 speed  / filter  Tab pane";
         put(buffer, at, area.right(), keys, ink.aside());
     } else {
         let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter all of it";
