@@ -113,6 +113,7 @@ fn test(
         emulation: Emulation::InTurn,
         servers: servers::if_possible(),
         limit: guests::LIMIT + Duration::from_mins(1),
+        short: false,
     };
     let mut rows = Vec::new();
     for backend in Backend::ALL {

@@ -51,6 +51,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
             emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
             servers: None,
             limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),
+            short: false,
         };
         for row in guests::collect(&report, kernel, &suite)? {
             let passed = row.passed();

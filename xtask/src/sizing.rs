@@ -68,6 +68,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         servers: None,
         // Nine loads of some ten seconds, each up to three times.
         limit: guests::LIMIT + Duration::from_secs(u64::from(*runs) * 400),
+        short: false,
     };
     let mut text = format!(
         "# What was recommended, tried out\n\n`cargo xtask sizing --runs {runs}` wrote this page. \

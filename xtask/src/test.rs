@@ -37,6 +37,10 @@ pub(crate) struct Args {
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Every test with every kernel and backend (two hours). Else, unless some are named,
+    /// all tests have each kernel with its best backend, and the others some kernels each
+    #[arg(long)]
+    all: bool,
     /// In the guests, a thread for each virtual CPU: more races, and a crash now
     /// and then that is the emulator's own fault
     #[arg(long)]
@@ -54,7 +58,7 @@ const MOST_STEPS: u64 = 28_800;
 
 /// Runs all; 1 if anything failed. One failure does not keep the rest from running.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, backend, filter, parallel, seed, steps } = args;
+    let Args { kernel, backend, filter, all, parallel, seed, steps } = args;
     let emulation = if *parallel { Emulation::Parallel } else { Emulation::InTurn };
     let report = setup::ensure()?;
     let mut failures = Vec::new();
@@ -97,6 +101,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         servers: servers::if_possible(),
         // A step of the mix takes a second or two.
         limit: guests::LIMIT + Duration::from_secs(steps.min(&MOST_STEPS) * 3),
+        short: !all && backend.is_empty() && filter.is_none(),
     };
     for failure in matrix::run(&report, kernel, backend, &suite, &mut tally) {
         note(Err(failure));

@@ -27,7 +27,7 @@ pub(super) fn tests_added(host: &Path) -> Added {
 }
 
 /// The guest's command line.
-fn command(suite: &Suite, backend: Option<Backend>) -> Vec<OsString> {
+fn command(suite: &Suite, series: &str, backend: Option<Backend>) -> Vec<OsString> {
     let mut command = vec!["env".to_owned()];
     let mut variables = suite.environment(backend);
     if suite.servers.is_some() {
@@ -35,7 +35,7 @@ fn command(suite: &Suite, backend: Option<Backend>) -> Vec<OsString> {
     }
     command.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
     command.push(TESTS.to_owned());
-    command.extend(suite.arguments());
+    command.extend(suite.arguments(series, backend));
     command.into_iter().map(OsString::from).collect()
 }
 
@@ -56,7 +56,7 @@ pub(super) fn test(
         quiet_limit: Some(QUIET_LIMIT),
         added,
         disk: suite.servers.as_ref().map(|servers| &*servers.disk),
-        command: &command(suite, backend),
+        command: &command(suite, series, backend),
     };
     let label = row::label(series, backend);
     let (mut boot, mut again) = (Boot::of(&guest), None);

@@ -19,7 +19,7 @@ use crate::setup::{Need, Report};
 /// Two guests of two CPUs: under TCG more would only get in each other's way.
 const AT_ONCE: usize = 2;
 /// For the tests of one guest.
-pub(crate) const LIMIT: Duration = Duration::from_mins(15);
+pub(crate) const LIMIT: Duration = Duration::from_mins(20);
 
 /// A kernel to test.
 pub(crate) struct Wanted {

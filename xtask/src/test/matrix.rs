@@ -99,7 +99,11 @@ fn in_guests(
     let (kernels, missing) = guests::obtain(kernels)?;
     let backends = if backends.is_empty() { &Backend::ALL } else { backends };
     let backends: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
-    Ok((guests::test_all(&kernels, &backends, suite, built), missing))
+    let mut untested = missing;
+    for wanted in &kernels {
+        untested.extend(backends.iter().filter_map(|one| suite.cut(&wanted.series, *one)));
+    }
+    Ok((guests::test_all(&kernels, &backends, suite, built), untested))
 }
 
 /// Compares what the guests' verifiers walked with what is checked in: a line

@@ -65,7 +65,7 @@ fn run(
     let mut output = native::file()?;
     let mut command = Command::new(&built.tests);
     command
-        .args(suite.arguments())
+        .args(suite.arguments(NAME, Some(backend)))
         .envs(suite.environment(Some(backend)))
         .env("BACKLOG_GUEST", "1")
         .env("BACKLOG_NATIVE", "1")

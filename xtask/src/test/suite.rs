@@ -26,6 +26,25 @@ pub(crate) struct Suite {
     pub(crate) servers: Option<Servers>,
     /// Longest time for one run of all the tests.
     pub(crate) limit: Duration,
+    /// Not all with each kernel and backend: see [`is_whole`].
+    pub(crate) short: bool,
+}
+
+/// What is tested with every kernel and backend: that the programs load, and that they count
+/// connections and drops as the kernel does.
+const CORE: [&str; 4] = ["programs::", "connections::", "drops::", "refused_and_got_in_later"];
+
+/// Is a short run's suite whole here? Each kernel has all tests with the best backend, and the
+/// others have them with the oldest kernels and the newest: all with all takes longer than
+/// an hour and a half.
+fn is_whole(series: &str, backend: Option<Backend>) -> bool {
+    matches!(
+        (series, backend),
+        (_, None | Some(Backend::Fentry))
+            | ("native", _)
+            | ("5.10" | "7.x", Some(Backend::Kprobe))
+            | ("6.1" | "7.x", Some(Backend::Tracepoint))
+    )
 }
 
 impl Suite {
@@ -39,11 +58,28 @@ impl Suite {
     }
 
     /// The arguments of the test binary.
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub(super) fn arguments(&self, series: &str, backend: Option<Backend>) -> Vec<String> {
         // One at a time: some tests look at the whole kernel.
         let mut arguments = vec!["--test-threads=1".to_owned()];
-        arguments.extend(self.filters.clone());
+        if self.is_cut(series, backend) {
+            arguments.extend(CORE.map(str::to_owned));
+        } else {
+            arguments.extend(self.filters.clone());
+        }
         arguments
+    }
+
+    /// Is only the core tested there?
+    pub(super) fn is_cut(&self, series: &str, backend: Option<Backend>) -> bool {
+        self.short && !is_whole(series, backend)
+    }
+
+    /// Says so.
+    pub(super) fn cut(&self, series: &str, backend: Option<Backend>) -> Option<String> {
+        let label = super::row::label(series, backend);
+        self.is_cut(series, backend).then(|| {
+            format!("{label}: only {} (all of it: cargo xtask test --all)", CORE.join(", "))
+        })
     }
 }
 
