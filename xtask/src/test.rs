@@ -37,8 +37,8 @@ pub(crate) struct Args {
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-    /// Every test with every kernel and backend (two hours). Else, unless some are named,
-    /// all tests have each kernel with its best backend, and the others some kernels each
+    /// Every test with every kernel and backend (hours). Else, unless a backend or a test is
+    /// named, some kernels have all tests with their best backend, and the rest the core
     #[arg(long)]
     all: bool,
     /// In the guests, a thread for each virtual CPU: more races, and a crash now
