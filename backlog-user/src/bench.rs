@@ -10,15 +10,16 @@ use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::book::Book;
-use crate::book::reconcile::{self, Blind};
+use crate::book::reconcile::Blind;
 use crate::clock::Clock;
 use crate::decode::{Record, decode};
 use crate::event::{Event, What};
 use crate::live::BATCH;
 use crate::live::translate::Translator;
+use crate::show::{self, Told};
+use crate::view::View;
 use crate::view::json::Json;
 use crate::view::table::{Look, Table};
-use crate::view::{self, View};
 
 /// How far events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub struct Pipeline {
     book: Option<Book>,
     view: Option<Box<dyn View>>,
     clock: Clock,
+    told: Told,
     /// As in a session: reused from one batch to the next.
     events: Vec<Event>,
     /// Slots to be given back.
@@ -70,6 +72,7 @@ impl Pipeline {
             book: (stage != Stage::Decode).then(|| Book::new(0)),
             view,
             clock: Clock::start(),
+            told: Told::default(),
             events: Vec::new(),
             closed: Vec::new(),
         }
@@ -124,10 +127,12 @@ impl Pipeline {
     pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
         let Self { book, view, clock, .. } = self;
         let Some(book) = book else { return Ok(()) };
-        let rows = book.tick(time_ns);
-        let Some(view) = view else { return Ok(()) };
-        view.interval(clock, time_ns, book, &rows)?;
-        view.reconciled(clock, time_ns, &reconcile::accounts(book), &Blind::default())
+        if let Some(view) = view {
+            show::interval(view.as_mut(), clock, book, time_ns, &Blind::default())?;
+        } else {
+            book.tick(time_ns);
+        }
+        Ok(())
     }
 
     /// Records that could not be read.
@@ -137,12 +142,12 @@ impl Pipeline {
     }
 
     fn write_down(&mut self) -> io::Result<()> {
-        let Self { book, view, clock, events, .. } = self;
+        let Self { book, view, clock, told, events, .. } = self;
         for event in events.drain(..) {
             let Some(book) = book else { continue };
-            let news = book.apply(&event);
-            if let (Some(news), Some(view)) = (news, view.as_mut()) {
-                view::tell(view.as_mut(), clock, book, event.time_ns, &news)?;
+            match view {
+                Some(view) => drop(show::event(view.as_mut(), clock, book, told, &event)?),
+                None => drop(book.apply(&event)),
             }
         }
         view.as_mut().map_or(Ok(()), |view| view.flush())

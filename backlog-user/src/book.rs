@@ -373,7 +373,9 @@ impl Book {
         if page.clients == 0 {
             return Outside::default();
         }
-        self.clients.outside(page.listener.id, time_ns)
+        let known = self.clients.outside(page.listener.id, time_ns);
+        let all = page.admitted + known.gave_up + known.trying;
+        Outside { unknown: page.clients.saturating_sub(all), ..known }
     }
 
     /// How long a client waits before it gives up.

@@ -3,6 +3,7 @@
 
 pub(crate) mod form;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use backlog_ebpf::cause::Cause;
@@ -81,6 +82,13 @@ pub(crate) struct Caller {
     pub(crate) pid: u32,
     /// The name of the thread.
     pub(crate) comm: String,
+}
+
+impl fmt::Display for Caller {
+    /// `nginx[812]`, with the name as it is.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}[{}]", self.comm, self.pid)
+    }
 }
 
 impl Call {

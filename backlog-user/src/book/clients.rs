@@ -61,6 +61,8 @@ pub(crate) struct Outside {
     pub(crate) believing: u64,
     /// They may still be trying.
     pub(crate) trying: u64,
+    /// They are no longer remembered.
+    pub(crate) unknown: u64,
 }
 
 /// The longest pause before a client's first retry: RFC 6298 has a second, and this much more
@@ -199,7 +201,7 @@ mod tests {
         // The next try is due at 8 s, and a little more is allowed for.
         let outside = |second| clients.outside(ListenerId(1), second * SECOND);
         assert_eq!(outside(8), Outside { trying: 2, ..Outside::default() });
-        assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, trying: 0 });
+        assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, ..Outside::default() });
         assert_eq!(clients.outside(ListenerId(2), 14 * SECOND), Outside::default());
     }
 }

@@ -167,7 +167,7 @@ impl Sizing {
         self.smallest_limit = Some(least(deepest.peak.ceil()));
         self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
         self.memory_bytes = given.entry_bytes.map(|bytes| bytes * (u64::from(backlog) + 1));
-        self.restart = page.listener.process().map(|who| format!("{}[{}]", who.comm, who.pid));
+        self.restart = page.listener.process().map(|who| who.to_string());
     }
 
     fn stretch(&mut self, stretch: &Stretch) {

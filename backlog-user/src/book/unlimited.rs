@@ -49,8 +49,6 @@ pub(crate) struct Stretch {
     pub(crate) refused: f64,
     /// When the last of these intervals ended.
     pub(crate) end_ns: u64,
-    /// Is it over? Else it lasts until the end of what is known.
-    pub(crate) over: bool,
     /// When the first of these intervals began.
     counted_since_ns: u64,
 }
@@ -103,7 +101,7 @@ impl Stretch {
 }
 
 /// The interval whose steps are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct Interval {
     begin_ns: u64,
     end_ns: u64,
@@ -120,7 +118,6 @@ struct Interval {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Unlimited {
     steps: Vec<Step>,
-    interval: Option<Interval>,
     excess: f64,
     idle_ns: Option<u64>,
     /// When the last step was, and how deep the queue.
@@ -135,8 +132,6 @@ pub(crate) struct Unlimited {
     /// The one in which the queue would have been deepest, and the one that grew longest.
     pub(crate) deepest: Option<Stretch>,
     pub(crate) longest: Option<Stretch>,
-    /// How many there have been.
-    pub(crate) stretches: u64,
     /// Clients refused for the first time; of these: those that were only counted, so that
     /// how many clients they were is an estimate.
     pub(crate) firsts: f64,
@@ -193,7 +188,7 @@ impl Unlimited {
     fn step(&mut self, step: Step) {
         self.steps.push(step);
         if self.steps.len() >= MOST_STEPS {
-            self.take_steps();
+            self.take_steps(None);
         }
     }
 
@@ -224,18 +219,16 @@ impl Unlimited {
         if let Some(now) = &mut self.now {
             now.touches(&interval);
         }
-        self.interval = Some(interval);
-        self.take_steps();
+        self.take_steps(Some(&interval));
         if untold > 0 {
             // As many of them are clients as of those with a record.
             let share =
                 if self.told == 0 { 1.0 } else { self.told_firsts as f64 / self.told as f64 };
             let firsts = untold as f64 * share;
             self.estimated += firsts;
-            self.first(firsts, time_ns, limit.saturating_add(1));
+            self.first(firsts, time_ns, limit.saturating_add(1), Some(&interval));
         }
         self.idle(idle_ns);
-        self.interval = None;
         (self.told, self.told_firsts) = (0, 0);
         if self.excess <= 0.0 {
             self.end_stretch();
@@ -247,13 +240,14 @@ impl Unlimited {
         [self.deepest, self.longest, self.now].into_iter().flatten()
     }
 
-    fn take_steps(&mut self) {
+    /// Takes what has happened so far; the interval is that of the steps, if it is counted.
+    fn take_steps(&mut self, interval: Option<&Interval>) {
         let steps = std::mem::take(&mut self.steps);
         for Step { time_ns, kind, depth, idle_ns } in &steps {
             let empty_ns = self.idle(*idle_ns);
             self.recover(*time_ns, empty_ns);
             match kind {
-                Kind::First => self.first(1.0, *time_ns, *depth),
+                Kind::First => self.first(1.0, *time_ns, *depth, interval),
                 Kind::Admitted => self.excess -= 1.0,
             }
             // That queue is not shorter than nothing.
@@ -265,7 +259,7 @@ impl Unlimited {
     }
 
     /// Clients are refused for the first time, at a queue that is so deep.
-    fn first(&mut self, clients: f64, time_ns: u64, depth: u32) {
+    fn first(&mut self, clients: f64, time_ns: u64, depth: u32, interval: Option<&Interval>) {
         self.firsts += clients;
         self.excess += clients;
         let depth = f64::from(depth) + self.excess;
@@ -273,9 +267,8 @@ impl Unlimited {
         if self.excess <= 0.0 && fresh {
             return;
         }
-        self.stretches += u64::from(fresh);
         let now = self.now.get_or_insert(Stretch { begin_ns: time_ns, ..Stretch::default() });
-        if fresh && let Some(interval) = &self.interval {
+        if fresh && let Some(interval) = interval {
             now.touches(interval);
         }
         now.refused += clients;
@@ -317,7 +310,6 @@ impl Unlimited {
 
     fn end_stretch(&mut self) {
         let Some(now) = self.now.take() else { return };
-        let now = Stretch { over: true, ..now };
         if self.deepest.is_none_or(|deepest| now.peak > deepest.peak) {
             self.deepest = Some(now);
         }

@@ -14,7 +14,7 @@ pub(crate) fn sentence(acceptor: &Acceptor) -> String {
     let Acceptor {
         process, last_accept_ns, accepted_since_ns, tid, processes, threads, doing, ..
     } = acceptor;
-    let mut text = format!("{}[{}]: ", safe(&process.comm), process.pid);
+    let mut text = format!("{}: ", safe(&process.to_string()));
     let _ = match (last_accept_ns, accepted_since_ns) {
         (_, Some(since_ns)) => write!(text, "accepted again {} later", duration(since_ns / 1000)),
         (Some(before_ns), None) => {

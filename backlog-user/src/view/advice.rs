@@ -51,7 +51,7 @@ pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
     if page.clients == 0 {
         return None;
     }
-    let Outside { gave_up, believing, trying } = book.outside(page, end.time_ns);
+    let Outside { gave_up, believing, trying, unknown } = book.outside(page, end.time_ns);
     let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
     let _ = write!(line, "{} got in later", page.admitted);
     if let Some(waits) = Waits::of(&page.delay) {
@@ -64,9 +64,8 @@ pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
         );
     }
     let _ = write!(line, ", {gave_up} gave up, {trying} may still be trying");
-    let known = page.admitted + gave_up + trying;
-    if known < page.clients {
-        let _ = write!(line, ", of {} it is not known", page.clients - known);
+    if unknown > 0 {
+        let _ = write!(line, ", of {unknown} it is not known");
     }
     if believing > 0 {
         let _ = write!(

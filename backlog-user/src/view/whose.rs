@@ -22,7 +22,7 @@ pub(crate) fn outside(value: Option<&String>) -> String {
 /// `nginx[812] +3`: the main process, and how many hold the socket beside it.
 pub(crate) fn process(listener: &Listener) -> Option<String> {
     let process = listener.process()?;
-    let mut text = format!("{}[{}]", safe(&process.comm), process.pid);
+    let mut text = safe(&process.to_string());
     let others =
         listener.identity.owner.as_ref().map_or(0, |owner| owner.processes.saturating_sub(1));
     if others > 0 {
@@ -53,10 +53,10 @@ pub(crate) fn home(owner: &Owner) -> Vec<String> {
 /// `gunicorn[812] asked for 2048, net.core.somaxconn=128 grants 128`, where that is so.
 pub(crate) fn cut(call: &Call, granted: u32) -> Option<String> {
     let asked = call.asked.filter(|_| call.is_cut(granted))?;
-    let who = call.caller.as_ref().map_or_else(
-        || "a process".to_owned(),
-        |caller| format!("{}[{}]", safe(&caller.comm), caller.pid),
-    );
+    let who = call
+        .caller
+        .as_ref()
+        .map_or_else(|| "a process".to_owned(), |caller| safe(&caller.to_string()));
     let asked =
         if asked < 0 { format!("{asked} (the largest there is)") } else { asked.to_string() };
     Some(format!("{who} asked for {asked}, net.core.somaxconn={granted} grants {granted}"))

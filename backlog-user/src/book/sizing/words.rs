@@ -29,11 +29,7 @@ fn fits(sizing: &Sizing, page: &Page) -> String {
         let _ = write!(
             text,
             ". {} for another cause, which no limit changes",
-            if others == 1 {
-                "1 packet was refused".into()
-            } else {
-                format!("{others} packets were refused")
-            }
+            refused(others, "packet"),
         );
     }
     text
@@ -44,7 +40,7 @@ fn raise(sizing: &Sizing, page: &Page, given: &Given) -> String {
     let needed = sizing.needed_depth.unwrap_or(0);
     let backlog = sizing.backlog.unwrap_or(limit);
     let mut text = format!(
-        "{} refused in {}, by a limit of {limit}; without one the queue would have held {needed}. \
+        "{} in {}, by a limit of {limit}; without one the queue would have held {needed}. \
          Pass {backlog} to listen()",
         clients(page),
         plural(page.episodes.count(), "episode"),
@@ -79,7 +75,7 @@ fn add_workers(sizing: &Sizing, page: &Page, given: &Given) -> String {
     let timeout = duration(given.client_timeout_ns / 1000);
     let rate = sizing.accept_rate.unwrap_or(0.0);
     let mut text = format!(
-        "{} refused. For {lasted} clients came faster ({:.1}/s) than they were accepted \
+        "{}. For {lasted} clients came faster ({:.1}/s) than they were accepted \
          ({rate:.1}/s while any were queued): a larger backlog would only turn refusals into \
          waiting",
         clients(page),
@@ -102,15 +98,13 @@ fn add_workers(sizing: &Sizing, page: &Page, given: &Given) -> String {
 fn unbalanced(page: &Page) -> String {
     let beside = page.beside_idle.unwrap_or_default();
     format!(
-        "{} refused here while {} of {} members of its SO_REUSEPORT group had nothing queued: a \
+        "{} here while {} of {} members of its SO_REUSEPORT group had nothing queued: a \
          larger backlog would only make its clients wait for a member that is slow. See why {} is, \
          or let the members accept from one socket",
         clients(page),
         beside.idle,
         beside.members,
-        page.listener
-            .process()
-            .map_or_else(|| "this one".into(), |who| format!("{}[{}]", who.comm, who.pid)),
+        page.listener.process().map_or_else(|| "this one".into(), |who| who.to_string()),
     )
 }
 
@@ -118,20 +112,16 @@ fn not_enough(page: &Page) -> String {
     let port = page.listener.local.port();
     if page.unlimited.firsts >= 0.5 {
         return format!(
-            "{} refused, and nothing was accepted until the end: run backlog-trace -P {port} for \
+            "{}, and nothing was accepted until the end: run backlog-trace -P {port} for \
              longer",
             clients(page),
         );
     }
     if by_limit(page) > 0 {
         return format!(
-            "{} refused, but their records were lost: run backlog-trace -P {port} with a larger \
-             --ring or more --drop-records",
-            if by_limit(page) == 1 {
-                "1 packet was".to_owned()
-            } else {
-                format!("{} packets were", by_limit(page))
-            },
+            "{}, but their records were lost: run backlog-trace -P {port} with a larger --ring or \
+             more --drop-records",
+            refused(by_limit(page), "packet"),
         );
     }
     format!(
@@ -140,9 +130,13 @@ fn not_enough(page: &Page) -> String {
     )
 }
 
-/// Who was refused, with its verb.
+/// How many clients were refused.
 fn clients(page: &Page) -> String {
-    let count = whole(page.unlimited.firsts);
     let about = if page.unlimited.estimated >= 0.5 { "about " } else { "" };
-    format!("{about}{} {}", plural(count, "client"), if count == 1 { "was" } else { "were" })
+    about.to_owned() + &refused(whole(page.unlimited.firsts), "client")
+}
+
+/// `1 packet was refused`, `2 packets were refused`.
+fn refused(count: u64, noun: &str) -> String {
+    format!("{} {} refused", plural(count, noun), if count == 1 { "was" } else { "were" })
 }
