@@ -10,8 +10,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, place::Place, read,
-    types::Sock,
+    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, read, types::Sock,
 };
 
 /// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
@@ -83,28 +82,20 @@ fn take(tag: u64) -> bool {
     false
 }
 
-/// A connection has been queued: was it refused before? Its socket is still locked by this
-/// CPU, so nobody has read from it, and the first byte that is to be read is the one behind
-/// the client's initial sequence number.
-#[inline(always)]
-pub(crate) fn queued(seen: Seen, child: impl Place<Sock>, depth: u32, now: u64) {
-    if !distribution::refused_lately(seen.slot, now) {
-        return;
-    }
-    let Some(whole) = child.whole() else { return };
-    let isn = read::field::<_, u32>(whole, &TP_COPIED_SEQ).wrapping_sub(1);
-    told(seen, &read::remote(child), isn, depth, now);
-}
-
-/// A function of its own in the program as well, for its stack.
+/// A connection has been queued where somebody was refused lately: was it this one? Its socket
+/// is still locked by this CPU, so nobody has read from it, and the first byte that is to be
+/// read is the one behind the client's initial sequence number. A function of its own in the
+/// program as well: it is rare and long.
 #[inline(never)]
-fn told(seen: Seen, client: &Endpoint, isn: u32, depth: u32, now: u64) -> u32 {
-    if take(tag(client, isn)) {
+pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u32 {
+    let client = read::remote(child);
+    let isn = read::field::<_, u32>(child, &TP_COPIED_SEQ).wrapping_sub(1);
+    if take(tag(&client, isn)) {
         let record = Admitted {
             header: out::header::<Admitted>(Kind::Admitted, seen.slot, now),
             isn,
             depth,
-            client: *client,
+            client,
             pad: 0,
             idle_ns: distribution::idle(seen.slot),
         };

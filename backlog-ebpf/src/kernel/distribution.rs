@@ -22,22 +22,24 @@ pub(crate) enum By {
     Other,
 }
 
-/// Counts an arrival that made a queue so deep.
+/// Counts an arrival that made a queue so deep. True: the listener has refused somebody so
+/// lately that it may be one who comes back.
 #[inline(always)]
-pub(crate) fn arrived(slot: u32, depth: u32, now: u64) {
-    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+pub(crate) fn arrived(slot: u32, depth: u32, now: u64) -> bool {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
     let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
-    // SAFETY: an element of the array, and a place within it.
-    unsafe { count((&raw mut (*distributions).depths).cast::<u32>().add(index)) };
-    if depth <= 1 {
-        // SAFETY: as above. Who finds the queue empty is alone with it, but for an accept
-        // that is faster than this note: then the time is negative, and nothing is added.
-        unsafe {
-            let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
-            if empty_ns < now {
-                (*distributions).idle_ns += empty_ns;
-            }
+    // SAFETY: an element of the array, and a place within it. Who finds the queue empty is
+    // alone with it, but for an accept that is faster than this note: then the time is
+    // negative, and nothing is added.
+    unsafe {
+        count((&raw mut (*distributions).depths).cast::<u32>().add(index));
+        let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
+        if depth <= 1 && empty_ns < now {
+            (*distributions).idle_ns += empty_ns;
         }
+        // Another CPU may have refused one since this one has looked at the clock.
+        let refused_ns = (*distributions).refused_ns;
+        refused_ns != 0 && now < refused_ns + KEPT_NS
     }
 }
 
@@ -58,17 +60,6 @@ pub(crate) fn refused(slot: u32, now: u64) -> u64 {
         (*distributions).refused_ns = now;
         (*distributions).idle_ns
     }
-}
-
-/// Has it, so lately that they may?
-#[inline(always)]
-pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
-    // SAFETY: an element of the array.
-    let refused_ns = DISTRIBUTIONS
-        .get_ptr(slot)
-        .map_or(0, |distributions| unsafe { (*distributions).refused_ns });
-    // Another CPU may have refused one since this one has looked at the clock.
-    refused_ns != 0 && now < refused_ns + KEPT_NS
 }
 
 /// Counts an accept after so long a wait, and who has done it if that is the current thread.

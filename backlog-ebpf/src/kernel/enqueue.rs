@@ -37,8 +37,9 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
     peak(totals, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
-    distribution::arrived(seen.slot, depth, now);
-    attempt::queued(seen, child, depth, now);
+    if distribution::arrived(seen.slot, depth, now) {
+        attempt::queued(seen, child.address(), depth, now);
+    }
     let mut pending = Pending {
         enqueued_ns: now,
         listener: sk.address() as u64,
@@ -119,8 +120,9 @@ pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let seen = listener::of(sk)?;
     let depth = listener::depth(sk);
     let (depth_made, now) = (pending::confirm(child, depth), listener::now());
-    distribution::arrived(seen.slot, depth_made, now);
-    attempt::queued(seen, child, depth_made, now);
+    if distribution::arrived(seen.slot, depth_made, now) {
+        attempt::queued(seen, child, depth_made, now);
+    }
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
