@@ -11,6 +11,7 @@ pub(crate) mod page;
 pub(crate) mod past;
 pub(crate) mod reconcile;
 pub(crate) mod sizing;
+mod streak;
 pub(crate) mod summary;
 pub(crate) mod timeline;
 pub(crate) mod unlimited;

@@ -36,7 +36,8 @@ use crate::steps::Steps;
 use crate::view::tui::inputs::{Input, Inputs};
 use crate::view::{End, Flow, Meta, View};
 
-/// Batches of records that are taken before the counts are read: the programs may be faster.
+/// Batches of records that are taken before the counts are read, and after: the programs may
+/// be faster.
 const CATCH_UP: usize = 16;
 
 /// What acceptors do is looked at no later after the first drop.
@@ -306,6 +307,8 @@ impl<'a> Session<'a> {
         let after = self.judge.ask(namespaces, Ask::All);
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
+        // What was counted is told in the same interval.
+        self.catch_up()?;
         self.identify(time_ns, false)?;
         self.want(&after)?;
         let blind = self.blind(self.live.get_ref().missed());

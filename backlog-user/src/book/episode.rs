@@ -25,8 +25,6 @@ pub(crate) struct Episodes {
     kept: Vec<Episode>,
     /// How many there have been.
     count: u64,
-    /// Packets with a record since the last count.
-    told: u64,
 }
 
 /// A longer gap ends an episode, and a run of drops of one cause.
@@ -48,7 +46,6 @@ impl Episodes {
 
     /// A packet was refused. True: it begins an episode.
     pub(crate) fn refused(&mut self, time_ns: u64, new_client: bool) -> bool {
-        self.told += 1;
         let begins = self.add(time_ns, 1);
         if let Some(last) = self.kept.last_mut() {
             last.clients += u64::from(new_client);
@@ -56,10 +53,8 @@ impl Episodes {
         begins
     }
 
-    /// So many were counted since the last time, with and without a record.
-    pub(crate) fn counted(&mut self, time_ns: u64, packets: u64) {
-        let untold = packets.saturating_sub(self.told);
-        self.told = 0;
+    /// So many were counted since the last time that have no record.
+    pub(crate) fn counted(&mut self, time_ns: u64, untold: u64) {
         if untold > 0 {
             self.add(time_ns, untold);
         }
@@ -108,8 +103,7 @@ mod tests {
         let mut episodes = Episodes::default();
         assert!(episodes.refused(GAP_NS, true));
         assert!(!episodes.refused(2 * GAP_NS, false));
-        // Two of these five have a record.
-        episodes.counted(2 * GAP_NS + 10, 5);
+        episodes.counted(2 * GAP_NS + 10, 3);
         assert!(!episodes.refused(3 * GAP_NS + 10, true));
         assert!(episodes.refused(4 * GAP_NS + 11, true));
         let found: Vec<_> =

@@ -3,14 +3,16 @@
 
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{WAITS, bucket};
+use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
-use super::episode::{Episodes, GAP_NS};
+use super::episode::Episodes;
 use super::group::BesideIdle;
-use super::interval::{Interval, More, Waits};
+use super::interval::{Interval, Waits};
 use super::sizing::is_by_limit;
+use super::streak::Run;
 use super::timeline::Timeline;
 use super::unlimited::{Counted, Unlimited};
 use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
@@ -68,41 +70,6 @@ pub(crate) struct Page {
     /// For how long nobody had come to an empty queue then.
     empty_since_ns: u64,
     runs: [Run; Cause::COUNT],
-}
-
-/// Drops of one cause, with no gap of a second between two of them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Run {
-    /// When the last was seen; none: there has been none.
-    last_ns: Option<u64>,
-    /// Of this interval: those with a record.
-    told: u64,
-    /// Of these: those that began a run.
-    firsts: u64,
-    /// Of this interval: attempts that were refused for the first time, without those.
-    clients: u64,
-}
-
-impl Run {
-    /// Notes a drop. True: it begins a run.
-    fn note(&mut self, time_ns: u64, new_client: bool) -> bool {
-        let last_ns = self.last_ns.replace(time_ns);
-        let first = last_ns.is_none_or(|last| time_ns.saturating_sub(last) > GAP_NS);
-        self.told += 1;
-        self.firsts += u64::from(first);
-        self.clients += u64::from(new_client && !first);
-        first
-    }
-
-    /// Ends an interval in which `dropped` packets were counted: what is there beside
-    /// those that began a run. Those that are only counted keep the run alive, too.
-    fn end(&mut self, cause: Cause, dropped: u64, time_ns: u64) -> Option<More> {
-        let Self { last_ns, told, firsts, clients } = *self;
-        let counted_ns = (dropped > told).then_some(time_ns);
-        *self = Self { last_ns: last_ns.max(counted_ns), ..Self::default() };
-        let packets = dropped.saturating_sub(firsts);
-        (packets > 0).then_some(More { cause, packets, clients })
-    }
 }
 
 /// How many intervals had a peak of so much of the limit: nothing queued, up to
@@ -280,7 +247,7 @@ impl Page {
         // Its slot may have been another's before.
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
-        self.episodes.counted(time_ns, row.dropped());
+        self.episodes.counted(time_ns, untold);
         self.unlimited.counted(&Counted {
             time_ns,
             elapsed_ns: row.elapsed_ns,
@@ -343,7 +310,9 @@ impl Page {
             timeline.push(time_ns, &row, &self.recent_wait);
         }
         self.recent_wait.clear();
-        let untold = difference(self.totals.unrecorded, before.unrecorded);
+        // Beyond the rate of records, or the ring was full.
+        let untold = |totals: &Totals| totals.unrecorded + totals.lost[Kind::Drop as usize];
+        let untold = difference(untold(&self.totals), untold(&before));
         self.size(time_ns, &row, untold);
         Some(row)
     }
@@ -355,12 +324,12 @@ impl Page {
 
     /// When the last drop of each cause was seen.
     pub(super) fn last_drops_ns(&self) -> [Option<u64>; Cause::COUNT] {
-        self.runs.map(|run| run.last_ns)
+        self.runs.map(|run| run.last_ns())
     }
 
     /// The runs of drops go on from these.
     pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
-        self.runs = last_drops_ns.map(|last_ns| Run { last_ns, ..Run::default() });
+        self.runs = last_drops_ns.map(Run::after);
     }
 
     /// The deepest queue, and when; what was queued at the first sight counts.

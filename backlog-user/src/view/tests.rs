@@ -214,7 +214,7 @@ fn count(book: &mut Book) -> Vec<Interval> {
     totals.beside[Beside::SynQueueFullCookie as usize] = 4;
     totals.beside[Beside::SynCookieSent as usize] = 3;
     (totals.syn_queue_peak, totals.syn_queue_peak_ns) = (12, 20 * MS);
-    totals.lost[0] = 3;
+    totals.lost[1] = 3;
     let (waits, depths) = forty();
     let first = Count {
         totals,

@@ -31,7 +31,7 @@ fn the_page_says_what_the_lines_say() {
             format!("{} packets of {} clients were refused.", drops.total, drops.clients.unwrap());
         let plot = format!("At most 17 of a limit of 16; {} packets refused in ", drops.total);
         for said in [&verdict, &plot, "accept_queue_full_syn from 127.0.0.1:"] {
-            assert!(page.contains(said), "no `{said}` in {} bytes", page.len());
+            assert!(page.contains(said), "no `{said}` in {} bytes: {drops:?}", page.len());
         }
         assert!(page.ends_with("</html>") && !page.contains("could not be drawn"));
         assert!(run.stderr.contains("report: "), "{}", run.stderr);
