@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::test::guests;
 use crate::test::row::Row;
 use crate::test::suite::Suite;
-use crate::vm::{self, Emulation};
+use crate::vm::Emulation;
 use crate::{pages, process, setup};
 
 /// Where the table goes.
@@ -63,8 +63,8 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     let suite = Suite {
         filters: vec!["sizing::what_is_recommended".to_owned()],
         variables: vec![("BACKLOG_ROWS", "1".to_owned()), ("BACKLOG_RUNS", runs.to_string())],
-        cpus: vm::CPUS,
-        emulation: Emulation::InTurn,
+        cpus: 1,
+        emulation: Emulation::Counting,
         servers: None,
         // Nine loads of some ten seconds, each up to three times.
         limit: guests::LIMIT + Duration::from_secs(u64::from(*runs) * 400),

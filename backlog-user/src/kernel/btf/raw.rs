@@ -1,0 +1,185 @@
+//! BTF as it lies in its file, <https://docs.kernel.org/bpf/btf.html>: a header, the types one
+//! behind the other, each as long as its kind says, and their names.
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// What a type is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind(u32);
+
+impl Kind {
+    pub(super) const INT: Self = Self(1);
+    pub(super) const POINTER: Self = Self(2);
+    pub(super) const ARRAY: Self = Self(3);
+    pub(super) const STRUCT: Self = Self(4);
+    pub(super) const UNION: Self = Self(5);
+    pub(super) const ENUM: Self = Self(6);
+    pub(super) const TYPEDEF: Self = Self(8);
+    const VOLATILE: Self = Self(9);
+    const CONST: Self = Self(10);
+    const RESTRICT: Self = Self(11);
+    pub(super) const FUNC: Self = Self(12);
+    pub(super) const FUNC_PROTO: Self = Self(13);
+    const TYPE_TAG: Self = Self(18);
+    pub(super) const ENUM_64: Self = Self(19);
+
+    /// Does it only stand for another type?
+    pub(super) fn is_another_name(self) -> bool {
+        let names = [Self::TYPEDEF, Self::VOLATILE, Self::CONST, Self::RESTRICT, Self::TYPE_TAG];
+        names.contains(&self)
+    }
+
+    /// How many bytes lie behind the head of a type with so many members.
+    fn behind(self, count: usize) -> Option<usize> {
+        Some(match self.0 {
+            // Pointers, forward declarations, names, qualifiers, functions, floats, tags.
+            2 | 7..=12 | 16 | 18 => 0,
+            // Numbers, variables, declaration tags.
+            1 | 14 | 17 => 4,
+            // Arrays.
+            3 => 12,
+            // Structs, unions, sections, enums of 64 bits.
+            4 | 5 | 15 | 19 => 12 * count,
+            // Enums, prototypes.
+            6 | 13 => 8 * count,
+            _ => return None,
+        })
+    }
+}
+
+/// The head of a type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Type {
+    /// For [`Raw::name`].
+    pub(super) name: u32,
+    pub(super) kind: Kind,
+    /// How many members, values or parameters it has.
+    pub(super) count: usize,
+    /// The type that it stands for or points to, or its size in bytes.
+    pub(super) of: u32,
+    /// Do its members tell how many bits they have?
+    tells_bits: bool,
+    /// Where what lies behind the head begins.
+    behind: usize,
+}
+
+/// A member of a struct.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// For [`Raw::name`].
+    pub(super) name: u32,
+    /// Its type.
+    pub(super) of: u32,
+    /// Where it begins.
+    pub(super) bit: u32,
+    /// Of a bitfield: how many it has.
+    pub(super) bits: Option<u32>,
+}
+
+/// The file, and where each type lies in it.
+pub(super) struct Raw {
+    bytes: Vec<u8>,
+    names: usize,
+    /// By number, less one: the first is `void`, which is not there.
+    places: Vec<u32>,
+}
+
+const MAGIC: u16 = 0xeb9f;
+const HEAD: usize = 12;
+
+impl Raw {
+    /// Looks where each type lies.
+    pub(super) fn index(bytes: Vec<u8>) -> Result<Self> {
+        let magic = bytes.first_chunk().map(|chunk| u16::from_ne_bytes(*chunk));
+        ensure!(magic == Some(MAGIC), "it is no BTF of this machine's byte order");
+        let field = |index: usize| {
+            let number = number(&bytes, 4 + 4 * index).context("its header is cut")?;
+            Ok::<_, anyhow::Error>(number as usize)
+        };
+        let [header, types, types_length, names, names_length] =
+            [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
+        let (types, names) = (header.saturating_add(types), header.saturating_add(names));
+        let types_end = types.saturating_add(types_length);
+        if types_end > bytes.len() || names.saturating_add(names_length) > bytes.len() {
+            bail!("it is cut: {} bytes", bytes.len());
+        }
+        let mut raw = Self { bytes, names, places: Vec::with_capacity(types_length / 24) };
+        let mut place = types;
+        while place < types_end {
+            let item = raw.at(place).context("its last type is cut")?;
+            let behind = item.kind.behind(item.count);
+            let behind = behind.with_context(|| format!("type {:?} is not known", item.kind))?;
+            raw.places.push(u32::try_from(place)?);
+            place = item.behind + behind;
+        }
+        Ok(raw)
+    }
+
+    /// All of them, with their numbers.
+    pub(super) fn types(&self) -> impl Iterator<Item = (u32, Type)> {
+        let heads = self.places.iter().filter_map(|place| self.at(*place as usize));
+        (1..).zip(heads)
+    }
+
+    /// One by its number.
+    pub(super) fn get(&self, id: u32) -> Option<Type> {
+        let index = (id as usize).checked_sub(1)?;
+        self.at(*self.places.get(index)? as usize)
+    }
+
+    /// A name; it is empty for what has none.
+    pub(super) fn name(&self, name: u32) -> &[u8] {
+        let text = self.bytes.get(self.names + name as usize..).unwrap_or_default();
+        text.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// Of a struct or union.
+    pub(super) fn members(&self, structure: Type) -> impl Iterator<Item = Member> {
+        let is_one = matches!(structure.kind, Kind::STRUCT | Kind::UNION);
+        let count = if is_one { structure.count } else { 0 };
+        (0..count).filter_map(move |index| {
+            let place = structure.behind + 12 * index;
+            let offset = self.number(place + 8)?;
+            let (bit, bits) = match offset >> 24 {
+                bits if structure.tells_bits && bits > 0 => (offset & 0x00ff_ffff, Some(bits)),
+                _ => (offset, None),
+            };
+            Some(Member { name: self.number(place)?, of: self.number(place + 4)?, bit, bits })
+        })
+    }
+
+    /// The type of an array's elements, and how many it has.
+    pub(super) fn array(&self, array: &Type) -> Option<(u32, u32)> {
+        let is_one = array.kind == Kind::ARRAY;
+        is_one.then(|| Some((self.number(array.behind)?, self.number(array.behind + 8)?)))?
+    }
+
+    /// Names and values of an enum of 32 bits.
+    pub(super) fn values(&self, item: Type) -> impl Iterator<Item = (&[u8], u32)> {
+        let count = if item.kind == Kind::ENUM { item.count } else { 0 };
+        (0..count).filter_map(move |index| {
+            let place = item.behind + 8 * index;
+            Some((self.name(self.number(place)?), self.number(place + 4)?))
+        })
+    }
+
+    fn at(&self, place: usize) -> Option<Type> {
+        let info = self.number(place + 4)?;
+        Some(Type {
+            name: self.number(place)?,
+            kind: Kind((info >> 24) & 0x1f),
+            count: (info & 0xffff) as usize,
+            of: self.number(place + 8)?,
+            tells_bits: info >> 31 != 0,
+            behind: place + HEAD,
+        })
+    }
+
+    fn number(&self, place: usize) -> Option<u32> {
+        number(&self.bytes, place)
+    }
+}
+
+fn number(bytes: &[u8], place: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(place..)?.first_chunk()?))
+}
