@@ -45,13 +45,14 @@ impl Kit {
         Ok(Self { programs, btf, limits })
     }
 
-    /// Tries a way of attaching by a program on a hook that every kernel has.
+    /// Tries a way of attaching by a program on a hook that every kernel has: the shortest that
+    /// there is, since the verifier walks it once more when it is attached.
     pub(crate) fn try_way(&mut self, way: Way) -> Result<(), String> {
         let (program, target) = match way {
             Way::Fentry => ("fe_open", "inet_csk_listen_start"),
             Way::Kprobe => ("kp_open", "inet_csk_listen_start"),
-            Way::BtfTracepoint => ("tb_state", "inet_sock_set_state"),
-            Way::RawTracepoint => ("rt_state", "inet_sock_set_state"),
+            Way::BtfTracepoint => ("tb_destroy", "tcp_destroy_sock"),
+            Way::RawTracepoint => ("rt_destroy", "tcp_destroy_sock"),
             Way::Tracepoint => ("tp_listen", "syscalls:sys_exit_listen"),
             Way::Iter => ("it_queued", "tcp"),
         };
