@@ -162,9 +162,11 @@ impl Sizing {
             return;
         };
         self.stretch(&deepest);
-        let backlog = least((deepest.peak * (1.0 + MARGIN)).ceil());
+        let smallest = least(deepest.peak.ceil());
+        // A limit of L holds L + 1.
+        let backlog = least((deepest.peak * (1.0 + MARGIN)).ceil() - 1.0).max(smallest);
         self.backlog = Some(backlog);
-        self.smallest_limit = Some(least(deepest.peak.ceil()));
+        self.smallest_limit = Some(smallest);
         self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
         self.memory_bytes = given.entry_bytes.map(|bytes| bytes * (u64::from(backlog) + 1));
         self.restart = page.listener.process().map(|who| who.to_string());

@@ -24,9 +24,10 @@ pub(crate) fn load(name: &str, provoked: Option<u64>, kernel: Option<u64>, seen:
 }
 
 /// What was recommended for a load, and how much was refused before.
-pub(crate) fn sizing(shape: &str, backlog: u32, sizing: &Value, refused: u64) {
+pub(crate) fn sizing(shape: &str, backlog: u32, expected: &str, sizing: &Value, refused: u64) {
     print(&json!({
         "sizing": true, "shape": shape, "before": backlog, "refused": refused,
+        "expected": expected,
         "verdict": sizing["verdict"], "needed": sizing["needed_depth"],
         "backlog": sizing["backlog"],
     }));

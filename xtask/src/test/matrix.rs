@@ -12,6 +12,7 @@ use super::{guests, native};
 use crate::backend::Backend;
 use crate::instructions::{self, Found, Instructions, Walked};
 use crate::setup::{Need, Report};
+use crate::sizing;
 
 /// Tests, and prints what came of it. Returns what failed.
 pub(super) fn run(
@@ -87,7 +88,8 @@ fn natively(backends: &[Backend], suite: &Suite, built: &Built) -> (Vec<Row>, Ve
     (rows, untested)
 }
 
-/// Each kernel with each backend, likewise.
+/// Each kernel with each backend, likewise; and what is recommended, which only a clock that
+/// counts instructions can prove.
 fn in_guests(
     report: &Report,
     kernels: &[String],
@@ -96,14 +98,19 @@ fn in_guests(
     built: &Built,
 ) -> Result<(Vec<Row>, Vec<String>)> {
     report.require(Need::Guests)?;
-    let (kernels, missing) = guests::obtain(kernels)?;
+    let (mut kernels, missing) = guests::obtain(kernels)?;
     let backends = if backends.is_empty() { &Backend::ALL } else { backends };
     let backends: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
     let mut untested = missing;
     for wanted in &kernels {
         untested.extend(backends.iter().filter_map(|one| suite.cut(&wanted.series, *one)));
     }
-    Ok((guests::test_all(&kernels, &backends, suite, built), untested))
+    let mut rows = guests::test_all(&kernels, &backends, suite, built);
+    if suite.filters.is_empty() {
+        kernels.retain(|wanted| wanted.series == sizing::KERNEL);
+        rows.extend(guests::test_all(&kernels, &[None], &sizing::suite(), built));
+    }
+    Ok((rows, untested))
 }
 
 /// Compares what the guests' verifiers walked with what is checked in: a line
