@@ -19,6 +19,9 @@ pub(crate) struct WholeFile {
     place: PathBuf,
 }
 
+/// Names of what a process has open.
+const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+
 /// Why it cannot be written, and what to do.
 #[derive(Debug, Error)]
 pub(crate) enum FileError {
@@ -37,6 +40,11 @@ pub(crate) enum FileError {
 impl WholeFile {
     /// Asks whether it can be written. Nothing is left of that, and what is there stays.
     pub(crate) fn check(typed: &Path) -> Result<Self, FileError> {
+        // What stands behind a name of a descriptor is somebody's who has it open already:
+        // another file in its place would be seen by nobody.
+        if DESCRIPTORS.iter().any(|name| typed.starts_with(name)) {
+            return Err(FileError::Device(typed.to_owned()));
+        }
         // Of a link to nothing the link itself is replaced.
         let place = fs::canonicalize(typed).unwrap_or_else(|_| typed.to_owned());
         if let Ok(data) = fs::metadata(&place) {
@@ -148,6 +156,8 @@ mod tests {
             (folder.path().to_owned(), "name a file in it"),
             (folder.path().join("no/such/x.html"), "make that folder"),
             ("/dev/null".into(), "ordinary file"),
+            ("/dev/stdout".into(), "ordinary file"),
+            ("/proc/self/fd/1".into(), "ordinary file"),
             ("".into(), "name a file in it"),
         ] {
             let error = WholeFile::check(&path).unwrap_err().to_string();
