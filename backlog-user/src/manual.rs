@@ -58,8 +58,8 @@ fn page_of(of: Option<&str>) -> Result<Vec<u8>> {
 mod tests {
     use super::{completions_of, page_of};
     use crate::cli::Shell;
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
+    use std::fs;
+    use std::process::Command;
 
     #[test]
     fn each_shell_is_offered_options_and_commands() {
@@ -72,16 +72,40 @@ mod tests {
     }
 
     #[test]
-    fn bash_can_read_them() {
-        let mut bash = Command::new("bash")
-            .arg("-n")
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        bash.stdin.take().unwrap().write_all(&completions_of(Shell::Bash)).unwrap();
-        let output = bash.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    fn each_shell_can_read_them() {
+        for (program, shell) in [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(program);
+            fs::write(&file, completions_of(shell)).unwrap();
+            let Ok(output) = Command::new(program).arg("-n").arg(&file).output() else {
+                println!("not tested: {program} is not here");
+                continue;
+            };
+            assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
+        }
+    }
+
+    /// The shell that tells from a script what it would offer.
+    #[test]
+    fn fish_offers_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.fish");
+        fs::write(&file, completions_of(Shell::Fish)).unwrap();
+        for (typed, offered) in [
+            ("backlog-trace --until-d", "--until-drop"),
+            ("backlog-trace --backend=tr", "tracepoint"),
+            ("backlog-trace listeners --ch", "--check"),
+            ("backlog-trace rep", "replay"),
+        ] {
+            let script = format!("source {}; complete -C '{typed}'", file.display());
+            let Ok(output) = Command::new("fish").args(["-c", &script]).output() else {
+                println!("not tested: fish is not here");
+                return;
+            };
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(text.contains(offered), "{typed}: {output:?}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Terminal,
     /// A browser for the report: it is not looked at in one otherwise.
     Browser,
+    /// Shells for their completions: nobody reads those otherwise.
+    Shells,
 }
 
 /// Something that is not here.
@@ -74,7 +76,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 11] = [
+const BASIC: [Package; 13] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -86,6 +88,8 @@ const BASIC: [Package; 11] = [
     package("chromium", Some("chromium"), "tests the report, and takes its picture", Need::Browser),
     package("pngquant", Some("pngquant"), "makes that picture small", Need::Browser),
     package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
+    package("zsh", Some("zsh"), "reads its completions", Need::Shells),
+    package("fish", Some("fish"), "reads its completions", Need::Shells),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly
