@@ -2,18 +2,18 @@
 //! passes events to the book and what comes of them to the view. It sleeps when
 //! nothing happens.
 
+mod notices;
+mod waits;
+
 use std::collections::HashSet;
-use std::future::pending;
-use std::io::{self, ErrorKind::BrokenPipe, IsTerminal as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::{self, ErrorKind::BrokenPipe, Write as _};
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::acceptors::{About, Acceptors};
 use crate::audit::memory;
@@ -33,8 +33,8 @@ use crate::run::Outcome;
 use crate::show::{self, Told};
 use crate::signals::Signals;
 use crate::steps::Steps;
-use crate::view::tui::inputs::{Input, Inputs};
 use crate::view::{End, Flow, Meta, View};
+use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
 
 /// Batches of records that are taken before the counts are read, and after: the programs may
 /// be faster.
@@ -42,9 +42,6 @@ const CATCH_UP: usize = 16;
 
 /// What acceptors do is looked at no later after the first drop.
 const LATE_NS: u64 = 200_000_000;
-
-/// Ports without a listener that are named one by one.
-const PORTS_NAMED: usize = 8;
 
 /// A notice or an error, on stderr. That stderr is closed is no reason to stop.
 pub(crate) fn notice(text: &str) {
@@ -428,81 +425,5 @@ impl<'a> Session<'a> {
         if let Some(text) = self.recorder.complaint() {
             notice(&format!("{text}; tracing goes on"));
         }
-    }
-
-    fn notices(&mut self, meta: &Meta, listing: &Answers) {
-        if self.options.quiet {
-            return;
-        }
-        for text in meta.reasons.iter().chain(&meta.gaps).chain(&listing.failures) {
-            self.say(text);
-        }
-        if self.options.verbose {
-            for hook in &meta.hooks {
-                self.say(&format!("{:<16} {} ({})", hook.moment, hook.how, hook.program));
-            }
-        }
-        let Some(ports) = &self.options.filter.ports else {
-            return;
-        };
-        let silent: Vec<u16> = ports
-            .iter()
-            .filter(|port| listing.listed().all(|listed| listed.local.port() != *port))
-            .collect();
-        if silent.len() <= PORTS_NAMED {
-            for port in silent {
-                self.say(&format!("nothing listens on port {port} yet: waiting for it"));
-            }
-        } else if self.book.is_empty() {
-            self.say("nothing listens on any of these ports yet: waiting for one");
-        }
-        if self.options.verbose && io::stdout().is_terminal() {
-            self.say("Ctrl-C ends the run and prints the summary");
-        }
-    }
-}
-
-/// Stdout, if it is something that can break. An idle run would notice a closed
-/// pipe only when it writes, and stay attached until then.
-fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned().ok()?;
-    // SAFETY: it owns its descriptor. A regular file cannot be watched: no matter.
-    unsafe { AsyncFd::register_with_interest(stdout, Interest::ERROR) }.ok()
-}
-
-async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
-    match stdout {
-        // Its only readiness is that the other end is gone.
-        Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
-        _ => pending().await,
-    }
-}
-
-/// A moment; none: it never comes.
-async fn at(moment: Option<std::time::Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => pending().await,
-    }
-}
-
-async fn next(inputs: Option<&mut Inputs>) -> Input {
-    match inputs {
-        Some(inputs) => inputs.next().await,
-        None => pending().await,
-    }
-}
-
-async fn at_most(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => sleep(duration).await,
-        None => pending().await,
-    }
-}
-
-async fn wait_for(command: Option<&mut Bounding>) -> Result<std::process::ExitStatus> {
-    match command {
-        Some(command) => command.wait().await,
-        None => pending().await,
     }
 }
