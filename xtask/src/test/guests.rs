@@ -19,7 +19,7 @@ use crate::setup::{Need, Report};
 /// Two guests of two CPUs: under TCG more would only get in each other's way.
 const AT_ONCE: usize = 2;
 /// For the tests of one guest.
-pub(crate) const LIMIT: Duration = Duration::from_mins(20);
+pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 
 /// A kernel to test.
 pub(crate) struct Wanted {
@@ -67,9 +67,11 @@ pub(crate) fn test_all(
     let mut added = built.programs_added();
     added.push(guest::tests_added(&built.tests));
     let jobs = kernels.iter().flat_map(|wanted| backends.iter().map(move |one| (wanted, *one)));
-    let queue: VecDeque<_> = jobs.enumerate().collect();
+    let mut queue: Vec<_> = jobs.enumerate().collect();
     let total = queue.len();
-    let queue = Mutex::new(queue);
+    // The long ones first, or one of them runs alone at the end.
+    queue.sort_by_key(|(_, (wanted, backend))| suite.is_cut(&wanted.series, *backend));
+    let queue = Mutex::new(VecDeque::from(queue));
     let rows = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(total) {

@@ -34,13 +34,10 @@ pub(crate) struct Suite {
 /// connections and drops as the kernel does.
 const CORE: [&str; 4] = ["programs::", "connections::", "drops::", "refused_and_got_in_later"];
 
-/// Is a short run's suite whole here? The oldest kernels and the newest have all tests with the
+/// Is a short run's suite whole here? The oldest kernel and the newest have all tests with the
 /// best backend, as this machine's own has with what it permits: all with all takes hours.
 fn is_whole(series: &str, backend: Option<Backend>) -> bool {
-    matches!(
-        (series, backend),
-        (_, None) | ("native", _) | ("5.10" | "6.1" | "7.x", Some(Backend::Fentry))
-    )
+    matches!((series, backend), (_, None) | ("native", _) | ("5.10" | "7.x", Some(Backend::Fentry)))
 }
 
 impl Suite {

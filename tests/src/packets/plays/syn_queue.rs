@@ -28,7 +28,8 @@ pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
         stage.syn(&refused)?;
     }
     stage.ensure_no_syn_acks(&refused)?;
-    let done = Done::refused(refused, options.times());
+    let kept = options.backlog() + u16::from(beyond.is_none());
+    let done = with_pruned(Done::refused(refused, options.times()), stage, kept)?;
     let packets = done.packets;
     Ok(done.kernel("TCPReqQFullDrop", packets))
 }
@@ -43,7 +44,7 @@ pub(super) fn last_quarter(stage: &mut Stage, options: &Options) -> Result<Done>
         stage.syn(&refused)?;
     }
     stage.ensure_no_syn_acks(&refused)?;
-    Ok(Done::refused(refused, options.times()))
+    with_pruned(Done::refused(refused, options.times()), stage, KEPT)
 }
 
 /// Half-open requests until no more fit, then clients that get a cookie and
@@ -59,7 +60,17 @@ pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     let count = clients.len() as u64;
     stage.await_depth(count)?;
     let done = Done::default().enqueued(count).cookies_sent(count).cookies_valid(count);
-    Ok(done.beside("syn_cookie_accepted", count))
+    let kept = options.backlog() + u16::from(beyond.is_none());
+    with_pruned(done.beside("syn_cookie_accepted", count), stage, kept)
+}
+
+/// Adds those of `kept` requests that the kernel has given up meanwhile, since the queue is
+/// more than half full: that takes seconds, which pass where the machine is slow.
+fn with_pruned(done: Done, stage: &Stage, kept: u16) -> Result<Done> {
+    Ok(match u64::from(kept).saturating_sub(stage.requests()?) {
+        0 => done,
+        pruned => done.beside("pruned", pruned),
+    })
 }
 
 /// Sends SYNs until one finds the queue full, which `counter` tells. That one,
