@@ -136,8 +136,10 @@ pub(crate) struct Unlimited {
     /// how many clients they were is an estimate.
     pub(crate) firsts: f64,
     pub(crate) estimated: f64,
-    told: u64,
-    told_firsts: u64,
+    /// Of this interval: refusals with a record, and the first ones of a client among them,
+    /// the later ones counting more.
+    told: f64,
+    told_firsts: f64,
 }
 
 /// What an interval has brought beside the steps.
@@ -170,12 +172,15 @@ const MOST_STEPS: usize = 16_384;
 /// How much of what was known of the acceptor's rate counts when an interval with work ends.
 const MEMORY: f64 = 0.5;
 
+/// How much a refusal still counts at the next one: some 100 of them do.
+const LATELY: f64 = 0.99;
+
 impl Unlimited {
     /// A packet was refused; `first`: the client's first one.
     pub(crate) fn refused(&mut self, time_ns: u64, depth: u32, idle_ns: u64, first: bool) {
-        self.told += 1;
+        self.told = self.told * LATELY + 1.0;
+        self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
         if first {
-            self.told_firsts += 1;
             self.step(Step { time_ns, kind: Kind::First, depth, idle_ns });
         }
     }
@@ -221,15 +226,15 @@ impl Unlimited {
         }
         self.take_steps(Some(&interval));
         if untold > 0 {
-            // As many of them are clients as of those with a record.
-            let share =
-                if self.told == 0 { 1.0 } else { self.told_firsts as f64 / self.told as f64 };
+            // As many of them are clients as of those that had a record last: in a burst the
+            // first are clients, and those behind them their retries.
+            let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
             let firsts = untold as f64 * share;
             self.estimated += firsts;
             self.first(firsts, time_ns, limit.saturating_add(1), Some(&interval));
         }
         self.idle(idle_ns);
-        (self.told, self.told_firsts) = (0, 0);
+        (self.told, self.told_firsts) = (0.0, 0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }

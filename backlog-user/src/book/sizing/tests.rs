@@ -10,6 +10,7 @@ use fastrand::Rng;
 
 use super::{Confidence, Sizing, Verdict};
 use crate::book::Book;
+use crate::book::unlimited::{Counted, Unlimited};
 use crate::event::{Admitted, Count, Drop, Event, Identity, Listener, ListenerId, What};
 
 const MS: u64 = 1_000_000;
@@ -301,6 +302,21 @@ fn any_load(random: &mut Rng) -> Load {
     });
     let stalls = stalls.collect();
     Load { arrivals, service_ns: random.u64(500..4_000) * 1000, stalls, end_ns: 24 * SECOND }
+}
+
+#[test]
+fn what_is_only_counted_behind_a_burst_are_its_retries() {
+    for (retries, least, most) in [(400, 0.0, 6.0), (0, 300.0, 300.0)] {
+        let mut unlimited = Unlimited::default();
+        for time_ns in 0..600 + retries {
+            unlimited.refused(time_ns, 17, 0, time_ns < 600);
+        }
+        let interval =
+            Counted { time_ns: SECOND, elapsed_ns: SECOND, limit: 16, ..Counted::default() };
+        unlimited.counted(&Counted { untold: 300, ..interval });
+        let estimated = unlimited.estimated;
+        assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
+    }
 }
 
 /// How far the model is off the queue that it models: docs/SIZING.md has these figures.
