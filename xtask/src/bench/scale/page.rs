@@ -12,7 +12,8 @@ Written by `cargo xtask bench --part scale`: as in COST.md, instructions counted
 whose clock counts them; `a + b` is what whoever connects and accepts executes more with the
 tool, and what the tool's own process executes for it. A connection is connect, accept, and
 close of both ends over IPv4 on loopback. What is more than 1.1 times the first row's is no
-flat curve, and is marked. Where a figure is told in CPU seconds, a second is a thousand
+flat curve, and is marked. It is of one kernel, unless others are named (`--kernel`): what
+grows are the tool's own tables. Where a figure is told in CPU seconds, a second is a thousand
 million instructions.
 
 Memory is that of the tool's process (VmRSS, VmHWM of /proc/PID/status) and that of its BPF
