@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::backend::Backend;
-use crate::kernels::Kernel;
+use crate::kernels::{self, Kernel};
 use crate::setup::Need;
 use crate::test::guests::{self, Wanted};
 use crate::{build, pages, process, setup};
@@ -101,7 +101,7 @@ impl Part {
     /// Is it measured in this kernel unless others are named? What grows with listeners and
     /// queues are the tool's own tables, the same in each, and it takes a quarter of an hour.
     fn is_for(self, series: &str) -> bool {
-        self != Self::Scale || series == "6.12"
+        self != Self::Scale || series == kernels::ONE
     }
 
     /// What `--only` can name of it.

@@ -13,19 +13,16 @@ use crate::test::guests;
 use crate::test::row::Row;
 use crate::test::suite::Suite;
 use crate::vm::Emulation;
-use crate::{pages, process, setup};
+use crate::{kernels, pages, process, setup};
 
 /// Where the table goes.
 const FILE: &str = "docs/SIZING-MEASURED.md";
 
-/// The kernel that it is tried on: the model is about the queue, which is the same in all.
-pub(crate) const KERNEL: &str = "6.12";
-
 /// The arguments of `sizing`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The kernels
-    #[arg(long, value_name = "SERIES", default_values_t = [KERNEL.to_owned()])]
+    /// The kernels (one, unless told: the model is about the queue, which is the same in all)
+    #[arg(long, value_name = "SERIES", default_values_t = [kernels::ONE.to_owned()])]
     kernel: Vec<String>,
     /// How often each shape is tried
     #[arg(long, value_name = "N", default_value_t = 20)]

@@ -12,7 +12,7 @@ use super::{guests, native};
 use crate::backend::Backend;
 use crate::instructions::{self, Found, Instructions, Walked};
 use crate::setup::{Need, Report};
-use crate::sizing;
+use crate::{kernels, sizing};
 
 /// Tests, and prints what came of it. Returns what failed.
 pub(super) fn run(
@@ -107,7 +107,7 @@ fn in_guests(
     }
     let mut rows = guests::test_all(&kernels, &backends, suite, built);
     if suite.filters.is_empty() {
-        kernels.retain(|wanted| wanted.series == sizing::KERNEL);
+        kernels.retain(|wanted| wanted.series == kernels::ONE);
         rows.extend(guests::test_all(&kernels, &[None], &sizing::suite(), built));
     }
     Ok((rows, untested))

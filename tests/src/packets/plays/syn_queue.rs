@@ -28,7 +28,7 @@ pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
         stage.syn(&refused)?;
     }
     stage.ensure_no_syn_acks(&refused)?;
-    let kept = options.backlog() + u16::from(beyond.is_none());
+    let kept = kept(options, beyond);
     let done = with_pruned(Done::refused(refused, options.times()), stage, kept)?;
     let packets = done.packets;
     Ok(done.kernel("TCPReqQFullDrop", packets))
@@ -60,8 +60,12 @@ pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     let count = clients.len() as u64;
     stage.await_depth(count)?;
     let done = Done::default().enqueued(count).cookies_sent(count).cookies_valid(count);
-    let kept = options.backlog() + u16::from(beyond.is_none());
-    with_pruned(done.beside("syn_cookie_accepted", count), stage, kept)
+    with_pruned(done.beside("syn_cookie_accepted", count), stage, kept(options, beyond))
+}
+
+/// How many requests a full queue holds: the last that came was one of them, or `beyond`.
+fn kept(options: &Options, beyond: Option<Client>) -> u16 {
+    options.backlog() + u16::from(beyond.is_none())
 }
 
 /// Adds those of `kept` requests that the kernel has given up meanwhile, since the queue is
