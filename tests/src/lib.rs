@@ -28,3 +28,4 @@ pub mod ss;
 pub mod sysctl;
 pub mod tmux;
 pub mod tracer;
+pub mod types;

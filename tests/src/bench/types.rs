@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 
-use anyhow::{Context, Result, anyhow};
-use btfparse::{Error, ErrorKind, Readable, TypeInformation, TypeVariant};
+use anyhow::{Context, Result};
+use btfparse::TypeVariant;
 
-const FILE: &str = "/sys/kernel/btf/vmlinux";
+use crate::types::{self, FILE};
 
 /// The numbers by name.
 #[derive(Debug)]
@@ -15,24 +15,11 @@ pub(super) struct Types {
     typedefs: HashMap<String, u32>,
 }
 
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let bytes = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?))
-            .ok_or_else(|| Error::new(ErrorKind::IOError, "the file is too short"))?;
-        buffer.copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
 impl Types {
     /// Those of the running kernel.
     pub(super) fn read() -> Result<Self> {
         let bytes = fs::read(FILE).with_context(|| format!("cannot read {FILE} (no BTF here?)"))?;
-        let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| anyhow!("{error:?}"))?;
+        let types = types::parse(bytes)?;
         let (mut functions, mut typedefs) = (HashMap::new(), HashMap::new());
         for (id, variant) in types.get() {
             match variant {

@@ -2,23 +2,10 @@
 
 use std::fs;
 
-use btfparse::{Error, ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
+use backlog_tests::types::{self, FILE};
+use btfparse::{Offset, TypeInformation, TypeVariant};
 
 use super::{Btf, Field};
-
-/// The file's bytes, as `btfparse` wants to read them.
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let bytes = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?))
-            .ok_or_else(|| Error::new(ErrorKind::IOError, "the file is too short"))?;
-        buffer.copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 fn field(types: &TypeInformation, id: u32, path: &str) -> Option<Field> {
     Some(match types.offset_of(id, path).ok()?.1 {
@@ -35,11 +22,11 @@ const STRUCTS: &[&str] = &["sock", "tcp_", "inet", "request", "net", "sk_buff", 
 
 #[test]
 fn every_answer_is_the_library_s() {
-    let Ok(bytes) = fs::read("/sys/kernel/btf/vmlinux") else {
+    let Ok(bytes) = fs::read(FILE) else {
         println!("not tested: this machine's kernel shows no types");
         return;
     };
-    let types = TypeInformation::new(&Bytes(bytes.clone())).map_err(|e| format!("{e:?}")).unwrap();
+    let types = types::parse(bytes.clone()).unwrap();
     let btf = Btf::parse(bytes).unwrap();
     let (mut fields, mut functions, mut values) = (0, 0, Vec::new());
     for (id, variant) in types.get() {
@@ -100,7 +87,7 @@ fn every_answer_is_the_library_s() {
 /// Whatever is broken is an error or a missing answer.
 #[test]
 fn a_broken_file_is_no_end() {
-    let Ok(bytes) = fs::read("/sys/kernel/btf/vmlinux") else {
+    let Ok(bytes) = fs::read(FILE) else {
         println!("not tested: this machine's kernel shows no types");
         return;
     };
