@@ -188,8 +188,8 @@ impl Book {
                 return Some(News::Refused(refusal));
             }
             What::Admitted(admitted) => {
-                let first_ns = self.clients.admitted(admitted);
-                self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, first_ns));
+                let admission = self.clients.admitted(admitted);
+                self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, admission));
             }
             What::Acceptor(acceptor) => {
                 self.page(acceptor.listener, |page| page.episodes.explain(acceptor));

@@ -31,21 +31,40 @@ impl Attempt {
     }
 }
 
-/// When an attempt was refused, and why at last.
+/// When an attempt was refused, why at last, and whether it has got in all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
     first_ns: u64,
     last_ns: u64,
     cause: Cause,
+    is_in: bool,
 }
 
-/// The attempts that were refused and have not got in, in two generations: when the young one
-/// is full, the old one goes.
+/// The attempts that were refused, in two generations: when the young one is full, the old one
+/// goes. Those that have got in stay in it: the ACK and the FIN of a client may be looked at by
+/// two CPUs at a time, one be let in and the other be refused, and be told in either order.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     young: HashMap<Attempt, Refused>,
     old: HashMap<Attempt, Refused>,
     forgotten: u64,
+}
+
+/// A packet with a SYN cookie counts as the ACK of a handshake up to so many numbers behind it:
+/// the kernel takes the difference for another place in its table of four MSS values
+/// (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3: the ACK
+/// of a FIN, after its connection was gone).
+const COOKIE_SLACK: u32 = 3;
+
+/// What is known of one that has got in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// When it was refused first.
+    After { refused_ns: u64 },
+    /// It was refused, but that is not remembered or had no record.
+    Unknown,
+    /// It was in before: a SYN cookie's ACK that comes a second time makes another connection.
+    Again,
 }
 
 /// Attempts in a generation: about 4 MB.
@@ -81,17 +100,21 @@ impl Refused {
 impl Clients {
     /// Notes a refusal. For a retry: when the attempt was refused first.
     pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<u64> {
-        let attempt = Attempt::of(drop.listener, drop.client, drop.isn);
-        let refused = Refused { first_ns: time_ns, last_ns: time_ns, cause: drop.cause };
+        let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
+        if drop.cause == Cause::AcceptQueueFullCookie {
+            attempt = self.known(attempt).unwrap_or(attempt);
+        }
+        let refused =
+            Refused { first_ns: time_ns, last_ns: time_ns, cause: drop.cause, is_in: false };
         let again = |known: &mut Refused| {
-            *known = Refused { first_ns: known.first_ns, ..refused };
+            *known = Refused { first_ns: known.first_ns, is_in: known.is_in, ..refused };
             Some(known.first_ns)
         };
         if let Some(known) = self.old.get_mut(&attempt) {
             return again(known);
         }
         if self.young.len() >= MOST && !self.young.contains_key(&attempt) {
-            self.forgotten += self.old.len() as u64;
+            self.forgotten += self.old.values().filter(|refused| !refused.is_in).count() as u64;
             // The memory stays: new pages would cost more than all else here.
             self.old.clear();
             std::mem::swap(&mut self.young, &mut self.old);
@@ -105,18 +128,33 @@ impl Clients {
         }
     }
 
-    /// One has got in. When it was refused first, if that is still known.
-    pub(crate) fn admitted(&mut self, admitted: &Admitted) -> Option<u64> {
+    /// One has got in.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted) -> Admission {
         let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
-        let refused = self.young.remove(&attempt).or_else(|| self.old.remove(&attempt));
-        refused.map(|refused| refused.first_ns)
+        let attempt = self.known(attempt).unwrap_or(attempt);
+        match self.young.get_mut(&attempt).or_else(|| self.old.get_mut(&attempt)) {
+            None => Admission::Unknown,
+            Some(refused) if refused.is_in => Admission::Again,
+            Some(refused) => {
+                refused.is_in = true;
+                Admission::After { refused_ns: refused.first_ns }
+            }
+        }
+    }
+
+    /// The attempt that a packet belongs to which has its number, or one a little behind it.
+    fn known(&self, attempt: Attempt) -> Option<Attempt> {
+        let behind = |by| Attempt { isn: attempt.isn.wrapping_sub(by), ..attempt };
+        let mut candidates = (0..=COOKIE_SLACK).map(behind);
+        candidates.find(|one| self.young.contains_key(one) || self.old.contains_key(one))
     }
 
     /// What is to be thought of a listener's attempts that have not got in.
     pub(crate) fn outside(&self, listener: ListenerId, now_ns: u64) -> Outside {
         let mut outside = Outside::default();
         let all = self.young.iter().chain(&self.old);
-        for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
+        let all = all.filter(|(attempt, refused)| attempt.listener == listener.0 && !refused.is_in);
+        for (_, refused) in all {
             if refused.may_come_back(now_ns) {
                 outside.trying += 1;
             } else {
@@ -141,7 +179,7 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clients, FIRST_PAUSE_NS, MOST, Outside};
+    use super::{Admission, Clients, FIRST_PAUSE_NS, MOST, Outside};
     use crate::event::{Admitted, Drop, ListenerId};
     use backlog_ebpf::cause::Cause;
 
@@ -185,15 +223,46 @@ mod tests {
         clients.refused(&refused, 20);
         let Drop { listener, client, isn, .. } = refused;
         let admitted = Admitted { listener, client, isn, depth: 3, idle_ns: 0 };
-        assert_eq!(clients.admitted(&admitted), Some(10));
-        assert_eq!(clients.admitted(&admitted), None);
+        assert_eq!(clients.admitted(&admitted), Admission::After { refused_ns: 10 });
+        assert_eq!(clients.admitted(&admitted), Admission::Again);
+        assert_eq!(clients.admitted(&Admitted { isn: 9, ..admitted }), Admission::Unknown);
         assert_eq!(clients.outside(listener, 3 * FIRST_PAUSE_NS), Outside::default());
+        // Its FIN was refused by one CPU while another let in its ACK.
+        assert_eq!(clients.refused(&refused, 30), Some(10));
+        assert_eq!(clients.outside(listener, 30), Outside::default());
+    }
+
+    #[test]
+    fn a_cookie_behind_its_own_ack_is_the_same_client() {
+        let mut clients = Clients::default();
+        assert_eq!(clients.refused(&drop(7, Cause::AcceptQueueFullSyn), 10), None);
+        assert_eq!(clients.refused(&drop(8, Cause::AcceptQueueFullCookie), 20), Some(10));
+        assert_eq!(clients.refused(&drop(11, Cause::AcceptQueueFullCookie), 20), None);
+        // A SYN's own number is no other's.
+        assert_eq!(clients.refused(&drop(9, Cause::AcceptQueueFullSyn), 30), None);
+    }
+
+    #[test]
+    fn nothing_is_lost_with_those_that_have_got_in() {
+        let mut clients = Clients::default();
+        for isn in 0..MOST {
+            let refused = drop(isn, Cause::AcceptQueueFullSyn);
+            clients.refused(&refused, 10);
+            let Drop { listener, client, isn, .. } = refused;
+            if isn % 2 == 0 {
+                clients.admitted(&Admitted { listener, client, isn, depth: 3, idle_ns: 0 });
+            }
+        }
+        for isn in MOST..=2 * MOST {
+            clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), 20);
+        }
+        assert_eq!(clients.forgotten(), MOST as u64 / 2);
     }
 
     #[test]
     fn who_has_been_silent_for_too_long_has_given_up() {
         let mut clients = Clients::default();
-        for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (2, Cause::AcceptQueueFullCookie)] {
+        for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9, Cause::AcceptQueueFullCookie)] {
             for second in [1, 2, 4] {
                 clients.refused(&drop(isn, cause), second * SECOND);
             }

@@ -7,6 +7,7 @@ use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
+use super::clients::Admission;
 use super::distribution::Distribution;
 use super::episode::Episodes;
 use super::group::BesideIdle;
@@ -200,12 +201,15 @@ impl Page {
         (self.runs[cause as usize].note(time_ns, new_client), episode)
     }
 
-    /// A client that was refused has got in; when it was refused first, if that is known.
-    pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, first_ns: Option<u64>) {
+    /// A client that was refused has got in.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
+        if admission == Admission::Again {
+            return;
+        }
         self.admitted += 1;
         self.unlimited.admitted(time_ns, admitted.depth, admitted.idle_ns);
-        if let Some(first_ns) = first_ns {
-            let delay_us = microseconds(time_ns.saturating_sub(first_ns)).max(1);
+        if let Admission::After { refused_ns } = admission {
+            let delay_us = microseconds(time_ns.saturating_sub(refused_ns)).max(1);
             self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
         }
     }

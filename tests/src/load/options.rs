@@ -133,6 +133,9 @@ pub struct Options {
     /// Write the truth to this file, not to stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Wait so long for a connection that is still missing and may come
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_time)]
+    pub settle: Duration,
     /// List each wait, and each client without an answer
     #[arg(long)]
     pub each_wait: bool,

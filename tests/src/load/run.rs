@@ -19,9 +19,6 @@ use super::truth::{Peer, Truth};
 use crate::counters::Counters;
 use crate::socket;
 
-/// With all known connections accepted the queue is done when it is empty;
-/// with some missing (their final ACK was lost) this long without an accept.
-const SETTLE: Duration = Duration::from_millis(300);
 /// A server that accepts nothing for so long beyond its own pauses is stuck.
 const STUCK: Duration = Duration::from_secs(10);
 /// How often the drain is looked at.
@@ -80,6 +77,9 @@ pub fn run(options: &Options) -> Result<Truth> {
 
 /// Waits until the server has accepted all it will.
 fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u64) -> Result<()> {
+    // With all known connections accepted the queue is done when it is empty; with some missing
+    // (their final ACK was lost) after so long without an accept.
+    let settle = options.settle;
     // With --no-accept all that came in is in the queue: then the truth can
     // tell exactly what closing kills.
     if options.linger_close && !options.no_accept {
@@ -87,7 +87,7 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
     }
     let patience = if options.no_accept {
         // Nothing moves, but the last final ACK may still be on its way.
-        SETTLE
+        settle
     } else {
         STUCK + options.accept_delay + options.stall.unwrap_or_default()
     };
@@ -104,7 +104,7 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
             if depth >= expected || quiet >= patience {
                 return Ok(());
             }
-        } else if depth == 0 && (accepted >= expected || quiet >= SETTLE) {
+        } else if depth == 0 && (accepted >= expected || quiet >= settle) {
             return Ok(());
         }
         if quiet >= patience {

@@ -211,8 +211,10 @@ fn who_was_refused_and_got_in_later_is_counted() {
     const LATE_US: u64 = 700_000;
 
     in_guest(|| {
+        // The acceptor stands still while all of them come.
         let arguments = "-q --backlog 8 --count 60 --burst 60 --rate 60 --accept-delay 2ms \
-                         --connect nonblocking --connect-timeout 20s --each-wait";
+                         --stall 300ms --stall-after 3 --connect nonblocking \
+                         --connect-timeout 20s --each-wait --settle 4s";
         let batch = trace_load(&[("refused and back", arguments.to_owned())]);
         let part = &batch.parts[0];
         let (truth, summary) = (&part.truth, part.summary());
@@ -236,7 +238,10 @@ fn who_was_refused_and_got_in_later_is_counted() {
         );
         let told_clients = summary.drops.clients.unwrap();
         let refused = truth.connects.tried - in_time;
-        assert!(told_clients.abs_diff(refused) <= off, "{told_clients} of {refused} were refused");
+        assert!(
+            told_clients.abs_diff(refused) <= off,
+            "{told_clients} of {refused} were refused: {all:?}, {truth:?}"
+        );
         let outside = told("gave_up") + told("trying") + told("unknown");
         assert_eq!(admitted + outside, told_clients, "each client is one of these");
         let delay = summary.drops.delay_us();

@@ -130,25 +130,28 @@ pub(super) fn steps(seconds: u64) -> Vec<Step> {
 fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
     let client = |port: u64| format!("[2001:db8::9]:{}", 4000 + port).parse().unwrap();
+    let drop = |index| Drop {
+        listener: ListenerId(1),
+        cause: Cause::AcceptQueueFullSyn,
+        client: client(index + second / 3),
+        isn: 9,
+        depth: 17,
+        limit: 16,
+        syn_queue: 3,
+        cpu: 1,
+        idle_ns: 100 * second,
+    };
     for index in 0..3 {
-        let drop = Drop {
-            listener: ListenerId(1),
-            cause: Cause::AcceptQueueFullSyn,
-            client: client(index + second / 3),
-            isn: 9,
-            depth: 17,
-            limit: 16,
-            syn_queue: 3,
-            cpu: 1,
-            idle_ns: 100 * second,
-        };
-        at(now - 500 * MS + index, What::Drop(drop));
-        if index == 2 && second > 3 {
-            let Drop { listener, client, isn, depth, idle_ns, .. } = drop;
-            let admitted = Admitted { listener, client, isn, depth, idle_ns };
-            at(now - 400 * MS, What::Admitted(admitted));
-            at(now - 400 * MS, What::Acceptor(Box::new(acceptor(second))));
-        }
+        at(now - 500 * MS + index, What::Drop(drop(index)));
+    }
+    if second % 3 == 2 {
+        // Who was refused in each second that it could be gets in.
+        let Drop { listener, client, isn, depth, idle_ns, .. } = drop(0);
+        let admitted = Admitted { listener, client, isn, depth, idle_ns };
+        at(now - 400 * MS, What::Admitted(admitted));
+    }
+    if second > 3 {
+        at(now - 400 * MS, What::Acceptor(Box::new(acceptor(second))));
     }
     let count = Count {
         totals: totals(second),
