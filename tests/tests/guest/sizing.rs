@@ -211,10 +211,11 @@ fn who_was_refused_and_got_in_later_is_counted() {
     const LATE_US: u64 = 700_000;
 
     in_guest(|| {
-        // The acceptor stands still while all of them come.
+        // The acceptor stands still while all of them come; they stay, so that no FIN is looked
+        // at beside its ACK, and no ACK comes behind the end.
         let arguments = "-q --backlog 8 --count 60 --burst 60 --rate 60 --accept-delay 2ms \
                          --stall 300ms --stall-after 3 --connect nonblocking \
-                         --connect-timeout 20s --each-wait --settle 4s";
+                         --connect-timeout 20s --hold 1500ms --each-wait --settle 4s";
         let batch = trace_load(&[("refused and back", arguments.to_owned())]);
         let part = &batch.parts[0];
         let (truth, summary) = (&part.truth, part.summary());
