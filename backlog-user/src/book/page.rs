@@ -252,7 +252,7 @@ impl Page {
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
         self.episodes.counted(time_ns, untold);
-        self.unlimited.counted(&Counted {
+        let counted = Counted {
             time_ns,
             elapsed_ns: row.elapsed_ns,
             empty_ns,
@@ -265,7 +265,8 @@ impl Page {
             longest_ns,
             untold,
             limit: row.limit,
-        });
+        };
+        self.unlimited.counted(&counted, &self.recent_wait);
     }
 
     /// Ends an interval; none for a listener that was closed before it began. What happened
@@ -313,11 +314,11 @@ impl Page {
         if let Some(timeline) = &mut self.timeline {
             timeline.push(time_ns, &row, &self.recent_wait);
         }
-        self.recent_wait.clear();
         // Beyond the rate of records, or the ring was full.
         let untold = |totals: &Totals| totals.unrecorded + totals.lost[Kind::Drop as usize];
         let untold = difference(untold(&self.totals), untold(&before));
         self.size(time_ns, &row, untold);
+        self.recent_wait.clear();
         Some(row)
     }
 

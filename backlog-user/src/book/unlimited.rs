@@ -8,6 +8,7 @@
 //! is in the real queue the acceptor does the same in both; while the real one is empty, it
 //! would have gone on with the excess, at the rate that it had while there was work.
 
+use super::distribution::Distribution;
 use serde::{Deserialize, Serialize};
 
 /// What happened at a listener between two counts, in order of time.
@@ -198,18 +199,14 @@ impl Unlimited {
     }
 
     /// An interval was counted: now it is known how fast the acceptor was in it.
-    pub(crate) fn counted(&mut self, counted: &Counted) {
+    /// `waits`: of those that were accepted in it, in microseconds.
+    pub(crate) fn counted(&mut self, counted: &Counted, waits: &Distribution) {
         let Counted { time_ns, elapsed_ns, idle_ns, enqueued, untold, limit, .. } = *counted;
         if counted.paced > 0 {
             self.paced = self.paced * MEMORY + counted.paced as f64;
             self.paced_ns = self.paced_ns * MEMORY + counted.paced_ns as f64;
         }
-        self.spare = if self.paced > 0.0 && counted.empty_ns > 0 {
-            let each_ns = self.paced_ns / self.paced;
-            (1.0 - counted.at_once as f64 * each_ns / counted.empty_ns as f64).max(0.0)
-        } else {
-            1.0
-        };
+        self.spare = self.spare(counted, waits);
         let admitted = self.steps.iter().filter(|step| step.kind == Kind::Admitted).count() as f64;
         let interval = Interval {
             begin_ns: time_ns.saturating_sub(elapsed_ns),
@@ -238,6 +235,27 @@ impl Unlimited {
         if self.excess <= 0.0 {
             self.end_stretch();
         }
+    }
+
+    /// The part of the empty time of an interval in which the acceptor has nothing to do.
+    ///
+    /// With each connection that is taken at once, and with the last of a queue, it is busy
+    /// while nothing is queued: for a pause of its pace, or until the next one comes. Who comes
+    /// in that time waits for the rest of it, and nobody else waits for less than a pause.
+    /// So what is missing in those short waits is what it was busy for. It is not more than
+    /// where clients know nothing of each other, for a wait may also be the acceptor's way out
+    /// of its sleep.
+    fn spare(&self, counted: &Counted, waits: &Distribution) -> f64 {
+        // Without an excess nobody asks.
+        let asked = self.excess > 0.0 || counted.untold > 0 || !self.steps.is_empty();
+        if !asked || self.paced <= 0.0 || counted.empty_ns == 0 {
+            return 1.0;
+        }
+        let each_ns = self.paced_ns / self.paced;
+        let (empty_ns, whole_ns) = (counted.empty_ns as f64, counted.at_once as f64 * each_ns);
+        let short_ns = waits.sum_up_to(each_ns / 1000.0) * 1000.0;
+        let spare = 1.0 - (whole_ns - short_ns).max(0.0) / empty_ns;
+        spare.clamp(0.0, (-whole_ns / empty_ns).exp())
     }
 
     /// The two that matter, and the one that goes on.

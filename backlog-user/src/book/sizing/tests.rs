@@ -2,14 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::pace::Pace;
 use backlog_ebpf::totals::Totals;
 use fastrand::Rng;
 
 use super::{Confidence, Sizing, Verdict};
 use crate::book::Book;
+use crate::book::distribution::Distribution;
 use crate::book::unlimited::{Counted, Unlimited};
 use crate::event::{Admitted, Count, Drop, Event, Identity, Listener, ListenerId, What};
 
@@ -126,6 +129,7 @@ struct Seen {
     idle_ns: u64,
     accepted_ns: u64,
     longest_ns: u64,
+    waits: Vec<(u32, u32)>,
     at_once: u32,
     pace: Pace,
     /// What was told last.
@@ -140,6 +144,7 @@ impl Seen {
                 self.pace.note(leaves - self.accepted_ns);
             }
             self.longest_ns = self.longest_ns.max(leaves - came);
+            self.waits.push((bucket((leaves - came).div_ceil(1000) - 1, WAITS), 1));
             self.accepted_ns = *leaves;
             self.totals.accepted += 1;
             queue.pop_front();
@@ -157,6 +162,7 @@ impl Seen {
             paced: self.pace.count - pace.count,
             paced_ns: self.pace.sum_ns - pace.sum_ns,
             recent_longest_ns: std::mem::take(&mut self.longest_ns),
+            waits: std::mem::take(&mut self.waits),
             ..Count::default()
         }
     }
@@ -313,7 +319,8 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
         }
         let interval =
             Counted { time_ns: SECOND, elapsed_ns: SECOND, limit: 16, ..Counted::default() };
-        unlimited.counted(&Counted { untold: 300, ..interval });
+        let waits = Distribution::of_waits();
+        unlimited.counted(&Counted { untold: 300, ..interval }, &waits);
         let estimated = unlimited.estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
     }
@@ -350,3 +357,48 @@ fn the_needed_depth_is_near_the_true_one() {
 }
 
 const LOADS: u32 = 500;
+
+/// Clients by chance, at so many a second.
+fn by_chance(random: &mut Rng, seconds: u64, per_second: f64) -> Vec<u64> {
+    let (mut at_s, mut arrivals) = (0.0, Vec::new());
+    while at_s < seconds as f64 {
+        at_s -= (1.0 - random.f64()).ln() / per_second;
+        let at = Duration::from_secs_f64(at_s);
+        arrivals.push(u64::try_from(at.as_nanos()).unwrap());
+    }
+    arrivals
+}
+
+/// A busy acceptor: most clients that find nothing queued find it at work. Those that come by
+/// chance find it so at other times than those at even distances with bursts among them.
+#[test]
+fn an_acceptor_at_work_is_no_idle_one() {
+    let mut random = Rng::with_seed(7);
+    let any_at_even_distances = |random: &mut Rng| {
+        let bursts = (0..random.u32(1..9))
+            .flat_map(|_| burst(random.u64(0..15_000) * MS, random.u64(20..60)))
+            .collect();
+        let mut arrivals = [steady(0, 20 * SECOND, 80), bursts].concat();
+        arrivals.sort_unstable();
+        arrivals
+    };
+    for (per_second, service_ns, limit) in
+        [(Some(80.0), 9 * MS, 4), (Some(400.0), 2 * MS, 4), (None, 9 * MS, 16)]
+    {
+        let (mut raised, mut refused, mut refused_by_less) = (0, 0, 0);
+        for _ in 0..100 {
+            let arrivals = match per_second {
+                Some(per_second) => by_chance(&mut random, 12, per_second),
+                None => any_at_even_distances(&mut random),
+            };
+            let load = Load { arrivals, service_ns, stalls: Vec::new(), end_ns: 24 * SECOND };
+            let Some(backlog) = judged(&load, limit).0.backlog else { continue };
+            raised += 1;
+            refused += u32::from(judged(&load, backlog).1 > 0);
+            refused_by_less += u32::from(judged(&load, backlog * 8 / 10).1 > 0);
+        }
+        println!("{refused} of {raised} refused, {refused_by_less} by 0.8: {per_second:?}");
+        assert!(raised > 90 && refused * 50 <= raised, "{refused} of {raised}");
+        assert!(refused_by_less * 10 >= raised * 9, "{refused_by_less} of {raised}");
+    }
+}
