@@ -107,7 +107,7 @@ impl Clients {
         let refused =
             Refused { first_ns: time_ns, last_ns: time_ns, cause: drop.cause, is_in: false };
         let again = |known: &mut Refused| {
-            *known = Refused { first_ns: known.first_ns, is_in: known.is_in, ..refused };
+            (known.last_ns, known.cause) = (time_ns, drop.cause);
             Some(known.first_ns)
         };
         if let Some(known) = self.old.get_mut(&attempt) {

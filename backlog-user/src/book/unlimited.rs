@@ -8,8 +8,9 @@
 //! is in the real queue the acceptor does the same in both; while the real one is empty, it
 //! would have gone on with the excess, at the rate that it had while there was work.
 
-use super::distribution::Distribution;
 use serde::{Deserialize, Serialize};
+
+use super::distribution::Distribution;
 
 /// What happened at a listener between two counts, in order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,9 +247,7 @@ impl Unlimited {
     /// where clients know nothing of each other, for a wait may also be the acceptor's way out
     /// of its sleep.
     fn spare(&self, counted: &Counted, waits: &Distribution) -> f64 {
-        // Without an excess nobody asks.
-        let asked = self.excess > 0.0 || counted.untold > 0 || !self.steps.is_empty();
-        if !asked || self.paced <= 0.0 || counted.empty_ns == 0 {
+        if self.paced <= 0.0 || counted.empty_ns == 0 {
             return 1.0;
         }
         let each_ns = self.paced_ns / self.paced;
