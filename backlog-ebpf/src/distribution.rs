@@ -29,6 +29,9 @@ pub const WAITS: usize = buckets(WAIT_POWER);
 /// Buckets of depths.
 pub const DEPTHS: usize = buckets(DEPTH_POWER);
 
+/// No arrival since the last record.
+pub const NO_TROUGH: u32 = u32::MAX;
+
 /// What was counted at one listener, on all CPUs. The counts wrap around: userspace adds up
 /// how far they have moved.
 #[repr(C)]
@@ -47,8 +50,16 @@ pub struct Distributions {
     /// How long the queue was empty, nanoseconds: from an accept to the arrival that found
     /// nothing there.
     pub idle_ns: u64,
+    /// Of this: how long the acceptor had nothing to do. After each accept it is at work for
+    /// a usual pause ([`Pace::usual_ns`]) that begins there.
+    pub free_ns: u64,
     /// When a drop record was sent last.
     pub refused_ns: u64,
+    /// The least depth that an arrival has found since the last record of a drop or of a
+    /// client that came back; [`NO_TROUGH`]: there was none.
+    pub trough: u32,
+    /// Always zero.
+    pub pad: u32,
     /// How fast connections are accepted while any wait.
     pub pace: Pace,
 }
@@ -62,7 +73,10 @@ impl Distributions {
         noted_ns: 0,
         acceptor: 0,
         idle_ns: 0,
+        free_ns: 0,
         refused_ns: 0,
+        trough: NO_TROUGH,
+        pad: 0,
         pace: Pace::NONE,
     };
 }
@@ -118,7 +132,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 72);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 88);
 
 #[cfg(test)]
 mod tests {

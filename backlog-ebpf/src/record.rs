@@ -97,11 +97,18 @@ pub struct Drop {
     pub limit: u32,
     /// Requests in the SYN queue.
     pub syn_queue: u32,
+    /// The least depth since the record before
+    /// ([`Distributions::trough`](crate::distribution::Distributions::trough)).
+    pub trough: u32,
     /// The client.
     pub client: Endpoint,
-    /// How long the queue has been empty so far
-    /// ([`Distributions::idle_ns`](crate::distribution::Distributions::idle_ns)).
-    pub idle_ns: u64,
+    /// Always zero.
+    pub pad: u32,
+    /// How long the acceptor has had nothing to do so far
+    /// ([`Distributions::free_ns`](crate::distribution::Distributions::free_ns)).
+    pub free_ns: u64,
+    /// When a connection was accepted last; zero: none was.
+    pub accepted_ns: u64,
 }
 
 /// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).
@@ -116,10 +123,10 @@ pub struct Admitted {
     pub depth: u32,
     /// The client.
     pub client: Endpoint,
-    /// Always zero.
-    pub pad: u32,
     /// As in [`Drop`].
-    pub idle_ns: u64,
+    pub trough: u32,
+    /// As in [`Drop`].
+    pub free_ns: u64,
 }
 
 /// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
@@ -196,14 +203,17 @@ const _: () = {
     assert!(offset_of!(Drop, depth) == 32);
     assert!(offset_of!(Drop, limit) == 36);
     assert!(offset_of!(Drop, syn_queue) == 40);
-    assert!(offset_of!(Drop, client) == 44);
-    assert!(offset_of!(Drop, idle_ns) == 64);
-    assert!(size_of::<Drop>() == 72);
+    assert!(offset_of!(Drop, trough) == 44);
+    assert!(offset_of!(Drop, client) == 48);
+    assert!(offset_of!(Drop, free_ns) == 72);
+    assert!(offset_of!(Drop, accepted_ns) == 80);
+    assert!(size_of::<Drop>() == 88);
 
     assert!(offset_of!(Admitted, isn) == 24);
     assert!(offset_of!(Admitted, depth) == 28);
     assert!(offset_of!(Admitted, client) == 32);
-    assert!(offset_of!(Admitted, idle_ns) == 56);
+    assert!(offset_of!(Admitted, trough) == 52);
+    assert!(offset_of!(Admitted, free_ns) == 56);
     assert!(size_of::<Admitted>() == 64);
 
     assert!(offset_of!(Listener, sk) == 24);

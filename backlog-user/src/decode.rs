@@ -98,8 +98,11 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
         depth: bytes.get_u32_ne(),
         limit: bytes.get_u32_ne(),
         syn_queue: bytes.get_u32_ne(),
+        trough: bytes.get_u32_ne(),
         client: endpoint(&mut bytes),
-        idle_ns: bytes.get_u64_ne(),
+        pad: bytes.get_u32_ne(),
+        free_ns: bytes.get_u64_ne(),
+        accepted_ns: bytes.get_u64_ne(),
     })
 }
 
@@ -110,8 +113,8 @@ fn admitted(header: Header, mut bytes: &[u8]) -> Result<Admitted, DecodeError> {
         isn: bytes.get_u32_ne(),
         depth: bytes.get_u32_ne(),
         client: endpoint(&mut bytes),
-        pad: bytes.get_u32_ne(),
-        idle_ns: bytes.get_u64_ne(),
+        trough: bytes.get_u32_ne(),
+        free_ns: bytes.get_u64_ne(),
     })
 }
 
@@ -185,15 +188,19 @@ mod tests {
 
     prop_compose! {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
-            cause: u32, isn: u32, depth: u32, limit: u32, syn_queue: u32, idle_ns: u64) -> Drop {
-            Drop { header, cause, isn, depth, limit, syn_queue, client, idle_ns }
+            [cause, isn, depth, limit, syn_queue, trough, pad]: [u32; 7],
+            free_ns: u64, accepted_ns: u64) -> Drop {
+            Drop {
+                header, cause, isn, depth, limit, syn_queue, trough, client, pad, free_ns,
+                accepted_ns,
+            }
         }
     }
 
     prop_compose! {
         fn any_admitted()(header in any_header(Kind::Admitted), client in any_endpoint(),
-            isn: u32, depth: u32, pad: u32, idle_ns: u64) -> Admitted {
-            Admitted { header, isn, depth, client, pad, idle_ns }
+            isn: u32, depth: u32, trough: u32, free_ns: u64) -> Admitted {
+            Admitted { header, isn, depth, client, trough, free_ns }
         }
     }
 

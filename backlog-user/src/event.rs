@@ -118,9 +118,16 @@ pub(crate) struct Drop {
     pub(crate) syn_queue: u32,
     /// The CPU that refused it.
     pub(crate) cpu: u32,
-    /// How long the queue had been empty until then, from any moment on.
+    /// The least depth that arrivals have found since the drop or [`Admitted`] before, if
+    /// any came in between; else [`NO_TROUGH`](backlog_ebpf::distribution::NO_TROUGH).
+    #[serde(default = "form::no_trough", skip_serializing_if = "form::is_no_trough")]
+    pub(crate) trough: u32,
+    /// How long the acceptor had had nothing to do until then, from any moment on.
+    #[serde(default, alias = "idle_ns")]
+    pub(crate) free_ns: u64,
+    /// When a connection had been accepted last; zero: none was.
     #[serde(default)]
-    pub(crate) idle_ns: u64,
+    pub(crate) accepted_ns: u64,
 }
 
 /// A client that had been refused has got in.
@@ -135,7 +142,11 @@ pub(crate) struct Admitted {
     /// The depth of the accept queue, itself included.
     pub(crate) depth: u32,
     /// As in [`Drop`].
-    pub(crate) idle_ns: u64,
+    #[serde(default = "form::no_trough", skip_serializing_if = "form::is_no_trough")]
+    pub(crate) trough: u32,
+    /// As in [`Drop`].
+    #[serde(default, alias = "idle_ns")]
+    pub(crate) free_ns: u64,
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
@@ -160,10 +171,11 @@ pub(crate) struct Count {
     /// The last accept whose thread was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_accept: Option<LastAccept>,
-    /// How long the queue has been empty before arrivals, from any moment on, nanoseconds.
-    #[serde(default, skip_serializing_if = "form::is_zero")]
-    pub(crate) idle_ns: u64,
-    /// Of this: what has come since the last count.
+    /// How long the acceptor has had nothing to do before arrivals, from any moment on,
+    /// nanoseconds.
+    #[serde(default, alias = "idle_ns", skip_serializing_if = "form::is_zero")]
+    pub(crate) free_ns: u64,
+    /// How long the queue has been empty before arrivals since the last count.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) idle_moved_ns: u64,
     /// When a connection was accepted last; zero: none was.

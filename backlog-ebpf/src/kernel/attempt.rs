@@ -5,12 +5,18 @@
 use backlog_ebpf::{
     AF_INET,
     attempt::{self, Attempt, KEPT_NS},
+    distribution::NO_TROUGH,
     record::{Admitted, Endpoint, Kind},
     totals::Totals,
 };
 
 use super::{
-    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, read, types::Sock,
+    distribution::{self, Acceptor},
+    globals::TP_COPIED_SEQ,
+    listener::Seen,
+    maps::ATTEMPTS,
+    out, read,
+    types::Sock,
 };
 
 /// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
@@ -96,10 +102,14 @@ pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u3
             isn,
             depth,
             client,
-            pad: 0,
-            idle_ns: distribution::idle(seen.slot),
+            trough: NO_TROUGH,
+            free_ns: 0,
         };
-        out::copy(&raw const record, seen.totals, out::with_others(), |_| {}, Kind::Admitted);
+        let acceptor = |copy: &mut Admitted| {
+            let Acceptor { trough, free_ns, .. } = distribution::acceptor(seen.slot);
+            (copy.trough, copy.free_ns) = (trough, free_ns);
+        };
+        out::copy(&raw const record, seen.totals, out::with_others(), acceptor, Kind::Admitted);
     }
     0
 }

@@ -5,7 +5,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use backlog_ebpf::{
     attempt::KEPT_NS,
-    distribution::{DEPTHS, WAITS, bucket},
+    distribution::{DEPTHS, NO_TROUGH, WAITS, bucket},
 };
 
 use super::{maps::DISTRIBUTIONS, shared::count};
@@ -33,9 +33,16 @@ pub(crate) fn arrived(slot: u32, depth: u32, now: u64) -> bool {
     // negative, and nothing is added.
     unsafe {
         count((&raw mut (*distributions).depths).cast::<u32>().add(index));
+        let found = depth.saturating_sub(1);
+        if found < (*distributions).trough {
+            (*distributions).trough = found;
+        }
         let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
         if depth <= 1 && empty_ns < now {
             (*distributions).idle_ns += empty_ns;
+            // It works on the last one that it has taken for as long as on any.
+            let free_ns = empty_ns.saturating_sub((*distributions).pace.usual_ns);
+            (*distributions).free_ns += free_ns;
         }
         // Another CPU may have refused one since this one has looked at the clock.
         let refused_ns = (*distributions).refused_ns;
@@ -43,23 +50,38 @@ pub(crate) fn arrived(slot: u32, depth: u32, now: u64) -> bool {
     }
 }
 
-/// How long the queue has been empty, as far as arrivals have found it so.
-#[inline(always)]
-pub(crate) fn idle(slot: u32) -> u64 {
-    // SAFETY: an element of the array.
-    DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).idle_ns })
+/// What a record of a drop, or of a client that came back, says of the acceptor.
+pub(crate) struct Acceptor {
+    /// The least depth since the record before.
+    pub(crate) trough: u32,
+    /// How long it has had nothing to do.
+    pub(crate) free_ns: u64,
+    /// When it accepted last.
+    pub(crate) accepted_ns: u64,
 }
 
-/// Notes that a listener has refused somebody who may come back. How long its queue has been
-/// empty.
+/// Looks at the acceptor for a record.
 #[inline(always)]
-pub(crate) fn refused(slot: u32, now: u64) -> u64 {
-    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
-    // SAFETY: an element of the array; of two that write, either may be the last.
+pub(crate) fn acceptor(slot: u32) -> Acceptor {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else {
+        return Acceptor { trough: NO_TROUGH, free_ns: 0, accepted_ns: 0 };
+    };
+    // SAFETY: an element of the array. Another CPU may find a lower depth meanwhile: then that
+    // is lost.
     unsafe {
-        (*distributions).refused_ns = now;
-        (*distributions).idle_ns
+        let trough = (*distributions).trough;
+        (*distributions).trough = NO_TROUGH;
+        let (free_ns, accepted_ns) = ((*distributions).free_ns, (*distributions).accepted_ns);
+        Acceptor { trough, free_ns, accepted_ns }
     }
+}
+
+/// Notes that a listener has refused somebody who may come back.
+#[inline(always)]
+pub(crate) fn refused(slot: u32, now: u64) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of the array; of two that write, either may be the last.
+    unsafe { (*distributions).refused_ns = now };
 }
 
 /// Counts an accept after so long a wait, and who has done it if that is the current thread.

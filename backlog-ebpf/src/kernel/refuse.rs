@@ -2,12 +2,14 @@
 
 use backlog_ebpf::{
     cause::Cause,
+    distribution::NO_TROUGH,
     record::{Drop, Endpoint, Kind},
     totals::Totals,
 };
 
 use super::{
-    attempt, distribution,
+    attempt,
+    distribution::{self, Acceptor},
     globals::{DROP_RECORDS, URGENT_RECORDS},
     listener::{self, Seen},
     out,
@@ -59,8 +61,11 @@ pub(crate) fn refused(
         depth: listener::depth(sk),
         limit: listener::limit(sk),
         syn_queue: listener::syn_queue(sk),
+        trough: NO_TROUGH,
         client,
-        idle_ns: 0,
+        pad: 0,
+        free_ns: 0,
+        accepted_ns: 0,
     };
     tell(&record, seen.totals, told);
 }
@@ -71,10 +76,14 @@ pub(crate) fn refused(
 fn tell(record: &Drop, totals: *mut Totals, told: u32) -> u32 {
     let Drop { header, isn, client, .. } = record;
     attempt::refused(totals, client, *isn, header.time_ns);
-    let idle_ns = distribution::refused(header.slot, header.time_ns);
+    distribution::refused(header.slot, header.time_ns);
     // The first of a second wake userspace; those behind them can wait for their like.
     let flags = if told <= URGENT_RECORDS.load() { out::at_once() } else { out::with_others() };
-    out::copy(record, totals, flags, |copy| copy.idle_ns = idle_ns, Kind::Drop);
+    let acceptor = |copy: &mut Drop| {
+        let Acceptor { trough, free_ns, accepted_ns } = distribution::acceptor(copy.header.slot);
+        (copy.trough, copy.free_ns, copy.accepted_ns) = (trough, free_ns, accepted_ns);
+    };
+    out::copy(record, totals, flags, acceptor, Kind::Drop);
     0
 }
 

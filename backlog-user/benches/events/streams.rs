@@ -95,8 +95,11 @@ impl Stream {
             depth: LIMIT + 1,
             limit: LIMIT,
             syn_queue: 0,
+            trough: 0,
             client: client.from,
-            idle_ns: 0,
+            pad: 0,
+            free_ns: 0,
+            accepted_ns: 0,
         });
     }
 

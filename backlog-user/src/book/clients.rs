@@ -195,7 +195,9 @@ mod tests {
             limit: 16,
             syn_queue: 0,
             cpu: 0,
-            idle_ns: 0,
+            trough: 0,
+            free_ns: 0,
+            accepted_ns: 0,
         }
     }
 
@@ -222,7 +224,7 @@ mod tests {
         clients.refused(&refused, 10);
         clients.refused(&refused, 20);
         let Drop { listener, client, isn, .. } = refused;
-        let admitted = Admitted { listener, client, isn, depth: 3, idle_ns: 0 };
+        let admitted = Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0 };
         assert_eq!(clients.admitted(&admitted), Admission::After { refused_ns: 10 });
         assert_eq!(clients.admitted(&admitted), Admission::Again);
         assert_eq!(clients.admitted(&Admitted { isn: 9, ..admitted }), Admission::Unknown);
@@ -250,7 +252,14 @@ mod tests {
             clients.refused(&refused, 10);
             let Drop { listener, client, isn, .. } = refused;
             if isn % 2 == 0 {
-                clients.admitted(&Admitted { listener, client, isn, depth: 3, idle_ns: 0 });
+                clients.admitted(&Admitted {
+                    listener,
+                    client,
+                    isn,
+                    depth: 3,
+                    trough: 0,
+                    free_ns: 0,
+                });
             }
         }
         for isn in MOST..=2 * MOST {

@@ -106,17 +106,6 @@ impl Distribution {
         Some(found.map(|bucket| bucket.map_or(max, |bucket| (bucket.end() + 1).min(max))))
     }
 
-    /// The sum of the values up to `most`, each taken as the middle of its bucket.
-    pub(crate) fn sum_up_to(&self, most: f64) -> f64 {
-        let fine = self.some().into_iter().flat_map(|fine| fine.iter());
-        fine.take_while(|bucket| (bucket.end() as f64) < most)
-            .map(|bucket| {
-                let middle = (bucket.start() + bucket.end()) as f64 / 2.0 + 1.0;
-                middle * bucket.count() as f64
-            })
-            .sum()
-    }
-
     /// Buckets of powers of two, from the first to the last that has something in it:
     /// bucket k counts what is in (2^(k-1), 2^k].
     pub(crate) fn buckets(&self) -> Vec<Bucket> {
@@ -167,15 +156,6 @@ mod tests {
                 Bucket { low: 17, high: 32, count: 2 },
             ]
         );
-    }
-
-    #[test]
-    fn the_sum_has_what_is_short_enough() {
-        let mut distribution = Distribution::of_waits();
-        distribution.add(&[1, 3, 60, 1000].map(|us| (bucket(us - 1, WAITS), 2)).to_vec(), 1000);
-        for (most, sum) in [(60.0, 128.0), (59.0, 8.0), (0.0, 0.0)] {
-            assert!((distribution.sum_up_to(most) - sum).abs() < 0.1, "{most}");
-        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::interval::{Interval, Waits};
 use super::sizing::is_by_limit;
 use super::streak::Run;
 use super::timeline::Timeline;
-use super::unlimited::{Counted, Unlimited};
+use super::unlimited::{Counted, Moment, Unlimited};
 use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
 
 /// See the module's head.
@@ -91,30 +91,27 @@ impl PeakUse {
 /// What the counts since the last interval tell of the acceptor.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fresh {
-    idle_ns: u64,
+    free_ns: u64,
     idle_moved_ns: u64,
     accepted_ns: u64,
     paced: u64,
     paced_ns: u64,
     longest_ns: u64,
-    at_once: u64,
 }
 
 impl Fresh {
     fn add(&mut self, count: &Count) {
-        (self.idle_ns, self.accepted_ns) = (count.idle_ns, count.accepted_ns);
+        (self.free_ns, self.accepted_ns) = (count.free_ns, count.accepted_ns);
         self.idle_moved_ns += count.idle_moved_ns;
         self.paced += count.paced;
         self.paced_ns += count.paced_ns;
         self.longest_ns = self.longest_ns.max(count.recent_longest_ns);
-        let first = count.depths.iter().filter(|(bucket, _)| *bucket == 0);
-        self.at_once += first.map(|(_, count)| u64::from(*count)).sum::<u64>();
     }
 
     /// What holds from one interval to the next stays.
     fn take(&mut self) -> Self {
-        let Self { idle_ns, accepted_ns, .. } = *self;
-        std::mem::replace(self, Self { idle_ns, accepted_ns, ..Self::default() })
+        let Self { free_ns, accepted_ns, .. } = *self;
+        std::mem::replace(self, Self { free_ns, accepted_ns, ..Self::default() })
     }
 }
 
@@ -192,10 +189,12 @@ impl Page {
 
     /// A packet was refused. Does it begin a run of its cause, and an episode?
     pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64, new_client: bool) -> (bool, bool) {
-        let Drop { cause, depth, idle_ns, .. } = *drop;
+        let Drop { cause, depth, trough, free_ns, accepted_ns, .. } = *drop;
         self.clients += u64::from(new_client);
+        self.unlimited.found(trough);
         if is_by_limit(cause) {
-            self.unlimited.refused(time_ns, depth, idle_ns, new_client);
+            let moment = Moment { time_ns, depth, free_ns, accepted_ns };
+            self.unlimited.refused(moment, new_client);
         }
         let episode = self.episodes.refused(time_ns, new_client);
         (self.runs[cause as usize].note(time_ns, new_client), episode)
@@ -203,11 +202,13 @@ impl Page {
 
     /// A client that was refused has got in.
     pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
+        let Admitted { depth, trough, free_ns, .. } = *admitted;
+        self.unlimited.found(trough);
         if admission == Admission::Again {
             return;
         }
         self.admitted += 1;
-        self.unlimited.admitted(time_ns, admitted.depth, admitted.idle_ns);
+        self.unlimited.admitted(Moment { time_ns, depth, free_ns, accepted_ns: 0 });
         if let Admission::After { refused_ns } = admission {
             let delay_us = microseconds(time_ns.saturating_sub(refused_ns)).max(1);
             self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
@@ -239,7 +240,7 @@ impl Page {
 
     /// What an interval says of the queue that there would have been without a limit.
     fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
-        let Fresh { idle_ns, idle_moved_ns, accepted_ns, paced, paced_ns, longest_ns, at_once } =
+        let Fresh { free_ns, idle_moved_ns, accepted_ns, paced, paced_ns, longest_ns } =
             self.fresh.take();
         // Nobody has come since the queue was emptied: the kernel has not added that yet.
         let since_ns = if row.depth == 0 && accepted_ns != 0 {
@@ -256,17 +257,17 @@ impl Page {
             time_ns,
             elapsed_ns: row.elapsed_ns,
             empty_ns,
-            idle_ns: idle_ns + since_ns,
+            free_ns,
+            since_ns,
             enqueued: row.enqueued,
             accepted: row.accepted,
-            at_once,
             paced,
             paced_ns,
             longest_ns,
             untold,
             limit: row.limit,
         };
-        self.unlimited.counted(&counted, &self.recent_wait);
+        self.unlimited.counted(&counted);
     }
 
     /// Ends an interval; none for a listener that was closed before it began. What happened

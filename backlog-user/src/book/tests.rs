@@ -60,7 +60,9 @@ fn drop(port: u16, isn: u32) -> What {
         limit: 16,
         syn_queue: 0,
         cpu: 0,
-        idle_ns: 0,
+        trough: 0,
+        free_ns: 0,
+        accepted_ns: 0,
     })
 }
 

@@ -5,12 +5,11 @@
 //! What is kept is the *excess*: by how much that queue would be deeper than the real one. A
 //! client's first refusal adds one to it, for there the client would have been queued. When it
 //! gets in later it leaves the excess, for then it is in the real queue. As long as something
-//! is in the real queue the acceptor does the same in both; while the real one is empty, it
+//! is in the real queue the acceptor does the same in both; while it has nothing to do, it
 //! would have gone on with the excess, at the rate that it had while there was work.
 
+use backlog_ebpf::distribution::NO_TROUGH;
 use serde::{Deserialize, Serialize};
-
-use super::distribution::Distribution;
 
 /// What happened at a listener between two counts, in order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +20,23 @@ enum Kind {
     Admitted,
 }
 
+/// The state of a queue when something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) time_ns: u64,
+    pub(crate) depth: u32,
+    /// How long the acceptor had had nothing to do, from any moment on.
+    pub(crate) free_ns: u64,
+    /// When it had accepted last; zero: never.
+    pub(crate) accepted_ns: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Step {
-    time_ns: u64,
     kind: Kind,
-    depth: u32,
-    idle_ns: u64,
+    moment: Moment,
+    /// The least depth that arrivals have found since the step before.
+    trough: u32,
 }
 
 /// A time in which the queue would have been deeper than it was.
@@ -117,19 +127,19 @@ struct Interval {
 }
 
 /// See the module's head.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Unlimited {
     steps: Vec<Step>,
+    /// The least depth that arrivals have found since the last step.
+    trough: u32,
     excess: f64,
-    idle_ns: Option<u64>,
-    /// When the last step was, and how deep the queue.
-    last: Option<(u64, u32)>,
+    /// The acceptor's free time as the kernel had added it up last, and what was taken for
+    /// free since the accept before.
+    free_ns: Option<u64>,
+    ahead_ns: f64,
     /// Accepts with work before them in the last intervals, and the pauses before them.
     paced: f64,
     paced_ns: f64,
-    /// Of the time in which nothing is queued: the part in which the acceptor has nothing to
-    /// do, and is not busy with one that it took at once.
-    spare: f64,
     now: Option<Stretch>,
     /// The one in which the queue would have been deepest, and the one that grew longest.
     pub(crate) deepest: Option<Stretch>,
@@ -151,12 +161,12 @@ pub(crate) struct Counted {
     pub(crate) elapsed_ns: u64,
     /// How long nothing was queued in it.
     pub(crate) empty_ns: u64,
-    /// The same from any moment on.
-    pub(crate) idle_ns: u64,
+    /// How long the acceptor had nothing to do before arrivals, from any moment on.
+    pub(crate) free_ns: u64,
+    /// How long nothing has been queued since the last accept.
+    pub(crate) since_ns: u64,
     pub(crate) enqueued: u64,
     pub(crate) accepted: u64,
-    /// Connections that found nothing queued.
-    pub(crate) at_once: u64,
     /// Accepts with work before them, and the pauses before them.
     pub(crate) paced: u64,
     pub(crate) paced_ns: u64,
@@ -174,40 +184,72 @@ const MOST_STEPS: usize = 16_384;
 /// How much of what was known of the acceptor's rate counts when an interval with work ends.
 const MEMORY: f64 = 0.5;
 
+/// One pause takes no second connection out of the queue.
+const NEARLY_ALL: f64 = 0.999;
+
+/// So many pauses, or a stall, say nothing of where the acceptor would be in the other queue.
+const LONG: f64 = 1.5;
+
 /// How much a refusal still counts at the next one: some 100 of them do.
 const LATELY: f64 = 0.99;
 
+impl Default for Unlimited {
+    fn default() -> Self {
+        Self {
+            steps: Vec::new(),
+            trough: NO_TROUGH,
+            excess: 0.0,
+            free_ns: None,
+            ahead_ns: 0.0,
+            paced: 0.0,
+            paced_ns: 0.0,
+            now: None,
+            deepest: None,
+            longest: None,
+            firsts: 0.0,
+            estimated: 0.0,
+            told: 0.0,
+            told_firsts: 0.0,
+        }
+    }
+}
+
 impl Unlimited {
+    /// Arrivals have found a depth that is not below this one.
+    pub(crate) fn found(&mut self, trough: u32) {
+        self.trough = self.trough.min(trough);
+    }
+
     /// A packet was refused; `first`: the client's first one.
-    pub(crate) fn refused(&mut self, time_ns: u64, depth: u32, idle_ns: u64, first: bool) {
+    pub(crate) fn refused(&mut self, moment: Moment, first: bool) {
         self.told = self.told * LATELY + 1.0;
         self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
         if first {
-            self.step(Step { time_ns, kind: Kind::First, depth, idle_ns });
+            self.step(Kind::First, moment);
         }
     }
 
     /// A client that was refused before has got in.
-    pub(crate) fn admitted(&mut self, time_ns: u64, depth: u32, idle_ns: u64) {
-        self.step(Step { time_ns, kind: Kind::Admitted, depth, idle_ns });
+    pub(crate) fn admitted(&mut self, moment: Moment) {
+        self.step(Kind::Admitted, moment);
     }
 
-    fn step(&mut self, step: Step) {
-        self.steps.push(step);
+    fn step(&mut self, kind: Kind, moment: Moment) {
+        let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
+        self.steps.push(Step { kind, moment, trough });
         if self.steps.len() >= MOST_STEPS {
             self.take_steps(None);
         }
     }
 
     /// An interval was counted: now it is known how fast the acceptor was in it.
-    /// `waits`: of those that were accepted in it, in microseconds.
-    pub(crate) fn counted(&mut self, counted: &Counted, waits: &Distribution) {
-        let Counted { time_ns, elapsed_ns, idle_ns, enqueued, untold, limit, .. } = *counted;
+    pub(crate) fn counted(&mut self, counted: &Counted) {
+        let Counted { time_ns, elapsed_ns, free_ns, since_ns, enqueued, untold, limit, .. } =
+            *counted;
         if counted.paced > 0 {
             self.paced = self.paced * MEMORY + counted.paced as f64;
             self.paced_ns = self.paced_ns * MEMORY + counted.paced_ns as f64;
         }
-        self.spare = self.spare(counted, waits);
         let admitted = self.steps.iter().filter(|step| step.kind == Kind::Admitted).count() as f64;
         let interval = Interval {
             begin_ns: time_ns.saturating_sub(elapsed_ns),
@@ -229,32 +271,15 @@ impl Unlimited {
             let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
             let firsts = untold as f64 * share;
             self.estimated += firsts;
-            self.first(firsts, time_ns, limit.saturating_add(1), Some(&interval));
+            let depth = f64::from(limit) + 1.0;
+            self.first(firsts, time_ns, depth, 0.0, Some(&interval));
         }
-        self.idle(idle_ns);
+        let pause_ns = if self.paced > 0.0 { self.paced_ns / self.paced } else { 0.0 };
+        self.free(free_ns, (since_ns as f64 - pause_ns).max(0.0));
         (self.told, self.told_firsts) = (0.0, 0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }
-    }
-
-    /// The part of the empty time of an interval in which the acceptor has nothing to do.
-    ///
-    /// With each connection that is taken at once, and with the last of a queue, it is busy
-    /// while nothing is queued: for a pause of its pace, or until the next one comes. Who comes
-    /// in that time waits for the rest of it, and nobody else waits for less than a pause.
-    /// So what is missing in those short waits is what it was busy for. It is not more than
-    /// where clients know nothing of each other, for a wait may also be the acceptor's way out
-    /// of its sleep.
-    fn spare(&self, counted: &Counted, waits: &Distribution) -> f64 {
-        if self.paced <= 0.0 || counted.empty_ns == 0 {
-            return 1.0;
-        }
-        let each_ns = self.paced_ns / self.paced;
-        let (empty_ns, whole_ns) = (counted.empty_ns as f64, counted.at_once as f64 * each_ns);
-        let short_ns = waits.sum_up_to(each_ns / 1000.0) * 1000.0;
-        let spare = 1.0 - (whole_ns - short_ns).max(0.0) / empty_ns;
-        spare.clamp(0.0, (-whole_ns / empty_ns).exp())
     }
 
     /// The two that matter, and the one that goes on.
@@ -265,30 +290,54 @@ impl Unlimited {
     /// Takes what has happened so far; the interval is that of the steps, if it is counted.
     fn take_steps(&mut self, interval: Option<&Interval>) {
         let steps = std::mem::take(&mut self.steps);
-        for Step { time_ns, kind, depth, idle_ns } in &steps {
-            let empty_ns = self.idle(*idle_ns);
-            self.recover(*time_ns, empty_ns);
+        for Step { kind, moment, trough } in &steps {
+            self.free(moment.free_ns, 0.0);
+            // That queue is never shorter than nothing, nor was it when the real one was
+            // shortest: clients that came back hold the acceptor up where it would be empty.
+            self.excess = self.excess.max(-f64::from((*trough).min(moment.depth)));
             match kind {
-                Kind::First => self.first(1.0, *time_ns, *depth, interval),
+                Kind::First => {
+                    let depth = f64::from(moment.depth);
+                    self.first(1.0, moment.time_ns, depth, self.begun(moment), interval);
+                }
                 Kind::Admitted => self.excess -= 1.0,
             }
-            // That queue is not shorter than nothing.
-            self.excess = self.excess.max(-f64::from(*depth));
-            self.last = Some((*time_ns, *depth));
+            self.excess = self.excess.max(-f64::from(moment.depth));
         }
         self.steps = steps;
         self.steps.clear();
     }
 
-    /// Clients are refused for the first time, at a queue that is so deep.
-    fn first(&mut self, clients: f64, time_ns: u64, depth: u32, interval: Option<&Interval>) {
+    /// How much of its pause the acceptor has behind it with the one that it took last.
+    fn begun(&self, moment: &Moment) -> f64 {
+        let worked_ns = moment.time_ns.saturating_sub(moment.accepted_ns);
+        if moment.accepted_ns == 0 || self.paced_ns <= 0.0 {
+            return 0.0;
+        }
+        let begun = worked_ns as f64 * self.paced / self.paced_ns;
+        if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
+    }
+
+    /// Clients are refused for the first time, at a queue that is so deep, when so much of a
+    /// pause had passed.
+    fn first(
+        &mut self,
+        clients: f64,
+        time_ns: u64,
+        depth: f64,
+        begun: f64,
+        interval: Option<&Interval>,
+    ) {
         self.firsts += clients;
         self.excess += clients;
-        let depth = f64::from(depth) + self.excess;
         let fresh = self.now.is_none();
         if self.excess <= 0.0 && fresh {
             return;
         }
+        // The excess is less by all the work that the acceptor had time for. But those are whole
+        // connections: the one that it would be at has left the queue only if it was taken
+        // before the one that it is at.
+        let depth = depth + (self.excess - begun).ceil();
         let now = self.now.get_or_insert(Stretch { begin_ns: time_ns, ..Stretch::default() });
         if fresh && let Some(interval) = interval {
             now.touches(interval);
@@ -299,35 +348,27 @@ impl Unlimited {
         }
     }
 
-    /// Clients that came back hold the acceptor up where that queue would be empty: as they
-    /// are taken, the real queue is less too long.
-    fn recover(&mut self, time_ns: u64, empty_ns: u64) {
-        if self.excess >= 0.0 || self.paced_ns <= 0.0 {
+    /// So long has the acceptor had nothing to do in all, as the kernel adds it up when
+    /// somebody comes, and for so long now.
+    fn free(&mut self, free_ns: u64, since_ns: f64) {
+        let before = self.free_ns.replace(free_ns);
+        let mut more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);
+        if more_ns > 0.0 {
+            more_ns = (more_ns - self.ahead_ns).max(0.0);
+            self.ahead_ns = 0.0;
+        }
+        if since_ns > self.ahead_ns {
+            more_ns += since_ns - self.ahead_ns;
+            self.ahead_ns = since_ns;
+        }
+        if more_ns <= 0.0 {
             return;
         }
-        let Some((last_ns, depth)) = self.last else { return };
-        let worked_ns = time_ns.saturating_sub(last_ns).saturating_sub(empty_ns);
-        let taken = worked_ns as f64 * self.paced / self.paced_ns;
-        self.excess = self.excess.max((taken - f64::from(depth)).min(0.0));
-    }
-
-    /// The real queue has been empty for so long in all. How long since the last step.
-    fn idle(&mut self, idle_ns: u64) -> u64 {
-        let before = self.idle_ns.replace(idle_ns);
-        let empty_ns = before.map_or(0, |before| idle_ns.saturating_sub(before));
-        if empty_ns == 0 {
-            return 0;
-        }
-        if self.paced_ns > 0.0 {
-            let taken = empty_ns as f64 * self.spare * self.paced / self.paced_ns;
-            self.excess = (self.excess - taken).max(0.0);
-        } else {
-            self.excess = self.excess.max(0.0);
-        }
+        let taken = if self.paced_ns > 0.0 { more_ns * self.paced / self.paced_ns } else { 0.0 };
+        self.excess = (self.excess - taken).max(0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }
-        empty_ns
     }
 
     fn end_stretch(&mut self) {

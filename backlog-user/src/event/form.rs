@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use backlog_ebpf::cause::{Beside, Cause};
-use backlog_ebpf::distribution::{DEPTHS, WAITS};
+use backlog_ebpf::distribution::{DEPTHS, NO_TROUGH, WAITS};
 use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::{Epoch, Stray, Totals};
 use serde::de::{Deserializer, Error, Unexpected};
@@ -18,6 +18,17 @@ use crate::book::distribution::Moves;
 /// Is it what is left out?
 pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// What a recording says where nobody came between two events.
+pub(super) fn no_trough() -> u32 {
+    NO_TROUGH
+}
+
+/// Is it that?
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+pub(super) fn is_no_trough(trough: &u32) -> bool {
+    *trough == NO_TROUGH
 }
 
 /// [`Totals`], field by field. What only the programs need is not in it.

@@ -65,10 +65,10 @@ impl Translator {
                 (wire.header, What::Drop(refusal(wire, listener)?))
             }
             Record::Admitted(wire) => {
-                let record::Admitted { header, isn, depth, client, idle_ns, pad: _ } = *wire;
+                let record::Admitted { header, isn, depth, client, trough, free_ns } = *wire;
                 let listener = self.listener(header.slot, note, events)?;
                 let client = address(&client).ok()?;
-                (header, What::Admitted(Admitted { listener, client, isn, depth, idle_ns }))
+                (header, What::Admitted(Admitted { listener, client, isn, depth, trough, free_ns }))
             }
         };
         Some(Event { time_ns: header.time_ns, what })
@@ -116,7 +116,7 @@ impl Translator {
             count.paced = now.pace.count.wrapping_sub(last.pace.count);
             count.paced_ns = now.pace.sum_ns.wrapping_sub(last.pace.sum_ns);
             count.idle_moved_ns = now.idle_ns.wrapping_sub(last.idle_ns);
-            (count.idle_ns, count.accepted_ns) = (now.idle_ns, now.accepted_ns);
+            (count.free_ns, count.accepted_ns) = (now.free_ns, now.accepted_ns);
             **last = now;
         }
         count
@@ -147,6 +147,8 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
         limit: wire.limit,
         syn_queue: wire.syn_queue,
         cpu: wire.header.cpu,
-        idle_ns: wire.idle_ns,
+        trough: wire.trough,
+        free_ns: wire.free_ns,
+        accepted_ns: wire.accepted_ns,
     })
 }

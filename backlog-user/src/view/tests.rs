@@ -96,7 +96,9 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         limit: 16,
         syn_queue: 3,
         cpu: 1,
-        idle_ns: 0,
+        trough: 0,
+        free_ns: 0,
+        accepted_ns: 0,
     })
 }
 

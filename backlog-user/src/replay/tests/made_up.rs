@@ -139,15 +139,17 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         limit: 16,
         syn_queue: 3,
         cpu: 1,
-        idle_ns: 100 * second,
+        trough: 2,
+        free_ns: 100 * second,
+        accepted_ns: now - 600 * MS,
     };
     for index in 0..3 {
         at(now - 500 * MS + index, What::Drop(drop(index)));
     }
     if second % 3 == 2 {
         // Who was refused in each second that it could be gets in.
-        let Drop { listener, client, isn, depth, idle_ns, .. } = drop(0);
-        let admitted = Admitted { listener, client, isn, depth, idle_ns };
+        let Drop { listener, client, isn, depth, trough, free_ns, .. } = drop(0);
+        let admitted = Admitted { listener, client, isn, depth, trough, free_ns };
         at(now - 400 * MS, What::Admitted(admitted));
     }
     if second > 3 {
@@ -160,7 +162,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         waits: vec![(40, 30), (500, 19)],
         depths: vec![(0, 20), (16, 30)],
         last_accept: None,
-        idle_ns: 100 * second,
+        free_ns: 100 * second,
         idle_moved_ns: 100,
         accepted_ns: now - 30,
         paced: 20,

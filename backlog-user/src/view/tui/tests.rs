@@ -86,7 +86,9 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
             limit: 16,
             syn_queue: 0,
             cpu: 0,
-            idle_ns: 0,
+            trough: 0,
+            free_ns: 0,
+            accepted_ns: 0,
         };
         apply(book, time_ns - SECOND / 2, What::Drop(drop));
         state.refused(Refused {

@@ -169,7 +169,9 @@ fn refused(second: u64, port: u16) -> What {
         depth: 17,
         limit: LIMIT,
         syn_queue: 3,
-        idle_ns: 0,
+        trough: 0,
+        free_ns: 0,
+        accepted_ns: 0,
         cpu: 1,
     })
 }
@@ -233,7 +235,7 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
         waits: sorted,
         depths: if came == 0 { Vec::new() } else { depths },
         last_accept: None,
-        idle_ns: 0,
+        free_ns: 0,
         idle_moved_ns: 0,
         accepted_ns: 0,
         paced: 0,
