@@ -32,9 +32,13 @@ impl Pace {
     #[inline(always)]
     pub const fn note(&mut self, pause_ns: u64) {
         let usual_ns = self.usual_ns;
-        if usual_ns == 0 {
-            // A first one that may be a stall: it fades away.
-            self.usual_ns = if pause_ns > STALL_NS { STALL_NS } else { pause_ns + 1 };
+        if usual_ns == 0 && pause_ns > STALL_NS {
+            // It may be a stall: nothing is known to compare it with.
+            self.stalled_ns += pause_ns;
+            self.usual_ns = STALL_NS;
+            return;
+        } else if usual_ns == 0 {
+            self.usual_ns = pause_ns + 1;
         } else if pause_ns > STALL_NS && (pause_ns >> STALL) > usual_ns {
             self.stalled_ns += pause_ns;
             // If all are so long from now on, they become the usual ones.
@@ -68,6 +72,25 @@ mod tests {
         let mean_ns = pace.sum_ns / pace.count;
         assert!((MS..MS + MS / 10).contains(&mean_ns), "{mean_ns}");
         assert_eq!(pace.stalled_ns, 9000 * MS);
+    }
+
+    #[test]
+    fn a_stall_before_all_else_is_none_either() {
+        let mut pace = Pace::NONE;
+        pace.note(2000 * MS);
+        for _ in 0..17 {
+            pace.note(MS);
+        }
+        assert_eq!((pace.sum_ns / pace.count, pace.stalled_ns), (MS, 2000 * MS));
+    }
+
+    #[test]
+    fn a_slow_acceptor_is_measured_from_its_second_pause_on() {
+        let mut pace = Pace::NONE;
+        for _ in 0..17 {
+            pace.note(100 * MS);
+        }
+        assert_eq!((pace.sum_ns / pace.count, pace.count), (100 * MS, 16));
     }
 
     #[test]

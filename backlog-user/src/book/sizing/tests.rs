@@ -81,6 +81,16 @@ fn a_stalled_acceptor_needs_a_queue_as_long_as_the_stall() {
     assert_right(&load, 16);
 }
 
+/// The first pause of all is a stall: it is not the acceptor's pace.
+#[test]
+fn a_stall_before_anything_is_known_is_no_pace() {
+    // The third is the first that waits for the one before it, and none of the refused comes
+    // back before the end.
+    let stalls = vec![(SECOND + 3 * MS / 2, 5 * SECOND)];
+    let load = Load { stalls, ..Load::of(burst(SECOND, 100), MS, 7 * SECOND) };
+    assert_right(&load, 16);
+}
+
 #[test]
 fn what_no_queue_can_take_is_told_apart() {
     for (per_second, sustainable) in
