@@ -8,8 +8,13 @@
 //! is in the real queue the acceptor does the same in both; while it has nothing to do, it
 //! would have gone on with the excess, at the rate that it had while there was work.
 
+mod stretch;
+
 use backlog_ebpf::distribution::NO_TROUGH;
 use serde::{Deserialize, Serialize};
+
+use self::stretch::Interval;
+pub(crate) use self::stretch::Stretch;
 
 /// What happened at a listener between two counts, in order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,95 +44,9 @@ struct Step {
     trough: u32,
 }
 
-/// A time in which the queue would have been deeper than it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Stretch {
-    /// When the first client was refused, and when the queue would have been deepest.
-    pub(crate) begin_ns: u64,
-    pub(crate) peak_ns: u64,
-    /// How deep it would have become.
-    pub(crate) peak: f64,
-    /// Accepted connections of the intervals that it touches, and for how long anything was
-    /// queued in them.
-    pub(crate) accepted: u64,
-    pub(crate) busy_ns: u64,
-    /// Of these: those with work before them, the pauses before them, and the longest wait.
-    paced: u64,
-    paced_ns: u64,
-    longest_ns: u64,
-    /// Connections that were queued in them and had not been refused before.
-    pub(crate) arrived: f64,
-    /// Clients that were refused in it for the first time.
-    pub(crate) refused: f64,
-    /// When the last of these intervals ended.
-    pub(crate) end_ns: u64,
-    /// When the first of these intervals began.
-    counted_since_ns: u64,
-}
-
-impl Stretch {
-    /// Accepts per second while any were queued; none: nothing was accepted.
-    pub(crate) fn rate(&self) -> Option<f64> {
-        (self.accepted > 0 && self.busy_ns > 0)
-            .then(|| self.accepted as f64 * 1e9 / self.busy_ns as f64)
-    }
-
-    /// How long the last one in that queue would have waited, nanoseconds; none: for ever, as
-    /// far as is known.
-    pub(crate) fn wait_ns(&self) -> Option<f64> {
-        // A stall is in the waits that there were, not in the pace.
-        let pause_ns = if self.paced > 0 {
-            self.paced_ns as f64 / self.paced as f64
-        } else {
-            1e9 / self.rate()?
-        };
-        Some((self.peak * pause_ns).max(self.longest_ns as f64))
-    }
-
-    /// New clients per second, refused or not.
-    pub(crate) fn needed_rate(&self) -> f64 {
-        let elapsed_ns = self.end_ns.saturating_sub(self.counted_since_ns).max(1);
-        (self.arrived + self.refused) * 1e9 / elapsed_ns as f64
-    }
-
-    /// It touches an interval.
-    fn touches(&mut self, interval: &Interval) {
-        let Interval { begin_ns, end_ns, busy_ns, accepted, paced, paced_ns, longest_ns, fresh } =
-            *interval;
-        if self.end_ns == 0 {
-            self.counted_since_ns = begin_ns;
-        }
-        self.accepted += accepted;
-        self.busy_ns += busy_ns;
-        self.paced += paced;
-        self.paced_ns += paced_ns;
-        self.longest_ns = self.longest_ns.max(longest_ns);
-        self.arrived += fresh;
-        self.end_ns = end_ns;
-    }
-
-    /// How long it grew.
-    pub(crate) fn growth_ns(&self) -> u64 {
-        self.peak_ns.saturating_sub(self.begin_ns)
-    }
-}
-
-/// The interval whose steps are taken.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    begin_ns: u64,
-    end_ns: u64,
-    busy_ns: u64,
-    accepted: u64,
-    paced: u64,
-    paced_ns: u64,
-    longest_ns: u64,
-    /// Connections that were queued at their first try.
-    fresh: f64,
-}
-
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // Earlier recordings know less.
 pub(crate) struct Unlimited {
     steps: Vec<Step>,
     /// The least depth that arrivals have found since the last step.
@@ -338,7 +257,7 @@ impl Unlimited {
         // connections: the one that it would be at has left the queue only if it was taken
         // before the one that it is at.
         let depth = depth + (self.excess - begun).ceil();
-        let now = self.now.get_or_insert(Stretch { begin_ns: time_ns, ..Stretch::default() });
+        let now = self.now.get_or_insert(Stretch::from(time_ns));
         if fresh && let Some(interval) = interval {
             now.touches(interval);
         }
