@@ -67,7 +67,7 @@ pub(crate) struct Unlimited {
     /// how many clients they were is an estimate.
     pub(crate) firsts: f64,
     pub(crate) estimated: f64,
-    /// Of this interval: refusals with a record, and the first ones of a client among them,
+    /// Refusals with a record, and the first ones of a client among them,
     /// the later ones counting more.
     told: f64,
     told_firsts: f64,
@@ -195,7 +195,6 @@ impl Unlimited {
         }
         let pause_ns = if self.paced > 0.0 { self.paced_ns / self.paced } else { 0.0 };
         self.free(free_ns, (since_ns as f64 - pause_ns).max(0.0));
-        (self.told, self.told_firsts) = (0.0, 0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }

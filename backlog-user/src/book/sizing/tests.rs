@@ -162,6 +162,9 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
         }
         let interval =
             Counted { time_ns: SECOND, elapsed_ns: SECOND, limit: 16, ..Counted::default() };
+        // The second of the kernel's that the records are of goes on in the next interval.
+        unlimited.counted(&interval);
+        let interval = Counted { time_ns: 2 * SECOND, ..interval };
         unlimited.counted(&Counted { untold: 300, ..interval });
         let estimated = unlimited.estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
