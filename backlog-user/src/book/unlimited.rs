@@ -218,9 +218,10 @@ impl Unlimited {
                     let depth = f64::from(moment.depth);
                     self.first(1.0, moment.time_ns, depth, self.begun(moment), interval);
                 }
-                Kind::Admitted => self.excess -= 1.0,
+                Kind::Admitted => {
+                    self.excess = (self.excess - 1.0).max(-f64::from(moment.depth));
+                }
             }
-            self.excess = self.excess.max(-f64::from(moment.depth));
         }
         self.steps = steps;
         self.steps.clear();
@@ -228,12 +229,16 @@ impl Unlimited {
 
     /// How much of its pause the acceptor has behind it with the one that it took last.
     fn begun(&self, moment: &Moment) -> f64 {
-        let worked_ns = moment.time_ns.saturating_sub(moment.accepted_ns);
-        if moment.accepted_ns == 0 || self.paced_ns <= 0.0 {
+        if moment.accepted_ns == 0 {
             return 0.0;
         }
-        let begun = worked_ns as f64 * self.paced / self.paced_ns;
+        let begun = self.pauses(moment.time_ns.saturating_sub(moment.accepted_ns) as f64);
         if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
+    }
+
+    /// A time in pauses of the acceptor's; none where its pace is not known.
+    fn pauses(&self, time_ns: f64) -> f64 {
+        if self.paced_ns > 0.0 { time_ns * self.paced / self.paced_ns } else { 0.0 }
     }
 
     /// Clients are refused for the first time, at a queue that is so deep, when so much of a
@@ -282,8 +287,7 @@ impl Unlimited {
         if more_ns <= 0.0 {
             return;
         }
-        let taken = if self.paced_ns > 0.0 { more_ns * self.paced / self.paced_ns } else { 0.0 };
-        self.excess = (self.excess - taken).max(0.0);
+        self.excess = (self.excess - self.pauses(more_ns)).max(0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }
