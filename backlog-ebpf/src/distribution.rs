@@ -50,8 +50,7 @@ pub struct Distributions {
     /// How long the queue was empty, nanoseconds: from an accept to the arrival that found
     /// nothing there.
     pub idle_ns: u64,
-    /// Of this: how long the acceptor had nothing to do. After each accept it is at work for
-    /// a usual pause ([`Pace::usual_ns`]) that begins there.
+    /// Of this: how long the acceptor had nothing to do ([`Pace::free_ns`]).
     pub free_ns: u64,
     /// When a drop record was sent last.
     pub refused_ns: u64,

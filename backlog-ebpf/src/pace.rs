@@ -20,7 +20,7 @@ pub struct Pace {
 
 /// A pause is a stall if it is longer than so many usual ones, as a power of two,
 const STALL: u32 = 4;
-/// and than this.
+/// and than this; the first of all only than this.
 const STALL_NS: u64 = 10_000_000;
 
 impl Pace {
@@ -32,23 +32,26 @@ impl Pace {
     #[inline(always)]
     pub const fn note(&mut self, pause_ns: u64) {
         let usual_ns = self.usual_ns;
-        if usual_ns == 0 && pause_ns > STALL_NS {
-            // It may be a stall: nothing is known to compare it with.
-            self.stalled_ns += pause_ns;
-            self.usual_ns = STALL_NS;
-            return;
-        } else if usual_ns == 0 {
-            self.usual_ns = pause_ns + 1;
-        } else if pause_ns > STALL_NS && (pause_ns >> STALL) > usual_ns {
+        let unknown = usual_ns == 0;
+        if pause_ns > STALL_NS && (unknown || (pause_ns >> STALL) > usual_ns) {
             self.stalled_ns += pause_ns;
             // If all are so long from now on, they become the usual ones.
-            self.usual_ns = usual_ns + (usual_ns >> 3) + 1;
+            self.usual_ns = if unknown { STALL_NS } else { usual_ns + (usual_ns >> 3) + 1 };
             return;
-        } else {
-            self.usual_ns = usual_ns - (usual_ns >> 3) + (pause_ns >> 3) + 1;
         }
+        self.usual_ns =
+            if unknown { pause_ns + 1 } else { usual_ns - (usual_ns >> 3) + (pause_ns >> 3) + 1 };
         self.count += 1;
         self.sum_ns += pause_ns;
+    }
+
+    /// How long the acceptor has nothing to do in a time that begins with an accept, and in
+    /// which nothing is queued: it is at work on what it took for a usual pause.
+    #[must_use]
+    #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+    #[inline(always)]
+    pub const fn free_ns(&self, empty_ns: u64) -> u64 {
+        empty_ns.saturating_sub(self.usual_ns)
     }
 }
 

@@ -40,9 +40,8 @@ pub(crate) fn arrived(slot: u32, depth: u32, now: u64) -> bool {
         let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
         if depth <= 1 && empty_ns < now {
             (*distributions).idle_ns += empty_ns;
-            // It works on the last one that it has taken for as long as on any.
-            let free_ns = empty_ns.saturating_sub((*distributions).pace.usual_ns);
-            (*distributions).free_ns += free_ns;
+            let pace = &raw const (*distributions).pace;
+            (*distributions).free_ns += (*pace).free_ns(empty_ns);
         }
         // Another CPU may have refused one since this one has looked at the clock.
         let refused_ns = (*distributions).refused_ns;

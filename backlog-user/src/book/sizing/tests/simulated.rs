@@ -191,7 +191,7 @@ impl Seen {
         if found == 0 && self.acceptor.accepted_ns > 0 {
             let empty_ns = time_ns - self.acceptor.accepted_ns;
             self.idle_ns += empty_ns;
-            self.acceptor.free_ns += empty_ns.saturating_sub(self.pace.usual_ns);
+            self.acceptor.free_ns += self.pace.free_ns(empty_ns);
         }
     }
 
