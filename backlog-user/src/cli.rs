@@ -12,41 +12,40 @@ pub(crate) const RING_KIB: u32 = 8192;
 /// `--record-keep`, unless told.
 pub(crate) const RECORD_KEEP: u32 = 9;
 
-/// Which TCP accept queue overflowed, when, whom it hit, and why.
+/// Find out which TCP accept queues overflow, when, why, and which clients are affected.
 ///
-/// Traces the accept queue of each listening TCP socket: how deep it gets against
-/// its limit, how long connections wait for accept, and every SYN or last ACK
-/// that is refused, at its exact moment. Prints a line per listener and interval,
-/// and a summary at the end (Ctrl-C).
+/// Traces the accept queue of every listening TCP socket: its depth against its limit,
+/// how long connections wait for accept(), and the exact time and cause of each dropped
+/// SYN or ACK. Prints a line per listener and interval, and a summary on exit (Ctrl-C).
 #[derive(Debug, Parser)]
 #[command(name = "backlog-trace", version, max_term_width = 80)]
 #[command(after_long_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// Only these local ports: 8000 or 80,443 or 8000-8100
+    /// Trace only these local ports: 8000, 80,443 or 8000-8100
     #[arg(short = 'P', long, value_name = "PORTS")]
     pub(crate) port: Option<String>,
 
-    /// Only listeners that this process holds open, and those that it opens
+    /// Trace only listeners that this process holds or opens
     #[arg(short, long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 
-    /// Only this network namespace: a pid, a path, a name as of `ip netns`, or an inode
-    /// number
+    /// Trace only this network namespace: a pid, a path, a name from `ip netns`, or an
+    /// inode number
     #[arg(long, value_name = "X")]
     pub(crate) netns: Option<String>,
 
-    /// Only listeners whose sockets were made in this cgroup (v2) or below:
+    /// Trace only listeners whose sockets were created in or below this cgroup (v2):
     /// /system.slice/nginx.service
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Option<PathBuf>,
 
-    /// Only IPv4 clients (those of a [::] listener included)
+    /// Trace only IPv4 clients, including those of dual-stack listeners
     #[arg(short = '4', conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
 
-    /// Only IPv6 clients
+    /// Trace only IPv6 clients
     #[arg(short = '6')]
     pub(crate) ipv6: bool,
 
@@ -54,141 +53,140 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) duration: Option<String>,
 
-    /// Stop after the Nth drop, with exit status 1
+    /// Stop after the Nth drop and exit with status 1
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
     pub(crate) until_drop: Option<u64>,
 
-    /// Run this command (by sh) and stop when it ends; its output goes to stderr
+    /// Run CMD with sh and stop when it exits; its output goes to stderr
     #[arg(long, value_name = "CMD")]
     pub(crate) cmd: Option<String>,
 
-    /// How long clients wait before they give up: what a larger queue would make them wait
-    /// for longer is no cure
+    /// Client timeout: a larger backlog is not recommended if queued clients would wait
+    /// longer than this
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub(crate) client_timeout: String,
 
-    /// Form of the output
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
-    /// Write an HTML page with plots at the end, beside the ordinary output; it needs
-    /// nothing from outside
+    /// Also write a self-contained HTML report on exit
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// A full screen: listeners, plots, histograms, the latest drops; ? lists its keys
+    /// Full-screen interactive view (press ? for help)
     #[arg(long)]
     pub(crate) tui: bool,
 
-    /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
+    /// Print times in UTC (always the case for JSON and CSV)
     #[arg(long)]
     pub(crate) utc: bool,
 
-    /// Keep all events in this file, for `replay`; compressed if its name ends in .zst
+    /// Record all events to FILE for `replay`; compressed if the name ends in .zst
     ///
-    /// A file of that name stays, as FILE.old. If it cannot be written any more (a full
-    /// disk), that is said, tracing goes on, and the exit status is 2.
+    /// An existing FILE is renamed to FILE.old. If writing fails (e.g. disk full), a warning
+    /// is printed, tracing continues, and the exit status is 2.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Begin another file when FILE has this size: 100M, 1G
+    /// Rotate FILE when it reaches this size: 100M, 1G
     ///
-    /// What was FILE is FILE.1 then, what was FILE.1 is FILE.2, and so on.
+    /// FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on.
     #[arg(long, value_name = "SIZE", requires = "record")]
     pub(crate) record_rotate: Option<String>,
 
-    /// How many older files are kept beside FILE
+    /// Keep at most N rotated files
     ///
-    /// The oldest goes when there would be more. `replay FILE` reads all that are there.
+    /// The oldest file is deleted first. `replay FILE` reads all files that remain.
     #[arg(long, value_name = "N", requires = "record_rotate", default_value_t = RECORD_KEEP,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) record_keep: u32,
 
-    /// How to attach to the kernel
+    /// Select how to attach to the kernel
     #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
 
-    /// No headings, no notices: only data and errors
+    /// Print only data and errors: no headings, no log messages
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say what is attached where, and at the end what tracing cost; rows of idle
-    /// listeners too
+    /// Show attached probes, idle listeners, and tracing overhead at exit
     ///
-    /// Meanwhile the kernel times every run of every eBPF program on the host, which costs
-    /// each some 35 ns.
+    /// Enables BPF run-time statistics host-wide, adding about 35 ns to every eBPF program
+    /// invocation.
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
-    /// Tell about so many drops of a listener and second one by one, each CPU its part;
-    /// the rest is only counted
+    /// Report at most N individual drops per listener and second (split across CPUs);
+    /// further drops are only counted
     #[arg(long, value_name = "N", default_value_t = DROP_RECORDS)]
     pub(crate) drop_records: u32,
 
-    /// KiB of the ring buffer (for the tests)
+    /// Size of the ring buffer in KiB (for the tests)
     #[arg(long, hide = true, value_name = "KIB", default_value_t = RING_KIB,
           value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
     pub(crate) ring_kib: u32,
 
-    /// Load each program that fits this kernel, say what the verifier made of it,
-    /// and end (for the tests)
+    /// Load each program that fits this kernel, print the verifier's figures, and exit
+    /// (for the tests)
     #[arg(long, hide = true)]
     pub(crate) check_programs: bool,
 
-    /// Length of an interval in seconds, or with a unit: 1, 0.5, 10s
+    /// Reporting interval, in seconds or with a unit: 1, 0.5, 10s
     #[arg(value_name = "INTERVAL", default_value = "1")]
     pub(crate) interval: String,
 
-    /// Stop after so many intervals
+    /// Stop after COUNT intervals
     #[arg(value_name = "COUNT")]
     pub(crate) count: Option<u64>,
 
-    /// Something else than tracing.
+    /// Subcommands.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// Something else than tracing.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Every listener now, without tracing: limit, depth, drops, owner, and findings
+    /// List and check all listeners once, without tracing
     ///
-    /// Asks the kernel once, in every network namespace, and loads no eBPF. Below the table
-    /// is what is wrong, or may go wrong, with the cure. Without root it shows the listeners
-    /// of its own namespace, and owners among one's own processes.
+    /// Queries every network namespace and loads no eBPF programs. Below the table it lists
+    /// problems and risks, each with a remedy. Without root it covers its own network
+    /// namespace and names only the user's own processes.
     #[command(after_long_help = LISTENERS_HELP)]
     Listeners(ListenersArgs),
-    /// What this kernel permits, which hooks will be used, and why
+    /// Check whether tracing works on this host
     ///
-    /// Tries every way of attaching and every hook, takes them off again, and says what
-    /// came of it. Without the rights it says what could not be tried.
-    #[command(after_help = "Exit status: 0 tracing would work, 2 it would not.")]
+    /// Attaches every backend and hook once, detaches them, and reports the result: which
+    /// hooks will be used, and why. Without sufficient rights it reports what it could not
+    /// try.
+    #[command(after_help = "Exit status: 0 tracing works, 2 it does not.")]
     Doctor(DoctorArgs),
-    /// A recording, shown as the run itself was
+    /// Replay a recording
     ///
-    /// Needs no rights, and runs on any machine. With the options of the run it prints what
-    /// that has printed, and with others what it would have. Times are in the time zone of
-    /// this machine, unless --utc.
+    /// Needs no privileges and runs on any machine. With the options of the recorded run it
+    /// prints the same output; with other options, what that run would have printed. Times
+    /// are in this machine's time zone unless --utc is given.
     #[command(after_long_help = REPLAY_HELP)]
     Replay(ReplayArgs),
-    /// An HTML page of a recorded run, as --report would have written it
+    /// Write an HTML report from a recording
     ///
-    /// Needs no rights, and runs on any machine. The page is complete in itself: plots,
-    /// verdicts, the settings of the host and the command line of the run. Of a recording
-    /// that was cut it shows what is there, and says so.
+    /// Needs no privileges and runs on any machine. The page is self-contained: plots,
+    /// verdicts, the host's settings and the command line of the run. A truncated recording
+    /// is reported as far as it goes, with a warning.
     #[command(after_long_help = REPORT_HELP)]
     Report(ReportArgs),
-    /// Completions for a shell, on stdout
+    /// Generate shell completions on stdout
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
-        /// Which
+        /// Shell to generate completions for
         #[arg(value_enum)]
         shell: Shell,
     },
-    /// The manual page, on stdout
+    /// Print a manual page on stdout
     #[command(after_help = MAN_HELP)]
     Man {
-        /// Of this command
+        /// Subcommand to document
         #[arg(value_name = "COMMAND")]
         of: Option<String>,
     },
@@ -197,31 +195,32 @@ pub(crate) enum Command {
 /// The arguments of `listeners`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListenersArgs {
-    /// Only these local ports: 8000 or 80,443 or 8000-8100
+    /// List only these local ports: 8000, 80,443 or 8000-8100
     #[arg(short = 'P', long, value_name = "PORTS")]
     pub(crate) port: Option<String>,
 
-    /// Only those that take IPv4 clients (a [::] listener mostly does)
+    /// List only listeners that accept IPv4 clients (most [::] listeners do)
     #[arg(short = '4', conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
 
-    /// Only those that take IPv6 clients
+    /// List only listeners that accept IPv6 clients
     #[arg(short = '6')]
     pub(crate) ipv6: bool,
 
-    /// Only those that this process holds open
+    /// List only listeners that this process holds
     #[arg(short, long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 
-    /// Only this network namespace: a pid, a path, a name (ip netns), or an inode number
+    /// List only this network namespace: a pid, a path, a name from `ip netns`, or an
+    /// inode number
     #[arg(long, value_name = "X")]
     pub(crate) netns: Option<String>,
 
-    /// Only those whose sockets were made in this cgroup (v2) or below
+    /// List only listeners whose sockets were created in or below this cgroup (v2)
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Option<PathBuf>,
 
-    /// Form of the output
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum,
           default_value_t = ListenersOutput::Table)]
     pub(crate) output: ListenersOutput,
@@ -235,16 +234,16 @@ pub(crate) struct ListenersArgs {
 /// The arguments of `doctor`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
-    /// Form of the output
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum,
           default_value_t = DoctorOutput::Table)]
     pub(crate) output: DoctorOutput,
 
-    /// Judge this way of attaching
+    /// Check only this backend
     #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
 
-    /// Every value that was read from the kernel's types as well
+    /// Also print every value read from the kernel's BTF
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -253,43 +252,42 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ReplayArgs {
-    /// What --record has made, with the older files beside it; - is stdin
+    /// Recording made by --record, with its rotated files beside it; - for stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Intervals of this length, made of those that were recorded: 10, 1m
+    /// Reporting interval, a multiple of the recorded one: 10, 1m
     #[arg(value_name = "INTERVAL")]
     pub(crate) interval: Option<String>,
 
-    /// Form of the output
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 
-    /// Write an HTML page of the run, beside the ordinary output
+    /// Also write a self-contained HTML report
     #[arg(long, value_name = "PAGE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// A full screen, at the pace of the run; ? lists its keys
+    /// Full-screen interactive view at the speed of the run (press ? for help)
     ///
-    /// Space stops the time, left and right go 10 s back and further, + and - change the
-    /// speed, 0 is as fast as possible. At the end it stays until q, which prints the summary
-    /// of the whole run.
+    /// Space pauses, left and right seek by 10 s, + and - change the speed, 0 plays as fast
+    /// as possible. At the end of the recording, q quits and prints the summary.
     #[arg(long)]
     pub(crate) tui: bool,
 
-    /// How many times as fast as the run was: 10, 0.5; 0 is as fast as possible
+    /// Playback speed: 10, 0.5; 0 for as fast as possible
     #[arg(long, value_name = "N", requires = "tui", default_value_t = 1.0)]
     pub(crate) speed: f64,
 
-    /// Times in UTC and not in the machine's time zone (JSON and CSV always are)
+    /// Print times in UTC (always the case for JSON and CSV)
     #[arg(long)]
     pub(crate) utc: bool,
 
-    /// No headings, no notices of the run: only data and errors
+    /// Print only data and errors: no headings, no log messages
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Rows of idle listeners, and at the end what tracing cost
+    /// Show idle listeners, and tracing overhead at the end
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 }
@@ -297,18 +295,17 @@ pub(crate) struct ReplayArgs {
 /// The arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// What --record has made, with the older files beside it; - is stdin
+    /// Recording made by --record, with its rotated files beside it; - for stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Where the page goes; - is stdout
+    /// File to write the page to; - for stdout
     ///
-    /// Unless told it is FILE with .html in place of .zst and .jsonl. A page that is there is
-    /// replaced.
+    /// Default: FILE with .html in place of .zst and .jsonl. An existing page is replaced.
     #[arg(short, long, value_name = "PAGE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Times in UTC and not in the machine's time zone
+    /// Print times in UTC
     #[arg(long)]
     pub(crate) utc: bool,
 }
@@ -326,13 +323,13 @@ Examples:
 
 const REPLAY_HELP: &str = "\
 Examples:
-  backlog-trace replay run.jsonl.zst            the table, and the summary
-  backlog-trace replay run.jsonl.zst 60 -o csv  a row a minute
+  backlog-trace replay run.jsonl.zst            print the table and the summary
+  backlog-trace replay run.jsonl.zst 60 -o csv  one row per minute
   backlog-trace replay run.jsonl.zst --tui --speed 10
   ssh host cat run.jsonl | backlog-trace replay -
 
-What cannot be read is left out and said on stderr: a recording that was cut by
-a kill or a full disk is shown as far as it goes.
+A recording truncated by a kill or a full disk is replayed as far as it goes;
+what could not be read is reported on stderr.
 
 Exit status: 0 fine, 2 error.";
 
@@ -346,71 +343,70 @@ Exit status: 0 fine, 2 error.";
 
 const AFTER_HELP: &str = "\
 Examples:
-  sudo backlog-trace --port 8000           the accept queue of port 8000
-  sudo backlog-trace 5 12                  every listener, 12 lines of 5 s each
+  sudo backlog-trace --port 8000           trace the accept queue of port 8000
+  sudo backlog-trace 5 12                  trace everything, 12 rows of 5 s
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
-  sudo backlog-trace -P 80,443 -o json     for programs
-  sudo backlog-trace --record run.zst      keep it all, to be shown again by
-  backlog-trace replay run.zst             ... which needs no root
-  backlog-trace replay run.zst --tui       ... on a screen, back and forth
-  backlog-trace report run.zst             ... as a page with plots
-  sudo backlog-trace --tui                 to look at while it happens
-  sudo backlog-trace -d 5m --report a.html a page for the incident ticket
-  sudo backlog-trace listeners             every listener, and what is wrong
-  sudo backlog-trace doctor                will it work here, and how
+  sudo backlog-trace -P 80,443 -o json     print one JSON object per line
+  sudo backlog-trace --tui                 watch it live
+  sudo backlog-trace -d 5m --report a.html write a page for the incident ticket
+  sudo backlog-trace --record run.zst      record a run ...
+  backlog-trace replay run.zst --tui       ... and replay it, without root
+  backlog-trace report run.zst             ... or turn it into a page
+  sudo backlog-trace listeners             check all listeners now
+  sudo backlog-trace doctor                check whether tracing works here
 
-Exit status: 0 fine, 1 drops were seen with --until-drop, 2 error, or the
-recording is incomplete.";
+Exit status: 0 success, 1 drops seen with --until-drop, 2 error or incomplete
+recording.";
 
 const LISTENERS_HELP: &str = "\
 Examples:
-  sudo backlog-trace listeners                     all of them
-  sudo backlog-trace listeners -P 80,443 --check   after a deployment
-  sudo backlog-trace listeners --netns web -o csv  for a spreadsheet
+  sudo backlog-trace listeners                     list all listeners
+  sudo backlog-trace listeners -P 80,443 --check   check a deployment
+  sudo backlog-trace listeners --netns web -o csv  export to a spreadsheet
 
-Exit status: 0 fine, 1 there are findings with --check, 2 error.";
+Exit status: 0 success, 1 findings with --check, 2 error.";
 
-/// What `--check` fails for.
+/// The level of findings that `--check` fails for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Check {
-    /// Problems, and notices of what may become one
+    /// Problems and risks
     Any,
-    /// What hurts now or has hurt
+    /// Problems only: clients are or were affected
     Problem,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    /// Human-readable
     Table,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
-    /// A row of names, and a row for each listener and interval
+    /// A header row, then a row per listener and interval
     Csv,
 }
 
-/// Form of what `listeners` tells.
+/// Output format of `listeners`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListenersOutput {
-    /// For people
+    /// Human-readable
     Table,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
-    /// A row of names, and a row for each listener
+    /// A header row, then a row per listener
     Csv,
 }
 
-/// Form of what the doctor says.
+/// Output format of `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorOutput {
-    /// For people
+    /// Human-readable
     Table,
     /// One JSON object
     Json,
 }
 
-/// A shell that there are completions for.
+/// A shell to generate completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
     /// GNU bash
@@ -421,14 +417,14 @@ pub(crate) enum Shell {
     Fish,
 }
 
-/// Way of attaching.
+/// How to attach to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// The best that the kernel permits
+    /// The best backend that the kernel permits
     Auto,
-    /// Kernel functions, by BPF trampolines (fentry and fexit)
+    /// Kernel functions via BPF trampolines (fentry and fexit)
     Fentry,
-    /// Kernel functions, by kprobes and kretprobes
+    /// Kernel functions via kprobes and kretprobes
     Kprobe,
     /// Tracepoints only
     Tracepoint,
