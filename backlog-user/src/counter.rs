@@ -22,11 +22,15 @@ pub(crate) enum Counter {
     SyncookiesFailed,
     /// A full Fast Open queue.
     FastOpenListenOverflow,
+    /// A bare ACK put off by `TCP_DEFER_ACCEPT`: no refusal, but it moves `sk_drops`. It is read
+    /// as an explanation, and compared with nothing: the programs do not tell it from other
+    /// ignored packets.
+    DeferAcceptDrop,
 }
 
 impl Counter {
     /// How many there are.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
 
     /// Every one, in the order of its number.
     pub(crate) const ALL: [Self; Self::COUNT] = [
@@ -38,6 +42,7 @@ impl Counter {
         Self::SyncookiesRecv,
         Self::SyncookiesFailed,
         Self::FastOpenListenOverflow,
+        Self::DeferAcceptDrop,
     ];
 
     /// As the kernel names it.
@@ -51,6 +56,7 @@ impl Counter {
             Self::SyncookiesRecv => "SyncookiesRecv",
             Self::SyncookiesFailed => "SyncookiesFailed",
             Self::FastOpenListenOverflow => "TCPFastOpenListenOverflow",
+            Self::DeferAcceptDrop => "TCPDeferAcceptDrop",
         }
     }
 }

@@ -230,7 +230,7 @@ impl Judge {
                 if !known {
                     push(What::Baseline { netns });
                 }
-                let moved = Box::new(moved(start, (first, last)));
+                let moved = Box::new(moved(&start, &(first, last)));
                 push(What::Counters { netns, moved });
             }
         }
@@ -283,7 +283,7 @@ fn drops_of(listed: &Listed) -> Option<((u32, u64), u32)> {
 
 /// How far each counter has moved: at least from after the start to before the end, at
 /// most from before the start to after the end.
-fn moved(start: (Values, Values), end: (Values, Values)) -> Reading {
+fn moved(start: &(Values, Values), end: &(Values, Values)) -> Reading {
     std::array::from_fn(|index| {
         Some(Range {
             low: end.0[index]?.wrapping_sub(start.1[index]?),

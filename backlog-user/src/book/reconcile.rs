@@ -78,11 +78,11 @@ impl Sums {
         self.drops.iter().sum()
     }
 
-    /// What a counter must have moved by.
-    fn of(&self, counter: Counter) -> u64 {
+    /// What a counter must have moved by; none: what moves it is not counted.
+    fn of(&self, counter: Counter) -> Option<u64> {
         let drops = |cause: Cause| self.drops[cause as usize];
         let beside = |beside: Beside| self.beside[beside as usize];
-        match counter {
+        Some(match counter {
             Counter::ListenOverflows => {
                 drops(Cause::AcceptQueueFullSyn)
                     + drops(Cause::AcceptQueueFullAck)
@@ -101,7 +101,8 @@ impl Sums {
             Counter::SyncookiesRecv => beside(Beside::SynCookieValid),
             Counter::SyncookiesFailed => beside(Beside::SynCookieFailed),
             Counter::FastOpenListenOverflow => beside(Beside::FastopenQueueFull),
-        }
+            Counter::DeferAcceptDrop => return None,
+        })
     }
 }
 
@@ -131,7 +132,7 @@ fn of_namespace(book: &Book, netns: u32) -> Vec<Verdict> {
         .into_iter()
         .zip(moved)
         .filter_map(|(counter, moved)| {
-            let seen = seen.of(counter).saturating_sub(before.of(counter));
+            let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
             Some(Verdict::new(counter.name(), (*moved)?, seen))
         })
         .collect()
@@ -166,7 +167,11 @@ pub(crate) fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
     match counter {
         "sk_drops" => {
             if blind.ignores {
-                reasons.push("packets that were ignored, which no tracepoint shows".to_owned());
+                reasons.push(
+                    "packets that lost nothing, which no tracepoint shows: bare ACKs that \
+                     TCP_DEFER_ACCEPT puts off, repeated SYNs, resets by clients"
+                        .to_owned(),
+                );
             }
             reasons.push(
                 "packets refused before the handshake (filters, policies, MD5, SYN with FIN)"
@@ -199,9 +204,10 @@ mod tests {
         totals.beside[Beside::Ignored as usize] = 5000;
         let mut sums = Sums::default();
         sums.add(&totals);
-        assert_eq!(sums.of(Counter::ListenOverflows), 0b1111);
-        assert_eq!(sums.of(Counter::ListenDrops), 0b1_0111_1111 + 1000);
-        assert_eq!(sums.of(Counter::ReqQFullDrop), 1 << 4);
+        assert_eq!(sums.of(Counter::ListenOverflows), Some(0b1111));
+        assert_eq!(sums.of(Counter::ListenDrops), Some(0b1_0111_1111 + 1000));
+        assert_eq!(sums.of(Counter::ReqQFullDrop), Some(1 << 4));
+        assert_eq!(sums.of(Counter::DeferAcceptDrop), None);
     }
 
     #[test]
@@ -215,5 +221,13 @@ mod tests {
         let less = Verdict::new("ListenDrops", range(6), 7);
         assert!(reasons(&less, &blind)[0].contains("in the middle"));
         assert!(Verdict::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
+    }
+
+    #[test]
+    fn deferred_acks_are_a_reason_where_ignored_packets_are_not_seen() {
+        let more = Verdict::new("sk_drops", Range { low: 5, high: 5 }, 0);
+        let reasons_of = |ignores| reasons(&more, &Blind { ignores, ..Blind::default() });
+        assert!(reasons_of(true)[0].contains("TCP_DEFER_ACCEPT"));
+        assert!(!reasons_of(false).iter().any(|reason| reason.contains("TCP_DEFER_ACCEPT")));
     }
 }

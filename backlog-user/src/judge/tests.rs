@@ -8,11 +8,11 @@ use crate::kernel::settings::Settings;
 #[test]
 fn what_moved_between_the_readings_is_no_difference() {
     let at = |value| [Some(value); Counter::COUNT];
-    let reading = moved((at(10), at(12)), (at(40), at(41)));
+    let reading = moved(&(at(10), at(12)), &(at(40), at(41)));
     let range = reading[0].unwrap();
     assert_eq!(range, Range { low: 28, high: 31 });
     assert_eq!((range.nearest(30), range.nearest(33), range.nearest(2)), (30, 31, 28));
-    assert_eq!(moved((at(1), [None; Counter::COUNT]), (at(1), at(1)))[0], None);
+    assert_eq!(moved(&(at(1), [None; Counter::COUNT]), &(at(1), at(1)))[0], None);
 }
 
 #[test]
