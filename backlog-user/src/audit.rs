@@ -5,6 +5,7 @@
 //! most of it without root.
 
 mod csv;
+mod defer_accept;
 mod finding;
 mod gather;
 mod host;

@@ -68,7 +68,7 @@ pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> R
 }
 
 fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
-    let Audited { listed, interface, syn_queue, group, owner, cgroup } = audited;
+    let Audited { listed, interface, syn_queue, group, owner, cgroup, defer_accept: _ } = audited;
     let (ip, port) = (listed.local.ip(), listed.local.port());
     let main = owner.as_ref().map(|owner| &owner.main);
     let container = owner.as_ref().and_then(|owner| owner.container.as_ref());
@@ -83,6 +83,7 @@ fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
         outside(interface.as_ref()),
         listed.inode.to_string(),
         listed.cookie.to_string(),
+        // `asked`: the kernel does not keep it. The column stays, for those who read by number.
         String::new(),
         listed.limit.to_string(),
         text(set.somaxconn),

@@ -2,6 +2,7 @@
 //! its numbers, and the cure; how much it weighs is its level.
 
 mod cure;
+mod drops;
 mod rules;
 
 use serde::Serialize;
@@ -39,6 +40,7 @@ pub(crate) enum Kind {
     QueueHigh,
     SynQueueHigh,
     Drops,
+    DeferAccept,
     DropsOfClosed,
     AbortOnOverflow,
     SyncookiesOff,
@@ -57,6 +59,7 @@ impl Kind {
             Self::QueueHigh => "queue_high",
             Self::SynQueueHigh => "syn_queue_high",
             Self::Drops => "drops",
+            Self::DeferAccept => "defer_accept",
             Self::DropsOfClosed => "drops_of_closed",
             Self::AbortOnOverflow => "abort_on_overflow",
             Self::SyncookiesOff => "syncookies_off",

@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
+use super::defer_accept;
 use super::host::{Audited, Host, Member, Space};
 use super::memory::Memory;
 use super::requests::{Lengths, assign};
-use crate::counter::Values;
+use crate::counter::{Counter, Values};
 use crate::filter::Filter;
 use crate::kernel::rights::{Capabilities, Capability};
 use crate::kernel::{counters, settings::Settings};
@@ -83,6 +85,7 @@ pub(crate) fn host(
     ensure!(answered > 0, "no network namespace can be looked into: {}", host.not_seen.join("; "));
     host.spaces.sort_by_key(|space| (!space.own, space.netns));
     know(&mut host, owners, cgroup);
+    deferring(&mut host);
     host.not_seen.extend(strangers(&host, &proc_root));
     Ok(host)
 }
@@ -167,6 +170,7 @@ fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
             group: group(index),
             owner: None,
             cgroup: None,
+            defer_accept: None,
             listed,
         })
         .collect();
@@ -194,6 +198,26 @@ fn know(
     for audited in host.spaces.iter_mut().flat_map(|space| &mut space.listeners) {
         audited.owner = owners.get(&audited.listed.inode).cloned();
         audited.cgroup = audited.listed.cgroup_id.and_then(&mut cgroup);
+    }
+}
+
+/// Looks up whether listeners have `TCP_DEFER_ACCEPT` set, where a finding depends on it: a
+/// copy of the owner's descriptor is needed for that, so it is not done for the others.
+fn deferring(host: &mut Host) {
+    for space in &mut host.spaces {
+        if space.counter(Counter::ListenDrops) == Some(0) {
+            continue;
+        }
+        let mut listeners = mem::take(&mut space.listeners);
+        for audited in &mut listeners {
+            let drops = audited.listed.sk_drops.filter(|drops| *drops > 0);
+            if let Some(owner) = &audited.owner
+                && drops.is_some_and(|drops| space.may_be_deferred(drops))
+            {
+                audited.defer_accept = defer_accept::is_set(audited.listed.inode, &owner.pids);
+            }
+        }
+        space.listeners = listeners;
     }
 }
 

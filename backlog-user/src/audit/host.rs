@@ -71,12 +71,30 @@ pub(crate) struct Audited {
     pub(crate) owner: Option<Owner>,
     /// The cgroup (v2) that its socket was made in.
     pub(crate) cgroup: Option<String>,
+    /// `TCP_DEFER_ACCEPT` is set; none: it was not looked up, or could not be.
+    pub(crate) defer_accept: Option<bool>,
 }
 
 impl Space {
     /// One of the kernel's counters.
     pub(crate) fn counter(&self, counter: Counter) -> Option<u64> {
         self.counters.as_ref().and_then(|values| values[counter as usize])
+    }
+
+    /// How many handshakes of unknown clients the kernel has pending at most, where the SYN
+    /// queue's last-quarter rule holds. Only without cookies, a SYN of an unknown client is
+    /// refused if `tcp_max_syn_backlog` - pending < `tcp_max_syn_backlog` >> 2, so this is the
+    /// least number of pending ones with which it is.
+    pub(crate) fn unknown_clients(&self) -> Option<u32> {
+        let bound = self.settings.tcp_max_syn_backlog?;
+        (self.settings.syncookies == Some(0)).then(|| (bound - (bound >> 2)).saturating_add(1))
+    }
+
+    /// Could all of this listener's `sk_drops` be bare ACKs that `TCP_DEFER_ACCEPT` put off, if
+    /// it is set there? The kernel counts each for the namespace.
+    pub(crate) fn may_be_deferred(&self, sk_drops: u32) -> bool {
+        let deferred = self.counter(Counter::DeferAcceptDrop);
+        deferred.is_some_and(|count| count > 0 && u64::from(sk_drops) <= count)
     }
 
     /// Everything that listens in it is among the listeners.

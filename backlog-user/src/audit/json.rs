@@ -55,7 +55,7 @@ pub(super) fn write(
 
 /// The fields that the tracer's `listener` has are named as there.
 fn listener(space: &Space, audited: &Audited, entry: Option<Entry>) -> Value {
-    let Audited { listed, interface, syn_queue, group, owner, cgroup } = audited;
+    let Audited { listed, interface, syn_queue, group, owner, cgroup, defer_accept } = audited;
     let process = owner.as_ref().map(|owner| {
         let main = &owner.main;
         json!({"pid": main.pid, "comm": main.comm})
@@ -76,6 +76,7 @@ fn listener(space: &Space, audited: &Audited, entry: Option<Entry>) -> Value {
         "use_percent": audited.use_percent(),
         "syn_queue": syn_queue,
         "sk_drops": listed.sk_drops,
+        "defer_accept": defer_accept,
         "reuseport": group.map(|_| true),
         "group": group,
         "mptcp": listed.mptcp,

@@ -40,6 +40,7 @@ pub(super) fn audited(local: &str, limit: u32, depth: u32) -> Audited {
         group: None,
         owner: None,
         cgroup: None,
+        defer_accept: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::view::paragraph::Page;
 /// Width of the column of addresses: every IPv4 one fits.
 const LISTENER: usize = 21;
 /// Width of the column of owners.
-const OWNER: usize = 17;
+const OWNER: usize = 23;
 
 /// All of it.
 pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
@@ -50,10 +50,7 @@ fn namespace(page: &mut Page, space: &Space) {
     if space.listeners.is_empty() {
         page.item(2, "no TCP listener of those asked for");
     } else {
-        page.line(&columns(
-            ("LISTENER", "OWNER"),
-            ["ASKED", "LIMIT", "DEPTH", "USE%", "SYNQ", "DROPS"],
-        ));
+        page.line(&columns(("LISTENER", "OWNER"), ["LIMIT", "DEPTH", "USE%", "SYNQ", "DROPS"]));
         space.listeners.iter().for_each(|audited| row(page, audited));
     }
     if space.left_out > 0 {
@@ -69,7 +66,6 @@ fn row(page: &mut Page, audited: &Audited) {
     let listed = &audited.listed;
     let (address, owner) = (audited.address(), audited.owner_text());
     let values = [
-        "?".to_owned(),
         listed.limit.to_string(),
         listed.depth.to_string(),
         audited.use_percent().to_string(),
@@ -85,10 +81,10 @@ fn row(page: &mut Page, audited: &Audited) {
     }
 }
 
-fn columns((listener, owner): (&str, &str), values: [&str; 6]) -> String {
-    let [asked, limit, depth, percent, syn_queue, drops] = values;
+fn columns((listener, owner): (&str, &str), values: [&str; 5]) -> String {
+    let [limit, depth, percent, syn_queue, drops] = values;
     format!(
-        "{listener:<LISTENER$} {owner:<OWNER$} {asked:>5} {limit:>6} {depth:>6} {percent:>4} \
+        "{listener:<LISTENER$} {owner:<OWNER$} {limit:>6} {depth:>6} {percent:>4} \
          {syn_queue:>5} {drops:>7}"
     )
 }

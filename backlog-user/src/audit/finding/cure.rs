@@ -38,21 +38,53 @@ pub(super) fn full(space: &Space, listener: &Audited) -> String {
 
 /// Drops in the past: the namespace's counters tell of which sort there were any.
 pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
-    let by_accept_queue = space.counter(Counter::ListenOverflows).is_none_or(|count| count > 0);
-    let by_syn_queue = space.counter(Counter::ReqQFullDrop).is_some_and(|count| count > 0);
-    if by_accept_queue {
-        format!(
-            "see whether it goes on, whom it hits and why (backlog-trace -P PORT); let it accept \
-             faster or {}",
+    let count = |counter| space.counter(counter).unwrap_or(0);
+    let overflows = space.counter(Counter::ListenOverflows);
+    let full = count(Counter::ReqQFullDrop);
+    let others = count(Counter::ListenDrops).saturating_sub(overflows.unwrap_or(0) + full);
+    let mut cures = Vec::new();
+    if overflows.is_none_or(|count| count > 0) {
+        cures.push(format!(
+            "see whether it goes on, which clients it affects and why (backlog-trace -P PORT); \
+             let it accept faster or {}",
             larger(space, listener)
-        )
-    } else if by_syn_queue {
-        "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1): a SYN queue was full, and no \
-         accept queue"
-            .into()
-    } else {
-        "no queue was full in this namespace, so look for another cause (memory, route, security \
-         module): backlog-trace -P PORT names it if it happens again"
-            .into()
+        ));
     }
+    if full > 0 {
+        cures.push(syn_queue_full(space).to_owned());
+    }
+    match last_quarter(space, listener) {
+        Some(rule) if others > 0 => cures.push(rule),
+        _ if cures.is_empty() => cures.push(
+            "no queue was full in this namespace, so look for another cause (memory, route, \
+             security module): backlog-trace -P PORT names it if it happens again"
+                .into(),
+        ),
+        _ => {}
+    }
+    cures.join("; and ")
+}
+
+/// Whatever the setting is now, cookies were off then.
+fn syn_queue_full(space: &Space) -> &'static str {
+    if space.settings.syncookies.is_some_and(|value| value != 0) {
+        "nothing for the SYNs that a full SYN queue refused while cookies were off: they are on now"
+    } else {
+        "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1): a SYN queue was full"
+    }
+}
+
+/// The rule that refuses unknown clients before any queue is full, if it can apply here: the
+/// SYN queue itself holds one more than the limit at most.
+fn last_quarter(space: &Space, listener: &Audited) -> Option<String> {
+    let bound = space.settings.tcp_max_syn_backlog?;
+    let places = space.unknown_clients()?;
+    (places <= listener.listed.limit).then(|| {
+        format!(
+            "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1) or raise \
+             net.ipv4.tcp_max_syn_backlog (now {bound}): without cookies its last quarter is kept \
+             for known clients, and a SYN of any other is refused while {places} handshakes are \
+             pending"
+        )
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::super::host::{Audited, Host, Space};
 use super::super::memory::Entry;
-use super::{Finding, Kind, Level, cure};
+use super::{Finding, Kind, Level, cure, drops};
 use crate::counter::Counter;
 use crate::view::format::{bytes, percent};
 
@@ -36,8 +36,8 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
     let dropping = |audited: &Audited| audited.listed.sk_drops != Some(0);
     if drops > 0 && space.is_whole() && !space.listeners.iter().any(dropping) {
         let fact = format!(
-            "ListenDrops is {drops}{}, and no listener of now has dropped anything: those that did \
-             are closed",
+            "ListenDrops is {drops}{}, but no current listener has drops: they occurred at \
+             listeners that have closed since",
             overflows(space)
         );
         let cure = "see whether it comes back: backlog-trace --until-drop waits for the next";
@@ -51,16 +51,17 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
 fn cookies_off(space: &Space) -> (Level, String) {
     let fact = "tcp_syncookies is off: a SYN that finds the SYN queue full is dropped".to_owned();
     let largest = space.listeners.iter().map(|audited| audited.listed.limit).max();
-    let (Some(bound), Some(largest)) = (space.settings.tcp_max_syn_backlog, largest) else {
+    let bound = space.settings.tcp_max_syn_backlog;
+    let (Some(bound), Some(places), Some(largest)) = (bound, space.unknown_clients(), largest)
+    else {
         return (Level::Notice, fact);
     };
-    let usable = bound - bound / 4;
-    if usable >= largest {
+    if places >= largest {
         return (Level::Notice, fact);
     }
     let fact = format!(
-        "{fact}, and tcp_max_syn_backlog ({bound}) leaves {usable} places to unknown clients where \
-         the limit is up to {largest}"
+        "{fact}, and tcp_max_syn_backlog ({bound}) leaves {places} places to unknown clients where \
+         the limit is up to {largest}: its last quarter is kept for known ones"
     );
     (Level::Problem, fact)
 }
@@ -94,11 +95,12 @@ pub(super) fn of_listener<'a>(
         let cure = format!("{cure}{}", cure::larger(space, listener));
         push(level, Kind::SynQueueHigh, fact, cure);
     }
-    // Without ListenDrops all of them are no loss: repeated SYNs, resets by clients, ...
-    let lost = space.counter(Counter::ListenDrops).is_none_or(|count| count > 0);
-    if let Some(drops) = listed.sk_drops.filter(|drops| lost && *drops > 0) {
-        let fact = format!("sk_drops {drops} since it was opened{}", of_namespace(space));
-        push(Level::Problem, Kind::Drops, fact, cure::dropped(space, listener));
+    if let Some((level, kind, fact)) = drops::of(space, listener) {
+        let cure = match kind {
+            Kind::DeferAccept => "backlog-trace -P PORT shows whether any client is refused".into(),
+            _ => cure::dropped(space, listener),
+        };
+        push(level, kind, fact, cure);
     }
     match space.settings.somaxconn {
         Some(somaxconn) if limit == somaxconn => {
@@ -130,15 +132,6 @@ pub(super) fn of_listener<'a>(
 
 fn is_high(length: u32, limit: u32) -> bool {
     length > 0 && u64::from(length) * 100 >= u64::from(limit) * HIGH
-}
-
-/// ` (ListenOverflows 3, ListenDrops 4 in its namespace)`, as far as it is known.
-fn of_namespace(space: &Space) -> String {
-    space.counter(Counter::ListenDrops).map_or(String::new(), |drops| {
-        let overflows = space.counter(Counter::ListenOverflows);
-        let overflows = overflows.map_or("?".to_owned(), |count| count.to_string());
-        format!(" (its namespace: ListenOverflows {overflows}, ListenDrops {drops})")
-    })
 }
 
 fn overflows(space: &Space) -> String {

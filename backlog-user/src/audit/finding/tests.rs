@@ -70,8 +70,11 @@ fn drops_count_if_the_namespace_has_refused_any() {
     assert_eq!(of_space(dropping(0, 0, 0)), []);
     assert_eq!(of_space(dropping(2, 2, 0)), problem);
     assert!(cure(dropping(2, 2, 0), Kind::Drops).contains("accept faster"));
-    assert!(cure(dropping(0, 2, 2), Kind::Drops).contains("tcp_syncookies=1"));
+    assert!(cure(dropping(0, 2, 2), Kind::Drops).contains("they are on now"));
     assert!(cure(dropping(0, 2, 0), Kind::Drops).contains("security module"));
+    let mut on = dropping(0, 2, 2);
+    on.settings.syncookies = Some(0);
+    assert!(cure(on, Kind::Drops).contains("turn on cookies"));
     let unknown = Space { counters: None, ..dropping(0, 0, 0) };
     assert_eq!(of_space(unknown), problem);
 }
@@ -138,14 +141,56 @@ fn a_long_syn_queue_is_a_problem_without_cookies() {
 
 #[test]
 fn cookies_off_weigh_more_where_tcp_max_syn_backlog_is_the_bound() {
-    let mut off = one(384, 0);
+    let mut off = one(385, 0);
     off.settings.syncookies = Some(0);
-    // Three quarters of 512.
+    // Three quarters of 512, and the one that reaches the last.
     assert_eq!(of_space(off.clone()), [(Level::Notice, Kind::SyncookiesOff)]);
-    off.listeners[0].listed.limit = 385;
+    off.listeners[0].listed.limit = 386;
     assert_eq!(of_space(off.clone()), [(Level::Problem, Kind::SyncookiesOff)]);
     off.settings.syncookies = None;
     assert_eq!(of_space(off), []);
+}
+
+/// The kernel refuses a SYN of an unknown client if `bound - pending < bound >> 2`: so many are
+/// pending then, found by trying.
+#[test]
+fn the_last_quarter_begins_where_the_kernel_says() {
+    for bound in (0..=130_u32).chain([255, 256, 512, 1023, 1024, 4096, 65_536]) {
+        let refuses = |pending: u32| i64::from(bound) - i64::from(pending) < i64::from(bound >> 2);
+        let pending = (0..=bound + 1).find(|pending| refuses(*pending)).unwrap();
+        let mut space = one(128, 0);
+        space.settings.tcp_max_syn_backlog = Some(bound);
+        assert_eq!(space.unknown_clients(), None, "with cookies");
+        space.settings.syncookies = Some(0);
+        assert_eq!(space.unknown_clients(), Some(pending), "tcp_max_syn_backlog {bound}");
+    }
+}
+
+/// 64 leaves 49 places, measured: 80 SYNs of unknown clients, 31 refused.
+#[test]
+fn drops_by_the_last_quarter_name_that_rule() {
+    let mut quarter = one(1024, 0);
+    quarter.settings.syncookies = Some(0);
+    quarter.settings.tcp_max_syn_backlog = Some(64);
+    quarter.listeners[0].listed.sk_drops = Some(31);
+    set(&mut quarter, Counter::ListenDrops, 31);
+    let told = cure(quarter.clone(), Kind::Drops);
+    assert!(told.contains("while 49 handshakes are pending") && !told.contains("another cause"));
+    let host = host(vec![quarter.clone()]);
+    let found = find(&host);
+    let off = found.iter().find(|finding| finding.kind == Kind::SyncookiesOff).unwrap();
+    assert!(off.fact.contains("leaves 49 places"), "{}", off.fact);
+    // Drops of an accept queue beside it do not hide it, and are not hidden.
+    set(&mut quarter, Counter::ListenOverflows, 1);
+    let both = cure(quarter.clone(), Kind::Drops);
+    assert!(both.contains("accept faster") && both.contains("49 handshakes"), "{both}");
+    // All of them were such.
+    set(&mut quarter, Counter::ListenOverflows, 31);
+    assert!(!cure(quarter.clone(), Kind::Drops).contains("handshakes"));
+    // A SYN queue that is bounded to fewer anyway.
+    set(&mut quarter, Counter::ListenOverflows, 0);
+    quarter.listeners[0].listed.limit = 48;
+    assert!(cure(quarter, Kind::Drops).contains("another cause"));
 }
 
 #[test]

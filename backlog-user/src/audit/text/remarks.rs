@@ -77,12 +77,13 @@ pub(super) fn notes(page: &mut Page, host: &Host) {
     page.heading("Notes");
     let mut note = |text: &str| page.labelled("  ", 4, text);
     note(
-        "ASKED: the backlog passed to listen(); the kernel keeps only what it granted, LIMIT: the \
-         smaller one of that and somaxconn. The tracer learns it of listeners that it sees opened.",
+        "LIMIT: the granted backlog, the smaller one of somaxconn and the number passed to \
+         listen(). The kernel does not keep that number: backlog-trace shows it for listeners that \
+         are opened while it runs.",
     );
     note("DEPTH: connections that wait for accept. LIMIT + 1 fit. USE%: of LIMIT.");
     note(
-        "SYNQ: handshakes under way. LIMIT bounds them as well; with cookies off \
+        "SYNQ: pending handshakes. LIMIT bounds them as well; with cookies off \
          tcp_max_syn_backlog does, too.",
     );
     if listeners.any(|audited| audited.syn_queue.is_none()) {
