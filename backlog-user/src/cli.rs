@@ -15,7 +15,7 @@ pub(crate) const RECORD_KEEP: u32 = 9;
 /// Find out which TCP accept queues overflow, when, why, and which clients are affected.
 ///
 /// Traces the accept queue of every listening TCP socket: its depth against its limit,
-/// how long connections wait for accept(), and the exact time and cause of each dropped
+/// how long connections wait for accept, and the exact time and cause of each dropped
 /// SYN or ACK. Prints a line per listener and interval, and a summary on exit (Ctrl-C).
 #[derive(Debug, Parser)]
 #[command(name = "backlog-trace", version, max_term_width = 80)]

@@ -12,6 +12,7 @@ mod causes;
 mod demo;
 mod instructions;
 mod kernels;
+mod lint;
 mod native;
 mod pages;
 mod paths;
@@ -42,6 +43,8 @@ enum Task {
     Setup,
     /// Build the static release binary of backlog-trace
     Build,
+    /// Check format, lints, language and commit messages
+    Lint,
     /// Run a command as root in a freshly booted Debian kernel
     Vm(vm::Args),
     /// Format check, lints, host tests, then the guest tests natively, if this kernel
@@ -77,6 +80,7 @@ fn dispatch(task: Task) -> Result<u8> {
     match task {
         Task::Setup => setup::command(),
         Task::Build => build::command(),
+        Task::Lint => Ok(lint::command()),
         Task::Vm(args) => vm::command(args),
         Task::Test(args) => test::command(&args),
         Task::Causes(args) => causes::command(&args),

@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Browser,
     /// Shells for their completions: nobody reads those otherwise.
     Shells,
+    /// The lints: what has no tool is not checked otherwise.
+    Lint,
 }
 
 /// Something that is not here.
@@ -76,7 +78,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 13] = [
+const BASIC: [Package; 14] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -90,6 +92,7 @@ const BASIC: [Package; 13] = [
     package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
     package("zsh", Some("zsh"), "reads its completions", Need::Shells),
     package("fish", Some("fish"), "reads its completions", Need::Shells),
+    package("codespell", Some("codespell"), "checks the spelling of pages and help", Need::Lint),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly

@@ -12,15 +12,16 @@ pub(crate) mod row;
 pub(crate) mod suite;
 mod tally;
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::backend::Backend;
+use crate::lint::{self, cargo};
 use crate::vm::{self, Emulation};
-use crate::{paths, process, servers, setup};
+use crate::{process, servers, setup};
 use suite::Suite;
 use tally::Tally;
 
@@ -69,23 +70,8 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         }
     };
 
-    if process::works(&mut cargo(&["fmt", "--version"])) {
-        note(process::run(&mut cargo(&["fmt", "--check"])));
-    } else {
-        process::say("not checked: format (rustup component add rustfmt)");
-    }
-    if process::works(&mut cargo(&["clippy", "--version"])) {
-        note(process::run(&mut cargo(&[
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])));
-    } else {
-        process::say("not checked: lints (rustup component add clippy)");
+    for failure in lint::run() {
+        note(Err(failure));
     }
     let mut tally = Tally::default();
     note(host(filter.as_deref(), &mut tally));
@@ -132,14 +118,6 @@ fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     }
     anyhow::ensure!(output.status.success(), "{}: {line}", output.status);
     Ok(())
-}
-
-/// Cargo on this machine, where no eBPF object is needed.
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
-    command.current_dir(paths::root()).args(args);
-    command.env("BACKLOG_EBPF", "skip").env_remove("BACKLOG_GUEST");
-    command
 }
 
 /// A panic in another thread leaves nothing half-done in what we share.

@@ -1,0 +1,63 @@
+//! `cargo xtask lint`: format, clippy, the language of what users read, and the
+//! form of commit messages. A tool that is not installed is named, not failed.
+
+mod commits;
+mod prose;
+
+use std::process::Command;
+
+use anyhow::{Error, Result};
+
+use crate::{paths, process};
+
+/// Runs every check; 1 if one failed.
+pub(crate) fn command() -> u8 {
+    let failures = run();
+    for failure in &failures {
+        println!("failed: {failure:#}");
+    }
+    u8::from(!failures.is_empty())
+}
+
+/// Runs every check, and returns what failed: one failure does not hide the others.
+pub(crate) fn run() -> Vec<Error> {
+    let mut failures = Vec::new();
+    let mut check = |result: Result<()>| failures.extend(result.err());
+    check(with_tool(
+        &mut cargo(&["fmt", "--version"]),
+        &mut cargo(&["fmt", "--check"]),
+        "format (rustup component add rustfmt)",
+    ));
+    check(with_tool(
+        &mut cargo(&["clippy", "--version"]),
+        &mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        "lints (rustup component add clippy)",
+    ));
+    let spelling = with_tool(
+        Command::new("codespell").arg("--version"),
+        &mut prose::spelling(),
+        "spelling (apt-get install codespell)",
+    );
+    check(spelling);
+    check(prose::check());
+    check(commits::check());
+    failures
+}
+
+/// Runs a check if its tool is here.
+fn with_tool(probe: &mut Command, check: &mut Command, name: &str) -> Result<()> {
+    if process::works(probe) {
+        process::run(check)
+    } else {
+        process::say(&format!("not checked: {name}"));
+        Ok(())
+    }
+}
+
+/// Cargo on this machine, where no eBPF object is needed.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root()).args(args);
+    command.env("BACKLOG_EBPF", "skip").env_remove("BACKLOG_GUEST");
+    command
+}

@@ -1,0 +1,72 @@
+//! The form of commit messages: `area: imperative`, at most 72 characters.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{paths, process};
+
+/// The last commit before the rule.
+const BEFORE: &str = "d5a831bc";
+
+/// The longest subject.
+const LONGEST: usize = 72;
+
+/// Checks every commit since the rule; where the history is not here, says so.
+pub(super) fn check() -> Result<()> {
+    let mut git = Command::new("git");
+    let range = format!("{BEFORE}..HEAD");
+    git.current_dir(paths::root()).args(["log", "--no-merges", "--format=%h %s", &range]);
+    let output = match git.output() {
+        Ok(output) if output.status.success() => output,
+        _ => {
+            process::say(&format!("not checked: commit messages (no history back to {BEFORE})"));
+            return Ok(());
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let wrong: Vec<String> = text
+        .lines()
+        .filter_map(|line| {
+            let (_, subject) = line.split_once(' ')?;
+            fault(subject).map(|fault| format!("\n  {line}: {fault}"))
+        })
+        .collect();
+    if !wrong.is_empty() {
+        bail!("commit messages (area: imperative, at most {LONGEST}):{}", wrong.concat());
+    }
+    Ok(())
+}
+
+/// What is wrong with a subject.
+fn fault(subject: &str) -> Option<&'static str> {
+    let area = subject.split_once(": ").map(|(area, _)| area);
+    let is_area = |area: &str| {
+        !area.is_empty()
+            && area
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_/, ".contains(c))
+    };
+    if !area.is_some_and(is_area) {
+        Some("no area")
+    } else if subject.chars().count() > LONGEST {
+        Some("too long")
+    } else if subject.ends_with('.') {
+        Some("ends with a full stop")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault;
+
+    #[test]
+    fn a_subject_has_an_area_and_fits() {
+        assert_eq!(fault("sizing: fix over-estimate for busy acceptors"), None);
+        assert_eq!(fault("What stood twice in the last changes: gone"), Some("no area"));
+        assert_eq!(fault("cli: rewrite the help."), Some("ends with a full stop"));
+        assert_eq!(fault(&format!("cli: {}", "x".repeat(68))), Some("too long"));
+    }
+}
