@@ -97,6 +97,18 @@ macro_rules! for_each_field {
             NET_INUM,
             /// `net.hash_mix`
             NET_HASH_MIX,
+            /// `net.net_cookie`, where it is set from the start and userspace can ask for it
+            NET_COOKIE,
+            /// `net.loopback_dev`
+            NET_LOOPBACK,
+            /// `net_device.dev.kobj.sd`: its folder in sysfs
+            DEVICE_NODE,
+            /// `kernfs_node.dir.root`
+            NODE_ROOT,
+            /// `kernfs_root.id_highbits`: of the number that a node was given last
+            KERNFS_HIGH,
+            /// `kernfs_root.last_id_lowbits`: the rest of it
+            KERNFS_LOW,
             /// `net.mib.net_statistics`, a per-CPU pointer
             NET_STATISTICS,
             /// `net.mib.tcp_statistics`, a per-CPU pointer

@@ -19,6 +19,7 @@ mod join;
 mod listener;
 mod log;
 mod look;
+mod namespace;
 mod maps;
 mod met;
 mod migrate;

@@ -9,8 +9,10 @@ pub const SEED_NONE: u32 = 0;
 pub const SEED_BEFORE: u32 = 1;
 /// It notes what is queued, after they have begun.
 pub const SEED_AFTER: u32 = 2;
-/// It is over.
+/// It is over: the iterator only says which namespace it runs in.
 pub const SEED_DONE: u32 = 3;
+/// The run has begun: the iterator notes it for namespaces that are made from now on.
+pub const SEED_BEGUN: u32 = 4;
 
 /// What the look writes where a queue is longer than one run.
 pub static ITER_MORE: u8 = b'+';

@@ -90,6 +90,9 @@ pub struct Stray {
     pub accepts: u64,
     /// Packets that were refused by a listener that could not be told.
     pub drops: u64,
+    /// Packets that may have been refused: each the first on its CPU in a namespace older than
+    /// the run whose counters were not known.
+    pub hidden: u64,
 }
 
 const _: () = {
@@ -102,5 +105,5 @@ const _: () = {
         size_of::<Totals>()
             == 72 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32 + 8
     );
-    assert!(size_of::<Stray>() == 32);
+    assert!(size_of::<Stray>() == 40);
 };

@@ -11,6 +11,8 @@ use crate::kernel::btf::Btf;
 enum Source {
     /// The byte offset of a field.
     Offset(&'static str, &'static str),
+    /// The byte offset of a field that is a plain number and no atomic one.
+    Number(&'static str, &'static str),
     /// The bits of a bitfield within its byte.
     Mask(&'static str, &'static str),
     /// The lowest of these bits.
@@ -141,6 +143,13 @@ const ENTRIES: &[Entry] = &[
     },
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_HASH_MIX", "net", "hash_mix"),
+    Entry { global: "NET_COOKIE", source: Source::Number("net", "net_cookie"), need: Need::None },
+    // Without CONFIG_SYSFS no namespace is known to be new.
+    optional("NET_LOOPBACK", "net", "loopback_dev"),
+    optional("DEVICE_NODE", "net_device", "dev.kobj.sd"),
+    optional("NODE_ROOT", "kernfs_node", "dir.root"),
+    optional("KERNFS_HIGH", "kernfs_root", "id_highbits"),
+    optional("KERNFS_LOW", "kernfs_root", "last_id_lowbits"),
     offset("NET_STATISTICS", "net", "mib.net_statistics"),
     offset("TCP_STATISTICS", "net", "mib.tcp_statistics"),
     offset("NET_SYNACK_RETRIES", "net", "ipv4.sysctl_tcp_synack_retries"),
@@ -232,6 +241,10 @@ impl Layout {
         for Entry { global, source, need } in ENTRIES {
             let value = match source {
                 Source::Offset(structure, path) => byte((structure, path)),
+                Source::Number(structure, path) => {
+                    let counter = format!("{path}.counter");
+                    byte((structure, path)).filter(|_| btf.field(structure, &counter).is_none())
+                }
                 Source::Mask(structure, path) => {
                     btf.field(structure, path).map(|field| u32::from(field.mask))
                 }
@@ -304,6 +317,7 @@ impl Source {
     fn describe(&self) -> String {
         match self {
             Self::Offset(structure, path)
+            | Self::Number(structure, path)
             | Self::Mask(structure, path)
             | Self::LowestBit(structure, path) => {
                 format!("{structure}.{path}")

@@ -90,6 +90,7 @@ impl Live {
         let failures = queues::before(&mut self.loaded, namespaces)?;
         self.running = true;
         self.next_epoch()?;
+        queues::begun(&mut self.loaded)?;
         Ok(failures)
     }
 
@@ -305,11 +306,12 @@ impl Live {
         let mut sum = Stray::default();
         if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
             for cpu in cpus.iter() {
-                let Stray { no_slot, closed, accepts, drops } = cpu.0;
+                let Stray { no_slot, closed, accepts, drops, hidden } = cpu.0;
                 sum.no_slot += no_slot;
                 sum.closed += closed;
                 sum.accepts += accepts;
                 sum.drops += drops;
+                sum.hidden += hidden;
             }
         }
         sum

@@ -10,7 +10,9 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use backlog_ebpf::pending::{ITER_DONE, ITER_MORE, SEED_AFTER, SEED_BEFORE, SEED_DONE};
+use backlog_ebpf::pending::{
+    ITER_DONE, ITER_MORE, SEED_AFTER, SEED_BEFORE, SEED_BEGUN, SEED_DONE,
+};
 
 use crate::load::Loaded;
 use crate::namespaces::Namespaces;
@@ -28,11 +30,18 @@ pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec
         return Ok(Vec::new());
     }
     loaded.maps.seed.set(0, SEED_BEFORE, 0).context("preparing the look into the queues")?;
-    let failures = look(loaded, namespaces, &online(Path::new("/")))?;
-    if failures.is_empty() {
-        loaded.maps.looked.set(0, 1, 0).context("ending the look into the queues")?;
+    look(loaded, namespaces, &online(Path::new("/")))
+}
+
+/// Right after they have begun: the counters of namespaces that are made from now on are known
+/// to begin with zero.
+pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
+    if !loaded.looks_into_queues() {
+        return Ok(());
     }
-    Ok(failures)
+    loaded.maps.seed.set(0, SEED_BEGUN, 0).context("preparing the look into the queues")?;
+    let mut file = loaded.iterator()?.into_file().context("starting the iterator")?;
+    goes_on(&mut file).context("reading the iterator").map(drop)
 }
 
 /// After they have begun. What was accepted in between is no part of the run: who is noted
@@ -123,8 +132,8 @@ fn goes_on(file: &mut impl io::Read) -> io::Result<bool> {
     Ok(more)
 }
 
-/// Moves this thread to a CPU. One that may not be used is left out: what is seen first
-/// there is taken for the beginning.
+/// Moves this thread to a CPU. One that may not be used is left out: the programs take what
+/// they see first there for the beginning.
 fn move_to(cpu: usize) -> Result<()> {
     // SAFETY: an all-zero set is a valid empty one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };

@@ -49,10 +49,16 @@ fn nothing(sk: *const Sock, req: *const Request) {
     let hint = site::told();
     let net: *const Net = read::pointer(sk, &SKC_NET);
     // Whatever the port is: the next look must not find this packet's moves.
-    let Some(mut moved) = look::look(net) else { return };
+    let moved = look::look(net);
     if !filter::listener(sk) || !filter::request(req) {
         return;
     }
+    let Some(mut moved) = moved else {
+        if listener::has_dropped(sk) {
+            look::hidden();
+        }
+        return;
+    };
     moved.at_most(met::refused_since(met::met(sk), sk));
     let who = || (read::remote(req), isn(req));
     if moved.drops != 0 {

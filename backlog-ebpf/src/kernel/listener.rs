@@ -141,6 +141,12 @@ pub(crate) fn depth(sk: impl Place<Sock>) -> u32 {
     read::field(sk, &SK_ACK_BACKLOG)
 }
 
+/// Has it ever refused a packet?
+#[inline(always)]
+pub(crate) fn has_dropped(sk: impl Place<Sock>) -> bool {
+    read::field::<_, u32>(sk, &SK_DROPS) != 0
+}
+
 /// The granted backlog, now: a second `listen()` changes it.
 #[inline(always)]
 pub(crate) fn limit(sk: impl Place<Sock>) -> u32 {

@@ -7,16 +7,18 @@ use super::{
     globals::{
         Field as _, MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
         MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
-        MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT, NET_HASH_MIX,
+        MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT,
     },
-    maps::{LOOKED, LOOKS, SCRATCH},
+    filter,
+    maps::{LOOKS, SCRATCH, STRAY},
+    namespace::{self, identity},
     place::Place,
     read,
     types::Net,
 };
 
 /// Values of the counters, or their moves.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Counted {
     /// `ListenDrops`
@@ -49,6 +51,25 @@ impl Counted {
     pub(crate) fn at_most(&mut self, most: u32) {
         if self.drops > u64::from(most) {
             self.drops = u64::from(most);
+        }
+    }
+
+    /// Of one packet, whatever else has moved them.
+    #[inline(always)]
+    fn of_one(self) -> Self {
+        let one = |moved: u64| u64::from(moved != 0);
+        Self {
+            drops: one(self.drops),
+            overflows: one(self.overflows),
+            queue_drop: one(self.queue_drop),
+            queue_cookie: one(self.queue_cookie),
+            cookie_sent: one(self.cookie_sent),
+            cookie_valid: one(self.cookie_valid),
+            cookie_failed: one(self.cookie_failed),
+            fastopen_full: one(self.fastopen_full),
+            fastopen_failed: one(self.fastopen_failed),
+            resets: one(self.resets),
+            children: one(self.children),
         }
     }
 
@@ -87,22 +108,24 @@ impl Counted {
     }
 }
 
-/// What was found at the last look. A namespace that is not in the table is younger than
-/// the start, and its counters began with zero: those of older ones were looked at then
-/// (if not all of them could be, nothing is known before the first look).
+/// What this CPU found at its last look at a namespace. Every namespace that userspace can
+/// enter is looked at on each CPU before the run. The first look at any other one counts from
+/// zero if the namespace was made during the run; else it is only where the next one begins.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Look {
     counted: Counted,
-    /// A number by chance that the kernel gives each namespace: another one may have the
-    /// address of one that is gone.
-    mix: u64,
+    /// Which namespace has this address. Zero: this CPU has not looked at it.
+    identity: u64,
+    /// 1: the look was taken during the run.
+    running: u64,
 }
 
-/// The number of a namespace.
-#[inline(always)]
-fn mix_of(net: impl Place<Net>) -> u64 {
-    u64::from(read::field::<_, u32>(net, &NET_HASH_MIX))
+impl Look {
+    #[inline(always)]
+    fn new(counted: Counted, identity: u64) -> Self {
+        Self { counted, identity, running: u64::from(filter::running()) }
+    }
 }
 
 /// The last look on this CPU, for the next one at the same namespace: of `ListenOverflows`
@@ -111,7 +134,7 @@ fn mix_of(net: impl Place<Net>) -> u64 {
 #[repr(C)]
 pub(crate) struct Recent {
     net: u64,
-    mix: u64,
+    identity: u64,
     /// Where this CPU's `ListenDrops` of it are.
     drops_at: u64,
     /// How many they were.
@@ -122,8 +145,8 @@ pub(crate) struct Recent {
 
 impl Recent {
     #[inline(always)]
-    fn is_of(&self, net: u64, mix: u64) -> bool {
-        self.net == net && self.mix == mix
+    fn is_of(&self, net: u64, identity: u64) -> bool {
+        self.net == net && self.identity == identity
     }
 }
 
@@ -133,7 +156,7 @@ pub(crate) fn dropped(net: impl Place<Net>) -> bool {
     let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
     // SAFETY: a per-CPU element; looks are taken with bottom halves off.
     let recent = unsafe { &(*scratch).recent };
-    !recent.is_of(net.address() as u64, mix_of(net))
+    !recent.is_of(net.address() as u64, identity(net))
         || read::at::<_, u64>(recent.drops_at as *const u64, 0) != recent.drops
 }
 
@@ -148,7 +171,7 @@ pub(crate) fn overflowed(net: impl Place<Net>) -> bool {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
     // SAFETY: as in `dropped`.
     let recent = unsafe { &mut (*scratch).recent };
-    if !recent.is_of(net.address() as u64, mix_of(net)) {
+    if !recent.is_of(net.address() as u64, identity(net)) {
         return false;
     }
     let both = recent.drops_at.wrapping_sub(size_of::<u64>() as u64) as *const u64;
@@ -175,26 +198,33 @@ pub(crate) fn refresh(net: u64) -> u32 {
     let net = net as *const Net;
     let Some(mib) = counters::here(net) else { return 0 };
     let now = Counted::now(&mib);
-    let mix = mix_of(net);
-    note(&mib, net, mix, &now);
-    if let Some(look) = LOOKS.get_ptr_mut(net as u64) {
+    let identity = identity(net);
+    note(&mib, net, identity, &now);
+    u32::from(keep(net, Look::new(now, identity)))
+}
+
+/// False: the table is full.
+#[inline(always)]
+fn keep(net: *const Net, look: Look) -> bool {
+    if let Some(kept) = LOOKS.get_ptr_mut(net as u64) {
         // SAFETY: this CPU's element; looks are taken with bottom halves off.
-        unsafe { *look = Look { counted: now, mix } };
-        return 0;
+        unsafe { *kept = look };
+        return true;
     }
-    u32::from(LOOKS.insert(net as u64, Look { counted: now, mix }, 0).is_ok())
+    // On other CPUs the kernel fills in zeros.
+    LOOKS.insert(net as u64, look, 0).is_ok()
 }
 
 /// Keeps what the next short look compares with. What was kept before goes into the table.
 #[inline(always)]
-fn note(mib: &Mib, net: *const Net, mix: u64, now: &Counted) {
+fn note(mib: &Mib, net: *const Net, identity: u64, now: &Counted) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: as in `dropped`.
     let recent = unsafe { &mut (*scratch).recent };
     let before = *recent;
     *recent = Recent {
         net: net as u64,
-        mix,
+        identity,
         drops_at: mib.place(&MIB_LISTEN_DROPS),
         drops: now.drops,
         overflows: now.overflows,
@@ -202,7 +232,7 @@ fn note(mib: &Mib, net: *const Net, mix: u64, now: &Counted) {
     if let Some(look) = LOOKS.get_ptr_mut(before.net) {
         // SAFETY: this CPU's element; looks are taken with bottom halves off.
         unsafe {
-            if (*look).mix == before.mix {
+            if (*look).identity == before.identity {
                 (*look).counted.drops = before.drops;
                 (*look).counted.overflows = before.overflows;
             }
@@ -210,48 +240,65 @@ fn note(mib: &Mib, net: *const Net, mix: u64, now: &Counted) {
     }
 }
 
-/// The moves since the last look, which this one ends.
+/// The moves since the last look, which this one ends. None: they are not known.
 #[inline(always)]
 pub(crate) fn look(net: *const Net) -> Option<Counted> {
     let mib = counters::here(net)?;
     let now = Counted::now(&mib);
-    let mix = mix_of(net);
-    note(&mib, net, mix, &now);
-    let Some(look) = LOOKS.get_ptr_mut(net as u64) else {
+    let identity = identity(net);
+    note(&mib, net, identity, &now);
+    let look = Look::new(now, identity);
+    let Some(kept) = LOOKS.get_ptr_mut(net as u64) else {
         // On other CPUs the kernel fills in zeros.
-        LOOKS.insert(net as u64, Look { counted: now, mix }, 0).ok()?;
-        let looked = LOOKED.get(0).is_some_and(|looked| *looked != 0);
-        return looked.then_some(now);
+        LOOKS.insert(net as u64, look, 0).ok()?;
+        return namespace::is_new(net).then_some(now);
     };
     // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
     // a listener's.
-    let before = unsafe { *look };
+    let before = unsafe { *kept };
     // SAFETY: as above.
-    unsafe { *look = Look { counted: now, mix } };
-    if before.mix != mix {
-        return Some(now);
+    unsafe { *kept = look };
+    if before.identity != identity {
+        return namespace::is_new(net).then_some(now);
     }
-    Some(now.since(&before.counted))
+    let moved = now.since(&before.counted);
+    // Some hooks look at nothing before the run: all but the packet in hand was before it.
+    Some(if before.running == 0 { moved.of_one() } else { moved })
+}
+
+/// Counts a packet that may have been refused: the first that this CPU has seen in a
+/// namespace which is older than the run and could not be looked at before.
+#[inline(always)]
+pub(crate) fn hidden() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).hidden += 1 };
+    }
 }
 
 /// How far `SyncookiesRecv` has moved: if at all, a connection was made of a cookie.
 #[inline(always)]
 pub(crate) fn by_cookie(net: *const Net) -> u64 {
-    let (Some(mib), Some(look)) = (counters::here(net), LOOKS.get_ptr_mut(net as u64)) else {
-        return 0;
-    };
+    let Some(mib) = counters::here(net) else { return 0 };
     let now = mib.get(&MIB_SYNCOOKIES_RECV);
-    // SAFETY: as in `look`.
-    let before = unsafe { (*look).counted.cookie_valid };
-    // SAFETY: as above.
-    let same = unsafe { (*look).mix } == mix_of(net);
-    if !same {
-        // What else has moved, the next look finds.
-        return now;
+    let identity = identity(net);
+    if let Some(look) = LOOKS.get_ptr_mut(net as u64) {
+        // SAFETY: as in `look`.
+        let look = unsafe { &mut *look };
+        if look.identity == identity {
+            let before = look.counted.cookie_valid;
+            look.counted.cookie_valid = now;
+            return now.wrapping_sub(before);
+        }
     }
-    // SAFETY: as in `look`.
-    unsafe { (*look).counted.cookie_valid = now };
-    now.wrapping_sub(before)
+    if !namespace::is_new(net) {
+        refresh(net as u64);
+        return 0;
+    }
+    // What else has moved, the next look finds.
+    let counted = Counted { cookie_valid: now, ..Counted::default() };
+    keep(net, Look::new(counted, identity));
+    now
 }
 
 /// The first look, before the programs begin.

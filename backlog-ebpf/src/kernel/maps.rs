@@ -121,9 +121,9 @@ pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
 #[btf_map]
 pub(crate) static LOOKS: PerCpuHashMap<u64, Look, 4096> = PerCpuHashMap::new();
 
-/// 1: every namespace was looked at before the programs began, on every CPU.
+/// The number of sysfs's newest node when the run began; zero: not known.
 #[btf_map]
-pub(crate) static LOOKED: Array<u32, 1> = Array::new();
+pub(crate) static NEWEST: Array<u64, 1> = Array::new();
 
 /// From a listener's address to where in its queue the next run of the iterator goes on.
 #[btf_map]

@@ -104,11 +104,17 @@ fn overflowed<S: Place<Sock>>(sk: S, met: *mut Met, skb: *const SkBuff) -> u32 {
 #[inline(always)]
 fn looked_at(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
     let hint = site::told();
-    let Some(mut moved) = look::look(net) else { return };
-    moved.at_most(most);
+    let moved = look::look(net);
     if !filter::packet(skb) {
         return;
     }
+    let Some(mut moved) = moved else {
+        if most != 0 && listener::has_dropped(sk) {
+            look::hidden();
+        }
+        return;
+    };
+    moved.at_most(most);
     let dropped = moved.drops != 0;
     // A SYN at a listener that has just closed is worth no slot, a drop is.
     let found = if dropped { listener::of(sk) } else { listener::find(sk) };

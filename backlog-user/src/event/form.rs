@@ -111,6 +111,8 @@ pub(crate) struct Astray {
     closed: u64,
     accepts: u64,
     drops: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    hidden: u64,
 }
 
 /// Those values of an array that are not the default, by name.

@@ -270,6 +270,7 @@ impl<W: Write> View for Json<W> {
             "events_at_closed": end.stray.closed,
             "accepts_without_listener": end.stray.accepts,
             "drops_without_listener": end.stray.drops,
+            "drops_possibly_uncounted": end.stray.hidden,
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
             "clients_forgotten": book.clients_forgotten(),

@@ -363,6 +363,9 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(stray.closed, "event", "not counted: at listeners that had just closed");
     say(stray.accepts, "accept", "not counted: of connections of an unknown listener");
     say(stray.drops, "refused packet", "not counted: by an unknown listener");
+    let first = "may be a drop that is not counted: the first on its CPU in a network namespace \
+                 whose counters were not known at the start";
+    say(stray.hidden, "packet", first);
     say(*undecoded, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
     say(book.gone().active, "summary", "left out: listeners that closed early in a long run");

@@ -151,7 +151,7 @@ fn show(view: &mut dyn View) {
     let end = End {
         time_ns: SECOND,
         elapsed_ns: SECOND,
-        stray: Stray { no_slot: 2, closed: 0, accepts: 0, drops: 0 },
+        stray: Stray { no_slot: 2, closed: 0, ..Stray::default() },
         undecoded: 0,
         missed: Some(1),
         accounts: reconcile::accounts(&book),

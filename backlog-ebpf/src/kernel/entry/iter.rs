@@ -33,8 +33,15 @@ struct Meta {
 fn it_queued(ctx: *const Context) -> i32 {
     // SAFETY: the kernel passes this struct, and the verifier knows its types.
     let (meta, sk) = unsafe { ((*ctx).meta, (*ctx).sk) };
+    if let Some(identity) = queued::identity() {
+        let bytes = (&raw const identity).cast_mut().cast();
+        // SAFETY: the file of this iterator, and a local of that many bytes.
+        unsafe { bpf_seq_write((*meta).seq.cast(), bytes, size_of::<u64>() as u32) };
+        return 0;
+    }
+    // In a namespace without sockets there is only the end.
     // SAFETY: as above.
-    if unsafe { (*meta).number } == 0 {
+    if sk.is_null() || unsafe { (*meta).number } <= 1 {
         queued::begins();
     }
     let found = if sk.is_null() { Found::Other } else { queued::visit(sk.cast()) };

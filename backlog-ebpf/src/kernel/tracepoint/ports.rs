@@ -161,6 +161,16 @@ fn find(net: u64, port: u32) -> u64 {
     0
 }
 
+/// May a listener of this port have refused a packet since it was noted?
+#[inline(always)]
+pub(crate) fn may_have_refused(net: u64, port: u16) -> bool {
+    let at = |index| AT_PORT.get_ptr(Place { net, port: u32::from(port), index });
+    let Some(first) = at(0) else { return false };
+    // SAFETY: an element of the map, which is not freed while a program runs.
+    let Member { sk, drops } = unsafe { *first };
+    drops_of(sk as *const Sock) != drops || at(1).is_some()
+}
+
 /// The only listener of a port and namespace; null if there are several.
 #[inline(always)]
 pub(crate) fn only(net: u64, port: u16) -> *const Sock {

@@ -1,7 +1,7 @@
 //! What is there at the start: an iterator over the TCP sockets of a namespace, whose
 //! listeners come first. It notes the listeners' ports and what is in their queues.
 
-use backlog_ebpf::pending::{Pending, SEED_NONE};
+use backlog_ebpf::pending::{Pending, SEED_AFTER, SEED_BEFORE, SEED_BEGUN, SEED_DONE, SEED_NONE};
 
 use super::ports;
 use crate::kernel::{
@@ -9,7 +9,7 @@ use crate::kernel::{
     globals::{ICSK_ACCEPT_HEAD, NSPROXY_NET, REQ_NEXT, REQ_SK, SKC_STATE, TASK_NSPROXY},
     listener, look,
     maps::{CURSORS, SEED},
-    pending, read,
+    namespace, pending, read,
     types::{IPPROTO_TCP, Net, Request, Sock, TCP_LISTEN, Task},
 };
 use aya_ebpf::helpers::generated::bpf_get_current_task;
@@ -29,14 +29,34 @@ pub(crate) enum Found {
     Other,
 }
 
-/// Body: the iterator begins, in the namespace of the thread that reads it.
+/// The namespace of the thread that reads the iterator.
 #[inline(always)]
-pub(crate) fn begins() {
+fn here() -> *const Net {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() } as *const Task;
     let namespaces: *const u8 = read::pointer(task, &TASK_NSPROXY);
-    let net: *const Net = read::pointer(namespaces, &NSPROXY_NET);
-    look::first_look(net);
+    read::pointer(namespaces, &NSPROXY_NET)
+}
+
+#[inline(always)]
+fn seed() -> u32 {
+    SEED.get(0).copied().unwrap_or(SEED_NONE)
+}
+
+/// Body: the iterator begins.
+#[inline(always)]
+pub(crate) fn begins() {
+    match seed() {
+        SEED_BEFORE => look::first_look(here()),
+        SEED_BEGUN => namespace::mark(here()),
+        _ => {}
+    }
+}
+
+/// Body: the number of the namespace, if that is all that is wanted.
+#[inline(always)]
+pub(crate) fn identity() -> Option<u64> {
+    (seed() == SEED_DONE).then(|| namespace::identity(here()))
 }
 
 /// Body: it has come to a socket.
@@ -49,8 +69,8 @@ pub(crate) fn visit(sk: *const Sock) -> Found {
         return Found::Listener;
     }
     ports::add(sk);
-    let seed = SEED.get(0).copied().unwrap_or(SEED_NONE);
-    if seed != SEED_NONE
+    let seed = seed();
+    if matches!(seed, SEED_BEFORE | SEED_AFTER)
         && filter::listener(sk)
         && listener::depth(sk) != 0
         && let Some(seen) = listener::of(sk)

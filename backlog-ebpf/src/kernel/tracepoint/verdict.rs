@@ -21,11 +21,12 @@ use crate::kernel::{
 #[inline(always)]
 pub(super) fn syn(packet: &Packet) {
     // Also when nobody wants to know: the next look must not find this packet's moves.
-    let Some(moved) = look::look(packet.net) else { return };
+    let moved = look::look(packet.net);
     if !filter::running() || !filter::packet(packet.skb) {
         return;
     }
     birth::syn_done();
+    let Some(moved) = moved else { return unknown(packet) };
     let dropped = moved.drops != 0;
     let found = if dropped {
         ports::refused_by(packet.net as u64, packet.port)
@@ -73,10 +74,11 @@ fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
 /// An ACK that came to nothing; `by` is the listener, if the kernel tells it.
 #[inline(always)]
 pub(super) fn ack(packet: &Packet, by: *const Sock) {
-    let Some(moved) = look::look(packet.net) else { return };
+    let moved = look::look(packet.net);
     if !filter::running() || !filter::packet(packet.skb) {
         return;
     }
+    let Some(moved) = moved else { return unknown(packet) };
     let (dropped, valid) = (moved.drops != 0, moved.cookie_valid != 0);
     // Without a route the kernel counts nothing.
     let lost = dropped || (valid && moved.children == 0);
@@ -119,6 +121,14 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         // The SYN's number is one behind the ACK's.
         (client, sequence.wrapping_sub(1))
     });
+}
+
+/// Whether it was refused is not known. If it was, a listener's `sk_drops` has moved.
+#[inline(always)]
+fn unknown(packet: &Packet) {
+    if ports::may_have_refused(packet.net as u64, packet.port) {
+        look::hidden();
+    }
 }
 
 /// The listener with its totals. One that is not known is counted if something was lost.

@@ -119,7 +119,7 @@ pub(super) fn steps(seconds: u64) -> Vec<Step> {
     let programs = Some(vec![ProgramCost { program: "fx_syn".into(), hook, run }]);
     let cpu = Some(Cpu { user_us: 1000, system_us: 2000 });
     let cost = Cost { elapsed_ns: SECOND, cpu, programs, ..Cost::default() };
-    let stray = Stray { no_slot: seconds, closed: 1, accepts: 2, drops: 3 };
+    let stray = Stray { no_slot: seconds, closed: 1, accepts: 2, drops: 3, hidden: 4 };
     let elapsed_ns = now - 5 * SECOND;
     let end = End { time_ns: now, elapsed_ns, stray, missed: Some(1), cost, ..End::default() };
     steps.push(Step::End(Box::new(end)));

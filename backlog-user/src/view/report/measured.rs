@@ -101,6 +101,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
         (end.stray.closed, "event", "not counted: at listeners that had just closed"),
         (end.stray.accepts, "accept", "not counted: of connections of an unknown listener"),
         (end.stray.drops, "refused packet", "not counted: by an unknown listener"),
+        (end.stray.hidden, "packet", "may be a drop: first in a namespace not known at the start"),
         (end.undecoded, "record", "could not be read"),
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
         (run.book.clients_forgotten(), "client", "forgotten: a retry counts as another client"),
