@@ -36,6 +36,7 @@ mod syn;
 mod tracepoint;
 mod types;
 mod waiting;
+mod workers;
 
 /// Tracing helpers are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]

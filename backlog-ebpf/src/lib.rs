@@ -6,6 +6,7 @@
 //! hold integers and byte arrays only: every bit pattern is a valid value.
 #![no_std]
 
+pub mod accepts;
 pub mod attempt;
 pub mod cause;
 pub mod distribution;

@@ -1,6 +1,7 @@
 //! The book: a page per listener, written by events and read by views. Pure: no
 //! clock, no file, no kernel; time comes with the event.
 
+pub(crate) mod accept_errors;
 pub(crate) mod clients;
 pub(crate) mod distribution;
 pub(crate) mod episode;
@@ -22,7 +23,9 @@ use std::collections::btree_map::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::counter::Reading;
-use crate::event::{Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, What};
+use crate::event::{
+    AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, What,
+};
 use crate::kernel::settings::Settings;
 use clients::{Clients, Outside};
 use history::History;
@@ -109,6 +112,8 @@ pub(crate) enum News {
     Refused(Refusal),
     /// What the acceptors were doing then.
     Acceptor(Box<Acceptor>),
+    /// Calls of accept() have failed; true: in a way that they had not failed before.
+    AcceptErrors(Box<AcceptErrors>, bool),
 }
 
 impl Book {
@@ -194,6 +199,11 @@ impl Book {
             What::Acceptor(acceptor) => {
                 self.page(acceptor.listener, |page| page.episodes.explain(acceptor));
                 return Some(News::Acceptor(acceptor.clone()));
+            }
+            What::AcceptErrors(errors) => {
+                let mut is_new = false;
+                self.page(errors.listener, |page| is_new = page.accept_errors.add(errors));
+                return Some(News::AcceptErrors(errors.clone(), is_new));
             }
             What::Memory(memory) => self.memory = *memory,
             What::Count { listener, count } => {

@@ -17,7 +17,9 @@ use crate::owner::Owner;
 
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub(crate) struct ListenerId(pub(crate) u32);
 
 /// Who a listener is.
@@ -210,6 +212,42 @@ pub(crate) struct Memory {
     pub(crate) ipv6: Option<u64>,
 }
 
+/// Failed calls of accept() at a listener since the last such event, counted while a probe on
+/// them was attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AcceptErrors {
+    /// Whose.
+    pub(crate) listener: ListenerId,
+    /// How long the probe was attached for this listener, nanoseconds.
+    pub(crate) watched_ns: u64,
+    /// By process and error; empty: no call has failed.
+    pub(crate) errors: Vec<AcceptError>,
+    /// Failed calls, of whichever listener, that the probe had no room for.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) left_out: u64,
+}
+
+/// The failed calls of one process with one error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AcceptError {
+    /// The process, with the name of the thread that failed first.
+    pub(crate) process: Caller,
+    /// The error.
+    pub(crate) errno: i32,
+    /// How often.
+    pub(crate) count: u64,
+    /// The first and the last time.
+    pub(crate) first_ns: u64,
+    /// See there.
+    pub(crate) last_ns: u64,
+    /// For EMFILE: how many descriptors the process may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nofile: Option<u64>,
+    /// The socket is not known: the process holds this listener.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) by_holder: bool,
+}
+
 /// What those who accept at a listener were doing when it began to refuse packets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Acceptor {
@@ -289,6 +327,8 @@ pub(crate) enum What {
     Admitted(Admitted),
     /// What the acceptors were doing when packets began to be refused.
     Acceptor(Box<Acceptor>),
+    /// Calls of accept() have failed, or none has while a probe watched for that.
+    AcceptErrors(Box<AcceptErrors>),
     /// What a queued connection takes of the kernel's memory was read.
     Memory(Memory),
     /// The totals of one listener were read.

@@ -3,6 +3,7 @@
 //! The way is straight: hook, record, ring, decode, event, book, view. See
 //! docs/ARCHITECTURE.md.
 
+mod accept_probe;
 mod acceptors;
 mod attach;
 mod audit;

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
+use backlog_ebpf::accepts::{Failure, FailureKey};
 use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::{Stray, Totals};
 
@@ -335,6 +336,21 @@ impl Live {
         let now = found.and_then(|(slot, _)| self.loaded.maps.distributions.get(slot));
         let Some(DistributionsPod(now)) = now else { return (None, None) };
         ((now.accepted_ns != 0).then_some(now.accepted_ns), translate::last_accept(&now))
+    }
+
+    /// Attaches the probe on failing calls of accept().
+    pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
+        self.loaded.attach_accept_probe()
+    }
+
+    /// Detaches it.
+    pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
+        self.loaded.detach_accept_probe()
+    }
+
+    /// What it has counted, and how many failures had no room.
+    pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
+        self.loaded.failed_accepts()
     }
 
     /// Records that could not be read.

@@ -1,6 +1,7 @@
 //! Carries the plan out: the only place that knows aya's loading calls. What it
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
+mod accept_probe;
 mod kit;
 mod offsets;
 mod refusal;
@@ -13,6 +14,7 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
 use aya::programs::Iter;
 use aya::programs::iter::IterLink;
 use aya::{Btf, Ebpf, EbpfLoader};
+use backlog_ebpf::accepts::{Failure, FailureKey};
 use backlog_ebpf::filter::{port_bit, port_word};
 
 use crate::filter::Filter;
@@ -21,6 +23,7 @@ use crate::plan::{Attach, Hook, Way};
 use crate::pod::{DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod};
 use crate::ports::PortSet;
 use crate::table::Table;
+use accept_probe::Probe;
 use kit::unload;
 pub(crate) use kit::{Attached, Kit};
 use refusal::explain;
@@ -68,6 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
     pub(crate) attached: Attached,
+    /// What is attached when nobody accepts.
+    accept_probe: Probe,
     /// Does the kernel count the runs of kprobe programs that it skips (since 6.7)?
     pub(crate) counts_kprobes: bool,
     #[cfg(feature = "ebpf-log")]
@@ -132,6 +137,21 @@ impl Loaded {
         let program: &mut Iter = program.try_into()?;
         let link = program.attach().context("running the look into the queues")?;
         Ok(program.take_link(link)?)
+    }
+
+    /// Attaches the probe on failing calls of accept().
+    pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
+        self.accept_probe.attach(&mut self.programs)
+    }
+
+    /// Detaches it.
+    pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
+        self.accept_probe.detach()
+    }
+
+    /// What it has counted, and how many failures had no room.
+    pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
+        self.accept_probe.counted()
     }
 
     /// Takes every program off its hook; the maps stay readable.

@@ -1,6 +1,7 @@
 //! The shared types as aya wants to see them in maps. The newtypes are here so
 //! that `backlog-ebpf` needs no dependency.
 
+use backlog_ebpf::accepts::{Failure, FailureKey};
 use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::pending::{Pending, Waiting};
 use backlog_ebpf::record::Listener;
@@ -36,6 +37,16 @@ pub(crate) struct ListenerPod(pub(crate) Listener);
 #[derive(Clone, Copy)]
 pub(crate) struct PendingPod(pub(crate) Pending);
 
+/// [`FailureKey`] in a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct FailureKeyPod(pub(crate) FailureKey);
+
+/// [`Failure`] in a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct FailurePod(pub(crate) Failure);
+
 // SAFETY: repr(C), integers only, no padding, any bit pattern is valid.
 unsafe impl aya::Pod for TotalsPod {}
 // SAFETY: as above.
@@ -48,3 +59,7 @@ unsafe impl aya::Pod for StrayPod {}
 unsafe impl aya::Pod for ListenerPod {}
 // SAFETY: as above.
 unsafe impl aya::Pod for PendingPod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FailureKeyPod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FailurePod {}

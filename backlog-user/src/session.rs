@@ -2,6 +2,7 @@
 //! passes events to the book and what comes of them to the view. It sleeps when
 //! nothing happens.
 
+mod accepting;
 mod notices;
 mod waits;
 
@@ -15,7 +16,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::acceptors::{About, Acceptors};
+use crate::accept_probe::AcceptProbe;
+use crate::acceptors::Acceptors;
 use crate::audit::memory;
 use crate::book::reconcile::Blind;
 use crate::book::{Book, News};
@@ -40,9 +42,6 @@ use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
 /// be faster.
 const CATCH_UP: usize = 16;
 
-/// What acceptors do is looked at no later after the first drop.
-const LATE_NS: u64 = 200_000_000;
-
 /// A notice or an error, on stderr. That stderr is closed is no reason to stop.
 pub(crate) fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "backlog-trace: {text}");
@@ -61,6 +60,7 @@ pub(crate) struct Session<'a> {
     own: Own,
     owners: Owners,
     acceptors: Acceptors,
+    accept_probe: AcceptProbe,
     /// Episodes that have begun, and whose acceptors are to be looked at.
     begun: Vec<(ListenerId, u64)>,
     recorder: Recorder,
@@ -126,6 +126,7 @@ impl<'a> Session<'a> {
             own,
             owners,
             acceptors: Acceptors::new(Path::new("/proc")),
+            accept_probe: AcceptProbe::new(meta.time_ns),
             begun: Vec::new(),
             recorder,
             told: Told::new(options.until_drop),
@@ -156,6 +157,7 @@ impl<'a> Session<'a> {
         let mut steps = Steps::watch();
         let mut inputs = self.view.inputs();
         while !self.is_over() {
+            let probe_due = self.accept_probe_due();
             tokio::select! {
                 ready = self.live.readable_mut() => {
                     let mut ready = ready.context("waiting for the ring buffer")?;
@@ -170,6 +172,7 @@ impl<'a> Session<'a> {
                 _ = tick.tick() => self.end_interval()?,
                 () = steps.next() => self.write_down()?,
                 () = at(self.recorder.due()) => self.recorder.flush(),
+                () = at(probe_due) => self.end_accept_probe()?,
                 input = next(inputs.as_mut()) => {
                     if self.view.input(&self.clock, &self.book, input)? == Flow::End {
                         break;
@@ -206,6 +209,7 @@ impl<'a> Session<'a> {
 
     /// The last records, counts and queued connections, and the summary.
     fn finish(&mut self) -> Result<Outcome> {
+        self.end_accept_probe()?;
         // Whose listeners have just been opened are to be asked as well.
         self.catch_up()?;
         let namespaces = self.judge.turn_of_all(&self.book.namespaces());
@@ -316,6 +320,7 @@ impl<'a> Session<'a> {
             Some((row.listener, &owner.pids[..]))
         });
         self.acceptors.note(busy);
+        self.watch_accepts(&rows, time_ns)?;
         self.recorder.interval(time_ns, &blind);
         self.recorder.batch(&self.clock, &self.book, time_ns);
         self.complain();
@@ -348,7 +353,19 @@ impl<'a> Session<'a> {
 
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
-        let Self { book, view, clock, events, recorder, told, judge, owners, begun, .. } = self;
+        let Self {
+            book,
+            view,
+            clock,
+            events,
+            recorder,
+            told,
+            judge,
+            owners,
+            accept_probe,
+            begun,
+            ..
+        } = self;
         let set = clock.compare().map(|step_ns| (monotonic_ns(), step_ns));
         recorder.clock(clock, set);
         if let Some((time_ns, step_ns)) = set {
@@ -372,6 +389,7 @@ impl<'a> Session<'a> {
             if let Some(News::Closed(closed)) = news
                 && let Some(page) = book.get(closed.listener)
             {
+                accept_probe.closed(closed.listener);
                 judge.closed(&page.listener);
                 owners.closed(&page.listener);
             }
@@ -381,36 +399,6 @@ impl<'a> Session<'a> {
         recorder.batch(clock, book, monotonic_ns());
         view.flush()?;
         self.complain();
-        Ok(())
-    }
-
-    /// Why nobody accepted where packets have begun to be refused.
-    fn explain(&mut self) -> Result<()> {
-        for (listener, refused_ns) in std::mem::take(&mut self.begun) {
-            let time_ns = monotonic_ns();
-            // What they do now says nothing of then.
-            if time_ns.saturating_sub(refused_ns) > LATE_NS {
-                continue;
-            }
-            let Some(page) = self.book.get(listener) else { continue };
-            let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
-            let owner = page.listener.identity.owner.as_deref();
-            let last_accept = last_accept.or(page.last_accept);
-            let alone: Vec<u32> = last_accept.iter().map(|last| last.pid).collect();
-            let about = About {
-                listener,
-                pids: owner.map_or(&alone, |owner| &owner.pids),
-                main: page.listener.process(),
-                last_accept,
-                accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
-                refused_ns,
-            };
-            let Some(acceptor) = self.acceptors.look(&about) else { continue };
-            let event = Event { time_ns, what: What::Acceptor(Box::new(acceptor)) };
-            self.recorder.event(&event);
-            let Self { view, clock, book, told, .. } = self;
-            show::event(view.as_mut(), clock, book, told, &event)?;
-        }
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
-use crate::event::{Acceptor, Closed, Limit, Listener, form};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, form};
 use crate::kernel::settings::Settings;
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
@@ -149,6 +149,17 @@ pub(crate) trait View {
         let _ = (clock, time_ns, acceptor);
         Ok(())
     }
+    /// Calls of accept() have failed; `is_new`: in a way that they had not failed before.
+    fn accept_errors(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        errors: &AcceptErrors,
+        is_new: bool,
+    ) -> io::Result<()> {
+        let _ = (clock, time_ns, errors, is_new);
+        Ok(())
+    }
     /// The wall clock was set, by so much.
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()>;
     /// An interval has ended.
@@ -215,6 +226,7 @@ pub(crate) fn tell(
     match news {
         News::Refused(refusal) => view.refused(clock, book, refusal),
         News::Acceptor(acceptor) => view.acceptor(clock, time_ns, acceptor),
+        News::AcceptErrors(errors, is_new) => view.accept_errors(clock, time_ns, errors, *is_new),
         News::Found(listener) => {
             page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, page))
         }

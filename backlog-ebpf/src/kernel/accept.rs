@@ -19,7 +19,7 @@ use super::{
     read,
     site::{self, Hint},
     types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_LISTEN},
-    waiting,
+    waiting, workers,
 };
 
 /// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
@@ -117,8 +117,9 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
     if looked_up() {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*seen.totals).unseen += 1 };
+        workers::accepted(seen.slot);
     } else {
-        count_accept(seen, 0, 0, By::Other);
+        count_accept(seen, 0, 0, By::Current);
     }
 }
 
@@ -127,6 +128,9 @@ pub(crate) fn taken(child: *const Sock, from: impl FnOnce() -> *const Sock) {
 #[inline(always)]
 fn count_accept(seen: Seen, enqueued_ns: u64, early_ns: u64, by: By) {
     let now = if early_ns == 0 { listener::now() } else { early_ns };
+    if matches!(by, By::Current) {
+        workers::accepted(seen.slot);
+    }
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     if enqueued_ns == 0 {

@@ -7,6 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backlog_ebpf::{
+    accepts::{FAILURES, Failure, FailureKey, Workers},
     attempt::{self, Attempt},
     distribution::Distributions,
     filter::PORT_WORDS,
@@ -59,6 +60,18 @@ pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
     Array::new();
+
+/// By slot: who accepts.
+#[btf_map]
+pub(crate) static WORKERS: Array<Workers, SLOTS> = Array::new();
+
+/// Failed calls of accept(), while a program looks at them.
+#[btf_map]
+pub(crate) static FAILED: HashMap<FailureKey, Failure, FAILURES> = HashMap::new();
+
+/// Those that have found no room there.
+#[btf_map]
+pub(crate) static FAILED_OTHER: Array<u32, 1> = Array::new();
 
 /// From the address of a connection in an accept queue to when and where it was added.
 #[btf_map]

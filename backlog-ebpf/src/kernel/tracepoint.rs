@@ -9,6 +9,7 @@
 pub(crate) mod accepted;
 mod birth;
 pub(crate) mod destroyed;
+pub(crate) mod failed;
 pub(crate) mod packet;
 mod ports;
 pub(crate) mod queued;

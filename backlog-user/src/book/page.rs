@@ -7,6 +7,7 @@ use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
+use super::accept_errors::FailedAccepts;
 use super::clients::Admission;
 use super::distribution::Distribution;
 use super::episode::Episodes;
@@ -54,6 +55,8 @@ pub(crate) struct Page {
     pub(crate) at_least_us: Option<u64>,
     /// The last accept whose thread was seen.
     pub(crate) last_accept: Option<LastAccept>,
+    /// Failed calls of accept(), as far as they were watched.
+    pub(crate) accept_errors: FailedAccepts,
     /// The listener that was closed at the same address before this one was opened.
     pub(crate) follows: Option<ListenerId>,
     /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
@@ -139,6 +142,7 @@ impl Page {
             idle_ns: 0,
             at_least_us: None,
             last_accept: None,
+            accept_errors: FailedAccepts::default(),
             follows: None,
             beside_idle: None,
             timeline: None,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use backlog_ebpf::cause::Cause;
 use serde::{Deserialize, Serialize};
 
+use super::accept_errors::FailedAccepts;
 use super::distribution::{Distribution, Moves};
 use super::episode::Episodes;
 use super::group::BesideIdle;
@@ -49,6 +50,8 @@ struct Advice {
     idle_ns: u64,
     episodes: Episodes,
     unlimited: Unlimited,
+    #[serde(default)]
+    accept_errors: FailedAccepts,
 }
 
 impl PagePast {
@@ -67,6 +70,7 @@ impl PagePast {
                 idle_ns: page.idle_ns,
                 episodes: page.episodes.clone(),
                 unlimited: page.unlimited.clone(),
+                accept_errors: page.accept_errors.clone(),
             },
         }
     }
@@ -77,12 +81,14 @@ impl PagePast {
         page.follows = self.follows;
         page.beside_idle = self.beside_idle;
         page.restart_runs(self.last_drops_ns);
-        let Advice { admitted, delay, longest_delay, idle_ns, episodes, unlimited } = &self.advice;
+        let Advice { admitted, delay, longest_delay, idle_ns, episodes, unlimited, accept_errors } =
+            &self.advice;
         (page.admitted, page.idle_ns) = (*admitted, *idle_ns);
         page.delay = Distribution::of_waits();
         page.delay.add(delay, *longest_delay);
         page.episodes.clone_from(episodes);
         page.unlimited.clone_from(unlimited);
+        page.accept_errors.clone_from(accept_errors);
     }
 }
 

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 
+use super::accept_probe::Probe;
 use super::refusal::refused;
 use super::{Limits, Loaded, create, fill_ports, fill_wanted, kernel_types, take_maps};
 use crate::filter::Filter;
@@ -159,6 +160,7 @@ impl Kit {
     /// Takes the maps, and with them everything. `counts_kprobes` is for [`Loaded`].
     pub(crate) fn ready(mut self, attached: Attached, counts_kprobes: bool) -> Result<Loaded> {
         let mut maps = take_maps(&mut self.programs)?;
+        let accept_probe = Probe::of(&mut self.programs)?;
         for slot in 0..self.limits.slots {
             maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
         }
@@ -168,6 +170,7 @@ impl Kit {
             programs: self.programs,
             maps,
             attached,
+            accept_probe,
             counts_kprobes,
         })
     }

@@ -262,5 +262,11 @@ pub(super) fn spare(shown: Shown<'_>) -> Vec<Hook> {
             add("__inet_accept", &["kp_accept_only"]);
         }
     }
+    if shown.ways.permits(Way::Tracepoint) {
+        fitting.extend(choice("spare", "syscalls:sys_exit_accept4", &["tp_failed"]));
+    }
+    if shown.ways.permits(Way::RawTracepoint) {
+        fitting.extend(choice("spare", "sys_exit", &["rt_failed"]));
+    }
     fitting
 }

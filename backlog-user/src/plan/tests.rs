@@ -206,7 +206,7 @@ fn what_is_not_used_is_spare() {
         Shown { function: &debian_6_18, tracepoint: &tracepoints_6_18, ways: &ways, lacking: &[] };
     let plan = plan(shown, Backend::Fentry).unwrap();
     let spare: Vec<_> = super::spare(&plan, shown).iter().map(|hook| hook.program).collect();
-    assert_eq!(spare, ["fe_accept_only", "kp_accept_only"]);
+    assert_eq!(spare, ["fe_accept_only", "kp_accept_only", "tp_failed", "rt_failed"]);
 }
 
 #[test]

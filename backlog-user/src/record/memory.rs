@@ -68,6 +68,7 @@ fn key(what: &What) -> Option<(Of, u32)> {
         | What::Drop(_)
         | What::Admitted(_)
         | What::Acceptor(_)
+        | What::AcceptErrors(_)
         | What::Memory(_)
         | What::Baseline { .. } => None,
     }

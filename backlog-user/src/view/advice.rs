@@ -8,6 +8,7 @@ use super::End;
 use super::acceptor;
 use super::format::{clock_time, duration, plural};
 use super::paragraph::Page as Paragraphs;
+use super::whose::safe;
 use crate::book::Book;
 use crate::book::clients::Outside;
 use crate::book::episode::Episode;
@@ -38,6 +39,11 @@ pub(super) fn render(
     let more = page.episodes.count().saturating_sub(EPISODES as u64);
     if more > 0 {
         text.labelled("  episode      ", INDENT, &format!("{more} more"));
+    }
+    if let Some(line) = page.accept_errors.sentence() {
+        let watched = duration(page.accept_errors.watched_ns / 1000);
+        let line = format!("{} (watched for {watched})", safe(&line));
+        text.labelled("  accept()     ", INDENT, &line);
     }
     let sizing = book.sizing(page, end.time_ns);
     let (verdict, confidence) = (sizing.verdict.name(), sizing.confidence.name());

@@ -12,7 +12,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Acceptor, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener};
 
 /// Passes each call on to both.
 pub(crate) struct Both {
@@ -72,6 +72,17 @@ impl View for Both {
     fn acceptor(&mut self, clock: &Clock, time_ns: u64, acceptor: &Acceptor) -> io::Result<()> {
         self.first.acceptor(clock, time_ns, acceptor)?;
         self.second.acceptor(clock, time_ns, acceptor)
+    }
+
+    fn accept_errors(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        errors: &AcceptErrors,
+        is_new: bool,
+    ) -> io::Result<()> {
+        self.first.accept_errors(clock, time_ns, errors, is_new)?;
+        self.second.accept_errors(clock, time_ns, errors, is_new)
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! JSON lines: the contract of docs/JSON.md. Additive changes only; otherwise
 //! [`SCHEMA`] counts up.
 
+mod accepts;
 mod advice;
 mod refusal;
 mod values;
@@ -20,7 +21,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Acceptor, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener};
 use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
@@ -140,6 +141,16 @@ impl<W: Write> View for Json<W> {
         self.line(clock, "acceptor", time_ns, advice::doing(acceptor))
     }
 
+    fn accept_errors(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        errors: &AcceptErrors,
+        _: bool,
+    ) -> io::Result<()> {
+        self.line(clock, "accept_errors", time_ns, accepts::errors(clock, errors))
+    }
+
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
         self.line(clock, "clock", time_ns, json!({"step_s": step_ns as f64 / 1e9}))
     }
@@ -248,6 +259,7 @@ impl<W: Write> View for Json<W> {
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
                 "abandoned": advice::abandoned(page),
+                "accept_errors": accepts::all_errors(clock, &page.accept_errors),
                 "busy": advice::busy(page, end.time_ns),
                 "episodes": advice::episodes(clock, page),
                 "sizing": advice::sizing(clock, &book.sizing(page, end.time_ns)),

@@ -17,7 +17,7 @@ use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Acceptor, Call, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener};
 
 /// How the table is to look.
 #[derive(Clone, Debug)]
@@ -231,6 +231,23 @@ impl<W: Write> View for Table<W> {
     fn acceptor(&mut self, _: &Clock, _: u64, acceptor: &Acceptor) -> io::Result<()> {
         let mut text = Paragraphs::default();
         text.labelled("         ", 9, &sentence(acceptor));
+        write!(self.out, "{}", text.into_text())
+    }
+
+    fn accept_errors(
+        &mut self,
+        _: &Clock,
+        _: u64,
+        errors: &AcceptErrors,
+        is_new: bool,
+    ) -> io::Result<()> {
+        if !is_new {
+            return Ok(());
+        }
+        let mut text = Paragraphs::default();
+        for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
+            text.labelled("         ", 9, &whose::safe(&error.sentence()));
+        }
         write!(self.out, "{}", text.into_text())
     }
 

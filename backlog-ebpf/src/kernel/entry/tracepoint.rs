@@ -13,7 +13,7 @@ use super::context::Arguments;
 use crate::kernel::{
     globals::{HAS_TASK_REGS, KFREE_HAS_SOCKET},
     read,
-    tracepoint::{Twin, accepted, destroyed, packet, state},
+    tracepoint::{Twin, accepted, destroyed, failed, packet, state},
     types::Regs,
 };
 
@@ -103,5 +103,20 @@ fn tp_accept(ctx: TracePointContext) -> u32 {
 fn tp_listen(ctx: TracePointContext) -> u32 {
     let (regs, returned) = call(&ctx);
     accepted::listened(regs, returned);
+    0
+}
+
+/// `accept`, `accept4`, for some seconds
+#[tracepoint]
+fn tp_failed(ctx: TracePointContext) -> u32 {
+    let (regs, returned) = call(&ctx);
+    failed::failed(regs, returned);
+    0
+}
+
+/// `sys_exit(regs, ret)`, where perf's tracepoints are unavailable
+#[raw_tracepoint]
+fn rt_failed(ctx: RawTracePointContext) -> i32 {
+    failed::any_call(ctx.address(0), ctx.word(1) as i64);
     0
 }

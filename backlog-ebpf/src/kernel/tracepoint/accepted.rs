@@ -96,7 +96,7 @@ pub(crate) fn listened(regs: *const Regs, returned: i64) {
 
 /// The socket behind a descriptor of this process, which is known to be one.
 #[inline(always)]
-fn socket_of(descriptor: u32) -> *const Sock {
+pub(super) fn socket_of(descriptor: u32) -> *const Sock {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() } as *const Task;
     let files: *const u8 = read::pointer(task, &TASK_FILES);

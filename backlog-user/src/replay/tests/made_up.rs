@@ -8,8 +8,8 @@ use crate::book::reconcile::Blind;
 use crate::clock::Clock;
 use crate::counter::Reading;
 use crate::event::{
-    Acceptor, Admitted, Call, Caller, Closed, Count, Doing, Drop, Event, Identity, Limit, Listener,
-    ListenerId, Range, State, What,
+    AcceptError, AcceptErrors, Acceptor, Admitted, Call, Caller, Closed, Count, Doing, Drop, Event,
+    Identity, Limit, Listener, ListenerId, Range, State, What,
 };
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, ProgramCost, Run};
@@ -154,6 +154,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     }
     if second > 3 {
         at(now - 400 * MS, What::Acceptor(Box::new(acceptor(second))));
+        at(now - 300 * MS, What::AcceptErrors(Box::new(accept_errors(second))));
     }
     let count = Count {
         totals: totals(second),
@@ -207,6 +208,20 @@ pub(super) fn header() -> Header {
         until_drop: Some(1000),
         client_timeout_ns: Some(7 * SECOND),
     }
+}
+
+fn accept_errors(second: u64) -> AcceptErrors {
+    let error = |errno, count| AcceptError {
+        process: Caller { pid: 812, comm: "gunicorn".into() },
+        errno,
+        count,
+        first_ns: (5 + second) * SECOND - 900 * MS,
+        last_ns: (5 + second) * SECOND - 400 * MS,
+        nofile: (errno == libc::EMFILE).then_some(1024),
+        by_holder: false,
+    };
+    let errors = vec![error(libc::EMFILE, second), error(libc::EAGAIN, 300)];
+    AcceptErrors { listener: ListenerId(1), watched_ns: SECOND, errors, left_out: second % 2 }
 }
 
 fn acceptor(second: u64) -> Acceptor {

@@ -109,6 +109,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
         ("Not timed", not_timed),
         ("Not seen", unseen),
         ("Beside", (!beside.is_empty()).then(|| plain(beside.join(", ")))),
+        ("Failed accepts", page.accept_errors.sentence().map(|text| plain(outside(&text)))),
         ("Limit changes", limits(run, summary)),
     ]
 }

@@ -94,6 +94,9 @@ fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
     if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {
         lines.push(acceptor::sentence(acceptor));
     }
+    if let Some(failed) = page.accept_errors.sentence() {
+        lines.push(whose::safe(&failed));
+    }
     if summary.drops > 0 {
         // Whose packet is only counted may be another client.
         let least = if page.totals.unrecorded > 0 { "at least " } else { "" };

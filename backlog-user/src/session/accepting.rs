@@ -1,0 +1,120 @@
+//! Who accepts, what they do, and why a call of accept() fails: looked at when it matters.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Session;
+use crate::accept_probe::Candidate;
+use crate::acceptors::About;
+use crate::book::interval::Interval;
+use crate::clock::monotonic_ns;
+use crate::event::{Event, ListenerId, What};
+use crate::show;
+
+/// What acceptors do is looked at no later after the first drop.
+const LATE_NS: u64 = 200_000_000;
+
+impl Session<'_> {
+    /// Why nobody accepted where packets have begun to be refused.
+    pub(super) fn explain(&mut self) -> Result<()> {
+        for (listener, refused_ns) in std::mem::take(&mut self.begun) {
+            let time_ns = monotonic_ns();
+            self.want_accept_probe(listener, time_ns);
+            // What they do now says nothing of then.
+            if time_ns.saturating_sub(refused_ns) > LATE_NS {
+                continue;
+            }
+            let Some(page) = self.book.get(listener) else { continue };
+            let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
+            let owner = page.listener.identity.owner.as_deref();
+            let last_accept = last_accept.or(page.last_accept);
+            let alone: Vec<u32> = last_accept.iter().map(|last| last.pid).collect();
+            let about = About {
+                listener,
+                pids: owner.map_or(&alone, |owner| &owner.pids),
+                main: page.listener.process(),
+                last_accept,
+                accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
+                refused_ns,
+            };
+            let Some(acceptor) = self.acceptors.look(&about) else { continue };
+            let event = Event { time_ns, what: What::Acceptor(Box::new(acceptor)) };
+            self.recorder.event(&event);
+            let Self { view, clock, book, told, .. } = self;
+            show::event(view.as_mut(), clock, book, told, &event)?;
+        }
+        Ok(())
+    }
+
+    /// At the end of an interval: the probe on failing accepts is attached where nobody accepts,
+    /// and what it has counted is reported.
+    pub(super) fn watch_accepts(&mut self, rows: &[Interval], time_ns: u64) -> Result<()> {
+        for row in rows {
+            let found = (row.depth, row.accepted);
+            if self.accept_probe.interval(row.listener, found, (row.elapsed_ns, time_ns)) {
+                self.attach_accept_probe();
+            }
+        }
+        self.report_failed_accepts()
+    }
+
+    fn want_accept_probe(&mut self, listener: ListenerId, now_ns: u64) {
+        if self.accept_probe.want(listener, now_ns) {
+            self.attach_accept_probe();
+        }
+    }
+
+    fn attach_accept_probe(&mut self) {
+        if let Err(error) = self.live.get_mut().attach_accept_probe() {
+            self.accept_probe.fail();
+            self.say(&format!("errors of accept() are not known: {error:#}"));
+        }
+    }
+
+    /// When the probe is to be detached.
+    pub(super) fn accept_probe_due(&self) -> Option<Instant> {
+        let left_ns = self.accept_probe.until_ns()?.saturating_sub(monotonic_ns());
+        Some(Instant::now() + Duration::from_nanos(left_ns))
+    }
+
+    /// Detaches it, with a last report.
+    pub(super) fn end_accept_probe(&mut self) -> Result<()> {
+        if self.accept_probe.until_ns().is_none() {
+            return Ok(());
+        }
+        self.report_failed_accepts()?;
+        self.accept_probe.detached(monotonic_ns());
+        self.live.get_mut().detach_accept_probe()
+    }
+
+    fn report_failed_accepts(&mut self) -> Result<()> {
+        if self.accept_probe.until_ns().is_none() {
+            return Ok(());
+        }
+        let (failures, other) = self.live.get_ref().failed_accepts();
+        let Self { accept_probe, book, .. } = self;
+        let candidates = book.open().map(|page| {
+            let owner = page.listener.identity.owner.as_deref();
+            let pids = owner.map_or(&[][..], |owner| &owner.pids[..]);
+            Candidate { listener: page.listener.id, inode: page.listener.inode, pids }
+        });
+        let time_ns = monotonic_ns();
+        let reports = accept_probe.report(&failures, other, time_ns, candidates, most_files);
+        for report in reports {
+            let event = Event { time_ns, what: What::AcceptErrors(Box::new(report)) };
+            self.recorder.event(&event);
+            let Self { view, clock, book, told, .. } = self;
+            show::event(view.as_mut(), clock, book, told, &event)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many files a process may have open.
+fn most_files(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
