@@ -65,4 +65,4 @@ fn wanted(args: &ListenersArgs, finder: &Finder) -> Result<Wanted> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

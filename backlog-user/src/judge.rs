@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::counter::{Counter, Reading, Values};
 use crate::event::{Event, Listener, ListenerId, Range, What};
-use crate::kernel::{counters, settings::Settings};
+use crate::kernel::counters;
+use crate::kernel::settings::{Settings, Spread};
 use crate::listeners;
 use crate::namespaces::Namespaces;
 use crate::registry::Listed;
@@ -47,6 +48,16 @@ impl Answers {
     /// All listeners.
     pub(crate) fn listed(&self) -> impl Iterator<Item = &Listed> {
         self.by_netns.values().flat_map(|answer| answer.listed.iter().flatten())
+    }
+
+    /// The settings of the selected namespace, else of those in which something listens.
+    pub(crate) fn settings(&self, selected: Option<u32>) -> Option<Spread> {
+        if let Some(netns) = selected {
+            let answer = self.by_netns.get(&netns);
+            return Some(answer.map(|answer| answer.settings).unwrap_or_default().into());
+        }
+        let listens = |answer: &&Answer| answer.listed.as_ref().is_some_and(|all| !all.is_empty());
+        Spread::of(self.by_netns.values().filter(listens).map(|answer| answer.settings))
     }
 
     /// Takes over the counters of other answers, given at a better moment.

@@ -115,6 +115,8 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         hooks: loaded.attached.hooks.iter().map(Placed::from).collect(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
+        // Likewise.
+        traced: None,
         reasons,
         gaps,
         bpf_stats: own.counts_runs(),

@@ -107,6 +107,7 @@ impl<'a> Session<'a> {
         if filter.process.is_some() {
             live.want(listed.listed().map(|listed| listed.inode).collect())?;
         }
+        meta.traced = listed.settings(filter.netns);
         owners.look(&listed.listed().map(|listed| listed.inode).collect());
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.

@@ -31,7 +31,7 @@ use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
 use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, form};
-use crate::kernel::settings::Settings;
+use crate::kernel::settings::{Settings, Spread};
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
 use playing::{Play, Playing};
@@ -55,14 +55,26 @@ pub(crate) struct Meta {
     pub(crate) hooks: Vec<Placed>,
     /// The command line.
     pub(crate) options: Vec<String>,
-    /// The host's sysctls.
+    /// The sysctls of the network namespace in which the tool runs.
     pub(crate) settings: Settings,
+    /// Those of the network namespaces that are traced; none: an older recording, or nothing
+    /// listens at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traced: Option<Spread>,
     /// Why it is no better backend, and which hooks are not attached as planned.
     pub(crate) reasons: Vec<String>,
     /// What this kernel does not let us know.
     pub(crate) gaps: Vec<String>,
     /// Does the kernel count the runs of programs?
     pub(crate) bpf_stats: bool,
+}
+
+impl Meta {
+    /// The sysctls that bound the queues: of the namespaces that are traced, as far as that is
+    /// known.
+    pub(crate) fn bounds(&self) -> Spread {
+        self.traced.unwrap_or_else(|| self.settings.into())
+    }
 }
 
 /// A program on its hook, as it is told.

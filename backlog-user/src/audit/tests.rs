@@ -14,7 +14,7 @@ use crate::registry::Listed;
 use crate::schema;
 
 /// A listener on this address that nothing is wrong with.
-pub(super) fn listed(local: &str) -> Listed {
+pub(crate) fn listed(local: &str) -> Listed {
     let local: SocketAddr = local.parse().unwrap();
     Listed {
         local,

@@ -1,6 +1,7 @@
 //! Beginnings, ranges and turns.
 
-use super::{AT_ONCE, Answer, Judge, moved};
+use super::{AT_ONCE, Answer, Answers, Judge, moved};
+use crate::audit::tests::listed;
 use crate::counter::Counter;
 use crate::event::Range;
 use crate::kernel::settings::Settings;
@@ -38,4 +39,22 @@ fn many_namespaces_take_turns() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, wanted);
+}
+
+#[test]
+fn settings_are_those_of_the_namespaces_that_are_traced() {
+    let somaxconn = |value| Settings { somaxconn: Some(value), ..Settings::default() };
+    let listens = vec![listed("0.0.0.0:80")];
+    let answer = |value, listed| Answer { counters: None, settings: somaxconn(value), listed };
+    let mut answers = Answers::default();
+    answers.by_netns.insert(1, answer(4096, Some(Vec::new())));
+    assert_eq!(answers.settings(None), None);
+    answers.by_netns.insert(2, answer(128, Some(listens.clone())));
+    assert_eq!(answers.settings(None), Some(somaxconn(128).into()));
+    answers.by_netns.insert(3, answer(512, Some(listens)));
+    let both = answers.settings(None).unwrap();
+    assert_eq!((both.namespaces, both.least, both.most), (2, somaxconn(128), somaxconn(512)));
+    // The selected one counts without a listener, and is not replaced by the host's.
+    assert_eq!(answers.settings(Some(1)), Some(somaxconn(4096).into()));
+    assert_eq!(answers.settings(Some(9)), Some(Settings::default().into()));
 }

@@ -63,7 +63,8 @@ impl<W: Write> Json<W> {
 /// is the whole.
 impl<W: Write> View for Json<W> {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
-        let Meta { time_ns, kernel, backend, hooks, options, settings, .. } = meta;
+        let Meta { time_ns, kernel, backend, hooks, options, .. } = meta;
+        let bounds = meta.bounds();
         let Meta { version, host, reasons, gaps, bpf_stats, .. } = meta;
         let mut by_moment: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for hook in hooks {
@@ -82,9 +83,14 @@ impl<W: Write> View for Json<W> {
             "gaps": gaps,
             "bpf_stats": bpf_stats,
             "options": options,
+            "traced": {
+                "namespaces": bounds.namespaces,
+                "least": settings(Some(&bounds.least)),
+                "most": settings(Some(&bounds.most)),
+            },
         });
         if let (Value::Object(fields), Value::Object(set)) =
-            (&mut value, values::settings(Some(settings)))
+            (&mut value, settings(Some(&bounds.common())))
         {
             fields.extend(set);
         }

@@ -18,6 +18,7 @@ use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
 use crate::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener};
+use crate::kernel::settings::Spread;
 
 /// How the table is to look.
 #[derive(Clone, Debug)]
@@ -115,6 +116,26 @@ impl<W: Write> Table<W> {
     }
 }
 
+/// The settings that bound the queues: `net.core.somaxconn=128 net.ipv4...`, or, where several
+/// namespaces have different ones, from the least to the most in a line each.
+fn bounds(spread: &Spread) -> String {
+    let Spread { namespaces, least, most } = spread;
+    let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
+    let range = |least, most| {
+        if least == most { show(least) } else { format!("{} to {}", show(least), show(most)) }
+    };
+    let somaxconn = range(least.somaxconn, most.somaxconn);
+    let syn_backlog = range(least.tcp_max_syn_backlog, most.tcp_max_syn_backlog);
+    if somaxconn.contains(' ') || syn_backlog.contains(' ') {
+        format!(
+            "net.core.somaxconn={somaxconn} in {namespaces} network namespaces\n\
+             net.ipv4.tcp_max_syn_backlog={syn_backlog} in {namespaces} network namespaces"
+        )
+    } else {
+        format!("net.core.somaxconn={somaxconn} net.ipv4.tcp_max_syn_backlog={syn_backlog}")
+    }
+}
+
 /// What died with a listener.
 fn left_behind(depth: u32, syn_queue: u32) -> String {
     let connections = plural(depth.into(), "connection");
@@ -132,16 +153,9 @@ impl<W: Write> View for Table<W> {
         if self.look.quiet {
             return Ok(());
         }
-        let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
-        writeln!(
-            self.out,
-            "Tracing accept queues of {} by {}. Ctrl-C ends.\n\
-             net.core.somaxconn={} net.ipv4.tcp_max_syn_backlog={}",
-            meta.kernel,
-            meta.backend.name(),
-            show(meta.settings.somaxconn),
-            show(meta.settings.tcp_max_syn_backlog),
-        )?;
+        let (kernel, backend) = (&meta.kernel, meta.backend.name());
+        writeln!(self.out, "Tracing accept queues of {kernel} by {backend}. Ctrl-C ends.")?;
+        writeln!(self.out, "{}", bounds(&meta.bounds()))?;
         self.out.flush()
     }
 

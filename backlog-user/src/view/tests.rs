@@ -69,6 +69,7 @@ fn meta() -> Meta {
             tcp_max_syn_backlog: Some(128),
             ..Settings::default()
         },
+        traced: None,
         reasons: Vec::new(),
         gaps: Vec::new(),
         bpf_stats: false,

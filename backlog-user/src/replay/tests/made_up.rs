@@ -36,6 +36,7 @@ pub(super) fn meta() -> Meta {
         }],
         options: vec!["--port".into(), "8000".into()],
         settings: Settings { somaxconn: Some(4096), ..Settings::default() },
+        traced: None,
         reasons: vec!["made up".into()],
         gaps: Vec::new(),
         bpf_stats: false,

@@ -16,12 +16,18 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
         Column::Number("net.ipv4.tcp_syncookies"),
         Column::Number("net.ipv4.tcp_abort_on_overflow"),
     ];
-    let host = std::iter::once(row("where backlog-trace ran".to_owned(), &run.meta.settings));
-    let others = run.book.namespaces().into_iter().filter_map(|netns| {
-        let settings = run.book.settings_of(netns)?;
-        Some(row(namespace(run, netns), settings))
-    });
-    let rows: Vec<_> = host.chain(others).collect();
+    let mut rows: Vec<_> = run
+        .book
+        .namespaces()
+        .into_iter()
+        .filter_map(|netns| {
+            let settings = run.book.settings_of(netns)?;
+            Some(row(namespace(run, netns), settings))
+        })
+        .collect();
+    if rows.is_empty() {
+        rows.push(row("where backlog-trace ran".to_owned(), &run.meta.settings));
+    }
     html! {
         section aria-labelledby="settings" {
             h2 #settings { "Settings that bound the queues" }

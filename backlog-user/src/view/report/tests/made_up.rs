@@ -143,6 +143,7 @@ fn meta() -> Meta {
             syncookies: Some(1),
             abort_on_overflow: Some(0),
         },
+        traced: None,
         reasons: vec!["kernel refuses <b>fentry</b>: using it all the same".into()],
         gaps: Vec::new(),
         bpf_stats: false,
