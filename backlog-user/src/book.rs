@@ -12,6 +12,7 @@ pub(crate) mod page;
 pub(crate) mod past;
 pub(crate) mod reconcile;
 pub(crate) mod sizing;
+pub(crate) mod stall;
 mod streak;
 pub(crate) mod summary;
 pub(crate) mod timeline;
@@ -28,6 +29,7 @@ use crate::event::{
 };
 use crate::kernel::settings::Settings;
 use clients::{Clients, Outside};
+use group::Unbalanced;
 use history::History;
 use interval::Interval;
 use page::Page;
@@ -239,7 +241,6 @@ impl Book {
         let room = &mut self.room;
         let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns, room));
         let rows: Vec<Interval> = rows.collect();
-        group::note(&mut self.pages, &rows);
         self.forget(time_ns.saturating_sub(elapsed_ns));
         rows
     }
@@ -370,8 +371,14 @@ impl Book {
             somaxconn: self.settings_of(listener.netns).and_then(|set| set.somaxconn),
             entry_bytes,
             elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
+            unbalanced: self.unbalanced(page, time_ns),
         };
         sizing::of(page, &given)
+    }
+
+    /// Does this listener wait or drop while other members of its group have room?
+    pub(crate) fn unbalanced(&self, page: &Page, time_ns: u64) -> Option<Unbalanced> {
+        group::unbalanced(page, self.pages.values(), time_ns)
     }
 
     /// When the last interval ended.

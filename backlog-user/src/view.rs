@@ -7,6 +7,7 @@ mod cost;
 pub(crate) mod csv;
 pub(crate) mod folded;
 pub(crate) mod format;
+pub(crate) mod groups;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod judged;

@@ -1,12 +1,13 @@
 //! Listeners that share an address by `SO_REUSEPORT`: the kernel spreads connections over
 //! them by a hash, so that one may overflow while others idle.
 
+mod unbalanced;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
-
-use super::interval::Interval;
+pub(crate) use self::unbalanced::Unbalanced;
+pub(super) use self::unbalanced::of as unbalanced;
 use super::page::Page;
 use super::summary::Summary;
 use crate::event::ListenerId;
@@ -14,9 +15,9 @@ use crate::event::ListenerId;
 /// What the members of a group have in common.
 type Key = (u32, SocketAddr, bool);
 
-/// The group that a listener is in, if there is one. Of a listener that was open before the
-/// start and has had no event it is not known whether it shares its address; where another
-/// one on it does, all do.
+/// The group that a listener may be in. Of a listener that was open before the start and has
+/// had no event it is not known whether it shares its address; where another one on it does,
+/// all do.
 fn key(page: &Page) -> Option<Key> {
     let listener = &page.listener;
     (listener.reuseport != Some(false)).then_some((
@@ -26,49 +27,83 @@ fn key(page: &Page) -> Option<Key> {
     ))
 }
 
-/// Does this one share its address, as far as is known?
-fn shares(page: &Page) -> bool {
-    page.listener.reuseport == Some(true)
+/// When it closed; the end of time while it is open.
+fn end_ns(page: &Page) -> u64 {
+    page.closed.map_or(u64::MAX, |(closed_ns, _)| closed_ns)
 }
 
-/// A member refused packets while others had nothing queued, or had room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct BesideIdle {
-    /// Members in whose queues nothing was in that interval.
-    pub(crate) idle: usize,
-    /// Members whose queues never filled in it, those included.
-    pub(crate) with_room: usize,
-    /// All members.
-    pub(crate) members: usize,
-}
-
-/// A group.
+/// A group: members of one address, each of which was open together with another one.
 #[derive(Debug)]
 pub(crate) struct Group<'book> {
-    /// Its members, in the order in which they were found.
+    /// Its members, in the order in which they were found; those that have closed stay.
     pub(crate) members: Vec<Summary<'book>>,
+    /// All members had closed before others opened the same address: a restart.
+    pub(crate) replaced: bool,
 }
 
-/// The groups of two members or more. Of one whose members have all closed, what they were.
+/// The groups of two members or more, by address; of one address in the order of time.
 pub(crate) fn groups<'book>(
     summaries: &[Summary<'book>],
 ) -> impl Iterator<Item = Group<'book>> + use<'book> {
-    let mut by_key: BTreeMap<Key, Vec<Summary<'book>>> = BTreeMap::new();
-    for summary in summaries {
-        if let Some(key) = key(summary.page) {
-            by_key.entry(key).or_default().push(*summary);
+    let pages = summaries.iter().map(|summary| summary.page);
+    let groups = by_key(pages).into_values().flat_map(|pages| {
+        let generations = generations(pages);
+        let last = generations.len().saturating_sub(1);
+        let grouped = generations.into_iter().enumerate();
+        grouped.map(move |(index, members)| (members, index < last)).collect::<Vec<_>>()
+    });
+    groups.filter(|(members, _)| is_group(members)).map(|(members, replaced)| Group {
+        members: members.into_iter().map(Summary::of).collect(),
+        replaced,
+    })
+}
+
+/// Do they share an address, as far as is known?
+fn is_group(members: &[&Page]) -> bool {
+    members.len() > 1 && members.iter().any(|page| page.listener.reuseport == Some(true))
+}
+
+fn by_key<'book>(pages: impl Iterator<Item = &'book Page>) -> BTreeMap<Key, Vec<&'book Page>> {
+    let mut by_key: BTreeMap<Key, Vec<&Page>> = BTreeMap::new();
+    for page in pages {
+        if let Some(key) = key(page) {
+            by_key.entry(key).or_default().push(page);
         }
     }
-    by_key.into_values().filter_map(|mut members| {
-        if !members.iter().any(|member| shares(member.page)) {
-            return None;
+    by_key
+}
+
+/// Splits the listeners of one address where none of them was open: that is a restart. A
+/// reload, which opens new members before it closes the old ones, splits nothing.
+fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
+    pages.sort_by_key(|page| (page.first_seen_ns, page.listener.id));
+    let mut generations: Vec<Vec<&Page>> = Vec::new();
+    let mut open_until_ns = 0;
+    for page in pages {
+        match generations.last_mut() {
+            Some(members) if page.first_seen_ns < open_until_ns => members.push(page),
+            _ => generations.push(vec![page]),
         }
-        // After a restart the members of before are another group.
-        if members.iter().any(|member| member.page.closed.is_none()) {
-            members.retain(|member| member.page.closed.is_none());
-        }
-        (members.len() > 1).then_some(Group { members })
-    })
+        open_until_ns = open_until_ns.max(end_ns(page));
+    }
+    for members in &mut generations {
+        members.sort_by_key(|page| page.listener.id);
+    }
+    generations
+}
+
+/// The group of a listener, itself included; none if it shares its address with nobody.
+fn of<'book>(
+    page: &Page,
+    pages: impl Iterator<Item = &'book Page>,
+) -> Option<Vec<&'book Page>> {
+    let wanted = key(page)?;
+    let pages = pages.filter(|page| key(page) == Some(wanted)).collect();
+    let mut generations = generations(pages).into_iter();
+    let is_here = |members: &Vec<&Page>| {
+        members.iter().any(|member| member.listener.id == page.listener.id)
+    };
+    generations.find(is_here).filter(|members| is_group(members))
 }
 
 impl Group<'_> {
@@ -91,24 +126,5 @@ impl Group<'_> {
     }
 }
 
-/// Notes at members that refused packets in an interval how many others were idle in it.
-pub(super) fn note(pages: &mut BTreeMap<ListenerId, Page>, rows: &[Interval]) {
-    if rows.iter().all(|row| row.dropped() == 0) {
-        return;
-    }
-    let mut members: BTreeMap<Key, (BesideIdle, bool)> = BTreeMap::new();
-    for row in rows {
-        let Some(page) = pages.get(&row.listener) else { continue };
-        let Some(key) = key(page) else { continue };
-        let (group, shared) = members.entry(key).or_default();
-        group.members += 1;
-        group.idle += usize::from(row.peak == 0);
-        group.with_room += usize::from(row.peak <= row.limit && row.dropped() == 0);
-        *shared |= shares(page);
-    }
-    for row in rows.iter().filter(|row| row.dropped() > 0) {
-        let Some(page) = pages.get_mut(&row.listener) else { continue };
-        let Some((beside, true)) = key(page).and_then(|key| members.get(&key)) else { continue };
-        page.beside_idle = page.beside_idle.max((beside.with_room > 0).then_some(*beside));
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,9 @@ use super::accept_errors::FailedAccepts;
 use super::clients::Admission;
 use super::distribution::Distribution;
 use super::episode::Episodes;
-use super::group::BesideIdle;
 use super::interval::{Interval, Waits};
 use super::sizing::is_by_limit;
+use super::stall::Stall;
 use super::streak::Run;
 use super::timeline::Timeline;
 use super::unlimited::{Counted, Moment, Unlimited};
@@ -59,9 +59,8 @@ pub(crate) struct Page {
     pub(crate) accept_errors: FailedAccepts,
     /// The listener that was closed at the same address before this one was opened.
     pub(crate) follows: Option<ListenerId>,
-    /// In a `SO_REUSEPORT` group: the most other members that were idle while this one
-    /// refused packets.
-    pub(crate) beside_idle: Option<BesideIdle>,
+    /// How long nobody had accepted when its full queue refused packets.
+    pub(crate) stall: Stall,
     /// How it went over time, if a view wants to draw it and anything happened.
     pub(crate) timeline: Option<Timeline>,
     /// The depth now: as the kernel told it last, and what came and went since.
@@ -144,7 +143,7 @@ impl Page {
             last_accept: None,
             accept_errors: FailedAccepts::default(),
             follows: None,
-            beside_idle: None,
+            stall: Stall::default(),
             timeline: None,
             level: listener.depth,
             recent_peak: 0,
@@ -199,6 +198,9 @@ impl Page {
         if is_by_limit(cause) {
             let moment = Moment { time_ns, depth, free_ns, accepted_ns };
             self.unlimited.refused(moment, new_client);
+            // Its slot may have been another's before.
+            let own_ns = if accepted_ns < self.first_seen_ns { 0 } else { accepted_ns };
+            self.stall.refused(time_ns, own_ns);
         }
         let episode = self.episodes.refused(time_ns, new_client);
         (self.runs[cause as usize].note(time_ns, new_client), episode)
@@ -330,6 +332,12 @@ impl Page {
     /// The depth now.
     pub(crate) fn depth(&self) -> u32 {
         if self.closed.is_some() { 0 } else { self.level }
+    }
+
+    /// When a connection was accepted last; zero: none was, as far as is known.
+    pub(crate) fn accepted_ns(&self) -> u64 {
+        // Its slot may have been another's before.
+        if self.fresh.accepted_ns < self.first_seen_ns { 0 } else { self.fresh.accepted_ns }
     }
 
     /// When the last drop of each cause was seen.

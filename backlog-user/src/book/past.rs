@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::accept_errors::FailedAccepts;
 use super::distribution::{Distribution, Moves};
 use super::episode::Episodes;
-use super::group::BesideIdle;
 use super::page::{Page, PeakUse};
 use super::reconcile::Sums;
+use super::stall::Stall;
 use super::unlimited::Unlimited;
 use super::{Book, Gone};
 use crate::event::ListenerId;
@@ -34,7 +34,6 @@ struct PagePast {
     clients: u64,
     peak_use: PeakUse,
     follows: Option<ListenerId>,
-    beside_idle: Option<BesideIdle>,
     last_drops_ns: [Option<u64>; Cause::COUNT],
     /// What became of its clients, and what that says of its limit.
     #[serde(default)]
@@ -52,6 +51,8 @@ struct Advice {
     unlimited: Unlimited,
     #[serde(default)]
     accept_errors: FailedAccepts,
+    #[serde(default)]
+    stall: Stall,
 }
 
 impl PagePast {
@@ -61,7 +62,6 @@ impl PagePast {
             clients: page.clients,
             peak_use: page.peak_use,
             follows: page.follows,
-            beside_idle: page.beside_idle,
             last_drops_ns: page.last_drops_ns(),
             advice: Advice {
                 admitted: page.admitted,
@@ -71,6 +71,7 @@ impl PagePast {
                 episodes: page.episodes.clone(),
                 unlimited: page.unlimited.clone(),
                 accept_errors: page.accept_errors.clone(),
+                stall: page.stall,
             },
         }
     }
@@ -79,16 +80,14 @@ impl PagePast {
         page.clients = self.clients;
         page.peak_use = self.peak_use;
         page.follows = self.follows;
-        page.beside_idle = self.beside_idle;
         page.restart_runs(self.last_drops_ns);
-        let Advice { admitted, delay, longest_delay, idle_ns, episodes, unlimited, accept_errors } =
-            &self.advice;
-        (page.admitted, page.idle_ns) = (*admitted, *idle_ns);
+        let advice = &self.advice;
+        (page.admitted, page.idle_ns, page.stall) = (advice.admitted, advice.idle_ns, advice.stall);
         page.delay = Distribution::of_waits();
-        page.delay.add(delay, *longest_delay);
-        page.episodes.clone_from(episodes);
-        page.unlimited.clone_from(unlimited);
-        page.accept_errors.clone_from(accept_errors);
+        page.delay.add(&advice.delay, advice.longest_delay);
+        page.episodes.clone_from(&advice.episodes);
+        page.unlimited.clone_from(&advice.unlimited);
+        page.accept_errors.clone_from(&advice.accept_errors);
     }
 }
 

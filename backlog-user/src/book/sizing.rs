@@ -5,6 +5,7 @@ mod words;
 
 use backlog_ebpf::cause::Cause;
 
+use super::group::Unbalanced;
 use super::page::Page;
 use super::unlimited::{Stretch, Unlimited};
 
@@ -17,7 +18,7 @@ pub(crate) enum Verdict {
     Raise,
     /// No queue helps: clients come faster than they are accepted.
     AddWorkers,
-    /// A member of a `SO_REUSEPORT` group refused clients while others had nothing to do.
+    /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
     Unbalanced,
     /// Nothing can be said.
     NotEnoughData,
@@ -69,6 +70,8 @@ pub(crate) struct Given {
     pub(crate) entry_bytes: Option<u64>,
     /// How long was looked.
     pub(crate) elapsed_ns: u64,
+    /// It waits or drops while other members of its group have room.
+    pub(crate) unbalanced: Option<Unbalanced>,
 }
 
 /// A verdict with its reason.
@@ -198,7 +201,7 @@ fn least(depth: f64) -> u32 {
 }
 
 /// Clients that a larger limit would have let in.
-fn by_limit(page: &Page) -> u64 {
+pub(super) fn by_limit(page: &Page) -> u64 {
     Cause::ALL
         .iter()
         .filter(|cause| is_by_limit(**cause))
@@ -219,6 +222,9 @@ pub(crate) fn is_by_limit(cause: Cause) -> bool {
 }
 
 fn judge(page: &Page, unlimited: &Unlimited, given: &Given) -> Verdict {
+    if given.unbalanced.is_some() {
+        return Verdict::Unbalanced;
+    }
     let refused = by_limit(page);
     if refused == 0 {
         let seen = page.totals.enqueued + u64::from(page.peak().0);
@@ -234,9 +240,6 @@ fn judge(page: &Page, unlimited: &Unlimited, given: &Given) -> Verdict {
         .all(|one| one.rate().is_none() && one.growth_ns() <= given.client_timeout_ns)
     {
         return Verdict::NotEnoughData;
-    }
-    if page.beside_idle.is_some_and(|beside| beside.idle > 0) {
-        return Verdict::Unbalanced;
     }
     if worst(unlimited, given).is_some() { Verdict::AddWorkers } else { Verdict::Raise }
 }

@@ -6,7 +6,6 @@ use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
-use super::group::{self, BesideIdle};
 use super::interval::More;
 use super::{Book, News, Refusal, reconcile};
 use crate::counter::{Counter, Reading};
@@ -302,33 +301,6 @@ fn a_server_started_again_goes_on_with_one_history() {
     let follows = |id| book.get(ListenerId(id)).unwrap().follows;
     // One takes the place of the closed one; the next is one more.
     assert_eq!([2, 4, 5, 6].map(follows), [None, None, Some(ListenerId(1)), None]);
-}
-
-#[test]
-fn a_member_that_refuses_while_others_idle_is_noted() {
-    let mut book = Book::new(0);
-    for id in 1..=3 {
-        book.apply(&event(0, What::Listener(member(id))));
-    }
-    let busy = |enqueued, drops| {
-        let mut totals = Totals { enqueued, ..Totals::default() };
-        totals.drops[Cause::AcceptQueueFullSyn as usize] = drops;
-        totals
-    };
-    let of = |id, totals: &Totals, peak| match count(totals, peak) {
-        What::Count { count, .. } => What::Count { listener: ListenerId(id), count },
-        other => other,
-    };
-    book.apply(&event(1, of(1, &busy(30, 4), 17)));
-    book.apply(&event(1, of(2, &busy(6, 0), 2)));
-    book.tick(1_000_000_000);
-    let beside = |book: &Book, id| book.get(ListenerId(id)).unwrap().beside_idle;
-    assert_eq!(beside(&book, 1), Some(BesideIdle { idle: 1, with_room: 2, members: 3 }));
-    assert_eq!(beside(&book, 2), None);
-    let summaries = book.summaries();
-    let group = group::groups(&summaries).next().unwrap();
-    assert_eq!((group.members.len(), group.place(ListenerId(2))), (3, Some(2)));
-    assert!((group.imbalance().unwrap() - 2.5).abs() < 1e-9);
 }
 
 #[test]

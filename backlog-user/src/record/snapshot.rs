@@ -41,6 +41,7 @@ fn count(page: &Page) -> Count {
         waits: page.wait.moves(),
         depths: page.depth.moves(),
         last_accept: page.last_accept,
+        accepted_ns: page.accepted_ns(),
         ..Count::default()
     }
 }

@@ -239,7 +239,8 @@ impl<W: Write> View for Json<W> {
             let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
             let mut listener = values::listener(&page.listener);
             listener["follows"] = json!(page.follows);
-            listener["group"] = values::group(&groups, summary);
+            let unbalanced = book.unbalanced(page, end.time_ns);
+            listener["group"] = values::group(&groups, summary, unbalanced.as_ref());
             let value = json!({
                 "listener": listener,
                 "last_accept": page.last_accept.map(|last| json!({

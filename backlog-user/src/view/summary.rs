@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::End;
 use super::format::{clock_time, duration, percent, plural};
 use super::histogram::{self, Row};
-use super::{advice, judged, whose};
+use super::{advice, groups, judged, whose};
 use crate::book::Book;
 use crate::book::distribution::Distribution;
 use crate::book::group::{self, Group};
@@ -38,8 +38,8 @@ pub(crate) fn render(
         listener(&mut text, zone, clock, book, summary, end);
     }
     for members in group::groups(summaries) {
-        if members.members.iter().any(Summary::active) {
-            group(&mut text, &members);
+        if !members.replaced && members.members.iter().any(Summary::active) {
+            group(&mut text, book, &members, end.time_ns);
         }
     }
     if summaries.is_empty() && idle == 0 {
@@ -179,8 +179,8 @@ fn whose(text: &mut String, listener: &Listener) {
     }
 }
 
-/// Who of a group got how much, and whether some idled while others refused.
-fn group(text: &mut String, group: &Group<'_>) {
+/// Each member's part of the connections, and whether one waits while others have room.
+fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
     let Some(first) = group.members.first() else { return };
     let sum = group.enqueued();
     let _ = writeln!(
@@ -213,22 +213,10 @@ fn group(text: &mut String, group: &Group<'_>) {
             whose::process(&page.listener).unwrap_or_else(|| "?".into()),
         );
     }
-    for (index, member) in group.members.iter().enumerate() {
-        let Some(beside) = member.page.beside_idle else { continue };
-        let _ = writeln!(
-            text,
-            "  drops at member {} of {}{},\n               while {} {} idle and {} had room",
-            index + 1,
-            beside.members,
-            member
-                .page
-                .listener
-                .process()
-                .map_or(String::new(), |process| format!(", owned by pid {}", process.pid)),
-            plural(beside.idle as u64, "other"),
-            if beside.idle == 1 { "was" } else { "were" },
-            beside.with_room,
-        );
+    for member in &group.members {
+        if let Some(found) = book.unbalanced(member.page, time_ns) {
+            let _ = writeln!(text, "  unbalanced   {}", groups::unbalanced(&found));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A verdict in sentences.
 
+mod unbalanced;
+
 use std::fmt::Write as _;
 
 use super::{Given, Sizing, Verdict, by_limit, whole};
@@ -11,7 +13,7 @@ pub(super) fn why(sizing: &Sizing, page: &Page, given: &Given) -> String {
         Verdict::Fits => fits(sizing, page),
         Verdict::Raise => raise(sizing, page, given),
         Verdict::AddWorkers => add_workers(sizing, page, given),
-        Verdict::Unbalanced => unbalanced(page),
+        Verdict::Unbalanced => unbalanced::why(page, given),
         Verdict::NotEnoughData => not_enough(page),
     }
 }
@@ -93,19 +95,6 @@ fn add_workers(sizing: &Sizing, page: &Page, given: &Given) -> String {
         None => text += ", for nothing was accepted at all",
     }
     text + ". Add workers, or make accept() come sooner"
-}
-
-fn unbalanced(page: &Page) -> String {
-    let beside = page.beside_idle.unwrap_or_default();
-    format!(
-        "{} here while {} of {} members of its SO_REUSEPORT group had nothing queued: a \
-         larger backlog would only make its clients wait for a member that is slow. See why {} is, \
-         or let the members accept from one socket",
-        clients(page),
-        beside.idle,
-        beside.members,
-        page.listener.process().map_or_else(|| "this one".into(), |who| who.to_string()),
-    )
 }
 
 fn not_enough(page: &Page) -> String {

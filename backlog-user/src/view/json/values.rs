@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::book::Book;
 use crate::book::distribution::{Bucket, Distribution};
-use crate::book::group::Group;
+use crate::book::group::{Group, Unbalanced};
 use crate::book::interval::Waits;
 use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
@@ -118,11 +118,14 @@ pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u
 }
 
 /// The place of a listener in its `SO_REUSEPORT` group; null: it is in none.
-pub(super) fn group(groups: &[Group<'_>], summary: &Summary<'_>) -> Value {
+pub(super) fn group(
+    groups: &[Group<'_>],
+    summary: &Summary<'_>,
+    unbalanced: Option<&Unbalanced>,
+) -> Value {
     let found =
         groups.iter().find_map(|group| Some((group, group.place(summary.page.listener.id)?)));
     let Some((group, member)) = found else { return Value::Null };
-    let beside = summary.page.beside_idle;
     let sum = group.enqueued();
     let share = (sum > 0).then(|| summary.page.totals.enqueued as f64 / sum as f64);
     json!({
@@ -130,8 +133,25 @@ pub(super) fn group(groups: &[Group<'_>], summary: &Summary<'_>) -> Value {
         "member": member,
         "share": share,
         "imbalance": group.imbalance(),
-        "most_idle_while_dropping": beside.map(|beside| beside.idle),
-        "with_room_while_dropping": beside.map(|beside| beside.with_room),
+        "most_idle_while_dropping": unbalanced.map(|found| found.idle),
+        "with_room_while_dropping": unbalanced.map(|found| found.with_room),
+        "unbalanced": unbalanced.map(evidence),
+    })
+}
+
+/// Why a member is said to wait or drop while others have room.
+fn evidence(found: &Unbalanced) -> Value {
+    let Unbalanced { others, with_room, share, drops, others_drops, wait_us, .. } = *found;
+    json!({
+        "others": others,
+        "with_room": with_room,
+        "share": share,
+        "drops": drops,
+        "others_drops": others_drops,
+        "wait_p99_us": wait_us,
+        "others_wait_p99_us": found.others_wait_us.map(|(least, most)| [least, most]),
+        "never_accepted": found.never_accepted,
+        "stalled_us": found.stalled_ns.map(|stalled_ns| stalled_ns / 1000),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::book::group::{self, Group};
 use crate::book::interval::Waits;
 use crate::book::summary::Summary;
 use crate::view::format::{duration, percent, plural};
-use crate::view::whose;
+use crate::view::{groups, whose};
 
 /// The table, and what is not in it.
 pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>]) -> Markup {
@@ -82,7 +82,7 @@ fn not_shown(run: &Run<'_>, listeners: usize) -> Vec<String> {
 /// The `SO_REUSEPORT` groups, if there are any.
 pub(super) fn groups(run: &Run<'_>) -> Markup {
     let groups: Vec<Group<'_>> = group::groups(run.summaries)
-        .filter(|group| group.members.iter().any(Summary::active))
+        .filter(|group| !group.replaced && group.members.iter().any(Summary::active))
         .collect();
     if groups.is_empty() {
         return html! {};
@@ -92,12 +92,12 @@ pub(super) fn groups(run: &Run<'_>) -> Markup {
             h2 #groups { "Listeners that share an address" }
             p { "The kernel spreads connections over the members of a SO_REUSEPORT group by a \
                 hash, so one may overflow while others idle." }
-            @for group in &groups { (of_group(group)) }
+            @for group in &groups { (of_group(run, group)) }
         }
     }
 }
 
-fn of_group(group: &Group<'_>) -> Markup {
+fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
     const COLUMNS: [Column; 7] = [
         Column::Number("Member"),
         Column::Words("Process"),
@@ -133,11 +133,9 @@ fn of_group(group: &Group<'_>) -> Markup {
             p { "The busiest member got " (format!("{imbalance:.2}")) " times the mean." }
         }
         (table(&name, &COLUMNS, &rows))
-        @for (place, member) in (1..).zip(&group.members) {
-            @if let Some(beside) = member.page.beside_idle {
-                p { "Member " (place) " refused packets in an interval in which "
-                    (plural(beside.idle as u64, "other")) " had nothing queued, and "
-                    (beside.with_room) " had room." }
+        @for member in &group.members {
+            @if let Some(found) = run.book.unbalanced(member.page, run.end.time_ns) {
+                p { "Unbalanced: " (groups::unbalanced(&found)) "." }
             }
         }
     }
