@@ -8,6 +8,7 @@ pub(crate) mod episode;
 pub(crate) mod group;
 mod history;
 pub(crate) mod interval;
+mod members;
 pub(crate) mod page;
 pub(crate) mod past;
 pub(crate) mod reconcile;
@@ -29,9 +30,10 @@ use crate::event::{
 };
 use crate::kernel::settings::Settings;
 use clients::{Clients, Outside};
-use group::Unbalanced;
+use group::{AtClose, Unbalanced};
 use history::History;
 use interval::Interval;
+use members::{Members, Number};
 use page::Page;
 use reconcile::Sums;
 use sizing::{Given, Sizing};
@@ -44,6 +46,7 @@ pub(crate) struct Book {
     pages: BTreeMap<ListenerId, Page>,
     clients: Clients,
     history: History,
+    members: Members,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
     /// What they had counted, by network namespace.
@@ -125,6 +128,7 @@ impl Book {
             pages: BTreeMap::new(),
             clients: Clients::default(),
             history: History::default(),
+            members: Members::default(),
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
@@ -165,7 +169,9 @@ impl Book {
                 Entry::Vacant(entry) => {
                     let mut page = Page::new(listener.clone(), *time_ns);
                     page.follows = self.history.opened(listener);
+                    let number = self.members.opened(&page);
                     entry.insert(page);
+                    self.number(listener.id, number);
                     return Some(News::Found(listener.id));
                 }
             },
@@ -173,6 +179,7 @@ impl Book {
                 if let Some(page) = self.pages.get_mut(&closed.listener) {
                     page.close(*time_ns, *closed);
                     self.history.closed(&page.listener);
+                    self.members.closed(page);
                 }
                 return Some(News::Closed(*closed));
             }
@@ -376,6 +383,12 @@ impl Book {
         sizing::of(page, &given)
     }
 
+    /// What a member of a group that has closed had in its queues.
+    pub(crate) fn at_close(&self, page: &Page) -> Option<AtClose> {
+        let migrate_req = self.settings_of(page.listener.netns).and_then(|set| set.migrate_req);
+        group::at_close(page, self.pages.values(), migrate_req)
+    }
+
     /// Does this listener wait or drop while other members of its group have room?
     pub(crate) fn unbalanced(&self, page: &Page, time_ns: u64) -> Option<Unbalanced> {
         group::unbalanced(page, self.pages.values(), time_ns)
@@ -404,6 +417,15 @@ impl Book {
     /// Refused attempts that are no longer remembered.
     pub(crate) fn clients_forgotten(&self) -> u64 {
         self.clients.forgotten()
+    }
+
+    fn number(&mut self, listener: ListenerId, number: Option<Number>) {
+        let Some(Number { member, first }) = number else { return };
+        let grouped = member > 1;
+        self.page(listener, |page| (page.member, page.grouped) = (member, grouped));
+        if member == 2 {
+            self.page(first, |page| page.grouped = true);
+        }
     }
 
     fn page(&mut self, listener: ListenerId, write: impl FnOnce(&mut Page)) {

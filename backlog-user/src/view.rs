@@ -144,7 +144,7 @@ pub(crate) trait View {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        listener: &Listener,
+        page: &Page,
         closed: &Closed,
     ) -> io::Result<()>;
     /// Another `listen()` was called, or a limit has changed.
@@ -243,8 +243,9 @@ pub(crate) fn tell(
         News::Found(listener) => {
             page(*listener).map_or(Ok(()), |page| view.listener(clock, time_ns, page))
         }
-        News::Closed(closed) => page(closed.listener)
-            .map_or(Ok(()), |page| view.closed(clock, time_ns, &page.listener, closed)),
+        News::Closed(closed) => {
+            page(closed.listener).map_or(Ok(()), |page| view.closed(clock, time_ns, page, closed))
+        }
         News::Limit(limit) => page(limit.listener)
             .map_or(Ok(()), |page| view.limit(clock, time_ns, &page.listener, limit)),
     }

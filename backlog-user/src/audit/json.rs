@@ -91,7 +91,8 @@ fn listener(space: &Space, audited: &Audited, entry: Option<Entry>) -> Value {
 }
 
 fn namespace(space: &Space) -> Value {
-    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } = space.settings;
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, .. } =
+        space.settings;
     let counters: Map<String, Value> = Counter::ALL
         .iter()
         .map(|counter| (counter.name().to_owned(), space.counter(*counter).into()))

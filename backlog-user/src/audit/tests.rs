@@ -56,6 +56,7 @@ pub(super) fn space(listeners: Vec<Audited>) -> Space {
             tcp_max_syn_backlog: Some(512),
             syncookies: Some(1),
             abort_on_overflow: Some(0),
+            migrate_req: Some(0),
         },
         counters: Some(counters),
         listeners,

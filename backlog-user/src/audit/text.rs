@@ -30,7 +30,8 @@ pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
 }
 
 fn namespace(page: &mut Page, space: &Space) {
-    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } = space.settings;
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, .. } =
+        space.settings;
     page.title(&capital(&space.to_string()));
     let settings = format!(
         "somaxconn {}, tcp_max_syn_backlog {}, syncookies {}, abort_on_overflow {}",

@@ -1,11 +1,14 @@
 //! Listeners that share an address by `SO_REUSEPORT`: the kernel spreads connections over
 //! them by a hash, so that one may overflow while others idle.
 
+mod at_close;
 mod unbalanced;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+pub(crate) use self::at_close::AtClose;
+pub(super) use self::at_close::of as at_close;
 pub(crate) use self::unbalanced::Unbalanced;
 pub(super) use self::unbalanced::of as unbalanced;
 use super::page::Page;
@@ -13,12 +16,12 @@ use super::summary::Summary;
 use crate::event::ListenerId;
 
 /// What the members of a group have in common.
-type Key = (u32, SocketAddr, bool);
+pub(super) type Key = (u32, SocketAddr, bool);
 
 /// The group that a listener may be in. Of a listener that was open before the start and has
 /// had no event it is not known whether it shares its address; where another one on it does,
 /// all do.
-fn key(page: &Page) -> Option<Key> {
+pub(super) fn key(page: &Page) -> Option<Key> {
     let listener = &page.listener;
     (listener.reuseport != Some(false)).then_some((
         listener.netns,
@@ -92,17 +95,21 @@ fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
     generations
 }
 
-/// The group of a listener, itself included; none if it shares its address with nobody.
-fn of<'book>(
-    page: &Page,
+/// By address the listeners that are open, and those that were open together with them.
+pub(super) fn last_generations<'book>(
     pages: impl Iterator<Item = &'book Page>,
-) -> Option<Vec<&'book Page>> {
+) -> impl Iterator<Item = (Key, Vec<&'book Page>)> {
+    let last = |(key, pages)| Some((key, generations(pages).pop()?));
+    by_key(pages).into_iter().filter_map(last)
+}
+
+/// The group of a listener, itself included; none if it shares its address with nobody.
+fn of<'book>(page: &Page, pages: impl Iterator<Item = &'book Page>) -> Option<Vec<&'book Page>> {
     let wanted = key(page)?;
     let pages = pages.filter(|page| key(page) == Some(wanted)).collect();
     let mut generations = generations(pages).into_iter();
-    let is_here = |members: &Vec<&Page>| {
-        members.iter().any(|member| member.listener.id == page.listener.id)
-    };
+    let is_here =
+        |members: &Vec<&Page>| members.iter().any(|member| member.listener.id == page.listener.id);
     generations.find(is_here).filter(|members| is_group(members))
 }
 
@@ -119,10 +126,14 @@ impl Group<'_> {
         (sum > 0).then(|| most as f64 * self.members.len() as f64 / sum as f64)
     }
 
-    /// The place of a listener among the members, from 1.
-    pub(crate) fn place(&self, listener: ListenerId) -> Option<usize> {
-        let at = self.members.iter().position(|member| member.page.listener.id == listener)?;
-        Some(at + 1)
+    /// Is this listener a member?
+    pub(crate) fn has(&self, listener: ListenerId) -> bool {
+        self.members.iter().any(|member| member.page.listener.id == listener)
+    }
+
+    /// Members that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.members.iter().filter(|member| member.page.closed.is_none()).count()
     }
 }
 

@@ -59,6 +59,10 @@ pub(crate) struct Page {
     pub(crate) accept_errors: FailedAccepts,
     /// The listener that was closed at the same address before this one was opened.
     pub(crate) follows: Option<ListenerId>,
+    /// Its number among the listeners that were open at its address together with it, from 1.
+    pub(crate) member: u32,
+    /// There was another one: they share the address.
+    pub(crate) grouped: bool,
     /// How long nobody had accepted when its full queue refused packets.
     pub(crate) stall: Stall,
     /// How it went over time, if a view wants to draw it and anything happened.
@@ -143,6 +147,8 @@ impl Page {
             last_accept: None,
             accept_errors: FailedAccepts::default(),
             follows: None,
+            member: 1,
+            grouped: false,
             stall: Stall::default(),
             timeline: None,
             level: listener.depth,
@@ -332,6 +338,12 @@ impl Page {
     /// The depth now.
     pub(crate) fn depth(&self) -> u32 {
         if self.closed.is_some() { 0 } else { self.level }
+    }
+
+    /// Its address, and of a member of a group its number.
+    pub(crate) fn name(&self) -> String {
+        let local = self.listener.local;
+        if self.grouped { format!("{local} #{}", self.member) } else { local.to_string() }
     }
 
     /// When a connection was accepted last; zero: none was, as far as is known.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::accept_errors::FailedAccepts;
 use super::distribution::{Distribution, Moves};
 use super::episode::Episodes;
+use super::members::Members;
 use super::page::{Page, PeakUse};
 use super::reconcile::Sums;
 use super::stall::Stall;
@@ -53,6 +54,11 @@ struct Advice {
     accept_errors: FailedAccepts,
     #[serde(default)]
     stall: Stall,
+    /// Its number in its group; zero: not known.
+    #[serde(default)]
+    member: u32,
+    #[serde(default)]
+    grouped: bool,
 }
 
 impl PagePast {
@@ -72,6 +78,8 @@ impl PagePast {
                 unlimited: page.unlimited.clone(),
                 accept_errors: page.accept_errors.clone(),
                 stall: page.stall,
+                member: page.member,
+                grouped: page.grouped,
             },
         }
     }
@@ -83,6 +91,9 @@ impl PagePast {
         page.restart_runs(self.last_drops_ns);
         let advice = &self.advice;
         (page.admitted, page.idle_ns, page.stall) = (advice.admitted, advice.idle_ns, advice.stall);
+        if advice.member > 0 {
+            (page.member, page.grouped) = (advice.member, advice.grouped);
+        }
         page.delay = Distribution::of_waits();
         page.delay.add(&advice.delay, advice.longest_delay);
         page.episodes.clone_from(&advice.episodes);
@@ -112,6 +123,7 @@ impl Book {
         for known in &past.pages {
             self.page(known.listener, |page| known.restore(page));
         }
+        self.members = Members::of(&self.pages);
         for (netns, before) in &past.before {
             self.namespaces.entry(*netns).or_default().before = *before;
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the unit")]
 pub(crate) struct Stall {
     /// The last accept before the last refusal; zero: none.
     accepted_ns: u64,

@@ -17,6 +17,9 @@ pub(crate) struct Settings {
     pub(crate) syncookies: Option<u8>,
     /// `net.ipv4.tcp_abort_on_overflow`
     pub(crate) abort_on_overflow: Option<u8>,
+    /// `net.ipv4.tcp_migrate_req`, of 5.14 and later
+    #[serde(default)]
+    pub(crate) migrate_req: Option<u8>,
 }
 
 impl Settings {
@@ -28,6 +31,7 @@ impl Settings {
             tcp_max_syn_backlog: number(&folder.join("ipv4/tcp_max_syn_backlog")),
             syncookies: number(&folder.join("ipv4/tcp_syncookies")),
             abort_on_overflow: number(&folder.join("ipv4/tcp_abort_on_overflow")),
+            migrate_req: number(&folder.join("ipv4/tcp_migrate_req")),
         }
     }
 }

@@ -46,11 +46,11 @@ impl View for Both {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        listener: &Listener,
+        page: &Page,
         closed: &Closed,
     ) -> io::Result<()> {
-        self.first.closed(clock, time_ns, listener, closed)?;
-        self.second.closed(clock, time_ns, listener, closed)
+        self.first.closed(clock, time_ns, page, closed)?;
+        self.second.closed(clock, time_ns, page, closed)
     }
 
     fn limit(

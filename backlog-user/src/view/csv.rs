@@ -112,7 +112,7 @@ impl<W: Write> View for Csv<W> {
         Ok(())
     }
 
-    fn closed(&mut self, _: &Clock, _: u64, _: &Listener, _: &Closed) -> io::Result<()> {
+    fn closed(&mut self, _: &Clock, _: u64, _: &Page, _: &Closed) -> io::Result<()> {
         Ok(())
     }
 

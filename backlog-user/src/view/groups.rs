@@ -1,7 +1,72 @@
 //! What is said of a `SO_REUSEPORT` group, as text.
 
 use super::format::{duration, plural};
-use crate::book::group::Unbalanced;
+use super::table::left_behind;
+use crate::book::Book;
+use crate::book::group::{AtClose, Group, Unbalanced};
+use crate::book::page::Page;
+use crate::book::summary::Summary;
+
+/// Of larger groups members that closed with nothing to say of them have no row.
+const MANY: usize = 16;
+
+/// Has it anything to show? Of one that was replaced by a restart, what was refused or lost.
+pub(crate) fn is_shown(book: &Book, group: &Group<'_>) -> bool {
+    let mut members = group.members.iter();
+    match group.replaced {
+        false => members.any(Summary::active),
+        true => members.any(|member| member.drops > 0 || closed(book, member.page).is_some()),
+    }
+}
+
+/// The members that have a row.
+pub(crate) fn rows<'book>(book: &Book, group: &Group<'book>) -> Vec<Summary<'book>> {
+    let few = group.members.len() <= MANY;
+    let matters = |member: &&Summary<'_>| {
+        let page = member.page;
+        few || page.closed.is_none() || member.drops > 0 || closed(book, page).is_some()
+    };
+    group.members.iter().filter(matters).copied().collect()
+}
+
+/// Those that have none.
+pub(crate) fn not_listed(rows: usize, group: &Group<'_>) -> Option<String> {
+    let rest = group.members.len().saturating_sub(rows) as u64;
+    (rest > 0).then(|| {
+        format!("{} that closed with empty queues and without a drop", plural(rest, "member"))
+    })
+}
+
+/// What a member that closed had in its queues, and what became of it; none: nothing.
+pub(crate) fn closed(book: &Book, page: &Page) -> Option<String> {
+    let at_close = book.at_close(page).filter(|at_close| !at_close.is_empty())?;
+    let AtClose { queued, requests, .. } = at_close;
+    Some(format!(
+        "member {}{}: {}",
+        page.member,
+        left_behind(queued, requests).replacen(", with", " closed with", 1),
+        fate(&at_close),
+    ))
+}
+
+fn fate(at_close: &AtClose) -> String {
+    const NAME: &str = "net.ipv4.tcp_migrate_req";
+    let AtClose { queued, moved, .. } = *at_close;
+    match (at_close.other_open, at_close.migrate_req) {
+        (false, _) => "lost, for no other member was open".into(),
+        (true, Some(0)) => {
+            format!("lost; {NAME}=1 would have moved them to a member that was open")
+        }
+        (true, Some(_)) => {
+            format!(
+                "{NAME}=1 moves them to open members; {moved} of {queued} queued were seen to move"
+            )
+        }
+        (true, None) => format!(
+            "lost, unless {NAME} is 1 (Linux 5.14 and later have it; its value is not known)"
+        ),
+    }
+}
 
 /// `member 2: 14 of 14 drops, p99 1.4s against 2.0ms to 4.0ms at 3 of 3 others, which had room`.
 pub(crate) fn unbalanced(found: &Unbalanced) -> String {
@@ -11,9 +76,9 @@ pub(crate) fn unbalanced(found: &Unbalanced) -> String {
         parts.push(format!("{drops} of {}", plural(drops + others_drops, "drop")));
     }
     if let Some(wait_us) = found.wait_us {
-        let there = found.others_wait_us.map_or(String::new(), |range| {
-            format!(" against {}", waits(range))
-        });
+        let there = found
+            .others_wait_us
+            .map_or(String::new(), |range| format!(" against {}", waits(range)));
         parts.push(format!("p99 {}{there}", duration(wait_us)));
     }
     if found.never_accepted {

@@ -108,11 +108,11 @@ impl<W: Write> View for Json<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        listener: &Listener,
+        page: &Page,
         closed: &Closed,
     ) -> io::Result<()> {
         let Closed { depth, syn_queue, .. } = closed;
-        let value = json!({"listener": listener.id, "depth": depth, "syn_queue": syn_queue});
+        let value = json!({"listener": page.listener.id, "depth": depth, "syn_queue": syn_queue});
         self.line(clock, "closed", time_ns, value)
     }
 
@@ -240,7 +240,7 @@ impl<W: Write> View for Json<W> {
             let mut listener = values::listener(&page.listener);
             listener["follows"] = json!(page.follows);
             let unbalanced = book.unbalanced(page, end.time_ns);
-            listener["group"] = values::group(&groups, summary, unbalanced.as_ref());
+            listener["group"] = values::group(book, &groups, summary, unbalanced.as_ref());
             let value = json!({
                 "listener": listener,
                 "last_accept": page.last_accept.map(|last| json!({

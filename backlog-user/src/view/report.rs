@@ -85,7 +85,7 @@ impl View for Report {
         Ok(())
     }
 
-    fn closed(&mut self, _: &Clock, _: u64, _: &Listener, _: &Closed) -> io::Result<()> {
+    fn closed(&mut self, _: &Clock, _: u64, _: &Page, _: &Closed) -> io::Result<()> {
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::End;
 use super::format::{clock_time, duration, percent, plural};
 use super::histogram::{self, Row};
+use super::paragraph::Page as Paragraphs;
 use super::{advice, groups, judged, whose};
 use crate::book::Book;
 use crate::book::distribution::Distribution;
@@ -38,7 +39,7 @@ pub(crate) fn render(
         listener(&mut text, zone, clock, book, summary, end);
     }
     for members in group::groups(summaries) {
-        if !members.replaced && members.members.iter().any(Summary::active) {
+        if groups::is_shown(book, &members) {
             group(&mut text, book, &members, end.time_ns);
         }
     }
@@ -65,7 +66,7 @@ fn listener(
     let page = summary.page;
     let totals = &page.totals;
     let limit = page.listener.limit;
-    let _ = writeln!(text, "\n{}  limit {limit}", page.listener.local);
+    let _ = writeln!(text, "\n{}  limit {limit}", page.name());
     whose(text, &page.listener);
     if let Some(before) = page.follows.and_then(|id| book.get(id))
         && let Some((closed_ns, _)) = before.closed
@@ -185,9 +186,11 @@ fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
     let sum = group.enqueued();
     let _ = writeln!(
         text,
-        "\nSO_REUSEPORT group {}: {}, {}",
+        "\nSO_REUSEPORT group {}{}: {} ({} open), {}",
         first.page.listener.local,
+        if group.replaced { " before a restart" } else { "" },
         plural(group.members.len() as u64, "member"),
+        group.open(),
         plural(sum, "connection"),
     );
     if let Some(imbalance) = group.imbalance() {
@@ -198,26 +201,36 @@ fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
         "  {:>6} {:>10} {:>6} {:>9} {:>6} {:>6}  PROCESS",
         "MEMBER", "CONN", "SHARE", "PEAK/LIM", "P99", "DROP"
     );
-    for (index, member) in group.members.iter().enumerate() {
+    let rows = groups::rows(book, group);
+    for member in &rows {
         let page = member.page;
         let share = page.totals.enqueued as f64 * 100.0 / sum.max(1) as f64;
         let _ = writeln!(
             text,
-            "  {:>6} {:>10} {:>5.1}% {:>9} {:>6} {:>6}  {}",
-            index + 1,
+            "  {:>6} {:>10} {:>5.1}% {:>9} {:>6} {:>6}  {}{}",
+            page.member,
             page.totals.enqueued,
             share,
             format!("{}/{}", member.peak, page.listener.limit),
             Waits::of(&page.wait).map_or("-".into(), |waits| duration(waits.p99)),
             member.drops,
             whose::process(&page.listener).unwrap_or_else(|| "?".into()),
+            if page.closed.is_some() { ", closed" } else { "" },
         );
+    }
+    let mut paragraphs = Paragraphs::default();
+    if let Some(more) = groups::not_listed(rows.len(), group) {
+        paragraphs.labelled("  not listed   ", 15, &more);
     }
     for member in &group.members {
         if let Some(found) = book.unbalanced(member.page, time_ns) {
-            let _ = writeln!(text, "  unbalanced   {}", groups::unbalanced(&found));
+            paragraphs.labelled("  unbalanced   ", 15, &groups::unbalanced(&found));
+        }
+        if let Some(lost) = groups::closed(book, member.page) {
+            paragraphs.labelled("  closed       ", 15, &lost);
         }
     }
+    text.push_str(&paragraphs.into_text());
 }
 
 /// How long the SYN queue was, what bounds it, and whether cookies took its place.

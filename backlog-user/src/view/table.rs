@@ -137,7 +137,7 @@ fn bounds(spread: &Spread) -> String {
 }
 
 /// What died with a listener.
-fn left_behind(depth: u32, syn_queue: u32) -> String {
+pub(super) fn left_behind(depth: u32, syn_queue: u32) -> String {
     let connections = plural(depth.into(), "connection");
     let requests = plural(syn_queue.into(), "request");
     match (depth, syn_queue) {
@@ -170,8 +170,8 @@ impl<W: Write> View for Table<W> {
             (None, true) => "opened",
             (None, false) => "listens",
         };
-        let Listener { local, depth, limit, .. } = listener;
-        write!(self.out, "{time} {local} {opened}: depth {depth}, limit {limit}")?;
+        let (name, Listener { depth, limit, .. }) = (page.name(), listener);
+        write!(self.out, "{time} {name} {opened}: depth {depth}, limit {limit}")?;
         match whose::process(listener) {
             Some(process) => writeln!(self.out, ", {process}")?,
             None => writeln!(self.out)?,
@@ -183,7 +183,7 @@ impl<W: Write> View for Table<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        listener: &Listener,
+        page: &Page,
         closed: &Closed,
     ) -> io::Result<()> {
         let Closed { depth, syn_queue, .. } = *closed;
@@ -191,7 +191,7 @@ impl<W: Write> View for Table<W> {
             return Ok(());
         }
         let time = self.time(clock, time_ns, 6);
-        writeln!(self.out, "{time} {} closed{}", listener.local, left_behind(depth, syn_queue))
+        writeln!(self.out, "{time} {} closed{}", page.name(), left_behind(depth, syn_queue))
     }
 
     fn limit(
@@ -223,8 +223,7 @@ impl<W: Write> View for Table<W> {
             return Ok(());
         }
         let time = self.time(clock, *time_ns, 6);
-        let local = book.get(drop.listener).map(|page| page.listener.local);
-        let local = local.map_or("?".to_owned(), |local| local.to_string());
+        let local = book.get(drop.listener).map_or("?".to_owned(), Page::name);
         let retry = match retry_of_ns {
             None => String::new(),
             Some(first) => {
@@ -283,7 +282,7 @@ impl<W: Write> View for Table<W> {
             let Some(page) = book.get(row.listener) else {
                 continue;
             };
-            let local = page.listener.local.to_string();
+            let local = page.name();
             for More { cause, packets, clients } in &row.more {
                 let clients = match clients {
                     0 => String::new(),

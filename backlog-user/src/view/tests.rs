@@ -147,8 +147,8 @@ fn show(view: &mut dyn View) {
     view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
     book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
-    let gone = listener(2, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535");
-    view.closed(&clock, SECOND, &gone, &closed).unwrap();
+    let gone = book.get(ListenerId(2)).unwrap();
+    view.closed(&clock, SECOND, gone, &closed).unwrap();
     let end = End {
         time_ns: SECOND,
         elapsed_ns: SECOND,

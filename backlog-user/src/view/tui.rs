@@ -267,11 +267,11 @@ impl View for Tui {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        listener: &Listener,
+        page: &Page,
         closed: &Closed,
     ) -> io::Result<()> {
-        self.state.closed(listener.id);
-        self.teller.closed(clock, time_ns, listener, closed)?;
+        self.state.closed(page.listener.id);
+        self.teller.closed(clock, time_ns, page, closed)?;
         self.notices();
         Ok(())
     }

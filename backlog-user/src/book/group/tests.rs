@@ -5,10 +5,11 @@ mod made_up;
 use fastrand::Rng;
 
 use self::made_up::{MS, Member, SECOND, id, run};
-use super::{Unbalanced, groups};
+use super::{AtClose, Unbalanced, groups};
 use crate::book::Book;
 use crate::book::sizing::Verdict;
 use crate::event::{Closed, Event, What};
+use crate::kernel::settings::Settings;
 
 /// Every 0.1 s, every second, and every ten.
 const INTERVALS: [u64; 3] = [100 * MS, SECOND, 10 * SECOND];
@@ -56,8 +57,8 @@ fn a_member_that_is_slow_while_others_have_room_is_unbalanced() {
     let found = found(&skewed());
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false, false]);
     let evidence = found[1].unwrap();
-    let Unbalanced { member, members, others, with_room, .. } = evidence;
-    assert_eq!((member, members, others, with_room), (2, 4, 3, 3));
+    let Unbalanced { member, others, with_room, .. } = evidence;
+    assert_eq!((member, others, with_room), (2, 3, 3));
     assert!(evidence.drops > 0 && evidence.others_drops == 0, "{evidence:?}");
     assert!(evidence.wait_us.unwrap() > 1_000_000, "{evidence:?}");
     assert!(evidence.others_wait_us.unwrap().1 < 10_000, "{evidence:?}");
@@ -76,7 +77,8 @@ fn a_member_that_stalls_and_recovers_is_unbalanced() {
 
 #[test]
 fn a_member_that_stops_for_good_is_unbalanced_and_that_is_said() {
-    for (from_ns, expected) in [(0, "It never accepted"), (5 * SECOND, "It had stopped accepting")] {
+    for (from_ns, expected) in [(0, "It never accepted"), (5 * SECOND, "It had stopped accepting")]
+    {
         let mut members = vec![Member::of(steady(60), 16); 2];
         members[0].stalls = vec![(from_ns, 2 * END)];
         let found = found(&members);
@@ -97,7 +99,9 @@ fn where_nobody_accepts_no_member_is_unbalanced() {
 #[test]
 fn without_drops_a_long_wait_at_one_member_is_enough() {
     let mut members = skewed();
-    members.iter_mut().for_each(|member| member.limit = 4096);
+    for member in &mut members {
+        member.limit = 4096;
+    }
     let found = found(&members);
     assert!(found[1].is_some_and(|found| found.drops == 0), "{found:?}");
     let why = why(&members, 1);
@@ -109,7 +113,9 @@ fn a_burst_that_the_hash_spreads_unevenly_needs_a_larger_queue() {
     let burst = |clients: u64| (0..clients).map(|index| SECOND + index * 10_000).collect();
     let mut members: Vec<Member> =
         [28, 16, 14, 17].map(|clients| Member::of(burst(clients), 20)).to_vec();
-    members.iter_mut().for_each(|member| member.service_ns = 20 * MS);
+    for member in &mut members {
+        member.service_ns = 20 * MS;
+    }
     assert_eq!(found(&members), [None; 4]);
 }
 
@@ -173,4 +179,68 @@ fn a_reload_is_one_group_and_a_restart_begins_another() {
     let sizes: Vec<_> =
         groups(&summaries).map(|group| (group.members.len(), group.replaced)).collect();
     assert_eq!(sizes, [(4, true), (2, false)]);
+}
+
+#[test]
+fn members_are_numbered_in_the_order_of_their_opening_until_all_have_closed() {
+    let mut book = Book::new(0);
+    opened(&mut book, 0, 1);
+    let name = |book: &Book, index| book.get(id(index)).unwrap().name();
+    assert_eq!(name(&book, 0), "0.0.0.0:8000");
+    opened(&mut book, 1, 2);
+    closed(&mut book, 0, 3);
+    opened(&mut book, 2, 4);
+    let names = [0, 1, 2].map(|index| name(&book, index));
+    assert_eq!(names, ["0.0.0.0:8000 #1", "0.0.0.0:8000 #2", "0.0.0.0:8000 #3"]);
+    closed(&mut book, 1, 5);
+    closed(&mut book, 2, 6);
+    opened(&mut book, 3, 7);
+    assert_eq!(name(&book, 3), "0.0.0.0:8000");
+}
+
+#[test]
+fn numbers_go_on_behind_a_snapshot() {
+    let mut book = Book::new(0);
+    for index in 0..3 {
+        opened(&mut book, index, 1 + index as u64);
+    }
+    closed(&mut book, 0, 5);
+    let past = book.past();
+    let mut copy = Book::new(0);
+    for index in 0..3 {
+        opened(&mut copy, index, 1 + index as u64);
+        if index == 0 {
+            closed(&mut copy, index, 5);
+        }
+    }
+    copy.resume(6, &past);
+    opened(&mut copy, 3, 7);
+    let names = [0, 1, 2, 3].map(|index| copy.get(id(index)).unwrap().name());
+    let expected = [1, 2, 3, 4].map(|member| format!("0.0.0.0:8000 #{member}"));
+    assert_eq!(names, expected);
+}
+
+/// What was queued at a close is lost unless it moves: by the setting, to a member that is open.
+#[test]
+fn what_a_member_loses_at_its_close_is_kept() {
+    for (migrate_req, others, expected) in [
+        (Some(0), 2, Some(true)),
+        (Some(1), 2, Some(false)),
+        (None, 2, None),
+        (Some(0), 1, Some(false)),
+    ] {
+        let mut book = Book::new(0);
+        let settings = Settings { migrate_req, ..Settings::default() };
+        book.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1, settings } });
+        opened(&mut book, 0, 1);
+        opened(&mut book, 1, 1);
+        if others == 1 {
+            closed(&mut book, 1, 2);
+        }
+        closed(&mut book, 0, 3);
+        let at_close = book.at_close(book.get(id(0)).unwrap()).unwrap();
+        let AtClose { time_ns, queued, requests, .. } = at_close;
+        assert_eq!((time_ns, queued, requests), (3, 2, 1));
+        assert_eq!(at_close.would_have_moved(), expected, "{at_close:?}");
+    }
 }

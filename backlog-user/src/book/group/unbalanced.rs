@@ -9,9 +9,8 @@ use super::end_ns;
 /// The evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Unbalanced {
-    /// Its place among the members of the group, from 1, and how many these are.
-    pub(crate) member: usize,
-    pub(crate) members: usize,
+    /// Its number among the members of the group, from 1.
+    pub(crate) member: u32,
     /// Other members that were open together with it.
     pub(crate) others: usize,
     /// Of these: those that had room, and those whose queue was never used.
@@ -149,8 +148,7 @@ pub(crate) fn of<'book>(
     let others_enqueued: u64 = others.iter().map(|other| other.totals.enqueued).sum();
     let waits = with_room.iter().filter_map(|other| p99_us(other));
     Some(Unbalanced {
-        member: 1 + members.iter().position(|one| one.listener.id == page.listener.id)?,
-        members: members.len(),
+        member: page.member,
         others: others.len(),
         with_room: with_room.len(),
         idle: with_room.iter().filter(|other| other.peak().0 == 0).count(),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::book::Book;
 use crate::book::distribution::{Bucket, Distribution};
-use crate::book::group::{Group, Unbalanced};
+use crate::book::group::{AtClose, Group, Unbalanced};
 use crate::book::interval::Waits;
 use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
@@ -119,23 +119,40 @@ pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u
 
 /// The place of a listener in its `SO_REUSEPORT` group; null: it is in none.
 pub(super) fn group(
+    book: &Book,
     groups: &[Group<'_>],
     summary: &Summary<'_>,
     unbalanced: Option<&Unbalanced>,
 ) -> Value {
-    let found =
-        groups.iter().find_map(|group| Some((group, group.place(summary.page.listener.id)?)));
-    let Some((group, member)) = found else { return Value::Null };
+    let page = summary.page;
+    let Some(group) = groups.iter().find(|group| group.has(page.listener.id)) else {
+        return Value::Null;
+    };
     let sum = group.enqueued();
-    let share = (sum > 0).then(|| summary.page.totals.enqueued as f64 / sum as f64);
+    let share = (sum > 0).then(|| page.totals.enqueued as f64 / sum as f64);
     json!({
         "size": group.members.len(),
-        "member": member,
+        "open": group.open(),
+        "replaced": group.replaced,
+        "member": page.member,
         "share": share,
         "imbalance": group.imbalance(),
         "most_idle_while_dropping": unbalanced.map(|found| found.idle),
         "with_room_while_dropping": unbalanced.map(|found| found.with_room),
         "unbalanced": unbalanced.map(evidence),
+        "at_close": book.at_close(page).as_ref().map(at_close),
+    })
+}
+
+fn at_close(at_close: &AtClose) -> Value {
+    let AtClose { time_ns: _, queued, requests, moved, other_open, migrate_req } = *at_close;
+    json!({
+        "queued": queued,
+        "syn_queue": requests,
+        "moved": moved,
+        "other_open": other_open,
+        "tcp_migrate_req": migrate_req,
+        "would_have_moved": at_close.would_have_moved(),
     })
 }
 
@@ -181,13 +198,14 @@ pub(super) fn reasons(verdicts: &[Verdict], blind: &Blind) -> Map<String, Value>
 }
 
 pub(super) fn settings(settings: Option<&Settings>) -> Value {
-    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } =
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, migrate_req } =
         settings.copied().unwrap_or_default();
     json!({
         "somaxconn": somaxconn,
         "tcp_max_syn_backlog": tcp_max_syn_backlog,
         "syncookies": syncookies,
         "abort_on_overflow": abort_on_overflow,
+        "tcp_migrate_req": migrate_req,
     })
 }
 

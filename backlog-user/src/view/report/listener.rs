@@ -22,7 +22,7 @@ pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     let id = page.listener.id.0;
     html! {
         article.listener id={ "l" (id) } aria-labelledby={ "h" (id) } {
-            h3 id={ "h" (id) } { (page.listener.local) }
+            h3 id={ "h" (id) } { (page.name()) }
             (facts(&[&numbers(run, summary)[..], &whose_it_is(run, page)].concat()))
             (over_time(run, summary))
             (histograms(summary))

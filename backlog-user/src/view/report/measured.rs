@@ -46,7 +46,7 @@ fn namespace(run: &Run<'_>, netns: u32) -> String {
 }
 
 fn row(name: String, settings: &Settings) -> Vec<Markup> {
-    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow } = *settings;
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, .. } = *settings;
     let show = |value: Option<u32>| plain(value.map_or("?".to_owned(), |value| value.to_string()));
     vec![
         plain(name),

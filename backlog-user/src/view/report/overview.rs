@@ -48,7 +48,7 @@ fn row(summary: &Summary<'_>) -> Vec<Markup> {
         page.clients.to_string()
     };
     vec![
-        html! { (page.listener.local) @if page.closed.is_some() { " (closed)" } },
+        html! { (page.name()) @if page.closed.is_some() { " (closed)" } },
         plain(whose::process(&page.listener).unwrap_or_else(|| "not known".into())),
         html! { (summary.peak) " / " (limit) },
         html! { (percent(summary.peak, limit)) },
@@ -81,9 +81,8 @@ fn not_shown(run: &Run<'_>, listeners: usize) -> Vec<String> {
 
 /// The `SO_REUSEPORT` groups, if there are any.
 pub(super) fn groups(run: &Run<'_>) -> Markup {
-    let groups: Vec<Group<'_>> = group::groups(run.summaries)
-        .filter(|group| !group.replaced && group.members.iter().any(Summary::active))
-        .collect();
+    let groups: Vec<Group<'_>> =
+        group::groups(run.summaries).filter(|group| groups::is_shown(run.book, group)).collect();
     if groups.is_empty() {
         return html! {};
     }
@@ -108,16 +107,17 @@ fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
         Column::Number("Drops"),
     ];
     let Some(first) = group.members.first() else { return html! {} };
-    let name = format!("Group {}", first.page.listener.local);
+    let restarted = if group.replaced { ", before a restart" } else { "" };
+    let name = format!("Group {}{restarted}", first.page.listener.local);
     let sum = group.enqueued();
-    let rows: Vec<Vec<Markup>> = (1..)
-        .zip(&group.members)
-        .map(|(place, member)| {
+    let rows: Vec<Vec<Markup>> = groups::rows(run.book, group)
+        .into_iter()
+        .map(|member| {
             let page = member.page;
             let share = page.totals.enqueued as f64 * 100.0 / sum.max(1) as f64;
             let waits = Waits::of(&page.wait);
             vec![
-                html! { (place) },
+                html! { (page.member) @if page.closed.is_some() { " (closed)" } },
                 plain(whose::process(&page.listener).unwrap_or_else(|| "not known".into())),
                 html! { (page.totals.enqueued) },
                 plain(format!("{share:.1}")),
@@ -133,7 +133,9 @@ fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
             p { "The busiest member got " (format!("{imbalance:.2}")) " times the mean." }
         }
         (table(&name, &COLUMNS, &rows))
+        @if let Some(text) = groups::not_listed(rows.len(), group) { p.note { (text) "." } }
         @for member in &group.members {
+            @if let Some(text) = groups::closed(run.book, member.page) { p { (text) "." } }
             @if let Some(found) = run.book.unbalanced(member.page, run.end.time_ns) {
                 p { "Unbalanced: " (groups::unbalanced(&found)) "." }
             }

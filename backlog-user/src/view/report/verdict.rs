@@ -106,7 +106,7 @@ pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<
                 article.verdict {
                     h3 {
                         a href={ "#l" (summary.page.listener.id.0) } {
-                            (summary.page.listener.local)
+                            (summary.page.name())
                         }
                         @if let Some(process) = whose::process(&summary.page.listener) {
                             " " span.soft { (process) }

@@ -71,7 +71,7 @@ impl Detail {
         let points = points.or_else(|| book.has_room().then(Vec::new));
         Self {
             id: Some(page.listener.id),
-            address: page.listener.local.to_string(),
+            address: page.name(),
             limit: page.listener.limit,
             depth: page.depth(),
             peak: summary.peak,

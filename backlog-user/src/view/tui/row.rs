@@ -37,7 +37,7 @@ impl Row {
     pub(crate) fn of(page: &Page) -> Self {
         let listener = &page.listener;
         let owner = whose::process(listener).unwrap_or_default();
-        let address = listener.local.to_string();
+        let address = page.name();
         let mut words = vec![address.clone(), owner.clone()];
         words.extend(listener.identity.owner.iter().flat_map(|owner| whose::home(owner)));
         words.extend(listener.identity.cgroup.as_deref().map(whose::safe));

@@ -29,7 +29,9 @@ enum Happened {
     Enqueued(u32),
     /// After a wait.
     Accepted(u64),
-    Refused { accepted_ns: u64 },
+    Refused {
+        accepted_ns: u64,
+    },
 }
 
 /// The number of a member, from 0.

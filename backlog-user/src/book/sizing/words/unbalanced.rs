@@ -45,7 +45,10 @@ fn trouble(found: &Unbalanced) -> String {
     match (drops, others_drops) {
         (0, _) => "Clients waited here".into(),
         (_, 0) => format!("All {} of the group happened here", plural(drops, "drop")),
-        _ => format!("{drops} of {} of the group happened here", plural(drops + others_drops, "drop")),
+        _ => format!(
+            "{drops} of {} of the group happened here",
+            plural(drops + others_drops, "drop")
+        ),
     }
 }
 

@@ -142,6 +142,7 @@ fn meta() -> Meta {
             tcp_max_syn_backlog: Some(128),
             syncookies: Some(1),
             abort_on_overflow: Some(0),
+            migrate_req: Some(0),
         },
         traced: None,
         reasons: vec!["kernel refuses <b>fentry</b>: using it all the same".into()],

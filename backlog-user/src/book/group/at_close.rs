@@ -1,0 +1,60 @@
+//! What was in the queues of a member when it closed, and whether
+//! `net.ipv4.tcp_migrate_req` moves that to another member.
+
+use backlog_ebpf::cause::Beside;
+
+use super::super::page::Page;
+use super::end_ns;
+
+/// See the module's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AtClose {
+    pub(crate) time_ns: u64,
+    /// Connections in its accept queue, and requests in its SYN queue.
+    pub(crate) queued: u32,
+    pub(crate) requests: u32,
+    /// Of the connections: those that were seen to move to another member.
+    pub(crate) moved: u64,
+    /// Was another member open at that moment?
+    pub(crate) other_open: bool,
+    /// `net.ipv4.tcp_migrate_req` of its namespace; none: not known, or the kernel is older
+    /// than 5.14.
+    pub(crate) migrate_req: Option<u8>,
+}
+
+impl AtClose {
+    /// Would the setting have moved what was lost? None: not known.
+    pub(crate) fn would_have_moved(&self) -> Option<bool> {
+        if !self.other_open || self.is_empty() {
+            return Some(false);
+        }
+        self.migrate_req.map(|set| set == 0)
+    }
+
+    /// Nothing was queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued == 0 && self.requests == 0
+    }
+}
+
+/// Of a member of a group that has closed.
+pub(crate) fn of<'book>(
+    page: &Page,
+    pages: impl Iterator<Item = &'book Page>,
+    migrate_req: Option<u8>,
+) -> Option<AtClose> {
+    let (time_ns, closed) = page.closed?;
+    let members = super::of(page, pages)?;
+    let was_open = |other: &&Page| {
+        other.listener.id != page.listener.id
+            && (other.first_seen_ns..end_ns(other)).contains(&time_ns)
+    };
+    Some(AtClose {
+        time_ns,
+        queued: closed.depth,
+        requests: closed.syn_queue,
+        moved: page.totals.beside[Beside::Migrated as usize],
+        other_open: members.iter().any(was_open),
+        migrate_req,
+    })
+}
