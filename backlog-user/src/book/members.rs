@@ -19,6 +19,7 @@ struct Numbers {
 }
 
 /// The number of a listener that was found.
+#[derive(Clone, Copy)]
 pub(super) struct Number {
     pub(super) member: u32,
     /// The first member, which has company from now on.

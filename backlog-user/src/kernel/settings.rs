@@ -90,6 +90,7 @@ impl Settings {
             tcp_max_syn_backlog: pick(self.tcp_max_syn_backlog, other.tcp_max_syn_backlog, wide),
             syncookies: pick(self.syncookies, other.syncookies, narrow),
             abort_on_overflow: pick(self.abort_on_overflow, other.abort_on_overflow, narrow),
+            migrate_req: pick(self.migrate_req, other.migrate_req, narrow),
         }
     }
 }

@@ -13,9 +13,10 @@ const MANY: usize = 16;
 /// Has it anything to show? Of one that was replaced by a restart, what was refused or lost.
 pub(crate) fn is_shown(book: &Book, group: &Group<'_>) -> bool {
     let mut members = group.members.iter();
-    match group.replaced {
-        false => members.any(Summary::active),
-        true => members.any(|member| member.drops > 0 || closed(book, member.page).is_some()),
+    if group.replaced {
+        members.any(|member| member.drops > 0 || closed(book, member.page).is_some())
+    } else {
+        members.any(Summary::active)
     }
 }
 

@@ -49,11 +49,18 @@ pub(crate) fn of<'book>(
         other.listener.id != page.listener.id
             && (other.first_seen_ns..end_ns(other)).contains(&time_ns)
     };
+    // A tracepoint does not see it until the connection is accepted where it has moved to.
+    let own = page.totals.beside[Beside::Migrated as usize];
+    let others = members.iter().filter(|other| other.listener.id != page.listener.id);
+    let lost = |other: &&Page| other.closed.is_some_and(|(_, closed)| closed.depth > 0);
+    let arrived: u64 =
+        others.clone().map(|other| other.totals.beside[Beside::MigratedIn as usize]).sum();
+    let moved = if others.copied().any(|other| lost(&other)) { own } else { own.max(arrived) };
     Some(AtClose {
         time_ns,
         queued: closed.depth,
         requests: closed.syn_queue,
-        moved: page.totals.beside[Beside::Migrated as usize],
+        moved,
         other_open: members.iter().any(was_open),
         migrate_req,
     })

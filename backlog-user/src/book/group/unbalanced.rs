@@ -103,10 +103,10 @@ fn together(page: &Page, other: &Page, now_ns: u64) -> bool {
     beside > 0 && beside * 2 >= all
 }
 
-/// Less than half of its limit was in use at nine of ten arrivals.
-fn is_shallow(page: &Page) -> bool {
+/// Nine of ten arrivals did not find the queue full.
+fn is_mostly_open(page: &Page) -> bool {
     let [depth] = page.depth.quantiles([0.9]).unwrap_or_default();
-    depth <= u64::from(page.listener.limit / 2).max(1)
+    depth <= u64::from(page.listener.limit).max(1)
 }
 
 /// Does a listener wait or drop while other members of its group have room?
@@ -134,7 +134,7 @@ pub(crate) fn of<'book>(
         let there = Fared::of(other, now_ns);
         there.refused * DROPS_PART <= here.refused
             && there.wait_us.saturating_mul(part) <= here.wait_us
-            && is_shallow(other)
+            && is_mostly_open(other)
     };
     let with_room: Vec<&Page> = others.iter().copied().filter(has_room).collect();
     // Where nobody accepts, it is not one member that is slow.
