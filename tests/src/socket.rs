@@ -1,6 +1,7 @@
 //! What socket2 does not offer: the state of a listener's queue, the TCP
 //! options that concern handshakes, and waiting for readability.
 
+use std::fs::File;
 use std::io::{Error, Result};
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -151,6 +152,29 @@ pub fn raise_file_limit() {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+/// Gives this thread a table of descriptors of its own, and takes all that are free in it.
+///
+/// # Errors
+/// When the table cannot be had.
+pub fn take_all_descriptors() -> Result<Vec<OwnedFd>> {
+    // SAFETY: unshare takes flags only; the thread's descriptors stay open, as copies.
+    if unsafe { libc::unshare(libc::CLONE_FILES) } < 0 {
+        return Err(Error::last_os_error());
+    }
+    let first = File::open("/dev/null")?;
+    let mut all: Vec<OwnedFd> = Vec::new();
+    loop {
+        match first.try_clone() {
+            Ok(another) => all.push(another.into()),
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                all.push(first.into());
+                return Ok(all);
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// How often each shape is tried
     #[arg(long, value_name = "N", default_value_t = 20)]
     runs: u32,
+    /// Only the shapes whose name contains this; the table is then only printed
+    #[arg(long, value_name = "NAME")]
+    shape: Option<String>,
     /// Only print the table
     #[arg(long)]
     print: bool,
@@ -44,9 +47,25 @@ enum Line {
         expected: String,
         verdict: String,
         needed: Option<u64>,
+        #[serde(default)]
+        run: u32,
+        #[serde(default)]
+        of_twenty: Option<u32>,
+        #[serde(default)]
+        why: String,
     },
-    /// What came of it: with what was recommended, and right after that with 0.8 of it.
-    Tried { shape: String, backlog: u32, refused: u64, peak: u64 },
+    /// What came of it: with what was recommended, and right after that with 0.8 of it; or with
+    /// more workers.
+    Tried {
+        shape: String,
+        backlog: u32,
+        refused: u64,
+        peak: u64,
+        #[serde(default)]
+        run: u32,
+        #[serde(default)]
+        workers: Option<u32>,
+    },
 }
 
 /// A shape, over all its runs.
@@ -62,16 +81,23 @@ struct Shape {
     enough: u32,
     less_refused: u32,
     tried: u32,
+    /// Run again with more workers: how many, and how often nobody was refused.
+    workers: Vec<u32>,
+    workers_enough: u32,
+    of_twenty: Option<u32>,
+    /// The runs that went wrong, and how.
+    wrong: Vec<String>,
 }
 
 /// Runs it; 1 if the test failed.
 pub(crate) fn command(args: &Args) -> Result<u8> {
-    let Args { kernel, runs, print } = args;
+    let Args { kernel, runs, shape, print } = args;
     let report = setup::ensure()?;
     let mut suite = suite();
     suite.variables.push(("BACKLOG_RUNS", runs.to_string()));
-    // Nine loads of some ten seconds, each up to three times.
-    suite.limit += Duration::from_secs(u64::from(*runs) * 400);
+    suite.variables.extend(shape.iter().map(|name| ("BACKLOG_SHAPE", name.clone())));
+    // Fourteen loads of some ten seconds, each up to three times.
+    suite.limit += Duration::from_secs(u64::from(*runs) * 600);
     let mut text = format!(
         "# What was recommended, tried out\n\n`cargo xtask sizing --runs {runs}` wrote this page. \
          Each shape of load meets a server with a small backlog; then the same load meets one \
@@ -92,9 +118,12 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         for (name, shape) in &shapes {
             let short = shape.short();
             failed.extend(short.iter().map(|what| format!("kernel {series}, {name}: {what}")));
+            for line in &shape.wrong {
+                process::say(&format!("kernel {series}, {name}: {line}"));
+            }
         }
     }
-    pages::publish(FILE, &text, *print)?;
+    pages::publish(FILE, &text, *print || shape.is_some())?;
     for line in &failed {
         process::say(&format!("failed: {line}"));
     }
@@ -134,20 +163,44 @@ fn shapes(output: &str) -> Result<Vec<(String, Shape)>> {
 impl Shape {
     fn add(&mut self, line: Line) {
         match line {
-            Line::Judged { before, refused, expected, verdict, needed, .. } => {
-                (self.before, self.expected) = (before, expected);
+            Line::Judged {
+                before,
+                refused,
+                expected,
+                verdict,
+                needed,
+                run,
+                of_twenty,
+                why,
+                ..
+            } => {
+                if verdict != expected {
+                    self.wrong.push(format!("run {run}: {verdict}: {why}"));
+                }
+                (self.before, self.expected, self.of_twenty) = (before, expected, of_twenty);
                 self.refused += refused;
                 *self.verdicts.entry(verdict).or_default() += 1;
                 self.needed.extend(needed);
             }
-            Line::Tried { backlog, refused, peak, .. } => {
+            Line::Tried { refused, run, workers: Some(workers), .. } => {
+                if refused > 0 {
+                    self.wrong.push(format!("run {run}: {workers} workers refused {refused}"));
+                }
+                self.workers_enough += u32::from(refused == 0);
+                self.workers.push(workers);
+            }
+            Line::Tried { backlog, refused, peak, run, .. } => {
                 // The two come in turn.
-                if self.tried.is_multiple_of(2) {
+                let less = !self.tried.is_multiple_of(2);
+                if less == (refused == 0) {
+                    self.wrong.push(format!("run {run}: a backlog of {backlog} refused {refused}"));
+                }
+                if less {
+                    self.less_refused += u32::from(refused > 0);
+                } else {
                     self.enough += u32::from(refused == 0);
                     self.backlogs.push(backlog);
                     self.peaks.push(peak);
-                } else {
-                    self.less_refused += u32::from(refused > 0);
                 }
                 self.tried += 1;
             }
@@ -158,7 +211,7 @@ impl Shape {
         self.verdicts.values().sum()
     }
 
-    /// Of twenty runs nineteen must be as they should: the verdict, and for `raise` that the
+    /// Of twenty runs nineteen (or what the shape says) must be as they should: the verdict, and for `raise` that the
     /// recommended backlog refuses nobody and 0.8 of it somebody. What is not.
     fn short(&self) -> Vec<&'static str> {
         let tried = u32::try_from(self.backlogs.len()).unwrap_or(u32::MAX);
@@ -168,7 +221,12 @@ impl Shape {
             parts.push(("the recommended backlog", self.enough, tried));
             parts.push(("0.8 of it", self.less_refused, tried));
         }
-        parts.retain(|(_, good, of)| u64::from(*good) * 20 < u64::from(*of) * 19 || *of == 0);
+        if self.expected == "add_workers" {
+            let tried = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+            parts.push(("as many workers as are needed", self.workers_enough, tried));
+        }
+        let least = u64::from(self.of_twenty.unwrap_or(19));
+        parts.retain(|(_, good, of)| u64::from(*good) * 20 < u64::from(*of) * least || *of == 0);
         parts.into_iter().map(|(what, ..)| what).collect()
     }
 }
@@ -177,8 +235,9 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
     let _ = write!(
         text,
         "\n## {version}\n\n| load | backlog | refused packets a run | verdict | needed depth \
-         | recommended | deepest then | nobody refused at it | somebody at 0.8 of it |\n\
-         |---|---|---|---|---|---|---|---|---|\n"
+         | recommended | deepest then | nobody refused at it | somebody at 0.8 of it \
+         | workers | nobody refused by them |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for (name, shape) in shapes {
         let verdicts: Vec<String> =
@@ -190,7 +249,7 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
         };
         let _ = writeln!(
             text,
-            "| {name} | {} | {} | {} of {} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} of {} | {} | {} | {} | {} | {} | {} | {} |",
             shape.before,
             shape.refused / u64::from(shape.runs().max(1)),
             verdicts.join(", "),
@@ -200,6 +259,11 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
             range(&shape.peaks),
             of(shape.enough),
             of(shape.less_refused),
+            range(&shape.workers),
+            match shape.workers.len() {
+                0 => "-".to_owned(),
+                tried => format!("{} of {tried}", shape.workers_enough),
+            },
         );
     }
 }
@@ -225,7 +289,7 @@ mod tests {
         (shape.backlogs, shape.enough, shape.less_refused) = (vec![9; 19], 19, 17);
         assert_eq!(shape.short(), ["0.8 of it"]);
         shape.expected = "add_workers".to_owned();
-        assert_eq!(shape.short(), ["verdict"]);
+        assert_eq!(shape.short(), ["verdict", "as many workers as are needed"]);
     }
 
     #[test]
@@ -241,8 +305,8 @@ ROW {\"sizing\":true,\"shape\":\"b\",\"before\":16,\"refused\":0,\"expected\":\"
         assert_eq!(
             rows,
             [
-                "| a | 16 | 9 | `raise` 1 of 1 | 100 | 110 | 99 | 1 of 1 | 1 of 1 |",
-                "| b | 16 | 0 | `fits` 1 of 1 | - | - | - | - | - |",
+                "| a | 16 | 9 | `raise` 1 of 1 | 100 | 110 | 99 | 1 of 1 | 1 of 1 | - | - |",
+                "| b | 16 | 0 | `fits` 1 of 1 | - | - | - | - | - | - | - |",
             ]
         );
     }

@@ -79,6 +79,23 @@ pub struct Options {
         help_heading = "Server"
     )]
     pub stall_after: u64,
+    /// Only this thread, counted from 0, stops like that
+    #[arg(long, value_name = "N", requires = "stall_every", help_heading = "Server")]
+    pub stall_thread: Option<usize>,
+    /// Make the pause of --accept-delay vary: exponentially, with that mean and this seed
+    #[arg(long, value_name = "SEED", help_heading = "Server")]
+    pub delay_seed: Option<u64>,
+    /// Accept so many, then never again
+    #[arg(long, value_name = "N", conflicts_with_all = ["stall", "no_accept"], help_heading = "Server")]
+    pub stop_after: Option<u64>,
+    /// Accept so many, then have no file descriptor left: accept(2) fails with EMFILE
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with_all = ["stall", "no_accept", "stop_after"],
+        help_heading = "Server"
+    )]
+    pub exhaust_after: Option<u64>,
     /// Never accept
     #[arg(long, conflicts_with_all = ["stall", "accept_before_start"], help_heading = "Server")]
     pub no_accept: bool,
@@ -250,6 +267,11 @@ impl Options {
                 Ipv4Addr::LOCALHOST.into()
             }
         }
+    }
+
+    /// After how many accepts the server accepts nothing more.
+    pub(crate) fn ends_after(&self) -> Option<u64> {
+        self.stop_after.or(self.exhaust_after)
     }
 
     /// Whether a client sends a byte: with the SYN, or after the connect.

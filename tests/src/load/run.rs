@@ -85,7 +85,7 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
     if options.linger_close && !options.no_accept {
         return Ok(());
     }
-    let patience = if options.no_accept {
+    let patience = if options.no_accept || options.ends_after().is_some() {
         // Nothing moves, but the last final ACK may still be on its way.
         settle
     } else {

@@ -11,7 +11,8 @@ use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use fastrand::Rng;
 use socket2::Socket;
 
 use super::gate::Gate;
@@ -27,6 +28,9 @@ use crate::{proc, socket};
 const FOREVER: Duration = Duration::from_hours(1);
 /// Longest time for threads to fall asleep or to end.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// When an event loop calls accept(2) again after it has failed.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The running server.
 #[derive(Debug)]
@@ -53,14 +57,19 @@ impl Server {
         let threads = (0..count)
             .map(|number| {
                 let waits = Arc::new(AtomicI32::new(0));
-                let acceptor = Acceptor {
+                let mut acceptor = Acceptor {
                     listener: listeners.of_thread(number),
                     gate: Arc::clone(&gate),
                     delay: options.accept_delay,
                     second_listen: options.second_listen(),
                     waits: Arc::clone(&waits),
                     how: options.accept,
-                    stalls: Stalls::of(options),
+                    stalls: Stalls::of(options, number),
+                    ending: Ending {
+                        after: options.ends_after(),
+                        exhaust: options.exhaust_after.is_some(),
+                    },
+                    chance: options.delay_seed.map(|seed| Rng::with_seed(seed + number as u64)),
                     begun: Instant::now(),
                 };
                 Thread { handle: thread::spawn(move || acceptor.run()), waits }
@@ -118,7 +127,18 @@ struct Acceptor {
     waits: Arc<AtomicI32>,
     how: Accept,
     stalls: Stalls,
+    ending: Ending,
+    /// The pause is only the mean.
+    chance: Option<Rng>,
     begun: Instant,
+}
+
+/// When it accepts nothing more, and how.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    after: Option<u64>,
+    /// It goes on calling accept(2), which fails for lack of file descriptors.
+    exhaust: bool,
 }
 
 /// When nobody accepts, again and again.
@@ -129,7 +149,10 @@ struct Stalls {
 }
 
 impl Stalls {
-    fn of(options: &Options) -> Self {
+    fn of(options: &Options, thread: usize) -> Self {
+        if options.stall_thread.is_some_and(|only| only != thread) {
+            return Self { every: Duration::ZERO, long: Duration::ZERO };
+        }
         let (every, long) = (options.stall_every, options.stall_for);
         Self { every: every.unwrap_or_default(), long: long.unwrap_or_default() }
     }
@@ -146,7 +169,7 @@ impl Stalls {
 }
 
 impl Acceptor {
-    fn run(self) -> Result<Vec<Accepted>> {
+    fn run(&mut self) -> Result<Vec<Accepted>> {
         let mut taken = Vec::new();
         let epoll = match self.how {
             Accept::Epoll => Some(self.epoll().context("cannot use epoll")?),
@@ -165,9 +188,38 @@ impl Acceptor {
             {
                 self.listener.listen(backlog).context("cannot listen again")?;
             }
-            self.gate.pause(self.delay);
+            let pause = self.pause();
+            self.gate.pause(pause);
+            if self.ending.after.is_some_and(|after| count >= after) {
+                self.end()?;
+            }
         }
         Ok(taken)
+    }
+
+    /// The pause after an accept.
+    fn pause(&mut self) -> Duration {
+        let share = self.chance.as_mut().map_or(1.0, |chance| -(1.0 - chance.f64()).ln());
+        self.delay.mul_f64(share)
+    }
+
+    /// Accepts nothing more until it is over.
+    fn end(&self) -> Result<()> {
+        if !self.ending.exhaust {
+            self.gate.pause(FOREVER);
+            return Ok(());
+        }
+        let _all = socket::take_all_descriptors().context("cannot take all file descriptors")?;
+        while !self.gate.over() {
+            match self.listener.accept() {
+                Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {}
+                Err(error) if passing(&error) => {}
+                Err(error) => return Err(error).context("accept"),
+                Ok(_) => bail!("accept() has found a file descriptor"),
+            }
+            self.gate.pause(RETRY);
+        }
+        Ok(())
     }
 
     /// Waits for one connection; none: it is over.

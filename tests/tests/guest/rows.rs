@@ -23,20 +23,38 @@ pub(crate) fn load(name: &str, provoked: Option<u64>, kernel: Option<u64>, seen:
     }));
 }
 
-/// What was recommended for a load, and how much was refused before.
-pub(crate) fn sizing(shape: &str, backlog: u32, expected: &str, sizing: &Value, refused: u64) {
+/// A load, in one of its runs.
+pub(crate) struct Asked<'a> {
+    pub(crate) shape: &'a str,
+    pub(crate) run: u32,
+    pub(crate) backlog: u32,
+    pub(crate) expected: &'a str,
+}
+
+/// What was recommended for a load, and how much was refused before; of 20 runs at least so
+/// many are to be right.
+pub(crate) fn sizing(asked: &Asked<'_>, of_twenty: u32, sizing: &Value, refused: u64) {
+    let Asked { shape, run, backlog, expected } = *asked;
     print(&json!({
-        "sizing": true, "shape": shape, "before": backlog, "refused": refused,
-        "expected": expected,
+        "sizing": true, "shape": shape, "run": run, "before": backlog, "refused": refused,
+        "expected": expected, "of_twenty": of_twenty,
         "verdict": sizing["verdict"], "needed": sizing["needed_depth"],
-        "backlog": sizing["backlog"],
+        "backlog": sizing["backlog"], "why": sizing["why"],
     }));
 }
 
-/// What came of it when it was tried.
-pub(crate) fn tried(shape: &str, backlog: u32, refused: u64, peak: u64) {
+/// What came of it when it was tried; with more workers, or with another backlog.
+pub(crate) fn tried(
+    shape: &str,
+    run: u32,
+    backlog: u32,
+    workers: Option<u32>,
+    refused: u64,
+    peak: u64,
+) {
     print(&json!({
-        "tried": true, "shape": shape, "backlog": backlog, "refused": refused, "peak": peak,
+        "tried": true, "shape": shape, "run": run, "backlog": backlog, "workers": workers,
+        "refused": refused, "peak": peak,
     }));
 }
 

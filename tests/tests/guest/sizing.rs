@@ -20,6 +20,9 @@ use super::rows;
 struct Shape {
     name: &'static str,
     backlog: u32,
+    workers: u32,
+    /// Of 20 runs at least so many are to be right.
+    of_twenty: u32,
     expected: Expected,
     /// The options of the load in this run: each is a bit different.
     options: fn(u32) -> String,
@@ -33,6 +36,10 @@ enum Expected {
     AddWorkers,
     /// The backlog is enough.
     Fits,
+    /// No backlog helps: nobody accepts any more.
+    AcceptorStalled,
+    /// One member of a group is slow.
+    Unbalanced,
 }
 
 impl Expected {
@@ -41,6 +48,8 @@ impl Expected {
             Self::Raise => "raise",
             Self::AddWorkers => "add_workers",
             Self::Fits => "fits",
+            Self::AcceptorStalled => "acceptor_stalled",
+            Self::Unbalanced => "unbalanced",
         }
     }
 }
@@ -48,69 +57,87 @@ impl Expected {
 /// Clients that do not wait for each other, and give up.
 const CLIENTS: &str = "--connect nonblocking --connect-timeout 2500ms";
 
-const ONE_BURST: Shape = Shape {
-    name: "one burst",
-    backlog: 16,
-    expected: Expected::Raise,
-    options: |run| {
-        let size = 100 + 10 * run;
-        format!("--count {size} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
-    },
-};
+const ONE_BURST: Shape = shape("one burst", Expected::Raise, |run| {
+    let size = 100 + 10 * run;
+    format!("--count {size} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
+});
 
 const TWICE_AS_MANY: Shape =
-    steady("accepts at 0.5 of the arrivals", Expected::AddWorkers, |_| at_rate(200));
+    shape("accepts at 0.5 of the arrivals", Expected::AddWorkers, |_| at_rate(200));
 
-static SHAPES: [Shape; 9] = [
+static SHAPES: [Shape; 14] = [
     ONE_BURST,
+    shape("bursts, one a second", Expected::Raise, |run| {
+        let (size, all) = (60 + 5 * run, 3 * (60 + 5 * run));
+        format!("--count {all} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
+    }),
+    shape("a stalled acceptor", Expected::Raise, |run| {
+        let rate = 100 + 5 * run;
+        format!("--duration 5s --rate {rate} --stall-every 2s --stall-for 700ms {CLIENTS}")
+    }),
     Shape {
-        name: "bursts, one a second",
-        backlog: 16,
-        expected: Expected::Raise,
-        options: |run| {
-            let (size, all) = (60 + 5 * run, 3 * (60 + 5 * run));
-            format!("--count {all} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
-        },
-    },
-    Shape {
-        name: "a stalled acceptor",
-        backlog: 16,
-        expected: Expected::Raise,
-        options: |run| {
-            let rate = 100 + 5 * run;
-            format!("--duration 5s --rate {rate} --stall-every 2s --stall-for 700ms {CLIENTS}")
-        },
-    },
-    Shape {
-        name: "many clients with retries",
         backlog: 32,
-        expected: Expected::Raise,
-        options: |run| {
+        ..shape("many clients with retries", Expected::Raise, |run| {
             let size = 200 + 20 * run;
             format!(
                 "--count {size} --burst {size} --rate {size} --accept-delay 5ms \
                  --connect nonblocking --connect-timeout 8s"
             )
-        },
+        })
     },
     Shape {
-        name: "Poisson, workers at 0.8 of their rate",
         backlog: 4,
-        expected: Expected::Raise,
-        options: |run| {
+        ..shape("Poisson, workers at 0.8 of their rate", Expected::Raise, |run| {
             let seed = 1 + run;
             format!("--duration 12s --rate 80 --poisson {seed} --accept-delay 9ms {CLIENTS}")
-        },
+        })
     },
     TWICE_AS_MANY,
-    steady("accepts at 0.8 of the arrivals", Expected::AddWorkers, |_| at_rate(125)),
-    steady("accepts at 1.2 of the arrivals", Expected::Fits, |_| at_rate(75)),
-    steady("accepts at 1.5 of the arrivals", Expected::Fits, |_| at_rate(60)),
+    shape("accepts at 0.8 of the arrivals", Expected::AddWorkers, |_| at_rate(125)),
+    shape("accepts at 1.2 of the arrivals", Expected::Fits, |_| at_rate(75)),
+    shape("accepts at 1.5 of the arrivals", Expected::Fits, |_| at_rate(60)),
+    shape("an acceptor that stops for good", Expected::AcceptorStalled, |run| {
+        let stop = 60 + 5 * run;
+        format!("--duration 6s --rate 60 --accept-delay 2ms --stop-after {stop} {CLIENTS}")
+    }),
+    shape("accept fails with EMFILE", Expected::AcceptorStalled, |run| {
+        let exhaust = 60 + 5 * run;
+        format!("--duration 6s --rate 60 --accept-delay 2ms --exhaust-after {exhaust} {CLIENTS}")
+    }),
+    Shape {
+        backlog: 4096,
+        workers: 4,
+        ..shape("a backlog too large for its clients", Expected::AddWorkers, |run| {
+            let rate = 70 + run;
+            format!("--duration 15s --rate {rate} --accept-delay 100ms --hold 2s {CLIENTS}")
+        })
+    },
+    Shape {
+        workers: 4,
+        ..shape("a SO_REUSEPORT group with one slow member", Expected::Unbalanced, |run| {
+            let rate = 120 + 4 * run;
+            format!(
+                "--duration 8s --rate {rate} --reuseport --accept-delay 1ms --stall-every 2s \
+                 --stall-for 1500ms --stall-thread 0 {CLIENTS}"
+            )
+        })
+    },
+    Shape {
+        backlog: 4,
+        of_twenty: 18,
+        ..shape("Poisson, exponential service at 0.8", Expected::Raise, |run| {
+            let seed = 1 + run;
+            format!(
+                "--duration 12s --rate 80 --poisson {seed} --accept-delay 9ms --delay-seed {seed} \
+                 {CLIENTS}"
+            )
+        })
+    },
 ];
 
-/// Connections at an even pace, to an acceptor that takes 100 a second.
-const fn steady(name: &'static str, expected: Expected, options: fn(u32) -> String) -> Shape {
-    Shape { name, backlog: 16, expected, options }
+/// One worker, and a small backlog.
+const fn shape(name: &'static str, expected: Expected, options: fn(u32) -> String) -> Shape {
+    Shape { name, backlog: 16, workers: 1, of_twenty: 19, expected, options }
 }
 
 fn at_rate(rate: u32) -> String {
@@ -119,20 +146,17 @@ fn at_rate(rate: u32) -> String {
 
 /// Everybody comes while the acceptor stands still: what is needed does not depend on how fast
 /// clients come and the acceptor is.
-const BURST_IN_A_STALL: Shape = Shape {
-    name: "a burst in a stall",
-    backlog: 16,
-    expected: Expected::Raise,
-    options: |_| {
-        let stall = "--stall 2s --stall-after 3";
-        format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms {stall} {CLIENTS}")
-    },
-};
+const BURST_IN_A_STALL: Shape = shape("a burst in a stall", Expected::Raise, |_| {
+    let stall = "--stall 2s --stall-after 3";
+    format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms {stall} {CLIENTS}")
+});
 
-/// The shapes that are tried: all of them for the table, else two.
+/// The shapes that are tried: for the table those whose name contains `BACKLOG_SHAPE`, or all;
+/// else two.
 fn shapes() -> Vec<&'static Shape> {
+    let wanted = env::var("BACKLOG_SHAPE").unwrap_or_default();
     match runs() {
-        Some(_) => SHAPES.iter().collect(),
+        Some(_) => SHAPES.iter().filter(|shape| shape.name.contains(&wanted)).collect(),
         None if is_exact() => vec![&ONE_BURST, &TWICE_AS_MANY],
         None => vec![&BURST_IN_A_STALL, &TWICE_AS_MANY],
     }
@@ -155,18 +179,25 @@ struct Trial {
     shape: &'static Shape,
     run: u32,
     backlog: u32,
+    workers: u32,
 }
 
 /// Runs loads one after the other under one run of the tool: of each its summary.
 fn traced(trials: &[Trial]) -> Vec<Summary> {
     let variants: Vec<Variant<'_>> = trials
         .iter()
-        .map(|Trial { shape, run, backlog }| {
-            (shape.name, format!("-q --backlog {backlog} {}", (shape.options)(*run)))
+        .map(|Trial { shape, run, backlog, workers }| {
+            let options = (shape.options)(*run);
+            (shape.name, format!("-q --backlog {backlog} --threads {workers} {options}"))
         })
         .collect();
     let batch = trace_load(&variants);
-    batch.parts.iter().map(|part| part.summary().clone()).collect()
+    batch.parts.iter().map(|part| worst(&part.summaries).clone()).collect()
+}
+
+/// The summary of the listener that refused most: of a group the member that matters.
+fn worst(members: &[Summary]) -> &Summary {
+    members.iter().max_by_key(|member| member.drops.total).unwrap()
 }
 
 fn text<'a>(sizing: &'a Value, field: &str) -> &'a str {
@@ -186,7 +217,10 @@ fn what_is_recommended_is_enough_and_less_is_not() {
         for run in 0..runs.unwrap_or(1) {
             let first: Vec<Trial> = shapes()
                 .into_iter()
-                .map(|shape| Trial { shape, run, backlog: shape.backlog })
+                .map(|shape| {
+                    let Shape { backlog, workers, .. } = *shape;
+                    Trial { shape, run, backlog, workers }
+                })
                 .collect();
             let mut again = Vec::new();
             for (trial, summary) in first.iter().zip(traced(&first)) {
@@ -195,30 +229,53 @@ fn what_is_recommended_is_enough_and_less_is_not() {
                 let (verdict, expected) = (text(sizing, "verdict"), shape.expected.verdict());
                 let why = text(sizing, "why");
                 assert!(!why.is_empty(), "{}: no reason", shape.name);
-                if let Some(wanted) = sizing["backlog"].as_u64() {
-                    let wanted = u32::try_from(wanted).unwrap();
-                    let less = wanted * 8 / 10;
-                    again.extend([wanted, less].map(|backlog| Trial { backlog, ..*trial }));
-                }
-                rows::sizing(shape.name, backlog, expected, sizing, full(&summary));
+                again.extend(trials_of_advice(trial, sizing));
+                let asked = rows::Asked { shape: shape.name, run, backlog, expected };
+                rows::sizing(&asked, shape.of_twenty, sizing, full(&summary));
                 // One run may be unlucky: the experiment counts them.
                 assert!(runs.is_some() || verdict == expected, "{}: {why}", shape.name);
             }
-            let tried = traced(&again);
-            for (Trial { shape, backlog, .. }, summary) in again.iter().zip(&tried) {
-                rows::tried(shape.name, *backlog, full(summary), summary.peak.depth);
+            let tried = if again.is_empty() { Vec::new() } else { traced(&again) };
+            for (trial, summary) in again.iter().zip(&tried) {
+                let Trial { shape, backlog, workers, .. } = *trial;
+                let more = (workers > shape.workers).then_some(workers);
+                rows::tried(shape.name, run, backlog, more, full(summary), summary.peak.depth);
             }
-            if runs.is_some() {
-                continue;
-            }
-            for (pair, then) in tried.chunks(2).zip(again.chunks(2)) {
-                let Trial { shape, backlog, .. } = then[0];
-                let refused = [full(&pair[0]), full(&pair[1])];
-                assert_eq!(refused[0], 0, "{}: refused at {backlog}", shape.name);
-                assert!(refused[1] > 0, "{}: 0.8 of {backlog} is enough", shape.name);
+            if runs.is_none() {
+                assert_advice(&again, &tried);
             }
         }
     });
+}
+
+/// The same load with the recommended backlog and with 0.8 of it; or with as many workers as
+/// are said to be needed.
+fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
+    if let Some(wanted) = sizing["backlog"].as_u64() {
+        let wanted = u32::try_from(wanted).unwrap();
+        return [wanted, wanted * 8 / 10].map(|backlog| Trial { backlog, ..*trial }).to_vec();
+    }
+    let workers = sizing["times_present_rate"].as_f64().and_then(|times| more(trial, times));
+    workers.map(|workers| Trial { workers, ..*trial }).into_iter().collect()
+}
+
+/// As many times the workers, rounded up.
+fn more(trial: &Trial, times: f64) -> Option<u32> {
+    let workers = (1..=100).find(|count| f64::from(*count) >= times * f64::from(trial.workers))?;
+    (workers > trial.workers).then_some(workers)
+}
+
+fn assert_advice(again: &[Trial], tried: &[Summary]) {
+    let mut trials = again.iter().zip(tried);
+    while let Some((trial, summary)) = trials.next() {
+        let Trial { shape, backlog, workers, .. } = *trial;
+        assert_eq!(full(summary), 0, "{}: refused at {backlog} by {workers}", shape.name);
+        if shape.expected == Expected::Raise
+            && let Some((_, less)) = trials.next()
+        {
+            assert!(full(less) > 0, "{}: 0.8 of {backlog} is enough", shape.name);
+        }
+    }
 }
 
 /// Who was refused and comes back is let in a second later at the earliest, at whatever step of
