@@ -18,6 +18,7 @@ mod streak;
 pub(crate) mod summary;
 pub(crate) mod timeline;
 pub(crate) mod unlimited;
+pub(crate) mod workers;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -189,6 +189,23 @@ pub(crate) struct Count {
     pub(crate) paced: u64,
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) paced_ns: u64,
+    /// Accepts since the last count, by thread.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) accepts: Vec<Accepts>,
+    /// Those of threads that found no place in the kernel's table.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) other_accepts: u64,
+}
+
+/// Accepts of one thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accepts {
+    /// Its process, with the name of the thread.
+    pub(crate) process: Caller,
+    /// The thread.
+    pub(crate) tid: u32,
+    /// How many.
+    pub(crate) count: u64,
 }
 
 /// An accept, and who did it.
@@ -275,6 +292,15 @@ pub(crate) struct Acceptor {
     pub(crate) cpu_ns: Option<u64>,
     /// See there.
     pub(crate) cpu_over_ns: Option<u64>,
+    /// The processes that were looked at were seen accepting; else they only hold the listener.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) seen_accepting: bool,
+    /// `process`, which accepted last, has ended.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) gone: bool,
+    /// Who holds the listener, where none of those that were seen accepting is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) holder: Option<Caller>,
 }
 
 /// What some threads were doing.

@@ -3,6 +3,7 @@
 
 mod leftovers;
 pub(crate) mod translate;
+mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,24 +11,26 @@ use std::os::fd::{AsRawFd, RawFd};
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
-use backlog_ebpf::accepts::{Failure, FailureKey};
+use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
 use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::{Stray, Totals};
 
 use crate::clock::monotonic_ns;
 use crate::decode::{Record, decode};
-use crate::event::{Closed, Event, LastAccept, ListenerId, What};
+use crate::event::{Caller, Closed, Count, Event, LastAccept, ListenerId, What};
 use crate::load::{Loaded, Maps};
 use crate::namespaces::Namespaces;
-use crate::pod::{DistributionsPod, ListenerPod, TotalsPod};
+use crate::pod::{DistributionsPod, ListenerPod, TotalsPod, WorkersPod};
 use crate::queues;
 use crate::registry::Listed;
 use translate::Translator;
+use workers::WorkerCounts;
 
 /// See the module's head.
 pub(crate) struct Live {
     loaded: Loaded,
     translator: Translator,
+    workers: WorkerCounts,
     /// The running epoch of the interval peaks, or the last one.
     epoch: u32,
     running: bool,
@@ -75,6 +78,7 @@ impl Live {
         Self {
             loaded,
             translator: Translator::default(),
+            workers: WorkerCounts::default(),
             epoch: 0,
             running: false,
             retiring: Vec::new(),
@@ -201,10 +205,39 @@ impl Live {
             .with_context(|| format!("reading the totals of slot {slot}"))?;
         let distributions = || Some(self.loaded.maps.distributions.get(slot)?.0);
         let cpus = cpus.iter().map(|TotalsPod(totals)| totals);
-        let count = self.translator.count(slot, cpus, ended, distributions);
+        let mut count = self.translator.count(slot, cpus, ended, distributions);
+        self.count_workers(slot, &mut count)?;
         let lost_closes = count.totals.lost[Kind::Closed as usize];
         events.push(Event { time_ns, what: What::Count { listener, count } });
         Ok(lost_closes)
+    }
+
+    /// Adds who has accepted since the last count.
+    fn count_workers(&mut self, slot: u32, count: &mut Count) -> Result<()> {
+        if !self.workers.have_moved(slot, count.totals.accepted) {
+            return Ok(());
+        }
+        let now = self.loaded.maps.workers.get(&slot, 0);
+        let WorkersPod(now) = now.with_context(|| format!("reading who accepts at slot {slot}"))?;
+        if self.workers.moved(slot, &now, count) {
+            self.empty_workers(slot)?;
+        }
+        Ok(())
+    }
+
+    /// What is counted meanwhile is lost, and is then in no thread's share.
+    fn empty_workers(&mut self, slot: u32) -> Result<()> {
+        self.workers.emptied(slot);
+        let empty = WorkersPod(Workers::default());
+        self.loaded.maps.workers.set(slot, empty, 0).context("emptying the table of who accepts")
+    }
+
+    /// The processes that have accepted at a listener, as of now.
+    pub(crate) fn seen_accepting(&self, listener: ListenerId) -> Vec<Caller> {
+        let mut slots = self.translator.registry.slots();
+        let slot = slots.find(|(_, id)| *id == listener).map(|(slot, _)| slot);
+        let now = slot.and_then(|slot| self.loaded.maps.workers.get(&slot, 0).ok());
+        now.map_or_else(Vec::new, |WorkersPod(now)| workers::processes(&now))
     }
 
     /// The record of a close was lost: listeners that the kernel's table has no
@@ -387,6 +420,8 @@ impl Live {
             let zero = PerCpuValues::try_from(vec![TotalsPod(Totals::default()); cpus])
                 .context("making empty totals")?;
             self.loaded.maps.totals.set(slot, zero, 0).context("clearing a slot's totals")?;
+            self.empty_workers(slot)?;
+            self.workers.forget(slot);
             self.given_back.insert(slot, monotonic_ns());
             self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
         }

@@ -20,7 +20,9 @@ use backlog_ebpf::filter::{port_bit, port_word};
 use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::plan::{Attach, Hook, Way};
-use crate::pod::{DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod};
+use crate::pod::{
+    DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod, WorkersPod,
+};
 use crate::ports::PortSet;
 use crate::table::Table;
 use accept_probe::Probe;
@@ -57,6 +59,7 @@ pub(crate) struct Maps {
     pub(crate) pending: HashMap<MapData, u64, PendingPod>,
     pub(crate) waiting: Table<WaitingPod>,
     pub(crate) distributions: Table<DistributionsPod>,
+    pub(crate) workers: Array<MapData, WorkersPod>,
     pub(crate) crowded: Array<MapData, u32>,
     pub(crate) listeners: HashMap<MapData, u64, u32>,
     pub(crate) epoch: Array<MapData, u32>,
@@ -188,6 +191,7 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         .map_max_entries("SLOT_INFO", limits.slots)
         .map_max_entries("TOTALS", limits.slots)
         .map_max_entries("DISTRIBUTIONS", limits.slots)
+        .map_max_entries("WORKERS", limits.slots)
         .map_max_entries("PENDING", limits.pending)
         .map_max_entries("WAITING", places)
         .map_max_entries("MET", met_places)
@@ -235,6 +239,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         pending: HashMap::try_from(take("PENDING")?)?,
         waiting: Table::of(take("WAITING")?)?,
         distributions: Table::of(take("DISTRIBUTIONS")?)?,
+        workers: Array::try_from(take("WORKERS")?)?,
         crowded: Array::try_from(take("CROWDED")?)?,
         listeners: HashMap::try_from(take("LISTENERS")?)?,
         epoch: Array::try_from(take(".bss")?)?,

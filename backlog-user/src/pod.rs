@@ -1,7 +1,7 @@
 //! The shared types as aya wants to see them in maps. The newtypes are here so
 //! that `backlog-ebpf` needs no dependency.
 
-use backlog_ebpf::accepts::{Failure, FailureKey};
+use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
 use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::pending::{Pending, Waiting};
 use backlog_ebpf::record::Listener;
@@ -37,6 +37,11 @@ pub(crate) struct ListenerPod(pub(crate) Listener);
 #[derive(Clone, Copy)]
 pub(crate) struct PendingPod(pub(crate) Pending);
 
+/// [`Workers`] in a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct WorkersPod(pub(crate) Workers);
+
 /// [`FailureKey`] in a map.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -63,3 +68,5 @@ unsafe impl aya::Pod for PendingPod {}
 unsafe impl aya::Pod for FailureKeyPod {}
 // SAFETY: as above.
 unsafe impl aya::Pod for FailurePod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for WorkersPod {}

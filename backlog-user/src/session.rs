@@ -317,8 +317,7 @@ impl<'a> Session<'a> {
         let rows =
             show::interval(self.view.as_mut(), &self.clock, &mut self.book, time_ns, &blind)?;
         let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
-            let owner = self.book.get(row.listener)?.listener.identity.owner.as_deref()?;
-            Some((row.listener, &owner.pids[..]))
+            Some((row.listener, accepting::acceptors_of(self.book.get(row.listener)?)))
         });
         self.acceptors.note(busy);
         self.watch_accepts(&rows, time_ns)?;

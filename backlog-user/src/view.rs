@@ -19,6 +19,7 @@ pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tui;
 pub(crate) mod whose;
+pub(crate) mod workers;
 
 use std::io;
 

@@ -17,6 +17,7 @@ use super::stall::Stall;
 use super::streak::Run;
 use super::timeline::Timeline;
 use super::unlimited::{Counted, Moment, Unlimited};
+use super::workers::Workers;
 use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
 
 /// See the module's head.
@@ -55,6 +56,8 @@ pub(crate) struct Page {
     pub(crate) at_least_us: Option<u64>,
     /// The last accept whose thread was seen.
     pub(crate) last_accept: Option<LastAccept>,
+    /// Who accepts.
+    pub(crate) workers: Workers,
     /// Failed calls of accept(), as far as they were watched.
     pub(crate) accept_errors: FailedAccepts,
     /// The listener that was closed at the same address before this one was opened.
@@ -145,6 +148,7 @@ impl Page {
             idle_ns: 0,
             at_least_us: None,
             last_accept: None,
+            workers: Workers::default(),
             accept_errors: FailedAccepts::default(),
             follows: None,
             member: 1,
@@ -238,6 +242,7 @@ impl Page {
         let went = totals.accepted.saturating_sub(self.totals.accepted);
         let level = (u64::from(self.level) + came).saturating_sub(went);
         self.level = u32::try_from(level).unwrap_or(u32::MAX);
+        self.workers.add(&count.accepts, count.other_accepts);
         self.fresh.add(count);
         self.totals = *totals;
         self.recent_peak = self.recent_peak.max(*recent_peak);

@@ -14,6 +14,7 @@ use super::page::{Page, PeakUse};
 use super::reconcile::Sums;
 use super::stall::Stall;
 use super::unlimited::Unlimited;
+use super::workers::Workers;
 use super::{Book, Gone};
 use crate::event::ListenerId;
 
@@ -59,6 +60,8 @@ struct Advice {
     member: u32,
     #[serde(default)]
     grouped: bool,
+    #[serde(default)]
+    workers: Workers,
 }
 
 impl PagePast {
@@ -80,6 +83,7 @@ impl PagePast {
                 stall: page.stall,
                 member: page.member,
                 grouped: page.grouped,
+                workers: page.workers.clone(),
             },
         }
     }
@@ -99,6 +103,7 @@ impl PagePast {
         page.episodes.clone_from(&advice.episodes);
         page.unlimited.clone_from(&advice.unlimited);
         page.accept_errors.clone_from(&advice.accept_errors);
+        page.workers.clone_from(&advice.workers);
     }
 }
 

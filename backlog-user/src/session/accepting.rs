@@ -9,6 +9,7 @@ use super::Session;
 use crate::accept_probe::Candidate;
 use crate::acceptors::About;
 use crate::book::interval::Interval;
+use crate::book::page::Page;
 use crate::clock::monotonic_ns;
 use crate::event::{Event, ListenerId, What};
 use crate::show;
@@ -30,11 +31,18 @@ impl Session<'_> {
             let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
             let owner = page.listener.identity.owner.as_deref();
             let last_accept = last_accept.or(page.last_accept);
-            let alone: Vec<u32> = last_accept.iter().map(|last| last.pid).collect();
+            let mut accepting = self.live.get_ref().seen_accepting(listener);
+            let known = page.workers.shares().into_iter().map(|share| share.process);
+            for process in known {
+                if accepting.iter().all(|one| one.pid != process.pid) {
+                    accepting.push(process.clone());
+                }
+            }
             let about = About {
                 listener,
-                pids: owner.map_or(&alone, |owner| &owner.pids),
+                holders: owner.map_or(&[], |owner| &owner.pids),
                 main: page.listener.process(),
+                accepting: &accepting,
                 last_accept,
                 accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
                 refused_ns,
@@ -110,6 +118,16 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The processes that were seen accepting at a listener; none was: those that hold it.
+pub(super) fn acceptors_of(page: &Page) -> Vec<u32> {
+    let seen: Vec<u32> = page.workers.shares().iter().map(|share| share.process.pid).collect();
+    if !seen.is_empty() {
+        return seen;
+    }
+    let owner = page.listener.identity.owner.as_deref();
+    owner.map_or_else(Vec::new, |owner| owner.pids.clone())
 }
 
 /// How many files a process may have open.

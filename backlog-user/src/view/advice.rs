@@ -9,6 +9,7 @@ use super::acceptor;
 use super::format::{clock_time, duration, plural};
 use super::paragraph::Page as Paragraphs;
 use super::whose::safe;
+use super::workers;
 use crate::book::Book;
 use crate::book::clients::Outside;
 use crate::book::episode::Episode;
@@ -32,6 +33,9 @@ pub(super) fn render(
     let mut text = Paragraphs::default();
     if let Some(line) = clients(book, page, end) {
         text.labelled("  clients      ", INDENT, &line);
+    }
+    if let Some(line) = workers::sentence(page) {
+        text.labelled("  accepted by  ", INDENT, &line);
     }
     for episode in page.episodes.kept().iter().take(EPISODES) {
         text.labelled("  episode      ", INDENT, &one(zone, clock, episode));

@@ -266,6 +266,7 @@ impl<W: Write> View for Json<W> {
                 "lost_records": summary.lost,
                 "lost_by_kind": lost,
                 "abandoned": advice::abandoned(page),
+                "accepts": accepts::by_worker(page),
                 "accept_errors": accepts::all_errors(clock, &page.accept_errors),
                 "busy": advice::busy(page, end.time_ns),
                 "episodes": advice::episodes(clock, page),

@@ -25,7 +25,7 @@ use crate::schema;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 
-fn listener(id: u32, local: &str) -> Listener {
+pub(super) fn listener(id: u32, local: &str) -> Listener {
     Listener {
         id: ListenerId(id),
         local: local.parse().unwrap(),

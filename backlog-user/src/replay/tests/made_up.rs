@@ -8,8 +8,8 @@ use crate::book::reconcile::Blind;
 use crate::clock::Clock;
 use crate::counter::Reading;
 use crate::event::{
-    AcceptError, AcceptErrors, Acceptor, Admitted, Call, Caller, Closed, Count, Doing, Drop, Event,
-    Identity, Limit, Listener, ListenerId, Range, State, What,
+    AcceptError, AcceptErrors, Acceptor, Accepts, Admitted, Call, Caller, Closed, Count, Doing,
+    Drop, Event, Identity, Limit, Listener, ListenerId, Range, State, What,
 };
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, ProgramCost, Run};
@@ -169,6 +169,12 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         accepted_ns: now - 30,
         paced: 20,
         paced_ns: 40 * MS,
+        accepts: vec![Accepts {
+            process: Caller { pid: 812, comm: "gunicorn".into() },
+            tid: 815,
+            count: 40,
+        }],
+        other_accepts: second % 2,
     };
     at(now - 20, What::Count { listener: ListenerId(1), count: Box::new(count) });
     if second == 1 {
@@ -242,5 +248,8 @@ fn acceptor(second: u64) -> Acceptor {
         }],
         cpu_ns: Some(MS),
         cpu_over_ns: Some(100 * MS),
+        seen_accepting: true,
+        gone: false,
+        holder: None,
     }
 }

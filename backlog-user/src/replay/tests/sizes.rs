@@ -15,7 +15,7 @@ use crate::book::distribution::Moves;
 use crate::book::reconcile::Blind;
 use crate::clock::Clock;
 use crate::counter::Reading;
-use crate::event::{Count, Drop, Event, LastAccept, ListenerId, Range, What};
+use crate::event::{Accepts, Caller, Count, Drop, Event, LastAccept, ListenerId, Range, What};
 use crate::kernel::settings::Settings;
 use crate::record::{Recorder, Shown, Wanted};
 
@@ -53,6 +53,8 @@ fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
         accepted_ns: time_ns,
         paced: rng.u64(..RATE),
         paced_ns: rng.u64(..SECOND),
+        accepts: (0..4).map(|worker| accepts(4_000_000 + worker, rng.u64(..RATE / 4))).collect(),
+        other_accepts: 0,
     };
     let range = |value| Range { low: value, high: value + 1 };
     let mut moved = Reading::default();
@@ -116,6 +118,10 @@ fn measure(name: &str) -> (u64, u64) {
         }
     }
     ((between - before) / SECONDS, (size() - between) / DROPS)
+}
+
+fn accepts(pid: u32, count: u64) -> Accepts {
+    Accepts { process: Caller { pid, comm: "gunicorn".into() }, tid: pid, count }
 }
 
 #[test]

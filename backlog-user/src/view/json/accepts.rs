@@ -4,8 +4,30 @@ use serde_json::{Value, json};
 
 use super::values::time;
 use crate::book::accept_errors::FailedAccepts;
+use crate::book::page::Page;
+use crate::book::workers::Share;
 use crate::clock::Clock;
-use crate::event::{AcceptError, AcceptErrors};
+use crate::event::{AcceptError, AcceptErrors, Accepts};
+
+/// Accepts by process and thread.
+pub(super) fn by_worker(page: &Page) -> Value {
+    let accepted = page.totals.accepted;
+    let thread =
+        |one: &&Accepts| json!({"tid": one.tid, "comm": one.process.comm, "accepts": one.count});
+    let one = |share: &Share<'_>| {
+        json!({
+            "process": share.process,
+            "accepts": share.accepts,
+            "share": share.accepts as f64 / accepted.max(1) as f64,
+            "threads": share.threads.iter().map(thread).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "workers": page.workers.shares().iter().map(one).collect::<Vec<_>>(),
+        "other": page.workers.other,
+        "not_seen": page.workers.not_seen(accepted),
+    })
+}
 
 /// A line: failed calls since the one before.
 pub(super) fn errors(clock: &Clock, errors: &AcceptErrors) -> Value {

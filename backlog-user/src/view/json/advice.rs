@@ -77,6 +77,9 @@ pub(super) fn doing(acceptor: &Acceptor) -> Value {
         doing,
         cpu_ns,
         cpu_over_ns,
+        seen_accepting,
+        gone,
+        holder,
     } = acceptor;
     let one = |one: &Doing| {
         let Doing { state, wchan, threads } = one;
@@ -94,6 +97,9 @@ pub(super) fn doing(acceptor: &Acceptor) -> Value {
         "doing": doing.iter().map(one).collect::<Vec<_>>(),
         "cpu_us": cpu_ns.map(|cpu| cpu / 1000),
         "cpu_over_us": cpu_over_ns.map(|over| over / 1000),
+        "seen_accepting": seen_accepting,
+        "gone": gone,
+        "holder": holder,
         "text": sentence(acceptor),
     })
 }

@@ -65,7 +65,7 @@ fn each_listener_has_its_plots() {
     {
         assert!(listener.contains(mark), "{mark}");
     }
-    assert!(listener.contains("last accept 412ms before, by thread 815; 4 of 4 threads asleep"));
+    assert!(listener.contains("last accept 412ms before, by thread 815; 4 of 4 threads waiting"));
     assert!(listener.contains("accept_queue_full_syn from 192.0.2.1:40020 at 17/16"));
     for round in [">22:13:20<", ">22:13:30<", ">22:14:20<"] {
         assert!(listener.contains(round), "{round}");

@@ -10,7 +10,7 @@ use crate::book::page::Page;
 use crate::book::summary::Summary;
 use crate::event::{Listener, ListenerId};
 use crate::view::format::plural;
-use crate::view::{acceptor, whose};
+use crate::view::{acceptor, whose, workers};
 
 /// See the module's head.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +93,9 @@ fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
     }
     if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {
         lines.push(acceptor::sentence(acceptor));
+    }
+    if let Some(workers) = workers::sentence(page) {
+        lines.push(format!("accepted by {workers}"));
     }
     if let Some(failed) = page.accept_errors.sentence() {
         lines.push(whose::safe(&failed));

@@ -196,6 +196,9 @@ fn acceptor() -> What {
         }],
         cpu_ns: Some(70 * MS),
         cpu_over_ns: Some(700 * MS),
+        seen_accepting: true,
+        gone: false,
+        holder: None,
     }))
 }
 
@@ -242,6 +245,8 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
         accepted_ns: 0,
         paced: 0,
         paced_ns: 0,
+        accepts: Vec::new(),
+        other_accepts: 0,
     }
 }
 
