@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// `--drop-records`, unless told.
 pub(crate) const DROP_RECORDS: u32 = 1000;
-/// `--ring-kib`, unless told.
+/// Default size of the ring buffer, KiB.
 pub(crate) const RING_KIB: u32 = 8192;
 
 /// `--record-keep`, unless told.
@@ -355,8 +355,8 @@ Examples:
   sudo backlog-trace listeners             check all listeners now
   sudo backlog-trace doctor                check whether tracing works here
 
-Exit status: 0 success, 1 drops seen with --until-drop, 2 error or incomplete
-recording.";
+Exit status: 0 success, 1 drops seen with --until-drop, 2 error, failed --cmd,
+or incomplete recording.";
 
 const LISTENERS_HELP: &str = "\
 Examples:

@@ -2,12 +2,15 @@
 //! so that what it started ends with it.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::view::command::CommandEnd;
 
 /// How long a command may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -34,9 +37,9 @@ impl Bounding {
     }
 
     /// Waits for its end.
-    pub(crate) async fn wait(&mut self) -> Result<ExitStatus> {
+    pub(crate) async fn wait(&mut self) -> Result<CommandEnd> {
         let status = self.child.wait().await.context("waiting for --cmd")?;
-        Ok(status)
+        Ok(ended(status))
     }
 
     /// Ends it and what it has left behind in the background.
@@ -52,6 +55,10 @@ impl Bounding {
             unsafe { libc::kill(-self.group, signal) };
         }
     }
+}
+
+fn ended(status: ExitStatus) -> CommandEnd {
+    CommandEnd { exit_code: status.code(), signal: status.signal(), stopped: false }
 }
 
 impl Drop for Bounding {

@@ -26,6 +26,9 @@ mod listeners;
 mod live;
 mod load;
 mod manual;
+mod mistyped;
+#[cfg(test)]
+mod named_options;
 mod namespaces;
 mod options;
 mod own;
@@ -65,6 +68,10 @@ const FAILED: u8 = 2;
 /// Runs the program on its command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    let first = std::env::args_os().nth(1);
+    if let Some(error) = first.and_then(|word| mistyped::command(word.to_str()?)) {
+        return fail(&anyhow::Error::msg(error));
+    }
     // clap itself exits with 2 on a wrong command line and 0 after --help.
     let mut args = cli::Args::parse();
     let result = match args.command.take() {
@@ -82,7 +89,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(run::Outcome::Done) => ExitCode::SUCCESS,
         Ok(run::Outcome::DropsSeen | run::Outcome::Findings) => ExitCode::from(SEEN),
-        Ok(run::Outcome::WouldFail | run::Outcome::Unrecorded) => ExitCode::from(FAILED),
+        Ok(run::Outcome::WouldFail | run::Outcome::Unrecorded | run::Outcome::CommandFailed) => {
+            ExitCode::from(FAILED)
+        }
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

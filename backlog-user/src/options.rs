@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::cli::{Args, Backend, Output};
 use crate::filter::Filter;
+use crate::mistyped;
 use crate::ports::PortError;
 use crate::record::Wanted;
 use crate::selection::Selection;
@@ -65,6 +66,10 @@ pub(crate) enum OptionsError {
     Report(#[from] FileError),
     #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
     Time { name: &'static str, text: String },
+    #[error("{0}: 0 is not a length of time: give one above 0, such as 30s")]
+    NoTime(&'static str),
+    #[error("{0}")]
+    Command(String),
     #[error("INTERVAL: {0:?} is too short: at least 10ms")]
     TooShort(Duration),
     #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
@@ -87,6 +92,14 @@ impl Options {
         let family = Filter::family_of(args.ipv4, args.ipv6);
         let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
         let client_timeout = time("--client-timeout", &args.client_timeout)?;
+        for (name, time) in [("--duration", duration), ("--client-timeout", Some(client_timeout))] {
+            if time.is_some_and(|time| time.is_zero()) {
+                return Err(OptionsError::NoTime(name));
+            }
+        }
+        if let Some(error) = mistyped::command(&args.interval) {
+            return Err(OptionsError::Command(error));
+        }
         let interval = time("INTERVAL", &args.interval)?;
         if interval < SHORTEST {
             return Err(OptionsError::TooShort(interval));
@@ -180,7 +193,13 @@ mod tests {
             ("--port web", "8000-8100"),
             ("-d soon", "30s"),
             ("-d -5s", "30s"),
+            ("-d 0", "above 0, such as 30s"),
+            ("-d 0s", "--duration: 0 is not"),
+            ("-d 1e-12", "above 0"),
+            ("--client-timeout 0", "above 0"),
             ("0.001", "10ms"),
+            ("-q listners", "did you mean `listeners`"),
+            ("1x", "not a time"),
             ("1 0", "1 or more"),
             ("--until-drop 0", "1 or more"),
             ("--record x --record-rotate 10", "100M"),

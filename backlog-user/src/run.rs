@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Done,
     /// As asked, but the recording is incomplete.
     Unrecorded,
+    /// As asked, but the command of `--cmd` failed.
+    CommandFailed,
     /// With the drops that `--until-drop` waited for.
     DropsSeen,
     /// `listeners --check` has something to say.

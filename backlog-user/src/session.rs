@@ -35,6 +35,7 @@ use crate::run::Outcome;
 use crate::show::{self, Told};
 use crate::signals::Signals;
 use crate::steps::Steps;
+use crate::view::command::CommandEnd;
 use crate::view::{End, Flow, Meta, View};
 use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
 
@@ -66,6 +67,8 @@ pub(crate) struct Session<'a> {
     recorder: Recorder,
     told: Told,
     intervals: u64,
+    /// How the command of `--cmd` ended.
+    command: Option<CommandEnd>,
     /// Reused from one batch to the next.
     events: Vec<Event>,
 }
@@ -132,6 +135,7 @@ impl<'a> Session<'a> {
             recorder,
             told: Told::new(options.until_drop),
             intervals: 0,
+            command: None,
             events: Vec::new(),
         };
         if session.view.draws() {
@@ -149,6 +153,9 @@ impl<'a> Session<'a> {
     /// Runs until it is to end, and shows the summary.
     pub(crate) async fn run(mut self, mut signals: Signals) -> Result<Outcome> {
         let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
+        // Unless it ends first.
+        self.command =
+            command.is_some().then(|| CommandEnd { stopped: true, ..CommandEnd::default() });
         let first = Instant::now() + self.options.interval;
         let mut tick = interval_at(first, self.options.interval);
         // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
@@ -179,11 +186,12 @@ impl<'a> Session<'a> {
                         break;
                     }
                 }
-                status = wait_for(command.as_mut()) => {
-                    let status = status?;
-                    if !status.success() {
-                        self.say(&format!("--cmd ended with {status}"));
+                ended = wait_for(command.as_mut()) => {
+                    let ended = ended?;
+                    if ended.failed() {
+                        self.say(&ended.to_string());
                     }
+                    self.command = Some(ended);
                     break;
                 }
                 () = &mut duration => break,
@@ -251,8 +259,18 @@ impl<'a> Session<'a> {
         cost.connections = (self.book.gone().active == 0)
             .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
         cost.looks = self.owners.looks();
-        let end =
-            End { time_ns, elapsed_ns, stray, undecoded, missed, blind, cost, ..End::default() };
+        let command = self.command;
+        let end = End {
+            time_ns,
+            elapsed_ns,
+            stray,
+            undecoded,
+            missed,
+            blind,
+            cost,
+            command,
+            ..End::default()
+        };
         self.recorder.end(&end);
         self.complain();
         let unrecorded = self.recorder.failure().map(str::to_owned);
@@ -263,6 +281,8 @@ impl<'a> Session<'a> {
             Outcome::Unrecorded
         } else if self.drops_seen() {
             Outcome::DropsSeen
+        } else if self.command.is_some_and(|end| end.failed()) {
+            Outcome::CommandFailed
         } else {
             Outcome::Done
         })

@@ -3,6 +3,7 @@
 pub(crate) mod acceptor;
 pub(crate) mod advice;
 pub(crate) mod both;
+pub(crate) mod command;
 mod cost;
 pub(crate) mod csv;
 pub(crate) mod folded;
@@ -36,6 +37,7 @@ use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, form};
 use crate::kernel::settings::{Settings, Spread};
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
+use command::CommandEnd;
 use playing::{Play, Playing};
 use tui::inputs::{Input, Inputs};
 
@@ -121,6 +123,9 @@ pub(crate) struct End {
     pub(crate) blind: Blind,
     /// What tracing cost.
     pub(crate) cost: Cost,
+    /// How the command of `--cmd` ended; none: there was none, or the recording is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<CommandEnd>,
     /// Why the recording of this run is incomplete; none: it is not, or there is none.
     #[serde(skip)]
     pub(crate) unrecorded: Option<String>,

@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, sleep_until};
 
 use crate::command::Bounding;
+use crate::view::command::CommandEnd;
 use crate::view::tui::inputs::{Input, Inputs};
 
 /// Stdout, if it is something that can break. An idle run would notice a closed
@@ -56,7 +56,7 @@ pub(super) async fn at_most(duration: Option<Duration>) {
 }
 
 /// The end of the command.
-pub(super) async fn wait_for(command: Option<&mut Bounding>) -> Result<ExitStatus> {
+pub(super) async fn wait_for(command: Option<&mut Bounding>) -> Result<CommandEnd> {
     match command {
         Some(command) => command.wait().await,
         None => pending().await,

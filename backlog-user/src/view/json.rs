@@ -297,6 +297,7 @@ impl<W: Write> View for Json<W> {
             "closed_without_event": book.gone().idle,
             "summaries_left_out": book.gone().active,
             "recording_incomplete": end.unrecorded,
+            "cmd": end.command,
             "cost": cost(&end.cost),
         });
         self.line(clock, "end", end.time_ns, value)?;

@@ -372,6 +372,9 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
     let forgotten = book.clients_forgotten();
     say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
+    if let Some(command) = &end.command {
+        let _ = writeln!(text, "{command}.");
+    }
     if let Some(why) = &end.unrecorded {
         let _ = writeln!(text, "Incomplete: {why}.");
     }

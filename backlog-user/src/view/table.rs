@@ -339,3 +339,27 @@ impl<W: Write> View for Table<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::bounds;
+    use crate::kernel::settings::{Settings, Spread};
+
+    #[test]
+    fn bounds_of_several_namespaces_are_no_single_number() {
+        let set = |somaxconn, backlog| Settings {
+            somaxconn: Some(somaxconn),
+            tcp_max_syn_backlog: Some(backlog),
+            ..Settings::default()
+        };
+        let text = |all: &[Settings]| bounds(&Spread::of(all.iter().copied()).unwrap());
+        let pod = "net.core.somaxconn=128 net.ipv4.tcp_max_syn_backlog=512";
+        assert_eq!(text(&[set(128, 512)]), pod);
+        assert_eq!(text(&[set(128, 512), set(128, 512)]), pod);
+        assert_eq!(
+            text(&[set(128, 512), set(4096, 512)]),
+            "net.core.somaxconn=128 to 4096 in 2 network namespaces\n\
+             net.ipv4.tcp_max_syn_backlog=512 in 2 network namespaces"
+        );
+    }
+}

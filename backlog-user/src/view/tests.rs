@@ -5,6 +5,7 @@ use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
+use super::command::CommandEnd;
 use super::json::Json;
 use super::table::{Look, Table};
 use super::{End, Meta, Placed, View};
@@ -158,6 +159,7 @@ fn show(view: &mut dyn View) {
         accounts: reconcile::accounts(&book),
         blind,
         cost: cost(),
+        command: Some(CommandEnd { exit_code: Some(3), ..CommandEnd::default() }),
         unrecorded: None,
         remarks: Vec::new(),
     };

@@ -108,8 +108,8 @@ fn not_enough(page: &Page) -> String {
     }
     if by_limit(page) > 0 {
         return format!(
-            "{}, but their records were lost: run backlog-trace -P {port} with a larger --ring or \
-             more --drop-records",
+            "{}, but their records were lost: run backlog-trace -P {port} with a \
+             higher --drop-records",
             refused(by_limit(page), "packet"),
         );
     }

@@ -91,6 +91,9 @@ fn heading(run: &Run<'_>) -> Markup {
             (format!("{:.1} s", end.elapsed_ns as f64 / 1e9)) ". Kernel " (outside(&meta.kernel))
             ", traced by " (meta.backend.name()) "."
         }
+        @if let Some(command) = &end.command {
+            p { (command) "." }
+        }
         @if let Some(why) = &end.unrecorded {
             p { strong.bad { "Incomplete" } ": " (outside(why)) "." }
         }

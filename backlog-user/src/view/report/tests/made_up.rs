@@ -323,6 +323,7 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
             cpu: Some(Cpu { user_us: 12_345, system_us: 60_000 }),
             ..Cost::default()
         },
+        command: None,
         unrecorded: None,
         remarks: Vec::new(),
     };
