@@ -23,6 +23,7 @@ mod guest {
     mod drops;
     mod ending;
     mod filters;
+    mod groups;
     mod handshakes;
     mod help;
     mod listeners;

@@ -85,6 +85,15 @@ impl Plan {
         Self { truth: Truth { sockets: workers, reuseport: true, ..plan.truth }, ..plan }
     }
 
+    /// The same with this backlog.
+    #[must_use]
+    pub fn nginx_with_backlog(port: u16, workers: usize, backlog: u32) -> Self {
+        let more = format!(" reuseport backlog={backlog}");
+        let plan = Self::nginx_with("nginx reuseport", port, workers, &more);
+        let asked = i64::from(backlog);
+        Self { truth: Truth { sockets: workers, reuseport: true, asked, ..plan.truth }, ..plan }
+    }
+
     /// nginx as most run it.
     #[must_use]
     pub fn nginx(port: u16) -> Self {
