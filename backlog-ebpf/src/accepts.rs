@@ -1,4 +1,4 @@
-//! Who accepts at a listener, and whose accept() fails.
+//! Who accepts at a listener, and whose `accept()` fails.
 
 use core::mem::{offset_of, size_of};
 
@@ -48,7 +48,7 @@ pub const fn place_of(id: u64) -> usize {
     id as usize & (WORKERS - 1)
 }
 
-/// Whose call of accept() has failed, and how.
+/// Whose call of `accept()` has failed, and how.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FailureKey {
@@ -77,7 +77,7 @@ pub struct Failure {
 }
 
 const _: () = {
-    assert!(WORKERS.is_power_of_two());
+    assert!(WORKERS.is_power_of_two() && TRIES <= WORKERS);
     assert!(size_of::<Worker>() == 32);
     assert!(offset_of!(Worker, count) == 8);
     assert!(size_of::<Workers>() == 32 * WORKERS + 8);
@@ -88,7 +88,7 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
-    use super::{TRIES, WORKERS, place_of};
+    use super::{WORKERS, place_of};
 
     #[test]
     fn threads_that_were_started_together_have_places_of_their_own() {
@@ -97,6 +97,5 @@ mod tests {
             assert!(place(tid, tid) < WORKERS);
             assert_eq!(place(7, tid + 1), (place(tid, tid) + 1) % WORKERS);
         }
-        assert!(TRIES <= WORKERS);
     }
 }

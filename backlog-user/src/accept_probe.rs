@@ -117,13 +117,13 @@ impl AcceptProbe {
     }
 
     /// What it has counted since the last time, for each listener that it was attached for and
-    /// each at which accept() has failed. `limit` knows the limit of open files of a process.
+    /// each at which `accept()` has failed. `limit` knows the limit of open files of a process.
     pub(crate) fn report<'a>(
         &mut self,
         failures: &[(FailureKey, Failure)],
         other: u32,
         now_ns: u64,
-        candidates: impl Iterator<Item = Candidate<'a>> + Clone,
+        candidates: &(impl Iterator<Item = Candidate<'a>> + Clone),
         limit: impl Fn(u32) -> Option<u64>,
     ) -> Vec<AcceptErrors> {
         let Some(attached) = &mut self.attached else { return Vec::new() };
@@ -221,7 +221,8 @@ mod tests {
     }
 
     fn of(probe: &mut AcceptProbe, failures: &[(FailureKey, Failure)], now_ns: u64) -> String {
-        let reports = probe.report(failures, 0, now_ns, candidates().iter().copied(), |_| Some(24));
+        let reports =
+            probe.report(failures, 0, now_ns, &candidates().iter().copied(), |_| Some(24));
         let one = |report: &crate::event::AcceptErrors| {
             let errors: Vec<String> = report
                 .errors

@@ -118,7 +118,7 @@ pub(crate) enum News {
     Refused(Refusal),
     /// What the acceptors were doing then.
     Acceptor(Box<Acceptor>),
-    /// Calls of accept() have failed; true: in a way that they had not failed before.
+    /// Calls of `accept()` have failed; true: in a way that they had not failed before.
     AcceptErrors(Box<AcceptErrors>, bool),
 }
 

@@ -229,7 +229,7 @@ pub(crate) struct Memory {
     pub(crate) ipv6: Option<u64>,
 }
 
-/// Failed calls of accept() at a listener since the last such event, counted while a probe on
+/// Failed calls of `accept()` at a listener since the last such event, counted while a probe on
 /// them was attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AcceptErrors {
@@ -353,7 +353,7 @@ pub(crate) enum What {
     Admitted(Admitted),
     /// What the acceptors were doing when packets began to be refused.
     Acceptor(Box<Acceptor>),
-    /// Calls of accept() have failed, or none has while a probe watched for that.
+    /// Calls of `accept()` have failed, or none has while a probe watched for that.
     AcceptErrors(Box<AcceptErrors>),
     /// What a queued connection takes of the kernel's memory was read.
     Memory(Memory),

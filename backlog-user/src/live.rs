@@ -371,7 +371,7 @@ impl Live {
         ((now.accepted_ns != 0).then_some(now.accepted_ns), translate::last_accept(&now))
     }
 
-    /// Attaches the probe on failing calls of accept().
+    /// Attaches the probe on failing calls of `accept()`.
     pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
         self.loaded.attach_accept_probe()
     }

@@ -142,7 +142,7 @@ impl Loaded {
         Ok(program.take_link(link)?)
     }
 
-    /// Attaches the probe on failing calls of accept().
+    /// Attaches the probe on failing calls of `accept()`.
     pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
         self.accept_probe.attach(&mut self.programs)
     }

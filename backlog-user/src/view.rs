@@ -168,7 +168,7 @@ pub(crate) trait View {
         let _ = (clock, time_ns, acceptor);
         Ok(())
     }
-    /// Calls of accept() have failed; `is_new`: in a way that they had not failed before.
+    /// Calls of `accept()` have failed; `is_new`: in a way that they had not failed before.
     fn accept_errors(
         &mut self,
         clock: &Clock,

@@ -1,4 +1,4 @@
-//! Failed calls of accept() at a listener, as counted while a probe on them was attached.
+//! Failed calls of `accept()` at a listener, as counted while a probe on them was attached.
 
 use std::fmt::Write as _;
 
@@ -85,7 +85,7 @@ impl AcceptError {
         self.errno == libc::EAGAIN
     }
 
-    /// Its name, if it is one that accept() returns.
+    /// Its name, if it is one that `accept()` returns.
     pub(crate) fn name(&self) -> Option<&'static str> {
         meaning(self.errno).0
     }
@@ -115,7 +115,7 @@ fn plural_processes(count: usize) -> String {
     if count == 1 { "1 process".into() } else { format!("{count} processes") }
 }
 
-/// The name of an error of accept(), and what it says of the process.
+/// The name of an error of `accept()`, and what it says of the process.
 fn meaning(errno: i32) -> (Option<&'static str>, &'static str) {
     // What the kernel returns where a signal interrupts a call that may be restarted
     // (`include/linux/errno.h`).

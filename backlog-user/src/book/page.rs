@@ -58,7 +58,7 @@ pub(crate) struct Page {
     pub(crate) last_accept: Option<LastAccept>,
     /// Who accepts.
     pub(crate) workers: Workers,
-    /// Failed calls of accept(), as far as they were watched.
+    /// Failed calls of `accept()`, as far as they were watched.
     pub(crate) accept_errors: FailedAccepts,
     /// The listener that was closed at the same address before this one was opened.
     pub(crate) follows: Option<ListenerId>,

@@ -1,4 +1,4 @@
-//! The programs on failing calls of accept(): loaded and attached when they are wanted, which
+//! The programs on failing calls of `accept()`: loaded and attached when they are wanted, which
 //! is rare.
 
 use std::any::Any;

@@ -1,4 +1,4 @@
-//! Who accepts, what they do, and why a call of accept() fails: looked at when it matters.
+//! Who accepts, what they do, and why a call of `accept()` fails: looked at when it matters.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -102,14 +102,16 @@ impl Session<'_> {
             return Ok(());
         }
         let (failures, other) = self.live.get_ref().failed_accepts();
-        let Self { accept_probe, book, .. } = self;
-        let candidates = book.open().map(|page| {
-            let owner = page.listener.identity.owner.as_deref();
-            let pids = owner.map_or(&[][..], |owner| &owner.pids[..]);
-            Candidate { listener: page.listener.id, inode: page.listener.inode, pids }
-        });
         let time_ns = monotonic_ns();
-        let reports = accept_probe.report(&failures, other, time_ns, candidates, most_files);
+        let reports = {
+            let Self { accept_probe, book, .. } = self;
+            let candidates = book.open().map(|page| {
+                let owner = page.listener.identity.owner.as_deref();
+                let pids = owner.map_or(&[][..], |owner| &owner.pids[..]);
+                Candidate { listener: page.listener.id, inode: page.listener.inode, pids }
+            });
+            accept_probe.report(&failures, other, time_ns, &candidates, most_files)
+        };
         for report in reports {
             let event = Event { time_ns, what: What::AcceptErrors(Box::new(report)) };
             self.recorder.event(&event);
