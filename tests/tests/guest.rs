@@ -14,6 +14,7 @@
 
 mod guest {
     mod abandoned;
+    mod audit;
     mod blind;
     mod causes;
     mod compare;
