@@ -143,3 +143,21 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PagePast;
+
+    /// Recordings used to keep how many members were idle in the worst interval.
+    #[test]
+    fn an_older_recording_is_read() {
+        let none = "null,".repeat(9);
+        let text = format!(
+            r#"{{"listener":1,"clients":3,"peak_use":[0,0,0,0,0,0,0,0,0,0,0,1],"follows":null,
+            "beside_idle":{{"idle":1,"with_room":2,"members":3}},"last_drops_ns":[{}]}}"#,
+            none.trim_end_matches(',')
+        );
+        let past: PagePast = serde_json::from_str(&text).unwrap();
+        assert_eq!((past.clients, past.advice.member), (3, 0));
+    }
+}

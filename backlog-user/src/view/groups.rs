@@ -6,6 +6,16 @@ use crate::book::Book;
 use crate::book::group::{AtClose, Group, Unbalanced};
 use crate::book::page::Page;
 use crate::book::summary::Summary;
+use crate::view::whose::{self, safe};
+
+/// The process that accepts at a member, if it is one; else who holds its socket: of nginx every
+/// member is held by the parent and all workers.
+pub(crate) fn process(page: &Page) -> Option<String> {
+    match page.workers.shares().as_slice() {
+        [one] => Some(safe(&one.process.to_string())),
+        _ => whose::process(&page.listener),
+    }
+}
 
 /// Of larger groups members that closed with nothing to say of them have no row.
 const MANY: usize = 16;

@@ -214,7 +214,7 @@ fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
             format!("{}/{}", member.peak, page.listener.limit),
             Waits::of(&page.wait).map_or("-".into(), |waits| duration(waits.p99)),
             member.drops,
-            whose::process(&page.listener).unwrap_or_else(|| "?".into()),
+            groups::process(page).unwrap_or_else(|| "?".into()),
             if page.closed.is_some() { ", closed" } else { "" },
         );
     }

@@ -118,7 +118,7 @@ fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
             let waits = Waits::of(&page.wait);
             vec![
                 html! { (page.member) @if page.closed.is_some() { " (closed)" } },
-                plain(whose::process(&page.listener).unwrap_or_else(|| "not known".into())),
+                plain(groups::process(page).unwrap_or_else(|| "not known".into())),
                 html! { (page.totals.enqueued) },
                 plain(format!("{share:.1}")),
                 html! { (member.peak) " / " (page.listener.limit) },

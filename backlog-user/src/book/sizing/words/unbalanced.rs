@@ -7,11 +7,10 @@ use crate::book::page::Page;
 use crate::book::sizing::Given;
 use crate::view::format::{duration, plural};
 use crate::view::groups;
-use crate::view::whose::safe;
 
 pub(super) fn why(page: &Page, given: &Given) -> String {
     let Some(found) = given.unbalanced else { return String::new() };
-    let name = page.listener.process().map(|who| safe(&who.to_string()));
+    let name = groups::process(page);
     let who = name.as_deref().unwrap_or("this member");
     let mut text = trouble(&found);
     let _ = write!(
