@@ -7,6 +7,7 @@
 
 use core::mem::size_of;
 
+use crate::crowd::Crowd;
 use crate::pace::Pace;
 
 /// Buckets of a power of two, as a power of two.
@@ -57,10 +58,15 @@ pub struct Distributions {
     /// The least depth that an arrival has found since the last record of a drop or of a
     /// client that came back; [`NO_TROUGH`]: there was none.
     pub trough: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// Arrivals. Two CPUs may count one at a time as one: it is for estimates.
+    pub arrived: u32,
     /// How fast connections are accepted while any wait.
     pub pace: Pace,
+    /// When an arrival last found the queue empty: while anything is queued, it has not been
+    /// empty since.
+    pub filled_ns: u64,
+    /// SYNs that were answered with a cookie because the SYN queue was full.
+    pub crowd: Crowd,
 }
 
 impl Distributions {
@@ -75,8 +81,10 @@ impl Distributions {
         free_ns: 0,
         refused_ns: 0,
         trough: NO_TROUGH,
-        pad: 0,
+        arrived: 0,
         pace: Pace::NONE,
+        filled_ns: 0,
+        crowd: Crowd::NONE,
     };
 }
 
@@ -131,7 +139,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 88);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 120);
 
 #[cfg(test)]
 mod tests {

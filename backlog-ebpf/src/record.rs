@@ -102,13 +102,24 @@ pub struct Drop {
     pub trough: u32,
     /// The client.
     pub client: Endpoint,
-    /// Always zero.
-    pub pad: u32,
+    /// Arrivals so far ([`Distributions::arrived`](crate::distribution::Distributions::arrived)).
+    pub arrived: u32,
     /// How long the acceptor has had nothing to do so far
     /// ([`Distributions::free_ns`](crate::distribution::Distributions::free_ns)).
     pub free_ns: u64,
     /// When a connection was accepted last; zero: none was.
     pub accepted_ns: u64,
+    /// When an arrival last found the queue empty; zero: none has.
+    pub filled_ns: u64,
+    /// The pauses between accepts so far, and the stalls among them
+    /// ([`Pace`](crate::pace::Pace)).
+    pub paced_ns: u64,
+    /// See there.
+    pub stalled_ns: u64,
+    /// How many pauses these are.
+    pub paced: u32,
+    /// Drops that this CPU has counted so far without a record.
+    pub unrecorded: u32,
 }
 
 /// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).
@@ -127,6 +138,12 @@ pub struct Admitted {
     pub trough: u32,
     /// As in [`Drop`].
     pub free_ns: u64,
+    /// As in [`Drop`].
+    pub paced_ns: u64,
+    /// As in [`Drop`].
+    pub paced: u32,
+    /// As in [`Drop`].
+    pub arrived: u32,
 }
 
 /// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
@@ -207,14 +224,18 @@ const _: () = {
     assert!(offset_of!(Drop, client) == 48);
     assert!(offset_of!(Drop, free_ns) == 72);
     assert!(offset_of!(Drop, accepted_ns) == 80);
-    assert!(size_of::<Drop>() == 88);
+    assert!(offset_of!(Drop, arrived) == 68);
+    assert!(offset_of!(Drop, filled_ns) == 88);
+    assert!(offset_of!(Drop, paced) == 112);
+    assert!(size_of::<Drop>() == 120);
 
     assert!(offset_of!(Admitted, isn) == 24);
     assert!(offset_of!(Admitted, depth) == 28);
     assert!(offset_of!(Admitted, client) == 32);
     assert!(offset_of!(Admitted, trough) == 52);
     assert!(offset_of!(Admitted, free_ns) == 56);
-    assert!(size_of::<Admitted>() == 64);
+    assert!(offset_of!(Admitted, paced_ns) == 64);
+    assert!(size_of::<Admitted>() == 80);
 
     assert!(offset_of!(Listener, sk) == 24);
     assert!(offset_of!(Listener, inode) == 32);

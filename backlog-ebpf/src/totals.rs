@@ -74,8 +74,14 @@ pub struct Totals {
     pub epochs: [Epoch; 2],
     /// The listener's `sk_drops` when this CPU last saw them.
     pub seen_drops: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// The longest SYN queue that would have had room for the SYNs that were answered with a
+    /// cookie, estimated ([`Crowd`](crate::crowd::Crowd)).
+    pub syn_needed: u32,
+    /// Since when the queue had not been empty when it was deepest; zero: not known.
+    pub peak_filled_ns: u64,
+    /// The shortest wait of a connection that its client had left by the time it was accepted;
+    /// zero: none had.
+    pub left_after_ns: u64,
 }
 
 /// What belongs to no listener.
@@ -103,7 +109,15 @@ const _: () = {
     assert!(offset_of!(Totals, lost) == 72 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 72 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT) + 4 * 8 + 2 * 4 + 16 + 32 + 8
+            == 72
+                + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT)
+                + 4 * 8
+                + 2 * 4
+                + 16
+                + 32
+                + 8
+                + 8
+                + 8
     );
     assert!(size_of::<Stray>() == 40);
 };

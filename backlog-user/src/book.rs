@@ -11,6 +11,7 @@ pub(crate) mod interval;
 mod members;
 pub(crate) mod page;
 pub(crate) mod past;
+pub(crate) mod pauses;
 pub(crate) mod reconcile;
 pub(crate) mod sizing;
 pub(crate) mod stall;
@@ -35,7 +36,7 @@ use group::{AtClose, Unbalanced};
 use history::History;
 use interval::Interval;
 use members::{Members, Number};
-use page::Page;
+use page::{Oldest, Page};
 use reconcile::Sums;
 use sizing::{Given, Sizing};
 use summary::Summary;
@@ -234,6 +235,10 @@ impl Book {
             What::Baseline { netns } => {
                 self.namespaces.entry(*netns).or_default().before = self.sums_of(*netns);
             }
+            What::Queued { listener, since_ns, at_least } => {
+                let oldest = Oldest { since_ns: *since_ns, at_least: *at_least };
+                self.page(*listener, |page| page.oldest = Some(oldest));
+            }
             What::SkDrops { listener, moved } => {
                 self.page(*listener, |page| page.sk_drops = Some((*moved, page.totals.sk_drops)));
             }
@@ -380,6 +385,10 @@ impl Book {
             entry_bytes,
             elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
             unbalanced: self.unbalanced(page, time_ns),
+            end_ns,
+            cookies_always: self
+                .settings_of(listener.netns)
+                .is_some_and(|set| set.syncookies == Some(2)),
         };
         sizing::of(page, &given)
     }

@@ -34,7 +34,9 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             window_causes: _,
             epochs,
             seen_drops: _,
-            pad: _,
+            syn_needed,
+            peak_filled_ns,
+            left_after_ns,
         } = cpu;
         let sum = &mut count.totals;
         // For people every connection is one.
@@ -50,7 +52,17 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
         add(&mut sum.beside, beside);
         sum.sk_drops += sk_drops;
         add(&mut sum.lost, lost);
-        (sum.peak, sum.peak_ns) = highest((sum.peak, sum.peak_ns), (*peak, *peak_ns));
+        let before = (sum.peak, sum.peak_ns);
+        (sum.peak, sum.peak_ns) = highest(before, (*peak, *peak_ns));
+        if (sum.peak, sum.peak_ns) != before {
+            sum.peak_filled_ns = *peak_filled_ns;
+        }
+        if *left_after_ns != 0 {
+            let before = sum.left_after_ns;
+            sum.left_after_ns =
+                if before == 0 { *left_after_ns } else { before.min(*left_after_ns) };
+        }
+        sum.syn_needed = sum.syn_needed.max(*syn_needed);
         (sum.syn_queue_peak, sum.syn_queue_peak_ns) = highest(
             (sum.syn_queue_peak, sum.syn_queue_peak_ns),
             (*syn_queue_peak, *syn_queue_peak_ns),

@@ -100,9 +100,14 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
         syn_queue: bytes.get_u32_ne(),
         trough: bytes.get_u32_ne(),
         client: endpoint(&mut bytes),
-        pad: bytes.get_u32_ne(),
+        arrived: bytes.get_u32_ne(),
         free_ns: bytes.get_u64_ne(),
         accepted_ns: bytes.get_u64_ne(),
+        filled_ns: bytes.get_u64_ne(),
+        paced_ns: bytes.get_u64_ne(),
+        stalled_ns: bytes.get_u64_ne(),
+        paced: bytes.get_u32_ne(),
+        unrecorded: bytes.get_u32_ne(),
     })
 }
 
@@ -115,6 +120,9 @@ fn admitted(header: Header, mut bytes: &[u8]) -> Result<Admitted, DecodeError> {
         client: endpoint(&mut bytes),
         trough: bytes.get_u32_ne(),
         free_ns: bytes.get_u64_ne(),
+        paced_ns: bytes.get_u64_ne(),
+        paced: bytes.get_u32_ne(),
+        arrived: bytes.get_u32_ne(),
     })
 }
 
@@ -188,19 +196,21 @@ mod tests {
 
     prop_compose! {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
-            [cause, isn, depth, limit, syn_queue, trough, pad]: [u32; 7],
-            free_ns: u64, accepted_ns: u64) -> Drop {
+            [cause, isn, depth, limit, syn_queue, trough]: [u32; 6],
+            [arrived, paced, unrecorded]: [u32; 3],
+            [free_ns, accepted_ns, filled_ns, paced_ns, stalled_ns]: [u64; 5]) -> Drop {
             Drop {
-                header, cause, isn, depth, limit, syn_queue, trough, client, pad, free_ns,
-                accepted_ns,
+                header, cause, isn, depth, limit, syn_queue, trough, client, arrived, free_ns,
+                accepted_ns, filled_ns, paced_ns, stalled_ns, paced, unrecorded,
             }
         }
     }
 
     prop_compose! {
         fn any_admitted()(header in any_header(Kind::Admitted), client in any_endpoint(),
-            isn: u32, depth: u32, trough: u32, free_ns: u64) -> Admitted {
-            Admitted { header, isn, depth, client, trough, free_ns }
+            [isn, depth, trough, paced, arrived]: [u32; 5], free_ns: u64, paced_ns: u64,
+        ) -> Admitted {
+            Admitted { header, isn, depth, client, trough, free_ns, paced_ns, paced, arrived }
         }
     }
 

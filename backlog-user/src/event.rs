@@ -100,6 +100,27 @@ impl Call {
     }
 }
 
+/// What the kernel had counted at a listener when something happened: since any moment on, so
+/// only differences say something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SoFar {
+    /// Accepts of connections that were waiting already when the one before was accepted.
+    pub(crate) paced: u32,
+    /// The pauses before them, without stalls.
+    pub(crate) paced_ns: u64,
+    /// The stalls.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) stalled_ns: u64,
+    /// Connections that were queued, about.
+    pub(crate) arrived: u32,
+    /// When an arrival had last found the queue empty; zero: not known.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) filled_ns: u64,
+    /// Drops without a record that the CPU of this one had counted.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) unrecorded: u32,
+}
+
 /// A packet that a listener refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drop {
@@ -130,6 +151,9 @@ pub(crate) struct Drop {
     /// When a connection had been accepted last; zero: none was.
     #[serde(default)]
     pub(crate) accepted_ns: u64,
+    /// None in earlier recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) so_far: Option<SoFar>,
 }
 
 /// A client that had been refused has got in.
@@ -149,6 +173,9 @@ pub(crate) struct Admitted {
     /// As in [`Drop`].
     #[serde(default, alias = "idle_ns")]
     pub(crate) free_ns: u64,
+    /// As in [`Drop`]; of this the record knows the pace and the arrivals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) so_far: Option<SoFar>,
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
@@ -189,6 +216,12 @@ pub(crate) struct Count {
     pub(crate) paced: u64,
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) paced_ns: u64,
+    /// The stalls among these, nanoseconds.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) stalled_ns: u64,
+    /// When an arrival last found the queue empty; zero: not known.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) filled_ns: u64,
     /// Accepts since the last count, by thread.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) accepts: Vec<Accepts>,
@@ -392,6 +425,16 @@ pub(crate) enum What {
         /// How far each has moved since the start.
         #[serde(with = "form::reading")]
         moved: Box<Reading>,
+    },
+    /// Those that were still queued at the end were looked up in the kernel's tables.
+    Queued {
+        /// Where.
+        listener: ListenerId,
+        /// Since when the oldest of them has been queued.
+        since_ns: u64,
+        /// It was queued before the run began: `since_ns` is when that was.
+        #[serde(default, skip_serializing_if = "form::is_zero")]
+        at_least: bool,
     },
     /// A listener's `sk_drops` was read.
     SkDrops {

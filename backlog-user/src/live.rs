@@ -386,6 +386,18 @@ impl Live {
         self.loaded.failed_accepts()
     }
 
+    /// Connections in the tables of queued ones, by listener: when each was queued; zero: before
+    /// the start. To be called when no program runs any more.
+    pub(crate) fn queued(&self) -> HashMap<ListenerId, Vec<u64>> {
+        let mut queued: HashMap<ListenerId, Vec<u64>> = HashMap::new();
+        for (slot, enqueued_ns) in leftovers::queued(&self.loaded.maps) {
+            if let Some(listener) = self.translator.registry.at(slot) {
+                queued.entry(listener).or_default().push(enqueued_ns);
+            }
+        }
+        queued
+    }
+
     /// Records that could not be read.
     pub(crate) fn undecoded(&self) -> u64 {
         self.translator.undecoded()

@@ -10,9 +10,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use backlog_ebpf::pending::{
-    ITER_DONE, ITER_MORE, SEED_AFTER, SEED_BEFORE, SEED_BEGUN, SEED_DONE,
-};
+use backlog_ebpf::pending::{ITER_DONE, ITER_MORE, SEED_AFTER, SEED_BEFORE, SEED_BEGUN, SEED_DONE};
 
 use crate::load::Loaded;
 use crate::namespaces::Namespaces;

@@ -4,6 +4,7 @@
 
 mod accepting;
 mod notices;
+mod queued;
 mod waits;
 
 use std::collections::HashSet;
@@ -246,6 +247,7 @@ impl<'a> Session<'a> {
         let stray = live.stray_at_end(self.options.filter.by_owner());
         let undecoded = live.undecoded();
         self.compare(&before, &after, time_ns)?;
+        self.look_at_queues(time_ns)?;
         self.identify(time_ns, true)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {

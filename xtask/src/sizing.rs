@@ -212,7 +212,7 @@ impl Shape {
     }
 
     /// Of twenty runs nineteen (or what the shape says) must be as they should: the verdict, and for `raise` that the
-    /// recommended backlog refuses nobody and 0.8 of it somebody. What is not.
+    /// recommended backlog refuses nobody and 0.8 of the needed depth somebody. What is not.
     fn short(&self) -> Vec<&'static str> {
         let tried = u32::try_from(self.backlogs.len()).unwrap_or(u32::MAX);
         let right = self.verdicts.get(&self.expected).copied().unwrap_or_default();
@@ -235,7 +235,7 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
     let _ = write!(
         text,
         "\n## {version}\n\n| load | backlog | refused packets a run | verdict | needed depth \
-         | recommended | deepest then | nobody refused at it | somebody at 0.8 of it \
+         | recommended | deepest then | nobody refused at it | somebody at 0.8 of the need \
          | workers | nobody refused by them |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n"
     );

@@ -48,7 +48,7 @@ fn graft(child: impl Place<Sock>) {
         // What a listener has in the table leaves it before the slot is another's.
         if let Some(seen) = listener::seen(slot) {
             count_accept(seen, enqueued_ns, early_ns, By::Current);
-            left(seen, read::field(child, &SKC_STATE));
+            left(seen, enqueued_ns, read::field(child, &SKC_STATE));
         }
         return;
     }
@@ -188,14 +188,23 @@ pub(crate) fn gone(sk: *const Sock) {
 /// Counts a connection that its client has left by the time it is accepted. What is accepted
 /// is in this state.
 #[inline(always)]
-fn left(seen: Seen, state: u8) {
+fn left(seen: Seen, enqueued_ns: u64, state: u8) {
     let beside = match state {
         TCP_CLOSE => Beside::AbandonedReset,
         TCP_CLOSE_WAIT => Beside::AbandonedFin,
         _ => return,
     };
+    let now = listener::now();
     // SAFETY: this CPU's element of the per-CPU array.
-    unsafe { (*seen.totals).beside[beside as usize] += 1 };
+    let totals = unsafe { &mut *seen.totals };
+    totals.beside[beside as usize] += 1;
+    if enqueued_ns == 0 || now <= enqueued_ns {
+        return;
+    }
+    let wait_ns = now - enqueued_ns;
+    if totals.left_after_ns == 0 || wait_ns < totals.left_after_ns {
+        totals.left_after_ns = wait_ns;
+    }
 }
 
 /// An accept of a connection that was seen being queued, and is in this state (zero: it was
@@ -208,7 +217,7 @@ pub(crate) fn queued(pending: Pending, state: u8, by: By) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         count_accept(seen, pending.enqueued_ns, pending.early_ns, by);
-        left(seen, state);
+        left(seen, pending.enqueued_ns, state);
     }
 }
 

@@ -104,10 +104,15 @@ pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u3
             client,
             trough: NO_TROUGH,
             free_ns: 0,
+            paced_ns: 0,
+            paced: 0,
+            arrived: 0,
         };
         let acceptor = |copy: &mut Admitted| {
-            let Acceptor { trough, free_ns, .. } = distribution::acceptor(seen.slot);
+            let Acceptor { trough, free_ns, paced_ns, paced, arrived, .. } =
+                distribution::acceptor(seen.slot);
             (copy.trough, copy.free_ns) = (trough, free_ns);
+            (copy.paced_ns, copy.paced, copy.arrived) = (paced_ns, paced, arrived);
         };
         out::copy(&raw const record, seen.totals, out::with_others(), acceptor, Kind::Admitted);
     }

@@ -38,6 +38,10 @@ pub(crate) fn arrived(slot: u32, depth: u32, now: u64) -> bool {
             (*distributions).trough = found;
         }
         let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
+        (*distributions).arrived = (*distributions).arrived.wrapping_add(1);
+        if depth <= 1 {
+            (*distributions).filled_ns = now;
+        }
         if depth <= 1 && empty_ns < now {
             (*distributions).idle_ns += empty_ns;
             let pace = &raw const (*distributions).pace;
@@ -57,22 +61,68 @@ pub(crate) struct Acceptor {
     pub(crate) free_ns: u64,
     /// When it accepted last.
     pub(crate) accepted_ns: u64,
+    /// When an arrival last found the queue empty.
+    pub(crate) filled_ns: u64,
+    /// Its pauses so far, and how many.
+    pub(crate) paced_ns: u64,
+    pub(crate) paced: u32,
+    /// Its stalls so far.
+    pub(crate) stalled_ns: u64,
+    /// Arrivals so far.
+    pub(crate) arrived: u32,
+}
+
+impl Acceptor {
+    const UNKNOWN: Self = Self {
+        trough: NO_TROUGH,
+        free_ns: 0,
+        accepted_ns: 0,
+        filled_ns: 0,
+        paced_ns: 0,
+        paced: 0,
+        stalled_ns: 0,
+        arrived: 0,
+    };
 }
 
 /// Looks at the acceptor for a record.
 #[inline(always)]
 pub(crate) fn acceptor(slot: u32) -> Acceptor {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else {
-        return Acceptor { trough: NO_TROUGH, free_ns: 0, accepted_ns: 0 };
+        return Acceptor::UNKNOWN;
     };
     // SAFETY: an element of the array. Another CPU may find a lower depth meanwhile: then that
     // is lost.
     unsafe {
         let trough = (*distributions).trough;
         (*distributions).trough = NO_TROUGH;
-        let (free_ns, accepted_ns) = ((*distributions).free_ns, (*distributions).accepted_ns);
-        Acceptor { trough, free_ns, accepted_ns }
+        Acceptor {
+            trough,
+            free_ns: (*distributions).free_ns,
+            accepted_ns: (*distributions).accepted_ns,
+            filled_ns: (*distributions).filled_ns,
+            paced_ns: (*distributions).pace.sum_ns,
+            paced: (*distributions).pace.count as u32,
+            stalled_ns: (*distributions).pace.stalled_ns,
+            arrived: (*distributions).arrived,
+        }
     }
+}
+
+/// Since when a queue has not been empty, while anything is in it.
+#[inline(always)]
+pub(crate) fn filled_ns(slot: u32) -> u64 {
+    // SAFETY: an element of the array.
+    DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).filled_ns })
+}
+
+/// A SYN was answered with a cookie at a SYN queue of this length. How long one would be that
+/// had room for it, as far as that can be estimated.
+#[inline(always)]
+pub(crate) fn crowded(slot: u32, queue: u32, now: u64) -> u32 {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
+    // SAFETY: an element of the array; of two CPUs that write, either may be the last.
+    unsafe { (*distributions).crowd.note(queue, (*distributions).arrived, now) }
 }
 
 /// Notes that a listener has refused somebody who may come back.

@@ -34,7 +34,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    peak(totals, depth);
+    peak(totals, seen.slot, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
     if distribution::arrived(seen.slot, depth, now) {
@@ -126,16 +126,17 @@ pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.enqueued += 1;
-    peak(totals, depth);
+    peak(totals, seen.slot, depth);
     Some(seen)
 }
 
 /// Notes the depth of a queue right after an arrival.
 #[inline(always)]
-pub(crate) fn peak(totals: &mut Totals, depth: u32) {
+pub(crate) fn peak(totals: &mut Totals, slot: u32, depth: u32) {
     if depth > totals.peak {
         totals.peak = depth;
         totals.peak_ns = listener::now();
+        totals.peak_filled_ns = distribution::filled_ns(slot);
     }
     let epoch = epoch(totals);
     if depth > epoch.depth {

@@ -4,12 +4,12 @@
 
 use super::{
     counters::{self, Mib},
+    filter,
     globals::{
         Field as _, MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
         MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
         MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT,
     },
-    filter,
     maps::{LOOKS, SCRATCH, STRAY},
     namespace::{self, identity},
     place::Place,

@@ -33,6 +33,6 @@ pub(crate) fn migrates(sk: *const Sock, child: *const Sock, to: *const Sock) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.beside[Beside::MigratedIn as usize] += 1;
-    enqueue::peak(totals, listener::depth(to) + 1);
+    enqueue::peak(totals, seen.slot, listener::depth(to) + 1);
     let _ = pending::moved(child, to, seen.slot, now);
 }

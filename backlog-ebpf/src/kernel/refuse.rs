@@ -63,9 +63,14 @@ pub(crate) fn refused(
         syn_queue: listener::syn_queue(sk),
         trough: NO_TROUGH,
         client,
-        pad: 0,
+        arrived: 0,
         free_ns: 0,
         accepted_ns: 0,
+        filled_ns: 0,
+        paced_ns: 0,
+        stalled_ns: 0,
+        paced: 0,
+        unrecorded: totals.unrecorded as u32,
     };
     tell(&record, seen.totals, told);
 }
@@ -80,8 +85,12 @@ fn tell(record: &Drop, totals: *mut Totals, told: u32) -> u32 {
     // The first of a second wake userspace; those behind them can wait for their like.
     let flags = if told <= URGENT_RECORDS.load() { out::at_once() } else { out::with_others() };
     let acceptor = |copy: &mut Drop| {
-        let Acceptor { trough, free_ns, accepted_ns } = distribution::acceptor(copy.header.slot);
+        let now = distribution::acceptor(copy.header.slot);
+        let Acceptor { trough, free_ns, accepted_ns, filled_ns, .. } = now;
         (copy.trough, copy.free_ns, copy.accepted_ns) = (trough, free_ns, accepted_ns);
+        let Acceptor { paced_ns, paced, stalled_ns, arrived, .. } = now;
+        (copy.paced_ns, copy.paced, copy.stalled_ns) = (paced_ns, paced, stalled_ns);
+        (copy.filled_ns, copy.arrived) = (filled_ns, arrived);
     };
     out::copy(record, totals, flags, acceptor, Kind::Drop);
     0

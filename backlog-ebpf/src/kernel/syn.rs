@@ -6,7 +6,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    filter,
+    distribution, filter,
     globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
     join,
     listener::{self, Seen},
@@ -137,6 +137,9 @@ pub(super) fn judge(
     let totals = unsafe { &mut *seen.totals };
     // The newcomer is in it, unless it was refused.
     listener::syn_peak(totals, sk);
+    if moved.queue_cookie != 0 {
+        crowded(totals, sk, seen.slot);
+    }
     let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
     count(Beside::SynQueueFullCookie, moved.queue_cookie);
     count(Beside::SynCookieSent, moved.cookie_sent);
@@ -153,6 +156,20 @@ pub(super) fn judge(
         Err(beside) => {
             count(beside, 1);
             totals.sk_drops += 1;
+        }
+    }
+}
+
+/// Estimates how long a SYN queue would be that had room for a SYN which got a cookie. With
+/// `tcp_syncookies=2` all get one, whatever room there is.
+#[inline(always)]
+fn crowded(totals: &mut Totals, sk: impl Place<Sock>, slot: u32) {
+    let (queue, limit) = (listener::syn_queue(sk), listener::limit(sk));
+    // Another CPU may have taken some away since the kernel looked.
+    if queue >= limit - (limit >> 3) {
+        let needed = distribution::crowded(slot, queue, listener::now());
+        if needed > totals.syn_needed {
+            totals.syn_needed = needed;
         }
     }
 }

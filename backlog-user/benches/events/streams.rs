@@ -97,7 +97,12 @@ impl Stream {
             syn_queue: 0,
             trough: 0,
             client: client.from,
-            pad: 0,
+            arrived: 0,
+            filled_ns: 0,
+            paced_ns: 0,
+            stalled_ns: 0,
+            paced: 0,
+            unrecorded: 0,
             free_ns: 0,
             accepted_ns: 0,
         });

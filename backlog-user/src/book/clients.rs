@@ -198,6 +198,7 @@ mod tests {
             trough: 0,
             free_ns: 0,
             accepted_ns: 0,
+            so_far: None,
         }
     }
 
@@ -224,7 +225,8 @@ mod tests {
         clients.refused(&refused, 10);
         clients.refused(&refused, 20);
         let Drop { listener, client, isn, .. } = refused;
-        let admitted = Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0 };
+        let admitted =
+            Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0, so_far: None };
         assert_eq!(clients.admitted(&admitted), Admission::After { refused_ns: 10 });
         assert_eq!(clients.admitted(&admitted), Admission::Again);
         assert_eq!(clients.admitted(&Admitted { isn: 9, ..admitted }), Admission::Unknown);
@@ -259,6 +261,7 @@ mod tests {
                     depth: 3,
                     trough: 0,
                     free_ns: 0,
+                    so_far: None,
                 });
             }
         }

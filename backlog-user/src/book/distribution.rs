@@ -106,6 +106,12 @@ impl Distribution {
         Some(found.map(|bucket| bucket.map_or(max, |bucket| (bucket.end() + 1).min(max))))
     }
 
+    /// How many values are certainly larger than this one.
+    pub(crate) fn above(&self, value: u64) -> u64 {
+        let buckets = self.some().into_iter().flat_map(|fine| fine.iter());
+        buckets.filter(|bucket| bucket.start() >= value).map(|bucket| bucket.count()).sum()
+    }
+
     /// Buckets of powers of two, from the first to the last that has something in it:
     /// bucket k counts what is in (2^(k-1), 2^k].
     pub(crate) fn buckets(&self) -> Vec<Bucket> {

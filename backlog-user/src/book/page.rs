@@ -1,22 +1,27 @@
 //! A listener's page: what is known of it, what the kernel counted, and how its
 //! arrivals, waits and interval peaks are distributed.
 
+mod acceptor;
+
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
+use self::acceptor::Fresh;
+pub(crate) use self::acceptor::{Oldest, Paced, StillQueued};
 use super::accept_errors::FailedAccepts;
 use super::clients::Admission;
 use super::distribution::Distribution;
 use super::episode::Episodes;
 use super::interval::{Interval, Waits};
+use super::pauses::Stalls;
 use super::sizing::is_by_limit;
 use super::stall::Stall;
 use super::streak::Run;
 use super::timeline::Timeline;
-use super::unlimited::{Counted, Moment, Unlimited};
+use super::unlimited::Unlimited;
 use super::workers::Workers;
 use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
 
@@ -49,11 +54,17 @@ pub(crate) struct Page {
     pub(crate) episodes: Episodes,
     /// The queue that there would have been without a limit.
     pub(crate) unlimited: Unlimited,
+    /// Times in which nobody accepted although connections were queued.
+    pub(crate) stalls: Stalls,
+    /// Accepts with work before them, the pauses before them, and the stalls.
+    pub(crate) paced: Paced,
     /// How long nothing was queued, as far as is known.
     pub(crate) idle_ns: u64,
     /// Connections whose enqueue was not seen: the longest that one is known to
     /// have waited at least, microseconds.
     pub(crate) at_least_us: Option<u64>,
+    /// Those that were still queued at the end: since when the oldest has been.
+    pub(crate) oldest: Option<Oldest>,
     /// The last accept whose thread was seen.
     pub(crate) last_accept: Option<LastAccept>,
     /// Who accepts.
@@ -97,33 +108,6 @@ impl PeakUse {
     }
 }
 
-/// What the counts since the last interval tell of the acceptor.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fresh {
-    free_ns: u64,
-    idle_moved_ns: u64,
-    accepted_ns: u64,
-    paced: u64,
-    paced_ns: u64,
-    longest_ns: u64,
-}
-
-impl Fresh {
-    fn add(&mut self, count: &Count) {
-        (self.free_ns, self.accepted_ns) = (count.free_ns, count.accepted_ns);
-        self.idle_moved_ns += count.idle_moved_ns;
-        self.paced += count.paced;
-        self.paced_ns += count.paced_ns;
-        self.longest_ns = self.longest_ns.max(count.recent_longest_ns);
-    }
-
-    /// What holds from one interval to the next stays.
-    fn take(&mut self) -> Self {
-        let Self { free_ns, accepted_ns, .. } = *self;
-        std::mem::replace(self, Self { free_ns, accepted_ns, ..Self::default() })
-    }
-}
-
 /// Nanoseconds as microseconds, rounded up.
 fn microseconds(nanoseconds: u64) -> u64 {
     nanoseconds.div_ceil(1000)
@@ -145,8 +129,11 @@ impl Page {
             delay: Distribution::of_waits(),
             episodes: Episodes::default(),
             unlimited: Unlimited::default(),
+            stalls: Stalls::default(),
+            paced: Paced::default(),
             idle_ns: 0,
             at_least_us: None,
+            oldest: None,
             last_accept: None,
             workers: Workers::default(),
             accept_errors: FailedAccepts::default(),
@@ -202,29 +189,27 @@ impl Page {
 
     /// A packet was refused. Does it begin a run of its cause, and an episode?
     pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64, new_client: bool) -> (bool, bool) {
-        let Drop { cause, depth, trough, free_ns, accepted_ns, .. } = *drop;
         self.clients += u64::from(new_client);
-        self.unlimited.found(trough);
-        if is_by_limit(cause) {
-            let moment = Moment { time_ns, depth, free_ns, accepted_ns };
-            self.unlimited.refused(moment, new_client);
+        self.unlimited.saw(drop, time_ns);
+        if is_by_limit(drop.cause) {
+            self.unlimited.refused(drop, time_ns, new_client);
+            self.stalls.refused(drop, time_ns, new_client, self.unlimited.pause_ns());
             // Its slot may have been another's before.
+            let accepted_ns = drop.accepted_ns;
             let own_ns = if accepted_ns < self.first_seen_ns { 0 } else { accepted_ns };
             self.stall.refused(time_ns, own_ns);
         }
         let episode = self.episodes.refused(time_ns, new_client);
-        (self.runs[cause as usize].note(time_ns, new_client), episode)
+        (self.runs[drop.cause as usize].note(time_ns, new_client), episode)
     }
 
     /// A client that was refused has got in.
     pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
-        let Admitted { depth, trough, free_ns, .. } = *admitted;
-        self.unlimited.found(trough);
+        self.unlimited.admitted(admitted, admission == Admission::Again);
         if admission == Admission::Again {
             return;
         }
         self.admitted += 1;
-        self.unlimited.admitted(Moment { time_ns, depth, free_ns, accepted_ns: 0 });
         if let Admission::After { refused_ns } = admission {
             let delay_us = microseconds(time_ns.saturating_sub(refused_ns)).max(1);
             self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
@@ -257,8 +242,11 @@ impl Page {
 
     /// What an interval says of the queue that there would have been without a limit.
     fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
-        let Fresh { free_ns, idle_moved_ns, accepted_ns, paced, paced_ns, longest_ns } =
-            self.fresh.take();
+        let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
+        self.paced.accepts += paced.accepts;
+        self.paced.pauses_ns += paced.pauses_ns;
+        self.paced.stalls_ns += paced.stalls_ns;
+        self.unlimited.counted(paced.accepts, paced.pauses_ns);
         // Nobody has come since the queue was emptied: the kernel has not added that yet.
         let since_ns = if row.depth == 0 && accepted_ns != 0 {
             time_ns.saturating_sub(accepted_ns)
@@ -270,21 +258,18 @@ impl Page {
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
         self.episodes.counted(time_ns, untold);
-        let counted = Counted {
-            time_ns,
-            elapsed_ns: row.elapsed_ns,
-            empty_ns,
-            free_ns,
-            since_ns,
-            enqueued: row.enqueued,
-            accepted: row.accepted,
-            paced,
-            paced_ns,
-            longest_ns,
-            untold,
-            limit: row.limit,
-        };
-        self.unlimited.counted(&counted);
+        self.unlimited.untold(self.untold(), time_ns, self.listener.limit);
+    }
+
+    /// Drops without a record.
+    fn untold(&self) -> u64 {
+        self.totals.unrecorded + self.totals.lost[Kind::Drop as usize]
+    }
+
+    /// The queue that there would have been without a limit, with the drops that have no
+    /// record.
+    pub(crate) fn unlimited_at_end(&self) -> Unlimited {
+        self.unlimited.at_end(self.untold(), self.listener.limit)
     }
 
     /// Ends an interval; none for a listener that was closed before it began. What happened

@@ -10,7 +10,8 @@ use super::accept_errors::FailedAccepts;
 use super::distribution::{Distribution, Moves};
 use super::episode::Episodes;
 use super::members::Members;
-use super::page::{Page, PeakUse};
+use super::page::{Paced, Page, PeakUse};
+use super::pauses::Stalls;
 use super::reconcile::Sums;
 use super::stall::Stall;
 use super::unlimited::Unlimited;
@@ -62,6 +63,10 @@ struct Advice {
     grouped: bool,
     #[serde(default)]
     workers: Workers,
+    #[serde(default)]
+    stalls: Stalls,
+    #[serde(default)]
+    paced: Paced,
 }
 
 impl PagePast {
@@ -84,6 +89,8 @@ impl PagePast {
                 member: page.member,
                 grouped: page.grouped,
                 workers: page.workers.clone(),
+                stalls: page.stalls,
+                paced: page.paced,
             },
         }
     }
@@ -98,6 +105,7 @@ impl PagePast {
         if advice.member > 0 {
             (page.member, page.grouped) = (advice.member, advice.grouped);
         }
+        (page.stalls, page.paced) = (advice.stalls, advice.paced);
         page.delay = Distribution::of_waits();
         page.delay.add(&advice.delay, advice.longest_delay);
         page.episodes.clone_from(&advice.episodes);

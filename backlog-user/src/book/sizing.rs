@@ -1,12 +1,17 @@
 //! The number to set, or what to do instead, and why: a verdict on one listener. Pure;
 //! docs/SIZING.md says what it rests on.
 
+mod late;
+mod need;
 mod words;
 
 use backlog_ebpf::cause::Cause;
 
+use self::late::Late;
+use self::need::Need;
 use super::group::Unbalanced;
 use super::page::Page;
+use super::pauses;
 use super::unlimited::{Stretch, Unlimited};
 
 /// What to do.
@@ -18,6 +23,8 @@ pub(crate) enum Verdict {
     Raise,
     /// No queue helps: clients come faster than they are accepted.
     AddWorkers,
+    /// No queue helps: nobody accepts.
+    AcceptorStalled,
     /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
     Unbalanced,
     /// Nothing can be said.
@@ -25,12 +32,18 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// Is anything to be done?
+    pub(crate) fn is_trouble(self) -> bool {
+        !matches!(self, Self::Fits | Self::NotEnoughData)
+    }
+
     /// The name in JSON and in the summary.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fits => "fits",
             Self::Raise => "raise",
             Self::AddWorkers => "add_workers",
+            Self::AcceptorStalled => "acceptor_stalled",
             Self::Unbalanced => "unbalanced",
             Self::NotEnoughData => "not_enough_data",
         }
@@ -72,6 +85,10 @@ pub(crate) struct Given {
     pub(crate) elapsed_ns: u64,
     /// It waits or drops while other members of its group have room.
     pub(crate) unbalanced: Option<Unbalanced>,
+    /// Until when.
+    pub(crate) end_ns: u64,
+    /// `tcp_syncookies=2`: cookies say nothing of room in the SYN queue.
+    pub(crate) cookies_always: bool,
 }
 
 /// A verdict with its reason.
@@ -85,17 +102,25 @@ pub(crate) struct Sizing {
     pub(crate) somaxconn: Option<u32>,
     /// The smallest limit that would have refused nobody, as far as is known.
     pub(crate) smallest_limit: Option<u32>,
+    /// The largest backlog whose last client is accepted within the client timeout.
+    pub(crate) largest_backlog: Option<u32>,
     /// How much of the limit was never used, percent.
     pub(crate) headroom_percent: Option<u32>,
     /// How deep a queue without a limit would have become.
     pub(crate) needed_depth: Option<u64>,
+    /// And the SYN queue, if it was too short.
+    pub(crate) needed_syn_queue: Option<u64>,
+    /// What SYN cookies that were sent for lack of room look like.
+    pub(crate) cookies: Option<Cookies>,
     /// How long the last one in it would have waited.
     pub(crate) wait_ns: Option<u64>,
     /// The most memory that a full queue of that backlog takes.
     pub(crate) memory_bytes: Option<u64>,
-    /// Accepts per second while there was work, and new clients per second.
+    /// Accepts per second while the queue grew, and how many were needed.
     pub(crate) accept_rate: Option<f64>,
     pub(crate) needed_rate: Option<f64>,
+    /// How many times the accepts there were that is.
+    pub(crate) times: Option<f64>,
     /// When that began, and how long it went on.
     pub(crate) since_ns: Option<u64>,
     pub(crate) lasted_ns: Option<u64>,
@@ -107,67 +132,110 @@ pub(crate) struct Sizing {
     pub(crate) why: String,
 }
 
+/// What SYN cookies look like that were sent because the SYN queue was full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cookies {
+    /// Most of them were answered: by clients.
+    Load,
+    /// Most were not.
+    Attack,
+}
+
+impl Cookies {
+    /// The name in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Attack => "attack",
+        }
+    }
+}
+
 /// Fewer connections say nothing.
 const FEW: u64 = 20;
-
-/// What is added to what was needed: two bursts are never the same.
-const MARGIN: f64 = 0.1;
 
 /// The largest backlog that `listen()` can pass.
 const LARGEST: u32 = i32::MAX.unsigned_abs();
 
+/// All that a verdict rests on.
+struct Seen<'a> {
+    page: &'a Page,
+    given: &'a Given,
+    unlimited: Unlimited,
+    /// Packets that the limit refused.
+    refused: u64,
+    need: Need,
+    late: Late,
+    /// Since when nobody has accepted, for far longer than usual, until the end.
+    stalled_since_ns: Option<u64>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(page: &'a Page, given: &'a Given) -> Self {
+        let unlimited = page.unlimited_at_end();
+        let need = Need::of(page, &unlimited, given);
+        let late = Late::of(page, given);
+        let refused = by_limit(page);
+        Self { page, given, unlimited, refused, need, late, stalled_since_ns: stalled(page, given) }
+    }
+}
+
 /// The verdict on a listener.
 pub(crate) fn of(page: &Page, given: &Given) -> Sizing {
-    let unlimited = &page.unlimited;
-    let verdict = judge(page, unlimited, given);
+    let seen = Seen::of(page, given);
+    let verdict = judge(&seen);
+    let confidence = confidence(&seen);
     let mut sizing = Sizing {
         verdict,
-        confidence: confidence(page, unlimited, given),
+        confidence,
         backlog: None,
         somaxconn: None,
         smallest_limit: None,
+        largest_backlog: None,
         headroom_percent: None,
         needed_depth: None,
+        needed_syn_queue: seen.need.syn_queue,
+        cookies: seen.need.cookies,
         wait_ns: None,
         memory_bytes: None,
         accept_rate: None,
         needed_rate: None,
+        times: None,
         since_ns: None,
         lasted_ns: None,
         restart: None,
-        estimated_clients: whole(unlimited.estimated),
+        estimated_clients: whole(seen.unlimited.estimated),
         why: String::new(),
     };
     match verdict {
-        Verdict::Fits => {
-            let (peak, limit) = (page.peak().0, page.listener.limit);
-            // A SYN is refused where the depth is above the limit.
-            sizing.smallest_limit = Some(peak.min(limit));
-            let spare = u64::from(limit.saturating_sub(peak)) * 100 / u64::from(limit.max(1));
-            sizing.headroom_percent = u32::try_from(spare).ok();
-        }
-        Verdict::Raise => sizing.raise(page, given),
-        Verdict::AddWorkers => {
-            if let Some(worst) = worst(unlimited, given) {
-                sizing.stretch(&worst);
-            }
-        }
+        Verdict::Fits => sizing.fits(page),
+        Verdict::Raise => sizing.raise(&seen),
+        Verdict::AddWorkers => sizing.add_workers(&seen),
+        Verdict::AcceptorStalled => sizing.stalled(&seen),
         Verdict::Unbalanced | Verdict::NotEnoughData => {}
     }
-    sizing.why = words::why(&sizing, page, given);
+    sizing.why = words::why(&sizing, &seen);
     sizing
 }
 
 impl Sizing {
-    fn raise(&mut self, page: &Page, given: &Given) {
-        let Some(deepest) = page.unlimited.stretches().max_by(|a, b| a.peak.total_cmp(&b.peak))
-        else {
-            return;
-        };
-        self.stretch(&deepest);
-        let smallest = least(deepest.peak.ceil());
-        // A limit of L holds L + 1.
-        let backlog = least((deepest.peak * (1.0 + MARGIN)).ceil() - 1.0).max(smallest);
+    fn fits(&mut self, page: &Page) {
+        let limit = page.listener.limit;
+        // A SYN is refused where the depth is above the limit, or the SYN queue has reached it.
+        let most = page.peak().0.max(page.totals.syn_queue_peak);
+        self.smallest_limit = Some(most.min(limit));
+        let spare = u64::from(limit.saturating_sub(most)) * 100 / u64::from(limit.max(1));
+        self.headroom_percent = u32::try_from(spare).ok();
+    }
+
+    fn raise(&mut self, seen: &Seen<'_>) {
+        let Seen { page, given, need, .. } = seen;
+        if let Some(deepest) = need.deepest {
+            self.grew(seen, &deepest);
+            self.wait_ns = need.wait_ns.map(whole);
+        }
+        let smallest = need.smallest(page.listener.limit);
+        let backlog = need.backlog(smallest, self.confidence);
         self.backlog = Some(backlog);
         self.smallest_limit = Some(smallest);
         self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
@@ -175,11 +243,50 @@ impl Sizing {
         self.restart = page.listener.process().map(|who| who.to_string());
     }
 
-    fn stretch(&mut self, stretch: &Stretch) {
+    fn add_workers(&mut self, seen: &Seen<'_>) {
+        let Seen { given, need, late, unlimited, .. } = seen;
+        if let Some(worst) = worst(unlimited, need, given) {
+            self.grew(seen, &worst);
+            self.wait_ns = need.wait_ns.map(whole);
+        } else if let Some(growth) = late.growth {
+            self.accept_rate = seen.page.paced.rate();
+            self.needed_rate = self.accept_rate.map(|rate| rate + growth.rate);
+            self.needed_depth = Some(growth.depth);
+            self.since_ns = Some(growth.since_ns);
+            self.lasted_ns = Some(growth.lasted_ns);
+            self.wait_ns = Some(seen.page.totals.longest_ns).filter(|wait_ns| *wait_ns > 0);
+        }
+        let Some(rate) = self.accept_rate else { return };
+        let timeout_s = late.timeout_ns(given) as f64 / 1e9;
+        self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
+            && let Some(depth) = self.needed_depth
+        {
+            // A burst: its last client is to be accepted before it gives up.
+            let grew_s = self.lasted_ns.unwrap_or(0) as f64 / 1e9;
+            let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
+            self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
+        }
+        self.times = self.needed_rate.filter(|_| rate > 0.0).map(|needed| needed / rate);
+    }
+
+    fn stalled(&mut self, seen: &Seen<'_>) {
+        let end_ns = seen.given.end_ns;
+        let stall = seen.stalled_since_ns.map(|since_ns| (since_ns, end_ns));
+        if let Some((since_ns, until_ns)) = stall.or(seen.page.stalls.longest) {
+            self.since_ns = Some(since_ns);
+            self.lasted_ns = Some(until_ns.saturating_sub(since_ns));
+        }
+        // What would have come if it had gone on for longer nobody knows.
+        if stall.is_none() {
+            self.needed_depth = seen.need.deepest.map(|deepest| whole(deepest.peak.ceil()));
+        }
+    }
+
+    fn grew(&mut self, seen: &Seen<'_>, stretch: &Stretch) {
         self.needed_depth = Some(whole(stretch.peak.ceil()));
-        self.wait_ns = stretch.wait_ns().map(whole);
-        self.accept_rate = Some(stretch.rate().unwrap_or(0.0));
-        self.needed_rate = Some(stretch.needed_rate());
+        self.accept_rate = stretch.rate().or_else(|| seen.need.rate());
+        self.needed_rate = self.accept_rate.map(|rate| rate + stretch.growth());
         self.since_ns = Some(stretch.begin_ns);
         self.lasted_ns = Some(stretch.growth_ns());
     }
@@ -221,44 +328,88 @@ pub(crate) fn is_by_limit(cause: Cause) -> bool {
     }
 }
 
-fn judge(page: &Page, unlimited: &Unlimited, given: &Given) -> Verdict {
-    if given.unbalanced.is_some() {
-        return Verdict::Unbalanced;
+fn judge(seen: &Seen<'_>) -> Verdict {
+    let stalled =
+        seen.stalled_since_ns.is_some() || (seen.refused > 0 && seen.page.stalls.explain_most());
+    if seen.given.unbalanced.is_some() {
+        // Of a member that stalls while others accept it says that as well.
+        Verdict::Unbalanced
+    } else if too_little(seen, stalled) {
+        Verdict::NotEnoughData
+    } else if stalled {
+        Verdict::AcceptorStalled
+    } else if worst(&seen.unlimited, &seen.need, seen.given).is_some() || seen.late.is_late() {
+        Verdict::AddWorkers
+    } else if seen.refused > 0 || seen.need.cookies == Some(Cookies::Load) {
+        Verdict::Raise
+    } else {
+        Verdict::Fits
     }
-    let refused = by_limit(page);
-    if refused == 0 {
-        let seen = page.totals.enqueued + u64::from(page.peak().0);
-        return if seen < FEW { Verdict::NotEnoughData } else { Verdict::Fits };
+}
+
+/// Is it too little for any verdict?
+fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
+    let Seen { page, given, unlimited, refused, need, late, .. } = seen;
+    if stalled {
+        return false;
     }
-    // Their records were lost: when it was, and who, is not known.
-    if unlimited.firsts < 0.5 {
-        return Verdict::NotEnoughData;
+    if *refused > 0 {
+        // Their records were lost: when it was, and who, is not known. Or it ended in the middle
+        // of it.
+        return unlimited.firsts < 0.5 || is_cut_short(page, unlimited, given);
     }
-    // It ended in the middle of it.
-    if unlimited
-        .stretches()
-        .all(|one| one.rate().is_none() && one.growth_ns() <= given.client_timeout_ns)
-    {
-        return Verdict::NotEnoughData;
+    if need.cookies == Some(Cookies::Attack) {
+        // What clients need cannot be told from what an attack needs.
+        return !late.is_late();
     }
-    if worst(unlimited, given).is_some() { Verdict::AddWorkers } else { Verdict::Raise }
+    let seen = page.totals.enqueued + u64::from(page.peak().0);
+    seen < FEW && !late.is_late() && need.cookies.is_none()
+}
+
+/// Has nothing been accepted since clients began to be refused, in a run that ended soon?
+fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
+    if page.totals.accepted > 0 && page.last_accepted_ns().is_none() {
+        // An early recording does not say when.
+        return false;
+    }
+    let accepted_ns = page.last_accepted_ns().unwrap_or(0);
+    let waits =
+        |one: Stretch| one.begin_ns > accepted_ns && one.growth_ns() <= given.client_timeout_ns;
+    page.depth() > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
+}
+
+/// Since when nobody has accepted until the end, if that is far longer than the acceptor's own
+/// pace. Where its pace is not known, it must be longer than a client waits, unless clients were
+/// refused in that time.
+fn stalled(page: &Page, given: &Given) -> Option<u64> {
+    let since_ns = page.still_since()?;
+    let pause_ns = page.unlimited.pause_ns().or_else(|| page.paced.pause_ns());
+    let refused = page.stalls.last_refused_ns().is_some_and(|last_ns| last_ns > since_ns);
+    let least_ns = if pause_ns.is_none() && !refused {
+        given.client_timeout_ns as f64
+    } else {
+        pauses::least_ns(pause_ns)
+    };
+    (given.end_ns.saturating_sub(since_ns) as f64 > least_ns).then_some(since_ns)
 }
 
 /// The stretch that no queue could have taken: it went on for longer than a client waits, or
 /// the last one in that queue would have waited longer.
-fn worst(unlimited: &Unlimited, given: &Given) -> Option<Stretch> {
+fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option<Stretch> {
     let timeout_ns = given.client_timeout_ns;
     let hopeless = |one: &Stretch| {
-        one.growth_ns() > timeout_ns || one.wait_ns().is_some_and(|wait| wait > timeout_ns as f64)
+        one.growth_ns() > timeout_ns
+            || need.wait_of(one.peak).is_some_and(|wait_ns| wait_ns > timeout_ns as f64)
     };
     unlimited.stretches().filter(hopeless).max_by(|a, b| a.peak.total_cmp(&b.peak))
 }
 
-fn confidence(page: &Page, unlimited: &Unlimited, given: &Given) -> Confidence {
+fn confidence(seen: &Seen<'_>) -> Confidence {
+    let Seen { page, given, unlimited, .. } = seen;
     let lost: u64 = page.totals.lost.iter().sum();
     let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
-    if by_limit(page) > 0 {
-        return match page.episodes.count() {
+    if seen.refused > 0 || seen.need.cookies.is_some() {
+        return match page.episodes.count().max(seen.need.bursts) {
             _ if guessed => Confidence::Low,
             0 | 1 => Confidence::Low,
             2 | 3 => Confidence::Medium,

@@ -62,6 +62,7 @@ fn drop(port: u16, isn: u32) -> What {
         trough: 0,
         free_ns: 0,
         accepted_ns: 0,
+        so_far: None,
     })
 }
 

@@ -7,62 +7,41 @@
 //! gets in later it leaves the excess, for then it is in the real queue. As long as something
 //! is in the real queue the acceptor does the same in both; while it has nothing to do, it
 //! would have gone on with the excess, at the rate that it had while there was work.
+//!
+//! Everything here follows from the moments of records and not from intervals. Only recordings
+//! made before records carried the kernel's counts rely on those of their intervals.
 
+mod pace;
 mod stretch;
+mod syn;
 
+use std::collections::BTreeMap;
+
+use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::NO_TROUGH;
 use serde::{Deserialize, Serialize};
 
-use self::stretch::Interval;
+use self::pace::Pace;
 pub(crate) use self::stretch::Stretch;
-
-/// What happened at a listener between two counts, in order of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Kind {
-    /// A client was refused for the first time.
-    First,
-    /// One that was refused before has got in.
-    Admitted,
-}
-
-/// The state of a queue when something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Moment {
-    pub(crate) time_ns: u64,
-    pub(crate) depth: u32,
-    /// How long the acceptor had had nothing to do, from any moment on.
-    pub(crate) free_ns: u64,
-    /// When it had accepted last; zero: never.
-    pub(crate) accepted_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Step {
-    kind: Kind,
-    moment: Moment,
-    /// The least depth that arrivals have found since the step before.
-    trough: u32,
-}
+use self::syn::SynQueue;
+use crate::event::{Admitted, Drop};
 
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)] // Earlier recordings know less.
 pub(crate) struct Unlimited {
-    steps: Vec<Step>,
     /// The least depth that arrivals have found since the last step.
     trough: u32,
     excess: f64,
-    /// The acceptor's free time as the kernel had added it up last, and what was taken for
-    /// free since the accept before.
+    /// The acceptor's free time as the kernel had added it up last.
     free_ns: Option<u64>,
-    ahead_ns: f64,
-    /// Accepts with work before them in the last intervals, and the pauses before them.
-    paced: f64,
-    paced_ns: f64,
+    pace: Pace,
     now: Option<Stretch>,
     /// The one in which the queue would have been deepest, and the one that grew longest.
     pub(crate) deepest: Option<Stretch>,
     pub(crate) longest: Option<Stretch>,
+    /// The largest peaks of stretches that are over, in descending order.
+    peaks: Vec<f64>,
     /// Clients refused for the first time; of these: those that were only counted, so that
     /// how many clients they were is an estimate.
     pub(crate) firsts: f64,
@@ -71,37 +50,17 @@ pub(crate) struct Unlimited {
     /// the later ones counting more.
     told: f64,
     told_firsts: f64,
+    /// When the last of them was.
+    told_ns: u64,
+    /// By CPU: drops without a record that are accounted for, and their sum.
+    unrecorded: BTreeMap<u32, u32>,
+    accounted: u64,
+    /// The SYN queue.
+    pub(crate) syn: SynQueue,
 }
 
-/// What an interval has brought beside the steps.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counted {
-    pub(crate) time_ns: u64,
-    pub(crate) elapsed_ns: u64,
-    /// How long nothing was queued in it.
-    pub(crate) empty_ns: u64,
-    /// How long the acceptor had nothing to do before arrivals, from any moment on.
-    pub(crate) free_ns: u64,
-    /// How long nothing has been queued since the last accept.
-    pub(crate) since_ns: u64,
-    pub(crate) enqueued: u64,
-    pub(crate) accepted: u64,
-    /// Accepts with work before them, and the pauses before them.
-    pub(crate) paced: u64,
-    pub(crate) paced_ns: u64,
-    /// The longest wait.
-    pub(crate) longest_ns: u64,
-    /// Refusals without a record.
-    pub(crate) untold: u64,
-    pub(crate) limit: u32,
-}
-
-/// Steps that are kept until their interval is counted. (Drop records are limited; this is a
-/// bound on memory where intervals are long.)
-const MOST_STEPS: usize = 16_384;
-
-/// How much of what was known of the acceptor's rate counts when an interval with work ends.
-const MEMORY: f64 = 0.5;
+/// How much a refusal still counts at the next one: some 100 of them do.
+const LATELY: f64 = 0.99;
 
 /// One pause takes no second connection out of the queue.
 const NEARLY_ALL: f64 = 0.999;
@@ -109,95 +68,109 @@ const NEARLY_ALL: f64 = 0.999;
 /// So many pauses, or a stall, say nothing of where the acceptor would be in the other queue.
 const LONG: f64 = 1.5;
 
-/// How much a refusal still counts at the next one: some 100 of them do.
-const LATELY: f64 = 0.99;
+/// Peaks that are kept.
+const PEAKS: usize = 8;
+
+/// A peak is near the largest one from this part of it on.
+const NEAR: f64 = 0.8;
 
 impl Default for Unlimited {
     fn default() -> Self {
         Self {
-            steps: Vec::new(),
             trough: NO_TROUGH,
             excess: 0.0,
             free_ns: None,
-            ahead_ns: 0.0,
-            paced: 0.0,
-            paced_ns: 0.0,
+            pace: Pace::default(),
             now: None,
             deepest: None,
             longest: None,
+            peaks: Vec::new(),
             firsts: 0.0,
             estimated: 0.0,
             told: 0.0,
             told_firsts: 0.0,
+            told_ns: 0,
+            unrecorded: BTreeMap::new(),
+            accounted: 0,
+            syn: SynQueue::default(),
         }
     }
 }
 
 impl Unlimited {
-    /// Arrivals have found a depth that is not below this one.
-    pub(crate) fn found(&mut self, trough: u32) {
-        self.trough = self.trough.min(trough);
+    /// What the record of a drop of any cause says of the acceptor, and of the drops before it
+    /// that have no record.
+    pub(crate) fn saw(&mut self, drop: &Drop, time_ns: u64) {
+        self.trough = self.trough.min(drop.trough);
+        let Some(so_far) = &drop.so_far else { return };
+        self.pace.saw(so_far);
+        let before = self.unrecorded.insert(drop.cpu, so_far.unrecorded).unwrap_or(0);
+        let more = so_far.unrecorded.wrapping_sub(before);
+        if more > 0 {
+            self.accounted += u64::from(more);
+            self.estimate(u64::from(more), time_ns, drop.limit);
+        }
     }
 
-    /// A packet was refused; `first`: the client's first one.
-    pub(crate) fn refused(&mut self, moment: Moment, first: bool) {
+    /// A packet was refused by the limit; `first`: the client's first one.
+    pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64, first: bool) {
         self.told = self.told * LATELY + 1.0;
         self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
-        if first {
-            self.step(Kind::First, moment);
+        self.told_ns = time_ns;
+        if !first {
+            return;
         }
+        if drop.cause == Cause::SynQueueFull && drop.depth <= drop.limit {
+            // There was room in the accept queue, and it would have come there a round trip later.
+            self.firsts += 1.0;
+            self.syn.refused(drop, time_ns);
+            return;
+        }
+        self.step(drop.depth, drop.free_ns);
+        let begun = self.begun(time_ns, drop.accepted_ns);
+        self.first(1.0, time_ns, f64::from(drop.depth), begun);
     }
 
     /// A client that was refused before has got in.
-    pub(crate) fn admitted(&mut self, moment: Moment) {
-        self.step(Kind::Admitted, moment);
-    }
-
-    fn step(&mut self, kind: Kind, moment: Moment) {
-        let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
-        self.steps.push(Step { kind, moment, trough });
-        if self.steps.len() >= MOST_STEPS {
-            self.take_steps(None);
+    pub(crate) fn admitted(&mut self, admitted: &Admitted, again: bool) {
+        self.trough = self.trough.min(admitted.trough);
+        if let Some(so_far) = &admitted.so_far {
+            self.pace.saw(so_far);
         }
-    }
-
-    /// An interval was counted: now it is known how fast the acceptor was in it.
-    pub(crate) fn counted(&mut self, counted: &Counted) {
-        let Counted { time_ns, elapsed_ns, free_ns, since_ns, enqueued, untold, limit, .. } =
-            *counted;
-        if counted.paced > 0 {
-            self.paced = self.paced * MEMORY + counted.paced as f64;
-            self.paced_ns = self.paced_ns * MEMORY + counted.paced_ns as f64;
+        if again {
+            return;
         }
-        let admitted = self.steps.iter().filter(|step| step.kind == Kind::Admitted).count() as f64;
-        let interval = Interval {
-            begin_ns: time_ns.saturating_sub(elapsed_ns),
-            end_ns: time_ns,
-            busy_ns: elapsed_ns.saturating_sub(counted.empty_ns),
-            accepted: counted.accepted,
-            paced: counted.paced,
-            paced_ns: counted.paced_ns,
-            longest_ns: counted.longest_ns,
-            fresh: (enqueued as f64 - admitted).max(0.0),
-        };
-        if let Some(now) = &mut self.now {
-            now.touches(&interval);
-        }
-        self.take_steps(Some(&interval));
-        if untold > 0 {
-            // As many of them are clients as of those that had a record last: in a burst the
-            // first are clients, and those behind them their retries.
-            let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
-            let firsts = untold as f64 * share;
-            self.estimated += firsts;
-            let depth = f64::from(limit) + 1.0;
-            self.first(firsts, time_ns, depth, 0.0, Some(&interval));
-        }
-        let pause_ns = if self.paced > 0.0 { self.paced_ns / self.paced } else { 0.0 };
-        self.free(free_ns, (since_ns as f64 - pause_ns).max(0.0));
+        self.step(admitted.depth, admitted.free_ns);
+        self.excess = (self.excess - 1.0).max(-f64::from(admitted.depth));
         if self.excess <= 0.0 {
             self.end_stretch();
         }
+    }
+
+    /// Accepts with work before them were counted, and the pauses before them. Only for
+    /// recordings whose records say nothing of that.
+    pub(crate) fn counted(&mut self, paced: u64, paced_ns: u64) {
+        self.pace.counted(paced, paced_ns);
+    }
+
+    /// So many drops have had no record by now. Only for recordings whose records do not say
+    /// that.
+    pub(crate) fn untold(&mut self, untold: u64, time_ns: u64, limit: u32) {
+        let more = untold.saturating_sub(self.accounted);
+        if more > 0 && self.told > 0.0 && self.unrecorded.is_empty() {
+            self.accounted = untold;
+            self.estimate(more, time_ns, limit);
+        }
+    }
+
+    /// As it is when no more records come: so many drops have had none.
+    pub(crate) fn at_end(&self, untold: u64, limit: u32) -> Self {
+        let mut end = self.clone();
+        let more = untold.saturating_sub(self.accounted);
+        if more > 0 {
+            end.estimate(more, self.told_ns, limit);
+        }
+        end
     }
 
     /// The two that matter, and the one that goes on.
@@ -205,89 +178,74 @@ impl Unlimited {
         [self.deepest, self.longest, self.now].into_iter().flatten()
     }
 
-    /// Takes what has happened so far; the interval is that of the steps, if it is counted.
-    fn take_steps(&mut self, interval: Option<&Interval>) {
-        let steps = std::mem::take(&mut self.steps);
-        for Step { kind, moment, trough } in &steps {
-            self.free(moment.free_ns, 0.0);
-            // That queue is never shorter than nothing, nor was it when the real one was
-            // shortest: clients that came back hold the acceptor up where it would be empty.
-            self.excess = self.excess.max(-f64::from((*trough).min(moment.depth)));
-            match kind {
-                Kind::First => {
-                    let depth = f64::from(moment.depth);
-                    self.first(1.0, moment.time_ns, depth, self.begun(moment), interval);
-                }
-                Kind::Admitted => {
-                    self.excess = (self.excess - 1.0).max(-f64::from(moment.depth));
-                }
-            }
-        }
-        self.steps = steps;
-        self.steps.clear();
+    /// How many independent times the queue would have become nearly as deep as it ever did.
+    pub(crate) fn near_peaks(&self) -> u64 {
+        let now = self.now.map(|now| now.peak);
+        let all = self.peaks.iter().copied().chain(now);
+        let most = all.clone().fold(0.0, f64::max);
+        all.filter(|peak| *peak >= NEAR * most).count() as u64
+    }
+
+    /// The mean pause of the acceptor lately, nanoseconds, if it is known.
+    pub(crate) fn pause_ns(&self) -> Option<f64> {
+        self.pace.pause_ns()
+    }
+
+    /// What holds for every step: the acceptor's free time, and how short the queue has been.
+    fn step(&mut self, depth: u32, free_ns: u64) {
+        let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
+        self.free(free_ns);
+        // That queue is never shorter than nothing, nor was it when the real one was
+        // shortest: clients that came back hold the acceptor up where it would be empty.
+        self.excess = self.excess.max(-f64::from(trough.min(depth)));
+    }
+
+    /// Drops without a record: as many of them are clients as of those that had a record last.
+    /// In a burst the first are clients, and those behind them their retries.
+    fn estimate(&mut self, packets: u64, time_ns: u64, limit: u32) {
+        let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
+        let firsts = packets as f64 * share;
+        self.estimated += firsts;
+        self.first(firsts, time_ns, f64::from(limit) + 1.0, 0.0);
     }
 
     /// How much of its pause the acceptor has behind it with the one that it took last.
-    fn begun(&self, moment: &Moment) -> f64 {
-        if moment.accepted_ns == 0 {
+    fn begun(&self, time_ns: u64, accepted_ns: u64) -> f64 {
+        if accepted_ns == 0 {
             return 0.0;
         }
-        let begun = self.pauses(moment.time_ns.saturating_sub(moment.accepted_ns) as f64);
+        let begun = self.pace.pauses(time_ns.saturating_sub(accepted_ns) as f64);
         if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
-    }
-
-    /// A time in pauses of the acceptor's; none where its pace is not known.
-    fn pauses(&self, time_ns: f64) -> f64 {
-        if self.paced_ns > 0.0 { time_ns * self.paced / self.paced_ns } else { 0.0 }
     }
 
     /// Clients are refused for the first time, at a queue that is so deep, when so much of a
     /// pause had passed.
-    fn first(
-        &mut self,
-        clients: f64,
-        time_ns: u64,
-        depth: f64,
-        begun: f64,
-        interval: Option<&Interval>,
-    ) {
+    fn first(&mut self, clients: f64, time_ns: u64, depth: f64, begun: f64) {
         self.firsts += clients;
         self.excess += clients;
-        let fresh = self.now.is_none();
-        if self.excess <= 0.0 && fresh {
+        if self.excess <= 0.0 && self.now.is_none() {
             return;
         }
         // The excess is less by all the work that the acceptor had time for. But those are whole
         // connections: the one that it would be at has left the queue only if it was taken
         // before the one that it is at.
         let depth = depth + (self.excess - begun).ceil();
-        let now = self.now.get_or_insert(Stretch::from(time_ns));
-        if fresh && let Some(interval) = interval {
-            now.touches(interval);
-        }
-        now.refused += clients;
+        let mark = self.pace.mark();
+        let now = self.now.get_or_insert(Stretch::begin(time_ns, depth - clients, mark));
         if depth > now.peak {
-            (now.peak, now.peak_ns) = (depth, time_ns);
+            now.grow(time_ns, depth, mark);
         }
     }
 
     /// So long has the acceptor had nothing to do in all, as the kernel adds it up when
-    /// somebody comes, and for so long now.
-    fn free(&mut self, free_ns: u64, since_ns: f64) {
+    /// somebody comes.
+    fn free(&mut self, free_ns: u64) {
         let before = self.free_ns.replace(free_ns);
-        let mut more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);
-        if more_ns > 0.0 {
-            more_ns = (more_ns - self.ahead_ns).max(0.0);
-            self.ahead_ns = 0.0;
-        }
-        if since_ns > self.ahead_ns {
-            more_ns += since_ns - self.ahead_ns;
-            self.ahead_ns = since_ns;
-        }
+        let more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);
         if more_ns <= 0.0 {
             return;
         }
-        self.excess = (self.excess - self.pauses(more_ns)).max(0.0);
+        self.excess = (self.excess - self.pace.pauses(more_ns)).max(0.0);
         if self.excess <= 0.0 {
             self.end_stretch();
         }
@@ -295,6 +253,9 @@ impl Unlimited {
 
     fn end_stretch(&mut self) {
         let Some(now) = self.now.take() else { return };
+        let place = self.peaks.partition_point(|peak| *peak >= now.peak);
+        self.peaks.insert(place, now.peak);
+        self.peaks.truncate(PEAKS);
         if self.deepest.is_none_or(|deepest| now.peak > deepest.peak) {
             self.deepest = Some(now);
         }

@@ -71,6 +71,12 @@ pub(super) struct Sums {
     peak: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
     syn_queue_peak: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    syn_needed: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    peak_filled_ns: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    left_after_ns: u64,
     #[serde(skip)]
     window_ns: u64,
     #[serde(skip)]
@@ -81,8 +87,6 @@ pub(super) struct Sums {
     epochs: [Epoch; 2],
     #[serde(skip)]
     seen_drops: u32,
-    #[serde(skip)]
-    pad: u32,
 }
 
 /// Buckets of waits: none that is not there.

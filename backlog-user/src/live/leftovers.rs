@@ -25,6 +25,20 @@ pub(super) fn early(maps: &Maps) -> Vec<(u64, Pending)> {
         .collect()
 }
 
+/// Connections that are queued: the slot, and since when.
+pub(super) fn queued(maps: &Maps) -> Vec<(u32, u64)> {
+    let in_map = maps.pending.iter().filter_map(Result::ok).map(|(_, PendingPod(entry))| entry);
+    let in_table = maps.waiting.iter().map(|WaitingPod(place)| place);
+    let in_table = in_table.filter(|place| place.child != 0 && place.early != place.child);
+    in_map
+        .chain(in_table.map(|place| place.entry))
+        // One that was announced is not queued yet, and may never be.
+        .filter(|entry| entry.enqueued_ns == 0 || entry.depth != 0)
+        .filter(|entry| entry.early_ns == 0 && has_its_slot(maps, entry))
+        .map(|entry| (entry.slot, entry.enqueued_ns))
+        .collect()
+}
+
 /// Accepts of which nothing is known but that they were.
 pub(super) fn unknown(maps: &Maps) -> u64 {
     let alone = |waiting: &Waiting| {

@@ -10,7 +10,9 @@ use backlog_ebpf::totals::Totals;
 
 use crate::count;
 use crate::decode::{DecodeError, Record, address, call};
-use crate::event::{Admitted, Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, What};
+use crate::event::{
+    Admitted, Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, SoFar, What,
+};
 use crate::registry::Registry;
 
 /// See the module's head.
@@ -65,10 +67,22 @@ impl Translator {
                 (wire.header, What::Drop(refusal(wire, listener)?))
             }
             Record::Admitted(wire) => {
-                let record::Admitted { header, isn, depth, client, trough, free_ns } = *wire;
+                let record::Admitted {
+                    header,
+                    isn,
+                    depth,
+                    client,
+                    trough,
+                    free_ns,
+                    paced_ns,
+                    paced,
+                    arrived,
+                } = *wire;
                 let listener = self.listener(header.slot, note, events)?;
                 let client = address(&client).ok()?;
-                (header, What::Admitted(Admitted { listener, client, isn, depth, trough, free_ns }))
+                let so_far = Some(SoFar { paced, paced_ns, arrived, ..SoFar::default() });
+                let admitted = Admitted { listener, client, isn, depth, trough, free_ns, so_far };
+                (header, What::Admitted(admitted))
             }
         };
         Some(Event { time_ns: header.time_ns, what })
@@ -115,6 +129,8 @@ impl Translator {
             }
             count.paced = now.pace.count.wrapping_sub(last.pace.count);
             count.paced_ns = now.pace.sum_ns.wrapping_sub(last.pace.sum_ns);
+            count.stalled_ns = now.pace.stalled_ns.wrapping_sub(last.pace.stalled_ns);
+            count.filled_ns = now.filled_ns;
             count.idle_moved_ns = now.idle_ns.wrapping_sub(last.idle_ns);
             (count.free_ns, count.accepted_ns) = (now.free_ns, now.accepted_ns);
             **last = now;
@@ -150,5 +166,13 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
         trough: wire.trough,
         free_ns: wire.free_ns,
         accepted_ns: wire.accepted_ns,
+        so_far: Some(SoFar {
+            paced: wire.paced,
+            paced_ns: wire.paced_ns,
+            stalled_ns: wire.stalled_ns,
+            arrived: wire.arrived,
+            filled_ns: wire.filled_ns,
+            unrecorded: wire.unrecorded,
+        }),
     })
 }

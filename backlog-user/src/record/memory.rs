@@ -70,6 +70,7 @@ fn key(what: &What) -> Option<(Of, u32)> {
         | What::Acceptor(_)
         | What::AcceptErrors(_)
         | What::Memory(_)
+        | What::Queued { .. }
         | What::Baseline { .. } => None,
     }
 }

@@ -14,7 +14,7 @@ use crate::book::Book;
 use crate::book::clients::Outside;
 use crate::book::episode::Episode;
 use crate::book::interval::Waits;
-use crate::book::page::Page;
+use crate::book::page::{Page, StillQueued};
 use crate::clock::Clock;
 
 /// Width of the labels.
@@ -51,7 +51,7 @@ pub(super) fn render(
     }
     let sizing = book.sizing(page, end.time_ns);
     let (verdict, confidence) = (sizing.verdict.name(), sizing.confidence.name());
-    let line = format!("{verdict} ({confidence} confidence): {}", sizing.why);
+    let line = format!("{verdict} ({confidence} confidence): {}", safe(&sizing.why));
     text.labelled("  sizing       ", INDENT, &line);
     text.into_text()
 }
@@ -92,6 +92,17 @@ pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
         );
     }
     Some(line)
+}
+
+/// `17 still queued at the end, the oldest for 8.1s`, if any are.
+pub(crate) fn still_queued(page: &Page, time_ns: u64) -> Option<String> {
+    let StillQueued { count, oldest_ns, at_least } = page.still_queued(time_ns)?;
+    let mut text = format!("{count} still queued at the end");
+    if let Some(oldest_ns) = oldest_ns {
+        let at_least = if at_least { "at least " } else { "" };
+        let _ = write!(text, ", the oldest for {at_least}{}", duration(oldest_ns / 1000));
+    }
+    Some(text)
 }
 
 fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {

@@ -270,6 +270,7 @@ impl<W: Write> View for Json<W> {
                 "accept_errors": accepts::all_errors(clock, &page.accept_errors),
                 "busy": advice::busy(page, end.time_ns),
                 "episodes": advice::episodes(clock, page),
+                "still_queued": advice::still_queued(summary.page, end.time_ns),
                 "sizing": advice::sizing(clock, &book.sizing(page, end.time_ns)),
             });
             self.line(clock, "summary", end.time_ns, value)?;

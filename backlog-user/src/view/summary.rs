@@ -109,6 +109,9 @@ fn listener(
             duration(waits.max),
         );
     }
+    if let Some(still) = advice::still_queued(page, end.time_ns) {
+        let _ = writeln!(text, "  waiting      {still}");
+    }
     if totals.untimed > 0 {
         let at_least = page
             .at_least_us

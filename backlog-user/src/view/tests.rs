@@ -101,6 +101,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         trough: 0,
         free_ns: 0,
         accepted_ns: 0,
+        so_far: None,
     })
 }
 

@@ -1,14 +1,19 @@
 //! The verdict against a simulated queue, which knows how deep it would have become.
 
+mod cases;
+mod margin;
 mod simulated;
+mod ticks;
 
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::NO_TROUGH;
 use fastrand::Rng;
 
 use self::simulated::{Load, nanoseconds};
 use super::{Confidence, Sizing, Verdict};
 use crate::book::Book;
-use crate::book::unlimited::{Counted, Moment, Unlimited};
-use crate::event::{Event, Identity, Listener, ListenerId, What};
+use crate::book::unlimited::Unlimited;
+use crate::event::{Drop, Event, Identity, Listener, ListenerId, SoFar, What};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -50,14 +55,14 @@ fn burst(time_ns: u64, clients: u64) -> Vec<u64> {
     (0..clients).map(|index| time_ns + index * 10_000).collect()
 }
 
-/// A backlog of what is told refuses nobody, and one of 0.8 of it somebody.
+/// A backlog of what is recommended refuses nobody, and one of 0.8 of what is needed somebody.
 fn assert_right(load: &Load, limit: u32) {
     let (sizing, refused) = judged(load, limit);
     assert!(refused > 0, "nobody was refused");
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
     let backlog = sizing.backlog.unwrap();
     assert_eq!(judged(load, backlog).1, 0, "{backlog} of {}: {}", load.unlimited(), sizing.why);
-    let less = backlog * 8 / 10;
+    let less = u32::try_from(sizing.needed_depth.unwrap()).unwrap() * 8 / 10;
     assert!(judged(load, less).1 > 0, "{less} of {}: {}", load.unlimited(), sizing.why);
 }
 
@@ -113,11 +118,12 @@ fn what_no_queue_can_take_is_told_apart() {
 fn nobody_accepts_at_all() {
     let load = Load {
         stalls: vec![(0, 100 * SECOND)],
-        ..Load::of(steady(0, 10 * SECOND, 20), MS, 10 * SECOND)
+        ..Load::of(steady(SECOND / 2, 10 * SECOND, 20), MS, 10 * SECOND)
     };
     let (sizing, _) = judged(&load, 16);
-    assert_eq!(sizing.verdict, Verdict::AddWorkers);
-    assert!(sizing.why.contains("nothing was accepted at all"), "{}", sizing.why);
+    assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
+    let queued = "17 are still queued, the oldest for 9.5s";
+    assert!(sizing.why.contains(queued), "{}", sizing.why);
 }
 
 #[test]
@@ -152,22 +158,38 @@ fn any_load(random: &mut Rng) -> Load {
     Load { stalls, ..Load::of(arrivals, random.u64(500..4_000) * 1000, 24 * SECOND) }
 }
 
+/// The record of a drop at a full queue of this limit.
+fn drop(limit: u32) -> Drop {
+    Drop {
+        listener: ID,
+        cause: Cause::AcceptQueueFullSyn,
+        client: "10.0.0.9:4000".parse().unwrap(),
+        isn: 0,
+        depth: limit + 1,
+        limit,
+        syn_queue: 0,
+        cpu: 0,
+        trough: NO_TROUGH,
+        free_ns: 0,
+        accepted_ns: 0,
+        so_far: None,
+    }
+}
+
 #[test]
 fn what_is_only_counted_behind_a_burst_are_its_retries() {
     for (retries, least, most) in [(400, 0.0, 6.0), (0, 300.0, 300.0)] {
         let mut unlimited = Unlimited::default();
         for time_ns in 0..600 + retries {
-            let moment = Moment { time_ns, depth: 17, free_ns: 0, accepted_ns: 0 };
-            unlimited.refused(moment, time_ns < 600);
+            unlimited.refused(&drop(16), time_ns, time_ns < 600);
         }
-        let interval =
-            Counted { time_ns: SECOND, elapsed_ns: SECOND, limit: 16, ..Counted::default() };
-        // The second of the kernel's that the records are of goes on in the next interval.
-        unlimited.counted(&interval);
-        let interval = Counted { time_ns: 2 * SECOND, ..interval };
-        unlimited.counted(&Counted { untold: 300, ..interval });
-        let estimated = unlimited.estimated;
+        // They are accounted for by the next record of their CPU, or at the end.
+        let estimated = unlimited.at_end(300, 16).estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
+        let so_far = Some(SoFar { unrecorded: 300, ..SoFar::default() });
+        unlimited.saw(&Drop { so_far, ..drop(16) }, 2000);
+        assert_eq!(unlimited.at_end(300, 16).estimated, unlimited.estimated);
+        assert!((unlimited.estimated - estimated).abs() < 1e-6, "{}", unlimited.estimated);
     }
 }
 
@@ -220,7 +242,7 @@ struct Tally {
     /// The needed depth is the true one, or one off.
     exact: u32,
     near: u32,
-    /// What is recommended refuses somebody, and so does 0.8 of it.
+    /// What is recommended refuses somebody, and so does 0.8 of what is needed.
     refused: u32,
     refused_by_less: u32,
 }
@@ -236,7 +258,8 @@ fn tally(limit: u32, mut load: impl FnMut() -> Load) -> Tally {
         tally.exact += u32::from(off == 0);
         tally.near += u32::from(off <= 1);
         tally.refused += u32::from(judged(&load, backlog).1 > 0);
-        tally.refused_by_less += u32::from(judged(&load, backlog * 8 / 10).1 > 0);
+        tally.refused_by_less +=
+            u32::from(judged(&load, u32::try_from(needed).unwrap() * 8 / 10).1 > 0);
     }
     tally
 }

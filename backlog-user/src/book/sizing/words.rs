@@ -4,28 +4,52 @@ mod unbalanced;
 
 use std::fmt::Write as _;
 
-use super::{Given, Sizing, Verdict, by_limit, whole};
-use crate::book::page::Page;
+use backlog_ebpf::cause::{Beside, Cause};
+
+use super::{Cookies, Seen, Sizing, Verdict, by_limit, whole};
+use crate::book::page::{Page, StillQueued};
+use crate::view::acceptor::sentence;
 use crate::view::format::{bytes, duration, plural};
 
-pub(super) fn why(sizing: &Sizing, page: &Page, given: &Given) -> String {
+pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     match sizing.verdict {
-        Verdict::Fits => fits(sizing, page),
-        Verdict::Raise => raise(sizing, page, given),
-        Verdict::AddWorkers => add_workers(sizing, page, given),
-        Verdict::Unbalanced => unbalanced::why(page, given),
-        Verdict::NotEnoughData => not_enough(page),
+        Verdict::Fits => fits(sizing, seen),
+        Verdict::Raise => raise(sizing, seen),
+        Verdict::AddWorkers => add_workers(sizing, seen),
+        Verdict::AcceptorStalled => stalled(sizing, seen),
+        Verdict::Unbalanced => unbalanced::why(seen.page, seen.given),
+        Verdict::NotEnoughData => not_enough(seen),
     }
 }
 
-fn fits(sizing: &Sizing, page: &Page) -> String {
+/// From this part of the time on a queue is rarely empty.
+const BUSY: f64 = 0.9;
+
+fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let page = seen.page;
     let (peak, limit) = (page.peak().0, page.listener.limit);
     let smallest = sizing.smallest_limit.unwrap_or(peak);
+    let syn = match page.totals.syn_queue_peak {
+        syn if syn > peak => format!(" and {} in the SYN queue", plural(syn.into(), "request")),
+        _ => String::new(),
+    };
     let mut text = format!(
-        "no client was refused by the limit of {limit}: at most {peak} were queued, so {} % of it \
-         were never used and a limit of {smallest} would have been enough",
+        "no client was refused by the limit of {limit}: at most {peak} were queued{syn}, so {} % \
+         of it were never used and a limit of {smallest} would have been enough",
         sizing.headroom_percent.unwrap_or(0),
     );
+    let elapsed_ns = seen.given.elapsed_ns as f64;
+    if page.totals.accepted > 0 && elapsed_ns > 0.0 && page.idle_ns > 0 {
+        let busy = 1.0 - page.idle_ns as f64 / elapsed_ns;
+        if busy > BUSY {
+            let _ = write!(
+                text,
+                ". The queue was empty for only {:.0} % of the time: clients wait for workers, \
+                 and no backlog changes that",
+                ((1.0 - busy) * 100.0).max(0.0),
+            );
+        }
+    }
     let others: u64 = page.totals.drops.iter().sum();
     if others > 0 {
         let _ = write!(
@@ -37,16 +61,28 @@ fn fits(sizing: &Sizing, page: &Page) -> String {
     text
 }
 
-fn raise(sizing: &Sizing, page: &Page, given: &Given) -> String {
+fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let (page, given) = (seen.page, seen.given);
     let limit = page.listener.limit;
-    let needed = sizing.needed_depth.unwrap_or(0);
     let backlog = sizing.backlog.unwrap_or(limit);
-    let mut text = format!(
-        "{} in {}, by a limit of {limit}; without one the queue would have held {needed}. \
-         Pass {backlog} to listen()",
-        clients(page),
-        plural(page.episodes.count(), "episode"),
-    );
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        let episodes = plural(page.episodes.count(), "episode");
+        let mut part = format!("{} in {episodes}, by a limit of {limit}", clients(seen));
+        if let Some(needed) = sizing.needed_depth {
+            let _ = write!(part, "; without one the accept queue would have held {needed}");
+        }
+        parts.push(part);
+    }
+    if sizing.needed_syn_queue.is_some() || sizing.cookies.is_some() {
+        let mut part = syn_queue(page, sizing.cookies);
+        if let Some(needed) = sizing.needed_syn_queue {
+            let _ = write!(part, ": with room for all it would have held about {needed}");
+        }
+        parts.push(part);
+    }
+    parts.push(format!("pass {backlog} to listen()"));
+    let mut text = sentences(&parts);
     match (sizing.somaxconn, given.somaxconn) {
         (Some(least), Some(set)) => {
             let _ = write!(
@@ -58,10 +94,15 @@ fn raise(sizing: &Sizing, page: &Page, given: &Given) -> String {
         _ => {}
     }
     if let Some(wait_ns) = sizing.wait_ns {
-        let _ = write!(text, ". The last in such a queue waits about {}", duration(wait_ns / 1000));
+        let depth = sizing.needed_depth.unwrap_or(0);
+        let _ = write!(
+            text,
+            ". The last of {depth} in the queue waits about {}",
+            duration(wait_ns / 1000)
+        );
     }
     if let Some(memory) = sizing.memory_bytes {
-        let _ = write!(text, "; full it takes {} of kernel memory", bytes(memory));
+        let _ = write!(text, "; a full queue takes {} of kernel memory", bytes(memory));
     }
     let _ = write!(
         text,
@@ -71,46 +112,234 @@ fn raise(sizing: &Sizing, page: &Page, given: &Given) -> String {
     text
 }
 
-fn add_workers(sizing: &Sizing, page: &Page, given: &Given) -> String {
-    let needed = sizing.needed_depth.unwrap_or(0);
-    let lasted = duration(sizing.lasted_ns.unwrap_or(0) / 1000);
-    let timeout = duration(given.client_timeout_ns / 1000);
-    let rate = sizing.accept_rate.unwrap_or(0.0);
-    let mut text = format!(
-        "{}. For {lasted} clients came faster ({:.1}/s) than they were accepted \
-         ({rate:.1}/s while any were queued): a larger backlog would only turn refusals into \
-         waiting",
-        clients(page),
-        sizing.needed_rate.unwrap_or(0.0),
-    );
-    match sizing.wait_ns {
-        Some(wait_ns) => {
-            let _ = write!(
-                text,
-                ", about {} for the last in a queue of {needed}, where a client gives up after \
-                 {timeout} (--client-timeout)",
-                duration(wait_ns / 1000),
-            );
-        }
-        None => text += ", for nothing was accepted at all",
+/// The SYN queue was full, and what became of the SYNs.
+fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
+    let limit = page.listener.limit;
+    let drops = page.totals.drops[Cause::SynQueueFull as usize];
+    let mut text = format!("the SYN queue, which has the same limit of {limit}, was full for ");
+    if drops > 0 {
+        let _ = write!(text, "{}", plural(drops, "refused SYN"));
     }
-    text + ". Add workers, or make accept() come sooner"
+    if cookies.is_some() {
+        let beside = |one: Beside| page.totals.beside[one as usize];
+        let sent = beside(Beside::SynQueueFullCookie);
+        let and = if drops > 0 { " and " } else { "" };
+        let _ = write!(
+            text,
+            "{and}{} answered with a cookie ({} with a valid cookie came for {} that {} sent: {})",
+            plural(sent, "SYN"),
+            plural(beside(Beside::SynCookieValid), "ACK"),
+            beside(Beside::SynCookieSent),
+            if beside(Beside::SynCookieSent) == 1 { "was" } else { "were" },
+            match cookies {
+                Some(Cookies::Attack) => "this looks like an attack",
+                _ => "this looks like a load",
+            },
+        );
+    }
+    text
 }
 
-fn not_enough(page: &Page) -> String {
+fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let timeout = duration(seen.given.client_timeout_ns / 1000);
+    let mut text = late(seen, &timeout);
+    if let (Some(rate), Some(needed), Some(lasted_ns)) =
+        (sizing.accept_rate, sizing.needed_rate, sizing.lasted_ns)
+    {
+        let depth = sizing.needed_depth.unwrap_or(0);
+        let lasted = duration(lasted_ns / 1000);
+        if lasted_ns > seen.given.client_timeout_ns {
+            let _ = write!(
+                text,
+                ". For {lasted} clients came at {needed:.1}/s and were accepted at {rate:.1}/s"
+            );
+        } else {
+            let _ = write!(
+                text,
+                ". Within {lasted} the queue grew to {depth}, and {rate:.1}/s were accepted. To \
+                 serve the last of them in time, {needed:.1}/s are needed"
+            );
+        }
+        let _ = write!(
+            text,
+            ": {:.1} times the present workers, or an accept() that comes as much sooner",
+            up(sizing.times.unwrap_or(1.0)),
+        );
+    } else if seen.page.totals.accepted == 0 {
+        text += ". Nothing was accepted at all";
+    } else {
+        text += ". Add workers, or make accept() come sooner";
+    }
+    if let Some(wait_ns) = sizing.wait_ns {
+        let _ = write!(
+            text,
+            ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
+             and a client gives up after {timeout} (--client-timeout)",
+            sizing.needed_depth.unwrap_or(0),
+            duration(wait_ns / 1000),
+        );
+    }
+    if let Some(largest) = sizing.largest_backlog {
+        let patience = seen.late.timeout_ns(seen.given);
+        let _ = write!(
+            text,
+            ". The largest backlog that still serves clients within {} at that rate is {largest}",
+            duration(patience / 1000),
+        );
+        let limit = seen.page.listener.limit;
+        if limit > largest {
+            let _ = write!(text, ": {limit} is too large");
+        }
+    }
+    text
+}
+
+/// A factor in tenths, rounded up.
+fn up(factor: f64) -> f64 {
+    // What is a tenth but for rounding stays one.
+    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
+}
+
+/// Who was refused, who waited for too long, and who left.
+fn late(seen: &Seen<'_>, timeout: &str) -> String {
+    let late = &seen.late;
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        parts.push(clients(seen));
+    }
+    let accepted = seen.page.totals.accepted;
+    if late.beyond > 0 {
+        parts.push(format!(
+            "{} of {accepted} accepted clients had waited for more than {timeout} \
+             (--client-timeout)",
+            late.beyond
+        ));
+    }
+    if let Some((left, after_ns)) = late.left {
+        parts.push(format!(
+            "{left} of {accepted} clients had left before they were accepted, none of them before {}",
+            duration(after_ns / 1000)
+        ));
+    }
+    if late.still
+        && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
+    {
+        parts.push(still(&queued));
+    }
+    parts.join("; ")
+}
+
+/// `17 are still queued, the oldest for 8.1s`.
+fn still(queued: &StillQueued) -> String {
+    let are = if queued.count == 1 { "is" } else { "are" };
+    format!("{} {are} still queued{}", queued.count, oldest(queued))
+}
+
+/// `, the oldest for 8.1s`.
+fn oldest(queued: &StillQueued) -> String {
+    let at_least = if queued.at_least { "at least " } else { "" };
+    let oldest = queued.oldest_ns.map(|oldest_ns| duration(oldest_ns / 1000));
+    oldest.map_or(String::new(), |oldest| format!(", the oldest for {at_least}{oldest}"))
+}
+
+fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let page = seen.page;
+    let lasted = duration(sizing.lasted_ns.unwrap_or(0) / 1000);
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        parts.push(clients(seen));
+    }
+    let goes_on = seen.stalled_since_ns.is_some();
+    if goes_on {
+        parts.push(format!("nobody has accepted for {lasted}, {}", who(page)));
+        if let Some(queued) = page.still_queued(seen.given.end_ns) {
+            parts.push(still(&queued));
+        }
+        parts.push("no backlog helps where nobody accepts: a longer queue only fills later".into());
+    } else {
+        let stalls = &page.stalls;
+        parts.push(format!(
+            "{} of {} with a record were refused while nobody had accepted for more than a second \
+             (for {lasted} at the longest), {}",
+            stalls.stalled,
+            plural(stalls.clients, "client"),
+            who(page),
+        ));
+        parts.push(
+            "a larger backlog only makes clients wait until somebody accepts again: find out why \
+             nobody does"
+                .into(),
+        );
+    }
+    parts.extend(evidence(page));
+    sentences(&parts)
+}
+
+/// Who accepted last, as far as that is known.
+fn who(page: &Page) -> String {
+    let Some(last) = page.last_accept else {
+        return "and who accepted before is not known".into();
+    };
+    let known = page.listener.process().filter(|process| process.pid == last.pid);
+    let process = known.map_or_else(|| format!("process {}", last.pid), |one| one.to_string());
+    if last.tid == last.pid {
+        format!("the last to do so was {process}")
+    } else {
+        format!("the last to do so was thread {} of {process}", last.tid)
+    }
+}
+
+/// What is known of why nobody accepts: what accept() returned, and what its threads did when
+/// clients began to be refused.
+fn evidence(page: &Page) -> impl Iterator<Item = String> {
+    let failed = page.accept_errors.sentence();
+    let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
+    let doing = looked.map(|acceptor| format!("when drops began: {}", sentence(acceptor)));
+    [failed, doing].into_iter().flatten()
+}
+
+/// Each begins with a capital letter but for the first, which follows a colon.
+fn sentences(parts: &[String]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        if text.is_empty() {
+            text.push_str(part);
+            continue;
+        }
+        text.push_str(". ");
+        if part.starts_with("accept()") {
+            text.push_str(part);
+            continue;
+        }
+        let mut letters = part.chars();
+        text.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        text.push_str(letters.as_str());
+    }
+    text
+}
+
+fn not_enough(seen: &Seen<'_>) -> String {
+    let page = seen.page;
     let port = page.listener.local.port();
-    if page.unlimited.firsts >= 0.5 {
+    if seen.unlimited.firsts >= 0.5 {
         return format!(
             "{}, and nothing was accepted until the end: run backlog-trace -P {port} for \
              longer",
-            clients(page),
+            clients(seen),
         );
     }
     if by_limit(page) > 0 {
         return format!(
-            "{}, but their records were lost: run backlog-trace -P {port} with a \
-             higher --drop-records",
+            "{}, but no record of them was kept: run backlog-trace -P {port} with a higher \
+             --drop-records",
             refused(by_limit(page), "packet"),
+        );
+    }
+    if seen.need.cookies.is_some() {
+        return format!(
+            "{}. What its clients need cannot be told apart from that: run backlog-trace -P \
+             {port} -d 10m when it is over",
+            syn_queue(page, seen.need.cookies),
         );
     }
     format!(
@@ -120,9 +349,9 @@ fn not_enough(page: &Page) -> String {
 }
 
 /// How many clients were refused.
-fn clients(page: &Page) -> String {
-    let about = if page.unlimited.estimated >= 0.5 { "about " } else { "" };
-    about.to_owned() + &refused(whole(page.unlimited.firsts), "client")
+fn clients(seen: &Seen<'_>) -> String {
+    let about = if seen.unlimited.estimated >= 0.5 { "about " } else { "" };
+    about.to_owned() + &refused(whole(seen.unlimited.firsts), "client")
 }
 
 /// `1 packet was refused`, `2 packets were refused`.

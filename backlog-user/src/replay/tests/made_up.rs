@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::counter::Reading;
 use crate::event::{
     AcceptError, AcceptErrors, Acceptor, Accepts, Admitted, Call, Caller, Closed, Count, Doing,
-    Drop, Event, Identity, Limit, Listener, ListenerId, Range, State, What,
+    Drop, Event, Identity, Limit, Listener, ListenerId, Range, SoFar, State, What,
 };
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, ProgramCost, Run};
@@ -143,14 +143,15 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         trough: 2,
         free_ns: 100 * second,
         accepted_ns: now - 600 * MS,
+        so_far: Some(SoFar { paced: 20, paced_ns: 40 * MS, arrived: 50, ..SoFar::default() }),
     };
     for index in 0..3 {
         at(now - 500 * MS + index, What::Drop(drop(index)));
     }
     if second % 3 == 2 {
         // Who was refused in each second that it could be gets in.
-        let Drop { listener, client, isn, depth, trough, free_ns, .. } = drop(0);
-        let admitted = Admitted { listener, client, isn, depth, trough, free_ns };
+        let Drop { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
+        let admitted = Admitted { listener, client, isn, depth, trough, free_ns, so_far };
         at(now - 400 * MS, What::Admitted(admitted));
     }
     if second > 3 {
@@ -175,6 +176,8 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
             count: 40,
         }],
         other_accepts: second % 2,
+        stalled_ns: 0,
+        filled_ns: now - 700 * MS,
     };
     at(now - 20, What::Count { listener: ListenerId(1), count: Box::new(count) });
     if second == 1 {

@@ -8,7 +8,7 @@ use crate::book::Book;
 use crate::book::clients::Outside;
 use crate::book::episode::Episode;
 use crate::book::page::Page;
-use crate::book::sizing::Sizing;
+use crate::book::sizing::{Cookies, Sizing};
 use crate::clock::Clock;
 use crate::event::{Acceptor, Doing};
 use crate::view::acceptor::sentence;
@@ -34,6 +34,17 @@ pub(super) fn abandoned(page: &Page) -> Value {
         "fin": beside(Beside::AbandonedFin),
         "at_close": beside(Beside::KilledAtClose),
         "depth_at_close": page.closed.map(|(_, closed)| closed.depth),
+    })
+}
+
+/// What is queued now; null: nothing is.
+pub(super) fn still_queued(page: &Page, time_ns: u64) -> Value {
+    page.still_queued(time_ns).map_or(Value::Null, |queued| {
+        json!({
+            "count": queued.count,
+            "oldest_us": queued.oldest_ns.map(|oldest_ns| oldest_ns / 1000),
+            "at_least": queued.at_least,
+        })
     })
 }
 
@@ -112,12 +123,16 @@ pub(super) fn sizing(clock: &Clock, sizing: &Sizing) -> Value {
         backlog,
         somaxconn,
         smallest_limit,
+        largest_backlog,
         headroom_percent,
         needed_depth,
+        needed_syn_queue,
+        cookies,
         wait_ns,
         memory_bytes,
         accept_rate,
         needed_rate,
+        times,
         since_ns,
         lasted_ns,
         restart,
@@ -130,12 +145,16 @@ pub(super) fn sizing(clock: &Clock, sizing: &Sizing) -> Value {
         "backlog": backlog,
         "somaxconn": somaxconn,
         "smallest_limit": smallest_limit,
+        "largest_backlog": largest_backlog,
         "headroom_percent": headroom_percent,
         "needed_depth": needed_depth,
+        "needed_syn_queue": needed_syn_queue,
+        "cookies": cookies.map(Cookies::name),
         "wait_us": wait_ns.map(|wait| wait / 1000),
         "memory_bytes": memory_bytes,
         "accept_rate": accept_rate,
         "needed_rate": needed_rate,
+        "times_present_rate": times,
         "since": since_ns.map(|since| time(clock, since)),
         "lasted_us": lasted_ns.map(|lasted| lasted / 1000),
         "restart": restart,

@@ -9,6 +9,7 @@ use super::shared::{outside, peak, plain};
 use crate::book::interval::Waits;
 use crate::book::sizing::{self, Sizing};
 use crate::book::summary::Summary;
+use crate::view::advice::still_queued;
 use crate::view::format::{duration, plural};
 use crate::view::{advice, meaning, whose};
 
@@ -25,7 +26,10 @@ fn class(verdict: sizing::Verdict) -> &'static str {
     match verdict {
         sizing::Verdict::Fits => "good",
         sizing::Verdict::NotEnoughData => "open",
-        sizing::Verdict::Raise | sizing::Verdict::AddWorkers | sizing::Verdict::Unbalanced => "bad",
+        sizing::Verdict::Raise
+        | sizing::Verdict::AddWorkers
+        | sizing::Verdict::AcceptorStalled
+        | sizing::Verdict::Unbalanced => "bad",
     }
 }
 
@@ -48,6 +52,7 @@ impl Verdict {
                 duration(waits.max),
             ))
         }));
+        reasons.extend(still_queued(page, run.end.time_ns).map(|text| plain(text + ".")));
         Self { sizing: run.book.sizing(page, run.end.time_ns), reasons }
     }
 

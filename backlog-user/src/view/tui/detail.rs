@@ -87,8 +87,8 @@ impl Detail {
 fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
     let page = summary.page;
     let mut lines = vec![owner(&page.listener)];
-    if summary.drops > 0 {
-        let sizing = book.sizing(page, book.ticked_ns());
+    let sizing = book.sizing(page, book.ticked_ns());
+    if summary.drops > 0 || sizing.verdict.is_trouble() {
         lines.insert(0, format!("{}: {}", sizing.verdict.name(), whose::safe(&sizing.why)));
     }
     if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {

@@ -89,6 +89,7 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
             trough: 0,
             free_ns: 0,
             accepted_ns: 0,
+            so_far: None,
         };
         apply(book, time_ns - SECOND / 2, What::Drop(drop));
         state.refused(Refused {

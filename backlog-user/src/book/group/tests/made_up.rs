@@ -161,6 +161,7 @@ impl Teller {
             trough: NO_TROUGH,
             free_ns: 0,
             accepted_ns,
+            so_far: None,
         }
     }
 }

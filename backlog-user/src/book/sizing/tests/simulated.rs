@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use super::{ID, SECOND};
 use crate::book::Book;
-use crate::event::{Admitted, Count, Drop, Event, What};
+use crate::event::{Admitted, Count, Drop, Event, SoFar, What};
 
 /// A load: when clients come, and how an acceptor takes them.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Load {
     /// Times in which nobody accepts.
     pub(super) stalls: Vec<(u64, u64)>,
     pub(super) end_ns: u64,
+    /// How long the tool's intervals are.
+    pub(super) interval_ns: u64,
 }
 
 /// When each worker is ready for another connection.
@@ -48,7 +50,15 @@ impl Workers<'_> {
 impl Load {
     /// One worker that is at each connection for so long.
     pub(super) fn of(arrivals: Vec<u64>, service_ns: u64, end_ns: u64) -> Self {
-        Self { arrivals, service_ns, varies: false, workers: 1, stalls: Vec::new(), end_ns }
+        Self {
+            arrivals,
+            service_ns,
+            varies: false,
+            workers: 1,
+            stalls: Vec::new(),
+            end_ns,
+            interval_ns: SECOND,
+        }
     }
 
     fn workers(&self) -> Workers<'_> {
@@ -95,8 +105,12 @@ impl Load {
         let mut counted_ns = 0;
         loop {
             let next = to_come.peek().map_or(u64::MAX, |Reverse((time_ns, ..))| *time_ns);
-            while counted_ns + SECOND <= next.min(self.end_ns) {
-                counted_ns += SECOND;
+            while counted_ns < next.min(self.end_ns) {
+                let until_ns = (counted_ns + self.interval_ns).min(self.end_ns);
+                if until_ns > next {
+                    break;
+                }
+                counted_ns = until_ns;
                 seen.leave(&mut queue, counted_ns);
                 let what = What::Count { listener: ID, count: Box::new(seen.count()) };
                 book.apply(&Event { time_ns: counted_ns, what });
@@ -119,6 +133,7 @@ impl Load {
                 seen.totals.drops[Cause::AcceptQueueFullSyn as usize] += 1;
                 let cause = Cause::AcceptQueueFullSyn;
                 let Acceptor { trough, free_ns, accepted_ns } = seen.acceptor();
+                let so_far = Some(seen.so_far());
                 let drop = Drop {
                     listener: ID,
                     cause,
@@ -131,6 +146,7 @@ impl Load {
                     trough,
                     free_ns,
                     accepted_ns,
+                    so_far,
                 };
                 book.apply(&Event { time_ns, what: What::Drop(drop) });
                 if tries < 6 {
@@ -141,11 +157,12 @@ impl Load {
             seen.arrived(depth, time_ns);
             queue.push_back((time_ns, workers.accept(isn, time_ns)));
             seen.totals.enqueued += 1;
-            seen.totals.peak = seen.totals.peak.max(depth + 1);
+            seen.deepest(depth + 1, time_ns);
             if tries > 0 {
                 let Acceptor { trough, free_ns, .. } = seen.acceptor();
-                let depth = depth + 1;
-                let admitted = Admitted { listener: ID, client, isn, depth, trough, free_ns };
+                let (depth, so_far) = (depth + 1, Some(seen.so_far()));
+                let admitted =
+                    Admitted { listener: ID, client, isn, depth, trough, free_ns, so_far };
                 book.apply(&Event { time_ns, what: What::Admitted(admitted) });
             }
         }
@@ -162,6 +179,7 @@ pub(super) fn nanoseconds(seconds: f64) -> u64 {
 struct Seen {
     totals: Totals,
     idle_ns: u64,
+    filled_ns: u64,
     acceptor: Acceptor,
     longest_ns: u64,
     waits: Vec<(u32, u32)>,
@@ -188,10 +206,31 @@ impl Seen {
     /// Somebody has come who finds so deep a queue.
     fn arrived(&mut self, found: u32, time_ns: u64) {
         self.acceptor.trough = self.acceptor.trough.min(found);
+        if found == 0 {
+            self.filled_ns = time_ns;
+        }
         if found == 0 && self.acceptor.accepted_ns > 0 {
             let empty_ns = time_ns - self.acceptor.accepted_ns;
             self.idle_ns += empty_ns;
             self.acceptor.free_ns += self.pace.free_ns(empty_ns);
+        }
+    }
+
+    fn deepest(&mut self, depth: u32, time_ns: u64) {
+        if depth > self.totals.peak {
+            (self.totals.peak, self.totals.peak_ns) = (depth, time_ns);
+            self.totals.peak_filled_ns = self.filled_ns;
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        SoFar {
+            paced: u32::try_from(self.pace.count).unwrap(),
+            paced_ns: self.pace.sum_ns,
+            stalled_ns: self.pace.stalled_ns,
+            arrived: u32::try_from(self.totals.enqueued).unwrap(),
+            filled_ns: self.filled_ns,
+            unrecorded: 0,
         }
     }
 
@@ -209,6 +248,7 @@ impl Seen {
                 self.pace.note(leaves - before_ns);
             }
             self.longest_ns = self.longest_ns.max(leaves - came);
+            self.totals.longest_ns = self.totals.longest_ns.max(leaves - came);
             self.waits.push((bucket((leaves - came).div_ceil(1000) - 1, WAITS), 1));
             self.totals.accepted += 1;
             queue.pop_front();
@@ -224,6 +264,8 @@ impl Seen {
             accepted_ns: self.acceptor.accepted_ns,
             paced: self.pace.count - pace.count,
             paced_ns: self.pace.sum_ns - pace.sum_ns,
+            stalled_ns: self.pace.stalled_ns - pace.stalled_ns,
+            filled_ns: self.filled_ns,
             recent_longest_ns: std::mem::take(&mut self.longest_ns),
             waits: std::mem::take(&mut self.waits),
             ..Count::default()

@@ -174,6 +174,7 @@ fn refused(second: u64, port: u16) -> What {
         trough: 0,
         free_ns: 0,
         accepted_ns: 0,
+        so_far: None,
         cpu: 1,
     })
 }
@@ -247,6 +248,8 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
         paced_ns: 0,
         accepts: Vec::new(),
         other_accepts: 0,
+        stalled_ns: 0,
+        filled_ns: 0,
     }
 }
 

@@ -1,0 +1,73 @@
+//! How fast the acceptor is while it has work, from what records say of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::SoFar;
+
+/// The pauses of the last accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Pace {
+    count: f64,
+    sum_ns: f64,
+    /// What the last record said; none: none has said anything.
+    last: Option<Mark>,
+}
+
+/// The kernel's counts at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Mark {
+    pub(super) paced: u32,
+    pub(super) paced_ns: u64,
+    pub(super) stalled_ns: u64,
+}
+
+/// A pause counts half as much after so many more.
+const HALF_LIFE: f64 = 64.0;
+
+/// The same in earlier recordings, where they are counted by intervals.
+const MEMORY: f64 = 0.5;
+
+impl Pace {
+    /// A record says what the kernel had counted.
+    pub(super) fn saw(&mut self, so_far: &SoFar) {
+        let last = self.last.unwrap_or_default();
+        let mut now =
+            Mark { paced: so_far.paced, paced_ns: so_far.paced_ns, stalled_ns: so_far.stalled_ns };
+        // Records of two CPUs may come in either order, and some say nothing of stalls.
+        now.stalled_ns = now.stalled_ns.max(last.stalled_ns);
+        let more = now.paced.wrapping_sub(last.paced);
+        if more == 0 || more > u32::MAX / 2 || now.paced_ns < last.paced_ns {
+            self.last.get_or_insert(now).stalled_ns = now.stalled_ns;
+            return;
+        }
+        let stays = 0.5_f64.powf(f64::from(more) / HALF_LIFE);
+        self.count = self.count * stays + f64::from(more);
+        self.sum_ns = self.sum_ns * stays + (now.paced_ns - last.paced_ns) as f64;
+        self.last = Some(now);
+    }
+
+    /// An interval's count.
+    pub(super) fn counted(&mut self, paced: u64, paced_ns: u64) {
+        if self.last.is_none() && paced > 0 {
+            self.count = self.count * MEMORY + paced as f64;
+            self.sum_ns = self.sum_ns * MEMORY + paced_ns as f64;
+        }
+    }
+
+    /// The kernel's counts at the last record.
+    pub(super) fn mark(&self) -> Mark {
+        self.last.unwrap_or_default()
+    }
+
+    /// The mean pause, nanoseconds.
+    pub(super) fn pause_ns(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum_ns / self.count)
+    }
+
+    /// A time in pauses; none where the pace is not known.
+    pub(super) fn pauses(&self, time_ns: f64) -> f64 {
+        if self.sum_ns > 0.0 { time_ns * self.count / self.sum_ns } else { 0.0 }
+    }
+}
