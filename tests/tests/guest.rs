@@ -15,6 +15,7 @@
 mod guest {
     mod abandoned;
     mod audit;
+    mod acceptors;
     mod blind;
     mod causes;
     mod compare;

@@ -1,0 +1,98 @@
+//! Who accepts, and why a call of `accept()` fails: by each way of attaching.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::process::id;
+use std::thread;
+
+use backlog_tests::tracer::{Line, Tracer};
+use serde_json::Value;
+
+use super::help::{LIMIT, PORT, PORT_TEXT, in_guest, stop};
+
+/// Ends a child that this test has started.
+struct Child(libc::pid_t);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: a child of this process that nobody else waits for.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+#[test]
+fn accepts_are_told_by_thread() {
+    in_guest(|| {
+        let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+        let tracer = Tracer::start(&["-q", "-P", PORT_TEXT], LIMIT).unwrap();
+        let mut expected = Vec::new();
+        for count in [7, 4] {
+            let clients: Vec<TcpStream> =
+                (0..count).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap()).collect();
+            let listener = listener.try_clone().unwrap();
+            let worker = thread::spawn(move || {
+                for _ in 0..count {
+                    listener.accept().unwrap();
+                }
+                // SAFETY: it has no preconditions.
+                unsafe { libc::gettid() }
+            });
+            expected.push((i64::from(worker.join().unwrap()), count));
+            drop(clients);
+        }
+        let run = stop(tracer);
+        let summary = run.lines.iter().find(|line| line.raw["type"] == "summary").unwrap();
+        let accepts = &summary.raw["accepts"];
+        let workers = accepts["workers"].as_array().unwrap();
+        assert_eq!(workers.len(), 1, "{accepts}");
+        assert_eq!(workers[0]["process"]["pid"], id(), "{accepts}");
+        let threads = workers[0]["threads"].as_array().unwrap();
+        let number = |value: &Value| value.as_i64().unwrap();
+        let seen: Vec<_> =
+            threads.iter().map(|one| (number(&one["tid"]), number(&one["accepts"]))).collect();
+        assert_eq!(seen, expected, "{accepts}");
+        assert_eq!((&accepts["other"], &accepts["not_seen"]), (&0.into(), &0.into()));
+    });
+}
+
+#[test]
+fn a_process_out_of_descriptors_is_named() {
+    in_guest(|| {
+        let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+        let mut tracer = Tracer::start(&["-q", "-P", PORT_TEXT], LIMIT).unwrap();
+        let descriptor = listener.as_raw_fd();
+        // SAFETY: the child only makes system calls, until it is killed.
+        let child = Child(unsafe { libc::fork() });
+        if child.0 == 0 {
+            fail_to_accept(descriptor);
+        }
+        let _client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+        let is_it = |error: &Value| error["name"] == "EMFILE" && error["process"]["pid"] == child.0;
+        let names_it = |line: &Line| {
+            let errors = line.raw["errors"].as_array();
+            line.raw["type"] == "accept_errors" && errors.is_some_and(|all| all.iter().any(is_it))
+        };
+        tracer.wait_for("EMFILE", LIMIT, |lines| lines.iter().any(names_it)).unwrap();
+        let run = stop(tracer);
+        let summary = run.lines.iter().find(|line| line.raw["type"] == "summary").unwrap();
+        let text = summary.raw["accept_errors"]["text"].as_str().unwrap();
+        assert!(text.contains("is out of file descriptors"), "{text}");
+    });
+}
+
+/// What a server does that keeps its connections until it has no descriptor left.
+fn fail_to_accept(listener: libc::c_int) -> ! {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    // SAFETY: system calls with memory of this function's own.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none);
+        loop {
+            libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), 0);
+            libc::nanosleep(&raw const pause, std::ptr::null_mut());
+        }
+    }
+}
