@@ -14,8 +14,8 @@
 
 mod guest {
     mod abandoned;
-    mod audit;
     mod acceptors;
+    mod audit;
     mod blind;
     mod causes;
     mod compare;
