@@ -1,5 +1,6 @@
 //! Episodes: the drops of a listener with no gap of a second between two of them, and what
-//! the acceptor was doing when each began.
+//! the acceptor was doing when each began. A client that is refused for the first time begins
+//! one; retries alone do not: they are the echo of an earlier one.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub(crate) struct Episodes {
     kept: Vec<Episode>,
     /// How many there have been.
     count: u64,
+    /// Of these: those in which no new client has a record. They may be retries only.
+    #[serde(default)]
+    unconfirmed: u64,
 }
 
 /// A longer gap ends an episode, and a run of drops of one cause.
@@ -44,20 +48,38 @@ impl Episodes {
         self.count
     }
 
-    /// A packet was refused. True: it begins an episode.
-    pub(crate) fn refused(&mut self, time_ns: u64, new_client: bool) -> bool {
-        let begins = self.add(time_ns, 1);
-        if let Some(last) = self.kept.last_mut() {
-            last.clients += u64::from(new_client);
-        }
-        begins
+    /// How many of them refused a client for the first time.
+    pub(crate) fn independent(&self) -> u64 {
+        self.count.saturating_sub(self.unconfirmed)
     }
 
-    /// So many were counted since the last time that have no record.
-    pub(crate) fn counted(&mut self, time_ns: u64, untold: u64) {
-        if untold > 0 {
-            self.add(time_ns, untold);
+    /// A packet was refused. True: it begins an episode.
+    pub(crate) fn refused(&mut self, time_ns: u64, new_client: bool) -> bool {
+        let goes_on = self.goes_on(time_ns, GAP_NS);
+        if !goes_on && !new_client {
+            return false;
         }
+        self.add(time_ns, 1, goes_on);
+        if let Some(last) = self.kept.last_mut()
+            && new_client
+        {
+            if goes_on && last.clients == 0 {
+                self.unconfirmed = self.unconfirmed.saturating_sub(1);
+            }
+            last.clients += 1;
+        }
+        !goes_on
+    }
+
+    /// Drops without a record were counted in an interval that ends now. Whose they were is
+    /// unknown.
+    pub(crate) fn counted(&mut self, time_ns: u64, elapsed_ns: u64, unrecorded: u64) {
+        if unrecorded == 0 {
+            return;
+        }
+        let goes_on = self.goes_on(time_ns, elapsed_ns.max(GAP_NS));
+        self.unconfirmed += u64::from(!goes_on);
+        self.add(time_ns, unrecorded, goes_on);
     }
 
     /// What the acceptor was doing at the beginning of the last one.
@@ -69,28 +91,23 @@ impl Episodes {
         }
     }
 
-    fn add(&mut self, time_ns: u64, packets: u64) -> bool {
-        match self.kept.last_mut() {
-            Some(last) if time_ns.saturating_sub(last.last_ns) <= GAP_NS => {
-                last.last_ns = last.last_ns.max(time_ns);
-                last.packets += packets;
-                false
-            }
-            _ => {
-                self.count += 1;
-                if self.kept.len() >= MOST {
-                    self.kept.remove(MOST / 2);
-                }
-                self.kept.push(Episode {
-                    begin_ns: time_ns,
-                    last_ns: time_ns,
-                    packets,
-                    clients: 0,
-                    acceptor: None,
-                });
-                true
-            }
+    /// Is the last episode no longer ago than `gap_ns`?
+    fn goes_on(&self, time_ns: u64, gap_ns: u64) -> bool {
+        self.kept.last().is_some_and(|last| time_ns.saturating_sub(last.last_ns) <= gap_ns)
+    }
+
+    fn add(&mut self, time_ns: u64, packets: u64, goes_on: bool) {
+        if let Some(last) = self.kept.last_mut().filter(|_| goes_on) {
+            last.last_ns = last.last_ns.max(time_ns);
+            last.packets += packets;
+            return;
         }
+        self.count += 1;
+        if self.kept.len() >= MOST {
+            self.kept.remove(MOST / 2);
+        }
+        let (begin_ns, last_ns) = (time_ns, time_ns);
+        self.kept.push(Episode { begin_ns, last_ns, packets, clients: 0, acceptor: None });
     }
 }
 
@@ -103,7 +120,7 @@ mod tests {
         let mut episodes = Episodes::default();
         assert!(episodes.refused(GAP_NS, true));
         assert!(!episodes.refused(2 * GAP_NS, false));
-        episodes.counted(2 * GAP_NS + 10, 3);
+        episodes.counted(2 * GAP_NS + 10, GAP_NS, 3);
         assert!(!episodes.refused(3 * GAP_NS + 10, true));
         assert!(episodes.refused(4 * GAP_NS + 11, true));
         let found: Vec<_> =
@@ -120,5 +137,32 @@ mod tests {
         assert_eq!((episodes.count(), episodes.kept().len()), (1000, MOST));
         assert_eq!(episodes.kept()[0].begin_ns, 0);
         assert_eq!(episodes.kept()[MOST - 1].begin_ns, 999 * 3 * GAP_NS);
+    }
+
+    #[test]
+    fn retries_alone_begin_no_episode() {
+        let mut episodes = Episodes::default();
+        // A burst at listen(0) and its retries at 1, 3 and 7 s.
+        for (second, new_client) in [(0, true), (1, false), (3, false), (7, false)] {
+            for client in 0..11 {
+                let begins = episodes.refused(second * GAP_NS + client, new_client);
+                assert_eq!(begins, second == 0 && client == 0);
+            }
+        }
+        assert_eq!((episodes.count(), episodes.independent()), (1, 1));
+        assert_eq!((episodes.kept()[0].clients, episodes.kept()[0].packets), (11, 22));
+    }
+
+    #[test]
+    fn drops_without_a_record_confirm_no_episode() {
+        let mut episodes = Episodes::default();
+        episodes.counted(GAP_NS, GAP_NS, 5);
+        assert_eq!((episodes.count(), episodes.independent()), (1, 0));
+        assert!(!episodes.refused(2 * GAP_NS, false));
+        assert!(!episodes.refused(2 * GAP_NS, true));
+        assert_eq!((episodes.count(), episodes.independent()), (1, 1));
+        // An interval of ten seconds began before the last drop that has a record.
+        episodes.counted(11 * GAP_NS, 10 * GAP_NS, 7);
+        assert_eq!((episodes.count(), episodes.independent()), (1, 1));
     }
 }

@@ -257,7 +257,7 @@ impl Page {
         // Its slot may have been another's before.
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
-        self.episodes.counted(time_ns, untold);
+        self.episodes.counted(time_ns, row.elapsed_ns, untold);
         self.unlimited.untold(self.untold(), time_ns, self.listener.limit);
     }
 

@@ -409,7 +409,7 @@ fn confidence(seen: &Seen<'_>) -> Confidence {
     let lost: u64 = page.totals.lost.iter().sum();
     let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
     if seen.refused > 0 || seen.need.cookies.is_some() {
-        return match page.episodes.count().max(seen.need.bursts) {
+        return match page.episodes.independent().max(seen.need.bursts) {
             _ if guessed => Confidence::Low,
             0 | 1 => Confidence::Low,
             2 | 3 => Confidence::Medium,
