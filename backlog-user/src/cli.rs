@@ -260,6 +260,12 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "INTERVAL")]
     pub(crate) interval: Option<String>,
 
+    /// Client timeout to judge by, instead of that of the run
+    ///
+    /// A larger backlog is not recommended if queued clients would wait longer than this.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) client_timeout: Option<String>,
+
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -305,6 +311,12 @@ pub(crate) struct ReportArgs {
     #[arg(short, long, value_name = "PAGE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// Client timeout to judge by, instead of that of the run
+    ///
+    /// A larger backlog is not recommended if queued clients would wait longer than this.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) client_timeout: Option<String>,
+
     /// Print times in UTC
     #[arg(long)]
     pub(crate) utc: bool,
@@ -326,6 +338,7 @@ Examples:
   backlog-trace replay run.jsonl.zst            print the table and the summary
   backlog-trace replay run.jsonl.zst 60 -o csv  one row per minute
   backlog-trace replay run.jsonl.zst --tui --speed 10
+  backlog-trace replay run.jsonl.zst --client-timeout 2s
   ssh host cat run.jsonl | backlog-trace replay -
 
 A recording truncated by a kill or a full disk is replayed as far as it goes;

@@ -91,12 +91,10 @@ impl Options {
         let ports = args.port.map(|text| text.parse()).transpose()?;
         let family = Filter::family_of(args.ipv4, args.ipv6);
         let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
-        let client_timeout = time("--client-timeout", &args.client_timeout)?;
-        for (name, time) in [("--duration", duration), ("--client-timeout", Some(client_timeout))] {
-            if time.is_some_and(|time| time.is_zero()) {
-                return Err(OptionsError::NoTime(name));
-            }
+        if duration.is_some_and(|time| time.is_zero()) {
+            return Err(OptionsError::NoTime("--duration"));
         }
+        let client_timeout_ns = client_timeout_ns(&args.client_timeout)?;
         if let Some(error) = mistyped::command(&args.interval) {
             return Err(OptionsError::Command(error));
         }
@@ -122,7 +120,7 @@ impl Options {
             duration,
             until_drop: args.until_drop,
             cmd: args.cmd,
-            client_timeout_ns: u64::try_from(client_timeout.as_nanos()).unwrap_or(u64::MAX),
+            client_timeout_ns,
             output: args.output,
             tui: args.tui,
             report: args.report.as_deref().map(WholeFile::check).transpose()?,
@@ -156,6 +154,15 @@ fn size(text: &str) -> Result<u64, OptionsError> {
     };
     let count: u64 = digits.parse().map_err(|_| wrong())?;
     count.checked_mul(1 << shift).filter(|size| *size >= SMALLEST).ok_or_else(wrong)
+}
+
+/// `--client-timeout` in nanoseconds.
+pub(crate) fn client_timeout_ns(text: &str) -> Result<u64, OptionsError> {
+    let timeout = time("--client-timeout", text)?;
+    if timeout.is_zero() {
+        return Err(OptionsError::NoTime("--client-timeout"));
+    }
+    Ok(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {

@@ -13,8 +13,8 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 
 use crate::cli::ReplayArgs;
-use crate::options::time;
-use crate::record::line::Step;
+use crate::options::{client_timeout_ns, time};
+use crate::record::line::{Header, Step};
 use crate::run::Outcome;
 use crate::session::notice;
 use crate::show::{self, Wish};
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
         return screen::run(args, every);
     }
     let page = report::beside(args.report.as_deref(), &args.file)?;
-    let (header, mut source) = Source::open(&args.file)?;
+    let (mut header, mut source) = Source::open(&args.file)?;
+    judge_by(&mut header, args.client_timeout.as_deref())?;
     let ReplayArgs { output, utc, quiet, verbose, .. } = *args;
     let wish = Wish { output, utc, quiet, verbose, named_ports: header.named_ports };
     let mut view = beside(show::view(wish), page, show::look(wish).zone, quiet);
@@ -49,6 +50,14 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
         notice(&remark);
     }
     Ok(Outcome::Done)
+}
+
+/// Judges a run by another client timeout than its own, if one was given.
+fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Result<()> {
+    if let Some(text) = client_timeout {
+        header.client_timeout_ns = Some(client_timeout_ns(text)?);
+    }
+    Ok(())
 }
 
 /// A view, and a page beside it if one was asked for.

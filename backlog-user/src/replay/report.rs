@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::judge_by;
 use super::player::Player;
 use super::source::Source;
 use crate::cli::{Output, ReportArgs};
@@ -21,8 +22,9 @@ const ENDINGS: [&str; 3] = ["zst", "jsonl", "json"];
 
 /// Writes the page.
 pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
-    let ReportArgs { file, output, utc } = args;
-    let (header, mut source) = Source::open(file)?;
+    let ReportArgs { file, output, client_timeout, utc } = args;
+    let (mut header, mut source) = Source::open(file)?;
+    judge_by(&mut header, client_timeout.as_deref())?;
     let place = match output {
         Some(output) if output == Path::new("-") => Place::Stdout,
         Some(output) => place(output, file).context("-o")?,

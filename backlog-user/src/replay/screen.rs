@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::film::{Film, Reel};
 use super::pace::Pace;
-use super::{beside, report};
+use super::{beside, judge_by, report};
 use crate::cli::{Output, ReplayArgs};
 use crate::options::OptionsError;
 use crate::run::Outcome;
@@ -42,7 +42,8 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     }
     screen::check(std::env::var("TERM").ok().as_deref())?;
     let page = report::beside(args.report.as_deref(), &args.file)?;
-    let reel = Reel::open(&args.file)?;
+    let mut reel = Reel::open(&args.file)?;
+    judge_by(&mut reel.header, args.client_timeout.as_deref())?;
     let named_ports = reel.header.named_ports;
     let look = show::look(Wish { output, utc, quiet, verbose, named_ports });
     let zone = look.zone.clone();

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::judge_by;
 use super::player::Player;
 use super::source::Source;
 use crate::book::reconcile::Blind;
@@ -119,6 +120,26 @@ fn what_is_replayed_is_what_was_recorded() {
     let plain = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     insta::assert_snapshot!(plain);
     assert_eq!(fs::read(folder.path().join("run.zst")).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+}
+
+/// The same recording, judged for clients that are more patient, or less.
+#[test]
+fn another_client_timeout_judges_a_run_anew() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/replay/fixtures/overload.jsonl");
+    let verdict = |client_timeout: Option<&str>| {
+        let (mut header, source) = Source::open(&path).unwrap();
+        judge_by(&mut header, client_timeout).unwrap();
+        let mut printed = Printed::default();
+        let steps: Vec<Step> = source.collect();
+        printed.show(&header, steps.into_iter());
+        let table = printed.table();
+        let line = table.lines().find(|line| line.starts_with("  sizing ")).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(verdict(Some("2s")), "add_workers");
+    assert_eq!(verdict(Some("1m")), "raise");
+    assert_eq!(verdict(None), "raise");
+    assert!(judge_by(&mut header(), Some("soon")).is_err());
 }
 
 /// Of a server that accepts ten times a second, with a backlog of 1, overrun by nine clients.

@@ -33,7 +33,12 @@ fn live(header: &Header, steps: impl Iterator<Item = Step>) -> String {
 fn page(recording: &Path) -> String {
     let folder = folder();
     let path = folder.path().join("page.html");
-    let args = ReportArgs { file: recording.to_owned(), output: Some(path.clone()), utc: true };
+    let args = ReportArgs {
+        file: recording.to_owned(),
+        output: Some(path.clone()),
+        client_timeout: None,
+        utc: true,
+    };
     report::run(&args).unwrap();
     fs::read_to_string(path).unwrap()
 }
