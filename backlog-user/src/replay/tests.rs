@@ -136,7 +136,7 @@ fn another_client_timeout_judges_a_run_anew() {
         let line = table.lines().find(|line| line.starts_with("  sizing ")).unwrap();
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
-    assert_eq!(verdict(Some("2s")), "add_workers");
+    assert_eq!(verdict(Some("200ms")), "add_workers");
     assert_eq!(verdict(Some("1m")), "raise");
     assert_eq!(verdict(None), "raise");
     assert!(judge_by(&mut header(), Some("soon")).is_err());

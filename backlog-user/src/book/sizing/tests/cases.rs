@@ -59,6 +59,7 @@ fn the_rates_of_an_overload_are_those_of_its_growth() {
 fn retries_are_no_burst_and_raise_no_confidence() {
     let (sizing, _) = judged(&Load::of(burst(SECOND, 12), 20 * MS, 12 * SECOND), 0);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
+    assert_eq!(sizing.confidence, Confidence::Low, "{}", sizing.why);
     let wait_ms = sizing.wait_ns.unwrap() / MS;
     assert!((200..=250).contains(&wait_ms), "{}", sizing.why);
 }
