@@ -289,7 +289,7 @@ fn who(page: &Page) -> String {
     }
 }
 
-/// What is known of why nobody accepts: what accept() returned, and what its threads did when
+/// What is known of why nobody accepts: what `accept()` returned, and what its threads did when
 /// clients began to be refused.
 fn evidence(page: &Page) -> impl Iterator<Item = String> {
     let failed = page.accept_errors.sentence();

@@ -19,9 +19,10 @@ fn apply(book: &mut Book, time_ns: u64, what: What) {
     book.apply(&Event { time_ns, what });
 }
 
-fn count(book: &mut Book, time_ns: u64, totals: Totals) {
+fn count(book: &mut Book, time_ns: u64, totals: &Totals) {
     let accepted_ns = time_ns - MS;
-    let count = Count { totals, accepted_ns, filled_ns: accepted_ns - 1, ..Count::default() };
+    let count =
+        Count { totals: *totals, accepted_ns, filled_ns: accepted_ns - 1, ..Count::default() };
     apply(book, time_ns, What::Count { listener: ID, count: Box::new(count) });
     book.tick(time_ns);
 }
@@ -105,7 +106,7 @@ fn a_queue_in_which_clients_give_up_needs_workers() {
     let mut totals = book.get(ID).unwrap().totals;
     totals.beside[Beside::AbandonedFin as usize] = left;
     totals.left_after_ns = 2 * SECOND + 3;
-    count(&mut book, load.end_ns, totals);
+    count(&mut book, load.end_ns, &totals);
     let sizing = sizing(&book, load.end_ns);
     assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
     let left = "had left before they were accepted, none of them before 2.0s";
@@ -149,7 +150,7 @@ fn both_queues_are_in_the_number() {
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
     totals.drops[Cause::SynQueueFull as usize] = 224;
     totals.syn_queue_peak = 32;
-    count(&mut book, end_ns, totals);
+    count(&mut book, end_ns, &totals);
     let sizing = sizing(&book, end_ns);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
     assert_eq!(sizing.needed_syn_queue, Some(60), "{}", sizing.why);
@@ -163,7 +164,7 @@ fn cookies(sent: u64, valid: u64) -> Sizing {
     totals.beside[Beside::SynCookieSent as usize] = sent;
     totals.beside[Beside::SynCookieValid as usize] = valid;
     (totals.syn_queue_peak, totals.syn_needed) = (32, 60);
-    count(&mut book, 10 * SECOND, totals);
+    count(&mut book, 10 * SECOND, &totals);
     sizing(&book, 10 * SECOND)
 }
 
@@ -183,7 +184,7 @@ fn what_fits_fits_both_queues() {
     let mut book = book(128);
     let totals =
         Totals { enqueued: 480, accepted: 480, peak: 6, syn_queue_peak: 60, ..Totals::default() };
-    count(&mut book, 10 * SECOND, totals);
+    count(&mut book, 10 * SECOND, &totals);
     let sizing = sizing(&book, 10 * SECOND);
     assert_eq!((sizing.verdict, sizing.smallest_limit), (Verdict::Fits, Some(60)));
     assert_eq!(sizing.confidence, Confidence::Medium);
@@ -199,7 +200,7 @@ fn a_raise_is_never_below_the_present_limit() {
     }
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
     totals.drops[Cause::SynQueueFull as usize] = 30;
-    count(&mut book, 70 * SECOND, totals);
+    count(&mut book, 70 * SECOND, &totals);
     let sizing = sizing(&book, 70 * SECOND);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
     assert!(sizing.backlog.unwrap() > 32 && sizing.smallest_limit.unwrap() > 32);
