@@ -53,6 +53,10 @@ const _: () = assert!(size_of::<Crowd>() == 24);
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::collections::VecDeque;
+
     use super::Crowd;
 
     const MS: u64 = 1_000_000;
@@ -75,8 +79,8 @@ mod tests {
     fn a_steady_load_needs_room_for_a_round_trip() {
         let mut crowd = Crowd::NONE;
         let mut needed = 0;
-        let (mut queue, mut arrived) = (std::collections::VecDeque::new(), 0_u32);
-        let mut cookies = std::collections::VecDeque::new();
+        let (mut queue, mut arrived) = (VecDeque::new(), 0_u32);
+        let mut cookies = VecDeque::new();
         for now in 0..5_000_u64 {
             for line in [&mut queue, &mut cookies] {
                 while line.front().is_some_and(|came| came + 100 <= now) {
