@@ -91,3 +91,22 @@ pub(crate) fn copy<T: Copy + 'static>(
     patch(copy);
     entry.submit(flags);
 }
+
+/// Sends a record that `fill` writes, every field of it: it is made in the ring.
+#[inline(always)]
+pub(crate) fn make<T: Copy + 'static>(
+    kind: Kind,
+    totals: *mut Totals,
+    flags: u64,
+    fill: impl FnOnce(&mut T),
+) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else {
+        // SAFETY: `totals` is this CPU's element of the per-CPU array.
+        unsafe { (*totals).lost[kind as usize] += 1 };
+        return;
+    };
+    // SAFETY: the entry is this program's own and of that size, records are integers, and every
+    // field is written before the entry is submitted.
+    fill(unsafe { &mut *entry.as_mut_ptr() });
+    entry.submit(flags);
+}
