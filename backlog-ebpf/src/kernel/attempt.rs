@@ -5,18 +5,12 @@
 use backlog_ebpf::{
     AF_INET,
     attempt::{self, Attempt, KEPT_NS},
-    distribution::NO_TROUGH,
     record::{Admitted, Endpoint, Kind},
     totals::Totals,
 };
 
 use super::{
-    distribution::{self, Acceptor},
-    globals::TP_COPIED_SEQ,
-    listener::Seen,
-    maps::ATTEMPTS,
-    out, read,
-    types::Sock,
+    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, read, types::Sock,
 };
 
 /// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
@@ -97,24 +91,21 @@ pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u3
     let client = read::remote(child);
     let isn = read::field::<_, u32>(child, &TP_COPIED_SEQ).wrapping_sub(1);
     if take(tag(&client, isn)) {
-        let record = Admitted {
-            header: out::header::<Admitted>(Kind::Admitted, seen.slot, now),
-            isn,
-            depth,
-            client,
-            trough: NO_TROUGH,
-            free_ns: 0,
-            paced_ns: 0,
-            paced: 0,
-            arrived: 0,
+        let fill = |record: &mut Admitted| {
+            let acceptor = distribution::acceptor(seen.slot);
+            *record = Admitted {
+                header: out::header::<Admitted>(Kind::Admitted, seen.slot, now),
+                isn,
+                depth,
+                client,
+                trough: acceptor.trough,
+                free_ns: acceptor.free_ns,
+                paced_ns: acceptor.paced_ns,
+                paced: acceptor.paced,
+                arrived: acceptor.arrived,
+            };
         };
-        let acceptor = |copy: &mut Admitted| {
-            let Acceptor { trough, free_ns, paced_ns, paced, arrived, .. } =
-                distribution::acceptor(seen.slot);
-            (copy.trough, copy.free_ns) = (trough, free_ns);
-            (copy.paced_ns, copy.paced, copy.arrived) = (paced_ns, paced, arrived);
-        };
-        out::copy(&raw const record, seen.totals, out::with_others(), acceptor, Kind::Admitted);
+        out::make(Kind::Admitted, seen.totals, out::with_others(), fill);
     }
     0
 }
