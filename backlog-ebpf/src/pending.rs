@@ -3,13 +3,14 @@
 
 use core::mem::{offset_of, size_of};
 
-/// What the look into the queues at the start does: nothing but find listeners.
+/// What the look into the queues at the start does: it has not begun, and the iterator only
+/// says which namespace it runs in.
 pub const SEED_NONE: u32 = 0;
 /// It notes what is queued, before the programs begin.
 pub const SEED_BEFORE: u32 = 1;
 /// It notes what is queued, after they have begun.
 pub const SEED_AFTER: u32 = 2;
-/// It is over: the iterator only says which namespace it runs in.
+/// It is over: as before it began.
 pub const SEED_DONE: u32 = 3;
 /// The run has begun: the iterator notes it for namespaces that are made from now on.
 pub const SEED_BEGUN: u32 = 4;

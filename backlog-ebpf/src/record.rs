@@ -164,7 +164,8 @@ pub struct Listener {
     pub depth: u32,
     /// `sk_max_ack_backlog`.
     pub limit: u32,
-    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`], [`TOLD`].
+    /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`], [`TOLD`],
+    /// [`NEW_NETNS`].
     pub flags: u32,
     /// What it is bound to.
     pub local: Endpoint,
@@ -184,8 +185,9 @@ pub struct Listener {
     pub asked: i32,
     /// `net.core.somaxconn` of its network namespace; zero: not known.
     pub somaxconn: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// What tells its network namespace from others with that inode number: the lower half of
+    /// its cookie, or where it has none, a number that the kernel draws for each one.
+    pub identity: u32,
 }
 
 /// [`Listener::flags`]: the tool saw the listen call, so nothing was missed before.
@@ -200,6 +202,8 @@ pub const CLOSING: u32 = 8;
 pub const ASKED: u32 = 16;
 /// [`Listener::flags`], in the kernel only: the listen call that opened it goes on.
 pub const LISTENING: u32 = 32;
+/// [`Listener::flags`]: its network namespace was made during the run.
+pub const NEW_NETNS: u32 = 128;
 /// [`Listener::flags`], in the kernel only: a listen call was told by its inner function.
 pub const TOLD: u32 = 64;
 
@@ -253,5 +257,6 @@ const _: () = {
     assert!(offset_of!(Listener, caller) == 120);
     assert!(offset_of!(Listener, asked) == 124);
     assert!(offset_of!(Listener, somaxconn) == 128);
+    assert!(offset_of!(Listener, identity) == 132);
     assert!(size_of::<Listener>() == 136);
 };

@@ -21,14 +21,15 @@ pub(crate) mod timeline;
 pub(crate) mod unlimited;
 pub(crate) mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counter::Reading;
+use crate::event::form;
 use crate::event::{
-    AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, What,
+    AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, Netns, What,
 };
 use crate::kernel::settings::Settings;
 use clients::{Clients, Outside};
@@ -52,8 +53,10 @@ pub(crate) struct Book {
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
     /// What they had counted, by network namespace.
-    gone_sums: BTreeMap<u32, Sums>,
-    namespaces: BTreeMap<u32, Namespace>,
+    gone_sums: BTreeMap<Netns, Sums>,
+    namespaces: BTreeMap<Netns, Namespace>,
+    /// Those that have ended and whose listeners' pages are gone.
+    ended: Ended,
     /// How queues go over time is still kept of so many listeners: none unless a view draws.
     room: usize,
     memory: Memory,
@@ -74,7 +77,28 @@ pub(crate) struct Namespace {
     pub(crate) seen: Sums,
     /// Of this: what they had counted before it was compared.
     pub(crate) before: Sums,
+    /// It was compared.
+    pub(crate) compared: bool,
+    /// It has ended.
+    pub(crate) ended: bool,
 }
+
+/// Network namespaces that have ended, and of which nothing else is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// What was seen was what the kernel had counted.
+    pub(crate) equal: u64,
+    /// It was not.
+    pub(crate) different: u64,
+    /// They were over before the kernel could be asked.
+    pub(crate) uncompared: u64,
+    /// Refused packets of them.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) dropped: u64,
+}
+
+/// Namespaces that have ended with a difference: of so many it is kept.
+const DIFFERENT_KEPT: usize = 64;
 
 /// Listeners whose pages are no longer there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +158,7 @@ impl Book {
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            ended: Ended::default(),
             room: 0,
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
@@ -231,6 +256,7 @@ impl Book {
                 let seen = self.sums_of(*netns);
                 let namespace = self.namespaces.entry(*netns).or_default();
                 (namespace.moved, namespace.seen) = (**moved, seen);
+                namespace.compared = true;
             }
             What::Baseline { netns } => {
                 self.namespaces.entry(*netns).or_default().before = self.sums_of(*netns);
@@ -238,6 +264,11 @@ impl Book {
             What::Queued { listener, since_ns, at_least } => {
                 let oldest = Oldest { since_ns: *since_ns, at_least: *at_least };
                 self.page(*listener, |page| page.oldest = Some(oldest));
+            }
+            What::Ended { netns } => {
+                if self.open().all(|page| page.listener.netns != *netns) {
+                    self.namespaces.entry(*netns).or_default().ended = true;
+                }
             }
             What::SkDrops { listener, moved } => {
                 self.page(*listener, |page| page.sk_drops = Some((*moved, page.totals.sk_drops)));
@@ -286,6 +317,56 @@ impl Book {
                 self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
             }
         }
+        self.forget_namespaces();
+    }
+
+    /// Namespaces come and go likewise.
+    fn forget_namespaces(&mut self) {
+        let over = |namespace: &Namespace| namespace.ended;
+        if !self.namespaces.values().any(over) {
+            return;
+        }
+        let here: BTreeSet<Netns> = self.pages.values().map(|page| page.listener.netns).collect();
+        let mut different = 0;
+        let leave: Vec<Netns> = self
+            .namespaces
+            .iter()
+            .filter(|(netns, namespace)| over(namespace) && !here.contains(netns))
+            .filter(|(_, namespace)| {
+                let differs = namespace.compared && !namespace.agrees();
+                different += usize::from(differs);
+                !differs || different > DIFFERENT_KEPT
+            })
+            .map(|(netns, _)| *netns)
+            .collect();
+        for netns in leave {
+            let namespace = self.namespaces.remove(&netns).unwrap_or_default();
+            let dropped = self.gone_sums.remove(&netns).map_or(0, |sums| sums.dropped());
+            self.ended.dropped += dropped;
+            match (namespace.compared, namespace.agrees()) {
+                (false, _) => self.ended.uncompared += 1,
+                (true, true) => self.ended.equal += 1,
+                (true, false) => self.ended.different += 1,
+            }
+        }
+    }
+
+    /// How the network namespaces fared that have ended during the run.
+    pub(crate) fn ended(&self) -> Ended {
+        let mut all = Ended { dropped: 0, ..self.ended };
+        for namespace in self.namespaces.values().filter(|namespace| namespace.ended) {
+            match (namespace.compared, namespace.agrees()) {
+                (false, _) => all.uncompared += 1,
+                (true, true) => all.equal += 1,
+                (true, false) => all.different += 1,
+            }
+        }
+        all
+    }
+
+    /// Has it ended before the kernel could be asked?
+    pub(crate) fn is_uncompared(&self, netns: Netns) -> bool {
+        self.namespaces.get(&netns).is_some_and(|known| known.ended && !known.compared)
     }
 
     /// Listeners whose pages are no longer there.
@@ -310,14 +391,14 @@ impl Book {
 
     /// The network namespaces that could be asked: what is set, and how far the kernel's
     /// counters had moved when they were read last.
-    pub(crate) fn known_namespaces(&self) -> impl Iterator<Item = (u32, Settings, Reading)> {
-        let all = self.namespaces.iter();
+    pub(crate) fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading)> {
+        let all = self.namespaces.iter().filter(|(_, namespace)| namespace.compared);
         all.map(|(netns, namespace)| (*netns, namespace.settings, namespace.moved))
     }
 
     /// What all listeners of a network namespace have counted, those that are gone
     /// included.
-    fn sums_of(&self, netns: u32) -> Sums {
+    fn sums_of(&self, netns: Netns) -> Sums {
         let mut sums = self.gone_sums.get(&netns).copied().unwrap_or_default();
         for page in self.pages.values().filter(|page| page.listener.netns == netns) {
             sums.add(&page.totals);
@@ -326,9 +407,9 @@ impl Book {
     }
 
     /// The network namespaces that have, or had, a listener of ours.
-    pub(crate) fn namespaces(&self) -> Vec<u32> {
+    pub(crate) fn namespaces(&self) -> Vec<Netns> {
         let of_pages = self.pages.values().map(|page| page.listener.netns);
-        let mut all: Vec<u32> = of_pages.chain(self.gone_sums.keys().copied()).collect();
+        let mut all: Vec<Netns> = of_pages.chain(self.gone_sums.keys().copied()).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -336,18 +417,19 @@ impl Book {
 
     /// Those in which something may still move: with a listener that is open, or was a
     /// moment ago.
-    pub(crate) fn moving_namespaces(&self) -> Vec<u32> {
+    pub(crate) fn moving_namespaces(&self) -> Vec<Netns> {
         let [_, since_ns] = self.ticks_ns;
         let moves = |page: &&Page| page.closed.is_none_or(|(closed_ns, _)| closed_ns >= since_ns);
-        let mut all: Vec<u32> =
+        let mut all: Vec<Netns> =
             self.pages.values().filter(moves).map(|page| page.listener.netns).collect();
+        all.retain(|netns| self.namespaces.get(netns).is_none_or(|known| !known.ended));
         all.sort_unstable();
         all.dedup();
         all
     }
 
     /// The sysctls of a network namespace, if they could be read.
-    pub(crate) fn settings_of(&self, netns: u32) -> Option<&Settings> {
+    pub(crate) fn settings_of(&self, netns: Netns) -> Option<&Settings> {
         self.namespaces.get(&netns).map(|namespace| &namespace.settings)
     }
 
@@ -355,7 +437,7 @@ impl Book {
     pub(crate) fn dropped(&self) -> u64 {
         let gone: u64 = self.gone_sums.values().map(Sums::dropped).sum();
         let here = |page: &Page| page.totals.drops.iter().sum::<u64>();
-        gone + self.pages.values().map(here).sum::<u64>()
+        self.ended.dropped + gone + self.pages.values().map(here).sum::<u64>()
     }
 
     /// Is any listener known?

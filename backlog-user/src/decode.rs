@@ -146,7 +146,7 @@ fn listener(header: Header, mut bytes: &[u8]) -> Result<Listener, DecodeError> {
         caller: bytes.get_u32_ne(),
         asked: bytes.get_i32_ne(),
         somaxconn: bytes.get_u32_ne(),
-        pad: bytes.get_u32_ne(),
+        identity: bytes.get_u32_ne(),
     })
 }
 
@@ -217,11 +217,11 @@ mod tests {
     prop_compose! {
         fn any_listener()(header in any_header(Kind::Opened), local in any_endpoint(), sk: u64, inode: u64,
             cookie: u64, netns: u32, depth: u32, limit: u32, flags: u32,
-            [sk_drops, syn_queue, was, caller, somaxconn, pad]: [u32; 6], cgroup: u64,
+            [sk_drops, syn_queue, was, caller, somaxconn, identity]: [u32; 6], cgroup: u64,
             comm: [u8; 16], asked: i32) -> Listener {
             Listener {
                 header, sk, inode, cookie, netns, depth, limit, flags, local, sk_drops, syn_queue, was,
-                cgroup, comm, caller, asked, somaxconn, pad,
+                cgroup, comm, caller, asked, somaxconn, identity,
             }
         }
     }

@@ -2,6 +2,7 @@
 //! recording keeps. Times are `CLOCK_MONOTONIC` nanoseconds.
 
 pub(crate) mod form;
+mod netns;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use crate::book::distribution::Moves;
 use crate::counter::Reading;
 use crate::kernel::settings::Settings;
 use crate::owner::Owner;
+pub(crate) use netns::Netns;
 
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.
@@ -31,8 +33,8 @@ pub(crate) struct Listener {
     pub(crate) local: SocketAddr,
     /// An IPv6 socket that takes no IPv4.
     pub(crate) v6_only: bool,
-    /// The inode number of its network namespace.
-    pub(crate) netns: u32,
+    /// Its network namespace.
+    pub(crate) netns: Netns,
     /// The inode number of its socket, if it has one.
     pub(crate) inode: Option<u64>,
     /// Its socket cookie, if somebody has asked for it.
@@ -408,20 +410,25 @@ pub(crate) enum What {
     },
     /// The settings of a network namespace were read.
     Namespace {
-        /// Its inode number.
-        netns: u32,
+        /// Which.
+        netns: Netns,
         /// What is set.
         settings: Settings,
     },
     /// A network namespace is compared from here on only: what was before is not known.
     Baseline {
-        /// Its inode number.
-        netns: u32,
+        /// Which.
+        netns: Netns,
+    },
+    /// A network namespace has ended, or nobody lives in it any more: it is not compared again.
+    Ended {
+        /// Which.
+        netns: Netns,
     },
     /// The kernel's own counters of a network namespace were read.
     Counters {
-        /// Its inode number.
-        netns: u32,
+        /// Which.
+        netns: Netns,
         /// How far each has moved since the start.
         #[serde(with = "form::reading")]
         moved: Box<Reading>,

@@ -78,7 +78,7 @@ impl Filter {
             Some(_) => may_have_v6,
             None => true,
         };
-        let netns = self.netns.is_none_or(|netns| netns == listed.netns);
+        let netns = self.netns.is_none_or(|netns| netns == listed.netns.inode());
         let held = self.process.as_ref().is_none_or(|held| held.sockets.contains(&listed.inode));
         let below = self.cgroup.as_ref().is_none_or(|tree| {
             listed.cgroup_id.is_some_and(|cgroup| tree.members.contains(&cgroup))
@@ -96,7 +96,7 @@ mod tests {
     fn listed(local: &str, v6_only: Option<bool>) -> Listed {
         Listed {
             local: local.parse().unwrap(),
-            netns: 1,
+            netns: 1.into(),
             inode: 1,
             cookie: 1,
             limit: 4096,

@@ -7,21 +7,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::counter::{Counter, Reading, Values};
-use crate::event::{Event, Listener, ListenerId, Range, What};
+use crate::event::{Event, Listener, ListenerId, Netns, Range, What};
 use crate::kernel::counters;
 use crate::kernel::settings::{Settings, Spread};
 use crate::listeners;
 use crate::namespaces::Namespaces;
+use crate::namespaces::identity::Identify;
 use crate::registry::Listed;
 
 /// Namespaces that are asked at the end of an interval; where there are more, they
 /// take turns. At the end of the run all are.
 const AT_ONCE: usize = 32;
 
+/// How often names of namespaces are looked for in an interval because of a new one.
+const LOOKS_FOR_NAMES: u32 = 4;
+
 /// The answers of some namespaces at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    by_netns: BTreeMap<u32, Answer>,
+    by_netns: BTreeMap<Netns, Answer>,
     /// Namespaces that could not be asked, in words.
     pub(crate) failures: Vec<String>,
 }
@@ -53,7 +57,8 @@ impl Answers {
     /// The settings of the selected namespace, else of those in which something listens.
     pub(crate) fn settings(&self, selected: Option<u32>) -> Option<Spread> {
         if let Some(netns) = selected {
-            let answer = self.by_netns.get(&netns);
+            let mut answers = self.by_netns.iter();
+            let answer = answers.find(|(other, _)| other.inode() == netns).map(|(_, answer)| answer);
             return Some(answer.map(|answer| answer.settings).unwrap_or_default().into());
         }
         let listens = |answer: &&Answer| answer.listed.as_ref().is_some_and(|all| !all.is_empty());
@@ -83,14 +88,21 @@ impl Answers {
 #[derive(Debug)]
 pub(crate) struct Judge {
     namespaces: Namespaces,
+    identify: Identify,
+    /// Those that were made during the run: their counters began with zeros.
+    new: BTreeSet<Netns>,
+    /// Who has each inode number, as far as names are concerned.
+    named: BTreeMap<u32, Netns>,
+    /// How often names may still be looked for in this interval.
+    looks_left: u32,
     /// The counters right before and right after the programs began.
-    start: BTreeMap<u32, (Values, Values)>,
+    start: BTreeMap<Netns, (Values, Values)>,
     /// Likewise the `sk_drops` of the listeners that were there, by namespace and inode.
-    start_drops: HashMap<(u32, u64), (u32, u32)>,
+    start_drops: HashMap<(Netns, u64), (u32, u32)>,
     /// Namespaces to which no way was found.
-    lost: BTreeSet<u32>,
+    lost: BTreeSet<Netns>,
     /// Where the next turn begins.
-    next: u32,
+    next: Netns,
 }
 
 impl Judge {
@@ -98,16 +110,52 @@ impl Judge {
     pub(crate) fn find() -> Self {
         Self {
             namespaces: Namespaces::find(Path::new("/proc")),
+            identify: Identify::default(),
+            new: BTreeSet::new(),
+            named: BTreeMap::new(),
+            looks_left: LOOKS_FOR_NAMES,
             start: BTreeMap::new(),
             start_drops: HashMap::new(),
             lost: BTreeSet::new(),
-            next: 0,
+            next: Netns::default(),
         }
     }
 
     /// Those that are known.
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.namespaces
+    }
+
+    /// From here on namespaces with one inode number are told apart like this.
+    pub(crate) fn identify_by(&mut self, identify: Identify) {
+        self.identify = identify;
+    }
+
+    /// These were made during the run.
+    pub(crate) fn are_new(&mut self, namespaces: impl IntoIterator<Item = Netns>) {
+        self.new.extend(namespaces);
+    }
+
+    /// What to call a namespace. Names are found by inode number: if that was another one's
+    /// before, they are looked for once more.
+    pub(crate) fn name(&mut self, netns: Netns) -> Option<String> {
+        let known = self.named.get(&netns.inode()).copied();
+        if known != Some(netns) && (known.is_some() || self.new.contains(&netns)) {
+            if self.looks_left == 0 {
+                return None;
+            }
+            self.looks_left -= 1;
+            self.find_again();
+        }
+        self.named.insert(netns.inode(), netns);
+        self.known_name(netns)
+    }
+
+    /// The same without a look.
+    pub(crate) fn known_name(&self, netns: Netns) -> Option<String> {
+        let inode = netns.inode();
+        let known = self.named.get(&inode).is_none_or(|known| *known == netns);
+        known.then(|| self.namespaces.name_of(inode)).flatten()
     }
 
     /// Looks for namespaces once more.
@@ -117,35 +165,38 @@ impl Judge {
 
     /// Asks every namespace.
     pub(crate) fn ask_all(&self, what: Ask) -> Answers {
-        self.ask(self.namespaces.inodes(), what)
+        self.ask(self.namespaces.inodes().map(Netns::from), what)
     }
 
-    /// Asks some.
-    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = u32>, what: Ask) -> Answers {
+    /// Asks some. Another one may have the inode number by now: then that one answers.
+    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = Netns>, what: Ask) -> Answers {
         let mut answers = Answers::default();
         for netns in namespaces {
-            let (answer, failure) = self.ask_one(netns, what);
-            answers.by_netns.extend(answer.map(|answer| (netns, answer)));
+            let (answer, failure) = self.ask_one(netns.inode(), what);
+            answers.by_netns.extend(answer);
             let words = |why| format!("network namespace {netns} is not looked into: {why}");
             answers.failures.extend(failure.map(words));
         }
         answers
     }
 
-    fn ask_one(&self, netns: u32, what: Ask) -> (Option<Answer>, Option<String>) {
-        let asked = self.namespaces.inside(netns, move || {
+    fn ask_one(&self, inode: u32, what: Ask) -> (Option<(Netns, Answer)>, Option<String>) {
+        let identify = self.identify.clone();
+        let asked = self.namespaces.inside(inode, move || {
+            let netns = Netns::new(inode, identify.here().unwrap_or(0));
             let counters = counters::read(Path::new("/proc/thread-self/net"));
             let settings = Settings::read(Path::new("/"));
             let listed = (what == Ask::All).then(|| listeners::dump(netns)).transpose();
-            Ok((counters, settings, listed))
+            Ok((netns, counters, settings, listed))
         });
         let words = |error| format!("{error:#}");
         match asked {
-            Ok((counters, settings, Ok(listed))) => {
-                (Some(Answer { counters, settings, listed }), None)
+            Ok((netns, counters, settings, Ok(listed))) => {
+                (Some((netns, Answer { counters, settings, listed })), None)
             }
-            Ok((counters, settings, Err(error))) => {
-                (Some(Answer { counters, settings, listed: None }), Some(words(error)))
+            Ok((netns, counters, settings, Err(error))) => {
+                let answer = Answer { counters, settings, listed: None };
+                (Some((netns, answer)), Some(words(error)))
             }
             Err(error) => (None, Some(words(error))),
         }
@@ -190,35 +241,70 @@ impl Judge {
 
     /// Those of `wanted` (sorted) whose turn it is; if one of them is not known yet, the
     /// way to it is looked for.
-    pub(crate) fn turn(&mut self, wanted: &[u32]) -> Vec<u32> {
-        let mut turn: Vec<u32> = wanted.to_vec();
+    pub(crate) fn turn(&mut self, wanted: &[Netns]) -> Vec<Netns> {
+        self.looks_left = LOOKS_FOR_NAMES;
+        let mut turn: Vec<Netns> = wanted.to_vec();
         if turn.len() > AT_ONCE {
             let first = turn.partition_point(|netns| *netns < self.next);
             turn.rotate_left(first);
+            // Those that have not been compared may be over soon.
+            turn.sort_by_key(|netns| self.start.contains_key(netns));
             turn.truncate(AT_ONCE);
-            self.next = turn.last().map_or(0, |last| last.wrapping_add(1));
+            // Behind the last one that has its turn now.
+            let last = turn.last().copied().unwrap_or_default();
+            let behind = wanted.partition_point(|netns| *netns <= last);
+            self.next = wanted.get(behind).copied().unwrap_or_default();
         }
         self.look_for(&turn);
         turn
     }
 
     /// All of these; they are looked for once more.
-    pub(crate) fn turn_of_all(&mut self, wanted: &[u32]) -> Vec<u32> {
+    pub(crate) fn turn_of_all(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.lost.clear();
         self.look_for(wanted);
         wanted.to_vec()
     }
 
     /// Makes sure that there is a way to each of these, if there can be one.
-    fn look_for(&mut self, wanted: &[u32]) {
-        let astray = |netns: &&u32| !self.namespaces.reaches(**netns) && !self.lost.contains(netns);
-        let astray: Vec<u32> = wanted.iter().filter(astray).copied().collect();
+    fn look_for(&mut self, wanted: &[Netns]) {
+        let reaches = |judge: &Self, netns: &Netns| judge.namespaces.reaches(netns.inode());
+        let astray = |netns: &&Netns| !reaches(self, netns) && !self.lost.contains(netns);
+        let astray: Vec<Netns> = wanted.iter().filter(astray).copied().collect();
         if astray.is_empty() {
             return;
         }
         self.find_again();
         // Not again at each interval.
-        self.lost.extend(astray.iter().filter(|netns| !self.namespaces.reaches(**netns)));
+        let lost: Vec<Netns> = astray.into_iter().filter(|netns| !reaches(self, netns)).collect();
+        self.lost.extend(lost);
+    }
+
+    /// Those of these, of which no listener is open, that did not answer because they are no
+    /// more. They are forgotten.
+    pub(crate) fn ended(&mut self, quiet: &[Netns], answers: &Answers) -> Vec<Netns> {
+        let silent = |netns: &&Netns| !answers.by_netns.contains_key(netns);
+        let silent: Vec<Netns> = quiet.iter().filter(silent).copied().collect();
+        if silent.is_empty() {
+            return silent;
+        }
+        // The process by which it was entered may have ended, and others live in it.
+        self.find_again();
+        let over = |netns: &Netns| {
+            let inode = netns.inode();
+            let succeeded = answers.by_netns.keys().any(|other| other.inode() == inode);
+            succeeded || (!self.namespaces.reaches(inode) && self.namespaces.may_enter(inode))
+        };
+        let ended: Vec<Netns> = silent.into_iter().filter(over).collect();
+        for netns in &ended {
+            self.start.remove(netns);
+            self.new.remove(netns);
+            self.lost.remove(netns);
+            if self.named.get(&netns.inode()) == Some(netns) {
+                self.named.remove(&netns.inode());
+            }
+        }
+        ended
     }
 
     /// What the two answers, before and after the totals were read, say of the time
@@ -228,7 +314,7 @@ impl Judge {
         before: &Answers,
         after: &Answers,
         time_ns: u64,
-        of_socket: impl Fn(u32, u64) -> Option<ListenerId>,
+        of_socket: impl Fn(Netns, u64) -> Option<ListenerId>,
         events: &mut Vec<Event>,
     ) {
         let mut push = |what| events.push(Event { time_ns, what });
@@ -237,7 +323,7 @@ impl Judge {
             push(What::Namespace { netns, settings: answer.settings });
             let then = before.by_netns.get(&netns).and_then(|answer| answer.counters);
             if let (Some(first), Some(last)) = (then, answer.counters) {
-                let (start, known) = self.start_of(netns, answer, first);
+                let (start, known) = self.start_of(netns, first);
                 if !known {
                     push(What::Baseline { netns });
                 }
@@ -265,30 +351,27 @@ impl Judge {
         }
     }
 
-    /// Where the counters of a namespace began, and whether that is known. A namespace
-    /// that was not there at the start began with zeros if we have seen each of its
-    /// listeners being opened; else, and where the number is another namespace's by now
-    /// (its counters fell), it begins with this reading.
-    fn start_of(&mut self, netns: u32, answer: &Answer, now: Values) -> ((Values, Values), bool) {
+    /// Where the counters of a namespace began, and whether that is known. One that was made
+    /// during the run began with zeros. Any other that could not be read at the start, and one
+    /// whose counters fell since its inode number is another's by now, begins with this reading.
+    fn start_of(&mut self, netns: Netns, now: Values) -> ((Values, Values), bool) {
         let fell = |start: &Values| start.iter().zip(&now).any(|(start, now)| now < start);
         match self.start.get(&netns) {
             Some((first, second)) if !fell(second) => return ((*first, *second), true),
             Some(_) => {}
-            None => {
-                let mut listed = answer.listed.iter().flatten().filter_map(drops_of);
-                if listed.all(|(socket, _)| self.start_drops.contains_key(&socket)) {
-                    let zeros = [Some(0); Counter::COUNT];
-                    self.start.insert(netns, (zeros, zeros));
-                    return ((zeros, zeros), true);
-                }
+            None if self.new.contains(&netns) => {
+                let zeros = [Some(0); Counter::COUNT];
+                self.start.insert(netns, (zeros, zeros));
+                return ((zeros, zeros), true);
             }
+            None => {}
         }
         self.start.insert(netns, (now, now));
         ((now, now), false)
     }
 }
 
-fn drops_of(listed: &Listed) -> Option<((u32, u64), u32)> {
+fn drops_of(listed: &Listed) -> Option<((Netns, u64), u32)> {
     Some(((listed.netns, listed.inode), listed.sk_drops?))
 }
 

@@ -302,6 +302,13 @@ impl Layout {
         &self.lacking
     }
 
+    /// As if this kernel did not have it.
+    pub(crate) fn leave_out(&mut self, global: &str) {
+        for (_, value) in self.values.iter_mut().filter(|(name, _)| *name == global) {
+            *value = ABSENT;
+        }
+    }
+
     /// The value of a global.
     pub(crate) fn value(&self, global: &str) -> Option<u32> {
         self.values.iter().find(|(name, _)| *name == global).map(|(_, value)| *value)

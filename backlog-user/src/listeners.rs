@@ -17,7 +17,7 @@ use netlink_packet_sock_diag::inet::{
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 
-use crate::event::plain;
+use crate::event::{Netns, plain};
 use crate::registry::Listed;
 
 /// An attribute of a socket that the netlink crate has no name for: what its ULP says.
@@ -35,16 +35,16 @@ pub(crate) struct Request {
 }
 
 /// The TCP listeners of this thread's namespace.
-pub(crate) fn dump(netns: u32) -> Result<Vec<Listed>> {
+pub(crate) fn dump(netns: Netns) -> Result<Vec<Listed>> {
     dump_with(netns, &ExtensionFlags::SKMEMINFO)
 }
 
 /// The same, and which of them are of MPTCP: four times as many bytes.
-pub(crate) fn dump_with_mptcp(netns: u32) -> Result<Vec<Listed>> {
+pub(crate) fn dump_with_mptcp(netns: Netns) -> Result<Vec<Listed>> {
     dump_with(netns, &(ExtensionFlags::SKMEMINFO | ExtensionFlags::INFO))
 }
 
-fn dump_with(netns: u32, extensions: &ExtensionFlags) -> Result<Vec<Listed>> {
+fn dump_with(netns: Netns, extensions: &ExtensionFlags) -> Result<Vec<Listed>> {
     let mut found = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let question = question(family, StateFlags::LISTEN, extensions.clone());
@@ -134,7 +134,7 @@ fn attribute(response: &InetResponse, kind: u16) -> Option<Vec<u8>> {
 }
 
 /// For a socket in LISTEN the two queue fields are depth and limit.
-fn listed(netns: u32, response: &InetResponse) -> Listed {
+fn listed(netns: Netns, response: &InetResponse) -> Listed {
     let header = &response.header;
     let id = &header.socket_id;
     let v6_only = response.nlas.iter().find_map(|nla| match nla {
@@ -177,18 +177,18 @@ mod tests {
     fn a_listener_of_ours_is_listed() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = socket.local_addr().unwrap();
-        let listed = match dump(1) {
+        let listed = match dump(1.into()) {
             Ok(listed) => listed,
             // Only where the kernel lacks the module can it fail.
             Err(error) => return assert!(format!("{error:#}").contains("tcp_diag"), "{error:#}"),
         };
         let found = listed.iter().find(|listed| listed.local == local).unwrap();
-        assert_eq!((found.depth, found.netns, found.sk_drops), (0, 1, Some(0)));
+        assert_eq!((found.depth, found.netns, found.sk_drops), (0, 1.into(), Some(0)));
         assert!(found.limit > 0 && found.inode > 0 && found.cookie > 0);
         // SAFETY: takes nothing and cannot fail.
         let user = unsafe { libc::geteuid() };
         assert_eq!((found.uid, found.interface, found.mptcp), (user, 0, false));
-        assert!(dump_with_mptcp(1).unwrap().contains(found));
+        assert!(dump_with_mptcp(1.into()).unwrap().contains(found));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         socket.bind(&any.into()).unwrap();
         socket.listen(1).unwrap();
         let local = socket.local_addr().unwrap().as_socket().unwrap();
-        let all = dump_with_mptcp(1).unwrap();
+        let all = dump_with_mptcp(1.into()).unwrap();
         assert!(all.iter().any(|listed| listed.local == local && listed.mptcp));
     }
 

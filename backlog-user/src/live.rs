@@ -17,7 +17,7 @@ use backlog_ebpf::totals::{Stray, Totals};
 
 use crate::clock::monotonic_ns;
 use crate::decode::{Record, decode};
-use crate::event::{Caller, Closed, Count, Event, LastAccept, ListenerId, What};
+use crate::event::{Caller, Closed, Count, Event, LastAccept, ListenerId, Netns, What};
 use crate::load::{Loaded, Maps};
 use crate::namespaces::Namespaces;
 use crate::pod::{DistributionsPod, ListenerPod, TotalsPod, WorkersPod};
@@ -73,11 +73,13 @@ impl AsRawFd for Live {
 }
 
 impl Live {
-    /// Takes over what was loaded.
-    pub(crate) fn new(loaded: Loaded) -> Self {
+    /// Takes over what was loaded. `by_inode`: nothing else tells namespaces apart.
+    pub(crate) fn new(loaded: Loaded, by_inode: bool) -> Self {
+        let mut translator = Translator::default();
+        translator.registry.by_inode = by_inode;
         Self {
             loaded,
-            translator: Translator::default(),
+            translator,
             workers: WorkerCounts::default(),
             epoch: 0,
             running: false,
@@ -331,8 +333,13 @@ impl Live {
     }
 
     /// The listener that has this inode in this namespace.
-    pub(crate) fn of_socket(&self, netns: u32, inode: u64) -> Option<ListenerId> {
+    pub(crate) fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
         self.translator.registry.of_socket(netns, inode)
+    }
+
+    /// Namespaces that are now known to have been made during the run.
+    pub(crate) fn take_new_namespaces(&mut self) -> Vec<Netns> {
+        self.translator.registry.take_new()
     }
 
     /// What belongs to no listener.

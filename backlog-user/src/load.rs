@@ -8,6 +8,7 @@ mod refusal;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
@@ -19,6 +20,7 @@ use backlog_ebpf::filter::{port_bit, port_word};
 
 use crate::filter::Filter;
 use crate::layout::Layout;
+use crate::namespaces::identity::Identify;
 use crate::plan::{Attach, Hook, Way};
 use crate::pod::{
     DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod, WorkersPod,
@@ -155,6 +157,16 @@ impl Loaded {
     /// What it has counted, and how many failures had no room.
     pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         self.accept_probe.counted()
+    }
+
+    /// How to learn which network namespace a thread is in: as the programs do.
+    pub(crate) fn identify(&self, by_cookie: bool) -> Identify {
+        if by_cookie {
+            return Identify::Cookie;
+        }
+        let program = self.looks_into_queues().then(|| self.programs.program("it_queued")).flatten();
+        let owned = program.and_then(|program| program.fd().ok()?.as_fd().try_clone_to_owned().ok());
+        owned.map_or(Identify::Unknown, |program| Identify::Iterator(Arc::new(program)))
     }
 
     /// Takes every program off its hook; the maps stay readable.

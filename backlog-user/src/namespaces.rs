@@ -1,6 +1,7 @@
 //! Network namespaces: which there are, and how to look into one without leaving
 //! one's own.
 
+pub(crate) mod identity;
 pub(crate) mod named;
 mod names;
 
@@ -51,7 +52,10 @@ impl Namespaces {
         let mounts = fs::read_to_string(proc_root.join("thread-self/mountinfo"));
         for (number, path) in mounts.iter().flat_map(|text| text.lines()).filter_map(mounted) {
             found.names.mounted(number, &path);
-            found.ways.entry(number).or_insert(path);
+            // A process may end sooner than this.
+            if own_inode != Some(number) {
+                found.ways.insert(number, path);
+            }
         }
         found.names.read(proc_root);
         let rights = Capabilities::read(proc_root);
@@ -109,6 +113,11 @@ impl Namespaces {
         self.shut.contains(&netns)
     }
 
+    /// May this process enter it, if it is there?
+    pub(crate) fn may_enter(&self, netns: u32) -> bool {
+        !self.hidden && !self.is_shut(netns)
+    }
+
     /// Adds a way that was found elsewhere.
     pub(crate) fn add_way(&mut self, netns: u32, path: PathBuf) {
         self.ways.entry(netns).or_insert(path);
@@ -141,6 +150,9 @@ impl Namespaces {
     /// Adds those of a later look.
     pub(crate) fn add(&mut self, later: Self) {
         let Self { ways, shut, hidden, names } = later;
+        self.ways.retain(|netns, path| {
+            ways.contains_key(netns) || inode(path).is_ok_and(|inode| inode == *netns)
+        });
         self.ways.extend(ways);
         self.shut.extend(shut);
         self.hidden |= hidden;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::clock::monotonic_ns;
-use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, What};
+use crate::event::{Event, Identity, LastAccept, Listener, ListenerId, Netns, What};
 use crate::namespaces::in_first_pid_namespace;
 use crate::own::Looks;
 use crate::owner::cgroup::Cgroups;
@@ -124,7 +124,7 @@ impl Owners {
         open: impl Iterator<Item = Open<'a>> + Clone,
         time_ns: u64,
         at_end: bool,
-        name: impl Fn(u32) -> Option<String>,
+        name: impl Fn(Netns) -> Option<String>,
         events: &mut Vec<Event>,
     ) {
         if !self.new.is_empty() {

@@ -39,7 +39,8 @@ pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
     }
     loaded.maps.seed.set(0, SEED_BEGUN, 0).context("preparing the look into the queues")?;
     let mut file = loaded.iterator()?.into_file().context("starting the iterator")?;
-    goes_on(&mut file).context("reading the iterator").map(drop)
+    goes_on(&mut file).context("reading the iterator")?;
+    loaded.maps.seed.set(0, SEED_DONE, 0).context("preparing the look into the queues")
 }
 
 /// After they have begun. What was accepted in between is no part of the run: who is noted

@@ -4,11 +4,11 @@
 
 use std::net::SocketAddr;
 
-use backlog_ebpf::record::{Listener as Wire, OPENED_NOW, REUSEPORT, V6_ONLY};
+use backlog_ebpf::record::{Listener as Wire, NEW_NETNS, OPENED_NOW, REUSEPORT, V6_ONLY};
 use foldhash::HashMap;
 
 use crate::decode::{DecodeError, address, call};
-use crate::event::{Identity, Listener, ListenerId};
+use crate::event::{Identity, Listener, ListenerId, Netns};
 
 /// The listeners that are open.
 #[derive(Debug, Default)]
@@ -17,19 +17,24 @@ pub(crate) struct Registry {
     by_slot: HashMap<u32, ListenerId>,
     by_socket: HashMap<Socket, ListenerId>,
     socket_of: HashMap<ListenerId, Socket>,
+    /// Who asks the kernel for its counters cannot tell namespaces with one inode number apart.
+    pub(crate) by_inode: bool,
+    /// Namespaces that were made during the run and have a listener, since the last
+    /// [`Registry::take_new`].
+    new_namespaces: Vec<Netns>,
 }
 
 /// What names a socket for both sources: namespace and inode. (An inode number may
 /// come back, after the close and 2^32 others.)
-type Socket = (u32, u64);
+type Socket = (Netns, u64);
 
 /// A listener as a dump of sockets shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// What it is bound to.
     pub(crate) local: SocketAddr,
-    /// The inode number of its network namespace.
-    pub(crate) netns: u32,
+    /// Its network namespace.
+    pub(crate) netns: Netns,
     /// The inode number of its socket.
     pub(crate) inode: u64,
     /// Its cookie.
@@ -79,11 +84,15 @@ impl Registry {
     pub(crate) fn opened(&mut self, wire: &Wire) -> Result<Listener, DecodeError> {
         let local = address(&wire.local)?;
         let slot = wire.header.slot;
+        let netns = Netns::new(wire.netns, if self.by_inode { 0 } else { wire.identity });
+        if wire.flags & NEW_NETNS != 0 {
+            self.new_namespaces.push(netns);
+        }
         let id = match self.by_slot.get(&slot) {
             // A record of another CPU was faster and has made it known.
             Some(known) => *known,
             None if wire.inode == 0 => self.fresh(),
-            None => self.id_of((wire.netns, wire.inode)),
+            None => self.id_of((netns, wire.inode)),
         };
         self.by_slot.insert(slot, id);
         let flag = |flag| wire.flags & flag != 0;
@@ -91,7 +100,7 @@ impl Registry {
             id,
             local,
             v6_only: flag(V6_ONLY),
-            netns: wire.netns,
+            netns,
             inode: (wire.inode != 0).then_some(wire.inode),
             cookie: (wire.cookie != 0).then_some(wire.cookie),
             limit: wire.limit,
@@ -120,6 +129,11 @@ impl Registry {
         self.by_slot.remove(&slot);
     }
 
+    /// Namespaces that are now known to have been made during the run.
+    pub(crate) fn take_new(&mut self) -> Vec<Netns> {
+        std::mem::take(&mut self.new_namespaces)
+    }
+
     /// The listener that has this slot.
     pub(crate) fn at(&self, slot: u32) -> Option<ListenerId> {
         self.by_slot.get(&slot).copied()
@@ -131,7 +145,7 @@ impl Registry {
     }
 
     /// The listener that has this inode in this namespace.
-    pub(crate) fn of_socket(&self, netns: u32, inode: u64) -> Option<ListenerId> {
+    pub(crate) fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
         self.by_socket.get(&(netns, inode)).copied()
     }
 
@@ -160,7 +174,7 @@ mod tests {
     fn listed() -> Listed {
         Listed {
             local: "127.0.0.1:8000".parse().unwrap(),
-            netns: 4_026_531_840,
+            netns: 4_026_531_840.into(),
             inode: 77,
             cookie: 5,
             limit: 16,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::util::nr_cpus;
+use backlog_ebpf::ABSENT;
 use backlog_ebpf::totals::Totals;
 
 use crate::attach::{self, Chosen};
@@ -17,6 +18,7 @@ use crate::kernel::{KernelView, rights};
 use crate::layout::Layout;
 use crate::live::Live;
 use crate::load::{Kit, Limits};
+use crate::namespaces::identity::Identify;
 use crate::namespaces::in_first_pid_namespace;
 use crate::options::Options;
 use crate::own::Own;
@@ -69,14 +71,17 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let root = Path::new("/");
     rights::check(root)?;
     let kernel = KernelView::read(root)?;
-    let layout = Layout::find(&kernel.btf)?;
+    let mut layout = Layout::find(&kernel.btf)?;
+    if !Identify::has_cookies() {
+        layout.leave_out("NET_COOKIE");
+    }
     if options.check_programs {
         let limits = limits([].iter(), Sizes::of(&options, 1));
         return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
     }
     let signals = Signals::watch()?;
     let recorder = Recorder::create(options.record.as_ref())?;
-    let judge = Judge::find();
+    let mut judge = Judge::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
     options.selection.add_to(&mut options.filter, &finder)?;
     let options = &options;
@@ -104,6 +109,10 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
     let loaded = kit.ready(attached, counts_kprobes)?;
+    let has_cookies = layout.value("NET_COOKIE").is_some_and(|offset| offset != ABSENT);
+    let identify = loaded.identify(has_cookies);
+    let by_inode = matches!(identify, Identify::Unknown);
+    judge.identify_by(identify);
     give_back();
     let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
@@ -123,7 +132,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         gaps,
         bpf_stats: own.counts_runs(),
     };
-    let live = Live::new(loaded);
+    let live = Live::new(loaded, by_inode);
     let owners = Owners::new(finder);
     let view = view(options);
     Session::start(options, live, view, recorder, meta, judge, own, owners)?.run(signals).await
@@ -276,7 +285,7 @@ mod tests {
     fn tables_grow_with_the_host_and_are_bounded() {
         let listed = Listed {
             local: "0.0.0.0:80".parse().unwrap(),
-            netns: 1,
+            netns: 1.into(),
             inode: 1,
             cookie: 1,
             limit: 4096,

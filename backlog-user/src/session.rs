@@ -7,7 +7,7 @@ mod notices;
 mod queued;
 mod waits;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, ErrorKind::BrokenPipe, Write as _};
 use std::path::Path;
 use std::pin::pin;
@@ -24,7 +24,7 @@ use crate::book::reconcile::Blind;
 use crate::book::{Book, News};
 use crate::clock::{Clock, monotonic_ns};
 use crate::command::Bounding;
-use crate::event::{Event, ListenerId, What};
+use crate::event::{Event, ListenerId, Netns, What};
 use crate::judge::{Answers, Ask, Judge};
 use crate::live::Live;
 use crate::options::Options;
@@ -248,6 +248,7 @@ impl<'a> Session<'a> {
         let undecoded = live.undecoded();
         self.compare(&before, &after, time_ns)?;
         self.look_at_queues(time_ns)?;
+        self.end_namespaces(&namespaces, &after, time_ns)?;
         self.identify(time_ns, true)?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
@@ -298,6 +299,16 @@ impl<'a> Session<'a> {
         self.write_down()
     }
 
+    /// Notes which of these namespaces have ended.
+    fn end_namespaces(&mut self, asked: &[Netns], after: &Answers, time_ns: u64) -> Result<()> {
+        let open: BTreeSet<Netns> = self.book.open().map(|page| page.listener.netns).collect();
+        let quiet: Vec<Netns> =
+            asked.iter().filter(|netns| !open.contains(netns)).copied().collect();
+        let ended = self.judge.ended(&quiet, after).into_iter();
+        self.events.extend(ended.map(|netns| Event { time_ns, what: What::Ended { netns } }));
+        self.write_down()
+    }
+
     /// What may explain a difference to the kernel's counters.
     fn blind(&self, missed: Option<u64>) -> Blind {
         let stray = self.live.get_ref().stray();
@@ -328,9 +339,10 @@ impl<'a> Session<'a> {
         let namespaces = self.judge.turn(&self.book.moving_namespaces());
         let before = self.judge.ask(namespaces.iter().copied(), Ask::All);
         self.live.get_mut().count(&mut self.events)?;
-        let after = self.judge.ask(namespaces, Ask::All);
+        let after = self.judge.ask(namespaces.iter().copied(), Ask::All);
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
+        self.end_namespaces(&namespaces, &after, time_ns)?;
         // What was counted is told in the same interval.
         self.catch_up()?;
         self.identify(time_ns, false)?;
@@ -355,7 +367,7 @@ impl<'a> Session<'a> {
             .book
             .open()
             .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
-        let name = |netns| self.judge.namespaces().name_of(netns);
+        let name = |netns| self.judge.known_name(netns);
         self.owners.refresh(open, time_ns, at_end, name, &mut self.events);
         self.write_down()
     }
@@ -376,6 +388,7 @@ impl<'a> Session<'a> {
     /// Passes the events on, in their order.
     fn write_down(&mut self) -> Result<()> {
         let Self {
+            live,
             book,
             view,
             clock,
@@ -395,9 +408,10 @@ impl<'a> Session<'a> {
         }
         for mut event in events.drain(..) {
             if let What::Listener(listener) = &mut event.what {
+                judge.are_new(live.get_mut().take_new_namespaces());
                 judge.opened(listener);
                 if book.get(listener.id).is_none() {
-                    let netns = judge.namespaces().name_of(listener.netns);
+                    let netns = judge.name(listener.netns);
                     listener.identity = owners.identify(listener, netns);
                 }
             }

@@ -26,6 +26,15 @@ pub(crate) fn identity(net: impl Place<Net>) -> u64 {
     u64::from(mix) << 32 | u64::from(inode)
 }
 
+/// The half of that number that differs most.
+#[inline(always)]
+pub(crate) fn short(net: *const Net) -> u32 {
+    if NET_COOKIE.load() != ABSENT {
+        return read::field::<_, u64>(net, &NET_COOKIE) as u32;
+    }
+    read::field(net, &NET_HASH_MIX)
+}
+
 /// Was this namespace made during the run?
 #[inline(always)]
 pub(crate) fn is_new(net: *const Net) -> bool {

@@ -4,7 +4,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::{
     AF_INET,
-    record::{ASKED, Endpoint, Kind, Listener, OPENED_NOW, REUSEPORT, V6_ONLY},
+    record::{ASKED, Endpoint, Kind, Listener, NEW_NETNS, OPENED_NOW, REUSEPORT, V6_ONLY},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     log::trace_log,
     maps::{FREE_SLOTS, LISTENERS, OWN_PORTS, SLOT_INFO, STRAY},
     met::slot_of,
-    out, read,
+    namespace, out, read,
     types::{Net, Sock, Socket},
 };
 
@@ -96,7 +96,10 @@ fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
     note.was = 0;
     note.cgroup = cgroup::of(sk);
     note.somaxconn = read::field(net, &NET_SOMAXCONN);
-    note.pad = 0;
+    note.identity = namespace::short(net);
+    if namespace::is_new(net) {
+        note.flags |= NEW_NETNS;
+    }
     if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
         called(note, sk);
     } else {

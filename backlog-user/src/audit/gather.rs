@@ -117,7 +117,7 @@ fn ask(namespaces: &Namespaces, netns: u32, wanted: &Wanted) -> Result<Answer> {
     namespaces.inside(netns, move || {
         let counters = counters::read(Path::new("/proc/thread-self/net"));
         let settings = Settings::read(Path::new("/"));
-        let mut listed = listeners::dump_with_mptcp(netns)?;
+        let mut listed = listeners::dump_with_mptcp(netns.into())?;
         listed.sort_by_key(|listed| (listed.local.port(), listed.local.ip(), listed.inode));
         // The kernel goes through all its connections for this.
         let needed = listed.iter().any(|listed| wanted.filter.lists(listed));

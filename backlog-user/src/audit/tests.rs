@@ -18,7 +18,7 @@ pub(crate) fn listed(local: &str) -> Listed {
     let local: SocketAddr = local.parse().unwrap();
     Listed {
         local,
-        netns: 4_026_531_840,
+        netns: 4_026_531_840.into(),
         inode: 7000 + u64::from(local.port()),
         cookie: 5,
         limit: 128,

@@ -13,10 +13,10 @@ pub(crate) use self::unbalanced::Unbalanced;
 pub(super) use self::unbalanced::of as unbalanced;
 use super::page::Page;
 use super::summary::Summary;
-use crate::event::ListenerId;
+use crate::event::{ListenerId, Netns};
 
 /// What the members of a group have in common.
-pub(super) type Key = (u32, SocketAddr, bool);
+pub(super) type Key = (Netns, SocketAddr, bool);
 
 /// The group that a listener may be in. Of a listener that was open before the start and has
 /// had no event it is not known whether it shares its address; where another one on it does,

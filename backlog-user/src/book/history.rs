@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::event::{Listener, ListenerId};
+use crate::event::{Listener, ListenerId, Netns};
 
 /// Listeners that have closed, by what they were bound to, while no other has taken their
 /// place.
 #[derive(Debug, Default)]
-pub(super) struct History(HashMap<(u32, SocketAddr, bool), Vec<ListenerId>>);
+pub(super) struct History(HashMap<(Netns, SocketAddr, bool), Vec<ListenerId>>);
 
-fn key(listener: &Listener) -> (u32, SocketAddr, bool) {
+fn key(listener: &Listener) -> (Netns, SocketAddr, bool) {
     (listener.netns, listener.local, listener.v6_only)
 }
 

@@ -16,18 +16,20 @@ use super::reconcile::Sums;
 use super::stall::Stall;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
-use super::{Book, Gone};
-use crate::event::ListenerId;
+use super::{Book, Ended, Gone};
+use crate::event::{ListenerId, Netns};
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Past {
     pages: Vec<PagePast>,
     /// What the listeners of a network namespace had counted before it was compared.
-    before: BTreeMap<u32, Sums>,
+    before: BTreeMap<Netns, Sums>,
     gone: Gone,
-    gone_sums: BTreeMap<u32, Sums>,
+    gone_sums: BTreeMap<Netns, Sums>,
     clients_forgotten: u64,
+    #[serde(default)]
+    ended: Ended,
 }
 
 /// Of one listener.
@@ -126,6 +128,7 @@ impl Book {
             gone: self.gone,
             gone_sums: self.gone_sums.clone(),
             clients_forgotten: self.clients.forgotten(),
+            ended: self.ended,
         }
     }
 
@@ -141,10 +144,11 @@ impl Book {
             self.namespaces.entry(*netns).or_default().before = *before;
         }
         self.gone = past.gone;
+        self.ended = past.ended;
         self.gone_sums.clone_from(&past.gone_sums);
         self.clients.forgot(past.clients_forgotten);
         // The sums of those that are gone belong to what was compared last.
-        let namespaces: Vec<u32> = self.namespaces.keys().copied().collect();
+        let namespaces: Vec<Netns> = self.namespaces.keys().copied().collect();
         for netns in namespaces {
             let seen = self.sums_of(netns);
             self.namespaces.entry(netns).or_default().seen = seen;

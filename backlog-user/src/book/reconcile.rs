@@ -11,7 +11,7 @@ use super::page::Page;
 use super::{Book, Namespace};
 use crate::count::add;
 use crate::counter::Counter;
-use crate::event::Range;
+use crate::event::{Netns, Range};
 
 /// One number of the kernel since the start, beside our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,33 +109,41 @@ impl Sums {
 /// The verdicts on one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Its inode number.
-    pub(crate) netns: u32,
+    /// Which.
+    pub(crate) netns: Netns,
     /// A verdict for each counter that the kernel shows; none: it could not be asked.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// Compares for every namespace that has listeners of ours.
 pub(crate) fn accounts(book: &Book) -> Vec<Account> {
-    let namespaces = book.namespaces().into_iter();
+    let namespaces = book.namespaces().into_iter().filter(|netns| !book.is_uncompared(*netns));
     namespaces.map(|netns| Account { netns, verdicts: of_namespace(book, netns) }).collect()
 }
 
 /// Compares for one network namespace; a counter that the kernel does not show is left
 /// out.
-fn of_namespace(book: &Book, netns: u32) -> Vec<Verdict> {
-    let Some(namespace) = book.namespaces.get(&netns) else {
-        return Vec::new();
-    };
-    let Namespace { moved, seen, before, settings: _ } = namespace;
-    Counter::ALL
-        .into_iter()
-        .zip(moved)
-        .filter_map(|(counter, moved)| {
-            let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
-            Some(Verdict::new(counter.name(), (*moved)?, seen))
-        })
-        .collect()
+fn of_namespace(book: &Book, netns: Netns) -> Vec<Verdict> {
+    book.namespaces.get(&netns).map(Namespace::verdicts).unwrap_or_default()
+}
+
+impl Namespace {
+    fn verdicts(&self) -> Vec<Verdict> {
+        let Self { moved, seen, before, .. } = self;
+        Counter::ALL
+            .into_iter()
+            .zip(moved)
+            .filter_map(|(counter, moved)| {
+                let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
+                Some(Verdict::new(counter.name(), (*moved)?, seen))
+            })
+            .collect()
+    }
+
+    /// Was the same seen as the kernel has counted, as far as was compared?
+    pub(super) fn agrees(&self) -> bool {
+        self.verdicts().iter().all(Verdict::agrees)
+    }
 }
 
 /// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.

@@ -1,5 +1,7 @@
 //! The book, fed with made-up events.
 
+mod namespaces;
+
 use std::net::SocketAddr;
 
 use backlog_ebpf::cause::{Beside, Cause};
@@ -10,7 +12,7 @@ use super::interval::More;
 use super::{Book, News, Refusal, reconcile};
 use crate::counter::{Counter, Reading};
 use crate::event::{
-    Call, Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Range, What,
+    Call, Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Netns, Range, What,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -29,7 +31,7 @@ fn listener() -> Listener {
         id: ID,
         local: "0.0.0.0:8000".parse().unwrap(),
         v6_only: false,
-        netns: 1,
+        netns: 1.into(),
         inode: Some(7),
         cookie: None,
         limit: 16,
@@ -249,7 +251,7 @@ fn the_kernel_s_counters_are_compared_by_namespace() {
     let mut moved = Reading::default();
     moved[Counter::ListenOverflows as usize] = exactly(2);
     moved[Counter::ListenDrops as usize] = exactly(4);
-    book.apply(&event(2, What::Counters { netns: 1, moved: Box::new(moved) }));
+    book.apply(&event(2, What::Counters { netns: 1.into(), moved: Box::new(moved) }));
     let moved = Range { low: 5, high: 6 };
     book.apply(&event(2, What::SkDrops { listener: ID, moved }));
     let accounts = reconcile::accounts(&book);
@@ -267,12 +269,12 @@ fn the_kernel_s_counters_are_compared_by_namespace() {
 #[test]
 fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
     let mut book = book();
-    assert_eq!(book.moving_namespaces(), [1]);
+    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
     book.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
     // What it did last is counted with this interval or the next.
-    assert_eq!(book.moving_namespaces(), [1]);
+    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
     book.tick(SECOND);
-    assert_eq!(book.moving_namespaces(), [1]);
+    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
     book.tick(2 * SECOND);
     assert!(book.moving_namespaces().is_empty());
 }
@@ -288,7 +290,7 @@ fn closed(id: u32) -> What {
 #[test]
 fn a_server_started_again_goes_on_with_one_history() {
     let mut book = Book::new(0);
-    let elsewhere = Listener { netns: 2, ..member(4) };
+    let elsewhere = Listener { netns: 2.into(), ..member(4) };
     for (time_ns, what) in [
         (1, What::Listener(member(1))),
         (2, What::Listener(member(2))),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::distribution::Moves;
 
 /// Is it what is left out?
-pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -3,7 +3,7 @@
 use super::{AT_ONCE, Answer, Answers, Judge, moved};
 use crate::audit::tests::listed;
 use crate::counter::Counter;
-use crate::event::Range;
+use crate::event::{Netns, Range};
 use crate::kernel::settings::Settings;
 
 #[test]
@@ -19,22 +19,38 @@ fn what_moved_between_the_readings_is_no_difference() {
 #[test]
 fn a_beginning_that_is_not_known_is_now() {
     let at = |value| [Some(value); Counter::COUNT];
-    let answer = Answer { counters: Some(at(50)), settings: Settings::default(), listed: None };
     let mut judge = Judge::find();
-    judge.start.insert(7, (at(10), at(10)));
-    assert_eq!(judge.start_of(7, &answer, at(50)), ((at(10), at(10)), true));
+    judge.start.insert(7.into(), (at(10), at(10)));
+    assert_eq!(judge.start_of(7.into(), at(50)), ((at(10), at(10)), true));
     // Another namespace has the number now.
-    assert_eq!(judge.start_of(7, &answer, at(3)), ((at(3), at(3)), false));
-    assert_eq!(judge.start_of(7, &answer, at(4)), ((at(3), at(3)), true));
-    // A new one, without a listener that was there before.
-    assert_eq!(judge.start_of(8, &answer, at(4)), ((at(0), at(0)), true));
+    assert_eq!(judge.start_of(7.into(), at(3)), ((at(3), at(3)), false));
+    assert_eq!(judge.start_of(7.into(), at(4)), ((at(3), at(3)), true));
+    // One that was not known at the start may be older.
+    assert_eq!(judge.start_of(8.into(), at(4)), ((at(4), at(4)), false));
+    judge.are_new([Netns::from(9)]);
+    assert_eq!(judge.start_of(9.into(), at(4)), ((at(0), at(0)), true));
+}
+
+#[test]
+fn who_has_another_s_number_is_another() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let (first, second) = (Netns::new(7, 1), Netns::new(7, 2));
+    let mut judge = Judge::find();
+    judge.start.insert(first, (at(10), at(10)));
+    judge.are_new([second]);
+    assert_eq!(judge.start_of(second, at(12)), ((at(0), at(0)), true));
+    let mut answers = Answers::default();
+    let answer = Answer { counters: Some(at(12)), settings: Settings::default(), listed: None };
+    answers.by_netns.insert(second, answer);
+    assert_eq!(judge.ended(&[first, second], &answers), [first]);
+    assert!(!judge.start.contains_key(&first) && judge.start.contains_key(&second));
 }
 
 #[test]
 fn many_namespaces_take_turns() {
     let mut judge = Judge::find();
-    let wanted: Vec<u32> = (0..70).collect();
-    let mut seen: Vec<u32> = (0..3).flat_map(|_| judge.turn(&wanted)).collect();
+    let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
+    let mut seen: Vec<Netns> = (0..3).flat_map(|_| judge.turn(&wanted)).collect();
     assert_eq!(seen.len(), 3 * AT_ONCE);
     seen.sort_unstable();
     seen.dedup();
@@ -47,11 +63,11 @@ fn settings_are_those_of_the_namespaces_that_are_traced() {
     let listens = vec![listed("0.0.0.0:80")];
     let answer = |value, listed| Answer { counters: None, settings: somaxconn(value), listed };
     let mut answers = Answers::default();
-    answers.by_netns.insert(1, answer(4096, Some(Vec::new())));
+    answers.by_netns.insert(1.into(), answer(4096, Some(Vec::new())));
     assert_eq!(answers.settings(None), None);
-    answers.by_netns.insert(2, answer(128, Some(listens.clone())));
+    answers.by_netns.insert(2.into(), answer(128, Some(listens.clone())));
     assert_eq!(answers.settings(None), Some(somaxconn(128).into()));
-    answers.by_netns.insert(3, answer(512, Some(listens)));
+    answers.by_netns.insert(3.into(), answer(512, Some(listens)));
     let both = answers.settings(None).unwrap();
     assert_eq!((both.namespaces, both.least, both.most), (2, somaxconn(128), somaxconn(512)));
     // The selected one counts without a listener, and is not replaced by the host's.

@@ -84,6 +84,11 @@ impl Names {
     pub(super) fn add(&mut self, later: Self) {
         let Self { host, mounted, lived_in } = later;
         self.host = host.or(self.host);
+        // The number may have been another namespace's before.
+        for netns in lived_in.keys().chain(mounted.keys()) {
+            self.mounted.remove(netns);
+            self.lived_in.remove(netns);
+        }
         self.mounted.extend(mounted);
         self.lived_in.extend(lived_in);
     }

@@ -128,12 +128,12 @@ pub(crate) struct Same {
     /// Which kind.
     pub(crate) of: Of,
     /// Of which listeners, or network namespaces: from and to.
-    pub(crate) ids: Vec<(u32, u32)>,
+    pub(crate) ids: Vec<(u64, u64)>,
 }
 
 impl Same {
     /// Adds one, in the order in which they come.
-    pub(crate) fn add(&mut self, id: u32) {
+    pub(crate) fn add(&mut self, id: u64) {
         match self.ids.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
             _ => self.ids.push((id, id)),

@@ -9,7 +9,7 @@ use crate::event::What;
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    last: BTreeMap<(Of, u32), Told>,
+    last: BTreeMap<(Of, u64), Told>,
     /// Counts intervals.
     round: u64,
 }
@@ -23,7 +23,7 @@ struct Told {
 
 impl Memory {
     /// Notes an event. If it only says what was told last: of what kind and of whom.
-    pub(crate) fn note(&mut self, what: &What) -> Option<(Of, u32)> {
+    pub(crate) fn note(&mut self, what: &What) -> Option<(Of, u64)> {
         let key = key(what)?;
         let round = self.round;
         if let Some(told) = self.last.get_mut(&key) {
@@ -39,7 +39,7 @@ impl Memory {
     }
 
     /// What was told last.
-    pub(crate) fn recall(&mut self, of: Of, id: u32) -> Option<What> {
+    pub(crate) fn recall(&mut self, of: Of, id: u64) -> Option<What> {
         let told = self.last.get_mut(&(of, id))?;
         told.round = self.round;
         Some(told.what.clone())
@@ -54,13 +54,13 @@ impl Memory {
     }
 }
 
-fn key(what: &What) -> Option<(Of, u32)> {
+fn key(what: &What) -> Option<(Of, u64)> {
     match what {
-        What::Count { listener, .. } => Some((Of::Count, listener.0)),
-        What::Level { listener, .. } => Some((Of::Level, listener.0)),
-        What::SkDrops { listener, .. } => Some((Of::SkDrops, listener.0)),
-        What::Namespace { netns, .. } => Some((Of::Namespace, *netns)),
-        What::Counters { netns, .. } => Some((Of::Counters, *netns)),
+        What::Count { listener, .. } => Some((Of::Count, listener.0.into())),
+        What::Level { listener, .. } => Some((Of::Level, listener.0.into())),
+        What::SkDrops { listener, .. } => Some((Of::SkDrops, listener.0.into())),
+        What::Namespace { netns, .. } => Some((Of::Namespace, netns.number())),
+        What::Counters { netns, .. } => Some((Of::Counters, netns.number())),
         What::Listener(_)
         | What::Closed(_)
         | What::Limit(_)
@@ -71,7 +71,8 @@ fn key(what: &What) -> Option<(Of, u32)> {
         | What::AcceptErrors(_)
         | What::Memory(_)
         | What::Queued { .. }
-        | What::Baseline { .. } => None,
+        | What::Baseline { .. }
+        | What::Ended { .. } => None,
     }
 }
 

@@ -174,7 +174,7 @@ mod tests {
             id: ListenerId(1),
             local: "[::1]:80".parse().unwrap(),
             v6_only: false,
-            netns: 1,
+            netns: 1.into(),
             inode: None,
             cookie: None,
             limit: 16,

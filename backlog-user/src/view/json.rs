@@ -21,7 +21,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, Netns};
 use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
@@ -37,7 +37,7 @@ pub(crate) struct Json<W> {
     /// Rows of idle listeners as well.
     idle_rows: bool,
     /// What was said last of each network namespace.
-    said: HashMap<u32, Vec<Verdict>>,
+    said: HashMap<Netns, Vec<Verdict>>,
 }
 
 impl<W: Write> Json<W> {
@@ -203,7 +203,8 @@ impl<W: Write> View for Json<W> {
                 continue;
             }
             let value = json!({
-                "netns": netns,
+                "netns": netns.inode(),
+                "netns_id": netns.identity(),
                 "reconciled": verdicts(judged),
                 "differs": reasons(judged, blind),
             });
@@ -277,7 +278,8 @@ impl<W: Write> View for Json<W> {
         }
         for Account { netns, verdicts: judged } in &end.accounts {
             let value = json!({
-                "netns": netns,
+                "netns": netns.inode(),
+                "netns_id": netns.identity(),
                 "settings": settings(book.settings_of(*netns)),
                 "reconciled": verdicts(judged),
                 "differs": reasons(judged, &end.blind),
@@ -297,6 +299,7 @@ impl<W: Write> View for Json<W> {
             "clients_forgotten": book.clients_forgotten(),
             "closed_without_event": book.gone().idle,
             "summaries_left_out": book.gone().active,
+            "namespaces_ended": book.ended(),
             "recording_incomplete": end.unrecorded,
             "cmd": end.command,
             "cost": cost(&end.cost),

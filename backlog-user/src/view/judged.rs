@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::End;
 use crate::book::reconcile::{Account, Blind, Verdict, reasons};
+use crate::event::Netns;
 
 /// `ListenDrops: kernel 37, seen 36 (+1)` and the likely reasons.
 pub(crate) fn line(verdict: &Verdict, blind: &Blind) -> String {
@@ -23,6 +24,16 @@ pub(crate) fn compared(verdict: &Verdict, blind: &Blind) -> String {
     text
 }
 
+/// What to call the namespace of an account: its inode number, and what else tells it from
+/// another one that had the same number.
+pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
+    let alike = accounts.iter().filter(|other| other.netns.inode() == netns.inode()).count();
+    match netns.identity() {
+        Some(identity) if alike > 1 => format!("{netns} (id {identity})"),
+        _ => netns.to_string(),
+    }
+}
+
 /// The lines at the end: of each network namespace those counters that moved, and the
 /// two that everybody looks for.
 pub(crate) fn render(text: &mut String, end: &End) {
@@ -33,8 +44,9 @@ pub(crate) fn render(text: &mut String, end: &End) {
         };
         let shown: Vec<_> =
             verdicts.iter().filter(|verdict| verdict.moved() || always(verdict)).collect();
+        let name = namespace(*netns, &end.accounts);
         if several && !shown.is_empty() {
-            let _ = writeln!(text, "\nNetwork namespace {netns}");
+            let _ = writeln!(text, "\nNetwork namespace {name}");
         }
         for verdict in shown {
             let _ = writeln!(text, "{}", line(verdict, &end.blind));
@@ -42,7 +54,7 @@ pub(crate) fn render(text: &mut String, end: &End) {
         if verdicts.is_empty() {
             let _ = writeln!(
                 text,
-                "Network namespace {netns}: its counters could not be read, so nothing is compared."
+                "Network namespace {name}: its counters could not be read, so nothing is compared."
             );
         }
     }

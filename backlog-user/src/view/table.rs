@@ -17,7 +17,7 @@ use crate::book::reconcile::{Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener, Netns};
 use crate::kernel::settings::Spread;
 
 /// How the table is to look.
@@ -40,7 +40,7 @@ pub(crate) struct Table<W> {
     /// Rows since the last heading.
     rows: usize,
     /// Differences to the kernel's counters that have been shown.
-    shown: HashMap<(u32, &'static str), i128>,
+    shown: HashMap<(Netns, &'static str), i128>,
 }
 
 /// Width of the listener's column; a longer address has a line of its own.
@@ -314,7 +314,8 @@ impl<W: Write> View for Table<W> {
             let shown = self.shown.insert((netns, counter), difference).unwrap_or(0);
             if difference != shown && difference != 0 && !by_right && !self.look.quiet {
                 let line = judged::line(verdict, blind);
-                writeln!(self.out, "{time} network namespace {netns}: {line}")?;
+                let name = judged::namespace(netns, accounts);
+                writeln!(self.out, "{time} network namespace {name}: {line}")?;
             }
         }
         self.out.flush()

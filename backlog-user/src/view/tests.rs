@@ -31,7 +31,7 @@ pub(super) fn listener(id: u32, local: &str) -> Listener {
         id: ListenerId(id),
         local: local.parse().unwrap(),
         v6_only: false,
-        netns: 4_026_531_840,
+        netns: 4_026_531_840.into(),
         inode: Some(77),
         cookie: Some(5),
         limit: 16,
@@ -190,7 +190,7 @@ fn judged(book: &mut Book) {
     moved[Counter::ReqQFullDoCookies as usize] = exactly(4);
     let settings =
         Settings { syncookies: Some(0), tcp_max_syn_backlog: Some(128), ..Settings::default() };
-    let netns = 4_026_531_840;
+    let netns = crate::event::Netns::from(4_026_531_840);
     for what in [
         What::Namespace { netns, settings },
         What::Counters { netns, moved: Box::new(moved) },

@@ -56,7 +56,7 @@ pub(crate) fn begins() {
 /// Body: the number of the namespace, if that is all that is wanted.
 #[inline(always)]
 pub(crate) fn identity() -> Option<u64> {
-    (seed() == SEED_DONE).then(|| namespace::identity(here()))
+    matches!(seed(), SEED_NONE | SEED_DONE).then(|| namespace::identity(here()))
 }
 
 /// Body: it has come to a socket.

@@ -231,7 +231,7 @@ fn what_a_member_loses_at_its_close_is_kept() {
     ] {
         let mut book = Book::new(0);
         let settings = Settings { migrate_req, ..Settings::default() };
-        book.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1, settings } });
+        book.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1.into(), settings } });
         opened(&mut book, 0, 1);
         opened(&mut book, 1, 1);
         if others == 1 {

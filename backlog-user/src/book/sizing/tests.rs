@@ -24,7 +24,7 @@ fn listener(limit: u32) -> Listener {
         id: ID,
         local: "0.0.0.0:8000".parse().unwrap(),
         v6_only: false,
-        netns: 1,
+        netns: 1.into(),
         inode: Some(7),
         cookie: None,
         limit,

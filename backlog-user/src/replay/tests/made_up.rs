@@ -57,7 +57,7 @@ pub(super) fn listener(id: u32, local: &str) -> Listener {
         id: ListenerId(id),
         local: local.parse().unwrap(),
         v6_only: false,
-        netns: NETNS,
+        netns: NETNS.into(),
         inode: Some(u64::from(id) + 70),
         cookie: None,
         limit: 16,
@@ -193,13 +193,13 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     }
     at(now - 10, What::Count { listener: ListenerId(3), count: Box::default() });
     let settings = Settings { syncookies: Some(1), ..Settings::default() };
-    at(now, What::Namespace { netns: NETNS, settings });
+    at(now, What::Namespace { netns: NETNS.into(), settings });
     let mut moved = Reading::default();
     moved[0] = Some(Range { low: 3 * second, high: 3 * second + 1 });
     if second == 1 {
-        at(now, What::Baseline { netns: NETNS });
+        at(now, What::Baseline { netns: NETNS.into() });
     }
-    at(now, What::Counters { netns: NETNS, moved: Box::new(moved) });
+    at(now, What::Counters { netns: NETNS.into(), moved: Box::new(moved) });
     for (id, depth) in [(1, u32::try_from(second).unwrap()), (3, 0)] {
         at(now, What::Level { listener: ListenerId(id), depth, limit: 16 });
     }

@@ -65,8 +65,8 @@ fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
     moved.fill(Some(range(number * 1000)));
     [
         What::Count { listener: ID, count: Box::new(count) },
-        What::Namespace { netns: NETNS, settings: Settings::default() },
-        What::Counters { netns: NETNS, moved: Box::new(moved) },
+        What::Namespace { netns: NETNS.into(), settings: Settings::default() },
+        What::Counters { netns: NETNS.into(), moved: Box::new(moved) },
         What::Level { listener: ID, depth: rng.u32(..128), limit: 128 },
         What::SkDrops { listener: ID, moved: range(number * 1000) },
     ]

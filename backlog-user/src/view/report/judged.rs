@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::page::Run;
 use super::shared::{Column, plain, table};
 use crate::book::reconcile::{self, Account, Verdict, reasons};
+use crate::view::judged::namespace;
 
 const COLUMNS: [Column; 4] = [
     Column::Words("Counter"),
@@ -30,13 +31,14 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
             p { "The kernel counts refusals of a whole network namespace, without listener, cause \
                 or moment. Both must agree; where they do not, it says why that may be." }
             @for Account { netns, verdicts } in &run.end.accounts {
-                h3 { "Network namespace " (netns) }
+                @let name = namespace(*netns, &run.end.accounts);
+                h3 { "Network namespace " (name) }
                 @if verdicts.is_empty() {
                     p { "Its counters could not be read, so nothing is compared." }
                 } @else {
                     @let rows: Vec<_> =
                         verdicts.iter().map(|one| row(run, one.counter, one)).collect();
-                    (table(&format!("Counters of network namespace {netns}"), &COLUMNS, &rows))
+                    (table(&format!("Counters of network namespace {name}"), &COLUMNS, &rows))
                 }
             }
             @if !of_listeners.is_empty() {

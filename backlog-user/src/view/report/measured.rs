@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::page::Run;
 use super::shared::{Column, facts, outside, plain, table};
+use crate::event::Netns;
 use crate::kernel::settings::Settings;
 use crate::view::format::{bytes, plural};
 
@@ -37,7 +38,7 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
 }
 
 /// `4026531840 (host)`
-fn namespace(run: &Run<'_>, netns: u32) -> String {
+fn namespace(run: &Run<'_>, netns: Netns) -> String {
     let named = run.summaries.iter().find_map(|summary| {
         let listener = &summary.page.listener;
         listener.identity.netns.as_deref().filter(|_| listener.netns == netns)
@@ -110,6 +111,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
         (end.stray.hidden, "packet", "may be a drop: first in a namespace not known at the start"),
         (end.undecoded, "record", "could not be read"),
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
+        (run.book.ended().uncompared, "network namespace", "not compared: ended too soon"),
         (run.book.clients_forgotten(), "client", "forgotten: a retry counts as another client"),
     ];
     let mut texts: Vec<String> = counts

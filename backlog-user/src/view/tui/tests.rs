@@ -30,7 +30,7 @@ fn listener(id: u32, local: &str, limit: u32) -> Listener {
         id: ListenerId(id),
         local: local.parse().unwrap(),
         v6_only: false,
-        netns: 4_026_531_840,
+        netns: 4_026_531_840.into(),
         inode: Some(77),
         cookie: None,
         limit,

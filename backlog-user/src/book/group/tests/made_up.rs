@@ -44,7 +44,7 @@ pub(super) fn listener(index: usize, limit: u32) -> Listener {
         id: id(index),
         local: "0.0.0.0:8000".parse().unwrap(),
         v6_only: false,
-        netns: 1,
+        netns: 1.into(),
         inode: None,
         cookie: None,
         limit,

@@ -94,7 +94,7 @@ fn listener(id: u32) -> Listener {
         id: ListenerId(id),
         local: format!("0.0.0.0:{}", 7999 + id).parse().unwrap(),
         v6_only: false,
-        netns: NETNS,
+        netns: NETNS.into(),
         inode: Some(77),
         cookie: Some(5),
         limit: LIMIT,
@@ -270,7 +270,7 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
         tell(&mut book, view, 0, What::Listener(listener.clone()));
     }
     let settings = meta().settings;
-    tell(&mut book, view, 0, What::Namespace { netns: NETNS, settings });
+    tell(&mut book, view, 0, What::Namespace { netns: NETNS.into(), settings });
     let mut totals = vec![Totals::default(); host.listeners.len()];
     for second in 1..=SECONDS {
         let time_ns = second * SECOND;
@@ -308,7 +308,7 @@ pub(super) fn run(host: &Host, view: &mut dyn View) -> io::Result<()> {
     let drops = book.dropped();
     moved[Counter::ListenDrops as usize] = Some(Range { low: drops + 2, high: drops + 2 });
     moved[Counter::ListenOverflows as usize] = Some(Range { low: drops, high: drops });
-    let what = What::Counters { netns: NETNS, moved: Box::new(moved) };
+    let what = What::Counters { netns: NETNS.into(), moved: Box::new(moved) };
     tell(&mut book, view, SECONDS * SECOND, what);
     if !host.listeners.is_empty() {
         view.clock_set(&clock, 5 * SECOND, -3_600_000_000_000).unwrap();

@@ -1,0 +1,98 @@
+//! Network namespaces that come and go.
+
+use super::{Book, ID, SECOND, closed, event, listener};
+use crate::book::{Ended, reconcile};
+use crate::counter::{Counter, Reading};
+use crate::event::{Count, Listener, ListenerId, Netns, Range, What};
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::totals::Totals;
+
+/// The kernel's and the programs' counts of one namespace.
+fn compared(netns: Netns, listener: u32, kernel: u64, seen: u64) -> [What; 2] {
+    let mut totals = Totals::default();
+    totals.drops[Cause::AcceptQueueFullSyn as usize] = seen;
+    let count = Box::new(Count { totals, ..Count::default() });
+    let mut moved = Reading::default();
+    moved[Counter::ListenOverflows as usize] = Some(Range { low: kernel, high: kernel });
+    let listener = ListenerId(listener);
+    [What::Count { listener, count }, What::Counters { netns, moved: Box::new(moved) }]
+}
+
+fn in_namespace(netns: Netns, id: u32) -> What {
+    What::Listener(Listener { id: ListenerId(id), netns, opened_now: true, ..listener() })
+}
+
+#[test]
+fn two_that_shared_an_inode_number_are_two_accounts() {
+    let (first, second) = (Netns::new(7, 1), Netns::new(7, 2));
+    let mut book = Book::new(0);
+    book.apply(&event(1, in_namespace(first, 1)));
+    for what in compared(first, 1, 6, 6) {
+        book.apply(&event(2, what));
+    }
+    book.apply(&event(3, closed(1)));
+    book.apply(&event(4, What::Ended { netns: first }));
+    book.apply(&event(5, in_namespace(second, 2)));
+    for what in compared(second, 2, 3, 3) {
+        book.apply(&event(6, what));
+    }
+    // A new listener at the same address in another namespace follows nobody.
+    assert_eq!(book.get(ListenerId(2)).unwrap().follows, None);
+    let accounts = reconcile::accounts(&book);
+    let said: Vec<_> = accounts
+        .iter()
+        .map(|account| (account.netns, account.verdicts[0].kernel, account.verdicts[0].seen))
+        .collect();
+    assert_eq!(said, [(first, 6, 6), (second, 3, 3)]);
+    assert_eq!(book.moving_namespaces(), [second]);
+    assert_eq!(book.ended(), Ended { equal: 1, ..Ended::default() });
+}
+
+#[test]
+fn one_that_was_over_too_soon_is_counted_and_not_compared() {
+    let netns = Netns::new(7, 1);
+    let mut book = Book::new(0);
+    book.apply(&event(1, in_namespace(netns, 1)));
+    // Nobody lives in it, but it has a listener: it is there.
+    book.apply(&event(2, What::Ended { netns }));
+    assert_eq!(book.ended(), Ended::default());
+    book.apply(&event(3, closed(1)));
+    book.apply(&event(4, What::Ended { netns }));
+    assert!(reconcile::accounts(&book).is_empty());
+    let ended = Ended { uncompared: 1, ..Ended::default() };
+    assert_eq!(book.ended(), ended);
+    // Its page goes, and with it all else that is kept of it.
+    for second in 1..4 {
+        book.tick(second * SECOND);
+    }
+    assert!(book.get(ID).is_none() && book.namespaces.is_empty());
+    assert_eq!(book.ended(), ended);
+}
+
+#[test]
+fn what_was_refused_in_those_that_are_gone_stays_counted() {
+    let mut book = Book::new(0);
+    let many = 1_100;
+    for id in 1..=many {
+        let netns = Netns::new(7, id);
+        let time_ns = u64::from(id);
+        book.apply(&event(time_ns, in_namespace(netns, id)));
+        // One of them differs.
+        let kernel = if id == 1 { 3 } else { 2 };
+        for what in compared(netns, id, kernel, 2) {
+            book.apply(&event(time_ns, what));
+        }
+        book.apply(&event(time_ns, closed(id)));
+        book.apply(&event(time_ns, What::Ended { netns }));
+    }
+    for second in 1..4 {
+        book.tick(second * SECOND);
+    }
+    assert_eq!(book.dropped(), 2 * u64::from(many));
+    let all = Ended { equal: u64::from(many) - 1, different: 1, ..Ended::default() };
+    assert_eq!(book.ended(), all);
+    assert!(book.namespaces.len() <= 1_025, "{}", book.namespaces.len());
+    // The difference is still told.
+    let accounts = reconcile::accounts(&book);
+    assert!(accounts.iter().any(|account| account.netns == Netns::new(7, 1)));
+}
