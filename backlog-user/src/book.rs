@@ -21,8 +21,8 @@ pub(crate) mod timeline;
 pub(crate) mod unlimited;
 pub(crate) mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,11 +90,22 @@ pub(crate) struct Ended {
     pub(crate) equal: u64,
     /// It was not.
     pub(crate) different: u64,
-    /// They were over before the kernel could be asked.
+    /// They ended before the kernel could be asked, or more was seen after it was asked last.
     pub(crate) uncompared: u64,
     /// Refused packets of them.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) dropped: u64,
+}
+
+impl Ended {
+    /// Adds a namespace that has ended; `sums` is what was seen there until then.
+    fn add(&mut self, namespace: &Namespace, sums: &Sums) {
+        match (namespace.compared, namespace.agrees()) {
+            (true, false) => self.different += 1,
+            (true, true) if namespace.is_read_to(sums) => self.equal += 1,
+            _ => self.uncompared += 1,
+        }
+    }
 }
 
 /// Namespaces that have ended with a difference: of so many it is kept.
@@ -340,33 +351,28 @@ impl Book {
             .map(|(netns, _)| *netns)
             .collect();
         for netns in leave {
-            let namespace = self.namespaces.remove(&netns).unwrap_or_default();
-            let dropped = self.gone_sums.remove(&netns).map_or(0, |sums| sums.dropped());
-            self.ended.dropped += dropped;
-            match (namespace.compared, namespace.agrees()) {
-                (false, _) => self.ended.uncompared += 1,
-                (true, true) => self.ended.equal += 1,
-                (true, false) => self.ended.different += 1,
-            }
+            let Some(namespace) = self.namespaces.remove(&netns) else { continue };
+            let sums = self.gone_sums.remove(&netns).unwrap_or_default();
+            self.ended.dropped += sums.dropped();
+            self.ended.add(&namespace, &sums);
         }
     }
 
-    /// How the network namespaces fared that have ended during the run.
+    /// How the comparison of the network namespaces went that ended during the run.
     pub(crate) fn ended(&self) -> Ended {
         let mut all = Ended { dropped: 0, ..self.ended };
-        for namespace in self.namespaces.values().filter(|namespace| namespace.ended) {
-            match (namespace.compared, namespace.agrees()) {
-                (false, _) => all.uncompared += 1,
-                (true, true) => all.equal += 1,
-                (true, false) => all.different += 1,
-            }
+        for (netns, namespace) in self.namespaces.iter().filter(|(_, known)| known.ended) {
+            all.add(namespace, &self.sums_of(*netns));
         }
         all
     }
 
-    /// Has it ended before the kernel could be asked?
+    /// Did it end before the kernel could be asked, or with more seen after it was asked last?
     pub(crate) fn is_uncompared(&self, netns: Netns) -> bool {
-        self.namespaces.get(&netns).is_some_and(|known| known.ended && !known.compared)
+        let Some(known) = self.namespaces.get(&netns).filter(|known| known.ended) else {
+            return false;
+        };
+        !known.compared || (known.agrees() && !known.is_read_to(&self.sums_of(netns)))
     }
 
     /// Listeners whose pages are no longer there.

@@ -15,7 +15,7 @@ use crate::book::distribution::Moves;
 use crate::counter::Reading;
 use crate::kernel::settings::Settings;
 use crate::owner::Owner;
-pub(crate) use netns::Netns;
+pub(crate) use netns::{Netns, low};
 
 /// The tool's own number of a listener: one socket in LISTEN, from its first
 /// sight to its close.

@@ -58,7 +58,8 @@ impl Answers {
     pub(crate) fn settings(&self, selected: Option<u32>) -> Option<Spread> {
         if let Some(netns) = selected {
             let mut answers = self.by_netns.iter();
-            let answer = answers.find(|(other, _)| other.inode() == netns).map(|(_, answer)| answer);
+            let answer =
+                answers.find(|(other, _)| other.inode() == netns).map(|(_, answer)| answer);
             return Some(answer.map(|answer| answer.settings).unwrap_or_default().into());
         }
         let listens = |answer: &&Answer| answer.listed.as_ref().is_some_and(|all| !all.is_empty());
@@ -358,13 +359,12 @@ impl Judge {
         let fell = |start: &Values| start.iter().zip(&now).any(|(start, now)| now < start);
         match self.start.get(&netns) {
             Some((first, second)) if !fell(second) => return ((*first, *second), true),
-            Some(_) => {}
             None if self.new.contains(&netns) => {
                 let zeros = [Some(0); Counter::COUNT];
                 self.start.insert(netns, (zeros, zeros));
                 return ((zeros, zeros), true);
             }
-            None => {}
+            Some(_) | None => {}
         }
         self.start.insert(netns, (now, now));
         ((now, now), false)

@@ -164,8 +164,10 @@ impl Loaded {
         if by_cookie {
             return Identify::Cookie;
         }
-        let program = self.looks_into_queues().then(|| self.programs.program("it_queued")).flatten();
-        let owned = program.and_then(|program| program.fd().ok()?.as_fd().try_clone_to_owned().ok());
+        let program =
+            self.looks_into_queues().then(|| self.programs.program("it_queued")).flatten();
+        let owned =
+            program.and_then(|program| program.fd().ok()?.as_fd().try_clone_to_owned().ok());
         owned.map_or(Identify::Unknown, |program| Identify::Iterator(Arc::new(program)))
     }
 

@@ -140,6 +140,11 @@ impl Namespace {
             .collect()
     }
 
+    /// Was nothing seen that moves a counter of the kernel since it was read last?
+    pub(super) fn is_read_to(&self, sums: &Sums) -> bool {
+        Counter::ALL.into_iter().all(|counter| self.seen.of(counter) == sums.of(counter))
+    }
+
     /// Was the same seen as the kernel has counted, as far as was compared?
     pub(super) fn agrees(&self) -> bool {
         self.verdicts().iter().all(Verdict::agrees)

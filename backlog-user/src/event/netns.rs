@@ -22,7 +22,7 @@ impl Netns {
 
     /// Its inode number, which others may have had before.
     pub(crate) fn inode(self) -> u32 {
-        (self.0 & u64::from(u32::MAX)) as u32
+        low(self.0)
     }
 
     /// What tells it from others with its inode number; none: not known.
@@ -35,6 +35,12 @@ impl Netns {
     pub(crate) fn number(self) -> u64 {
         self.0
     }
+}
+
+/// The lower half.
+pub(crate) fn low(number: u64) -> u32 {
+    let [first, second, third, fourth, ..] = number.to_le_bytes();
+    u32::from_le_bytes([first, second, third, fourth])
 }
 
 impl From<u32> for Netns {
@@ -58,7 +64,10 @@ mod tests {
     fn two_with_one_inode_are_two_and_look_alike() {
         let (first, second) = (Netns::new(4_026_532_177, 7), Netns::new(4_026_532_177, 9));
         assert_ne!(first, second);
-        assert_eq!((first.to_string(), second.to_string()), ("4026532177".into(), "4026532177".into()));
+        assert_eq!(
+            (first.to_string(), second.to_string()),
+            ("4026532177".into(), "4026532177".into())
+        );
         assert_eq!((second.inode(), second.identity()), (4_026_532_177, Some(9)));
         let old: Netns = serde_json::from_str("4026532177").unwrap();
         assert_eq!((old, old.identity()), (Netns::from(4_026_532_177), None));

@@ -6,6 +6,8 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::Arc;
 
+use crate::event::low;
+
 /// How the kernel says it.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Identify {
@@ -41,10 +43,6 @@ impl Identify {
             Self::Iterator(program) => iterated(program).ok().map(|number| low(number >> 32)),
         }
     }
-}
-
-fn low(number: u64) -> u32 {
-    (number & u64::from(u32::MAX)) as u32
 }
 
 /// A descriptor that a system call has returned.
@@ -90,9 +88,7 @@ fn bpf(command: libc::c_long, fields: [u32; 4]) -> libc::c_long {
     let mut argument = [0_u32; 16];
     argument[..fields.len()].copy_from_slice(&fields);
     // SAFETY: the kernel reads a local of the size given.
-    unsafe {
-        libc::syscall(libc::SYS_bpf, command, argument.as_ptr(), size_of_val(&argument))
-    }
+    unsafe { libc::syscall(libc::SYS_bpf, command, argument.as_ptr(), size_of_val(&argument)) }
 }
 
 #[cfg(test)]

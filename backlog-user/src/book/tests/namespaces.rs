@@ -1,10 +1,10 @@
 //! Network namespaces that come and go.
 
 use super::{Book, ID, SECOND, closed, event, listener};
-use crate::book::{Ended, reconcile};
+use crate::book::{CLOSED_KEPT, Ended, reconcile};
 use crate::counter::{Counter, Reading};
 use crate::event::{Count, Listener, ListenerId, Netns, Range, What};
-use backlog_ebpf::cause::Cause;
+use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
 
 /// The kernel's and the programs' counts of one namespace.
@@ -30,6 +30,12 @@ fn two_that_shared_an_inode_number_are_two_accounts() {
     for what in compared(first, 1, 6, 6) {
         book.apply(&event(2, what));
     }
+    // What its queue lost at the close moves no counter of the kernel.
+    let mut totals = Totals::default();
+    totals.drops[Cause::AcceptQueueFullSyn as usize] = 6;
+    totals.beside[Beside::KilledAtClose as usize] = 4;
+    let count = Box::new(Count { totals, ..Count::default() });
+    book.apply(&event(3, What::Count { listener: ListenerId(1), count }));
     book.apply(&event(3, closed(1)));
     book.apply(&event(4, What::Ended { netns: first }));
     book.apply(&event(5, in_namespace(second, 2)));
@@ -67,6 +73,39 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     }
     assert!(book.get(ID).is_none() && book.namespaces.is_empty());
     assert_eq!(book.ended(), ended);
+}
+
+#[test]
+fn one_that_was_not_read_after_its_last_drops_is_not_equal() {
+    let netns = Netns::new(7, 1);
+    let mut book = Book::new(0);
+    book.apply(&event(1, in_namespace(netns, 1)));
+    for what in compared(netns, 1, 2, 2) {
+        book.apply(&event(2, what));
+    }
+    // A burst, and it ends before the kernel is asked again.
+    let [burst, _] = compared(netns, 1, 0, 9);
+    assert!(!book.is_uncompared(netns));
+    book.apply(&event(3, burst));
+    book.apply(&event(4, closed(1)));
+    book.apply(&event(5, What::Ended { netns }));
+    let ended = Ended { uncompared: 1, ..Ended::default() };
+    assert_eq!(book.ended(), ended);
+    // Nor is a comparison shown that leaves the burst out.
+    assert!(reconcile::accounts(&book).is_empty());
+    // The same once nothing else is kept of it.
+    let other = Netns::new(8, 1);
+    for id in (2..).take(CLOSED_KEPT) {
+        book.apply(&event(6, in_namespace(other, id)));
+        let [seen, _] = compared(other, id, 0, 1);
+        book.apply(&event(6, seen));
+        book.apply(&event(7, closed(id)));
+    }
+    for second in 1..4 {
+        book.tick(second * SECOND);
+    }
+    assert!(!book.namespaces.contains_key(&netns));
+    assert_eq!((book.ended(), book.dropped()), (ended, 9 + CLOSED_KEPT as u64));
 }
 
 #[test]
