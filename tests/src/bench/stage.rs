@@ -70,7 +70,7 @@ impl Stage {
             let from = SocketAddr::from((CLIENT, FIRST_PORT + client));
             let seq = 1000 * u32::from(client);
             let to = (FULL, PORT).into();
-            Segment { from, to, seq, ack: None, syn: true, rst: false }.to_packet()
+            Segment { from, to, seq, ack: None, syn: true, rst: false, fin: false }.to_packet()
         });
         let syns = syns.collect::<Result<Vec<_>>>()?;
         let broken = syns.iter().cloned().map(shortened).collect();

@@ -34,8 +34,8 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Family::V4)]
     pub family: Family,
     /// Clients to be hit, usually 5; the most depends on the scenario and is
-    /// told (ack-overflow and abort-on-overflow refuse backlog - 2, killed
-    /// kills backlog + 1; listener-left: how often, usually once)
+    /// told (ack-overflow and abort-on-overflow refuse backlog - 2,
+    /// cookie-returns has four, killed kills backlog + 1; listener-left: how often, usually once)
     #[arg(long, value_name = "N")]
     pub count: Option<u16>,
     /// Send each refused packet again so often, unchanged

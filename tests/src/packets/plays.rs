@@ -8,6 +8,7 @@ mod discarded;
 mod fastopen;
 mod left;
 mod no_route;
+mod returns;
 mod syn_queue;
 mod timers;
 
@@ -23,7 +24,10 @@ use crate::sysctl::Sysctl;
 pub(super) fn settings(scenario: Scenario) -> Result<Vec<Sysctl>> {
     let cookies = match scenario {
         // Always: every SYN is answered by a cookie, none is queued.
-        Scenario::CookieOverflow | Scenario::CookieFailed | Scenario::NoRouteCookie => "2",
+        Scenario::CookieOverflow
+        | Scenario::CookieReturns
+        | Scenario::CookieFailed
+        | Scenario::NoRouteCookie => "2",
         Scenario::SynQueueFull | Scenario::LastQuarter => "0",
         // Not 0: that brings tcp_max_syn_backlog and its last quarter in.
         _ => "1",
@@ -60,6 +64,7 @@ pub(super) fn play(stage: &mut Stage, options: &Options) -> Result<Done> {
         Scenario::AckOverflow => accept_queue::ack_overflow(stage, options),
         Scenario::CookieOverflow => accept_queue::cookie_overflow(stage, options),
         Scenario::AbortOnOverflow => accept_queue::abort_on_overflow(stage, options),
+        Scenario::CookieReturns => returns::cookies(stage, options),
         Scenario::SynQueueFull => syn_queue::full(stage, options),
         Scenario::LastQuarter => syn_queue::last_quarter(stage, options),
         Scenario::SynQueueCookies => syn_queue::cookies(stage, options),

@@ -16,6 +16,8 @@ pub enum Scenario {
     CookieOverflow,
     /// As ack-overflow, with `tcp_abort_on_overflow`: answered by resets
     AbortOnOverflow,
+    /// Refused ACKs of SYN cookies, and what the clients send when there is room again
+    CookieReturns,
     /// SYNs that find the SYN queue full, without SYN cookies
     SynQueueFull,
     /// SYNs refused by the last quarter of `tcp_max_syn_backlog`
@@ -64,7 +66,7 @@ impl Scenario {
         match self {
             Self::SynOverflow => Some("accept_queue_full_syn"),
             Self::AckOverflow => Some("accept_queue_full_ack"),
-            Self::CookieOverflow => Some("accept_queue_full_cookie"),
+            Self::CookieOverflow | Self::CookieReturns => Some("accept_queue_full_cookie"),
             Self::AbortOnOverflow => Some("accept_queue_full_reset"),
             Self::SynQueueFull => Some("syn_queue_full"),
             Self::LastQuarter => Some("last_quarter"),
@@ -139,7 +141,7 @@ impl Scenario {
             // The others stay.
             Self::Pruned => Some(backlog.saturating_sub(half)),
             Self::ListenerLeft => Some(20),
-            Self::AckOverflow | Self::AbortOnOverflow | Self::Killed => None,
+            Self::AckOverflow | Self::AbortOnOverflow | Self::CookieReturns | Self::Killed => None,
         }
     }
 
@@ -155,7 +157,7 @@ impl Scenario {
     pub fn repeats(self) -> bool {
         match self {
             // The first reset removes the request; each round has its own clients.
-            Self::AbortOnOverflow | Self::ListenerLeft => false,
+            Self::AbortOnOverflow | Self::CookieReturns | Self::ListenerLeft => false,
             _ => self.cause().is_some(),
         }
     }

@@ -20,6 +20,7 @@ pub(crate) struct Segment {
     pub(crate) ack: Option<u32>,
     pub(crate) syn: bool,
     pub(crate) rst: bool,
+    pub(crate) fin: bool,
 }
 
 impl Segment {
@@ -45,6 +46,9 @@ impl Segment {
         }
         if self.rst {
             tcp = tcp.rst();
+        }
+        if self.fin {
+            tcp = tcp.fin();
         }
         if let Some(number) = self.ack {
             tcp = tcp.ack(number);
@@ -105,6 +109,7 @@ impl Segment {
             ack: tcp.ack().then(|| tcp.acknowledgment_number()),
             syn: tcp.syn(),
             rst: tcp.rst(),
+            fin: tcp.fin(),
         })
     }
 }
@@ -121,6 +126,7 @@ mod tests {
             ack: Some(7),
             syn: true,
             rst: false,
+            fin: false,
         };
         let packet = segment.to_packet().unwrap();
         assert_eq!(Segment::from_packet(&packet), Some(segment));
@@ -141,6 +147,7 @@ mod tests {
             ack: None,
             syn: true,
             rst: false,
+            fin: false,
         };
         let packet = segment.to_packet_with(&[30, 4, 0x10, 0], b"data").unwrap();
         assert_eq!(packet.len(), 20 + 24 + 4);
@@ -158,6 +165,7 @@ mod tests {
             ack: None,
             syn: true,
             rst: false,
+            fin: false,
         };
         assert!(segment.to_packet().is_err());
         assert_eq!(Segment::from_packet(&[0x45, 0, 0]), None);

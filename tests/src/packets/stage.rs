@@ -29,6 +29,8 @@ pub(super) struct Stage {
     tun: Tun,
     /// More than one only for a scenario that is about that.
     listeners: Vec<Socket>,
+    /// Connections that were accepted.
+    accepted: Vec<Socket>,
     /// Does the first one show its `sk_drops`? (One of MPTCP does not.)
     shows_drops: bool,
     server: SocketAddr,
@@ -48,6 +50,7 @@ impl Stage {
         Ok(Self {
             tun,
             listeners,
+            accepted: Vec::new(),
             shows_drops,
             server,
             clients: 0,
@@ -187,6 +190,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Accepts that many connections, which stay open to the program's end.
+    pub(super) fn accept(&mut self, count: u16) -> Result<()> {
+        for _ in 0..count {
+            let (connection, _) = self.listener()?.accept().context("accept")?;
+            self.accepted.push(connection);
+        }
+        Ok(())
+    }
+
     /// Sends a reset of each, behind its SYN.
     pub(super) fn reset(&mut self, clients: &[Client]) -> Result<()> {
         for client in clients {
@@ -267,6 +279,7 @@ impl Stage {
             ack: None,
             syn: false,
             rst: false,
+            fin: false,
         }
     }
 

@@ -54,7 +54,8 @@ fn sent() -> Result<()> {
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
         .context("cannot open a raw socket (root is needed)")?;
     let (from, to) = (NEAR.into(), FAR.into());
-    let packet = Segment { from, to, seq: 1, ack: None, syn: true, rst: false }.to_packet()?;
+    let packet =
+        Segment { from, to, seq: 1, ack: None, syn: true, rst: false, fin: false }.to_packet()?;
     let (to, mut rounds) = (to.into(), Rounds::default());
     while rounds.count() < ROUNDS {
         let start = mono_ns();
