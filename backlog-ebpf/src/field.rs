@@ -17,6 +17,8 @@ macro_rules! for_each_field {
             TP_FASTOPEN_RSK,
             /// `tcp_sock.copied_seq`: what is to be read next
             TP_COPIED_SEQ,
+            /// `tcp_sock.rcv_nxt`: what is to be received next
+            TP_RCV_NXT,
             /// `sock_common.skc_daddr`
             SKC_DADDR,
             /// `sock_common.skc_rcv_saddr`

@@ -40,8 +40,9 @@ pub struct Pending {
     /// go at the same time. Of one that was queued before the start: which look saw it
     /// last, [`SEED_BEFORE`] or [`SEED_AFTER`].
     pub expected: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// The initial sequence number of a client that had been refused before, for the record of
+    /// how it leaves the queue; zero: it had not been.
+    pub refused_isn: u32,
     /// When it was accepted, if that was before it was known to be queued: who confirms it
     /// ends it then. Zero otherwise.
     pub early_ns: u64,
@@ -72,7 +73,7 @@ const _: () = {
     assert!(offset_of!(Pending, slot) == 24);
     assert!(offset_of!(Pending, depth) == 28);
     assert!(offset_of!(Pending, expected) == 32);
-    assert!(offset_of!(Pending, pad) == 36);
+    assert!(offset_of!(Pending, refused_isn) == 36);
     assert!(offset_of!(Pending, early_ns) == 40);
     assert!(size_of::<Pending>() == 48);
 };

@@ -19,17 +19,19 @@ pub enum Kind {
     Closed = 2,
     /// Another `listen()` was called on a [`Listener`], or its limit has changed.
     Limit = 3,
-    /// An [`Admitted`]: a client that was refused has got in.
+    /// An [`Admitted`]: a client that was refused has been queued.
     Admitted = 4,
+    /// A [`Dequeued`]: it has left the queue.
+    Dequeued = 5,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Drop, Self::Opened, Self::Closed, Self::Limit, Self::Admitted];
+        [Self::Drop, Self::Opened, Self::Closed, Self::Limit, Self::Admitted, Self::Dequeued];
 
     /// The kind with this number, if there is one.
     #[must_use]
@@ -46,6 +48,7 @@ impl Kind {
             Self::Closed => "closed",
             Self::Limit => "limit",
             Self::Admitted => "admitted",
+            Self::Dequeued => "dequeued",
         }
     }
 }
@@ -87,7 +90,9 @@ pub struct Drop {
     /// `time_ns` is when the kernel had decided.
     pub header: Header,
     /// A [`Cause`](crate::cause::Cause).
-    pub cause: u32,
+    pub cause: u16,
+    /// [`FIN`], or zero.
+    pub flags: u16,
     /// The client's initial sequence number: with address and port it names
     /// one connection attempt, whose retries carry the same.
     pub isn: u32,
@@ -144,6 +149,65 @@ pub struct Admitted {
     pub paced: u32,
     /// As in [`Drop`].
     pub arrived: u32,
+}
+
+/// [`Drop::flags`]: the packet carries a FIN, so the client has closed its end.
+pub const FIN: u16 = 1;
+
+/// A connection has left the queue whose attempt had been refused before ([`Kind::Dequeued`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dequeued {
+    /// `time_ns` is when it left.
+    pub header: Header,
+    /// The client's initial sequence number.
+    pub isn: u32,
+    /// A [`Leaving`].
+    pub leaving: u32,
+    /// The client.
+    pub client: Endpoint,
+    /// Always zero.
+    pub pad: u32,
+}
+
+/// How a connection leaves the accept queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Leaving {
+    /// It is accepted. Its client has neither sent data nor closed its end.
+    Accepted = 0,
+    /// It is accepted, and its client has closed its end without ever sending data.
+    Fin = 1,
+    /// It is accepted, and its client has sent data and closed its end: it has left, or it
+    /// waits for an answer.
+    FinAfterData = 2,
+    /// It is accepted after its client has reset it.
+    Reset = 3,
+    /// Its listener has closed or shut down.
+    Killed = 4,
+    /// It was accepted in a way that is not seen, and its end is.
+    Unseen = 5,
+    /// It is accepted. Its client has sent data and has not closed its end.
+    AcceptedWithData = 6,
+}
+
+impl Leaving {
+    /// Every one, in the order of its number.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Fin,
+        Self::FinAfterData,
+        Self::Reset,
+        Self::Killed,
+        Self::Unseen,
+        Self::AcceptedWithData,
+    ];
+
+    /// The one with this number, if there is one.
+    #[must_use]
+    pub fn from_wire(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
 }
 
 /// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
@@ -220,6 +284,7 @@ const _: () = {
     assert!(size_of::<Endpoint>() == 20);
 
     assert!(offset_of!(Drop, cause) == 24);
+    assert!(offset_of!(Drop, flags) == 26);
     assert!(offset_of!(Drop, isn) == 28);
     assert!(offset_of!(Drop, depth) == 32);
     assert!(offset_of!(Drop, limit) == 36);
@@ -240,6 +305,11 @@ const _: () = {
     assert!(offset_of!(Admitted, free_ns) == 56);
     assert!(offset_of!(Admitted, paced_ns) == 64);
     assert!(size_of::<Admitted>() == 80);
+
+    assert!(offset_of!(Dequeued, isn) == 24);
+    assert!(offset_of!(Dequeued, leaving) == 28);
+    assert!(offset_of!(Dequeued, client) == 32);
+    assert!(size_of::<Dequeued>() == 56);
 
     assert!(offset_of!(Listener, sk) == 24);
     assert!(offset_of!(Listener, inode) == 32);

@@ -32,7 +32,7 @@ use crate::event::{
     AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, Netns, What,
 };
 use crate::kernel::settings::Settings;
-use clients::{Clients, Outside};
+use clients::{Clients, Fate, Known, Outside};
 use group::{AtClose, Unbalanced};
 use history::History;
 use interval::Interval;
@@ -56,7 +56,7 @@ pub(crate) struct Book {
     gone_sums: BTreeMap<Netns, Sums>,
     namespaces: BTreeMap<Netns, Namespace>,
     /// Those that have ended and whose listeners' pages are gone.
-    ended: Ended,
+    ended: NamespacesEnded,
     /// How queues go over time is still kept of so many listeners: none unless a view draws.
     room: usize,
     memory: Memory,
@@ -85,7 +85,7 @@ pub(crate) struct Namespace {
 
 /// Network namespaces that have ended, and of which nothing else is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ended {
+pub(crate) struct NamespacesEnded {
     /// What was seen was what the kernel had counted.
     pub(crate) equal: u64,
     /// It was not.
@@ -97,7 +97,7 @@ pub(crate) struct Ended {
     pub(crate) dropped: u64,
 }
 
-impl Ended {
+impl NamespacesEnded {
     /// Adds a namespace that has ended; `sums` is what was seen there until then.
     fn add(&mut self, namespace: &Namespace, sums: &Sums) {
         match (namespace.compared, namespace.agrees()) {
@@ -169,7 +169,7 @@ impl Book {
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
-            ended: Ended::default(),
+            ended: NamespacesEnded::default(),
             room: 0,
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
@@ -229,19 +229,25 @@ impl Book {
                 self.page(*listener, |page| page.listener.identity = identity.clone());
             }
             What::Drop(drop) => {
-                let retry_of_ns = self.clients.refused(drop, *time_ns);
+                let Known { retry_of_ns, fate } = self.clients.refused(drop, *time_ns);
                 let new_client = retry_of_ns.is_none();
                 let (mut first, mut episode) = (false, false);
                 self.page(drop.listener, |page| {
                     (first, episode) = page.refused(drop, *time_ns, new_client);
                 });
+                self.settled(drop.listener, fate);
                 let time_ns = *time_ns;
                 let refusal = Refusal { time_ns, drop: *drop, retry_of_ns, first, episode };
                 return Some(News::Refused(refusal));
             }
             What::Admitted(admitted) => {
-                let admission = self.clients.admitted(admitted);
-                self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, admission));
+                let (admission, fate) = self.clients.admitted(admitted, *time_ns);
+                self.page(admitted.listener, |page| page.admitted(admitted, admission));
+                self.settled(admitted.listener, fate);
+            }
+            What::Dequeued(dequeued) => {
+                let fate = self.clients.dequeued(dequeued, *time_ns);
+                self.settled(dequeued.listener, fate);
             }
             What::Acceptor(acceptor) => {
                 self.page(acceptor.listener, |page| page.episodes.explain(acceptor));
@@ -359,8 +365,8 @@ impl Book {
     }
 
     /// How the comparison of the network namespaces went that ended during the run.
-    pub(crate) fn ended(&self) -> Ended {
-        let mut all = Ended { dropped: 0, ..self.ended };
+    pub(crate) fn ended(&self) -> NamespacesEnded {
+        let mut all = NamespacesEnded { dropped: 0, ..self.ended };
         for (netns, namespace) in self.namespaces.iter().filter(|(_, known)| known.ended) {
             all.add(namespace, &self.sums_of(*netns));
         }
@@ -497,14 +503,24 @@ impl Book {
         self.ticks_ns[0]
     }
 
-    /// What is to be thought of the clients of a listener that have not got in.
+    /// What is to be thought of the clients of a listener that the server has not accepted. With
+    /// `admitted` they are all of `clients`.
     pub(crate) fn outside(&self, page: &Page, time_ns: u64) -> Outside {
         if page.clients == 0 {
             return Outside::default();
         }
-        let known = self.clients.outside(page.listener.id, time_ns);
-        let all = page.admitted + known.gave_up + known.trying;
-        Outside { unknown: page.clients.saturating_sub(all), ..known }
+        let known = self.clients.outside(page.listener.id, page.depth(), time_ns);
+        let gave_up = known.gave_up + page.ended.gave_up;
+        let believing = known.believing + page.ended.believing;
+        let (reset, trying) = (page.ended.reset, known.trying);
+        let unknown = page.clients.saturating_sub(page.admitted + gave_up + reset + trying);
+        Outside { gave_up, believing, reset, trying, unknown }
+    }
+
+    fn settled(&mut self, listener: ListenerId, fate: Option<Fate>) {
+        if let Some(fate) = fate {
+            self.page(listener, |page| page.settled(fate));
+        }
     }
 
     /// How long a client waits before it gives up.

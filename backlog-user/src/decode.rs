@@ -6,7 +6,7 @@
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use backlog_ebpf::record::{ASKED, Admitted, Drop, Endpoint, Header, Kind, Listener};
+use backlog_ebpf::record::{ASKED, Admitted, Dequeued, Drop, Endpoint, Header, Kind, Listener};
 use backlog_ebpf::{AF_INET, AF_INET6};
 use bytes::Buf;
 use thiserror::Error;
@@ -26,6 +26,8 @@ pub(crate) enum Record {
     Limit(Listener),
     /// [`Kind::Admitted`]
     Admitted(Admitted),
+    /// [`Kind::Dequeued`]
+    Dequeued(Dequeued),
 }
 
 /// Why bytes are no record.
@@ -51,6 +53,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Closed => listener(header, rest).map(Record::Closed),
         Kind::Limit => listener(header, rest).map(Record::Limit),
         Kind::Admitted => admitted(header, rest).map(Record::Admitted),
+        Kind::Dequeued => dequeued(header, rest).map(Record::Dequeued),
     }
 }
 
@@ -93,7 +96,8 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
     need(bytes, size_of::<Drop>() - size_of::<Header>())?;
     Ok(Drop {
         header,
-        cause: bytes.get_u32_ne(),
+        cause: bytes.get_u16_ne(),
+        flags: bytes.get_u16_ne(),
         isn: bytes.get_u32_ne(),
         depth: bytes.get_u32_ne(),
         limit: bytes.get_u32_ne(),
@@ -123,6 +127,17 @@ fn admitted(header: Header, mut bytes: &[u8]) -> Result<Admitted, DecodeError> {
         paced_ns: bytes.get_u64_ne(),
         paced: bytes.get_u32_ne(),
         arrived: bytes.get_u32_ne(),
+    })
+}
+
+fn dequeued(header: Header, mut bytes: &[u8]) -> Result<Dequeued, DecodeError> {
+    need(bytes, size_of::<Dequeued>() - size_of::<Header>())?;
+    Ok(Dequeued {
+        header,
+        isn: bytes.get_u32_ne(),
+        leaving: bytes.get_u32_ne(),
+        client: endpoint(&mut bytes),
+        pad: bytes.get_u32_ne(),
     })
 }
 
@@ -196,12 +211,13 @@ mod tests {
 
     prop_compose! {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
-            [cause, isn, depth, limit, syn_queue, trough]: [u32; 6],
+            [cause, flags]: [u16; 2],
+            [isn, depth, limit, syn_queue, trough]: [u32; 5],
             [arrived, paced, unrecorded]: [u32; 3],
             [free_ns, accepted_ns, filled_ns, paced_ns, stalled_ns]: [u64; 5]) -> Drop {
             Drop {
                 header, cause, isn, depth, limit, syn_queue, trough, client, arrived, free_ns,
-                accepted_ns, filled_ns, paced_ns, stalled_ns, paced, unrecorded,
+                accepted_ns, filled_ns, paced_ns, stalled_ns, paced, unrecorded, flags,
             }
         }
     }
@@ -211,6 +227,13 @@ mod tests {
             [isn, depth, trough, paced, arrived]: [u32; 5], free_ns: u64, paced_ns: u64,
         ) -> Admitted {
             Admitted { header, isn, depth, client, trough, free_ns, paced_ns, paced, arrived }
+        }
+    }
+
+    prop_compose! {
+        fn any_dequeued()(header in any_header(Kind::Dequeued), client in any_endpoint(),
+            isn: u32, leaving: u32, pad: u32) -> Dequeued {
+            Dequeued { header, isn, leaving, client, pad }
         }
     }
 
@@ -242,12 +265,13 @@ mod tests {
         #[test]
         fn what_the_kernel_writes_is_what_is_read(
             drop in any_drop(), listener in any_listener(), admitted in any_admitted(),
-            longer in 0_usize..9,
+            dequeued in any_dequeued(), longer in 0_usize..9,
         ) {
             for (mut bytes, record) in [
                 (wire(&drop), Record::Drop(drop)),
                 (wire(&listener), Record::Opened(listener)),
                 (wire(&admitted), Record::Admitted(admitted)),
+                (wire(&dequeued), Record::Dequeued(dequeued)),
             ] {
                 let short = &bytes[..bytes.len() - 1];
                 let is_short = matches!(decode(short), Err(DecodeError::Short { .. }));

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use backlog_ebpf::cause::Cause;
+use backlog_ebpf::record;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -156,9 +157,12 @@ pub(crate) struct Drop {
     /// None in earlier recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) so_far: Option<SoFar>,
+    /// The packet carries a FIN: the client has closed its end.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) fin: bool,
 }
 
-/// A client that had been refused has got in.
+/// A client that had been refused has been queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Admitted {
     /// Where.
@@ -178,6 +182,49 @@ pub(crate) struct Admitted {
     /// As in [`Drop`]; of this the record knows the pace and the arrivals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) so_far: Option<SoFar>,
+    /// A [`Dequeued`] says how it leaves the queue. Recordings before that event have none.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) followed: bool,
+}
+
+/// A connection has left the queue whose client had been refused before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dequeued {
+    /// Where.
+    pub(crate) listener: ListenerId,
+    /// Who.
+    pub(crate) client: SocketAddr,
+    /// The client's initial sequence number, as in [`Admitted`].
+    pub(crate) isn: u32,
+    /// How.
+    pub(crate) leaving: Leaving,
+}
+
+/// How a connection leaves the accept queue: [`record::Leaving`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Leaving {
+    Accepted,
+    AcceptedWithData,
+    Fin,
+    FinAfterData,
+    Reset,
+    Killed,
+    Unseen,
+}
+
+impl From<record::Leaving> for Leaving {
+    fn from(wire: record::Leaving) -> Self {
+        match wire {
+            record::Leaving::Accepted => Self::Accepted,
+            record::Leaving::AcceptedWithData => Self::AcceptedWithData,
+            record::Leaving::Fin => Self::Fin,
+            record::Leaving::FinAfterData => Self::FinAfterData,
+            record::Leaving::Reset => Self::Reset,
+            record::Leaving::Killed => Self::Killed,
+            record::Leaving::Unseen => Self::Unseen,
+        }
+    }
 }
 
 /// The kernel's totals of one listener, all CPUs added up.
@@ -384,8 +431,10 @@ pub(crate) enum What {
     },
     /// A packet was refused.
     Drop(Drop),
-    /// A client that had been refused has got in.
+    /// A client that had been refused has been queued.
     Admitted(Admitted),
+    /// It has left the queue.
+    Dequeued(Dequeued),
     /// What the acceptors were doing when packets began to be refused.
     Acceptor(Box<Acceptor>),
     /// Calls of `accept()` have failed, or none has while a probe watched for that.

@@ -5,9 +5,11 @@ use backlog_ebpf::{
     ABSENT,
     cause::Beside,
     pending::{Pending, SEED_DONE},
+    record::Leaving,
 };
 
 use super::{
+    attempt,
     distribution::{self, By},
     enqueue::{confirm, epoch},
     filter,
@@ -44,18 +46,24 @@ fn graft(child: impl Place<Sock>) {
     if (port != 0 && !filter::number(port)) || !filter::namespace(child) {
         return;
     }
-    if let Some(Pending { slot, enqueued_ns, early_ns, .. }) = waiting::take(child.address()) {
+    if let Some(pending) = waiting::take(child.address()) {
+        let Pending { slot, enqueued_ns, early_ns, refused_isn, .. } = pending;
         // What a listener has in the table leaves it before the slot is another's.
         if let Some(seen) = listener::seen(slot) {
             count_accept(seen, enqueued_ns, early_ns, By::Current);
-            left(seen, enqueued_ns, read::field(child, &SKC_STATE));
+            let state = read::field(child, &SKC_STATE);
+            left(seen, enqueued_ns, state);
+            if refused_isn != 0 {
+                attempt::accepted(seen, child.address(), refused_isn, state);
+            }
         }
         return;
     }
     if waiting::crowded()
         && let Some(pending) = pending::take_of_map(child.address())
     {
-        return queued(pending, read::field(child, &SKC_STATE), By::Current);
+        let state = read::field(child, &SKC_STATE);
+        return queued(pending, child.address(), state, By::Current);
     }
     if read::protocol(child) == IPPROTO_TCP
         && filter::connection(child)
@@ -90,7 +98,7 @@ fn unknown(child: *const Sock) {
 pub(crate) fn known(child: *const Sock, by: By) -> bool {
     let taken = pending::take(child);
     if let Some(pending) = taken {
-        queued(pending, read::field(child, &SKC_STATE), by);
+        queued(pending, child, read::field(child, &SKC_STATE), by);
     }
     taken.is_some()
 }
@@ -160,7 +168,7 @@ pub(crate) fn gone(sk: *const Sock) {
     // have told it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && confirm(of, sk).is_some() {
-            queued(pending, 0, By::Other);
+            queued(pending, sk, 0, By::Other);
         }
         return;
     }
@@ -179,9 +187,11 @@ pub(crate) fn gone(sk: *const Sock) {
                 (*totals).accepted += 1;
             }
         }
+        if pending.refused_isn != 0 {
+            attempt::left_queue(seen, sk, pending.refused_isn, Leaving::Unseen);
+        }
     } else {
-        // SAFETY: as above.
-        unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
+        killed(seen, sk, pending.refused_isn);
     }
 }
 
@@ -210,7 +220,7 @@ fn left(seen: Seen, enqueued_ns: u64, state: u8) {
 /// An accept of a connection that was seen being queued, and is in this state (zero: it was
 /// accepted before that was seen).
 #[inline(always)]
-pub(crate) fn queued(pending: Pending, state: u8, by: By) {
+pub(crate) fn queued(pending: Pending, child: *const Sock, state: u8, by: By) {
     // Where migrations are not seen, a connection outlives its first listener, whose
     // slot may have been given to another.
     if !listener::had_slot(pending.slot, pending.since_ns) {
@@ -218,6 +228,9 @@ pub(crate) fn queued(pending: Pending, state: u8, by: By) {
     } else if let Some(seen) = listener::seen(pending.slot) {
         count_accept(seen, pending.enqueued_ns, pending.early_ns, by);
         left(seen, pending.enqueued_ns, state);
+        if pending.refused_isn != 0 {
+            attempt::accepted(seen, child, pending.refused_isn, state);
+        }
     }
 }
 
@@ -241,16 +254,26 @@ pub(crate) fn forgotten(sk: *const Sock, req: *const Request, child: *const Sock
     if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
         return site::tell(Hint::NotQueued);
     }
-    let seen = match pending::take(child) {
+    let (seen, refused_isn) = match pending::take(child) {
         // After a migration that failed, `sk` is the listener before.
-        Some(pending) => listener::seen(pending.slot),
+        Some(pending) => (listener::seen(pending.slot), pending.refused_isn),
         // Queued before the start, and not found by the look.
-        None if filter::connection(child) => listener::closing(sk),
-        None => None,
+        None if filter::connection(child) => (listener::closing(sk), 0),
+        None => (None, 0),
     };
-    let Some(seen) = seen else { return };
+    if let Some(seen) = seen {
+        killed(seen, child, refused_isn);
+    }
+}
+
+/// Counts a queued connection that dies with its listener.
+#[inline(always)]
+fn killed(seen: Seen, child: *const Sock, refused_isn: u32) {
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*seen.totals).beside[Beside::KilledAtClose as usize] += 1 };
+    if refused_isn != 0 {
+        attempt::left_queue(seen, child, refused_isn, Leaving::Killed);
+    }
 }
 
 /// The TCP socket that has the queue: under an MPTCP socket it is the first subflow.

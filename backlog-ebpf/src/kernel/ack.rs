@@ -13,7 +13,7 @@ use super::{
     refuse::{Refusal, refused},
     site::{self, Hint},
     syn::unseen,
-    types::{Net, Request, Sock, TCP_LISTEN},
+    types::{Net, Request, SkBuff, Sock, TCP_FIN, TCP_LISTEN},
 };
 
 /// Body: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null when
@@ -24,6 +24,7 @@ use super::{
 #[inline(always)]
 pub(crate) fn done<C: Place<Sock>>(
     sk: impl Place<Sock>,
+    skb: *const SkBuff,
     req: impl Place<Request>,
     fastopen: u64,
     child: C,
@@ -32,7 +33,7 @@ pub(crate) fn done<C: Place<Sock>>(
         return;
     }
     if child.address().is_null() {
-        return nothing(sk.address(), req.address());
+        return nothing(sk.address(), skb, req.address());
     }
     if filter::listener(sk)
         && filter::connection(child)
@@ -45,7 +46,7 @@ pub(crate) fn done<C: Place<Sock>>(
 
 /// Nothing came of it.
 #[inline(always)]
-fn nothing(sk: *const Sock, req: *const Request) {
+fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
     let hint = site::told();
     let net: *const Net = read::pointer(sk, &SKC_NET);
     // Whatever the port is: the next look must not find this packet's moves.
@@ -60,13 +61,14 @@ fn nothing(sk: *const Sock, req: *const Request) {
         return;
     };
     moved.at_most(met::refused_since(met::met(sk), sk));
+    let fin = || u32::from(read::flags(skb)) & TCP_FIN != 0;
     let who = || (read::remote(req), isn(req));
     if moved.drops != 0 {
         if let Some(seen) = listener::of(sk) {
             let (cause, sk_drops) = verdict(net, &moved);
             // SAFETY: this CPU's element of the per-CPU array.
             unseen(unsafe { &mut *seen.totals }, cause, moved.drops - 1);
-            refused(sk, seen, Refusal { cause, sk_drops, counted: true }, who);
+            refused(sk, seen, Refusal { cause, sk_drops, counted: true }, fin, who);
         }
     } else if matches!(hint, Hint::NotQueued) {
         if let Some(seen) = listener::of(sk) {
@@ -74,7 +76,7 @@ fn nothing(sk: *const Sock, req: *const Request) {
             // memory to take it along to another one.
             let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
             let cause = if listens { Cause::NoChild } else { Cause::ListenerLeft };
-            refused(sk, seen, Refusal { cause, sk_drops: 1, counted: false }, who);
+            refused(sk, seen, Refusal { cause, sk_drops: 1, counted: false }, fin, who);
         }
     } else if moved.resets != 0 || read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
         // The request is still there, or this packet has ended it. If another CPU had been

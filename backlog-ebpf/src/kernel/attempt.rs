@@ -5,12 +5,17 @@
 use backlog_ebpf::{
     AF_INET,
     attempt::{self, Attempt, KEPT_NS},
-    record::{Admitted, Endpoint, Kind},
+    record::{Admitted, Dequeued, Endpoint, Kind, Leaving},
     totals::Totals,
 };
 
 use super::{
-    distribution, globals::TP_COPIED_SEQ, listener::Seen, maps::ATTEMPTS, out, read, types::Sock,
+    distribution,
+    globals::{TP_COPIED_SEQ, TP_RCV_NXT},
+    listener::{self, Seen},
+    maps::ATTEMPTS,
+    out, read,
+    types::{Sock, TCP_CLOSE, TCP_CLOSE_WAIT},
 };
 
 /// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
@@ -84,7 +89,8 @@ fn take(tag: u64) -> bool {
 
 /// A connection has been queued where somebody was refused lately: was it this one? Its socket
 /// is still locked by this CPU, so nobody has read from it, and the first byte that is to be
-/// read is the one behind the client's initial sequence number. A function of its own in the
+/// read is the one behind the client's initial sequence number. It returns that number for
+/// [`left_queue`], zero for a client that had not been refused. A function of its own in the
 /// program as well: it is rare and long.
 #[inline(never)]
 pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u32 {
@@ -106,6 +112,46 @@ pub(crate) fn queued(seen: Seen, child: *const Sock, depth: u32, now: u64) -> u3
             };
         };
         out::make(Kind::Admitted, seen.totals, out::with_others(), fill);
+        // Zero means none. Who looks for the attempt also tries the number one below.
+        return if isn == 0 { 1 } else { isn };
     }
+    0
+}
+
+/// A connection in this state is accepted whose client had been refused before. State zero:
+/// it had just been queued.
+#[inline(always)]
+pub(crate) fn accepted(seen: Seen, child: *const Sock, isn: u32, state: u8) {
+    // A SYN and a FIN count as one each.
+    let received = read::field::<_, u32>(child, &TP_RCV_NXT).wrapping_sub(isn);
+    let leaving = match state {
+        TCP_CLOSE => Leaving::Reset,
+        TCP_CLOSE_WAIT if received == 2 => Leaving::Fin,
+        TCP_CLOSE_WAIT => Leaving::FinAfterData,
+        _ if received > 1 => Leaving::AcceptedWithData,
+        _ => Leaving::Accepted,
+    };
+    left_queue(seen, child, isn, leaving);
+}
+
+/// Tells how a connection left the queue whose client had been refused before. A function of
+/// its own in the program as well, like [`queued`].
+#[inline(always)]
+pub(crate) fn left_queue(seen: Seen, child: *const Sock, isn: u32, leaving: Leaving) {
+    dequeued(seen, child, isn, leaving as u32);
+}
+
+#[inline(never)]
+fn dequeued(seen: Seen, child: *const Sock, isn: u32, leaving: u32) -> u32 {
+    let client = read::remote(child);
+    out::make(Kind::Dequeued, seen.totals, out::with_others(), |record: &mut Dequeued| {
+        *record = Dequeued {
+            header: out::header::<Dequeued>(Kind::Dequeued, seen.slot, listener::now()),
+            isn,
+            leaving,
+            client,
+            pad: 0,
+        };
+    });
     0
 }

@@ -12,7 +12,7 @@ use super::{
     listener, look, read,
     refuse::{Refusal, refused},
     site::{self, Counts, Hint, Packet, Site},
-    types::{SkBuff, Sock, TCP_ACK},
+    types::{SkBuff, Sock, TCP_ACK, TCP_FIN},
 };
 
 /// Body: `cookie_v4_check(sk, skb)` is entered. The packet is noted: since 6.9 the kernel
@@ -88,5 +88,11 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
         counted,
     };
     // The SYN's number is one behind the ACK's.
-    refused(sk, seen, refusal, || (packet.client, packet.sequence.wrapping_sub(1)));
+    refused(
+        sk,
+        seen,
+        refusal,
+        || packet.flags & TCP_FIN != 0,
+        || (packet.client, packet.sequence.wrapping_sub(1)),
+    );
 }

@@ -37,9 +37,11 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
     peak(totals, seen.slot, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
-    if distribution::arrived(seen.slot, depth, now) {
-        attempt::queued(seen, child.address(), depth, now);
-    }
+    let refused_isn = if distribution::arrived(seen.slot, depth, now) {
+        attempt::queued(seen, child.address(), depth, now)
+    } else {
+        0
+    };
     let mut pending = Pending {
         enqueued_ns: now,
         listener: sk.address() as u64,
@@ -47,7 +49,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
         slot: seen.slot,
         depth,
         expected: depth,
-        pad: 0,
+        refused_isn,
         early_ns: 0,
     };
     match pending::added(child.address(), pending) {
@@ -56,7 +58,7 @@ pub(crate) fn added(seen: Seen, sk: impl Place<Sock>, child: impl Place<Sock>) {
             // The clock of its enqueue is read a moment after that.
             pending.enqueued_ns = if early_ns < now { early_ns } else { now };
             pending.early_ns = early_ns;
-            accept::queued(pending, 0, By::Other);
+            accept::queued(pending, child.address(), 0, By::Other);
         }
         Added::Full => totals.untracked += 1,
     }
@@ -104,7 +106,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
             slot: seen.slot,
             depth: 0,
             expected: listener::depth(sk) + 1,
-            pad: 0,
+            refused_isn: 0,
             early_ns: 0,
         },
     );
@@ -121,7 +123,7 @@ pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Seen> {
     let depth = listener::depth(sk);
     let (depth_made, now) = (pending::confirm(child, depth), listener::now());
     if distribution::arrived(seen.slot, depth_made, now) {
-        attempt::queued(seen, child, depth_made, now);
+        pending::had_been_refused(child, attempt::queued(seen, child, depth_made, now));
     }
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };

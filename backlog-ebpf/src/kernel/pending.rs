@@ -82,6 +82,18 @@ pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
     }
 }
 
+/// Notes of a queued connection that its client had been refused before, with this initial
+/// sequence number; zero: it had not.
+#[inline(always)]
+pub(crate) fn had_been_refused(child: *const Sock, isn: u32) {
+    if isn != 0
+        && let Some(pending) = PENDING.get_ptr_mut(child as u64)
+    {
+        // SAFETY: an element of the map. Only the CPU that adds a connection writes this field.
+        unsafe { (*pending).refused_isn = isn };
+    }
+}
+
 /// Notes that a queued connection has gone to another listener. The slot of the one
 /// before.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use backlog_ebpf::{
     cause::Cause,
-    record::{Drop, Endpoint, Kind},
+    record::{Drop, Endpoint, FIN, Kind},
     totals::Totals,
 };
 
@@ -30,13 +30,14 @@ pub(crate) struct Refusal {
     pub(crate) counted: bool,
 }
 
-/// Counts a refusal, and sends a record of it. `who` is asked for the client and the initial
-/// sequence number of its attempt, if they are to be told.
+/// Counts a refusal, and sends a record of it, for which these are asked: does the packet carry
+/// a FIN, and who sent it, with the initial sequence number of the attempt?
 #[inline(always)]
 pub(crate) fn refused(
     sk: impl Place<Sock>,
     seen: Seen,
     refusal: Refusal,
+    fin: impl FnOnce() -> bool,
     who: impl FnOnce() -> (Endpoint, u32),
 ) {
     let Refusal { cause, sk_drops, counted } = refusal;
@@ -54,7 +55,7 @@ pub(crate) fn refused(
     let (client, isn) = who();
     let refused = Refused {
         slot: seen.slot,
-        cause: cause as u32,
+        cause: cause as u32 | (u32::from(fin()) * u32::from(FIN)) << u16::BITS,
         time_ns: now,
         isn,
         depth: listener::depth(sk),
@@ -70,6 +71,8 @@ pub(crate) fn refused(
 /// larger arm of each.
 struct Refused {
     slot: u32,
+    /// The cause, and above it the record's flags: one number of 32 bits, of which the verifier
+    /// keeps the value.
     cause: u32,
     time_ns: u64,
     isn: u32,
@@ -90,7 +93,8 @@ fn tell(refused: &Refused, totals: *mut Totals, told: u32) -> u32 {
     let flags = if told <= URGENT_RECORDS.load() { out::at_once() } else { out::with_others() };
     out::make(Kind::Drop, totals, flags, |record: &mut Drop| {
         record.header = out::header::<Drop>(Kind::Drop, *slot, *time_ns);
-        (record.cause, record.isn) = (*cause, *isn);
+        (record.cause, record.flags) = (*cause as u16, (*cause >> u16::BITS) as u16);
+        record.isn = *isn;
         (record.depth, record.limit, record.syn_queue) = (*depth, *limit, *syn_queue);
         record.client = *client;
         // SAFETY: `totals` is this CPU's element of the per-CPU array.

@@ -96,7 +96,13 @@ fn overflowed<S: Place<Sock>>(sk: S, met: *mut Met, skb: *const SkBuff) -> u32 {
         && let Some(seen) = met::seen_of(met)
     {
         let cause = Cause::AcceptQueueFullSyn;
-        refused(sk, seen, Refusal { cause, sk_drops: 1, counted: true }, || read::sender(skb));
+        refused(
+            sk,
+            seen,
+            Refusal { cause, sk_drops: 1, counted: true },
+            || false,
+            || read::sender(skb),
+        );
     }
     0
 }
@@ -151,7 +157,7 @@ pub(super) fn judge(
         Ok(cause) => {
             unseen(totals, cause, moved.drops - 1);
             let refusal = Refusal { cause, sk_drops: 1, counted: true };
-            refused(sk, seen, refusal, || read::sender(skb));
+            refused(sk, seen, refusal, || false, || read::sender(skb));
         }
         Err(beside) => {
             count(beside, 1);

@@ -46,6 +46,8 @@ pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 /// `ETH_P_IP` as it stands in `skb->protocol`, big-endian.
 pub(crate) const ETH_P_IP_BE: u16 = 0x0800_u16.to_be();
+/// The bit of FIN in the byte of TCP flags.
+pub(crate) const TCP_FIN: u32 = 0x01;
 /// The bit of SYN in the byte of TCP flags.
 pub(crate) const TCP_SYN: u32 = 0x02;
 /// The bit of ACK in the byte of TCP flags.

@@ -90,7 +90,7 @@ impl Stream {
     fn refused(&mut self, slot: u32, client: &Client, cause: Cause) {
         self.push(&Drop {
             header: self.header::<Drop>(Kind::Drop, slot),
-            cause: cause as u32,
+            cause: cause as u16,
             isn: client.isn,
             depth: LIMIT + 1,
             limit: LIMIT,
@@ -103,6 +103,7 @@ impl Stream {
             stalled_ns: 0,
             paced: 0,
             unrecorded: 0,
+            flags: 0,
             free_ns: 0,
             accepted_ns: 0,
         });

@@ -1,8 +1,11 @@
 //! Which refused packets are one client's: retries carry the same address, port and initial
-//! sequence number. And what became of the client: it got in later, or has not so far.
+//! sequence number. And what became of the client ([`Fate`]), or may still become of it.
 //! Bounded; what the bound loses is counted.
+//!
+//! A client is admitted when the server accepts its connection and the client is there then.
+//! Its FIN is no return: the ACK of a SYN cookie stays valid for two minutes, so the FIN of a
+//! client that waited in vain makes a connection which the server accepts from nobody.
 
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 use backlog_ebpf::cause::Cause;
@@ -10,7 +13,7 @@ use backlog_ebpf::cause::Cause;
 // not be able to choose where his attempts go.
 use foldhash::HashMap;
 
-use crate::event::{Admitted, Drop, ListenerId};
+use crate::event::{Admitted, Dequeued, Drop, Leaving, ListenerId};
 
 /// One connection attempt, packed to be hashed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,13 +34,47 @@ impl Attempt {
     }
 }
 
-/// When an attempt was refused, why at last, and whether it has got in all the same.
+/// When an attempt was refused, why at last, and what has become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
     first_ns: u64,
     last_ns: u64,
     cause: Cause,
-    is_in: bool,
+    /// A packet of it that was refused carried a FIN.
+    closed: bool,
+    /// The refusal itself is known; else only that it has been queued.
+    known: bool,
+    state: State,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not in the queue.
+    Outside,
+    /// In the accept queue.
+    Queued,
+    /// Nothing more will become of it.
+    Ended(Fate),
+}
+
+/// What has become of a client for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The server has accepted it.
+    Admitted {
+        /// How long after its first refusal; none: that is not known.
+        delay_ns: Option<u64>,
+    },
+    /// It has left.
+    GaveUp {
+        /// It was connected in its own eyes only.
+        believing: bool,
+    },
+    /// The kernel has reset it.
+    Reset,
+    /// It was accepted, and whether it was still there is not known.
+    Unknown,
 }
 
 /// The attempts that were refused, in two generations: when the young one is full, the old one
@@ -48,6 +85,8 @@ pub(crate) struct Clients {
     young: HashMap<Attempt, Refused>,
     old: HashMap<Attempt, Refused>,
     forgotten: u64,
+    /// Attempts that were counted may be missing here.
+    incomplete: bool,
 }
 
 /// A packet with a SYN cookie counts as the ACK of a handshake up to so many numbers behind it:
@@ -56,31 +95,45 @@ pub(crate) struct Clients {
 /// of a FIN, after its connection was gone).
 const COOKIE_SLACK: u32 = 3;
 
-/// What is known of one that has got in.
+/// What is known of one that has been queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// When it was refused first.
-    After { refused_ns: u64 },
-    /// It was refused, but that is not remembered or had no record.
+    /// It was refused before.
+    Returned,
+    /// It was refused, but that had no record: it is another client.
+    New,
+    /// It was refused, but that is not remembered.
     Unknown,
-    /// It was in before: a SYN cookie's ACK that comes a second time makes another connection.
+    /// It was queued before: a SYN cookie's ACK that comes a second time makes another
+    /// connection.
     Again,
+}
+
+/// What is known of a refused packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Of a retry: when the attempt was refused first.
+    pub(crate) retry_of_ns: Option<u64>,
+    /// What has become of the client with this packet.
+    pub(crate) fate: Option<Fate>,
 }
 
 /// Attempts in a generation: about 4 MB.
 const MOST: usize = 32_768;
 
-/// Of a listener's attempts that have not got in: what is to be thought of them.
+/// What is to be thought of a listener's clients that the server has not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outside {
-    /// The next try is overdue: they have given up.
+    /// They have left, or their next try is overdue.
     pub(crate) gave_up: u64,
-    /// Of these: a SYN cookie had made the client believe that it was connected, and nothing
-    /// on the server remembers it.
+    /// Of these: the last ACK of their handshake was refused, so they were connected in their
+    /// own eyes only.
     pub(crate) believing: u64,
-    /// They may still be trying.
+    /// The kernel has reset them: refused for good.
+    pub(crate) reset: u64,
+    /// They may still be trying, or wait in the queue.
     pub(crate) trying: u64,
-    /// They are no longer remembered.
+    /// What has become of them is not known.
     pub(crate) unknown: u64,
 }
 
@@ -89,57 +142,133 @@ pub(crate) struct Outside {
 const FIRST_PAUSE_NS: u64 = 3_000_000_000;
 
 impl Refused {
+    /// A refusal, or an enqueue whose refusal is not known.
+    fn new(time_ns: u64, cause: Cause, known: bool) -> Self {
+        let (first_ns, last_ns, state) = (time_ns, time_ns, State::Outside);
+        Self { first_ns, last_ns, cause, closed: false, known, state }
+    }
+
     /// Each pause is at most twice the one before, and so no longer than all that have been,
     /// plus one: a client that has been silent for longer has given up.
     fn may_come_back(&self, now_ns: u64) -> bool {
         let tried_ns = self.last_ns.saturating_sub(self.first_ns);
-        now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
+        !self.closed && now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
+    }
+
+    /// Its last refusal was that of the ACK which ends a handshake: the client is connected in
+    /// its own eyes.
+    fn believes(&self) -> bool {
+        matches!(self.cause, Cause::AcceptQueueFullAck | Cause::AcceptQueueFullCookie)
+    }
+
+    fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// Another packet of it was refused.
+    fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<Fate> {
+        (self.last_ns, self.cause) = (time_ns, drop.cause);
+        self.closed |= drop.fin;
+        (drop.cause == Cause::AcceptQueueFullReset).then(|| self.end(Fate::Reset)).flatten()
+    }
+
+    fn end(&mut self, fate: Fate) -> Option<Fate> {
+        let before = std::mem::replace(&mut self.state, State::Ended(fate));
+        if let State::Ended(_) = before {
+            self.state = before;
+            return None;
+        }
+        Some(fate)
+    }
+
+    /// What it means that its connection has left the queue so.
+    fn fate(&self, leaving: Leaving, time_ns: u64) -> Fate {
+        match leaving {
+            // It had left, and a repeated ACK has made the connection.
+            Leaving::Accepted | Leaving::Fin | Leaving::Killed if self.closed => {
+                Fate::GaveUp { believing: true }
+            }
+            Leaving::AcceptedWithData if self.closed => Fate::Unknown,
+            Leaving::Accepted | Leaving::AcceptedWithData => {
+                let delay_ns = time_ns.saturating_sub(self.first_ns);
+                Fate::Admitted { delay_ns: self.known.then_some(delay_ns) }
+            }
+            Leaving::Fin => Fate::GaveUp { believing: self.believes() },
+            Leaving::Reset => Fate::GaveUp { believing: false },
+            Leaving::Killed => Fate::Reset,
+            Leaving::FinAfterData | Leaving::Unseen => Fate::Unknown,
+        }
     }
 }
 
 impl Clients {
-    /// Notes a refusal. For a retry: when the attempt was refused first.
-    pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<u64> {
+    /// Notes a refusal.
+    pub(crate) fn refused(&mut self, drop: &Drop, time_ns: u64) -> Known {
         let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
             attempt = self.known(attempt).unwrap_or(attempt);
         }
-        let refused =
-            Refused { first_ns: time_ns, last_ns: time_ns, cause: drop.cause, is_in: false };
-        let again = |known: &mut Refused| {
-            (known.last_ns, known.cause) = (time_ns, drop.cause);
-            Some(known.first_ns)
-        };
-        if let Some(known) = self.old.get_mut(&attempt) {
-            return again(known);
+        if let Some(known) = self.get(attempt) {
+            let retry_of_ns = Some(known.first_ns);
+            return Known { retry_of_ns, fate: known.refused(drop, time_ns) };
         }
-        if self.young.len() >= MOST && !self.young.contains_key(&attempt) {
-            self.forgotten += self.old.values().filter(|refused| !refused.is_in).count() as u64;
+        let mut refused = Refused::new(time_ns, drop.cause, true);
+        let fate = refused.refused(drop, time_ns);
+        self.insert(attempt, refused);
+        Known { retry_of_ns: None, fate }
+    }
+
+    /// One has been queued. Where its way out of the queue is not told, it counts as accepted.
+    pub(crate) fn admitted(
+        &mut self,
+        admitted: &Admitted,
+        time_ns: u64,
+    ) -> (Admission, Option<Fate>) {
+        let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
+        let attempt = self.known(attempt).unwrap_or(attempt);
+        let unremembered = if self.incomplete { Admission::Unknown } else { Admission::New };
+        let admission = match self.get(attempt) {
+            Some(Refused { state: State::Outside, .. }) => Admission::Returned,
+            Some(_) => return (Admission::Again, None),
+            None => unremembered,
+        };
+        if admission != Admission::Returned {
+            self.insert(attempt, Refused::new(time_ns, Cause::Other, false));
+        }
+        let Some(refused) = self.get(attempt) else { return (admission, None) };
+        refused.state = State::Queued;
+        let fate = if admitted.followed {
+            None
+        } else {
+            let fate = refused.fate(Leaving::Accepted, time_ns);
+            refused.end(fate)
+        };
+        (admission, fate)
+    }
+
+    /// One has left the queue.
+    pub(crate) fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Fate> {
+        let attempt = Attempt::of(dequeued.listener, dequeued.client, dequeued.isn);
+        let attempt = self.known(attempt)?;
+        let refused = self.get(attempt)?;
+        let fate = refused.fate(dequeued.leaving, time_ns);
+        refused.end(fate)
+    }
+
+    fn get(&mut self, attempt: Attempt) -> Option<&mut Refused> {
+        self.old.get_mut(&attempt).or_else(|| self.young.get_mut(&attempt))
+    }
+
+    fn insert(&mut self, attempt: Attempt, refused: Refused) {
+        if self.young.len() >= MOST {
+            self.forgotten +=
+                self.old.values().filter(|refused| !refused.is_ended()).count() as u64;
+            self.incomplete |= !self.old.is_empty();
             // The memory stays: new pages would cost more than all else here.
             self.old.clear();
             std::mem::swap(&mut self.young, &mut self.old);
         }
-        match self.young.entry(attempt) {
-            Entry::Occupied(mut entry) => again(entry.get_mut()),
-            Entry::Vacant(entry) => {
-                entry.insert(refused);
-                None
-            }
-        }
-    }
-
-    /// One has got in.
-    pub(crate) fn admitted(&mut self, admitted: &Admitted) -> Admission {
-        let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
-        let attempt = self.known(attempt).unwrap_or(attempt);
-        match self.young.get_mut(&attempt).or_else(|| self.old.get_mut(&attempt)) {
-            None => Admission::Unknown,
-            Some(refused) if refused.is_in => Admission::Again,
-            Some(refused) => {
-                refused.is_in = true;
-                Admission::After { refused_ns: refused.first_ns }
-            }
-        }
+        self.young.insert(attempt, refused);
     }
 
     /// The attempt that a packet belongs to which has its number, or one a little behind it.
@@ -149,140 +278,47 @@ impl Clients {
         candidates.find(|one| self.young.contains_key(one) || self.old.contains_key(one))
     }
 
-    /// What is to be thought of a listener's attempts that have not got in.
-    pub(crate) fn outside(&self, listener: ListenerId, now_ns: u64) -> Outside {
+    /// What is to be thought of a listener's attempts of which it is not settled yet. In its
+    /// queue there are so many connections.
+    pub(crate) fn outside(&self, listener: ListenerId, depth: u32, now_ns: u64) -> Outside {
         let mut outside = Outside::default();
+        let mut queued = 0;
         let all = self.young.iter().chain(&self.old);
-        let all = all.filter(|(attempt, refused)| attempt.listener == listener.0 && !refused.is_in);
-        for (_, refused) in all {
-            if refused.may_come_back(now_ns) {
-                outside.trying += 1;
-            } else {
-                outside.gave_up += 1;
-                outside.believing += u64::from(refused.cause == Cause::AcceptQueueFullCookie);
+        for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
+            match refused.state {
+                State::Ended(_) => {}
+                // It has left, and only a packet of it that came late is in the queue.
+                State::Queued if refused.closed => {
+                    outside.gave_up += 1;
+                    outside.believing += 1;
+                }
+                State::Queued => queued += 1,
+                State::Outside if refused.may_come_back(now_ns) => outside.trying += 1,
+                State::Outside => {
+                    outside.gave_up += 1;
+                    outside.believing += u64::from(refused.believes());
+                }
             }
         }
+        // The others have left the queue, and the record of it was lost.
+        let waiting = u64::from(depth).min(queued);
+        outside.trying += waiting;
+        outside.unknown = queued - waiting;
         outside
     }
 
     /// So many were forgotten before it began.
     pub(super) fn forgot(&mut self, count: u64) {
         self.forgotten = count;
+        self.incomplete = true;
     }
 
-    /// Attempts that are no longer remembered: a retry of theirs counts as a client, and that
-    /// they got in is not known.
+    /// Attempts that are no longer remembered: a retry of theirs counts as a client, and what
+    /// becomes of them is not known.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Admission, Clients, FIRST_PAUSE_NS, MOST, Outside};
-    use crate::event::{Admitted, Drop, ListenerId};
-    use backlog_ebpf::cause::Cause;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    fn drop(isn: usize, cause: Cause) -> Drop {
-        Drop {
-            listener: ListenerId(1),
-            cause,
-            client: "10.0.0.9:4000".parse().unwrap(),
-            isn: u32::try_from(isn).unwrap(),
-            depth: 17,
-            limit: 16,
-            syn_queue: 0,
-            cpu: 0,
-            trough: 0,
-            free_ns: 0,
-            accepted_ns: 0,
-            so_far: None,
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded_and_what_is_forgotten_is_counted() {
-        let mut clients = Clients::default();
-        let mut refused =
-            |isn: usize| clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), isn as u64);
-        for isn in 0..3 * MOST {
-            assert_eq!(refused(isn), None);
-        }
-        assert_eq!(refused(3 * MOST - 1), Some(3 * MOST as u64 - 1));
-        assert_eq!(refused(2 * MOST - 1), Some(2 * MOST as u64 - 1));
-        assert_eq!(refused(0), None);
-        // The first generation went when the third began, the second now.
-        assert_eq!(clients.forgotten(), 2 * MOST as u64);
-        assert!(clients.young.len() + clients.old.len() <= 2 * MOST);
-    }
-
-    #[test]
-    fn who_has_got_in_is_outside_no_more() {
-        let mut clients = Clients::default();
-        let refused = drop(1, Cause::AcceptQueueFullSyn);
-        clients.refused(&refused, 10);
-        clients.refused(&refused, 20);
-        let Drop { listener, client, isn, .. } = refused;
-        let admitted =
-            Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0, so_far: None };
-        assert_eq!(clients.admitted(&admitted), Admission::After { refused_ns: 10 });
-        assert_eq!(clients.admitted(&admitted), Admission::Again);
-        assert_eq!(clients.admitted(&Admitted { isn: 9, ..admitted }), Admission::Unknown);
-        assert_eq!(clients.outside(listener, 3 * FIRST_PAUSE_NS), Outside::default());
-        // Its FIN was refused by one CPU while another let in its ACK.
-        assert_eq!(clients.refused(&refused, 30), Some(10));
-        assert_eq!(clients.outside(listener, 30), Outside::default());
-    }
-
-    #[test]
-    fn a_cookie_behind_its_own_ack_is_the_same_client() {
-        let mut clients = Clients::default();
-        assert_eq!(clients.refused(&drop(7, Cause::AcceptQueueFullSyn), 10), None);
-        assert_eq!(clients.refused(&drop(8, Cause::AcceptQueueFullCookie), 20), Some(10));
-        assert_eq!(clients.refused(&drop(11, Cause::AcceptQueueFullCookie), 20), None);
-        // A SYN's own number is no other's.
-        assert_eq!(clients.refused(&drop(9, Cause::AcceptQueueFullSyn), 30), None);
-    }
-
-    #[test]
-    fn nothing_is_lost_with_those_that_have_got_in() {
-        let mut clients = Clients::default();
-        for isn in 0..MOST {
-            let refused = drop(isn, Cause::AcceptQueueFullSyn);
-            clients.refused(&refused, 10);
-            let Drop { listener, client, isn, .. } = refused;
-            if isn % 2 == 0 {
-                clients.admitted(&Admitted {
-                    listener,
-                    client,
-                    isn,
-                    depth: 3,
-                    trough: 0,
-                    free_ns: 0,
-                    so_far: None,
-                });
-            }
-        }
-        for isn in MOST..=2 * MOST {
-            clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), 20);
-        }
-        assert_eq!(clients.forgotten(), MOST as u64 / 2);
-    }
-
-    #[test]
-    fn who_has_been_silent_for_too_long_has_given_up() {
-        let mut clients = Clients::default();
-        for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9, Cause::AcceptQueueFullCookie)] {
-            for second in [1, 2, 4] {
-                clients.refused(&drop(isn, cause), second * SECOND);
-            }
-        }
-        // The next try is due at 8 s, and a little more is allowed for.
-        let outside = |second| clients.outside(ListenerId(1), second * SECOND);
-        assert_eq!(outside(8), Outside { trying: 2, ..Outside::default() });
-        assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, ..Outside::default() });
-        assert_eq!(clients.outside(ListenerId(2), 14 * SECOND), Outside::default());
-    }
-}
+mod tests;

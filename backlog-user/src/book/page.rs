@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::acceptor::Fresh;
 pub(crate) use self::acceptor::{Oldest, Paced, StillQueued};
 use super::accept_errors::FailedAccepts;
-use super::clients::Admission;
+use super::clients::{Admission, Fate};
 use super::distribution::Distribution;
 use super::episode::Episodes;
 use super::interval::{Interval, Waits};
@@ -46,10 +46,12 @@ pub(crate) struct Page {
     pub(crate) peak_use: PeakUse,
     /// Refused attempts, retries folded in.
     pub(crate) clients: u64,
-    /// Of these: those that got in later, and how long after their first refusal,
+    /// Of these: those that were accepted later, and how long after their first refusal,
     /// microseconds.
     pub(crate) admitted: u64,
     pub(crate) delay: Distribution,
+    /// And those that were not and never will be.
+    pub(crate) ended: Ended,
     /// Runs of drops of any cause.
     pub(crate) episodes: Episodes,
     /// The queue that there would have been without a limit.
@@ -93,6 +95,17 @@ pub(crate) struct Page {
     runs: [Run; Cause::COUNT],
 }
 
+/// Clients that were refused and have ended without being accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// They have left.
+    pub(crate) gave_up: u64,
+    /// Of these: connected in their own eyes only.
+    pub(crate) believing: u64,
+    /// The kernel has reset them.
+    pub(crate) reset: u64,
+}
+
 /// How many intervals had a peak of so much of the limit: nothing queued, up to
 /// 10 %, up to 20 %, ... up to 100 %, above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +140,7 @@ impl Page {
             clients: 0,
             admitted: 0,
             delay: Distribution::of_waits(),
+            ended: Ended::default(),
             episodes: Episodes::default(),
             unlimited: Unlimited::default(),
             stalls: Stalls::default(),
@@ -203,16 +217,31 @@ impl Page {
         (self.runs[drop.cause as usize].note(time_ns, new_client), episode)
     }
 
-    /// A client that was refused has got in.
-    pub(crate) fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
+    /// A client that was refused has been queued.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted, admission: Admission) {
         self.unlimited.admitted(admitted, admission == Admission::Again);
         if admission == Admission::Again {
             return;
         }
-        self.admitted += 1;
-        if let Admission::After { refused_ns } = admission {
-            let delay_us = microseconds(time_ns.saturating_sub(refused_ns)).max(1);
-            self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
+        self.clients += u64::from(admission == Admission::New);
+    }
+
+    /// It is settled what has become of a client that was refused.
+    pub(crate) fn settled(&mut self, fate: Fate) {
+        match fate {
+            Fate::Admitted { delay_ns } => {
+                self.admitted += 1;
+                if let Some(delay_ns) = delay_ns {
+                    let delay_us = microseconds(delay_ns).max(1);
+                    self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
+                }
+            }
+            Fate::GaveUp { believing } => {
+                self.ended.gave_up += 1;
+                self.ended.believing += u64::from(believing);
+            }
+            Fate::Reset => self.ended.reset += 1,
+            Fate::Unknown => {}
         }
     }
 

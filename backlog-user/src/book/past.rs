@@ -10,13 +10,13 @@ use super::accept_errors::FailedAccepts;
 use super::distribution::{Distribution, Moves};
 use super::episode::Episodes;
 use super::members::Members;
-use super::page::{Paced, Page, PeakUse};
+use super::page::{Ended, Paced, Page, PeakUse};
 use super::pauses::Stalls;
 use super::reconcile::Sums;
 use super::stall::Stall;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
-use super::{Book, Ended, Gone};
+use super::{Book, Gone, NamespacesEnded};
 use crate::event::{ListenerId, Netns};
 
 /// See the module's head.
@@ -29,7 +29,7 @@ pub(crate) struct Past {
     gone_sums: BTreeMap<Netns, Sums>,
     clients_forgotten: u64,
     #[serde(default)]
-    ended: Ended,
+    ended: NamespacesEnded,
 }
 
 /// Of one listener.
@@ -49,6 +49,8 @@ struct PagePast {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Advice {
     admitted: u64,
+    #[serde(default)]
+    ended: Ended,
     delay: Moves,
     longest_delay: u64,
     idle_ns: u64,
@@ -81,6 +83,7 @@ impl PagePast {
             last_drops_ns: page.last_drops_ns(),
             advice: Advice {
                 admitted: page.admitted,
+                ended: page.ended,
                 delay: page.delay.moves(),
                 longest_delay: page.delay.max().unwrap_or(0),
                 idle_ns: page.idle_ns,
@@ -104,6 +107,7 @@ impl PagePast {
         page.restart_runs(self.last_drops_ns);
         let advice = &self.advice;
         (page.admitted, page.idle_ns, page.stall) = (advice.admitted, advice.idle_ns, advice.stall);
+        page.ended = advice.ended;
         if advice.member > 0 {
             (page.member, page.grouped) = (advice.member, advice.grouped);
         }

@@ -65,6 +65,7 @@ fn drop(port: u16, isn: u32) -> What {
         free_ns: 0,
         accepted_ns: 0,
         so_far: None,
+        fin: false,
     })
 }
 

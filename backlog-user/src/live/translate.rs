@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::Distributions;
-use backlog_ebpf::record;
+use backlog_ebpf::record::{self, Leaving};
 use backlog_ebpf::totals::Totals;
 
 use crate::count;
 use crate::decode::{DecodeError, Record, address, call};
 use crate::event::{
-    Admitted, Closed, Count, Drop, Event, LastAccept, Limit, ListenerId, SoFar, What,
+    Admitted, Closed, Count, Dequeued, Drop, Event, LastAccept, Limit, ListenerId, SoFar, What,
 };
 use crate::registry::Registry;
 
@@ -81,8 +81,24 @@ impl Translator {
                 let listener = self.listener(header.slot, note, events)?;
                 let client = address(&client).ok()?;
                 let so_far = Some(SoFar { paced, paced_ns, arrived, ..SoFar::default() });
-                let admitted = Admitted { listener, client, isn, depth, trough, free_ns, so_far };
+                let admitted = Admitted {
+                    listener,
+                    client,
+                    isn,
+                    depth,
+                    trough,
+                    free_ns,
+                    so_far,
+                    followed: true,
+                };
                 (header, What::Admitted(admitted))
+            }
+            Record::Dequeued(wire) => {
+                let record::Dequeued { header, isn, leaving, client, .. } = *wire;
+                let listener = self.listener(header.slot, note, events)?;
+                let client = address(&client).ok()?;
+                let leaving = Leaving::from_wire(leaving)?.into();
+                (header, What::Dequeued(Dequeued { listener, client, isn, leaving }))
             }
         };
         Some(Event { time_ns: header.time_ns, what })
@@ -156,7 +172,7 @@ pub(crate) fn last_accept(now: &Distributions) -> Option<LastAccept> {
 fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
     Some(Drop {
         listener,
-        cause: Cause::from_wire(wire.cause)?,
+        cause: Cause::from_wire(wire.cause.into())?,
         client: address(&wire.client).ok()?,
         isn: wire.isn,
         depth: wire.depth,
@@ -174,5 +190,6 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
             filled_ns: wire.filled_ns,
             unrecorded: wire.unrecorded,
         }),
+        fin: wire.flags & record::FIN != 0,
     })
 }

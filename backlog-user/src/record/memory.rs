@@ -67,6 +67,7 @@ fn key(what: &What) -> Option<(Of, u64)> {
         | What::Identity { .. }
         | What::Drop(_)
         | What::Admitted(_)
+        | What::Dequeued(_)
         | What::Acceptor(_)
         | What::AcceptErrors(_)
         | What::Memory(_)

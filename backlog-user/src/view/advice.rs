@@ -31,7 +31,7 @@ pub(super) fn render(
     end: &End,
 ) -> String {
     let mut text = Paragraphs::default();
-    if let Some(line) = clients(book, page, end) {
+    if let Some(line) = clients(book, page, end.time_ns) {
         text.labelled("  clients      ", INDENT, &line);
     }
     if let Some(line) = workers::sentence(page) {
@@ -57,11 +57,11 @@ pub(super) fn render(
 }
 
 /// What became of the clients that were refused, if any were.
-pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
+pub(crate) fn clients(book: &Book, page: &Page, time_ns: u64) -> Option<String> {
     if page.clients == 0 {
         return None;
     }
-    let Outside { gave_up, believing, trying, unknown } = book.outside(page, end.time_ns);
+    let Outside { gave_up, believing, reset, trying, unknown } = book.outside(page, time_ns);
     let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
     let _ = write!(line, "{} got in later", page.admitted);
     if let Some(waits) = Waits::of(&page.delay) {
@@ -73,16 +73,23 @@ pub(crate) fn clients(book: &Book, page: &Page, end: &End) -> Option<String> {
             duration(waits.max)
         );
     }
-    let _ = write!(line, ", {gave_up} gave up, {trying} may still be trying");
+    let _ = write!(line, ", {gave_up} gave up");
+    if reset > 0 {
+        let _ = write!(line, ", {reset} were reset");
+    }
+    let _ = write!(line, ", {trying} may still be trying");
     if unknown > 0 {
-        let _ = write!(line, ", of {unknown} it is not known");
+        let _ = write!(line, ", the outcome of {unknown} is unknown");
     }
     if believing > 0 {
         let _ = write!(
             line,
-            ". {believing} of those that gave up believed that they were connected: their SYN \
-             cookie's ACK was dropped, and nothing on the server remembers them"
+            ". {believing} of those that gave up believed that they were connected: the last ACK \
+             of their handshake was dropped"
         );
+    }
+    if reset > 0 {
+        line += ". A reset client was refused for good: it has an error and does not retry";
     }
     if page.totals.unfollowed > 0 {
         let _ = write!(

@@ -102,6 +102,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         free_ns: 0,
         accepted_ns: 0,
         so_far: None,
+        fin: false,
     })
 }
 

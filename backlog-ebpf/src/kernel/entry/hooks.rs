@@ -22,7 +22,7 @@ pub(super) fn proven(proven: u64) {
 /// `tcp_check_req(sk, skb, req, fastopen, …)` -> child
 #[inline(always)]
 pub(super) fn ack_done(call: &impl Returned) {
-    ack::done(call.pointer(0), call.pointer(2), call.word(3), call.result());
+    ack::done(call.pointer(0), call.address(1), call.pointer(2), call.word(3), call.result());
 }
 
 /// `cookie_v4_check(sk, skb)`, `cookie_v6_check(sk, skb)`

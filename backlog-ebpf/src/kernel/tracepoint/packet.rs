@@ -31,6 +31,9 @@ pub(super) struct Packet {
     pub(super) skb: *const SkBuff,
     pub(super) net: *const Net,
     pub(super) port: u16,
+    /// The flags of its TCP header. They are told apart late: each test that comes early doubles
+    /// what the verifier walks.
+    pub(super) flags: u32,
 }
 
 /// Body: `consume_skb(skb)`. Every packet that was sent comes here, and every SYN that
@@ -39,7 +42,7 @@ pub(super) struct Packet {
 pub(crate) fn consumed(skb: *const SkBuff) {
     let (tcp, port) = header(skb);
     if wanted(port) && u32::from(tcp.flags) & (TCP_SYN | TCP_ACK) == TCP_SYN {
-        if let Some(packet) = packet(skb, port) {
+        if let Some(packet) = packet(skb, &tcp, port) {
             verdict::syn(&packet);
         }
     } else {
@@ -57,7 +60,7 @@ pub(crate) fn freed(skb: *const SkBuff, by: *const Sock) {
     }
     // An established connection's packet moves nothing of ours.
     let listens = !by.is_null() && read::field::<_, u8>(by, &SKC_STATE) == TCP_LISTEN;
-    if let Some(packet) = packet(skb, port) {
+    if let Some(packet) = packet(skb, &tcp, port) {
         verdict::ack(&packet, if listens { by } else { core::ptr::null() });
     }
 }
@@ -122,16 +125,17 @@ fn icmp(skb: *const SkBuff, message: &Tcp) {
     if wanted(port)
         && let Some(net) = net(skb)
     {
-        verdict::unreachable(&Packet { skb, net, port });
+        verdict::unreachable(&Packet { skb, net, port, flags: 0 });
     }
 }
 
 #[inline(always)]
-fn packet(skb: *const SkBuff, port: u16) -> Option<Packet> {
+fn packet(skb: *const SkBuff, tcp: &Tcp, port: u16) -> Option<Packet> {
     if protocols(skb).1 != IPPROTO_TCP {
         return None;
     }
-    net(skb).map(|net| Packet { skb, net, port })
+    let flags = u32::from(tcp.flags);
+    net(skb).map(|net| Packet { skb, net, port, flags })
 }
 
 /// The namespace that a packet has come to, if that is to be looked at. The device has been

@@ -104,7 +104,7 @@ fn walk(sk: *const Sock, slot: u32, seed: u32) -> u32 {
                 slot,
                 depth: 0,
                 expected: seed,
-                pad: 0,
+                refused_isn: 0,
                 early_ns: 0,
             };
             pending::seed(child, entry);

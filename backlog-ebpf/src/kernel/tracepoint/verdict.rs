@@ -14,7 +14,7 @@ use crate::kernel::{
     refuse::{Refusal, refused},
     site::Hint,
     syn::{self, unseen},
-    types::{Net, Sock},
+    types::{Net, Sock, TCP_FIN},
 };
 
 /// A SYN at a listener.
@@ -116,11 +116,17 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
     if dropped {
         unseen(totals, cause, moved.drops - 1);
     }
-    refused(sk, seen, Refusal { cause, sk_drops, counted: dropped }, || {
-        let (client, sequence) = read::sender(packet.skb);
-        // The SYN's number is one behind the ACK's.
-        (client, sequence.wrapping_sub(1))
-    });
+    refused(
+        sk,
+        seen,
+        Refusal { cause, sk_drops, counted: dropped },
+        || packet.flags & TCP_FIN != 0,
+        || {
+            let (client, sequence) = read::sender(packet.skb);
+            // The SYN's number is one behind the ACK's.
+            (client, sequence.wrapping_sub(1))
+        },
+    );
 }
 
 /// Whether it was refused is not known. If it was, a listener's `sk_drops` has moved.

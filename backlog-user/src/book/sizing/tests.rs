@@ -173,6 +173,7 @@ fn drop(limit: u32) -> Drop {
         free_ns: 0,
         accepted_ns: 0,
         so_far: None,
+        fin: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Network namespaces that come and go.
 
 use super::{Book, ID, SECOND, closed, event, listener};
-use crate::book::{CLOSED_KEPT, Ended, reconcile};
+use crate::book::{CLOSED_KEPT, NamespacesEnded, reconcile};
 use crate::counter::{Counter, Reading};
 use crate::event::{Count, Listener, ListenerId, Netns, Range, What};
 use backlog_ebpf::cause::{Beside, Cause};
@@ -51,7 +51,7 @@ fn two_that_shared_an_inode_number_are_two_accounts() {
         .collect();
     assert_eq!(said, [(first, 6, 6), (second, 3, 3)]);
     assert_eq!(book.moving_namespaces(), [second]);
-    assert_eq!(book.ended(), Ended { equal: 1, ..Ended::default() });
+    assert_eq!(book.ended(), NamespacesEnded { equal: 1, ..NamespacesEnded::default() });
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     book.apply(&event(1, in_namespace(netns, 1)));
     // Nobody lives in it, but it has a listener: it is there.
     book.apply(&event(2, What::Ended { netns }));
-    assert_eq!(book.ended(), Ended::default());
+    assert_eq!(book.ended(), NamespacesEnded::default());
     book.apply(&event(3, closed(1)));
     book.apply(&event(4, What::Ended { netns }));
     assert!(reconcile::accounts(&book).is_empty());
-    let ended = Ended { uncompared: 1, ..Ended::default() };
+    let ended = NamespacesEnded { uncompared: 1, ..NamespacesEnded::default() };
     assert_eq!(book.ended(), ended);
     // Its page goes, and with it all else that is kept of it.
     for second in 1..4 {
@@ -89,7 +89,7 @@ fn one_that_was_not_read_after_its_last_drops_is_not_equal() {
     book.apply(&event(3, burst));
     book.apply(&event(4, closed(1)));
     book.apply(&event(5, What::Ended { netns }));
-    let ended = Ended { uncompared: 1, ..Ended::default() };
+    let ended = NamespacesEnded { uncompared: 1, ..NamespacesEnded::default() };
     assert_eq!(book.ended(), ended);
     // Nor is a comparison shown that leaves the burst out.
     assert!(reconcile::accounts(&book).is_empty());
@@ -128,7 +128,8 @@ fn what_was_refused_in_those_that_are_gone_stays_counted() {
         book.tick(second * SECOND);
     }
     assert_eq!(book.dropped(), 2 * u64::from(many));
-    let all = Ended { equal: u64::from(many) - 1, different: 1, ..Ended::default() };
+    let all =
+        NamespacesEnded { equal: u64::from(many) - 1, different: 1, ..NamespacesEnded::default() };
     assert_eq!(book.ended(), all);
     assert!(book.namespaces.len() <= 1_025, "{}", book.namespaces.len());
     // The difference is still told.

@@ -8,8 +8,8 @@ use crate::book::reconcile::Blind;
 use crate::clock::Clock;
 use crate::counter::Reading;
 use crate::event::{
-    AcceptError, AcceptErrors, Acceptor, Accepts, Admitted, Call, Caller, Closed, Count, Doing,
-    Drop, Event, Identity, Limit, Listener, ListenerId, Range, SoFar, State, What,
+    AcceptError, AcceptErrors, Acceptor, Accepts, Admitted, Call, Caller, Closed, Count, Dequeued,
+    Doing, Drop, Event, Identity, Leaving, Limit, Listener, ListenerId, Range, SoFar, State, What,
 };
 use crate::kernel::settings::Settings;
 use crate::own::{Cost, Cpu, ProgramCost, Run};
@@ -144,6 +144,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         free_ns: 100 * second,
         accepted_ns: now - 600 * MS,
         so_far: Some(SoFar { paced: 20, paced_ns: 40 * MS, arrived: 50, ..SoFar::default() }),
+        fin: false,
     };
     for index in 0..3 {
         at(now - 500 * MS + index, What::Drop(drop(index)));
@@ -151,8 +152,11 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     if second % 3 == 2 {
         // Who was refused in each second that it could be gets in.
         let Drop { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
-        let admitted = Admitted { listener, client, isn, depth, trough, free_ns, so_far };
+        let admitted =
+            Admitted { listener, client, isn, depth, trough, free_ns, so_far, followed: true };
         at(now - 400 * MS, What::Admitted(admitted));
+        let dequeued = Dequeued { listener, client, isn, leaving: Leaving::AcceptedWithData };
+        at(now - 300 * MS, What::Dequeued(dequeued));
     }
     if second > 3 {
         at(now - 400 * MS, What::Acceptor(Box::new(acceptor(second))));

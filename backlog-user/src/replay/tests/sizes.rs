@@ -96,6 +96,7 @@ fn drop_at(number: u64, rng: &mut Rng) -> Event {
             filled_ns: number * 1_000_000 - number % 1000,
             unrecorded: 0,
         }),
+        fin: false,
     };
     Event { time_ns: number * 1_000_000 + rng.u64(..1_000_000), what: What::Drop(drop) }
 }

@@ -15,11 +15,12 @@ use crate::view::acceptor::sentence;
 
 /// What became of the clients that were refused, for the object `drops`.
 pub(super) fn clients(drops: &mut Map<String, Value>, book: &Book, page: &Page, time_ns: u64) {
-    let Outside { gave_up, believing, trying, unknown } = book.outside(page, time_ns);
+    let Outside { gave_up, believing, reset, trying, unknown } = book.outside(page, time_ns);
     drops.insert("clients".into(), page.clients.into());
     drops.insert("admitted".into(), page.admitted.into());
     drops.insert("gave_up".into(), gave_up.into());
     drops.insert("believing".into(), believing.into());
+    drops.insert("reset".into(), reset.into());
     drops.insert("trying".into(), trying.into());
     drops.insert("unknown".into(), unknown.into());
     drops.insert("unfollowed".into(), page.totals.unfollowed.into());

@@ -38,7 +38,9 @@ impl Verdict {
     pub(super) fn of(run: &Run<'_>, summary: &Summary<'_>) -> Self {
         let page = summary.page;
         let mut reasons = vec![refused(summary)];
-        reasons.extend(advice::clients(run.book, page, run.end).map(|text| html! { (text) "." }));
+        reasons.extend(
+            advice::clients(run.book, page, run.end.time_ns).map(|text| html! { (text) "." }),
+        );
         reasons.extend(causes(summary));
         reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
         let cut =

@@ -10,7 +10,7 @@ use crate::book::page::Page;
 use crate::book::summary::Summary;
 use crate::event::{Listener, ListenerId};
 use crate::view::format::plural;
-use crate::view::{acceptor, whose, workers};
+use crate::view::{acceptor, advice, whose, workers};
 
 /// See the module's head.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +115,7 @@ fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
             plural(page.clients, "client"),
             causes.join(", "),
         ));
+        lines.extend(advice::clients(book, page, book.ticked_ns()));
     }
     lines.push(format!(
         "{} queued, {} accepted, {} in the queue",

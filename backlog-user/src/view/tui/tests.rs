@@ -90,6 +90,7 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
             free_ns: 0,
             accepted_ns: 0,
             so_far: None,
+            fin: false,
         };
         apply(book, time_ns - SECOND / 2, What::Drop(drop));
         state.refused(Refused {
@@ -496,6 +497,7 @@ fn what_is_said_of_a_listener() {
     insta::assert_snapshot!(rest.join("\n"), @r"
     nginx[801], asked for 2048, net.core.somaxconn=16 grants 16
     refused 11 packets of 11 clients: accept_queue_full_syn 11
+    11 clients refused at least once: 0 got in later, 8 gave up, 3 may still be trying
     1200 connections queued, 1200 accepted, 8 in the queue
     ");
 }

@@ -18,9 +18,10 @@ pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     for clients in [&lucky, &refused] {
         stage.syn(clients)?;
         stage.await_syn_acks(clients)?;
-        stage.ack(clients)?;
-        stage.await_depth(fits.into())?;
     }
+    stage.ack(&lucky)?;
+    stage.await_depth(fits.into())?;
+    stage.ack(&refused)?;
     stage.send(fin(stage, refused[3])?)?;
     stage.take_in()?;
     stage.accept(fits)?;

@@ -162,6 +162,7 @@ impl Teller {
             free_ns: 0,
             accepted_ns,
             so_far: None,
+            fin: false,
         }
     }
 }

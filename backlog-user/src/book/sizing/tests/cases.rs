@@ -137,8 +137,16 @@ fn far_clients(book: &mut Book) -> u64 {
     }
     let so_far = Some(SoFar { arrived, ..SoFar::default() });
     let client = ([10, 0, 0, 9], 1).into();
-    let admitted =
-        Admitted { listener: ID, client, isn: 0, depth: 1, trough: 0, free_ns: 1, so_far };
+    let admitted = Admitted {
+        listener: ID,
+        client,
+        isn: 0,
+        depth: 1,
+        trough: 0,
+        free_ns: 1,
+        so_far,
+        followed: false,
+    };
     apply(book, 9 * SECOND, What::Admitted(admitted));
     10 * SECOND
 }

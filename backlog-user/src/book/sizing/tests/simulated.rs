@@ -147,6 +147,7 @@ impl Load {
                     free_ns,
                     accepted_ns,
                     so_far,
+                    fin: false,
                 };
                 book.apply(&Event { time_ns, what: What::Drop(drop) });
                 if tries < 6 {
@@ -161,8 +162,17 @@ impl Load {
             if tries > 0 {
                 let Acceptor { trough, free_ns, .. } = seen.acceptor();
                 let (depth, so_far) = (depth + 1, Some(seen.so_far()));
-                let admitted =
-                    Admitted { listener: ID, client, isn, depth, trough, free_ns, so_far };
+                let followed = false;
+                let admitted = Admitted {
+                    listener: ID,
+                    client,
+                    isn,
+                    depth,
+                    trough,
+                    free_ns,
+                    so_far,
+                    followed,
+                };
                 book.apply(&Event { time_ns, what: What::Admitted(admitted) });
             }
         }

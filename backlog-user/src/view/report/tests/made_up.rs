@@ -176,6 +176,7 @@ fn refused(second: u64, port: u16) -> What {
         accepted_ns: 0,
         so_far: None,
         cpu: 1,
+        fin: false,
     })
 }
 
