@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::blind;
 use super::help::in_guest;
 
-/// The verifier gives up at a million; what comes near has grown by accident.
-const WALKED_AT_MOST: u64 = 50_000;
+/// The verifier gives up at a million; what comes near has grown by accident. The largest,
+/// `tb_consume`, takes 51,831 on 6.1, since drop records say whether the client has left.
+const WALKED_AT_MOST: u64 = 60_000;
 
 #[test]
 fn every_program_that_fits_passes_the_verifier() {
