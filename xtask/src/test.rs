@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
     /// Every test with every kernel and backend (hours). Else, unless a backend or a test is
-    /// named, some kernels have all tests with their best backend, and the rest the core
+    /// named, one kernel has all tests with its best backend, and the rest the core
     #[arg(long)]
     all: bool,
     /// In the guests, a thread for each virtual CPU: more races, and a crash now
