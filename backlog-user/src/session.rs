@@ -354,8 +354,9 @@ impl<'a> Session<'a> {
             Some((row.listener, accepting::acceptors_of(self.book.get(row.listener)?)))
         });
         self.acceptors.note(busy);
-        self.watch_accepts(&rows, time_ns)?;
+        // The rows have been printed: what follows belongs to the next interval, in a recording too.
         self.recorder.interval(time_ns, &blind);
+        self.watch_accepts(&rows, time_ns)?;
         self.recorder.batch(&self.clock, &self.book, time_ns);
         self.complain();
         Ok(self.view.flush()?)

@@ -390,6 +390,8 @@ fn assert_episode(run: &Run, pid: u32) {
     let episodes = summary.episodes["kept"].as_array().unwrap();
     assert!(!episodes.is_empty());
     assert_eq!(episodes[0]["acceptor"]["process"]["pid"], pid, "{}", episodes[0]);
+    // What comes later than a second after them is retries: they begin no episode.
     let packets: u64 = episodes.iter().map(|one| one["packets"].as_u64().unwrap()).sum();
-    assert_eq!(packets, summary.drops.total, "of all episodes");
+    assert!(packets >= summary.drops.clients, "{packets} packets: {}", summary.episodes);
+    assert!(packets <= summary.drops.total, "{packets} packets: {}", summary.episodes);
 }
