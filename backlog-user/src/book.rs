@@ -228,18 +228,7 @@ impl Book {
             What::Identity { listener, identity } => {
                 self.page(*listener, |page| page.listener.identity = identity.clone());
             }
-            What::Drop(drop) => {
-                let Known { retry_of_ns, fate } = self.clients.refused(drop, *time_ns);
-                let new_client = retry_of_ns.is_none();
-                let (mut first, mut episode) = (false, false);
-                self.page(drop.listener, |page| {
-                    (first, episode) = page.refused(drop, *time_ns, new_client);
-                });
-                self.settled(drop.listener, fate);
-                let time_ns = *time_ns;
-                let refusal = Refusal { time_ns, drop: *drop, retry_of_ns, first, episode };
-                return Some(News::Refused(refusal));
-            }
+            What::Drop(drop) => return Some(News::Refused(self.refused(drop, *time_ns))),
             What::Admitted(admitted) => {
                 let (admission, fate) = self.clients.admitted(admitted, *time_ns);
                 self.page(admitted.listener, |page| page.admitted(admitted, admission));
@@ -292,6 +281,18 @@ impl Book {
             }
         }
         None
+    }
+
+    /// A packet was refused.
+    fn refused(&mut self, drop: &Drop, time_ns: u64) -> Refusal {
+        let Known { retry_of_ns, fate } = self.clients.refused(drop, time_ns);
+        let new_client = retry_of_ns.is_none();
+        let (mut first, mut episode) = (false, false);
+        self.page(drop.listener, |page| {
+            (first, episode) = page.refused(drop, time_ns, new_client);
+        });
+        self.settled(drop.listener, fate);
+        Refusal { time_ns, drop: *drop, retry_of_ns, first, episode }
     }
 
     /// Ends an interval: a row for each listener that was open in it.
