@@ -267,7 +267,7 @@ pub(crate) fn look(net: *const Net) -> Option<Counted> {
 }
 
 /// Counts a packet that may have been refused: the first that this CPU has seen in a
-/// namespace which is older than the run and could not be looked at before.
+/// namespace which is older than the run and could not be read before.
 #[inline(always)]
 pub(crate) fn hidden() {
     if let Some(stray) = STRAY.get_ptr_mut(0) {

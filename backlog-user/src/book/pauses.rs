@@ -28,10 +28,10 @@ struct Still {
     since_ns: u64,
 }
 
-/// Nobody has accepted for so long: that is a stall,
+/// A stall: nobody has accepted for longer than this,
 pub(crate) const STALL_NS: u64 = 1_000_000_000;
 
-/// unless the acceptor's pauses are long: then it is so many of them.
+/// and for longer than this many of the acceptor's mean pauses.
 const PAUSES: f64 = 16.0;
 
 /// How long nobody must have accepted for a stall, where the acceptor's mean pause is this.

@@ -1,4 +1,5 @@
-//! Who accepts, what they do, and why a call of `accept()` fails: looked at when it matters.
+//! Which processes accept, what they do, and why `accept()` fails: inspected when drops begin
+//! or nobody accepts.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -33,7 +33,7 @@ pub(crate) struct Unbalanced {
 /// Fewer connections say nothing of a member.
 const FEW: u64 = 20;
 
-/// A wait is the member's, and not of one unlucky client, if so many connections had it.
+/// This many connections must have waited that long: one unlucky client proves nothing.
 const SEVERAL: f64 = 5.0;
 
 /// What a member with room may have at most: this part of the drops per connection, and of

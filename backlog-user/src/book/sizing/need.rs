@@ -59,7 +59,7 @@ impl Need {
     }
 
     /// How long the last one in a queue of this depth waits: as long as all before it take, or
-    /// as long as the longest real wait, in which stalls are. None: for ever, as far as is known.
+    /// as long as the longest real wait, which includes stalls. None: for ever, as far as is known.
     pub(super) fn wait_of(&self, depth: f64) -> Option<f64> {
         self.pause_ns.map(|pause_ns| (depth * pause_ns).max(self.longest_ns))
     }

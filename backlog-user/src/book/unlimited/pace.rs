@@ -23,7 +23,7 @@ pub(super) struct Mark {
     pub(super) stalled_ns: u64,
 }
 
-/// A pause counts half as much after so many more.
+/// The weight of a pause halves after this many more.
 const HALF_LIFE: f64 = 64.0;
 
 /// The same in earlier recordings, where they are counted by intervals.
