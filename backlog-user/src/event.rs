@@ -561,6 +561,28 @@ pub(crate) fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+#[cfg(test)]
+impl Drop {
+    /// A SYN that a full queue of 16 refused, for tests.
+    pub(crate) fn made_up(client: SocketAddr, isn: u32) -> Self {
+        Self {
+            listener: ListenerId(1),
+            cause: Cause::AcceptQueueFullSyn,
+            client,
+            isn,
+            depth: 17,
+            limit: 16,
+            syn_queue: 0,
+            cpu: 0,
+            trough: 0,
+            free_ns: 0,
+            accepted_ns: 0,
+            so_far: None,
+            fin: false,
+        }
+    }
+}
+
 impl Listener {
     /// `ipv4` or `ipv6`.
     pub(crate) fn family(&self) -> &'static str {

@@ -52,21 +52,7 @@ fn book() -> Book {
 }
 
 fn drop(port: u16, isn: u32) -> What {
-    What::Drop(Drop {
-        listener: ID,
-        cause: Cause::AcceptQueueFullSyn,
-        client: client(port),
-        isn,
-        depth: 17,
-        limit: 16,
-        syn_queue: 0,
-        cpu: 0,
-        trough: 0,
-        free_ns: 0,
-        accepted_ns: 0,
-        so_far: None,
-        fin: false,
-    })
+    What::Drop(Drop { listener: ID, ..Drop::made_up(client(port), isn) })
 }
 
 fn count(totals: &Totals, recent_peak: u32) -> What {

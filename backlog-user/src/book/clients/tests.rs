@@ -5,21 +5,8 @@ use backlog_ebpf::cause::Cause;
 const SECOND: u64 = 1_000_000_000;
 
 fn drop(isn: usize, cause: Cause) -> Drop {
-    Drop {
-        listener: ListenerId(1),
-        cause,
-        client: "10.0.0.9:4000".parse().unwrap(),
-        isn: u32::try_from(isn).unwrap(),
-        depth: 17,
-        limit: 16,
-        syn_queue: 0,
-        cpu: 0,
-        trough: 0,
-        free_ns: 0,
-        accepted_ns: 0,
-        so_far: None,
-        fin: false,
-    }
+    let isn = u32::try_from(isn).unwrap();
+    Drop { cause, ..Drop::made_up("10.0.0.9:4000".parse().unwrap(), isn) }
 }
 
 /// The connection of a refused client is queued.

@@ -77,21 +77,8 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
     let peak = if second >= 50 { 17 } else { u32::try_from(second / 4).unwrap() };
     let drops = second.saturating_sub(49);
     if drops > 0 {
-        let drop = Drop {
-            listener: ListenerId(1),
-            cause: Cause::AcceptQueueFullSyn,
-            client: format!("[2001:db8::9]:{}", 4000 + second).parse().unwrap(),
-            isn: 1,
-            depth: 17,
-            limit: 16,
-            syn_queue: 0,
-            cpu: 0,
-            trough: 0,
-            free_ns: 0,
-            accepted_ns: 0,
-            so_far: None,
-            fin: false,
-        };
+        let client = format!("[2001:db8::9]:{}", 4000 + second).parse().unwrap();
+        let drop = Drop::made_up(client, 1);
         apply(book, time_ns - SECOND / 2, What::Drop(drop));
         state.refused(Refused {
             listener: ListenerId(1),
