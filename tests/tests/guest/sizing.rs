@@ -148,7 +148,8 @@ fn at_rate(rate: u32) -> String {
 /// clients come and the acceptor is.
 const BURST_IN_A_STALL: Shape = shape("a burst in a stall", Expected::Raise, |_| {
     let stall = "--stall 2s --stall-after 3";
-    format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms {stall} {CLIENTS}")
+    // They stay until they are accepted: a client that closes in a stall looks impatient.
+    format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms --hold 3s {stall} {CLIENTS}")
 });
 
 /// The shapes that are tried: for the table those whose name contains `BACKLOG_SHAPE`, or all;
