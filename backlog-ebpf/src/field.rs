@@ -19,6 +19,8 @@ macro_rules! for_each_field {
             TP_COPIED_SEQ,
             /// `tcp_sock.rcv_nxt`: what is to be received next
             TP_RCV_NXT,
+            /// `tcp_sock.tcp_mstamp`: when the last packet came, `CLOCK_MONOTONIC` microseconds
+            TP_MSTAMP,
             /// `sock_common.skc_daddr`
             SKC_DADDR,
             /// `sock_common.skc_rcv_saddr`

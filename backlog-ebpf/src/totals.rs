@@ -79,10 +79,16 @@ pub struct Totals {
     pub syn_needed: u32,
     /// Since when the queue had not been empty when it was deepest; zero: not known.
     pub peak_filled_ns: u64,
-    /// The shortest wait of a connection that its client had left by the time it was accepted;
-    /// zero: none had.
+    /// The shortest time in the queue after which a client left, of those that had waited for
+    /// [`IMPATIENT_NS`]; zero: none had.
     pub left_after_ns: u64,
+    /// Connections whose clients had waited for so long and left before they were accepted.
+    pub left_waiting: u64,
 }
+
+/// No client loses patience so soon: who leaves earlier has another reason. Health checks
+/// close at once, and some clients send their FIN with the request.
+pub const IMPATIENT_NS: u64 = 250_000_000;
 
 /// What belongs to no listener.
 #[repr(C)]
@@ -115,6 +121,7 @@ const _: () = {
                 + 2 * 4
                 + 16
                 + 32
+                + 8
                 + 8
                 + 8
                 + 8

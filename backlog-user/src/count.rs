@@ -37,6 +37,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             syn_needed,
             peak_filled_ns,
             left_after_ns,
+            left_waiting,
         } = cpu;
         let sum = &mut count.totals;
         // For people every connection is one.
@@ -62,6 +63,7 @@ pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Cou
             sum.left_after_ns =
                 if before == 0 { *left_after_ns } else { before.min(*left_after_ns) };
         }
+        sum.left_waiting += left_waiting;
         sum.syn_needed = sum.syn_needed.max(*syn_needed);
         (sum.syn_queue_peak, sum.syn_queue_peak_ns) = highest(
             (sum.syn_queue_peak, sum.syn_queue_peak_ns),

@@ -127,6 +127,7 @@ const ENTRIES: &[Entry] = &[
     offset("TP_FASTOPEN_RSK", "tcp_sock", "fastopen_rsk"),
     offset("TP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     offset("TP_RCV_NXT", "tcp_sock", "rcv_nxt"),
+    offset("TP_MSTAMP", "tcp_sock", "tcp_mstamp"),
     // Only with CONFIG_MPTCP.
     optional("TP_IS_MPTCP", "tcp_sock", "is_mptcp"),
     optional_mask("TP_IS_MPTCP_MASK", "tcp_sock", "is_mptcp"),

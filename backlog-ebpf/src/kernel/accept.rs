@@ -6,6 +6,7 @@ use backlog_ebpf::{
     cause::Beside,
     pending::{Pending, SEED_DONE},
     record::Leaving,
+    totals::IMPATIENT_NS,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     distribution::{self, By},
     enqueue::{confirm, epoch},
     filter,
-    globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
+    globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE, TP_MSTAMP},
     listener::{self, Seen},
     maps::{SEED, STRAY},
     pending,
@@ -52,7 +53,7 @@ fn graft(child: impl Place<Sock>) {
         if let Some(seen) = listener::seen(slot) {
             count_accept(seen, enqueued_ns, early_ns, By::Current);
             let state = read::field(child, &SKC_STATE);
-            left(seen, enqueued_ns, state);
+            left(seen, child.address(), enqueued_ns, state);
             if refused_isn != 0 {
                 attempt::accepted(seen, child.address(), refused_isn, state);
             }
@@ -195,25 +196,30 @@ pub(crate) fn gone(sk: *const Sock) {
     }
 }
 
-/// Counts a connection that its client has left by the time it is accepted. What is accepted
-/// is in this state.
+/// Counts a connection that its client has left by the time it is accepted, in this state.
+///
+/// `tcp_mstamp` says when it left: the kernel sets it to the time of each packet of a
+/// connection (`tcp_rcv_established`, `tcp_rcv_state_process`, 5.10 to 7.3), and nothing comes
+/// after a FIN or a reset that nobody answers yet. An acknowledgement that the kernel delays
+/// sets it as well, by 200 ms at most.
 #[inline(always)]
-fn left(seen: Seen, enqueued_ns: u64, state: u8) {
+fn left(seen: Seen, child: *const Sock, enqueued_ns: u64, state: u8) {
     let beside = match state {
         TCP_CLOSE => Beside::AbandonedReset,
         TCP_CLOSE_WAIT => Beside::AbandonedFin,
         _ => return,
     };
-    let now = listener::now();
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *seen.totals };
     totals.beside[beside as usize] += 1;
-    if enqueued_ns == 0 || now <= enqueued_ns {
+    let left_ns = read::field::<_, u64>(child, &TP_MSTAMP) * 1000;
+    if enqueued_ns == 0 || left_ns < enqueued_ns + IMPATIENT_NS {
         return;
     }
-    let wait_ns = now - enqueued_ns;
-    if totals.left_after_ns == 0 || wait_ns < totals.left_after_ns {
-        totals.left_after_ns = wait_ns;
+    totals.left_waiting += 1;
+    let after_ns = left_ns - enqueued_ns;
+    if totals.left_after_ns == 0 || after_ns < totals.left_after_ns {
+        totals.left_after_ns = after_ns;
     }
 }
 
@@ -227,7 +233,7 @@ pub(crate) fn queued(pending: Pending, child: *const Sock, state: u8, by: By) {
         stray_accept();
     } else if let Some(seen) = listener::seen(pending.slot) {
         count_accept(seen, pending.enqueued_ns, pending.early_ns, by);
-        left(seen, pending.enqueued_ns, state);
+        left(seen, child, pending.enqueued_ns, state);
         if pending.refused_isn != 0 {
             attempt::accepted(seen, child, pending.refused_isn, state);
         }

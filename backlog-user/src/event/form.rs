@@ -77,6 +77,8 @@ pub(super) struct Sums {
     peak_filled_ns: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     left_after_ns: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    left_waiting: u64,
     #[serde(skip)]
     window_ns: u64,
     #[serde(skip)]

@@ -1,10 +1,12 @@
-//! Clients that reset their connection while it is queued. It stays in the queue
-//! without a port of its own until accept takes it.
+//! Clients that leave while their connection is queued. After a reset it stays in the queue
+//! without a port of its own until accept takes it. When a client left says whether it lost
+//! patience.
 
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use backlog_tests::tracer::Tracer;
+use backlog_tests::tracer::{Summary, Tracer};
 use socket2::SockRef;
 
 use super::help::{LIMIT, PORT, PORT_TEXT, in_guest};
@@ -27,4 +29,70 @@ fn a_connection_that_was_reset_in_the_queue_is_accepted_and_timed() {
         assert_eq!((summary.enqueued, summary.accepted, summary.queued), (5, 5, 0));
         assert_eq!(summary.wait_us.count(), 5);
     });
+}
+
+/// Eight clients close at once, like health checks, and are accepted long after. Nobody lost
+/// patience.
+#[test]
+fn who_closes_at_once_did_not_lose_patience() {
+    in_guest(|| {
+        let summary = leaving(&[Leaving { after: Duration::ZERO, count: 8, by_reset: false }]);
+        assert_eq!(summary.abandoned["fin"], 8, "{}", summary.abandoned);
+        let why = summary.sizing["why"].as_str().unwrap();
+        assert_ne!(summary.sizing["verdict"], "add_workers", "{why}");
+        assert!(!why.contains("left"), "{why}");
+    });
+}
+
+/// Beside them six wait for more than a second before they leave, by a FIN or a reset: only
+/// these are counted as impatient, and how long they waited is when they left, not when their
+/// connection was accepted.
+#[test]
+fn who_waited_and_left_lost_patience_at_that_moment() {
+    in_guest(|| {
+        let second = Duration::from_millis(1100);
+        let summary = leaving(&[
+            Leaving { after: Duration::ZERO, count: 8, by_reset: false },
+            Leaving { after: second, count: 3, by_reset: false },
+            Leaving { after: second, count: 3, by_reset: true },
+        ]);
+        let why = summary.sizing["why"].as_str().unwrap();
+        assert_eq!(summary.sizing["verdict"], "add_workers", "{why}");
+        assert!(why.contains("6 of 14 clients had left"), "{why}");
+        let early = ["none of them before 1.", "none of them before 2."];
+        assert!(early.iter().any(|text| why.contains(text)), "{why}");
+    });
+}
+
+struct Leaving {
+    after: Duration,
+    count: usize,
+    by_reset: bool,
+}
+
+/// Clients connect together and leave after a time; then, at least three seconds after the
+/// first had come, all of them are accepted.
+fn leaving(groups: &[Leaving]) -> Summary {
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+    let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+    let begin = Instant::now();
+    let mut waiting = Vec::new();
+    for group in groups {
+        let connected = (0..group.count).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap());
+        waiting.push((group, connected.collect::<Vec<_>>()));
+    }
+    let count: usize = groups.iter().map(|group| group.count).sum();
+    for (group, clients) in waiting {
+        thread::sleep((begin + group.after).saturating_duration_since(Instant::now()));
+        for client in clients {
+            if group.by_reset {
+                SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+    thread::sleep((begin + Duration::from_secs(3)).saturating_duration_since(Instant::now()));
+    for _ in 0..count {
+        listener.accept().unwrap();
+    }
+    tracer.stop(LIMIT).unwrap().summary(PORT).unwrap().clone()
 }

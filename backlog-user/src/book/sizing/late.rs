@@ -2,6 +2,7 @@
 //! anybody was refused.
 
 use backlog_ebpf::cause::Beside;
+use backlog_ebpf::totals::IMPATIENT_NS;
 
 use super::Given;
 use crate::book::page::Page;
@@ -12,8 +13,8 @@ pub(super) struct Late {
     pub(super) beyond: u64,
     /// The oldest that is still queued has waited for longer than that.
     pub(super) still: bool,
-    /// Connections that their clients had left by the time they were accepted, if waiting is
-    /// what they left for, and how long none of them left before.
+    /// Clients that had waited and left before they were accepted, and the shortest time after
+    /// which one did.
     pub(super) left: Option<(u64, u64)>,
     /// How the queue grew until it was deepest.
     pub(super) growth: Option<Growth>,
@@ -28,9 +29,6 @@ pub(super) struct Growth {
     /// By how much more came per second than were accepted.
     pub(super) rate: f64,
 }
-
-/// No client gives up so soon: whose wait was shorter had another reason to leave.
-const IMPATIENT_NS: u64 = 250_000_000;
 
 /// Fewer that left say nothing.
 const FEW: u64 = 5;
@@ -60,11 +58,15 @@ impl Late {
     }
 }
 
-/// Those that had left, and the shortest time that one of them had waited when it was accepted.
-/// If that is short, waiting is not what they left for.
+/// Those that left after they had waited, and the shortest time after which one did.
 fn left(page: &Page) -> Option<(u64, u64)> {
     let beside = |one: Beside| page.totals.beside[one as usize];
-    let left = beside(Beside::AbandonedReset) + beside(Beside::AbandonedFin);
+    // Recordings from before clients were told apart have how long the first of them had waited
+    // when it was accepted, of all that had left.
+    let left = match page.totals.left_waiting {
+        0 => beside(Beside::AbandonedReset) + beside(Beside::AbandonedFin),
+        waiting => waiting,
+    };
     let accepted = page.wait.count();
     let after_ns = page.totals.left_after_ns;
     (left >= FEW && left * 100 >= accepted && after_ns >= IMPATIENT_NS).then_some((left, after_ns))
