@@ -14,6 +14,7 @@ mod judge;
 mod listener;
 mod options;
 mod pacer;
+mod prefork;
 mod run;
 mod server;
 mod truth;

@@ -4,17 +4,14 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, anyhow, bail};
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
+use anyhow::{Context, Result};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+
+use crate::netlink::request;
 
 /// A prefix that has no route; dropping it brings the route back.
 #[derive(Debug)]
@@ -62,32 +59,6 @@ fn route(address: IpAddr, bits: u8) -> RouteMessage {
     };
     message.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
     message
-}
-
-/// Asks the kernel and waits for its word.
-fn request(message: RouteNetlinkMessage, flags: u16) -> Result<()> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-
-    let mut socket = Socket::new(NETLINK_ROUTE).context("opening a netlink socket")?;
-    socket.bind_auto().context("binding a netlink socket")?;
-    socket.connect(&SocketAddr::new(0, 0)).context("connecting a netlink socket")?;
-    socket.send(&bytes, 0).context("asking for a route")?;
-    let (answer, _) = socket.recv_from_full().context("reading the answer")?;
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-        .map_err(|error| anyhow!("reading the answer: {error}"))?;
-    match answer.payload {
-        // An acknowledgement is an error without a code.
-        NetlinkPayload::Error(error) => match error.code {
-            None => Ok(()),
-            Some(_) => Err(error.to_io().into()),
-        },
-        other => bail!("the kernel answers with {other:?}"),
-    }
 }
 
 #[cfg(test)]

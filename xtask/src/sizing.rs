@@ -96,7 +96,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     let mut suite = suite();
     suite.variables.push(("BACKLOG_RUNS", runs.to_string()));
     suite.variables.extend(shape.iter().map(|name| ("BACKLOG_SHAPE", name.clone())));
-    // Fourteen loads of some ten seconds, each up to three times.
+    // Seventeen loads of some ten seconds, each up to three times.
     suite.limit += Duration::from_secs(u64::from(*runs) * 600);
     let mut text = format!(
         "# What was recommended, tried out\n\n`cargo xtask sizing --runs {runs}` wrote this page. \

@@ -58,6 +58,16 @@ pub struct Options {
     /// Threads that accept
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Server")]
     pub threads: usize,
+    /// Workers are processes, forked before the clients come, and not threads
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "accept", "stall", "stall_every", "delay_seed", "stop_after", "exhaust_after",
+            "relisten",
+        ],
+        help_heading = "Server"
+    )]
+    pub prefork: bool,
     /// Each thread's pause after each accept, as if it worked
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_time, help_heading = "Server")]
     pub accept_delay: Duration,
@@ -137,6 +147,12 @@ pub struct Options {
     /// Keep all connections until the server is done
     #[arg(long, conflicts_with = "hold", help_heading = "Clients")]
     pub hold_to_end: bool,
+    /// Put clients this far away: a round trip over loopback takes so long (`sch_netem`)
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Clients")]
+    pub round_trip: Option<Duration>,
+    /// Set `net.ipv4.tcp_syncookies` meanwhile
+    #[arg(long, value_name = "0|1|2", help_heading = "Listener")]
+    pub syncookies: Option<u8>,
     /// Connect by IPv4 or IPv6 (default: as the listener; dual: IPv4)
     #[arg(long, value_enum, help_heading = "Clients")]
     pub client_family: Option<IpVersion>,

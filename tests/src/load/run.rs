@@ -17,7 +17,9 @@ use super::options::{Connect, Options};
 use super::server::Server;
 use super::truth::{Peer, Truth};
 use crate::counters::Counters;
+use crate::delay::Delay;
 use crate::socket;
+use crate::sysctl::Sysctl;
 
 /// A server that accepts nothing for so long beyond its own pauses is stuck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -31,17 +33,24 @@ const STEP: Duration = Duration::from_millis(1);
 pub fn run(options: &Options) -> Result<Truth> {
     options.check()?;
     socket::raise_file_limit();
+    let _distance = options.round_trip.map(Delay::of_loopback).transpose()?;
+    let set = |value: u8| Sysctl::set("net.ipv4.tcp_syncookies", &value.to_string());
+    let _cookies = options.syncookies.map(set).transpose()?;
     let before = Counters::read()?;
     let listeners = Listeners::open(options)?;
     let address = SocketAddr::new(options.connect_ip(), listeners.port);
     options.notice(&format!("listening on port {}", listeners.port));
 
-    let asleep = options.accept_before_start.then(|| Server::start(options, &listeners));
+    let asleep =
+        options.accept_before_start.then(|| Server::start(options, &listeners)).transpose()?;
     if let Some(server) = &asleep {
         server.await_asleep()?;
     }
     options.handshake.meet()?;
-    let server = asleep.unwrap_or_else(|| Server::start(options, &listeners));
+    let server = match asleep {
+        Some(server) => server,
+        None => Server::start(options, &listeners)?,
+    };
 
     let start = Instant::now();
     let hold = Hold::new(options);

@@ -19,6 +19,7 @@ use super::gate::Gate;
 use super::judge::Accepted;
 use super::listener::Listeners;
 use super::options::{Accept, Options};
+use super::prefork::{self, Worker};
 use crate::clock::{mono_ns, wait_until};
 use crate::epoll::Epoll;
 use crate::{proc, socket};
@@ -45,15 +46,21 @@ struct Thread {
     handle: JoinHandle<Result<Vec<Accepted>>>,
     /// The thread's id once it is about to wait for its first connection.
     waits: Arc<AtomicI32>,
+    /// It only follows this process, which accepts.
+    process: Option<libc::pid_t>,
 }
 
 impl Server {
     /// Starts the threads, unless there is to be no accept at all.
-    pub(super) fn start(options: &Options, listeners: &Listeners) -> Self {
+    pub(super) fn start(options: &Options, listeners: &Listeners) -> Result<Self> {
         install_alarm();
         let first = options.stall.map(|_| options.stall_after);
         let gate = Arc::new(Gate::new(first));
         let count = if options.no_accept { 0 } else { options.threads };
+        if options.prefork {
+            let threads = processes(count, options, listeners, &gate)?;
+            return Ok(Self { gate, threads, keeper: None });
+        }
         let threads = (0..count)
             .map(|number| {
                 let waits = Arc::new(AtomicI32::new(0));
@@ -72,14 +79,14 @@ impl Server {
                     chance: options.delay_seed.map(|seed| Rng::with_seed(seed + number as u64)),
                     begun: Instant::now(),
                 };
-                Thread { handle: thread::spawn(move || acceptor.run()), waits }
+                Thread { handle: thread::spawn(move || acceptor.run()), waits, process: None }
             })
             .collect();
         let keeper = options.stall.map(|stall| {
             let (gate, listeners) = (Arc::clone(&gate), listeners.clone());
             thread::spawn(move || gate.keep_stall(&listeners, stall))
         });
-        Self { gate, threads, keeper }
+        Ok(Self { gate, threads, keeper })
     }
 
     /// Waits until each thread sleeps where it waits for a connection.
@@ -96,6 +103,7 @@ impl Server {
     pub(super) fn stop(self) -> Result<Vec<Vec<Accepted>>> {
         let Self { gate, threads, keeper } = self;
         gate.end();
+        threads.iter().filter_map(|thread| thread.process).for_each(prefork::kill);
         wait_until("server threads to end", LIMIT, || {
             for thread in threads.iter().filter(|t| !t.handle.is_finished()) {
                 // SAFETY: the thread was not joined, so its handle is valid;
@@ -115,6 +123,26 @@ impl Server {
             })
             .collect()
     }
+}
+
+/// Forks the workers of a pre-fork server, all of them before the first thread.
+fn processes(
+    count: usize,
+    options: &Options,
+    listeners: &Listeners,
+    gate: &Arc<Gate>,
+) -> Result<Vec<Thread>> {
+    let fork = |number| Worker::fork(&listeners.of_thread(number), options.accept_delay);
+    let workers: Vec<Worker> = (0..count).map(fork).collect::<Result<_>>()?;
+    let follow = |worker: Worker| {
+        let (pid, gate) = (worker.pid, Arc::clone(gate));
+        Thread {
+            handle: thread::spawn(move || worker.follow(&gate)),
+            waits: Arc::new(AtomicI32::new(pid)),
+            process: Some(pid),
+        }
+    };
+    Ok(workers.into_iter().map(follow).collect())
 }
 
 /// What one thread needs.

@@ -65,7 +65,7 @@ const ONE_BURST: Shape = shape("one burst", Expected::Raise, |run| {
 const TWICE_AS_MANY: Shape =
     shape("accepts at 0.5 of the arrivals", Expected::AddWorkers, |_| at_rate(200));
 
-static SHAPES: [Shape; 14] = [
+static SHAPES: [Shape; 17] = [
     ONE_BURST,
     shape("bursts, one a second", Expected::Raise, |run| {
         let (size, all) = (60 + 5 * run, 3 * (60 + 5 * run));
@@ -133,7 +133,30 @@ static SHAPES: [Shape; 14] = [
             )
         })
     },
+    Shape {
+        backlog: 32,
+        ..shape("far clients, no SYN cookies", Expected::Raise, |run| far(run, 0))
+    },
+    Shape { backlog: 32, ..shape("far clients, SYN cookies", Expected::Raise, |run| far(run, 1)) },
+    Shape {
+        workers: 4,
+        ..shape("a pre-fork server too slow", Expected::AddWorkers, |run| {
+            let rate = 80 + run;
+            format!("--prefork --duration 8s --rate {rate} --accept-delay 100ms {CLIENTS}")
+        })
+    },
 ];
+
+/// Bursts of clients that are a round trip of 100 ms away, at a server that accepts at once: the
+/// SYN queue is what fills.
+fn far(run: u32, cookies: u32) -> String {
+    let (size, all) = (60 + 2 * run, 8 * (60 + 2 * run));
+    let rate = f64::from(size) / 0.7;
+    format!(
+        "--round-trip 100ms --syncookies {cookies} --count {all} --burst {size} --rate {rate:.1} \
+         {CLIENTS}"
+    )
+}
 
 /// One worker, and a small backlog.
 const fn shape(name: &'static str, expected: Expected, options: fn(u32) -> String) -> Shape {
@@ -205,10 +228,12 @@ fn text<'a>(sizing: &'a Value, field: &str) -> &'a str {
     sizing[field].as_str().unwrap_or_default()
 }
 
-/// Packets that a full queue has refused.
+/// Packets for which a queue had no room: refused, or answered with a SYN cookie.
 fn full(summary: &Summary) -> u64 {
     let full = ["syn", "ack", "cookie", "reset"].map(|what| format!("accept_queue_full_{what}"));
-    full.iter().map(|cause| summary.drops.of(cause)).sum()
+    let refused: u64 = full.iter().map(|cause| summary.drops.of(cause)).sum();
+    let cookies = summary.beside.get("syn_queue_full_cookie").and_then(Value::as_u64);
+    refused + summary.drops.of("syn_queue_full") + cookies.unwrap_or(0)
 }
 
 #[test]
@@ -249,12 +274,13 @@ fn what_is_recommended_is_enough_and_less_is_not() {
     });
 }
 
-/// The same load with the recommended backlog and with 0.8 of the needed depth; or with as many workers as
-/// are said to be needed.
+/// The same load with the recommended backlog and with 0.8 of what the longer queue needed; or
+/// with as many workers as are said to be needed.
 fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     if let Some(wanted) = sizing["backlog"].as_u64() {
         let wanted = u32::try_from(wanted).unwrap();
-        let needed = sizing["needed_depth"].as_u64().unwrap_or(0);
+        let queues = ["needed_depth", "needed_syn_queue"];
+        let needed = queues.iter().filter_map(|queue| sizing[*queue].as_u64()).max().unwrap_or(0);
         let less = u32::try_from(needed).unwrap() * 8 / 10;
         return [wanted, less].map(|backlog| Trial { backlog, ..*trial }).to_vec();
     }
