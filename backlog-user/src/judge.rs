@@ -103,7 +103,7 @@ pub(crate) struct Judge {
     /// Namespaces to which no way was found.
     lost: BTreeSet<Netns>,
     /// Where the next turn begins.
-    next: Netns,
+    next: u32,
 }
 
 impl Judge {
@@ -118,7 +118,7 @@ impl Judge {
             start: BTreeMap::new(),
             start_drops: HashMap::new(),
             lost: BTreeSet::new(),
-            next: Netns::default(),
+            next: 0,
         }
     }
 
@@ -172,10 +172,11 @@ impl Judge {
     /// Asks some. Another one may have the inode number by now: then that one answers.
     pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = Netns>, what: Ask) -> Answers {
         let mut answers = Answers::default();
-        for netns in namespaces {
-            let (answer, failure) = self.ask_one(netns.inode(), what);
+        let inodes: BTreeSet<u32> = namespaces.into_iter().map(Netns::inode).collect();
+        for inode in inodes {
+            let (answer, failure) = self.ask_one(inode, what);
             answers.by_netns.extend(answer);
-            let words = |why| format!("network namespace {netns} is not looked into: {why}");
+            let words = |why| format!("network namespace {inode} is not looked into: {why}");
             answers.failures.extend(failure.map(words));
         }
         answers
@@ -244,20 +245,30 @@ impl Judge {
     /// way to it is looked for.
     pub(crate) fn turn(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.looks_left = LOOKS_FOR_NAMES;
-        let mut turn: Vec<Netns> = wanted.to_vec();
-        if turn.len() > AT_ONCE {
-            let first = turn.partition_point(|netns| *netns < self.next);
-            turn.rotate_left(first);
-            // Those that have not been compared may be over soon.
-            turn.sort_by_key(|netns| self.start.contains_key(netns));
-            turn.truncate(AT_ONCE);
-            // Behind the last one that has its turn now.
-            let last = turn.last().copied().unwrap_or_default();
-            let behind = wanted.partition_point(|netns| *netns <= last);
-            self.next = wanted.get(behind).copied().unwrap_or_default();
-        }
-        self.look_for(&turn);
+        self.look_for(wanted);
+        let reaches = |netns: &&Netns| self.namespaces.reaches(netns.inode());
+        // Those that are gone do not answer, and need no turn for that.
+        let (here, mut turn): (Vec<Netns>, Vec<Netns>) = wanted.iter().partition(reaches);
+        turn.extend(self.turn_of(&here));
         turn
+    }
+
+    /// The same of those that are there: all whose inode numbers have their turn.
+    fn turn_of(&mut self, here: &[Netns]) -> Vec<Netns> {
+        let inodes: BTreeSet<u32> = here.iter().map(|netns| netns.inode()).collect();
+        if inodes.len() <= AT_ONCE {
+            return here.to_vec();
+        }
+        let fresh = here.iter().filter(|netns| !self.start.contains_key(netns));
+        let fresh: BTreeSet<u32> = fresh.map(|netns| netns.inode()).collect();
+        let mut turn: Vec<u32> = inodes.range(self.next..).copied().collect();
+        turn.extend(inodes.range(..self.next));
+        // Those that have not been compared may be over soon.
+        turn.sort_by_key(|inode| !fresh.contains(inode));
+        turn.truncate(AT_ONCE);
+        // Behind the last one that has its turn now.
+        self.next = turn.last().map_or(0, |last| last + 1);
+        here.iter().filter(|netns| turn.contains(&netns.inode())).copied().collect()
     }
 
     /// All of these; they are looked for once more.

@@ -50,11 +50,26 @@ fn who_has_another_s_number_is_another() {
 fn many_namespaces_take_turns() {
     let mut judge = Judge::find();
     let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
-    let mut seen: Vec<Netns> = (0..3).flat_map(|_| judge.turn(&wanted)).collect();
+    let mut seen: Vec<Netns> = (0..3).flat_map(|_| judge.turn_of(&wanted)).collect();
     assert_eq!(seen.len(), 3 * AT_ONCE);
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, wanted);
+    // Those that were not compared come first.
+    let at = [Some(1); Counter::COUNT];
+    judge.start.extend(wanted[..60].iter().map(|netns| (*netns, (at, at))));
+    let turn = judge.turn_of(&wanted);
+    assert_eq!((turn.len(), turn.ends_with(&wanted[60..])), (AT_ONCE, true));
+}
+
+#[test]
+fn those_that_are_gone_or_share_a_number_take_nobody_s_turn() {
+    let mut judge = Judge::find();
+    // No way leads to any of them.
+    let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
+    assert_eq!(judge.turn(&wanted), wanted);
+    let alike: Vec<Netns> = (1..70).map(|identity| Netns::new(7, identity)).collect();
+    assert_eq!(judge.turn_of(&alike), alike);
 }
 
 #[test]
