@@ -2,6 +2,7 @@
 //! clock, no file, no kernel; time comes with the event.
 
 pub(crate) mod accept_errors;
+mod addresses;
 pub(crate) mod clients;
 pub(crate) mod distribution;
 pub(crate) mod episode;
@@ -32,6 +33,7 @@ use crate::event::{
     AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, Netns, What,
 };
 use crate::kernel::settings::Settings;
+use addresses::{Addresses, Met};
 use clients::{Clients, Fate, Known, Outside};
 use group::{AtClose, Unbalanced};
 use history::History;
@@ -50,6 +52,7 @@ pub(crate) struct Book {
     clients: Clients,
     history: History,
     members: Members,
+    addresses: Addresses,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
     /// What they had counted, by network namespace.
@@ -79,6 +82,8 @@ pub(crate) struct Namespace {
     pub(crate) before: Sums,
     /// It was compared.
     pub(crate) compared: bool,
+    /// It was read once, and that is where its counters begin: the next reading compares.
+    pub(crate) begins: bool,
     /// It has ended.
     pub(crate) ended: bool,
 }
@@ -86,12 +91,18 @@ pub(crate) struct Namespace {
 /// Network namespaces that have ended, and of which nothing else is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NamespacesEnded {
-    /// What was seen was what the kernel had counted.
+    /// What was seen was what the kernel had counted when it was asked last.
     pub(crate) equal: u64,
     /// It was not.
     pub(crate) different: u64,
-    /// They ended before the kernel could be asked, or more was seen after it was asked last.
+    /// They ended before the kernel could be asked.
     pub(crate) uncompared: u64,
+    /// Of those that were equal: more was seen after the kernel was asked last.
+    #[serde(default)]
+    pub(crate) unread: u64,
+    /// Packets refused in these after it was asked last.
+    #[serde(default)]
+    pub(crate) unread_drops: u64,
     /// Refused packets of them.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) dropped: u64,
@@ -102,8 +113,12 @@ impl NamespacesEnded {
     fn add(&mut self, namespace: &Namespace, sums: &Sums) {
         match (namespace.compared, namespace.agrees()) {
             (true, false) => self.different += 1,
-            (true, true) if namespace.is_read_to(sums) => self.equal += 1,
-            _ => self.uncompared += 1,
+            (true, true) => {
+                self.equal += 1;
+                self.unread += u64::from(!namespace.is_read_to(sums));
+                self.unread_drops += namespace.unread_drops(sums);
+            }
+            (false, _) => self.uncompared += 1,
         }
     }
 }
@@ -166,6 +181,7 @@ impl Book {
             clients: Clients::default(),
             history: History::default(),
             members: Members::default(),
+            addresses: Addresses::default(),
             gone: Gone::default(),
             gone_sums: BTreeMap::new(),
             namespaces: BTreeMap::new(),
@@ -208,7 +224,12 @@ impl Book {
                     let mut page = Page::new(listener.clone(), *time_ns);
                     page.follows = self.history.opened(listener);
                     let number = self.members.opened(&page);
+                    let met = self.addresses.opened(listener);
+                    page.alike = met != Met::Nobody;
                     entry.insert(page);
+                    if met == Met::First {
+                        self.are_alike(listener);
+                    }
                     self.number(listener.id, number);
                     return Some(News::Found(listener.id));
                 }
@@ -262,10 +283,13 @@ impl Book {
                 let seen = self.sums_of(*netns);
                 let namespace = self.namespaces.entry(*netns).or_default();
                 (namespace.moved, namespace.seen) = (**moved, seen);
-                namespace.compared = true;
+                // From where it begins it has not moved: that compares nothing.
+                namespace.compared = !std::mem::take(&mut namespace.begins);
             }
             What::Baseline { netns } => {
-                self.namespaces.entry(*netns).or_default().before = self.sums_of(*netns);
+                let before = self.sums_of(*netns);
+                let namespace = self.namespaces.entry(*netns).or_default();
+                (namespace.before, namespace.begins) = (before, true);
             }
             What::Queued { listener, since_ns, at_least } => {
                 let oldest = Oldest { since_ns: *since_ns, at_least: *at_least };
@@ -314,11 +338,12 @@ impl Book {
         let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
         let active = |page: &Page| Summary::of(page).active();
         let count = self.pages.len();
-        let history = &mut self.history;
+        let Self { history, addresses, .. } = self;
         self.pages.retain(|_, page| {
             let stays = !over(page) || active(page);
             if !stays {
                 history.forget(&page.listener);
+                addresses.forget(&page.listener);
             }
             stays
         });
@@ -330,6 +355,7 @@ impl Book {
         for id in closed {
             if let Some(page) = self.pages.remove(&id) {
                 self.history.forget(&page.listener);
+                self.addresses.forget(&page.listener);
                 self.room += usize::from(page.timeline.is_some());
                 self.gone.active += 1;
                 self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
@@ -374,12 +400,15 @@ impl Book {
         all
     }
 
-    /// Did it end before the kernel could be asked, or with more seen after it was asked last?
+    /// Did it end before the kernel could be asked?
     pub(crate) fn is_uncompared(&self, netns: Netns) -> bool {
-        let Some(known) = self.namespaces.get(&netns).filter(|known| known.ended) else {
-            return false;
-        };
-        !known.compared || (known.agrees() && !known.is_read_to(&self.sums_of(netns)))
+        self.namespaces.get(&netns).is_some_and(|known| known.ended && !known.compared)
+    }
+
+    /// Packets refused in a network namespace that has ended, after the kernel was asked last.
+    pub(crate) fn unread_drops(&self, netns: Netns) -> u64 {
+        let ended = self.namespaces.get(&netns).filter(|known| known.ended);
+        ended.map_or(0, |known| known.unread_drops(&self.sums_of(netns)))
     }
 
     /// Listeners whose pages are no longer there.
@@ -402,11 +431,14 @@ impl Book {
         self.pages.values()
     }
 
-    /// The network namespaces that could be asked: what is set, and how far the kernel's
-    /// counters had moved when they were read last.
-    pub(crate) fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading)> {
-        let all = self.namespaces.iter().filter(|(_, namespace)| namespace.compared);
-        all.map(|(netns, namespace)| (*netns, namespace.settings, namespace.moved))
+    /// The network namespaces that could be asked: what is set, how far the kernel's counters
+    /// had moved when they were read last, and whether that is only where they begin.
+    pub(crate) fn known_namespaces(
+        &self,
+    ) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
+        let asked = |known: &Namespace| known.moved != Reading::default();
+        let all = self.namespaces.iter().filter(move |(_, namespace)| asked(namespace));
+        all.map(|(netns, known)| (*netns, known.settings, known.moved, !known.compared))
     }
 
     /// What all listeners of a network namespace have counted, those that are gone
@@ -532,6 +564,12 @@ impl Book {
     /// Refused attempts that are no longer remembered.
     pub(crate) fn clients_forgotten(&self) -> u64 {
         self.clients.forgotten()
+    }
+
+    /// Listeners at this address are in different network namespaces.
+    fn are_alike(&mut self, listener: &Listener) {
+        let there = |page: &&mut Page| page.listener.local == listener.local;
+        self.pages.values_mut().filter(there).for_each(|page| page.alike = true);
     }
 
     fn number(&mut self, listener: ListenerId, number: Option<Number>) {

@@ -33,7 +33,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, News, Refusal};
 use crate::clock::Clock;
-use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, form};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, form};
 use crate::kernel::settings::{Settings, Spread};
 use crate::own::Cost;
 use crate::plan::{Backend, Hook};
@@ -154,13 +154,7 @@ pub(crate) trait View {
         closed: &Closed,
     ) -> io::Result<()>;
     /// Another `listen()` was called, or a limit has changed.
-    fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()>;
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()>;
     /// A packet was refused.
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()>;
     /// What the acceptors of a listener were doing when it began to refuse packets.
@@ -252,8 +246,9 @@ pub(crate) fn tell(
         News::Closed(closed) => {
             page(closed.listener).map_or(Ok(()), |page| view.closed(clock, time_ns, page, closed))
         }
-        News::Limit(limit) => page(limit.listener)
-            .map_or(Ok(()), |page| view.limit(clock, time_ns, &page.listener, limit)),
+        News::Limit(limit) => {
+            page(limit.listener).map_or(Ok(()), |page| view.limit(clock, time_ns, page, limit))
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) struct Page {
     pub(crate) member: u32,
     /// There was another one: they share the address.
     pub(crate) grouped: bool,
+    /// A listener of another network namespace has, or had, this address.
+    pub(crate) alike: bool,
     /// How long nobody had accepted when its full queue refused packets.
     pub(crate) stall: Stall,
     /// How it went over time, if a view wants to draw it and anything happened.
@@ -154,6 +156,7 @@ impl Page {
             follows: None,
             member: 1,
             grouped: false,
+            alike: false,
             stall: Stall::default(),
             timeline: None,
             level: listener.depth,

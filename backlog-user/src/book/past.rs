@@ -125,7 +125,7 @@ impl Book {
     /// What there is beside what events tell.
     pub(crate) fn past(&self) -> Past {
         let before = self.namespaces.iter();
-        let before = before.filter(|(_, namespace)| namespace.before != Sums::default());
+        let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
         Past {
             pages: self.pages.values().map(PagePast::of).collect(),
             before: before.map(|(netns, namespace)| (*netns, namespace.before)).collect(),

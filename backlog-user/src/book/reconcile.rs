@@ -113,12 +113,19 @@ pub(crate) struct Account {
     pub(crate) netns: Netns,
     /// A verdict for each counter that the kernel shows; none: it could not be asked.
     pub(crate) verdicts: Vec<Verdict>,
+    /// It has ended, and so many packets were refused there after the kernel was asked last.
+    pub(crate) unread_drops: u64,
 }
 
 /// Compares for every namespace that has listeners of ours.
 pub(crate) fn accounts(book: &Book) -> Vec<Account> {
     let namespaces = book.namespaces().into_iter().filter(|netns| !book.is_uncompared(*netns));
-    namespaces.map(|netns| Account { netns, verdicts: of_namespace(book, netns) }).collect()
+    let account = |netns| Account {
+        netns,
+        verdicts: of_namespace(book, netns),
+        unread_drops: book.unread_drops(netns),
+    };
+    namespaces.map(account).collect()
 }
 
 /// Compares for one network namespace; a counter that the kernel does not show is left
@@ -143,6 +150,11 @@ impl Namespace {
     /// Was nothing seen that moves a counter of the kernel since it was read last?
     pub(super) fn is_read_to(&self, sums: &Sums) -> bool {
         Counter::ALL.into_iter().all(|counter| self.seen.of(counter) == sums.of(counter))
+    }
+
+    /// Refused packets that were seen since it was read last.
+    pub(super) fn unread_drops(&self, sums: &Sums) -> u64 {
+        sums.dropped().saturating_sub(self.seen.dropped())
     }
 
     /// Was the same seen as the kernel has counted, as far as was compared?

@@ -24,9 +24,12 @@ pub(super) fn events(book: &Book, now_ns: u64) -> Vec<Event> {
             now(What::Level { listener, depth, limit });
         }
     }
-    for (netns, settings, moved) in book.known_namespaces() {
+    for (netns, settings, moved, begins) in book.known_namespaces() {
         let mut now = |what| events.push(Event { time_ns: now_ns, what });
         now(What::Namespace { netns, settings });
+        if begins {
+            now(What::Baseline { netns });
+        }
         now(What::Counters { netns, moved: Box::new(moved) });
     }
     events

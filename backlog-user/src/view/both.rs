@@ -12,7 +12,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit};
 
 /// Passes each call on to both.
 pub(crate) struct Both {
@@ -53,15 +53,9 @@ impl View for Both {
         self.second.closed(clock, time_ns, page, closed)
     }
 
-    fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()> {
-        self.first.limit(clock, time_ns, listener, limit)?;
-        self.second.limit(clock, time_ns, listener, limit)
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
+        self.first.limit(clock, time_ns, page, limit)?;
+        self.second.limit(clock, time_ns, page, limit)
     }
 
     fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {

@@ -13,7 +13,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Closed, Limit};
 
 /// Those before the drops by cause.
 const COLUMNS: [&str; 22] = [
@@ -41,6 +41,9 @@ const COLUMNS: [&str; 22] = [
     "drops",
 ];
 
+/// Those after all counts: added since.
+const LAST: [&str; 2] = ["netns_id", "member"];
+
 /// Writes CSV.
 pub(crate) struct Csv<W: Write> {
     out: csv::Writer<W>,
@@ -54,7 +57,8 @@ impl<W: Write> Csv<W> {
         Self { out: csv::Writer::from_writer(out), idle_rows }
     }
 
-    fn row(&mut self, time: &str, listener: &Listener, row: &Interval) -> io::Result<()> {
+    fn row(&mut self, time: &str, page: &Page, row: &Interval) -> io::Result<()> {
+        let listener = &page.listener;
         let Interval { elapsed_ns, enqueued, accepted, depth, peak, limit, .. } = row;
         let process = listener.process();
         let wait = |pick: fn(&Waits) -> u64| text(row.wait.as_ref().map(pick));
@@ -83,7 +87,9 @@ impl<W: Write> Csv<W> {
             row.dropped().to_string(),
         ];
         let counts = row.drops.iter().chain(&row.beside).map(u64::to_string);
-        self.out.write_record(fields.into_iter().chain(counts)).map_err(plain)
+        let last: [String; LAST.len()] =
+            [text(listener.netns.identity()), text(page.grouped.then_some(page.member))];
+        self.out.write_record(fields.into_iter().chain(counts).chain(last)).map_err(plain)
     }
 }
 
@@ -104,7 +110,8 @@ impl<W: Write> View for Csv<W> {
     fn start(&mut self, _: &Clock, _: &Meta) -> io::Result<()> {
         let causes = Cause::ALL.map(Cause::name);
         let besides = Beside::ALL.map(Beside::name);
-        self.out.write_record(COLUMNS.iter().chain(&causes).chain(&besides)).map_err(plain)?;
+        let names = COLUMNS.iter().chain(&causes).chain(&besides).chain(&LAST);
+        self.out.write_record(names).map_err(plain)?;
         self.out.flush()
     }
 
@@ -116,7 +123,7 @@ impl<W: Write> View for Csv<W> {
         Ok(())
     }
 
-    fn limit(&mut self, _: &Clock, _: u64, _: &Listener, _: &Limit) -> io::Result<()> {
+    fn limit(&mut self, _: &Clock, _: u64, _: &Page, _: &Limit) -> io::Result<()> {
         Ok(())
     }
 
@@ -139,7 +146,7 @@ impl<W: Write> View for Csv<W> {
         let idle_rows = self.idle_rows;
         for row in rows.iter().filter(|row| idle_rows || row.active()) {
             if let Some(page) = book.get(row.listener) {
-                self.row(&time, &page.listener, row)?;
+                self.row(&time, page, row)?;
             }
         }
         self.out.flush()
@@ -164,7 +171,7 @@ mod tests {
     use crate::book::Book;
     use crate::book::interval::Interval;
     use crate::clock::Clock;
-    use crate::event::{Event, Identity, Listener, ListenerId, What};
+    use crate::event::{Event, Identity, Listener, ListenerId, Netns, What};
     use crate::view::View as _;
     use std::io::{self, ErrorKind, Write};
 
@@ -174,7 +181,7 @@ mod tests {
             id: ListenerId(1),
             local: "[::1]:80".parse().unwrap(),
             v6_only: false,
-            netns: 1.into(),
+            netns: Netns::new(1, 77),
             inode: None,
             cookie: None,
             limit: 16,
@@ -214,6 +221,25 @@ mod tests {
             ),
             "{row}"
         );
+        // Alone at its address.
+        assert!(row.ends_with(",0,77,"), "{row}");
+    }
+
+    #[test]
+    fn members_of_a_group_have_their_number() {
+        let mut book = book();
+        let first = book.get(ListenerId(1)).unwrap().listener.clone();
+        for id in [2, 3] {
+            let id = ListenerId(id);
+            let found = Listener { id, reuseport: Some(true), ..first.clone() };
+            book.apply(&Event { time_ns: 0, what: What::Listener(found) });
+        }
+        let (mut out, clock) = (Vec::new(), Clock::fixed(0));
+        let rows = book.tick(1_000_000_000);
+        Csv::new(&mut out, true).interval(&clock, 1_000_000_000, &book, &rows).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let members: Vec<&str> = text.lines().map(|row| row.rsplit(',').next().unwrap()).collect();
+        assert_eq!(members, ["1", "2", "3"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::book::reconcile::{self, Account, Blind, Verdict};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Listener, Netns};
+use crate::event::{AcceptErrors, Acceptor, Closed, Limit, Netns};
 use refusal::DropLine;
 use values::{
     besides, causes, cost, distribution, reasons, reconciled, settings, syn_queue, time, verdicts,
@@ -116,17 +116,11 @@ impl<W: Write> View for Json<W> {
         self.line(clock, "closed", time_ns, value)
     }
 
-    fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()> {
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
         let Limit { now: limit, was, depth, call, listener: _, opens: _ } = limit;
         let asked = call.as_ref().and_then(|call| call.asked);
         let value = json!({
-            "listener": listener.id,
+            "listener": page.listener.id,
             "limit": limit,
             "was": was,
             "depth": depth,
@@ -196,7 +190,7 @@ impl<W: Write> View for Json<W> {
         accounts: &[Account],
         blind: &Blind,
     ) -> io::Result<()> {
-        for Account { netns, verdicts: judged } in accounts {
+        for Account { netns, verdicts: judged, unread_drops } in accounts {
             let said = self.said.insert(*netns, judged.clone());
             // Only where anything is new.
             if said.as_ref() == Some(judged) || !judged.iter().any(Verdict::moved) {
@@ -206,6 +200,7 @@ impl<W: Write> View for Json<W> {
                 "netns": netns.inode(),
                 "netns_id": netns.identity(),
                 "reconciled": verdicts(judged),
+                "unread_drops": unread_drops,
                 "differs": reasons(judged, blind),
             });
             self.line(clock, "namespace", time_ns, value)?;
@@ -276,12 +271,13 @@ impl<W: Write> View for Json<W> {
             });
             self.line(clock, "summary", end.time_ns, value)?;
         }
-        for Account { netns, verdicts: judged } in &end.accounts {
+        for Account { netns, verdicts: judged, unread_drops } in &end.accounts {
             let value = json!({
                 "netns": netns.inode(),
                 "netns_id": netns.identity(),
                 "settings": settings(book.settings_of(*netns)),
                 "reconciled": verdicts(judged),
+                "unread_drops": unread_drops,
                 "differs": reasons(judged, &end.blind),
             });
             self.line(clock, "namespace", end.time_ns, value)?;

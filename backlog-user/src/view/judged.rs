@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::End;
+use super::format::plural;
 use crate::book::reconcile::{Account, Blind, Verdict, reasons};
 use crate::event::Netns;
 
@@ -24,6 +25,14 @@ pub(crate) fn compared(verdict: &Verdict, blind: &Blind) -> String {
     text
 }
 
+/// What was seen after the last comparison.
+pub(crate) fn unread(drops: u64) -> String {
+    format!(
+        "{} more after that, until it ended: not compared, its counters were gone.",
+        plural(drops, "refused packet")
+    )
+}
+
 /// What to call the namespace of an account: its inode number, and what else tells it from
 /// another one that had the same number.
 pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
@@ -38,7 +47,7 @@ pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
 /// two that everybody looks for.
 pub(crate) fn render(text: &mut String, end: &End) {
     let several = end.accounts.len() > 1;
-    for Account { netns, verdicts } in &end.accounts {
+    for Account { netns, verdicts, unread_drops } in &end.accounts {
         let always = |verdict: &Verdict| {
             !several && matches!(verdict.counter, "ListenOverflows" | "ListenDrops")
         };
@@ -50,6 +59,9 @@ pub(crate) fn render(text: &mut String, end: &End) {
         }
         for verdict in shown {
             let _ = writeln!(text, "{}", line(verdict, &end.blind));
+        }
+        if !verdicts.is_empty() && *unread_drops > 0 {
+            let _ = writeln!(text, "{}", unread(*unread_drops));
         }
         if verdicts.is_empty() {
             let _ = writeln!(

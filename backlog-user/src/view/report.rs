@@ -25,7 +25,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Closed, Limit};
 use crate::session::notice;
 use crate::whole_file::WholeFile;
 use page::Run;
@@ -89,14 +89,8 @@ impl View for Report {
         Ok(())
     }
 
-    fn limit(
-        &mut self,
-        _: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()> {
-        self.story.limit(listener.id, time_ns, limit);
+    fn limit(&mut self, _: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
+        self.story.limit(page.listener.id, time_ns, limit);
         Ok(())
     }
 

@@ -373,9 +373,14 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(*undecoded, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
     say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
-    let short_lived =
-        "ended before the kernel's counters were read, or read to the end: not compared";
-    say(book.ended().uncompared, "network namespace", short_lived);
+    let ended = book.ended();
+    let short_lived = "ended before the kernel's counters were read: not compared";
+    say(ended.uncompared, "network namespace", short_lived);
+    let refused = format!(
+        "ended with more seen after the last comparison, which was equal: {}",
+        plural(ended.unread_drops, "refused packet")
+    );
+    say(ended.unread, "network namespace", &refused);
     let forgotten = book.clients_forgotten();
     say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
     if let Some(command) = &end.command {

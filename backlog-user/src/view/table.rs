@@ -10,6 +10,7 @@ use super::acceptor::sentence;
 use super::folded::Folded;
 use super::format::{clock_time, duration, percent, plural, rate};
 use super::paragraph::Page as Paragraphs;
+use super::whose::name;
 use super::{End, Meta, View, cost, judged, summary, whose};
 use crate::book::interval::{Interval, More, Waits};
 use crate::book::page::Page;
@@ -170,7 +171,7 @@ impl<W: Write> View for Table<W> {
             (None, true) => "opened",
             (None, false) => "listens",
         };
-        let (name, Listener { depth, limit, .. }) = (page.name(), listener);
+        let (name, Listener { depth, limit, .. }) = (name(page), listener);
         write!(self.out, "{time} {name} {opened}: depth {depth}, limit {limit}")?;
         match whose::process(listener) {
             Some(process) => writeln!(self.out, ", {process}")?,
@@ -191,19 +192,13 @@ impl<W: Write> View for Table<W> {
             return Ok(());
         }
         let time = self.time(clock, time_ns, 6);
-        writeln!(self.out, "{time} {} closed{}", page.name(), left_behind(depth, syn_queue))
+        writeln!(self.out, "{time} {} closed{}", name(page), left_behind(depth, syn_queue))
     }
 
-    fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()> {
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
         let Limit { now: limit, was, depth, call, opens, listener: _ } = limit;
         let time = self.time(clock, time_ns, 6);
-        let local = listener.local;
+        let local = name(page);
         if was == limit {
             let again = if *opens { "" } else { " again" };
             writeln!(self.out, "{time} {local} listens{again}: limit {limit}, depth {depth}")?;
@@ -223,7 +218,7 @@ impl<W: Write> View for Table<W> {
             return Ok(());
         }
         let time = self.time(clock, *time_ns, 6);
-        let local = book.get(drop.listener).map_or("?".to_owned(), Page::name);
+        let local = book.get(drop.listener).map_or("?".to_owned(), name);
         let retry = match retry_of_ns {
             None => String::new(),
             Some(first) => {
@@ -282,7 +277,7 @@ impl<W: Write> View for Table<W> {
             let Some(page) = book.get(row.listener) else {
                 continue;
             };
-            let local = page.name();
+            let local = name(page);
             for More { cause, packets, clients } in &row.more {
                 let clients = match clients {
                     0 => String::new(),

@@ -147,7 +147,7 @@ fn show(view: &mut dyn View) {
     view.clock_set(&clock, SECOND, -3_600_000_000_000).unwrap();
     let limit =
         Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5, call: None, opens: false };
-    view.limit(&clock, SECOND, &listener(1, "0.0.0.0:8000"), &limit).unwrap();
+    view.limit(&clock, SECOND, book.get(ListenerId(1)).unwrap(), &limit).unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
     book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
     let gone = book.get(ListenerId(2)).unwrap();

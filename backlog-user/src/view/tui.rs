@@ -27,7 +27,7 @@ use crate::book::reconcile::{Account, Blind};
 use crate::book::summary::Summary;
 use crate::book::{Book, Refusal};
 use crate::clock::Clock;
-use crate::event::{Closed, Limit, Listener};
+use crate::event::{Closed, Limit};
 use crate::session::notice;
 use detail::Detail;
 use ink::Ink;
@@ -276,14 +276,8 @@ impl View for Tui {
         Ok(())
     }
 
-    fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        listener: &Listener,
-        limit: &Limit,
-    ) -> io::Result<()> {
-        self.teller.limit(clock, time_ns, listener, limit)?;
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
+        self.teller.limit(clock, time_ns, page, limit)?;
         self.notices();
         Ok(())
     }

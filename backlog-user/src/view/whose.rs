@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::book::page::Page;
 use crate::event::{Call, Listener};
 use crate::owner::{Container, Owner};
 
@@ -17,6 +18,17 @@ pub(crate) fn safe(text: &str) -> String {
 pub(crate) fn outside(value: Option<&String>) -> String {
     let text = value.map_or_else(String::new, |value| safe(value));
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+/// `127.0.0.1:8000`, with what tells it from others at that address: `#2` of a group, `in blue`.
+pub(crate) fn name(page: &Page) -> String {
+    let name = page.name();
+    if !page.alike {
+        return name;
+    }
+    let Listener { netns, identity, .. } = &page.listener;
+    let place = identity.netns.as_deref().map_or_else(|| netns.to_string(), safe);
+    format!("{name} in {place}")
 }
 
 /// `nginx[812] +3`: the main process, and how many hold the socket beside it.

@@ -1,9 +1,11 @@
 //! Network namespaces that come and go.
 
 use super::{Book, ID, SECOND, closed, event, listener};
-use crate::book::{CLOSED_KEPT, NamespacesEnded, reconcile};
+use crate::book::reconcile::{self, Verdict};
+use crate::book::{CLOSED_KEPT, NamespacesEnded};
 use crate::counter::{Counter, Reading};
-use crate::event::{Count, Listener, ListenerId, Netns, Range, What};
+use crate::event::{Count, Identity, Listener, ListenerId, Netns, Range, What};
+use crate::view::whose::name;
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
 
@@ -76,7 +78,7 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
 }
 
 #[test]
-fn one_that_was_not_read_after_its_last_drops_is_not_equal() {
+fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     let netns = Netns::new(7, 1);
     let mut book = Book::new(0);
     book.apply(&event(1, in_namespace(netns, 1)));
@@ -89,10 +91,12 @@ fn one_that_was_not_read_after_its_last_drops_is_not_equal() {
     book.apply(&event(3, burst));
     book.apply(&event(4, closed(1)));
     book.apply(&event(5, What::Ended { netns }));
-    let ended = NamespacesEnded { uncompared: 1, ..NamespacesEnded::default() };
+    let ended = NamespacesEnded { equal: 1, unread: 1, unread_drops: 7, ..Default::default() };
     assert_eq!(book.ended(), ended);
-    // Nor is a comparison shown that leaves the burst out.
-    assert!(reconcile::accounts(&book).is_empty());
+    // The comparison that is shown leaves the burst out, and says so.
+    let accounts = reconcile::accounts(&book);
+    let Verdict { kernel, seen, .. } = accounts[0].verdicts[0];
+    assert_eq!((kernel, seen, accounts[0].unread_drops), (2, 2, 7));
     // The same once nothing else is kept of it.
     let other = Netns::new(8, 1);
     for id in (2..).take(CLOSED_KEPT) {
@@ -106,6 +110,54 @@ fn one_that_was_not_read_after_its_last_drops_is_not_equal() {
     }
     assert!(!book.namespaces.contains_key(&netns));
     assert_eq!((book.ended(), book.dropped()), (ended, 9 + CLOSED_KEPT as u64));
+}
+
+#[test]
+fn one_address_in_two_namespaces_is_told_apart_in_each_row() {
+    let (blue, red) = (Netns::new(7, 1), Netns::new(8, 2));
+    let mut book = Book::new(0);
+    let alike = |book: &Book| book.pages().map(|page| page.alike).collect::<Vec<bool>>();
+    book.apply(&event(1, in_namespace(blue, 1)));
+    book.apply(&event(2, in_namespace(blue, 2)));
+    assert_eq!(alike(&book), [false, false]);
+    book.apply(&event(3, in_namespace(red, 3)));
+    book.apply(&event(4, in_namespace(blue, 4)));
+    assert_eq!(alike(&book), [true; 4]);
+    let page = book.get(ListenerId(3)).unwrap();
+    assert_eq!(name(page), format!("{} in 8", page.name()));
+    let identity = Identity { netns: Some("red".into()), ..Identity::default() };
+    book.apply(&event(5, What::Identity { listener: ListenerId(3), identity }));
+    let page = book.get(ListenerId(3)).unwrap();
+    assert_eq!(name(page), format!("{} in red", page.name()));
+    // When all are gone, the next one is alone.
+    for id in 1..5 {
+        book.apply(&event(6, closed(id)));
+    }
+    for second in 1..4 {
+        book.tick(second * SECOND);
+    }
+    book.apply(&event(4 * SECOND, in_namespace(red, 5)));
+    assert_eq!(alike(&book), [false]);
+}
+
+/// One that is older than its first reading has moved nothing in it.
+#[test]
+fn a_beginning_alone_compares_nothing() {
+    let netns = Netns::new(7, 1);
+    let mut book = Book::new(0);
+    book.apply(&event(1, in_namespace(netns, 1)));
+    book.apply(&event(2, What::Baseline { netns }));
+    let [seen, nothing] = compared(netns, 1, 0, 0);
+    for what in [seen, nothing] {
+        book.apply(&event(2, what));
+    }
+    book.apply(&event(3, closed(1)));
+    book.apply(&event(3, What::Ended { netns }));
+    assert_eq!(book.ended().uncompared, 1);
+    for what in compared(netns, 1, 3, 3) {
+        book.apply(&event(4, what));
+    }
+    assert_eq!((book.ended().uncompared, book.ended().equal), (0, 1));
 }
 
 #[test]

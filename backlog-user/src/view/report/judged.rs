@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::page::Run;
 use super::shared::{Column, plain, table};
 use crate::book::reconcile::{self, Account, Verdict, reasons};
-use crate::view::judged::namespace;
+use crate::view::judged::{namespace, unread};
 
 const COLUMNS: [Column; 4] = [
     Column::Words("Counter"),
@@ -30,7 +30,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
             h2 #judged { "Compared with the kernel's own counters" }
             p { "The kernel counts refusals of a whole network namespace, without listener, cause \
                 or moment. Both must agree; where they do not, it says why that may be." }
-            @for Account { netns, verdicts } in &run.end.accounts {
+            @for Account { netns, verdicts, unread_drops } in &run.end.accounts {
                 @let name = namespace(*netns, &run.end.accounts);
                 h3 { "Network namespace " (name) }
                 @if verdicts.is_empty() {
@@ -39,6 +39,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
                     @let rows: Vec<_> =
                         verdicts.iter().map(|one| row(run, one.counter, one)).collect();
                     (table(&format!("Counters of network namespace {name}"), &COLUMNS, &rows))
+                    @if *unread_drops > 0 { p { (unread(*unread_drops)) } }
                 }
             }
             @if !of_listeners.is_empty() {

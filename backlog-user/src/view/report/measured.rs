@@ -101,6 +101,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     let end = run.end;
     let lost: u64 = run.summaries.iter().map(|summary| summary.lost).sum();
     let untracked: u64 = run.summaries.iter().map(|one| one.page.totals.untracked).sum();
+    let ended = run.book.ended();
     let counts = [
         (lost, "record", "found the ring full: moments lack them, counts and histograms do not"),
         (untracked, "connection", "not timed: too many were queued at once"),
@@ -111,7 +112,8 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
         (end.stray.hidden, "packet", "may be a drop: first in a namespace not known at the start"),
         (end.undecoded, "record", "could not be read"),
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
-        (run.book.ended().uncompared, "network namespace", "not compared: ended too soon"),
+        (ended.uncompared, "network namespace", "not compared: ended too soon"),
+        (ended.unread_drops, "refused packet", "not compared: after a namespace's last reading"),
         (run.book.clients_forgotten(), "client", "forgotten: a retry counts as another client"),
     ];
     let mut texts: Vec<String> = counts
