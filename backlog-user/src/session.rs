@@ -145,7 +145,9 @@ impl<'a> Session<'a> {
         session.book.set_client_timeout(options.client_timeout_ns);
         let memory = What::Memory(memory::of_queued(Path::new("/")));
         session.events.push(Event { time_ns: meta.time_ns, what: memory });
-        session.live.get_mut().listed(listed.listed(), monotonic_ns(), &mut session.events);
+        // They were there when it began. What has happened since is theirs, and no sign of a
+        // listener that had their slot before.
+        session.live.get_mut().listed(listed.listed(), meta.time_ns, &mut session.events);
         session.write_down()?;
         session.notices(&meta, &listed);
         Ok(session)
