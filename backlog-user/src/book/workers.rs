@@ -69,6 +69,11 @@ impl Workers {
         shares
     }
 
+    /// A process that was seen accepting, by its number.
+    pub(crate) fn process(&self, pid: u32) -> Option<&Caller> {
+        self.kept.iter().map(|one| &one.process).find(|process| process.pid == pid)
+    }
+
     /// Accepts whose thread was seen.
     pub(crate) fn attributed(&self) -> u64 {
         self.kept.iter().map(|one| one.count).sum()
@@ -101,6 +106,8 @@ mod tests {
             .collect();
         assert_eq!(shares, [("web9[7]".into(), 7, 2), ("web8[8]".into(), 6, 1)]);
         assert_eq!((workers.attributed(), workers.other, workers.not_seen(20)), (13, 2, 5));
+        assert_eq!(workers.process(8).map(ToString::to_string).as_deref(), Some("web8[8]"));
+        assert_eq!(workers.process(9), None);
     }
 
     #[test]

@@ -53,20 +53,22 @@ fn when(acceptor: &Acceptor) -> String {
 }
 
 /// All wait for events, have not accepted for a while, and the queue is full: they do not want
-/// to accept.
+/// to accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that
+/// waits for its only client: nothing tells which.
 fn unwilling(acceptor: &Acceptor) -> Option<String> {
     let [Doing { state: State::Asleep, wchan: Some(wchan), .. }] = &acceptor.doing[..] else {
         return None;
     };
     let for_long = acceptor.last_accept_ns.is_some_and(|before_ns| before_ns >= UNWILLING_NS);
-    let waits = ["in epoll_wait", "in poll() or select()"].contains(&place(wchan)?);
-    if !waits || !for_long || acceptor.accepted_since_ns.is_some() || !acceptor.seen_accepting {
+    let place = place(wchan).filter(|place| [EPOLL, POLL].contains(place))?;
+    if !for_long || acceptor.accepted_since_ns.is_some() || !acceptor.seen_accepting {
         return None;
     }
+    let busy = if place == POLL { "waiting for a client that is served, or " } else { "" };
     Some(format!(
-        "all {} {} ({}): not accepting although the queue is full (a connection limit of its own?)",
+        "all {} {place} ({}): {busy}not accepting although the queue is full (a connection limit \
+         of its own?)",
         who(acceptor),
-        place(wchan)?,
         safe(wchan),
     ))
 }
@@ -112,13 +114,17 @@ fn activity(state: State, wchan: Option<&str>) -> String {
     }
 }
 
+/// Places where a thread waits for events.
+const EPOLL: &str = "in epoll_wait";
+const POLL: &str = "in poll() or select()";
+
 /// The place where a thread sleeps, by the kernel's function (5.10 to 7.3).
 fn place(wchan: &str) -> Option<&'static str> {
-    Some(match wchan {
-        "ep_poll" | "do_epoll_wait" | "do_epoll_pwait" => "in epoll_wait",
-        "do_poll" | "do_sys_poll" | "do_select" | "poll_schedule_timeout" => {
-            "in poll() or select()"
-        }
+    // A compiler that makes a copy of a function adds to its name: `.constprop.0`, `.isra.0`.
+    let function = wchan.split('.').next().unwrap_or(wchan);
+    Some(match function {
+        "ep_poll" | "do_epoll_wait" | "do_epoll_pwait" => EPOLL,
+        "do_poll" | "do_sys_poll" | "do_select" | "poll_schedule_timeout" => POLL,
         "inet_csk_accept" | "inet_csk_wait_for_connect" => "in accept()",
         "hrtimer_nanosleep" | "do_nanosleep" | "common_nsleep" => "sleeping on a timer",
         "do_wait" | "do_wait4" | "kernel_wait4" => "waiting for a child process",
@@ -133,14 +139,12 @@ fn place(wchan: &str) -> Option<&'static str> {
         | "unix_stream_data_wait"
         | "skb_wait_for_more_packets"
         | "__skb_wait_for_more_packets" => "waiting for another process (a local socket)",
-        "do_sigtimedwait" | "do_sigtimedwait.isra.0" | "sigsuspend" | "__do_sys_pause" => {
-            "waiting for a signal"
-        }
+        "do_sigtimedwait" | "sigsuspend" | "__do_sys_pause" => "waiting for a signal",
         "locks_lock_inode_wait" | "flock_lock_inode_wait" => "waiting for a file lock",
-        _ if wchan.starts_with("futex_") || wchan == "__futex_wait" => {
+        _ if function.starts_with("futex_") || function == "__futex_wait" => {
             "waiting for a lock or another thread"
         }
-        _ if wchan.starts_with("semtimedop") || wchan.starts_with("do_semtimedop") => {
+        _ if function.starts_with("semtimedop") || function.starts_with("do_semtimedop") => {
             "waiting for a semaphore"
         }
         _ => return None,
@@ -230,6 +234,25 @@ mod tests {
         assert!(sentence(&soon).ends_with("; 4 of 4 workers in epoll_wait (do_epoll_wait)"));
         let soon = Acceptor { last_accept_ns: Some(1_000_000), ..idle };
         assert!(sentence(&soon).ends_with("; 4 of 4 workers in epoll_wait (do_epoll_wait)"));
+    }
+
+    #[test]
+    fn workers_in_poll_may_serve_a_client_each() {
+        let wchan = "poll_schedule_timeout.constprop.0";
+        let kept = Acceptor {
+            tid: Some(812),
+            processes: 3,
+            threads: 3,
+            doing: vec![doing(State::Asleep, Some(wchan), 3)],
+            cpu_ns: None,
+            ..acceptor()
+        };
+        assert_eq!(
+            sentence(&kept),
+            "gunicorn[812]: last accept 412ms before; all 3 workers in poll() or select() \
+             (poll_schedule_timeout.constprop.0): waiting for a client that is served, or not \
+             accepting although the queue is full (a connection limit of its own?)"
+        );
     }
 
     #[test]

@@ -280,7 +280,8 @@ fn who(page: &Page) -> String {
     let Some(last) = page.last_accept else {
         return "and who accepted before is not known".into();
     };
-    let known = page.listener.process().filter(|process| process.pid == last.pid);
+    let worker = page.workers.process(last.pid).cloned();
+    let known = worker.or_else(|| page.listener.process().filter(|one| one.pid == last.pid));
     let process = known.map_or_else(|| format!("process {}", last.pid), |one| one.to_string());
     if last.tid == last.pid {
         format!("the last to do so was {process}")
