@@ -30,6 +30,23 @@ pub fn comm(process: u32) -> Option<String> {
     Some(name.trim_end_matches('\n').to_owned())
 }
 
+/// How many threads a process has; none: it is gone.
+#[must_use]
+pub fn threads(process: u32) -> usize {
+    tasks(process).count()
+}
+
+/// Whether each thread of a process sleeps.
+#[must_use]
+pub fn all_asleep(process: u32) -> bool {
+    tasks(process).all(asleep)
+}
+
+fn tasks(process: u32) -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Is there such a process, and has it not ended?
 #[must_use]
 pub fn lives(process: u32) -> bool {
@@ -101,6 +118,7 @@ mod tests {
     fn whoever_asks_is_awake() {
         // SAFETY: gettid takes nothing and cannot fail.
         assert!(!asleep(unsafe { libc::gettid() }));
+        assert!(threads(std::process::id()) > 0 && !all_asleep(std::process::id()));
         assert!(!asleep(0));
     }
 

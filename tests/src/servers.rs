@@ -9,7 +9,7 @@ mod plan;
 mod root;
 mod running;
 
-pub use load::{Clients, answers};
+pub use load::{Clients, all_at_once, answers, ask, one_by_one, silent};
 pub use plan::{Plan, Truth, all};
 pub use root::{Root, VARIABLE};
 pub use running::Server;

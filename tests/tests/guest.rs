@@ -44,5 +44,6 @@ mod guest {
     mod stopped;
     mod telling;
     mod tui;
+    mod verdicts;
     mod waits;
 }

@@ -17,8 +17,20 @@ pub(crate) const VARIABLE: &str = "BACKLOG_SERVERS";
 /// The servers and what looks at them (`ss`), of one release.
 const SERVERS: Wanted<'_> = Wanted {
     folder: "servers",
-    what: "nginx, gunicorn, node-exporter, systemd and ss with all they need (some 40 MB)",
-    packages: &["nginx", "gunicorn", "prometheus-node-exporter", "systemd", "iproute2"],
+    what: "nginx, gunicorn, uWSGI, uvicorn, Apache, haproxy, node-exporter, systemd and ss with \
+           all they need (some 70 MB)",
+    packages: &[
+        "nginx",
+        "gunicorn",
+        "uwsgi-core",
+        "uwsgi-plugin-python3",
+        "python3-uvicorn",
+        "apache2-bin",
+        "haproxy",
+        "prometheus-node-exporter",
+        "systemd",
+        "iproute2",
+    ],
     surplus: &[
         "usr/share",
         "usr/lib/systemd",

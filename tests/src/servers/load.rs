@@ -1,14 +1,15 @@
-//! Clients that come all the time, one after the other, while a server ends and another one
-//! comes: whoever is refused just tries again.
+//! Clients: some that come all the time, one after the other, while a server ends and another
+//! one comes; many at once, as a burst; and some that fall silent, which keep whoever accepts them. Whoever
+//! is refused just tries again.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use crate::clock::wait_until;
 
@@ -81,12 +82,70 @@ impl Drop for Clients {
 /// # Errors
 /// When it is refused, or not answered in time.
 pub fn answers(port: u16) -> Result<()> {
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut client = TcpStream::connect_timeout(&server, LIMIT)?;
+    ask(port, "/").map(drop)
+}
+
+/// The same for this path: what the answer says after its head.
+///
+/// # Errors
+/// When it is refused, or not answered in time.
+pub fn ask(port: u16, path: &str) -> Result<String> {
+    let mut client = connect(port, LIMIT)?;
     client.set_read_timeout(Some(LIMIT))?;
-    client.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer)?;
-    anyhow::ensure!(answer.starts_with(b"HTTP/1."), "no answer");
-    Ok(())
+    // In one packet. Who was let in by a SYN cookie that was refused at first, and sends the
+    // rest of what it said first, is reset: the rest has other numbers than the cookie.
+    client.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    anyhow::ensure!(answer.starts_with("HTTP/1."), "no answer");
+    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// So many clients that ask for a path all at once, each until it is answered: what the answers
+/// say.
+///
+/// # Errors
+/// When one is not answered.
+pub fn all_at_once(port: u16, count: u32, path: &str) -> Result<Vec<String>> {
+    one_by_one(port, count, Duration::ZERO, path)
+}
+
+/// The same, one after the other with so much time from each to the next: nobody waits for the
+/// one before.
+///
+/// # Errors
+/// When one is not answered.
+pub fn one_by_one(port: u16, count: u32, gap: Duration, path: &str) -> Result<Vec<String>> {
+    // All are there before the first one begins.
+    let together = &Barrier::new(count as usize);
+    thread::scope(|scope| {
+        let one = |number: u32| {
+            move || {
+                together.wait();
+                thread::sleep(gap * number);
+                ask(port, path)
+            }
+        };
+        let clients: Vec<_> = (0..count).map(|number| scope.spawn(one(number))).collect();
+        let end = |client: thread::ScopedJoinHandle<'_, Result<String>>| {
+            client.join().map_err(|_| anyhow!("a client panicked"))?
+        };
+        clients.into_iter().map(end).collect()
+    })
+}
+
+/// A client that begins to ask and says no more: a server that waits for the rest of it waits
+/// until the client leaves. (One that has said nothing at all a server may not even be told of:
+/// Apache sets `TCP_DEFER_ACCEPT`.)
+///
+/// # Errors
+/// When it is refused for so long.
+pub fn silent(port: u16, limit: Duration) -> Result<TcpStream> {
+    let mut client = connect(port, limit).context("refused")?;
+    client.write_all(b"GET / HTTP/1.0\r\n")?;
+    Ok(client)
+}
+
+fn connect(port: u16, limit: Duration) -> std::io::Result<TcpStream> {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit)
 }

@@ -153,6 +153,134 @@ impl Plan {
         }
     }
 
+    /// gunicorn, whose answers say which process they come from; it works on each for as many
+    /// seconds as stand after the `?`.
+    #[must_use]
+    pub fn gunicorn_at_work(port: u16, workers: usize) -> Self {
+        Self { files: vec![at_work()], ..Self::gunicorn(port, workers) }
+    }
+
+    /// uWSGI with the same application, and a listen queue of its own: it does not start where
+    /// `net.core.somaxconn` would cut that.
+    #[must_use]
+    pub fn uwsgi(port: u16, workers: usize, backlog: u32) -> Self {
+        Self {
+            name: "uWSGI",
+            program: "/usr/bin/uwsgi-core",
+            arguments: words(&format!(
+                "--plugins-dir /usr/lib/uwsgi/plugins --plugin python3 --master --die-on-term \
+                 --http-socket 127.0.0.1:{port} --listen {backlog} --processes {workers} \
+                 --chdir /tmp --wsgi app:app"
+            )),
+            variables: Vec::new(),
+            files: vec![at_work()],
+            truth: Truth {
+                opener: "uwsgi-core",
+                comm: "uwsgi-core",
+                cmdline: "--http-socket",
+                processes: workers + 1,
+                asked: i64::from(backlog),
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// uvicorn, one process with one event loop, which stands still while it works on a request.
+    #[must_use]
+    pub fn uvicorn(port: u16, backlog: u32) -> Self {
+        Self {
+            name: "uvicorn",
+            program: "/usr/bin/python3",
+            arguments: words(&format!(
+                "-m uvicorn --host 127.0.0.1 --port {port} --backlog {backlog} \
+                 --log-level warning --app-dir /tmp app:app"
+            )),
+            variables: Vec::new(),
+            files: vec![(
+                "app.py",
+                "import os, time\n\
+                 async def app(scope, receive, send):\n\
+                 \x20   if scope['type'] != 'http':\n\
+                 \x20       return\n\
+                 \x20   time.sleep(float(scope['query_string'] or 0))\n\
+                 \x20   await send({'type': 'http.response.start', 'status': 200})\n\
+                 \x20   body = str(os.getpid()).encode()\n\
+                 \x20   await send({'type': 'http.response.body', 'body': body})\n"
+                    .to_owned(),
+            )],
+            truth: Truth {
+                opener: "python3",
+                comm: "python3",
+                cmdline: "uvicorn",
+                asked: i64::from(backlog),
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// Apache with so many children that accept, no fewer and no more. It writes down which of
+    /// them answered, [`Plan::APACHE_LOG`].
+    #[must_use]
+    pub fn apache_prefork(port: u16, children: usize, backlog: u32) -> Self {
+        let modules: String = ["mpm_prefork", "authz_core"]
+            .map(|name| {
+                format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
+            })
+            .concat();
+        let text = format!(
+            "ServerRoot /tmp\nServerName localhost\n{modules}PidFile /tmp/apache.pid\n\
+             ErrorLog /dev/stderr\nUser www-data\nGroup www-data\n\
+             Listen 127.0.0.1:{port}\nListenBacklog {backlog}\n\
+             StartServers {children}\nMinSpareServers 1\nMaxSpareServers {children}\n\
+             MaxRequestWorkers {children}\nKeepAlive Off\nTimeOut 120\n\
+             LogFormat \"%{{pid}}P\" process\nCustomLog /tmp/{} process\nDocumentRoot /tmp\n",
+            Self::APACHE_LOG
+        );
+        Self {
+            name: "Apache prefork",
+            program: "/usr/sbin/apache2",
+            arguments: words("-DFOREGROUND -f /tmp/apache.conf"),
+            variables: Vec::new(),
+            files: vec![("apache.conf", text)],
+            truth: Truth {
+                opener: "apache2",
+                comm: "apache2",
+                cmdline: "/usr/sbin/apache2",
+                processes: children + 1,
+                asked: i64::from(backlog),
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
+    /// In its /tmp: a line with the child's number for each request that Apache has answered.
+    pub const APACHE_LOG: &str = "answered";
+
+    /// haproxy, which takes so many connections at a time, and then leaves the others queued.
+    #[must_use]
+    pub fn haproxy(port: u16, most: u32, backlog: u32) -> Self {
+        let text = format!(
+            "global\n  maxconn 100\ndefaults\n  mode http\n  timeout client 120s\n  \
+             timeout connect 10s\n  timeout server 10s\nfrontend web\n  \
+             bind 127.0.0.1:{port} backlog {backlog}\n  maxconn {most}\n  \
+             http-request return status 204\n"
+        );
+        Self {
+            name: "haproxy",
+            program: "/usr/sbin/haproxy",
+            arguments: words("-db -f /tmp/haproxy.cfg"),
+            variables: Vec::new(),
+            files: vec![("haproxy.cfg", text)],
+            truth: Truth {
+                opener: "haproxy",
+                comm: "haproxy",
+                cmdline: "/usr/sbin/haproxy",
+                asked: i64::from(backlog),
+                ..Truth::simple("127.0.0.1", port)
+            },
+        }
+    }
+
     /// Python's own server on both IP versions at once.
     #[must_use]
     pub fn http_server(port: u16) -> Self {
@@ -251,6 +379,16 @@ impl Truth {
 /// What gunicorn serves.
 fn application() -> (&'static str, String) {
     let text = "def app(environ, start):\n    start('204 No Content', [])\n    return []\n";
+    ("app.py", text.to_owned())
+}
+
+/// A WSGI application that says who answers, after some work.
+fn at_work() -> (&'static str, String) {
+    let text = "import os, time\n\
+                def app(environ, start):\n\
+                \x20   time.sleep(float(environ.get('QUERY_STRING') or 0))\n\
+                \x20   start('200 OK', [('Content-Type', 'text/plain')])\n\
+                \x20   return [str(os.getpid()).encode()]\n";
     ("app.py", text.to_owned())
 }
 

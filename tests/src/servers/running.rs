@@ -103,6 +103,23 @@ impl Server {
         proc::family(self.main())
     }
 
+    /// All but the main one: those that it has forked.
+    #[must_use]
+    pub fn workers(&self) -> BTreeSet<u32> {
+        let mut workers = self.pids();
+        workers.remove(&self.main());
+        workers
+    }
+
+    /// What it has written to a file in its /tmp so far.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn wrote(&self, file: &str) -> Result<String> {
+        let path = self.scratch.join(file);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
     /// Ends it as its users do, by SIGTERM; all its processes must be gone then.
     ///
     /// # Errors

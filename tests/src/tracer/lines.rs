@@ -137,6 +137,8 @@ pub struct Summary {
     pub abandoned: Value,
     /// Runs of drops.
     pub episodes: Value,
+    /// Accepts by process and thread.
+    pub accepts: Value,
 }
 
 /// `peak`.
