@@ -35,8 +35,9 @@ impl Pace {
         let unknown = usual_ns == 0;
         if pause_ns > STALL_NS && (unknown || (pause_ns >> STALL) > usual_ns) {
             self.stalled_ns += pause_ns;
-            // If all are so long from now on, they become the usual ones.
-            self.usual_ns = if unknown { STALL_NS } else { usual_ns + (usual_ns >> 3) + 1 };
+            // If they go on to be so long, they become the usual ones: all of them, or every
+            // tenth, as of workers that take one each at the same time and are at work then.
+            self.usual_ns = if unknown { STALL_NS } else { (usual_ns << 2) + 1 };
             return;
         }
         self.usual_ns =
@@ -94,6 +95,22 @@ mod tests {
             pace.note(100 * MS);
         }
         assert_eq!((pace.sum_ns / pace.count, pace.count), (100 * MS, 16));
+    }
+
+    /// Each takes a connection, one right after the other, and works on it for as long as the
+    /// others: the longer pauses are no stalls.
+    #[test]
+    fn workers_in_step_have_the_pace_of_all_of_them_together() {
+        for workers in [2, 4, 8] {
+            let (mut pace, work_ns) = (Pace::NONE, 150 * MS);
+            let rounds = 100;
+            for accept in 1..=rounds * workers {
+                pace.note(if accept % workers == 0 { work_ns } else { MS / 2 });
+            }
+            let (mean_ns, each_ns) = (pace.sum_ns / pace.count, work_ns / workers);
+            assert!(mean_ns * 10 > each_ns * 8, "{workers}: {mean_ns} of {each_ns}");
+            assert!(pace.stalled_ns < rounds * work_ns / 5, "{workers}: {}", pace.stalled_ns);
+        }
     }
 
     #[test]
