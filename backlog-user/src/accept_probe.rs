@@ -24,10 +24,18 @@ pub(crate) struct AcceptProbe {
     /// How long it may be attached now, as of a moment.
     budget_ns: u64,
     budget_at_ns: u64,
-    /// Listeners whose queue is not empty, and since when nobody has accepted there.
-    waiting: BTreeMap<ListenerId, u64>,
+    /// Listeners whose queue is not empty and where nobody has accepted.
+    waiting: BTreeMap<ListenerId, Waiting>,
     /// It could not be attached: it is not tried again.
     failed: bool,
+}
+
+/// Nobody accepts at a listener.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    since_ns: u64,
+    /// Those who accept there have been looked at since.
+    looked: bool,
 }
 
 /// While it is attached.
@@ -76,9 +84,26 @@ impl AcceptProbe {
             self.waiting.remove(&listener);
             return false;
         }
-        let since_ns =
-            *self.waiting.entry(listener).or_insert_with(|| now_ns.saturating_sub(elapsed_ns));
+        let begun = || Waiting { since_ns: now_ns.saturating_sub(elapsed_ns), looked: false };
+        let Waiting { since_ns, .. } = *self.waiting.entry(listener).or_insert_with(begun);
         now_ns.saturating_sub(since_ns) >= IDLE_NS && self.want(listener, now_ns)
+    }
+
+    /// Listeners where nobody has accepted for long, and since when: those who accept there are
+    /// to be looked at, once.
+    pub(crate) fn stalled(&self, now_ns: u64) -> Vec<(ListenerId, u64)> {
+        let is = |waiting: &Waiting| {
+            !waiting.looked && now_ns.saturating_sub(waiting.since_ns) >= IDLE_NS
+        };
+        let waiting = self.waiting.iter().filter(|(_, waiting)| is(waiting));
+        waiting.map(|(listener, waiting)| (*listener, waiting.since_ns)).collect()
+    }
+
+    /// Those who accept at a listener have been looked at.
+    pub(crate) fn looked(&mut self, listener: ListenerId) {
+        if let Some(waiting) = self.waiting.get_mut(&listener) {
+            waiting.looked = true;
+        }
     }
 
     /// A listener has closed.
@@ -116,13 +141,13 @@ impl AcceptProbe {
         Some(self.attached.as_ref()?.until_ns)
     }
 
-    /// What it has counted since the last time, for each listener that it was attached for and
-    /// each at which `accept()` has failed. `limit` knows the limit of open files of a process.
+    /// What it has counted since the last time, for each listener at which `accept()` has
+    /// failed, and at the end for each that it was attached for. `limit` knows the limit of
+    /// open files of a process.
     pub(crate) fn report<'a>(
         &mut self,
-        failures: &[(FailureKey, Failure)],
-        other: u32,
-        now_ns: u64,
+        (failures, other): (&[(FailureKey, Failure)], u32),
+        (now_ns, at_end): (u64, bool),
         candidates: &(impl Iterator<Item = Candidate<'a>> + Clone),
         limit: impl Fn(u32) -> Option<u64>,
     ) -> Vec<AcceptErrors> {
@@ -130,8 +155,8 @@ impl AcceptProbe {
         let mut reports: BTreeMap<ListenerId, AcceptErrors> = BTreeMap::new();
         let left_out = u64::from(other.wrapping_sub(attached.reported_other));
         attached.reported_other = other;
-        for (listener, since_ns) in &mut attached.wanted {
-            let watched_ns = now_ns.saturating_sub(std::mem::replace(since_ns, now_ns));
+        for (listener, since_ns) in &attached.wanted {
+            let watched_ns = now_ns.saturating_sub(*since_ns);
             let report =
                 AcceptErrors { listener: *listener, watched_ns, errors: Vec::new(), left_out };
             reports.insert(*listener, report);
@@ -162,6 +187,13 @@ impl AcceptProbe {
                 }
                 let none = || AcceptErrors { listener, ..AcceptErrors::default() };
                 reports.entry(listener).or_insert_with(none).errors.push(error.clone());
+            }
+        }
+        // Where nothing has failed, that is told once.
+        reports.retain(|_, report| at_end || report.says_something());
+        for listener in reports.keys() {
+            if let Some(since_ns) = attached.wanted.get_mut(listener) {
+                *since_ns = now_ns;
             }
         }
         reports.into_values().collect()
@@ -221,8 +253,16 @@ mod tests {
     }
 
     fn of(probe: &mut AcceptProbe, failures: &[(FailureKey, Failure)], now_ns: u64) -> String {
-        let reports =
-            probe.report(failures, 0, now_ns, &candidates().iter().copied(), |_| Some(24));
+        told(probe, failures, (now_ns, false))
+    }
+
+    fn told(
+        probe: &mut AcceptProbe,
+        failures: &[(FailureKey, Failure)],
+        when: (u64, bool),
+    ) -> String {
+        let candidates = candidates();
+        let reports = probe.report((failures, 0), when, &candidates.iter().copied(), |_| Some(24));
         let one = |report: &crate::event::AcceptErrors| {
             let errors: Vec<String> = report
                 .errors
@@ -242,8 +282,9 @@ mod tests {
         assert_eq!(of(&mut probe, &some, 2 * SECOND), "1:1:web[7] 24 x3");
         let more = [failure(11, 7, libc::EMFILE, 5), failure(99, 9, libc::EMFILE, 1)];
         assert_eq!(of(&mut probe, &more, 4 * SECOND), "1:2:web[7] 24 x2");
-        // Nothing has failed: that is told as well.
-        assert_eq!(of(&mut probe, &more, 5 * SECOND), "1:1:");
+        // Nothing has failed: that is told at the end.
+        assert_eq!(of(&mut probe, &more, 5 * SECOND), "");
+        assert_eq!(told(&mut probe, &more, (6 * SECOND, true)), "1:2:");
         probe.detached(5 * SECOND);
         assert_eq!(of(&mut probe, &more, 5 * SECOND), "");
     }
@@ -253,7 +294,7 @@ mod tests {
         let mut probe = AcceptProbe::new(0);
         probe.want(ListenerId(1), 0);
         let some = [failure(12, 8, libc::EMFILE, 2)];
-        assert_eq!(of(&mut probe, &some, SECOND), "1:1: 2:0:web[8] 24 x2");
+        assert_eq!(of(&mut probe, &some, SECOND), "2:0:web[8] 24 x2");
     }
 
     #[test]
@@ -284,6 +325,24 @@ mod tests {
         }
         let bound_ns = BUDGET_NS + 1000 * SECOND / 10 + WATCH_NS;
         assert!((BUDGET_NS..=bound_ns).contains(&attached_ns), "{attached_ns}");
+    }
+
+    #[test]
+    fn a_stall_is_looked_at_once() {
+        let mut probe = AcceptProbe::new(0);
+        let id = ListenerId(1);
+        probe.interval(id, (3, 0), (SECOND / 2, SECOND));
+        assert!(probe.stalled(SECOND).is_empty(), "half a second is usual");
+        probe.interval(id, (3, 0), (SECOND, 2 * SECOND));
+        assert_eq!(probe.stalled(2 * SECOND), [(id, SECOND / 2)]);
+        probe.looked(id);
+        assert!(probe.stalled(9 * SECOND).is_empty());
+        // Another one.
+        probe.interval(id, (3, 1), (SECOND, 10 * SECOND));
+        probe.interval(id, (3, 0), (SECOND, 11 * SECOND));
+        assert_eq!(probe.stalled(11 * SECOND), [(id, 10 * SECOND)]);
+        probe.closed(id);
+        assert!(probe.stalled(20 * SECOND).is_empty());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(crate) struct About<'a> {
     pub(crate) accepted_ns: Option<u64>,
     /// When the first packet was refused.
     pub(crate) refused_ns: u64,
+    /// None was: nobody has accepted for long, and that moment is now.
+    pub(crate) idle: bool,
 }
 
 /// What some processes are doing.
@@ -76,12 +78,17 @@ impl Acceptors {
         }
     }
 
+    /// Was there a look a moment ago?
+    pub(crate) fn rests(&self, now_ns: u64) -> bool {
+        now_ns < self.not_before_ns
+    }
+
     /// Looks at those that were seen accepting and are there; if there are none, at those that
     /// hold the listener. None: nobody is known to hold it, they are gone, or there was a look a
     /// moment ago.
     pub(crate) fn look(&mut self, about: &About<'_>) -> Option<Acceptor> {
         let now_ns = monotonic_ns();
-        if now_ns < self.not_before_ns {
+        if self.rests(now_ns) {
             return None;
         }
         self.not_before_ns = now_ns + REST_NS;
@@ -118,6 +125,7 @@ impl Acceptors {
             cpu_over_ns: cpu.map(|(_, over_ns)| over_ns),
             seen_accepting: accepting,
             gone: last_gone.is_some(),
+            idle: about.idle,
             holder,
         })
     }
@@ -236,6 +244,7 @@ mod tests {
             last_accept: None,
             accepted_ns: None,
             refused_ns: monotonic_ns(),
+            idle: false,
         }
     }
 

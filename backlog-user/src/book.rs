@@ -260,7 +260,7 @@ impl Book {
                 self.settled(dequeued.listener, fate);
             }
             What::Acceptor(acceptor) => {
-                self.page(acceptor.listener, |page| page.episodes.explain(acceptor));
+                self.page(acceptor.listener, |page| page.explain(acceptor));
                 return Some(News::Acceptor(acceptor.clone()));
             }
             What::AcceptErrors(errors) => {

@@ -380,6 +380,9 @@ pub(crate) struct Acceptor {
     /// `process`, which accepted last, has ended.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub(crate) gone: bool,
+    /// No packet was refused, but nobody had accepted for long: the moment is that of the look.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub(crate) idle: bool,
     /// Who holds the listener, where none of those that were seen accepting is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<Caller>,

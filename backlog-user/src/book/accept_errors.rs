@@ -78,6 +78,13 @@ impl FailedAccepts {
     }
 }
 
+impl AcceptErrors {
+    /// Has any call failed?
+    pub(crate) fn says_something(&self) -> bool {
+        !self.errors.is_empty() || self.left_out > 0
+    }
+}
+
 impl AcceptError {
     /// Nothing was queued: a non-blocking server asks until this comes, or another worker was
     /// faster.

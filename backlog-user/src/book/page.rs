@@ -23,7 +23,9 @@ use super::streak::Run;
 use super::timeline::Timeline;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
-use crate::event::{Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range};
+use crate::event::{
+    Acceptor, Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId, Range,
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct Page {
     pub(crate) workers: Workers,
     /// Failed calls of `accept()`, as far as they were watched.
     pub(crate) accept_errors: FailedAccepts,
+    /// What those who accept did when nobody had accepted for long, the last time.
+    pub(crate) idle: Option<Box<Acceptor>>,
     /// The listener that was closed at the same address before this one was opened.
     pub(crate) follows: Option<ListenerId>,
     /// Its number among the listeners that were open at its address together with it, from 1.
@@ -153,6 +157,7 @@ impl Page {
             last_accept: None,
             workers: Workers::default(),
             accept_errors: FailedAccepts::default(),
+            idle: None,
             follows: None,
             member: 1,
             grouped: false,
@@ -195,6 +200,16 @@ impl Page {
         self.listener.limit = limit.now;
         if limit.call.is_some() {
             self.listener.call.clone_from(&limit.call);
+        }
+    }
+
+    /// Those who accept were looked at: when packets began to be refused, or since nobody had
+    /// accepted for long.
+    pub(crate) fn explain(&mut self, acceptor: &Acceptor) {
+        if acceptor.idle {
+            self.idle = Some(Box::new(acceptor.clone()));
+        } else {
+            self.episodes.explain(acceptor);
         }
     }
 

@@ -17,7 +17,7 @@ use super::stall::Stall;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
 use super::{Book, Gone, NamespacesEnded};
-use crate::event::{ListenerId, Netns};
+use crate::event::{Acceptor, ListenerId, Netns};
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ struct Advice {
     #[serde(default)]
     accept_errors: FailedAccepts,
     #[serde(default)]
+    idle: Option<Box<Acceptor>>,
+    #[serde(default)]
     stall: Stall,
     /// Its number in its group; zero: not known.
     #[serde(default)]
@@ -90,6 +92,7 @@ impl PagePast {
                 episodes: page.episodes.clone(),
                 unlimited: page.unlimited.clone(),
                 accept_errors: page.accept_errors.clone(),
+                idle: page.idle.clone(),
                 stall: page.stall,
                 member: page.member,
                 grouped: page.grouped,
@@ -117,6 +120,7 @@ impl PagePast {
         page.episodes.clone_from(&advice.episodes);
         page.unlimited.clone_from(&advice.unlimited);
         page.accept_errors.clone_from(&advice.accept_errors);
+        page.idle.clone_from(&advice.idle);
         page.workers.clone_from(&advice.workers);
     }
 }

@@ -28,31 +28,57 @@ impl Session<'_> {
             if time_ns.saturating_sub(refused_ns) > LATE_NS {
                 continue;
             }
-            let Some(page) = self.book.get(listener) else { continue };
-            let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
-            let owner = page.listener.identity.owner.as_deref();
-            let last_accept = last_accept.or(page.last_accept);
-            let mut accepting = self.live.get_ref().seen_accepting(listener);
-            let known = page.workers.shares().into_iter().map(|share| share.process);
-            for process in known {
-                if accepting.iter().all(|one| one.pid != process.pid) {
-                    accepting.push(process.clone());
-                }
+            self.look_at_acceptors(listener, refused_ns, false)?;
+        }
+        Ok(())
+    }
+
+    /// What those who accept at a listener do: since packets were refused at this moment, or,
+    /// if it is `idle`, as of this moment.
+    fn look_at_acceptors(&mut self, listener: ListenerId, of_ns: u64, idle: bool) -> Result<()> {
+        let Some(page) = self.book.get(listener) else { return Ok(()) };
+        let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
+        let owner = page.listener.identity.owner.as_deref();
+        let last_accept = last_accept.or(page.last_accept);
+        let mut accepting = self.live.get_ref().seen_accepting(listener);
+        let known = page.workers.shares().into_iter().map(|share| share.process);
+        for process in known {
+            if accepting.iter().all(|one| one.pid != process.pid) {
+                accepting.push(process.clone());
             }
-            let about = About {
-                listener,
-                holders: owner.map_or(&[], |owner| &owner.pids),
-                main: page.listener.process(),
-                accepting: &accepting,
-                last_accept,
-                accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
-                refused_ns,
-            };
-            let Some(acceptor) = self.acceptors.look(&about) else { continue };
-            let event = Event { time_ns, what: What::Acceptor(Box::new(acceptor)) };
-            self.recorder.event(&event);
-            let Self { view, clock, book, told, .. } = self;
-            show::event(view.as_mut(), clock, book, told, &event)?;
+        }
+        let about = About {
+            listener,
+            holders: owner.map_or(&[], |owner| &owner.pids),
+            main: page.listener.process(),
+            accepting: &accepting,
+            last_accept,
+            accepted_ns: accepted_ns.filter(|time_ns| *time_ns >= page.first_seen_ns),
+            refused_ns: of_ns,
+            idle,
+        };
+        let Some(acceptor) = self.acceptors.look(&about) else { return Ok(()) };
+        let event = Event { time_ns: monotonic_ns(), what: What::Acceptor(Box::new(acceptor)) };
+        self.recorder.event(&event);
+        let Self { view, clock, book, told, .. } = self;
+        show::event(view.as_mut(), clock, book, told, &event)?;
+        Ok(())
+    }
+
+    /// Nobody has accepted for long where connections wait: what those do who should.
+    fn look_at_stalls(&mut self) -> Result<()> {
+        for (listener, since_ns) in self.accept_probe.stalled(monotonic_ns()) {
+            let now_ns = monotonic_ns();
+            if self.acceptors.rests(now_ns) {
+                // The others are looked at at the end of the next interval.
+                break;
+            }
+            self.accept_probe.looked(listener);
+            let last = self.book.get(listener).and_then(|page| page.episodes.kept().last());
+            // When packets began to be refused in this stall, they have been looked at.
+            if last.is_none_or(|last| last.begin_ns < since_ns || last.acceptor.is_none()) {
+                self.look_at_acceptors(listener, now_ns, true)?;
+            }
         }
         Ok(())
     }
@@ -66,7 +92,8 @@ impl Session<'_> {
                 self.attach_accept_probe();
             }
         }
-        self.report_failed_accepts()
+        self.look_at_stalls()?;
+        self.report_failed_accepts(false)
     }
 
     fn want_accept_probe(&mut self, listener: ListenerId, now_ns: u64) {
@@ -93,12 +120,12 @@ impl Session<'_> {
         if self.accept_probe.until_ns().is_none() {
             return Ok(());
         }
-        self.report_failed_accepts()?;
+        self.report_failed_accepts(true)?;
         self.accept_probe.detached(monotonic_ns());
         self.live.get_mut().detach_accept_probe()
     }
 
-    fn report_failed_accepts(&mut self) -> Result<()> {
+    fn report_failed_accepts(&mut self, at_end: bool) -> Result<()> {
         if self.accept_probe.until_ns().is_none() {
             return Ok(());
         }
@@ -111,7 +138,7 @@ impl Session<'_> {
                 let pids = owner.map_or(&[][..], |owner| &owner.pids[..]);
                 Candidate { listener: page.listener.id, inode: page.listener.inode, pids }
             });
-            accept_probe.report(&failures, other, time_ns, &candidates, most_files)
+            accept_probe.report((&failures, other), (time_ns, at_end), &candidates, most_files)
         };
         for report in reports {
             let event = Event { time_ns, what: What::AcceptErrors(Box::new(report)) };

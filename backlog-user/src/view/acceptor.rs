@@ -12,10 +12,16 @@ const NAMED: usize = 3;
 /// A worker that has not accepted for so long, and waits for events, does not want to.
 const UNWILLING_NS: u64 = 100_000_000;
 
+/// When the last accept was, if there was none before the look.
+const UNSEEN: &str = "no accept was seen until then";
+
 /// `gunicorn[812]: last accept 412ms before; 4 of 4 workers busy on CPU or waiting for one`.
 pub(crate) fn sentence(acceptor: &Acceptor) -> String {
-    let Acceptor { process, tid, gone, holder, seen_accepting, .. } = acceptor;
+    let Acceptor { process, tid, gone, idle, holder, seen_accepting, .. } = acceptor;
     let mut text = String::new();
+    if *idle {
+        text += "nobody accepts although the queue is not empty. ";
+    }
     let of_thread = tid.filter(|tid| *tid != process.pid);
     let by = of_thread.map_or_else(String::new, |tid| format!(", by thread {tid}"));
     if *gone {
@@ -24,7 +30,11 @@ pub(crate) fn sentence(acceptor: &Acceptor) -> String {
         let _ = write!(text, "{}", safe(&process.to_string()));
     }
     let _ = write!(text, ": {}{by}", when(acceptor));
-    if !seen_accepting && let Some(holder) = holder {
+    // Where it is the process itself, that has been said.
+    if !seen_accepting
+        && let Some(holder) = holder
+        && (*gone || holder.pid != process.pid || when(acceptor) != UNSEEN)
+    {
         let more = acceptor.processes.saturating_sub(1);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let _ = write!(text, "; {}{more} now holds the socket and", safe(&holder.to_string()));
@@ -48,7 +58,7 @@ fn when(acceptor: &Acceptor) -> String {
     match (acceptor.last_accept_ns, acceptor.accepted_since_ns) {
         (_, Some(since_ns)) => format!("accepted again {} later", duration(since_ns / 1000)),
         (Some(before_ns), None) => format!("last accept {} before", duration(before_ns / 1000)),
-        (None, None) => "no accept was seen".into(),
+        (None, None) => UNSEEN.into(),
     }
 }
 
@@ -65,9 +75,10 @@ fn unwilling(acceptor: &Acceptor) -> Option<String> {
         return None;
     }
     let busy = if place == POLL { "waiting for a client that is served, or " } else { "" };
+    // That the queue is not empty has been said.
+    let although = if acceptor.idle { "" } else { " although the queue is full" };
     Some(format!(
-        "all {} {place} ({}): {busy}not accepting although the queue is full (a connection limit \
-         of its own?)",
+        "all {} {place} ({}): {busy}not accepting{although} (a connection limit of its own?)",
         who(acceptor),
         safe(wchan),
     ))
@@ -178,6 +189,7 @@ mod tests {
             cpu_over_ns: Some(700_000_000),
             seen_accepting: true,
             gone: false,
+            idle: false,
             holder: None,
         }
     }
@@ -197,7 +209,10 @@ mod tests {
             cpu_ns: None,
             ..acceptor()
         };
-        assert_eq!(sentence(&silent), "gunicorn[812]: no accept was seen");
+        assert_eq!(sentence(&silent), "gunicorn[812]: no accept was seen until then");
+        let holder = Some(silent.process.clone());
+        let held = Acceptor { seen_accepting: false, holder, ..silent };
+        assert_eq!(sentence(&held), "gunicorn[812]: no accept was seen until then");
     }
 
     #[test]
@@ -252,6 +267,24 @@ mod tests {
             "gunicorn[812]: last accept 412ms before; all 3 workers in poll() or select() \
              (poll_schedule_timeout.constprop.0): waiting for a client that is served, or not \
              accepting although the queue is full (a connection limit of its own?)"
+        );
+    }
+
+    #[test]
+    fn a_stall_without_drops_says_that_it_is_one() {
+        let idle = Acceptor {
+            idle: true,
+            tid: Some(812),
+            processes: 4,
+            doing: vec![doing(State::Asleep, Some("do_epoll_wait"), 4)],
+            cpu_ns: None,
+            ..acceptor()
+        };
+        assert_eq!(
+            sentence(&idle),
+            "nobody accepts although the queue is not empty. gunicorn[812]: last accept 412ms \
+             before; all 4 workers in epoll_wait (do_epoll_wait): not accepting (a connection \
+             limit of its own?)"
         );
     }
 

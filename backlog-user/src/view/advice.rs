@@ -44,6 +44,9 @@ pub(super) fn render(
     if more > 0 {
         text.labelled("  episode      ", INDENT, &format!("{more} more"));
     }
+    if let Some(idle) = page.idle.as_deref() {
+        text.labelled("  stall        ", INDENT, &acceptor::sentence(idle));
+    }
     if let Some(line) = page.accept_errors.sentence() {
         let watched = duration(page.accept_errors.watched_ns / 1000);
         let line = format!("{} (watched for {watched})", safe(&line));

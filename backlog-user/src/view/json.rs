@@ -148,6 +148,9 @@ impl<W: Write> View for Json<W> {
         errors: &AcceptErrors,
         _: bool,
     ) -> io::Result<()> {
+        if !errors.says_something() {
+            return Ok(());
+        }
         self.line(clock, "accept_errors", time_ns, accepts::errors(clock, errors))
     }
 
@@ -264,6 +267,7 @@ impl<W: Write> View for Json<W> {
                 "abandoned": advice::abandoned(page),
                 "accepts": accepts::by_worker(page),
                 "accept_errors": accepts::all_errors(clock, &page.accept_errors),
+                "idle": page.idle.as_deref().map(advice::doing),
                 "busy": advice::busy(page, end.time_ns),
                 "episodes": advice::episodes(clock, page),
                 "still_queued": advice::still_queued(summary.page, end.time_ns),

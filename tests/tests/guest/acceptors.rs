@@ -83,6 +83,35 @@ fn a_process_out_of_descriptors_is_named() {
     });
 }
 
+/// Nobody accepts, and nobody is refused: what the process does that should is told all the same,
+/// once, and no line says that no call has failed.
+#[test]
+fn a_stall_without_drops_is_looked_at() {
+    in_guest(|| {
+        let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+        let mut tracer = Tracer::start(&["-P", PORT_TEXT], LIMIT).unwrap();
+        let _client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+        let is_told = |line: &Line| line.is("acceptor") && line.raw["occasion"] == "idle";
+        tracer.wait_for("the look", LIMIT, |lines| lines.iter().any(is_told)).unwrap();
+        // As many intervals as it takes for another look, if there were one.
+        let two_more = |lines: &[Line]| {
+            let told = lines.iter().position(is_told).unwrap();
+            lines[told..].iter().filter(|line| line.is("interval")).count() > 2
+        };
+        tracer.wait_for("two intervals", LIMIT, two_more).unwrap();
+        let run = stop(tracer);
+        let looks: Vec<&Line> = run.lines.iter().filter(|line| line.is("acceptor")).collect();
+        assert_eq!(looks.len(), 1, "{looks:?}");
+        let look = &looks[0].raw;
+        assert_eq!((&look["process"]["pid"], &look["gone"]), (&id().into(), &false.into()));
+        assert!(look["text"].as_str().unwrap().contains("no accept was seen until then"));
+        let summary = run.lines.iter().find(|line| line.is("summary")).unwrap();
+        assert_eq!(summary.raw["idle"]["text"], look["text"]);
+        assert!(run.lines.iter().all(|line| !line.is("accept_errors")), "no call has failed");
+        drop(listener);
+    });
+}
+
 /// What a server does that keeps its connections until it has no descriptor left.
 fn fail_to_accept(listener: libc::c_int) -> ! {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -257,6 +257,7 @@ fn acceptor(second: u64) -> Acceptor {
         cpu_over_ns: Some(100 * MS),
         seen_accepting: true,
         gone: false,
+        idle: false,
         holder: None,
     }
 }

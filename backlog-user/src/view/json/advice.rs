@@ -91,6 +91,7 @@ pub(super) fn doing(acceptor: &Acceptor) -> Value {
         cpu_over_ns,
         seen_accepting,
         gone,
+        idle,
         holder,
     } = acceptor;
     let one = |one: &Doing| {
@@ -99,6 +100,7 @@ pub(super) fn doing(acceptor: &Acceptor) -> Value {
     };
     json!({
         "listener": listener,
+        "occasion": if *idle { "idle" } else { "drops" },
         "process": process,
         "looked_after_us": looked_after_ns / 1000,
         "last_accept_us": last_accept_ns.map(|before| before / 1000),

@@ -14,7 +14,7 @@ use crate::book::page::Page;
 use crate::book::summary::Summary;
 use crate::event::Listener;
 use crate::view::format::{duration, plural};
-use crate::view::{whose, workers};
+use crate::view::{acceptor, whose, workers};
 
 /// The section.
 pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
@@ -110,6 +110,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
         ("Not seen", unseen),
         ("Beside", (!beside.is_empty()).then(|| plain(beside.join(", ")))),
         ("Accepted by", workers::sentence(page).map(plain)),
+        ("Stall", page.idle.as_deref().map(|idle| plain(outside(&acceptor::sentence(idle))))),
         ("Failed accepts", page.accept_errors.sentence().map(|text| plain(outside(&text)))),
         ("Limit changes", limits(run, summary)),
     ]

@@ -94,6 +94,9 @@ fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
     if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {
         lines.push(acceptor::sentence(acceptor));
     }
+    if let Some(idle) = page.idle.as_deref() {
+        lines.push(acceptor::sentence(idle));
+    }
     if let Some(workers) = workers::sentence(page) {
         lines.push(format!("accepted by {workers}"));
     }

@@ -200,6 +200,7 @@ fn acceptor() -> What {
         cpu_over_ns: Some(700 * MS),
         seen_accepting: true,
         gone: false,
+        idle: false,
         holder: None,
     }))
 }
