@@ -21,7 +21,7 @@ pub struct Worker {
     pub count: u32,
     /// Always zero.
     pub pad: u32,
-    /// The name of the thread when it was counted first.
+    /// The name of the thread when it was counted first; of one of `io_uring`'s that of its process.
     pub comm: [u8; 16],
 }
 

@@ -181,6 +181,20 @@ macro_rules! for_each_field {
             TASK_STACK,
             /// The number of a system call, in `pt_regs`
             PT_REGS_NUMBER,
+            /// The first argument of a system call of a 32-bit program, in `pt_regs`
+            PT_REGS_32_FIRST,
+            /// The second one
+            PT_REGS_32_SECOND,
+            /// `task_struct.thread_info.status`, where it tells a 32-bit system call
+            TASK_STATUS,
+            /// `task_struct.group_leader`: the first thread of a process
+            TASK_LEADER,
+            /// `task_struct.comm`
+            TASK_COMM,
+            /// `io_kiocb.file`: what a request of `io_uring` is about
+            URING_FILE,
+            /// `io_kiocb.opcode`
+            URING_OPCODE,
             /// `bpf_array.pptrs`
             BPF_ARRAY_PPTRS,
             /// Index of `LINUX_MIB_LISTENOVERFLOWS`

@@ -33,6 +33,7 @@ mod request;
 mod shared;
 mod site;
 mod syn;
+mod syscall;
 mod tracepoint;
 mod types;
 mod waiting;

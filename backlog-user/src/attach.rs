@@ -43,7 +43,8 @@ pub(crate) fn best(
         let plan = with(btf, layout, &ways, |shown| plan::plan(shown, backend));
         let attached = plan.and_then(|plan| {
             let mut attached = kit.attach(&plan)?;
-            attached.gaps.splice(0..0, plan.gaps);
+            let gaps = plan.gaps_with(attached.hooks.iter().map(|hook| hook.program));
+            attached.gaps.splice(0..0, gaps);
             Ok(attached)
         });
         match attached {
@@ -66,5 +67,6 @@ pub(crate) fn with<T>(
         tracepoint: &|name| btf.tracepoint(name),
         ways,
         lacking: layout.lacking(),
+        uring_requests: layout.knows_uring_requests(),
     })
 }

@@ -77,6 +77,13 @@ const REGS_SECOND: &str = "si";
 const REGS_LAST: &str = "ss";
 #[cfg(target_arch = "x86_64")]
 const REGS_NUMBER: &str = "orig_ax";
+/// The same of a 32-bit program's system call, and what tells that it is one.
+#[cfg(target_arch = "x86_64")]
+const REGS_32_FIRST: &str = "bx";
+#[cfg(target_arch = "x86_64")]
+const REGS_32_SECOND: &str = "cx";
+#[cfg(target_arch = "x86_64")]
+const TASK_STATUS: &str = "thread_info.status";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_FIRST: &str = "orig_x0";
 #[cfg(not(target_arch = "x86_64"))]
@@ -86,6 +93,13 @@ const REGS_SECOND: &str = "regs[1]";
 const REGS_LAST: &str = "";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_NUMBER: &str = "syscallno";
+// Other architectures have other numbers and another mark.
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_32_FIRST: &str = "";
+#[cfg(not(target_arch = "x86_64"))]
+const REGS_32_SECOND: &str = "";
+#[cfg(not(target_arch = "x86_64"))]
+const TASK_STATUS: &str = "";
 
 const ENTRIES: &[Entry] = &[
     offset("SKC_DADDR", "sock_common", "skc_daddr"),
@@ -191,6 +205,14 @@ const ENTRIES: &[Entry] = &[
     optional("PT_REGS_LAST", "pt_regs", REGS_LAST),
     optional("TASK_STACK", "task_struct", "stack"),
     fallback("PT_REGS_NUMBER", "pt_regs", REGS_NUMBER),
+    optional("PT_REGS_32_FIRST", "pt_regs", REGS_32_FIRST),
+    optional("PT_REGS_32_SECOND", "pt_regs", REGS_32_SECOND),
+    optional("TASK_STATUS", "task_struct", TASK_STATUS),
+    optional("TASK_LEADER", "task_struct", "group_leader"),
+    optional("TASK_COMM", "task_struct", "comm"),
+    // Only with CONFIG_IO_URING.
+    optional("URING_FILE", "io_kiocb", "file"),
+    optional("URING_OPCODE", "io_kiocb", "opcode"),
     offset("BPF_ARRAY_PPTRS", "bpf_array", "pptrs"),
     counter("MIB_LISTEN_OVERFLOWS", "LINUX_MIB_LISTENOVERFLOWS"),
     counter("MIB_LISTEN_DROPS", "LINUX_MIB_LISTENDROPS"),
@@ -270,6 +292,11 @@ impl Layout {
         let has_regs = btf.arguments("bpf_task_pt_regs").is_some();
         values.push(("HAS_TASK_REGS", u32::from(has_regs)));
         values.push(("KFREE_HAS_SOCKET", u32::from(arguments("kfree_skb") > 3)));
+        let completion = Completion::find(btf);
+        let Completion { result, has_cqe, has_request } = completion;
+        values.push(("URING_RESULT", result));
+        values.push(("URING_HAS_CQE", u32::from(has_cqe)));
+        values.push(("URING_HAS_REQUEST", u32::from(has_request)));
         for (global, number) in [
             ("SYS_ACCEPT", libc::SYS_accept),
             ("SYS_ACCEPT4", libc::SYS_accept4),
@@ -304,6 +331,12 @@ impl Layout {
         &self.lacking
     }
 
+    /// Does the tracepoint on completions of `io_uring` tell of which request?
+    pub(crate) fn knows_uring_requests(&self) -> bool {
+        let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
+        self.value("URING_HAS_REQUEST") == Some(1) && has("URING_FILE") && has("URING_OPCODE")
+    }
+
     /// As if this kernel did not have it.
     pub(crate) fn leave_out(&mut self, global: &str) {
         for (_, value) in self.values.iter_mut().filter(|(name, _)| *name == global) {
@@ -319,6 +352,25 @@ impl Layout {
     /// Name and value of each global.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(&'static str, u32)> {
         self.values.iter()
+    }
+}
+
+/// What the tracepoint `io_uring_complete` passes: `(ctx, user_data, res, ...)` up to 5.16,
+/// `(ctx, req, user_data, res, ...)` since, `(ctx, req, cqe)` since 6.10.
+struct Completion {
+    result: u32,
+    has_cqe: bool,
+    has_request: bool,
+}
+
+impl Completion {
+    fn find(btf: &Btf) -> Self {
+        let arguments = btf.tracepoint("io_uring_complete").unwrap_or(0);
+        // A request has kept its completion since before the tracepoint passes that.
+        let has_cqe = arguments == 3 && btf.field("io_kiocb", "cqe").is_some();
+        let has_request = has_cqe || arguments > 4;
+        let result = if has_request && !has_cqe { 3 } else { 2 };
+        Self { result, has_cqe, has_request }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) ways: &'a Ways,
     /// Fields that the tracepoint backend needs and that the kernel's types do not have.
     pub(crate) lacking: &'a [String],
+    /// Does the tracepoint on completions of `io_uring` tell of which request?
+    pub(crate) uring_requests: bool,
 }
 
 /// A set of hooks.
@@ -106,6 +108,8 @@ pub(crate) struct Plan {
     pub(crate) moments: Vec<Moment>,
     /// What this kernel does not let us know, in sentences.
     pub(crate) gaps: Vec<String>,
+    /// The same where a program is attached and no better one.
+    pub(crate) gaps_of: Vec<(&'static str, String)>,
 }
 
 impl Plan {
@@ -113,6 +117,15 @@ impl Plan {
     #[cfg(test)]
     pub(crate) fn first(&self) -> impl Iterator<Item = &Hook> {
         self.moments.iter().filter_map(|moment| moment.choices.first()).flatten()
+    }
+
+    /// What is not known with what is attached.
+    pub(crate) fn gaps_with<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let attached: Vec<&str> = programs.collect();
+        let of = |(program, gap): &(&'static str, String)| {
+            attached.contains(program).then(|| gap.clone())
+        };
+        self.gaps.iter().cloned().chain(self.gaps_of.iter().filter_map(of)).collect()
     }
 
     /// Every hook of every choice.
@@ -123,6 +136,18 @@ impl Plan {
 
 /// The plan for a backend, or why it cannot be.
 pub(crate) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
+    let mut plan = plan_of(shown, backend)?;
+    if (shown.tracepoint)("io_uring_complete").is_some() && !shown.uring_requests {
+        plan.gaps.push(
+            "why an accept by io_uring fails is not known: this kernel's tracepoint \
+             io_uring_complete does not tell of which request"
+                .to_owned(),
+        );
+    }
+    Ok(plan)
+}
+
+fn plan_of(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
     match backend {
         Backend::Fentry => {
             shown.ways.require(Way::Fentry)?;
@@ -146,6 +171,7 @@ pub(crate) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
 struct Moments {
     all: Vec<Moment>,
     gaps: Vec<String>,
+    gaps_of: Vec<(&'static str, String)>,
 }
 
 impl Moments {
@@ -163,6 +189,16 @@ impl Moments {
     /// What this kernel has no hook for.
     fn gap(&mut self, text: &str) {
         self.gaps.push(text.to_owned());
+    }
+
+    /// What a program does not see.
+    fn gap_of(&mut self, program: &'static str, text: String) {
+        self.gaps_of.push((program, text));
+    }
+
+    fn plan(self, backend: Backend) -> Plan {
+        let Self { all: moments, gaps, gaps_of } = self;
+        Plan { backend, moments, gaps, gaps_of }
     }
 }
 

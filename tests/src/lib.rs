@@ -1,7 +1,7 @@
 //! What the truth tests stand on: a load whose own account is the judge
 //! (`load`), crafted packets for what no ordinary client can do (`packets`),
-//! real servers that others have written (`servers`), fresh network
-//! namespaces, the kernel's counters, what `ss` says, and the tool under test
+//! real servers that others have written (`servers`), accepts by
+//! `io_uring` (`uring`) and by 32-bit calls (`narrow`), fresh network namespaces, the kernel's counters, what `ss` says, and the tool under test
 //! run from outside by its command line and JSON contract (`tracer`). And what
 //! any tracer costs, measured beside others (`bench`).
 //! Nothing here links with the tool's own code.
@@ -18,6 +18,7 @@ pub mod handshake;
 pub mod interface;
 pub mod load;
 mod netlink;
+pub mod narrow;
 pub mod netns;
 pub mod output;
 pub mod packets;
@@ -31,3 +32,4 @@ pub mod sysctl;
 pub mod tmux;
 pub mod tracer;
 pub mod types;
+pub mod uring;

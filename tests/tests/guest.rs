@@ -46,4 +46,5 @@ mod guest {
     mod tui;
     mod verdicts;
     mod waits;
+    mod ways;
 }

@@ -3,15 +3,16 @@
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
+    generated::{
+        bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs,
+    },
 };
 use backlog_ebpf::ABSENT;
 
 use super::{
-    globals::{
-        HAS_TASK_REGS, PT_REGS_LAST, PT_REGS_NUMBER, PT_REGS_SECOND, SYS_LISTEN, TASK_STACK,
-    },
+    globals::{HAS_TASK_REGS, PT_REGS_LAST, TASK_COMM, TASK_LEADER, TASK_STACK},
     read,
+    syscall::{self, Call},
     types::{Regs, Task},
 };
 
@@ -31,17 +32,40 @@ pub(crate) fn name() -> [u8; 16] {
     bpf_get_current_comm().unwrap_or([0; 16])
 }
 
+/// Puts the name of the process there, if this is that of a thread that the kernel has made for
+/// `io_uring` (`iou-wrk-812`, `iou-sqp-812`), which says less.
+///
+/// # Safety
+/// `name` is memory of a map that nothing takes away meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn name_process(name: *mut [u8; 16]) {
+    const OF_URING: u32 = u32::from_ne_bytes(*b"iou-");
+
+    // SAFETY: 16 bytes, as the caller says.
+    let begins = unsafe { name.cast::<u32>().read_unaligned() };
+    if begins != OF_URING || TASK_LEADER.load() == ABSENT || TASK_COMM.load() == ABSENT {
+        return;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() } as *const Task;
+    let leader: *const Task = read::pointer(task, &TASK_LEADER);
+    let comm = leader.wrapping_byte_add(TASK_COMM.load() as usize);
+    // SAFETY: the helper writes 16 bytes there, zeros if it cannot read.
+    let _ = unsafe { bpf_probe_read_kernel(name.cast(), 16, comm.cast()) };
+}
+
 /// The backlog that it passes to listen(), of which the kernel has granted so much. None:
-/// it has come by another way (io_uring, a 32-bit program), or it does not fit.
+/// it has come by another way (`io_uring`, the kernel itself), or it does not fit.
 #[inline(always)]
 pub(crate) fn asked(granted: u32, somaxconn: u32) -> Option<i32> {
     let regs = registers();
-    if regs.is_null() || read::field::<_, u32>(regs, &PT_REGS_NUMBER) != SYS_LISTEN.load() {
+    if regs.is_null() {
         return None;
     }
-    let asked: i32 = read::field(regs, &PT_REGS_SECOND);
-    let cut = if asked as u32 > somaxconn { somaxconn } else { asked as u32 };
-    (cut == granted).then_some(asked)
+    let Some((Call::Listen, passed)) = syscall::of(regs) else { return None };
+    let asked = passed.second(regs)?;
+    let cut = if asked > somaxconn { somaxconn } else { asked };
+    (cut == granted).then_some(asked as i32)
 }
 
 #[inline(always)]

@@ -59,6 +59,18 @@ pub(crate) static SYS_ACCEPT4: Global<u32> = Global::new(ABSENT);
 #[unsafe(no_mangle)]
 pub(crate) static SYS_LISTEN: Global<u32> = Global::new(ABSENT);
 
+/// Which argument of the tracepoint `io_uring_complete` is the result of a request, from zero.
+#[unsafe(no_mangle)]
+pub(crate) static URING_RESULT: Global<u32> = Global::new(0);
+
+/// 1: that argument points to a `struct io_uring_cqe`, which has the result (6.10).
+#[unsafe(no_mangle)]
+pub(crate) static URING_HAS_CQE: Global<u32> = Global::new(0);
+
+/// 1: the argument at 1 is the request (5.17).
+#[unsafe(no_mangle)]
+pub(crate) static URING_HAS_REQUEST: Global<u32> = Global::new(0);
+
 /// 1: there is a helper `bpf_task_pt_regs` (5.15).
 #[unsafe(no_mangle)]
 pub(crate) static HAS_TASK_REGS: Global<u32> = Global::new(0);

@@ -18,6 +18,12 @@ pub(crate) enum Timer {}
 pub(crate) enum Task {}
 /// `struct pt_regs`.
 pub(crate) enum Regs {}
+/// `struct file`.
+pub(crate) enum File {}
+/// `struct io_kiocb`.
+pub(crate) enum UringRequest {}
+/// `struct io_uring_cqe`.
+pub(crate) enum UringCompletion {}
 /// `struct cgroup`.
 pub(crate) enum Cgroup {}
 /// `struct kernfs_node`.

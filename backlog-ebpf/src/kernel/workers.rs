@@ -25,6 +25,7 @@ pub(crate) fn accepted(slot: u32) {
             }
             if owner == 0 {
                 (*worker).comm = caller::name();
+                caller::name_process(&raw mut (*worker).comm);
                 (&raw mut (*worker).id).write_volatile(id);
                 return count(&raw mut (*worker).count);
             }

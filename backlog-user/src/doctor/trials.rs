@@ -138,10 +138,10 @@ fn all(kit: &mut Kit, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Tr
 }
 
 /// Tries each choice of each moment until one is taken.
-fn carry_out(kit: &mut Kit, plan: plan::Plan) -> Trial {
+fn carry_out(kit: &mut Kit, mut plan: plan::Plan) -> Trial {
     let mut trial =
-        Trial { backend: plan.backend, moments: Vec::new(), gaps: plan.gaps, refused: None };
-    for moment in plan.moments {
+        Trial { backend: plan.backend, moments: Vec::new(), gaps: Vec::new(), refused: None };
+    for moment in std::mem::take(&mut plan.moments) {
         let mut refused = Vec::new();
         let mut used = Vec::new();
         for choice in moment.choices {
@@ -171,6 +171,9 @@ fn carry_out(kit: &mut Kit, plan: plan::Plan) -> Trial {
         let needed = moment.gap.is_none();
         trial.moments.push(Moment { name: moment.name, needed, used, refused });
     }
+    let used = trial.moments.iter().flat_map(|moment| &moment.used);
+    let gaps = plan.gaps_with(used.map(|used| used.program));
+    trial.gaps.splice(0..0, gaps);
     trial
 }
 

@@ -16,6 +16,8 @@ use crate::pod::{FailureKeyPod, FailurePod};
 pub(crate) struct Probe {
     failed: HashMap<MapData, FailureKeyPod, FailurePod>,
     other: Array<MapData, u32>,
+    /// Does `io_uring` tell which request has failed?
+    of_uring: bool,
     /// What keeps the programs attached: dropping it takes them off.
     links: Links,
 }
@@ -24,24 +26,26 @@ type Links = Vec<Box<dyn Any + Send + Sync>>;
 
 impl Probe {
     /// Takes the maps.
-    pub(super) fn of(programs: &mut Ebpf) -> Result<Self> {
+    pub(super) fn of(programs: &mut Ebpf, of_uring: bool) -> Result<Self> {
         let mut take = |name: &'static str| {
             programs.take_map(name).with_context(|| format!("the eBPF object has no map {name}"))
         };
         Ok(Self {
             failed: HashMap::try_from(take("FAILED")?)?,
             other: Array::try_from(take("FAILED_OTHER")?)?,
+            of_uring,
             links: Links::new(),
         })
     }
 
-    /// Attaches: to the calls alone where perf's tracepoints are there, else to every system
-    /// call.
+    /// Attaches: to the end of every system call, since that is where those of 32-bit programs
+    /// are seen as well, and to what `io_uring` tells.
     pub(super) fn attach(&mut self, programs: &mut Ebpf) -> Result<()> {
-        self.links = match attach_calls(programs) {
-            Ok(links) => links,
-            Err(error) => attach_all(programs).with_context(|| format!("{error:#}"))?,
-        };
+        let mut links = attach_one(programs, "rt_failed", "sys_exit")?;
+        if self.of_uring {
+            links.extend(attach_one(programs, "rt_uring_failed", "io_uring_complete")?);
+        }
+        self.links = links;
         Ok(())
     }
 
@@ -69,33 +73,15 @@ impl Probe {
     }
 }
 
-fn attach_calls(programs: &mut Ebpf) -> Result<Links> {
-    let program = programs.program_mut("tp_failed").context("there is no tp_failed")?;
-    let Program::TracePoint(program) = program else { bail!("tp_failed is not a tracepoint") };
-    loaded(program.load()).context("loading the probe on accept()")?;
-    let mut links = Links::new();
-    for call in ["sys_exit_accept4", "sys_exit_accept"] {
-        let id = program
-            .attach("syscalls", call)
-            .with_context(|| format!("attaching the probe to {call}"))?;
-        links.push(Box::new(program.take_link(id)?));
+fn attach_one(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Links> {
+    let program = programs.program_mut(name).with_context(|| format!("there is no {name}"))?;
+    let Program::RawTracePoint(program) = program else { bail!("{name} is not a raw tracepoint") };
+    match program.load() {
+        Err(ProgramError::AlreadyLoaded) => {}
+        result => result.context("loading the probe on accept()")?,
     }
-    Ok(links)
-}
-
-fn attach_all(programs: &mut Ebpf) -> Result<Links> {
-    let program = programs.program_mut("rt_failed").context("there is no rt_failed")?;
-    let Program::RawTracePoint(program) = program else {
-        bail!("rt_failed is not a raw tracepoint")
-    };
-    loaded(program.load()).context("loading the probe on accept()")?;
-    let id = program.attach("sys_exit").context("attaching the probe to sys_exit")?;
+    let id = program
+        .attach(tracepoint)
+        .with_context(|| format!("attaching the probe on accept() to {tracepoint}"))?;
     Ok(vec![Box::new(program.take_link(id)?)])
-}
-
-fn loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
-    match result {
-        Err(ProgramError::AlreadyLoaded) => Ok(()),
-        result => result,
-    }
 }

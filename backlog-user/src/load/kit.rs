@@ -30,6 +30,7 @@ pub(crate) struct Kit {
     programs: Ebpf,
     btf: Btf,
     limits: Limits,
+    uring_requests: bool,
 }
 
 impl Kit {
@@ -43,7 +44,7 @@ impl Kit {
         if let Some(held) = &filter.process {
             fill_wanted(&mut programs, held.sockets.iter().copied())?;
         }
-        Ok(Self { programs, btf, limits })
+        Ok(Self { programs, btf, limits, uring_requests: layout.knows_uring_requests() })
     }
 
     /// Tries a way of attaching by a program on a hook that every kernel has: the shortest that
@@ -160,7 +161,7 @@ impl Kit {
     /// Takes the maps, and with them everything. `counts_kprobes` is for [`Loaded`].
     pub(crate) fn ready(mut self, attached: Attached, counts_kprobes: bool) -> Result<Loaded> {
         let mut maps = take_maps(&mut self.programs)?;
-        let accept_probe = Probe::of(&mut self.programs)?;
+        let accept_probe = Probe::of(&mut self.programs, self.uring_requests)?;
         for slot in 0..self.limits.slots {
             maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
         }

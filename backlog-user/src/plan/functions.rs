@@ -228,8 +228,7 @@ impl Planner<'_> {
     }
 
     fn done(self) -> Result<Plan> {
-        let Self { moments: Moments { all: moments, gaps }, missing, unknown, backend, shown: _ } =
-            self;
+        let Self { moments, missing, unknown, backend, shown: _ } = self;
         if !unknown.is_empty() {
             bail!(
                 "this kernel's {} takes arguments that backlog-trace does not know yet, please \
@@ -244,7 +243,7 @@ impl Planner<'_> {
                 missing.join(", ")
             );
         }
-        Ok(Plan { backend, moments, gaps })
+        Ok(moments.plan(backend))
     }
 }
 
@@ -262,11 +261,11 @@ pub(super) fn spare(shown: Shown<'_>) -> Vec<Hook> {
             add("__inet_accept", &["kp_accept_only"]);
         }
     }
-    if shown.ways.permits(Way::Tracepoint) {
-        fitting.extend(choice("spare", "syscalls:sys_exit_accept4", &["tp_failed"]));
-    }
     if shown.ways.permits(Way::RawTracepoint) {
         fitting.extend(choice("spare", "sys_exit", &["rt_failed"]));
+        if shown.uring_requests {
+            fitting.extend(choice("spare", "io_uring_complete", &["rt_uring_failed"]));
+        }
     }
     fitting
 }

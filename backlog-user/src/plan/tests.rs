@@ -63,7 +63,16 @@ fn make(
     refused: &[Way],
     backend: Backend,
 ) -> anyhow::Result<Plan> {
-    plan(Shown { function, tracepoint: &tracepoint, ways: &ways(refused), lacking: &[] }, backend)
+    plan(
+        Shown {
+            function,
+            tracepoint: &tracepoint,
+            ways: &ways(refused),
+            lacking: &[],
+            uring_requests: true,
+        },
+        backend,
+    )
 }
 
 fn fentry(function: impl Fn(&str) -> Option<usize>) -> anyhow::Result<Plan> {
@@ -193,6 +202,7 @@ fn fields_that_only_tracepoints_need_are_named() {
         tracepoint: &tracepoints_6_18,
         ways: &ways(&[]),
         lacking: &lacking,
+        uring_requests: true,
     };
     assert!(plan(shown, Backend::Fentry).is_ok());
     let error = plan(shown, Backend::Tracepoint).unwrap_err().to_string();
@@ -202,11 +212,16 @@ fn fields_that_only_tracepoints_need_are_named() {
 #[test]
 fn what_is_not_used_is_spare() {
     let ways = ways(&[]);
-    let shown =
-        Shown { function: &debian_6_18, tracepoint: &tracepoints_6_18, ways: &ways, lacking: &[] };
+    let shown = Shown {
+        function: &debian_6_18,
+        tracepoint: &tracepoints_6_18,
+        ways: &ways,
+        lacking: &[],
+        uring_requests: true,
+    };
     let plan = plan(shown, Backend::Fentry).unwrap();
     let spare: Vec<_> = super::spare(&plan, shown).iter().map(|hook| hook.program).collect();
-    assert_eq!(spare, ["fe_accept_only", "kp_accept_only", "tp_failed", "rt_failed"]);
+    assert_eq!(spare, ["fe_accept_only", "kp_accept_only", "rt_failed", "rt_uring_failed"]);
 }
 
 #[test]

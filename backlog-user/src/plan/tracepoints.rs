@@ -5,17 +5,18 @@ use anyhow::{Result, bail};
 use super::{Backend, Choice, Moments, Plan, Shown, Way, choice};
 
 /// What no tracepoint shows.
-const GAPS: [&str; 5] = [
+const GAPS: [&str; 4] = [
     "backend tracepoint: requests that expire in the SYN queue are not counted, nor is a listener \
      that leaves while a handshake ends",
-    "backend tracepoint: an accept by io_uring, by a 32-bit program's socketcall or by the kernel \
-     itself is seen only when its connection ends, and without its wait",
     "backend tracepoint: a connection that goes to another listener of its group is told when it \
      is accepted there",
     "backend tracepoint: which member of a SO_REUSEPORT group refused a packet is told from the \
      change of its sk_drops, which another CPU may have moved meanwhile",
     "backend tracepoint: packets that are ignored are not counted, and move sk_drops",
 ];
+
+/// What is seen of an accept that no program sees.
+const AT_THE_END: &str = "seen only when its connection ends, and without its wait";
 
 /// Makes the plan.
 pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
@@ -44,15 +45,41 @@ pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
         moments.must(moment, choices);
     }
     moments.must("accept", accept(shown));
+    let has_uring = (shown.tracepoint)("io_uring_complete").is_some();
+    if has_uring {
+        let choices = typed_or_raw(shown, "uring", "io_uring_complete", ["tb_uring", "rt_uring"]);
+        moments.may("uring", choices, URING_GAP);
+    }
     moments.must("queued", vec![choice("queued", "tcp", &["it_queued"])]);
     for gap in GAPS {
         moments.gap(gap);
     }
+    let uring = if has_uring { ", or by io_uring into a registered file," } else { "" };
+    moments
+        .gap(&format!("backend tracepoint: an accept by the kernel itself{uring} is {AT_THE_END}"));
+    if runs_32_bit(shown) {
+        let gap = format!(
+            "backend tracepoint: an accept by a 32-bit program is {AT_THE_END}; a second listen() \
+             only by the limit that it sets"
+        );
+        moments.gap_of("tp_accept", gap);
+    }
     if !missing.is_empty() {
         bail!("this kernel has no tracepoint {}", missing.join(", "));
     }
-    let Moments { all: moments, gaps } = moments;
-    Ok(Plan { backend: Backend::Tracepoint, moments, gaps })
+    Ok(moments.plan(Backend::Tracepoint))
+}
+
+/// What is not known where accepts by `io_uring` are not seen.
+const URING_GAP: &str = "backend tracepoint: an accept by io_uring is seen only when its \
+                         connection ends, and without its wait";
+
+/// Can this kernel run programs of 32 bits? On arm64 what they call is not told apart.
+fn runs_32_bit(shown: Shown<'_>) -> bool {
+    cfg!(not(target_arch = "x86_64"))
+        || ["do_int80_syscall_32", "do_int80_emulation", "__ia32_compat_sys_socketcall"]
+            .iter()
+            .any(|function| (shown.function)(function).is_some())
 }
 
 /// Only the calls that matter pay for a program where perf's tracepoints can be had;

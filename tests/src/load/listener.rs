@@ -9,7 +9,7 @@ use libc::c_int;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::options::{Accept, Options, Switch};
-use crate::socket;
+use crate::{narrow, socket};
 
 /// How long `TCP_DEFER_ACCEPT` waits for data, in seconds.
 const DEFER_SECONDS: c_int = 5;
@@ -90,10 +90,18 @@ fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
         let queue = options.backlog.saturating_add(1).max(1);
         socket::set_tcp_option(&listener, libc::TCP_FASTOPEN, queue)?;
     }
-    listener.set_nonblocking(options.accept != Accept::Blocking)?;
+    listener.set_nonblocking(!options.accept.blocks())?;
     listener.bind(&SockAddr::from(address))?;
-    listener.listen(options.backlog)?;
+    call_listen(&listener, options.backlog, options.accept)?;
     Ok(listener)
+}
+
+/// listen(2), as the server calls it.
+pub(super) fn call_listen(listener: &Socket, backlog: c_int, how: Accept) -> io::Result<()> {
+    match how.narrow() {
+        Some(way) => narrow::listen(listener, backlog, way),
+        None => listener.listen(backlog),
+    }
 }
 
 /// A socket's own address.

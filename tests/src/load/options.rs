@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::clock::parse_time;
 use crate::handshake::Handshake;
+use crate::{narrow, uring};
 
 /// A TCP server with a chosen backlog, and clients at a chosen rate, on
 /// loopback. Prints its own truth as one JSON object at the end.
@@ -206,6 +207,42 @@ pub enum Accept {
     Nonblocking,
     /// In `epoll_wait(2)`, exclusively, then one accept
     Epoll,
+    /// In `io_uring_enter(2)`, with a request for each connection
+    Uring,
+    /// The same with one request for all of them (5.19)
+    UringMultishot,
+    /// The same with a request for each that a thread of the kernel's pool does
+    UringPool,
+    /// As `blocking`, by a 32-bit program's accept4(2)
+    Narrow,
+    /// As `blocking`, by a 32-bit program's `socketcall(2)`
+    NarrowSocketcall,
+}
+
+impl Accept {
+    /// The calls of a 32-bit program.
+    pub(crate) fn narrow(self) -> Option<narrow::Way> {
+        match self {
+            Self::Narrow => Some(narrow::Way::Direct),
+            Self::NarrowSocketcall => Some(narrow::Way::Socketcall),
+            _ => None,
+        }
+    }
+
+    /// Requests of `io_uring`.
+    pub(crate) fn uring(self) -> Option<uring::Way> {
+        match self {
+            Self::Uring => Some(uring::Way::Single),
+            Self::UringMultishot => Some(uring::Way::Multishot),
+            Self::UringPool => Some(uring::Way::Pool),
+            _ => None,
+        }
+    }
+
+    /// Does the thread sleep in the accept itself?
+    pub(crate) fn blocks(self) -> bool {
+        !matches!(self, Self::Nonblocking | Self::Epoll)
+    }
 }
 
 /// How a client waits.

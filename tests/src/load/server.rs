@@ -1,10 +1,11 @@
-//! The threads that accept: in one of three ways, each accept stamped at its
+//! The threads that accept: in one of several ways, each accept stamped at its
 //! return, and ended without a trace: a thread asleep in accept(2) is woken
 //! by a signal, since a last connection of our own would spoil the count and
 //! shutdown(2) would kill the queue.
 
 use std::io::{Error, ErrorKind};
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once};
@@ -13,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fastrand::Rng;
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 
 use super::gate::Gate;
 use super::judge::Accepted;
-use super::listener::Listeners;
+use super::listener::{Listeners, call_listen};
 use super::options::{Accept, Options};
 use super::prefork::{self, Worker};
 use crate::clock::{mono_ns, wait_until};
 use crate::epoll::Epoll;
-use crate::{proc, socket};
+use crate::{narrow, proc, socket, uring};
 
 /// Longest wait for a connection in one go: a signal ends it, so no thread
 /// wakes up only to look at a flag, which would blur a count of instructions.
@@ -199,14 +200,14 @@ impl Stalls {
 impl Acceptor {
     fn run(&mut self) -> Result<Vec<Accepted>> {
         let mut taken = Vec::new();
-        let epoll = match self.how {
-            Accept::Epoll => Some(self.epoll().context("cannot use epoll")?),
-            Accept::Blocking | Accept::Nonblocking => None,
-        };
+        let epoll = (self.how == Accept::Epoll).then(|| self.epoll());
+        let epoll = epoll.transpose().context("cannot use epoll")?;
+        let ring = self.how.uring().map(|way| uring::Acceptor::new(&*self.listener, way));
+        let mut ring = ring.transpose().context("cannot use io_uring")?;
         while self.gate.pass() {
             self.gate.pause(self.stalls.left(self.begun.elapsed()));
             // One permission, used by one accept, however many tries it takes.
-            let Some(accepted) = self.take_one(epoll.as_ref())? else {
+            let Some(accepted) = self.take_one(epoll.as_ref(), ring.as_mut())? else {
                 break;
             };
             taken.push(accepted);
@@ -214,14 +215,16 @@ impl Acceptor {
             if let Some((at, backlog)) = self.second_listen
                 && at == count
             {
-                self.listener.listen(backlog).context("cannot listen again")?;
+                call_listen(&self.listener, backlog, self.how).context("cannot listen again")?;
             }
             let pause = self.pause();
             self.gate.pause(pause);
             if self.ending.after.is_some_and(|after| count >= after) {
-                self.end()?;
+                taken.extend(late(ring.as_mut())?);
+                self.end(ring.as_mut())?;
             }
         }
+        taken.extend(late(ring.as_mut())?);
         Ok(taken)
     }
 
@@ -232,18 +235,23 @@ impl Acceptor {
     }
 
     /// Accepts nothing more until it is over.
-    fn end(&self) -> Result<()> {
+    fn end(&self, mut ring: Option<&mut uring::Acceptor>) -> Result<()> {
         if !self.ending.exhaust {
             self.gate.pause(FOREVER);
             return Ok(());
         }
         let _all = socket::take_all_descriptors().context("cannot take all file descriptors")?;
         while !self.gate.over() {
-            match self.listener.accept() {
+            let result = match ring.as_deref_mut() {
+                Some(ring) => ring.accept().map(|accepted| accepted.is_some()),
+                None => self.call().map(|_| true),
+            };
+            match result {
                 Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {}
                 Err(error) if passing(&error) => {}
                 Err(error) => return Err(error).context("accept"),
-                Ok(_) => bail!("accept() has found a file descriptor"),
+                Ok(false) => {}
+                Ok(true) => bail!("accept() has found a file descriptor"),
             }
             self.gate.pause(RETRY);
         }
@@ -251,12 +259,27 @@ impl Acceptor {
     }
 
     /// Waits for one connection; none: it is over.
-    fn take_one(&self, epoll: Option<&Epoll>) -> Result<Option<Accepted>> {
+    fn take_one(
+        &self,
+        epoll: Option<&Epoll>,
+        mut ring: Option<&mut uring::Acceptor>,
+    ) -> Result<Option<Accepted>> {
         while !self.gate.over() {
             // SAFETY: gettid takes nothing and cannot fail.
             self.waits.store(unsafe { libc::gettid() }, Ordering::Release);
+            if let Some(ring) = ring.as_deref_mut() {
+                match ring.accept() {
+                    Err(error) if passing(&error) => {}
+                    Err(error) => return Err(error).context("accept by io_uring"),
+                    Ok(Some((connection, accepted_ns))) => {
+                        let (connection, peer) = with_peer(connection)?;
+                        return received(&connection, &peer, accepted_ns).map(Some);
+                    }
+                    Ok(None) => {}
+                }
+                continue;
+            }
             match self.how {
-                Accept::Blocking => {}
                 // Try first: under load there is no need to wait at all.
                 Accept::Nonblocking => {
                     if let Some(accepted) = self.accept()? {
@@ -270,6 +293,8 @@ impl Acceptor {
                         continue;
                     }
                 }
+                // Asleep in the accept itself.
+                _ => {}
             }
             if let Some(accepted) = self.accept()? {
                 return Ok(Some(accepted));
@@ -281,17 +306,21 @@ impl Acceptor {
     /// One accept(2), stamped before anything else; the connection is closed
     /// once what the client sent is read (else it would be reset).
     fn accept(&self) -> Result<Option<Accepted>> {
-        let result = self.listener.accept();
+        let result = self.call();
         let accepted_ns = mono_ns();
-        let (connection, peer) = match result {
-            Ok(accepted) => accepted,
-            Err(error) if passing(&error) => return Ok(None),
-            Err(error) => return Err(error).context("accept"),
-        };
-        let mut byte = [MaybeUninit::uninit(); 16];
-        let _ = connection.recv_with_flags(&mut byte, libc::MSG_DONTWAIT);
-        let peer = peer.as_socket().context("a client without an address")?;
-        Ok(Some(Accepted { peer: (peer.ip().to_canonical(), peer.port()).into(), accepted_ns }))
+        match result {
+            Ok((connection, peer)) => received(&connection, &peer, accepted_ns).map(Some),
+            Err(error) if passing(&error) => Ok(None),
+            Err(error) => Err(error).context("accept"),
+        }
+    }
+
+    /// The system call, as a program of 64 or of 32 bits makes it.
+    fn call(&self) -> std::io::Result<(Socket, SockAddr)> {
+        match self.how.narrow() {
+            Some(way) => with_peer(narrow::accept(&*self.listener, way)?),
+            None => self.listener.accept(),
+        }
     }
 
     fn epoll(&self) -> std::io::Result<Epoll> {
@@ -300,6 +329,32 @@ impl Acceptor {
         epoll.add(&*self.listener, libc::EPOLLIN | libc::EPOLLEXCLUSIVE, 0)?;
         Ok(epoll)
     }
+}
+
+/// Takes back what `io_uring` is asked for; what it has accepted meanwhile.
+fn late(ring: Option<&mut uring::Acceptor>) -> Result<Vec<Accepted>> {
+    let Some(ring) = ring else { return Ok(Vec::new()) };
+    let late = ring.take_back().context("cannot end an accept by io_uring")?;
+    let one = |connection| {
+        let (connection, peer) = with_peer(connection)?;
+        received(&connection, &peer, mono_ns())
+    };
+    late.into_iter().map(one).collect()
+}
+
+/// A connection, and whose it is. (That of a client that has reset it is not known any more.)
+fn with_peer(connection: OwnedFd) -> std::io::Result<(Socket, SockAddr)> {
+    let connection = Socket::from(connection);
+    let peer = connection.peer_addr()?;
+    Ok((connection, peer))
+}
+
+/// A connection, once what the client sent is read.
+fn received(connection: &Socket, peer: &SockAddr, accepted_ns: u64) -> Result<Accepted> {
+    let mut byte = [MaybeUninit::uninit(); 16];
+    let _ = connection.recv_with_flags(&mut byte, libc::MSG_DONTWAIT);
+    let peer = peer.as_socket().context("a client without an address")?;
+    Ok(Accepted { peer: (peer.ip().to_canonical(), peer.port()).into(), accepted_ns })
 }
 
 /// Errors that mean "try again", not "give up".

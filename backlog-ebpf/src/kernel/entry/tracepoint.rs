@@ -11,10 +11,11 @@ use aya_ebpf::{
 
 use super::context::Arguments;
 use crate::kernel::{
-    globals::{HAS_TASK_REGS, KFREE_HAS_SOCKET},
+    globals::{HAS_TASK_REGS, KFREE_HAS_SOCKET, URING_HAS_CQE, URING_HAS_REQUEST, URING_RESULT},
     read,
+    syscall::Passed,
     tracepoint::{Twin, accepted, destroyed, failed, packet, state},
-    types::Regs,
+    types::{Regs, UringCompletion, UringRequest},
 };
 
 /// Twins: the names of both, and what they do with their arguments.
@@ -39,6 +40,7 @@ twins! {
     tb_kfree, rt_kfree: kfree_skb;
     tb_consume, rt_consume: consume_skb;
     tb_exit, rt_exit: sys_exit;
+    tb_uring, rt_uring: uring_complete;
 }
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`
@@ -72,6 +74,30 @@ fn sys_exit(event: &impl Arguments, _: Twin) {
     accepted::any_call(event.address(0), event.word(1) as i64);
 }
 
+/// `io_uring_complete`
+#[inline(always)]
+fn uring_complete(event: &impl Arguments, _: Twin) {
+    let (request, result) = completion(event);
+    accepted::completed(request, result);
+}
+
+/// A request of `io_uring`, if this kernel passes it, and its result.
+#[inline(always)]
+fn completion(event: &impl Arguments) -> (*const UringRequest, i32) {
+    /// Where a `struct io_uring_cqe` has the result; it is shared with userspace.
+    const RESULT: usize = 8;
+
+    let request = if URING_HAS_REQUEST.load() != 0 { event.address(1) } else { core::ptr::null() };
+    let result = if URING_HAS_CQE.load() != 0 {
+        read::at(event.address::<UringCompletion>(2), RESULT)
+    } else if URING_RESULT.load() == 3 {
+        event.word(3) as i32
+    } else {
+        event.word(2) as i32
+    };
+    (request, result)
+}
+
 /// The caller's registers, and what perf passes of a system call that returns: `struct
 /// syscall_tp_t` of `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
 #[inline(always)]
@@ -94,7 +120,7 @@ fn call(ctx: &TracePointContext) -> (*const Regs, i64) {
 #[tracepoint]
 fn tp_accept(ctx: TracePointContext) -> u32 {
     let (regs, returned) = call(&ctx);
-    accepted::accepted(regs, returned);
+    accepted::accepted(regs, Passed::Wide, returned);
     0
 }
 
@@ -102,21 +128,22 @@ fn tp_accept(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 fn tp_listen(ctx: TracePointContext) -> u32 {
     let (regs, returned) = call(&ctx);
-    accepted::listened(regs, returned);
+    accepted::listened(regs, Passed::Wide, returned);
     0
 }
 
-/// `accept`, `accept4`, for some seconds
-#[tracepoint]
-fn tp_failed(ctx: TracePointContext) -> u32 {
-    let (regs, returned) = call(&ctx);
-    failed::failed(regs, returned);
-    0
-}
-
-/// `sys_exit(regs, ret)`, where perf's tracepoints are unavailable
+/// `sys_exit(regs, ret)`, for some seconds. Perf's tracepoints of the calls alone would cost the
+/// others less, and show no call of a 32-bit program.
 #[raw_tracepoint]
 fn rt_failed(ctx: RawTracePointContext) -> i32 {
     failed::any_call(ctx.address(0), ctx.word(1) as i64);
+    0
+}
+
+/// `io_uring_complete`, for some seconds
+#[raw_tracepoint]
+fn rt_uring_failed(ctx: RawTracePointContext) -> i32 {
+    let (request, result) = completion(&ctx);
+    failed::completed(request, result);
     0
 }

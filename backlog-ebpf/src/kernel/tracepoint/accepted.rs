@@ -1,4 +1,5 @@
-//! A system call returns: accept() with a connection, or listen().
+//! A system call returns: accept() with a connection, or listen(). And `io_uring`, which does
+//! both without one, tells what came of a request.
 
 use backlog_ebpf::cause::Beside;
 
@@ -7,13 +8,16 @@ use crate::kernel::{
     distribution::By,
     filter,
     globals::{
-        FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, PT_REGS_FIRST, PT_REGS_NUMBER, SKC_STATE,
-        SOCKET_SK, SYS_ACCEPT, SYS_ACCEPT4, SYS_LISTEN, TASK_FILES,
+        FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, SKC_STATE, SOCKET_SK, TASK_FILES, URING_OPCODE,
     },
     listener, pending, read,
-    types::{Regs, Sock, Socket, TCP_LISTEN, Task},
+    syscall::{self, Call, Passed},
+    types::{File, Regs, Sock, Socket, TCP_LISTEN, Task, UringRequest},
 };
 use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+/// `IORING_OP_ACCEPT` of `include/uapi/linux/io_uring.h`.
+pub(super) const URING_ACCEPT: u8 = 13;
 
 /// Body: any system call returns. Every one on the host comes here.
 #[inline(always)]
@@ -21,17 +25,16 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned < 0 {
         return;
     }
-    let number = read::field::<_, u32>(regs, &PT_REGS_NUMBER);
-    if number == SYS_ACCEPT.load() || number == SYS_ACCEPT4.load() {
-        accepted(regs, returned);
-    } else if number == SYS_LISTEN.load() {
-        listened(regs, returned);
+    match syscall::of(regs) {
+        Some((Call::Accept, passed)) => accepted(regs, passed, returned),
+        Some((Call::Listen, passed)) => listened(regs, passed, returned),
+        None => {}
     }
 }
 
 /// Body: accept() or accept4() returns.
 #[inline(always)]
-pub(crate) fn accepted(regs: *const Regs, returned: i64) {
+pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
     if returned < 0 || !filter::running() {
         return;
     }
@@ -39,35 +42,62 @@ pub(crate) fn accepted(regs: *const Regs, returned: i64) {
     if child.is_null() {
         return;
     }
-    if matches!(pending::announced(child), Some((_, false))) {
-        // Accepted before the CPU that adds it has come to the place where it is counted.
-        // (The accept of an MPTCP one does not wait for that, and the place of a Fast Open
-        // one is the end of its handshake, where the kernel does not show that of its SYN.)
-        // If it has come there meanwhile, whoever takes the entry counts.
-        if !pending::early(child, listener::now()) {
-            accept::known(child, By::Current);
-        }
+    if early(child) {
         return;
     }
-    followed(regs, child);
-    accept::taken(child, || accepted_from(regs));
+    followed(regs, passed, child);
+    accept::taken(child, || accepted_from(regs, passed));
+}
+
+/// Body: `io_uring` tells the result of a request, which is null where one has several results.
+/// Whatever it was: if the result is the descriptor of a connection that was queued a moment
+/// ago, that has been accepted.
+#[inline(always)]
+pub(crate) fn completed(request: *const UringRequest, result: i32) {
+    if result < 0 || !filter::running() {
+        return;
+    }
+    if !request.is_null() && read::field::<_, u8>(request, &URING_OPCODE) != URING_ACCEPT {
+        return;
+    }
+    let child = accept::tcp_of(socket_of(result as u32));
+    if !child.is_null() && !early(child) {
+        accept::known(child, By::Current);
+    }
+}
+
+/// Was a connection accepted before the CPU that adds it has come to the place where it is
+/// counted? Then that counts it, or this has. (The accept of an MPTCP one does not wait for
+/// that, and the place of a Fast Open one is the end of its handshake, where the kernel does
+/// not show that of its SYN.)
+#[inline(always)]
+fn early(child: *const Sock) -> bool {
+    if !matches!(pending::announced(child), Some((_, false))) {
+        return false;
+    }
+    // If it has come there meanwhile, whoever takes the entry counts.
+    if !pending::early(child, listener::now()) {
+        accept::known(child, By::Current);
+    }
+    true
 }
 
 /// The listener's socket, by the first argument.
 #[inline(always)]
-fn accepted_from(regs: *const Regs) -> *const Sock {
-    accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)))
+fn accepted_from(regs: *const Regs, passed: Passed) -> *const Sock {
+    let Some(descriptor) = passed.first(regs) else { return core::ptr::null() };
+    accept::tcp_of(socket_of(descriptor))
 }
 
 /// A connection whose listener has closed and that is accepted all the same has gone to
 /// another of its group.
 #[inline(always)]
-fn followed(regs: *const Regs, child: *const Sock) {
+fn followed(regs: *const Regs, passed: Passed, child: *const Sock) {
     let Some((from, _)) = pending::announced(child) else { return };
     if read::field::<_, u8>(from, &SKC_STATE) == TCP_LISTEN {
         return;
     }
-    let to = accepted_from(regs);
+    let to = accepted_from(regs, passed);
     if to.is_null() || to == from {
         return;
     }
@@ -84,11 +114,11 @@ fn followed(regs: *const Regs, child: *const Sock) {
 
 /// Body: listen() returns.
 #[inline(always)]
-pub(crate) fn listened(regs: *const Regs, returned: i64) {
+pub(crate) fn listened(regs: *const Regs, passed: Passed, returned: i64) {
     if returned != 0 || !filter::running() {
         return;
     }
-    let sk = accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)));
+    let sk = accepted_from(regs, passed);
     if !sk.is_null() {
         listener::listened(sk, 0);
     }
@@ -106,6 +136,12 @@ pub(super) fn socket_of(descriptor: u32) -> *const Sock {
     }
     let array: *const u8 = read::pointer(table, &FDT_FD);
     let file: u64 = read::at(array, 8 * descriptor as usize);
-    let socket: *const Socket = read::pointer(file as *const u8, &FILE_PRIVATE);
+    socket_in(file as *const File)
+}
+
+/// The socket behind an open file, which is known to be one.
+#[inline(always)]
+pub(super) fn socket_in(file: *const File) -> *const Sock {
+    let socket: *const Socket = read::pointer(file, &FILE_PRIVATE);
     read::pointer(socket, &SOCKET_SK)
 }

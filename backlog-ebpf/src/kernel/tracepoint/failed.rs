@@ -1,6 +1,6 @@
 //! A call of accept() has failed. It is looked at where the system call returns: EMFILE arises
-//! before the protocol's accept is called. These programs are attached for some seconds, when
-//! nobody accepts.
+//! before the protocol's accept is called; or where `io_uring` tells what came of one. These
+//! programs are attached for some seconds, when nobody accepts.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid};
 use backlog_ebpf::{
@@ -8,18 +8,19 @@ use backlog_ebpf::{
     accepts::{Failure, FailureKey},
 };
 
-use super::accepted::socket_of;
+use super::accepted::{URING_ACCEPT, socket_in, socket_of};
 use crate::kernel::{
     accept, caller, filter,
     globals::{
-        FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, PT_REGS_FIRST, PT_REGS_NUMBER, SK_SOCKET,
-        SKC_FAMILY, SKC_STATE, SOCKET_INO, SYS_ACCEPT, SYS_ACCEPT4, TASK_FILES,
+        FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, PT_REGS_FIRST, SK_SOCKET, SKC_FAMILY, SKC_STATE,
+        SOCKET_INO, TASK_FILES, URING_FILE, URING_OPCODE,
     },
     listener,
     maps::{FAILED, FAILED_OTHER},
     read,
     shared::count,
-    types::{Regs, Socket, TCP_LISTEN},
+    syscall::{self, Call, Passed},
+    types::{File, Regs, Sock, Socket, TCP_LISTEN, UringRequest},
 };
 
 /// Body: any system call returns.
@@ -28,21 +29,40 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned >= 0 {
         return;
     }
-    let number = read::field::<_, u32>(regs, &PT_REGS_NUMBER);
-    if number == SYS_ACCEPT.load() || number == SYS_ACCEPT4.load() {
-        failed(regs, returned);
+    let Some((Call::Accept, passed)) = syscall::of(regs) else { return };
+    if filter::running()
+        && let Some(inode) = inode_of(regs, passed)
+    {
+        failed(inode, returned.wrapping_neg() as u32);
     }
 }
 
-/// Body: accept() or accept4() returns.
+/// Body: `io_uring` tells the result of a request. One that was given up has not failed.
 #[inline(always)]
-pub(crate) fn failed(regs: *const Regs, returned: i64) {
-    if returned >= 0 || !filter::running() {
+pub(crate) fn completed(request: *const UringRequest, result: i32) {
+    /// `ECANCELED` of `include/uapi/asm-generic/errno.h`.
+    const CANCELED: i32 = 125;
+
+    if result >= 0
+        || result == -CANCELED
+        || request.is_null()
+        || read::field::<_, u8>(request, &URING_OPCODE) != URING_ACCEPT
+        || FILE_PRIVATE.load() == ABSENT
+        || !filter::running()
+    {
         return;
     }
-    let Some(inode) = inode_of(regs) else { return };
+    let file: *const File = read::pointer(request, &URING_FILE);
+    if let Some(inode) = listener_inode(accept::tcp_of(socket_in(file))) {
+        failed(inode, result.wrapping_neg() as u32);
+    }
+}
+
+/// Counts a failure at the listener with this inode number.
+#[inline(always)]
+fn failed(inode: u64, errno: u32) {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let key = FailureKey { inode, pid, errno: returned.wrapping_neg() as u32 };
+    let key = FailureKey { inode, pid, errno };
     let now = listener::now();
     if let Some(known) = FAILED.get_ptr_mut(key) {
         // SAFETY: an element of the map, which userspace empties only when this program is
@@ -66,7 +86,7 @@ pub(crate) fn failed(regs: *const Regs, returned: i64) {
 /// The inode number of the TCP listener that the first argument names; zero: this kernel does
 /// not show it. None: it is not a TCP listener, or one that is left out.
 #[inline(always)]
-fn inode_of(regs: *const Regs) -> Option<u64> {
+fn inode_of(regs: *const Regs, passed: Passed) -> Option<u64> {
     let shown = TASK_FILES.load() != ABSENT
         && FILES_FDT.load() != ABSENT
         && FDT_FD.load() != ABSENT
@@ -76,7 +96,12 @@ fn inode_of(regs: *const Regs) -> Option<u64> {
     if !shown {
         return Some(0);
     }
-    let sk = accept::tcp_of(socket_of(read::field(regs, &PT_REGS_FIRST)));
+    listener_inode(accept::tcp_of(socket_of(passed.first(regs)?)))
+}
+
+/// The same of a socket.
+#[inline(always)]
+fn listener_inode(sk: *const Sock) -> Option<u64> {
     let family: u16 = read::field(sk, &SKC_FAMILY);
     if sk.is_null()
         || read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN

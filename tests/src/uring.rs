@@ -1,0 +1,234 @@
+//! Accepts by `io_uring(7)`, in each of the ways that differ in the kernel.
+
+use std::collections::VecDeque;
+use std::io::{Error, ErrorKind, Result};
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{DestinationSlot, Fd, Fixed};
+use io_uring::{IoUring, cqueue, opcode};
+use libc::c_int;
+
+use crate::clock::mono_ns;
+
+/// Entries of a ring: one accept, and one that takes it back.
+const ENTRIES: u32 = 8;
+/// What tells completions apart.
+const ACCEPT: u64 = 1;
+const OTHER: u64 = 2;
+
+/// How connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A request for each: done at once, or in the thread that asked when a client comes.
+    Single,
+    /// One request for all of them.
+    Multishot,
+    /// A request for each, done by a thread of the kernel's pool (io-wq).
+    Pool,
+}
+
+/// May this process use it, and does the kernel know this way?
+///
+/// # Errors
+/// With the reason why not.
+pub fn works(way: Way) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut acceptor = Acceptor::new(&listener, way)?;
+    acceptor.arm()?;
+    acceptor.ring.submit()?;
+    // It fails at once, or waits for a client, and then it is given up.
+    match acceptor.take_back() {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            Err(Error::other("this kernel knows no multishot accept (before 5.19)"))
+        }
+        taken => taken.map(drop),
+    }
+}
+
+/// A connection, and when it was told, by `CLOCK_MONOTONIC`.
+pub type Accepted = (OwnedFd, u64);
+
+/// A ring of one thread that accepts on one listener.
+pub struct Acceptor {
+    ring: IoUring,
+    listener: RawFd,
+    way: Way,
+    armed: bool,
+    ready: VecDeque<Accepted>,
+}
+
+impl Acceptor {
+    /// Makes the ring. The listener must live as long.
+    ///
+    /// # Errors
+    /// When `io_uring` is not to be had here.
+    pub fn new(listener: &impl AsRawFd, way: Way) -> Result<Self> {
+        let listener = listener.as_raw_fd();
+        let ring = ring()?;
+        Ok(Self { ring, listener, way, armed: false, ready: VecDeque::new() })
+    }
+
+    /// Waits for one connection. None: a signal has come, or there was nothing to accept.
+    ///
+    /// # Errors
+    /// What the request has failed with.
+    pub fn accept(&mut self) -> Result<Option<Accepted>> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Ok(Some(ready));
+        }
+        if !self.armed {
+            self.arm()?;
+        }
+        match self.ring.submit_and_wait(1) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(None),
+            other => other?,
+        };
+        self.take()?;
+        Ok(self.ready.pop_front())
+    }
+
+    /// Takes the request back, until the next accept; connections that it has brought meanwhile.
+    ///
+    /// # Errors
+    /// What the request has failed with.
+    pub fn take_back(&mut self) -> Result<Vec<OwnedFd>> {
+        self.take()?;
+        if self.armed {
+            push(&mut self.ring, &opcode::AsyncCancel::new(ACCEPT).build().user_data(OTHER))?;
+            while self.armed {
+                match self.ring.submit_and_wait(1) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    other => drop(other?),
+                }
+                self.take()?;
+            }
+        }
+        Ok(self.ready.drain(..).map(|(connection, _)| connection).collect())
+    }
+
+    fn arm(&mut self) -> Result<()> {
+        let listener = Fd(self.listener);
+        let (none, flags) = (std::ptr::null_mut(), libc::SOCK_CLOEXEC);
+        let entry = match self.way {
+            Way::Single => opcode::Accept::new(listener, none, none.cast()).flags(flags).build(),
+            Way::Multishot => opcode::AcceptMulti::new(listener).flags(flags).build(),
+            Way::Pool => {
+                let accept = opcode::Accept::new(listener, none, none.cast());
+                accept.flags(flags).build().flags(Flags::ASYNC)
+            }
+        };
+        push(&mut self.ring, &entry.user_data(ACCEPT))?;
+        self.armed = true;
+        Ok(())
+    }
+
+    /// Takes what has been completed.
+    fn take(&mut self) -> Result<()> {
+        let now = mono_ns();
+        let done: Vec<_> = self.ring.completion().collect();
+        let mut failed = Ok(());
+        for one in done.iter().filter(|one| one.user_data() == ACCEPT) {
+            self.armed = cqueue::more(one.flags());
+            match one.result() {
+                // SAFETY: the kernel has just made it, and nobody else knows of it.
+                new @ 0.. => self.ready.push_back((unsafe { OwnedFd::from_raw_fd(new) }, now)),
+                error if -error == libc::ECANCELED => {}
+                error => failed = Err(Error::from_raw_os_error(-error)),
+            }
+        }
+        failed
+    }
+}
+
+/// listen(2), by a request.
+///
+/// # Errors
+/// When the kernel refuses: before 6.11 it knows no such request.
+pub fn listen(socket: &impl AsRawFd, backlog: c_int) -> Result<()> {
+    let mut ring = ring()?;
+    let entry = opcode::Listen::new(Fd(socket.as_raw_fd()), backlog).build();
+    once(&mut ring, &entry).map(drop)
+}
+
+/// A table of registered files, into which connections are accepted: they have no descriptor.
+pub struct Registered {
+    ring: IoUring,
+}
+
+impl Registered {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When `io_uring` is not to be had here.
+    pub fn new() -> Result<Self> {
+        let ring = ring()?;
+        ring.submitter().register_files(&[-1])?;
+        Ok(Self { ring })
+    }
+
+    /// Accepts one connection, and closes it.
+    ///
+    /// # Errors
+    /// What a request has failed with: before 5.15 the kernel knows no such accept.
+    pub fn accept_and_close(&mut self, listener: &impl AsRawFd) -> Result<()> {
+        let place =
+            DestinationSlot::try_from_slot_target(0).map_err(|_| ErrorKind::InvalidInput)?;
+        let listener = Fd(listener.as_raw_fd());
+        let none = std::ptr::null_mut();
+        let accept = opcode::Accept::new(listener, none, none.cast()).file_index(Some(place));
+        once(&mut self.ring, &accept.build())?;
+        once(&mut self.ring, &opcode::Close::new(Fixed(0)).build()).map(drop)
+    }
+}
+
+fn ring() -> Result<IoUring> {
+    IoUring::new(ENTRIES).map_err(|error| {
+        let why = match error.raw_os_error() {
+            Some(libc::ENOSYS) => "this kernel has no io_uring (CONFIG_IO_URING)",
+            Some(libc::EPERM) => "io_uring is not permitted (kernel.io_uring_disabled)",
+            _ => return error,
+        };
+        Error::other(why)
+    })
+}
+
+/// One request, to its end.
+fn once(ring: &mut IoUring, entry: &Entry) -> Result<c_int> {
+    push(ring, &entry.clone().user_data(OTHER))?;
+    ring.submit_and_wait(1)?;
+    let done = ring.completion().next().ok_or(ErrorKind::Interrupted)?.result();
+    if done < 0 { Err(Error::from_raw_os_error(-done)) } else { Ok(done) }
+}
+
+fn push(ring: &mut IoUring, entry: &Entry) -> Result<()> {
+    // SAFETY: none of our requests points to memory, and their files outlive them.
+    unsafe { ring.submission().push(entry) }.map_err(Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn each_way_accepts_and_can_be_taken_back() {
+        for way in [Way::Single, Way::Multishot, Way::Pool] {
+            if let Err(error) = works(way) {
+                println!("absent: {way:?}: {error}");
+                continue;
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut acceptor = Acceptor::new(&listener, way).unwrap();
+            for _ in 0..3 {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (accepted, _) = acceptor.accept().unwrap().unwrap();
+                let accepted = TcpStream::from(accepted);
+                assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+            }
+            assert!(acceptor.take_back().unwrap().is_empty());
+        }
+    }
+}
