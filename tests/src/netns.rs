@@ -63,6 +63,46 @@ pub fn enter_fresh() -> Result<()> {
     interface::set_up("lo")
 }
 
+/// A process that does nothing but live in the namespace in which it was made, so that others
+/// find a way to enter it. Ended when this is dropped.
+#[derive(Debug)]
+#[must_use = "it ends when this is dropped"]
+pub struct Resident(libc::pid_t);
+
+impl Resident {
+    /// Makes it, in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// When there is no room for a process.
+    pub fn settle() -> Result<Self> {
+        // SAFETY: the child makes one system call, which touches no memory and takes no lock.
+        match unsafe { libc::fork() } {
+            -1 => Err(Error::last_os_error()).context("cannot make a process"),
+            0 => loop {
+                // SAFETY: it takes nothing.
+                unsafe { libc::pause() };
+            },
+            child => Ok(Self(child)),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.cast_unsigned()
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        // SAFETY: the child was not waited for, so the number is its own; nothing is written.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
 /// The inode number of the calling thread's namespace: its name in the
 /// tool's `netns` field and `--netns` option.
 ///

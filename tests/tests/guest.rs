@@ -30,6 +30,7 @@ mod guest {
     mod help;
     mod listeners;
     mod mix;
+    mod namespaces;
     mod outcomes;
     mod overload;
     mod owners;

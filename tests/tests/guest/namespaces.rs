@@ -1,0 +1,352 @@
+//! Network namespaces: older than the run, made while it begins, come and gone within it, with
+//! each other's inode number, and shut. Each is compared with its own counters, and what was
+//! before the run is never the run's.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Error, Write as _, stderr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::linux::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use backlog_tests::counters::Counters;
+use backlog_tests::netns::{self, Resident};
+use backlog_tests::tracer::{self, Line, Run, Tracer};
+use serde_json::Value;
+
+use super::blind::{self, assert_close};
+use super::help::{LIMIT, in_guest, stop};
+
+/// A port of no other test: the tool sees every namespace of the machine.
+const PORT: u16 = 8077;
+const PORT_TEXT: &str = "8077";
+/// Long enough for a SYN to be sent; the refused client does not wait for its retry.
+const CONNECT: Duration = Duration::from_millis(20);
+/// Namespaces that come and go; every tenth stays until it is compared.
+const COME_AND_GO: u64 = 100;
+const STAYS: u64 = 10;
+/// Namespaces made one after the other until one has the inode number of another one before:
+/// the kernel frees a number a moment after the namespace has ended.
+const MOST_TRIES: usize = 100;
+
+/// What is known of a namespace without the tool.
+#[derive(Clone, Copy, Debug)]
+struct Truth {
+    /// The inode numbers of the namespace and of its listener's socket.
+    netns: u64,
+    socket: u64,
+    /// `ListenOverflows`, as the kernel has counted them there.
+    overflows: u64,
+}
+
+/// A listener with room for one connection, and who is in it.
+struct Full {
+    listener: TcpListener,
+    _queued: TcpStream,
+}
+
+impl Full {
+    fn listen() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap();
+        // SAFETY: the socket is open; a second call changes the backlog alone.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let queued = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).unwrap();
+        Self { listener, _queued: queued }
+    }
+
+    /// Has so many clients refused.
+    fn refuse(&self, count: u64) {
+        let address: SocketAddr = self.listener.local_addr().unwrap();
+        for _ in 0..count {
+            assert!(TcpStream::connect_timeout(&address, CONNECT).is_err(), "the load itself");
+        }
+    }
+
+    /// What the kernel has counted in this thread's namespace by now.
+    fn truth(&self) -> Truth {
+        let copy: OwnedFd = self.listener.try_clone().unwrap().into();
+        Truth {
+            netns: netns::inode().unwrap(),
+            socket: File::from(copy).metadata().unwrap().st_ino(),
+            overflows: overflows(),
+        }
+    }
+}
+
+fn overflows() -> u64 {
+    Counters::read().unwrap().get("ListenOverflows")
+}
+
+/// Connections that are all accepted, on each of two CPUs.
+fn serve() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap();
+    for number in 0..8 {
+        move_to(number % 2);
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).unwrap();
+        listener.accept().unwrap();
+    }
+}
+
+fn move_to(cpu: usize) {
+    // SAFETY: an all-zero set is a valid empty one, of a local; zero is this thread.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
+
+/// Waits until the tool has compared a namespace, in a line behind so many, and found in it
+/// what the kernel has counted.
+fn wait_for_comparison(tracer: &mut Tracer, behind: usize, truth: Truth) {
+    let expected = Some((truth.overflows, truth.overflows));
+    let is_told = |line: &Line| line.raw["netns"] == truth.netns && counted(line) == expected;
+    let told = |lines: &[Line]| lines.iter().skip(behind).any(is_told);
+    let waited = tracer.wait_for("the comparison", LIMIT, told);
+    let lines = tracer.lines().unwrap();
+    let since = lines.get(behind..).unwrap_or_default();
+    assert!(waited.is_ok(), "{waited:?}: {truth:?}: {since:#?}");
+}
+
+/// What a line `namespace` says of `ListenOverflows`: the kernel's and the tool's.
+fn counted(line: &Line) -> Option<(u64, u64)> {
+    let counter = line.is("namespace").then(|| &line.raw["reconciled"]["ListenOverflows"])?;
+    Some((counter["kernel"].as_u64()?, counter["seen"].as_u64()?))
+}
+
+fn end(run: &Run) -> &Value {
+    &run.lines.iter().find(|line| line.is("end")).unwrap().raw
+}
+
+/// What was seen refused at a socket; none: it was not seen at all.
+fn seen_at(run: &Run, socket: u64) -> Option<u64> {
+    let mut summaries = run.summaries();
+    Some(summaries.find(|one| one.listener.inode == socket)?.drops.total)
+}
+
+/// Nothing that was compared differs: at any time, and at the end.
+fn assert_no_difference(run: &Run) {
+    for line in &run.lines {
+        if let Some((kernel, seen)) = counted(line) {
+            assert_close(seen, kernel, &format!("compared: {}", line.raw));
+        }
+    }
+    let different = end(run)["namespaces_ended"]["different"].as_u64().unwrap();
+    assert!(different == 0 || blind::slack() > 0, "{:?}", end(run)["namespaces_ended"]);
+}
+
+#[test]
+fn old_refusals_of_a_namespace_without_sockets_are_no_drops() {
+    in_guest(|| {
+        Full::listen().refuse(12);
+        assert!(overflows() >= 12, "the load itself");
+        let own = netns::inode().unwrap().to_string();
+        let tracer = Tracer::start(&["-P", PORT_TEXT, "--netns", &own, "--until-drop", "1"], LIMIT);
+        let tracer = tracer.unwrap();
+        serve();
+        // With a drop it would have ended by itself, with another status.
+        let run = stop(tracer);
+        let summary = run.summary(PORT).unwrap();
+        assert_eq!((summary.drops.total, summary.enqueued), (0, 8));
+        assert_no_difference(&run);
+        let compared = run.lines.iter().rev().find_map(counted);
+        assert_eq!(compared, Some((0, 0)), "{:?}", run.lines);
+    });
+}
+
+#[test]
+fn what_cannot_be_entered_has_no_old_refusals_either_and_is_not_compared() {
+    in_guest(|| {
+        if blind::backend() == "kprobe" {
+            let _ = writeln!(stderr(), "absent: kprobes are not attached without this right");
+            return;
+        }
+        let (ready, go, over) = (mpsc::channel(), mpsc::channel(), mpsc::channel());
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let inside = move || {
+                    let _resident = Resident::settle().unwrap();
+                    Full::listen().refuse(12);
+                    ready.0.send(netns::inode().unwrap()).unwrap();
+                    go.1.recv().unwrap();
+                    serve();
+                    over.0.send(()).unwrap();
+                };
+                netns::fresh(inside).unwrap();
+            });
+            let shut = ready.1.recv().unwrap();
+            let mut command = tracer::command();
+            command.args(["-P", PORT_TEXT]);
+            // SAFETY: prctl takes numbers, and is safe to call between fork and exec.
+            unsafe {
+                command.pre_exec(|| match libc::prctl(libc::PR_CAPBSET_DROP, 21, 0, 0, 0) {
+                    0 => Ok(()),
+                    _ => Err(Error::last_os_error()),
+                });
+            }
+            let mut tracer = Tracer::spawn(&mut command).unwrap();
+            let begun = |lines: &[Line]| lines.iter().any(|line| line.is("meta"));
+            tracer.wait_for("the meta line", LIMIT, begun).unwrap();
+            go.0.send(()).unwrap();
+            over.1.recv().unwrap();
+            let run = stop(tracer);
+            let summary = run.summary(PORT).unwrap();
+            assert_eq!((summary.drops.total, summary.enqueued), (0, 8), "{:?}", run.lines);
+            assert!(run.stderr.contains("not looked into"), "{}", run.stderr);
+            let compared = run.lines.iter().filter(|line| counted(line).is_some());
+            let compared: Vec<_> = compared.filter(|line| line.raw["netns"] == shut).collect();
+            assert!(compared.is_empty(), "{compared:?}");
+        });
+    });
+}
+
+/// Each lives until it is compared; then the next one gets its inode number.
+#[test]
+fn two_that_follow_each_other_under_one_inode_number_are_two() {
+    in_guest(|| {
+        let mut tracer = Tracer::start(&["0.2", "-P", PORT_TEXT], LIMIT).unwrap();
+        let mut truths: Vec<Truth> = Vec::new();
+        let shared = |truths: &[Truth]| {
+            let inodes: BTreeSet<u64> = truths.iter().map(|truth| truth.netns).collect();
+            inodes.len() < truths.len()
+        };
+        while !shared(&truths) {
+            assert!(truths.len() < MOST_TRIES, "no inode number came back: {truths:?}");
+            let count = 2 + truths.len() as u64 % 5;
+            let work = || {
+                let _resident = Resident::settle().unwrap();
+                let behind = tracer.lines().unwrap().len();
+                let full = Full::listen();
+                full.refuse(count);
+                let truth = full.truth();
+                assert_eq!(truth.overflows, count, "the load itself");
+                wait_for_comparison(&mut tracer, behind, truth);
+                truth
+            };
+            truths.push(netns::fresh(work).unwrap());
+        }
+        let run = stop(tracer);
+        for truth in &truths {
+            let seen = seen_at(&run, truth.socket);
+            assert_close(seen.unwrap_or(0), truth.overflows, &format!("{truth:?}"));
+        }
+        assert_no_difference(&run);
+        let ended = &end(&run)["namespaces_ended"];
+        assert_eq!(ended["equal"], truths.len(), "{ended}");
+    });
+}
+
+/// Most are over before they can be compared: their drops are counted, and they are.
+#[test]
+fn namespaces_that_come_and_go_are_each_counted_and_compared_if_they_live_to_be() {
+    in_guest(|| come_and_go(COME_AND_GO));
+}
+
+fn come_and_go(count: u64) {
+    let mut tracer = Tracer::start(&["0.2", "-P", PORT_TEXT], LIMIT).unwrap();
+    let mut truths = Vec::new();
+    for number in 0..count {
+        let stays = number % STAYS == 0;
+        let behind = if stays { tracer.lines().unwrap().len() } else { 0 };
+        let work = || {
+            let _resident = Resident::settle().unwrap();
+            let full = Full::listen();
+            full.refuse(1 + number % 3);
+            if stays {
+                wait_for_comparison(&mut tracer, behind, full.truth());
+                // Clients who go on until the end, after the last reading or before it.
+                full.refuse(2);
+            }
+            full.truth()
+        };
+        truths.push(netns::fresh(work).unwrap());
+    }
+    let run = stop(tracer);
+    for truth in &truths {
+        // It closed with too many others before it: its summary may be left out.
+        let Some(seen) = seen_at(&run, truth.socket) else { continue };
+        assert_close(seen, truth.overflows, &format!("{truth:?}"));
+    }
+    assert_no_difference(&run);
+    let ended = &end(&run)["namespaces_ended"];
+    let number = |name: &str| ended[name].as_u64().unwrap();
+    let inodes: BTreeSet<u64> = truths.iter().map(|truth| truth.netns).collect();
+    let _ = writeln!(
+        stderr(),
+        "{count} namespaces with {} inode numbers came and went: {ended}; possibly uncounted: {}; \
+         summaries left out: {}",
+        inodes.len(),
+        end(&run)["drops_possibly_uncounted"],
+        end(&run)["summaries_left_out"],
+    );
+    assert!(number("equal") >= count / STAYS, "{ended}");
+    assert_eq!(number("equal") + number("different") + number("uncompared"), count, "{ended}");
+}
+
+/// Made before the tool begins, while it does, and later.
+#[test]
+fn namespaces_made_before_at_and_after_the_start_lose_and_invent_nothing() {
+    in_guest(|| {
+        let (begun, ends) = (AtomicBool::new(false), AtomicBool::new(false));
+        // One that is older and stays.
+        let _resident = Resident::settle().unwrap();
+        let old = Full::listen();
+        old.refuse(5);
+        let before = old.truth();
+        let (run, made) = thread::scope(|scope| {
+            let churn = scope.spawn(|| {
+                let mut made: Vec<(bool, Truth)> = Vec::new();
+                while !ends.load(Ordering::Relaxed) {
+                    let after = begun.load(Ordering::Relaxed);
+                    let work = || {
+                        let full = Full::listen();
+                        full.refuse(2);
+                        full.truth()
+                    };
+                    let one = netns::fresh(work).unwrap();
+                    // Whole within the run?
+                    made.push((after && !ends.load(Ordering::Relaxed), one));
+                }
+                made
+            });
+            let run = Tracer::start(&["0.2", "-P", PORT_TEXT], LIMIT).and_then(|mut tracer| {
+                begun.store(true, Ordering::Relaxed);
+                old.refuse(3);
+                let known: usize = tracer.lines()?.len();
+                let later = |lines: &[Line]| {
+                    let opened = lines.iter().skip(known).filter(|line| line.is("listener"));
+                    opened.count() >= 6
+                };
+                tracer.wait_for("some namespaces", LIMIT, later)?;
+                ends.store(true, Ordering::Relaxed);
+                tracer.stop(LIMIT)
+            });
+            ends.store(true, Ordering::Relaxed);
+            (run.unwrap(), churn.join().unwrap())
+        });
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert_close(seen_at(&run, before.socket).unwrap_or(0), 3, "the old one");
+        let hidden = end(&run)["drops_possibly_uncounted"].as_u64().unwrap();
+        let mut later = 0;
+        for (within, truth) in &made {
+            let seen = seen_at(&run, truth.socket).unwrap_or(0);
+            assert!(seen <= truth.overflows, "{seen}, {truth:?}");
+            if *within {
+                later += 1;
+                assert_close(seen, truth.overflows, "made after the start");
+            }
+        }
+        assert!(later >= 3, "{made:?}");
+        let _ = writeln!(stderr(), "{} made, {later} after the start, {hidden} hidden", made.len());
+        for line in &run.lines {
+            if let Some((kernel, seen)) = counted(line) {
+                assert!(seen <= kernel && kernel - seen <= hidden + blind::slack(), "{}", line.raw);
+            }
+        }
+    });
+}
