@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use backlog_ebpf::{AF_INET, AF_INET6};
 
-use crate::event::plain;
+use crate::event::{Netns, plain};
 use crate::ports::PortSet;
 use crate::registry::Listed;
 
@@ -15,8 +15,9 @@ pub(crate) struct Filter {
     pub(crate) ports: Option<PortSet>,
     /// `AF_INET` or `AF_INET6`; none: both.
     pub(crate) family: Option<u16>,
-    /// The inode number of a network namespace; none: all.
-    pub(crate) netns: Option<u32>,
+    /// A network namespace, with what tells it from later ones of its inode number once that
+    /// is known; none: all.
+    pub(crate) netns: Option<Netns>,
     /// Whose sockets; none: everybody's.
     pub(crate) process: Option<Held>,
     /// Sockets of which cgroup; none: of all.
@@ -78,7 +79,7 @@ impl Filter {
             Some(_) => may_have_v6,
             None => true,
         };
-        let netns = self.netns.is_none_or(|netns| netns == listed.netns.inode());
+        let netns = self.netns.is_none_or(|asked| asked.may_be(listed.netns));
         let held = self.process.as_ref().is_none_or(|held| held.sockets.contains(&listed.inode));
         let below = self.cgroup.as_ref().is_none_or(|tree| {
             listed.cgroup_id.is_some_and(|cgroup| tree.members.contains(&cgroup))
@@ -90,6 +91,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::{Filter, Held, Subtree};
+    use crate::event::Netns;
     use crate::registry::Listed;
     use backlog_ebpf::{AF_INET, AF_INET6};
 
@@ -124,13 +126,15 @@ mod tests {
     fn filters_hold_together() {
         let listed = Listed { cgroup_id: Some(5), ..listed("0.0.0.0:80", None) };
         let fits = Filter {
-            netns: Some(1),
+            netns: Some(Netns::new(1, 5)),
             process: Some(Held { pid: 9, sockets: [1].into() }),
             cgroup: Some(Subtree { id: 4, level: 1, members: [4, 5].into() }),
             ..Filter::default()
         };
         assert!(fits.lists(&listed));
-        assert!(!Filter { netns: Some(2), ..fits.clone() }.lists(&listed));
+        assert!(!Filter { netns: Some(2.into()), ..fits.clone() }.lists(&listed));
+        let another = Listed { netns: Netns::new(1, 6), ..listed.clone() };
+        assert!(!fits.lists(&another), "a later one with its inode number");
         let held = Some(Held { pid: 9, sockets: [2].into() });
         assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
         // Where the kernel does not tell the cgroup, it is none of these.

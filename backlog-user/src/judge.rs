@@ -4,6 +4,7 @@
 //! kernel is asked before and after: what lies between the two answers agrees.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::path::Path;
 
 use crate::counter::{Counter, Reading, Values};
@@ -130,6 +131,18 @@ impl Judge {
     /// From here on namespaces with one inode number are told apart like this.
     pub(crate) fn identify_by(&mut self, identify: Identify) {
         self.identify = identify;
+    }
+
+    /// What tells a network namespace from later ones with its inode number; `held` is the
+    /// same, open since it was named. None: not known.
+    pub(crate) fn identity_of(&self, netns: u32, held: Option<File>) -> Option<u32> {
+        let identify = self.identify.clone();
+        let look = move || Ok(identify.here());
+        let found = match held {
+            Some(file) => self.namespaces.inside_open(netns, file, look),
+            None => self.namespaces.inside(netns, look),
+        };
+        found.ok().flatten()
     }
 
     /// These were made during the run.

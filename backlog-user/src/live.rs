@@ -91,6 +91,13 @@ impl Live {
         }
     }
 
+    /// Of the namespaces that get the inode number of `--netns` one after the other this is
+    /// the one to look at. To be called before the programs begin.
+    pub(crate) fn only(&mut self, netns: Netns) -> Result<()> {
+        let identity = netns.identity().unwrap_or(0);
+        self.loaded.maps.asked_netns.set(0, identity, 0).context("setting the filter of --netns")
+    }
+
     /// Lets the programs begin, with a look before and after at what is there. Namespaces
     /// that could not be looked into, in words.
     pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {

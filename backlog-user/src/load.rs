@@ -18,6 +18,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use backlog_ebpf::accepts::{Failure, FailureKey};
 use backlog_ebpf::filter::{port_bit, port_word};
 
+use crate::event::Netns;
 use crate::filter::Filter;
 use crate::layout::Layout;
 use crate::namespaces::identity::Identify;
@@ -69,6 +70,7 @@ pub(crate) struct Maps {
     pub(crate) stray: PerCpuArray<MapData, StrayPod>,
     pub(crate) seed: Array<MapData, u32>,
     pub(crate) wanted: HashMap<MapData, u64, u8>,
+    pub(crate) asked_netns: Array<MapData, u32>,
 }
 
 /// Programs that are attached, and their maps.
@@ -220,7 +222,7 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
     let filter_ports = u32::from(filter.ports.is_some());
     let (mask, met_mask) = (places - 1, met_places - 1);
     let filter_family = u32::from(filter.family.unwrap_or(0));
-    let filter_netns = filter.netns.unwrap_or(0);
+    let filter_netns = filter.netns.map_or(0, Netns::inode);
     let filter_pid = filter.process.as_ref().map_or(0, |held| held.pid);
     let filter_sockets = u32::from(filter.process.is_some());
     let (cgroup, level) = filter.cgroup.as_ref().map_or((0, 0), |tree| (tree.id, tree.level));
@@ -261,6 +263,7 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         stray: PerCpuArray::try_from(take("STRAY")?)?,
         seed: Array::try_from(take("SEED")?)?,
         wanted: HashMap::try_from(take("WANTED")?)?,
+        asked_netns: Array::try_from(take("ASKED_NETNS")?)?,
     })
 }
 

@@ -171,6 +171,25 @@ impl Namespaces {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let found = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
         ensure!(own || found.ino() == u64::from(netns), "it is gone");
+        Self::within(file, own, work)
+    }
+
+    /// The same in one that is open already.
+    pub(crate) fn inside_open<T: Send + 'static>(
+        &self,
+        netns: u32,
+        file: File,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let own = self.ways.get(&netns).is_some_and(|path| path.ends_with(OWN));
+        Self::within(file, own, work)
+    }
+
+    fn within<T: Send + 'static>(
+        file: File,
+        own: bool,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let enter = move || {
             // SAFETY: the descriptor is open; the call changes this thread only.
             if !own && unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {

@@ -83,7 +83,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let recorder = Recorder::create(options.record.as_ref())?;
     let mut judge = Judge::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
-    options.selection.add_to(&mut options.filter, &finder)?;
+    let asked = options.selection.add_to(&mut options.filter, &finder)?;
     let options = &options;
     if options.filter.cgroup.is_some() && !layout.knows_cgroups() {
         bail!("--cgroup: sockets do not tell their cgroup in this kernel: use --pid or --port");
@@ -135,7 +135,9 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let live = Live::new(loaded, by_inode);
     let owners = Owners::new(finder);
     let view = view(options);
-    Session::start(options, live, view, recorder, meta, judge, own, owners)?.run(signals).await
+    Session::start(options, live, view, recorder, meta, judge, own, owners, asked)?
+        .run(signals)
+        .await
 }
 
 /// The kernel's types took some 80 MB while they were read; the C library would keep that for

@@ -2,14 +2,14 @@
 //! Looked up once, at the start.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::filter::{Filter, Held, Subtree};
-use crate::namespaces::named;
+use crate::namespaces::named::{self, Named};
 use crate::owner::cgroup::Cgroups;
 use crate::owner::find::Finder;
 
@@ -25,11 +25,15 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Adds to a filter what was selected.
-    pub(crate) fn add_to(&self, filter: &mut Filter, finder: &Finder) -> Result<()> {
+    /// Adds to a filter what was selected. Returns the network namespace that was, held open
+    /// so that no other one gets its number until it is told from them.
+    pub(crate) fn add_to(&self, filter: &mut Filter, finder: &Finder) -> Result<Option<File>> {
+        let mut held = None;
         let Self { netns, pid, cgroup } = self;
         if let Some(text) = netns {
-            filter.netns = Some(named::find(Path::new("/"), text)?.netns);
+            let Named { netns, opened, .. } = named::find(Path::new("/"), text)?;
+            filter.netns = Some(netns.into());
+            held = opened;
         }
         if let Some(pid) = *pid {
             filter.process = Some(Held { pid, sockets: finder.sockets_of(pid).context("--pid")? });
@@ -37,7 +41,7 @@ impl Selection {
         if let Some(path) = cgroup {
             filter.cgroup = Some(subtree(path).context("--cgroup")?);
         }
-        Ok(())
+        Ok(held)
     }
 }
 

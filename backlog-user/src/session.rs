@@ -8,6 +8,7 @@ mod queued;
 mod waits;
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::io::{self, ErrorKind::BrokenPipe, Write as _};
 use std::path::Path;
 use std::pin::pin;
@@ -63,6 +64,8 @@ pub(crate) struct Session<'a> {
     owners: Owners,
     acceptors: Acceptors,
     accept_probe: AcceptProbe,
+    /// The network namespace of `--netns`, until it has ended.
+    asked: Option<Netns>,
     /// Episodes that have begun, and whose acceptors are to be looked at.
     begun: Vec<(ListenerId, u64)>,
     recorder: Recorder,
@@ -87,9 +90,22 @@ impl<'a> Session<'a> {
         mut judge: Judge,
         mut own: Own,
         mut owners: Owners,
+        asked: Option<File>,
     ) -> Result<Self> {
         let clock = Clock::start();
         judge.find_again();
+        let mut filter = options.filter.clone();
+        if let Some(netns) = &mut filter.netns {
+            match judge.identity_of(netns.inode(), asked) {
+                Some(identity) => *netns = Netns::new(netns.inode(), identity),
+                None => meta.gaps.push(
+                    "--netns: this namespace is known by its inode number only; a later one \
+                     that gets the number is taken for it"
+                        .to_owned(),
+                ),
+            }
+            live.only(*netns)?;
+        }
         let listed_before = judge.ask_all(Ask::All);
         let before = judge.ask_all(Ask::Counters);
         own.begin();
@@ -102,7 +118,6 @@ impl<'a> Session<'a> {
         // After the beginning: what is opened from here on is seen.
         let mut listed = judge.ask_all(Ask::All);
         judge.begin_listeners(&listed_before, &listed);
-        let mut filter = options.filter.clone();
         if let Some(held) = &mut filter.process {
             // It may have opened some while the programs were attached.
             held.sockets.extend(owners.sockets_of(held.pid));
@@ -111,7 +126,7 @@ impl<'a> Session<'a> {
         if filter.process.is_some() {
             live.want(listed.listed().map(|listed| listed.inode).collect())?;
         }
-        meta.traced = listed.settings(filter.netns);
+        meta.traced = listed.settings(filter.netns.map(Netns::inode));
         owners.look(&listed.listed().map(|listed| listed.inode).collect());
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
@@ -132,6 +147,7 @@ impl<'a> Session<'a> {
             owners,
             acceptors: Acceptors::new(Path::new("/proc")),
             accept_probe: AcceptProbe::new(meta.time_ns),
+            asked: filter.netns,
             begun: Vec::new(),
             recorder,
             told: Told::new(options.until_drop),
@@ -306,8 +322,13 @@ impl<'a> Session<'a> {
         let open: BTreeSet<Netns> = self.book.open().map(|page| page.listener.netns).collect();
         let quiet: Vec<Netns> =
             asked.iter().filter(|netns| !open.contains(netns)).copied().collect();
-        let ended = self.judge.ended(&quiet, after).into_iter();
-        self.events.extend(ended.map(|netns| Event { time_ns, what: What::Ended { netns } }));
+        let ended = self.judge.ended(&quiet, after);
+        if self.asked.is_some_and(|asked| ended.contains(&asked)) {
+            self.asked = None;
+            self.say("--netns: this network namespace has ended; nothing more comes of it");
+        }
+        self.events
+            .extend(ended.into_iter().map(|netns| Event { time_ns, what: What::Ended { netns } }));
         self.write_down()
     }
 

@@ -14,7 +14,8 @@ use super::{
         SKC_V6_DADDR, SOCKET_INO,
     },
     listener,
-    maps::{OWN_PORTS, PORTS, WANTED},
+    maps::{ASKED_NETNS, OWN_PORTS, PORTS, WANTED},
+    namespace,
     place::Place,
     read,
     shared::EPOCH,
@@ -44,7 +45,14 @@ pub(crate) fn namespace(sk: impl Place<Sock>) -> bool {
 #[inline(always)]
 pub(crate) fn net(net: impl Place<Net>) -> bool {
     let wanted = FILTER_NETNS.load();
-    wanted == 0 || read::field::<_, u32>(net, &NET_INUM) == wanted
+    wanted == 0 || (read::field::<_, u32>(net, &NET_INUM) == wanted && is_the_one(net))
+}
+
+/// Another one may get the inode number when it has ended.
+#[inline(always)]
+fn is_the_one(net: impl Place<Net>) -> bool {
+    let identity = ASKED_NETNS.get(0).copied().unwrap_or(0);
+    identity == 0 || namespace::short(net) == identity
 }
 
 /// Is this a listener to look at? One that is known was, and stays so: its process may have

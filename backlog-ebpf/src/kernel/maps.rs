@@ -98,6 +98,11 @@ pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 #[btf_map]
 pub(crate) static OWN_PORTS: Array<u8, 65_536> = Array::new();
 
+/// What tells the network namespace of the filter from later ones with its inode number; zero:
+/// not known. Written before the programs begin.
+#[btf_map]
+pub(crate) static ASKED_NETNS: Array<u32, 1> = Array::new();
+
 /// The sockets to look at, by inode number, where the filter names a process.
 #[btf_map]
 pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();

@@ -28,7 +28,7 @@ pub(crate) fn identity(net: impl Place<Net>) -> u64 {
 
 /// The half of that number that differs most.
 #[inline(always)]
-pub(crate) fn short(net: *const Net) -> u32 {
+pub(crate) fn short(net: impl Place<Net>) -> u32 {
     if NET_COOKIE.load() != ABSENT {
         return read::field::<_, u64>(net, &NET_COOKIE) as u32;
     }

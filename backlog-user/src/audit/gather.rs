@@ -92,7 +92,7 @@ pub(crate) fn host(
 
 /// The one namespace that was asked for.
 fn only(root: &Path, mut namespaces: Namespaces, text: &str) -> Result<Namespaces> {
-    let named::Named { netns, path } = named::find(root, text)?;
+    let named::Named { netns, path, .. } = named::find(root, text)?;
     ensure!(
         !namespaces.is_shut(netns),
         "--netns {text}: no right to look into another network namespace (that needs \

@@ -31,6 +31,12 @@ impl Netns {
         (identity != 0).then_some(identity)
     }
 
+    /// May both be one, as far as is known of them?
+    pub(crate) fn may_be(self, other: Self) -> bool {
+        let known = self.identity().zip(other.identity());
+        self.inode() == other.inode() && known.is_none_or(|(one, other)| one == other)
+    }
+
     /// Both as one number.
     pub(crate) fn number(self) -> u64 {
         self.0
@@ -69,6 +75,7 @@ mod tests {
             ("4026532177".into(), "4026532177".into())
         );
         assert_eq!((second.inode(), second.identity()), (4_026_532_177, Some(9)));
+        assert!(!first.may_be(second) && first.may_be(Netns::from(first.inode())));
         let old: Netns = serde_json::from_str("4026532177").unwrap();
         assert_eq!((old, old.identity()), (Netns::from(4_026_532_177), None));
         let kept = serde_json::to_string(&second).unwrap();

@@ -14,18 +14,20 @@ const NAMED: &str = "run/netns";
 const LARGEST_PID: u32 = 1 << 22;
 
 /// What was named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Named {
     /// The inode number of the namespace.
     pub(crate) netns: u32,
     /// A way to enter it; none if it was named by its number.
     pub(crate) path: Option<PathBuf>,
+    /// The same, opened.
+    pub(crate) opened: Option<File>,
 }
 
 /// Understands what was typed; `root` is `/`.
 pub(crate) fn find(root: &Path, text: &str) -> Result<Named> {
     let path = match text.parse() {
-        Ok(netns) if netns > LARGEST_PID => return Ok(Named { netns, path: None }),
+        Ok(netns) if netns > LARGEST_PID => return Ok(Named { netns, path: None, opened: None }),
         Ok(pid) => root.join(format!("proc/{pid}/ns/net")),
         Err(_) if text.contains('/') => PathBuf::from(text),
         Err(_) => root.join(NAMED).join(text),
@@ -40,7 +42,7 @@ pub(crate) fn find(root: &Path, text: &str) -> Result<Named> {
     let Some(netns) = number(&opened) else {
         bail!("--netns {text}: {} is no network namespace", path.display());
     };
-    Ok(Named { netns, path: Some(path) })
+    Ok(Named { netns, path: Some(path), opened: Some(opened) })
 }
 
 /// The inode number of an open file, if that is a network namespace.

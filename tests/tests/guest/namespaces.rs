@@ -241,6 +241,42 @@ fn two_that_follow_each_other_under_one_inode_number_are_two() {
     });
 }
 
+#[test]
+fn a_namespace_that_gets_the_number_of_the_one_asked_for_is_another() {
+    in_guest(|| {
+        let make = || (Resident::settle().unwrap(), netns::inode().unwrap().to_string());
+        let (resident, inode) = netns::fresh(make).unwrap();
+        let mut tracer =
+            Tracer::start(&["0.2", "-P", PORT_TEXT, "--netns", &inode], LIMIT).unwrap();
+        let refused = || {
+            let full = Full::listen();
+            full.refuse(3);
+            let truth = full.truth();
+            wait_for_comparison(&mut tracer, 0, truth);
+            truth
+        };
+        let asked = netns::within(resident.id(), refused).unwrap();
+        drop(resident);
+        let mut others = Vec::new();
+        while others.last().is_none_or(|last: &Truth| last.netns != asked.netns) {
+            assert!(others.len() < MOST_TRIES, "its inode number did not come back: {others:?}");
+            let work = || {
+                let full = Full::listen();
+                full.refuse(2);
+                full.truth()
+            };
+            others.push(netns::fresh(work).unwrap());
+        }
+        let run = stop(tracer);
+        assert_eq!(seen_at(&run, asked.socket), Some(3), "{:?}", run.lines);
+        for other in &others {
+            assert_eq!(seen_at(&run, other.socket), None, "{other:?}: {:?}", run.lines);
+        }
+        assert!(run.stderr.contains("--netns: this network namespace has ended"), "{}", run.stderr);
+        assert_no_difference(&run);
+    });
+}
+
 /// Most are over before they can be compared: their drops are counted, and they are.
 #[test]
 fn namespaces_that_come_and_go_are_each_counted_and_compared_if_they_live_to_be() {
