@@ -32,6 +32,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Does the limit refuse such a packet? (The SYN queue has the same one.)
+    #[must_use]
+    pub const fn is_by_limit(self) -> bool {
+        match self {
+            Self::AcceptQueueFullSyn
+            | Self::AcceptQueueFullAck
+            | Self::AcceptQueueFullCookie
+            | Self::AcceptQueueFullReset
+            | Self::SynQueueFull => true,
+            Self::LastQuarter | Self::NoChild | Self::ListenerLeft | Self::Other => false,
+        }
+    }
+
     /// How many causes there are.
     pub const COUNT: usize = 9;
 

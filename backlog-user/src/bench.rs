@@ -4,22 +4,22 @@
 
 use std::io::{self, Write};
 
+use backlog_core::aggregate::decode::{Record, decode};
+use backlog_core::aggregate::translate::Translator;
+use backlog_core::clock::Clock;
+use backlog_core::event::{Event, What};
+use backlog_core::model::Book;
+use backlog_core::model::reconcile::Blind;
 use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Header};
 use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
-use crate::book::Book;
-use crate::book::reconcile::Blind;
-use crate::clock::Clock;
-use crate::decode::{Record, decode};
-use crate::event::{Event, What};
-use crate::live::BATCH;
-use crate::live::translate::Translator;
-use crate::show::{self, Told};
-use crate::view::View;
-use crate::view::json::Json;
-use crate::view::table::{Look, Table};
+use crate::bpf::live::BATCH;
+use crate::commands::show::{self, Told};
+use crate::output::json::Json;
+use crate::output::sink::{Now, Sink, Update};
+use crate::output::table::{Look, Table};
 
 /// How far events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Counted {
 pub struct Pipeline {
     translator: Translator,
     book: Option<Book>,
-    view: Option<Box<dyn View>>,
+    view: Option<Box<dyn Sink>>,
     clock: Clock,
     told: Told,
     /// As in a session: reused from one batch to the next.
@@ -62,7 +62,7 @@ impl Pipeline {
     /// One that ends at this stage; its view writes here.
     pub fn new(stage: Stage, out: impl Write + 'static) -> Self {
         let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
-        let view: Option<Box<dyn View>> = match stage {
+        let view: Option<Box<dyn Sink>> = match stage {
             Stage::Decode | Stage::Book => None,
             Stage::Table => Some(Box::new(Table::new(out, look))),
             Stage::Json => Some(Box::new(Json::new(out, false))),
@@ -71,7 +71,7 @@ impl Pipeline {
             translator: Translator::default(),
             book: (stage != Stage::Decode).then(|| Book::new(0)),
             view,
-            clock: Clock::start(),
+            clock: crate::clock::start(),
             told: Told::default(),
             events: Vec::new(),
             closed: Vec::new(),
@@ -150,7 +150,8 @@ impl Pipeline {
                 None => drop(book.apply(&event)),
             }
         }
-        view.as_mut().map_or(Ok(()), |view| view.flush())
+        let (Some(view), Some(book)) = (view, book) else { return Ok(()) };
+        view.update(Now { clock, model: book }, &Update::Flush)
     }
 }
 

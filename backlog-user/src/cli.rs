@@ -1,5 +1,12 @@
 //! The command line as it is typed.
 
+pub(crate) mod mistyped;
+#[cfg(test)]
+mod named_options;
+pub(crate) mod options;
+pub(crate) mod selection;
+mod time;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};

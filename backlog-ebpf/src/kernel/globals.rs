@@ -3,7 +3,7 @@
 //! verifier knows their values and prunes what they turn off.
 //!
 //! A field that the running kernel does not have is `ABSENT`. The loader sets
-//! every one of them by its name here (`backlog-user/src/layout.rs`).
+//! every one of them by its name here (`backlog-user/src/bpf/layout.rs`).
 
 use aya_ebpf::Global;
 use backlog_ebpf::{ABSENT, field, for_each_field};

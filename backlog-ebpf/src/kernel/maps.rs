@@ -1,5 +1,5 @@
 //! Every map, with the sizes it has unless the loader says otherwise. The names
-//! are the contract with `backlog-user/src/load.rs`.
+//! are the contract with `backlog-user/src/bpf/load.rs`.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,

@@ -185,7 +185,8 @@ fn it_stops_and_goes_on_as_jobs_do() {
 }
 
 /// A recording of a real run of two seconds.
-const RECORDING: &str = include_str!("../../../backlog-user/src/replay/fixtures/overload.jsonl");
+const RECORDING: &str =
+    include_str!("../../../backlog-user/src/commands/replay/fixtures/overload.jsonl");
 
 #[test]
 fn a_recording_is_played_stopped_and_sought() {

@@ -1,5 +1,5 @@
 //! fentry and fexit. The loader gives the kernel function that a program is attached
-//! to (`backlog-user/src/plan`). An fexit program finds the return value behind the
+//! to (`backlog-user/src/bpf/plan`). An fexit program finds the return value behind the
 //! arguments, so a function whose number of arguments differs between kernels has a
 //! program for each.
 //!

@@ -1,0 +1,237 @@
+//! Which listener a slot or a dump's line is. The kernel counts by slot and a
+//! dump of sockets knows inode numbers; the rest of the tool knows neither, only
+//! the numbers given here. Pure.
+
+use std::net::SocketAddr;
+
+use backlog_ebpf::record::{Listener as Wire, NEW_NETNS, OPENED_NOW, REUSEPORT, V6_ONLY};
+use foldhash::HashMap;
+
+use crate::aggregate::decode::{DecodeError, address, call};
+use crate::event::{Identity, Listener, ListenerId, Netns};
+
+/// The listeners that are open.
+#[derive(Debug, Default)]
+pub struct Registry {
+    next: u32,
+    by_slot: HashMap<u32, ListenerId>,
+    by_socket: HashMap<Socket, ListenerId>,
+    socket_of: HashMap<ListenerId, Socket>,
+    /// Who asks the kernel for its counters cannot tell namespaces with one inode number apart.
+    pub by_inode: bool,
+    /// Namespaces that were made during the run and have a listener, since the last
+    /// [`Registry::take_new`].
+    new_namespaces: Vec<Netns>,
+}
+
+/// What names a socket for both sources: namespace and inode. (An inode number may
+/// come back, after the close and 2^32 others.)
+type Socket = (Netns, u64);
+
+/// A listener as a dump of sockets shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What it is bound to.
+    pub local: SocketAddr,
+    /// Its network namespace.
+    pub netns: Netns,
+    /// The inode number of its socket.
+    pub inode: u64,
+    /// Its cookie.
+    pub cookie: u64,
+    /// The granted backlog.
+    pub limit: u32,
+    /// The depth of its queue.
+    pub depth: u32,
+    /// `IPV6_V6ONLY`, if the dump tells.
+    pub v6_only: Option<bool>,
+    /// Its `sk_drops`, if the dump tells.
+    pub sk_drops: Option<u32>,
+    /// The user that its socket belongs to.
+    pub uid: u32,
+    /// The index of the interface that it is bound to; 0: to none.
+    pub interface: u32,
+    /// The number of the cgroup (v2) that its socket was made in, if the dump tells.
+    pub cgroup_id: Option<u64>,
+    /// It is the TCP side of an MPTCP listener, and that was asked for.
+    pub mptcp: bool,
+}
+
+impl Registry {
+    /// The listener of a dump's line, with its number: the one it had, or a new one.
+    pub fn listed(&mut self, listed: &Listed) -> Listener {
+        let socket = (listed.netns, listed.inode);
+        let id = self.id_of(socket);
+        Listener {
+            id,
+            local: listed.local,
+            v6_only: listed.v6_only.unwrap_or(false),
+            netns: listed.netns,
+            inode: Some(listed.inode),
+            cookie: Some(listed.cookie),
+            limit: listed.limit,
+            depth: listed.depth,
+            reuseport: None,
+            opened_now: false,
+            sk_drops: listed.sk_drops,
+            call: None,
+            cgroup: listed.cgroup_id,
+            identity: Identity::default(),
+        }
+    }
+
+    /// The listener that has just got a slot.
+    ///
+    /// # Errors
+    /// If its address is of an unknown family.
+    pub fn opened(&mut self, wire: &Wire) -> Result<Listener, DecodeError> {
+        let local = address(&wire.local)?;
+        let slot = wire.header.slot;
+        let netns = Netns::new(wire.netns, if self.by_inode { 0 } else { wire.identity });
+        if wire.flags & NEW_NETNS != 0 {
+            self.new_namespaces.push(netns);
+        }
+        let id = match self.by_slot.get(&slot) {
+            // A record of another CPU was faster and has made it known.
+            Some(known) => *known,
+            None if wire.inode == 0 => self.fresh(),
+            None => self.id_of((netns, wire.inode)),
+        };
+        self.by_slot.insert(slot, id);
+        let flag = |flag| wire.flags & flag != 0;
+        Ok(Listener {
+            id,
+            local,
+            v6_only: flag(V6_ONLY),
+            netns,
+            inode: (wire.inode != 0).then_some(wire.inode),
+            cookie: (wire.cookie != 0).then_some(wire.cookie),
+            limit: wire.limit,
+            depth: wire.depth,
+            reuseport: Some(flag(REUSEPORT)),
+            opened_now: flag(OPENED_NOW),
+            sk_drops: Some(wire.sk_drops),
+            call: call(wire),
+            cgroup: (wire.cgroup != 0).then_some(wire.cgroup),
+            identity: Identity::default(),
+        })
+    }
+
+    /// A listener was closed: its socket's name may be used again. Its slot stays
+    /// its own until [`Registry::release`], since late records may carry it.
+    pub fn closed(&mut self, slot: u32) -> Option<ListenerId> {
+        let id = *self.by_slot.get(&slot)?;
+        if let Some(socket) = self.socket_of.remove(&id) {
+            self.by_socket.remove(&socket);
+        }
+        Some(id)
+    }
+
+    /// Nothing more will come from this slot.
+    pub fn release(&mut self, slot: u32) {
+        self.by_slot.remove(&slot);
+    }
+
+    /// Namespaces that are now known to have been made during the run.
+    pub fn take_new(&mut self) -> Vec<Netns> {
+        std::mem::take(&mut self.new_namespaces)
+    }
+
+    /// The listener that has this slot.
+    #[must_use]
+    pub fn at(&self, slot: u32) -> Option<ListenerId> {
+        self.by_slot.get(&slot).copied()
+    }
+
+    /// Slots and their listeners.
+    pub fn slots(&self) -> impl Iterator<Item = (u32, ListenerId)> + '_ {
+        self.by_slot.iter().map(|(slot, id)| (*slot, *id))
+    }
+
+    /// The listener that has this inode in this namespace.
+    #[must_use]
+    pub fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
+        self.by_socket.get(&(netns, inode)).copied()
+    }
+
+    fn id_of(&mut self, socket: Socket) -> ListenerId {
+        if let Some(id) = self.by_socket.get(&socket) {
+            return *id;
+        }
+        let id = self.fresh();
+        self.by_socket.insert(socket, id);
+        self.socket_of.insert(id, socket);
+        id
+    }
+
+    fn fresh(&mut self) -> ListenerId {
+        self.next += 1;
+        ListenerId(self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listed, Registry};
+    use backlog_ebpf::AF_INET;
+    use backlog_ebpf::record::{Endpoint, Header, Listener};
+
+    fn listed() -> Listed {
+        Listed {
+            local: "127.0.0.1:8000".parse().unwrap(),
+            netns: 4_026_531_840.into(),
+            inode: 77,
+            cookie: 5,
+            limit: 16,
+            depth: 3,
+            v6_only: None,
+            sk_drops: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
+        }
+    }
+
+    fn wire(slot: u32, inode: u64) -> Listener {
+        let mut addr = [0; 16];
+        addr[..4].copy_from_slice(&[127, 0, 0, 1]);
+        Listener {
+            header: Header { slot, ..Header::default() },
+            inode,
+            netns: 4_026_531_840,
+            local: Endpoint { addr, port: 8000, family: AF_INET },
+            ..Listener::default()
+        }
+    }
+
+    #[test]
+    fn a_dump_and_a_record_of_one_socket_are_one_listener() {
+        let mut registry = Registry::default();
+        let first = registry.listed(&listed()).id;
+        let second = registry.opened(&wire(9, 77)).unwrap().id;
+        assert_eq!(first, second);
+        assert_eq!(registry.at(9), Some(first));
+        assert_ne!(registry.opened(&wire(10, 78)).unwrap().id, first);
+    }
+
+    #[test]
+    fn a_closed_socket_s_name_is_free_again() {
+        let mut registry = Registry::default();
+        let first = registry.opened(&wire(1, 77)).unwrap().id;
+        assert_eq!(registry.closed(1), Some(first));
+        // Late records of the slot still find it.
+        assert_eq!(registry.at(1), Some(first));
+        registry.release(1);
+        assert_eq!(registry.at(1), None);
+        assert_ne!(registry.opened(&wire(1, 77)).unwrap().id, first);
+    }
+
+    #[test]
+    fn a_socket_without_inode_is_a_listener_of_its_own() {
+        let mut registry = Registry::default();
+        let first = registry.opened(&wire(1, 0)).unwrap().id;
+        let second = registry.opened(&wire(2, 0)).unwrap().id;
+        assert_ne!(first, second);
+    }
+}

@@ -1,0 +1,109 @@
+//! From the kernel's monotonic time to the time on the wall.
+//!
+//! The two are compared again with each batch of events and when the wall clock is set, so that a step during the run moves only what comes after it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// From when on which difference holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// From then on, nanoseconds.
+    pub monotonic_ns: u64,
+    /// The wall's time is so much more, nanoseconds.
+    pub offset_ns: i128,
+}
+
+/// The differences seen so far, in order of time; never empty.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Clock {
+    first: Mark,
+    later: Vec<Mark>,
+}
+
+/// Smaller differences are the two readings' distance.
+const DRIFT_NS: i128 = 1_000_000;
+
+/// Smaller differences are the clock's own slewing, of half a millisecond a second.
+const STEP_NS: i128 = 100_000_000;
+
+impl Clock {
+    /// A clock that begins with this difference.
+    #[must_use]
+    pub fn new(first: Mark) -> Self {
+        Self { first, later: Vec::new() }
+    }
+
+    /// A clock with a fixed difference, for made-up events.
+    #[cfg(any(test, feature = "fixtures"))]
+    #[must_use]
+    pub fn fixed(offset_ns: i128) -> Self {
+        Self { first: Mark { monotonic_ns: 0, offset_ns }, later: Vec::new() }
+    }
+
+    /// The same with the latest differences alone: a clock that is slewed has many.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        const KEPT: usize = 64;
+        let later = &self.later[self.later.len().saturating_sub(KEPT)..];
+        Self { first: self.first, later: later.to_vec() }
+    }
+
+    /// How the clocks stood at first.
+    #[must_use]
+    pub fn first(&self) -> Mark {
+        self.first
+    }
+
+    /// The difference that holds now.
+    #[must_use]
+    pub fn newest(&self) -> Mark {
+        *self.later.last().unwrap_or(&self.first)
+    }
+
+    /// Takes a difference that holds from its time on.
+    pub fn note(&mut self, mark: Mark) {
+        self.later.push(mark);
+    }
+
+    /// Takes a difference if it is another one than before. By how much the wall clock was set
+    /// meanwhile, in nanoseconds, if it was.
+    pub fn add(&mut self, mark: Mark) -> Option<i128> {
+        let last = self.newest();
+        let step_ns = mark.offset_ns - last.offset_ns;
+        if step_ns.abs() > DRIFT_NS {
+            self.later.push(mark);
+        }
+        (step_ns.abs() > STEP_NS).then_some(step_ns)
+    }
+
+    /// The time on the wall at a monotonic time.
+    #[must_use]
+    pub fn wall(&self, monotonic_ns: u64) -> Timestamp {
+        let mark = self
+            .later
+            .iter()
+            .rev()
+            .find(|mark| mark.monotonic_ns <= monotonic_ns)
+            .unwrap_or(&self.first);
+        Timestamp::from_nanosecond(i128::from(monotonic_ns) + mark.offset_ns).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Mark};
+
+    #[test]
+    fn a_step_moves_only_what_comes_after() {
+        let mut clock = Clock::fixed(1_000_000_000_000_000_000);
+        let mark = |monotonic_ns, offset_ns| Mark { monotonic_ns, offset_ns };
+        assert_eq!(clock.add(mark(500, 1_000_000_000_000_000_500)), None);
+        assert_eq!(clock.add(mark(700, 1_000_000_000_002_000_000)), None);
+        let step = clock.add(mark(1000, 1_000_003_600_002_000_000));
+        assert_eq!(step, Some(3_600_000_000_000));
+        assert_eq!(clock.wall(699).as_nanosecond(), 1_000_000_000_000_000_699);
+        assert_eq!(clock.wall(999).as_nanosecond(), 1_000_000_000_002_000_999);
+        assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_002_001_001);
+    }
+}

@@ -1,0 +1,322 @@
+//! Which refused packets are one client's: retries carry the same address, port and initial
+//! sequence number. And what became of the client ([`Fate`]), or may still become of it.
+//! Bounded; what the bound loses is counted.
+//!
+//! A client is admitted when the server accepts its connection and the client is there then.
+//! Its FIN is no return: the ACK of a SYN cookie stays valid for two minutes, so the FIN of a
+//! client that waited in vain makes a connection which the server accepts from nobody.
+
+use std::net::SocketAddr;
+
+use backlog_ebpf::cause::Cause;
+// Twice as fast as the standard hasher, and seeded as well: whoever floods a listener must
+// not be able to choose where his attempts go.
+use foldhash::HashMap;
+
+use crate::event::{Admitted, Dequeued, Drop, Leaving, ListenerId};
+
+/// One connection attempt, packed to be hashed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Attempt {
+    address: u128,
+    listener: u32,
+    isn: u32,
+    port: u16,
+}
+
+impl Attempt {
+    fn of(listener: ListenerId, client: SocketAddr, isn: u32) -> Self {
+        let (address, port) = match client {
+            SocketAddr::V4(client) => (client.ip().to_ipv6_mapped().to_bits(), client.port()),
+            SocketAddr::V6(client) => (client.ip().to_bits(), client.port()),
+        };
+        Self { address, listener: listener.0, isn, port }
+    }
+}
+
+/// When an attempt was refused, why at last, and what has become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    first_ns: u64,
+    last_ns: u64,
+    cause: Cause,
+    /// A packet of it that was refused carried a FIN.
+    closed: bool,
+    /// The refusal itself is known; else only that it has been queued.
+    known: bool,
+    state: State,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not in the queue.
+    Outside,
+    /// In the accept queue.
+    Queued,
+    /// Nothing more will become of it.
+    Ended(Fate),
+}
+
+/// What has become of a client for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The server has accepted it.
+    Admitted {
+        /// How long after its first refusal; none: that is not known.
+        delay_ns: Option<u64>,
+    },
+    /// It has left.
+    GaveUp {
+        /// It was connected in its own eyes only.
+        believing: bool,
+    },
+    /// The kernel has reset it.
+    Reset,
+    /// It was accepted, and whether it was still there is not known.
+    Unknown,
+}
+
+/// The attempts that were refused, in two generations: when the young one is full, the old one
+/// goes. Those that have got in stay in it: the ACK and the FIN of a client may be looked at by
+/// two CPUs at a time, one be let in and the other be refused, and be told in either order.
+#[derive(Debug, Default)]
+pub struct Clients {
+    young: HashMap<Attempt, Refused>,
+    old: HashMap<Attempt, Refused>,
+    forgotten: u64,
+    /// Attempts that were counted may be missing here.
+    incomplete: bool,
+}
+
+/// A packet with a SYN cookie counts as the ACK of a handshake up to so many numbers behind it:
+/// the kernel takes the difference for another place in its table of four MSS values
+/// (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3: the ACK
+/// of a FIN, after its connection was gone).
+const COOKIE_SLACK: u32 = 3;
+
+/// What is known of one that has been queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It was refused before.
+    Returned,
+    /// It was refused, but that had no record: it is another client.
+    New,
+    /// It was refused, but that is not remembered.
+    Unknown,
+    /// It was queued before: a SYN cookie's ACK that comes a second time makes another
+    /// connection.
+    Again,
+}
+
+/// What is known of a refused packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of a retry: when the attempt was refused first.
+    pub retry_of_ns: Option<u64>,
+    /// What has become of the client with this packet.
+    pub fate: Option<Fate>,
+}
+
+/// Attempts in a generation: about 4 MB.
+const MOST: usize = 32_768;
+
+/// What is to be thought of a listener's clients that the server has not accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// They have left, or their next try is overdue.
+    pub gave_up: u64,
+    /// Of these: the last ACK of their handshake was refused, so they were connected in their
+    /// own eyes only.
+    pub believing: u64,
+    /// The kernel has reset them: refused for good.
+    pub reset: u64,
+    /// They may still be trying, or wait in the queue.
+    pub trying: u64,
+    /// What has become of them is not known.
+    pub unknown: u64,
+}
+
+/// The longest pause before a client's first retry: RFC 6298 has a second, and this much more
+/// for a slow network.
+const FIRST_PAUSE_NS: u64 = 3_000_000_000;
+
+impl Refused {
+    /// A refusal, or an enqueue whose refusal is not known.
+    fn new(time_ns: u64, cause: Cause, known: bool) -> Self {
+        let (first_ns, last_ns, state) = (time_ns, time_ns, State::Outside);
+        Self { first_ns, last_ns, cause, closed: false, known, state }
+    }
+
+    /// Each pause is at most twice the one before, and so no longer than all that have been,
+    /// plus one: a client that has been silent for longer has given up.
+    fn may_come_back(&self, now_ns: u64) -> bool {
+        let tried_ns = self.last_ns.saturating_sub(self.first_ns);
+        !self.closed && now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
+    }
+
+    /// Its last refusal was that of the ACK which ends a handshake: the client is connected in
+    /// its own eyes.
+    fn believes(&self) -> bool {
+        matches!(self.cause, Cause::AcceptQueueFullAck | Cause::AcceptQueueFullCookie)
+    }
+
+    fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// Another packet of it was refused.
+    fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<Fate> {
+        (self.last_ns, self.cause) = (time_ns, drop.cause);
+        self.closed |= drop.fin;
+        (drop.cause == Cause::AcceptQueueFullReset).then(|| self.end(Fate::Reset)).flatten()
+    }
+
+    fn end(&mut self, fate: Fate) -> Option<Fate> {
+        let before = std::mem::replace(&mut self.state, State::Ended(fate));
+        if let State::Ended(_) = before {
+            self.state = before;
+            return None;
+        }
+        Some(fate)
+    }
+
+    /// What it means that its connection has left the queue so.
+    fn fate(&self, leaving: Leaving, time_ns: u64) -> Fate {
+        match leaving {
+            // It had left, and a repeated ACK has made the connection.
+            Leaving::Accepted | Leaving::Fin | Leaving::Killed if self.closed => {
+                Fate::GaveUp { believing: true }
+            }
+            Leaving::AcceptedWithData if self.closed => Fate::Unknown,
+            Leaving::Accepted | Leaving::AcceptedWithData => {
+                let delay_ns = time_ns.saturating_sub(self.first_ns);
+                Fate::Admitted { delay_ns: self.known.then_some(delay_ns) }
+            }
+            Leaving::Fin => Fate::GaveUp { believing: self.believes() },
+            Leaving::Reset => Fate::GaveUp { believing: false },
+            Leaving::Killed => Fate::Reset,
+            Leaving::FinAfterData | Leaving::Unseen => Fate::Unknown,
+        }
+    }
+}
+
+impl Clients {
+    /// Notes a refusal.
+    pub fn refused(&mut self, drop: &Drop, time_ns: u64) -> Known {
+        let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
+        if drop.cause == Cause::AcceptQueueFullCookie {
+            attempt = self.known(attempt).unwrap_or(attempt);
+        }
+        if let Some(known) = self.get(attempt) {
+            let retry_of_ns = Some(known.first_ns);
+            return Known { retry_of_ns, fate: known.refused(drop, time_ns) };
+        }
+        let mut refused = Refused::new(time_ns, drop.cause, true);
+        let fate = refused.refused(drop, time_ns);
+        self.insert(attempt, refused);
+        Known { retry_of_ns: None, fate }
+    }
+
+    /// One has been queued. Where its way out of the queue is not told, it counts as accepted.
+    pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64) -> (Admission, Option<Fate>) {
+        let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
+        let attempt = self.known(attempt).unwrap_or(attempt);
+        let unremembered = if self.incomplete { Admission::Unknown } else { Admission::New };
+        let admission = match self.get(attempt) {
+            Some(Refused { state: State::Outside, .. }) => Admission::Returned,
+            Some(_) => return (Admission::Again, None),
+            None => unremembered,
+        };
+        if admission != Admission::Returned {
+            self.insert(attempt, Refused::new(time_ns, Cause::Other, false));
+        }
+        let Some(refused) = self.get(attempt) else { return (admission, None) };
+        refused.state = State::Queued;
+        let fate = if admitted.followed {
+            None
+        } else {
+            let fate = refused.fate(Leaving::Accepted, time_ns);
+            refused.end(fate)
+        };
+        (admission, fate)
+    }
+
+    /// One has left the queue.
+    pub fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Fate> {
+        let attempt = Attempt::of(dequeued.listener, dequeued.client, dequeued.isn);
+        let attempt = self.known(attempt)?;
+        let refused = self.get(attempt)?;
+        let fate = refused.fate(dequeued.leaving, time_ns);
+        refused.end(fate)
+    }
+
+    fn get(&mut self, attempt: Attempt) -> Option<&mut Refused> {
+        self.old.get_mut(&attempt).or_else(|| self.young.get_mut(&attempt))
+    }
+
+    fn insert(&mut self, attempt: Attempt, refused: Refused) {
+        if self.young.len() >= MOST {
+            self.forgotten +=
+                self.old.values().filter(|refused| !refused.is_ended()).count() as u64;
+            self.incomplete |= !self.old.is_empty();
+            // The memory stays: new pages would cost more than all else here.
+            self.old.clear();
+            std::mem::swap(&mut self.young, &mut self.old);
+        }
+        self.young.insert(attempt, refused);
+    }
+
+    /// The attempt that a packet belongs to which has its number, or one a little behind it.
+    fn known(&self, attempt: Attempt) -> Option<Attempt> {
+        let behind = |by| Attempt { isn: attempt.isn.wrapping_sub(by), ..attempt };
+        let mut candidates = (0..=COOKIE_SLACK).map(behind);
+        candidates.find(|one| self.young.contains_key(one) || self.old.contains_key(one))
+    }
+
+    /// What is to be thought of a listener's attempts of which it is not settled yet. In its
+    /// queue there are so many connections.
+    #[must_use]
+    pub fn outside(&self, listener: ListenerId, depth: u32, now_ns: u64) -> Outside {
+        let mut outside = Outside::default();
+        let mut queued = 0;
+        let all = self.young.iter().chain(&self.old);
+        for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
+            match refused.state {
+                State::Ended(_) => {}
+                // It has left, and only a packet of it that came late is in the queue.
+                State::Queued if refused.closed => {
+                    outside.gave_up += 1;
+                    outside.believing += 1;
+                }
+                State::Queued => queued += 1,
+                State::Outside if refused.may_come_back(now_ns) => outside.trying += 1,
+                State::Outside => {
+                    outside.gave_up += 1;
+                    outside.believing += u64::from(refused.believes());
+                }
+            }
+        }
+        // The others have left the queue, and the record of it was lost.
+        let waiting = u64::from(depth).min(queued);
+        outside.trying += waiting;
+        outside.unknown = queued - waiting;
+        outside
+    }
+
+    /// So many were forgotten before it began.
+    pub(super) fn forgot(&mut self, count: u64) {
+        self.forgotten = count;
+        self.incomplete = true;
+    }
+
+    /// Attempts that are no longer remembered: a retry of theirs counts as a client, and what
+    /// becomes of them is not known.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use backlog_ebpf::cause::Cause;
+
+use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, Outside};
+use crate::event::{Admitted, Dequeued, Drop, Leaving, ListenerId};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn drop(isn: usize, cause: Cause) -> Drop {
+    let isn = u32::try_from(isn).unwrap();
+    Drop { cause, ..Drop::made_up("10.0.0.9:4000".parse().unwrap(), isn) }
+}
+
+/// The connection of a refused client is queued.
+fn queued(of: &Drop, followed: bool) -> Admitted {
+    let Drop { listener, client, isn, .. } = *of;
+    Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0, so_far: None, followed }
+}
+
+/// It leaves the queue.
+fn dequeued(of: &Drop, leaving: Leaving) -> Dequeued {
+    let Drop { listener, client, isn, .. } = *of;
+    Dequeued { listener, client, isn, leaving }
+}
+
+/// What becomes of a client whose last refusal had this cause, and whose connection leaves
+/// the queue so.
+fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
+    let mut clients = Clients::default();
+    clients.refused(&drop(1, Cause::AcceptQueueFullSyn), SECOND);
+    let refused = Drop { fin: fin_refused, ..drop(1, cause) };
+    assert_eq!(clients.refused(&refused, 2 * SECOND).fate, None);
+    let (admission, fate) = clients.admitted(&queued(&refused, true), 3 * SECOND);
+    assert_eq!((admission, fate), (Admission::Returned, None));
+    let outside = clients.outside(refused.listener, 1, 4 * SECOND);
+    assert_eq!((outside.trying, outside.gave_up), if fin_refused { (0, 1) } else { (1, 0) });
+    clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND)
+}
+
+#[test]
+fn memory_is_bounded_and_what_is_forgotten_is_counted() {
+    let mut clients = Clients::default();
+    let mut refused =
+        |isn| clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), isn as u64).retry_of_ns;
+    for isn in 0..3 * MOST {
+        assert_eq!(refused(isn), None);
+    }
+    assert_eq!(refused(3 * MOST - 1), Some(3 * MOST as u64 - 1));
+    assert_eq!(refused(2 * MOST - 1), Some(2 * MOST as u64 - 1));
+    assert_eq!(refused(0), None);
+    // The first generation went when the third began, the second now.
+    assert_eq!(clients.forgotten(), 2 * MOST as u64);
+    assert!(clients.young.len() + clients.old.len() <= 2 * MOST);
+}
+
+#[test]
+fn what_becomes_of_a_client_follows_from_its_state_at_the_accept() {
+    use Cause::{AcceptQueueFullAck as Ack, AcceptQueueFullCookie as Cookie};
+    use Leaving::{Accepted, AcceptedWithData, Fin, FinAfterData, Killed, Reset, Unseen};
+    let admitted = Some(Fate::Admitted { delay_ns: Some(4 * SECOND) });
+    let gave_up = |believing| Some(Fate::GaveUp { believing });
+    for (cause, leaving, expected) in [
+        (Cookie, Accepted, admitted),
+        (Cookie, AcceptedWithData, admitted),
+        (Ack, Accepted, admitted),
+        // Its FIN is no return: nobody was there any more.
+        (Cookie, Fin, gave_up(true)),
+        (Ack, Fin, gave_up(true)),
+        (Cause::AcceptQueueFullSyn, Fin, gave_up(false)),
+        (Cookie, FinAfterData, Some(Fate::Unknown)),
+        (Cookie, Reset, gave_up(false)),
+        (Cookie, Killed, Some(Fate::Reset)),
+        (Cookie, Unseen, Some(Fate::Unknown)),
+    ] {
+        assert_eq!(fate(cause, false, leaving), expected, "{cause:?}, {leaving:?}");
+    }
+    // Its FIN was refused before: an ACK that is repeated then is no return.
+    for (leaving, expected) in [
+        (Accepted, gave_up(true)),
+        (Fin, gave_up(true)),
+        (Killed, gave_up(true)),
+        (AcceptedWithData, Some(Fate::Unknown)),
+    ] {
+        assert_eq!(fate(Cookie, true, leaving), expected, "{leaving:?} after its FIN");
+    }
+}
+
+#[test]
+fn a_second_connection_of_a_cookie_changes_nothing() {
+    let mut clients = Clients::default();
+    let refused = drop(1, Cause::AcceptQueueFullCookie);
+    clients.refused(&refused, 10);
+    clients.refused(&refused, 20);
+    let admitted = queued(&refused, true);
+    assert_eq!(clients.admitted(&admitted, 30), (Admission::Returned, None));
+    assert_eq!(clients.admitted(&admitted, 40), (Admission::Again, None));
+    let accepted = dequeued(&refused, Leaving::Accepted);
+    let fate = Fate::Admitted { delay_ns: Some(40) };
+    assert_eq!(clients.dequeued(&accepted, 50), Some(fate));
+    // The ACK of its FIN, a number behind.
+    let ghost = Drop { isn: 2, ..refused };
+    assert_eq!(clients.refused(&ghost, 60).retry_of_ns, Some(10));
+    assert_eq!(clients.admitted(&queued(&ghost, true), 70), (Admission::Again, None));
+    assert_eq!(clients.dequeued(&dequeued(&ghost, Leaving::Fin), 80), None);
+    let outside = clients.outside(refused.listener, 0, 3 * FIRST_PAUSE_NS);
+    assert_eq!(outside, Outside::default());
+}
+
+#[test]
+fn a_client_whose_refusal_had_no_record_is_another_client() {
+    let mut clients = Clients::default();
+    let lost = drop(9, Cause::AcceptQueueFullSyn);
+    assert_eq!(clients.admitted(&queued(&lost, true), 10), (Admission::New, None));
+    // Since when it had been trying is not known.
+    let fate = Fate::Admitted { delay_ns: None };
+    assert_eq!(clients.dequeued(&dequeued(&lost, Leaving::Accepted), 20), Some(fate));
+    // After others were forgotten it may be one of them.
+    clients.forgot(3);
+    let other = drop(90, Cause::AcceptQueueFullSyn);
+    assert_eq!(clients.admitted(&queued(&other, true), 30).0, Admission::Unknown);
+}
+
+#[test]
+fn a_recording_from_before_knows_only_that_it_was_queued() {
+    let mut clients = Clients::default();
+    let refused = drop(1, Cause::AcceptQueueFullSyn);
+    clients.refused(&refused, 10);
+    let fate = Some(Fate::Admitted { delay_ns: Some(20) });
+    assert_eq!(clients.admitted(&queued(&refused, false), 30), (Admission::Returned, fate));
+}
+
+#[test]
+fn a_reset_client_has_ended() {
+    let mut clients = Clients::default();
+    let reset = drop(1, Cause::AcceptQueueFullReset);
+    assert_eq!(clients.refused(&reset, 10).fate, Some(Fate::Reset));
+    assert_eq!(clients.refused(&reset, 20).fate, None);
+    assert_eq!(clients.outside(reset.listener, 0, 20), Outside::default());
+}
+
+#[test]
+fn a_client_that_has_closed_its_end_tries_no_more() {
+    let mut clients = Clients::default();
+    let refused = drop(1, Cause::AcceptQueueFullCookie);
+    clients.refused(&refused, 10);
+    let outside = |clients: &Clients| clients.outside(refused.listener, 0, 30);
+    assert_eq!(outside(&clients), Outside { trying: 1, ..Outside::default() });
+    clients.refused(&Drop { fin: true, ..refused }, 20);
+    assert_eq!(outside(&clients), Outside { gave_up: 1, believing: 1, ..Outside::default() });
+}
+
+#[test]
+fn whoever_is_not_in_the_queue_any_more_is_unknown_without_its_record() {
+    let mut clients = Clients::default();
+    for isn in [100, 200, 300] {
+        let refused = drop(isn, Cause::AcceptQueueFullSyn);
+        clients.refused(&refused, 10);
+        clients.admitted(&queued(&refused, true), 20);
+    }
+    let outside = clients.outside(ListenerId(1), 1, 30);
+    assert_eq!(outside, Outside { trying: 1, unknown: 2, ..Outside::default() });
+}
+
+#[test]
+fn a_cookie_behind_its_own_ack_is_the_same_client() {
+    let mut clients = Clients::default();
+    let mut refused = |isn, cause, time_ns| clients.refused(&drop(isn, cause), time_ns).retry_of_ns;
+    assert_eq!(refused(7, Cause::AcceptQueueFullSyn, 10), None);
+    assert_eq!(refused(8, Cause::AcceptQueueFullCookie, 20), Some(10));
+    assert_eq!(refused(11, Cause::AcceptQueueFullCookie, 20), None);
+    // A SYN's own number is no other's.
+    assert_eq!(refused(9, Cause::AcceptQueueFullSyn, 30), None);
+}
+
+#[test]
+fn nothing_is_lost_with_those_that_have_got_in() {
+    let mut clients = Clients::default();
+    for isn in 0..MOST {
+        let refused = drop(isn, Cause::AcceptQueueFullSyn);
+        clients.refused(&refused, 10);
+        if isn % 2 == 0 {
+            clients.admitted(&queued(&refused, false), 10);
+        }
+    }
+    for isn in MOST..=2 * MOST {
+        clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), 20);
+    }
+    assert_eq!(clients.forgotten(), MOST as u64 / 2);
+}
+
+#[test]
+fn who_has_been_silent_for_too_long_has_given_up() {
+    let mut clients = Clients::default();
+    for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9, Cause::AcceptQueueFullCookie)] {
+        for second in [1, 2, 4] {
+            clients.refused(&drop(isn, cause), second * SECOND);
+        }
+    }
+    // The next try is due at 8 s, and a little more is allowed for.
+    let outside = |second| clients.outside(ListenerId(1), 0, second * SECOND);
+    assert_eq!(outside(8), Outside { trying: 2, ..Outside::default() });
+    assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, ..Outside::default() });
+    assert_eq!(clients.outside(ListenerId(2), 0, 14 * SECOND), Outside::default());
+}

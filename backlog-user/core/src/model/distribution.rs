@@ -1,0 +1,196 @@
+//! A distribution of whole numbers from one up: exact counts in the buckets of
+//! [`backlog_ebpf::distribution`], whose width bounds what a percentile may be off by, and
+//! the exact maximum.
+
+use backlog_ebpf::distribution::{DEPTH_POWER, GROUPING, WAIT_POWER, first};
+use histogram::Histogram;
+
+use crate::event::Moves;
+
+/// See the module's head. Takes memory only once it has a value.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    /// Values are below this power of two.
+    power: u8,
+    /// Of the values less one.
+    fine: Option<Box<Histogram>>,
+    /// The largest value, as far as that was told.
+    longest: u64,
+    count: u64,
+}
+
+/// A bucket that has something in it or lies between two that have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The smallest value that belongs here.
+    pub low: u64,
+    /// The largest.
+    pub high: u64,
+    /// How many values.
+    pub count: u64,
+}
+
+impl Distribution {
+    /// Of microseconds.
+    #[must_use]
+    pub fn of_waits() -> Self {
+        Self { power: WAIT_POWER, fine: None, longest: 0, count: 0 }
+    }
+
+    /// Of depths.
+    #[must_use]
+    pub fn of_depths() -> Self {
+        Self { power: DEPTH_POWER, fine: None, longest: 0, count: 0 }
+    }
+
+    /// Adds what has moved; the largest of all values so far is `longest`.
+    pub fn add(&mut self, moves: &Moves, longest: u64) {
+        self.longest = self.longest.max(longest);
+        if moves.is_empty() {
+            return;
+        }
+        if self.fine.is_none() {
+            // The powers are constants that the crate takes.
+            self.fine = Histogram::new(GROUPING, self.power).ok().map(Box::new);
+        }
+        if let Some(fine) = &mut self.fine {
+            for (bucket, count) in moves {
+                // The kernel has no bucket that is not there.
+                if fine.add(first(*bucket), u64::from(*count)).is_ok() {
+                    self.count += u64::from(*count);
+                }
+            }
+        }
+    }
+
+    /// Forgets the values, not the memory.
+    pub fn clear(&mut self) {
+        if self.count > 0
+            && let Some(fine) = &mut self.fine
+        {
+            fine.as_mut_slice().fill(0);
+        }
+        (self.longest, self.count) = (0, 0);
+    }
+
+    /// All of it, as what has moved since there was nothing.
+    #[must_use]
+    pub fn moves(&self) -> Moves {
+        let counts = self.some().map_or(&[][..], |fine| fine.as_slice());
+        let mut moves = Moves::new();
+        for (bucket, count) in (0..).zip(counts) {
+            let mut left = *count;
+            while left > 0 {
+                let some = u32::try_from(left).unwrap_or(u32::MAX);
+                moves.push((bucket, some));
+                left -= u64::from(some);
+            }
+        }
+        moves
+    }
+
+    /// How many values.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The largest value, exactly.
+    #[must_use]
+    pub fn max(&self) -> Option<u64> {
+        let last = self.some()?.quantile_bucket(1.0).ok()??;
+        Some(self.longest.clamp(last.start() + 1, last.end() + 1))
+    }
+
+    /// The values that these shares of the values do not exceed: the ends of their buckets.
+    #[must_use]
+    pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[u64; N]> {
+        let mut found = [const { None }; N];
+        self.some()?.quantile_buckets_into(&shares, &mut found).ok()?;
+        let max = self.max()?;
+        Some(found.map(|bucket| bucket.map_or(max, |bucket| (bucket.end() + 1).min(max))))
+    }
+
+    /// How many values are certainly larger than this one.
+    #[must_use]
+    pub fn above(&self, value: u64) -> u64 {
+        let buckets = self.some().into_iter().flat_map(|fine| fine.iter());
+        buckets.filter(|bucket| bucket.start() >= value).map(|bucket| bucket.count()).sum()
+    }
+
+    /// Buckets of powers of two, from the first to the last that has something in it:
+    /// bucket k counts what is in (2^(k-1), 2^k].
+    #[must_use]
+    pub fn buckets(&self) -> Vec<Bucket> {
+        let mut coarse = Vec::new();
+        for bucket in self.some().into_iter().flat_map(|fine| fine.iter()) {
+            let power = (bucket.end() + 1).next_power_of_two().trailing_zeros() as usize;
+            coarse.resize(coarse.len().max(power + 1), 0);
+            coarse[power] += bucket.count();
+        }
+        let Some(last) = coarse.iter().rposition(|count| *count > 0) else { return Vec::new() };
+        coarse
+            .into_iter()
+            .enumerate()
+            .take(last + 1)
+            .skip_while(|(_, count)| *count == 0)
+            .map(|(power, count)| Bucket {
+                low: if power == 0 { 0 } else { (1 << (power - 1)) + 1 },
+                high: 1 << power,
+                count,
+            })
+            .collect()
+    }
+
+    fn some(&self) -> Option<&Histogram> {
+        self.fine.as_deref().filter(|_| self.count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
+
+    use super::{Bucket, Distribution};
+
+    #[test]
+    fn buckets_run_from_the_first_to_the_last_and_their_bounds_are_inclusive() {
+        let mut distribution = Distribution::of_depths();
+        assert!(distribution.buckets().is_empty());
+        assert_eq!(distribution.quantiles([0.5]), None);
+        let moves = [3, 4, 17, 32].map(|value| (bucket(value - 1, DEPTHS), 1)).to_vec();
+        distribution.add(&moves, 32);
+        assert_eq!(
+            distribution.buckets(),
+            [
+                Bucket { low: 3, high: 4, count: 2 },
+                Bucket { low: 5, high: 8, count: 0 },
+                Bucket { low: 9, high: 16, count: 0 },
+                Bucket { low: 17, high: 32, count: 2 },
+            ]
+        );
+    }
+
+    #[test]
+    fn one_is_in_the_first_bucket() {
+        let mut distribution = Distribution::of_depths();
+        distribution.add(&vec![(bucket(0, DEPTHS), 5)], 1);
+        assert_eq!(distribution.buckets(), [Bucket { low: 0, high: 1, count: 5 }]);
+        assert_eq!((distribution.max(), distribution.quantiles([0.5])), (Some(1), Some([1])));
+    }
+
+    #[test]
+    fn percentiles_are_off_by_one_in_32_at_most_and_the_maximum_by_nothing() {
+        let mut distribution = Distribution::of_waits();
+        for value in 1..=300_000 {
+            distribution.add(&vec![(bucket(value - 1, WAITS), 1)], value);
+        }
+        let [p50, last] = distribution.quantiles([0.5, 1.0]).unwrap();
+        assert!((150_000..150_000 + 150_000 / 32).contains(&p50), "{p50}");
+        assert_eq!(distribution.max(), Some(300_000));
+        assert_eq!(last, 300_000);
+        assert_eq!(distribution.count(), 300_000);
+        distribution.clear();
+        assert_eq!((distribution.count(), distribution.max()), (0, None));
+    }
+}

@@ -1,0 +1,169 @@
+//! One member of a group waits or drops while others have room. Decided by cumulative totals
+//! and distributions of members that were open together, so that the length of the interval
+//! has no say in it. docs/SIZING.md has the rule.
+
+use super::super::page::Page;
+use super::end_ns;
+
+/// The evidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unbalanced {
+    /// Its number among the members of the group, from 1.
+    pub member: u32,
+    /// Other members that were open together with it.
+    pub others: usize,
+    /// Of these: those that had room.
+    pub with_room: usize,
+    /// Of these: those whose queue was never used.
+    pub idle: usize,
+    /// Its part of the connections of all these.
+    pub share: f64,
+    /// Packets that the limit refused here.
+    pub drops: u64,
+    /// Packets that it refused at the others.
+    pub others_drops: u64,
+    /// Accept latency here: p99, microseconds.
+    pub wait_us: Option<u64>,
+    /// The same at those with room: the least and the most.
+    pub others_wait_us: Option<(u64, u64)>,
+    /// Nobody accepted at the end, at least for that long.
+    pub stalled_ns: Option<u64>,
+    /// Nothing was ever accepted here.
+    pub never_accepted: bool,
+}
+
+/// Fewer connections say nothing of a member.
+const FEW: u64 = 20;
+
+/// This many connections must have waited that long: one unlucky client proves nothing.
+const SEVERAL: f64 = 5.0;
+
+/// What a member with room may have at most: this part of the drops per connection, and of
+/// the wait where there are drops, and where there are none.
+const DROPS_PART: f64 = 10.0;
+const WAIT_PART: u64 = 4;
+const WAIT_PART_WITHOUT_DROPS: u64 = 10;
+
+/// A member that is faster than this is not slow, microseconds: a burst that the hash has
+/// spread unevenly needs a larger queue.
+const SLOW_US: u64 = 10_000;
+
+/// Without drops a member is slow from here on, microseconds.
+const SLOW_WITHOUT_DROPS_US: u64 = 100_000;
+
+/// How a member fared.
+struct Fared {
+    /// Packets refused by the limit per packet that wanted in.
+    refused: f64,
+    /// What several connections waited, or more.
+    wait_us: u64,
+}
+
+impl Fared {
+    fn of(page: &Page, now_ns: u64) -> Self {
+        let drops = page.refused_by_limit();
+        let wanted = (page.totals.enqueued + drops).max(1);
+        let stalled_us = stalled_ns(page, now_ns).unwrap_or(0) / 1000;
+        Self { refused: drops as f64 / wanted as f64, wait_us: tail_us(page).max(stalled_us) }
+    }
+}
+
+/// The p99 of the waits; of few of them what several have waited.
+fn tail_us(page: &Page) -> u64 {
+    let share = 1.0 - SEVERAL / page.wait.count().max(1) as f64;
+    if share <= 0.0 {
+        return 0;
+    }
+    page.wait.quantiles([share.min(0.99)]).map_or(0, |[wait_us]| wait_us)
+}
+
+/// How long nobody has accepted at the end, with a full queue: from the first packet that it
+/// refused after the last accept.
+fn stalled_ns(page: &Page, now_ns: u64) -> Option<u64> {
+    let (ended_ns, depth) = match page.closed {
+        Some((closed_ns, closed)) => (closed_ns, closed.depth),
+        None => (now_ns, page.depth()),
+    };
+    let since_ns = page.stall.since_ns(page.accepted_ns()).filter(|_| depth > 0)?;
+    Some(ended_ns.saturating_sub(since_ns))
+}
+
+/// Was the other one open while this one refused packets; of one that refused none: for half
+/// of its time at least?
+fn together(page: &Page, other: &Page, now_ns: u64) -> bool {
+    let (begin_ns, end) = (other.first_seen_ns, end_ns(other));
+    let (mut all, mut beside) = (0, 0);
+    for episode in page.episodes.kept() {
+        all += episode.packets;
+        beside += episode.packets * u64::from((begin_ns..end).contains(&episode.begin_ns));
+    }
+    if all == 0 {
+        let until_ns = end_ns(page).min(now_ns);
+        all = until_ns.saturating_sub(page.first_seen_ns);
+        beside = until_ns.min(end).saturating_sub(page.first_seen_ns.max(begin_ns));
+    }
+    beside > 0 && beside * 2 >= all
+}
+
+/// Nine of ten arrivals did not find the queue full.
+fn is_mostly_open(page: &Page) -> bool {
+    let [depth] = page.depth.quantiles([0.9]).unwrap_or_default();
+    depth <= u64::from(page.listener.limit).max(1)
+}
+
+/// Does a listener wait or drop while other members of its group have room?
+pub(crate) fn of<'book>(
+    page: &Page,
+    pages: impl Iterator<Item = &'book Page>,
+    now_ns: u64,
+) -> Option<Unbalanced> {
+    let drops = page.refused_by_limit();
+    let here = Fared::of(page, now_ns);
+    let slow_us = if drops > 0 { SLOW_US } else { SLOW_WITHOUT_DROPS_US };
+    if page.totals.enqueued + drops < FEW || here.wait_us < slow_us {
+        return None;
+    }
+    let members = super::of(page, pages)?;
+    let is_other = |member: &&&Page| member.listener.id != page.listener.id;
+    let others: Vec<&Page> = members
+        .iter()
+        .filter(is_other)
+        .copied()
+        .filter(|other| together(page, other, now_ns))
+        .collect();
+    let part = if drops > 0 { WAIT_PART } else { WAIT_PART_WITHOUT_DROPS };
+    let has_room = |other: &&Page| {
+        let there = Fared::of(other, now_ns);
+        there.refused * DROPS_PART <= here.refused
+            && there.wait_us.saturating_mul(part) <= here.wait_us
+            && is_mostly_open(other)
+    };
+    let with_room: Vec<&Page> = others.iter().copied().filter(has_room).collect();
+    // Where nobody accepts, it is not one member that is slow.
+    let accepts = with_room.iter().any(|other| other.totals.accepted > 0);
+    if with_room.is_empty()
+        || with_room.len() * 2 < others.len()
+        || !(accepts || page.totals.accepted > 0)
+    {
+        return None;
+    }
+    let others_enqueued: u64 = others.iter().map(|other| other.totals.enqueued).sum();
+    let waits = with_room.iter().filter_map(|other| p99_us(other));
+    Some(Unbalanced {
+        member: page.member,
+        others: others.len(),
+        with_room: with_room.len(),
+        idle: with_room.iter().filter(|other| other.peak().0 == 0).count(),
+        share: page.totals.enqueued as f64 / (page.totals.enqueued + others_enqueued).max(1) as f64,
+        drops,
+        others_drops: others.iter().map(|other| other.refused_by_limit()).sum(),
+        wait_us: p99_us(page),
+        others_wait_us: waits.clone().min().zip(waits.max()),
+        stalled_ns: stalled_ns(page, now_ns),
+        never_accepted: page.totals.accepted == 0,
+    })
+}
+
+fn p99_us(page: &Page) -> Option<u64> {
+    page.wait.quantiles([0.99]).map(|[p99]| p99)
+}

@@ -1,0 +1,94 @@
+//! What one listener did in one interval.
+
+use backlog_ebpf::cause::{Beside, Cause};
+
+use super::distribution::Distribution;
+use crate::event::ListenerId;
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interval {
+    /// Whose row it is.
+    pub listener: ListenerId,
+    /// How long the interval was.
+    pub elapsed_ns: u64,
+    /// Connections added to the queue.
+    pub enqueued: u64,
+    /// Connections taken from it.
+    pub accepted: u64,
+    /// Depth at the end.
+    pub depth: u32,
+    /// Deepest in between.
+    pub peak: u32,
+    /// The limit at the end.
+    pub limit: u32,
+    /// Refused packets by cause.
+    pub drops: [u64; Cause::COUNT],
+    /// Of these: those that were not told at their moment, since they went on with a run.
+    pub more: Vec<More>,
+    /// What is counted beside them.
+    pub beside: [u64; Beside::COUNT],
+    /// The waits of those accepted; none if there were none.
+    pub wait: Option<Waits>,
+}
+
+impl Interval {
+    /// Refused packets.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    /// Did anything happen?
+    #[must_use]
+    pub fn moved(&self) -> bool {
+        let beside: u64 = self.beside.iter().sum();
+        self.enqueued + self.accepted + self.dropped() + beside > 0
+    }
+
+    /// Did anything happen, or is anything queued?
+    #[must_use]
+    pub fn active(&self) -> bool {
+        self.moved() || self.depth > 0 || self.peak > 0
+    }
+
+    /// Per second.
+    #[must_use]
+    pub fn rate(&self, count: u64) -> f64 {
+        if self.elapsed_ns == 0 { 0.0 } else { count as f64 * 1e9 / self.elapsed_ns as f64 }
+    }
+}
+
+/// Drops of one cause behind the first of their run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct More {
+    /// Why.
+    pub cause: Cause,
+    /// How many packets.
+    pub packets: u64,
+    /// Attempts among them that were refused for the first time; those that were only
+    /// counted are not among them.
+    pub clients: u64,
+}
+
+/// Waits in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Half waited no longer.
+    pub p50: u64,
+    /// Nine of ten.
+    pub p90: u64,
+    /// 99 of 100.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Waits {
+    /// The percentiles of a distribution, if it has values.
+    #[must_use]
+    pub fn of(distribution: &Distribution) -> Option<Self> {
+        let [p50, p90, p99, max] = distribution.quantiles([0.5, 0.9, 0.99, 1.0])?;
+        Some(Self { p50, p90, p99, max })
+    }
+}

@@ -1,0 +1,431 @@
+//! A listener's page: what is known of it, what the kernel counted, and how its
+//! arrivals, waits and interval peaks are distributed.
+
+mod acceptor;
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::{WAITS, bucket};
+use backlog_ebpf::record::Kind;
+use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+use self::acceptor::Fresh;
+pub use self::acceptor::{Oldest, Paced, StillQueued};
+use super::accept_errors::FailedAccepts;
+use super::clients::{Admission, Fate};
+use super::distribution::Distribution;
+use super::episode::Episodes;
+use super::interval::{Interval, Waits};
+use super::pauses::Stalls;
+use super::stall::Stall;
+use super::streak::Run;
+use super::timeline::Timeline;
+use super::unlimited::Unlimited;
+use super::workers::Workers;
+use crate::text::whose::safe;
+use crate::counter::Range;
+use crate::event::{
+    Acceptor, Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId,
+};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Page {
+    /// The listener.
+    pub listener: Listener,
+    /// When it was seen first, and how deep its queue was then.
+    pub first_seen_ns: u64,
+    /// When it was closed, and with what in its queues.
+    pub closed: Option<(u64, Closed)>,
+    /// How far the kernel had moved its `sk_drops` when it was read last, and what was
+    /// seen of it then.
+    pub sk_drops: Option<(Range, u64)>,
+    /// The kernel's totals, as last read.
+    pub totals: Totals,
+    /// The depth that each arrival met, itself included.
+    pub depth: Distribution,
+    /// Waits of accepted connections, microseconds.
+    pub wait: Distribution,
+    /// Peaks of the intervals in percent of the limit.
+    pub peak_use: PeakUse,
+    /// Refused attempts, retries folded in.
+    pub clients: u64,
+    /// Of these: those that were accepted later.
+    pub admitted: u64,
+    /// How long after their first refusal that was, microseconds.
+    pub delay: Distribution,
+    /// And those that were not and never will be.
+    pub ended: Ended,
+    /// Runs of drops of any cause.
+    pub episodes: Episodes,
+    /// The queue that there would have been without a limit.
+    pub unlimited: Unlimited,
+    /// Times in which nobody accepted although connections were queued.
+    pub stalls: Stalls,
+    /// Accepts with work before them, the pauses before them, and the stalls.
+    pub paced: Paced,
+    /// How long nothing was queued, as far as is known.
+    pub idle_ns: u64,
+    /// Connections whose enqueue was not seen: the longest that one is known to
+    /// have waited at least, microseconds.
+    pub at_least_us: Option<u64>,
+    /// Those that were still queued at the end: since when the oldest has been.
+    pub oldest: Option<Oldest>,
+    /// The last accept whose thread was seen.
+    pub last_accept: Option<LastAccept>,
+    /// Who accepts.
+    pub workers: Workers,
+    /// Failed calls of `accept()`, as far as they were watched.
+    pub accept_errors: FailedAccepts,
+    /// What those who accept did when nobody had accepted for long, the last time.
+    pub idle: Option<Box<Acceptor>>,
+    /// The listener that was closed at the same address before this one was opened.
+    pub follows: Option<ListenerId>,
+    /// Its number among the listeners that were open at its address together with it, from 1.
+    pub member: u32,
+    /// There was another one: they share the address.
+    pub grouped: bool,
+    /// A listener of another network namespace has, or had, this address.
+    pub alike: bool,
+    /// How long nobody had accepted when its full queue refused packets.
+    pub stall: Stall,
+    /// How it went over time, if a view wants to draw it and anything happened.
+    pub timeline: Option<Timeline>,
+    /// The depth now: as the kernel told it last, and what came and went since.
+    level: u32,
+    recent_peak: u32,
+    recent_wait: Distribution,
+    counted: Totals,
+    /// Of the counts since.
+    fresh: Fresh,
+    /// For how long nobody had come to an empty queue then.
+    empty_since_ns: u64,
+    runs: [Run; Cause::COUNT],
+}
+
+/// Clients that were refused and have ended without being accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// They have left.
+    pub gave_up: u64,
+    /// Of these: connected in their own eyes only.
+    pub believing: u64,
+    /// The kernel has reset them.
+    pub reset: u64,
+}
+
+/// How many intervals had a peak of so much of the limit: nothing queued, up to
+/// 10 %, up to 20 %, ... up to 100 %, above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakUse(pub [u64; 12]);
+
+impl PeakUse {
+    fn record(&mut self, peak: u32, limit: u32) {
+        // The kernel lets one connection in at a limit of zero.
+        // Rounded up: 129 of 128 is above 100.
+        let percent = (u64::from(peak) * 100).div_ceil(u64::from(limit.max(1)));
+        let index = if peak == 0 { 0 } else { percent.div_ceil(10).clamp(1, 11) };
+        self.0[usize::try_from(index).unwrap_or(11)] += 1;
+    }
+}
+
+/// Nanoseconds as microseconds, rounded up.
+fn microseconds(nanoseconds: u64) -> u64 {
+    nanoseconds.div_ceil(1000)
+}
+
+impl Page {
+    /// Packets that a larger limit would have let in.
+    #[must_use]
+    pub fn refused_by_limit(&self) -> u64 {
+        let by_limit = Cause::ALL.iter().filter(|cause| cause.is_by_limit());
+        by_limit.map(|cause| self.totals.drops[*cause as usize]).sum()
+    }
+
+    /// The page of a listener that was found now.
+    #[must_use]
+    pub fn new(listener: Listener, time_ns: u64) -> Self {
+        Self {
+            first_seen_ns: time_ns,
+            closed: None,
+            sk_drops: None,
+            totals: Totals::default(),
+            depth: Distribution::of_depths(),
+            wait: Distribution::of_waits(),
+            peak_use: PeakUse::default(),
+            clients: 0,
+            admitted: 0,
+            delay: Distribution::of_waits(),
+            ended: Ended::default(),
+            episodes: Episodes::default(),
+            unlimited: Unlimited::default(),
+            stalls: Stalls::default(),
+            paced: Paced::default(),
+            idle_ns: 0,
+            at_least_us: None,
+            oldest: None,
+            last_accept: None,
+            workers: Workers::default(),
+            accept_errors: FailedAccepts::default(),
+            idle: None,
+            follows: None,
+            member: 1,
+            grouped: false,
+            alike: false,
+            stall: Stall::default(),
+            timeline: None,
+            level: listener.depth,
+            recent_peak: 0,
+            recent_wait: Distribution::of_waits(),
+            counted: Totals::default(),
+            fresh: Fresh::default(),
+            empty_since_ns: 0,
+            runs: [Run::default(); Cause::COUNT],
+            listener,
+        }
+    }
+
+    /// Another source, or another look, tells of the same listener.
+    pub fn seen_again(&mut self, listener: &Listener) {
+        let known = &mut self.listener;
+        known.limit = listener.limit;
+        known.inode = listener.inode.or(known.inode);
+        known.cookie = listener.cookie.or(known.cookie);
+        known.reuseport = listener.reuseport.or(known.reuseport);
+        known.v6_only |= listener.v6_only;
+        known.opened_now |= listener.opened_now;
+        known.cgroup = listener.cgroup.or(known.cgroup);
+        if listener.call.is_some() {
+            known.call.clone_from(&listener.call);
+        }
+    }
+
+    /// The listener was closed.
+    pub fn close(&mut self, time_ns: u64, closed: Closed) {
+        self.closed = Some((time_ns, closed));
+    }
+
+    /// Its limit has changed.
+    pub fn limited(&mut self, limit: &Limit) {
+        self.listener.limit = limit.now;
+        if limit.call.is_some() {
+            self.listener.call.clone_from(&limit.call);
+        }
+    }
+
+    /// Those who accept were looked at: when packets began to be refused, or since nobody had
+    /// accepted for long.
+    pub fn explain(&mut self, acceptor: &Acceptor) {
+        if acceptor.idle {
+            self.idle = Some(Box::new(acceptor.clone()));
+        } else {
+            self.episodes.explain(acceptor);
+        }
+    }
+
+    /// The kernel has told how deep its queue is.
+    pub fn level(&mut self, depth: u32, limit: u32) {
+        self.level = depth;
+        self.listener.limit = limit;
+    }
+
+    /// A packet was refused. Does it begin a run of its cause, and an episode?
+    pub fn refused(&mut self, drop: &Drop, time_ns: u64, new_client: bool) -> (bool, bool) {
+        self.clients += u64::from(new_client);
+        self.unlimited.saw(drop, time_ns);
+        if drop.cause.is_by_limit() {
+            self.unlimited.refused(drop, time_ns, new_client);
+            self.stalls.refused(drop, time_ns, new_client, self.unlimited.pause_ns());
+            // Its slot may have been another's before.
+            let accepted_ns = drop.accepted_ns;
+            let own_ns = if accepted_ns < self.first_seen_ns { 0 } else { accepted_ns };
+            self.stall.refused(time_ns, own_ns);
+        }
+        let episode = self.episodes.refused(time_ns, new_client);
+        (self.runs[drop.cause as usize].note(time_ns, new_client), episode)
+    }
+
+    /// A client that was refused has been queued.
+    pub fn admitted(&mut self, admitted: &Admitted, admission: Admission) {
+        self.unlimited.admitted(admitted, admission == Admission::Again);
+        if admission == Admission::Again {
+            return;
+        }
+        self.clients += u64::from(admission == Admission::New);
+    }
+
+    /// It is settled what has become of a client that was refused.
+    pub fn settled(&mut self, fate: Fate) {
+        match fate {
+            Fate::Admitted { delay_ns } => {
+                self.admitted += 1;
+                if let Some(delay_ns) = delay_ns {
+                    let delay_us = microseconds(delay_ns).max(1);
+                    self.delay.add(&vec![(bucket(delay_us - 1, WAITS), 1)], delay_us);
+                }
+            }
+            Fate::GaveUp { believing } => {
+                self.ended.gave_up += 1;
+                self.ended.believing += u64::from(believing);
+            }
+            Fate::Reset => self.ended.reset += 1,
+            Fate::Unknown => {}
+        }
+    }
+
+    /// The kernel's totals were read.
+    pub fn count(&mut self, count: &Count, start_ns: u64) {
+        let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept, .. } =
+            count;
+        // Its slot may have been another's before.
+        let last_accept = last_accept.filter(|last| last.time_ns >= self.first_seen_ns);
+        self.last_accept = last_accept.or(self.last_accept);
+        let came = totals.enqueued.saturating_sub(self.totals.enqueued);
+        let went = totals.accepted.saturating_sub(self.totals.accepted);
+        let level = (u64::from(self.level) + came).saturating_sub(went);
+        self.level = u32::try_from(level).unwrap_or(u32::MAX);
+        self.workers.add(&count.accepts, count.other_accepts);
+        self.fresh.add(count);
+        self.totals = *totals;
+        self.recent_peak = self.recent_peak.max(*recent_peak);
+        self.depth.add(depths, u64::from(totals.peak));
+        self.wait.add(waits, microseconds(totals.longest_ns));
+        self.recent_wait.add(waits, microseconds(*recent_longest_ns));
+        if totals.untimed_ns != 0 {
+            let at_least = totals.untimed_ns.saturating_sub(start_ns) / 1000;
+            self.at_least_us = self.at_least_us.max(Some(at_least));
+        }
+    }
+
+    /// What an interval says of the queue that there would have been without a limit.
+    fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
+        let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
+        self.paced.accepts += paced.accepts;
+        self.paced.pauses_ns += paced.pauses_ns;
+        self.paced.stalls_ns += paced.stalls_ns;
+        self.unlimited.counted(paced.accepts, paced.pauses_ns);
+        // Nobody has come since the queue was emptied: the kernel has not added that yet.
+        let since_ns = if row.depth == 0 && accepted_ns != 0 {
+            time_ns.saturating_sub(accepted_ns)
+        } else {
+            0
+        };
+        let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
+        // Its slot may have been another's before.
+        let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
+        self.idle_ns += empty_ns;
+        self.episodes.counted(time_ns, row.elapsed_ns, untold);
+        self.unlimited.untold(self.untold(), time_ns, self.listener.limit);
+    }
+
+    /// Drops without a record.
+    fn untold(&self) -> u64 {
+        self.totals.unrecorded + self.totals.lost[Kind::Drop as usize]
+    }
+
+    /// The queue that there would have been without a limit, with the drops that have no
+    /// record.
+    #[must_use]
+    pub fn unlimited_at_end(&self) -> Unlimited {
+        self.unlimited.at_end(self.untold(), self.listener.limit)
+    }
+
+    /// Ends an interval; none for a listener that was closed before it began. What happened
+    /// in it is drawn if there is room for one more that is.
+    pub fn tick(&mut self, time_ns: u64, elapsed_ns: u64, room: &mut usize) -> Option<Interval> {
+        if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.counted, self.totals);
+        let depth = self.depth();
+        let peak = self.recent_peak.max(depth);
+        self.peak_use.record(peak, self.listener.limit);
+        // What is queued now was queued at the beginning of the next interval.
+        self.recent_peak = depth;
+        let wait = Waits::of(&self.recent_wait);
+        let difference = |now: u64, then: u64| now.saturating_sub(then);
+        let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
+        let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
+        let runs = Cause::ALL.into_iter().zip(&mut self.runs);
+        let more = runs
+            .filter_map(|(cause, run)| run.end(cause, drops[cause as usize], time_ns))
+            .collect();
+        let row = Interval {
+            listener: self.listener.id,
+            elapsed_ns,
+            enqueued: difference(self.totals.enqueued, before.enqueued),
+            accepted: difference(self.totals.accepted, before.accepted),
+            depth,
+            peak,
+            limit: self.listener.limit,
+            drops,
+            more,
+            beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
+            wait,
+        };
+        if self.timeline.is_none() && *room > 0 && row.active() {
+            *room -= 1;
+            self.timeline = Some(Timeline::default());
+        }
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(time_ns, &row, &self.recent_wait);
+        }
+        // Beyond the rate of records, or the ring was full.
+        let untold = |totals: &Totals| totals.unrecorded + totals.lost[Kind::Drop as usize];
+        let untold = difference(untold(&self.totals), untold(&before));
+        self.size(time_ns, &row, untold);
+        self.recent_wait.clear();
+        Some(row)
+    }
+
+    /// The depth now.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        if self.closed.is_some() { 0 } else { self.level }
+    }
+
+    /// Its address, and of a member of a group its number.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let local = self.listener.local;
+        if self.grouped { format!("{local} #{}", self.member) } else { local.to_string() }
+    }
+
+    /// The same, and the network namespace where the address is in several: `0.0.0.0:80 in blue`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        if !self.alike {
+            return self.name();
+        }
+        let Listener { netns, identity, .. } = &self.listener;
+        let place = identity.netns.as_deref().map_or_else(|| netns.to_string(), safe);
+        format!("{} in {place}", self.name())
+    }
+
+    /// When a connection was accepted last; zero: none was, as far as is known.
+    #[must_use]
+    pub fn accepted_ns(&self) -> u64 {
+        // Its slot may have been another's before.
+        if self.fresh.accepted_ns < self.first_seen_ns { 0 } else { self.fresh.accepted_ns }
+    }
+
+    /// When the last drop of each cause was seen.
+    pub(super) fn last_drops_ns(&self) -> [Option<u64>; Cause::COUNT] {
+        self.runs.map(|run| run.last_ns())
+    }
+
+    /// The runs of drops go on from these.
+    pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
+        self.runs = last_drops_ns.map(Run::after);
+    }
+
+    /// The deepest queue, and when; what was queued at the first sight counts.
+    #[must_use]
+    pub fn peak(&self) -> (u32, u64) {
+        if self.listener.depth > self.totals.peak {
+            (self.listener.depth, self.first_seen_ns)
+        } else {
+            (self.totals.peak, self.totals.peak_ns)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How fast a listener's acceptor is, and what it leaves in the queue.
+
+use serde::{Deserialize, Serialize};
+
+use super::Page;
+use crate::event::Count;
+
+/// The oldest connection in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// Since when it has been queued.
+    pub since_ns: u64,
+    /// That is a bound: it was queued at that time or before.
+    pub at_least: bool,
+}
+
+/// How fast the acceptor was over the whole run while it had work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Paced {
+    /// Accepts of connections that were waiting already when the one before was accepted.
+    pub accepts: u64,
+    /// The pauses before them, without stalls.
+    pub pauses_ns: u64,
+    /// The stalls.
+    pub stalls_ns: u64,
+}
+
+impl Paced {
+    /// The mean pause, nanoseconds; none: not known.
+    #[must_use]
+    pub fn pause_ns(&self) -> Option<f64> {
+        (self.accepts > 0).then(|| self.pauses_ns as f64 / self.accepts as f64)
+    }
+
+    /// Accepts per second, stalls included.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        let busy_ns = self.pauses_ns + self.stalls_ns;
+        (self.accepts > 0 && busy_ns > 0).then(|| self.accepts as f64 * 1e9 / busy_ns as f64)
+    }
+}
+
+/// What the counts tell of the acceptor.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fresh {
+    /// Since the last interval: how long nothing was queued, and what is in [`Paced`].
+    pub(super) idle_moved_ns: u64,
+    pub(super) paced: Paced,
+    pub(super) accepted_ns: u64,
+    pub(super) filled_ns: u64,
+}
+
+impl Fresh {
+    pub(super) fn add(&mut self, count: &Count) {
+        self.idle_moved_ns += count.idle_moved_ns;
+        self.paced.accepts += count.paced;
+        self.paced.pauses_ns += count.paced_ns;
+        self.paced.stalls_ns += count.stalled_ns;
+        (self.accepted_ns, self.filled_ns) = (count.accepted_ns, count.filled_ns);
+    }
+
+    /// What holds from one interval to the next stays.
+    pub(super) fn take(&mut self) -> Self {
+        let Self { accepted_ns, filled_ns, .. } = *self;
+        std::mem::replace(self, Self { accepted_ns, filled_ns, ..Self::default() })
+    }
+}
+
+/// Connections that are queued, and for how long the oldest has been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillQueued {
+    /// How many.
+    pub count: u32,
+    /// For how long; none: not known.
+    pub oldest_ns: Option<u64>,
+    /// It may be longer.
+    pub at_least: bool,
+}
+
+impl Page {
+    /// When somebody accepted last, as of the last count; none: nobody has since it was seen
+    /// first.
+    #[must_use]
+    pub fn last_accepted_ns(&self) -> Option<u64> {
+        // Its slot may have been another's before.
+        Some(self.fresh.accepted_ns).filter(|last| *last >= self.first_seen_ns.max(1))
+    }
+
+    /// Since when nobody has accepted although connections are queued; none: nothing is
+    /// queued, or it is not known.
+    #[must_use]
+    pub fn still_since(&self) -> Option<u64> {
+        if self.depth() == 0 {
+            return None;
+        }
+        if self.totals.accepted > 0 && self.last_accepted_ns().is_none() {
+            // An early recording.
+            return None;
+        }
+        let accepted_ns = self.last_accepted_ns().unwrap_or(0);
+        match self.fresh.filled_ns {
+            filled_ns if filled_ns >= self.first_seen_ns.max(1) => Some(accepted_ns.max(filled_ns)),
+            _ if self.listener.depth > 0 => Some(accepted_ns.max(self.first_seen_ns)),
+            _ => self.stalls.since(self.fresh.accepted_ns),
+        }
+    }
+
+    /// What is queued now, and for how long the oldest has been: as the kernel's tables told
+    /// at the end, else a bound.
+    #[must_use]
+    pub fn still_queued(&self, now_ns: u64) -> Option<StillQueued> {
+        let count = self.depth();
+        if count == 0 {
+            return None;
+        }
+        let filled_ns = self.fresh.filled_ns;
+        let oldest = self.oldest.or_else(|| {
+            // Who found the queue empty is the oldest until the next accept.
+            let exact = filled_ns > self.last_accepted_ns().unwrap_or(0).max(self.first_seen_ns);
+            self.still_since().map(|since_ns| Oldest { since_ns, at_least: !exact })
+        });
+        let oldest_ns = oldest.map(|oldest| now_ns.saturating_sub(oldest.since_ns));
+        let at_least = oldest.is_some_and(|oldest| oldest.at_least);
+        Some(StillQueued { count, oldest_ns, at_least })
+    }
+}

@@ -1,0 +1,183 @@
+//! What a book knows that no event would tell it again: a recording that begins in the
+//! middle of a run carries it along.
+
+use std::collections::BTreeMap;
+
+use backlog_ebpf::cause::Cause;
+use serde::{Deserialize, Serialize};
+
+use super::accept_errors::FailedAccepts;
+use super::distribution::Distribution;
+use super::episode::Episodes;
+use super::members::Members;
+use super::page::{Ended, Paced, Page, PeakUse};
+use super::pauses::Stalls;
+use super::reconcile::Sums;
+use super::stall::Stall;
+use super::unlimited::Unlimited;
+use super::workers::Workers;
+use super::{Book, Gone, NamespacesEnded};
+use crate::event::{Acceptor, ListenerId, Moves, Netns};
+
+/// See the module's head.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    pages: Vec<PagePast>,
+    /// What the listeners of a network namespace had counted before it was compared.
+    before: BTreeMap<Netns, Sums>,
+    gone: Gone,
+    gone_sums: BTreeMap<Netns, Sums>,
+    clients_forgotten: u64,
+    #[serde(default)]
+    ended: NamespacesEnded,
+}
+
+/// Of one listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct PagePast {
+    listener: ListenerId,
+    clients: u64,
+    peak_use: PeakUse,
+    follows: Option<ListenerId>,
+    last_drops_ns: [Option<u64>; Cause::COUNT],
+    /// What became of its clients, and what that says of its limit.
+    #[serde(default)]
+    advice: Advice,
+}
+
+/// What is known for a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Advice {
+    admitted: u64,
+    #[serde(default)]
+    ended: Ended,
+    delay: Moves,
+    longest_delay: u64,
+    idle_ns: u64,
+    episodes: Episodes,
+    unlimited: Unlimited,
+    #[serde(default)]
+    accept_errors: FailedAccepts,
+    #[serde(default)]
+    idle: Option<Box<Acceptor>>,
+    #[serde(default)]
+    stall: Stall,
+    /// Its number in its group; zero: not known.
+    #[serde(default)]
+    member: u32,
+    #[serde(default)]
+    grouped: bool,
+    #[serde(default)]
+    workers: Workers,
+    #[serde(default)]
+    stalls: Stalls,
+    #[serde(default)]
+    paced: Paced,
+}
+
+impl PagePast {
+    fn of(page: &Page) -> Self {
+        Self {
+            listener: page.listener.id,
+            clients: page.clients,
+            peak_use: page.peak_use,
+            follows: page.follows,
+            last_drops_ns: page.last_drops_ns(),
+            advice: Advice {
+                admitted: page.admitted,
+                ended: page.ended,
+                delay: page.delay.moves(),
+                longest_delay: page.delay.max().unwrap_or(0),
+                idle_ns: page.idle_ns,
+                episodes: page.episodes.clone(),
+                unlimited: page.unlimited.clone(),
+                accept_errors: page.accept_errors.clone(),
+                idle: page.idle.clone(),
+                stall: page.stall,
+                member: page.member,
+                grouped: page.grouped,
+                workers: page.workers.clone(),
+                stalls: page.stalls,
+                paced: page.paced,
+            },
+        }
+    }
+
+    fn restore(&self, page: &mut Page) {
+        page.clients = self.clients;
+        page.peak_use = self.peak_use;
+        page.follows = self.follows;
+        page.restart_runs(self.last_drops_ns);
+        let advice = &self.advice;
+        (page.admitted, page.idle_ns, page.stall) = (advice.admitted, advice.idle_ns, advice.stall);
+        page.ended = advice.ended;
+        if advice.member > 0 {
+            (page.member, page.grouped) = (advice.member, advice.grouped);
+        }
+        (page.stalls, page.paced) = (advice.stalls, advice.paced);
+        page.delay = Distribution::of_waits();
+        page.delay.add(&advice.delay, advice.longest_delay);
+        page.episodes.clone_from(&advice.episodes);
+        page.unlimited.clone_from(&advice.unlimited);
+        page.accept_errors.clone_from(&advice.accept_errors);
+        page.idle.clone_from(&advice.idle);
+        page.workers.clone_from(&advice.workers);
+    }
+}
+
+impl Book {
+    /// What there is beside what events tell.
+    pub fn past(&self) -> Past {
+        let before = self.namespaces.iter();
+        let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
+        Past {
+            pages: self.pages.values().map(PagePast::of).collect(),
+            before: before.map(|(netns, namespace)| (*netns, namespace.before)).collect(),
+            gone: self.gone,
+            gone_sums: self.gone_sums.clone(),
+            clients_forgotten: self.clients.forgotten(),
+            ended: self.ended,
+        }
+    }
+
+    /// An interval begins here, and what was told so far was before.
+    pub fn resume(&mut self, time_ns: u64, past: &Past) {
+        // What the events have moved is no interval's.
+        drop(self.tick(time_ns));
+        for known in &past.pages {
+            self.page(known.listener, |page| known.restore(page));
+        }
+        self.members = Members::of(&self.pages);
+        for (netns, before) in &past.before {
+            self.namespaces.entry(*netns).or_default().before = *before;
+        }
+        self.gone = past.gone;
+        self.ended = past.ended;
+        self.gone_sums.clone_from(&past.gone_sums);
+        self.clients.forgot(past.clients_forgotten);
+        // The sums of those that are gone belong to what was compared last.
+        let namespaces: Vec<Netns> = self.namespaces.keys().copied().collect();
+        for netns in namespaces {
+            let seen = self.sums_of(netns);
+            self.namespaces.entry(netns).or_default().seen = seen;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PagePast;
+
+    /// Recordings used to keep how many members were idle in the worst interval.
+    #[test]
+    fn an_older_recording_is_read() {
+        let none = "null,".repeat(9);
+        let text = format!(
+            r#"{{"listener":1,"clients":3,"peak_use":[0,0,0,0,0,0,0,0,0,0,0,1],"follows":null,
+            "beside_idle":{{"idle":1,"with_room":2,"members":3}},"last_drops_ns":[{}]}}"#,
+            none.trim_end_matches(',')
+        );
+        let past: PagePast = serde_json::from_str(&text).unwrap();
+        assert_eq!((past.clients, past.advice.member), (3, 0));
+    }
+}

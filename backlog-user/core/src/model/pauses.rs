@@ -1,0 +1,92 @@
+//! Times in which nobody accepted although connections were queued, as drops show them: each
+//! record carries when the last accept was, and when an arrival last found the queue empty.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Drop;
+
+/// All of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stalls {
+    /// Clients that the limit refused for the first time, as far as they have a record.
+    pub clients: u64,
+    /// Those of them that were refused in a stall.
+    pub stalled: u64,
+    /// The longest stall: since when, and when the last drop in it was.
+    pub longest: Option<(u64, u64)>,
+    /// The time without an accept that the last drop was in.
+    last: Option<Still>,
+    /// When that was.
+    last_ns: Option<u64>,
+}
+
+/// A time in which nobody accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Still {
+    accepted_ns: u64,
+    since_ns: u64,
+}
+
+/// A stall: nobody has accepted for longer than this,
+pub const STALL_NS: u64 = 1_000_000_000;
+
+/// and for longer than this many of the acceptor's mean pauses.
+const PAUSES: f64 = 16.0;
+
+/// How long nobody must have accepted for a stall, where the acceptor's mean pause is this.
+#[must_use]
+pub fn least_ns(pause_ns: Option<f64>) -> f64 {
+    (PAUSES * pause_ns.unwrap_or(0.0)).max(STALL_NS as f64)
+}
+
+impl Stalls {
+    /// The limit refused a packet, at an acceptor with this mean pause; `first`: the client's
+    /// first one.
+    pub fn refused(&mut self, drop: &Drop, time_ns: u64, first: bool, pause_ns: Option<f64>) {
+        self.clients += u64::from(first);
+        self.last_ns = Some(time_ns);
+        // Early recordings do not say when the last accept was.
+        let is_known = drop.accepted_ns != 0 || drop.so_far.is_some();
+        if drop.depth == 0 || !is_known {
+            self.last = None;
+            return;
+        }
+        let accepted_ns = drop.accepted_ns;
+        let filled_ns = drop.so_far.map_or(0, |so_far| so_far.filled_ns);
+        let known = self.last.filter(|last| last.accepted_ns == accepted_ns);
+        let since_ns = match (filled_ns, known) {
+            (0, Some(known)) => known.since_ns,
+            (0, None) => time_ns,
+            (filled_ns, _) => accepted_ns.max(filled_ns),
+        };
+        self.last = Some(Still { accepted_ns, since_ns });
+        let stalled_ns = time_ns.saturating_sub(since_ns);
+        if stalled_ns as f64 <= least_ns(pause_ns) {
+            return;
+        }
+        self.stalled += u64::from(first);
+        if self.longest.is_none_or(|(since, until)| stalled_ns > until.saturating_sub(since)) {
+            self.longest = Some((since_ns, time_ns));
+        }
+    }
+
+    /// If this is still the last accept: since when connections have been queued that nobody
+    /// accepts.
+    #[must_use]
+    pub fn since(&self, accepted_ns: u64) -> Option<u64> {
+        self.last.filter(|last| last.accepted_ns == accepted_ns).map(|last| last.since_ns)
+    }
+
+    /// When the limit refused a packet last.
+    #[must_use]
+    pub fn last_refused_ns(&self) -> Option<u64> {
+        self.last_ns
+    }
+
+    /// Do stalls explain most of the clients that were refused?
+    #[must_use]
+    pub fn explain_most(&self) -> bool {
+        self.stalled * 2 > self.clients
+    }
+}

@@ -1,0 +1,265 @@
+//! What was seen against what the kernel counted itself. Pure: both are in the book.
+//!
+//! A difference does not mean a loss by itself: the kernel's counters know no filter
+//! and no beginning.
+
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+use super::page::Page;
+use super::{Book, Namespace};
+use crate::aggregate::count::add;
+use crate::counter::Counter;
+use crate::counter::Range;
+use crate::event::Netns;
+
+/// One number of the kernel since the start, beside our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// As the kernel names it.
+    pub counter: &'static str,
+    /// How much it has moved. It was read before and after the tool's own numbers; where
+    /// it moved in between, this is the value that comes nearest to `seen`.
+    pub kernel: u64,
+    /// How much of that was seen.
+    pub seen: u64,
+}
+
+impl Verdict {
+    fn new(counter: &'static str, kernel: Range, seen: u64) -> Self {
+        Self { counter, kernel: kernel.nearest(seen), seen }
+    }
+
+    /// Do both say the same?
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.kernel == self.seen
+    }
+
+    /// Did anything move?
+    #[must_use]
+    pub fn moved(&self) -> bool {
+        self.kernel + self.seen > 0
+    }
+}
+
+/// What the tool cannot see, and so what may explain a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Blind {
+    /// A filter leaves listeners or clients out.
+    pub filtered: bool,
+    /// Events that found no slot.
+    pub no_slot: u64,
+    /// Events at listeners that had just closed.
+    pub at_closed: u64,
+    /// Events that programs missed.
+    pub missed: u64,
+    /// Packets that are ignored are not seen.
+    pub ignores: bool,
+}
+
+/// Sums of the listeners of one network namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    drops: [u64; Cause::COUNT],
+    beside: [u64; Beside::COUNT],
+    uncounted: u64,
+}
+
+impl Sums {
+    /// Adds a listener's.
+    pub fn add(&mut self, totals: &Totals) {
+        add(&mut self.drops, &totals.drops);
+        add(&mut self.beside, &totals.beside);
+        self.uncounted += totals.uncounted;
+    }
+
+    /// Refused packets.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    /// What a counter must have moved by; none: what moves it is not counted.
+    fn of(&self, counter: Counter) -> Option<u64> {
+        let drops = |cause: Cause| self.drops[cause as usize];
+        let beside = |beside: Beside| self.beside[beside as usize];
+        Some(match counter {
+            Counter::ListenOverflows => {
+                drops(Cause::AcceptQueueFullSyn)
+                    + drops(Cause::AcceptQueueFullAck)
+                    + drops(Cause::AcceptQueueFullCookie)
+                    + drops(Cause::AcceptQueueFullReset)
+            }
+            Counter::ListenDrops => {
+                self.dropped().saturating_sub(self.uncounted)
+                    + beside(Beside::JoinRefused)
+                    + beside(Beside::FastopenFailed)
+                    + beside(Beside::Unreachable)
+            }
+            Counter::ReqQFullDrop => drops(Cause::SynQueueFull),
+            Counter::ReqQFullDoCookies => beside(Beside::SynQueueFullCookie),
+            Counter::SyncookiesSent => beside(Beside::SynCookieSent),
+            Counter::SyncookiesRecv => beside(Beside::SynCookieValid),
+            Counter::SyncookiesFailed => beside(Beside::SynCookieFailed),
+            Counter::FastOpenListenOverflow => beside(Beside::FastopenQueueFull),
+            Counter::DeferAcceptDrop => return None,
+        })
+    }
+}
+
+/// The verdicts on one network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Which.
+    pub netns: Netns,
+    /// A verdict for each counter that the kernel shows; none: it could not be asked.
+    pub verdicts: Vec<Verdict>,
+    /// It has ended, and so many packets were refused there after the kernel was asked last.
+    pub unread_drops: u64,
+}
+
+/// Compares for every namespace that has listeners of ours.
+#[must_use]
+pub fn accounts(book: &Book) -> Vec<Account> {
+    let namespaces = book.namespaces().into_iter().filter(|netns| !book.is_uncompared(*netns));
+    let account = |netns| Account {
+        netns,
+        verdicts: of_namespace(book, netns),
+        unread_drops: book.unread_drops(netns),
+    };
+    namespaces.map(account).collect()
+}
+
+/// Compares for one network namespace; a counter that the kernel does not show is left
+/// out.
+fn of_namespace(book: &Book, netns: Netns) -> Vec<Verdict> {
+    book.namespaces.get(&netns).map(Namespace::verdicts).unwrap_or_default()
+}
+
+impl Namespace {
+    fn verdicts(&self) -> Vec<Verdict> {
+        let Self { moved, seen, before, .. } = self;
+        Counter::ALL
+            .into_iter()
+            .zip(moved)
+            .filter_map(|(counter, moved)| {
+                let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
+                Some(Verdict::new(counter.name(), (*moved)?, seen))
+            })
+            .collect()
+    }
+
+    /// Was nothing seen that moves a counter of the kernel since it was read last?
+    pub(super) fn is_read_to(&self, sums: &Sums) -> bool {
+        Counter::ALL.into_iter().all(|counter| self.seen.of(counter) == sums.of(counter))
+    }
+
+    /// Refused packets that were seen since it was read last.
+    pub(super) fn unread_drops(&self, sums: &Sums) -> u64 {
+        sums.dropped().saturating_sub(self.seen.dropped())
+    }
+
+    /// Was the same seen as the kernel has counted, as far as was compared?
+    pub(super) fn agrees(&self) -> bool {
+        self.verdicts().iter().all(Verdict::agrees)
+    }
+}
+
+/// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.
+#[must_use]
+pub fn of_listener(page: &Page) -> Option<Verdict> {
+    let (moved, seen) = page.sk_drops?;
+    page.closed.is_none().then(|| Verdict::new("sk_drops", moved, seen))
+}
+
+/// Why the two may differ, likely ones first.
+#[must_use]
+pub fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let Verdict { counter, kernel, seen } = *verdict;
+    if kernel < seen {
+        reasons.push("a packet was in the middle of it when this was read".to_owned());
+        return reasons;
+    }
+    if blind.filtered {
+        reasons.push("of listeners or clients outside the filter".to_owned());
+    }
+    for (count, what) in [
+        (blind.no_slot, "found no slot"),
+        (blind.at_closed, "came to a listener that had just closed"),
+        (blind.missed, "were missed by programs"),
+    ] {
+        if count > 0 {
+            reasons.push(format!("events that {what}: {count}"));
+        }
+    }
+    match counter {
+        "sk_drops" => {
+            if blind.ignores {
+                reasons.push(
+                    "packets that lost nothing, which no tracepoint shows: bare ACKs that \
+                     TCP_DEFER_ACCEPT puts off, repeated SYNs, resets by clients"
+                        .to_owned(),
+                );
+            }
+            reasons.push(
+                "packets refused before the handshake (filters, policies, MD5, SYN with FIN)"
+                    .to_owned(),
+            );
+        }
+        "ListenDrops" => reasons.push("SYNs to a broadcast or multicast address".to_owned()),
+        "ListenOverflows" => reasons.push("an XDP or SMC listener's own count".to_owned()),
+        _ => {}
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Blind, Sums, Verdict, reasons};
+    use crate::counter::Counter;
+    use crate::counter::Range;
+    use backlog_ebpf::cause::{Beside, Cause};
+    use backlog_ebpf::totals::Totals;
+
+    #[test]
+    fn each_cause_moves_its_counters() {
+        let mut totals = Totals::default();
+        for cause in Cause::ALL {
+            totals.drops[cause as usize] = 1 << (cause as u32);
+        }
+        totals.uncounted = totals.drops[Cause::ListenerLeft as usize];
+        totals.beside[Beside::JoinRefused as usize] = 1000;
+        totals.beside[Beside::Ignored as usize] = 5000;
+        let mut sums = Sums::default();
+        sums.add(&totals);
+        assert_eq!(sums.of(Counter::ListenOverflows), Some(0b1111));
+        assert_eq!(sums.of(Counter::ListenDrops), Some(0b1_0111_1111 + 1000));
+        assert_eq!(sums.of(Counter::ReqQFullDrop), Some(1 << 4));
+        assert_eq!(sums.of(Counter::DeferAcceptDrop), None);
+    }
+
+    #[test]
+    fn a_difference_has_reasons() {
+        let range = |value| Range { low: value, high: value };
+        let more = Verdict::new("ListenDrops", range(9), 7);
+        assert!(!more.agrees());
+        let blind = Blind { filtered: true, missed: 2, ..Blind::default() };
+        let reasons_of = reasons(&more, &blind);
+        assert!(reasons_of[0].contains("filter") && reasons_of[1].ends_with("programs: 2"));
+        let less = Verdict::new("ListenDrops", range(6), 7);
+        assert!(reasons(&less, &blind)[0].contains("in the middle"));
+        assert!(Verdict::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
+    }
+
+    #[test]
+    fn deferred_acks_are_a_reason_where_ignored_packets_are_not_seen() {
+        let more = Verdict::new("sk_drops", Range { low: 5, high: 5 }, 0);
+        let reasons_of = |ignores| reasons(&more, &Blind { ignores, ..Blind::default() });
+        assert!(reasons_of(true)[0].contains("TCP_DEFER_ACCEPT"));
+        assert!(!reasons_of(false).iter().any(|reason| reason.contains("TCP_DEFER_ACCEPT")));
+    }
+}

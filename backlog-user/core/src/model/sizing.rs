@@ -1,0 +1,414 @@
+//! The number to set, or what to do instead, and why: a verdict on one listener. Pure;
+//! docs/SIZING.md says what it rests on.
+
+mod late;
+mod need;
+mod words;
+
+use self::late::Late;
+use self::need::Need;
+use super::group::Unbalanced;
+use super::page::Page;
+use super::pauses;
+use super::unlimited::{Stretch, Unlimited};
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: the limit was enough.
+    Fits,
+    /// A larger queue would have taken the burst.
+    Raise,
+    /// No queue helps: clients come faster than they are accepted.
+    AddWorkers,
+    /// No queue helps: nobody accepts.
+    AcceptorStalled,
+    /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
+    Unbalanced,
+    /// Nothing can be said.
+    NotEnoughData,
+}
+
+impl Verdict {
+    /// Is anything to be done?
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        !matches!(self, Self::Fits | Self::NotEnoughData)
+    }
+
+    /// The name in JSON and in the summary.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fits => "fits",
+            Self::Raise => "raise",
+            Self::AddWorkers => "add_workers",
+            Self::AcceptorStalled => "acceptor_stalled",
+            Self::Unbalanced => "unbalanced",
+            Self::NotEnoughData => "not_enough_data",
+        }
+    }
+}
+
+/// How much was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Little: run it for longer, or under more load.
+    Low,
+    /// Something.
+    Medium,
+    /// Much.
+    High,
+}
+
+impl Confidence {
+    /// The name in JSON and in the summary.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What the verdict depends on beside the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// How long a client waits before it gives up.
+    pub client_timeout_ns: u64,
+    /// `net.core.somaxconn` of the listener's namespace, now.
+    pub somaxconn: Option<u32>,
+    /// Kernel memory of a queued connection.
+    pub entry_bytes: Option<u64>,
+    /// How long was looked.
+    pub elapsed_ns: u64,
+    /// It waits or drops while other members of its group have room.
+    pub unbalanced: Option<Unbalanced>,
+    /// Until when.
+    pub end_ns: u64,
+    /// `tcp_syncookies=2`: cookies say nothing of room in the SYN queue.
+    pub cookies_always: bool,
+}
+
+/// A verdict with its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizing {
+    /// What to do.
+    pub verdict: Verdict,
+    /// How much it rests on.
+    pub confidence: Confidence,
+    /// The backlog to pass to `listen()`.
+    pub backlog: Option<u32>,
+    /// What `net.core.somaxconn` has to be at least, if it is less.
+    pub somaxconn: Option<u32>,
+    /// The smallest limit that would have refused nobody, as far as is known.
+    pub smallest_limit: Option<u32>,
+    /// The largest backlog whose last client is accepted within the client timeout.
+    pub largest_backlog: Option<u32>,
+    /// How much of the limit was never used, percent.
+    pub headroom_percent: Option<u32>,
+    /// How deep a queue without a limit would have become.
+    pub needed_depth: Option<u64>,
+    /// And the SYN queue, if it was too short.
+    pub needed_syn_queue: Option<u64>,
+    /// What SYN cookies that were sent for lack of room look like.
+    pub cookies: Option<Cookies>,
+    /// How long the last one in it would have waited.
+    pub wait_ns: Option<u64>,
+    /// The most memory that a full queue of that backlog takes.
+    pub memory_bytes: Option<u64>,
+    /// Accepts per second while the queue grew.
+    pub accept_rate: Option<f64>,
+    /// How many were needed.
+    pub needed_rate: Option<f64>,
+    /// How many times the accepts there were that is.
+    pub times: Option<f64>,
+    /// When that began.
+    pub since_ns: Option<u64>,
+    /// How long it went on.
+    pub lasted_ns: Option<u64>,
+    /// Who must call `listen()` again.
+    pub restart: Option<String>,
+    /// Of the refused clients: how many were only estimated.
+    pub estimated_clients: u64,
+    /// The verdict and its reason, in sentences.
+    pub why: String,
+}
+
+/// What SYN cookies look like that were sent because the SYN queue was full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookies {
+    /// Most of them were answered: by clients.
+    Load,
+    /// Most were not.
+    Attack,
+}
+
+impl Cookies {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Attack => "attack",
+        }
+    }
+}
+
+/// Fewer connections say nothing.
+const FEW: u64 = 20;
+
+/// The largest backlog that `listen()` can pass.
+const LARGEST: u32 = i32::MAX.unsigned_abs();
+
+/// All that a verdict rests on.
+struct Seen<'a> {
+    page: &'a Page,
+    given: &'a Given,
+    unlimited: Unlimited,
+    /// Packets that the limit refused.
+    refused: u64,
+    need: Need,
+    late: Late,
+    /// Since when nobody has accepted, for far longer than usual, until the end.
+    stalled_since_ns: Option<u64>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(page: &'a Page, given: &'a Given) -> Self {
+        let unlimited = page.unlimited_at_end();
+        let need = Need::of(page, &unlimited, given);
+        let late = Late::of(page, given);
+        let refused = page.refused_by_limit();
+        Self { page, given, unlimited, refused, need, late, stalled_since_ns: stalled(page, given) }
+    }
+}
+
+/// The verdict on a listener.
+#[must_use]
+pub fn of(page: &Page, given: &Given) -> Sizing {
+    let seen = Seen::of(page, given);
+    let verdict = judge(&seen);
+    let confidence = confidence(&seen);
+    let mut sizing = Sizing {
+        verdict,
+        confidence,
+        backlog: None,
+        somaxconn: None,
+        smallest_limit: None,
+        largest_backlog: None,
+        headroom_percent: None,
+        needed_depth: None,
+        needed_syn_queue: seen.need.syn_queue,
+        cookies: seen.need.cookies,
+        wait_ns: None,
+        memory_bytes: None,
+        accept_rate: None,
+        needed_rate: None,
+        times: None,
+        since_ns: None,
+        lasted_ns: None,
+        restart: None,
+        estimated_clients: whole(seen.unlimited.estimated),
+        why: String::new(),
+    };
+    match verdict {
+        Verdict::Fits => sizing.fits(page),
+        Verdict::Raise => sizing.raise(&seen),
+        Verdict::AddWorkers => sizing.add_workers(&seen),
+        Verdict::AcceptorStalled => sizing.stalled(&seen),
+        Verdict::Unbalanced | Verdict::NotEnoughData => {}
+    }
+    sizing.why = words::why(&sizing, &seen);
+    sizing
+}
+
+impl Sizing {
+    fn fits(&mut self, page: &Page) {
+        let limit = page.listener.limit;
+        // A SYN is refused where the depth is above the limit, or the SYN queue has reached it.
+        let most = page.peak().0.max(page.totals.syn_queue_peak);
+        self.smallest_limit = Some(most.min(limit));
+        let spare = u64::from(limit.saturating_sub(most)) * 100 / u64::from(limit.max(1));
+        self.headroom_percent = u32::try_from(spare).ok();
+    }
+
+    fn raise(&mut self, seen: &Seen<'_>) {
+        let Seen { page, given, need, .. } = seen;
+        if let Some(deepest) = need.deepest {
+            self.grew(seen, &deepest);
+            self.wait_ns = need.wait_ns.map(whole);
+        }
+        let smallest = need.smallest(page.listener.limit);
+        let backlog = need.backlog(smallest, self.confidence);
+        self.backlog = Some(backlog);
+        self.smallest_limit = Some(smallest);
+        self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
+        self.memory_bytes = given.entry_bytes.map(|bytes| bytes * (u64::from(backlog) + 1));
+        self.restart = page.listener.process().map(|who| who.to_string());
+    }
+
+    fn add_workers(&mut self, seen: &Seen<'_>) {
+        let Seen { given, need, late, unlimited, .. } = seen;
+        if let Some(worst) = worst(unlimited, need, given) {
+            self.grew(seen, &worst);
+            self.wait_ns = need.wait_ns.map(whole);
+        } else if let Some(growth) = late.growth {
+            self.accept_rate = seen.page.paced.rate();
+            self.needed_rate = self.accept_rate.map(|rate| rate + growth.rate);
+            self.needed_depth = Some(growth.depth);
+            self.since_ns = Some(growth.since_ns);
+            self.lasted_ns = Some(growth.lasted_ns);
+            self.wait_ns = Some(seen.page.totals.longest_ns).filter(|wait_ns| *wait_ns > 0);
+        }
+        let Some(rate) = self.accept_rate else { return };
+        let timeout_s = late.timeout_ns(given) as f64 / 1e9;
+        self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
+            && let Some(depth) = self.needed_depth
+        {
+            // A burst: its last client is to be accepted before it gives up.
+            let grew_s = self.lasted_ns.unwrap_or(0) as f64 / 1e9;
+            let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
+            self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
+        }
+        self.times = self.needed_rate.filter(|_| rate > 0.0).map(|needed| needed / rate);
+    }
+
+    fn stalled(&mut self, seen: &Seen<'_>) {
+        let end_ns = seen.given.end_ns;
+        let stall = seen.stalled_since_ns.map(|since_ns| (since_ns, end_ns));
+        if let Some((since_ns, until_ns)) = stall.or(seen.page.stalls.longest) {
+            self.since_ns = Some(since_ns);
+            self.lasted_ns = Some(until_ns.saturating_sub(since_ns));
+        }
+        // What would have come if it had gone on for longer nobody knows.
+        if stall.is_none() {
+            self.needed_depth = seen.need.deepest.map(|deepest| whole(deepest.peak.ceil()));
+        }
+    }
+
+    fn grew(&mut self, seen: &Seen<'_>, stretch: &Stretch) {
+        self.needed_depth = Some(whole(stretch.peak.ceil()));
+        self.accept_rate = stretch.rate().or_else(|| seen.need.rate());
+        self.needed_rate = self.accept_rate.map(|rate| rate + stretch.growth());
+        self.since_ns = Some(stretch.begin_ns);
+        self.lasted_ns = Some(stretch.growth_ns());
+    }
+}
+
+/// The nearest number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is too large or no number becomes the nearest that there is"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+
+/// As much as a backlog.
+fn least(depth: f64) -> u32 {
+    u32::try_from(whole(depth).max(1)).map_or(LARGEST, |depth| depth.min(LARGEST))
+}
+
+fn judge(seen: &Seen<'_>) -> Verdict {
+    let stalled =
+        seen.stalled_since_ns.is_some() || (seen.refused > 0 && seen.page.stalls.explain_most());
+    if seen.given.unbalanced.is_some() {
+        // Of a member that stalls while others accept it says that as well.
+        Verdict::Unbalanced
+    } else if too_little(seen, stalled) {
+        Verdict::NotEnoughData
+    } else if stalled {
+        Verdict::AcceptorStalled
+    } else if worst(&seen.unlimited, &seen.need, seen.given).is_some() || seen.late.is_late() {
+        Verdict::AddWorkers
+    } else if seen.refused > 0 || seen.need.cookies == Some(Cookies::Load) {
+        Verdict::Raise
+    } else {
+        Verdict::Fits
+    }
+}
+
+/// Is it too little for any verdict?
+fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
+    let Seen { page, given, unlimited, refused, need, late, .. } = seen;
+    if stalled {
+        return false;
+    }
+    if *refused > 0 {
+        // Their records were lost: when it was, and who, is not known. Or it ended in the middle
+        // of it.
+        return unlimited.firsts < 0.5 || is_cut_short(page, unlimited, given);
+    }
+    if need.cookies == Some(Cookies::Attack) {
+        // What clients need cannot be told from what an attack needs.
+        return !late.is_late();
+    }
+    let seen = page.totals.enqueued + u64::from(page.peak().0);
+    seen < FEW && !late.is_late() && need.cookies.is_none()
+}
+
+/// Has nothing been accepted since clients began to be refused, in a run that ended soon?
+fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
+    if page.totals.accepted > 0 && page.last_accepted_ns().is_none() {
+        // An early recording does not say when.
+        return false;
+    }
+    let accepted_ns = page.last_accepted_ns().unwrap_or(0);
+    let waits =
+        |one: Stretch| one.begin_ns > accepted_ns && one.growth_ns() <= given.client_timeout_ns;
+    page.depth() > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
+}
+
+/// Since when nobody has accepted until the end, if that is far longer than the acceptor's own
+/// pace. Where its pace is not known, it must be longer than a client waits, unless clients were
+/// refused in that time.
+fn stalled(page: &Page, given: &Given) -> Option<u64> {
+    let since_ns = page.still_since()?;
+    let pause_ns = page.unlimited.pause_ns().or_else(|| page.paced.pause_ns());
+    let refused = page.stalls.last_refused_ns().is_some_and(|last_ns| last_ns > since_ns);
+    let least_ns = if pause_ns.is_none() && !refused {
+        given.client_timeout_ns as f64
+    } else {
+        pauses::least_ns(pause_ns)
+    };
+    (given.end_ns.saturating_sub(since_ns) as f64 > least_ns).then_some(since_ns)
+}
+
+/// The stretch that no queue could have taken: it went on for longer than a client waits, or
+/// the last one in that queue would have waited longer.
+fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option<Stretch> {
+    let timeout_ns = given.client_timeout_ns;
+    let hopeless = |one: &Stretch| {
+        one.growth_ns() > timeout_ns
+            || need.wait_of(one.peak).is_some_and(|wait_ns| wait_ns > timeout_ns as f64)
+    };
+    unlimited.stretches().filter(hopeless).max_by(|a, b| a.peak.total_cmp(&b.peak))
+}
+
+fn confidence(seen: &Seen<'_>) -> Confidence {
+    let Seen { page, given, unlimited, .. } = seen;
+    let lost: u64 = page.totals.lost.iter().sum();
+    let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
+    if seen.refused > 0 || seen.need.cookies.is_some() {
+        return match page.episodes.independent().max(seen.need.bursts) {
+            _ if guessed => Confidence::Low,
+            0 | 1 => Confidence::Low,
+            2 | 3 => Confidence::Medium,
+            _ => Confidence::High,
+        };
+    }
+    let seconds = given.elapsed_ns / 1_000_000_000;
+    match page.totals.enqueued {
+        1000.. if seconds >= 60 => Confidence::High,
+        100.. if seconds >= 5 => Confidence::Medium,
+        _ => Confidence::Low,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What either queue needed, and the number that follows from it.
+
+use backlog_ebpf::cause::Beside;
+
+use super::{Confidence, Cookies, Given, least, whole};
+use crate::model::page::Page;
+use crate::model::unlimited::{Stretch, Unlimited};
+
+/// See the module's head.
+pub(super) struct Need {
+    /// The time in which the accept queue would have been deepest.
+    pub(super) deepest: Option<Stretch>,
+    /// How long the last one in it would have waited.
+    pub(super) wait_ns: Option<f64>,
+    /// How long the SYN queue would have become, if it was too short.
+    pub(super) syn_queue: Option<u64>,
+    /// What cookies look like that were sent for lack of room in it.
+    pub(super) cookies: Option<Cookies>,
+    /// How many independent times a queue would have become nearly as long as it ever did.
+    pub(super) bursts: u64,
+    refused: bool,
+    pause_ns: Option<f64>,
+    rate: Option<f64>,
+    longest_ns: f64,
+}
+
+impl Need {
+    pub(super) fn of(page: &Page, unlimited: &Unlimited, given: &Given) -> Self {
+        let deepest = unlimited.stretches().max_by(|a, b| a.peak.total_cmp(&b.peak));
+        let cookies = cookies(page, given);
+        let by_cookies = match cookies {
+            Some(Cookies::Load) => u64::from(page.totals.syn_needed),
+            _ => 0,
+        };
+        let syn_queue = Some(unlimited.syn.needed.max(by_cookies)).filter(|needed| *needed > 0);
+        let measured_ns = page.paced.pause_ns().or(unlimited.pause_ns());
+        let pause_ns = match (measured_ns, guess(page)) {
+            (Some(measured_ns), Some(guess_ns)) if page.paced.accepts < FEW => {
+                Some(measured_ns.max(guess_ns))
+            }
+            (measured_ns, guess_ns) => measured_ns.or(guess_ns),
+        };
+        let rate = page.paced.rate().filter(|_| page.paced.accepts >= FEW);
+        let rate = rate.or_else(|| pause_ns.map(|pause_ns| 1e9 / pause_ns));
+        let bursts = unlimited.near_peaks().max(unlimited.syn.groups).max(groups(page, by_cookies));
+        let mut need = Self {
+            deepest,
+            wait_ns: None,
+            syn_queue,
+            cookies,
+            bursts,
+            refused: page.refused_by_limit() > 0,
+            pause_ns,
+            rate: rate.filter(|_| page.totals.accepted > 0),
+            longest_ns: page.totals.longest_ns as f64,
+        };
+        need.wait_ns = deepest.and_then(|deepest| need.wait_of(deepest.peak));
+        need
+    }
+
+    /// How long the last one in a queue of this depth waits: as long as all before it take, or
+    /// as long as the longest real wait, which includes stalls. None: for ever, as far as is known.
+    pub(super) fn wait_of(&self, depth: f64) -> Option<f64> {
+        self.pause_ns.map(|pause_ns| (depth * pause_ns).max(self.longest_ns))
+    }
+
+    /// Accepts per second while any were queued, over the whole run.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    /// The smallest limit that would have refused nobody. What is too short is never enough.
+    pub(super) fn smallest(&self, limit: u32) -> u32 {
+        let accept = self.deepest.map_or(0.0, |deepest| deepest.peak.ceil());
+        let syn = self.syn_queue.unwrap_or(0) as f64;
+        least(accept.max(syn)).max(limit.saturating_add(u32::from(self.refused)))
+    }
+
+    /// The backlog to pass for it.
+    pub(super) fn backlog(&self, smallest: u32, confidence: Confidence) -> u32 {
+        let (part, roots) = match (confidence, self.bursts) {
+            (Confidence::High, 4..) => (0.1, 0.5),
+            (Confidence::High | Confidence::Medium, 2..) => (0.25, 1.0),
+            _ => (0.5, 2.0),
+        };
+        let needed = f64::from(smallest);
+        // A number of clients that come by chance varies by its root.
+        let margin = (needed * part).max(needed.sqrt() * roots).ceil();
+        least(needed + margin)
+    }
+}
+
+/// Fewer pauses do not say how long one is.
+const FEW: u64 = 8;
+
+/// Where no connection has ever waited behind another: who waits for the acceptor alone waits
+/// for no more than one of its pauses.
+fn guess(page: &Page) -> Option<f64> {
+    let (peak, longest_ns) = (page.totals.peak, page.totals.longest_ns);
+    (peak > 0 && longest_ns > 0).then(|| longest_ns as f64 / f64::from(peak))
+}
+
+/// What cookies look like that were sent because there was no room in the SYN queue.
+fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
+    let beside = |one: Beside| page.totals.beside[one as usize];
+    let needed = beside(Beside::SynQueueFullCookie);
+    if needed == 0 || given.cookies_always {
+        return None;
+    }
+    let (sent, valid) = (beside(Beside::SynCookieSent), beside(Beside::SynCookieValid));
+    Some(if valid * 2 >= sent.max(needed) { Cookies::Load } else { Cookies::Attack })
+}
+
+/// About how many times cookies were sent for as many clients at once as at most.
+fn groups(page: &Page, needed: u64) -> u64 {
+    let at_once = needed.saturating_sub(u64::from(page.listener.limit));
+    let all = page.totals.beside[Beside::SynQueueFullCookie as usize];
+    if at_once == 0 { 0 } else { whole((all as f64 / at_once as f64).floor()) }
+}

@@ -1,0 +1,361 @@
+//! A verdict in sentences.
+
+mod unbalanced;
+
+use std::fmt::Write as _;
+
+use backlog_ebpf::cause::{Beside, Cause};
+
+use super::{Cookies, Seen, Sizing, Verdict, whole};
+use crate::model::page::{Page, StillQueued};
+use crate::text::acceptor::sentence;
+use crate::text::format::{bytes, duration, plural};
+
+pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    match sizing.verdict {
+        Verdict::Fits => fits(sizing, seen),
+        Verdict::Raise => raise(sizing, seen),
+        Verdict::AddWorkers => add_workers(sizing, seen),
+        Verdict::AcceptorStalled => stalled(sizing, seen),
+        Verdict::Unbalanced => unbalanced::why(seen.page, seen.given),
+        Verdict::NotEnoughData => not_enough(seen),
+    }
+}
+
+/// From this part of the time on a queue is rarely empty.
+const BUSY: f64 = 0.9;
+
+fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let page = seen.page;
+    let (peak, limit) = (page.peak().0, page.listener.limit);
+    let smallest = sizing.smallest_limit.unwrap_or(peak);
+    let syn = match page.totals.syn_queue_peak {
+        syn if syn > peak => format!(" and {} in the SYN queue", plural(syn.into(), "request")),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "no client was refused by the limit of {limit}: at most {peak} were queued{syn}, so {} % \
+         of it were never used and a limit of {smallest} would have been enough",
+        sizing.headroom_percent.unwrap_or(0),
+    );
+    let elapsed_ns = seen.given.elapsed_ns as f64;
+    if page.totals.accepted > 0 && elapsed_ns > 0.0 && page.idle_ns > 0 {
+        let busy = 1.0 - page.idle_ns as f64 / elapsed_ns;
+        if busy > BUSY {
+            let _ = write!(
+                text,
+                ". The queue was empty for only {:.0} % of the time: clients wait for workers, \
+                 and no backlog changes that",
+                ((1.0 - busy) * 100.0).max(0.0),
+            );
+        }
+    }
+    let others: u64 = page.totals.drops.iter().sum();
+    if others > 0 {
+        let _ = write!(
+            text,
+            ". {} for another cause, which no limit changes",
+            refused(others, "packet"),
+        );
+    }
+    text
+}
+
+fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let (page, given) = (seen.page, seen.given);
+    let limit = page.listener.limit;
+    let backlog = sizing.backlog.unwrap_or(limit);
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        let episodes = plural(page.episodes.count(), "episode");
+        let mut part = format!("{} in {episodes}, by a limit of {limit}", clients(seen));
+        if let Some(needed) = sizing.needed_depth {
+            let _ = write!(part, "; without one the accept queue would have held {needed}");
+        }
+        parts.push(part);
+    }
+    if sizing.needed_syn_queue.is_some() || sizing.cookies.is_some() {
+        let mut part = syn_queue(page, sizing.cookies);
+        if let Some(needed) = sizing.needed_syn_queue {
+            let _ = write!(part, ": with room for all it would have held about {needed}");
+        }
+        parts.push(part);
+    }
+    parts.push(format!("pass {backlog} to listen()"));
+    let mut text = sentences(&parts);
+    match (sizing.somaxconn, given.somaxconn) {
+        (Some(least), Some(set)) => {
+            let _ = write!(
+                text,
+                " and set net.core.somaxconn to {least} or more (it is {set} and would cut it)"
+            );
+        }
+        (None, None) => text += "; net.core.somaxconn, which may cut it, is not known",
+        _ => {}
+    }
+    if let Some(wait_ns) = sizing.wait_ns {
+        let depth = sizing.needed_depth.unwrap_or(0);
+        let _ = write!(
+            text,
+            ". The last of {depth} in the queue waits about {}",
+            duration(wait_ns / 1000)
+        );
+    }
+    if let Some(memory) = sizing.memory_bytes {
+        let _ = write!(text, "; a full queue takes {} of kernel memory", bytes(memory));
+    }
+    let _ = write!(
+        text,
+        ". A running listener keeps its limit until listen() is called again: restart {}",
+        sizing.restart.as_deref().unwrap_or("its server"),
+    );
+    text
+}
+
+/// The SYN queue was full, and what became of the SYNs.
+fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
+    let limit = page.listener.limit;
+    let drops = page.totals.drops[Cause::SynQueueFull as usize];
+    let mut text = format!("the SYN queue, which has the same limit of {limit}, was full for ");
+    if drops > 0 {
+        let _ = write!(text, "{}", plural(drops, "refused SYN"));
+    }
+    if cookies.is_some() {
+        let beside = |one: Beside| page.totals.beside[one as usize];
+        let sent = beside(Beside::SynQueueFullCookie);
+        let and = if drops > 0 { " and " } else { "" };
+        let _ = write!(
+            text,
+            "{and}{} answered with a cookie ({} with a valid cookie came for {} that {} sent: {})",
+            plural(sent, "SYN"),
+            plural(beside(Beside::SynCookieValid), "ACK"),
+            beside(Beside::SynCookieSent),
+            if beside(Beside::SynCookieSent) == 1 { "was" } else { "were" },
+            match cookies {
+                Some(Cookies::Attack) => "this looks like an attack",
+                _ => "this looks like a load",
+            },
+        );
+    }
+    text
+}
+
+fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let timeout = duration(seen.given.client_timeout_ns / 1000);
+    let mut text = late(seen, &timeout);
+    if let (Some(rate), Some(needed), Some(lasted_ns)) =
+        (sizing.accept_rate, sizing.needed_rate, sizing.lasted_ns)
+    {
+        let depth = sizing.needed_depth.unwrap_or(0);
+        let lasted = duration(lasted_ns / 1000);
+        if lasted_ns > seen.given.client_timeout_ns {
+            let _ = write!(
+                text,
+                ". For {lasted} clients came at {needed:.1}/s and were accepted at {rate:.1}/s"
+            );
+        } else {
+            let _ = write!(
+                text,
+                ". Within {lasted} the queue grew to {depth}, and {rate:.1}/s were accepted. To \
+                 serve the last of them in time, {needed:.1}/s are needed"
+            );
+        }
+        let _ = write!(
+            text,
+            ": {:.1} times the present workers, or an accept() that comes as much sooner",
+            up(sizing.times.unwrap_or(1.0)),
+        );
+    } else if seen.page.totals.accepted == 0 {
+        text += ". Nothing was accepted at all";
+    } else {
+        text += ". Add workers, or make accept() come sooner";
+    }
+    if let Some(wait_ns) = sizing.wait_ns {
+        let _ = write!(
+            text,
+            ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
+             and a client gives up after {timeout} (--client-timeout)",
+            sizing.needed_depth.unwrap_or(0),
+            duration(wait_ns / 1000),
+        );
+    }
+    if let Some(largest) = sizing.largest_backlog {
+        let patience = seen.late.timeout_ns(seen.given);
+        let _ = write!(
+            text,
+            ". The largest backlog that still serves clients within {} at that rate is {largest}",
+            duration(patience / 1000),
+        );
+        let limit = seen.page.listener.limit;
+        if limit > largest {
+            let _ = write!(text, ": {limit} is too large");
+        }
+    }
+    text
+}
+
+/// A factor in tenths, rounded up.
+fn up(factor: f64) -> f64 {
+    // What is a tenth but for rounding stays one.
+    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
+}
+
+/// Who was refused, who waited for too long, and who left.
+fn late(seen: &Seen<'_>, timeout: &str) -> String {
+    let late = &seen.late;
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        parts.push(clients(seen));
+    }
+    let accepted = seen.page.totals.accepted;
+    if late.beyond > 0 {
+        parts.push(format!(
+            "{} of {accepted} accepted clients had waited for more than {timeout} \
+             (--client-timeout)",
+            late.beyond
+        ));
+    }
+    if let Some((left, after_ns)) = late.left {
+        parts.push(format!(
+            "{left} of {accepted} clients had left before they were accepted, none of them before {}",
+            duration(after_ns / 1000)
+        ));
+    }
+    if late.still
+        && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
+    {
+        parts.push(still(&queued));
+    }
+    parts.join("; ")
+}
+
+/// `17 are still queued, the oldest for 8.1s`.
+fn still(queued: &StillQueued) -> String {
+    let are = if queued.count == 1 { "is" } else { "are" };
+    format!("{} {are} still queued{}", queued.count, oldest(queued))
+}
+
+/// `, the oldest for 8.1s`.
+fn oldest(queued: &StillQueued) -> String {
+    let at_least = if queued.at_least { "at least " } else { "" };
+    let oldest = queued.oldest_ns.map(|oldest_ns| duration(oldest_ns / 1000));
+    oldest.map_or(String::new(), |oldest| format!(", the oldest for {at_least}{oldest}"))
+}
+
+fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let page = seen.page;
+    let lasted = duration(sizing.lasted_ns.unwrap_or(0) / 1000);
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        parts.push(clients(seen));
+    }
+    let goes_on = seen.stalled_since_ns.is_some();
+    if goes_on {
+        parts.push(format!("nobody has accepted for {lasted}, {}", who(page)));
+        if let Some(queued) = page.still_queued(seen.given.end_ns) {
+            parts.push(still(&queued));
+        }
+        parts.push("no backlog helps where nobody accepts: a longer queue only fills later".into());
+    } else {
+        let stalls = &page.stalls;
+        parts.push(format!(
+            "{} of {} with a record were refused while nobody had accepted for more than a second \
+             (for {lasted} at the longest), {}",
+            stalls.stalled,
+            plural(stalls.clients, "client"),
+            who(page),
+        ));
+        parts.push(
+            "a larger backlog only makes clients wait until somebody accepts again: find out why \
+             nobody does"
+                .into(),
+        );
+    }
+    parts.extend(evidence(page));
+    sentences(&parts)
+}
+
+/// Who accepted last, as far as that is known.
+fn who(page: &Page) -> String {
+    let Some(last) = page.last_accept else {
+        return "and who accepted before is not known".into();
+    };
+    let worker = page.workers.process(last.pid).cloned();
+    let known = worker.or_else(|| page.listener.process().filter(|one| one.pid == last.pid));
+    let process = known.map_or_else(|| format!("process {}", last.pid), |one| one.to_string());
+    if last.tid == last.pid {
+        format!("the last to do so was {process}")
+    } else {
+        format!("the last to do so was thread {} of {process}", last.tid)
+    }
+}
+
+/// What is known of why nobody accepts: what `accept()` returned, and what its threads did when
+/// clients began to be refused.
+fn evidence(page: &Page) -> impl Iterator<Item = String> {
+    let failed = page.accept_errors.sentence();
+    let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
+    let doing = looked.map(|acceptor| format!("when drops began: {}", sentence(acceptor)));
+    [failed, doing].into_iter().flatten()
+}
+
+/// Each begins with a capital letter but for the first, which follows a colon.
+fn sentences(parts: &[String]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        if text.is_empty() {
+            text.push_str(part);
+            continue;
+        }
+        text.push_str(". ");
+        if part.starts_with("accept()") {
+            text.push_str(part);
+            continue;
+        }
+        let mut letters = part.chars();
+        text.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        text.push_str(letters.as_str());
+    }
+    text
+}
+
+fn not_enough(seen: &Seen<'_>) -> String {
+    let page = seen.page;
+    let port = page.listener.local.port();
+    if seen.unlimited.firsts >= 0.5 {
+        return format!(
+            "{}, and nothing was accepted until the end: run backlog-trace -P {port} for \
+             longer",
+            clients(seen),
+        );
+    }
+    if page.refused_by_limit() > 0 {
+        return format!(
+            "{}, but no record of them was kept: run backlog-trace -P {port} with a higher \
+             --drop-records",
+            refused(page.refused_by_limit(), "packet"),
+        );
+    }
+    if seen.need.cookies.is_some() {
+        return format!(
+            "{}. What its clients need cannot be told apart from that: run backlog-trace -P \
+             {port} -d 10m when it is over",
+            syn_queue(page, seen.need.cookies),
+        );
+    }
+    format!(
+        "only {}: run backlog-trace -P {port} -d 10m while there is load",
+        plural(page.totals.enqueued, "connection"),
+    )
+}
+
+/// How many clients were refused.
+fn clients(seen: &Seen<'_>) -> String {
+    let about = if seen.unlimited.estimated >= 0.5 { "about " } else { "" };
+    about.to_owned() + &refused(whole(seen.unlimited.firsts), "client")
+}
+
+/// `1 packet was refused`, `2 packets were refused`.
+fn refused(count: u64, noun: &str) -> String {
+    format!("{} {} refused", plural(count, noun), if count == 1 { "was" } else { "were" })
+}

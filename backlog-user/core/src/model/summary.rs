@@ -1,0 +1,51 @@
+//! What is said of a listener at the end. The page says it all but for what has
+//! to be added up.
+
+use backlog_ebpf::record::Kind;
+
+use super::page::Page;
+
+/// A page, with its sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'book> {
+    /// The page.
+    pub page: &'book Page,
+    /// Refused packets.
+    pub drops: u64,
+    /// Records that found the ring full.
+    pub lost: u64,
+    /// The deepest queue.
+    pub peak: u32,
+    /// When that was; none if nothing was ever queued.
+    pub peak_ns: Option<u64>,
+}
+
+impl<'book> Summary<'book> {
+    /// Sums a page up.
+    #[must_use]
+    pub fn of(page: &'book Page) -> Self {
+        let (peak, peak_ns) = page.peak();
+        Self {
+            page,
+            drops: page.totals.drops.iter().sum(),
+            lost: page.totals.lost.iter().sum(),
+            peak,
+            peak_ns: (peak > 0).then_some(peak_ns),
+        }
+    }
+
+    /// Did anything happen here?
+    #[must_use]
+    pub fn active(&self) -> bool {
+        let totals = &self.page.totals;
+        let beside: u64 = totals.beside.iter().sum();
+        let longest = self.peak.max(totals.syn_queue_peak);
+        totals.enqueued + totals.accepted + self.drops + beside > 0 || longest > 0
+    }
+
+    /// Lost records of one kind.
+    #[must_use]
+    pub fn lost_of(&self, kind: Kind) -> u64 {
+        self.page.totals.lost[kind as usize]
+    }
+}

@@ -1,0 +1,269 @@
+//! The queue that there would have been without a limit: how deep it would have become, from
+//! what really arrived, what was refused, and when the acceptor had nothing to do.
+//! docs/SIZING.md states the model and what it assumes. Pure.
+//!
+//! What is kept is the *excess*: by how much that queue would be deeper than the real one. A
+//! client's first refusal adds one to it, for there the client would have been queued. When it
+//! gets in later it leaves the excess, for then it is in the real queue. As long as something
+//! is in the real queue the acceptor does the same in both; while it has nothing to do, it
+//! would have gone on with the excess, at the rate that it had while there was work.
+//!
+//! Everything here follows from the moments of records and not from intervals. Only recordings
+//! made before records carried the kernel's counts rely on those of their intervals.
+
+mod pace;
+mod stretch;
+mod syn;
+
+use std::collections::BTreeMap;
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::distribution::NO_TROUGH;
+use serde::{Deserialize, Serialize};
+
+use self::pace::Pace;
+pub use self::stretch::Stretch;
+use self::syn::SynQueue;
+use crate::event::{Admitted, Drop};
+
+/// See the module's head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // Earlier recordings know less.
+pub struct Unlimited {
+    /// The least depth that arrivals have found since the last step.
+    trough: u32,
+    excess: f64,
+    /// The acceptor's free time as the kernel had added it up last.
+    free_ns: Option<u64>,
+    pace: Pace,
+    now: Option<Stretch>,
+    /// The one in which the queue would have been deepest.
+    pub deepest: Option<Stretch>,
+    /// The one that grew longest.
+    pub longest: Option<Stretch>,
+    /// The largest peaks of stretches that are over, in descending order.
+    peaks: Vec<f64>,
+    /// Clients refused for the first time.
+    pub firsts: f64,
+    /// Of these: those that were only counted, so that how many clients they were is an estimate.
+    pub estimated: f64,
+    /// Refusals with a record, and the first ones of a client among them,
+    /// the later ones counting more.
+    told: f64,
+    told_firsts: f64,
+    /// When the last of them was.
+    told_ns: u64,
+    /// By CPU: drops without a record that are accounted for, and their sum.
+    unrecorded: BTreeMap<u32, u32>,
+    accounted: u64,
+    /// The SYN queue.
+    pub syn: SynQueue,
+}
+
+/// How much a refusal still counts at the next one: some 100 of them do.
+const LATELY: f64 = 0.99;
+
+/// One pause takes no second connection out of the queue.
+const NEARLY_ALL: f64 = 0.999;
+
+/// So many pauses, or a stall, say nothing of where the acceptor would be in the other queue.
+const LONG: f64 = 1.5;
+
+/// Peaks that are kept.
+const PEAKS: usize = 8;
+
+/// A peak is near the largest one from this part of it on.
+const NEAR: f64 = 0.8;
+
+impl Default for Unlimited {
+    fn default() -> Self {
+        Self {
+            trough: NO_TROUGH,
+            excess: 0.0,
+            free_ns: None,
+            pace: Pace::default(),
+            now: None,
+            deepest: None,
+            longest: None,
+            peaks: Vec::new(),
+            firsts: 0.0,
+            estimated: 0.0,
+            told: 0.0,
+            told_firsts: 0.0,
+            told_ns: 0,
+            unrecorded: BTreeMap::new(),
+            accounted: 0,
+            syn: SynQueue::default(),
+        }
+    }
+}
+
+impl Unlimited {
+    /// What the record of a drop of any cause says of the acceptor, and of the drops before it
+    /// that have no record.
+    pub fn saw(&mut self, drop: &Drop, time_ns: u64) {
+        self.trough = self.trough.min(drop.trough);
+        let Some(so_far) = &drop.so_far else { return };
+        self.pace.saw(so_far);
+        let before = self.unrecorded.insert(drop.cpu, so_far.unrecorded).unwrap_or(0);
+        let more = so_far.unrecorded.wrapping_sub(before);
+        if more > 0 {
+            self.accounted += u64::from(more);
+            self.estimate(u64::from(more), time_ns, drop.limit);
+        }
+    }
+
+    /// A packet was refused by the limit; `first`: the client's first one.
+    pub fn refused(&mut self, drop: &Drop, time_ns: u64, first: bool) {
+        self.told = self.told * LATELY + 1.0;
+        self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
+        self.told_ns = time_ns;
+        if !first {
+            return;
+        }
+        if drop.cause == Cause::SynQueueFull && drop.depth <= drop.limit {
+            // There was room in the accept queue, and it would have come there a round trip later.
+            self.firsts += 1.0;
+            self.syn.refused(drop, time_ns);
+            return;
+        }
+        self.step(drop.depth, drop.free_ns);
+        let begun = self.begun(time_ns, drop.accepted_ns);
+        self.first(1.0, time_ns, f64::from(drop.depth), begun);
+    }
+
+    /// A client that was refused before has got in.
+    pub fn admitted(&mut self, admitted: &Admitted, again: bool) {
+        self.trough = self.trough.min(admitted.trough);
+        if let Some(so_far) = &admitted.so_far {
+            self.pace.saw(so_far);
+        }
+        if again {
+            return;
+        }
+        self.step(admitted.depth, admitted.free_ns);
+        self.excess = (self.excess - 1.0).max(-f64::from(admitted.depth));
+        if self.excess <= 0.0 {
+            self.end_stretch();
+        }
+    }
+
+    /// Accepts with work before them were counted, and the pauses before them. Only for
+    /// recordings whose records say nothing of that.
+    pub fn counted(&mut self, paced: u64, paced_ns: u64) {
+        self.pace.counted(paced, paced_ns);
+    }
+
+    /// So many drops have had no record by now. Only for recordings whose records do not say
+    /// that.
+    pub fn untold(&mut self, untold: u64, time_ns: u64, limit: u32) {
+        let more = untold.saturating_sub(self.accounted);
+        if more > 0 && self.told > 0.0 && self.unrecorded.is_empty() {
+            self.accounted = untold;
+            self.estimate(more, time_ns, limit);
+        }
+    }
+
+    /// As it is when no more records come: so many drops have had none.
+    #[must_use]
+    pub fn at_end(&self, untold: u64, limit: u32) -> Self {
+        let mut end = self.clone();
+        let more = untold.saturating_sub(self.accounted);
+        if more > 0 {
+            end.estimate(more, self.told_ns, limit);
+        }
+        end
+    }
+
+    /// The two that matter, and the one that goes on.
+    pub fn stretches(&self) -> impl Iterator<Item = Stretch> {
+        [self.deepest, self.longest, self.now].into_iter().flatten()
+    }
+
+    /// How many independent times the queue would have become nearly as deep as it ever did.
+    pub fn near_peaks(&self) -> u64 {
+        let now = self.now.map(|now| now.peak);
+        let all = self.peaks.iter().copied().chain(now);
+        let most = all.clone().fold(0.0, f64::max);
+        all.filter(|peak| *peak >= NEAR * most).count() as u64
+    }
+
+    /// The mean pause of the acceptor lately, nanoseconds, if it is known.
+    #[must_use]
+    pub fn pause_ns(&self) -> Option<f64> {
+        self.pace.pause_ns()
+    }
+
+    /// What holds for every step: the acceptor's free time, and how short the queue has been.
+    fn step(&mut self, depth: u32, free_ns: u64) {
+        let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
+        self.free(free_ns);
+        // That queue is never shorter than nothing, nor was it when the real one was
+        // shortest: clients that came back hold the acceptor up where it would be empty.
+        self.excess = self.excess.max(-f64::from(trough.min(depth)));
+    }
+
+    /// Drops without a record: as many of them are clients as of those that had a record last.
+    /// In a burst the first are clients, and those behind them their retries.
+    fn estimate(&mut self, packets: u64, time_ns: u64, limit: u32) {
+        let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
+        let firsts = packets as f64 * share;
+        self.estimated += firsts;
+        self.first(firsts, time_ns, f64::from(limit) + 1.0, 0.0);
+    }
+
+    /// How much of its pause the acceptor has behind it with the one that it took last.
+    fn begun(&self, time_ns: u64, accepted_ns: u64) -> f64 {
+        if accepted_ns == 0 {
+            return 0.0;
+        }
+        let begun = self.pace.pauses(time_ns.saturating_sub(accepted_ns) as f64);
+        if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
+    }
+
+    /// Clients are refused for the first time, at a queue that is so deep, when so much of a
+    /// pause had passed.
+    fn first(&mut self, clients: f64, time_ns: u64, depth: f64, begun: f64) {
+        self.firsts += clients;
+        self.excess += clients;
+        if self.excess <= 0.0 && self.now.is_none() {
+            return;
+        }
+        // The excess is less by all the work that the acceptor had time for. But those are whole
+        // connections: the one that it would be at has left the queue only if it was taken
+        // before the one that it is at.
+        let depth = depth + (self.excess - begun).ceil();
+        let mark = self.pace.mark();
+        let now = self.now.get_or_insert(Stretch::begin(time_ns, depth - clients, mark));
+        if depth > now.peak {
+            now.grow(time_ns, depth, mark);
+        }
+    }
+
+    /// So long has the acceptor had nothing to do in all, as the kernel adds it up when
+    /// somebody comes.
+    fn free(&mut self, free_ns: u64) {
+        let before = self.free_ns.replace(free_ns);
+        let more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);
+        if more_ns <= 0.0 {
+            return;
+        }
+        self.excess = (self.excess - self.pace.pauses(more_ns)).max(0.0);
+        if self.excess <= 0.0 {
+            self.end_stretch();
+        }
+    }
+
+    fn end_stretch(&mut self) {
+        let Some(now) = self.now.take() else { return };
+        let place = self.peaks.partition_point(|peak| *peak >= now.peak);
+        self.peaks.insert(place, now.peak);
+        self.peaks.truncate(PEAKS);
+        if self.deepest.is_none_or(|deepest| now.peak > deepest.peak) {
+            self.deepest = Some(now);
+        }
+        if self.longest.is_none_or(|longest| now.growth_ns() > longest.growth_ns()) {
+            self.longest = Some(now);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A time in which the queue without a limit would have been deeper than the real one.
+
+use serde::{Deserialize, Serialize};
+
+use super::pace::Mark;
+
+/// See the module's head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // Earlier recordings know less.
+pub struct Stretch {
+    /// When the first client was refused, and when the queue would have been deepest.
+    pub begin_ns: u64,
+    peak_ns: u64,
+    /// How deep it was when that client came.
+    begin: f64,
+    /// How deep it would have become.
+    pub peak: f64,
+    /// What the kernel had counted then.
+    first: Mark,
+    last: Mark,
+}
+
+/// Fewer accepts say little of a rate.
+const FEW: u32 = 8;
+
+impl Stretch {
+    /// It begins, at a queue that is so deep.
+    pub(super) fn begin(begin_ns: u64, depth: f64, first: Mark) -> Self {
+        Self { begin_ns, peak_ns: begin_ns, begin: depth, peak: depth, first, last: first }
+    }
+
+    /// It is deeper than ever.
+    pub(super) fn grow(&mut self, time_ns: u64, depth: f64, mark: Mark) {
+        (self.peak_ns, self.peak, self.last) = (time_ns, depth, mark);
+    }
+
+    /// Accepts per second while it grew, stalls included; none: too few were made.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        let accepted = self.last.paced.wrapping_sub(self.first.paced);
+        let paced_ns = self.last.paced_ns.saturating_sub(self.first.paced_ns);
+        let busy_ns = paced_ns + self.last.stalled_ns.saturating_sub(self.first.stalled_ns);
+        (accepted >= FEW && busy_ns > 0).then(|| f64::from(accepted) * 1e9 / busy_ns as f64)
+    }
+
+    /// By how much more clients came per second than were accepted.
+    #[must_use]
+    pub fn growth(&self) -> f64 {
+        (self.peak - self.begin) * 1e9 / self.growth_ns().max(1) as f64
+    }
+
+    /// How long it grew.
+    #[must_use]
+    pub fn growth_ns(&self) -> u64 {
+        self.peak_ns.saturating_sub(self.begin_ns)
+    }
+}

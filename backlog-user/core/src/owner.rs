@@ -1,0 +1,56 @@
+//! Who owns a listener: the processes that hold its socket, their user, systemd unit, cgroup
+//! and container.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// Who owns a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The holder that is no child of another holder: of a pre-fork server the parent. Of
+    /// several such the one with the lowest pid.
+    pub main: Process,
+    /// Processes that hold the socket.
+    pub processes: usize,
+    /// Their pids, the main one's first: at most [`PIDS`].
+    pub pids: Vec<u32>,
+    /// Threads of all of them.
+    pub threads: u32,
+    /// The systemd unit that the main one is in (`nginx.service`), by its cgroup.
+    pub unit: Option<String>,
+    /// The container that it is in, by its cgroup.
+    pub container: Option<Container>,
+}
+
+/// Pids that are kept of an owner.
+pub const PIDS: usize = 64;
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number, as this tool's pid namespace has it.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Its command line, words joined by spaces, at most 512 bytes; empty if it has none.
+    pub cmdline: String,
+    /// The effective user.
+    pub uid: u32,
+    /// That user's name, by `/etc/passwd`.
+    pub user: Option<String>,
+    /// The path of its cgroup: of the unified hierarchy, or of systemd's own.
+    pub cgroup: Option<String>,
+}
+
+/// A container, as the path of a cgroup names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// `docker`, `containerd`, `cri-o`, `podman`, `systemd-nspawn`, `lxc`, or none where the
+    /// path does not tell.
+    pub runtime: Option<Cow<'static, str>>,
+    /// Its id, or the name of a machine.
+    pub id: String,
+    /// The uid of the Kubernetes pod.
+    pub pod: Option<String>,
+}

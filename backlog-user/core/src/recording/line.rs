@@ -1,0 +1,160 @@
+//! The lines of a recording, one JSON object each: docs/RECORDING.md. Within a format they
+//! change by addition only (what is new has a default); otherwise [`FORMAT`] counts up.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Mark};
+use crate::event::Event;
+use crate::model::past::Past;
+use crate::model::reconcile::Blind;
+use crate::run::{End, Meta};
+
+/// The version of the format.
+pub const FORMAT: u32 = 1;
+
+/// The first line of each file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// As [`FORMAT`].
+    pub format: u32,
+    /// The file's place in a recording of several, from 0.
+    pub part: u32,
+    /// What was said at the start of the run.
+    pub meta: Meta,
+    /// How the clocks stood to each other until this file begins.
+    pub clock: Clock,
+    /// Ports were named: their listeners have rows also while nothing happens.
+    pub named_ports: bool,
+    /// `--until-drop`.
+    pub until_drop: Option<u64>,
+    /// `--client-timeout`, nanoseconds.
+    #[serde(default)]
+    pub client_timeout_ns: Option<u64>,
+}
+
+impl Header {
+    /// Is the other one of the same run?
+    #[must_use]
+    pub fn is_of_run(&self, other: &Self) -> bool {
+        let began = |header: &Self| (header.clock.first(), header.meta.time_ns);
+        began(self) == began(other)
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line<'a> {
+    /// The first.
+    Header(Box<Header>),
+    /// What the book was given.
+    Event(Cow<'a, Event>),
+    /// The same again as was told last of each of these.
+    Same(Same),
+    /// The rest is as it would be in any recording.
+    Step(Cow<'a, Step>),
+}
+
+/// What happens in a run beside events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// An event.
+    #[serde(skip)]
+    Event(Event),
+    /// The clocks were compared, and stand otherwise to each other than before.
+    Clock {
+        /// As they stand from here on.
+        mark: Mark,
+        /// When it was told that the wall clock was set, and by how much; none: it drifted.
+        set: Option<(u64, i128)>,
+    },
+    /// All before was only to say what was known by then: the files before this one.
+    Begin {
+        /// Then.
+        time_ns: u64,
+        /// What no event tells.
+        past: Box<Past>,
+    },
+    /// The end of an interval.
+    Interval {
+        /// When.
+        time_ns: u64,
+        /// What may explain a difference to the kernel's counters.
+        #[serde(default, skip_serializing_if = "nothing_hidden")]
+        blind: Blind,
+    },
+    /// The end of the last one, which was cut short.
+    Rest {
+        /// When.
+        time_ns: u64,
+    },
+    /// A notice was given.
+    Notice {
+        /// When.
+        time_ns: u64,
+        /// What it said.
+        text: String,
+    },
+    /// The end of the run.
+    End(Box<End>),
+}
+
+fn nothing_hidden(blind: &Blind) -> bool {
+    *blind == Blind::default()
+}
+
+impl Step {
+    /// When it was, monotonic; none: it says no time.
+    #[must_use]
+    pub fn time_ns(&self) -> Option<u64> {
+        match self {
+            Self::Event(event) => Some(event.time_ns),
+            Self::Clock { set, .. } => set.map(|(time_ns, _)| time_ns),
+            Self::Begin { time_ns, .. }
+            | Self::Interval { time_ns, .. }
+            | Self::Rest { time_ns }
+            | Self::Notice { time_ns, .. } => Some(*time_ns),
+            Self::End(end) => Some(end.time_ns),
+        }
+    }
+}
+
+/// Events that only say once more what was said last of their kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Same {
+    /// When; of counts that of the first.
+    pub time_ns: u64,
+    /// Which kind.
+    pub of: Of,
+    /// Of which listeners, or network namespaces: from and to.
+    pub ids: Vec<(u64, u64)>,
+}
+
+impl Same {
+    /// Adds one, in the order in which they come.
+    pub fn add(&mut self, id: u64) {
+        match self.ids.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
+            _ => self.ids.push((id, id)),
+        }
+    }
+}
+
+/// Kinds of events that come at each interval, whether anything has changed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// [`What::Count`](crate::event::What::Count)
+    Count,
+    /// [`What::Level`](crate::event::What::Level)
+    Level,
+    /// [`What::SkDrops`](crate::event::What::SkDrops)
+    SkDrops,
+    /// [`What::Namespace`](crate::event::What::Namespace)
+    Namespace,
+    /// [`What::Counters`](crate::event::What::Counters)
+    Counters,
+}

@@ -1,0 +1,51 @@
+//! What a book knows, as events that tell it again: what a file of a recording begins with
+//! when those before it may be gone. Pure.
+
+use crate::event::{Count, Event, What};
+use crate::model::Book;
+use crate::model::page::Page;
+
+/// Events that fill an empty book; with [`Past`](crate::model::past::Past) it is as this one.
+#[must_use]
+pub fn events(book: &Book, now_ns: u64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for page in book.pages() {
+        let listener = page.listener.id;
+        let time_ns = page.first_seen_ns;
+        events.push(Event { time_ns, what: What::Listener(page.listener.clone()) });
+        let mut now = |what| events.push(Event { time_ns: now_ns, what });
+        now(What::Count { listener, count: Box::new(count(page)) });
+        if let Some((moved, _)) = page.sk_drops {
+            now(What::SkDrops { listener, moved });
+        }
+        if let Some((time_ns, closed)) = page.closed {
+            events.push(Event { time_ns, what: What::Closed(closed) });
+        } else {
+            let (depth, limit) = (page.depth(), page.listener.limit);
+            now(What::Level { listener, depth, limit });
+        }
+    }
+    for (netns, settings, moved, begins) in book.known_namespaces() {
+        let mut now = |what| events.push(Event { time_ns: now_ns, what });
+        now(What::Namespace { netns, settings });
+        if begins {
+            now(What::Baseline { netns });
+        }
+        now(What::Counters { netns, moved: Box::new(moved) });
+    }
+    events
+}
+
+/// As if all had been counted at once.
+fn count(page: &Page) -> Count {
+    Count {
+        totals: page.totals,
+        recent_peak: 0,
+        recent_longest_ns: 0,
+        waits: page.wait.moves(),
+        depths: page.depth.moves(),
+        last_accept: page.last_accept,
+        accepted_ns: page.accepted_ns(),
+        ..Count::default()
+    }
+}

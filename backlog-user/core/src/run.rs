@@ -1,0 +1,124 @@
+//! A run as a whole: what is said at its start and at its end.
+
+pub mod command;
+pub mod cost;
+
+use backlog_ebpf::totals::Stray;
+use serde::{Deserialize, Serialize};
+
+use crate::event::form;
+use crate::model::reconcile::{Account, Blind};
+use crate::settings::{Settings, Spread};
+use command::CommandEnd;
+use cost::Cost;
+
+/// A set of hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// Kernel functions, by BPF trampolines.
+    Fentry,
+    /// The same functions, by kprobes.
+    Kprobe,
+    /// Tracepoints only.
+    Tracepoint,
+}
+
+impl Backend {
+    /// The best first.
+    pub const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
+
+    /// As on the command line and in `meta`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// What is said at the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Meta {
+    /// When tracing began, monotonic nanoseconds.
+    pub time_ns: u64,
+    /// The version of the tool that traces.
+    pub version: String,
+    /// The host's name.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// As `uname -r` prints it.
+    pub kernel: String,
+    /// The way of attaching.
+    pub backend: Backend,
+    /// What is attached where.
+    pub hooks: Vec<Placed>,
+    /// The command line.
+    pub options: Vec<String>,
+    /// The sysctls of the network namespace in which the tool runs.
+    pub settings: Settings,
+    /// Those of the network namespaces that are traced; none: an older recording, or nothing
+    /// listens at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traced: Option<Spread>,
+    /// Why it is no better backend, and which hooks are not attached as planned.
+    pub reasons: Vec<String>,
+    /// What this kernel does not let us know.
+    pub gaps: Vec<String>,
+    /// Does the kernel count the runs of programs?
+    pub bpf_stats: bool,
+}
+
+impl Meta {
+    /// The sysctls that bound the queues: of the namespaces that are traced, as far as that is
+    /// known.
+    #[must_use]
+    pub fn bounds(&self) -> Spread {
+        self.traced.unwrap_or_else(|| self.settings.into())
+    }
+}
+
+/// A program on its hook, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// What it is for.
+    pub moment: String,
+    /// Its name.
+    pub program: String,
+    /// `fexit tcp_check_req`
+    pub how: String,
+}
+
+/// What is said at the end beside the listeners' summaries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct End {
+    /// When tracing ended, monotonic nanoseconds.
+    pub time_ns: u64,
+    /// How long it ran.
+    pub elapsed_ns: u64,
+    /// What belongs to no listener.
+    #[serde(with = "form::Astray")]
+    pub stray: Stray,
+    /// Records that could not be read.
+    pub undecoded: u64,
+    /// Events that programs missed because they were interrupted by themselves.
+    pub missed: Option<u64>,
+    /// What was seen against what the kernel counted: the book knows.
+    #[serde(skip)]
+    pub accounts: Vec<Account>,
+    /// What may explain a difference.
+    pub blind: Blind,
+    /// What tracing cost.
+    pub cost: Cost,
+    /// How the command of `--cmd` ended; none: there was none, or the recording is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandEnd>,
+    /// Why the recording of this run is incomplete; none: it is not, or there is none.
+    #[serde(skip)]
+    pub unrecorded: Option<String>,
+    /// What is to be said of the recording that the run was read from.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+}

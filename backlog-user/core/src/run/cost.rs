@@ -1,0 +1,174 @@
+//! The cost of a run, and the arithmetic on it. None: not known, which is never zero.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How often and how long something ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// How often.
+    pub count: u64,
+    /// How long, all together.
+    pub time_ns: u64,
+}
+
+impl Runs {
+    /// What came after an earlier reading.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(earlier.count),
+            time_ns: self.time_ns.saturating_sub(earlier.time_ns),
+        }
+    }
+
+    /// How long one took; none if there was none.
+    #[must_use]
+    pub fn mean_ns(self) -> Option<u64> {
+        self.time_ns.checked_div(self.count)
+    }
+}
+
+impl std::iter::Sum for Runs {
+    fn sum<I: Iterator<Item = Self>>(runs: I) -> Self {
+        runs.fold(Self::default(), |sum, run| Self {
+            count: sum.count + run.count,
+            time_ns: sum.time_ns + run.time_ns,
+        })
+    }
+}
+
+/// The runs of one program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// Its name.
+    pub program: Cow<'static, str>,
+    /// What it is attached to.
+    pub hook: String,
+    /// Its runs.
+    pub run: Runs,
+}
+
+/// CPU time, without that of the `--cmd`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// In the program, microseconds.
+    pub user_us: u64,
+    /// In the kernel on its behalf.
+    pub system_us: u64,
+}
+
+impl Cpu {
+    /// What came after an earlier reading.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            user_us: self.user_us.saturating_sub(earlier.user_us),
+            system_us: self.system_us.saturating_sub(earlier.system_us),
+        }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn sum_us(self) -> u64 {
+        self.user_us + self.system_us
+    }
+}
+
+/// Resident memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Now. The ring is in it, twice: it is mapped so that no record is cut at its end.
+    pub resident: Option<u64>,
+    /// The most there ever was.
+    pub peak: Option<u64>,
+    /// Of what is resident now: without files and mapped maps.
+    pub anonymous: Option<u64>,
+}
+
+/// What a look at all processes took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    /// Processes whose descriptors were looked at.
+    pub processes: usize,
+    /// Those descriptors.
+    pub descriptors: usize,
+    /// Processes that this one has no right to look at: other users', without
+    /// `CAP_SYS_PTRACE`. Those that the mount option `hidepid=2` hides are not even counted.
+    pub unreadable: usize,
+    /// The time from begin to end, with what was read of the holders.
+    pub elapsed: Duration,
+}
+
+/// What tracing cost.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// From the first reading to the last one.
+    pub elapsed_ns: u64,
+    /// CPU time of the process meanwhile.
+    pub cpu: Option<Cpu>,
+    /// The same until then: loading, verifying, attaching.
+    pub cpu_before: Option<Cpu>,
+    /// Memory of the process.
+    pub memory: Memory,
+    /// Kernel memory of the maps.
+    pub maps_bytes: Option<u64>,
+    /// Kernel memory of the programs.
+    pub programs_bytes: Option<u64>,
+    /// The runs of each program, the longest first.
+    pub programs: Option<Vec<ProgramCost>>,
+    /// Why the kernel would not count them.
+    pub refusal: Option<String>,
+    /// Connections that were queued meanwhile.
+    pub connections: Option<u64>,
+    /// Looks for the owners of listeners.
+    pub looks: Looks,
+}
+
+/// Looks at the descriptors of every process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looks {
+    /// How many there were.
+    pub count: u64,
+    /// The time that they took together.
+    pub elapsed: Duration,
+    /// What the last one has seen.
+    pub last: Scan,
+}
+
+impl Cost {
+    /// The runs of all programs.
+    #[must_use]
+    pub fn runs(&self) -> Option<Runs> {
+        Some(self.programs.as_ref()?.iter().map(|program| program.run).sum())
+    }
+
+    /// A time in percent of one CPU over the run.
+    #[must_use]
+    pub fn percent(&self, time_ns: u64) -> f64 {
+        time_ns as f64 * 100.0 / self.elapsed_ns.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cost, ProgramCost, Runs};
+
+    #[test]
+    fn sums_and_means() {
+        let one = |count, time_ns| ProgramCost {
+            program: "x".into(),
+            hook: String::new(),
+            run: Runs { count, time_ns },
+        };
+        let programs = Some(vec![one(3, 900), one(0, 0), one(1, 300)]);
+        let cost = Cost { elapsed_ns: 12_000, programs, ..Cost::default() };
+        let sum = cost.runs().unwrap();
+        assert_eq!((sum.count, sum.time_ns, sum.mean_ns()), (4, 1200, Some(300)));
+        assert!((cost.percent(sum.time_ns) - 10.0).abs() < 1e-9);
+        assert_eq!(Runs::default().mean_ns(), None);
+        assert_eq!(Cost::default().runs(), None);
+    }
+}

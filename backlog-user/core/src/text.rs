@@ -1,0 +1,5 @@
+//! Numbers, names and facts in words, the same in every view.
+
+pub mod acceptor;
+pub mod format;
+pub mod whose;

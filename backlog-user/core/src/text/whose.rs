@@ -1,0 +1,94 @@
+//! Whose a listener is, and what was asked for it, as text. Names come from outside: what
+//! would move a terminal's cursor, or turn the text around it, is made visible.
+
+use std::fmt::Write as _;
+
+use crate::event::{Call, Listener};
+use crate::owner::{Container, Owner};
+
+/// A string from outside, without control characters and without those that change the
+/// direction of what follows.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    let turns = |char| matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|char| if char.is_control() || turns(char) { '?' } else { char }).collect()
+}
+
+/// The same for a field of CSV: not taken for a formula by a spreadsheet.
+pub fn outside(value: Option<&String>) -> String {
+    let text = value.map_or_else(String::new, |value| safe(value));
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+/// `nginx[812] +3`: the main process, and how many hold the socket beside it.
+#[must_use]
+pub fn process(listener: &Listener) -> Option<String> {
+    let process = listener.process()?;
+    let mut text = safe(&process.to_string());
+    let others =
+        listener.identity.owner.as_ref().map_or(0, |owner| owner.processes.saturating_sub(1));
+    if others > 0 {
+        let _ = write!(text, " +{others}");
+    }
+    Some(text)
+}
+
+/// User, unit and container, as far as they are known.
+pub fn home(owner: &Owner) -> Vec<String> {
+    let main = &owner.main;
+    let user = main.user.as_deref().map_or_else(|| format!("uid {}", main.uid), safe);
+    let mut words = vec![user];
+    words.extend(owner.unit.as_deref().map(safe));
+    if let Some(Container { runtime, id, pod }) = &owner.container {
+        // Of a long number people know the beginning; a name stays whole.
+        let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let short = if is_number { id.get(..12).unwrap_or(id) } else { id };
+        let mut text = format!("{} {}", runtime.as_deref().unwrap_or("container"), safe(short));
+        if let Some(pod) = pod {
+            let _ = write!(text, " of pod {}", safe(pod));
+        }
+        words.push(text);
+    }
+    words
+}
+
+/// `gunicorn[812] asked for 2048, net.core.somaxconn=128 grants 128`, where that is so.
+#[must_use]
+pub fn cut(call: &Call, granted: u32) -> Option<String> {
+    let asked = call.asked.filter(|_| call.is_cut(granted))?;
+    let who = call
+        .caller
+        .as_ref()
+        .map_or_else(|| "a process".to_owned(), |caller| safe(&caller.to_string()));
+    let asked =
+        if asked < 0 { format!("{asked} (the largest there is)") } else { asked.to_string() };
+    Some(format!("{who} asked for {asked}, net.core.somaxconn={granted} grants {granted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, safe};
+    use crate::event::{Call, Caller};
+
+    fn call(asked: i32) -> Call {
+        let caller = Some(Caller { pid: 812, comm: "gunicorn".into() });
+        Call { asked: Some(asked), somaxconn: Some(128), caller }
+    }
+
+    #[test]
+    fn what_was_cut_is_told_with_both_numbers() {
+        assert_eq!(
+            cut(&call(2048), 128).unwrap(),
+            "gunicorn[812] asked for 2048, net.core.somaxconn=128 grants 128"
+        );
+        assert!(cut(&call(-1), 128).unwrap().contains("-1 (the largest there is)"));
+        assert_eq!(cut(&call(128), 128), None);
+        assert_eq!(cut(&Call { asked: None, ..call(0) }, 128), None);
+    }
+
+    #[test]
+    fn a_name_moves_no_cursor() {
+        assert_eq!(safe("a\u{1b}[2Jb\nc"), "a?[2Jb?c");
+        assert_eq!(safe("cod\u{202e}exe"), "cod?exe");
+    }
+}

@@ -1,0 +1,73 @@
+//! The best backend that the kernel permits: tries the ways of attaching, makes the plan
+//! and carries it out, and falls back to the next backend where that fails.
+
+use anyhow::{Result, anyhow};
+use backlog_core::run::Backend;
+
+use crate::bpf::layout::Layout;
+use crate::bpf::load::{Attached, Kit};
+use crate::bpf::plan::{self, Shown, Way, Ways};
+use crate::host::kernel::btf::Btf;
+
+/// A backend that is attached.
+pub(crate) struct Chosen {
+    pub(crate) backend: Backend,
+    pub(crate) attached: Attached,
+    /// Why it is no better one.
+    pub(crate) reasons: Vec<String>,
+}
+
+/// Tries those of `ways` that were not tried yet.
+pub(crate) fn try_ways(kit: &mut Kit, ways: &mut Ways, wanted: &[Way]) {
+    for way in wanted {
+        if !ways.knows(*way) {
+            let result = kit.try_way(*way);
+            ways.tried(*way, result);
+        }
+    }
+}
+
+/// Attaches the best backend, or the wanted one.
+pub(crate) fn best(
+    kit: &mut Kit,
+    btf: &Btf,
+    layout: &Layout,
+    wanted: Option<Backend>,
+) -> Result<Chosen> {
+    let mut ways = Ways::default();
+    let mut reasons = Vec::new();
+    for backend in Backend::ALL {
+        if wanted.is_some_and(|wanted| wanted != backend) {
+            continue;
+        }
+        try_ways(kit, &mut ways, plan::ways(backend));
+        let plan = with(btf, layout, &ways, |shown| plan::plan(shown, backend));
+        let attached = plan.and_then(|plan| {
+            let mut attached = kit.attach(&plan)?;
+            let gaps = plan.gaps_with(attached.hooks.iter().map(|hook| hook.program));
+            attached.gaps.splice(0..0, gaps);
+            Ok(attached)
+        });
+        match attached {
+            Ok(attached) => return Ok(Chosen { backend, attached, reasons }),
+            Err(error) => reasons.push(format!("no {}: {error:#}", backend.name())),
+        }
+    }
+    Err(anyhow!("{}", reasons.join("; ")))
+}
+
+/// Gives what a plan is made of.
+pub(crate) fn with<T>(
+    btf: &Btf,
+    layout: &Layout,
+    ways: &Ways,
+    use_it: impl FnOnce(Shown<'_>) -> T,
+) -> T {
+    use_it(Shown {
+        function: &|name| btf.arguments(name),
+        tracepoint: &|name| btf.tracepoint(name),
+        ways,
+        lacking: layout.lacking(),
+        uring_requests: layout.knows_uring_requests(),
+    })
+}

@@ -1,0 +1,460 @@
+//! Events from the running kernel: records out of the ring, totals and queued
+//! connections out of the maps. It knows slots and maps; what leaves it does not.
+
+mod leftovers;
+pub(crate) mod workers;
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsRawFd, RawFd};
+
+use anyhow::{Context as _, Result};
+use aya::maps::PerCpuValues;
+use aya::util::nr_cpus;
+use backlog_core::aggregate::decode::{Record, decode};
+use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::translate::{self, Translator};
+use backlog_core::event::{Caller, Closed, Count, Event, LastAccept, ListenerId, Netns, What};
+use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
+use backlog_ebpf::record::{self, Kind};
+use backlog_ebpf::totals::{Stray, Totals};
+
+use crate::bpf::load::{Loaded, Maps};
+use crate::bpf::pod::{DistributionsPod, ListenerPod, TotalsPod, WorkersPod};
+use crate::bpf::queues;
+use crate::clock::monotonic_ns;
+use crate::host::namespaces::Namespaces;
+use workers::WorkerCounts;
+
+/// See the module's head.
+pub(crate) struct Live {
+    loaded: Loaded,
+    translator: Translator,
+    workers: WorkerCounts,
+    /// The running epoch of the interval peaks, or the last one.
+    epoch: u32,
+    running: bool,
+    /// Slots of closed listeners, which are given back when nothing of them can
+    /// come any more.
+    retiring: Vec<Retiring>,
+    /// When a slot was given back last.
+    given_back: HashMap<u32, u64>,
+    /// Records of a close that were lost so far.
+    lost_closes: u64,
+    /// Sockets that were added to the filter.
+    wanted: HashSet<u64>,
+    /// A listener was found whose opening was lost: its close may have been as well.
+    unheard: bool,
+}
+
+/// A slot whose listener has closed.
+struct Retiring {
+    slot: u32,
+    /// Its key in the kernel's table, which it leaves when its queue is dropped.
+    sk: u64,
+    /// The ring was empty once since.
+    drained: bool,
+}
+
+/// Closed listeners that are given back at once and not with the next count.
+const RETIRING_MANY: usize = 256;
+
+/// A slot that was given out so long ago is its listener's, or was given up.
+const SETTLES_NS: u64 = 50_000_000;
+
+/// Records that are taken before others get their turn: no more than a CPU's cache holds.
+pub(crate) const BATCH: usize = 1 << 10;
+
+impl AsRawFd for Live {
+    /// The ring: readable when the programs want to be heard.
+    fn as_raw_fd(&self) -> RawFd {
+        self.loaded.maps.events.as_raw_fd()
+    }
+}
+
+impl Live {
+    /// Takes over what was loaded. `by_inode`: nothing else tells namespaces apart.
+    pub(crate) fn new(loaded: Loaded, by_inode: bool) -> Self {
+        let mut translator = Translator::default();
+        translator.registry.by_inode = by_inode;
+        Self {
+            loaded,
+            translator,
+            workers: WorkerCounts::default(),
+            epoch: 0,
+            running: false,
+            retiring: Vec::new(),
+            given_back: HashMap::new(),
+            lost_closes: 0,
+            wanted: HashSet::new(),
+            unheard: false,
+        }
+    }
+
+    /// Of the namespaces that get the inode number of `--netns` one after the other this is
+    /// the one to look at. To be called before the programs begin.
+    pub(crate) fn only(&mut self, netns: Netns) -> Result<()> {
+        let identity = netns.identity().unwrap_or(0);
+        self.loaded.maps.asked_netns.set(0, identity, 0).context("setting the filter of --netns")
+    }
+
+    /// Lets the programs begin, with a look before and after at what is there. Namespaces
+    /// that could not be looked into, in words.
+    pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {
+        let failures = queues::before(&mut self.loaded, namespaces)?;
+        self.running = true;
+        self.next_epoch()?;
+        queues::begun(&mut self.loaded)?;
+        Ok(failures)
+    }
+
+    /// The look afterwards.
+    pub(crate) fn begun(&mut self, namespaces: &Namespaces) -> Result<()> {
+        // What cannot be looked into has been said before.
+        queues::after(&mut self.loaded, namespaces).map(drop)
+    }
+
+    /// Lets them do nothing any more. What they are in the middle of, they finish.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.running = false;
+        self.set_epoch(0)
+    }
+
+    fn next_epoch(&mut self) -> Result<()> {
+        // Zero would stop the programs.
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+        self.set_epoch(self.epoch)
+    }
+
+    fn set_epoch(&mut self, epoch: u32) -> Result<()> {
+        self.loaded.maps.epoch.set(0, epoch, 0).context("setting the epoch of the programs")
+    }
+
+    /// Listeners that a dump of the kernel's sockets shows.
+    pub(crate) fn listed<'a>(
+        &mut self,
+        listed: impl Iterator<Item = &'a Listed>,
+        time_ns: u64,
+        events: &mut Vec<Event>,
+    ) {
+        events.extend(listed.map(|listed| Event {
+            time_ns,
+            what: What::Listener(self.translator.registry.listed(listed)),
+        }));
+    }
+
+    /// Takes the records that are in the ring, but not for ever: the programs may
+    /// be faster. True: it was empty at the end.
+    pub(crate) fn drain(&mut self, events: &mut Vec<Event>) -> bool {
+        #[cfg(feature = "ebpf-log")]
+        self.loaded.log.flush();
+        for _ in 0..BATCH {
+            // A record is copied out before the next is asked for: while one is
+            // held, the ring has no more room.
+            let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) else {
+                for closed in &mut self.retiring {
+                    closed.drained = true;
+                }
+                return true;
+            };
+            if let Ok(Record::Closed(record::Listener { header, sk, .. })) = &decoded {
+                let slot = header.slot;
+                // It may have been found closed before this was read.
+                if self.retiring.iter().all(|closed| closed.slot != slot) {
+                    self.retiring.push(Retiring { slot, sk: *sk, drained: false });
+                }
+            }
+            let Self { translator, loaded, .. } = self;
+            translator.record(&decoded, |slot| note(&loaded.maps, slot), events);
+        }
+        false
+    }
+
+    /// Reads the totals of every listener and begins a new epoch of peaks.
+    pub(crate) fn count(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        let ended = self.epoch;
+        if self.running {
+            self.next_epoch()?;
+        }
+        self.discover(events);
+        let slots: Vec<(u32, ListenerId)> = self.translator.registry.slots().collect();
+        let mut lost_closes = 0;
+        for (slot, listener) in slots {
+            lost_closes += self.count_one(slot, listener, ended, events)?;
+        }
+        // The sum falls when a slot is given back: only the last one is to compare with.
+        let lost = lost_closes > std::mem::replace(&mut self.lost_closes, lost_closes);
+        if std::mem::take(&mut self.unheard) || lost {
+            self.find_closed(events);
+        }
+        self.retire(ended, events)
+    }
+
+    /// Many listeners have closed since the last count: gives their slots back.
+    pub(crate) fn retire_if_many(&mut self, events: &mut Vec<Event>) -> Result<()> {
+        if self.retiring.len() < RETIRING_MANY {
+            return Ok(());
+        }
+        self.retire(self.epoch, events)
+    }
+
+    fn count_one(
+        &mut self,
+        slot: u32,
+        listener: ListenerId,
+        ended: u32,
+        events: &mut Vec<Event>,
+    ) -> Result<u64> {
+        let time_ns = monotonic_ns();
+        let cpus = self
+            .loaded
+            .maps
+            .totals
+            .get(&slot, 0)
+            .with_context(|| format!("reading the totals of slot {slot}"))?;
+        let distributions = || Some(self.loaded.maps.distributions.get(slot)?.0);
+        let cpus = cpus.iter().map(|TotalsPod(totals)| totals);
+        let mut count = self.translator.count(slot, cpus, ended, distributions);
+        self.count_workers(slot, &mut count)?;
+        let lost_closes = count.totals.lost[Kind::Closed as usize];
+        events.push(Event { time_ns, what: What::Count { listener, count } });
+        Ok(lost_closes)
+    }
+
+    /// Adds who has accepted since the last count.
+    fn count_workers(&mut self, slot: u32, count: &mut Count) -> Result<()> {
+        if !self.workers.have_moved(slot, count.totals.accepted) {
+            return Ok(());
+        }
+        let now = self.loaded.maps.workers.get(&slot, 0);
+        let WorkersPod(now) = now.with_context(|| format!("reading who accepts at slot {slot}"))?;
+        if self.workers.moved(slot, &now, count) {
+            self.empty_workers(slot)?;
+        }
+        Ok(())
+    }
+
+    /// What is counted meanwhile is lost, and is then in no thread's share.
+    fn empty_workers(&mut self, slot: u32) -> Result<()> {
+        self.workers.emptied(slot);
+        let empty = WorkersPod(Workers::default());
+        self.loaded.maps.workers.set(slot, empty, 0).context("emptying the table of who accepts")
+    }
+
+    /// The processes that have accepted at a listener, as of now.
+    pub(crate) fn seen_accepting(&self, listener: ListenerId) -> Vec<Caller> {
+        let mut slots = self.translator.registry.slots();
+        let slot = slots.find(|(_, id)| *id == listener).map(|(slot, _)| slot);
+        let now = slot.and_then(|slot| self.loaded.maps.workers.get(&slot, 0).ok());
+        now.map_or_else(Vec::new, |WorkersPod(now)| workers::processes(&now))
+    }
+
+    /// The record of a close was lost: listeners that the kernel's table has no
+    /// more are closed.
+    fn find_closed(&mut self, events: &mut Vec<Event>) {
+        let open: HashSet<u32> = self.open_slots().into_iter().collect();
+        let retiring: HashSet<u32> = self.retiring.iter().map(|closed| closed.slot).collect();
+        let gone: Vec<u32> = self
+            .translator
+            .registry
+            .slots()
+            .map(|(slot, _)| slot)
+            .filter(|slot| !open.contains(slot) && !retiring.contains(slot))
+            .collect();
+        for slot in gone {
+            self.retiring.push(Retiring { slot, sk: 0, drained: false });
+            if let Some(listener) = self.translator.registry.closed(slot) {
+                let what = What::Closed(Closed { listener, depth: 0, syn_queue: 0 });
+                events.push(Event { time_ns: monotonic_ns(), what });
+            }
+        }
+    }
+
+    /// The slots in the kernel's table of listeners.
+    fn open_slots(&self) -> Vec<u32> {
+        self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect()
+    }
+
+    /// What is left in the table of queued connections, when no program runs any more. To be
+    /// called before the last count.
+    pub(crate) fn leftovers(&mut self) -> Result<()> {
+        let slots: Vec<u32> = self.translator.registry.slots().map(|(slot, _)| slot).collect();
+        self.settle(&slots)
+    }
+
+    /// The same of some slots, of which nothing more comes.
+    fn settle(&mut self, slots: &[u32]) -> Result<()> {
+        for (child, entry) in leftovers::early(&self.loaded.maps) {
+            if slots.contains(&entry.slot) {
+                leftovers::settle(&mut self.loaded.maps, child, &entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Listeners whose opening was lost with a full ring: whoever has a slot is written down
+    /// there, and stays so after the close.
+    pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
+        let settled_ns =
+            if self.running { monotonic_ns().saturating_sub(SETTLES_NS) } else { u64::MAX };
+        for slot in 0..self.loaded.maps.info.count() {
+            if self.translator.registry.at(slot).is_some() {
+                continue;
+            }
+            let Some(ListenerPod(info)) = self.loaded.maps.info.get(slot) else { continue };
+            let since_ns = self.given_back.get(&slot).copied().unwrap_or(0);
+            let time_ns = info.header.time_ns;
+            if info.sk == 0 || time_ns <= since_ns || time_ns > settled_ns {
+                continue;
+            }
+            self.listener(slot, events);
+            // The record of its close may still come, and finds it closed then.
+            self.unheard = true;
+        }
+    }
+
+    /// Listeners that the filter is to let through from now on, and no others: a number may
+    /// be another socket's later. (Those that are known stay known.)
+    pub(crate) fn want(&mut self, sockets: HashSet<u64>) -> Result<()> {
+        let map = &mut self.loaded.maps.wanted;
+        for gone in self.wanted.difference(&sockets) {
+            // It may never have been there.
+            let _ = map.remove(gone);
+        }
+        for inode in sockets.difference(&self.wanted) {
+            map.insert(inode, 1, 0).context("adding to the filter of sockets")?;
+        }
+        self.wanted = sockets;
+        Ok(())
+    }
+
+    /// Events that a program missed because it was already running on that CPU.
+    /// None where the kernel does not count them (before 5.12).
+    pub(crate) fn missed(&self) -> Option<u64> {
+        self.loaded.missed()
+    }
+
+    /// Takes the programs off their hooks; the maps stay readable.
+    pub(crate) fn detach(&mut self) {
+        self.loaded.detach();
+    }
+
+    /// The listener that has this inode in this namespace.
+    pub(crate) fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
+        self.translator.registry.of_socket(netns, inode)
+    }
+
+    /// Namespaces that are now known to have been made during the run.
+    pub(crate) fn take_new_namespaces(&mut self) -> Vec<Netns> {
+        self.translator.registry.take_new()
+    }
+
+    /// What belongs to no listener.
+    pub(crate) fn stray(&self) -> Stray {
+        let mut sum = Stray::default();
+        if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
+            for cpu in cpus.iter() {
+                let Stray { no_slot, closed, accepts, drops, hidden } = cpu.0;
+                sum.no_slot += no_slot;
+                sum.closed += closed;
+                sum.accepts += accepts;
+                sum.drops += drops;
+                sum.hidden += hidden;
+            }
+        }
+        sum
+    }
+
+    /// The same when no program runs any more, with what is left in the table of queued
+    /// connections: a look at all of it, and so not for each interval.
+    /// With a filter by owner they may be of listeners that are left out.
+    pub(crate) fn stray_at_end(&self, by_owner: bool) -> Stray {
+        let mut sum = self.stray();
+        if !by_owner {
+            sum.accepts += leftovers::unknown(&self.loaded.maps);
+        }
+        sum
+    }
+
+    /// When a connection of a listener was accepted last, and by whom, as of now.
+    pub(crate) fn last_accept(&self, listener: ListenerId) -> (Option<u64>, Option<LastAccept>) {
+        let slots = self.translator.registry.slots();
+        let found = slots.into_iter().find(|(_, id)| *id == listener);
+        let now = found.and_then(|(slot, _)| self.loaded.maps.distributions.get(slot));
+        let Some(DistributionsPod(now)) = now else { return (None, None) };
+        ((now.accepted_ns != 0).then_some(now.accepted_ns), translate::last_accept(&now))
+    }
+
+    /// Attaches the probe on failing calls of `accept()`.
+    pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
+        self.loaded.attach_accept_probe()
+    }
+
+    /// Detaches it.
+    pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
+        self.loaded.detach_accept_probe()
+    }
+
+    /// What it has counted, and how many failures had no room.
+    pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
+        self.loaded.failed_accepts()
+    }
+
+    /// Connections in the tables of queued ones, by listener: when each was queued; zero: before
+    /// the start. To be called when no program runs any more.
+    pub(crate) fn queued(&self) -> HashMap<ListenerId, Vec<u64>> {
+        let mut queued: HashMap<ListenerId, Vec<u64>> = HashMap::new();
+        for (slot, enqueued_ns) in leftovers::queued(&self.loaded.maps) {
+            if let Some(listener) = self.translator.registry.at(slot) {
+                queued.entry(listener).or_default().push(enqueued_ns);
+            }
+        }
+        queued
+    }
+
+    /// Records that could not be read.
+    pub(crate) fn undecoded(&self) -> u64 {
+        self.translator.undecoded()
+    }
+
+    /// The listener of a slot.
+    fn listener(&mut self, slot: u32, events: &mut Vec<Event>) -> Option<ListenerId> {
+        let Self { translator, loaded, .. } = self;
+        translator.listener(slot, |slot| note(&loaded.maps, slot), events)
+    }
+
+    fn retire(&mut self, ended: u32, events: &mut Vec<Event>) -> Result<()> {
+        let (ready, waiting): (Vec<Retiring>, Vec<Retiring>) =
+            std::mem::take(&mut self.retiring).into_iter().partition(|closed| {
+                let Retiring { slot, sk, drained } = *closed;
+                let stops = self.loaded.maps.listeners.get(&sk, 0).is_ok_and(|held| held == slot);
+                drained && !stops
+            });
+        self.retiring = waiting;
+        let slots: Vec<u32> = ready.iter().map(|closed| closed.slot).collect();
+        if !slots.is_empty() {
+            self.settle(&slots)?;
+        }
+        for slot in slots {
+            if let Some(listener) = self.translator.registry.at(slot) {
+                self.count_one(slot, listener, ended, events)?;
+            }
+            self.translator.registry.release(slot);
+            let cpus = nr_cpus().map_err(|(file, error)| {
+                anyhow::Error::new(error).context(format!("reading {file}"))
+            })?;
+            let zero = PerCpuValues::try_from(vec![TotalsPod(Totals::default()); cpus])
+                .context("making empty totals")?;
+            self.loaded.maps.totals.set(slot, zero, 0).context("clearing a slot's totals")?;
+            self.empty_workers(slot)?;
+            self.workers.forget(slot);
+            self.given_back.insert(slot, monotonic_ns());
+            self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
+        }
+        Ok(())
+    }
+}
+
+/// The kernel's own note of who has a slot.
+fn note(maps: &Maps, slot: u32) -> Option<record::Listener> {
+    Some(maps.info.get(slot)?.0)
+}

@@ -1,0 +1,272 @@
+//! The hooks on kernel functions: the same set by fentry and by kprobe.
+
+use anyhow::{Result, bail};
+use backlog_core::run::Backend;
+
+use super::{Choice, Hook, Moments, Plan, Shown, Way, choice};
+
+/// Makes the plan.
+pub(super) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
+    let mut planner = Planner {
+        shown,
+        backend,
+        moments: Moments::default(),
+        missing: Vec::new(),
+        unknown: Vec::new(),
+    };
+    planner.syn();
+    planner.last_ack();
+    planner.enqueue();
+    planner.accept();
+    planner.listener();
+    if backend == Backend::Kprobe {
+        planner.moments.gap(
+            "backend kprobe: the kernel skips a program while a kprobe of another tool or a bpf() \
+             call runs on the same CPU (missed_by_programs counts these from 6.7 on; before, the \
+             comparison with the kernel's counters shows them)",
+        );
+    }
+    planner.done()
+}
+
+struct Planner<'a> {
+    shown: Shown<'a>,
+    backend: Backend,
+    moments: Moments,
+    /// Functions that cannot be done without.
+    missing: Vec<&'static str>,
+    /// Functions whose arguments have changed.
+    unknown: Vec<&'static str>,
+}
+
+impl Planner<'_> {
+    /// How to attach to a function: by these fentry programs, or by these kprobe ones.
+    fn choices(
+        &self,
+        moment: &'static str,
+        function: &'static str,
+        fentry: &[&'static str],
+        kprobe: &[&'static str],
+    ) -> Vec<Choice> {
+        let mut choices = Vec::new();
+        if self.backend == Backend::Fentry && !fentry.is_empty() {
+            choices.push(choice(moment, function, fentry));
+        }
+        if self.shown.ways.permits(Way::Kprobe) && !kprobe.is_empty() {
+            choices.push(choice(moment, function, kprobe));
+        }
+        choices
+    }
+
+    fn must(
+        &mut self,
+        moment: &'static str,
+        function: &'static str,
+        fentry: &[&'static str],
+        kprobe: &[&'static str],
+    ) {
+        if self.arguments(function).is_some() {
+            let choices = self.choices(moment, function, fentry, kprobe);
+            self.moments.must(moment, choices);
+        } else {
+            self.missing.push(function);
+        }
+    }
+
+    fn may(
+        &mut self,
+        (moment, gap): (&'static str, &'static str),
+        (function, arguments): (&'static str, usize),
+        fentry: &[&'static str],
+        kprobe: &[&'static str],
+    ) {
+        if self.arguments(function) == Some(arguments) {
+            let choices = self.choices(moment, function, fentry, kprobe);
+            self.moments.may(moment, choices, gap);
+        } else {
+            self.moments.gap(&format!("{gap}: this kernel has no {function} that is known"));
+        }
+    }
+
+    fn arguments(&self, function: &str) -> Option<usize> {
+        (self.shown.function)(function)
+    }
+
+    /// A SYN.
+    fn syn(&mut self) {
+        self.must("syn", "tcp_conn_request", &["fx_syn"], &["kp_syn", "kr_syn"]);
+        self.may(
+            ("last_quarter", "SYNs refused by the last-quarter rule are counted as other"),
+            ("tcp_peer_is_proven", 2),
+            &["fx_proven"],
+            &["kr_proven"],
+        );
+        self.may(
+            ("unreachable", "requests given up because a client cannot be reached are not counted"),
+            ("tcp_req_err", 3),
+            &["fe_error", "fx_error"],
+            &["kp_error", "kr_error"],
+        );
+        self.may(
+            ("expired", "requests that expire are not counted"),
+            ("reqsk_timer_handler", 1),
+            &["fe_timer", "fx_timer"],
+            &["kp_timer", "kr_timer"],
+        );
+    }
+
+    /// The last ACK, of a request and of a cookie. What comes of a request's is queued there.
+    fn last_ack(&mut self) {
+        let exit: &[&str] = match self.arguments("tcp_check_req") {
+            Some(5) => &["fx_ack_5"],
+            Some(6) => &["fx_ack_6"],
+            // A kretprobe does not count them.
+            Some(_) if self.shown.ways.permits(Way::Kprobe) => &[],
+            Some(_) => return self.unknown.push("tcp_check_req"),
+            None => &[],
+        };
+        self.must("ack", "tcp_check_req", exit, &["kp_ack", "kr_ack"]);
+        self.may(
+            ("cookie", "IPv4 connections by SYN cookies are not counted"),
+            ("cookie_v4_check", 2),
+            &["fe_cookie_4", "fx_cookie_4"],
+            &["kp_cookie", "kr_cookie"],
+        );
+        self.may(
+            ("cookie_v6", "IPv6 connections by SYN cookies are not counted"),
+            ("cookie_v6_check", 2),
+            &["fe_cookie_6", "fx_cookie_6"],
+            &["kp_cookie", "kr_cookie"],
+        );
+    }
+
+    /// Connections of cookies and of Fast Open; and those that move.
+    fn enqueue(&mut self) {
+        self.must(
+            "enqueue_special",
+            "inet_csk_reqsk_queue_add",
+            &["fx_add"],
+            &["kp_add", "kr_add"],
+        );
+        // Before 5.14 a connection dies with its listener.
+        if self.arguments("reuseport_migrate_sock") == Some(3) {
+            self.may(
+                ("migrated", "connections that go to another listener are not followed"),
+                ("reuseport_migrate_sock", 3),
+                &["fx_migrate"],
+                &["kp_migrate", "kr_migrate"],
+            );
+        }
+    }
+
+    /// The accept: grafting comes after the sleep of a blocking one, so it misses none.
+    /// What was queued before the start is not known there: it needs a look into the queues.
+    fn accept(&mut self) {
+        let accepts = self.arguments("__inet_accept") == Some(3);
+        if self.arguments("security_sock_graft").is_some() {
+            self.must("accept", "security_sock_graft", &["fe_graft"], &["kp_graft"]);
+        } else if accepts {
+            self.must("accept", "__inet_accept", &["fe_accept_only"], &["kp_accept_only"]);
+            self.moments.gap(
+                "an accept may be missed when threads preempt each other in it: this kernel has no \
+                 security_sock_graft (missed_by_programs counts them)",
+            );
+        } else {
+            return self.missing.push("security_sock_graft");
+        }
+        self.moments.may(
+            "queued",
+            vec![choice("queued", "tcp", &["it_queued"])],
+            "accepts of connections that were queued before the start are not counted",
+        );
+    }
+
+    /// A listener's birth, its changes and its death.
+    fn listener(&mut self) {
+        self.must(
+            "listen",
+            "inet_csk_listen_start",
+            &["fe_open", "fx_open"],
+            &["kp_open", "kr_open"],
+        );
+        // A second listen() comes by one or both of these, according to the kernel and to
+        // MPTCP; of two for one call the first one tells.
+        let relisten = "a second listen() is seen by its effect only";
+        if self.arguments("inet_listen") == Some(2) {
+            let choices = self.choices(
+                "relisten",
+                "inet_listen",
+                &["fx_listen"],
+                &["kp_listen", "kr_listen"],
+            );
+            self.moments.may("relisten", choices, relisten);
+        }
+        if self.arguments("__inet_listen_sk") == Some(2) {
+            let choices = self.choices(
+                "relisten_sk",
+                "__inet_listen_sk",
+                &["fx_listen_sk"],
+                &["kp_listen_sk", "kr_listen_sk"],
+            );
+            self.moments.may("relisten_sk", choices, relisten);
+        }
+        self.must(
+            "close",
+            "inet_csk_listen_stop",
+            &["fe_close", "fx_close"],
+            &["kp_close", "kr_close"],
+        );
+        self.may(
+            (
+                "killed",
+                "connections that die in the queue when a listener closes, or that find it closed, \
+                 are not counted",
+            ),
+            ("inet_child_forget", 3),
+            &["fe_forget"],
+            &["kp_forget"],
+        );
+    }
+
+    fn done(self) -> Result<Plan> {
+        let Self { moments, missing, unknown, backend, shown: _ } = self;
+        if !unknown.is_empty() {
+            bail!(
+                "this kernel's {} takes arguments that backlog-trace does not know yet, please \
+                 report its `uname -r`",
+                unknown.join(", ")
+            );
+        }
+        if !missing.is_empty() {
+            bail!(
+                "this kernel has no function {}, which tracing cannot do without: backlog-trace \
+                 does not know this kernel yet, please report its `uname -r`",
+                missing.join(", ")
+            );
+        }
+        Ok(moments.plan(backend))
+    }
+}
+
+/// Programs of rarer kernels that would fit this one as well.
+pub(super) fn spare(shown: Shown<'_>) -> Vec<Hook> {
+    let mut fitting = Vec::new();
+    let mut add = |function, programs: &[&'static str]| {
+        fitting.extend(choice("spare", function, programs));
+    };
+    if (shown.function)("__inet_accept") == Some(3) {
+        if shown.ways.permits(Way::Fentry) {
+            add("__inet_accept", &["fe_accept_only"]);
+        }
+        if shown.ways.permits(Way::Kprobe) {
+            add("__inet_accept", &["kp_accept_only"]);
+        }
+    }
+    if shown.ways.permits(Way::RawTracepoint) {
+        fitting.extend(choice("spare", "sys_exit", &["rt_failed"]));
+        if shown.uring_requests {
+            fitting.extend(choice("spare", "io_uring_complete", &["rt_uring_failed"]));
+        }
+    }
+    fitting
+}

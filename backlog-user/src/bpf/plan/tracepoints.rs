@@ -1,0 +1,114 @@
+//! The hooks on tracepoints, for kernels that permit neither fentry nor kprobes.
+
+use anyhow::{Result, bail};
+use backlog_core::run::Backend;
+
+use super::{Choice, Moments, Plan, Shown, Way, choice};
+
+/// What no tracepoint shows.
+const GAPS: [&str; 4] = [
+    "backend tracepoint: requests that expire in the SYN queue are not counted, nor is a listener \
+     that leaves while a handshake ends",
+    "backend tracepoint: a connection that goes to another listener of its group is told when it \
+     is accepted there",
+    "backend tracepoint: which member of a SO_REUSEPORT group refused a packet is told from the \
+     change of its sk_drops, which another CPU may have moved meanwhile",
+    "backend tracepoint: packets that are ignored are not counted, and move sk_drops",
+];
+
+/// What is seen of an accept that no program sees.
+const AT_THE_END: &str = "seen only when its connection ends, and without its wait";
+
+/// Makes the plan.
+pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
+    if !shown.lacking.is_empty() {
+        bail!(
+            "this kernel's type information lacks {}: please report its `uname -r`",
+            shown.lacking.join(", ")
+        );
+    }
+    let mut moments = Moments::default();
+    let mut missing = Vec::new();
+    for (moment, tracepoint, programs) in [
+        ("state", "inet_sock_set_state", ["tb_state", "rt_state"]),
+        ("ack", "kfree_skb", ["tb_kfree", "rt_kfree"]),
+        ("syn", "consume_skb", ["tb_consume", "rt_consume"]),
+        ("destroy", "tcp_destroy_sock", ["tb_destroy", "rt_destroy"]),
+    ] {
+        if (shown.tracepoint)(tracepoint).is_none() {
+            missing.push(tracepoint);
+        }
+        let mut choices = typed_or_raw(shown, moment, tracepoint, programs);
+        // A socket is destroyed by a process; the others a packet may come between.
+        if moment != "destroy" && choices.len() > 1 {
+            choices.insert(0, choice(moment, tracepoint, &programs));
+        }
+        moments.must(moment, choices);
+    }
+    moments.must("accept", accept(shown));
+    let has_uring = (shown.tracepoint)("io_uring_complete").is_some();
+    if has_uring {
+        let choices = typed_or_raw(shown, "uring", "io_uring_complete", ["tb_uring", "rt_uring"]);
+        moments.may("uring", choices, URING_GAP);
+    }
+    moments.must("queued", vec![choice("queued", "tcp", &["it_queued"])]);
+    for gap in GAPS {
+        moments.gap(gap);
+    }
+    let uring = if has_uring { ", or by io_uring into a registered file," } else { "" };
+    moments
+        .gap(&format!("backend tracepoint: an accept by the kernel itself{uring} is {AT_THE_END}"));
+    if runs_32_bit(shown) {
+        let gap = format!(
+            "backend tracepoint: an accept by a 32-bit program is {AT_THE_END}; a second listen() \
+             only by the limit that it sets"
+        );
+        moments.gap_of("tp_accept", gap);
+    }
+    if !missing.is_empty() {
+        bail!("this kernel has no tracepoint {}", missing.join(", "));
+    }
+    Ok(moments.plan(Backend::Tracepoint))
+}
+
+/// What is not known where accepts by `io_uring` are not seen.
+const URING_GAP: &str = "backend tracepoint: an accept by io_uring is seen only when its \
+                         connection ends, and without its wait";
+
+/// Can this kernel run programs of 32 bits? On arm64 what they call is not told apart.
+fn runs_32_bit(shown: Shown<'_>) -> bool {
+    cfg!(not(target_arch = "x86_64"))
+        || ["do_int80_syscall_32", "do_int80_emulation", "__ia32_compat_sys_socketcall"]
+            .iter()
+            .any(|function| (shown.function)(function).is_some())
+}
+
+/// Only the calls that matter pay for a program where perf's tracepoints can be had;
+/// else every system call runs one.
+fn accept(shown: Shown<'_>) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    if shown.ways.permits(Way::Tracepoint) {
+        let mut calls = choice("accept", "syscalls:sys_exit_accept4", &["tp_accept"]);
+        calls.extend(choice("accept", "syscalls:sys_exit_accept", &["tp_accept"]));
+        calls.extend(choice("accept", "syscalls:sys_exit_listen", &["tp_listen"]));
+        choices.push(calls);
+    }
+    choices.extend(typed_or_raw(shown, "accept", "sys_exit", ["tb_exit", "rt_exit"]));
+    choices
+}
+
+/// A program with types, or its twin without.
+fn typed_or_raw(
+    shown: Shown<'_>,
+    moment: &'static str,
+    tracepoint: &'static str,
+    [typed, raw]: [&'static str; 2],
+) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for (way, program) in [(Way::BtfTracepoint, typed), (Way::RawTracepoint, raw)] {
+        if shown.ways.permits(way) {
+            choices.push(choice(moment, tracepoint, &[program]));
+        }
+    }
+    choices
+}

@@ -1,0 +1,103 @@
+//! A mistyped command. It would be taken for an INTERVAL, and its options for unknown ones.
+//! Pure.
+
+use clap::CommandFactory as _;
+
+use crate::cli::Args;
+use crate::cli::time::parse_time;
+
+/// What is wrong with a word in the place of a command or an interval, if it looks like a
+/// command and there is none of that name.
+pub(crate) fn command(word: &str) -> Option<String> {
+    let is_word = word.starts_with(char::is_alphabetic);
+    if !is_word || parse_time(word).is_some() {
+        return None;
+    }
+    let names = commands();
+    (!names.iter().any(|name| name == word)).then(|| explain(word, &names))
+}
+
+/// The names of all commands.
+fn commands() -> Vec<String> {
+    Args::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+fn explain(word: &str, names: &[String]) -> String {
+    if word.eq_ignore_ascii_case("help") || word.eq_ignore_ascii_case("version") {
+        return format!("unknown command `{word}`: did you mean --{}?", word.to_ascii_lowercase());
+    }
+    let word_lower = word.to_lowercase();
+    let starts = |name: &&String| word.len() > 1 && name.starts_with(&word_lower);
+    let near = |name: &&String| distance(&word_lower, name) <= name.len() / 3;
+    match names.iter().find(starts).or_else(|| names.iter().find(near)) {
+        Some(name) => format!("unknown command `{word}`: did you mean `{name}`?"),
+        None => format!(
+            "`{word}` is neither a command ({}) nor an interval (1, 0.5, 10s)",
+            names.join(", ")
+        ),
+    }
+}
+
+/// How many letters must be put in, left out, replaced or exchanged with the next.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows: [Vec<usize>; 3] = [Vec::new(), Vec::new(), (0..=other.len()).collect()];
+    for (row, char) in one.iter().enumerate() {
+        rows.rotate_left(1);
+        let mut now = vec![row + 1];
+        for (column, with) in other.iter().enumerate() {
+            let above = rows[1][column + 1] + 1;
+            let before = now[column] + 1;
+            let replaced = rows[1][column] + usize::from(char != with);
+            let mut least = above.min(before).min(replaced);
+            let exchanged =
+                row > 0 && column > 0 && one[row - 1] == *with && *char == other[column - 1];
+            if exchanged {
+                least = least.min(rows[0][column - 1] + 1);
+            }
+            now.push(least);
+        }
+        rows[2] = now;
+    }
+    rows[2][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{command, distance};
+
+    #[test]
+    fn a_mistyped_command_is_no_interval() {
+        for (word, meant) in [
+            ("listners", "`listeners`"),
+            ("listener", "`listeners`"),
+            ("Listeners", "`listeners`"),
+            ("list", "`listeners`"),
+            ("docter", "`doctor`"),
+            ("erplay", "`replay`"),
+            ("reprot", "`report`"),
+            ("help", "--help"),
+        ] {
+            let error = command(word).unwrap();
+            assert!(error.contains(meant) && error.contains("did you mean"), "{error}");
+        }
+        let other = command("run.jsonl").unwrap();
+        assert!(other.contains("listeners, doctor") && !other.contains("did you mean"), "{other}");
+        for right in ["listeners", "man", "1", "0.5", "10s", "1m", "-q", "--port", "1e300", ""] {
+            assert_eq!(command(right), None, "{right}");
+        }
+    }
+
+    #[test]
+    fn letters_are_counted() {
+        for (one, other, letters) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("abc", "abc", 0),
+            ("acb", "abc", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, other), letters, "{one} {other}");
+        }
+    }
+}

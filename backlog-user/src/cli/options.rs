@@ -1,0 +1,232 @@
+//! What the command line means, checked once.
+
+use std::time::Duration;
+
+use backlog_core::filter::Filter;
+use backlog_core::filter::ports::PortError;
+use thiserror::Error;
+
+use crate::cli::mistyped;
+use crate::cli::selection::Selection;
+use crate::cli::time::parse_time;
+use crate::cli::{Args, Backend, Output};
+use crate::output::record::{Shown, Wanted};
+use crate::output::whole_file::{FileError, WholeFile};
+
+/// Valid options.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Options {
+    /// What the kernel is to look at.
+    pub(crate) filter: Filter,
+    /// What must be looked up before it is a filter.
+    pub(crate) selection: Selection,
+    /// When to stop by itself.
+    pub(crate) duration: Option<Duration>,
+    /// After how many drops to stop.
+    pub(crate) until_drop: Option<u64>,
+    /// A command that bounds the run.
+    pub(crate) cmd: Option<String>,
+    /// How long clients wait before they give up, nanoseconds.
+    pub(crate) client_timeout_ns: u64,
+    /// Form of the output.
+    pub(crate) output: Output,
+    /// On a screen instead of in lines.
+    pub(crate) tui: bool,
+    /// Where the report goes.
+    pub(crate) report: Option<WholeFile>,
+    /// Times in UTC.
+    pub(crate) utc: bool,
+    /// Where the events are to be kept.
+    pub(crate) record: Option<Wanted>,
+    /// Way of attaching.
+    pub(crate) backend: Backend,
+    /// Only data and errors.
+    pub(crate) quiet: bool,
+    /// More than usual.
+    pub(crate) verbose: bool,
+    /// Length of an interval.
+    pub(crate) interval: Duration,
+    /// How many intervals.
+    pub(crate) count: Option<u64>,
+    /// Drops told one by one, for each listener and second.
+    pub(crate) drop_records: u32,
+    /// Bytes of the ring buffer.
+    pub(crate) ring: u32,
+    /// Only load the programs.
+    pub(crate) check_programs: bool,
+}
+
+/// What is wrong with the command line, and what would be right.
+#[derive(Debug, Error)]
+pub(crate) enum OptionsError {
+    #[error("--port")]
+    Port(#[from] PortError),
+    #[error("--report")]
+    Report(#[from] FileError),
+    #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
+    Time { name: &'static str, text: String },
+    #[error("{0}: 0 is not a length of time: give one above 0, such as 30s")]
+    NoTime(&'static str),
+    #[error("{0}")]
+    Command(String),
+    #[error("INTERVAL: {0:?} is too short: at least 10ms")]
+    TooShort(Duration),
+    #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
+    NoDrops,
+    #[error("--record-rotate: `{0}` is no size of 64K or more: give 100M or 1G")]
+    Size(String),
+    #[error("--tui: a screen is for people: leave --tui away for JSON lines, or -o json")]
+    TuiIsNoJson,
+    #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
+    NoIntervals,
+}
+
+/// Shorter intervals would mostly measure themselves.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl Options {
+    /// Checks what was typed.
+    pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
+        let ports = args.port.map(|text| text.parse()).transpose()?;
+        let family = Filter::family_of(args.ipv4, args.ipv6);
+        let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
+        if duration.is_some_and(|time| time.is_zero()) {
+            return Err(OptionsError::NoTime("--duration"));
+        }
+        let client_timeout_ns = client_timeout_ns(&args.client_timeout)?;
+        if let Some(error) = mistyped::command(&args.interval) {
+            return Err(OptionsError::Command(error));
+        }
+        let interval = time("INTERVAL", &args.interval)?;
+        if interval < SHORTEST {
+            return Err(OptionsError::TooShort(interval));
+        }
+        if args.until_drop == Some(0) {
+            return Err(OptionsError::NoDrops);
+        }
+        if args.count == Some(0) {
+            return Err(OptionsError::NoIntervals);
+        }
+        let rotate = args.record_rotate.map(|text| size(&text)).transpose()?;
+        let keep = args.record_keep;
+        let record = args.record.map(|path| Wanted { path, rotate, keep });
+        if args.tui && args.output != Output::Table {
+            return Err(OptionsError::TuiIsNoJson);
+        }
+        Ok(Self {
+            filter: Filter { ports, family, ..Filter::default() },
+            selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
+            duration,
+            until_drop: args.until_drop,
+            cmd: args.cmd,
+            client_timeout_ns,
+            output: args.output,
+            tui: args.tui,
+            report: args.report.as_deref().map(WholeFile::check).transpose()?,
+            utc: args.utc,
+            record,
+            backend: args.backend,
+            quiet: args.quiet,
+            verbose: args.verbose,
+            interval,
+            count: args.count,
+            drop_records: args.drop_records,
+            ring: args.ring_kib << 10,
+            check_programs: args.check_programs,
+        })
+    }
+}
+
+/// The smallest file of a rotated recording: each begins with all that is known.
+const SMALLEST: u64 = 64 << 10;
+
+/// Bytes, or with a unit of 1,024.
+fn size(text: &str) -> Result<u64, OptionsError> {
+    let wrong = || OptionsError::Size(text.to_owned());
+    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    count.checked_mul(1 << shift).filter(|size| *size >= SMALLEST).ok_or_else(wrong)
+}
+
+impl Options {
+    /// What of them matters to whoever shows the run again.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown {
+            named_ports: self.filter.ports.is_some(),
+            until_drop: self.until_drop,
+            client_timeout_ns: Some(self.client_timeout_ns),
+        }
+    }
+}
+
+/// `--client-timeout` in nanoseconds.
+pub(crate) fn client_timeout_ns(text: &str) -> Result<u64, OptionsError> {
+    let timeout = time("--client-timeout", text)?;
+    if timeout.is_zero() {
+        return Err(OptionsError::NoTime("--client-timeout"));
+    }
+    Ok(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
+    parse_time(text).ok_or_else(|| OptionsError::Time { name, text: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, OptionsError};
+    use crate::cli::Args;
+    use clap::Parser as _;
+    use std::time::Duration;
+
+    fn options(line: &str) -> Result<Options, OptionsError> {
+        let words = std::iter::once("backlog-trace").chain(line.split_whitespace());
+        Options::check(Args::try_parse_from(words).unwrap())
+    }
+
+    #[test]
+    fn times_have_units_or_are_seconds() {
+        let options = options("-d 5m 0.5 3").unwrap();
+        assert_eq!(options.duration, Some(Duration::from_mins(5)));
+        assert_eq!(options.interval, Duration::from_millis(500));
+        assert_eq!(options.count, Some(3));
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right() {
+        for (line, cure) in [
+            ("--port web", "8000-8100"),
+            ("-d soon", "30s"),
+            ("-d -5s", "30s"),
+            ("-d 0", "above 0, such as 30s"),
+            ("-d 0s", "--duration: 0 is not"),
+            ("-d 1e-12", "above 0"),
+            ("--client-timeout 0", "above 0"),
+            ("0.001", "10ms"),
+            ("-q listners", "did you mean `listeners`"),
+            ("1x", "not a time"),
+            ("1 0", "1 or more"),
+            ("--until-drop 0", "1 or more"),
+            ("--record x --record-rotate 10", "100M"),
+            ("--record x --record-rotate 10m", "100M"),
+            ("--record x --record-rotate 99999999999G", "100M"),
+            ("--tui -o json", "leave --tui away"),
+            ("--report /no/such/folder/x.html", "make that folder"),
+        ] {
+            let error = match options(line) {
+                Ok(options) => panic!("{line} gave {options:?}"),
+                // As it is printed, with its cause.
+                Err(error) => format!("{:#}", anyhow::Error::new(error)),
+            };
+            assert!(error.contains(cure), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the program can do, a module for each subcommand; without one it traces.
+
+pub(crate) mod doctor;
+pub(crate) mod listeners;
+pub(crate) mod manual;
+pub(crate) mod replay;
+pub(crate) mod report;
+pub(crate) mod show;
+pub(crate) mod trace;

@@ -1,0 +1,90 @@
+//! `backlog-trace doctor`: what this kernel permits, which hooks will be used, and why.
+//!
+//! What can be read is read (`facts`), what can be tried is tried (`trials`); both go into
+//! one `Report`, which is printed as JSON or, by `text`, for people. Nothing stays
+//! attached, and no event is looked at.
+
+mod facts;
+mod report;
+mod text;
+mod trials;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Result;
+use backlog_core::run::Backend;
+
+use crate::cli::{DoctorArgs, DoctorOutput};
+use crate::commands::trace::wanted;
+use crate::exit::Outcome;
+use report::{Check, Report, Tried, Verdict};
+
+/// `schema` of the JSON object.
+const SCHEMA: u32 = 1;
+
+/// Looks, tries, and prints.
+pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
+    let report = examine(Path::new("/"), wanted(args.backend));
+    let mut out = io::stdout().lock();
+    match args.output {
+        DoctorOutput::Table => out.write_all(text::render(&report, args.verbose).as_bytes())?,
+        DoctorOutput::Json => {
+            let object = serde_json::to_string(&report)?;
+            writeln!(out, "{object}")?;
+        }
+    }
+    out.flush()?;
+    Ok(if report.verdict.works { Outcome::Done } else { Outcome::WouldFail })
+}
+
+fn examine(root: &Path, wanted: Option<Backend>) -> Report {
+    let kernel = facts::kernel(root);
+    let process = facts::process(root);
+    let mut trials = trials::make(root, wanted);
+    if let Some(gaps) = &mut trials.gaps {
+        gaps.extend(process.unseen_namespaces.clone());
+    }
+    let verdict = judge(trials.blocked, &trials.backends, wanted);
+    Report {
+        kind: "doctor",
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        verdict,
+        kernel,
+        process,
+        ring_buffer: trials.ring_buffer,
+        ways: trials.ways,
+        backends: trials.backends,
+        shown: trials.shown,
+        hooks: trials.hooks,
+        values: trials.values,
+        gaps: trials.gaps,
+    }
+}
+
+/// Would it work, by which backend, and if not, what is the cure. `blocked` is what
+/// keeps every trial from being made.
+fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -> Verdict {
+    if let Some(why) = blocked {
+        return Verdict { works: false, backend: None, why: Some(why) };
+    }
+    let asked = |tried: &&Tried| wanted.is_none_or(|wanted| wanted.name() == tried.name);
+    let works = |tried: &&Tried| matches!(tried.check, Check::Yes);
+    if let Some(taken) = backends.iter().filter(asked).find(works) {
+        return Verdict { works: true, backend: Some(taken.name), why: None };
+    }
+    let mut why: Vec<String> = Vec::new();
+    for tried in backends.iter().filter(asked) {
+        if let Check::No { why: reason } | Check::NotChecked { why: reason } = &tried.check {
+            why.push(format!("no {}: {reason}", tried.name));
+        }
+    }
+    if let Some(other) = backends.iter().find(works) {
+        why.push(format!("it would work by {} (--backend auto takes the best)", other.name));
+    }
+    Verdict { works: false, backend: None, why: Some(why.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The report for people: plain ASCII, 80 columns.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::report::{Check, Global, Kernel, Moment, Process, Report, Seen, Tried, Used, by};
+use crate::output::paragraph::Page;
+
+/// Where the text of a line with a label begins.
+const LABEL: usize = 18;
+/// Where it begins after a `yes` or a `no`.
+const ANSWER: usize = 7;
+/// And where it begins after the name of a capability.
+const PURPOSE: usize = 28;
+
+/// All of it; `verbose`: every value as well.
+pub(super) fn render(report: &Report, verbose: bool) -> String {
+    let mut page = Page::default();
+    kernel(&mut page, &report.kernel);
+    process(&mut page, &report.process);
+    page.heading("Ways of attaching, each tried");
+    answer(&mut page, "ring buffer", &report.ring_buffer);
+    report.ways.iter().for_each(|way| answer(&mut page, way.name, &way.check));
+    backends(&mut page, report);
+    hooks(&mut page, report);
+    values(&mut page, report.values.as_deref(), verbose);
+    page.heading("What will not be known, or not exactly");
+    match report.gaps.as_deref() {
+        None => page.item(2, "it is not known: tracing would not work"),
+        Some([]) => page.item(2, "nothing: all of it is exact"),
+        Some(gaps) => gaps.iter().for_each(|gap| page.labelled("  - ", 4, gap)),
+    }
+    page.blank();
+    let verdict = &report.verdict;
+    match (&verdict.backend, &verdict.why) {
+        (Some(backend), _) => page.item(0, &format!("Tracing works here, by {backend}.")),
+        (None, why) => {
+            let why = why.as_deref().unwrap_or("the reason is not known");
+            page.item(0, &format!("Tracing does not work here: {why}."));
+        }
+    }
+    page.into_text()
+}
+
+fn labelled(page: &mut Page, label: &str, text: &str) {
+    page.labelled(&format!("  {label:<width$}", width = LABEL - 2), LABEL, text);
+}
+
+fn kernel(page: &mut Page, kernel: &Kernel) {
+    page.title("Kernel");
+    labelled(page, "release", &format!("{} ({})", seen(&kernel.release), kernel.arch));
+    let btf = match &kernel.btf_bytes {
+        Seen::Value(bytes) => format!("{bytes} bytes"),
+        Seen::NotReadable(why) => format!("{why} (/sys/kernel/btf/vmlinux)"),
+    };
+    labelled(page, "types (BTF)", &btf);
+    let built = match &kernel.config {
+        Seen::Value(values) => config(values),
+        Seen::NotReadable(why) => format!("not readable ({why})"),
+    };
+    labelled(page, "CONFIG_", &built);
+    labelled(page, "lockdown", &seen(&kernel.lockdown));
+    for (name, value) in &kernel.sysctls {
+        page.item(2, &format!("{name}: {}", seen(value)));
+    }
+    let tracefs = match &kernel.tracefs {
+        Check::Yes => "mounted",
+        Check::No { why } | Check::NotChecked { why } => why,
+    };
+    labelled(page, "tracefs", tracefs);
+}
+
+fn process(page: &mut Page, process: &Process) {
+    page.heading("Capabilities of this process");
+    match &process.capabilities {
+        None => page.item(2, "not readable (/proc/self/status): is /proc mounted?"),
+        Some(rights) => {
+            for right in rights {
+                let answer = if right.effective { "yes" } else { "no" };
+                page.labelled(&format!("  {answer:<4} {:<21}", right.name), PURPOSE, right.purpose);
+            }
+        }
+    }
+    if process.in_user_namespace {
+        page.item(2, "They are those of a user namespace, and none to the kernel.");
+    }
+    let spaces = process.namespaces;
+    let plural = if spaces == 1 { "" } else { "s" };
+    page.item(2, &format!("It can look into {spaces} network namespace{plural}."));
+}
+
+fn backends(page: &mut Page, report: &Report) {
+    page.heading("Backends, the best first (each hook of the one taken is tried, below)");
+    for Tried { name, check } in &report.backends {
+        match check {
+            Check::Yes if report.verdict.backend == Some(name) => {
+                page.labelled("  yes  ", ANSWER, &format!("{name}: taken"));
+            }
+            // Its trial program's reason has just been told.
+            Check::No { why } if told(&report.ways, why) => {
+                page.labelled("  no   ", ANSWER, &format!("{name}: see above"));
+            }
+            check => answer(page, name, check),
+        }
+    }
+}
+
+fn told(ways: &[Tried], reason: &str) -> bool {
+    ways.iter().any(|way| matches!(&way.check, Check::No { why } if why == reason))
+}
+
+fn answer(page: &mut Page, name: &str, check: &Check) {
+    match check {
+        Check::Yes => page.labelled("  yes  ", ANSWER, name),
+        Check::No { why } => {
+            page.labelled("  no   ", ANSWER, &format!("{name}: {why}"));
+        }
+        Check::NotChecked { why } => {
+            page.labelled("  -    ", ANSWER, &format!("{name}: not tried, {why}"));
+        }
+    }
+}
+
+fn hooks(page: &mut Page, report: &Report) {
+    let (Some(backend), Some(moments)) = (report.shown, &report.hooks) else {
+        page.heading("Hooks");
+        page.item(2, "none could be tried");
+        return;
+    };
+    page.heading(&format!("Hooks of {backend} (instructions that the verifier walked)"));
+    for each in moments {
+        moment(page, each);
+    }
+}
+
+fn moment(page: &mut Page, moment: &Moment) {
+    let used = match (moment.used.as_slice(), moment.needed) {
+        ([], true) => "MISSING, and cannot be done without".into(),
+        ([], false) => "missing".into(),
+        (used, _) => programs(used),
+    };
+    labelled(page, moment.name, &used);
+    for refused in &moment.refused {
+        page.item(LABEL, &format!("not by {}: {}", refused.by, refused.why));
+    }
+}
+
+/// `fentry+fexit tcp_check_req (518+3402)`; before 5.16 the numbers are not known.
+fn programs(used: &[Used]) -> String {
+    let walked: Option<Vec<String>> =
+        used.iter().map(|used| Some(used.walked?.to_string())).collect();
+    let hooks = by(used.iter().map(|used| (used.attach, used.target)));
+    walked.map_or(hooks.clone(), |walked| format!("{hooks} ({})", walked.join("+")))
+}
+
+fn values(page: &mut Page, values: Option<&[Global]>, verbose: bool) {
+    page.heading("Values read from the kernel's types (byte offsets, masks, numbers)");
+    let Some(values) = values else {
+        return page.item(2, "none: there are no types");
+    };
+    let found = values.iter().filter(|value| value.value.is_some()).count();
+    page.item(2, &format!("{found} of {} are there", values.len()));
+    for value in values {
+        match value.value {
+            Some(number) if verbose => {
+                page.item(2, &format!("{} = {number} {}", value.name, source(value)));
+            }
+            Some(_) => {}
+            None => page.item(2, &format!("absent: {} {}", value.name, source(value))),
+        }
+    }
+}
+
+fn source(value: &Global) -> String {
+    if value.source.is_empty() { String::new() } else { format!("({})", value.source) }
+}
+
+fn seen(value: &Seen<String>) -> Cow<'_, str> {
+    match value {
+        Seen::Value(text) => Cow::Borrowed(text),
+        Seen::NotReadable(why) => Cow::Owned(format!("not readable ({why})")),
+    }
+}
+
+/// `KPROBES=y MPTCP=n`: what they begin with is the label.
+fn config(values: &BTreeMap<&'static str, String>) -> String {
+    let short = |name: &'static str| name.strip_prefix("CONFIG_").unwrap_or(name);
+    let pairs: Vec<String> =
+        values.iter().map(|(name, value)| format!("{}={value}", short(name))).collect();
+    pairs.join(" ")
+}

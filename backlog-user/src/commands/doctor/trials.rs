@@ -1,0 +1,193 @@
+//! What can only be known by trying: creates the maps, attaches by every way, and carries
+//! out the plan of each backend choice by choice. Everything is taken off again.
+
+use std::path::Path;
+
+use backlog_core::filter::Filter;
+use backlog_core::run::Backend;
+
+use super::report::{Check, Global, Moment, Refused, Tried, Used, by};
+use crate::bpf::attach;
+use crate::bpf::layout::Layout;
+use crate::bpf::load::Kit;
+use crate::bpf::plan::{self, Hook, Way, Ways};
+use crate::commands::trace::trial_limits;
+use crate::host::kernel::btf::Btf;
+use crate::host::kernel::{KernelView, rights};
+
+/// What came of it.
+pub(super) struct Trials {
+    /// What keeps every trial from being made.
+    pub(super) blocked: Option<String>,
+    pub(super) ring_buffer: Check,
+    pub(super) ways: Vec<Tried>,
+    pub(super) backends: Vec<Tried>,
+    pub(super) shown: Option<&'static str>,
+    pub(super) hooks: Option<Vec<Moment>>,
+    pub(super) values: Option<Vec<Global>>,
+    pub(super) gaps: Option<Vec<String>>,
+}
+
+/// The trial of a backend.
+struct Trial {
+    backend: Backend,
+    moments: Vec<Moment>,
+    gaps: Vec<String>,
+    /// Why it cannot be had.
+    refused: Option<String>,
+}
+
+/// Tries every way, and every hook of the backend that is wanted or of the best that
+/// works. Where that is not possible, says why.
+pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
+    let kernel = KernelView::read(root);
+    let values = kernel.as_ref().ok().map(|kernel| values(&kernel.btf));
+    // The order of a run: the first thing that is in the way there is it here.
+    let ready = rights::check(root).and_then(|()| {
+        let kernel = kernel?;
+        let layout = Layout::find(&kernel.btf)?;
+        Ok((kernel.btf, layout, trial_limits()?))
+    });
+    let (btf, layout, limits) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            let why = format!("{error:#}");
+            return none(why.clone(), Check::NotChecked { why }, values);
+        }
+    };
+    match Kit::create(&layout, &Filter::default(), limits) {
+        Ok(mut kit) => Trials { values, ..all(&mut kit, &btf, &layout, wanted) },
+        Err(error) => {
+            let why = format!("{error:#}");
+            none(why.clone(), Check::No { why }, values)
+        }
+    }
+}
+
+/// No trial can be made.
+fn none(why: String, ring_buffer: Check, values: Option<Vec<Global>>) -> Trials {
+    let not_tried = |name| {
+        let why = match &ring_buffer {
+            Check::No { .. } => "the maps cannot be created".to_owned(),
+            _ => "no program can be loaded".to_owned(),
+        };
+        Tried { name, check: Check::NotChecked { why } }
+    };
+    Trials {
+        ways: Way::ALL.iter().map(|way| not_tried(way.name())).collect(),
+        backends: Backend::ALL.iter().map(|backend| not_tried(backend.name())).collect(),
+        blocked: Some(why),
+        ring_buffer,
+        shown: None,
+        hooks: None,
+        values,
+        gaps: None,
+    }
+}
+
+fn all(kit: &mut Kit, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Trials {
+    let mut ways = Ways::default();
+    attach::try_ways(kit, &mut ways, &Way::ALL);
+    let mut backends = Vec::new();
+    // One that was asked for is shown also if it fails; else the best that works, and
+    // where none does, the best that has a plan.
+    let mut shown: Option<Trial> = None;
+    for backend in Backend::ALL {
+        let plan = attach::with(btf, layout, &ways, |given| plan::plan(given, backend));
+        let refused = match plan {
+            Err(error) => Some(format!("{error:#}")),
+            Ok(plan) => {
+                let asked = wanted.is_none_or(|wanted| wanted == backend);
+                let works = shown.as_ref().is_some_and(|trial| trial.refused.is_none());
+                if asked && !works {
+                    let trial = carry_out(kit, plan);
+                    let refused = trial.refused.clone();
+                    if shown.is_none() || refused.is_none() {
+                        shown = Some(trial);
+                    }
+                    refused
+                } else {
+                    // Its hooks are not tried as well: that would take as long again.
+                    None
+                }
+            }
+        };
+        let check = refused.map_or(Check::Yes, |why| Check::No { why });
+        backends.push(Tried { name: backend.name(), check });
+    }
+    let (shown, hooks, gaps) = match shown {
+        Some(trial) => {
+            // Of what cannot be had, nothing is known.
+            let gaps = trial.refused.is_none().then_some(trial.gaps);
+            (Some(trial.backend.name()), Some(trial.moments), gaps)
+        }
+        None => (None, None, None),
+    };
+    let way = |(way, result): (Way, Result<(), &str>)| Tried {
+        name: way.name(),
+        check: result.map_or_else(|why| Check::No { why: why.to_owned() }, |()| Check::Yes),
+    };
+    Trials {
+        blocked: None,
+        ring_buffer: Check::Yes,
+        ways: ways.iter().map(way).collect(),
+        backends,
+        shown,
+        hooks,
+        values: None,
+        gaps,
+    }
+}
+
+/// Tries each choice of each moment until one is taken.
+fn carry_out(kit: &mut Kit, mut plan: plan::Plan) -> Trial {
+    let mut trial =
+        Trial { backend: plan.backend, moments: Vec::new(), gaps: Vec::new(), refused: None };
+    for moment in std::mem::take(&mut plan.moments) {
+        let mut refused = Vec::new();
+        let mut used = Vec::new();
+        for choice in moment.choices {
+            match kit.try_choice(&choice) {
+                Ok(()) => {
+                    used = choice.iter().map(|hook| measure(kit, hook)).collect();
+                    break;
+                }
+                Err(error) => {
+                    let by = by(choice.iter().map(|hook| (hook.attach.word(), hook.target)));
+                    refused.push(Refused { by, why: format!("{error:#}") });
+                }
+            }
+        }
+        let why = refused.last().map(|last: &Refused| last.why.as_str());
+        match (used.is_empty(), moment.gap) {
+            (false, _) => {}
+            (true, Some(gap)) => trial.gaps.push(match why {
+                Some(why) => format!("{gap}: {why}"),
+                None => gap.to_owned(),
+            }),
+            (true, None) => {
+                let why = why.unwrap_or("there is no way to attach it");
+                trial.refused.get_or_insert_with(|| format!("{}: {why}", moment.name));
+            }
+        }
+        let needed = moment.gap.is_none();
+        trial.moments.push(Moment { name: moment.name, needed, used, refused });
+    }
+    let used = trial.moments.iter().flat_map(|moment| &moment.used);
+    let gaps = plan.gaps_with(used.map(|used| used.program));
+    trial.gaps.splice(0..0, gaps);
+    trial
+}
+
+fn measure(kit: &mut Kit, hook: &Hook) -> Used {
+    // It could be loaded a moment ago: without its number it is still used.
+    let walked = kit.verify(hook).ok().and_then(|verified| verified.walked);
+    Used { program: hook.program, attach: hook.attach.word(), target: hook.target, walked }
+}
+
+fn values(btf: &Btf) -> Vec<Global> {
+    Layout::describe(btf)
+        .into_iter()
+        .map(|(name, value, source)| Global { name, value, source })
+        .collect()
+}

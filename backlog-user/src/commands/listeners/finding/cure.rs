@@ -1,0 +1,91 @@
+//! What to do about a finding, in a sentence. It names no listener, so that many that need
+//! the same share one.
+
+use backlog_core::counter::Counter;
+
+use super::super::host::{Audited, Space};
+
+/// How this listener comes to a larger limit.
+pub(super) fn larger(space: &Space, listener: &Audited) -> String {
+    let limit = listener.listed.limit;
+    match space.settings.somaxconn {
+        Some(somaxconn) if limit == somaxconn => format!(
+            "raise net.core.somaxconn in its namespace (sysctl -w), then the backlog that the \
+             application passes to listen(), unless that is larger than {somaxconn} already, and \
+             restart it: a limit is taken over at listen() only"
+        ),
+        Some(somaxconn) if limit < somaxconn => format!(
+            "raise the backlog that the application passes to listen() (somaxconn permits \
+             {somaxconn}) and restart it"
+        ),
+        Some(somaxconn) => format!(
+            "raise net.core.somaxconn first (at {somaxconn} a restart would give less than now), \
+             then the backlog that the application passes to listen(), and restart it"
+        ),
+        None => "raise the backlog that the application passes to listen(), and \
+                 net.core.somaxconn if that is smaller, and restart it"
+            .into(),
+    }
+}
+
+/// A queue that is not emptied in time.
+pub(super) fn full(space: &Space, listener: &Audited) -> String {
+    format!(
+        "let it accept faster (backlog-trace -P PORT shows how long connections wait); or, if they \
+         come in bursts, {}",
+        larger(space, listener)
+    )
+}
+
+/// Drops in the past: the namespace's counters tell of which sort there were any.
+pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
+    let count = |counter| space.counter(counter).unwrap_or(0);
+    let overflows = space.counter(Counter::ListenOverflows);
+    let full = count(Counter::ReqQFullDrop);
+    let others = count(Counter::ListenDrops).saturating_sub(overflows.unwrap_or(0) + full);
+    let mut cures = Vec::new();
+    if overflows.is_none_or(|count| count > 0) {
+        cures.push(format!(
+            "see whether it goes on, which clients it affects and why (backlog-trace -P PORT); \
+             let it accept faster or {}",
+            larger(space, listener)
+        ));
+    }
+    if full > 0 {
+        cures.push(syn_queue_full(space).to_owned());
+    }
+    match last_quarter(space, listener) {
+        Some(rule) if others > 0 => cures.push(rule),
+        _ if cures.is_empty() => cures.push(
+            "no queue was full in this namespace, so look for another cause (memory, route, \
+             security module): backlog-trace -P PORT names it if it happens again"
+                .into(),
+        ),
+        _ => {}
+    }
+    cures.join("; and ")
+}
+
+/// Whatever the setting is now, cookies were off then.
+fn syn_queue_full(space: &Space) -> &'static str {
+    if space.settings.syncookies.is_some_and(|value| value != 0) {
+        "nothing for the SYNs that a full SYN queue refused while cookies were off: they are on now"
+    } else {
+        "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1): a SYN queue was full"
+    }
+}
+
+/// The rule that refuses unknown clients before any queue is full, if it can apply here: the
+/// SYN queue itself holds one more than the limit at most.
+fn last_quarter(space: &Space, listener: &Audited) -> Option<String> {
+    let bound = space.settings.tcp_max_syn_backlog?;
+    let places = space.unknown_clients()?;
+    (places <= listener.listed.limit).then(|| {
+        format!(
+            "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1) or raise \
+             net.ipv4.tcp_max_syn_backlog (now {bound}): without cookies its last quarter is kept \
+             for known clients, and a SYN of any other is refused while {places} handshakes are \
+             pending"
+        )
+    })
+}

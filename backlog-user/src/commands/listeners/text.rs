@@ -1,0 +1,105 @@
+//! The audit for people: plain ASCII, 80 columns. An address is never cut: one that is too
+//! long for its column has a line of its own.
+
+mod remarks;
+
+use backlog_core::counter::Counter;
+use backlog_core::settings::Settings;
+use backlog_core::text::format::plural;
+
+use super::finding::Finding;
+use super::host::{Audited, Host, Space};
+use crate::output::paragraph::Page;
+
+/// Width of the column of addresses: every IPv4 one fits.
+const LISTENER: usize = 21;
+/// Width of the column of owners.
+const OWNER: usize = 23;
+
+/// All of it.
+pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
+    let mut page = Page::default();
+    for space in &host.spaces {
+        namespace(&mut page, space);
+    }
+    if host.spaces.is_empty() {
+        page.title("No TCP listener.");
+    }
+    remarks::findings(&mut page, host, findings);
+    remarks::notes(&mut page, host);
+    page.into_text()
+}
+
+fn namespace(page: &mut Page, space: &Space) {
+    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, .. } =
+        space.settings;
+    page.title(&capital(&space.to_string()));
+    let settings = format!(
+        "somaxconn {}, tcp_max_syn_backlog {}, syncookies {}, abort_on_overflow {}",
+        known(somaxconn),
+        known(tcp_max_syn_backlog),
+        known(syncookies),
+        known(abort_on_overflow),
+    );
+    page.item(2, &settings);
+    let counters = format!(
+        "since it began: ListenOverflows {}, ListenDrops {}",
+        known(space.counter(Counter::ListenOverflows)),
+        known(space.counter(Counter::ListenDrops)),
+    );
+    page.item(2, &counters);
+    page.blank();
+    if space.listeners.is_empty() {
+        page.item(2, "no TCP listener of those asked for");
+    } else {
+        page.line(&columns(("LISTENER", "OWNER"), ["LIMIT", "DEPTH", "USE%", "SYNQ", "DROPS"]));
+        space.listeners.iter().for_each(|audited| row(page, audited));
+    }
+    if space.left_out > 0 {
+        page.item(
+            2,
+            &format!("({} not asked for)", plural(space.left_out as u64, "more listener")),
+        );
+    }
+    page.blank();
+}
+
+fn row(page: &mut Page, audited: &Audited) {
+    let listed = &audited.listed;
+    let (address, owner) = (audited.address(), audited.owner_text());
+    let values = [
+        listed.limit.to_string(),
+        listed.depth.to_string(),
+        audited.use_percent().to_string(),
+        known(audited.syn_queue),
+        known(listed.sk_drops),
+    ];
+    let values = values.each_ref().map(String::as_str);
+    if address.len() <= LISTENER && owner.len() <= OWNER {
+        page.line(&columns((&address, &owner), values));
+    } else {
+        page.line(&format!("{address:<LISTENER$} {owner}"));
+        page.line(&columns(("", ""), values));
+    }
+}
+
+fn columns((listener, owner): (&str, &str), values: [&str; 5]) -> String {
+    let [limit, depth, percent, syn_queue, drops] = values;
+    format!(
+        "{listener:<LISTENER$} {owner:<OWNER$} {limit:>6} {depth:>6} {percent:>4} \
+         {syn_queue:>5} {drops:>7}"
+    )
+}
+
+/// `?` is what is not known.
+fn known(value: Option<impl ToString>) -> String {
+    value.map_or("?".to_owned(), |value| value.to_string())
+}
+
+/// A sentence begins with a capital letter.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or(String::new(), |first| first.to_ascii_uppercase().to_string() + chars.as_str())
+}

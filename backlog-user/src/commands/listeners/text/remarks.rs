@@ -1,0 +1,101 @@
+//! What stands below the table: findings, those with one cure together, and what the columns
+//! mean.
+
+use backlog_core::text::format::plural;
+
+use super::super::finding::{Finding, Kind, Level};
+use super::super::host::Host;
+use crate::output::paragraph::Page;
+
+/// Listeners that a finding names; JSON has all.
+const NAMED: usize = 10;
+
+/// Findings that are told in one.
+struct Group<'a, 'b> {
+    level: Level,
+    kind: Kind,
+    cure: Option<&'b str>,
+    members: Vec<&'b Finding<'a>>,
+}
+
+/// All of them.
+pub(super) fn findings(page: &mut Page, host: &Host, findings: &[Finding<'_>]) {
+    if findings.iter().all(|finding| finding.level == Level::Info) {
+        page.title("Findings: none");
+    } else {
+        page.title("Findings");
+    }
+    for group in groups(findings) {
+        let Group { level, kind, cure, members } = group;
+        page.item(2, &format!("{}: {}", level.name(), kind.name()));
+        for finding in members.iter().take(NAMED) {
+            let about = about(host, finding);
+            page.labelled("    ", 6, &format!("{about}{}", finding.fact));
+        }
+        if let Some(more @ 1..) = members.len().checked_sub(NAMED) {
+            page.item(4, &format!("and {} (all by -o json)", plural(more as u64, "other")));
+        }
+        if let Some(cure) = cure {
+            page.labelled("    -> ", 7, cure);
+        }
+    }
+}
+
+fn groups<'a, 'b>(findings: &'b [Finding<'a>]) -> Vec<Group<'a, 'b>> {
+    let mut groups: Vec<Group<'a, 'b>> = Vec::new();
+    for finding in findings {
+        let Finding { level, kind, space: _, listener: _, fact: _, cure } = finding;
+        let (level, kind, cure) = (*level, *kind, cure.as_deref());
+        let same = |group: &&mut Group<'_, '_>| {
+            group.level == level && group.kind == kind && group.cure == cure
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.members.push(finding),
+            None => groups.push(Group { level, kind, cure, members: vec![finding] }),
+        }
+    }
+    groups
+}
+
+/// Whom a finding is about, if not all: the namespace only where there are several.
+fn about(host: &Host, finding: &Finding<'_>) -> String {
+    let space = finding.space.map(|space| space.name.clone().unwrap_or(space.netns.to_string()));
+    let space = space.filter(|_| host.spaces.len() > 1);
+    match (finding.listener, space) {
+        (Some(audited), Some(space)) => format!("{} in {space}: ", audited.address()),
+        (Some(audited), None) => format!("{}: ", audited.address()),
+        (None, Some(space)) => format!("{space}: "),
+        (None, None) => String::new(),
+    }
+}
+
+/// What the columns mean, as far as they need it.
+pub(super) fn notes(page: &mut Page, host: &Host) {
+    let mut listeners = host.spaces.iter().flat_map(|space| &space.listeners).peekable();
+    if listeners.peek().is_none() {
+        return;
+    }
+    page.heading("Notes");
+    let mut note = |text: &str| page.labelled("  ", 4, text);
+    note(
+        "LIMIT: the granted backlog, the smaller one of somaxconn and the number passed to \
+         listen(). The kernel does not keep that number: backlog-trace shows it for listeners that \
+         are opened while it runs.",
+    );
+    note("DEPTH: connections that wait for accept. LIMIT + 1 fit. USE%: of LIMIT.");
+    note(
+        "SYNQ: pending handshakes. LIMIT bounds them as well; with cookies off \
+         tcp_max_syn_backlog does, too.",
+    );
+    if listeners.any(|audited| audited.syn_queue.is_none()) {
+        note(
+            "SYNQ ?: several listeners could have the handshakes to this address (SO_REUSEPORT, or \
+             a wildcard), and the kernel does not tell which has them.",
+        );
+    }
+    note(
+        "DROPS: sk_drops since the listener was opened. A refused SYN counts once, a refused last \
+         ACK twice, and some that is no loss once: a repeated SYN, a reset by the client, an ACK \
+         put off by TCP_DEFER_ACCEPT. ListenDrops has each refusal once, of the whole namespace.",
+    );
+}

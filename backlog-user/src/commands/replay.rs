@@ -1,0 +1,72 @@
+//! `backlog-trace replay`: a recording, shown as the run itself was. Needs no rights, and no
+//! kernel that could trace; nothing in the file is carried out.
+
+mod film;
+mod lines;
+mod pace;
+pub(crate) mod page_file;
+pub(crate) mod player;
+mod screen;
+pub(crate) mod source;
+
+use anyhow::Result;
+use backlog_core::recording::line::{Header, Step};
+use jiff::tz::TimeZone;
+
+use crate::cli::ReplayArgs;
+use crate::cli::options::{client_timeout_ns, time};
+use crate::commands::show::{self, Wish};
+use crate::exit::Outcome;
+use crate::notice::notice;
+use crate::output::outputs::Outputs;
+use crate::output::report::{Place, Report};
+use player::Player;
+use source::Source;
+
+/// Shows a recording.
+pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
+    let every = args.interval.as_deref().map(|text| time("INTERVAL", text)).transpose()?;
+    if args.tui {
+        return screen::run(args, every);
+    }
+    let page = page_file::beside(args.report.as_deref(), &args.file)?;
+    let (mut header, mut source) = Source::open(&args.file)?;
+    judge_by(&mut header, args.client_timeout.as_deref())?;
+    let ReplayArgs { output, utc, quiet, verbose, .. } = *args;
+    let wish = Wish { output, utc, quiet, verbose, named_ports: header.named_ports };
+    let lines = Outputs::lines(show::lines(wish));
+    let mut outputs = beside(lines, page, show::look(wish).zone, quiet);
+    let mut player = Player::start(&header, every, &mut outputs)?;
+    for step in &mut source {
+        if let Step::Notice { text, .. } = &step {
+            if !quiet {
+                notice(text);
+            }
+            continue;
+        }
+        player.step(&mut outputs, step)?;
+    }
+    for remark in source.remarks() {
+        notice(&remark);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Judges a run by another client timeout than its own, if one was given.
+pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Result<()> {
+    if let Some(text) = client_timeout {
+        header.client_timeout_ns = Some(client_timeout_ns(text)?);
+    }
+    Ok(())
+}
+
+/// Outputs, and a page beside them if one was asked for.
+fn beside(outputs: Outputs, page: Option<Place>, zone: TimeZone, quiet: bool) -> Outputs {
+    match page {
+        None => outputs,
+        Some(place) => outputs.with(Report::new(zone, place, !quiet)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! A recording that can be played up to any moment: further from where it is, and back by
+//! beginning anew. Has no clock: whoever plays it says up to when.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::clock::Clock;
+use backlog_core::model::Book;
+use backlog_core::recording::line::{Header, Step};
+use tempfile::NamedTempFile;
+
+use super::player::Player;
+use super::source::Source;
+use crate::output::sink::{Now, Sink, Update};
+
+/// Bytes of stdin, which has to be kept: who wants more makes a file of it first.
+const MOST: u64 = 4 << 30;
+
+/// A recording that can be read again and again.
+pub(super) struct Reel {
+    path: PathBuf,
+    /// Of stdin; it goes with this.
+    _copy: Option<NamedTempFile>,
+    pub(super) header: Header,
+    /// When what is there begins and ends, monotonic time of the run.
+    pub(super) begin_ns: u64,
+    pub(super) end_ns: u64,
+    /// Of the first one.
+    pub(super) interval: Duration,
+}
+
+impl Reel {
+    /// Reads all of it once, to know how long it is.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let copy = (path == Path::new("-")).then(|| copy(io::stdin())).transpose()?;
+        let path = copy.as_ref().map_or(path, NamedTempFile::path).to_owned();
+        let (header, source) = Source::open(&path)?;
+        let start_ns = header.meta.time_ns;
+        let (mut begin_ns, mut end_ns, mut first_ns) = (start_ns, start_ns, None);
+        for step in source {
+            end_ns = end_ns.max(step.time_ns().unwrap_or(0));
+            match step {
+                Step::Begin { time_ns, .. } => begin_ns = time_ns,
+                Step::Interval { time_ns, .. } => {
+                    first_ns.get_or_insert(time_ns.saturating_sub(begin_ns));
+                }
+                _ => {}
+            }
+        }
+        let interval = Duration::from_nanos(first_ns.unwrap_or(1_000_000_000));
+        Ok(Self { path, _copy: copy, header, begin_ns, end_ns, interval })
+    }
+
+    fn source(&self) -> Result<Source> {
+        let (header, source) = Source::open(&self.path)?;
+        if header.is_of_run(&self.header) && header.part == self.header.part {
+            return Ok(source);
+        }
+        bail!("{} is no longer what it was: start again", self.path.display());
+    }
+}
+
+/// A pipe can be read once: it is copied to where temporary files are.
+fn copy(from: impl io::Read) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new().context("making a temporary file for stdin")?;
+    let cure = "make a file of it, and replay that";
+    let copied = io::copy(&mut from.take(MOST), file.as_file_mut())
+        .with_context(|| format!("copying stdin to {} ({cure})", file.path().display()))?;
+    if copied == MOST {
+        bail!("stdin has more than {MOST} bytes: {cure}");
+    }
+    Ok(file)
+}
+
+/// See the module's head.
+pub(super) struct Film<'a> {
+    reel: &'a Reel,
+    every: Option<Duration>,
+    source: Source,
+    player: Player,
+    next: Option<Step>,
+    /// The latest of what was played.
+    reached_ns: u64,
+}
+
+impl<'a> Film<'a> {
+    /// Its beginning, of which nothing is played yet.
+    pub(super) fn start(
+        reel: &'a Reel,
+        every: Option<Duration>,
+        sink: &mut dyn Sink,
+    ) -> Result<Self> {
+        let mut source = reel.source()?;
+        let player = Player::start(&reel.header, every, sink)?;
+        let next = source.next();
+        Ok(Self { reel, every, source, player, next, reached_ns: 0 })
+    }
+
+    pub(super) fn book(&self) -> &Book {
+        self.player.book()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        self.player.clock()
+    }
+
+    /// The latest of what was played.
+    pub(super) fn reached_ns(&self) -> u64 {
+        self.reached_ns
+    }
+
+    /// When the next is due.
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        let step = self.next.as_ref()?;
+        Some(step.time_ns().unwrap_or(0).max(self.reached_ns))
+    }
+
+    /// Plays what was until this time, but for the end of the run. False if that was not
+    /// done by the deadline.
+    pub(super) fn play(
+        &mut self,
+        sink: &mut dyn Sink,
+        until_ns: u64,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
+        while let Some(due_ns) = self.due_ns().filter(|due_ns| *due_ns <= until_ns) {
+            if matches!(self.next, Some(Step::End(_))) {
+                break;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
+            let step = std::mem::replace(&mut self.next, self.source.next());
+            self.reached_ns = due_ns;
+            match step {
+                Some(Step::Notice { text, .. }) => {
+                    let now = Now { clock: self.player.clock(), model: self.player.book() };
+                    sink.update(now, &Update::Notice(&text))?;
+                }
+                Some(step) => self.player.step(sink, step)?,
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes to another time, with nothing to be seen in between.
+    pub(super) fn seek(&mut self, sink: &mut dyn Sink, to_ns: u64) -> Result<()> {
+        if to_ns < self.reached_ns {
+            *self = Self::start(self.reel, self.every, sink)?;
+        }
+        self.play(sink, to_ns, None)?;
+        Ok(())
+    }
+
+    /// The rest, and the end; what is to be said of the recording.
+    pub(super) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<String>> {
+        self.play(sink, u64::MAX, None)?;
+        if let Some(end) = self.next.take() {
+            self.player.step(sink, end)?;
+        }
+        Ok(self.source.remarks())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::copy;
+    use std::fs;
+
+    #[test]
+    fn a_copy_goes_with_its_reel() {
+        let file = copy(&b"a recording"[..]).unwrap();
+        let path = file.path().to_owned();
+        assert_eq!(fs::read(&path).unwrap(), b"a recording");
+        drop(file);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the page of a recording goes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::output::record::parts;
+use crate::output::report::Place;
+use crate::output::whole_file::WholeFile;
+
+/// Endings of recordings, which the page's name has not.
+const ENDINGS: [&str; 3] = ["zst", "jsonl", "json"];
+
+/// Where a page is to go that is made beside something else.
+pub(super) fn beside(page: Option<&Path>, recording: &Path) -> Result<Option<Place>> {
+    page.map(|page| place(page, recording).context("--report")).transpose()
+}
+
+/// A file that is not the recording.
+pub(crate) fn place(page: &Path, recording: &Path) -> Result<Place> {
+    let real = fs::canonicalize(page);
+    let same = |part: &PathBuf| {
+        fs::canonicalize(part).is_ok_and(|part| real.as_ref().is_ok_and(|real| *real == part))
+    };
+    if parts(recording).take_while(|part| part.exists()).any(|part| same(&part)) {
+        bail!("{} is the recording itself: name another file", page.display());
+    }
+    Ok(Place::File(WholeFile::check(page)?))
+}
+
+/// `run.html` of `run.jsonl.zst`.
+pub(crate) fn page_of(recording: &Path) -> PathBuf {
+    let mut page = recording.to_owned();
+    while page.extension().is_some_and(|end| ENDINGS.iter().any(|one| end == *one)) {
+        page.set_extension("");
+    }
+    page.as_mut_os_string().push(".html");
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{page_of, place};
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_page_has_the_recordings_name() {
+        for (recording, page) in [
+            ("run.jsonl.zst", "run.html"),
+            ("/a/run.zst", "/a/run.html"),
+            ("web.example", "web.example.html"),
+            ("run.zst.3", "run.zst.3.html"),
+            ("a.b/run", "a.b/run.html"),
+        ] {
+            assert_eq!(page_of(Path::new(recording)), Path::new(page));
+        }
+    }
+
+    #[test]
+    fn no_recording_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        for name in ["run", "run.1"] {
+            fs::write(folder.path().join(name), "precious").unwrap();
+        }
+        std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+        for name in ["run", "run.1", "link"] {
+            let error = place(&folder.path().join(name), &path).unwrap_err();
+            assert!(error.to_string().contains("name another file"), "{error:#}");
+        }
+        place(&folder.path().join("run.html"), &path).unwrap();
+    }
+}

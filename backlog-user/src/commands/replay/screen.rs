@@ -1,0 +1,145 @@
+//! A recording on the full screen, at a pace that keys change. The loop knows the clock on
+//! the wall, the keys and the signals; `pace` what time it is in the run, `film` what was.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use super::film::{Film, Reel};
+use super::pace::Pace;
+use super::{beside, judge_by, page_file};
+use crate::cli::options::OptionsError;
+use crate::cli::{Output, ReplayArgs};
+use crate::commands::show::{self, Wish};
+use crate::commands::trace::signals::Signals;
+use crate::exit::Outcome;
+use crate::notice::notice;
+use crate::output::Flow;
+use crate::output::outputs::Outputs;
+use crate::output::playing::Playing;
+use crate::output::sink::{Now, Sink as _, Update};
+use crate::output::tui::inputs::Input;
+use crate::output::tui::{Tui, screen};
+
+/// So long is played before keys are looked at again.
+const BATCH: Duration = Duration::from_millis(50);
+
+/// The time in the run is told anew after so long, whether anything has happened or not.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Who was stopped for longer goes on where that happened.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Plays it until somebody has seen enough.
+pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome> {
+    let ReplayArgs { output, utc, quiet, verbose, speed, .. } = *args;
+    if output != Output::Table {
+        return Err(OptionsError::TuiIsNoJson.into());
+    }
+    if !(speed.is_finite() && speed >= 0.0) {
+        bail!("--speed: {speed} is no speed: give 1, 10 or 0.5, or 0 for as fast as possible");
+    }
+    screen::check(std::env::var("TERM").ok().as_deref())?;
+    let page = page_file::beside(args.report.as_deref(), &args.file)?;
+    let mut reel = Reel::open(&args.file)?;
+    judge_by(&mut reel.header, args.client_timeout.as_deref())?;
+    let named_ports = reel.header.named_ports;
+    let look = show::look(Wish { output, utc, quiet, verbose, named_ports });
+    let zone = look.zone.clone();
+    let tui = Tui::new(look, every.unwrap_or(reel.interval));
+    let mut outputs = beside(Outputs::screen(tui), page, zone, quiet);
+    let remarks = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(play(&reel, every, speed, &mut outputs))?;
+    for remark in remarks {
+        notice(&remark);
+    }
+    Ok(Outcome::Done)
+}
+
+async fn play(
+    reel: &Reel,
+    every: Option<Duration>,
+    speed: f64,
+    outputs: &mut Outputs,
+) -> Result<Vec<String>> {
+    let mut signals = Signals::watch()?;
+    let mut pace = Pace::new((reel.begin_ns, reel.end_ns), speed);
+    let mut film = Film::start(reel, every, outputs)?;
+    let Some(mut inputs) = outputs.tui().and_then(Tui::inputs) else {
+        bail!("the screen has no keys")
+    };
+    let mut last = Instant::now();
+    let (mut pressed, mut moved) = (false, false);
+    loop {
+        let now = Instant::now();
+        pace.pass(now.duration_since(last).min(LONGEST));
+        last = now;
+        let mut busy = false;
+        // Of many steps in time only where they lead to is played.
+        if !(moved && inputs.waiting()) {
+            if moved {
+                film.seek(outputs, pace.at_ns())?;
+                last = Instant::now();
+            } else if !film.play(outputs, pace.at_ns(), Some(now + BATCH))? {
+                pace.hold(film.reached_ns());
+                busy = true;
+            }
+            if let Some(tui) = outputs.tui() {
+                tui.played(playing(&pace, reel, busy));
+                if pressed {
+                    tui.input(film.book(), Input::Draw)?;
+                }
+            }
+            (pressed, moved) = (false, false);
+        }
+        outputs.update(Now { clock: film.clock(), model: film.book() }, &Update::Flush)?;
+        let wait = if busy {
+            Some(Duration::ZERO)
+        } else {
+            film.due_ns().and_then(|due_ns| pace.until(due_ns)).map(|wait| wait.min(TICK))
+        };
+        // Whoever draws and reads keys gets a turn, however fast it goes.
+        yield_now().await;
+        tokio::select! {
+            biased;
+            () = signals.any() => break,
+            input = inputs.next() => {
+                let Some(tui) = outputs.tui() else { break };
+                match tui.input(film.book(), input)? {
+                    Flow::On => {}
+                    Flow::End => break,
+                    Flow::Play(play) => {
+                        pressed = true;
+                        moved |= pace.ask(play);
+                    }
+                }
+            }
+            () = after(wait) => {}
+        }
+    }
+    film.finish(outputs)
+}
+
+fn playing(pace: &Pace, reel: &Reel, busy: bool) -> Playing {
+    let start_ns = reel.header.meta.time_ns;
+    Playing {
+        at_ns: pace.at_ns().saturating_sub(start_ns),
+        length_ns: reel.end_ns.saturating_sub(start_ns),
+        speed: pace.speed(),
+        stopped: pace.stopped(),
+        ended: pace.ended() && !busy,
+    }
+}
+
+async fn after(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => sleep(wait).await,
+        None => pending().await,
+    }
+}

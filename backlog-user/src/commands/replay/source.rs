@@ -1,0 +1,233 @@
+//! A recording as steps, from its files, the oldest first. Nothing in them is trusted: what
+//! cannot be read is counted, and what is missing is said.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::event::Event;
+use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
+use backlog_core::recording::memory::Memory;
+use backlog_core::run::End;
+use serde::Deserialize;
+
+use super::lines::Lines;
+use crate::output::record::parts;
+
+/// The steps of a recording, in their order.
+pub(crate) struct Source {
+    /// The file that is read, and those after it.
+    files: VecDeque<Lines>,
+    memory: Memory,
+    /// Until the next step that is no event all is known already: a new file tells it again.
+    known: bool,
+    /// What one line told at once.
+    waiting: VecDeque<Step>,
+    /// Of the run.
+    start_ns: u64,
+    last_ns: u64,
+    blind: Blind,
+    ended: bool,
+    unreadable: u64,
+    remarks: Vec<String>,
+}
+
+/// What the first line of any format says.
+#[derive(Deserialize)]
+struct Probe {
+    header: Format,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Source {
+    /// Opens a recording, with the older files of a rotated one; `-` is stdin.
+    pub(crate) fn open(path: &Path) -> Result<(Header, Self)> {
+        let (mut first, lines) = open(path)?;
+        let mut files = VecDeque::from([lines]);
+        if path != Path::new("-") {
+            for older in parts(path).skip(1) {
+                if first.part == 0 || !older.exists() {
+                    break;
+                }
+                // Another run's may lie there from before.
+                match open(&older) {
+                    Ok((header, lines))
+                        if header.is_of_run(&first) && header.part + 1 == first.part =>
+                    {
+                        first = header;
+                        files.push_front(lines);
+                    }
+                    _ => break,
+                }
+            }
+        }
+        let source = Self::of(&first, files);
+        Ok((first, source))
+    }
+
+    fn of(header: &Header, files: VecDeque<Lines>) -> Self {
+        let mut remarks = Vec::new();
+        if header.part > 0 {
+            remarks.push(
+                "the recording's first files are gone: what was before is in sums only, and a \
+                 retry of a client of then counts as another client"
+                    .to_owned(),
+            );
+        }
+        Self {
+            files,
+            memory: Memory::default(),
+            known: false,
+            waiting: VecDeque::new(),
+            start_ns: header.meta.time_ns,
+            last_ns: header.meta.time_ns,
+            blind: Blind::default(),
+            ended: false,
+            unreadable: 0,
+            remarks,
+        }
+    }
+
+    /// What is to be said of the recording, as far as it was read.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks.clone();
+        match self.unreadable {
+            0 => {}
+            1 => remarks.push("a line could not be read and is left out".to_owned()),
+            count => remarks.push(format!("{count} lines could not be read and are left out")),
+        }
+        remarks
+    }
+
+    fn take(&mut self, line: Line<'_>) {
+        match line {
+            // Only first lines are.
+            Line::Header(_) => self.unreadable += 1,
+            Line::Event(event) => {
+                let event = event.into_owned();
+                self.memory.note(&event.what);
+                self.waiting.push_back(Step::Event(event));
+            }
+            Line::Same(same) => self.again(&same),
+            Line::Step(step) => {
+                let step = step.into_owned();
+                match &step {
+                    Step::Interval { blind, .. } => {
+                        self.blind = *blind;
+                        self.memory.end_interval();
+                    }
+                    Step::End(_) => self.ended = true,
+                    _ => {}
+                }
+                let known = std::mem::take(&mut self.known);
+                if known {
+                    self.waiting.clear();
+                }
+                if !(known && matches!(step, Step::Begin { .. })) {
+                    self.waiting.push_back(step);
+                }
+            }
+        }
+    }
+
+    /// What has not changed.
+    fn again(&mut self, same: &Same) {
+        let Same { time_ns, of, ids } = same;
+        for (from, to) in ids {
+            for id in *from..=*to {
+                let Some(what) = self.memory.recall(*of, id) else {
+                    // The line that told it could not be read either.
+                    self.unreadable += 1;
+                    return;
+                };
+                self.waiting.push_back(Step::Event(Event { time_ns: *time_ns, what }));
+            }
+        }
+    }
+
+    /// The end of a run that was not recorded to its end: as much as is known of it.
+    fn cut_short(&mut self) -> Step {
+        self.ended = true;
+        let why = "the recording ends before the run did".to_owned();
+        self.remarks.push(format!("{why}: the summary is of what is there"));
+        let mut end = End {
+            time_ns: self.last_ns,
+            elapsed_ns: self.last_ns.saturating_sub(self.start_ns),
+            blind: self.blind,
+            unrecorded: Some(why),
+            ..End::default()
+        };
+        end.stray.no_slot = self.blind.no_slot;
+        end.stray.closed = self.blind.at_closed;
+        Step::End(Box::new(end))
+    }
+
+    /// A step is to be given away.
+    fn give(&mut self, mut step: Step) -> Step {
+        if let Step::End(end) = &mut step {
+            end.remarks = self.remarks();
+        }
+        self.last_ns = self.last_ns.max(step.time_ns().unwrap_or(0));
+        step
+    }
+}
+
+impl Iterator for Source {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        loop {
+            if !self.known
+                && let Some(step) = self.waiting.pop_front()
+            {
+                return Some(self.give(step));
+            }
+            let Some(file) = self.files.front_mut() else {
+                if self.ended {
+                    return None;
+                }
+                let end = self.cut_short();
+                return Some(self.give(end));
+            };
+            let Some(line) = file.next() else {
+                let cut = file.cut.take();
+                self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
+                self.files.pop_front();
+                // The next one begins with what is known.
+                self.memory = Memory::default();
+                self.known = true;
+                continue;
+            };
+            match serde_json::from_slice(line) {
+                Ok(line) => self.take(line),
+                Err(_) => self.unreadable += 1,
+            }
+        }
+    }
+}
+
+/// Opens one file and reads its header.
+fn open(path: &Path) -> Result<(Header, Lines)> {
+    let mut lines = Lines::open(path)?;
+    let name = path.display();
+    let no_recording = || format!("{name} is no recording of backlog-trace");
+    let Some(first) = lines.next() else { bail!("{}: it has no first line", no_recording()) };
+    let Probe { header: Format { format } } =
+        serde_json::from_slice(first).with_context(no_recording)?;
+    if format > FORMAT {
+        bail!(
+            "{name} is of format {format}, and this version ({}) reads up to {FORMAT}: replay it \
+             with the version that recorded it, or a newer one",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    match serde_json::from_slice(first).with_context(no_recording)? {
+        Line::Header(header) => Ok((*header, lines)),
+        _ => bail!("{}: its first line is no header", no_recording()),
+    }
+}

@@ -1,0 +1,100 @@
+//! However a moment of a recording is come to, the screen shows the same.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::made_up::{MS, SECOND, steps};
+use super::{folder, record};
+use crate::commands::replay::film::{Film, Reel};
+use crate::output::playing::Playing;
+use crate::output::table::Look;
+use crate::output::tui::Tui;
+
+const SIZE: (u16, u16) = (120, 40);
+
+fn screen() -> Tui {
+    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+    Tui::unseen(look, Duration::from_secs(1))
+}
+
+fn picture(film: &Film<'_>, tui: &mut Tui, at_ns: u64) -> String {
+    tui.played(Playing { at_ns, length_ns: 40 * SECOND, speed: Some(1.0), ..Playing::default() });
+    tui.picture(film.book(), SIZE)
+}
+
+/// Played from the beginning to a time, in small steps as by a clock.
+fn played(reel: &Reel, to_ns: u64) -> String {
+    let mut tui = screen();
+    let mut film = Film::start(reel, None, &mut tui).unwrap();
+    let mut at_ns = 0;
+    while at_ns < to_ns {
+        at_ns = to_ns.min(reel.begin_ns.max(at_ns + 70 * MS));
+        assert!(film.play(&mut tui, at_ns, None).unwrap());
+        picture(&film, &mut tui, at_ns);
+    }
+    picture(&film, &mut tui, to_ns)
+}
+
+#[test]
+fn a_seek_leads_to_the_same_screen_as_playing() {
+    let folder = folder();
+    for (name, rotate) in [("run.zst", None), ("parts", Some((1, 100))), ("rest", Some((1, 3)))] {
+        let path = folder.path().join(name);
+        record(&path, rotate, &steps(20));
+        let reel = Reel::open(&path).unwrap();
+        assert_eq!(reel.end_ns, 25 * SECOND + 300 * MS);
+        assert_eq!(reel.interval, Duration::from_secs(1));
+        // What is left of a rotated recording begins later than the run.
+        assert_eq!(reel.begin_ns > 5 * SECOND, name == "rest", "{name}");
+        let [early, late] = [reel.begin_ns + 1200 * MS, 24 * SECOND + 700 * MS];
+        let mut tui = screen();
+        let mut film = Film::start(&reel, None, &mut tui).unwrap();
+        let mut pictures = Vec::new();
+        for to_ns in [late, early, reel.end_ns, early, reel.begin_ns, late] {
+            film.seek(&mut tui, to_ns).unwrap();
+            let shown = picture(&film, &mut tui, to_ns);
+            assert!(shown == played(&reel, to_ns), "{name} {to_ns}: {shown}");
+            pictures.push(shown);
+        }
+        assert_ne!(pictures[0], pictures[1], "{name}");
+        assert!(pictures[0].contains("0:24 of 0:40 x1"), "{}", pictures[0]);
+        assert!(pictures[0].contains("0.0.0.0:8000"), "{}", pictures[0]);
+    }
+}
+
+#[test]
+fn a_step_back_forgets_notices_and_keeps_what_keys_have_done() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/replay/fixtures/overload.jsonl");
+    let reel = Reel::open(&path).unwrap();
+    let mut tui = screen();
+    let mut film = Film::start(&reel, None, &mut tui).unwrap();
+    film.seek(&mut tui, reel.end_ns).unwrap();
+    let full = picture(&film, &mut tui, 0);
+    assert!(full.contains("nothing listens on port 8000 yet"), "{full}");
+    film.seek(&mut tui, reel.begin_ns).unwrap();
+    let begin = picture(&film, &mut tui, 0);
+    assert!(!begin.contains("nothing listens on port 8000 yet"), "{begin}");
+    film.seek(&mut tui, reel.end_ns).unwrap();
+    assert_eq!(picture(&film, &mut tui, 0), full);
+    // Nothing is due but the end, which is not told before somebody asks for it.
+    assert_eq!(film.due_ns(), Some(reel.end_ns));
+    assert!(film.play(&mut tui, u64::MAX, None).unwrap());
+    assert_eq!(film.due_ns(), Some(reel.end_ns));
+}
+
+#[test]
+fn a_deadline_leaves_the_rest_for_later() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    record(&path, None, &steps(3));
+    let reel = Reel::open(&path).unwrap();
+    let mut tui = screen();
+    let mut film = Film::start(&reel, None, &mut tui).unwrap();
+    let now = Some(std::time::Instant::now());
+    assert!(!film.play(&mut tui, reel.end_ns, now).unwrap());
+    assert!(film.play(&mut tui, reel.end_ns, None).unwrap());
+    assert_eq!(film.reached_ns(), reel.end_ns);
+}

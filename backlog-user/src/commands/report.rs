@@ -1,0 +1,45 @@
+//! `backlog-trace report`: a recording as a page. Knows where the page goes; what is on it is
+//! the same page's as that of a live run.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cli::{Output, ReportArgs};
+use crate::commands::replay::judge_by;
+use crate::commands::replay::page_file::{page_of, place};
+use crate::commands::replay::player::Player;
+use crate::commands::replay::source::Source;
+use crate::commands::show::{self, Wish};
+use crate::exit::Outcome;
+use crate::notice::notice;
+use crate::output::report::{Place, Report};
+
+/// Writes the page.
+pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
+    let ReportArgs { file, output, client_timeout, utc } = args;
+    let (mut header, mut source) = Source::open(file)?;
+    judge_by(&mut header, client_timeout.as_deref())?;
+    let place = match output {
+        Some(output) if output == Path::new("-") => Place::Stdout,
+        Some(output) => place(output, file).context("-o")?,
+        None if file == Path::new("-") => bail!("stdin has no name for the page: give -o PAGE"),
+        None => place(&page_of(file), file).context("the page beside FILE (-o: elsewhere)")?,
+    };
+    let look = show::look(Wish {
+        output: Output::Table,
+        utc: *utc,
+        quiet: false,
+        verbose: false,
+        named_ports: header.named_ports,
+    });
+    let mut page = Report::new(look.zone, place, true);
+    let mut player = Player::start(&header, None, &mut page)?;
+    for step in &mut source {
+        player.step(&mut page, step)?;
+    }
+    for remark in source.remarks() {
+        notice(&remark);
+    }
+    Ok(Outcome::Done)
+}

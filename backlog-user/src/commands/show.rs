@@ -1,0 +1,129 @@
+//! What a view is told at each step of a run. Live and replayed runs go through here, so
+//! that both show the same.
+
+use std::io::{self, BufWriter};
+
+use backlog_core::clock::Clock;
+use backlog_core::event::Event;
+use backlog_core::model::interval::Interval;
+use backlog_core::model::reconcile::{self, Blind};
+use backlog_core::model::{Book, News};
+use backlog_core::run::End;
+use jiff::tz::TimeZone;
+
+use crate::cli::Output;
+use crate::output::csv::Csv;
+use crate::output::json::Json;
+use crate::output::sink::{Now, Sink, Update};
+use crate::output::table::{Look, Table};
+
+/// How a run is to be shown.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Wish {
+    /// Form of the output.
+    pub(crate) output: Output,
+    /// Times in UTC.
+    pub(crate) utc: bool,
+    /// Only data and errors.
+    pub(crate) quiet: bool,
+    /// More than usual.
+    pub(crate) verbose: bool,
+    /// Ports were named: who does so wants to see them, also while nothing happens.
+    pub(crate) named_ports: bool,
+}
+
+/// The view that was asked for, on stdout.
+pub(crate) fn lines(wish: Wish) -> Box<dyn Sink> {
+    let out = BufWriter::new(io::stdout());
+    let look = look(wish);
+    match wish.output {
+        Output::Json => Box::new(Json::new(out, look.idle_rows)),
+        Output::Csv => Box::new(Csv::new(out, look.idle_rows)),
+        Output::Table => Box::new(Table::new(out, look)),
+    }
+}
+
+/// How text is to look.
+pub(crate) fn look(wish: Wish) -> Look {
+    let Wish { output: _, utc, quiet, verbose, named_ports } = wish;
+    let idle_rows = verbose || (named_ports && !quiet);
+    // Without /etc/localtime it is UTC, as for every program.
+    let zone = if utc { None } else { TimeZone::try_system().ok() };
+    Look { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
+}
+
+/// Drops that are told one by one: not those behind the last one that `--until-drop`
+/// waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// How many there were.
+    pub(crate) drops: u64,
+    until: Option<u64>,
+}
+
+impl Told {
+    /// None yet.
+    pub(crate) fn new(until: Option<u64>) -> Self {
+        Self { drops: 0, until }
+    }
+
+    /// Counts what is news. Is it to be told?
+    fn wants(&mut self, news: &News) -> bool {
+        let News::Refused(_) = news else { return true };
+        self.drops += 1;
+        self.until.is_none_or(|limit| self.drops <= limit)
+    }
+}
+
+/// Writes an event into the book and tells what is news about it.
+pub(crate) fn event(
+    sink: &mut dyn Sink,
+    clock: &Clock,
+    book: &mut Book,
+    told: &mut Told,
+    event: &Event,
+) -> io::Result<Option<News>> {
+    let news = book.apply(event);
+    if let Some(news) = &news
+        && told.wants(news)
+        && let Some(update) = Update::of_news(book, event.time_ns, news)
+    {
+        sink.update(Now { clock, model: book }, &update)?;
+    }
+    Ok(news)
+}
+
+/// Ends an interval: its rows.
+pub(crate) fn interval(
+    sink: &mut dyn Sink,
+    clock: &Clock,
+    book: &mut Book,
+    time_ns: u64,
+    blind: &Blind,
+) -> io::Result<Vec<Interval>> {
+    let rows = book.tick(time_ns);
+    let now = Now { clock, model: book };
+    sink.update(now, &Update::Interval { time_ns, rows: &rows })?;
+    sink.update(now, &Update::Reconciled { time_ns, accounts: &reconcile::accounts(book), blind })?;
+    Ok(rows)
+}
+
+/// Ends what there is of the last interval.
+pub(crate) fn rest(
+    sink: &mut dyn Sink,
+    clock: &Clock,
+    book: &mut Book,
+    time_ns: u64,
+) -> io::Result<()> {
+    let mut rows = book.tick(time_ns);
+    rows.retain(Interval::moved);
+    sink.update(Now { clock, model: book }, &Update::Interval { time_ns, rows: &rows })
+}
+
+/// The summary. What the book knows of the end is taken from it.
+pub(crate) fn end(sink: &mut dyn Sink, clock: &Clock, book: &Book, mut end: End) -> io::Result<()> {
+    end.accounts = reconcile::accounts(book);
+    let summaries = book.summaries();
+    sink.update(Now { clock, model: book }, &Update::End { summaries: &summaries, end: &end })
+}

@@ -1,0 +1,302 @@
+//! From the options to a session: reads the kernel, makes the plan, loads it.
+
+mod accept_probe;
+mod child;
+mod clock_steps;
+mod session;
+pub(crate) mod signals;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use aya::util::nr_cpus;
+use backlog_core::aggregate::registry::Listed;
+use backlog_core::filter::Filter;
+use backlog_core::run::Backend;
+use backlog_core::run::Meta;
+use backlog_ebpf::ABSENT;
+use backlog_ebpf::totals::Totals;
+
+use crate::bpf::attach::{self, Chosen};
+use crate::bpf::layout::Layout;
+use crate::bpf::live::Live;
+use crate::bpf::load::{Kit, Limits};
+use crate::bpf::plan::{self, Way, Ways};
+use crate::bpf::self_cost::Own;
+use crate::cli::options::Options;
+use crate::cli::{self, DROP_RECORDS, RING_KIB};
+use crate::commands::show::{self, Wish};
+use crate::commands::trace::session::Session;
+use crate::commands::trace::signals::Signals;
+use crate::exit::Outcome;
+use crate::host::kernel::btf::Btf;
+use crate::host::kernel::{KernelView, rights};
+use crate::host::kernel_counters::{Ask, Judge};
+use crate::host::namespaces::identity::Identify;
+use crate::host::namespaces::in_first_pid_namespace;
+use crate::host::owner::find::Finder;
+use crate::host::owners::Owners;
+use crate::output::outputs::Outputs;
+use crate::output::record::Recorder;
+use crate::output::report::{Place, Report};
+use crate::output::tui::{Tui, screen};
+
+/// Bytes that the totals of all slots may take.
+const TOTALS_BYTES: usize = 64 << 20;
+
+/// Runs the tracer until it is to end.
+pub(crate) fn run(options: Options) -> Result<Outcome> {
+    if options.tui {
+        screen::check(std::env::var("TERM").ok().as_deref())?;
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(trace(options))
+}
+
+async fn trace(mut options: Options) -> Result<Outcome> {
+    let root = Path::new("/");
+    rights::check(root)?;
+    let kernel = KernelView::read(root)?;
+    let mut layout = Layout::find(&kernel.btf)?;
+    if !Identify::has_cookies() {
+        layout.leave_out("NET_COOKIE");
+    }
+    if options.check_programs {
+        let limits = limits([].iter(), Sizes::of(&options, 1));
+        return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
+    }
+    let signals = Signals::watch()?;
+    let recorder = Recorder::create(options.record.as_ref())?;
+    let mut judge = Judge::find();
+    let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
+    let asked = options.selection.add_to(&mut options.filter, &finder)?;
+    let options = &options;
+    if options.filter.cgroup.is_some() && !layout.knows_cgroups() {
+        bail!("--cgroup: sockets do not tell their cgroup in this kernel: use --pid or --port");
+    }
+    let mut sized_by = judge.ask_all(Ask::All);
+    sized_by.retain(|listed| options.filter.lists(listed));
+    let sizes = Sizes::of(options, possible_cpus()?);
+    let limits = limits(sized_by.listed(), sizes);
+    let mut kit = Kit::create(&layout, &options.filter, limits)?;
+    let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
+    let counts_kprobes = kernel.btf.field("bpf_link_info", "perf_event.kprobe.missed").is_some();
+    drop(kernel.btf);
+    let Chosen { backend, mut attached, reasons } = chosen;
+    let mut gaps = std::mem::take(&mut attached.gaps);
+    gaps.extend(judge.namespaces().unseen());
+    if options.filter.process.is_some() && !in_first_pid_namespace(&root.join("proc")) {
+        gaps.push(
+            "--pid: the kernel numbers processes otherwise than this pid namespace, so what the \
+             process opens is known a second later"
+                .to_owned(),
+        );
+    }
+    let mut reasons = reasons;
+    reasons.append(&mut attached.fallbacks);
+    let loaded = kit.ready(attached, counts_kprobes)?;
+    let has_cookies = layout.value("NET_COOKIE").is_some_and(|offset| offset != ABSENT);
+    let identify = loaded.identify(has_cookies);
+    let by_inode = matches!(identify, Identify::Unknown);
+    judge.identify_by(identify);
+    give_back();
+    let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
+    gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
+    let meta = Meta {
+        // The session knows when it begins.
+        time_ns: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: kernel.host,
+        kernel: kernel.release,
+        backend,
+        hooks: loaded.attached.hooks.iter().map(plan::Hook::placed).collect(),
+        options: std::env::args().skip(1).collect(),
+        settings: kernel.settings,
+        // Likewise.
+        traced: None,
+        reasons,
+        gaps,
+        bpf_stats: own.counts_runs(),
+    };
+    let live = Live::new(loaded, by_inode);
+    let owners = Owners::new(finder);
+    let outputs = outputs(options);
+    Session::start(options, live, outputs, recorder, meta, judge, own, owners, asked)?
+        .run(signals)
+        .await
+}
+
+/// The kernel's types took some 80 MB while they were read; the C library would keep that for
+/// the length of the run.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, and touches no memory that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+/// The backend that was asked for; none: the best.
+pub(crate) fn wanted(backend: cli::Backend) -> Option<Backend> {
+    match backend {
+        cli::Backend::Auto => None,
+        cli::Backend::Fentry => Some(Backend::Fentry),
+        cli::Backend::Kprobe => Some(Backend::Kprobe),
+        cli::Backend::Tracepoint => Some(Backend::Tracepoint),
+    }
+}
+
+/// Loads every program that fits this kernel, of every backend that it permits, and prints
+/// a line of JSON for each.
+fn check_programs(
+    btf: &Btf,
+    layout: &Layout,
+    limits: Limits,
+    wanted: Option<Backend>,
+) -> Result<Outcome> {
+    let mut out = io::stdout().lock();
+    let mut kit = Kit::create(layout, &Filter::default(), limits)?;
+    let mut ways = Ways::default();
+    attach::try_ways(&mut kit, &mut ways, &Way::ALL);
+    let mut checked = BTreeSet::new();
+    for backend in Backend::ALL {
+        if wanted.is_some_and(|wanted| wanted != backend) {
+            continue;
+        }
+        let plan = attach::with(btf, layout, &ways, |shown| {
+            let plan = plan::plan(shown, backend)?;
+            let spare = plan::spare(&plan, shown);
+            Ok::<_, anyhow::Error>((plan, spare))
+        });
+        let (plan, spare) = match plan {
+            Ok(plan) => plan,
+            Err(error) if wanted.is_some() => return Err(error),
+            Err(_) => continue,
+        };
+        for hook in plan.hooks().chain(&spare) {
+            if checked.insert(hook.program) {
+                serde_json::to_writer(&mut out, &kit.verify(hook)?)?;
+                out.write_all(b"\n")?;
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The sizes of a run that finds few listeners, for a trial.
+pub(crate) fn trial_limits() -> Result<Limits> {
+    let sizes = Sizes {
+        cpus: possible_cpus()?,
+        ring: RING_KIB << 10,
+        drop_records: DROP_RECORDS,
+        until_drop: 0,
+    };
+    Ok(limits([].iter(), sizes))
+}
+
+/// CPUs that have an element in a per-CPU map.
+fn possible_cpus() -> Result<usize> {
+    nr_cpus().map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))
+}
+
+/// What the sizes of the tables depend on beside the listeners.
+#[derive(Clone, Copy)]
+struct Sizes {
+    cpus: usize,
+    ring: u32,
+    drop_records: u32,
+    until_drop: u64,
+}
+
+impl Sizes {
+    fn of(options: &Options, cpus: usize) -> Self {
+        Self {
+            cpus: cpus.max(1),
+            ring: options.ring,
+            drop_records: options.drop_records,
+            until_drop: options.until_drop.unwrap_or(0),
+        }
+    }
+}
+
+/// Drop records of a second that wake userspace, of a listener and CPU.
+const URGENT_RECORDS: u32 = 16;
+
+/// Room for what is there and as much again, within what a host can spare: a slot
+/// costs its totals on each CPU and 6 KiB for its distributions, a queued connection some
+/// 150 bytes.
+fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
+    let Sizes { cpus, ring, drop_records, until_drop } = sizes;
+    let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {
+        (count.saturating_add(1), sum.saturating_add(listed.limit))
+    });
+    let per_slot = size_of::<Totals>() * cpus;
+    let affordable = u32::try_from(TOTALS_BYTES / per_slot).unwrap_or(u32::MAX);
+    let wanted = listeners.saturating_mul(2).clamp(1024, 1 << 16);
+    Limits {
+        slots: wanted.min(affordable).max(256),
+        pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
+        ring,
+        // Each CPU has its part.
+        drop_records: drop_records.div_ceil(u32::try_from(cpus).unwrap_or(u32::MAX)),
+        urgent_records: u32::try_from(until_drop).unwrap_or(u32::MAX).max(URGENT_RECORDS),
+    }
+}
+
+fn outputs(options: &Options) -> Outputs {
+    let wish = Wish {
+        output: options.output,
+        utc: options.utc,
+        quiet: options.quiet,
+        verbose: options.verbose,
+        named_ports: options.filter.ports.is_some(),
+    };
+    let look = show::look(wish);
+    let zone = look.zone.clone();
+    let outputs = if options.tui {
+        Outputs::screen(Tui::new(look, options.interval))
+    } else {
+        Outputs::lines(show::lines(wish))
+    };
+    match &options.report {
+        None => outputs,
+        Some(file) => outputs.with(Report::new(zone, Place::File(file.clone()), !options.quiet)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sizes, limits};
+    use backlog_core::aggregate::registry::Listed;
+
+    #[test]
+    fn tables_grow_with_the_host_and_are_bounded() {
+        let listed = Listed {
+            local: "0.0.0.0:80".parse().unwrap(),
+            netns: 1.into(),
+            inode: 1,
+            cookie: 1,
+            limit: 4096,
+            depth: 0,
+            v6_only: None,
+            sk_drops: None,
+            uid: 0,
+            interface: 0,
+            cgroup_id: None,
+            mptcp: false,
+        };
+        let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000, until_drop: 0 };
+        let few = limits([listed.clone()].iter(), sizes(2));
+        assert_eq!((few.slots, few.pending), (1024, 65_536));
+        assert_eq!((few.drop_records, few.urgent_records), (500, 16));
+        let many = vec![listed; 10_000];
+        let host = limits(many.iter(), sizes(2));
+        assert_eq!((host.slots, host.pending), (20_000, 1 << 18));
+        assert!(limits(many.iter(), sizes(512)).slots < 1024);
+    }
+}

@@ -1,0 +1,484 @@
+//! The main loop: waits for the ring, the interval, signals and the command, and
+//! passes events to the book and what comes of them to the view. It sleeps when
+//! nothing happens.
+
+mod accepting;
+mod notices;
+mod queued;
+mod waits;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, ErrorKind::BrokenPipe};
+use std::path::Path;
+use std::pin::pin;
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::clock::Clock;
+use backlog_core::event::{Event, ListenerId, Netns, What};
+use backlog_core::model::reconcile::Blind;
+use backlog_core::model::{Book, News};
+use backlog_core::run::Backend;
+use backlog_core::run::command::CommandEnd;
+use backlog_core::run::{End, Meta};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::bpf::live::Live;
+use crate::bpf::self_cost::Own;
+use crate::cli::options::Options;
+use crate::clock::{self, monotonic_ns};
+use crate::commands::show::{self, Told};
+use crate::commands::trace::accept_probe::AcceptProbe;
+use crate::commands::trace::child::Bounding;
+use crate::commands::trace::clock_steps::Steps;
+use crate::commands::trace::signals::Signals;
+use crate::exit::Outcome;
+use crate::host::acceptors::Acceptors;
+use crate::host::kernel_counters::{Answers, Ask, Judge};
+use crate::host::owners::{Open, Owners};
+use crate::notice::notice;
+use crate::output::Flow;
+use crate::output::outputs::Outputs;
+use crate::output::record::Recorder;
+use crate::output::sink::{Now, Sink as _, Update};
+use crate::output::tui::Tui;
+use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
+
+/// Batches of records that are taken before the counts are read, and after: the programs may
+/// be faster.
+const CATCH_UP: usize = 16;
+
+/// A run.
+pub(crate) struct Session<'a> {
+    options: &'a Options,
+    live: AsyncFd<Live>,
+    book: Book,
+    clock: Clock,
+    outputs: Outputs,
+    start_ns: u64,
+    backend: Backend,
+    judge: Judge,
+    own: Own,
+    owners: Owners,
+    acceptors: Acceptors,
+    accept_probe: AcceptProbe,
+    /// The network namespace of `--netns`, until it has ended.
+    asked: Option<Netns>,
+    /// Episodes that have begun, and whose acceptors are to be looked at.
+    begun: Vec<(ListenerId, u64)>,
+    recorder: Recorder,
+    told: Told,
+    intervals: u64,
+    /// How the command of `--cmd` ended.
+    command: Option<CommandEnd>,
+    /// Reused from one batch to the next.
+    events: Vec<Event>,
+}
+
+impl<'a> Session<'a> {
+    /// Lets the programs begin and shows what there is. Must be called within a
+    /// runtime.
+    #[expect(clippy::too_many_arguments, reason = "each has done its part before")]
+    pub(crate) fn start(
+        options: &'a Options,
+        mut live: Live,
+        mut outputs: Outputs,
+        mut recorder: Recorder,
+        mut meta: Meta,
+        mut judge: Judge,
+        mut own: Own,
+        mut owners: Owners,
+        asked: Option<File>,
+    ) -> Result<Self> {
+        let clock = clock::start();
+        judge.find_again();
+        let mut filter = options.filter.clone();
+        if let Some(netns) = &mut filter.netns {
+            match judge.identity_of(netns.inode(), asked) {
+                Some(identity) => *netns = Netns::new(netns.inode(), identity),
+                None => meta.gaps.push(
+                    "--netns: this namespace is known by its inode number only; a later one \
+                     that gets the number is taken for it"
+                        .to_owned(),
+                ),
+            }
+            live.only(*netns)?;
+        }
+        let listed_before = judge.ask_all(Ask::All);
+        let before = judge.ask_all(Ask::Counters);
+        own.begin();
+        let unseen = live.begin(judge.namespaces())?;
+        meta.time_ns = monotonic_ns();
+        let after = judge.ask_all(Ask::Counters);
+        live.begun(judge.namespaces())?;
+        meta.gaps.extend(unseen);
+        judge.begin(&before, &after);
+        // After the beginning: what is opened from here on is seen.
+        let mut listed = judge.ask_all(Ask::All);
+        judge.begin_listeners(&listed_before, &listed);
+        if let Some(held) = &mut filter.process {
+            // It may have opened some while the programs were attached.
+            held.sockets.extend(owners.sockets_of(held.pid));
+        }
+        listed.retain(|listed| filter.lists(listed));
+        if filter.process.is_some() {
+            live.want(listed.listed().map(|listed| listed.inode).collect())?;
+        }
+        meta.traced = listed.settings(filter.netns.map(Netns::inode));
+        owners.look(&listed.listed().map(|listed| listed.inode).collect());
+        // SAFETY: `Live` owns the ring's map and never replaces it, so its
+        // descriptor stays open and the same for as long as this lives.
+        let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
+            .context("watching the ring buffer")?;
+        let book = Book::new(meta.time_ns);
+        outputs.update(Now { clock: &clock, model: &book }, &Update::Start(&meta))?;
+        recorder.start(&clock, &meta, options.shown());
+        let mut session = Self {
+            options,
+            live,
+            book,
+            clock,
+            outputs,
+            start_ns: meta.time_ns,
+            backend: meta.backend,
+            judge,
+            own,
+            owners,
+            acceptors: Acceptors::new(Path::new("/proc")),
+            accept_probe: AcceptProbe::new(meta.time_ns),
+            asked: filter.netns,
+            begun: Vec::new(),
+            recorder,
+            told: Told::new(options.until_drop),
+            intervals: 0,
+            command: None,
+            events: Vec::new(),
+        };
+        if session.outputs.draws() {
+            session.book.keep_timelines();
+        }
+        session.book.set_client_timeout(options.client_timeout_ns);
+        let memory = What::Memory(crate::host::kernel::slab::of_queued(Path::new("/")));
+        session.events.push(Event { time_ns: meta.time_ns, what: memory });
+        // They were there when it began. What has happened since is theirs, and no sign of a
+        // listener that had their slot before.
+        session.live.get_mut().listed(listed.listed(), meta.time_ns, &mut session.events);
+        session.write_down()?;
+        session.notices(&meta, &listed);
+        Ok(session)
+    }
+
+    /// Runs until it is to end, and shows the summary.
+    pub(crate) async fn run(mut self, mut signals: Signals) -> Result<Outcome> {
+        let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
+        // Unless it ends first.
+        self.command =
+            command.is_some().then(|| CommandEnd { stopped: true, ..CommandEnd::default() });
+        let first = Instant::now() + self.options.interval;
+        let mut tick = interval_at(first, self.options.interval);
+        // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut duration = pin!(at_most(self.options.duration));
+        let stdout = watch_stdout();
+        let mut steps = Steps::watch();
+        let mut inputs = self.outputs.tui().and_then(Tui::inputs);
+        while !self.is_over() {
+            let probe_due = self.accept_probe_due();
+            tokio::select! {
+                ready = self.live.readable_mut() => {
+                    let mut ready = ready.context("waiting for the ring buffer")?;
+                    if ready.get_inner_mut().drain(&mut self.events) {
+                        ready.clear_ready();
+                    } else {
+                        ready.retain_ready();
+                    }
+                    self.live.get_mut().retire_if_many(&mut self.events)?;
+                    self.write_down()?;
+                }
+                _ = tick.tick() => self.end_interval()?,
+                () = steps.next() => self.write_down()?,
+                () = at(self.recorder.due()) => self.recorder.flush(),
+                () = at(probe_due) => self.end_accept_probe()?,
+                input = next(inputs.as_mut()) => {
+                    if let Some(tui) = self.outputs.tui()
+                        && tui.input(&self.book, input)? == Flow::End
+                    {
+                        break;
+                    }
+                }
+                ended = wait_for(command.as_mut()) => {
+                    let ended = ended?;
+                    if ended.failed() {
+                        self.say(&ended.to_string());
+                    }
+                    self.command = Some(ended);
+                    break;
+                }
+                () = &mut duration => break,
+                () = signals.any() => break,
+                () = reader_gone(stdout.as_ref()) => bail!(io::Error::from(BrokenPipe)),
+            }
+        }
+        let outcome = self.finish();
+        if let Some(command) = command {
+            command.stop().await;
+        }
+        outcome
+    }
+
+    fn is_over(&self) -> bool {
+        self.drops_seen() || self.options.count.is_some_and(|limit| self.intervals >= limit)
+    }
+
+    /// Have those come that `--until-drop` waits for? Some may be only counted.
+    fn drops_seen(&self) -> bool {
+        let seen = self.told.drops.max(self.book.dropped());
+        self.options.until_drop.is_some_and(|limit| seen >= limit)
+    }
+
+    /// The last records, counts and queued connections, and the summary.
+    fn finish(&mut self) -> Result<Outcome> {
+        self.end_accept_probe()?;
+        // Whose listeners have just been opened are to be asked as well.
+        self.catch_up()?;
+        let namespaces = self.judge.turn_of_all(&self.book.namespaces());
+        let ask = |judge: &Judge, what| judge.ask(namespaces.iter().copied(), what);
+        let mut before = ask(&self.judge, Ask::All);
+        before.update(ask(&self.judge, Ask::Counters));
+        let missed = self.live.get_ref().missed();
+        self.live.get_mut().end()?;
+        // What follows takes a second and is no part of the run.
+        let time_ns = monotonic_ns();
+        let counters = ask(&self.judge, Ask::Counters);
+        let mut after = ask(&self.judge, Ask::All);
+        after.update(counters);
+        let mut cost = self.own.end();
+        let live = self.live.get_mut();
+        live.detach();
+        // Nothing is added any more, so this ends.
+        while !self.live.get_mut().drain(&mut self.events) {
+            self.write_down()?;
+        }
+        let live = self.live.get_mut();
+        live.discover(&mut self.events);
+        live.leftovers()?;
+        live.count(&mut self.events)?;
+        let stray = live.stray_at_end(self.options.filter.by_owner());
+        let undecoded = live.undecoded();
+        self.compare(&before, &after, time_ns)?;
+        self.look_at_queues(time_ns)?;
+        self.end_namespaces(&namespaces, &after, time_ns)?;
+        self.identify(time_ns, true)?;
+        // What is left of the last interval; with COUNT there is nothing.
+        if self.options.count.is_none_or(|limit| self.intervals < limit) {
+            self.recorder.rest(time_ns);
+            show::rest(&mut self.outputs, &self.clock, &mut self.book, time_ns)?;
+        }
+        let elapsed_ns = time_ns - self.start_ns;
+        let blind = self.blind(missed);
+        let summaries = self.book.summaries();
+        // Those of summaries that were left out are in no sum.
+        cost.connections = (self.book.gone().active == 0)
+            .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
+        cost.looks = self.owners.looks();
+        let command = self.command;
+        let end = End {
+            time_ns,
+            elapsed_ns,
+            stray,
+            undecoded,
+            missed,
+            blind,
+            cost,
+            command,
+            ..End::default()
+        };
+        self.recorder.end(&end);
+        self.complain();
+        let unrecorded = self.recorder.failure().map(str::to_owned);
+        let incomplete = unrecorded.is_some();
+        let end = End { unrecorded, ..end };
+        show::end(&mut self.outputs, &self.clock, &self.book, end)?;
+        Ok(if incomplete {
+            Outcome::Unrecorded
+        } else if self.drops_seen() {
+            Outcome::DropsSeen
+        } else if self.command.is_some_and(|end| end.failed()) {
+            Outcome::CommandFailed
+        } else {
+            Outcome::Done
+        })
+    }
+
+    /// Writes down what the kernel has answered before and after the totals were read.
+    fn compare(&mut self, before: &Answers, after: &Answers, time_ns: u64) -> Result<()> {
+        let live = self.live.get_ref();
+        let of_socket = |netns, inode| live.of_socket(netns, inode);
+        self.judge.events(before, after, time_ns, of_socket, &mut self.events);
+        self.write_down()
+    }
+
+    /// Notes which of these namespaces have ended.
+    fn end_namespaces(&mut self, asked: &[Netns], after: &Answers, time_ns: u64) -> Result<()> {
+        let open: BTreeSet<Netns> = self.book.open().map(|page| page.listener.netns).collect();
+        let quiet: Vec<Netns> =
+            asked.iter().filter(|netns| !open.contains(netns)).copied().collect();
+        let ended = self.judge.ended(&quiet, after);
+        if self.asked.is_some_and(|asked| ended.contains(&asked)) {
+            self.asked = None;
+            self.say("--netns: this network namespace has ended; nothing more comes of it");
+        }
+        self.events
+            .extend(ended.into_iter().map(|netns| Event { time_ns, what: What::Ended { netns } }));
+        self.write_down()
+    }
+
+    /// What may explain a difference to the kernel's counters.
+    fn blind(&self, missed: Option<u64>) -> Blind {
+        let stray = self.live.get_ref().stray();
+        Blind {
+            filtered: self.options.filter.is_set(),
+            no_slot: stray.no_slot,
+            at_closed: stray.closed,
+            missed: missed.unwrap_or(0),
+            ignores: self.backend == Backend::Tracepoint,
+        }
+    }
+
+    /// Takes the records that are in the ring.
+    fn catch_up(&mut self) -> Result<()> {
+        for _ in 0..CATCH_UP {
+            let empty = self.live.get_mut().drain(&mut self.events);
+            self.write_down()?;
+            if empty {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_interval(&mut self) -> Result<()> {
+        self.intervals += 1;
+        self.catch_up()?;
+        let namespaces = self.judge.turn(&self.book.moving_namespaces());
+        let before = self.judge.ask(namespaces.iter().copied(), Ask::All);
+        self.live.get_mut().count(&mut self.events)?;
+        let after = self.judge.ask(namespaces.iter().copied(), Ask::All);
+        let time_ns = monotonic_ns();
+        self.compare(&before, &after, time_ns)?;
+        self.end_namespaces(&namespaces, &after, time_ns)?;
+        // What was counted is told in the same interval.
+        self.catch_up()?;
+        self.identify(time_ns, false)?;
+        self.want(&after)?;
+        let blind = self.blind(self.live.get_ref().missed());
+        let rows = show::interval(&mut self.outputs, &self.clock, &mut self.book, time_ns, &blind)?;
+        let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
+            Some((row.listener, accepting::acceptors_of(self.book.get(row.listener)?)))
+        });
+        self.acceptors.note(busy);
+        // The rows have been printed: what follows belongs to the next interval, in a recording too.
+        self.recorder.interval(time_ns, &blind);
+        self.watch_accepts(&rows, time_ns)?;
+        self.recorder.batch(&self.clock, &self.book, time_ns);
+        self.complain();
+        Ok(self.flush()?)
+    }
+
+    /// Looks whose the open listeners are, if that may have changed.
+    fn identify(&mut self, time_ns: u64, at_end: bool) -> Result<()> {
+        let open = self
+            .book
+            .open()
+            .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
+        let name = |netns| self.judge.known_name(netns);
+        self.owners.refresh(open, time_ns, at_end, name, &mut self.events);
+        self.write_down()
+    }
+
+    /// With `--pid`: listeners that the process has been given.
+    fn want(&mut self, listing: &Answers) -> Result<()> {
+        let Some(held) = &self.options.filter.process else { return Ok(()) };
+        let sockets = self.owners.sockets_of(held.pid);
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let open = self.book.open().filter_map(|page| page.listener.inode);
+        let listening: HashSet<u64> =
+            listing.listed().map(|listed| listed.inode).chain(open).collect();
+        self.live.get_mut().want(&listening & &sockets)
+    }
+
+    /// Passes the events on, in their order.
+    fn write_down(&mut self) -> Result<()> {
+        let Self {
+            live,
+            book,
+            outputs,
+            clock,
+            events,
+            recorder,
+            told,
+            judge,
+            owners,
+            accept_probe,
+            begun,
+            ..
+        } = self;
+        let set = clock::compare(clock).map(|step_ns| (monotonic_ns(), step_ns));
+        recorder.clock(clock, set);
+        if let Some((time_ns, step_ns)) = set {
+            outputs.update(Now { clock, model: book }, &Update::ClockSet { time_ns, step_ns })?;
+        }
+        for mut event in events.drain(..) {
+            if let What::Listener(listener) = &mut event.what {
+                judge.are_new(live.get_mut().take_new_namespaces());
+                judge.opened(listener);
+                if book.get(listener.id).is_none() {
+                    let netns = judge.name(listener.netns);
+                    listener.identity = owners.identify(listener, netns);
+                }
+            }
+            recorder.event(&event);
+            let news = show::event(outputs, clock, book, told, &event)?;
+            if let Some(News::Refused(refusal)) = &news
+                && refusal.episode
+            {
+                begun.push((refusal.drop.listener, refusal.time_ns));
+            }
+            if let Some(News::Closed(closed)) = news
+                && let Some(page) = book.get(closed.listener)
+            {
+                accept_probe.closed(closed.listener);
+                judge.closed(&page.listener);
+                owners.closed(&page.listener);
+            }
+        }
+        self.explain()?;
+        self.recorder.batch(&self.clock, &self.book, monotonic_ns());
+        self.flush()?;
+        self.complain();
+        Ok(())
+    }
+
+    /// What was shown is to be seen now.
+    fn flush(&mut self) -> io::Result<()> {
+        let now = Now { clock: &self.clock, model: &self.book };
+        self.outputs.update(now, &Update::Flush)
+    }
+
+    /// Says something that belongs to the run.
+    fn say(&mut self, text: &str) {
+        self.recorder.notice(monotonic_ns(), text);
+        notice(text);
+    }
+
+    /// Says once if nothing more is recorded.
+    fn complain(&mut self) {
+        if let Some(text) = self.recorder.complaint() {
+            notice(&format!("{text}; tracing goes on"));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! For how long those have been queued that still are at the end.
+
+use anyhow::Result;
+use backlog_core::event::{Event, ListenerId, What};
+
+use super::Session;
+
+impl Session<'_> {
+    /// Looks up since when those have been queued that still are, when no program runs any more.
+    pub(super) fn look_at_queues(&mut self, time_ns: u64) -> Result<()> {
+        let open = self.book.open().filter(|page| page.depth() > 0);
+        let depths: Vec<(ListenerId, u32)> =
+            open.map(|page| (page.listener.id, page.depth())).collect();
+        if depths.is_empty() {
+            return Ok(());
+        }
+        let mut queued = self.live.get_ref().queued();
+        for (listener, depth) in depths {
+            let known = queued.remove(&listener).unwrap_or_default();
+            if let Some((since_ns, at_least)) = oldest(known, depth, self.start_ns) {
+                let what = What::Queued { listener, since_ns, at_least };
+                self.events.push(Event { time_ns, what });
+            }
+        }
+        self.write_down()
+    }
+}
+
+/// Since when the oldest of so many has been queued, and whether that is a bound. Queues are
+/// first in, first out; what is known beyond their depth has been left behind in the table. Of
+/// one that was queued before the start the time is not known.
+fn oldest(mut known_ns: Vec<u64>, depth: u32, start_ns: u64) -> Option<(u64, bool)> {
+    known_ns.sort_unstable_by(|one, other| other.cmp(one));
+    let depth = usize::try_from(depth).ok()?;
+    known_ns.truncate(depth);
+    let all_known = known_ns.len() == depth;
+    let since_ns = known_ns.pop()?;
+    if since_ns == 0 { Some((start_ns, true)) } else { Some((since_ns, !all_known)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::oldest;
+
+    #[test]
+    fn the_oldest_is_the_first_of_as_many_as_are_queued() {
+        // One more was left behind in the table.
+        assert_eq!(oldest(vec![30, 10, 50, 40], 3, 5), Some((30, false)));
+        // One is not known.
+        assert_eq!(oldest(vec![30, 40], 3, 5), Some((30, true)));
+        // One was queued before the start.
+        assert_eq!(oldest(vec![30, 0, 40], 3, 5), Some((5, true)));
+        assert_eq!(oldest(Vec::new(), 3, 5), None);
+    }
+}

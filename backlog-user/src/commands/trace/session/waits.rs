@@ -1,0 +1,64 @@
+//! What the main loop waits for and need not be there: what is not never comes.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use anyhow::Result;
+use backlog_core::run::command::CommandEnd;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, sleep_until};
+
+use crate::commands::trace::child::Bounding;
+use crate::output::tui::inputs::{Input, Inputs};
+
+/// Stdout, if it is something that can break. An idle run would notice a closed
+/// pipe only when it writes, and stay attached until then.
+pub(super) fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().ok()?;
+    // SAFETY: it owns its descriptor. A regular file cannot be watched: no matter.
+    unsafe { AsyncFd::register_with_interest(stdout, Interest::ERROR) }.ok()
+}
+
+/// Nobody reads stdout any more.
+pub(super) async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
+    match stdout {
+        // Its only readiness is that the other end is gone.
+        Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
+        _ => pending().await,
+    }
+}
+
+/// A moment.
+pub(super) async fn at(moment: Option<std::time::Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => pending().await,
+    }
+}
+
+/// A key, or another size of the screen.
+pub(super) async fn next(inputs: Option<&mut Inputs>) -> Input {
+    match inputs {
+        Some(inputs) => inputs.next().await,
+        None => pending().await,
+    }
+}
+
+/// The end of a time.
+pub(super) async fn at_most(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => pending().await,
+    }
+}
+
+/// The end of the command.
+pub(super) async fn wait_for(command: Option<&mut Bounding>) -> Result<CommandEnd> {
+    match command {
+        Some(command) => command.wait().await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,36 @@
+//! How the program ends.
+
+use std::process::ExitCode;
+
+/// Exit status: drops were seen with `--until-drop`, or there are findings with `--check`.
+const SEEN: u8 = 1;
+/// Exit status: it could not go on.
+pub(crate) const FAILED: u8 = 2;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As asked.
+    Done,
+    /// As asked, but the recording is incomplete.
+    Unrecorded,
+    /// As asked, but the command of `--cmd` failed.
+    CommandFailed,
+    /// With the drops that `--until-drop` waited for.
+    DropsSeen,
+    /// `listeners --check` has something to say.
+    Findings,
+    /// The doctor says that tracing would not work.
+    WouldFail,
+}
+
+impl Outcome {
+    /// Its exit status.
+    pub(crate) fn code(self) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::DropsSeen | Self::Findings => ExitCode::from(SEEN),
+            Self::WouldFail | Self::Unrecorded | Self::CommandFailed => ExitCode::from(FAILED),
+        }
+    }
+}

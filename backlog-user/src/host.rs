@@ -1,0 +1,10 @@
+//! What the host shows of itself without our programs: its kernel, network namespaces, sockets
+//! and processes.
+
+pub(crate) mod acceptors;
+pub(crate) mod kernel;
+pub(crate) mod kernel_counters;
+pub(crate) mod namespaces;
+pub(crate) mod owner;
+pub(crate) mod owners;
+pub(crate) mod sock_diag;

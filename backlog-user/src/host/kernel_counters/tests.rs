@@ -1,0 +1,93 @@
+//! Beginnings, ranges and turns.
+
+use backlog_core::counter::Counter;
+use backlog_core::counter::Range;
+use backlog_core::event::Netns;
+use backlog_core::settings::Settings;
+
+use super::{AT_ONCE, Answer, Answers, Judge, moved};
+use crate::commands::listeners::tests::listed;
+
+#[test]
+fn what_moved_between_the_readings_is_no_difference() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let reading = moved(&(at(10), at(12)), &(at(40), at(41)));
+    let range = reading[0].unwrap();
+    assert_eq!(range, Range { low: 28, high: 31 });
+    assert_eq!((range.nearest(30), range.nearest(33), range.nearest(2)), (30, 31, 28));
+    assert_eq!(moved(&(at(1), [None; Counter::COUNT]), &(at(1), at(1)))[0], None);
+}
+
+#[test]
+fn a_beginning_that_is_not_known_is_now() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let mut judge = Judge::find();
+    judge.start.insert(7.into(), (at(10), at(10)));
+    assert_eq!(judge.start_of(7.into(), at(50)), ((at(10), at(10)), true));
+    // Another namespace has the number now.
+    assert_eq!(judge.start_of(7.into(), at(3)), ((at(3), at(3)), false));
+    assert_eq!(judge.start_of(7.into(), at(4)), ((at(3), at(3)), true));
+    // One that was not known at the start may be older.
+    assert_eq!(judge.start_of(8.into(), at(4)), ((at(4), at(4)), false));
+    judge.are_new([Netns::from(9)]);
+    assert_eq!(judge.start_of(9.into(), at(4)), ((at(0), at(0)), true));
+}
+
+#[test]
+fn who_has_another_s_number_is_another() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let (first, second) = (Netns::new(7, 1), Netns::new(7, 2));
+    let mut judge = Judge::find();
+    judge.start.insert(first, (at(10), at(10)));
+    judge.are_new([second]);
+    assert_eq!(judge.start_of(second, at(12)), ((at(0), at(0)), true));
+    let mut answers = Answers::default();
+    let answer = Answer { counters: Some(at(12)), settings: Settings::default(), listed: None };
+    answers.by_netns.insert(second, answer);
+    assert_eq!(judge.ended(&[first, second], &answers), [first]);
+    assert!(!judge.start.contains_key(&first) && judge.start.contains_key(&second));
+}
+
+#[test]
+fn many_namespaces_take_turns() {
+    let mut judge = Judge::find();
+    let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
+    let mut seen: Vec<Netns> = (0..3).flat_map(|_| judge.turn_of(&wanted)).collect();
+    assert_eq!(seen.len(), 3 * AT_ONCE);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, wanted);
+    // Those that were not compared come first.
+    let at = [Some(1); Counter::COUNT];
+    judge.start.extend(wanted[..60].iter().map(|netns| (*netns, (at, at))));
+    let turn = judge.turn_of(&wanted);
+    assert_eq!((turn.len(), turn.ends_with(&wanted[60..])), (AT_ONCE, true));
+}
+
+#[test]
+fn those_that_are_gone_or_share_a_number_take_nobody_s_turn() {
+    let mut judge = Judge::find();
+    // No way leads to any of them.
+    let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
+    assert_eq!(judge.turn(&wanted), wanted);
+    let alike: Vec<Netns> = (1..70).map(|identity| Netns::new(7, identity)).collect();
+    assert_eq!(judge.turn_of(&alike), alike);
+}
+
+#[test]
+fn settings_are_those_of_the_namespaces_that_are_traced() {
+    let somaxconn = |value| Settings { somaxconn: Some(value), ..Settings::default() };
+    let listens = vec![listed("0.0.0.0:80")];
+    let answer = |value, listed| Answer { counters: None, settings: somaxconn(value), listed };
+    let mut answers = Answers::default();
+    answers.by_netns.insert(1.into(), answer(4096, Some(Vec::new())));
+    assert_eq!(answers.settings(None), None);
+    answers.by_netns.insert(2.into(), answer(128, Some(listens.clone())));
+    assert_eq!(answers.settings(None), Some(somaxconn(128).into()));
+    answers.by_netns.insert(3.into(), answer(512, Some(listens)));
+    let both = answers.settings(None).unwrap();
+    assert_eq!((both.namespaces, both.least, both.most), (2, somaxconn(128), somaxconn(512)));
+    // The selected one counts without a listener, and is not replaced by the host's.
+    assert_eq!(answers.settings(Some(1)), Some(somaxconn(4096).into()));
+    assert_eq!(answers.settings(Some(9)), Some(Settings::default().into()));
+}

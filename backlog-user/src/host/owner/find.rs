@@ -1,0 +1,158 @@
+//! Finds the processes that hold sockets. Nothing in the kernel leads from a socket to
+//! them: their descriptors are looked at, all of them or those of a few processes. What
+//! that costs is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::owner::{Owner, PIDS};
+use backlog_core::run::cost::Scan;
+use procfs::ProcResult;
+use procfs::process::{Process as Folder, all_processes_with_root};
+
+use super::process::{self, Holder};
+use super::{container, descriptors, path};
+
+/// Finds owners of sockets below a `/proc`.
+#[derive(Clone, Debug)]
+pub(crate) struct Finder {
+    root: PathBuf,
+    users: HashMap<u32, String>,
+    last: Scan,
+}
+
+/// What a look has found.
+#[derive(Default)]
+struct Found {
+    /// The processes that hold each of the wanted sockets.
+    pids: HashMap<u64, BTreeSet<u32>>,
+    /// What those are. One holder may have many sockets, and is read once.
+    holders: BTreeMap<u32, Holder>,
+    cost: Scan,
+}
+
+impl Finder {
+    /// Looks at nothing yet but `passwd`, for the names of users.
+    pub(crate) fn new(proc_root: &Path, passwd: &Path) -> Self {
+        let users = process::users(passwd);
+        Self { root: proc_root.to_owned(), users, last: Scan::default() }
+    }
+
+    /// The owners of these sockets, by inode number, which is unique over all network
+    /// namespaces. All processes are looked at, once; threads share their descriptors.
+    pub(crate) fn scan(&mut self, wanted: &HashSet<u64>) -> HashMap<u64, Owner> {
+        let begin = Instant::now();
+        let mut found = Found::default();
+        if !wanted.is_empty() {
+            for process in all_processes_with_root(&self.root).into_iter().flatten() {
+                found.look(process, wanted);
+            }
+        }
+        let owners = self.owners(&found);
+        self.last = Scan { elapsed: begin.elapsed(), ..found.cost };
+        owners
+    }
+
+    /// The same by a look at these processes only, such as held them before. A socket that
+    /// none of them holds is missing, and holders that are not asked are not counted.
+    pub(crate) fn ask(&mut self, wanted: &HashSet<u64>, pids: &[u32]) -> HashMap<u64, Owner> {
+        let mut found = Found::default();
+        if !wanted.is_empty() {
+            for pid in pids {
+                found.look(descriptors::open(&self.root, *pid), wanted);
+            }
+        }
+        self.owners(&found)
+    }
+
+    /// The inode numbers of all sockets that a process holds.
+    pub(crate) fn sockets_of(&self, pid: u32) -> Result<HashSet<u64>> {
+        let mut inodes = HashSet::new();
+        let result = descriptors::open(&self.root, pid).and_then(|process| {
+            descriptors::sockets(&process, |inode| {
+                inodes.insert(inode);
+            })
+        });
+        match result {
+            Ok(_) => Ok(inodes),
+            Err(error) if descriptors::is_gone(&error) => bail!(
+                "there is no process {pid}: give the number of one that runs, as `pgrep -a NAME` \
+                 or `ss -ltnp` shows it"
+            ),
+            Err(error) => Err(error).with_context(|| {
+                format!(
+                    "no look at the descriptors of process {pid}: run as root, or with \
+                     CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+                )
+            }),
+        }
+    }
+
+    /// What the last scan took.
+    pub(crate) fn last(&self) -> Scan {
+        self.last
+    }
+
+    /// Reads what is told of main holders, and of theirs only.
+    fn owners(&self, found: &Found) -> HashMap<u64, Owner> {
+        let mut mains = HashMap::new();
+        let owner = |(inode, pids): (&u64, &BTreeSet<u32>)| {
+            let holders: Vec<&Holder> =
+                pids.iter().filter_map(|pid| found.holders.get(pid)).collect();
+            let main = process::main(&holders)?;
+            let describe = || main.describe(&self.root, &self.users);
+            let main = mains.entry(main.pid).or_insert_with(describe).clone();
+            let cgroup = main.cgroup.as_deref();
+            let others = holders.iter().map(|holder| holder.pid).filter(|pid| *pid != main.pid);
+            let owner = Owner {
+                processes: holders.len(),
+                pids: iter::once(main.pid).chain(others).take(PIDS).collect(),
+                threads: holders.iter().map(|holder| holder.threads).sum(),
+                unit: cgroup.and_then(path::unit).map(str::to_owned),
+                container: cgroup.and_then(container::of),
+                main,
+            };
+            Some((*inode, owner))
+        };
+        found.pids.iter().filter_map(owner).collect()
+    }
+}
+
+impl Found {
+    /// Looks at a process for the wanted sockets. One that ends meanwhile is as if it had
+    /// never been.
+    fn look(&mut self, process: ProcResult<Folder>, wanted: &HashSet<u64>) {
+        let mut held = BTreeSet::new();
+        let result = process.and_then(|process| {
+            let count = descriptors::sockets(&process, |inode| {
+                if wanted.contains(&inode) {
+                    held.insert(inode);
+                }
+            })?;
+            Ok((process, count))
+        });
+        let (process, count) = match result {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.cost.unreadable += usize::from(!descriptors::is_gone(&error));
+                return;
+            }
+        };
+        self.cost.processes += 1;
+        self.cost.descriptors += count;
+        if !held.is_empty()
+            && let Some(holder) = Holder::read(&process)
+        {
+            for inode in held {
+                self.pids.entry(inode).or_default().insert(holder.pid);
+            }
+            self.holders.insert(holder.pid, holder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What a user sees. Each view renders the same pages; none computes.
+
+pub(crate) mod advice;
+mod cost;
+pub(crate) mod csv;
+pub(crate) mod folded;
+pub(crate) mod histogram;
+pub(crate) mod json;
+pub(crate) mod judged;
+pub(crate) mod meaning;
+pub(crate) mod outputs;
+pub(crate) mod paragraph;
+pub(crate) mod playing;
+pub(crate) mod record;
+pub(crate) mod report;
+#[cfg(test)]
+pub(crate) mod schema;
+pub(crate) mod sink;
+pub(crate) mod summary;
+pub(crate) mod table;
+pub(crate) mod tui;
+pub(crate) mod whole_file;
+pub(crate) mod workers;
+
+use playing::Play;
+
+/// Whether a run is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It goes on.
+    On,
+    /// It ends, with its summary.
+    End,
+    /// A recording is to be played otherwise.
+    Play(Play),
+}
+
+#[cfg(test)]
+mod tests;

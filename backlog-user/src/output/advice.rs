@@ -1,0 +1,132 @@
+//! The part of the summary that says whom it hit, why, and what to do.
+
+use std::fmt::Write as _;
+
+use backlog_core::clock::Clock;
+use backlog_core::model::Book;
+use backlog_core::model::clients::Outside;
+use backlog_core::model::episode::Episode;
+use backlog_core::model::interval::Waits;
+use backlog_core::model::page::{Page, StillQueued};
+use backlog_core::run::End;
+use backlog_core::text::acceptor;
+use backlog_core::text::format::{clock_time, duration, plural};
+use backlog_core::text::whose::safe;
+use jiff::tz::TimeZone;
+
+use super::paragraph::Page as Paragraphs;
+use super::workers;
+
+/// Width of the labels.
+const INDENT: usize = 15;
+/// Episodes that are told; a view with more room has all.
+const EPISODES: usize = 3;
+
+/// Renders it.
+pub(super) fn render(
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    page: &Page,
+    end: &End,
+) -> String {
+    let mut text = Paragraphs::default();
+    if let Some(line) = clients(book, page, end.time_ns) {
+        text.labelled("  clients      ", INDENT, &line);
+    }
+    if let Some(line) = workers::sentence(page) {
+        text.labelled("  accepted by  ", INDENT, &line);
+    }
+    for episode in page.episodes.kept().iter().take(EPISODES) {
+        text.labelled("  episode      ", INDENT, &one(zone, clock, episode));
+    }
+    let more = page.episodes.count().saturating_sub(EPISODES as u64);
+    if more > 0 {
+        text.labelled("  episode      ", INDENT, &format!("{more} more"));
+    }
+    if let Some(idle) = page.idle.as_deref() {
+        text.labelled("  stall        ", INDENT, &acceptor::sentence(idle));
+    }
+    if let Some(line) = page.accept_errors.sentence() {
+        let watched = duration(page.accept_errors.watched_ns / 1000);
+        let line = format!("{} (watched for {watched})", safe(&line));
+        text.labelled("  accept()     ", INDENT, &line);
+    }
+    let sizing = book.sizing(page, end.time_ns);
+    let (verdict, confidence) = (sizing.verdict.name(), sizing.confidence.name());
+    let line = format!("{verdict} ({confidence} confidence): {}", safe(&sizing.why));
+    text.labelled("  sizing       ", INDENT, &line);
+    text.into_text()
+}
+
+/// What became of the clients that were refused, if any were.
+pub(crate) fn clients(book: &Book, page: &Page, time_ns: u64) -> Option<String> {
+    if page.clients == 0 {
+        return None;
+    }
+    let Outside { gave_up, believing, reset, trying, unknown } = book.outside(page, time_ns);
+    let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
+    let _ = write!(line, "{} got in later", page.admitted);
+    if let Some(waits) = Waits::of(&page.delay) {
+        let _ = write!(
+            line,
+            " (after p50 {}, p90 {}, max {})",
+            duration(waits.p50),
+            duration(waits.p90),
+            duration(waits.max)
+        );
+    }
+    let _ = write!(line, ", {gave_up} gave up");
+    if reset > 0 {
+        let _ = write!(line, ", {reset} were reset");
+    }
+    let _ = write!(line, ", {trying} may still be trying");
+    if unknown > 0 {
+        let _ = write!(line, ", the outcome of {unknown} is unknown");
+    }
+    if believing > 0 {
+        let _ = write!(
+            line,
+            ". {believing} of those that gave up believed that they were connected: the last ACK \
+             of their handshake was dropped"
+        );
+    }
+    if reset > 0 {
+        line += ". A reset client was refused for good: it has an error and does not retry";
+    }
+    if page.totals.unfollowed > 0 {
+        let _ = write!(
+            line,
+            ". {} were followed no further, for too many were refused",
+            plural(page.totals.unfollowed, "client")
+        );
+    }
+    Some(line)
+}
+
+/// `17 still queued at the end, the oldest for 8.1s`, if any are.
+pub(crate) fn still_queued(page: &Page, time_ns: u64) -> Option<String> {
+    let StillQueued { count, oldest_ns, at_least } = page.still_queued(time_ns)?;
+    let mut text = format!("{count} still queued at the end");
+    if let Some(oldest_ns) = oldest_ns {
+        let at_least = if at_least { "at least " } else { "" };
+        let _ = write!(text, ", the oldest for {at_least}{}", duration(oldest_ns / 1000));
+    }
+    Some(text)
+}
+
+fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {
+    let Episode { begin_ns, last_ns, packets, clients, acceptor } = episode;
+    let mut line = format!(
+        "{} for {}: {} refused, {}",
+        clock_time(zone, clock.wall(*begin_ns), 6),
+        duration(last_ns.saturating_sub(*begin_ns) / 1000),
+        plural(*packets, "packet"),
+        plural(*clients, "new client"),
+    );
+    if let Some(acceptor) = acceptor {
+        line += ". ";
+        line += &acceptor::sentence(acceptor);
+    }
+    line
+}

@@ -1,0 +1,65 @@
+//! Histograms in the layout that users of bcc know, 80 columns of plain ASCII.
+
+use std::fmt::Write as _;
+
+use backlog_core::model::distribution::Bucket;
+
+/// A row: what it counts, and how many.
+pub(crate) struct Row {
+    /// `17 -> 32`
+    pub(crate) range: String,
+    /// How many.
+    pub(crate) count: u64,
+}
+
+/// Stars of the fullest row.
+const WIDTH: u64 = 40;
+
+/// Rows of powers of two.
+pub(crate) fn rows(buckets: &[Bucket]) -> Vec<Row> {
+    buckets
+        .iter()
+        .map(|bucket| Row {
+            range: format!("{} -> {}", bucket.low, bucket.high),
+            count: bucket.count,
+        })
+        .collect()
+}
+
+/// The histogram; nothing if there are no rows.
+pub(crate) fn render(unit: &str, rows: &[Row]) -> String {
+    let mut text = String::new();
+    let most = rows.iter().map(|row| row.count).max().unwrap_or(0);
+    if most == 0 {
+        return text;
+    }
+    let _ = writeln!(text, "{unit:>20} : {:<9}distribution", "count");
+    for Row { range, count } in rows {
+        let stars = (count * WIDTH).div_ceil(most);
+        let bar = "*".repeat(usize::try_from(stars).unwrap_or(0));
+        let _ = writeln!(text, "{range:>20} : {count:<9}|{bar:<40}|");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Row, render};
+
+    #[test]
+    fn a_row_with_anything_in_it_has_a_star() {
+        let rows = [("1 -> 1", 1000), ("2 -> 2", 1), ("3 -> 4", 0)]
+            .map(|(range, count)| Row { range: range.into(), count });
+        insta::assert_snapshot!(render("depth", &rows), @r"
+                   depth : count    distribution
+                  1 -> 1 : 1000     |****************************************|
+                  2 -> 2 : 1        |*                                       |
+                  3 -> 4 : 0        |                                        |
+        ");
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(render("depth", &[]), "");
+    }
+}

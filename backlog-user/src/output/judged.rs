@@ -1,0 +1,73 @@
+//! What was seen against what the kernel counted, as text.
+
+use std::fmt::Write as _;
+
+use backlog_core::event::Netns;
+use backlog_core::model::reconcile::{Account, Blind, Verdict, reasons};
+use backlog_core::run::End;
+use backlog_core::text::format::plural;
+
+/// `ListenDrops: kernel 37, seen 36 (+1)` and the likely reasons.
+pub(crate) fn line(verdict: &Verdict, blind: &Blind) -> String {
+    format!("{}: {}", verdict.counter, compared(verdict, blind))
+}
+
+/// The same without the counter's name.
+pub(crate) fn compared(verdict: &Verdict, blind: &Blind) -> String {
+    let Verdict { counter: _, kernel, seen } = verdict;
+    let difference = i128::from(*kernel) - i128::from(*seen);
+    let mut text = format!("kernel {kernel}, seen {seen}");
+    if difference != 0 {
+        let reasons = reasons(verdict, blind).join(";\n   or ");
+        let reasons = if reasons.is_empty() { String::new() } else { format!("\n   {reasons}") };
+        let _ = write!(text, " ({difference:+}){reasons}");
+    }
+    text
+}
+
+/// What was seen after the last comparison.
+pub(crate) fn unread(drops: u64) -> String {
+    format!(
+        "{} more after that, until it ended: not compared, its counters were gone.",
+        plural(drops, "refused packet")
+    )
+}
+
+/// What to call the namespace of an account: its inode number, and what else tells it from
+/// another one that had the same number.
+pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
+    let alike = accounts.iter().filter(|other| other.netns.inode() == netns.inode()).count();
+    match netns.identity() {
+        Some(identity) if alike > 1 => format!("{netns} (id {identity})"),
+        _ => netns.to_string(),
+    }
+}
+
+/// The lines at the end: of each network namespace those counters that moved, and the
+/// two that everybody looks for.
+pub(crate) fn render(text: &mut String, end: &End) {
+    let several = end.accounts.len() > 1;
+    for Account { netns, verdicts, unread_drops } in &end.accounts {
+        let always = |verdict: &Verdict| {
+            !several && matches!(verdict.counter, "ListenOverflows" | "ListenDrops")
+        };
+        let shown: Vec<_> =
+            verdicts.iter().filter(|verdict| verdict.moved() || always(verdict)).collect();
+        let name = namespace(*netns, &end.accounts);
+        if several && !shown.is_empty() {
+            let _ = writeln!(text, "\nNetwork namespace {name}");
+        }
+        for verdict in shown {
+            let _ = writeln!(text, "{}", line(verdict, &end.blind));
+        }
+        if !verdicts.is_empty() && *unread_drops > 0 {
+            let _ = writeln!(text, "{}", unread(*unread_drops));
+        }
+        if verdicts.is_empty() {
+            let _ = writeln!(
+                text,
+                "Network namespace {name}: its counters could not be read, so nothing is compared."
+            );
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `--record`: a run written down as it happens, so that `replay` can show it again on any
+//! machine. What cannot be written is said once, and tracing goes on.
+//!
+//! `line` is the form, `memory` leaves out what has not changed, `sink` is the file.
+
+pub(crate) mod sink;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::clock::{Clock, Mark};
+use backlog_core::event::{Event, What};
+use backlog_core::model::Book;
+use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
+use backlog_core::recording::memory::Memory;
+use backlog_core::run::{End, Meta};
+
+use sink::Sink;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Begin another one when it has so many bytes.
+    pub(crate) rotate: Option<u64>,
+    /// How many older ones are kept then.
+    pub(crate) keep: u32,
+}
+
+/// What of the options matters to whoever shows the run again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    /// Ports were named.
+    pub(crate) named_ports: bool,
+    /// `--until-drop`.
+    pub(crate) until_drop: Option<u64>,
+    /// `--client-timeout`, nanoseconds.
+    pub(crate) client_timeout_ns: Option<u64>,
+}
+
+/// A kill loses what is older than this only in part.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Records, or does nothing if nobody has asked for it.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    open: Option<Recording>,
+    /// Why there is no more of it.
+    failure: Option<String>,
+    /// Nobody has been told yet.
+    untold: bool,
+}
+
+struct Recording {
+    wanted: Wanted,
+    sink: Sink,
+    /// Of the run; none before it begins.
+    header: Option<Header>,
+    /// How the clocks stood to each other when that was written last.
+    mark: Option<Mark>,
+    memory: Memory,
+    /// What has not changed and is not written yet.
+    same: Option<Same>,
+    /// Reused from one line to the next.
+    buffer: Vec<u8>,
+    /// When what was written must have left the buffers; none: it has.
+    due: Option<Instant>,
+}
+
+impl Recorder {
+    /// Makes the file, before anything is attached: a wrong name is to be told at once.
+    pub(crate) fn create(wanted: Option<&Wanted>) -> Result<Self> {
+        let Some(wanted) = wanted else { return Ok(Self::default()) };
+        let path = wanted.path.display();
+        if wanted.rotate.is_some() && wanted.path.metadata().is_ok_and(|there| !there.is_file()) {
+            bail!("--record-rotate: {path} is no file, and cannot be renamed");
+        }
+        let sink =
+            Sink::create(&wanted.path).with_context(|| format!("--record: cannot make {path}"))?;
+        let open = Recording {
+            wanted: wanted.clone(),
+            sink,
+            header: None,
+            mark: None,
+            memory: Memory::default(),
+            same: None,
+            buffer: Vec::new(),
+            due: None,
+        };
+        Ok(Self { open: Some(open), ..Self::default() })
+    }
+
+    /// The run has begun.
+    pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, shown: Shown) {
+        self.write(|recording| {
+            let Shown { named_ports, until_drop, client_timeout_ns } = shown;
+            recording.mark = Some(clock.newest());
+            let header = Header {
+                format: FORMAT,
+                part: 0,
+                meta: meta.clone(),
+                clock: clock.latest(),
+                named_ports,
+                until_drop,
+                client_timeout_ns,
+            };
+            recording.head(header)?;
+            recording.sink.flush()
+        });
+    }
+
+    /// The clocks were compared: by how much the wall clock was set, and when that was told.
+    pub(crate) fn clock(&mut self, clock: &Clock, set: Option<(u64, i128)>) {
+        let mark = clock.newest();
+        self.write(|recording| recording.clock(mark, set));
+    }
+
+    /// What the book is given.
+    pub(crate) fn event(&mut self, event: &Event) {
+        self.write(|recording| recording.event(event));
+    }
+
+    /// An interval ends.
+    pub(crate) fn interval(&mut self, time_ns: u64, blind: &Blind) {
+        self.write(|recording| {
+            recording.step(&Step::Interval { time_ns, blind: *blind })?;
+            recording.memory.end_interval();
+            recording.flush()
+        });
+    }
+
+    /// The last interval ends early.
+    pub(crate) fn rest(&mut self, time_ns: u64) {
+        self.write(|recording| recording.step(&Step::Rest { time_ns }));
+    }
+
+    /// A notice is given.
+    pub(crate) fn notice(&mut self, time_ns: u64, text: &str) {
+        self.write(|recording| recording.step(&Step::Notice { time_ns, text: text.to_owned() }));
+    }
+
+    /// The run has ended; nothing more comes.
+    pub(crate) fn end(&mut self, end: &End) {
+        self.write(|recording| {
+            recording.step(&Step::End(Box::new(end.clone())))?;
+            recording.sink.finish()
+        });
+        self.open = None;
+    }
+
+    /// All that came at once is written: begins another file if this one is full.
+    pub(crate) fn batch(&mut self, clock: &Clock, book: &Book, time_ns: u64) {
+        self.write(|recording| match recording.wanted.rotate {
+            Some(most) if recording.sink.bytes() >= most => recording.rotate(clock, book, time_ns),
+            _ => Ok(()),
+        });
+    }
+
+    /// When what was written must leave the buffers.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.open.as_ref()?.due
+    }
+
+    /// Lets it leave them.
+    pub(crate) fn flush(&mut self) {
+        self.write(Recording::flush);
+    }
+
+    /// Why the recording is incomplete.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The same, once.
+    pub(crate) fn complaint(&mut self) -> Option<String> {
+        let untold = std::mem::take(&mut self.untold);
+        untold.then(|| self.failure.clone()).flatten()
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut Recording) -> io::Result<()>) {
+        let Some(recording) = &mut self.open else { return };
+        if let Err(error) = write(recording) {
+            let path = recording.wanted.path.display();
+            self.failure = Some(format!("the recording {path} is incomplete: {error}"));
+            self.untold = true;
+            self.open = None;
+        }
+    }
+}
+
+impl Recording {
+    fn head(&mut self, header: Header) -> io::Result<()> {
+        self.header = Some(header.clone());
+        self.line(&Line::Header(Box::new(header)))
+    }
+
+    fn clock(&mut self, mark: Mark, set: Option<(u64, i128)>) -> io::Result<()> {
+        if self.mark == Some(mark) && set.is_none() {
+            return Ok(());
+        }
+        self.mark = Some(mark);
+        self.step(&Step::Clock { mark, set })
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let Event { time_ns, what } = event;
+        let Some((of, id)) = self.memory.note(what) else {
+            self.same_ends()?;
+            return self.line(&Line::Event(Cow::Borrowed(event)));
+        };
+        // Counts are read one after the other, the rest is of one moment.
+        let matches = |same: &Same| {
+            same.of == of && (same.time_ns == *time_ns || matches!(what, What::Count { .. }))
+        };
+        if !self.same.as_ref().is_some_and(matches) {
+            self.same_ends()?;
+        }
+        self.same.get_or_insert(Same { time_ns: *time_ns, of, ids: Vec::new() }).add(id);
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> io::Result<()> {
+        self.same_ends()?;
+        self.line(&Line::Step(Cow::Borrowed(step)))
+    }
+
+    fn same_ends(&mut self) -> io::Result<()> {
+        match self.same.take() {
+            Some(same) => self.line(&Line::Same(same)),
+            None => Ok(()),
+        }
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, line)?;
+        self.buffer.push(b'\n');
+        self.due.get_or_insert_with(|| Instant::now() + FLUSH);
+        self.sink.write_all(&self.buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.due = None;
+        self.sink.flush()
+    }
+
+    /// Another file, that can be read without those before.
+    fn rotate(&mut self, clock: &Clock, book: &Book, time_ns: u64) -> io::Result<()> {
+        let Some(header) = self.header.clone() else { return Ok(()) };
+        self.same_ends()?;
+        self.sink.finish()?;
+        let Wanted { path, keep, .. } = &self.wanted;
+        sink::rotate(path, *keep)?;
+        self.sink = Sink::create(path)?;
+        self.memory = Memory::default();
+        self.head(Header { part: header.part + 1, clock: clock.latest(), ..header })?;
+        for event in backlog_core::recording::snapshot::events(book, time_ns) {
+            self.event(&event)?;
+        }
+        self.step(&Step::Begin { time_ns, past: Box::new(book.past()) })?;
+        self.flush()
+    }
+}
+
+/// Where the files of a recording are: the newest first.
+pub(crate) fn parts(path: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..).map(move |before| sink::part(path, before))
+}

@@ -1,0 +1,158 @@
+//! One HTML page of a run, which needs nothing from outside: written at the end, from the
+//! same book as every other view. What the book does not keep (the moments at which drops
+//! began, what was said at the start) is remembered here meanwhile, bounded.
+
+mod context;
+mod episodes;
+mod judged;
+mod listener;
+mod measured;
+mod order;
+mod overview;
+mod page;
+mod plot;
+mod shared;
+mod story;
+mod verdict;
+
+use std::io::{self, Write as _};
+
+use backlog_core::clock::Clock;
+use backlog_core::event::Limit;
+use backlog_core::model::page::Page;
+use backlog_core::model::summary::Summary;
+use backlog_core::model::{Book, Refusal};
+use backlog_core::run::{End, Meta};
+use jiff::tz::TimeZone;
+
+use super::sink::{Now, Sink, Update};
+use crate::notice::notice;
+use crate::output::whole_file::WholeFile;
+use context::Run;
+use story::Story;
+
+/// Where the page goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    File(WholeFile),
+    Stdout,
+}
+
+/// Writes the page at the end.
+pub(crate) struct Report {
+    zone: TimeZone,
+    place: Place,
+    /// Say where it is.
+    tells: bool,
+    /// What was said at the start; none: it has not begun.
+    meta: Option<Meta>,
+    story: Story,
+    written: bool,
+}
+
+impl Report {
+    /// A view that writes there, with times of this zone.
+    pub(crate) fn new(zone: TimeZone, place: Place, tells: bool) -> Self {
+        Self { zone, place, tells, meta: None, story: Story::default(), written: false }
+    }
+}
+
+impl Drop for Report {
+    /// A run that breaks off has no end to report, and that is said.
+    fn drop(&mut self) {
+        if self.meta.is_some()
+            && !self.written
+            && let Place::File(file) = &self.place
+        {
+            let name = file.name().display();
+            notice(&format!("--report: {name} was not written: the run broke off"));
+        }
+    }
+}
+
+impl Sink for Report {
+    fn draws(&self) -> bool {
+        true
+    }
+
+    fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
+        let Now { clock, model } = now;
+        match *update {
+            Update::Start(meta) => {
+                self.start(clock, meta);
+                Ok(())
+            }
+            Update::Limit { time_ns, page, limit } => {
+                self.limit(clock, time_ns, page, limit);
+                Ok(())
+            }
+            Update::Refused(refusal) => {
+                self.refused(clock, model, refusal);
+                Ok(())
+            }
+            Update::ClockSet { time_ns, step_ns } => {
+                self.clock_set(clock, time_ns, step_ns);
+                Ok(())
+            }
+            Update::End { summaries, end } => self.end(clock, model, summaries, end),
+            Update::Listener { .. }
+            | Update::Closed { .. }
+            | Update::Acceptor { .. }
+            | Update::AcceptErrors { .. }
+            | Update::Interval { .. }
+            | Update::Reconciled { .. }
+            | Update::Flush
+            | Update::Notice(_) => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    fn start(&mut self, _: &Clock, meta: &Meta) {
+        self.meta = Some(meta.clone());
+        self.story = Story::default();
+    }
+
+    fn limit(&mut self, _: &Clock, time_ns: u64, page: &Page, limit: &Limit) {
+        self.story.limit(page.listener.id, time_ns, limit);
+    }
+
+    fn refused(&mut self, _: &Clock, _: &Book, refusal: &Refusal) {
+        self.story.refused(refusal);
+    }
+
+    fn clock_set(&mut self, _: &Clock, time_ns: u64, step_ns: i128) {
+        self.story.clock_set(time_ns, step_ns);
+    }
+
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        let Some(meta) = &self.meta else { return Ok(()) };
+        let Self { zone, story, .. } = self;
+        let html = page::render(&Run { zone, clock, meta, book, summaries, end, story });
+        // The error says where it is instead: nothing else is to be said of it.
+        self.written = true;
+        match &self.place {
+            Place::File(file) => {
+                file.write(html.as_bytes())?;
+                if self.tells {
+                    notice(&format!("report: {}", file.name().display()));
+                }
+                Ok(())
+            }
+            Place::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(html.as_bytes())?;
+                out.flush()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The page as a whole: its head, the order of its parts, and what it is allowed to load,
+//! which is nothing.
+
+use backlog_core::model::summary::Summary;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::context::Run;
+use super::shared::{outside, plain};
+use super::{judged, listener, measured, order, overview, verdict};
+
+const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
+
+/// Only these two may be used, and nothing may be fetched: should a string from outside ever
+/// become markup, it runs nothing and calls nobody. (A test holds the sums to the files.)
+const POLICY: &str = "default-src 'none'; \
+    style-src 'sha256-BDH3x1dvG6pF/82nsla4Mih04Wnu7GYHO2PzGgfYub8='; \
+    script-src 'sha256-aRg4TGtM8F3gvZBemkNnff785F4iqhG2HjCjkb7lpdM='; \
+    base-uri 'none'; form-action 'none'";
+
+/// The page.
+pub(super) fn render(run: &Run<'_>) -> String {
+    let ordered = order::ordered(run.summaries);
+    let drawn = order::drawn(&ordered);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="generator" content={ "backlog-trace " (env!("CARGO_PKG_VERSION")) };
+                title { "Accept queues" @if let Some(host) = &run.meta.host { " of " (outside(host)) } ", " (began(run)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { (heading(run)) }
+                main {
+                    (verdict::section(run, &ordered, &drawn))
+                    (overview::section(run, &ordered))
+                    @if !drawn.is_empty() {
+                        section aria-labelledby="each" {
+                            h2 #each { "Each listener" }
+                            @for summary in &drawn { (listener::section(run, summary)) }
+                            (left_out(&ordered, drawn.len()))
+                        }
+                    }
+                    (overview::groups(run))
+                    (judged::section(run))
+                    (measured::settings(run))
+                    (measured::section(run))
+                    (measured::command(run))
+                }
+                footer { p {
+                    "Made by backlog-trace " (env!("CARGO_PKG_VERSION")) ". Times are "
+                    (zone_name(run)) ". A limit of 16 lets 17 in: 17/16 is no misprint. \
+                    This page loads nothing and sends nothing."
+                } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn heading(run: &Run<'_>) -> Markup {
+    let Run { meta, end, clock, .. } = run;
+    let host = meta.host.as_deref().map_or_else(|| "a host".to_owned(), outside);
+    let ended = clock.wall(end.time_ns);
+    html! {
+        h1 { "Accept queues of " (host) }
+        p {
+            (began(run)) " to " (run.day_and_time(ended)) " " (zone_name(run)) ", "
+            (format!("{:.1} s", end.elapsed_ns as f64 / 1e9)) ". Kernel " (outside(&meta.kernel))
+            ", traced by " (meta.backend.name()) "."
+        }
+        @if let Some(command) = &end.command {
+            p { (command) "." }
+        }
+        @if let Some(why) = &end.unrecorded {
+            p { strong.bad { "Incomplete" } ": " (outside(why)) "." }
+        }
+    }
+}
+
+fn began(run: &Run<'_>) -> String {
+    run.day_and_time(run.clock.wall(run.meta.time_ns))
+}
+
+/// `UTC`, or how far from it and what that is called.
+fn zone_name(run: &Run<'_>) -> String {
+    let info = run.zone.to_offset_info(run.clock.wall(run.meta.time_ns));
+    let (offset, name) = (info.offset(), info.abbreviation());
+    if offset.is_zero() && name == "UTC" { "UTC".into() } else { format!("UTC{offset} ({name})") }
+}
+
+/// What has no section of its own.
+fn left_out(ordered: &[Summary<'_>], drawn: usize) -> Markup {
+    let active = ordered.iter().filter(|summary| summary.active()).count();
+    let text = match active - drawn {
+        0 => return html! {},
+        1 => "One more listener at which something happened is not drawn. ".to_owned(),
+        more => format!("{more} more listeners at which something happened are not drawn. "),
+    };
+    html! { p.note { (plain(text)) "They are in the table above." } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POLICY, SCRIPT, STYLE};
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest as _, Sha256};
+
+    #[test]
+    fn the_policy_lets_just_these_two_run() {
+        let sum = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
+        let expected = format!(
+            "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+             form-action 'none'",
+            sum(STYLE),
+            sum(SCRIPT)
+        );
+        assert_eq!(POLICY, expected, "put these sums into POLICY");
+    }
+}

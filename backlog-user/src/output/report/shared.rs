@@ -1,0 +1,95 @@
+//! Small pieces of the page: times, tables, facts, strings from outside.
+
+use backlog_core::model::summary::Summary;
+use backlog_core::text::format::percent;
+use backlog_core::text::whose;
+use maud::{Markup, html};
+
+use super::context::Run;
+
+/// A string from outside: nothing in it moves a cursor or turns the text around it. (That it
+/// is no markup is seen to by the template.)
+pub(super) fn outside(text: &str) -> String {
+    whose::safe(text)
+}
+
+/// A column of a table.
+#[derive(Clone, Copy)]
+pub(super) enum Column {
+    /// Words, from the left.
+    Words(&'static str),
+    /// Numbers, right under each other.
+    Number(&'static str),
+}
+
+/// A table that a narrow screen can move from side to side. The first cell of a row names it.
+pub(super) fn table(name: &str, columns: &[Column], rows: &[Vec<Markup>]) -> Markup {
+    let class = |index: usize| match columns.get(index) {
+        Some(Column::Number(_)) => Some("n"),
+        _ => None,
+    };
+    html! {
+        div.scroll role="region" aria-label=(name) tabindex="0" {
+            table {
+                thead { tr {
+                    @for column in columns {
+                        @match column {
+                            Column::Words(title) => { th scope="col" { (title) } }
+                            Column::Number(title) => { th.n scope="col" { (title) } }
+                        }
+                    }
+                } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            @for (index, cell) in row.iter().enumerate() {
+                                @if index == 0 {
+                                    th class=[class(index)] scope="row" { (cell) }
+                                } @else {
+                                    td class=[class(index)] { (cell) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What something is called and what it is, if it is known.
+pub(super) type Fact = (&'static str, Option<Markup>);
+
+/// Facts; those that are not known are left out.
+pub(super) fn facts(all: &[Fact]) -> Markup {
+    html! {
+        dl {
+            @for (name, value) in all {
+                @if let Some(value) = value {
+                    div { dt { (name) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+/// The deepest queue, of which limit, and when. Of a limit that was changed no share is told:
+/// which of them it was then is to be seen in the plot.
+pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
+    let (peak, limit) = (summary.peak, summary.page.listener.limit);
+    let moments = run.story.of(summary.page.listener.id);
+    let changed = moments.is_some_and(|all| all.limits.iter().any(|(_, one)| one.was != one.now));
+    let peak_ns = summary.peak_ns?;
+    Some(html! {
+        (peak)
+        @if changed { " (its limit was changed)" } @else {
+            " of " (limit) " (" (percent(peak, limit)) " %)"
+        }
+        ", at " (run.moment(peak_ns))
+    })
+}
+
+/// Plain text as markup.
+pub(super) fn plain(text: impl AsRef<str>) -> Markup {
+    html! { (text.as_ref()) }
+}

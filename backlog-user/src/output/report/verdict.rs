@@ -1,0 +1,157 @@
+//! What happened, first of all: a sentence for the run, and for each listener that is drawn
+//! the book's verdict, what became of its clients, and why.
+
+use backlog_core::model::interval::Waits;
+use backlog_core::model::sizing::{self, Sizing};
+use backlog_core::model::summary::Summary;
+use backlog_core::text::format::{duration, plural};
+use backlog_core::text::whose;
+use backlog_ebpf::cause::Cause;
+use maud::{Markup, html};
+
+use super::context::Run;
+use super::shared::{outside, peak, plain};
+use crate::output::advice::still_queued;
+use crate::output::{advice, meaning};
+
+/// What is said of one listener.
+pub(super) struct Verdict {
+    /// What to do, by the book.
+    sizing: Sizing,
+    /// What it rests on, and what else happened.
+    reasons: Vec<Markup>,
+}
+
+/// How a verdict is marked beside its word.
+fn class(verdict: sizing::Verdict) -> &'static str {
+    match verdict {
+        sizing::Verdict::Fits => "good",
+        sizing::Verdict::NotEnoughData => "open",
+        sizing::Verdict::Raise
+        | sizing::Verdict::AddWorkers
+        | sizing::Verdict::AcceptorStalled
+        | sizing::Verdict::Unbalanced => "bad",
+    }
+}
+
+impl Verdict {
+    /// On one listener.
+    pub(super) fn of(run: &Run<'_>, summary: &Summary<'_>) -> Self {
+        let page = summary.page;
+        let mut reasons = vec![refused(summary)];
+        reasons.extend(
+            advice::clients(run.book, page, run.end.time_ns).map(|text| html! { (text) "." }),
+        );
+        reasons.extend(causes(summary));
+        reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
+        let cut =
+            page.listener.call.as_ref().and_then(|call| whose::cut(call, page.listener.limit));
+        reasons.extend(cut.map(|cut| plain(format!("The limit was cut: {cut}."))));
+        reasons.extend(Waits::of(&page.wait).map(|waits| {
+            plain(format!(
+                "Of those accepted, half waited up to {}, 99 of 100 up to {}, the longest {}.",
+                duration(waits.p50),
+                duration(waits.p99),
+                duration(waits.max),
+            ))
+        }));
+        reasons.extend(still_queued(page, run.end.time_ns).map(|text| plain(text + ".")));
+        Self { sizing: run.book.sizing(page, run.end.time_ns), reasons }
+    }
+
+    /// The word, the sentence, and what it rests on.
+    fn show(&self) -> Markup {
+        let Sizing { verdict, confidence, why, .. } = &self.sizing;
+        html! {
+            p {
+                strong class=(class(*verdict)) { (verdict.name().replace('_', " ")) } " "
+                (outside(why)) " " span.soft { "(" (confidence.name()) " confidence)." }
+            }
+            ul { @for reason in &self.reasons { li { (reason) } } }
+        }
+    }
+}
+
+/// How many packets of how many clients.
+fn refused(summary: &Summary<'_>) -> Markup {
+    let page = summary.page;
+    if summary.drops == 0 {
+        return plain("No packet was refused.");
+    }
+    let clients = clients(page.clients, page.totals.unrecorded);
+    let were = if summary.drops == 1 { "was" } else { "were" };
+    plain(format!("{} of {clients} {were} refused.", plural(summary.drops, "packet")))
+}
+
+/// `at least 804 clients`: whose packet is only counted may be another one.
+fn clients(clients: u64, only_counted: u64) -> String {
+    let least = if only_counted > 0 { "at least " } else { "" };
+    format!("{least}{}", plural(clients, "client"))
+}
+
+/// What was refused, the most frequent first.
+fn causes(summary: &Summary<'_>) -> Vec<Markup> {
+    let drops = &summary.page.totals.drops;
+    let mut all: Vec<(Cause, u64)> =
+        Cause::ALL.into_iter().map(|cause| (cause, drops[cause as usize])).collect();
+    all.retain(|(_, count)| *count > 0);
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let line = |(cause, count): (Cause, u64)| {
+        html! {
+            (count) " × " code { (cause.name()) } " – " (meaning::of_cause(cause)) "."
+        }
+    };
+    all.into_iter().map(line).collect()
+}
+
+/// The section.
+pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<'_>]) -> Markup {
+    html! {
+        section aria-labelledby="verdict" {
+            h2 #verdict { "What happened" }
+            p.lead { (plain(lead(run, ordered))) }
+            @for summary in drawn {
+                article.verdict {
+                    h3 {
+                        a href={ "#l" (summary.page.listener.id.0) } {
+                            (summary.page.name())
+                        }
+                        @if let Some(process) = whose::process(&summary.page.listener) {
+                            " " span.soft { (process) }
+                        }
+                    }
+                    (Verdict::of(run, summary).show())
+                }
+            }
+        }
+    }
+}
+
+/// The run in a sentence.
+fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
+    let drops: u64 = ordered.iter().map(|summary| summary.drops).sum();
+    let gone = run.book.gone();
+    let all = ordered.len() as u64 + gone.idle + gone.active;
+    if all == 0 {
+        return "No listener was seen.".into();
+    }
+    let listeners = plural(all, "listener");
+    // What those had refused that are left out is in no sum of these.
+    let rest = if gone.active == 0 {
+        String::new()
+    } else {
+        format!(" Of {} that closed early nothing more is known.", plural(gone.active, "listener"))
+    };
+    if drops == 0 {
+        return format!("No packet was refused at {listeners}.{rest}");
+    }
+    let refusing = ordered.iter().filter(|summary| summary.drops > 0);
+    let attempts: u64 = refusing.clone().map(|summary| summary.page.clients).sum();
+    let only_counted: u64 = refusing.clone().map(|summary| summary.page.totals.unrecorded).sum();
+    format!(
+        "{} of {} were refused at {} of {listeners}.{rest}",
+        plural(drops, "packet"),
+        clients(attempts, only_counted),
+        refusing.count(),
+    )
+}

@@ -1,0 +1,394 @@
+//! The summary as text: for each listener where anything happened its counts,
+//! peak, drops and histograms; then what is not known.
+
+use std::fmt::Write as _;
+
+use backlog_core::clock::Clock;
+use backlog_core::event::Listener;
+use backlog_core::model::Book;
+use backlog_core::model::distribution::Distribution;
+use backlog_core::model::group::words as groups;
+use backlog_core::model::group::{self, Group};
+use backlog_core::model::interval::Waits;
+use backlog_core::model::page::PeakUse;
+use backlog_core::model::reconcile;
+use backlog_core::model::summary::Summary;
+use backlog_core::run::End;
+use backlog_core::text::format::{clock_time, duration, percent, plural};
+use backlog_core::text::whose;
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::record::Kind;
+use jiff::tz::TimeZone;
+
+use super::histogram::{self, Row};
+use super::paragraph::Page as Paragraphs;
+use super::{advice, judged};
+
+/// Renders the whole.
+pub(crate) fn render(
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summaries: &[Summary<'_>],
+    end: &End,
+) -> String {
+    let mut text = String::new();
+    let seconds = end.elapsed_ns as f64 / 1e9;
+    let idle = summaries.iter().filter(|summary| !summary.active()).count() as u64;
+    let idle = idle + book.gone().idle;
+    let _ = writeln!(text, "\nSummary of {seconds:.1} s");
+    for summary in summaries.iter().filter(|summary| summary.active()) {
+        listener(&mut text, zone, clock, book, summary, end);
+    }
+    for members in group::groups(summaries) {
+        if groups::is_shown(book, &members) {
+            group(&mut text, book, &members, end.time_ns);
+        }
+    }
+    if summaries.is_empty() && idle == 0 {
+        let _ = writeln!(text, "\nNo listener was seen.");
+    } else if summaries.iter().all(|summary| !summary.active()) {
+        let _ = writeln!(text, "\nNo connection and no drop at {}.", plural(idle, "listener"));
+    } else if idle > 0 {
+        let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
+    }
+    judged::render(&mut text, end);
+    unknown(&mut text, book, end);
+    text
+}
+
+fn listener(
+    text: &mut String,
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summary: &Summary<'_>,
+    end: &End,
+) {
+    let page = summary.page;
+    let totals = &page.totals;
+    let limit = page.listener.limit;
+    let _ = writeln!(text, "\n{}  limit {limit}", page.name());
+    whose(text, &page.listener);
+    if let Some(before) = page.follows.and_then(|id| book.get(id))
+        && let Some((closed_ns, _)) = before.closed
+    {
+        let _ = writeln!(
+            text,
+            "  history      opened again {} after its address was closed at {}",
+            duration(page.first_seen_ns.saturating_sub(closed_ns) / 1000),
+            clock_time(zone, clock.wall(closed_ns), 6),
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  connections  {} queued, {} accepted, {} in the queue at the end",
+        totals.enqueued,
+        totals.accepted,
+        page.depth(),
+    );
+    if let Some(peak_ns) = summary.peak_ns {
+        let _ = writeln!(
+            text,
+            "  peak         {} of {limit} ({} %) at {}",
+            summary.peak,
+            percent(summary.peak, limit),
+            clock_time(zone, clock.wall(peak_ns), 6),
+        );
+    }
+    syn_queue(text, zone, clock, book, summary);
+    let _ = writeln!(text, "  drops        {}", drops(summary));
+    if let Some(verdict) = reconcile::of_listener(page).filter(reconcile::Verdict::moved) {
+        let _ = writeln!(text, "  sk_drops     {}", judged::compared(&verdict, &end.blind));
+    }
+    if let Some(waits) = Waits::of(&page.wait) {
+        let _ = writeln!(
+            text,
+            "  wait         p50 {}, p90 {}, p99 {}, max {}",
+            duration(waits.p50),
+            duration(waits.p90),
+            duration(waits.p99),
+            duration(waits.max),
+        );
+    }
+    if let Some(still) = advice::still_queued(page, end.time_ns) {
+        let _ = writeln!(text, "  waiting      {still}");
+    }
+    if totals.untimed > 0 {
+        let at_least = page
+            .at_least_us
+            .map_or(String::new(), |us| format!("; one waited at least {}", duration(us)));
+        let _ = writeln!(
+            text,
+            "  not timed    {} queued before the start{at_least}",
+            plural(totals.untimed, "connection"),
+        );
+    }
+    if totals.unseen > 0 {
+        let _ = writeln!(
+            text,
+            "  not seen     {} before the accept, so without depth and wait",
+            plural(totals.unseen, "connection"),
+        );
+    }
+    for beside in Beside::ALL {
+        let count = totals.beside[beside as usize];
+        if count > 0 {
+            let _ = writeln!(text, "  beside       {} {count}", beside.name());
+        }
+    }
+    if let Some((closed_ns, closed)) = page.closed {
+        let _ = writeln!(
+            text,
+            "  closed       at {} with {} and {} in its queues",
+            clock_time(zone, clock.wall(closed_ns), 6),
+            plural(closed.depth.into(), "connection"),
+            plural(closed.syn_queue.into(), "request"),
+        );
+    }
+    lost(text, summary);
+    text.push_str(&advice::render(zone, clock, book, page, end));
+    section(
+        text,
+        "depth met by arrivals",
+        "depth",
+        &page.depth,
+        totals.enqueued.saturating_sub(totals.unseen),
+    );
+    peak_use(text, &page.peak_use);
+    let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
+    section(text, "accept latency", "microseconds", &page.wait, timed);
+}
+
+/// Who holds it, what was asked for it, and where it lives.
+fn whose(text: &mut String, listener: &Listener) {
+    if let Some(process) = whose::process(listener) {
+        let _ = writeln!(text, "  process      {process}");
+    }
+    if let Some(owner) = &listener.identity.owner {
+        let _ = writeln!(text, "               {}", whose::home(owner).join(", "));
+    }
+    if let Some(netns) = listener.identity.netns.as_deref().filter(|name| *name != "host") {
+        let _ = writeln!(text, "  namespace    {}", whose::safe(netns));
+    }
+    match listener.call.as_ref().and_then(|call| Some((call, call.asked?))) {
+        Some((call, asked)) => {
+            let cut = whose::cut(call, listener.limit);
+            let _ = writeln!(text, "  asked        {}", cut.unwrap_or_else(|| asked.to_string()));
+        }
+        None if listener.opened_now => {
+            let _ = writeln!(text, "  asked        not known: not by listen(2) of this ABI");
+        }
+        None => {
+            let _ = writeln!(text, "  asked        not known: before the start");
+        }
+    }
+}
+
+/// Each member's part of the connections, and whether one waits while others have room.
+fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
+    let Some(first) = group.members.first() else { return };
+    let sum = group.enqueued();
+    let _ = writeln!(
+        text,
+        "\nSO_REUSEPORT group {}{}: {} ({} open), {}",
+        first.page.listener.local,
+        if group.replaced { " before a restart" } else { "" },
+        plural(group.members.len() as u64, "member"),
+        group.open(),
+        plural(sum, "connection"),
+    );
+    if let Some(imbalance) = group.imbalance() {
+        let _ = writeln!(text, "  imbalance    {imbalance:.2} (the busiest against the mean)");
+    }
+    let _ = writeln!(
+        text,
+        "  {:>6} {:>10} {:>6} {:>9} {:>6} {:>6}  PROCESS",
+        "MEMBER", "CONN", "SHARE", "PEAK/LIM", "P99", "DROP"
+    );
+    let rows = groups::rows(book, group);
+    for member in &rows {
+        let page = member.page;
+        let share = page.totals.enqueued as f64 * 100.0 / sum.max(1) as f64;
+        let _ = writeln!(
+            text,
+            "  {:>6} {:>10} {:>5.1}% {:>9} {:>6} {:>6}  {}{}",
+            page.member,
+            page.totals.enqueued,
+            share,
+            format!("{}/{}", member.peak, page.listener.limit),
+            Waits::of(&page.wait).map_or("-".into(), |waits| duration(waits.p99)),
+            member.drops,
+            groups::process(page).unwrap_or_else(|| "?".into()),
+            if page.closed.is_some() { ", closed" } else { "" },
+        );
+    }
+    let mut paragraphs = Paragraphs::default();
+    if let Some(more) = groups::not_listed(rows.len(), group) {
+        paragraphs.labelled("  not listed   ", 15, &more);
+    }
+    for member in &group.members {
+        if let Some(found) = book.unbalanced(member.page, time_ns) {
+            paragraphs.labelled("  unbalanced   ", 15, &groups::unbalanced(&found));
+        }
+        if let Some(lost) = groups::closed(book, member.page) {
+            paragraphs.labelled("  closed       ", 15, &lost);
+        }
+    }
+    text.push_str(&paragraphs.into_text());
+}
+
+/// How long the SYN queue was, what bounds it, and whether cookies took its place.
+fn syn_queue(
+    text: &mut String,
+    zone: &TimeZone,
+    clock: &Clock,
+    book: &Book,
+    summary: &Summary<'_>,
+) {
+    let page = summary.page;
+    let totals = &page.totals;
+    let cookies = totals.beside[Beside::SynCookieSent as usize];
+    if totals.syn_queue_peak == 0 && cookies == 0 {
+        return;
+    }
+    let at = match totals.syn_queue_peak_ns {
+        0 => String::new(),
+        peak_ns => format!(" at {}", clock_time(zone, clock.wall(peak_ns), 6)),
+    };
+    let _ =
+        writeln!(text, "  SYN queue    {} of {}{at}", totals.syn_queue_peak, page.listener.limit);
+    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    // Only without cookies does the last-quarter rule hold.
+    if let (Some(0), Some(most)) = (set.syncookies, set.tcp_max_syn_backlog) {
+        let _ = writeln!(
+            text,
+            "               tcp_syncookies=0, tcp_max_syn_backlog={most}:\n               \
+             clients that it does not know are refused once {} requests wait",
+            most - most / 4 + 1,
+        );
+    }
+    if cookies > 0 {
+        let always = if set.syncookies == Some(2) { " (tcp_syncookies=2: always)" } else { "" };
+        let _ = writeln!(
+            text,
+            "               cookies took its place for {}{always}",
+            plural(cookies, "SYN")
+        );
+    }
+}
+
+fn drops(summary: &Summary<'_>) -> String {
+    if summary.drops == 0 {
+        return "none".into();
+    }
+    let untold = summary.page.totals.unrecorded;
+    // Whose packet is only counted may be another client.
+    let least = if untold > 0 { "at least " } else { "" };
+    let mut text = format!(
+        "{} of {least}{}",
+        plural(summary.drops, "packet"),
+        plural(summary.page.clients, "client")
+    );
+    if untold > 0 {
+        let _ = write!(text, "\n               {untold} only counted, see --drop-records");
+    }
+    for cause in Cause::ALL {
+        let count = summary.page.totals.drops[cause as usize];
+        if count > 0 {
+            let _ = write!(text, "\n               {} {count}", cause.name());
+        }
+    }
+    text
+}
+
+/// A histogram, and how much of what was counted it has seen.
+fn section(text: &mut String, title: &str, unit: &str, values: &Distribution, counted: u64) {
+    let rows = histogram::rows(&values.buckets());
+    if rows.is_empty() {
+        return;
+    }
+    let seen = values.count();
+    let of = if seen == counted { String::new() } else { format!(" ({seen} of {counted})") };
+    let _ = write!(text, "\n  {title}{of}\n{}", histogram::render(unit, &rows));
+}
+
+fn peak_use(text: &mut String, uses: &PeakUse) {
+    let last = uses.0.iter().rposition(|count| *count > 0).unwrap_or(0);
+    if last == 0 {
+        return;
+    }
+    let rows: Vec<Row> = uses.0[..=last]
+        .iter()
+        .enumerate()
+        .map(|(index, count)| Row {
+            range: match index {
+                0 => "0".into(),
+                11 => "above 100".into(),
+                _ => format!("{} -> {}", (index - 1) * 10 + 1, index * 10),
+            },
+            count: *count,
+        })
+        .collect();
+    let _ = write!(text, "\n  peak use per interval\n{}", histogram::render("% of limit", &rows));
+}
+
+fn lost(text: &mut String, summary: &Summary<'_>) {
+    if summary.lost > 0 {
+        let kinds: Vec<String> = Kind::ALL
+            .iter()
+            .filter(|kind| summary.lost_of(**kind) > 0)
+            .map(|kind| format!("{} {}", kind.name(), summary.lost_of(*kind)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "  lost         {} found the ring full: {}\n               \
+             counts and histograms are exact, moments lack them",
+            plural(summary.lost, "record"),
+            kinds.join(", "),
+        );
+    }
+    let untracked = summary.page.totals.untracked;
+    if untracked > 0 {
+        let _ = writeln!(
+            text,
+            "  lost         {} not timed: too many were queued at once",
+            plural(untracked, "connection"),
+        );
+    }
+}
+
+fn unknown(text: &mut String, book: &Book, end: &End) {
+    let End { stray, undecoded, missed, .. } = end;
+    let mut say = |count: u64, noun: &str, what: &str| {
+        if count > 0 {
+            let _ = writeln!(text, "{} {what}.", plural(count, noun));
+        }
+    };
+    say(stray.no_slot, "event", "not counted: more listeners than slots");
+    say(stray.closed, "event", "not counted: at listeners that had just closed");
+    say(stray.accepts, "accept", "not counted: of connections of an unknown listener");
+    say(stray.drops, "refused packet", "not counted: by an unknown listener");
+    let first = "may be a drop that is not counted: the first on its CPU in a network namespace \
+                 whose counters were not known at the start";
+    say(stray.hidden, "packet", first);
+    say(*undecoded, "record", "could not be read");
+    say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
+    say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
+    let ended = book.ended();
+    let short_lived = "ended before the kernel's counters were read: not compared";
+    say(ended.uncompared, "network namespace", short_lived);
+    let refused = format!(
+        "ended with more seen after the last comparison, which was equal: {}",
+        plural(ended.unread_drops, "refused packet")
+    );
+    say(ended.unread, "network namespace", &refused);
+    let forgotten = book.clients_forgotten();
+    say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
+    if let Some(command) = &end.command {
+        let _ = writeln!(text, "{command}.");
+    }
+    if let Some(why) = &end.unrecorded {
+        let _ = writeln!(text, "Incomplete: {why}.");
+    }
+}

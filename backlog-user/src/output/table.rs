@@ -1,0 +1,389 @@
+//! The plain table: a line per listener and interval, drops at their moment,
+//! and the summary. 80 columns (`folded`); an address is never cut.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use backlog_core::clock::Clock;
+use backlog_core::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener, Netns};
+use backlog_core::model::group::words as groups;
+use backlog_core::model::interval::{Interval, More, Waits};
+use backlog_core::model::page::Page;
+use backlog_core::model::reconcile::{Account, Blind, Verdict};
+use backlog_core::model::summary::Summary;
+use backlog_core::model::{Book, Refusal};
+use backlog_core::run::{End, Meta};
+use backlog_core::settings::Spread;
+use backlog_core::text::acceptor::sentence;
+use backlog_core::text::format::{clock_time, duration, percent, plural, rate};
+use backlog_core::text::whose;
+use jiff::tz::TimeZone;
+
+use super::folded::Folded;
+use super::paragraph::Page as Paragraphs;
+use super::sink::{Now, Sink, Update};
+use super::{cost, judged, summary};
+
+/// How the table is to look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// Of the time column.
+    pub(crate) zone: TimeZone,
+    /// Rows of idle listeners as well.
+    pub(crate) idle_rows: bool,
+    /// Only data: no heading, no list of listeners.
+    pub(crate) quiet: bool,
+    /// At the end what tracing cost.
+    pub(crate) cost: bool,
+}
+
+/// Writes the table.
+pub(crate) struct Table<W> {
+    out: Folded<W>,
+    look: Look,
+    /// Rows since the last heading.
+    rows: usize,
+    /// Differences to the kernel's counters that have been shown.
+    shown: HashMap<(Netns, &'static str), i128>,
+}
+
+/// Width of the listener's column; a longer address has a line of its own.
+const LISTENER: usize = 14;
+
+/// A heading again after so many rows.
+const HEADING_EVERY: usize = 40;
+
+impl<W: Write> Table<W> {
+    /// A view that writes here.
+    pub(crate) fn new(out: W, look: Look) -> Self {
+        Self { out: Folded::new(out), look, rows: 0, shown: HashMap::new() }
+    }
+
+    fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
+        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+    }
+
+    fn heading(&mut self) -> io::Result<()> {
+        if self.look.quiet || !self.rows.is_multiple_of(HEADING_EVERY) {
+            return Ok(());
+        }
+        writeln!(
+            self.out,
+            "{:<8} {:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
+            "TIME",
+            "LISTENER",
+            "DEPTH",
+            "PEAK/LIM",
+            "USE%",
+            "CONN/s",
+            "ACC/s",
+            "P50",
+            "P99",
+            "MAX",
+            "DROP",
+        )
+    }
+
+    /// Says so if the kernel has granted less than was asked for.
+    fn cut(&mut self, call: Option<&Call>, granted: u32) -> io::Result<()> {
+        match call.and_then(|call| whose::cut(call, granted)) {
+            Some(text) => writeln!(self.out, "         {text}"),
+            None => Ok(()),
+        }
+    }
+
+    fn row(&mut self, time: &str, listener: &str, row: &Interval) -> io::Result<()> {
+        self.heading()?;
+        self.rows += 1;
+        let wait =
+            |pick: fn(&Waits) -> u64| row.wait.as_ref().map_or("-".into(), |w| duration(pick(w)));
+        let listener = if listener.len() > LISTENER {
+            writeln!(self.out, "{time:<8} {listener}")?;
+            ""
+        } else {
+            listener
+        };
+        let time = if listener.is_empty() { "" } else { time };
+        writeln!(
+            self.out,
+            "{time:<8} {listener:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
+            row.depth,
+            format!("{}/{}", row.peak, row.limit),
+            percent(row.peak, row.limit),
+            rate(row.rate(row.enqueued)),
+            rate(row.rate(row.accepted)),
+            wait(|waits| waits.p50),
+            wait(|waits| waits.p99),
+            wait(|waits| waits.max),
+            row.dropped(),
+        )
+    }
+}
+
+/// The settings that bound the queues: `net.core.somaxconn=128 net.ipv4...`, or, where several
+/// namespaces have different ones, from the least to the most in a line each.
+fn bounds(spread: &Spread) -> String {
+    let Spread { namespaces, least, most } = spread;
+    let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
+    let range = |least, most| {
+        if least == most { show(least) } else { format!("{} to {}", show(least), show(most)) }
+    };
+    let somaxconn = range(least.somaxconn, most.somaxconn);
+    let syn_backlog = range(least.tcp_max_syn_backlog, most.tcp_max_syn_backlog);
+    if somaxconn.contains(' ') || syn_backlog.contains(' ') {
+        format!(
+            "net.core.somaxconn={somaxconn} in {namespaces} network namespaces\n\
+             net.ipv4.tcp_max_syn_backlog={syn_backlog} in {namespaces} network namespaces"
+        )
+    } else {
+        format!("net.core.somaxconn={somaxconn} net.ipv4.tcp_max_syn_backlog={syn_backlog}")
+    }
+}
+
+impl<W: Write> Sink for Table<W> {
+    fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
+        let Now { clock, model } = now;
+        match *update {
+            Update::Start(meta) => self.start(clock, meta),
+            Update::Listener { time_ns, page } => self.listener(clock, time_ns, page),
+            Update::Closed { time_ns, page, closed } => self.closed(clock, time_ns, page, closed),
+            Update::Limit { time_ns, page, limit } => self.limit(clock, time_ns, page, limit),
+            Update::Refused(refusal) => self.refused(clock, model, refusal),
+            Update::Acceptor { time_ns, acceptor } => self.acceptor(clock, time_ns, acceptor),
+            Update::AcceptErrors { time_ns, errors, is_new } => {
+                self.accept_errors(clock, time_ns, errors, is_new)
+            }
+            Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
+            Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
+            Update::Reconciled { time_ns, accounts, blind } => {
+                self.reconciled(clock, time_ns, accounts, blind)
+            }
+            Update::Flush => self.flush(),
+            Update::End { summaries, end } => self.end(clock, model, summaries, end),
+            Update::Notice(_) => Ok(()),
+        }
+    }
+}
+
+impl<W: Write> Table<W> {
+    fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
+        if self.look.quiet {
+            return Ok(());
+        }
+        let (kernel, backend) = (&meta.kernel, meta.backend.name());
+        writeln!(self.out, "Tracing accept queues of {kernel} by {backend}. Ctrl-C ends.")?;
+        writeln!(self.out, "{}", bounds(&meta.bounds()))?;
+        self.out.flush()
+    }
+
+    pub(super) fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
+        if self.look.quiet {
+            return Ok(());
+        }
+        let listener = &page.listener;
+        let time = self.time(clock, time_ns, 0);
+        let opened = match (page.follows, listener.opened_now) {
+            (Some(_), _) => "opened again",
+            (None, true) => "opened",
+            (None, false) => "listens",
+        };
+        let (name, Listener { depth, limit, .. }) = (page.full_name(), listener);
+        write!(self.out, "{time} {name} {opened}: depth {depth}, limit {limit}")?;
+        match whose::process(listener) {
+            Some(process) => writeln!(self.out, ", {process}")?,
+            None => writeln!(self.out)?,
+        }
+        self.cut(listener.call.as_ref(), *limit)
+    }
+
+    pub(super) fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        page: &Page,
+        closed: &Closed,
+    ) -> io::Result<()> {
+        let Closed { depth, syn_queue, .. } = *closed;
+        if self.look.quiet && depth == 0 {
+            return Ok(());
+        }
+        let time = self.time(clock, time_ns, 6);
+        let left = groups::left_behind(depth, syn_queue);
+        writeln!(self.out, "{time} {} closed{left}", page.full_name())
+    }
+
+    pub(super) fn limit(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        page: &Page,
+        limit: &Limit,
+    ) -> io::Result<()> {
+        let Limit { now: limit, was, depth, call, opens, listener: _ } = limit;
+        let time = self.time(clock, time_ns, 6);
+        let local = page.full_name();
+        if was == limit {
+            let again = if *opens { "" } else { " again" };
+            writeln!(self.out, "{time} {local} listens{again}: limit {limit}, depth {depth}")?;
+        } else {
+            writeln!(
+                self.out,
+                "{time} {local} listens again: limit {was} -> {limit}, depth {depth}"
+            )?;
+        }
+        self.cut(call.as_ref(), *limit)
+    }
+
+    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
+        let Refusal { time_ns, drop, retry_of_ns, first, episode: _ } = refusal;
+        if !first {
+            // The interval's line says how many there were.
+            return Ok(());
+        }
+        let time = self.time(clock, *time_ns, 6);
+        let local = book.get(drop.listener).map_or("?".to_owned(), Page::full_name);
+        let retry = match retry_of_ns {
+            None => String::new(),
+            Some(first) => {
+                format!(", retry after {}", duration(time_ns.saturating_sub(*first) / 1000))
+            }
+        };
+        writeln!(
+            self.out,
+            "{time} DROP {local} <- {}\n         {} at {}/{}, SYN queue {}{retry}",
+            drop.client,
+            drop.cause.name(),
+            drop.depth,
+            drop.limit,
+            drop.syn_queue,
+        )
+    }
+
+    fn acceptor(&mut self, _: &Clock, _: u64, acceptor: &Acceptor) -> io::Result<()> {
+        let mut text = Paragraphs::default();
+        text.labelled("         ", 9, &sentence(acceptor));
+        write!(self.out, "{}", text.into_text())
+    }
+
+    fn accept_errors(
+        &mut self,
+        _: &Clock,
+        _: u64,
+        errors: &AcceptErrors,
+        is_new: bool,
+    ) -> io::Result<()> {
+        if !is_new {
+            return Ok(());
+        }
+        let mut text = Paragraphs::default();
+        for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
+            text.labelled("         ", 9, &whose::safe(&error.sentence()));
+        }
+        write!(self.out, "{}", text.into_text())
+    }
+
+    pub(super) fn clock_set(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        step_ns: i128,
+    ) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 6);
+        writeln!(self.out, "{time} the wall clock was set by {:+.3} s", step_ns as f64 / 1e9)
+    }
+
+    fn interval(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        book: &Book,
+        rows: &[Interval],
+    ) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 0);
+        let idle_rows = self.look.idle_rows;
+        for row in rows.iter().filter(|row| idle_rows || row.active()) {
+            let Some(page) = book.get(row.listener) else {
+                continue;
+            };
+            let local = page.full_name();
+            for More { cause, packets, clients } in &row.more {
+                let clients = match clients {
+                    0 => String::new(),
+                    _ => format!(", {}", plural(*clients, "new client")),
+                };
+                writeln!(self.out, "{time} {local} +{packets} {}{clients}", cause.name())?;
+            }
+            self.row(&time, &local, row)?;
+        }
+        self.out.flush()
+    }
+
+    pub(super) fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
+    ) -> io::Result<()> {
+        let time = self.time(clock, time_ns, 0);
+        let all = accounts.iter().flat_map(|account| {
+            account.verdicts.iter().map(move |verdict| (account.netns, verdict))
+        });
+        for (netns, verdict) in all {
+            // With a filter the kernel counts more by right.
+            let by_right = blind.filtered && verdict.kernel > verdict.seen;
+            let Verdict { counter, kernel, seen } = *verdict;
+            let difference = i128::from(kernel) - i128::from(seen);
+            let shown = self.shown.insert((netns, counter), difference).unwrap_or(0);
+            if difference != shown && difference != 0 && !by_right && !self.look.quiet {
+                let line = judged::line(verdict, blind);
+                let name = judged::namespace(netns, accounts);
+                writeln!(self.out, "{time} network namespace {name}: {line}")?;
+            }
+        }
+        self.out.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    pub(super) fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        let mut text = summary::render(&self.look.zone, clock, book, summaries, end);
+        if self.look.cost {
+            cost::render(&mut text, &end.cost);
+        }
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounds;
+    use backlog_core::settings::{Settings, Spread};
+
+    #[test]
+    fn bounds_of_several_namespaces_are_no_single_number() {
+        let set = |somaxconn, backlog| Settings {
+            somaxconn: Some(somaxconn),
+            tcp_max_syn_backlog: Some(backlog),
+            ..Settings::default()
+        };
+        let text = |all: &[Settings]| bounds(&Spread::of(all.iter().copied()).unwrap());
+        let pod = "net.core.somaxconn=128 net.ipv4.tcp_max_syn_backlog=512";
+        assert_eq!(text(&[set(128, 512)]), pod);
+        assert_eq!(text(&[set(128, 512), set(128, 512)]), pod);
+        assert_eq!(
+            text(&[set(128, 512), set(4096, 512)]),
+            "net.core.somaxconn=128 to 4096 in 2 network namespaces\n\
+             net.ipv4.tcp_max_syn_backlog=512 in 2 network namespaces"
+        );
+    }
+}

@@ -1,0 +1,446 @@
+//! The full screen: what the run tells goes into a state, keys change it, and it is drawn a
+//! few times a second at most. The summary follows on the normal screen, as with the table.
+
+mod detail;
+mod draw;
+mod ink;
+pub(crate) mod inputs;
+mod key;
+mod row;
+pub(crate) mod screen;
+mod state;
+mod stderr;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use backlog_core::clock::Clock;
+use backlog_core::event::{Closed, Limit};
+use backlog_core::model::interval::Interval;
+use backlog_core::model::page::Page;
+use backlog_core::model::reconcile::{Account, Blind};
+use backlog_core::model::summary::Summary;
+use backlog_core::model::{Book, Refusal};
+use backlog_core::run::{End, Meta};
+use backlog_core::text::format::{clock_time, duration};
+use backlog_core::text::whose;
+
+use super::Flow;
+use super::playing::Playing;
+use super::sink::{Now, Sink, Update};
+use super::table::{Look, Table};
+use crate::notice::notice;
+use detail::Detail;
+use ink::Ink;
+use inputs::{Input, Inputs, Source};
+use row::Row;
+use screen::Screen;
+use state::{Action, Refused, State};
+use stderr::Captured;
+
+/// See the module's head.
+pub(crate) struct Tui {
+    state: State,
+    ink: Ink,
+    look: Look,
+    screen: Option<Screen>,
+    take: fn(&Source) -> io::Result<Option<Screen>>,
+    source: Source,
+    inputs: Option<Inputs>,
+    /// What the table would say at its moment is a notice here, in the same words.
+    teller: Table<Told>,
+    told: Told,
+    summary: Table<BufWriter<Stdout>>,
+    /// Notices of a run that is played: they are repeated at the end.
+    said: VecDeque<String>,
+    /// Something has changed that is not drawn.
+    stale: bool,
+    /// A moment to draw has been asked for.
+    asked: bool,
+    drawn: Option<Instant>,
+}
+
+/// Time between two drawings of what changes by itself.
+const GAP: Duration = Duration::from_millis(250);
+
+/// Notices that are repeated.
+const MOST_SAID: usize = 500;
+
+/// Text that the table has written.
+#[derive(Clone, Debug, Default)]
+struct Told(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Told {
+    /// Each with its continued lines.
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.borrow_mut());
+        let mut notices: Vec<String> = Vec::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            match notices.last_mut() {
+                Some(last) if line.starts_with(' ') => {
+                    last.push_str("; ");
+                    last.push_str(line.trim());
+                }
+                _ => notices.push(line.to_owned()),
+            }
+        }
+        notices
+    }
+}
+
+impl Tui {
+    /// A screen for intervals of this length.
+    pub(crate) fn new(look: Look, interval: Duration) -> Self {
+        let (source, inputs) = Inputs::new();
+        let told = Told::default();
+        let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            state: State::new(interval_ns),
+            ink: Ink::of(|name| std::env::var(name).ok()),
+            screen: None,
+            take,
+            source,
+            inputs: Some(inputs),
+            teller: Table::new(told.clone(), look.clone()),
+            told,
+            summary: Table::new(BufWriter::new(io::stdout()), look.clone()),
+            said: VecDeque::new(),
+            look,
+            stale: false,
+            asked: false,
+            drawn: None,
+        }
+    }
+
+    /// Draws on a terminal that only remembers, which needs no real one.
+    #[cfg(test)]
+    pub(crate) fn unseen(look: Look, interval: Duration) -> Self {
+        let mut tui = Self::new(look, interval);
+        tui.take = |_| Ok(None);
+        tui
+    }
+
+    /// What is to be seen on it.
+    #[cfg(test)]
+    pub(crate) fn picture(&mut self, book: &Book, (columns, rows): (u16, u16)) -> String {
+        let Self { state, .. } = self;
+        state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        let backend = ratatui::backend::TestBackend::new(columns, rows);
+        let Ok(mut terminal) = ratatui::Terminal::new(backend);
+        let ink = Ink { colour: true, blocks: true };
+        let Ok(_) = terminal.draw(|frame| draw::draw(frame, state, ink));
+        terminal.backend().to_string()
+    }
+
+    fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
+        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+    }
+
+    fn remark(&mut self, text: &str) {
+        // A tab is a blank here, and no control character.
+        self.state.notice(whose::safe(&text.replace('\t', " ")));
+        self.stale = true;
+    }
+
+    /// What the table has said are notices.
+    fn notices(&mut self) {
+        for text in self.told.take() {
+            self.remark(&text);
+        }
+    }
+
+    /// What was written to stderr are notices.
+    fn hear(&mut self) {
+        for text in self.screen.as_ref().map_or_else(Vec::new, Screen::words) {
+            self.remark(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
+        }
+    }
+
+    fn draw(&mut self, book: &Book) -> io::Result<()> {
+        self.hear();
+        self.state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        let Self { screen, state, ink, .. } = self;
+        if let Some(screen) = screen {
+            screen.draw(|frame| draw::draw(frame, state, *ink))?;
+        }
+        self.stale = false;
+        self.drawn = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Sees to it that what has changed is drawn, not too often.
+    fn draw_soon(&mut self) {
+        if self.stale && !self.asked && self.screen.is_some() {
+            self.asked = true;
+            let since = self.drawn.map_or(GAP, |drawn| drawn.elapsed());
+            self.source.draw_in(GAP.saturating_sub(since));
+        }
+    }
+
+    fn act(&mut self, action: Action, book: &Book) -> io::Result<Flow> {
+        match action {
+            Action::Nothing => return Ok(Flow::On),
+            Action::Draw => {}
+            Action::Pause => self.state.pause(book.open().map(|page| Detail::of(book, page))),
+            Action::Repaint => self.repaint()?,
+            Action::Suspend => {
+                self.suspend();
+                return Ok(Flow::On);
+            }
+            Action::Play(play) => return Ok(Flow::Play(play)),
+            Action::Quit => {
+                self.state.ending = true;
+                self.draw(book)?;
+                return Ok(Flow::End);
+            }
+        }
+        self.draw(book)?;
+        Ok(Flow::On)
+    }
+
+    fn repaint(&mut self) -> io::Result<()> {
+        self.screen.as_mut().map_or(Ok(()), Screen::repaint)
+    }
+
+    /// Gives the terminal back and stops, until a SIGCONT.
+    fn suspend(&self) {
+        if let Some(screen) = &self.screen {
+            screen.leave();
+            // SAFETY: it takes a number; this process stops in it and goes on after it.
+            unsafe { libc::raise(libc::SIGSTOP) };
+        }
+    }
+}
+
+/// Takes the terminal, and begins to read its keys.
+fn take(source: &Source) -> io::Result<Option<Screen>> {
+    let words = source.clone();
+    let screen = Captured::prepare(move || words.words()).and_then(Screen::take)?;
+    source.begin()?;
+    Ok(Some(screen))
+}
+
+impl Sink for Tui {
+    fn draws(&self) -> bool {
+        true
+    }
+
+    fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
+        let Now { clock, model } = now;
+        match *update {
+            Update::Start(meta) => self.start(clock, meta),
+            Update::Listener { time_ns, page } => self.listener(clock, time_ns, page),
+            Update::Closed { time_ns, page, closed } => self.closed(clock, time_ns, page, closed),
+            Update::Limit { time_ns, page, limit } => self.limit(clock, time_ns, page, limit),
+            Update::Refused(refusal) => {
+                self.refused(clock, model, refusal);
+                Ok(())
+            }
+            Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
+            Update::Interval { time_ns, rows } => {
+                self.interval(clock, time_ns, model, rows);
+                Ok(())
+            }
+            Update::Reconciled { time_ns, accounts, blind } => {
+                self.reconciled(clock, time_ns, accounts, blind)
+            }
+            Update::Flush => {
+                self.flush();
+                Ok(())
+            }
+            Update::Notice(text) => {
+                self.notice(text);
+                Ok(())
+            }
+            Update::End { summaries, end } => self.end(clock, model, summaries, end),
+            Update::Acceptor { .. } | Update::AcceptErrors { .. } => Ok(()),
+        }
+    }
+}
+
+impl Tui {
+    fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
+        self.state.system = (meta.kernel.clone(), meta.backend.name());
+        self.state.start_ns = meta.time_ns;
+        // Of a recording it may be the second time.
+        self.state.again();
+        self.teller = Table::new(self.told.clone(), self.look.clone());
+        self.said.clear();
+        self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
+        if self.screen.is_none() {
+            self.screen = (self.take)(&self.source).map_err(|error| {
+                let what = "--tui: taking the terminal (the table needs none)";
+                io::Error::new(error.kind(), format!("{what}: {error}"))
+            })?;
+        }
+        self.stale = true;
+        self.draw_soon();
+        Ok(())
+    }
+
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
+        self.state.found(Row::of(page));
+        if page.listener.opened_now {
+            self.teller.listener(clock, time_ns, page)?;
+            self.notices();
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    fn closed(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        page: &Page,
+        closed: &Closed,
+    ) -> io::Result<()> {
+        self.state.closed(page.listener.id);
+        self.teller.closed(clock, time_ns, page, closed)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
+        self.teller.limit(clock, time_ns, page, limit)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) {
+        let Refusal { time_ns, drop, retry_of_ns, first: _, episode: _ } = refusal;
+        let page = book.get(drop.listener);
+        let address = page.map_or("?".to_owned(), |page| page.listener.local.to_string());
+        let after = |first: u64| duration(time_ns.saturating_sub(first) / 1000);
+        self.state.refused(Refused {
+            listener: drop.listener,
+            time_ns: *time_ns,
+            time: self.time(clock, *time_ns, 3),
+            address,
+            client: drop.client.to_string(),
+            cause: drop.cause.name(),
+            fill: format!("{}/{}", drop.depth, drop.limit),
+            retry: retry_of_ns.map(after),
+        });
+        self.stale |= !self.state.paused();
+    }
+
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
+        self.teller.clock_set(clock, time_ns, step_ns)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn interval(&mut self, clock: &Clock, time_ns: u64, book: &Book, rows: &[Interval]) {
+        let open = |page: &&Page| page.closed.is_none();
+        let rows = rows.iter().filter_map(|row| {
+            let page = book.get(row.listener).filter(open)?;
+            Some(Row::after(page, row))
+        });
+        self.state.interval(time_ns, self.time(clock, time_ns, 0), rows.collect());
+        self.stale |= !self.state.paused();
+        self.draw_soon();
+    }
+
+    fn reconciled(
+        &mut self,
+        clock: &Clock,
+        time_ns: u64,
+        accounts: &[Account],
+        blind: &Blind,
+    ) -> io::Result<()> {
+        self.teller.reconciled(clock, time_ns, accounts, blind)?;
+        self.notices();
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        self.draw_soon();
+    }
+
+    fn notice(&mut self, text: &str) {
+        if self.look.quiet {
+            return;
+        }
+        if self.said.len() == MOST_SAID {
+            self.said.pop_front();
+        }
+        self.said.push_back(text.to_owned());
+        self.remark(text);
+    }
+
+    fn end(
+        &mut self,
+        clock: &Clock,
+        book: &Book,
+        summaries: &[Summary<'_>],
+        end: &End,
+    ) -> io::Result<()> {
+        // The terminal is as it was before anything is written to it.
+        self.screen = None;
+        for text in &self.said {
+            notice(text);
+        }
+        self.summary.end(clock, book, summaries, end)
+    }
+
+    /// What happens at its terminal. To be asked for once.
+    pub(crate) fn inputs(&mut self) -> Option<Inputs> {
+        self.inputs.take()
+    }
+
+    /// Something has happened there.
+    pub(crate) fn input(&mut self, book: &Book, input: Input) -> io::Result<Flow> {
+        match input {
+            Input::Key(key) => {
+                let action = self.state.key(key);
+                return self.act(action, book);
+            }
+            Input::Stop => return self.act(Action::Suspend, book),
+            Input::Resized => {}
+            Input::Continued => {
+                if let Some(screen) = &mut self.screen {
+                    screen.enter()?;
+                }
+            }
+            Input::Words => {
+                self.hear();
+                self.draw_soon();
+                return Ok(Flow::On);
+            }
+            Input::Draw => {
+                self.asked = false;
+                if !self.stale {
+                    return Ok(Flow::On);
+                }
+            }
+            Input::Deaf(error) => {
+                self.remark(&format!("no key can be read ({error}): SIGINT ends the run"));
+            }
+        }
+        self.draw(book)?;
+        Ok(Flow::On)
+    }
+
+    /// How far a recording is played now.
+    pub(crate) fn played(&mut self, playing: Playing) {
+        self.stale |= self.state.playing != Some(playing);
+        self.state.playing = Some(playing);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Histograms of depths and waits. With room for a row for each bucket they lie, with the
+//! counts; else they stand.
+
+use backlog_core::model::distribution::Bucket;
+use backlog_core::model::interval::Waits;
+use backlog_core::text::format::duration;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::super::detail::Detail;
+use super::super::ink::Ink;
+use super::text::{put, put_right};
+
+/// The depths that arrivals met.
+pub(super) fn depths(buffer: &mut Buffer, area: Rect, detail: &Detail, ink: Ink) {
+    let (buckets, percentiles) = &detail.depths;
+    draw(buffer, area, "depth", buckets, percentiles.as_ref(), |value| value.to_string(), ink);
+}
+
+/// How long those that were accepted had waited.
+pub(super) fn waits(buffer: &mut Buffer, area: Rect, detail: &Detail, ink: Ink) {
+    let (buckets, percentiles) = &detail.waits;
+    draw(buffer, area, "wait", buckets, percentiles.as_ref(), duration, ink);
+}
+
+fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    name: &str,
+    buckets: &[Bucket],
+    percentiles: Option<&Waits>,
+    text: impl Fn(u64) -> String,
+    ink: Ink,
+) {
+    let head = match percentiles {
+        None => format!("{name}: none yet"),
+        Some(Waits { p50, p90, p99, max }) => {
+            let [p50, p90, p99, max] = [p50, p90, p99, max].map(|value| text(*value));
+            // A number that is cut would be another one.
+            [
+                format!("{name}: p50 {p50} p90 {p90} p99 {p99} max {max}"),
+                format!("{name}: p50 {p50} p99 {p99} max {max}"),
+                format!("{name}: p50 {p50} max {max}"),
+            ]
+            .into_iter()
+            .find(|text| text.len() <= usize::from(area.width))
+            .unwrap_or_else(|| format!("{name}: max {max}"))
+        }
+    };
+    put(buffer, (area.x, area.y), area.right(), &head, Style::new());
+    let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0);
+    if most == 0 || area.height == 0 {
+        return;
+    }
+    if buckets.len() <= usize::from(area.height) {
+        lying(buffer, area, buckets, most, text, ink);
+    } else {
+        standing(buffer, area, buckets, most, text, ink);
+    }
+}
+
+/// A row for each bucket: what it counts, a bar, and how many.
+fn lying(
+    buffer: &mut Buffer,
+    area: Rect,
+    buckets: &[Bucket],
+    most: u64,
+    text: impl Fn(u64) -> String,
+    ink: Ink,
+) {
+    const RANGE: u16 = 14;
+    const COUNT: u16 = 8;
+    let room = u64::from(area.width.saturating_sub(RANGE + COUNT + 2));
+    for (y, bucket) in (area.y..area.bottom()).zip(buckets) {
+        let range = format!("{} -> {}", text(bucket.low), text(bucket.high));
+        put_right(buffer, area.x + RANGE, y, &range, Style::new());
+        let x = area.x + RANGE + 1;
+        // Anything has a bar.
+        let length = usize::try_from((bucket.count * room).div_ceil(most)).unwrap_or(0);
+        let end = put(buffer, (x, y), area.right(), &ink.full().repeat(length), ink.bar());
+        let count = bucket.count.to_string();
+        put(buffer, (end + u16::from(length > 0), y), area.right(), &count, Style::new());
+    }
+}
+
+/// Bars side by side, and below them the ends of some buckets.
+fn standing(
+    buffer: &mut Buffer,
+    area: Rect,
+    buckets: &[Bucket],
+    most: u64,
+    text: impl Fn(u64) -> String,
+    ink: Ink,
+) {
+    let count = u16::try_from(buckets.len()).unwrap_or(u16::MAX);
+    let step = (area.width / count).clamp(1, 4);
+    let bars = Rect { height: area.height - 1, ..area };
+    let room = u64::from(bars.height) * 8;
+    let mut free = area.x;
+    for (bucket, x) in buckets.iter().zip((area.x..area.right()).step_by(step.into())) {
+        let eighths = usize::try_from((bucket.count * room).div_ceil(most)).unwrap_or(0);
+        // A gap between two bars where there is room for it.
+        let end = (x + step - u16::from(step > 2)).min(area.right());
+        for (row, y) in (bars.y..bars.bottom()).rev().enumerate() {
+            let filled = eighths.saturating_sub(row * 8).min(8);
+            if filled > 0 {
+                let glyphs = ink.eighths(filled).repeat(usize::from(end - x));
+                put(buffer, (x, y), end, &glyphs, ink.bar());
+            }
+        }
+        let label = text(bucket.high);
+        let width = u16::try_from(label.len()).unwrap_or(u16::MAX);
+        if x >= free && x + width <= area.right() {
+            free = put(buffer, (x, bars.bottom()), area.right(), &label, ink.aside()) + 1;
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! How the selected queue went over time, against its limit: a solid bar for the depth at the
+//! end of a span, a lighter one for the deepest in it, a mark above for each moment with a
+//! drop. The line of the limit is crossed only by a queue that was above it.
+
+use backlog_core::text::format::percent;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::super::detail::{Detail, Point};
+use super::super::ink::Ink;
+use super::super::state::{Pane, State};
+use super::text::{put, put_right, title};
+
+/// Columns of the numbers beside the plot, and its axis.
+const AXIS: u16 = 7;
+
+/// What one column of the screen shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Column {
+    depth: u32,
+    peak: u32,
+    /// None: nothing is known but what holds now.
+    limit: Option<u32>,
+    drops: bool,
+}
+
+/// Draws the plot with so many lines of what is to be said of the listener.
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lines: usize) {
+    let detail = &state.detail;
+    let (from_ns, to_ns, name) = state.window();
+    let focused = state.zoomed && state.pane == Pane::Listeners;
+    let mut area = title(buffer, area, &heading(detail), focused, ink);
+    for line in detail.about.iter().take(lines) {
+        let end = put(buffer, (area.x, area.y), area.right(), line, Style::new());
+        if end == area.right() && line.chars().count() > usize::from(area.width) {
+            // It goes on: the last number may lack digits.
+            put(buffer, (end - 1, area.y), end, "~", ink.title(false));
+        }
+        area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    }
+    let Some(points) = &detail.points else {
+        let why = match detail.id {
+            None => "no listener is selected",
+            Some(_) => "too many listeners: how this queue went is not kept",
+        };
+        put(buffer, (area.x, area.y), area.right(), why, ink.aside());
+        return;
+    };
+    if area.height < 4 || area.width <= AXIS + 1 {
+        return;
+    }
+    let width = usize::from(area.width - AXIS);
+    let drops = state.data().drops.iter().filter(|drop| Some(drop.listener) == detail.id);
+    let moments: Vec<u64> = drops.map(|drop| drop.time_ns).collect();
+    let columns = columns(points, &moments, (from_ns, to_ns), width);
+    let plot = Rect { y: area.y + 1, height: area.height - 2, x: area.x + AXIS, ..area };
+    let scale = Scale::of(&columns, detail.limit, usize::from(plot.height), state.by_peak);
+    marks(buffer, Rect { height: 1, ..area }, &columns, ink);
+    for (x, column) in (plot.x..area.right()).zip(&columns) {
+        bar(buffer, plot, x, column, detail.limit, scale, ink);
+    }
+    axis(buffer, plot, detail.limit, scale, ink);
+    let y = area.bottom() - 1;
+    put(buffer, (plot.x, y), area.right(), &format!("{name} before"), ink.aside());
+    put_right(buffer, area.right(), y, if state.paused() { "paused" } else { "now" }, ink.aside());
+}
+
+fn heading(detail: &Detail) -> String {
+    let Detail { address, limit, depth, peak, closed, .. } = detail;
+    if detail.id.is_none() {
+        return "Depth".into();
+    }
+    let percent = percent(*peak, *limit);
+    let closed = if *closed { ", closed" } else { "" };
+    format!("{address}{closed}: depth {depth}, limit {limit}, peak {peak} ({percent} %)")
+}
+
+/// What happened in each column.
+fn columns(
+    points: &[Point],
+    moments: &[u64],
+    (from_ns, to_ns): (u64, u64),
+    width: usize,
+) -> Vec<Column> {
+    let mut columns = vec![Column::default(); width];
+    let length = u128::from(to_ns.saturating_sub(from_ns).max(1));
+    let place = |time_ns: u64| {
+        let part = u128::from(time_ns.saturating_sub(from_ns)) * width as u128 / length;
+        usize::try_from(part).unwrap_or(usize::MAX).min(width.saturating_sub(1))
+    };
+    for point in points.iter().filter(|point| point.end_ns > from_ns && point.begin_ns < to_ns) {
+        let (first, last) = (place(point.begin_ns), place(point.end_ns - 1));
+        let known = moments.iter().any(|time| (point.begin_ns..=point.end_ns).contains(time));
+        for column in columns.iter_mut().take(last + 1).skip(first) {
+            column.depth = point.depth;
+            column.peak = column.peak.max(point.peak);
+            column.limit = Some(point.limit);
+            // The moments of those that were only counted, or are long past, are not known.
+            column.drops |= point.drops > 0 && !known;
+        }
+    }
+    for time in moments.iter().filter(|time| (from_ns..=to_ns).contains(time)) {
+        columns[place(*time)].drops = true;
+    }
+    columns
+}
+
+/// How many connections a row of the plot stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scale {
+    per_row: f64,
+    rows: usize,
+}
+
+impl Scale {
+    /// The limit lies between two rows, with some room above; by the peak, that is the top.
+    fn of(columns: &[Column], limit: u32, rows: usize, by_peak: bool) -> Self {
+        let peak = columns.iter().map(|column| column.peak).max().unwrap_or(0);
+        let limit = columns
+            .iter()
+            .filter_map(|column| column.limit)
+            .max()
+            .map_or(limit, |one| one.max(limit));
+        let per_row = if by_peak {
+            f64::from(peak.max(1)) / rows as f64
+        } else {
+            let fits = |below: &usize| {
+                f64::from(limit.max(1)) / *below as f64 * rows as f64 >= f64::from(peak)
+            };
+            let below = (1..rows).rev().find(fits).unwrap_or(1);
+            // A queue far above its limit: it was lowered.
+            (f64::from(limit.max(1)) / below as f64).max(f64::from(peak) / rows as f64)
+        };
+        Self { per_row, rows }
+    }
+
+    /// Eighths of a row; anything has one.
+    fn eighths(self, value: u32) -> usize {
+        let eighths = (f64::from(value) / self.per_row * 8.0).round();
+        // At most some hundred rows.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded by the height of a screen"
+        )]
+        let eighths = eighths.min(8.0 * self.rows as f64) as usize;
+        if value > 0 { eighths.max(1) } else { 0 }
+    }
+
+    /// The row that lies on this value, from below; none: it is above the plot.
+    fn row(self, value: u32) -> Option<usize> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float becomes the nearest number there is"
+        )]
+        let row = (f64::from(value) / self.per_row).round() as usize;
+        (row < self.rows).then_some(row)
+    }
+}
+
+fn bar(
+    buffer: &mut Buffer,
+    plot: Rect,
+    x: u16,
+    column: &Column,
+    limit_now: u32,
+    scale: Scale,
+    ink: Ink,
+) {
+    let limit = column.limit.unwrap_or(limit_now);
+    let style = if column.peak > limit { ink.alarm() } else { ink.bar() };
+    let (depth, mut peak) = (scale.eighths(column.depth), scale.eighths(column.peak));
+    // Rounding takes no queue across its limit, and none back.
+    if let Some(row) = scale.row(limit) {
+        peak = if column.peak > limit { peak.max(row * 8 + 1) } else { peak.min(row * 8) };
+    }
+    for (row, y) in (plot.y..plot.bottom()).rev().enumerate() {
+        let filled = |eighths: usize| eighths.saturating_sub(row * 8).min(8);
+        let (glyph, style) = if filled(depth) > 0 {
+            (ink.eighths(filled(depth)), style)
+        } else if filled(peak) > 0 {
+            (ink.shade(), style)
+        } else if scale.row(limit) == Some(row) {
+            (ink.limit(), ink.warning())
+        } else {
+            continue;
+        };
+        put(buffer, (x, y), x + 1, glyph, style);
+    }
+}
+
+/// A mark for each column with a drop.
+fn marks(buffer: &mut Buffer, area: Rect, columns: &[Column], ink: Ink) {
+    if columns.iter().any(|column| column.drops) {
+        put_right(buffer, area.x + AXIS - 1, area.y, "drops", ink.alarm());
+    }
+    for (x, column) in (area.x + AXIS..area.right()).zip(columns) {
+        if column.drops {
+            put(buffer, (x, area.y), x + 1, "x", ink.alarm());
+        }
+    }
+}
+
+fn axis(buffer: &mut Buffer, plot: Rect, limit: u32, scale: Scale, ink: Ink) {
+    for y in plot.y..plot.bottom() {
+        put(buffer, (plot.x - 1, y), plot.x, ink.axis(), ink.aside());
+    }
+    let end = plot.x - 1;
+    put_right(buffer, end, plot.bottom() - 1, "0", ink.aside());
+    if let Some(row) = scale.row(limit) {
+        let y = plot.bottom() - 1 - u16::try_from(row).unwrap_or(0);
+        put_right(buffer, end, y, &limit.to_string(), ink.warning());
+    } else {
+        // The limit is above what is shown; the title has it.
+        let top = (scale.per_row * scale.rows as f64).round();
+        put_right(buffer, end, plot.y, &format!("{top}"), ink.aside());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Point, Scale, columns};
+
+    fn point(begin_ns: u64, peak: u32, drops: u64) -> Point {
+        Point { begin_ns, end_ns: begin_ns + 10, depth: 1, peak, limit: 16, drops }
+    }
+
+    #[test]
+    fn each_time_has_its_column_and_a_drop_its_moment() {
+        let points = [point(0, 5, 0), point(10, 17, 2), point(30, 3, 1)];
+        let columns = columns(&points, &[12], (0, 40), 8);
+        let peaks: Vec<u32> = columns.iter().map(|column| column.peak).collect();
+        assert_eq!(peaks, [5, 5, 17, 17, 0, 0, 3, 3]);
+        // Of the last drop the moment is not known: it was somewhere there.
+        let drops: Vec<bool> = columns.iter().map(|column| column.drops).collect();
+        assert_eq!(drops, [false, false, true, false, false, false, true, true]);
+        assert_eq!(columns[4].limit, None);
+    }
+
+    #[test]
+    fn what_is_before_the_window_is_not_in_it() {
+        let columns = columns(&[point(0, 9, 1), point(15, 2, 0)], &[5], (10, 30), 2);
+        assert_eq!(columns.iter().map(|column| column.peak).max(), Some(2));
+        assert!(columns.iter().all(|column| !column.drops));
+    }
+
+    #[test]
+    fn the_limit_lies_between_rows_and_one_more_is_above_it() {
+        for (limit, peak, rows) in [(16, 17, 5), (128, 129, 20), (4096, 3, 6), (1, 2, 4)] {
+            let column = Column { peak, ..Column::default() };
+            let scale = Scale::of(&[column], limit, rows, false);
+            let row = scale.row(limit).unwrap();
+            assert!(row >= 1 && row < rows, "{limit} {peak}: {row}");
+            assert!(scale.eighths(limit) <= row * 8, "{limit} {peak}");
+        }
+    }
+
+    #[test]
+    fn a_queue_above_a_lowered_limit_fits() {
+        let column = Column { peak: 4000, ..Column::default() };
+        let scale = Scale::of(&[column], 16, 5, false);
+        assert!(scale.eighths(4000) <= 40 && scale.eighths(1) == 1);
+    }
+}

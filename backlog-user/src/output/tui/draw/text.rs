@@ -1,0 +1,127 @@
+//! Lines of the screen: its first, its last, the titles of panes, and text that ends where
+//! its place does. ratatui leaves out what would move the cursor.
+
+use backlog_core::text::format::plural;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::super::ink::Ink;
+use super::super::state::{Pane, State};
+use crate::output::playing::Playing;
+
+/// Writes text up to a column; where it ended.
+pub(super) fn put(
+    buffer: &mut Buffer,
+    (x, y): (u16, u16),
+    end: u16,
+    text: &str,
+    style: Style,
+) -> u16 {
+    if x >= end || !buffer.area.contains((x, y).into()) {
+        return x;
+    }
+    buffer.set_stringn(x, y, text, usize::from(end - x), style).0
+}
+
+/// The same, ending at a column.
+pub(super) fn put_right(buffer: &mut Buffer, end: u16, y: u16, text: &str, style: Style) {
+    let width = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    put(buffer, (end.saturating_sub(width), y), end, text, style);
+}
+
+/// Writes a pane's title and a line behind it; what is left of its area.
+pub(super) fn title(buffer: &mut Buffer, area: Rect, text: &str, focused: bool, ink: Ink) -> Rect {
+    let end = put(buffer, (area.x, area.y), area.right(), text, ink.title(focused));
+    let rule = ink.rule().repeat(usize::from(area.right().saturating_sub(end + 1)));
+    put(buffer, (end + 1, area.y), area.right(), &rule, ink.aside());
+    Rect {
+        y: area.y.saturating_add(1).min(area.bottom()),
+        height: area.height.saturating_sub(1),
+        ..area
+    }
+}
+
+/// The first line: what is traced, and what one should know at a glance.
+pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+    let data = state.data();
+    let end = area.right();
+    let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", ink.title(false));
+    let mut word = |text: &str, style: Style| {
+        // A number that is cut would be another one.
+        if !text.is_empty() && usize::from(end.saturating_sub(x)) >= text.len() + 2 {
+            x = put(buffer, (x + 2, area.y), end, text, style);
+        }
+    };
+    word(&data.time, Style::new());
+    if state.paused() {
+        word("PAUSED", ink.selected());
+    }
+    if let Some(playing) = &state.playing {
+        let still = playing.stopped || playing.ended;
+        word(&place(playing), if still { ink.selected() } else { Style::new() });
+    }
+    word(&plural(data.rows.len() as u64, "listener"), Style::new());
+    let drops: u64 = data.rows.iter().map(|row| row.drops).sum();
+    let style = if drops > 0 { ink.alarm() } else { Style::new() };
+    word(&plural(drops, "drop"), style);
+    if state.noticed > 0 {
+        word(&plural(state.noticed, "notice"), ink.warning());
+    }
+    let (kernel, backend) = &state.system;
+    let whole = format!("{kernel} by {backend}");
+    if usize::from(end - x) >= whole.len() + 2 {
+        put(buffer, (x + 2, area.y), end, &whole, ink.aside());
+    } else if usize::from(end - x) >= backend.len() + 2 {
+        put(buffer, (x + 2, area.y), end, backend, ink.aside());
+    }
+}
+
+/// `0:12 of 1:00 x2`: the time in a recorded run, its length, and how fast it is played.
+fn place(playing: &Playing) -> String {
+    let Playing { at_ns, length_ns, speed, stopped, ended } = *playing;
+    let how = match speed {
+        _ if ended => "END".to_owned(),
+        _ if stopped => "STOPPED".to_owned(),
+        Some(speed) => format!("x{speed}"),
+        None => "fast".to_owned(),
+    };
+    format!("{} of {} {how}", minutes(at_ns), minutes(length_ns))
+}
+
+/// `0:07`, or `1:02:03`.
+fn minutes(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+/// The last line: the filter that is typed, or which keys there are.
+pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+    let at = (area.x, area.y);
+    if state.ending {
+        put(buffer, at, area.right(), "ending: the summary follows", ink.title(false));
+    } else if state.typing {
+        let end = put(buffer, at, area.right(), "/", ink.title(false));
+        let end = put(buffer, (end, area.y), area.right(), &state.filter, Style::new());
+        let end = put(buffer, (end, area.y), area.right(), " ", ink.selected());
+        let hint = "Enter keeps it, Esc clears it";
+        put(buffer, (end + 2, area.y), area.right(), hint, ink.aside());
+    } else if state.zoomed {
+        let keys = match state.pane {
+            Pane::Drops | Pane::Notices => "Esc back  up/down scroll  p pause  ? help  q quit",
+            _ => "Esc back  up/down listener  w window  y scale  p pause  ? help  q quit",
+        };
+        put(buffer, at, area.right(), keys, ink.aside());
+    } else if state.playing.is_some() {
+        let keys = "? help  q quit  space stop  left/right 10 s  +/-/0 speed  / filter  Tab pane";
+        put(buffer, at, area.right(), keys, ink.aside());
+    } else {
+        let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter all of it";
+        put(buffer, at, area.right(), keys, ink.aside());
+    }
+}
