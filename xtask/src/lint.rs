@@ -1,7 +1,8 @@
-//! `cargo xtask lint`: format, clippy, the language of what users read, and the
-//! form of commit messages. A tool that is not installed is named, not failed.
+//! `cargo xtask lint`: format, clippy, the language of what users read, the
+//! form of commit messages, and the direction of imports. A tool that is not installed is named, not failed.
 
 mod commits;
+mod imports;
 mod prose;
 
 use std::process::Command;
@@ -41,6 +42,7 @@ pub(crate) fn run() -> Vec<Error> {
     check(spelling);
     check(prose::check());
     check(commits::check());
+    check(imports::check());
     failures
 }
 
