@@ -1,4 +1,4 @@
-//! How many events a second go through one core: decoded; written into the book; shown by
+//! How many events a second go through one core: decoded; written into the model; shown by
 //! a view. `cargo xtask bench --part events` runs it and holds it to its budget.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on may panic")]
@@ -19,12 +19,12 @@ use streams::{Counts, Stream};
 /// Each stage and its name.
 const STAGES: [(Stage, &str); 4] = [
     (Stage::Decode, "decode"),
-    (Stage::Book, "decode + book"),
-    (Stage::Table, "decode + book + view (table)"),
-    (Stage::Json, "decode + book + view (json)"),
+    (Stage::Model, "decode + model"),
+    (Stage::Table, "decode + model + view (table)"),
+    (Stage::Json, "decode + model + view (json)"),
 ];
 
-/// Records of a stream: 16 MB of them, more clients than the book remembers.
+/// Records of a stream: 16 MB of them, more clients than the model remembers.
 const RECORDS: u64 = 1 << 18;
 /// Listeners that come and go, and how many there are at a time.
 const PASSING: (u32, u32) = (1 << 12, 1 << 8);

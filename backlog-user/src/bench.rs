@@ -8,7 +8,7 @@ use backlog_core::aggregate::decode::{Record, decode};
 use backlog_core::aggregate::translate::Translator;
 use backlog_core::clock::Clock;
 use backlog_core::event::{Event, What};
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::reconcile::Blind;
 use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Header};
@@ -16,18 +16,18 @@ use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::bpf::live::BATCH;
-use crate::commands::show::{self, Told};
+use crate::commands::show::{self, DropLimiter};
 use crate::output::json::Json;
 use crate::output::sink::{Now, Sink, Update};
-use crate::output::table::{Look, Table};
+use crate::output::table::{Table, TextStyle};
 
 /// How far events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// They are made, and dropped.
     Decode,
-    /// They are written into the book.
-    Book,
+    /// They are written into the model.
+    Model,
     /// The table shows them.
     Table,
     /// JSON lines show them.
@@ -48,10 +48,10 @@ pub struct Counted {
 /// A run without a kernel.
 pub struct Pipeline {
     translator: Translator,
-    book: Option<Book>,
+    model: Option<Model>,
     view: Option<Box<dyn Sink>>,
     clock: Clock,
-    told: Told,
+    limiter: DropLimiter,
     /// As in a session: reused from one batch to the next.
     events: Vec<Event>,
     /// Slots to be given back.
@@ -61,18 +61,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// One that ends at this stage; its view writes here.
     pub fn new(stage: Stage, out: impl Write + 'static) -> Self {
-        let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+        let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
         let view: Option<Box<dyn Sink>> = match stage {
-            Stage::Decode | Stage::Book => None,
+            Stage::Decode | Stage::Model => None,
             Stage::Table => Some(Box::new(Table::new(out, look))),
             Stage::Json => Some(Box::new(Json::new(out, false))),
         };
         Self {
             translator: Translator::default(),
-            book: (stage != Stage::Decode).then(|| Book::new(0)),
+            model: (stage != Stage::Decode).then(|| Model::new(0)),
             view,
             clock: crate::clock::start(),
-            told: Told::default(),
+            limiter: DropLimiter::default(),
             events: Vec::new(),
             closed: Vec::new(),
         }
@@ -125,12 +125,12 @@ impl Pipeline {
     ///
     /// What the view writes to has failed.
     pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
-        let Self { book, view, clock, .. } = self;
-        let Some(book) = book else { return Ok(()) };
+        let Self { model, view, clock, .. } = self;
+        let Some(model) = model else { return Ok(()) };
         if let Some(view) = view {
-            show::interval(view.as_mut(), clock, book, time_ns, &Blind::default())?;
+            show::interval(view.as_mut(), clock, model, time_ns, &Blind::default())?;
         } else {
-            book.tick(time_ns);
+            model.tick(time_ns);
         }
         Ok(())
     }
@@ -142,16 +142,16 @@ impl Pipeline {
     }
 
     fn write_down(&mut self) -> io::Result<()> {
-        let Self { book, view, clock, told, events, .. } = self;
+        let Self { model, view, clock, limiter, events, .. } = self;
         for event in events.drain(..) {
-            let Some(book) = book else { continue };
+            let Some(model) = model else { continue };
             match view {
-                Some(view) => drop(show::event(view.as_mut(), clock, book, told, &event)?),
-                None => drop(book.apply(&event)),
+                Some(view) => drop(show::event(view.as_mut(), clock, model, limiter, &event)?),
+                None => drop(model.apply(&event)),
             }
         }
-        let (Some(view), Some(book)) = (view, book) else { return Ok(()) };
-        view.update(Now { clock, model: book }, &Update::Flush)
+        let (Some(view), Some(model)) = (view, model) else { return Ok(()) };
+        view.update(Now { clock, model }, &Update::Flush)
     }
 }
 

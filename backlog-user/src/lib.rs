@@ -1,6 +1,6 @@
 //! backlog-trace: which TCP accept queue overflowed, when, whom it hit, and why.
 //!
-//! The way is straight: hook, record, ring, decode, event, book, view. See
+//! The way is straight: hook, record, ring, decode, event, model, view. See
 //! docs/ARCHITECTURE.md.
 
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What happened, owned and typed: the form that the book reads and that a
+//! What happened, owned and typed: the form that the model reads and that a
 //! recording keeps. Times are `CLOCK_MONOTONIC` nanoseconds.
 
 pub mod form;
@@ -126,7 +126,7 @@ pub struct SoFar {
 
 /// A packet that a listener refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drop {
+pub struct DropEvent {
     /// Its listener.
     pub listener: ListenerId,
     /// Why.
@@ -440,7 +440,7 @@ pub enum What {
         identity: Identity,
     },
     /// A packet was refused.
-    Drop(Drop),
+    Drop(DropEvent),
     /// A client that had been refused has been queued.
     Admitted(Admitted),
     /// It has left the queue.
@@ -559,7 +559,7 @@ pub fn plain(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(any(test, feature = "fixtures"))]
-impl Drop {
+impl DropEvent {
     /// A SYN that a full queue of 16 refused, for tests.
     #[must_use]
     pub fn made_up(client: SocketAddr, isn: u32) -> Self {

@@ -1,4 +1,4 @@
-//! The book: a page per listener, written by events and read by views. Pure: no
+//! The model: a page per listener, written by events and read by views. Pure: no
 //! clock, no file, no kernel; time comes with the event.
 
 pub mod accept_errors;
@@ -30,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::counter::Reading;
 use crate::event::form;
 use crate::event::{
-    AcceptErrors, Acceptor, Closed, Drop, Event, Limit, Listener, ListenerId, Memory, Netns, What,
+    AcceptErrors, Acceptor, Closed, DropEvent, Event, Limit, Listener, ListenerId, Memory, Netns,
+    What,
 };
 use crate::settings::Settings;
 use addresses::{Addresses, Met};
@@ -47,7 +48,7 @@ use timeline::{MOST_OF_ALL, MOST_SPANS};
 
 /// All pages of one run.
 #[derive(Debug)]
-pub struct Book {
+pub struct Model {
     pages: BTreeMap<ListenerId, Page>,
     clients: Clients,
     history: History,
@@ -147,7 +148,7 @@ pub struct Refusal {
     /// When.
     pub time_ns: u64,
     /// What was refused.
-    pub drop: Drop,
+    pub drop: DropEvent,
     /// For a retry: when this attempt was refused first.
     pub retry_of_ns: Option<u64>,
     /// It begins a run of drops of its cause at its listener: there was none for a second.
@@ -173,8 +174,8 @@ pub enum News {
     AcceptErrors(Box<AcceptErrors>, bool),
 }
 
-impl Book {
-    /// An empty book of a run that starts at this time.
+impl Model {
+    /// An empty model of a run that starts at this time.
     #[must_use]
     pub fn new(start_ns: u64) -> Self {
         Self {
@@ -309,7 +310,7 @@ impl Book {
     }
 
     /// A packet was refused.
-    fn refused(&mut self, drop: &Drop, time_ns: u64) -> Refusal {
+    fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Refusal {
         let Known { retry_of_ns, fate } = self.clients.refused(drop, time_ns);
         let new_client = retry_of_ns.is_none();
         let (mut first, mut episode) = (false, false);
@@ -439,9 +440,7 @@ impl Book {
 
     /// The network namespaces that could be asked: what is set, how far the kernel's counters
     /// had moved when they were read last, and whether that is only where they begin.
-    pub fn known_namespaces(
-        &self,
-    ) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
+    pub fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
         let asked = |known: &Namespace| known.moved != Reading::default();
         let all = self.namespaces.iter().filter(move |(_, namespace)| asked(namespace));
         all.map(|(netns, known)| (*netns, known.settings, known.moved, !known.compared))

@@ -105,7 +105,7 @@ pub struct End {
     pub undecoded: u64,
     /// Events that programs missed because they were interrupted by themselves.
     pub missed: Option<u64>,
-    /// What was seen against what the kernel counted: the book knows.
+    /// What was seen against what the kernel counted: the model knows.
     #[serde(skip)]
     pub accounts: Vec<Account>,
     /// What may explain a difference.

@@ -5,8 +5,8 @@ use anyhow::{Result, anyhow};
 use backlog_core::run::Backend;
 
 use crate::bpf::layout::Layout;
-use crate::bpf::load::{Attached, Kit};
-use crate::bpf::plan::{self, Shown, Way, Ways};
+use crate::bpf::load::{Attached, Loader};
+use crate::bpf::plan::{self, KernelFacts, Way, Ways};
 use crate::host::kernel::btf::Btf;
 
 /// A backend that is attached.
@@ -18,10 +18,10 @@ pub(crate) struct Chosen {
 }
 
 /// Tries those of `ways` that were not tried yet.
-pub(crate) fn try_ways(kit: &mut Kit, ways: &mut Ways, wanted: &[Way]) {
+pub(crate) fn try_ways(loader: &mut Loader, ways: &mut Ways, wanted: &[Way]) {
     for way in wanted {
         if !ways.knows(*way) {
-            let result = kit.try_way(*way);
+            let result = loader.try_way(*way);
             ways.tried(*way, result);
         }
     }
@@ -29,7 +29,7 @@ pub(crate) fn try_ways(kit: &mut Kit, ways: &mut Ways, wanted: &[Way]) {
 
 /// Attaches the best backend, or the wanted one.
 pub(crate) fn best(
-    kit: &mut Kit,
+    loader: &mut Loader,
     btf: &Btf,
     layout: &Layout,
     wanted: Option<Backend>,
@@ -40,10 +40,10 @@ pub(crate) fn best(
         if wanted.is_some_and(|wanted| wanted != backend) {
             continue;
         }
-        try_ways(kit, &mut ways, plan::ways(backend));
+        try_ways(loader, &mut ways, plan::ways(backend));
         let plan = with(btf, layout, &ways, |shown| plan::plan(shown, backend));
         let attached = plan.and_then(|plan| {
-            let mut attached = kit.attach(&plan)?;
+            let mut attached = loader.attach(&plan)?;
             let gaps = plan.gaps_with(attached.hooks.iter().map(|hook| hook.program));
             attached.gaps.splice(0..0, gaps);
             Ok(attached)
@@ -61,9 +61,9 @@ pub(crate) fn with<T>(
     btf: &Btf,
     layout: &Layout,
     ways: &Ways,
-    use_it: impl FnOnce(Shown<'_>) -> T,
+    use_it: impl FnOnce(KernelFacts<'_>) -> T,
 ) -> T {
-    use_it(Shown {
+    use_it(KernelFacts {
         function: &|name| btf.arguments(name),
         tracepoint: &|name| btf.tracepoint(name),
         ways,

@@ -2,7 +2,7 @@
 //! returns holds the programs; when that is dropped, nothing stays attached.
 
 mod accept_probe;
-mod kit;
+mod loader;
 mod offsets;
 mod refusal;
 
@@ -29,8 +29,8 @@ use crate::bpf::pod::{
 };
 use crate::host::namespaces::identity::Identify;
 use accept_probe::Probe;
-use kit::unload;
-pub(crate) use kit::{Attached, Kit};
+use loader::unload;
+pub(crate) use loader::{Attached, Loader};
 use refusal::explain;
 
 /// The object that `build.rs` made; empty if it was told to skip that.

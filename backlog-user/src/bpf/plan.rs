@@ -16,7 +16,7 @@ pub(crate) use way::{Attach, Way, Ways};
 
 /// What the plan is made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct KernelFacts<'a> {
     /// How many arguments a kernel function takes, if it is there.
     pub(crate) function: &'a dyn Fn(&str) -> Option<usize>,
     /// How many a tracepoint passes, if it is there.
@@ -68,15 +68,15 @@ impl Hook {
 }
 
 /// Programs that do a job together.
-pub(crate) type Choice = Vec<Hook>;
+pub(crate) type Alternative = Vec<Hook>;
 
 /// Something that is to be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct ProbePoint {
     /// As in [`Hook::moment`].
     pub(crate) name: &'static str,
     /// How, the best first.
-    pub(crate) choices: Vec<Choice>,
+    pub(crate) choices: Vec<Alternative>,
     /// What is not known without it; none: nothing else is worth having then.
     pub(crate) gap: Option<&'static str>,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Plan {
     pub(crate) backend: Backend,
     /// Enqueues before accepts: a connection that is queued after the first of
     /// them is attached is known when the second one sees it.
-    pub(crate) moments: Vec<Moment>,
+    pub(crate) moments: Vec<ProbePoint>,
     /// What this kernel does not let us know, in sentences.
     pub(crate) gaps: Vec<String>,
     /// The same where a program is attached and no better one.
@@ -118,7 +118,7 @@ impl Plan {
 }
 
 /// The plan for a backend, or why it cannot be.
-pub(crate) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
+pub(crate) fn plan(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     let mut plan = plan_of(shown, backend)?;
     if (shown.tracepoint)("io_uring_complete").is_some() && !shown.uring_requests {
         plan.gaps.push(
@@ -130,7 +130,7 @@ pub(crate) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
     Ok(plan)
 }
 
-fn plan_of(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
+fn plan_of(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     match backend {
         Backend::Fentry => {
             shown.ways.require(Way::Fentry)?;
@@ -151,22 +151,22 @@ fn plan_of(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
 
 /// Collects moments.
 #[derive(Default)]
-struct Moments {
-    all: Vec<Moment>,
+struct ProbePoints {
+    all: Vec<ProbePoint>,
     gaps: Vec<String>,
     gaps_of: Vec<(&'static str, String)>,
 }
 
-impl Moments {
+impl ProbePoints {
     /// Something that must be seen.
-    fn must(&mut self, name: &'static str, choices: Vec<Choice>) {
-        self.all.push(Moment { name, choices, gap: None });
+    fn must(&mut self, name: &'static str, choices: Vec<Alternative>) {
+        self.all.push(ProbePoint { name, choices, gap: None });
     }
 
     /// Something without which the rest is still worth having; `gap` says what is
     /// missing then.
-    fn may(&mut self, name: &'static str, choices: Vec<Choice>, gap: &'static str) {
-        self.all.push(Moment { name, choices, gap: Some(gap) });
+    fn may(&mut self, name: &'static str, choices: Vec<Alternative>, gap: &'static str) {
+        self.all.push(ProbePoint { name, choices, gap: Some(gap) });
     }
 
     /// What this kernel has no hook for.
@@ -186,7 +186,7 @@ impl Moments {
 }
 
 /// Programs for one target. How a program is attached, its name says.
-fn choice(moment: &'static str, target: &'static str, programs: &[&'static str]) -> Choice {
+fn choice(moment: &'static str, target: &'static str, programs: &[&'static str]) -> Alternative {
     let hook =
         |program: &&'static str| Hook { moment, program, target, attach: Attach::of(program) };
     programs.iter().map(hook).collect()
@@ -194,7 +194,7 @@ fn choice(moment: &'static str, target: &'static str, programs: &[&'static str])
 
 /// Programs that the plan does not use here and that fit all the same: the tests
 /// load them as well.
-pub(crate) fn spare(plan: &Plan, shown: Shown<'_>) -> Vec<Hook> {
+pub(crate) fn spare(plan: &Plan, shown: KernelFacts<'_>) -> Vec<Hook> {
     let mut fitting = functions::spare(shown);
     fitting.retain(|hook| plan.hooks().all(|used| used.program != hook.program));
     fitting

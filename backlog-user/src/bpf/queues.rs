@@ -83,7 +83,7 @@ fn look(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<
 
 /// What came of a run.
 #[derive(Default)]
-struct Run {
+struct ScanPass {
     /// Namespaces with a queue that goes on.
     more: Vec<u32>,
     /// Those that could not be looked into, in words.
@@ -91,8 +91,8 @@ struct Run {
 }
 
 /// Runs the iterator in each namespace, on each of these CPUs; with none, on any.
-fn run(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<Run> {
-    let mut run = Run::default();
+fn run(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<ScanPass> {
+    let mut run = ScanPass::default();
     for netns in namespaces.inodes() {
         let mut runs = Vec::new();
         for cpu in cpus.iter().copied().map(Some).chain(cpus.is_empty().then_some(None)) {

@@ -10,7 +10,7 @@ use crate::cli::mistyped;
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
 use crate::cli::{Args, Backend, Output};
-use crate::output::record::{Shown, Wanted};
+use crate::output::record::{RecordOptions, ReplayOptions};
 use crate::output::whole_file::{FileError, WholeFile};
 
 /// Valid options.
@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Times in UTC.
     pub(crate) utc: bool,
     /// Where the events are to be kept.
-    pub(crate) record: Option<Wanted>,
+    pub(crate) record: Option<RecordOptions>,
     /// Way of attaching.
     pub(crate) backend: Backend,
     /// Only data and errors.
@@ -110,7 +110,7 @@ impl Options {
         }
         let rotate = args.record_rotate.map(|text| size(&text)).transpose()?;
         let keep = args.record_keep;
-        let record = args.record.map(|path| Wanted { path, rotate, keep });
+        let record = args.record.map(|path| RecordOptions { path, rotate, keep });
         if args.tui && args.output != Output::Table {
             return Err(OptionsError::TuiIsNoJson);
         }
@@ -158,8 +158,8 @@ fn size(text: &str) -> Result<u64, OptionsError> {
 
 impl Options {
     /// What of them matters to whoever shows the run again.
-    pub(crate) fn shown(&self) -> Shown {
-        Shown {
+    pub(crate) fn shown(&self) -> ReplayOptions {
+        ReplayOptions {
             named_ports: self.filter.ports.is_some(),
             until_drop: self.until_drop,
             client_timeout_ns: Some(self.client_timeout_ns),

@@ -18,7 +18,7 @@ use backlog_core::run::Backend;
 use crate::cli::{DoctorArgs, DoctorOutput};
 use crate::commands::trace::wanted;
 use crate::exit::Outcome;
-use report::{Check, Report, Tried, Verdict};
+use report::{Check, Readiness, Report, Tried};
 
 /// `schema` of the JSON object.
 const SCHEMA: u32 = 1;
@@ -65,14 +65,14 @@ fn examine(root: &Path, wanted: Option<Backend>) -> Report {
 
 /// Would it work, by which backend, and if not, what is the cure. `blocked` is what
 /// keeps every trial from being made.
-fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -> Verdict {
+fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -> Readiness {
     if let Some(why) = blocked {
-        return Verdict { works: false, backend: None, why: Some(why) };
+        return Readiness { works: false, backend: None, why: Some(why) };
     }
     let asked = |tried: &&Tried| wanted.is_none_or(|wanted| wanted.name() == tried.name);
     let works = |tried: &&Tried| matches!(tried.check, Check::Yes);
     if let Some(taken) = backends.iter().filter(asked).find(works) {
-        return Verdict { works: true, backend: Some(taken.name), why: None };
+        return Readiness { works: true, backend: Some(taken.name), why: None };
     }
     let mut why: Vec<String> = Vec::new();
     for tried in backends.iter().filter(asked) {
@@ -83,7 +83,7 @@ fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -
     if let Some(other) = backends.iter().find(works) {
         why.push(format!("it would work by {} (--backend auto takes the best)", other.name));
     }
-    Verdict { works: false, backend: None, why: Some(why.join("; ")) }
+    Readiness { works: false, backend: None, why: Some(why.join("; ")) }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use jiff::tz::TimeZone;
 
 use crate::cli::ReplayArgs;
 use crate::cli::options::{client_timeout_ns, time};
-use crate::commands::show::{self, Wish};
+use crate::commands::show::{self, OutputOptions};
 use crate::exit::Outcome;
 use crate::notice::notice;
 use crate::output::outputs::Outputs;
-use crate::output::report::{Place, Report};
+use crate::output::report::{Destination, Report};
 use player::Player;
 use source::Source;
 
@@ -33,9 +33,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
     let (mut header, mut source) = Source::open(&args.file)?;
     judge_by(&mut header, args.client_timeout.as_deref())?;
     let ReplayArgs { output, utc, quiet, verbose, .. } = *args;
-    let wish = Wish { output, utc, quiet, verbose, named_ports: header.named_ports };
+    let wish = OutputOptions { output, utc, quiet, verbose, named_ports: header.named_ports };
     let lines = Outputs::lines(show::lines(wish));
-    let mut outputs = beside(lines, page, show::look(wish).zone, quiet);
+    let mut outputs = beside(lines, page, show::style(wish).zone, quiet);
     let mut player = Player::start(&header, every, &mut outputs)?;
     for step in &mut source {
         if let Step::Notice { text, .. } = &step {
@@ -61,7 +61,7 @@ pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Res
 }
 
 /// Outputs, and a page beside them if one was asked for.
-fn beside(outputs: Outputs, page: Option<Place>, zone: TimeZone, quiet: bool) -> Outputs {
+fn beside(outputs: Outputs, page: Option<Destination>, zone: TimeZone, quiet: bool) -> Outputs {
     match page {
         None => outputs,
         Some(place) => outputs.with(Report::new(zone, place, !quiet)),

@@ -10,10 +10,10 @@ use crate::commands::replay::judge_by;
 use crate::commands::replay::page_file::{page_of, place};
 use crate::commands::replay::player::Player;
 use crate::commands::replay::source::Source;
-use crate::commands::show::{self, Wish};
+use crate::commands::show::{self, OutputOptions};
 use crate::exit::Outcome;
 use crate::notice::notice;
-use crate::output::report::{Place, Report};
+use crate::output::report::{Destination, Report};
 
 /// Writes the page.
 pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
@@ -21,19 +21,19 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
     let (mut header, mut source) = Source::open(file)?;
     judge_by(&mut header, client_timeout.as_deref())?;
     let place = match output {
-        Some(output) if output == Path::new("-") => Place::Stdout,
+        Some(output) if output == Path::new("-") => Destination::Stdout,
         Some(output) => place(output, file).context("-o")?,
         None if file == Path::new("-") => bail!("stdin has no name for the page: give -o PAGE"),
         None => place(&page_of(file), file).context("the page beside FILE (-o: elsewhere)")?,
     };
-    let look = show::look(Wish {
+    let style = show::style(OutputOptions {
         output: Output::Table,
         utc: *utc,
         quiet: false,
         verbose: false,
         named_ports: header.named_ports,
     });
-    let mut page = Report::new(look.zone, place, true);
+    let mut page = Report::new(style.zone, place, true);
     let mut player = Player::start(&header, None, &mut page)?;
     for step in &mut source {
         player.step(&mut page, step)?;

@@ -7,7 +7,7 @@ use backlog_core::clock::Clock;
 use backlog_core::event::Event;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Blind};
-use backlog_core::model::{Book, News};
+use backlog_core::model::{Model, News};
 use backlog_core::run::End;
 use jiff::tz::TimeZone;
 
@@ -15,12 +15,12 @@ use crate::cli::Output;
 use crate::output::csv::Csv;
 use crate::output::json::Json;
 use crate::output::sink::{Now, Sink, Update};
-use crate::output::table::{Look, Table};
+use crate::output::table::{Table, TextStyle};
 
 /// How a run is to be shown.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct Wish {
+pub(crate) struct OutputOptions {
     /// Form of the output.
     pub(crate) output: Output,
     /// Times in UTC.
@@ -34,35 +34,35 @@ pub(crate) struct Wish {
 }
 
 /// The view that was asked for, on stdout.
-pub(crate) fn lines(wish: Wish) -> Box<dyn Sink> {
+pub(crate) fn lines(options: OutputOptions) -> Box<dyn Sink> {
     let out = BufWriter::new(io::stdout());
-    let look = look(wish);
-    match wish.output {
-        Output::Json => Box::new(Json::new(out, look.idle_rows)),
-        Output::Csv => Box::new(Csv::new(out, look.idle_rows)),
-        Output::Table => Box::new(Table::new(out, look)),
+    let style = style(options);
+    match options.output {
+        Output::Json => Box::new(Json::new(out, style.idle_rows)),
+        Output::Csv => Box::new(Csv::new(out, style.idle_rows)),
+        Output::Table => Box::new(Table::new(out, style)),
     }
 }
 
 /// How text is to look.
-pub(crate) fn look(wish: Wish) -> Look {
-    let Wish { output: _, utc, quiet, verbose, named_ports } = wish;
+pub(crate) fn style(options: OutputOptions) -> TextStyle {
+    let OutputOptions { output: _, utc, quiet, verbose, named_ports } = options;
     let idle_rows = verbose || (named_ports && !quiet);
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
-    Look { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
+    TextStyle { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
 }
 
 /// Drops that are told one by one: not those behind the last one that `--until-drop`
 /// waits for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct DropLimiter {
     /// How many there were.
     pub(crate) drops: u64,
     until: Option<u64>,
 }
 
-impl Told {
+impl DropLimiter {
     /// None yet.
     pub(crate) fn new(until: Option<u64>) -> Self {
         Self { drops: 0, until }
@@ -76,20 +76,20 @@ impl Told {
     }
 }
 
-/// Writes an event into the book and tells what is news about it.
+/// Writes an event into the model and tells what is news about it.
 pub(crate) fn event(
     sink: &mut dyn Sink,
     clock: &Clock,
-    book: &mut Book,
-    told: &mut Told,
+    model: &mut Model,
+    limiter: &mut DropLimiter,
     event: &Event,
 ) -> io::Result<Option<News>> {
-    let news = book.apply(event);
+    let news = model.apply(event);
     if let Some(news) = &news
-        && told.wants(news)
-        && let Some(update) = Update::of_news(book, event.time_ns, news)
+        && limiter.wants(news)
+        && let Some(update) = Update::of_news(model, event.time_ns, news)
     {
-        sink.update(Now { clock, model: book }, &update)?;
+        sink.update(Now { clock, model }, &update)?;
     }
     Ok(news)
 }
@@ -98,14 +98,17 @@ pub(crate) fn event(
 pub(crate) fn interval(
     sink: &mut dyn Sink,
     clock: &Clock,
-    book: &mut Book,
+    model: &mut Model,
     time_ns: u64,
     blind: &Blind,
 ) -> io::Result<Vec<Interval>> {
-    let rows = book.tick(time_ns);
-    let now = Now { clock, model: book };
+    let rows = model.tick(time_ns);
+    let now = Now { clock, model };
     sink.update(now, &Update::Interval { time_ns, rows: &rows })?;
-    sink.update(now, &Update::Reconciled { time_ns, accounts: &reconcile::accounts(book), blind })?;
+    sink.update(
+        now,
+        &Update::Reconciled { time_ns, accounts: &reconcile::accounts(model), blind },
+    )?;
     Ok(rows)
 }
 
@@ -113,17 +116,22 @@ pub(crate) fn interval(
 pub(crate) fn rest(
     sink: &mut dyn Sink,
     clock: &Clock,
-    book: &mut Book,
+    model: &mut Model,
     time_ns: u64,
 ) -> io::Result<()> {
-    let mut rows = book.tick(time_ns);
+    let mut rows = model.tick(time_ns);
     rows.retain(Interval::moved);
-    sink.update(Now { clock, model: book }, &Update::Interval { time_ns, rows: &rows })
+    sink.update(Now { clock, model }, &Update::Interval { time_ns, rows: &rows })
 }
 
-/// The summary. What the book knows of the end is taken from it.
-pub(crate) fn end(sink: &mut dyn Sink, clock: &Clock, book: &Book, mut end: End) -> io::Result<()> {
-    end.accounts = reconcile::accounts(book);
-    let summaries = book.summaries();
-    sink.update(Now { clock, model: book }, &Update::End { summaries: &summaries, end: &end })
+/// The summary. What the model knows of the end is taken from it.
+pub(crate) fn end(
+    sink: &mut dyn Sink,
+    clock: &Clock,
+    model: &Model,
+    mut end: End,
+) -> io::Result<()> {
+    end.accounts = reconcile::accounts(model);
+    let summaries = model.summaries();
+    sink.update(Now { clock, model }, &Update::End { summaries: &summaries, end: &end })
 }

@@ -22,25 +22,25 @@ use backlog_ebpf::totals::Totals;
 use crate::bpf::attach::{self, Chosen};
 use crate::bpf::layout::Layout;
 use crate::bpf::live::Live;
-use crate::bpf::load::{Kit, Limits};
+use crate::bpf::load::{Limits, Loader};
 use crate::bpf::plan::{self, Way, Ways};
 use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
-use crate::commands::show::{self, Wish};
+use crate::commands::show::{self, OutputOptions};
 use crate::commands::trace::session::Session;
 use crate::commands::trace::signals::Signals;
 use crate::exit::Outcome;
 use crate::host::kernel::btf::Btf;
 use crate::host::kernel::{KernelView, rights};
-use crate::host::kernel_counters::{Ask, Judge};
+use crate::host::kernel_counters::{Ask, KernelCounters};
 use crate::host::namespaces::identity::Identify;
 use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::find::Finder;
 use crate::host::owners::Owners;
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
-use crate::output::report::{Place, Report};
+use crate::output::report::{Destination, Report};
 use crate::output::tui::{Tui, screen};
 
 /// Bytes that the totals of all slots may take.
@@ -72,24 +72,24 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     }
     let signals = Signals::watch()?;
     let recorder = Recorder::create(options.record.as_ref())?;
-    let mut judge = Judge::find();
+    let mut kernel_counters = KernelCounters::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
     let asked = options.selection.add_to(&mut options.filter, &finder)?;
     let options = &options;
     if options.filter.cgroup.is_some() && !layout.knows_cgroups() {
         bail!("--cgroup: sockets do not tell their cgroup in this kernel: use --pid or --port");
     }
-    let mut sized_by = judge.ask_all(Ask::All);
+    let mut sized_by = kernel_counters.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
     let sizes = Sizes::of(options, possible_cpus()?);
     let limits = limits(sized_by.listed(), sizes);
-    let mut kit = Kit::create(&layout, &options.filter, limits)?;
-    let chosen = attach::best(&mut kit, &kernel.btf, &layout, wanted(options.backend))?;
+    let mut loader = Loader::create(&layout, &options.filter, limits)?;
+    let chosen = attach::best(&mut loader, &kernel.btf, &layout, wanted(options.backend))?;
     let counts_kprobes = kernel.btf.field("bpf_link_info", "perf_event.kprobe.missed").is_some();
     drop(kernel.btf);
     let Chosen { backend, mut attached, reasons } = chosen;
     let mut gaps = std::mem::take(&mut attached.gaps);
-    gaps.extend(judge.namespaces().unseen());
+    gaps.extend(kernel_counters.namespaces().unseen());
     if options.filter.process.is_some() && !in_first_pid_namespace(&root.join("proc")) {
         gaps.push(
             "--pid: the kernel numbers processes otherwise than this pid namespace, so what the \
@@ -99,13 +99,13 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     }
     let mut reasons = reasons;
     reasons.append(&mut attached.fallbacks);
-    let loaded = kit.ready(attached, counts_kprobes)?;
+    let programs = loader.ready(attached, counts_kprobes)?;
     let has_cookies = layout.value("NET_COOKIE").is_some_and(|offset| offset != ABSENT);
-    let identify = loaded.identify(has_cookies);
+    let identify = programs.identify(has_cookies);
     let by_inode = matches!(identify, Identify::Unknown);
-    judge.identify_by(identify);
+    kernel_counters.identify_by(identify);
     give_back();
-    let own = Own::watch(root, loaded.numbers(), &loaded.attached.hooks, options.verbose);
+    let own = Own::watch(root, programs.numbers(), &programs.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
     let meta = Meta {
         // The session knows when it begins.
@@ -114,7 +114,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         host: kernel.host,
         kernel: kernel.release,
         backend,
-        hooks: loaded.attached.hooks.iter().map(plan::Hook::placed).collect(),
+        hooks: programs.attached.hooks.iter().map(plan::Hook::placed).collect(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
         // Likewise.
@@ -123,10 +123,10 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         gaps,
         bpf_stats: own.counts_runs(),
     };
-    let live = Live::new(loaded, by_inode);
+    let live = Live::new(programs, by_inode);
     let owners = Owners::new(finder);
     let outputs = outputs(options);
-    Session::start(options, live, outputs, recorder, meta, judge, own, owners, asked)?
+    Session::start(options, live, outputs, recorder, meta, kernel_counters, own, owners, asked)?
         .run(signals)
         .await
 }
@@ -160,9 +160,9 @@ fn check_programs(
     wanted: Option<Backend>,
 ) -> Result<Outcome> {
     let mut out = io::stdout().lock();
-    let mut kit = Kit::create(layout, &Filter::default(), limits)?;
+    let mut loader = Loader::create(layout, &Filter::default(), limits)?;
     let mut ways = Ways::default();
-    attach::try_ways(&mut kit, &mut ways, &Way::ALL);
+    attach::try_ways(&mut loader, &mut ways, &Way::ALL);
     let mut checked = BTreeSet::new();
     for backend in Backend::ALL {
         if wanted.is_some_and(|wanted| wanted != backend) {
@@ -180,7 +180,7 @@ fn check_programs(
         };
         for hook in plan.hooks().chain(&spare) {
             if checked.insert(hook.program) {
-                serde_json::to_writer(&mut out, &kit.verify(hook)?)?;
+                serde_json::to_writer(&mut out, &loader.verify(hook)?)?;
                 out.write_all(b"\n")?;
             }
         }
@@ -249,23 +249,25 @@ fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits 
 }
 
 fn outputs(options: &Options) -> Outputs {
-    let wish = Wish {
+    let wish = OutputOptions {
         output: options.output,
         utc: options.utc,
         quiet: options.quiet,
         verbose: options.verbose,
         named_ports: options.filter.ports.is_some(),
     };
-    let look = show::look(wish);
-    let zone = look.zone.clone();
+    let style = show::style(wish);
+    let zone = style.zone.clone();
     let outputs = if options.tui {
-        Outputs::screen(Tui::new(look, options.interval))
+        Outputs::screen(Tui::new(style, options.interval))
     } else {
         Outputs::lines(show::lines(wish))
     };
     match &options.report {
         None => outputs,
-        Some(file) => outputs.with(Report::new(zone, Place::File(file.clone()), !options.quiet)),
+        Some(file) => {
+            outputs.with(Report::new(zone, Destination::File(file.clone()), !options.quiet))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Asks the kernel what it has counted itself, so that the book can compare.
+//! Asks the kernel what it has counted itself, so that the model can compare.
 //!
 //! The programs' totals and the kernel's numbers cannot be read in one moment. So the
 //! kernel is asked before and after: what lies between the two answers agrees.
@@ -90,7 +90,7 @@ impl Answers {
 
 /// See the module's head.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct KernelCounters {
     namespaces: Namespaces,
     identify: Identify,
     /// Those that were made during the run: their counters began with zeros.
@@ -109,7 +109,7 @@ pub(crate) struct Judge {
     next: u32,
 }
 
-impl Judge {
+impl KernelCounters {
     /// Looks for the namespaces.
     pub(crate) fn find() -> Self {
         Self {
@@ -295,7 +295,9 @@ impl Judge {
 
     /// Makes sure that there is a way to each of these, if there can be one.
     fn look_for(&mut self, wanted: &[Netns]) {
-        let reaches = |judge: &Self, netns: &Netns| judge.namespaces.reaches(netns.inode());
+        let reaches = |kernel_counters: &Self, netns: &Netns| {
+            kernel_counters.namespaces.reaches(netns.inode())
+        };
         let astray = |netns: &&Netns| !reaches(self, netns) && !self.lost.contains(netns);
         let astray: Vec<Netns> = wanted.iter().filter(astray).copied().collect();
         if astray.is_empty() {

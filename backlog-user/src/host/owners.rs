@@ -40,7 +40,7 @@ pub(crate) struct Owners {
     next_of_process: Instant,
 }
 
-/// An open listener, as the book knows it.
+/// An open listener, as the model knows it.
 pub(crate) struct Open<'a> {
     /// Who it is.
     pub(crate) listener: &'a Listener,

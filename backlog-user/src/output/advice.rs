@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use backlog_core::clock::Clock;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::clients::Outside;
 use backlog_core::model::episode::Episode;
 use backlog_core::model::interval::Waits;
@@ -14,7 +14,7 @@ use backlog_core::text::format::{clock_time, duration, plural};
 use backlog_core::text::whose::safe;
 use jiff::tz::TimeZone;
 
-use super::paragraph::Page as Paragraphs;
+use super::text_block::TextBlock;
 use super::workers;
 
 /// Width of the labels.
@@ -26,12 +26,12 @@ const EPISODES: usize = 3;
 pub(super) fn render(
     zone: &TimeZone,
     clock: &Clock,
-    book: &Book,
+    model: &Model,
     page: &Page,
     end: &End,
 ) -> String {
-    let mut text = Paragraphs::default();
-    if let Some(line) = clients(book, page, end.time_ns) {
+    let mut text = TextBlock::default();
+    if let Some(line) = clients(model, page, end.time_ns) {
         text.labelled("  clients      ", INDENT, &line);
     }
     if let Some(line) = workers::sentence(page) {
@@ -52,7 +52,7 @@ pub(super) fn render(
         let line = format!("{} (watched for {watched})", safe(&line));
         text.labelled("  accept()     ", INDENT, &line);
     }
-    let sizing = book.sizing(page, end.time_ns);
+    let sizing = model.sizing(page, end.time_ns);
     let (verdict, confidence) = (sizing.verdict.name(), sizing.confidence.name());
     let line = format!("{verdict} ({confidence} confidence): {}", safe(&sizing.why));
     text.labelled("  sizing       ", INDENT, &line);
@@ -60,11 +60,11 @@ pub(super) fn render(
 }
 
 /// What became of the clients that were refused, if any were.
-pub(crate) fn clients(book: &Book, page: &Page, time_ns: u64) -> Option<String> {
+pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String> {
     if page.clients == 0 {
         return None;
     }
-    let Outside { gave_up, believing, reset, trying, unknown } = book.outside(page, time_ns);
+    let Outside { gave_up, believing, reset, trying, unknown } = model.outside(page, time_ns);
     let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
     let _ = write!(line, "{} got in later", page.admitted);
     if let Some(waits) = Waits::of(&page.delay) {

@@ -9,7 +9,7 @@ use backlog_core::text::format::plural;
 /// Programs with a row of their own.
 const ROWS: usize = 6;
 
-/// The paragraph at the end of the summary.
+/// The block at the end of the summary.
 pub(crate) fn render(text: &mut String, cost: &Cost) {
     let _ = writeln!(text, "\nCost of tracing in {:.1} s", cost.elapsed_ns as f64 / 1e9);
     let _ = writeln!(text, "  CPU          {}", cpu(cost));

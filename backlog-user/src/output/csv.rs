@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::interval::{Interval, Waits};
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
@@ -139,13 +139,13 @@ impl<W: Write> Csv<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        book: &Book,
+        model: &Model,
         rows: &[Interval],
     ) -> io::Result<()> {
         let time = format!("{:.9}", clock.wall(time_ns));
         let idle_rows = self.idle_rows;
         for row in rows.iter().filter(|row| idle_rows || row.active()) {
-            if let Some(page) = book.get(row.listener) {
+            if let Some(page) = model.get(row.listener) {
                 self.row(&time, page, row)?;
             }
         }
@@ -156,7 +156,7 @@ impl<W: Write> Csv<W> {
         self.out.flush()
     }
 
-    fn end(&mut self, _: &Clock, _: &Book, _: &[Summary<'_>], _: &End) -> io::Result<()> {
+    fn end(&mut self, _: &Clock, _: &Model, _: &[Summary<'_>], _: &End) -> io::Result<()> {
         self.out.flush()
     }
 }
@@ -167,12 +167,12 @@ mod tests {
     use crate::output::sink::{Now, Sink as _, Update};
     use backlog_core::clock::Clock;
     use backlog_core::event::{Event, Identity, Listener, ListenerId, Netns, What};
-    use backlog_core::model::Book;
+    use backlog_core::model::Model;
     use backlog_core::model::interval::Interval;
     use std::io::{self, ErrorKind, Write};
 
-    fn book() -> Book {
-        let mut book = Book::new(0);
+    fn model() -> Model {
+        let mut model = Model::new(0);
         let listener = Listener {
             id: ListenerId(1),
             local: "[::1]:80".parse().unwrap(),
@@ -189,19 +189,19 @@ mod tests {
             cgroup: None,
             identity: Identity { netns: Some("=1+1".into()), ..Identity::default() },
         };
-        book.apply(&Event { time_ns: 0, what: What::Listener(listener) });
-        book
+        model.apply(&Event { time_ns: 0, what: What::Listener(listener) });
+        model
     }
 
     fn show(out: impl Write) -> io::Result<()> {
-        let mut book = book();
+        let mut model = model();
         let clock = Clock::fixed(1_700_000_000_000_000_000);
         let mut sink = Csv::new(out, false);
-        let rows: Vec<Interval> = book.tick(1_500_000_000);
+        let rows: Vec<Interval> = model.tick(1_500_000_000);
         // So many that they are written at once.
         for _ in 0..100 {
             sink.update(
-                Now { clock: &clock, model: &book },
+                Now { clock: &clock, model: &model },
                 &Update::Interval { time_ns: 1_500_000_000, rows: &rows },
             )?;
         }
@@ -226,16 +226,16 @@ mod tests {
 
     #[test]
     fn members_of_a_group_have_their_number() {
-        let mut book = book();
-        let first = book.get(ListenerId(1)).unwrap().listener.clone();
+        let mut model = model();
+        let first = model.get(ListenerId(1)).unwrap().listener.clone();
         for id in [2, 3] {
             let id = ListenerId(id);
             let found = Listener { id, reuseport: Some(true), ..first.clone() };
-            book.apply(&Event { time_ns: 0, what: What::Listener(found) });
+            model.apply(&Event { time_ns: 0, what: What::Listener(found) });
         }
         let (mut out, clock) = (Vec::new(), Clock::fixed(0));
-        let rows = book.tick(1_000_000_000);
-        Csv::new(&mut out, true).interval(&clock, 1_000_000_000, &book, &rows).unwrap();
+        let rows = model.tick(1_000_000_000);
+        Csv::new(&mut out, true).interval(&clock, 1_000_000_000, &model, &rows).unwrap();
         let text = String::from_utf8(out).unwrap();
         let members: Vec<&str> = text.lines().map(|row| row.rsplit(',').next().unwrap()).collect();
         assert_eq!(members, ["1", "2", "3"]);

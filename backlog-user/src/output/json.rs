@@ -14,9 +14,9 @@ use backlog_core::event::{AcceptErrors, Acceptor, Closed, Limit, Netns};
 use backlog_core::model::group::{self, Group};
 use backlog_core::model::interval::Interval;
 use backlog_core::model::page::Page;
-use backlog_core::model::reconcile::{self, Account, Blind, Verdict};
+use backlog_core::model::reconcile::{self, Account, Blind, CounterCheck};
 use backlog_core::model::summary::Summary;
-use backlog_core::model::{Book, Refusal};
+use backlog_core::model::{Model, Refusal};
 use backlog_core::run::{End, Meta};
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::record::Kind;
@@ -38,7 +38,7 @@ pub(crate) struct Json<W> {
     /// Rows of idle listeners as well.
     idle_rows: bool,
     /// What was said last of each network namespace.
-    said: HashMap<Netns, Vec<Verdict>>,
+    said: HashMap<Netns, Vec<CounterCheck>>,
 }
 
 impl<W: Write> Json<W> {
@@ -158,7 +158,7 @@ impl<W: Write> Json<W> {
         self.line(clock, "limit", time_ns, value)
     }
 
-    fn refused(&mut self, clock: &Clock, _: &Book, refusal: &Refusal) -> io::Result<()> {
+    fn refused(&mut self, clock: &Clock, _: &Model, refusal: &Refusal) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, &DropLine::of(clock, refusal))?;
         self.out.write_all(b"\n")
     }
@@ -188,12 +188,12 @@ impl<W: Write> Json<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        book: &Book,
+        model: &Model,
         rows: &[Interval],
     ) -> io::Result<()> {
         let idle_rows = self.idle_rows;
         for row in rows.iter().filter(|row| idle_rows || row.active()) {
-            let judged = book.get(row.listener).and_then(reconcile::of_listener);
+            let judged = model.get(row.listener).and_then(reconcile::of_listener);
             let value = json!({
                 "listener": row.listener,
                 "enqueued": row.enqueued,
@@ -222,7 +222,7 @@ impl<W: Write> Json<W> {
         for Account { netns, verdicts: judged, unread_drops } in accounts {
             let said = self.said.insert(*netns, judged.clone());
             // Only where anything is new.
-            if said.as_ref() == Some(judged) || !judged.iter().any(Verdict::moved) {
+            if said.as_ref() == Some(judged) || !judged.iter().any(CounterCheck::moved) {
                 continue;
             }
             let value = json!({
@@ -244,7 +244,7 @@ impl<W: Write> Json<W> {
     fn end(
         &mut self,
         clock: &Clock,
-        book: &Book,
+        model: &Model,
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
@@ -253,7 +253,7 @@ impl<W: Write> Json<W> {
             let page = summary.page;
             let mut drops = Map::new();
             drops.insert("total".into(), summary.drops.into());
-            advice::clients(&mut drops, book, page, end.time_ns);
+            advice::clients(&mut drops, model, page, end.time_ns);
             drops.insert("only_counted".into(), page.totals.unrecorded.into());
             drops.insert("uncounted".into(), page.totals.uncounted.into());
             for cause in Cause::ALL {
@@ -264,8 +264,8 @@ impl<W: Write> Json<W> {
             let peak_time = summary.peak_ns.map(|peak_ns| time(clock, peak_ns));
             let mut listener = values::listener(&page.listener);
             listener["follows"] = json!(page.follows);
-            let unbalanced = book.unbalanced(page, end.time_ns);
-            listener["group"] = values::group(book, &groups, summary, unbalanced.as_ref());
+            let unbalanced = model.unbalanced(page, end.time_ns);
+            listener["group"] = values::group(model, &groups, summary, unbalanced.as_ref());
             let value = json!({
                 "listener": listener,
                 "last_accept": page.last_accept.map(|last| json!({
@@ -282,7 +282,7 @@ impl<W: Write> Json<W> {
                 "beside": besides(&page.totals.beside),
                 "peak": {"depth": summary.peak, "time": peak_time},
                 "syn_queue_peak": page.totals.syn_queue_peak,
-                "syn_queue": syn_queue(clock, book, summary),
+                "syn_queue": syn_queue(clock, model, summary),
                 "depth": distribution(&page.depth),
                 "wait_us": distribution(&page.wait),
                 "peak_use": page.peak_use.0,
@@ -297,7 +297,7 @@ impl<W: Write> Json<W> {
                 "busy": advice::busy(page, end.time_ns),
                 "episodes": advice::episodes(clock, page),
                 "still_queued": advice::still_queued(summary.page, end.time_ns),
-                "sizing": advice::sizing(clock, &book.sizing(page, end.time_ns)),
+                "sizing": advice::sizing(clock, &model.sizing(page, end.time_ns)),
             });
             self.line(clock, "summary", end.time_ns, value)?;
         }
@@ -305,7 +305,7 @@ impl<W: Write> Json<W> {
             let value = json!({
                 "netns": netns.inode(),
                 "netns_id": netns.identity(),
-                "settings": settings(book.settings_of(*netns)),
+                "settings": settings(model.settings_of(*netns)),
                 "reconciled": verdicts(judged),
                 "unread_drops": unread_drops,
                 "differs": reasons(judged, &end.blind),
@@ -322,10 +322,10 @@ impl<W: Write> Json<W> {
             "drops_possibly_uncounted": end.stray.hidden,
             "undecoded_records": end.undecoded,
             "missed_by_programs": end.missed,
-            "clients_forgotten": book.clients_forgotten(),
-            "closed_without_event": book.gone().idle,
-            "summaries_left_out": book.gone().active,
-            "namespaces_ended": book.ended(),
+            "clients_forgotten": model.clients_forgotten(),
+            "closed_without_event": model.gone().idle,
+            "summaries_left_out": model.gone().active,
+            "namespaces_ended": model.ended(),
             "recording_incomplete": end.unrecorded,
             "cmd": end.command,
             "cost": cost(&end.cost),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use backlog_core::clock::{Clock, Mark};
 use backlog_core::event::{Event, What};
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
 use backlog_core::recording::memory::Memory;
@@ -23,7 +23,7 @@ use sink::Sink;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct RecordOptions {
     /// The file.
     pub(crate) path: PathBuf,
     /// Begin another one when it has so many bytes.
@@ -34,7 +34,7 @@ pub(crate) struct Wanted {
 
 /// What of the options matters to whoever shows the run again.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct ReplayOptions {
     /// Ports were named.
     pub(crate) named_ports: bool,
     /// `--until-drop`.
@@ -57,7 +57,7 @@ pub(crate) struct Recorder {
 }
 
 struct Recording {
-    wanted: Wanted,
+    wanted: RecordOptions,
     sink: Sink,
     /// Of the run; none before it begins.
     header: Option<Header>,
@@ -74,7 +74,7 @@ struct Recording {
 
 impl Recorder {
     /// Makes the file, before anything is attached: a wrong name is to be told at once.
-    pub(crate) fn create(wanted: Option<&Wanted>) -> Result<Self> {
+    pub(crate) fn create(wanted: Option<&RecordOptions>) -> Result<Self> {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
         let path = wanted.path.display();
         if wanted.rotate.is_some() && wanted.path.metadata().is_ok_and(|there| !there.is_file()) {
@@ -96,9 +96,9 @@ impl Recorder {
     }
 
     /// The run has begun.
-    pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, shown: Shown) {
+    pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, shown: ReplayOptions) {
         self.write(|recording| {
-            let Shown { named_ports, until_drop, client_timeout_ns } = shown;
+            let ReplayOptions { named_ports, until_drop, client_timeout_ns } = shown;
             recording.mark = Some(clock.newest());
             let header = Header {
                 format: FORMAT,
@@ -120,7 +120,7 @@ impl Recorder {
         self.write(|recording| recording.clock(mark, set));
     }
 
-    /// What the book is given.
+    /// What the model is given.
     pub(crate) fn event(&mut self, event: &Event) {
         self.write(|recording| recording.event(event));
     }
@@ -154,9 +154,9 @@ impl Recorder {
     }
 
     /// All that came at once is written: begins another file if this one is full.
-    pub(crate) fn batch(&mut self, clock: &Clock, book: &Book, time_ns: u64) {
+    pub(crate) fn batch(&mut self, clock: &Clock, model: &Model, time_ns: u64) {
         self.write(|recording| match recording.wanted.rotate {
-            Some(most) if recording.sink.bytes() >= most => recording.rotate(clock, book, time_ns),
+            Some(most) if recording.sink.bytes() >= most => recording.rotate(clock, model, time_ns),
             _ => Ok(()),
         });
     }
@@ -250,19 +250,19 @@ impl Recording {
     }
 
     /// Another file, that can be read without those before.
-    fn rotate(&mut self, clock: &Clock, book: &Book, time_ns: u64) -> io::Result<()> {
+    fn rotate(&mut self, clock: &Clock, model: &Model, time_ns: u64) -> io::Result<()> {
         let Some(header) = self.header.clone() else { return Ok(()) };
         self.same_ends()?;
         self.sink.finish()?;
-        let Wanted { path, keep, .. } = &self.wanted;
+        let RecordOptions { path, keep, .. } = &self.wanted;
         sink::rotate(path, *keep)?;
         self.sink = Sink::create(path)?;
         self.memory = Memory::default();
         self.head(Header { part: header.part + 1, clock: clock.latest(), ..header })?;
-        for event in backlog_core::recording::snapshot::events(book, time_ns) {
+        for event in backlog_core::recording::snapshot::events(model, time_ns) {
             self.event(&event)?;
         }
-        self.step(&Step::Begin { time_ns, past: Box::new(book.past()) })?;
+        self.step(&Step::Begin { time_ns, past: Box::new(model.past()) })?;
         self.flush()
     }
 }

@@ -1,16 +1,16 @@
 //! One HTML page of a run, which needs nothing from outside: written at the end, from the
-//! same book as every other view. What the book does not keep (the moments at which drops
+//! same model as every other view. What the model does not keep (the moments at which drops
 //! began, what was said at the start) is remembered here meanwhile, bounded.
 
 mod context;
 mod episodes;
-mod judged;
 mod listener;
 mod measured;
 mod order;
 mod overview;
 mod page;
 mod plot;
+mod reconciled;
 mod shared;
 mod story;
 mod verdict;
@@ -21,7 +21,7 @@ use backlog_core::clock::Clock;
 use backlog_core::event::Limit;
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
-use backlog_core::model::{Book, Refusal};
+use backlog_core::model::{Model, Refusal};
 use backlog_core::run::{End, Meta};
 use jiff::tz::TimeZone;
 
@@ -33,7 +33,7 @@ use story::Story;
 
 /// Where the page goes.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Destination {
     File(WholeFile),
     Stdout,
 }
@@ -41,7 +41,7 @@ pub(crate) enum Place {
 /// Writes the page at the end.
 pub(crate) struct Report {
     zone: TimeZone,
-    place: Place,
+    place: Destination,
     /// Say where it is.
     tells: bool,
     /// What was said at the start; none: it has not begun.
@@ -52,7 +52,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// A view that writes there, with times of this zone.
-    pub(crate) fn new(zone: TimeZone, place: Place, tells: bool) -> Self {
+    pub(crate) fn new(zone: TimeZone, place: Destination, tells: bool) -> Self {
         Self { zone, place, tells, meta: None, story: Story::default(), written: false }
     }
 }
@@ -62,7 +62,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         if self.meta.is_some()
             && !self.written
-            && let Place::File(file) = &self.place
+            && let Destination::File(file) = &self.place
         {
             let name = file.name().display();
             notice(&format!("--report: {name} was not written: the run broke off"));
@@ -117,7 +117,7 @@ impl Report {
         self.story.limit(page.listener.id, time_ns, limit);
     }
 
-    fn refused(&mut self, _: &Clock, _: &Book, refusal: &Refusal) {
+    fn refused(&mut self, _: &Clock, _: &Model, refusal: &Refusal) {
         self.story.refused(refusal);
     }
 
@@ -128,24 +128,24 @@ impl Report {
     fn end(
         &mut self,
         clock: &Clock,
-        book: &Book,
+        model: &Model,
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
         let Some(meta) = &self.meta else { return Ok(()) };
         let Self { zone, story, .. } = self;
-        let html = page::render(&Run { zone, clock, meta, book, summaries, end, story });
+        let html = page::render(&Run { zone, clock, meta, model, summaries, end, story });
         // The error says where it is instead: nothing else is to be said of it.
         self.written = true;
         match &self.place {
-            Place::File(file) => {
+            Destination::File(file) => {
                 file.write(html.as_bytes())?;
                 if self.tells {
                     notice(&format!("report: {}", file.name().display()));
                 }
                 Ok(())
             }
-            Place::Stdout => {
+            Destination::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(html.as_bytes())?;
                 out.flush()

@@ -8,7 +8,7 @@ use backlog_core::model::interval::Interval;
 use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind};
 use backlog_core::model::summary::Summary;
-use backlog_core::model::{Book, News, Refusal};
+use backlog_core::model::{Model, News, Refusal};
 use backlog_core::run::{End, Meta};
 
 /// What an output may look at beside the update: the model as it is after it.
@@ -17,7 +17,7 @@ pub(crate) struct Now<'a> {
     /// Tells the time on the wall of monotonic times.
     pub(crate) clock: &'a Clock,
     /// All that is known of the run.
-    pub(crate) model: &'a Book,
+    pub(crate) model: &'a Model,
 }
 
 /// Something to show. Times are monotonic nanoseconds.
@@ -108,7 +108,7 @@ pub(crate) enum Update<'a> {
 
 impl<'a> Update<'a> {
     /// What is to be shown at once of what an event has changed.
-    pub(crate) fn of_news(model: &'a Book, time_ns: u64, news: &'a News) -> Option<Self> {
+    pub(crate) fn of_news(model: &'a Model, time_ns: u64, news: &'a News) -> Option<Self> {
         Some(match news {
             News::Refused(refusal) => Self::Refused(refusal),
             News::Acceptor(acceptor) => Self::Acceptor { time_ns, acceptor },

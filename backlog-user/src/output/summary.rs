@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use backlog_core::clock::Clock;
 use backlog_core::event::Listener;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::distribution::Distribution;
 use backlog_core::model::group::words as groups;
 use backlog_core::model::group::{self, Group};
@@ -21,28 +21,28 @@ use backlog_ebpf::record::Kind;
 use jiff::tz::TimeZone;
 
 use super::histogram::{self, Row};
-use super::paragraph::Page as Paragraphs;
-use super::{advice, judged};
+use super::text_block::TextBlock;
+use super::{advice, reconciled};
 
 /// Renders the whole.
 pub(crate) fn render(
     zone: &TimeZone,
     clock: &Clock,
-    book: &Book,
+    model: &Model,
     summaries: &[Summary<'_>],
     end: &End,
 ) -> String {
     let mut text = String::new();
     let seconds = end.elapsed_ns as f64 / 1e9;
     let idle = summaries.iter().filter(|summary| !summary.active()).count() as u64;
-    let idle = idle + book.gone().idle;
+    let idle = idle + model.gone().idle;
     let _ = writeln!(text, "\nSummary of {seconds:.1} s");
     for summary in summaries.iter().filter(|summary| summary.active()) {
-        listener(&mut text, zone, clock, book, summary, end);
+        listener(&mut text, zone, clock, model, summary, end);
     }
     for members in group::groups(summaries) {
-        if groups::is_shown(book, &members) {
-            group(&mut text, book, &members, end.time_ns);
+        if groups::is_shown(model, &members) {
+            group(&mut text, model, &members, end.time_ns);
         }
     }
     if summaries.is_empty() && idle == 0 {
@@ -52,8 +52,8 @@ pub(crate) fn render(
     } else if idle > 0 {
         let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
     }
-    judged::render(&mut text, end);
-    unknown(&mut text, book, end);
+    reconciled::render(&mut text, end);
+    unknown(&mut text, model, end);
     text
 }
 
@@ -61,7 +61,7 @@ fn listener(
     text: &mut String,
     zone: &TimeZone,
     clock: &Clock,
-    book: &Book,
+    model: &Model,
     summary: &Summary<'_>,
     end: &End,
 ) {
@@ -70,7 +70,7 @@ fn listener(
     let limit = page.listener.limit;
     let _ = writeln!(text, "\n{}  limit {limit}", page.name());
     whose(text, &page.listener);
-    if let Some(before) = page.follows.and_then(|id| book.get(id))
+    if let Some(before) = page.follows.and_then(|id| model.get(id))
         && let Some((closed_ns, _)) = before.closed
     {
         let _ = writeln!(
@@ -96,10 +96,10 @@ fn listener(
             clock_time(zone, clock.wall(peak_ns), 6),
         );
     }
-    syn_queue(text, zone, clock, book, summary);
+    syn_queue(text, zone, clock, model, summary);
     let _ = writeln!(text, "  drops        {}", drops(summary));
-    if let Some(verdict) = reconcile::of_listener(page).filter(reconcile::Verdict::moved) {
-        let _ = writeln!(text, "  sk_drops     {}", judged::compared(&verdict, &end.blind));
+    if let Some(verdict) = reconcile::of_listener(page).filter(reconcile::CounterCheck::moved) {
+        let _ = writeln!(text, "  sk_drops     {}", reconciled::compared(&verdict, &end.blind));
     }
     if let Some(waits) = Waits::of(&page.wait) {
         let _ = writeln!(
@@ -147,7 +147,7 @@ fn listener(
         );
     }
     lost(text, summary);
-    text.push_str(&advice::render(zone, clock, book, page, end));
+    text.push_str(&advice::render(zone, clock, model, page, end));
     section(
         text,
         "depth met by arrivals",
@@ -186,7 +186,7 @@ fn whose(text: &mut String, listener: &Listener) {
 }
 
 /// Each member's part of the connections, and whether one waits while others have room.
-fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
+fn group(text: &mut String, model: &Model, group: &Group<'_>, time_ns: u64) {
     let Some(first) = group.members.first() else { return };
     let sum = group.enqueued();
     let _ = writeln!(
@@ -206,7 +206,7 @@ fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
         "  {:>6} {:>10} {:>6} {:>9} {:>6} {:>6}  PROCESS",
         "MEMBER", "CONN", "SHARE", "PEAK/LIM", "P99", "DROP"
     );
-    let rows = groups::rows(book, group);
+    let rows = groups::rows(model, group);
     for member in &rows {
         let page = member.page;
         let share = page.totals.enqueued as f64 * 100.0 / sum.max(1) as f64;
@@ -223,15 +223,15 @@ fn group(text: &mut String, book: &Book, group: &Group<'_>, time_ns: u64) {
             if page.closed.is_some() { ", closed" } else { "" },
         );
     }
-    let mut paragraphs = Paragraphs::default();
+    let mut paragraphs = TextBlock::default();
     if let Some(more) = groups::not_listed(rows.len(), group) {
         paragraphs.labelled("  not listed   ", 15, &more);
     }
     for member in &group.members {
-        if let Some(found) = book.unbalanced(member.page, time_ns) {
+        if let Some(found) = model.unbalanced(member.page, time_ns) {
             paragraphs.labelled("  unbalanced   ", 15, &groups::unbalanced(&found));
         }
-        if let Some(lost) = groups::closed(book, member.page) {
+        if let Some(lost) = groups::closed(model, member.page) {
             paragraphs.labelled("  closed       ", 15, &lost);
         }
     }
@@ -243,7 +243,7 @@ fn syn_queue(
     text: &mut String,
     zone: &TimeZone,
     clock: &Clock,
-    book: &Book,
+    model: &Model,
     summary: &Summary<'_>,
 ) {
     let page = summary.page;
@@ -258,7 +258,7 @@ fn syn_queue(
     };
     let _ =
         writeln!(text, "  SYN queue    {} of {}{at}", totals.syn_queue_peak, page.listener.limit);
-    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    let set = model.settings_of(page.listener.netns).copied().unwrap_or_default();
     // Only without cookies does the last-quarter rule hold.
     if let (Some(0), Some(most)) = (set.syncookies, set.tcp_max_syn_backlog) {
         let _ = writeln!(
@@ -358,7 +358,7 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
     }
 }
 
-fn unknown(text: &mut String, book: &Book, end: &End) {
+fn unknown(text: &mut String, model: &Model, end: &End) {
     let End { stray, undecoded, missed, .. } = end;
     let mut say = |count: u64, noun: &str, what: &str| {
         if count > 0 {
@@ -374,8 +374,8 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
     say(stray.hidden, "packet", first);
     say(*undecoded, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
-    say(book.gone().active, "summary", "left out: listeners that closed early in a long run");
-    let ended = book.ended();
+    say(model.gone().active, "summary", "left out: listeners that closed early in a long run");
+    let ended = model.ended();
     let short_lived = "ended before the kernel's counters were read: not compared";
     say(ended.uncompared, "network namespace", short_lived);
     let refused = format!(
@@ -383,7 +383,7 @@ fn unknown(text: &mut String, book: &Book, end: &End) {
         plural(ended.unread_drops, "refused packet")
     );
     say(ended.unread, "network namespace", &refused);
-    let forgotten = book.clients_forgotten();
+    let forgotten = model.clients_forgotten();
     say(forgotten, "client", "forgotten: a retry of theirs counts as another client");
     if let Some(command) = &end.command {
         let _ = writeln!(text, "{command}.");

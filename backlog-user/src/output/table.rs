@@ -9,9 +9,9 @@ use backlog_core::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener,
 use backlog_core::model::group::words as groups;
 use backlog_core::model::interval::{Interval, More, Waits};
 use backlog_core::model::page::Page;
-use backlog_core::model::reconcile::{Account, Blind, Verdict};
+use backlog_core::model::reconcile::{Account, Blind, CounterCheck};
 use backlog_core::model::summary::Summary;
-use backlog_core::model::{Book, Refusal};
+use backlog_core::model::{Model, Refusal};
 use backlog_core::run::{End, Meta};
 use backlog_core::settings::Spread;
 use backlog_core::text::acceptor::sentence;
@@ -20,13 +20,13 @@ use backlog_core::text::whose;
 use jiff::tz::TimeZone;
 
 use super::folded::Folded;
-use super::paragraph::Page as Paragraphs;
 use super::sink::{Now, Sink, Update};
-use super::{cost, judged, summary};
+use super::text_block::TextBlock;
+use super::{cost, reconciled, summary};
 
-/// How the table is to look.
+/// How the table is to style.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct TextStyle {
     /// Of the time column.
     pub(crate) zone: TimeZone,
     /// Rows of idle listeners as well.
@@ -40,7 +40,7 @@ pub(crate) struct Look {
 /// Writes the table.
 pub(crate) struct Table<W> {
     out: Folded<W>,
-    look: Look,
+    style: TextStyle,
     /// Rows since the last heading.
     rows: usize,
     /// Differences to the kernel's counters that have been shown.
@@ -55,16 +55,16 @@ const HEADING_EVERY: usize = 40;
 
 impl<W: Write> Table<W> {
     /// A view that writes here.
-    pub(crate) fn new(out: W, look: Look) -> Self {
-        Self { out: Folded::new(out), look, rows: 0, shown: HashMap::new() }
+    pub(crate) fn new(out: W, style: TextStyle) -> Self {
+        Self { out: Folded::new(out), style, rows: 0, shown: HashMap::new() }
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
-        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+        clock_time(&self.style.zone, clock.wall(time_ns), digits)
     }
 
     fn heading(&mut self) -> io::Result<()> {
-        if self.look.quiet || !self.rows.is_multiple_of(HEADING_EVERY) {
+        if self.style.quiet || !self.rows.is_multiple_of(HEADING_EVERY) {
             return Ok(());
         }
         writeln!(
@@ -167,7 +167,7 @@ impl<W: Write> Sink for Table<W> {
 
 impl<W: Write> Table<W> {
     fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
-        if self.look.quiet {
+        if self.style.quiet {
             return Ok(());
         }
         let (kernel, backend) = (&meta.kernel, meta.backend.name());
@@ -177,7 +177,7 @@ impl<W: Write> Table<W> {
     }
 
     pub(super) fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
-        if self.look.quiet {
+        if self.style.quiet {
             return Ok(());
         }
         let listener = &page.listener;
@@ -204,7 +204,7 @@ impl<W: Write> Table<W> {
         closed: &Closed,
     ) -> io::Result<()> {
         let Closed { depth, syn_queue, .. } = *closed;
-        if self.look.quiet && depth == 0 {
+        if self.style.quiet && depth == 0 {
             return Ok(());
         }
         let time = self.time(clock, time_ns, 6);
@@ -234,14 +234,14 @@ impl<W: Write> Table<W> {
         self.cut(call.as_ref(), *limit)
     }
 
-    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) -> io::Result<()> {
+    fn refused(&mut self, clock: &Clock, model: &Model, refusal: &Refusal) -> io::Result<()> {
         let Refusal { time_ns, drop, retry_of_ns, first, episode: _ } = refusal;
         if !first {
             // The interval's line says how many there were.
             return Ok(());
         }
         let time = self.time(clock, *time_ns, 6);
-        let local = book.get(drop.listener).map_or("?".to_owned(), Page::full_name);
+        let local = model.get(drop.listener).map_or("?".to_owned(), Page::full_name);
         let retry = match retry_of_ns {
             None => String::new(),
             Some(first) => {
@@ -260,7 +260,7 @@ impl<W: Write> Table<W> {
     }
 
     fn acceptor(&mut self, _: &Clock, _: u64, acceptor: &Acceptor) -> io::Result<()> {
-        let mut text = Paragraphs::default();
+        let mut text = TextBlock::default();
         text.labelled("         ", 9, &sentence(acceptor));
         write!(self.out, "{}", text.into_text())
     }
@@ -275,7 +275,7 @@ impl<W: Write> Table<W> {
         if !is_new {
             return Ok(());
         }
-        let mut text = Paragraphs::default();
+        let mut text = TextBlock::default();
         for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
             text.labelled("         ", 9, &whose::safe(&error.sentence()));
         }
@@ -296,13 +296,13 @@ impl<W: Write> Table<W> {
         &mut self,
         clock: &Clock,
         time_ns: u64,
-        book: &Book,
+        model: &Model,
         rows: &[Interval],
     ) -> io::Result<()> {
         let time = self.time(clock, time_ns, 0);
-        let idle_rows = self.look.idle_rows;
+        let idle_rows = self.style.idle_rows;
         for row in rows.iter().filter(|row| idle_rows || row.active()) {
-            let Some(page) = book.get(row.listener) else {
+            let Some(page) = model.get(row.listener) else {
                 continue;
             };
             let local = page.full_name();
@@ -332,12 +332,12 @@ impl<W: Write> Table<W> {
         for (netns, verdict) in all {
             // With a filter the kernel counts more by right.
             let by_right = blind.filtered && verdict.kernel > verdict.seen;
-            let Verdict { counter, kernel, seen } = *verdict;
+            let CounterCheck { counter, kernel, seen } = *verdict;
             let difference = i128::from(kernel) - i128::from(seen);
             let shown = self.shown.insert((netns, counter), difference).unwrap_or(0);
-            if difference != shown && difference != 0 && !by_right && !self.look.quiet {
-                let line = judged::line(verdict, blind);
-                let name = judged::namespace(netns, accounts);
+            if difference != shown && difference != 0 && !by_right && !self.style.quiet {
+                let line = reconciled::line(verdict, blind);
+                let name = reconciled::namespace(netns, accounts);
                 writeln!(self.out, "{time} network namespace {name}: {line}")?;
             }
         }
@@ -351,12 +351,12 @@ impl<W: Write> Table<W> {
     pub(super) fn end(
         &mut self,
         clock: &Clock,
-        book: &Book,
+        model: &Model,
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
-        let mut text = summary::render(&self.look.zone, clock, book, summaries, end);
-        if self.look.cost {
+        let mut text = summary::render(&self.style.zone, clock, model, summaries, end);
+        if self.style.cost {
             cost::render(&mut text, &end.cost);
         }
         self.out.write_all(text.as_bytes())?;

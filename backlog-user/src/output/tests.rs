@@ -5,11 +5,11 @@ use backlog_core::counter::Range;
 use backlog_core::counter::{Counter, Reading};
 use backlog_core::event::Moves;
 use backlog_core::event::{
-    Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, What,
+    Closed, Count, DropEvent, Event, Identity, Limit, Listener, ListenerId, What,
 };
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Blind};
-use backlog_core::model::{Book, News, Refusal};
+use backlog_core::model::{Model, News, Refusal};
 use backlog_core::run::Backend;
 use backlog_core::run::command::CommandEnd;
 use backlog_core::run::cost::{Cost, Cpu, Memory, ProgramCost, Runs};
@@ -21,7 +21,7 @@ use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
 use super::json::Json;
-use super::table::{Look, Table};
+use super::table::{Table, TextStyle};
 use crate::output::schema;
 use crate::output::sink::{Now, Sink, Update};
 
@@ -91,7 +91,7 @@ fn forty() -> (Moves, Moves) {
 }
 
 fn refused(port: u16, isn: u32, cause: Cause) -> What {
-    What::Drop(Drop {
+    What::Drop(DropEvent {
         listener: ListenerId(1),
         cause,
         client: format!("[2001:db8::9]:{port}").parse().unwrap(),
@@ -118,17 +118,17 @@ fn refusal(news: Option<News>) -> Refusal {
 /// A run with a busy listener, one with a long address, and one that is idle.
 fn show(sink: &mut dyn Sink) {
     let clock = Clock::fixed(1_700_000_000_000_000_000);
-    let mut book = Book::new(0);
-    sink.update(Now { clock: &clock, model: &book }, &Update::Start(&meta())).unwrap();
+    let mut model = Model::new(0);
+    sink.update(Now { clock: &clock, model: &model }, &Update::Start(&meta())).unwrap();
     for (id, local) in
         [(1, "0.0.0.0:8000"), (2, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535"), (3, "[::]:22")]
     {
         let found = listener(id, local);
         let id = found.id;
-        book.apply(&Event { time_ns: 0, what: What::Listener(found) });
+        model.apply(&Event { time_ns: 0, what: What::Listener(found) });
         sink.update(
-            Now { clock: &clock, model: &book },
-            &Update::Listener { time_ns: 0, page: book.get(id).unwrap() },
+            Now { clock: &clock, model: &model },
+            &Update::Listener { time_ns: 0, page: model.get(id).unwrap() },
         )
         .unwrap();
     }
@@ -137,48 +137,48 @@ fn show(sink: &mut dyn Sink) {
         (500 * MS, refused(4002, 8, Cause::AcceptQueueFullAck)),
         (900 * MS, refused(4001, 9, Cause::AcceptQueueFullSyn)),
     ] {
-        let refusal = refusal(book.apply(&Event { time_ns, what }));
-        sink.update(Now { clock: &clock, model: &book }, &Update::Refused(&refusal)).unwrap();
+        let refusal = refusal(model.apply(&Event { time_ns, what }));
+        sink.update(Now { clock: &clock, model: &model }, &Update::Refused(&refusal)).unwrap();
     }
     for port in 5000..5012 {
         let what = refused(port, 1, Cause::AcceptQueueFullSyn);
-        let refusal = refusal(book.apply(&Event { time_ns: 950 * MS, what }));
-        sink.update(Now { clock: &clock, model: &book }, &Update::Refused(&refusal)).unwrap();
+        let refusal = refusal(model.apply(&Event { time_ns: 950 * MS, what }));
+        sink.update(Now { clock: &clock, model: &model }, &Update::Refused(&refusal)).unwrap();
     }
-    let rows = count(&mut book);
+    let rows = count(&mut model);
     sink.update(
-        Now { clock: &clock, model: &book },
+        Now { clock: &clock, model: &model },
         &Update::Interval { time_ns: SECOND, rows: &rows },
     )
     .unwrap();
     let blind = Blind { no_slot: 2, missed: 1, ..Blind::default() };
-    judged(&mut book);
+    judged(&mut model);
     sink.update(
-        Now { clock: &clock, model: &book },
+        Now { clock: &clock, model: &model },
         &Update::Reconciled {
             time_ns: SECOND,
-            accounts: &reconcile::accounts(&book),
+            accounts: &reconcile::accounts(&model),
             blind: &blind,
         },
     )
     .unwrap();
     sink.update(
-        Now { clock: &clock, model: &book },
+        Now { clock: &clock, model: &model },
         &Update::ClockSet { time_ns: SECOND, step_ns: -3_600_000_000_000 },
     )
     .unwrap();
     let limit =
         Limit { listener: ListenerId(1), now: 128, was: 16, depth: 5, call: None, opens: false };
     sink.update(
-        Now { clock: &clock, model: &book },
-        &Update::Limit { time_ns: SECOND, page: book.get(ListenerId(1)).unwrap(), limit: &limit },
+        Now { clock: &clock, model: &model },
+        &Update::Limit { time_ns: SECOND, page: model.get(ListenerId(1)).unwrap(), limit: &limit },
     )
     .unwrap();
     let closed = Closed { listener: ListenerId(2), depth: 1, syn_queue: 2 };
-    book.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
-    let gone = book.get(ListenerId(2)).unwrap();
+    model.apply(&Event { time_ns: SECOND, what: What::Closed(closed) });
+    let gone = model.get(ListenerId(2)).unwrap();
     sink.update(
-        Now { clock: &clock, model: &book },
+        Now { clock: &clock, model: &model },
         &Update::Closed { time_ns: SECOND, page: gone, closed: &closed },
     )
     .unwrap();
@@ -188,7 +188,7 @@ fn show(sink: &mut dyn Sink) {
         stray: Stray { no_slot: 2, closed: 0, ..Stray::default() },
         undecoded: 0,
         missed: Some(1),
-        accounts: reconcile::accounts(&book),
+        accounts: reconcile::accounts(&model),
         blind,
         cost: cost(),
         command: Some(CommandEnd { exit_code: Some(3), ..CommandEnd::default() }),
@@ -196,8 +196,8 @@ fn show(sink: &mut dyn Sink) {
         remarks: Vec::new(),
     };
     sink.update(
-        Now { clock: &clock, model: &book },
-        &Update::End { summaries: &book.summaries(), end: &end },
+        Now { clock: &clock, model: &model },
+        &Update::End { summaries: &model.summaries(), end: &end },
     )
     .unwrap();
 }
@@ -217,7 +217,7 @@ fn cost() -> Cost {
 }
 
 /// What the kernel says of itself: one overflow more than was seen.
-fn judged(book: &mut Book) {
+fn judged(model: &mut Model) {
     let exactly = |value| Some(Range { low: value, high: value });
     let mut moved = Reading::default();
     moved[Counter::ListenOverflows as usize] = exactly(16);
@@ -231,12 +231,12 @@ fn judged(book: &mut Book) {
         What::Counters { netns, moved: Box::new(moved) },
         What::SkDrops { listener: ListenerId(1), moved: Range { low: 17, high: 18 } },
     ] {
-        book.apply(&Event { time_ns: SECOND, what });
+        model.apply(&Event { time_ns: SECOND, what });
     }
 }
 
 /// What the kernel counted, and the rows of the only interval.
-fn count(book: &mut Book) -> Vec<Interval> {
+fn count(model: &mut Model) -> Vec<Interval> {
     let mut totals = Totals {
         enqueued: 47,
         accepted: 43,
@@ -269,13 +269,13 @@ fn count(book: &mut Book) -> Vec<Interval> {
     let second = Count { totals, recent_peak: 1, ..Count::default() };
     for (id, count) in [(1, first), (2, second)] {
         let what = What::Count { listener: ListenerId(id), count: Box::new(count) };
-        book.apply(&Event { time_ns: SECOND, what });
+        model.apply(&Event { time_ns: SECOND, what });
     }
     for (id, depth, limit) in [(1, 5, 16), (2, 0, 4096)] {
         let what = What::Level { listener: ListenerId(id), depth, limit };
-        book.apply(&Event { time_ns: SECOND, what });
+        model.apply(&Event { time_ns: SECOND, what });
     }
-    book.tick(SECOND)
+    model.tick(SECOND)
 }
 
 fn text(sink: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -286,7 +286,7 @@ fn text(sink: impl FnOnce(&mut Vec<u8>)) -> String {
 
 #[test]
 fn table() {
-    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+    let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
     let text = text(|out| show(&mut Table::new(out, look)));
     for line in text.lines() {
         assert!(line.len() <= 80, "{line}");

@@ -23,7 +23,7 @@ use backlog_core::model::interval::Interval;
 use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind};
 use backlog_core::model::summary::Summary;
-use backlog_core::model::{Book, Refusal};
+use backlog_core::model::{Model, Refusal};
 use backlog_core::run::{End, Meta};
 use backlog_core::text::format::{clock_time, duration};
 use backlog_core::text::whose;
@@ -31,7 +31,7 @@ use backlog_core::text::whose;
 use super::Flow;
 use super::playing::Playing;
 use super::sink::{Now, Sink, Update};
-use super::table::{Look, Table};
+use super::table::{Table, TextStyle};
 use crate::notice::notice;
 use detail::Detail;
 use ink::Ink;
@@ -45,7 +45,7 @@ use stderr::Captured;
 pub(crate) struct Tui {
     state: State,
     ink: Ink,
-    look: Look,
+    style: TextStyle,
     screen: Option<Screen>,
     take: fn(&Source) -> io::Result<Option<Screen>>,
     source: Source,
@@ -103,7 +103,7 @@ impl Told {
 
 impl Tui {
     /// A screen for intervals of this length.
-    pub(crate) fn new(look: Look, interval: Duration) -> Self {
+    pub(crate) fn new(style: TextStyle, interval: Duration) -> Self {
         let (source, inputs) = Inputs::new();
         let told = Told::default();
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
@@ -114,11 +114,11 @@ impl Tui {
             take,
             source,
             inputs: Some(inputs),
-            teller: Table::new(told.clone(), look.clone()),
+            teller: Table::new(told.clone(), style.clone()),
             told,
-            summary: Table::new(BufWriter::new(io::stdout()), look.clone()),
+            summary: Table::new(BufWriter::new(io::stdout()), style.clone()),
             said: VecDeque::new(),
-            look,
+            style,
             stale: false,
             asked: false,
             drawn: None,
@@ -127,17 +127,17 @@ impl Tui {
 
     /// Draws on a terminal that only remembers, which needs no real one.
     #[cfg(test)]
-    pub(crate) fn unseen(look: Look, interval: Duration) -> Self {
-        let mut tui = Self::new(look, interval);
+    pub(crate) fn unseen(style: TextStyle, interval: Duration) -> Self {
+        let mut tui = Self::new(style, interval);
         tui.take = |_| Ok(None);
         tui
     }
 
     /// What is to be seen on it.
     #[cfg(test)]
-    pub(crate) fn picture(&mut self, book: &Book, (columns, rows): (u16, u16)) -> String {
+    pub(crate) fn picture(&mut self, model: &Model, (columns, rows): (u16, u16)) -> String {
         let Self { state, .. } = self;
-        state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
         let backend = ratatui::backend::TestBackend::new(columns, rows);
         let Ok(mut terminal) = ratatui::Terminal::new(backend);
         let ink = Ink { colour: true, blocks: true };
@@ -146,7 +146,7 @@ impl Tui {
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {
-        clock_time(&self.look.zone, clock.wall(time_ns), digits)
+        clock_time(&self.style.zone, clock.wall(time_ns), digits)
     }
 
     fn remark(&mut self, text: &str) {
@@ -169,9 +169,9 @@ impl Tui {
         }
     }
 
-    fn draw(&mut self, book: &Book) -> io::Result<()> {
+    fn draw(&mut self, model: &Model) -> io::Result<()> {
         self.hear();
-        self.state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+        self.state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
         let Self { screen, state, ink, .. } = self;
         if let Some(screen) = screen {
             screen.draw(|frame| draw::draw(frame, state, *ink))?;
@@ -190,11 +190,11 @@ impl Tui {
         }
     }
 
-    fn act(&mut self, action: Action, book: &Book) -> io::Result<Flow> {
+    fn act(&mut self, action: Action, model: &Model) -> io::Result<Flow> {
         match action {
             Action::Nothing => return Ok(Flow::On),
             Action::Draw => {}
-            Action::Pause => self.state.pause(book.open().map(|page| Detail::of(book, page))),
+            Action::Pause => self.state.pause(model.open().map(|page| Detail::of(model, page))),
             Action::Repaint => self.repaint()?,
             Action::Suspend => {
                 self.suspend();
@@ -203,11 +203,11 @@ impl Tui {
             Action::Play(play) => return Ok(Flow::Play(play)),
             Action::Quit => {
                 self.state.ending = true;
-                self.draw(book)?;
+                self.draw(model)?;
                 return Ok(Flow::End);
             }
         }
-        self.draw(book)?;
+        self.draw(model)?;
         Ok(Flow::On)
     }
 
@@ -277,7 +277,7 @@ impl Tui {
         self.state.start_ns = meta.time_ns;
         // Of a recording it may be the second time.
         self.state.again();
-        self.teller = Table::new(self.told.clone(), self.look.clone());
+        self.teller = Table::new(self.told.clone(), self.style.clone());
         self.said.clear();
         self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
         if self.screen.is_none() {
@@ -320,9 +320,9 @@ impl Tui {
         Ok(())
     }
 
-    fn refused(&mut self, clock: &Clock, book: &Book, refusal: &Refusal) {
+    fn refused(&mut self, clock: &Clock, model: &Model, refusal: &Refusal) {
         let Refusal { time_ns, drop, retry_of_ns, first: _, episode: _ } = refusal;
-        let page = book.get(drop.listener);
+        let page = model.get(drop.listener);
         let address = page.map_or("?".to_owned(), |page| page.listener.local.to_string());
         let after = |first: u64| duration(time_ns.saturating_sub(first) / 1000);
         self.state.refused(Refused {
@@ -344,10 +344,10 @@ impl Tui {
         Ok(())
     }
 
-    fn interval(&mut self, clock: &Clock, time_ns: u64, book: &Book, rows: &[Interval]) {
+    fn interval(&mut self, clock: &Clock, time_ns: u64, model: &Model, rows: &[Interval]) {
         let open = |page: &&Page| page.closed.is_none();
         let rows = rows.iter().filter_map(|row| {
-            let page = book.get(row.listener).filter(open)?;
+            let page = model.get(row.listener).filter(open)?;
             Some(Row::after(page, row))
         });
         self.state.interval(time_ns, self.time(clock, time_ns, 0), rows.collect());
@@ -372,7 +372,7 @@ impl Tui {
     }
 
     fn notice(&mut self, text: &str) {
-        if self.look.quiet {
+        if self.style.quiet {
             return;
         }
         if self.said.len() == MOST_SAID {
@@ -385,7 +385,7 @@ impl Tui {
     fn end(
         &mut self,
         clock: &Clock,
-        book: &Book,
+        model: &Model,
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
@@ -394,7 +394,7 @@ impl Tui {
         for text in &self.said {
             notice(text);
         }
-        self.summary.end(clock, book, summaries, end)
+        self.summary.end(clock, model, summaries, end)
     }
 
     /// What happens at its terminal. To be asked for once.
@@ -403,13 +403,13 @@ impl Tui {
     }
 
     /// Something has happened there.
-    pub(crate) fn input(&mut self, book: &Book, input: Input) -> io::Result<Flow> {
+    pub(crate) fn input(&mut self, model: &Model, input: Input) -> io::Result<Flow> {
         match input {
             Input::Key(key) => {
                 let action = self.state.key(key);
-                return self.act(action, book);
+                return self.act(action, model);
             }
-            Input::Stop => return self.act(Action::Suspend, book),
+            Input::Stop => return self.act(Action::Suspend, model),
             Input::Resized => {}
             Input::Continued => {
                 if let Some(screen) = &mut self.screen {
@@ -431,7 +431,7 @@ impl Tui {
                 self.remark(&format!("no key can be read ({error}): SIGINT ends the run"));
             }
         }
-        self.draw(book)?;
+        self.draw(model)?;
         Ok(Flow::On)
     }
 

@@ -12,7 +12,7 @@ use crate::aggregate::count;
 use crate::aggregate::decode::{DecodeError, Record, address, call};
 use crate::aggregate::registry::Registry;
 use crate::event::{
-    Admitted, Closed, Count, Dequeued, Drop, Event, LastAccept, Limit, ListenerId, SoFar, What,
+    Admitted, Closed, Count, Dequeued, DropEvent, Event, LastAccept, Limit, ListenerId, SoFar, What,
 };
 
 /// See the module's head.
@@ -171,8 +171,8 @@ pub fn last_accept(now: &Distributions) -> Option<LastAccept> {
     (now.noted_ns != 0).then_some(LastAccept { time_ns: now.noted_ns, pid, tid })
 }
 
-fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<Drop> {
-    Some(Drop {
+fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<DropEvent> {
+    Some(DropEvent {
         listener,
         cause: Cause::from_wire(wire.cause.into())?,
         client: address(&wire.client).ok()?,

@@ -35,7 +35,7 @@ impl Netns {
     }
 
     /// May both be one, as far as is known of them?
-    #[must_use] 
+    #[must_use]
     pub fn may_be(self, other: Self) -> bool {
         let known = self.identity().zip(other.identity());
         self.inode() == other.inode() && known.is_none_or(|(one, other)| one == other)

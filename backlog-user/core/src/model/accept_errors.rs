@@ -81,7 +81,7 @@ impl FailedAccepts {
 
 impl AcceptErrors {
     /// Has any call failed?
-    #[must_use] 
+    #[must_use]
     pub fn says_something(&self) -> bool {
         !self.errors.is_empty() || self.left_out > 0
     }

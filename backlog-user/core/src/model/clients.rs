@@ -13,7 +13,7 @@ use backlog_ebpf::cause::Cause;
 // not be able to choose where his attempts go.
 use foldhash::HashMap;
 
-use crate::event::{Admitted, Dequeued, Drop, Leaving, ListenerId};
+use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
 /// One connection attempt, packed to be hashed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,7 +166,7 @@ impl Refused {
     }
 
     /// Another packet of it was refused.
-    fn refused(&mut self, drop: &Drop, time_ns: u64) -> Option<Fate> {
+    fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Option<Fate> {
         (self.last_ns, self.cause) = (time_ns, drop.cause);
         self.closed |= drop.fin;
         (drop.cause == Cause::AcceptQueueFullReset).then(|| self.end(Fate::Reset)).flatten()
@@ -203,7 +203,7 @@ impl Refused {
 
 impl Clients {
     /// Notes a refusal.
-    pub fn refused(&mut self, drop: &Drop, time_ns: u64) -> Known {
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
         let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
             attempt = self.known(attempt).unwrap_or(attempt);

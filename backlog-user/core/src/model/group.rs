@@ -38,17 +38,17 @@ fn end_ns(page: &Page) -> u64 {
 
 /// A group: members of one address, each of which was open together with another one.
 #[derive(Debug)]
-pub struct Group<'book> {
+pub struct Group<'model> {
     /// Its members, in the order in which they were found; those that have closed stay.
-    pub members: Vec<Summary<'book>>,
+    pub members: Vec<Summary<'model>>,
     /// All members had closed before others opened the same address: a restart.
     pub replaced: bool,
 }
 
 /// The groups of two members or more, by address; of one address in the order of time.
-pub fn groups<'book>(
-    summaries: &[Summary<'book>],
-) -> impl Iterator<Item = Group<'book>> + use<'book> {
+pub fn groups<'model>(
+    summaries: &[Summary<'model>],
+) -> impl Iterator<Item = Group<'model>> + use<'model> {
     let pages = summaries.iter().map(|summary| summary.page);
     let groups = by_key(pages).into_values().flat_map(|pages| {
         let generations = generations(pages);
@@ -67,7 +67,7 @@ fn is_group(members: &[&Page]) -> bool {
     members.len() > 1 && members.iter().any(|page| page.listener.reuseport == Some(true))
 }
 
-fn by_key<'book>(pages: impl Iterator<Item = &'book Page>) -> BTreeMap<Key, Vec<&'book Page>> {
+fn by_key<'model>(pages: impl Iterator<Item = &'model Page>) -> BTreeMap<Key, Vec<&'model Page>> {
     let mut by_key: BTreeMap<Key, Vec<&Page>> = BTreeMap::new();
     for page in pages {
         if let Some(key) = key(page) {
@@ -97,15 +97,15 @@ fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
 }
 
 /// By address the listeners that are open, and those that were open together with them.
-pub(super) fn last_generations<'book>(
-    pages: impl Iterator<Item = &'book Page>,
-) -> impl Iterator<Item = (Key, Vec<&'book Page>)> {
+pub(super) fn last_generations<'model>(
+    pages: impl Iterator<Item = &'model Page>,
+) -> impl Iterator<Item = (Key, Vec<&'model Page>)> {
     let last = |(key, pages)| Some((key, generations(pages).pop()?));
     by_key(pages).into_iter().filter_map(last)
 }
 
 /// The group of a listener, itself included; none if it shares its address with nobody.
-fn of<'book>(page: &Page, pages: impl Iterator<Item = &'book Page>) -> Option<Vec<&'book Page>> {
+fn of<'model>(page: &Page, pages: impl Iterator<Item = &'model Page>) -> Option<Vec<&'model Page>> {
     let wanted = key(page)?;
     let pages = pages.filter(|page| key(page) == Some(wanted)).collect();
     let mut generations = generations(pages).into_iter();

@@ -18,15 +18,15 @@ use super::episode::Episodes;
 use super::interval::{Interval, Waits};
 use super::pauses::Stalls;
 use super::stall::Stall;
-use super::streak::Run;
+use super::streak::DropBurst;
 use super::timeline::Timeline;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
-use crate::text::whose::safe;
 use crate::counter::Range;
 use crate::event::{
-    Acceptor, Admitted, Closed, Count, Drop, LastAccept, Limit, Listener, ListenerId,
+    Acceptor, Admitted, Closed, Count, DropEvent, LastAccept, Limit, Listener, ListenerId,
 };
+use crate::text::whose::safe;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ pub struct Page {
     fresh: Fresh,
     /// For how long nobody had come to an empty queue then.
     empty_since_ns: u64,
-    runs: [Run; Cause::COUNT],
+    runs: [DropBurst; Cause::COUNT],
 }
 
 /// Clients that were refused and have ended without being accepted.
@@ -180,7 +180,7 @@ impl Page {
             counted: Totals::default(),
             fresh: Fresh::default(),
             empty_since_ns: 0,
-            runs: [Run::default(); Cause::COUNT],
+            runs: [DropBurst::default(); Cause::COUNT],
             listener,
         }
     }
@@ -230,7 +230,7 @@ impl Page {
     }
 
     /// A packet was refused. Does it begin a run of its cause, and an episode?
-    pub fn refused(&mut self, drop: &Drop, time_ns: u64, new_client: bool) -> (bool, bool) {
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, new_client: bool) -> (bool, bool) {
         self.clients += u64::from(new_client);
         self.unlimited.saw(drop, time_ns);
         if drop.cause.is_by_limit() {
@@ -416,7 +416,7 @@ impl Page {
 
     /// The runs of drops go on from these.
     pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
-        self.runs = last_drops_ns.map(Run::after);
+        self.runs = last_drops_ns.map(DropBurst::after);
     }
 
     /// The deepest queue, and when; what was queued at the first sight counts.

@@ -1,4 +1,4 @@
-//! What a book knows that no event would tell it again: a recording that begins in the
+//! What a model knows that no event would tell it again: a recording that begins in the
 //! middle of a run carries it along.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::reconcile::Sums;
 use super::stall::Stall;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
-use super::{Book, Gone, NamespacesEnded};
+use super::{Gone, Model, NamespacesEnded};
 use crate::event::{Acceptor, ListenerId, Moves, Netns};
 
 /// See the module's head.
@@ -125,7 +125,7 @@ impl PagePast {
     }
 }
 
-impl Book {
+impl Model {
     /// What there is beside what events tell.
     pub fn past(&self) -> Past {
         let before = self.namespaces.iter();

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Drop;
+use crate::event::DropEvent;
 
 /// All of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub fn least_ns(pause_ns: Option<f64>) -> f64 {
 impl Stalls {
     /// The limit refused a packet, at an acceptor with this mean pause; `first`: the client's
     /// first one.
-    pub fn refused(&mut self, drop: &Drop, time_ns: u64, first: bool, pause_ns: Option<f64>) {
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, pause_ns: Option<f64>) {
         self.clients += u64::from(first);
         self.last_ns = Some(time_ns);
         // Early recordings do not say when the last accept was.

@@ -1,4 +1,4 @@
-//! What was seen against what the kernel counted itself. Pure: both are in the book.
+//! What was seen against what the kernel counted itself. Pure: both are in the model.
 //!
 //! A difference does not mean a loss by itself: the kernel's counters know no filter
 //! and no beginning.
@@ -8,7 +8,7 @@ use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::page::Page;
-use super::{Book, Namespace};
+use super::{Model, Namespace};
 use crate::aggregate::count::add;
 use crate::counter::Counter;
 use crate::counter::Range;
@@ -16,7 +16,7 @@ use crate::event::Netns;
 
 /// One number of the kernel since the start, beside our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CounterCheck {
     /// As the kernel names it.
     pub counter: &'static str,
     /// How much it has moved. It was read before and after the tool's own numbers; where
@@ -26,7 +26,7 @@ pub struct Verdict {
     pub seen: u64,
 }
 
-impl Verdict {
+impl CounterCheck {
     fn new(counter: &'static str, kernel: Range, seen: u64) -> Self {
         Self { counter, kernel: kernel.nearest(seen), seen }
     }
@@ -116,38 +116,38 @@ pub struct Account {
     /// Which.
     pub netns: Netns,
     /// A verdict for each counter that the kernel shows; none: it could not be asked.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<CounterCheck>,
     /// It has ended, and so many packets were refused there after the kernel was asked last.
     pub unread_drops: u64,
 }
 
 /// Compares for every namespace that has listeners of ours.
 #[must_use]
-pub fn accounts(book: &Book) -> Vec<Account> {
-    let namespaces = book.namespaces().into_iter().filter(|netns| !book.is_uncompared(*netns));
+pub fn accounts(model: &Model) -> Vec<Account> {
+    let namespaces = model.namespaces().into_iter().filter(|netns| !model.is_uncompared(*netns));
     let account = |netns| Account {
         netns,
-        verdicts: of_namespace(book, netns),
-        unread_drops: book.unread_drops(netns),
+        verdicts: of_namespace(model, netns),
+        unread_drops: model.unread_drops(netns),
     };
     namespaces.map(account).collect()
 }
 
 /// Compares for one network namespace; a counter that the kernel does not show is left
 /// out.
-fn of_namespace(book: &Book, netns: Netns) -> Vec<Verdict> {
-    book.namespaces.get(&netns).map(Namespace::verdicts).unwrap_or_default()
+fn of_namespace(model: &Model, netns: Netns) -> Vec<CounterCheck> {
+    model.namespaces.get(&netns).map(Namespace::verdicts).unwrap_or_default()
 }
 
 impl Namespace {
-    fn verdicts(&self) -> Vec<Verdict> {
+    fn verdicts(&self) -> Vec<CounterCheck> {
         let Self { moved, seen, before, .. } = self;
         Counter::ALL
             .into_iter()
             .zip(moved)
             .filter_map(|(counter, moved)| {
                 let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
-                Some(Verdict::new(counter.name(), (*moved)?, seen))
+                Some(CounterCheck::new(counter.name(), (*moved)?, seen))
             })
             .collect()
     }
@@ -164,22 +164,22 @@ impl Namespace {
 
     /// Was the same seen as the kernel has counted, as far as was compared?
     pub(super) fn agrees(&self) -> bool {
-        self.verdicts().iter().all(Verdict::agrees)
+        self.verdicts().iter().all(CounterCheck::agrees)
     }
 }
 
 /// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.
 #[must_use]
-pub fn of_listener(page: &Page) -> Option<Verdict> {
+pub fn of_listener(page: &Page) -> Option<CounterCheck> {
     let (moved, seen) = page.sk_drops?;
-    page.closed.is_none().then(|| Verdict::new("sk_drops", moved, seen))
+    page.closed.is_none().then(|| CounterCheck::new("sk_drops", moved, seen))
 }
 
 /// Why the two may differ, likely ones first.
 #[must_use]
-pub fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
+pub fn reasons(verdict: &CounterCheck, blind: &Blind) -> Vec<String> {
     let mut reasons = Vec::new();
-    let Verdict { counter, kernel, seen } = *verdict;
+    let CounterCheck { counter, kernel, seen } = *verdict;
     if kernel < seen {
         reasons.push("a packet was in the middle of it when this was read".to_owned());
         return reasons;
@@ -219,7 +219,7 @@ pub fn reasons(verdict: &Verdict, blind: &Blind) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Blind, Sums, Verdict, reasons};
+    use super::{Blind, CounterCheck, Sums, reasons};
     use crate::counter::Counter;
     use crate::counter::Range;
     use backlog_ebpf::cause::{Beside, Cause};
@@ -245,19 +245,19 @@ mod tests {
     #[test]
     fn a_difference_has_reasons() {
         let range = |value| Range { low: value, high: value };
-        let more = Verdict::new("ListenDrops", range(9), 7);
+        let more = CounterCheck::new("ListenDrops", range(9), 7);
         assert!(!more.agrees());
         let blind = Blind { filtered: true, missed: 2, ..Blind::default() };
         let reasons_of = reasons(&more, &blind);
         assert!(reasons_of[0].contains("filter") && reasons_of[1].ends_with("programs: 2"));
-        let less = Verdict::new("ListenDrops", range(6), 7);
+        let less = CounterCheck::new("ListenDrops", range(6), 7);
         assert!(reasons(&less, &blind)[0].contains("in the middle"));
-        assert!(Verdict::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
+        assert!(CounterCheck::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
     }
 
     #[test]
     fn deferred_acks_are_a_reason_where_ignored_packets_are_not_seen() {
-        let more = Verdict::new("sk_drops", Range { low: 5, high: 5 }, 0);
+        let more = CounterCheck::new("sk_drops", Range { low: 5, high: 5 }, 0);
         let reasons_of = |ignores| reasons(&more, &Blind { ignores, ..Blind::default() });
         assert!(reasons_of(true)[0].contains("TCP_DEFER_ACCEPT"));
         assert!(!reasons_of(false).iter().any(|reason| reason.contains("TCP_DEFER_ACCEPT")));

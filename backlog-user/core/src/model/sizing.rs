@@ -211,7 +211,7 @@ pub fn of(page: &Page, given: &Given) -> Sizing {
         since_ns: None,
         lasted_ns: None,
         restart: None,
-        estimated_clients: whole(seen.unlimited.estimated),
+        estimated_clients: round_to_u64(seen.unlimited.estimated),
         why: String::new(),
     };
     match verdict {
@@ -239,7 +239,7 @@ impl Sizing {
         let Seen { page, given, need, .. } = seen;
         if let Some(deepest) = need.deepest {
             self.grew(seen, &deepest);
-            self.wait_ns = need.wait_ns.map(whole);
+            self.wait_ns = need.wait_ns.map(round_to_u64);
         }
         let smallest = need.smallest(page.listener.limit);
         let backlog = need.backlog(smallest, self.confidence);
@@ -254,7 +254,7 @@ impl Sizing {
         let Seen { given, need, late, unlimited, .. } = seen;
         if let Some(worst) = worst(unlimited, need, given) {
             self.grew(seen, &worst);
-            self.wait_ns = need.wait_ns.map(whole);
+            self.wait_ns = need.wait_ns.map(round_to_u64);
         } else if let Some(growth) = late.growth {
             self.accept_rate = seen.page.paced.rate();
             self.needed_rate = self.accept_rate.map(|rate| rate + growth.rate);
@@ -286,12 +286,12 @@ impl Sizing {
         }
         // What would have come if it had gone on for longer nobody knows.
         if stall.is_none() {
-            self.needed_depth = seen.need.deepest.map(|deepest| whole(deepest.peak.ceil()));
+            self.needed_depth = seen.need.deepest.map(|deepest| round_to_u64(deepest.peak.ceil()));
         }
     }
 
     fn grew(&mut self, seen: &Seen<'_>, stretch: &Stretch) {
-        self.needed_depth = Some(whole(stretch.peak.ceil()));
+        self.needed_depth = Some(round_to_u64(stretch.peak.ceil()));
         self.accept_rate = stretch.rate().or_else(|| seen.need.rate());
         self.needed_rate = self.accept_rate.map(|rate| rate + stretch.growth());
         self.since_ns = Some(stretch.begin_ns);
@@ -305,13 +305,13 @@ impl Sizing {
     clippy::cast_sign_loss,
     reason = "what is too large or no number becomes the nearest that there is"
 )]
-fn whole(value: f64) -> u64 {
+fn round_to_u64(value: f64) -> u64 {
     value.round() as u64
 }
 
 /// As much as a backlog.
 fn least(depth: f64) -> u32 {
-    u32::try_from(whole(depth).max(1)).map_or(LARGEST, |depth| depth.min(LARGEST))
+    u32::try_from(round_to_u64(depth).max(1)).map_or(LARGEST, |depth| depth.min(LARGEST))
 }
 
 fn judge(seen: &Seen<'_>) -> Verdict {

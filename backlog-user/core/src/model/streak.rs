@@ -8,7 +8,7 @@ use super::interval::More;
 
 /// One run, and what the running interval adds to it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Run {
+pub(super) struct DropBurst {
     /// When the last was seen, all but the last interval's count; none: there has been none.
     last_ns: Option<u64>,
     /// When drops were counted at the end of the last interval, beyond those that had been told.
@@ -21,7 +21,7 @@ pub(super) struct Run {
     clients: u64,
 }
 
-impl Run {
+impl DropBurst {
     /// Goes on from where the last packet was seen.
     pub(super) fn after(last_ns: Option<u64>) -> Self {
         Self { last_ns, ..Self::default() }
@@ -64,13 +64,13 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, GAP_NS, Run};
+    use super::{Cause, DropBurst, GAP_NS};
 
     const CAUSE: Cause = Cause::AcceptQueueFullSyn;
 
     #[test]
     fn one_that_is_read_after_it_was_counted_begins_its_run() {
-        let mut run = Run::default();
+        let mut run = DropBurst::default();
         assert_eq!(run.end(CAUSE, 1, 500).unwrap().packets, 1);
         assert!(run.note(499, true));
         assert!(!run.note(501, true));
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_only_counted_keeps_a_run_alive() {
-        let mut run = Run::default();
+        let mut run = DropBurst::default();
         assert!(run.note(1, true));
         assert_eq!(run.end(CAUSE, 5, GAP_NS).unwrap().packets, 4);
         assert!(!run.note(2 * GAP_NS, true));
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn one_that_is_told_before_it_is_counted_is_told_once() {
-        let mut run = Run::default();
+        let mut run = DropBurst::default();
         assert!(run.note(1, true));
         assert!(run.end(CAUSE, 0, 2).is_none());
         assert!(run.end(CAUSE, 1, 3).is_none());

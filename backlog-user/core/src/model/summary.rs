@@ -7,9 +7,9 @@ use super::page::Page;
 
 /// A page, with its sums.
 #[derive(Clone, Copy, Debug)]
-pub struct Summary<'book> {
+pub struct Summary<'model> {
     /// The page.
-    pub page: &'book Page,
+    pub page: &'model Page,
     /// Refused packets.
     pub drops: u64,
     /// Records that found the ring full.
@@ -20,10 +20,10 @@ pub struct Summary<'book> {
     pub peak_ns: Option<u64>,
 }
 
-impl<'book> Summary<'book> {
+impl<'model> Summary<'model> {
     /// Sums a page up.
     #[must_use]
-    pub fn of(page: &'book Page) -> Self {
+    pub fn of(page: &'model Page) -> Self {
         let (peak, peak_ns) = page.peak();
         Self {
             page,

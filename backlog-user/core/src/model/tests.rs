@@ -1,4 +1,4 @@
-//! The book, fed with made-up events.
+//! The model, fed with made-up events.
 
 mod namespaces;
 
@@ -9,11 +9,11 @@ use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
 use super::interval::More;
-use super::{Book, News, Refusal, reconcile};
+use super::{Model, News, Refusal, reconcile};
 use crate::counter::Range;
 use crate::counter::{Counter, Reading};
 use crate::event::{
-    Call, Closed, Count, Drop, Event, Identity, Limit, Listener, ListenerId, Netns, What,
+    Call, Closed, Count, DropEvent, Event, Identity, Limit, Listener, ListenerId, Netns, What,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -46,14 +46,14 @@ fn listener() -> Listener {
     }
 }
 
-fn book() -> Book {
-    let mut book = Book::new(0);
-    book.apply(&event(0, What::Listener(listener())));
-    book
+fn model() -> Model {
+    let mut model = Model::new(0);
+    model.apply(&event(0, What::Listener(listener())));
+    model
 }
 
 fn drop(port: u16, isn: u32) -> What {
-    What::Drop(Drop { listener: ID, ..Drop::made_up(client(port), isn) })
+    What::Drop(DropEvent { listener: ID, ..DropEvent::made_up(client(port), isn) })
 }
 
 fn count(totals: &Totals, recent_peak: u32) -> What {
@@ -70,8 +70,8 @@ fn level(depth: u32) -> What {
 
 #[test]
 fn retries_are_one_client() {
-    let mut book = book();
-    let mut refused = |time_ns, what| match book.apply(&event(time_ns, what)) {
+    let mut model = model();
+    let mut refused = |time_ns, what| match model.apply(&event(time_ns, what)) {
         Some(News::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
     };
@@ -81,16 +81,16 @@ fn retries_are_one_client() {
     assert_eq!(first.retry_of_ns, None);
     assert_eq!(retry.retry_of_ns, Some(10));
     assert_eq!(other.retry_of_ns, None);
-    assert_eq!(book.get(ID).unwrap().clients, 2);
+    assert_eq!(model.get(ID).unwrap().clients, 2);
 }
 
 #[test]
 fn waits_and_depths_are_added_up_and_the_longest_is_exact() {
-    let mut book = book();
+    let mut model = model();
     let totals =
         Totals { enqueued: 2, accepted: 2, peak: 3, longest_ns: 299_999_001, ..Totals::default() };
     let moves = |value: u64, count| vec![(bucket(value - 1, WAITS), count)];
-    book.apply(&event(
+    model.apply(&event(
         SECOND,
         counted(Count {
             totals,
@@ -100,87 +100,87 @@ fn waits_and_depths_are_added_up_and_the_longest_is_exact() {
             ..Count::default()
         }),
     ));
-    let row = book.tick(SECOND).remove(0);
+    let row = model.tick(SECOND).remove(0);
     assert_eq!(row.wait.map(|wait| wait.max), Some(300_000));
-    book.apply(&event(
+    model.apply(&event(
         2 * SECOND,
         counted(Count { totals, recent_longest_ns: 5_000, waits: moves(5, 1), ..Count::default() }),
     ));
-    let row = book.tick(2 * SECOND).remove(0);
+    let row = model.tick(2 * SECOND).remove(0);
     assert_eq!(row.wait.map(|wait| wait.max), Some(5));
-    let page = book.get(ID).unwrap();
+    let page = model.get(ID).unwrap();
     assert_eq!((page.wait.count(), page.wait.max()), (3, Some(300_000)));
     assert_eq!((page.depth.count(), page.depth.max()), (2, Some(3)));
 }
 
 #[test]
 fn a_wait_that_began_before_the_start_is_no_wait() {
-    let mut book = book();
+    let mut model = model();
     let totals = Totals { accepted: 1, untimed: 1, untimed_ns: SECOND, ..Totals::default() };
-    book.apply(&event(SECOND, count(&totals, 0)));
-    let page = book.get(ID).unwrap();
+    model.apply(&event(SECOND, count(&totals, 0)));
+    let page = model.get(ID).unwrap();
     assert_eq!(page.wait.count(), 0);
     assert_eq!(page.at_least_us, Some(1_000_000));
 }
 
 #[test]
 fn an_interval_has_the_difference_and_its_own_peak() {
-    let mut book = book();
+    let mut model = model();
     let totals = Totals { enqueued: 20, accepted: 15, peak: 17, ..Totals::default() };
-    book.apply(&event(SECOND, count(&totals, 17)));
-    let row = book.tick(SECOND).remove(0);
+    model.apply(&event(SECOND, count(&totals, 17)));
+    let row = model.tick(SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (20, 15, 17, 5));
 
     // Nothing new, but five are still queued: that is this interval's peak.
-    book.apply(&event(2 * SECOND, count(&totals, 0)));
-    let row = book.tick(2 * SECOND).remove(0);
+    model.apply(&event(2 * SECOND, count(&totals, 0)));
+    let row = model.tick(2 * SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (0, 0, 5, 5));
 
     let totals = Totals { enqueued: 21, accepted: 21, ..totals };
-    book.apply(&event(3 * SECOND, count(&totals, 0)));
-    let row = book.tick(3 * SECOND).remove(0);
+    model.apply(&event(3 * SECOND, count(&totals, 0)));
+    let row = model.tick(3 * SECOND).remove(0);
     // It began with five.
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (1, 6, 5, 0));
-    let page = book.get(ID).unwrap();
+    let page = model.get(ID).unwrap();
     // 5 of 16 is 31 %, 17 of 16 is 106 %.
     assert_eq!(page.peak_use.0, [0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1]);
 }
 
 #[test]
 fn what_was_queued_at_the_start_is_part_of_the_peak() {
-    let mut book = Book::new(0);
-    book.apply(&event(7, What::Listener(Listener { depth: 12, ..listener() })));
+    let mut model = Model::new(0);
+    model.apply(&event(7, What::Listener(Listener { depth: 12, ..listener() })));
     let totals = Totals { enqueued: 1, peak: 4, peak_ns: 99, ..Totals::default() };
-    book.apply(&event(100, count(&totals, 4)));
-    let summary = book.summaries().remove(0);
+    model.apply(&event(100, count(&totals, 4)));
+    let summary = model.summaries().remove(0);
     assert_eq!((summary.peak, summary.peak_ns), (12, Some(7)));
 }
 
 #[test]
 fn the_depth_is_the_kernel_s_and_what_came_and_went_since() {
-    let mut book = book();
-    book.apply(&event(60, level(2)));
+    let mut model = model();
+    model.apply(&event(60, level(2)));
     let totals = Totals { enqueued: 9, accepted: 4, ..Totals::default() };
-    book.apply(&event(70, count(&totals, 0)));
-    assert_eq!(book.get(ID).unwrap().depth(), 7);
-    book.apply(&event(80, level(6)));
-    assert_eq!(book.get(ID).unwrap().depth(), 6);
+    model.apply(&event(70, count(&totals, 0)));
+    assert_eq!(model.get(ID).unwrap().depth(), 7);
+    model.apply(&event(80, level(6)));
+    assert_eq!(model.get(ID).unwrap().depth(), 6);
 }
 
 #[test]
 fn a_closed_listener_has_one_last_row() {
-    let mut book = book();
-    book.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 3, syn_queue: 0 })));
-    assert_eq!(book.tick(SECOND).len(), 1);
-    assert_eq!(book.tick(2 * SECOND).len(), 0);
+    let mut model = model();
+    model.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 3, syn_queue: 0 })));
+    assert_eq!(model.tick(SECOND).len(), 1);
+    assert_eq!(model.tick(2 * SECOND).len(), 0);
 }
 
 #[test]
 fn closed_listeners_do_not_fill_the_memory() {
-    let mut book = Book::new(0);
+    let mut model = Model::new(0);
     for id in 1..=3000 {
         let id = ListenerId(id);
-        book.apply(&event(0, What::Listener(Listener { id, ..listener() })));
+        model.apply(&event(0, What::Listener(Listener { id, ..listener() })));
         if id.0 > 1000 {
             // What is only counted beside is worth a summary, too.
             let mut totals = Totals::default();
@@ -190,22 +190,22 @@ fn closed_listeners_do_not_fill_the_memory() {
                 totals.beside[Beside::Expired as usize] = 1;
             }
             let count = Count { totals, ..Count::default() };
-            book.apply(&event(1, What::Count { listener: id, count: Box::new(count) }));
+            model.apply(&event(1, What::Count { listener: id, count: Box::new(count) }));
         }
-        book.apply(&event(2, What::Closed(Closed { listener: id, depth: 0, syn_queue: 0 })));
+        model.apply(&event(2, What::Closed(Closed { listener: id, depth: 0, syn_queue: 0 })));
     }
-    assert_eq!(book.tick(SECOND).len(), 3000);
-    book.tick(2 * SECOND);
-    assert_eq!(book.summaries().len(), super::CLOSED_KEPT);
-    assert_eq!(book.gone(), super::Gone { idle: 1000, active: 976 });
+    assert_eq!(model.tick(SECOND).len(), 3000);
+    model.tick(2 * SECOND);
+    assert_eq!(model.summaries().len(), super::CLOSED_KEPT);
+    assert_eq!(model.gone(), super::Gone { idle: 1000, active: 976 });
 }
 
 #[test]
 fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
-    let mut book = book();
+    let mut model = model();
     let firsts: Vec<bool> = [(100, 1), (200, 2), (200, 3), (900, 1)]
         .into_iter()
-        .map(|(ms, port)| match book.apply(&event(ms * 1_000_000, drop(port, 1))) {
+        .map(|(ms, port)| match model.apply(&event(ms * 1_000_000, drop(port, 1))) {
             Some(News::Refused(refusal)) => refusal.first,
             other => panic!("{other:?}"),
         })
@@ -214,35 +214,35 @@ fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
     // Ten were counted: some had no record of their own.
     let mut totals = Totals { unrecorded: 6, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 10;
-    book.apply(&event(SECOND, count(&totals, 17)));
-    let row = book.tick(SECOND).remove(0);
+    model.apply(&event(SECOND, count(&totals, 17)));
+    let row = model.tick(SECOND).remove(0);
     let more = More { cause: Cause::AcceptQueueFullSyn, packets: 9, clients: 2 };
     assert_eq!(row.more, [more]);
     // The run goes on, and nothing is a first.
-    book.apply(&event(SECOND + 800_000_000, drop(9, 1)));
+    model.apply(&event(SECOND + 800_000_000, drop(9, 1)));
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 11;
-    book.apply(&event(2 * SECOND, count(&totals, 17)));
-    assert_eq!(book.tick(2 * SECOND).remove(0).more[0].packets, 1);
+    model.apply(&event(2 * SECOND, count(&totals, 17)));
+    assert_eq!(model.tick(2 * SECOND).remove(0).more[0].packets, 1);
     // More than a second later another begins.
-    let later = book.apply(&event(3 * SECOND, drop(9, 1)));
+    let later = model.apply(&event(3 * SECOND, drop(9, 1)));
     assert!(matches!(later, Some(News::Refused(Refusal { first: true, .. }))));
 }
 
 #[test]
 fn the_kernel_s_counters_are_compared_by_namespace() {
-    let mut book = book();
+    let mut model = model();
     let mut totals = Totals { sk_drops: 5, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullAck as usize] = 2;
     totals.drops[Cause::Other as usize] = 1;
-    book.apply(&event(1, count(&totals, 0)));
+    model.apply(&event(1, count(&totals, 0)));
     let exactly = |value| Some(Range { low: value, high: value });
     let mut moved = Reading::default();
     moved[Counter::ListenOverflows as usize] = exactly(2);
     moved[Counter::ListenDrops as usize] = exactly(4);
-    book.apply(&event(2, What::Counters { netns: 1.into(), moved: Box::new(moved) }));
+    model.apply(&event(2, What::Counters { netns: 1.into(), moved: Box::new(moved) }));
     let moved = Range { low: 5, high: 6 };
-    book.apply(&event(2, What::SkDrops { listener: ID, moved }));
-    let accounts = reconcile::accounts(&book);
+    model.apply(&event(2, What::SkDrops { listener: ID, moved }));
+    let accounts = reconcile::accounts(&model);
     assert_eq!(accounts.len(), 1);
     let said: Vec<_> = accounts[0]
         .verdicts
@@ -250,21 +250,21 @@ fn the_kernel_s_counters_are_compared_by_namespace() {
         .map(|verdict| (verdict.counter, verdict.kernel, verdict.seen))
         .collect();
     assert_eq!(said, [("ListenOverflows", 2, 2), ("ListenDrops", 4, 3)]);
-    let own = reconcile::of_listener(book.get(ID).unwrap()).unwrap();
+    let own = reconcile::of_listener(model.get(ID).unwrap()).unwrap();
     assert_eq!((own.kernel, own.seen), (5, 5));
 }
 
 #[test]
 fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
-    let mut book = book();
-    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
-    book.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
+    let mut model = model();
+    assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
+    model.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
     // What it did last is counted with this interval or the next.
-    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
-    book.tick(SECOND);
-    assert_eq!(book.moving_namespaces(), [Netns::from(1)]);
-    book.tick(2 * SECOND);
-    assert!(book.moving_namespaces().is_empty());
+    assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
+    model.tick(SECOND);
+    assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
+    model.tick(2 * SECOND);
+    assert!(model.moving_namespaces().is_empty());
 }
 
 fn member(id: u32) -> Listener {
@@ -277,7 +277,7 @@ fn closed(id: u32) -> What {
 
 #[test]
 fn a_server_started_again_goes_on_with_one_history() {
-    let mut book = Book::new(0);
+    let mut model = Model::new(0);
     let elsewhere = Listener { netns: 2.into(), ..member(4) };
     for (time_ns, what) in [
         (1, What::Listener(member(1))),
@@ -287,35 +287,35 @@ fn a_server_started_again_goes_on_with_one_history() {
         (5, What::Listener(member(5))),
         (6, What::Listener(member(6))),
     ] {
-        book.apply(&event(time_ns, what));
+        model.apply(&event(time_ns, what));
     }
-    let follows = |id| book.get(ListenerId(id)).unwrap().follows;
+    let follows = |id| model.get(ListenerId(id)).unwrap().follows;
     // One takes the place of the closed one; the next is one more.
     assert_eq!([2, 4, 5, 6].map(follows), [None, None, Some(ListenerId(1)), None]);
 }
 
 #[test]
 fn another_listen_call_is_news_though_the_limit_stays() {
-    let mut book = book();
+    let mut model = model();
     let call = Call { asked: Some(4096), somaxconn: Some(16), caller: None };
     let again = Listener { call: Some(call.clone()), ..listener() };
-    let news = book.apply(&event(5, What::Listener(again)));
+    let news = model.apply(&event(5, What::Listener(again)));
     let expected =
         Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call), opens: false };
     assert_eq!(news, Some(News::Limit(expected)));
-    assert_eq!(book.get(ID).unwrap().listener.is_cut(), Some(true));
+    assert_eq!(model.get(ID).unwrap().listener.is_cut(), Some(true));
 }
 
 #[test]
 fn a_call_that_a_packet_was_faster_than_is_told_when_it_is_known() {
-    let mut book = book();
+    let mut model = model();
     let call = Call { asked: Some(2048), somaxconn: Some(16), caller: None };
     let again = Listener { opened_now: true, call: Some(call.clone()), ..listener() };
     let expected =
         Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call), opens: true };
-    let told = book.apply(&event(1, What::Listener(again.clone())));
+    let told = model.apply(&event(1, What::Listener(again.clone())));
     assert_eq!(told, Some(News::Limit(expected)));
     // Told once.
     let opened = Listener { call: None, ..again };
-    assert_eq!(book.apply(&event(2, What::Listener(opened))), None);
+    assert_eq!(model.apply(&event(2, What::Listener(opened))), None);
 }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::pace::Pace;
 pub use self::stretch::Stretch;
 use self::syn::SynQueue;
-use crate::event::{Admitted, Drop};
+use crate::event::{Admitted, DropEvent};
 
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Default for Unlimited {
 impl Unlimited {
     /// What the record of a drop of any cause says of the acceptor, and of the drops before it
     /// that have no record.
-    pub fn saw(&mut self, drop: &Drop, time_ns: u64) {
+    pub fn saw(&mut self, drop: &DropEvent, time_ns: u64) {
         self.trough = self.trough.min(drop.trough);
         let Some(so_far) = &drop.so_far else { return };
         self.pace.saw(so_far);
@@ -114,7 +114,7 @@ impl Unlimited {
     }
 
     /// A packet was refused by the limit; `first`: the client's first one.
-    pub fn refused(&mut self, drop: &Drop, time_ns: u64, first: bool) {
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool) {
         self.told = self.told * LATELY + 1.0;
         self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
         self.told_ns = time_ns;

@@ -71,7 +71,7 @@ impl Workers {
     }
 
     /// A process that was seen accepting, by its number.
-    #[must_use] 
+    #[must_use]
     pub fn process(&self, pid: u32) -> Option<&Caller> {
         self.kept.iter().map(|one| &one.process).find(|process| process.pid == pid)
     }

@@ -49,7 +49,7 @@ impl Header {
 pub enum Line<'a> {
     /// The first.
     Header(Box<Header>),
-    /// What the book was given.
+    /// What the model was given.
     Event(Cow<'a, Event>),
     /// The same again as was told last of each of these.
     Same(Same),

@@ -1,15 +1,15 @@
-//! What a book knows, as events that tell it again: what a file of a recording begins with
+//! What a model knows, as events that tell it again: what a file of a recording begins with
 //! when those before it may be gone. Pure.
 
 use crate::event::{Count, Event, What};
-use crate::model::Book;
+use crate::model::Model;
 use crate::model::page::Page;
 
-/// Events that fill an empty book; with [`Past`](crate::model::past::Past) it is as this one.
+/// Events that fill an empty model; with [`Past`](crate::model::past::Past) it is as this one.
 #[must_use]
-pub fn events(book: &Book, now_ns: u64) -> Vec<Event> {
+pub fn events(model: &Model, now_ns: u64) -> Vec<Event> {
     let mut events = Vec::new();
-    for page in book.pages() {
+    for page in model.pages() {
         let listener = page.listener.id;
         let time_ns = page.first_seen_ns;
         events.push(Event { time_ns, what: What::Listener(page.listener.clone()) });
@@ -25,7 +25,7 @@ pub fn events(book: &Book, now_ns: u64) -> Vec<Event> {
             now(What::Level { listener, depth, limit });
         }
     }
-    for (netns, settings, moved, begins) in book.known_namespaces() {
+    for (netns, settings, moved, begins) in model.known_namespaces() {
         let mut now = |what| events.push(Event { time_ns: now_ns, what });
         now(What::Namespace { netns, settings });
         if begins {

@@ -3,14 +3,14 @@
 use anyhow::{Result, bail};
 use backlog_core::run::Backend;
 
-use super::{Choice, Hook, Moments, Plan, Shown, Way, choice};
+use super::{Alternative, Hook, KernelFacts, Plan, ProbePoints, Way, choice};
 
 /// Makes the plan.
-pub(super) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
+pub(super) fn plan(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     let mut planner = Planner {
         shown,
         backend,
-        moments: Moments::default(),
+        moments: ProbePoints::default(),
         missing: Vec::new(),
         unknown: Vec::new(),
     };
@@ -30,9 +30,9 @@ pub(super) fn plan(shown: Shown<'_>, backend: Backend) -> Result<Plan> {
 }
 
 struct Planner<'a> {
-    shown: Shown<'a>,
+    shown: KernelFacts<'a>,
     backend: Backend,
-    moments: Moments,
+    moments: ProbePoints,
     /// Functions that cannot be done without.
     missing: Vec<&'static str>,
     /// Functions whose arguments have changed.
@@ -47,7 +47,7 @@ impl Planner<'_> {
         function: &'static str,
         fentry: &[&'static str],
         kprobe: &[&'static str],
-    ) -> Vec<Choice> {
+    ) -> Vec<Alternative> {
         let mut choices = Vec::new();
         if self.backend == Backend::Fentry && !fentry.is_empty() {
             choices.push(choice(moment, function, fentry));
@@ -249,7 +249,7 @@ impl Planner<'_> {
 }
 
 /// Programs of rarer kernels that would fit this one as well.
-pub(super) fn spare(shown: Shown<'_>) -> Vec<Hook> {
+pub(super) fn spare(shown: KernelFacts<'_>) -> Vec<Hook> {
     let mut fitting = Vec::new();
     let mut add = |function, programs: &[&'static str]| {
         fitting.extend(choice("spare", function, programs));

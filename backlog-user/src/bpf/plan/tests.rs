@@ -2,7 +2,7 @@
 
 use backlog_core::run::Backend;
 
-use super::{Hook, Plan, Shown, Way, Ways, plan};
+use super::{Hook, KernelFacts, Plan, Way, Ways, plan};
 
 type Functions = fn(&str) -> Option<usize>;
 
@@ -66,7 +66,7 @@ fn make(
     backend: Backend,
 ) -> anyhow::Result<Plan> {
     plan(
-        Shown {
+        KernelFacts {
             function,
             tracepoint: &tracepoint,
             ways: &ways(refused),
@@ -199,7 +199,7 @@ fn tracepoints_come_with_and_without_types() {
 #[test]
 fn fields_that_only_tracepoints_need_are_named() {
     let lacking = ["dst_entry.dev".to_owned()];
-    let shown = Shown {
+    let shown = KernelFacts {
         function: &debian_6_18,
         tracepoint: &tracepoints_6_18,
         ways: &ways(&[]),
@@ -214,7 +214,7 @@ fn fields_that_only_tracepoints_need_are_named() {
 #[test]
 fn what_is_not_used_is_spare() {
     let ways = ways(&[]);
-    let shown = Shown {
+    let shown = KernelFacts {
         function: &debian_6_18,
         tracepoint: &tracepoints_6_18,
         ways: &ways,

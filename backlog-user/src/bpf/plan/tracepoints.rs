@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use backlog_core::run::Backend;
 
-use super::{Choice, Moments, Plan, Shown, Way, choice};
+use super::{Alternative, KernelFacts, Plan, ProbePoints, Way, choice};
 
 /// What no tracepoint shows.
 const GAPS: [&str; 4] = [
@@ -20,14 +20,14 @@ const GAPS: [&str; 4] = [
 const AT_THE_END: &str = "seen only when its connection ends, and without its wait";
 
 /// Makes the plan.
-pub(super) fn plan(shown: Shown<'_>) -> Result<Plan> {
+pub(super) fn plan(shown: KernelFacts<'_>) -> Result<Plan> {
     if !shown.lacking.is_empty() {
         bail!(
             "this kernel's type information lacks {}: please report its `uname -r`",
             shown.lacking.join(", ")
         );
     }
-    let mut moments = Moments::default();
+    let mut moments = ProbePoints::default();
     let mut missing = Vec::new();
     for (moment, tracepoint, programs) in [
         ("state", "inet_sock_set_state", ["tb_state", "rt_state"]),
@@ -76,7 +76,7 @@ const URING_GAP: &str = "backend tracepoint: an accept by io_uring is seen only 
                          connection ends, and without its wait";
 
 /// Can this kernel run programs of 32 bits? On arm64 what they call is not told apart.
-fn runs_32_bit(shown: Shown<'_>) -> bool {
+fn runs_32_bit(shown: KernelFacts<'_>) -> bool {
     cfg!(not(target_arch = "x86_64"))
         || ["do_int80_syscall_32", "do_int80_emulation", "__ia32_compat_sys_socketcall"]
             .iter()
@@ -85,7 +85,7 @@ fn runs_32_bit(shown: Shown<'_>) -> bool {
 
 /// Only the calls that matter pay for a program where perf's tracepoints can be had;
 /// else every system call runs one.
-fn accept(shown: Shown<'_>) -> Vec<Choice> {
+fn accept(shown: KernelFacts<'_>) -> Vec<Alternative> {
     let mut choices = Vec::new();
     if shown.ways.permits(Way::Tracepoint) {
         let mut calls = choice("accept", "syscalls:sys_exit_accept4", &["tp_accept"]);
@@ -99,11 +99,11 @@ fn accept(shown: Shown<'_>) -> Vec<Choice> {
 
 /// A program with types, or its twin without.
 fn typed_or_raw(
-    shown: Shown<'_>,
+    shown: KernelFacts<'_>,
     moment: &'static str,
     tracepoint: &'static str,
     [typed, raw]: [&'static str; 2],
-) -> Vec<Choice> {
+) -> Vec<Alternative> {
     let mut choices = Vec::new();
     for (way, program) in [(Way::BtfTracepoint, typed), (Way::RawTracepoint, raw)] {
         if shown.ways.permits(way) {

@@ -14,7 +14,7 @@ pub(crate) struct Report {
     pub(crate) schema: u32,
     /// Of backlog-trace.
     pub(crate) version: &'static str,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Readiness,
     pub(crate) kernel: Kernel,
     pub(crate) process: Process,
     /// Do the maps, and among them the ring buffer, come about?
@@ -36,7 +36,7 @@ pub(crate) struct Report {
 
 /// Would tracing work as it was asked for?
 #[derive(Debug, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Readiness {
     pub(crate) works: bool,
     /// By which backend.
     pub(crate) backend: Option<&'static str>,

@@ -3,7 +3,7 @@
 use backlog_core::run::Backend;
 
 use super::report::{
-    Check, Global, Kernel, Moment, Process, Refused, Report, Right, Seen, Tried, Used, Verdict,
+    Check, Global, Kernel, Moment, Process, Readiness, Refused, Report, Right, Seen, Tried, Used,
 };
 use super::{SCHEMA, judge, text};
 use crate::bpf::plan::Way;
@@ -220,7 +220,7 @@ fn json() {
 #[test]
 fn the_verdict_is_on_what_was_asked_for() {
     let backends = hardened().backends;
-    let works = |verdict: Verdict| (verdict.works, verdict.backend);
+    let works = |verdict: Readiness| (verdict.works, verdict.backend);
     assert_eq!(works(judge(None, &backends, None)), (true, Some("tracepoint")));
     let asked = judge(None, &backends, Some(Backend::Fentry));
     assert!(asked.why.as_ref().unwrap().contains("would work by tracepoint"), "{asked:?}");

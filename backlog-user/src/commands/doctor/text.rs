@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::report::{Check, Global, Kernel, Moment, Process, Report, Seen, Tried, Used, by};
-use crate::output::paragraph::Page;
+use crate::output::text_block::TextBlock;
 
 /// Where the text of a line with a label begins.
 const LABEL: usize = 18;
@@ -15,7 +15,7 @@ const PURPOSE: usize = 28;
 
 /// All of it; `verbose`: every value as well.
 pub(super) fn render(report: &Report, verbose: bool) -> String {
-    let mut page = Page::default();
+    let mut page = TextBlock::default();
     kernel(&mut page, &report.kernel);
     process(&mut page, &report.process);
     page.heading("Ways of attaching, each tried");
@@ -42,11 +42,11 @@ pub(super) fn render(report: &Report, verbose: bool) -> String {
     page.into_text()
 }
 
-fn labelled(page: &mut Page, label: &str, text: &str) {
+fn labelled(page: &mut TextBlock, label: &str, text: &str) {
     page.labelled(&format!("  {label:<width$}", width = LABEL - 2), LABEL, text);
 }
 
-fn kernel(page: &mut Page, kernel: &Kernel) {
+fn kernel(page: &mut TextBlock, kernel: &Kernel) {
     page.title("Kernel");
     labelled(page, "release", &format!("{} ({})", seen(&kernel.release), kernel.arch));
     let btf = match &kernel.btf_bytes {
@@ -70,7 +70,7 @@ fn kernel(page: &mut Page, kernel: &Kernel) {
     labelled(page, "tracefs", tracefs);
 }
 
-fn process(page: &mut Page, process: &Process) {
+fn process(page: &mut TextBlock, process: &Process) {
     page.heading("Capabilities of this process");
     match &process.capabilities {
         None => page.item(2, "not readable (/proc/self/status): is /proc mounted?"),
@@ -89,7 +89,7 @@ fn process(page: &mut Page, process: &Process) {
     page.item(2, &format!("It can look into {spaces} network namespace{plural}."));
 }
 
-fn backends(page: &mut Page, report: &Report) {
+fn backends(page: &mut TextBlock, report: &Report) {
     page.heading("Backends, the best first (each hook of the one taken is tried, below)");
     for Tried { name, check } in &report.backends {
         match check {
@@ -109,7 +109,7 @@ fn told(ways: &[Tried], reason: &str) -> bool {
     ways.iter().any(|way| matches!(&way.check, Check::No { why } if why == reason))
 }
 
-fn answer(page: &mut Page, name: &str, check: &Check) {
+fn answer(page: &mut TextBlock, name: &str, check: &Check) {
     match check {
         Check::Yes => page.labelled("  yes  ", ANSWER, name),
         Check::No { why } => {
@@ -121,7 +121,7 @@ fn answer(page: &mut Page, name: &str, check: &Check) {
     }
 }
 
-fn hooks(page: &mut Page, report: &Report) {
+fn hooks(page: &mut TextBlock, report: &Report) {
     let (Some(backend), Some(moments)) = (report.shown, &report.hooks) else {
         page.heading("Hooks");
         page.item(2, "none could be tried");
@@ -133,7 +133,7 @@ fn hooks(page: &mut Page, report: &Report) {
     }
 }
 
-fn moment(page: &mut Page, moment: &Moment) {
+fn moment(page: &mut TextBlock, moment: &Moment) {
     let used = match (moment.used.as_slice(), moment.needed) {
         ([], true) => "MISSING, and cannot be done without".into(),
         ([], false) => "missing".into(),
@@ -153,7 +153,7 @@ fn programs(used: &[Used]) -> String {
     walked.map_or(hooks.clone(), |walked| format!("{hooks} ({})", walked.join("+")))
 }
 
-fn values(page: &mut Page, values: Option<&[Global]>, verbose: bool) {
+fn values(page: &mut TextBlock, values: Option<&[Global]>, verbose: bool) {
     page.heading("Values read from the kernel's types (byte offsets, masks, numbers)");
     let Some(values) = values else {
         return page.item(2, "none: there are no types");

@@ -9,7 +9,7 @@ use backlog_core::run::Backend;
 use super::report::{Check, Global, Moment, Refused, Tried, Used, by};
 use crate::bpf::attach;
 use crate::bpf::layout::Layout;
-use crate::bpf::load::Kit;
+use crate::bpf::load::Loader;
 use crate::bpf::plan::{self, Hook, Way, Ways};
 use crate::commands::trace::trial_limits;
 use crate::host::kernel::btf::Btf;
@@ -55,8 +55,8 @@ pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
             return none(why.clone(), Check::NotChecked { why }, values);
         }
     };
-    match Kit::create(&layout, &Filter::default(), limits) {
-        Ok(mut kit) => Trials { values, ..all(&mut kit, &btf, &layout, wanted) },
+    match Loader::create(&layout, &Filter::default(), limits) {
+        Ok(mut loader) => Trials { values, ..all(&mut loader, &btf, &layout, wanted) },
         Err(error) => {
             let why = format!("{error:#}");
             none(why.clone(), Check::No { why }, values)
@@ -85,9 +85,9 @@ fn none(why: String, ring_buffer: Check, values: Option<Vec<Global>>) -> Trials 
     }
 }
 
-fn all(kit: &mut Kit, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Trials {
+fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Trials {
     let mut ways = Ways::default();
-    attach::try_ways(kit, &mut ways, &Way::ALL);
+    attach::try_ways(loader, &mut ways, &Way::ALL);
     let mut backends = Vec::new();
     // One that was asked for is shown also if it fails; else the best that works, and
     // where none does, the best that has a plan.
@@ -100,7 +100,7 @@ fn all(kit: &mut Kit, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Tr
                 let asked = wanted.is_none_or(|wanted| wanted == backend);
                 let works = shown.as_ref().is_some_and(|trial| trial.refused.is_none());
                 if asked && !works {
-                    let trial = carry_out(kit, plan);
+                    let trial = carry_out(loader, plan);
                     let refused = trial.refused.clone();
                     if shown.is_none() || refused.is_none() {
                         shown = Some(trial);
@@ -140,16 +140,16 @@ fn all(kit: &mut Kit, btf: &Btf, layout: &Layout, wanted: Option<Backend>) -> Tr
 }
 
 /// Tries each choice of each moment until one is taken.
-fn carry_out(kit: &mut Kit, mut plan: plan::Plan) -> Trial {
+fn carry_out(loader: &mut Loader, mut plan: plan::Plan) -> Trial {
     let mut trial =
         Trial { backend: plan.backend, moments: Vec::new(), gaps: Vec::new(), refused: None };
     for moment in std::mem::take(&mut plan.moments) {
         let mut refused = Vec::new();
         let mut used = Vec::new();
         for choice in moment.choices {
-            match kit.try_choice(&choice) {
+            match loader.try_choice(&choice) {
                 Ok(()) => {
-                    used = choice.iter().map(|hook| measure(kit, hook)).collect();
+                    used = choice.iter().map(|hook| measure(loader, hook)).collect();
                     break;
                 }
                 Err(error) => {
@@ -179,9 +179,9 @@ fn carry_out(kit: &mut Kit, mut plan: plan::Plan) -> Trial {
     trial
 }
 
-fn measure(kit: &mut Kit, hook: &Hook) -> Used {
+fn measure(loader: &mut Loader, hook: &Hook) -> Used {
     // It could be loaded a moment ago: without its number it is still used.
-    let walked = kit.verify(hook).ok().and_then(|verified| verified.walked);
+    let walked = loader.verify(hook).ok().and_then(|verified| verified.walked);
     Used { program: hook.program, attach: hook.attach.word(), target: hook.target, walked }
 }
 

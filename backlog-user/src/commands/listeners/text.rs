@@ -9,7 +9,7 @@ use backlog_core::text::format::plural;
 
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
-use crate::output::paragraph::Page;
+use crate::output::text_block::TextBlock;
 
 /// Width of the column of addresses: every IPv4 one fits.
 const LISTENER: usize = 21;
@@ -18,7 +18,7 @@ const OWNER: usize = 23;
 
 /// All of it.
 pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
-    let mut page = Page::default();
+    let mut page = TextBlock::default();
     for space in &host.spaces {
         namespace(&mut page, space);
     }
@@ -30,7 +30,7 @@ pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
     page.into_text()
 }
 
-fn namespace(page: &mut Page, space: &Space) {
+fn namespace(page: &mut TextBlock, space: &Space) {
     let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, .. } =
         space.settings;
     page.title(&capital(&space.to_string()));
@@ -64,7 +64,7 @@ fn namespace(page: &mut Page, space: &Space) {
     page.blank();
 }
 
-fn row(page: &mut Page, audited: &Audited) {
+fn row(page: &mut TextBlock, audited: &Audited) {
     let listed = &audited.listed;
     let (address, owner) = (audited.address(), audited.owner_text());
     let values = [

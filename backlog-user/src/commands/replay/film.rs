@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use backlog_core::clock::Clock;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::recording::line::{Header, Step};
 use tempfile::NamedTempFile;
 
@@ -98,8 +98,8 @@ impl<'a> Film<'a> {
         Ok(Self { reel, every, source, player, next, reached_ns: 0 })
     }
 
-    pub(super) fn book(&self) -> &Book {
-        self.player.book()
+    pub(super) fn model(&self) -> &Model {
+        self.player.model()
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -136,7 +136,7 @@ impl<'a> Film<'a> {
             self.reached_ns = due_ns;
             match step {
                 Some(Step::Notice { text, .. }) => {
-                    let now = Now { clock: self.player.clock(), model: self.player.book() };
+                    let now = Now { clock: self.player.clock(), model: self.player.model() };
                     sink.update(now, &Update::Notice(&text))?;
                 }
                 Some(step) => self.player.step(sink, step)?,

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::output::record::parts;
-use crate::output::report::Place;
+use crate::output::report::Destination;
 use crate::output::whole_file::WholeFile;
 
 /// Endings of recordings, which the page's name has not.
 const ENDINGS: [&str; 3] = ["zst", "jsonl", "json"];
 
 /// Where a page is to go that is made beside something else.
-pub(super) fn beside(page: Option<&Path>, recording: &Path) -> Result<Option<Place>> {
+pub(super) fn beside(page: Option<&Path>, recording: &Path) -> Result<Option<Destination>> {
     page.map(|page| place(page, recording).context("--report")).transpose()
 }
 
 /// A file that is not the recording.
-pub(crate) fn place(page: &Path, recording: &Path) -> Result<Place> {
+pub(crate) fn place(page: &Path, recording: &Path) -> Result<Destination> {
     let real = fs::canonicalize(page);
     let same = |part: &PathBuf| {
         fs::canonicalize(part).is_ok_and(|part| real.as_ref().is_ok_and(|real| *real == part))
@@ -26,7 +26,7 @@ pub(crate) fn place(page: &Path, recording: &Path) -> Result<Place> {
     if parts(recording).take_while(|part| part.exists()).any(|part| same(&part)) {
         bail!("{} is the recording itself: name another file", page.display());
     }
-    Ok(Place::File(WholeFile::check(page)?))
+    Ok(Destination::File(WholeFile::check(page)?))
 }
 
 /// `run.html` of `run.jsonl.zst`.

@@ -1,21 +1,21 @@
-//! Feeds a sink with the steps of a run: the same book, and the same telling, as when it was
+//! Feeds a sink with the steps of a run: the same model, and the same telling, as when it was
 //! traced. Whoever wants a pace or a place takes the steps as they like.
 
 use std::io;
 use std::time::Duration;
 
 use backlog_core::clock::Clock;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::recording::line::{Header, Step};
 
-use crate::commands::show::{self, Told};
+use crate::commands::show::{self, DropLimiter};
 use crate::output::sink::{Now, Sink, Update};
 
 /// A run that is shown again.
 pub(crate) struct Player {
-    book: Book,
+    model: Model,
     clock: Clock,
-    told: Told,
+    limiter: DropLimiter,
     /// Intervals as long as this, of those that were recorded.
     every_ns: u64,
     /// When the last interval ended, and the last one that was shown.
@@ -32,18 +32,18 @@ impl Player {
     ) -> io::Result<Self> {
         let start_ns = header.meta.time_ns;
         let clock = header.clock.clone();
-        let mut book = Book::new(start_ns);
-        sink.update(Now { clock: &clock, model: &book }, &Update::Start(&header.meta))?;
+        let mut model = Model::new(start_ns);
+        sink.update(Now { clock: &clock, model: &model }, &Update::Start(&header.meta))?;
         if sink.draws() {
-            book.keep_timelines();
+            model.keep_timelines();
         }
         if let Some(timeout_ns) = header.client_timeout_ns {
-            book.set_client_timeout(timeout_ns);
+            model.set_client_timeout(timeout_ns);
         }
         Ok(Self {
-            book,
+            model,
             clock,
-            told: Told::new(header.until_drop),
+            limiter: DropLimiter::new(header.until_drop),
             every_ns: every.map_or(0, |every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
             ended_ns: start_ns,
             shown_ns: start_ns,
@@ -51,8 +51,8 @@ impl Player {
     }
 
     /// What the sink was given.
-    pub(crate) fn book(&self) -> &Book {
-        &self.book
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The times on the wall.
@@ -62,21 +62,21 @@ impl Player {
 
     /// The next step.
     pub(crate) fn step(&mut self, sink: &mut dyn Sink, step: Step) -> io::Result<()> {
-        let Self { book, clock, told, .. } = self;
+        let Self { model, clock, limiter, .. } = self;
         match step {
-            Step::Event(event) => show::event(sink, clock, book, told, &event).map(drop),
+            Step::Event(event) => show::event(sink, clock, model, limiter, &event).map(drop),
             Step::Clock { mark, set } => {
                 clock.note(mark);
                 match set {
                     Some((time_ns, step_ns)) => {
-                        let now = Now { clock, model: book };
+                        let now = Now { clock, model };
                         sink.update(now, &Update::ClockSet { time_ns, step_ns })
                     }
                     None => Ok(()),
                 }
             }
             Step::Begin { time_ns, past } => {
-                book.resume(time_ns, &past);
+                model.resume(time_ns, &past);
                 (self.ended_ns, self.shown_ns) = (time_ns, time_ns);
                 Ok(())
             }
@@ -88,11 +88,11 @@ impl Player {
                     return Ok(());
                 }
                 self.shown_ns = time_ns;
-                show::interval(sink, clock, book, time_ns, &blind).map(drop)
+                show::interval(sink, clock, model, time_ns, &blind).map(drop)
             }
-            Step::Rest { time_ns } => show::rest(sink, clock, book, time_ns),
+            Step::Rest { time_ns } => show::rest(sink, clock, model, time_ns),
             Step::Notice { .. } => Ok(()),
-            Step::End(end) => show::end(sink, clock, book, *end),
+            Step::End(end) => show::end(sink, clock, model, *end),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::{beside, judge_by, page_file};
 use crate::cli::options::OptionsError;
 use crate::cli::{Output, ReplayArgs};
-use crate::commands::show::{self, Wish};
+use crate::commands::show::{self, OutputOptions};
 use crate::commands::trace::signals::Signals;
 use crate::exit::Outcome;
 use crate::notice::notice;
@@ -47,9 +47,9 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     let mut reel = Reel::open(&args.file)?;
     judge_by(&mut reel.header, args.client_timeout.as_deref())?;
     let named_ports = reel.header.named_ports;
-    let look = show::look(Wish { output, utc, quiet, verbose, named_ports });
-    let zone = look.zone.clone();
-    let tui = Tui::new(look, every.unwrap_or(reel.interval));
+    let style = show::style(OutputOptions { output, utc, quiet, verbose, named_ports });
+    let zone = style.zone.clone();
+    let tui = Tui::new(style, every.unwrap_or(reel.interval));
     let mut outputs = beside(Outputs::screen(tui), page, zone, quiet);
     let remarks = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -93,12 +93,12 @@ async fn play(
             if let Some(tui) = outputs.tui() {
                 tui.played(playing(&pace, reel, busy));
                 if pressed {
-                    tui.input(film.book(), Input::Draw)?;
+                    tui.input(film.model(), Input::Draw)?;
                 }
             }
             (pressed, moved) = (false, false);
         }
-        outputs.update(Now { clock: film.clock(), model: film.book() }, &Update::Flush)?;
+        outputs.update(Now { clock: film.clock(), model: film.model() }, &Update::Flush)?;
         let wait = if busy {
             Some(Duration::ZERO)
         } else {
@@ -111,7 +111,7 @@ async fn play(
             () = signals.any() => break,
             input = inputs.next() => {
                 let Some(tui) = outputs.tui() else { break };
-                match tui.input(film.book(), input)? {
+                match tui.input(film.model(), input)? {
                     Flow::On => {}
                     Flow::End => break,
                     Flow::Play(play) => {

@@ -23,10 +23,10 @@ use super::player::Player;
 use super::source::Source;
 use crate::output::csv::Csv;
 use crate::output::json::Json;
-use crate::output::record::{Recorder, Shown, Wanted, sink};
+use crate::output::record::{RecordOptions, Recorder, ReplayOptions, sink};
 use crate::output::schema;
 use crate::output::sink::Sink;
-use crate::output::table::{Look, Table};
+use crate::output::table::{Table, TextStyle};
 use made_up::{SECOND, header, meta, steps};
 
 /// What each sink prints.
@@ -40,7 +40,7 @@ impl Printed {
 
     fn show(&mut self, header: &Header, steps: impl Iterator<Item = Step> + Clone) {
         let [table, json, csv] = &mut self.0;
-        let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: true };
+        let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: true };
         show(&mut Table::new(table, look), header, steps.clone());
         show(&mut Json::new(json, false), header, steps.clone());
         show(&mut Csv::new(csv, false), header, steps);
@@ -57,12 +57,12 @@ fn show(sink: &mut dyn Sink, header: &Header, steps: impl Iterator<Item = Step>)
 /// Records a run as a session does, and says what was printed meanwhile.
 fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, Recorder) {
     let (rotate, keep) = rotate.unzip();
-    let wanted = Wanted { path: path.to_owned(), rotate, keep: keep.unwrap_or(1) };
+    let wanted = RecordOptions { path: path.to_owned(), rotate, keep: keep.unwrap_or(1) };
     let mut recorder = Recorder::create(Some(&wanted)).unwrap();
     let header = header();
     let mut clock = header.clock.clone();
     recorder.start(&clock, &header.meta, shown(&header));
-    // The book is needed for what a rotated file begins with.
+    // The model is needed for what a rotated file begins with.
     let mut out = Vec::new();
     let mut sink = Csv::new(&mut out, false);
     let mut player = Player::start(&header, None, &mut sink).unwrap();
@@ -81,7 +81,7 @@ fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, 
         }
         player.step(&mut sink, step.clone()).unwrap();
         if let Step::Interval { time_ns, .. } = step {
-            recorder.batch(player.clock(), player.book(), *time_ns);
+            recorder.batch(player.clock(), player.model(), *time_ns);
         }
     }
     let mut printed = Printed::default();
@@ -277,11 +277,11 @@ fn a_file_that_is_there_is_kept() {
     record(&path, None, &steps(1));
     assert_eq!(fs::read_to_string(folder.path().join("run.old")).unwrap(), "precious");
     assert!(replay(&path).1.is_empty());
-    let wanted = Wanted { path: folder.path().join("no/such/run"), rotate: None, keep: 1 };
+    let wanted = RecordOptions { path: folder.path().join("no/such/run"), rotate: None, keep: 1 };
     let error = Recorder::create(Some(&wanted)).err().unwrap();
     assert!(format!("{error:#}").contains("no/such/run"), "{error:#}");
     // A folder stands for all that is no file: a device must not depend on a test.
-    let wanted = Wanted { path: folder.path().to_owned(), rotate: Some(1), keep: 1 };
+    let wanted = RecordOptions { path: folder.path().to_owned(), rotate: Some(1), keep: 1 };
     assert!(Recorder::create(Some(&wanted)).is_err());
 }
 
@@ -309,9 +309,9 @@ fn a_longer_interval_sums_those_that_were_recorded() {
 fn what_does_not_change_takes_no_room() {
     let folder = folder();
     let path = folder.path().join("run");
-    let wanted = Wanted { path: path.clone(), rotate: None, keep: 1 };
+    let wanted = RecordOptions { path: path.clone(), rotate: None, keep: 1 };
     let mut recorder = Recorder::create(Some(&wanted)).unwrap();
-    recorder.start(&crate::clock::start(), &meta(), Shown::default());
+    recorder.start(&crate::clock::start(), &meta(), ReplayOptions::default());
     let mut sizes = Vec::new();
     for second in 0..10 {
         for id in 0..1000 {
@@ -368,8 +368,8 @@ proptest! {
 }
 
 /// What the header tells of the options.
-fn shown(header: &Header) -> Shown {
-    Shown {
+fn shown(header: &Header) -> ReplayOptions {
+    ReplayOptions {
         named_ports: header.named_ports,
         until_drop: header.until_drop,
         client_timeout_ns: header.client_timeout_ns,

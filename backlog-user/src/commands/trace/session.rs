@@ -1,5 +1,5 @@
 //! The main loop: waits for the ring, the interval, signals and the command, and
-//! passes events to the book and what comes of them to the view. It sleeps when
+//! passes events to the model and what comes of them to the view. It sleeps when
 //! nothing happens.
 
 mod accepting;
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use backlog_core::clock::Clock;
 use backlog_core::event::{Event, ListenerId, Netns, What};
 use backlog_core::model::reconcile::Blind;
-use backlog_core::model::{Book, News};
+use backlog_core::model::{Model, News};
 use backlog_core::run::Backend;
 use backlog_core::run::command::CommandEnd;
 use backlog_core::run::{End, Meta};
@@ -29,14 +29,14 @@ use crate::bpf::live::Live;
 use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::clock::{self, monotonic_ns};
-use crate::commands::show::{self, Told};
+use crate::commands::show::{self, DropLimiter};
 use crate::commands::trace::accept_probe::AcceptProbe;
 use crate::commands::trace::child::Bounding;
 use crate::commands::trace::clock_steps::Steps;
 use crate::commands::trace::signals::Signals;
 use crate::exit::Outcome;
 use crate::host::acceptors::Acceptors;
-use crate::host::kernel_counters::{Answers, Ask, Judge};
+use crate::host::kernel_counters::{Answers, Ask, KernelCounters};
 use crate::host::owners::{Open, Owners};
 use crate::notice::notice;
 use crate::output::Flow;
@@ -54,12 +54,12 @@ const CATCH_UP: usize = 16;
 pub(crate) struct Session<'a> {
     options: &'a Options,
     live: AsyncFd<Live>,
-    book: Book,
+    model: Model,
     clock: Clock,
     outputs: Outputs,
     start_ns: u64,
     backend: Backend,
-    judge: Judge,
+    kernel_counters: KernelCounters,
     own: Own,
     owners: Owners,
     acceptors: Acceptors,
@@ -69,7 +69,7 @@ pub(crate) struct Session<'a> {
     /// Episodes that have begun, and whose acceptors are to be looked at.
     begun: Vec<(ListenerId, u64)>,
     recorder: Recorder,
-    told: Told,
+    limiter: DropLimiter,
     intervals: u64,
     /// How the command of `--cmd` ended.
     command: Option<CommandEnd>,
@@ -87,16 +87,16 @@ impl<'a> Session<'a> {
         mut outputs: Outputs,
         mut recorder: Recorder,
         mut meta: Meta,
-        mut judge: Judge,
+        mut kernel_counters: KernelCounters,
         mut own: Own,
         mut owners: Owners,
         asked: Option<File>,
     ) -> Result<Self> {
         let clock = clock::start();
-        judge.find_again();
+        kernel_counters.find_again();
         let mut filter = options.filter.clone();
         if let Some(netns) = &mut filter.netns {
-            match judge.identity_of(netns.inode(), asked) {
+            match kernel_counters.identity_of(netns.inode(), asked) {
                 Some(identity) => *netns = Netns::new(netns.inode(), identity),
                 None => meta.gaps.push(
                     "--netns: this namespace is known by its inode number only; a later one \
@@ -106,18 +106,18 @@ impl<'a> Session<'a> {
             }
             live.only(*netns)?;
         }
-        let listed_before = judge.ask_all(Ask::All);
-        let before = judge.ask_all(Ask::Counters);
+        let listed_before = kernel_counters.ask_all(Ask::All);
+        let before = kernel_counters.ask_all(Ask::Counters);
         own.begin();
-        let unseen = live.begin(judge.namespaces())?;
+        let unseen = live.begin(kernel_counters.namespaces())?;
         meta.time_ns = monotonic_ns();
-        let after = judge.ask_all(Ask::Counters);
-        live.begun(judge.namespaces())?;
+        let after = kernel_counters.ask_all(Ask::Counters);
+        live.begun(kernel_counters.namespaces())?;
         meta.gaps.extend(unseen);
-        judge.begin(&before, &after);
+        kernel_counters.begin(&before, &after);
         // After the beginning: what is opened from here on is seen.
-        let mut listed = judge.ask_all(Ask::All);
-        judge.begin_listeners(&listed_before, &listed);
+        let mut listed = kernel_counters.ask_all(Ask::All);
+        kernel_counters.begin_listeners(&listed_before, &listed);
         if let Some(held) = &mut filter.process {
             // It may have opened some while the programs were attached.
             held.sockets.extend(owners.sockets_of(held.pid));
@@ -132,18 +132,18 @@ impl<'a> Session<'a> {
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
             .context("watching the ring buffer")?;
-        let book = Book::new(meta.time_ns);
-        outputs.update(Now { clock: &clock, model: &book }, &Update::Start(&meta))?;
+        let model = Model::new(meta.time_ns);
+        outputs.update(Now { clock: &clock, model: &model }, &Update::Start(&meta))?;
         recorder.start(&clock, &meta, options.shown());
         let mut session = Self {
             options,
             live,
-            book,
+            model,
             clock,
             outputs,
             start_ns: meta.time_ns,
             backend: meta.backend,
-            judge,
+            kernel_counters,
             own,
             owners,
             acceptors: Acceptors::new(Path::new("/proc")),
@@ -151,15 +151,15 @@ impl<'a> Session<'a> {
             asked: filter.netns,
             begun: Vec::new(),
             recorder,
-            told: Told::new(options.until_drop),
+            limiter: DropLimiter::new(options.until_drop),
             intervals: 0,
             command: None,
             events: Vec::new(),
         };
         if session.outputs.draws() {
-            session.book.keep_timelines();
+            session.model.keep_timelines();
         }
-        session.book.set_client_timeout(options.client_timeout_ns);
+        session.model.set_client_timeout(options.client_timeout_ns);
         let memory = What::Memory(crate::host::kernel::slab::of_queued(Path::new("/")));
         session.events.push(Event { time_ns: meta.time_ns, what: memory });
         // They were there when it began. What has happened since is theirs, and no sign of a
@@ -203,7 +203,7 @@ impl<'a> Session<'a> {
                 () = at(probe_due) => self.end_accept_probe()?,
                 input = next(inputs.as_mut()) => {
                     if let Some(tui) = self.outputs.tui()
-                        && tui.input(&self.book, input)? == Flow::End
+                        && tui.input(&self.model, input)? == Flow::End
                     {
                         break;
                     }
@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
 
     /// Have those come that `--until-drop` waits for? Some may be only counted.
     fn drops_seen(&self) -> bool {
-        let seen = self.told.drops.max(self.book.dropped());
+        let seen = self.limiter.drops.max(self.model.dropped());
         self.options.until_drop.is_some_and(|limit| seen >= limit)
     }
 
@@ -243,16 +243,18 @@ impl<'a> Session<'a> {
         self.end_accept_probe()?;
         // Whose listeners have just been opened are to be asked as well.
         self.catch_up()?;
-        let namespaces = self.judge.turn_of_all(&self.book.namespaces());
-        let ask = |judge: &Judge, what| judge.ask(namespaces.iter().copied(), what);
-        let mut before = ask(&self.judge, Ask::All);
-        before.update(ask(&self.judge, Ask::Counters));
+        let namespaces = self.kernel_counters.turn_of_all(&self.model.namespaces());
+        let ask = |kernel_counters: &KernelCounters, what| {
+            kernel_counters.ask(namespaces.iter().copied(), what)
+        };
+        let mut before = ask(&self.kernel_counters, Ask::All);
+        before.update(ask(&self.kernel_counters, Ask::Counters));
         let missed = self.live.get_ref().missed();
         self.live.get_mut().end()?;
         // What follows takes a second and is no part of the run.
         let time_ns = monotonic_ns();
-        let counters = ask(&self.judge, Ask::Counters);
-        let mut after = ask(&self.judge, Ask::All);
+        let counters = ask(&self.kernel_counters, Ask::Counters);
+        let mut after = ask(&self.kernel_counters, Ask::All);
         after.update(counters);
         let mut cost = self.own.end();
         let live = self.live.get_mut();
@@ -274,13 +276,13 @@ impl<'a> Session<'a> {
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             self.recorder.rest(time_ns);
-            show::rest(&mut self.outputs, &self.clock, &mut self.book, time_ns)?;
+            show::rest(&mut self.outputs, &self.clock, &mut self.model, time_ns)?;
         }
         let elapsed_ns = time_ns - self.start_ns;
         let blind = self.blind(missed);
-        let summaries = self.book.summaries();
+        let summaries = self.model.summaries();
         // Those of summaries that were left out are in no sum.
-        cost.connections = (self.book.gone().active == 0)
+        cost.connections = (self.model.gone().active == 0)
             .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
         cost.looks = self.owners.looks();
         let command = self.command;
@@ -300,7 +302,7 @@ impl<'a> Session<'a> {
         let unrecorded = self.recorder.failure().map(str::to_owned);
         let incomplete = unrecorded.is_some();
         let end = End { unrecorded, ..end };
-        show::end(&mut self.outputs, &self.clock, &self.book, end)?;
+        show::end(&mut self.outputs, &self.clock, &self.model, end)?;
         Ok(if incomplete {
             Outcome::Unrecorded
         } else if self.drops_seen() {
@@ -316,16 +318,16 @@ impl<'a> Session<'a> {
     fn compare(&mut self, before: &Answers, after: &Answers, time_ns: u64) -> Result<()> {
         let live = self.live.get_ref();
         let of_socket = |netns, inode| live.of_socket(netns, inode);
-        self.judge.events(before, after, time_ns, of_socket, &mut self.events);
+        self.kernel_counters.events(before, after, time_ns, of_socket, &mut self.events);
         self.write_down()
     }
 
     /// Notes which of these namespaces have ended.
     fn end_namespaces(&mut self, asked: &[Netns], after: &Answers, time_ns: u64) -> Result<()> {
-        let open: BTreeSet<Netns> = self.book.open().map(|page| page.listener.netns).collect();
+        let open: BTreeSet<Netns> = self.model.open().map(|page| page.listener.netns).collect();
         let quiet: Vec<Netns> =
             asked.iter().filter(|netns| !open.contains(netns)).copied().collect();
-        let ended = self.judge.ended(&quiet, after);
+        let ended = self.kernel_counters.ended(&quiet, after);
         if self.asked.is_some_and(|asked| ended.contains(&asked)) {
             self.asked = None;
             self.say("--netns: this network namespace has ended; nothing more comes of it");
@@ -362,10 +364,10 @@ impl<'a> Session<'a> {
     fn end_interval(&mut self) -> Result<()> {
         self.intervals += 1;
         self.catch_up()?;
-        let namespaces = self.judge.turn(&self.book.moving_namespaces());
-        let before = self.judge.ask(namespaces.iter().copied(), Ask::All);
+        let namespaces = self.kernel_counters.turn(&self.model.moving_namespaces());
+        let before = self.kernel_counters.ask(namespaces.iter().copied(), Ask::All);
         self.live.get_mut().count(&mut self.events)?;
-        let after = self.judge.ask(namespaces.iter().copied(), Ask::All);
+        let after = self.kernel_counters.ask(namespaces.iter().copied(), Ask::All);
         let time_ns = monotonic_ns();
         self.compare(&before, &after, time_ns)?;
         self.end_namespaces(&namespaces, &after, time_ns)?;
@@ -374,15 +376,16 @@ impl<'a> Session<'a> {
         self.identify(time_ns, false)?;
         self.want(&after)?;
         let blind = self.blind(self.live.get_ref().missed());
-        let rows = show::interval(&mut self.outputs, &self.clock, &mut self.book, time_ns, &blind)?;
+        let rows =
+            show::interval(&mut self.outputs, &self.clock, &mut self.model, time_ns, &blind)?;
         let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
-            Some((row.listener, accepting::acceptors_of(self.book.get(row.listener)?)))
+            Some((row.listener, accepting::acceptors_of(self.model.get(row.listener)?)))
         });
         self.acceptors.note(busy);
         // The rows have been printed: what follows belongs to the next interval, in a recording too.
         self.recorder.interval(time_ns, &blind);
         self.watch_accepts(&rows, time_ns)?;
-        self.recorder.batch(&self.clock, &self.book, time_ns);
+        self.recorder.batch(&self.clock, &self.model, time_ns);
         self.complain();
         Ok(self.flush()?)
     }
@@ -390,10 +393,10 @@ impl<'a> Session<'a> {
     /// Looks whose the open listeners are, if that may have changed.
     fn identify(&mut self, time_ns: u64, at_end: bool) -> Result<()> {
         let open = self
-            .book
+            .model
             .open()
             .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
-        let name = |netns| self.judge.known_name(netns);
+        let name = |netns| self.kernel_counters.known_name(netns);
         self.owners.refresh(open, time_ns, at_end, name, &mut self.events);
         self.write_down()
     }
@@ -405,7 +408,7 @@ impl<'a> Session<'a> {
         if sockets.is_empty() {
             return Ok(());
         }
-        let open = self.book.open().filter_map(|page| page.listener.inode);
+        let open = self.model.open().filter_map(|page| page.listener.inode);
         let listening: HashSet<u64> =
             listing.listed().map(|listed| listed.inode).chain(open).collect();
         self.live.get_mut().want(&listening & &sockets)
@@ -415,13 +418,13 @@ impl<'a> Session<'a> {
     fn write_down(&mut self) -> Result<()> {
         let Self {
             live,
-            book,
+            model,
             outputs,
             clock,
             events,
             recorder,
-            told,
-            judge,
+            limiter,
+            kernel_counters,
             owners,
             accept_probe,
             begun,
@@ -430,34 +433,34 @@ impl<'a> Session<'a> {
         let set = clock::compare(clock).map(|step_ns| (monotonic_ns(), step_ns));
         recorder.clock(clock, set);
         if let Some((time_ns, step_ns)) = set {
-            outputs.update(Now { clock, model: book }, &Update::ClockSet { time_ns, step_ns })?;
+            outputs.update(Now { clock, model }, &Update::ClockSet { time_ns, step_ns })?;
         }
         for mut event in events.drain(..) {
             if let What::Listener(listener) = &mut event.what {
-                judge.are_new(live.get_mut().take_new_namespaces());
-                judge.opened(listener);
-                if book.get(listener.id).is_none() {
-                    let netns = judge.name(listener.netns);
+                kernel_counters.are_new(live.get_mut().take_new_namespaces());
+                kernel_counters.opened(listener);
+                if model.get(listener.id).is_none() {
+                    let netns = kernel_counters.name(listener.netns);
                     listener.identity = owners.identify(listener, netns);
                 }
             }
             recorder.event(&event);
-            let news = show::event(outputs, clock, book, told, &event)?;
+            let news = show::event(outputs, clock, model, limiter, &event)?;
             if let Some(News::Refused(refusal)) = &news
                 && refusal.episode
             {
                 begun.push((refusal.drop.listener, refusal.time_ns));
             }
             if let Some(News::Closed(closed)) = news
-                && let Some(page) = book.get(closed.listener)
+                && let Some(page) = model.get(closed.listener)
             {
                 accept_probe.closed(closed.listener);
-                judge.closed(&page.listener);
+                kernel_counters.closed(&page.listener);
                 owners.closed(&page.listener);
             }
         }
         self.explain()?;
-        self.recorder.batch(&self.clock, &self.book, monotonic_ns());
+        self.recorder.batch(&self.clock, &self.model, monotonic_ns());
         self.flush()?;
         self.complain();
         Ok(())
@@ -465,7 +468,7 @@ impl<'a> Session<'a> {
 
     /// What was shown is to be seen now.
     fn flush(&mut self) -> io::Result<()> {
-        let now = Now { clock: &self.clock, model: &self.book };
+        let now = Now { clock: &self.clock, model: &self.model };
         self.outputs.update(now, &Update::Flush)
     }
 

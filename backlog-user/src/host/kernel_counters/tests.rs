@@ -5,7 +5,7 @@ use backlog_core::counter::Range;
 use backlog_core::event::Netns;
 use backlog_core::settings::Settings;
 
-use super::{AT_ONCE, Answer, Answers, Judge, moved};
+use super::{AT_ONCE, Answer, Answers, KernelCounters, moved};
 use crate::commands::listeners::tests::listed;
 
 #[test]
@@ -21,57 +21,59 @@ fn what_moved_between_the_readings_is_no_difference() {
 #[test]
 fn a_beginning_that_is_not_known_is_now() {
     let at = |value| [Some(value); Counter::COUNT];
-    let mut judge = Judge::find();
-    judge.start.insert(7.into(), (at(10), at(10)));
-    assert_eq!(judge.start_of(7.into(), at(50)), ((at(10), at(10)), true));
+    let mut kernel_counters = KernelCounters::find();
+    kernel_counters.start.insert(7.into(), (at(10), at(10)));
+    assert_eq!(kernel_counters.start_of(7.into(), at(50)), ((at(10), at(10)), true));
     // Another namespace has the number now.
-    assert_eq!(judge.start_of(7.into(), at(3)), ((at(3), at(3)), false));
-    assert_eq!(judge.start_of(7.into(), at(4)), ((at(3), at(3)), true));
+    assert_eq!(kernel_counters.start_of(7.into(), at(3)), ((at(3), at(3)), false));
+    assert_eq!(kernel_counters.start_of(7.into(), at(4)), ((at(3), at(3)), true));
     // One that was not known at the start may be older.
-    assert_eq!(judge.start_of(8.into(), at(4)), ((at(4), at(4)), false));
-    judge.are_new([Netns::from(9)]);
-    assert_eq!(judge.start_of(9.into(), at(4)), ((at(0), at(0)), true));
+    assert_eq!(kernel_counters.start_of(8.into(), at(4)), ((at(4), at(4)), false));
+    kernel_counters.are_new([Netns::from(9)]);
+    assert_eq!(kernel_counters.start_of(9.into(), at(4)), ((at(0), at(0)), true));
 }
 
 #[test]
 fn who_has_another_s_number_is_another() {
     let at = |value| [Some(value); Counter::COUNT];
     let (first, second) = (Netns::new(7, 1), Netns::new(7, 2));
-    let mut judge = Judge::find();
-    judge.start.insert(first, (at(10), at(10)));
-    judge.are_new([second]);
-    assert_eq!(judge.start_of(second, at(12)), ((at(0), at(0)), true));
+    let mut kernel_counters = KernelCounters::find();
+    kernel_counters.start.insert(first, (at(10), at(10)));
+    kernel_counters.are_new([second]);
+    assert_eq!(kernel_counters.start_of(second, at(12)), ((at(0), at(0)), true));
     let mut answers = Answers::default();
     let answer = Answer { counters: Some(at(12)), settings: Settings::default(), listed: None };
     answers.by_netns.insert(second, answer);
-    assert_eq!(judge.ended(&[first, second], &answers), [first]);
-    assert!(!judge.start.contains_key(&first) && judge.start.contains_key(&second));
+    assert_eq!(kernel_counters.ended(&[first, second], &answers), [first]);
+    assert!(
+        !kernel_counters.start.contains_key(&first) && kernel_counters.start.contains_key(&second)
+    );
 }
 
 #[test]
 fn many_namespaces_take_turns() {
-    let mut judge = Judge::find();
+    let mut kernel_counters = KernelCounters::find();
     let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
-    let mut seen: Vec<Netns> = (0..3).flat_map(|_| judge.turn_of(&wanted)).collect();
+    let mut seen: Vec<Netns> = (0..3).flat_map(|_| kernel_counters.turn_of(&wanted)).collect();
     assert_eq!(seen.len(), 3 * AT_ONCE);
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, wanted);
     // Those that were not compared come first.
     let at = [Some(1); Counter::COUNT];
-    judge.start.extend(wanted[..60].iter().map(|netns| (*netns, (at, at))));
-    let turn = judge.turn_of(&wanted);
+    kernel_counters.start.extend(wanted[..60].iter().map(|netns| (*netns, (at, at))));
+    let turn = kernel_counters.turn_of(&wanted);
     assert_eq!((turn.len(), turn.ends_with(&wanted[60..])), (AT_ONCE, true));
 }
 
 #[test]
 fn those_that_are_gone_or_share_a_number_take_nobody_s_turn() {
-    let mut judge = Judge::find();
+    let mut kernel_counters = KernelCounters::find();
     // No way leads to any of them.
     let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
-    assert_eq!(judge.turn(&wanted), wanted);
+    assert_eq!(kernel_counters.turn(&wanted), wanted);
     let alike: Vec<Netns> = (1..70).map(|identity| Netns::new(7, identity)).collect();
-    assert_eq!(judge.turn_of(&alike), alike);
+    assert_eq!(kernel_counters.turn_of(&alike), alike);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{Acceptor, Doing};
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::clients::Outside;
 use backlog_core::model::episode::Episode;
 use backlog_core::model::page::Page;
@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::values::{distribution, time};
 
 /// What became of the clients that were refused, for the object `drops`.
-pub(super) fn clients(drops: &mut Map<String, Value>, book: &Book, page: &Page, time_ns: u64) {
-    let Outside { gave_up, believing, reset, trying, unknown } = book.outside(page, time_ns);
+pub(super) fn clients(drops: &mut Map<String, Value>, model: &Model, page: &Page, time_ns: u64) {
+    let Outside { gave_up, believing, reset, trying, unknown } = model.outside(page, time_ns);
     drops.insert("clients".into(), page.clients.into());
     drops.insert("admitted".into(), page.admitted.into());
     drops.insert("gave_up".into(), gave_up.into());

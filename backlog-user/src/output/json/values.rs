@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{Identity, Listener};
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::distribution::{Bucket, Distribution};
 use backlog_core::model::group::{AtClose, Group, Unbalanced};
 use backlog_core::model::interval::Waits;
-use backlog_core::model::reconcile::{self, Account, Blind, Verdict};
+use backlog_core::model::reconcile::{self, Account, Blind, CounterCheck};
 use backlog_core::model::summary::Summary;
 use backlog_core::run::cost::{Cost, Cpu, ProgramCost};
 use backlog_core::settings::Settings;
@@ -93,10 +93,10 @@ pub(super) fn distribution(distribution: &Distribution) -> DistributionLine {
 
 /// The SYN queue of a listener: how long it was, what bounds it, and how often cookies
 /// took its place.
-pub(super) fn syn_queue(clock: &Clock, book: &Book, summary: &Summary<'_>) -> Value {
+pub(super) fn syn_queue(clock: &Clock, model: &Model, summary: &Summary<'_>) -> Value {
     let page = summary.page;
     let totals = &page.totals;
-    let set = book.settings_of(page.listener.netns).copied().unwrap_or_default();
+    let set = model.settings_of(page.listener.netns).copied().unwrap_or_default();
     json!({
         "peak": totals.syn_queue_peak,
         "time": (totals.syn_queue_peak > 0).then(|| time(clock, totals.syn_queue_peak_ns)),
@@ -119,7 +119,7 @@ pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u
 
 /// The place of a listener in its `SO_REUSEPORT` group; null: it is in none.
 pub(super) fn group(
-    book: &Book,
+    model: &Model,
     groups: &[Group<'_>],
     summary: &Summary<'_>,
     unbalanced: Option<&Unbalanced>,
@@ -140,7 +140,7 @@ pub(super) fn group(
         "most_idle_while_dropping": unbalanced.map(|found| found.idle),
         "with_room_while_dropping": unbalanced.map(|found| found.with_room),
         "unbalanced": unbalanced.map(evidence),
-        "at_close": book.at_close(page).as_ref().map(at_close),
+        "at_close": model.at_close(page).as_ref().map(at_close),
     })
 }
 
@@ -172,9 +172,9 @@ fn evidence(found: &Unbalanced) -> Value {
     })
 }
 
-pub(super) fn verdicts(verdicts: &[Verdict]) -> Map<String, Value> {
-    let each = |verdict: &Verdict| {
-        let Verdict { counter, kernel, seen } = verdict;
+pub(super) fn verdicts(verdicts: &[CounterCheck]) -> Map<String, Value> {
+    let each = |verdict: &CounterCheck| {
+        let CounterCheck { counter, kernel, seen } = verdict;
         ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
     };
     verdicts.iter().map(each).collect()
@@ -190,7 +190,7 @@ pub(super) fn reconciled(summary: &Summary<'_>, accounts: &[Account]) -> Value {
 }
 
 /// Why the kernel and we say different things, for each counter where they do.
-pub(super) fn reasons(verdicts: &[Verdict], blind: &Blind) -> Map<String, Value> {
+pub(super) fn reasons(verdicts: &[CounterCheck], blind: &Blind) -> Map<String, Value> {
     let differ = verdicts.iter().filter(|verdict| !verdict.agrees());
     differ
         .map(|verdict| (verdict.counter.to_owned(), reconcile::reasons(verdict, blind).into()))

@@ -1,7 +1,7 @@
 //! What every part of the page needs.
 
 use backlog_core::clock::Clock;
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::summary::Summary;
 use backlog_core::run::{End, Meta};
 use backlog_core::text::format::clock_time;
@@ -17,7 +17,7 @@ pub(super) struct Run<'a> {
     pub(super) zone: &'a TimeZone,
     pub(super) clock: &'a Clock,
     pub(super) meta: &'a Meta,
-    pub(super) book: &'a Book,
+    pub(super) model: &'a Model,
     pub(super) summaries: &'a [Summary<'a>],
     pub(super) end: &'a End,
     pub(super) story: &'a Story,

@@ -18,11 +18,11 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
         Column::Number("net.ipv4.tcp_abort_on_overflow"),
     ];
     let mut rows: Vec<_> = run
-        .book
+        .model
         .namespaces()
         .into_iter()
         .filter_map(|netns| {
-            let settings = run.book.settings_of(netns)?;
+            let settings = run.model.settings_of(netns)?;
             Some(row(namespace(run, netns), settings))
         })
         .collect();
@@ -101,7 +101,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     let end = run.end;
     let lost: u64 = run.summaries.iter().map(|summary| summary.lost).sum();
     let untracked: u64 = run.summaries.iter().map(|one| one.page.totals.untracked).sum();
-    let ended = run.book.ended();
+    let ended = run.model.ended();
     let counts = [
         (lost, "record", "found the ring full: moments lack them, counts and histograms do not"),
         (untracked, "connection", "not timed: too many were queued at once"),
@@ -114,7 +114,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
         (ended.uncompared, "network namespace", "not compared: ended too soon"),
         (ended.unread_drops, "refused packet", "not compared: after a namespace's last reading"),
-        (run.book.clients_forgotten(), "client", "forgotten: a retry counts as another client"),
+        (run.model.clients_forgotten(), "client", "forgotten: a retry counts as another client"),
     ];
     let mut texts: Vec<String> = counts
         .into_iter()

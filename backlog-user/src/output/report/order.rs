@@ -12,7 +12,7 @@ pub(super) const DRAWN: usize = 20;
 pub(super) const ROWS: usize = 2000;
 
 /// Those that matter most first; of equal ones the older.
-pub(super) fn ordered<'book>(summaries: &[Summary<'book>]) -> Vec<Summary<'book>> {
+pub(super) fn ordered<'model>(summaries: &[Summary<'model>]) -> Vec<Summary<'model>> {
     let mut all = summaries.to_vec();
     all.sort_by_cached_key(|summary| {
         let Summary { page, drops, peak, .. } = summary;
@@ -24,6 +24,6 @@ pub(super) fn ordered<'book>(summaries: &[Summary<'book>]) -> Vec<Summary<'book>
 }
 
 /// Those of them with a section: where anything happened, and no more than [`DRAWN`].
-pub(super) fn drawn<'a, 'book>(ordered: &'a [Summary<'book>]) -> Vec<&'a Summary<'book>> {
+pub(super) fn drawn<'a, 'model>(ordered: &'a [Summary<'model>]) -> Vec<&'a Summary<'model>> {
     ordered.iter().filter(|summary| summary.active()).take(DRAWN).collect()
 }

@@ -63,7 +63,7 @@ fn row(summary: &Summary<'_>) -> Vec<Markup> {
 }
 
 fn not_shown(run: &Run<'_>, listeners: usize) -> Vec<String> {
-    let gone = run.book.gone();
+    let gone = run.model.gone();
     let mut texts = Vec::new();
     if listeners > ROWS {
         let more = (listeners - ROWS) as u64;
@@ -83,7 +83,7 @@ fn not_shown(run: &Run<'_>, listeners: usize) -> Vec<String> {
 /// The `SO_REUSEPORT` groups, if there are any.
 pub(super) fn groups(run: &Run<'_>) -> Markup {
     let groups: Vec<Group<'_>> =
-        group::groups(run.summaries).filter(|group| groups::is_shown(run.book, group)).collect();
+        group::groups(run.summaries).filter(|group| groups::is_shown(run.model, group)).collect();
     if groups.is_empty() {
         return html! {};
     }
@@ -111,7 +111,7 @@ fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
     let restarted = if group.replaced { ", before a restart" } else { "" };
     let name = format!("Group {}{restarted}", first.page.listener.local);
     let sum = group.enqueued();
-    let rows: Vec<Vec<Markup>> = groups::rows(run.book, group)
+    let rows: Vec<Vec<Markup>> = groups::rows(run.model, group)
         .into_iter()
         .map(|member| {
             let page = member.page;
@@ -136,8 +136,8 @@ fn of_group(run: &Run<'_>, group: &Group<'_>) -> Markup {
         (table(&name, &COLUMNS, &rows))
         @if let Some(text) = groups::not_listed(rows.len(), group) { p.note { (text) "." } }
         @for member in &group.members {
-            @if let Some(text) = groups::closed(run.book, member.page) { p { (text) "." } }
-            @if let Some(found) = run.book.unbalanced(member.page, run.end.time_ns) {
+            @if let Some(text) = groups::closed(run.model, member.page) { p { (text) "." } }
+            @if let Some(found) = run.model.unbalanced(member.page, run.end.time_ns) {
                 p { "Unbalanced: " (groups::unbalanced(&found)) "." }
             }
         }

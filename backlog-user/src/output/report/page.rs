@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::context::Run;
 use super::shared::{outside, plain};
-use super::{judged, listener, measured, order, overview, verdict};
+use super::{listener, measured, order, overview, reconciled, verdict};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -47,7 +47,7 @@ pub(super) fn render(run: &Run<'_>) -> String {
                         }
                     }
                     (overview::groups(run))
-                    (judged::section(run))
+                    (reconciled::section(run))
                     (measured::settings(run))
                     (measured::section(run))
                     (measured::command(run))

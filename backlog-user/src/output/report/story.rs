@@ -1,4 +1,4 @@
-//! What the report remembers of a run while it goes on, since the book keeps no moments:
+//! What the report remembers of a run while it goes on, since the model keeps no moments:
 //! where runs of drops began, when limits were changed and the clock was set. Bounded; what
 //! is left out is counted.
 

@@ -10,9 +10,9 @@ use std::io::{self, ErrorKind, Write};
 use jiff::tz::TimeZone;
 
 use super::order::DRAWN;
-use super::{Place, Report};
+use super::{Destination, Report};
 use crate::output::outputs::Outputs;
-use crate::output::table::{Look, Table};
+use crate::output::table::{Table, TextStyle};
 use crate::output::whole_file::WholeFile;
 use made_up::{HOSTILE, host, page};
 
@@ -128,8 +128,8 @@ fn a_table_that_cannot_be_written_takes_no_report_along() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let file = WholeFile::check(&path).unwrap();
-    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
-    let report = Report::new(TimeZone::UTC, Place::File(file), false);
+    let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
+    let report = Report::new(TimeZone::UTC, Destination::File(file), false);
     let mut outputs = Outputs::lines(Box::new(Table::new(Closed, look))).with(report);
     let error = made_up::run(&host(0), &mut outputs).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);

@@ -1,5 +1,5 @@
 //! What happened, first of all: a sentence for the run, and for each listener that is drawn
-//! the book's verdict, what became of its clients, and why.
+//! the model's verdict, what became of its clients, and why.
 
 use backlog_core::model::interval::Waits;
 use backlog_core::model::sizing::{self, Sizing};
@@ -16,7 +16,7 @@ use crate::output::{advice, meaning};
 
 /// What is said of one listener.
 pub(super) struct Verdict {
-    /// What to do, by the book.
+    /// What to do, by the model.
     sizing: Sizing,
     /// What it rests on, and what else happened.
     reasons: Vec<Markup>,
@@ -40,7 +40,7 @@ impl Verdict {
         let page = summary.page;
         let mut reasons = vec![refused(summary)];
         reasons.extend(
-            advice::clients(run.book, page, run.end.time_ns).map(|text| html! { (text) "." }),
+            advice::clients(run.model, page, run.end.time_ns).map(|text| html! { (text) "." }),
         );
         reasons.extend(causes(summary));
         reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
@@ -56,7 +56,7 @@ impl Verdict {
             ))
         }));
         reasons.extend(still_queued(page, run.end.time_ns).map(|text| plain(text + ".")));
-        Self { sizing: run.book.sizing(page, run.end.time_ns), reasons }
+        Self { sizing: run.model.sizing(page, run.end.time_ns), reasons }
     }
 
     /// The word, the sentence, and what it rests on.
@@ -130,7 +130,7 @@ pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<
 /// The run in a sentence.
 fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
     let drops: u64 = ordered.iter().map(|summary| summary.drops).sum();
-    let gone = run.book.gone();
+    let gone = run.model.gone();
     let all = ordered.len() as u64 + gone.idle + gone.active;
     if all == 0 {
         return "No listener was seen.".into();

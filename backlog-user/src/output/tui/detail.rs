@@ -2,7 +2,7 @@
 //! went, how depths and waits are distributed. The page has computed it; nothing here does.
 
 use backlog_core::event::{Listener, ListenerId};
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::distribution::Bucket;
 use backlog_core::model::interval::Waits;
 use backlog_core::model::page::Page;
@@ -55,7 +55,7 @@ pub(crate) struct Point {
 
 impl Detail {
     /// Of a page as it is now.
-    pub(crate) fn of(book: &Book, page: &Page) -> Self {
+    pub(crate) fn of(model: &Model, page: &Page) -> Self {
         let summary = Summary::of(page);
         let points = page.timeline.as_ref().map(|timeline| {
             let point = |span: &backlog_core::model::timeline::Span| Point {
@@ -69,7 +69,7 @@ impl Detail {
             timeline.spans().iter().map(point).collect()
         });
         // Nothing has happened there yet.
-        let points = points.or_else(|| book.has_room().then(Vec::new));
+        let points = points.or_else(|| model.has_room().then(Vec::new));
         Self {
             id: Some(page.listener.id),
             address: page.name(),
@@ -77,7 +77,7 @@ impl Detail {
             depth: page.depth(),
             peak: summary.peak,
             closed: page.closed.is_some(),
-            about: about(book, &summary),
+            about: about(model, &summary),
             points,
             depths: (page.depth.buckets(), Waits::of(&page.depth)),
             waits: (page.wait.buckets(), Waits::of(&page.wait)),
@@ -85,10 +85,10 @@ impl Detail {
     }
 }
 
-fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
+fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
     let page = summary.page;
     let mut lines = vec![owner(&page.listener)];
-    let sizing = book.sizing(page, book.ticked_ns());
+    let sizing = model.sizing(page, model.ticked_ns());
     if summary.drops > 0 || sizing.verdict.is_trouble() {
         lines.insert(0, format!("{}: {}", sizing.verdict.name(), whose::safe(&sizing.why)));
     }
@@ -119,7 +119,7 @@ fn about(book: &Book, summary: &Summary<'_>) -> Vec<String> {
             plural(page.clients, "client"),
             causes.join(", "),
         ));
-        lines.extend(advice::clients(book, page, book.ticked_ns()));
+        lines.extend(advice::clients(model, page, model.ticked_ns()));
     }
     lines.push(format!(
         "{} queued, {} accepted, {} in the queue",

@@ -1,4 +1,4 @@
-//! What the screen shows and what keys do to it. Pure: it knows no terminal, no book and no
+//! What the screen shows and what keys do to it. Pure: it knows no terminal, no model and no
 //! clock. A recording differs from a run by what keys can ask for.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backlog_core::event::{Call, Caller};
-use backlog_core::event::{Count, Drop, Event, Identity, Listener, ListenerId, What};
-use backlog_core::model::Book;
+use backlog_core::event::{Count, DropEvent, Event, Identity, Listener, ListenerId, What};
+use backlog_core::model::Model;
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 use backlog_ebpf::totals::Totals;
@@ -48,38 +48,38 @@ fn listener(id: u32, local: &str, limit: u32) -> Listener {
     }
 }
 
-fn apply(book: &mut Book, time_ns: u64, what: What) {
-    book.apply(&Event { time_ns, what });
+fn apply(model: &mut Model, time_ns: u64, what: What) {
+    model.apply(&Event { time_ns, what });
 }
 
 /// A minute: the first listener overflows, the second has a little, the third is idle.
-fn run() -> (Book, State) {
-    let mut book = Book::new(0);
-    book.keep_timelines();
+fn run() -> (Model, State) {
+    let mut model = Model::new(0);
+    model.keep_timelines();
     let mut state = State::new(SECOND);
     state.system = ("6.1.0-made-up".into(), "fentry");
     let addresses =
         ["0.0.0.0:8000", "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535", "127.0.0.1:5432"];
     for (id, address) in (1..).zip(addresses) {
-        apply(&mut book, 0, What::Listener(listener(id, address, if id == 1 { 16 } else { 128 })));
-        state.found(Row::of(book.get(ListenerId(id)).unwrap()));
+        apply(&mut model, 0, What::Listener(listener(id, address, if id == 1 { 16 } else { 128 })));
+        state.found(Row::of(model.get(ListenerId(id)).unwrap()));
     }
     for second in 1..=60_u64 {
-        tick(&mut book, &mut state, second);
+        tick(&mut model, &mut state, second);
     }
     state.notice("kernel refuses fentry (lockdown); using tracepoints".into());
-    (book, state)
+    (model, state)
 }
 
 /// One second: the first queue is the deeper the later, and full from the 50th on.
-fn tick(book: &mut Book, state: &mut State, second: u64) {
+fn tick(model: &mut Model, state: &mut State, second: u64) {
     let time_ns = second * SECOND;
     let peak = if second >= 50 { 17 } else { u32::try_from(second / 4).unwrap() };
     let drops = second.saturating_sub(49);
     if drops > 0 {
         let client = format!("[2001:db8::9]:{}", 4000 + second).parse().unwrap();
-        let drop = Drop::made_up(client, 1);
-        apply(book, time_ns - SECOND / 2, What::Drop(drop));
+        let drop = DropEvent::made_up(client, 1);
+        apply(model, time_ns - SECOND / 2, What::Drop(drop));
         state.refused(Refused {
             listener: ListenerId(1),
             time_ns: time_ns - SECOND / 2,
@@ -115,12 +115,12 @@ fn tick(book: &mut Book, state: &mut State, second: u64) {
             ..Count::default()
         };
         let listener = ListenerId(id);
-        apply(book, time_ns, What::Count { listener, count: Box::new(count) });
+        apply(model, time_ns, What::Count { listener, count: Box::new(count) });
         let limit = if id == 1 { 16 } else { 128 };
-        apply(book, time_ns, What::Level { listener, depth: recent_peak / 2, limit });
+        apply(model, time_ns, What::Level { listener, depth: recent_peak / 2, limit });
     }
-    let rows = book.tick(time_ns);
-    let rows = rows.iter().map(|row| Row::after(book.get(row.listener).unwrap(), row));
+    let rows = model.tick(time_ns);
+    let rows = rows.iter().map(|row| Row::after(model.get(row.listener).unwrap(), row));
     state.interval(time_ns, format!("22:14:{:02}", second % 60), rows.collect());
 }
 
@@ -135,41 +135,41 @@ fn typed(text: &str) -> Vec<Key> {
     text.chars().map(Key::Char).collect()
 }
 
-fn terminal(book: &Book, state: &mut State, size: (u16, u16), ink: Ink) -> Terminal<TestBackend> {
-    state.look(|id| book.get(id).map(|page| Detail::of(book, page)));
+fn terminal(model: &Model, state: &mut State, size: (u16, u16), ink: Ink) -> Terminal<TestBackend> {
+    state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     terminal.draw(|frame| draw(frame, state, ink)).unwrap();
     terminal
 }
 
-fn screen(book: &Book, state: &mut State, size: (u16, u16), ink: Ink) -> String {
-    terminal(book, state, size, ink).backend().to_string()
+fn screen(model: &Model, state: &mut State, size: (u16, u16), ink: Ink) -> String {
+    terminal(model, state, size, ink).backend().to_string()
 }
 
 const SMALL: (u16, u16) = (80, 24);
 
 #[test]
 fn small_screen() {
-    let (book, mut state) = run();
-    insta::assert_snapshot!(screen(&book, &mut state, SMALL, COLOUR));
+    let (model, mut state) = run();
+    insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
 }
 
 #[test]
 fn large_screen() {
-    let (book, mut state) = run();
-    insta::assert_snapshot!(screen(&book, &mut state, (120, 40), COLOUR));
+    let (model, mut state) = run();
+    insta::assert_snapshot!(screen(&model, &mut state, (120, 40), COLOUR));
 }
 
 #[test]
 fn a_high_and_narrow_screen_has_all_panes() {
-    let (book, mut state) = run();
-    insta::assert_snapshot!(screen(&book, &mut state, (80, 48), COLOUR));
+    let (model, mut state) = run();
+    insta::assert_snapshot!(screen(&model, &mut state, (80, 48), COLOUR));
 }
 
 #[test]
 fn without_colour_and_in_ascii() {
-    let (book, mut state) = run();
-    let terminal = terminal(&book, &mut state, SMALL, PLAIN);
+    let (model, mut state) = run();
+    let terminal = terminal(&model, &mut state, SMALL, PLAIN);
     let text = terminal.backend().to_string();
     assert!(text.is_ascii(), "{text}");
     for cell in terminal.backend().buffer().content() {
@@ -180,34 +180,34 @@ fn without_colour_and_in_ascii() {
 
 #[test]
 fn one_listener_alone() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &[Key::Enter]);
-    insta::assert_snapshot!(screen(&book, &mut state, (100, 40), COLOUR));
+    insta::assert_snapshot!(screen(&model, &mut state, (100, 40), COLOUR));
 }
 
 #[test]
 fn panes_below_the_plot() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &[Key::Tab, Key::Tab]);
-    insta::assert_snapshot!("drops", screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!("drops", screen(&model, &mut state, SMALL, COLOUR));
     press(&mut state, &[Key::Tab]);
-    insta::assert_snapshot!("notices", screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!("notices", screen(&model, &mut state, SMALL, COLOUR));
 }
 
 #[test]
 fn help() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &[Key::Char('?')]);
-    insta::assert_snapshot!(screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
     press(&mut state, &[Key::Escape]);
     assert!(!state.help);
 }
 
 #[test]
 fn a_filter_that_is_typed() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &typed("/NGINX"));
-    insta::assert_snapshot!(screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
     let ids = |state: &State| -> Vec<u32> { state.listed().0.iter().map(|row| row.id.0).collect() };
     assert_eq!(ids(&state), [1]);
     // While it is typed, keys are letters.
@@ -222,25 +222,25 @@ fn a_filter_that_is_typed() {
 
 #[test]
 fn nothing_yet() {
-    let book = Book::new(0);
+    let model = Model::new(0);
     let mut state = State::new(SECOND);
-    insta::assert_snapshot!(screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
     for key in [Key::Enter, Key::Down, Key::PageUp, Key::End, Key::Tab, Key::Up] {
         state.key(key);
-        screen(&book, &mut state, SMALL, COLOUR);
+        screen(&model, &mut state, SMALL, COLOUR);
     }
 }
 
 #[test]
 fn every_size_is_drawn_and_too_small_says_so() {
-    let (book, mut state) = run();
-    assert!(screen(&book, &mut state, (30, 5), COLOUR).contains("too small: 30x5"));
+    let (model, mut state) = run();
+    assert!(screen(&model, &mut state, (30, 5), COLOUR).contains("too small: 30x5"));
     for zoomed in [false, true] {
         for keys in [&[][..], &[Key::Tab], &[Key::Tab, Key::Tab], &[Key::Char('?')]] {
             press(&mut state, keys);
             for width in [1, 20, 59, 60, 61, 79, 109, 110, 300] {
                 for height in [1, 2, 15, 16, 17, 23, 35, 36, 37, 100] {
-                    screen(&book, &mut state, (width, height), COLOUR);
+                    screen(&model, &mut state, (width, height), COLOUR);
                 }
             }
             press(&mut state, &[Key::Escape, Key::Escape]);
@@ -250,25 +250,25 @@ fn every_size_is_drawn_and_too_small_says_so() {
 }
 
 /// 300 listeners, the higher the fuller.
-fn many() -> (Book, State) {
-    let mut book = Book::new(0);
+fn many() -> (Model, State) {
+    let mut model = Model::new(0);
     let mut state = State::new(SECOND);
     for id in 1..=300 {
-        apply(&mut book, 0, What::Listener(listener(id, &format!("10.0.0.1:{}", 1000 + id), 400)));
+        apply(&mut model, 0, What::Listener(listener(id, &format!("10.0.0.1:{}", 1000 + id), 400)));
         let level = What::Level { listener: ListenerId(id), depth: id, limit: 400 };
-        apply(&mut book, 0, level);
+        apply(&mut model, 0, level);
     }
-    let rows = book.tick(SECOND);
-    let rows = rows.iter().map(|row| Row::after(book.get(row.listener).unwrap(), row));
+    let rows = model.tick(SECOND);
+    let rows = rows.iter().map(|row| Row::after(model.get(row.listener).unwrap(), row));
     state.interval(SECOND, "22:13:21".into(), rows.collect());
-    (book, state)
+    (model, state)
 }
 
 #[test]
 fn many_listeners_scroll() {
-    let (book, mut state) = many();
+    let (model, mut state) = many();
     press(&mut state, &[Key::PageDown, Key::Char('j'), Key::PageDown, Key::Char('k')]);
-    let text = screen(&book, &mut state, SMALL, COLOUR);
+    let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains('>') && text.contains("21 of 300"), "{text}");
     insta::assert_snapshot!(text);
     // Every listener can be reached, and is seen when it is.
@@ -279,7 +279,7 @@ fn many_listeners_scroll() {
         let id = rows[at].id;
         seen.insert(id.0);
         let line = format!("> 10.0.0.1:{} ", 1000 + id.0);
-        let text = screen(&book, &mut state, SMALL, PLAIN);
+        let text = screen(&model, &mut state, SMALL, PLAIN);
         assert!(text.contains(&line), "{line} {text}");
         press(&mut state, &[Key::Down]);
     }
@@ -288,9 +288,9 @@ fn many_listeners_scroll() {
 
 #[test]
 fn names_from_outside_move_no_cursor() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &typed("/127"));
-    let terminal = terminal(&book, &mut state, SMALL, COLOUR);
+    let terminal = terminal(&model, &mut state, SMALL, COLOUR);
     let cells = terminal.backend().buffer().content();
     assert!(cells.iter().all(|cell| !cell.symbol().chars().any(char::is_control)));
     let text = terminal.backend().to_string();
@@ -299,15 +299,15 @@ fn names_from_outside_move_no_cursor() {
 
 #[test]
 fn an_address_is_not_cut() {
-    let (book, mut state) = run();
-    let text = screen(&book, &mut state, (60, 24), COLOUR);
+    let (model, mut state) = run();
+    let text = screen(&model, &mut state, (60, 24), COLOUR);
     assert!(text.contains("[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535"), "{text}");
     assert!(text.contains("PEAK/LIM"), "{text}");
 }
 
 #[test]
 fn the_selection_follows_the_first_until_it_is_moved() {
-    let (mut book, mut state) = run();
+    let (mut model, mut state) = run();
     let selected = |state: &State| {
         let (rows, at) = state.listed();
         rows[at].id.0
@@ -327,50 +327,50 @@ fn the_selection_follows_the_first_until_it_is_moved() {
     let there = state.listed().0.len();
     let id = ListenerId(selected(&state));
     state.closed(id);
-    screen(&book, &mut state, SMALL, COLOUR);
+    screen(&model, &mut state, SMALL, COLOUR);
     assert_eq!(state.listed().0.len(), there - 1);
-    tick(&mut book, &mut state, 61);
+    tick(&mut model, &mut state, 61);
     assert_eq!(state.listed().0.len(), there);
 }
 
 #[test]
 fn who_is_looked_at_alone_stays_when_it_closes() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &[Key::Enter]);
-    state.look(|id| book.get(id).map(|page| Detail::of(&book, page)));
+    state.look(|id| model.get(id).map(|page| Detail::of(&model, page)));
     state.closed(ListenerId(1));
     state.look(|_| None);
     assert_eq!((state.detail.id, state.detail.closed), (Some(ListenerId(1)), true));
     press(&mut state, &[Key::Escape]);
-    state.look(|id| book.get(id).map(|page| Detail::of(&book, page)));
+    state.look(|id| model.get(id).map(|page| Detail::of(&model, page)));
     assert_ne!(state.detail.id, Some(ListenerId(1)));
 }
 
 #[test]
 fn a_pause_freezes_all_that_is_shown() {
-    let (mut book, mut state) = run();
+    let (mut model, mut state) = run();
     assert_eq!(state.key(Key::Char('p')), Action::Pause);
-    state.pause(book.open().map(|page| Detail::of(&book, page)));
-    let before = screen(&book, &mut state, SMALL, COLOUR);
+    state.pause(model.open().map(|page| Detail::of(&model, page)));
+    let before = screen(&model, &mut state, SMALL, COLOUR);
     assert!(before.contains("PAUSED"));
     for second in 61..70 {
-        tick(&mut book, &mut state, second);
+        tick(&mut model, &mut state, second);
     }
-    assert_eq!(screen(&book, &mut state, SMALL, COLOUR), before);
+    assert_eq!(screen(&model, &mut state, SMALL, COLOUR), before);
     // Others can be looked at meanwhile, as they were then.
     press(&mut state, &[Key::Down]);
-    screen(&book, &mut state, SMALL, COLOUR);
+    screen(&model, &mut state, SMALL, COLOUR);
     assert_eq!(state.detail.id, Some(ListenerId(2)));
     assert!(state.detail.about.iter().any(|line| line.contains("180 connections")));
     press(&mut state, &[Key::Char('p')]);
-    let after = screen(&book, &mut state, SMALL, COLOUR);
+    let after = screen(&model, &mut state, SMALL, COLOUR);
     assert!(!after.contains("PAUSED") && after.contains("22:14:09"), "{after}");
     assert!(state.detail.about.iter().any(|line| line.contains("207 connections")));
 }
 
 #[test]
 fn the_plot_shows_another_time_and_another_height() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     assert_eq!(state.window(), (0, 60 * SECOND, "1 min"));
     press(&mut state, &[Key::Char('w')]);
     assert_eq!(state.window().2, "5 min");
@@ -378,15 +378,15 @@ fn the_plot_shows_another_time_and_another_height() {
     assert_eq!(state.window(), (50 * SECOND, 60 * SECOND, "10 s"));
     // Of the second listener two of 128 are next to nothing.
     press(&mut state, &[Key::Down, Key::Char('y')]);
-    insta::assert_snapshot!(screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
 }
 
 #[test]
 fn drops_scroll_and_are_bounded() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &[Key::Tab, Key::Tab, Key::Enter]);
     assert_eq!((state.pane, state.zoomed), (Pane::Drops, true));
-    let last = screen(&book, &mut state, (100, 16), COLOUR);
+    let last = screen(&model, &mut state, (100, 16), COLOUR);
     assert!(last.contains("22:13:59.500") && last.contains("again after 1.0s"), "{last}");
     let refused = state.data().drops[0].clone();
     for _ in 0..5000 {
@@ -394,7 +394,7 @@ fn drops_scroll_and_are_bounded() {
     }
     assert!(state.data().drops.len() <= 1000);
     press(&mut state, &[Key::Up; 2000]);
-    screen(&book, &mut state, (100, 16), COLOUR);
+    screen(&model, &mut state, (100, 16), COLOUR);
     press(&mut state, &[Key::End]);
     assert_eq!(state.scroll, 0);
 }
@@ -418,7 +418,7 @@ fn keys_of_the_terminal_do_what_they_always_do() {
 
 #[test]
 fn keys_ask_for_what_a_recording_can_do() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     let playing = Playing { length_ns: 3723 * SECOND, speed: Some(0.5), ..Playing::default() };
     state.playing = Some(playing);
     for (key, play) in [
@@ -433,18 +433,18 @@ fn keys_ask_for_what_a_recording_can_do() {
     ] {
         assert_eq!(state.key(key), Action::Play(play));
     }
-    let text = screen(&book, &mut state, SMALL, COLOUR);
+    let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains("  0:00 of 1:02:03 x0.5  3 listeners") && text.contains("left/right"));
     // A number is shown as a whole or not at all.
     state.playing = Some(Playing { ended: true, ..playing });
-    let text = screen(&book, &mut state, (60, 24), COLOUR);
+    let text = screen(&model, &mut state, (60, 24), COLOUR);
     let top = text.lines().next().unwrap().trim_end_matches('"').trim_end();
     assert!(top.ends_with("1:02:03 END  3 listeners"), "{top}");
     // While a filter is typed, they are letters.
     press(&mut state, &typed("/ 0-"));
     assert_eq!(state.filter, " 0-");
     press(&mut state, &[Key::Escape, Key::Char('?')]);
-    insta::assert_snapshot!("help_of_a_recording", screen(&book, &mut state, SMALL, COLOUR));
+    insta::assert_snapshot!("help_of_a_recording", screen(&model, &mut state, SMALL, COLOUR));
     // Whatever key it is, it closes the help first.
     assert_eq!(state.key(Key::Left), Action::Draw);
     assert_eq!(state.key(Key::Char('q')), Action::Quit);
@@ -452,33 +452,33 @@ fn keys_ask_for_what_a_recording_can_do() {
 
 #[test]
 fn nothing_that_has_happened_is_no_plot_that_is_not_kept() {
-    let (mut book, mut state) = (Book::new(0), State::new(SECOND));
-    apply(&mut book, 0, What::Listener(listener(1, "0.0.0.0:8000", 16)));
-    state.found(Row::of(book.get(ListenerId(1)).unwrap()));
-    assert!(screen(&book, &mut state, SMALL, COLOUR).contains("too many listeners"));
-    book.keep_timelines();
-    let text = screen(&book, &mut state, SMALL, COLOUR);
+    let (mut model, mut state) = (Model::new(0), State::new(SECOND));
+    apply(&mut model, 0, What::Listener(listener(1, "0.0.0.0:8000", 16)));
+    state.found(Row::of(model.get(ListenerId(1)).unwrap()));
+    assert!(screen(&model, &mut state, SMALL, COLOUR).contains("too many listeners"));
+    model.keep_timelines();
+    let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains("16│") && !text.contains("too many listeners"), "{text}");
 }
 
 #[test]
 fn all_is_told_again_and_what_keys_have_done_stays() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     press(&mut state, &typed("/nginx"));
     press(&mut state, &[Key::Enter, Key::Char('s')]);
-    state.pause(book.open().map(|page| Detail::of(&book, page)));
+    state.pause(model.open().map(|page| Detail::of(&model, page)));
     state.again();
     assert!(!state.paused() && state.notices.is_empty() && state.data().drops.is_empty());
     assert_eq!((state.by, state.filter.as_str()), (By::Use.further(1), "nginx"));
-    let text = screen(&book, &mut state, SMALL, COLOUR);
+    let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains("0 drops") && text.contains("no listener matches"), "{text}");
 }
 
 /// What matters most comes first: where there is little room, only that is shown.
 #[test]
 fn what_is_said_of_a_listener() {
-    let (book, mut state) = run();
-    screen(&book, &mut state, SMALL, COLOUR);
+    let (model, mut state) = run();
+    screen(&model, &mut state, SMALL, COLOUR);
     let (verdict, rest) = state.detail.about.split_first().unwrap();
     assert!(verdict.starts_with("add_workers: 11 clients were refused."), "{verdict}");
     insta::assert_snapshot!(rest.join("\n"), @r"
@@ -491,10 +491,10 @@ fn what_is_said_of_a_listener() {
 
 #[test]
 fn what_is_full_stands_out_with_colour_and_without() {
-    let (book, mut state) = run();
+    let (model, mut state) = run();
     for (ink, colour) in [(COLOUR, Color::Red), (PLAIN, Color::Reset)] {
         press(&mut state, &[Key::Down]);
-        let terminal = terminal(&book, &mut state, SMALL, ink);
+        let terminal = terminal(&model, &mut state, SMALL, ink);
         let buffer = terminal.backend().buffer();
         let text = terminal.backend().to_string();
         let row = text.lines().position(|line| line.contains(" 17/16 ")).unwrap();

@@ -1,24 +1,24 @@
 use backlog_ebpf::cause::Cause;
 
 use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, Outside};
-use crate::event::{Admitted, Dequeued, Drop, Leaving, ListenerId};
+use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
 const SECOND: u64 = 1_000_000_000;
 
-fn drop(isn: usize, cause: Cause) -> Drop {
+fn drop(isn: usize, cause: Cause) -> DropEvent {
     let isn = u32::try_from(isn).unwrap();
-    Drop { cause, ..Drop::made_up("10.0.0.9:4000".parse().unwrap(), isn) }
+    DropEvent { cause, ..DropEvent::made_up("10.0.0.9:4000".parse().unwrap(), isn) }
 }
 
 /// The connection of a refused client is queued.
-fn queued(of: &Drop, followed: bool) -> Admitted {
-    let Drop { listener, client, isn, .. } = *of;
+fn queued(of: &DropEvent, followed: bool) -> Admitted {
+    let DropEvent { listener, client, isn, .. } = *of;
     Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0, so_far: None, followed }
 }
 
 /// It leaves the queue.
-fn dequeued(of: &Drop, leaving: Leaving) -> Dequeued {
-    let Drop { listener, client, isn, .. } = *of;
+fn dequeued(of: &DropEvent, leaving: Leaving) -> Dequeued {
+    let DropEvent { listener, client, isn, .. } = *of;
     Dequeued { listener, client, isn, leaving }
 }
 
@@ -27,7 +27,7 @@ fn dequeued(of: &Drop, leaving: Leaving) -> Dequeued {
 fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     let mut clients = Clients::default();
     clients.refused(&drop(1, Cause::AcceptQueueFullSyn), SECOND);
-    let refused = Drop { fin: fin_refused, ..drop(1, cause) };
+    let refused = DropEvent { fin: fin_refused, ..drop(1, cause) };
     assert_eq!(clients.refused(&refused, 2 * SECOND).fate, None);
     let (admission, fate) = clients.admitted(&queued(&refused, true), 3 * SECOND);
     assert_eq!((admission, fate), (Admission::Returned, None));
@@ -97,7 +97,7 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
     let fate = Fate::Admitted { delay_ns: Some(40) };
     assert_eq!(clients.dequeued(&accepted, 50), Some(fate));
     // The ACK of its FIN, a number behind.
-    let ghost = Drop { isn: 2, ..refused };
+    let ghost = DropEvent { isn: 2, ..refused };
     assert_eq!(clients.refused(&ghost, 60).retry_of_ns, Some(10));
     assert_eq!(clients.admitted(&queued(&ghost, true), 70), (Admission::Again, None));
     assert_eq!(clients.dequeued(&dequeued(&ghost, Leaving::Fin), 80), None);
@@ -144,7 +144,7 @@ fn a_client_that_has_closed_its_end_tries_no_more() {
     clients.refused(&refused, 10);
     let outside = |clients: &Clients| clients.outside(refused.listener, 0, 30);
     assert_eq!(outside(&clients), Outside { trying: 1, ..Outside::default() });
-    clients.refused(&Drop { fin: true, ..refused }, 20);
+    clients.refused(&DropEvent { fin: true, ..refused }, 20);
     assert_eq!(outside(&clients), Outside { gave_up: 1, believing: 1, ..Outside::default() });
 }
 

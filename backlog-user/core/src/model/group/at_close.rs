@@ -42,9 +42,9 @@ impl AtClose {
 }
 
 /// Of a member of a group that has closed.
-pub(crate) fn of<'book>(
+pub(crate) fn of<'model>(
     page: &Page,
-    pages: impl Iterator<Item = &'book Page>,
+    pages: impl Iterator<Item = &'model Page>,
     migrate_req: Option<u8>,
 ) -> Option<AtClose> {
     let (time_ns, closed) = page.closed?;

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use self::made_up::{MS, Member, SECOND, id, run};
 use super::{AtClose, Unbalanced, groups};
 use crate::event::{Closed, Event, What};
-use crate::model::Book;
+use crate::model::Model;
 use crate::model::sizing::Verdict;
 use crate::settings::Settings;
 
@@ -23,11 +23,11 @@ fn steady(per_second: u64) -> Vec<u64> {
 /// What is found at each member, the same whatever the interval.
 fn found(members: &[Member]) -> Vec<Option<Unbalanced>> {
     let judged = INTERVALS.map(|interval_ns| {
-        let book = run(members, interval_ns, END);
+        let model = run(members, interval_ns, END);
         let all = (0..members.len()).map(|index| {
-            let page = book.get(id(index)).unwrap();
-            let found = book.unbalanced(page, END);
-            let verdict = book.sizing(page, END).verdict;
+            let page = model.get(id(index)).unwrap();
+            let found = model.unbalanced(page, END);
+            let verdict = model.sizing(page, END).verdict;
             assert_eq!(found.is_some(), verdict == Verdict::Unbalanced);
             found
         });
@@ -48,8 +48,8 @@ fn skewed() -> Vec<Member> {
 }
 
 fn why(members: &[Member], index: usize) -> String {
-    let book = run(members, SECOND, END);
-    book.sizing(book.get(id(index)).unwrap(), END).why
+    let model = run(members, SECOND, END);
+    model.sizing(model.get(id(index)).unwrap(), END).why
 }
 
 #[test]
@@ -150,32 +150,32 @@ fn any(random: &mut Rng) -> Member {
     member
 }
 
-fn opened(book: &mut Book, index: usize, time_ns: u64) {
+fn opened(model: &mut Model, index: usize, time_ns: u64) {
     let what = What::Listener(made_up::listener(index, 16));
-    book.apply(&Event { time_ns, what });
+    model.apply(&Event { time_ns, what });
 }
 
-fn closed(book: &mut Book, index: usize, time_ns: u64) {
+fn closed(model: &mut Model, index: usize, time_ns: u64) {
     let closed = Closed { listener: id(index), depth: 2, syn_queue: 1 };
-    book.apply(&Event { time_ns, what: What::Closed(closed) });
+    model.apply(&Event { time_ns, what: What::Closed(closed) });
 }
 
 #[test]
 fn a_reload_is_one_group_and_a_restart_begins_another() {
-    let mut book = Book::new(0);
-    opened(&mut book, 0, 1);
-    opened(&mut book, 1, 1);
+    let mut model = Model::new(0);
+    opened(&mut model, 0, 1);
+    opened(&mut model, 1, 1);
     // A reload: the new ones open before the old ones close.
-    opened(&mut book, 2, 5);
-    opened(&mut book, 3, 5);
-    closed(&mut book, 0, 6);
-    closed(&mut book, 1, 7);
+    opened(&mut model, 2, 5);
+    opened(&mut model, 3, 5);
+    closed(&mut model, 0, 6);
+    closed(&mut model, 1, 7);
     // A restart.
-    closed(&mut book, 2, 8);
-    closed(&mut book, 3, 9);
-    opened(&mut book, 4, 10);
-    opened(&mut book, 5, 10);
-    let summaries = book.summaries();
+    closed(&mut model, 2, 8);
+    closed(&mut model, 3, 9);
+    opened(&mut model, 4, 10);
+    opened(&mut model, 5, 10);
+    let summaries = model.summaries();
     let sizes: Vec<_> =
         groups(&summaries).map(|group| (group.members.len(), group.replaced)).collect();
     assert_eq!(sizes, [(4, true), (2, false)]);
@@ -183,30 +183,30 @@ fn a_reload_is_one_group_and_a_restart_begins_another() {
 
 #[test]
 fn members_are_numbered_in_the_order_of_their_opening_until_all_have_closed() {
-    let mut book = Book::new(0);
-    opened(&mut book, 0, 1);
-    let name = |book: &Book, index| book.get(id(index)).unwrap().name();
-    assert_eq!(name(&book, 0), "0.0.0.0:8000");
-    opened(&mut book, 1, 2);
-    closed(&mut book, 0, 3);
-    opened(&mut book, 2, 4);
-    let names = [0, 1, 2].map(|index| name(&book, index));
+    let mut model = Model::new(0);
+    opened(&mut model, 0, 1);
+    let name = |model: &Model, index| model.get(id(index)).unwrap().name();
+    assert_eq!(name(&model, 0), "0.0.0.0:8000");
+    opened(&mut model, 1, 2);
+    closed(&mut model, 0, 3);
+    opened(&mut model, 2, 4);
+    let names = [0, 1, 2].map(|index| name(&model, index));
     assert_eq!(names, ["0.0.0.0:8000 #1", "0.0.0.0:8000 #2", "0.0.0.0:8000 #3"]);
-    closed(&mut book, 1, 5);
-    closed(&mut book, 2, 6);
-    opened(&mut book, 3, 7);
-    assert_eq!(name(&book, 3), "0.0.0.0:8000");
+    closed(&mut model, 1, 5);
+    closed(&mut model, 2, 6);
+    opened(&mut model, 3, 7);
+    assert_eq!(name(&model, 3), "0.0.0.0:8000");
 }
 
 #[test]
 fn numbers_go_on_behind_a_snapshot() {
-    let mut book = Book::new(0);
+    let mut model = Model::new(0);
     for index in 0..3 {
-        opened(&mut book, index, 1 + index as u64);
+        opened(&mut model, index, 1 + index as u64);
     }
-    closed(&mut book, 0, 5);
-    let past = book.past();
-    let mut copy = Book::new(0);
+    closed(&mut model, 0, 5);
+    let past = model.past();
+    let mut copy = Model::new(0);
     for index in 0..3 {
         opened(&mut copy, index, 1 + index as u64);
         if index == 0 {
@@ -229,16 +229,16 @@ fn what_a_member_loses_at_its_close_is_kept() {
         (None, 2, None),
         (Some(0), 1, Some(false)),
     ] {
-        let mut book = Book::new(0);
+        let mut model = Model::new(0);
         let settings = Settings { migrate_req, ..Settings::default() };
-        book.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1.into(), settings } });
-        opened(&mut book, 0, 1);
-        opened(&mut book, 1, 1);
+        model.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1.into(), settings } });
+        opened(&mut model, 0, 1);
+        opened(&mut model, 1, 1);
         if others == 1 {
-            closed(&mut book, 1, 2);
+            closed(&mut model, 1, 2);
         }
-        closed(&mut book, 0, 3);
-        let at_close = book.at_close(book.get(id(0)).unwrap()).unwrap();
+        closed(&mut model, 0, 3);
+        let at_close = model.at_close(model.get(id(0)).unwrap()).unwrap();
         let AtClose { time_ns, queued, requests, .. } = at_close;
         assert_eq!((time_ns, queued, requests), (3, 2, 1));
         assert_eq!(at_close.would_have_moved(), expected, "{at_close:?}");

@@ -112,9 +112,9 @@ fn is_mostly_open(page: &Page) -> bool {
 }
 
 /// Does a listener wait or drop while other members of its group have room?
-pub(crate) fn of<'book>(
+pub(crate) fn of<'model>(
     page: &Page,
-    pages: impl Iterator<Item = &'book Page>,
+    pages: impl Iterator<Item = &'model Page>,
     now_ns: u64,
 ) -> Option<Unbalanced> {
     let drops = page.refused_by_limit();

@@ -1,6 +1,6 @@
 //! What is said of a `SO_REUSEPORT` group, as text.
 
-use crate::model::Book;
+use crate::model::Model;
 use crate::model::group::{AtClose, Group, Unbalanced};
 use crate::model::page::Page;
 use crate::model::summary::Summary;
@@ -21,10 +21,10 @@ pub fn process(page: &Page) -> Option<String> {
 const MANY: usize = 16;
 
 /// Has it anything to show? Of one that was replaced by a restart, what was refused or lost.
-pub fn is_shown(book: &Book, group: &Group<'_>) -> bool {
+pub fn is_shown(model: &Model, group: &Group<'_>) -> bool {
     let mut members = group.members.iter();
     if group.replaced {
-        members.any(|member| member.drops > 0 || closed(book, member.page).is_some())
+        members.any(|member| member.drops > 0 || closed(model, member.page).is_some())
     } else {
         members.any(Summary::active)
     }
@@ -32,11 +32,11 @@ pub fn is_shown(book: &Book, group: &Group<'_>) -> bool {
 
 /// The members that have a row.
 #[must_use]
-pub fn rows<'book>(book: &Book, group: &Group<'book>) -> Vec<Summary<'book>> {
+pub fn rows<'model>(model: &Model, group: &Group<'model>) -> Vec<Summary<'model>> {
     let few = group.members.len() <= MANY;
     let matters = |member: &&Summary<'_>| {
         let page = member.page;
-        few || page.closed.is_none() || member.drops > 0 || closed(book, page).is_some()
+        few || page.closed.is_none() || member.drops > 0 || closed(model, page).is_some()
     };
     group.members.iter().filter(matters).copied().collect()
 }
@@ -52,8 +52,8 @@ pub fn not_listed(rows: usize, group: &Group<'_>) -> Option<String> {
 
 /// What a member that closed had in its queues, and what became of it; none: nothing.
 #[must_use]
-pub fn closed(book: &Book, page: &Page) -> Option<String> {
-    let at_close = book.at_close(page).filter(|at_close| !at_close.is_empty())?;
+pub fn closed(model: &Model, page: &Page) -> Option<String> {
+    let at_close = model.at_close(page).filter(|at_close| !at_close.is_empty())?;
     let AtClose { queued, requests, .. } = at_close;
     Some(format!(
         "member {}{}: {}",

@@ -2,7 +2,7 @@
 
 use backlog_ebpf::cause::Beside;
 
-use super::{Confidence, Cookies, Given, least, whole};
+use super::{Confidence, Cookies, Given, least, round_to_u64};
 use crate::model::page::Page;
 use crate::model::unlimited::{Stretch, Unlimited};
 
@@ -115,5 +115,5 @@ fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
 fn groups(page: &Page, needed: u64) -> u64 {
     let at_once = needed.saturating_sub(u64::from(page.listener.limit));
     let all = page.totals.beside[Beside::SynQueueFullCookie as usize];
-    if at_once == 0 { 0 } else { whole((all as f64 / at_once as f64).floor()) }
+    if at_once == 0 { 0 } else { round_to_u64((all as f64 / at_once as f64).floor()) }
 }

@@ -11,8 +11,8 @@ use fastrand::Rng;
 
 use self::simulated::{Load, nanoseconds};
 use super::{Confidence, Sizing, Verdict};
-use crate::event::{Drop, Event, Identity, Listener, ListenerId, SoFar, What};
-use crate::model::Book;
+use crate::event::{DropEvent, Event, Identity, Listener, ListenerId, SoFar, What};
+use crate::model::Model;
 use crate::model::unlimited::Unlimited;
 
 const MS: u64 = 1_000_000;
@@ -39,10 +39,10 @@ fn listener(limit: u32) -> Listener {
 }
 
 fn judged(load: &Load, limit: u32) -> (Sizing, u64) {
-    let mut book = Book::new(0);
-    book.apply(&Event { time_ns: 0, what: What::Listener(listener(limit)) });
-    let refused = load.run(limit, &mut book);
-    let sizing = book.sizing(book.get(ID).unwrap(), load.end_ns);
+    let mut model = Model::new(0);
+    model.apply(&Event { time_ns: 0, what: What::Listener(listener(limit)) });
+    let refused = load.run(limit, &mut model);
+    let sizing = model.sizing(model.get(ID).unwrap(), load.end_ns);
     (sizing, refused)
 }
 
@@ -159,8 +159,8 @@ fn any_load(random: &mut Rng) -> Load {
 }
 
 /// The record of a drop at a full queue of this limit.
-fn drop(limit: u32) -> Drop {
-    Drop {
+fn drop(limit: u32) -> DropEvent {
+    DropEvent {
         listener: ID,
         cause: Cause::AcceptQueueFullSyn,
         client: "10.0.0.9:4000".parse().unwrap(),
@@ -188,7 +188,7 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
         let estimated = unlimited.at_end(300, 16).estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
         let so_far = Some(SoFar { unrecorded: 300, ..SoFar::default() });
-        unlimited.saw(&Drop { so_far, ..drop(16) }, 2000);
+        unlimited.saw(&DropEvent { so_far, ..drop(16) }, 2000);
         let at_end = unlimited.at_end(300, 16).estimated;
         assert!((at_end - unlimited.estimated).abs() < 1e-6, "{at_end}");
         assert!((unlimited.estimated - estimated).abs() < 1e-6, "{}", unlimited.estimated);

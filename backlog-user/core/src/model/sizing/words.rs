@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use backlog_ebpf::cause::{Beside, Cause};
 
-use super::{Cookies, Seen, Sizing, Verdict, whole};
+use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
 use crate::text::acceptor::sentence;
 use crate::text::format::{bytes, duration, plural};
@@ -352,7 +352,7 @@ fn not_enough(seen: &Seen<'_>) -> String {
 /// How many clients were refused.
 fn clients(seen: &Seen<'_>) -> String {
     let about = if seen.unlimited.estimated >= 0.5 { "about " } else { "" };
-    about.to_owned() + &refused(whole(seen.unlimited.firsts), "client")
+    about.to_owned() + &refused(round_to_u64(seen.unlimited.firsts), "client")
 }
 
 /// `1 packet was refused`, `2 packets were refused`.

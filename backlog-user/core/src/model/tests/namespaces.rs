@@ -3,7 +3,7 @@
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
 
-use super::{Book, ID, SECOND, closed, event, listener};
+use super::{ID, Model, SECOND, closed, event, listener};
 use crate::counter::Range;
 use crate::counter::{Counter, Reading};
 use crate::event::{Count, Identity, Listener, ListenerId, Netns, What};
@@ -27,164 +27,164 @@ fn in_namespace(netns: Netns, id: u32) -> What {
 #[test]
 fn two_that_shared_an_inode_number_are_two_accounts() {
     let (first, second) = (Netns::new(7, 1), Netns::new(7, 2));
-    let mut book = Book::new(0);
-    book.apply(&event(1, in_namespace(first, 1)));
+    let mut model = Model::new(0);
+    model.apply(&event(1, in_namespace(first, 1)));
     for what in compared(first, 1, 6, 6) {
-        book.apply(&event(2, what));
+        model.apply(&event(2, what));
     }
     // What its queue lost at the close moves no counter of the kernel.
     let mut totals = Totals::default();
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 6;
     totals.beside[Beside::KilledAtClose as usize] = 4;
     let count = Box::new(Count { totals, ..Count::default() });
-    book.apply(&event(3, What::Count { listener: ListenerId(1), count }));
-    book.apply(&event(3, closed(1)));
-    book.apply(&event(4, What::Ended { netns: first }));
-    book.apply(&event(5, in_namespace(second, 2)));
+    model.apply(&event(3, What::Count { listener: ListenerId(1), count }));
+    model.apply(&event(3, closed(1)));
+    model.apply(&event(4, What::Ended { netns: first }));
+    model.apply(&event(5, in_namespace(second, 2)));
     for what in compared(second, 2, 3, 3) {
-        book.apply(&event(6, what));
+        model.apply(&event(6, what));
     }
     // A new listener at the same address in another namespace follows nobody.
-    assert_eq!(book.get(ListenerId(2)).unwrap().follows, None);
-    let accounts = reconcile::accounts(&book);
+    assert_eq!(model.get(ListenerId(2)).unwrap().follows, None);
+    let accounts = reconcile::accounts(&model);
     let said: Vec<_> = accounts
         .iter()
         .map(|account| (account.netns, account.verdicts[0].kernel, account.verdicts[0].seen))
         .collect();
     assert_eq!(said, [(first, 6, 6), (second, 3, 3)]);
-    assert_eq!(book.moving_namespaces(), [second]);
-    assert_eq!(book.ended(), NamespacesEnded { equal: 1, ..NamespacesEnded::default() });
+    assert_eq!(model.moving_namespaces(), [second]);
+    assert_eq!(model.ended(), NamespacesEnded { equal: 1, ..NamespacesEnded::default() });
 }
 
 #[test]
 fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     let netns = Netns::new(7, 1);
-    let mut book = Book::new(0);
-    book.apply(&event(1, in_namespace(netns, 1)));
+    let mut model = Model::new(0);
+    model.apply(&event(1, in_namespace(netns, 1)));
     // Nobody lives in it, but it has a listener: it is there.
-    book.apply(&event(2, What::Ended { netns }));
-    assert_eq!(book.ended(), NamespacesEnded::default());
-    book.apply(&event(3, closed(1)));
-    book.apply(&event(4, What::Ended { netns }));
-    assert!(reconcile::accounts(&book).is_empty());
+    model.apply(&event(2, What::Ended { netns }));
+    assert_eq!(model.ended(), NamespacesEnded::default());
+    model.apply(&event(3, closed(1)));
+    model.apply(&event(4, What::Ended { netns }));
+    assert!(reconcile::accounts(&model).is_empty());
     let ended = NamespacesEnded { uncompared: 1, ..NamespacesEnded::default() };
-    assert_eq!(book.ended(), ended);
+    assert_eq!(model.ended(), ended);
     // Its page goes, and with it all else that is kept of it.
     for second in 1..4 {
-        book.tick(second * SECOND);
+        model.tick(second * SECOND);
     }
-    assert!(book.get(ID).is_none() && book.namespaces.is_empty());
-    assert_eq!(book.ended(), ended);
+    assert!(model.get(ID).is_none() && model.namespaces.is_empty());
+    assert_eq!(model.ended(), ended);
 }
 
 #[test]
 fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     let netns = Netns::new(7, 1);
-    let mut book = Book::new(0);
-    book.apply(&event(1, in_namespace(netns, 1)));
+    let mut model = Model::new(0);
+    model.apply(&event(1, in_namespace(netns, 1)));
     for what in compared(netns, 1, 2, 2) {
-        book.apply(&event(2, what));
+        model.apply(&event(2, what));
     }
     // A burst, and it ends before the kernel is asked again.
     let [burst, _] = compared(netns, 1, 0, 9);
-    assert!(!book.is_uncompared(netns));
-    book.apply(&event(3, burst));
-    book.apply(&event(4, closed(1)));
-    book.apply(&event(5, What::Ended { netns }));
+    assert!(!model.is_uncompared(netns));
+    model.apply(&event(3, burst));
+    model.apply(&event(4, closed(1)));
+    model.apply(&event(5, What::Ended { netns }));
     let ended = NamespacesEnded { equal: 1, unread: 1, unread_drops: 7, ..Default::default() };
-    assert_eq!(book.ended(), ended);
+    assert_eq!(model.ended(), ended);
     // The comparison that is shown leaves the burst out, and says so.
-    let accounts = reconcile::accounts(&book);
-    let reconcile::Verdict { kernel, seen, .. } = accounts[0].verdicts[0];
+    let accounts = reconcile::accounts(&model);
+    let reconcile::CounterCheck { kernel, seen, .. } = accounts[0].verdicts[0];
     assert_eq!((kernel, seen, accounts[0].unread_drops), (2, 2, 7));
     // The same once nothing else is kept of it.
     let other = Netns::new(8, 1);
     for id in (2..).take(CLOSED_KEPT) {
-        book.apply(&event(6, in_namespace(other, id)));
+        model.apply(&event(6, in_namespace(other, id)));
         let [seen, _] = compared(other, id, 0, 1);
-        book.apply(&event(6, seen));
-        book.apply(&event(7, closed(id)));
+        model.apply(&event(6, seen));
+        model.apply(&event(7, closed(id)));
     }
     for second in 1..4 {
-        book.tick(second * SECOND);
+        model.tick(second * SECOND);
     }
-    assert!(!book.namespaces.contains_key(&netns));
-    assert_eq!((book.ended(), book.dropped()), (ended, 9 + CLOSED_KEPT as u64));
+    assert!(!model.namespaces.contains_key(&netns));
+    assert_eq!((model.ended(), model.dropped()), (ended, 9 + CLOSED_KEPT as u64));
 }
 
 #[test]
 fn one_address_in_two_namespaces_is_told_apart_in_each_row() {
     let (blue, red) = (Netns::new(7, 1), Netns::new(8, 2));
-    let mut book = Book::new(0);
-    let alike = |book: &Book| book.pages().map(|page| page.alike).collect::<Vec<bool>>();
-    book.apply(&event(1, in_namespace(blue, 1)));
-    book.apply(&event(2, in_namespace(blue, 2)));
-    assert_eq!(alike(&book), [false, false]);
-    book.apply(&event(3, in_namespace(red, 3)));
-    book.apply(&event(4, in_namespace(blue, 4)));
-    assert_eq!(alike(&book), [true; 4]);
-    let page = book.get(ListenerId(3)).unwrap();
+    let mut model = Model::new(0);
+    let alike = |model: &Model| model.pages().map(|page| page.alike).collect::<Vec<bool>>();
+    model.apply(&event(1, in_namespace(blue, 1)));
+    model.apply(&event(2, in_namespace(blue, 2)));
+    assert_eq!(alike(&model), [false, false]);
+    model.apply(&event(3, in_namespace(red, 3)));
+    model.apply(&event(4, in_namespace(blue, 4)));
+    assert_eq!(alike(&model), [true; 4]);
+    let page = model.get(ListenerId(3)).unwrap();
     assert_eq!(page.full_name(), format!("{} in 8", page.name()));
     let identity = Identity { netns: Some("red".into()), ..Identity::default() };
-    book.apply(&event(5, What::Identity { listener: ListenerId(3), identity }));
-    let page = book.get(ListenerId(3)).unwrap();
+    model.apply(&event(5, What::Identity { listener: ListenerId(3), identity }));
+    let page = model.get(ListenerId(3)).unwrap();
     assert_eq!(page.full_name(), format!("{} in red", page.name()));
     // When all are gone, the next one is alone.
     for id in 1..5 {
-        book.apply(&event(6, closed(id)));
+        model.apply(&event(6, closed(id)));
     }
     for second in 1..4 {
-        book.tick(second * SECOND);
+        model.tick(second * SECOND);
     }
-    book.apply(&event(4 * SECOND, in_namespace(red, 5)));
-    assert_eq!(alike(&book), [false]);
+    model.apply(&event(4 * SECOND, in_namespace(red, 5)));
+    assert_eq!(alike(&model), [false]);
 }
 
 /// One that is older than its first reading has moved nothing in it.
 #[test]
 fn a_beginning_alone_compares_nothing() {
     let netns = Netns::new(7, 1);
-    let mut book = Book::new(0);
-    book.apply(&event(1, in_namespace(netns, 1)));
-    book.apply(&event(2, What::Baseline { netns }));
+    let mut model = Model::new(0);
+    model.apply(&event(1, in_namespace(netns, 1)));
+    model.apply(&event(2, What::Baseline { netns }));
     let [seen, nothing] = compared(netns, 1, 0, 0);
     for what in [seen, nothing] {
-        book.apply(&event(2, what));
+        model.apply(&event(2, what));
     }
-    book.apply(&event(3, closed(1)));
-    book.apply(&event(3, What::Ended { netns }));
-    assert_eq!(book.ended().uncompared, 1);
+    model.apply(&event(3, closed(1)));
+    model.apply(&event(3, What::Ended { netns }));
+    assert_eq!(model.ended().uncompared, 1);
     for what in compared(netns, 1, 3, 3) {
-        book.apply(&event(4, what));
+        model.apply(&event(4, what));
     }
-    assert_eq!((book.ended().uncompared, book.ended().equal), (0, 1));
+    assert_eq!((model.ended().uncompared, model.ended().equal), (0, 1));
 }
 
 #[test]
 fn what_was_refused_in_those_that_are_gone_stays_counted() {
-    let mut book = Book::new(0);
+    let mut model = Model::new(0);
     let many = 1_100;
     for id in 1..=many {
         let netns = Netns::new(7, id);
         let time_ns = u64::from(id);
-        book.apply(&event(time_ns, in_namespace(netns, id)));
+        model.apply(&event(time_ns, in_namespace(netns, id)));
         // One of them differs.
         let kernel = if id == 1 { 3 } else { 2 };
         for what in compared(netns, id, kernel, 2) {
-            book.apply(&event(time_ns, what));
+            model.apply(&event(time_ns, what));
         }
-        book.apply(&event(time_ns, closed(id)));
-        book.apply(&event(time_ns, What::Ended { netns }));
+        model.apply(&event(time_ns, closed(id)));
+        model.apply(&event(time_ns, What::Ended { netns }));
     }
     for second in 1..4 {
-        book.tick(second * SECOND);
+        model.tick(second * SECOND);
     }
-    assert_eq!(book.dropped(), 2 * u64::from(many));
+    assert_eq!(model.dropped(), 2 * u64::from(many));
     let all =
         NamespacesEnded { equal: u64::from(many) - 1, different: 1, ..NamespacesEnded::default() };
-    assert_eq!(book.ended(), all);
-    assert!(book.namespaces.len() <= 1_025, "{}", book.namespaces.len());
+    assert_eq!(model.ended(), all);
+    assert!(model.namespaces.len() <= 1_025, "{}", model.namespaces.len());
     // The difference is still told.
-    let accounts = reconcile::accounts(&book);
+    let accounts = reconcile::accounts(&model);
     assert!(accounts.iter().any(|account| account.netns == Netns::new(7, 1)));
 }

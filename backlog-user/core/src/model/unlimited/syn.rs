@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Drop;
+use crate::event::DropEvent;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ const MOST: usize = 1 << 16;
 
 impl SynQueue {
     /// A client's first SYN was refused because the SYN queue was full.
-    pub(super) fn refused(&mut self, drop: &Drop, time_ns: u64) {
+    pub(super) fn refused(&mut self, drop: &DropEvent, time_ns: u64) {
         let arrived = drop.so_far.as_ref().map(|so_far| so_far.arrived);
         let completed = |one: &Missing| {
             let by_count = one.until.zip(arrived);

@@ -5,7 +5,7 @@ use backlog_core::text::format::plural;
 
 use super::super::finding::{Finding, Kind, Level};
 use super::super::host::Host;
-use crate::output::paragraph::Page;
+use crate::output::text_block::TextBlock;
 
 /// Listeners that a finding names; JSON has all.
 const NAMED: usize = 10;
@@ -19,7 +19,7 @@ struct Group<'a, 'b> {
 }
 
 /// All of them.
-pub(super) fn findings(page: &mut Page, host: &Host, findings: &[Finding<'_>]) {
+pub(super) fn findings(page: &mut TextBlock, host: &Host, findings: &[Finding<'_>]) {
     if findings.iter().all(|finding| finding.level == Level::Info) {
         page.title("Findings: none");
     } else {
@@ -70,7 +70,7 @@ fn about(host: &Host, finding: &Finding<'_>) -> String {
 }
 
 /// What the columns mean, as far as they need it.
-pub(super) fn notes(page: &mut Page, host: &Host) {
+pub(super) fn notes(page: &mut TextBlock, host: &Host) {
     let mut listeners = host.spaces.iter().flat_map(|space| &space.listeners).peekable();
     if listeners.peek().is_none() {
         return;

@@ -6,7 +6,7 @@ use backlog_core::counter::Range;
 use backlog_core::counter::Reading;
 use backlog_core::event::{
     AcceptError, AcceptErrors, Acceptor, Accepts, Admitted, Call, Caller, Closed, Count, Dequeued,
-    Doing, Drop, Event, Identity, Leaving, Limit, Listener, ListenerId, SoFar, State, What,
+    Doing, DropEvent, Event, Identity, Leaving, Limit, Listener, ListenerId, SoFar, State, What,
 };
 use backlog_core::model::reconcile::Blind;
 use backlog_core::owner::{Container, Owner, Process};
@@ -131,7 +131,7 @@ pub(super) fn steps(seconds: u64) -> Vec<Step> {
 fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
     let client = |port: u64| format!("[2001:db8::9]:{}", 4000 + port).parse().unwrap();
-    let drop = |index| Drop {
+    let drop = |index| DropEvent {
         listener: ListenerId(1),
         cause: Cause::AcceptQueueFullSyn,
         client: client(index + second / 3),
@@ -151,7 +151,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     }
     if second % 3 == 2 {
         // Who was refused in each second that it could be gets in.
-        let Drop { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
+        let DropEvent { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
         let admitted =
             Admitted { listener, client, isn, depth, trough, free_ns, so_far, followed: true };
         at(now - 400 * MS, What::Admitted(admitted));

@@ -14,8 +14,8 @@ use crate::commands::replay::beside;
 use crate::commands::replay::source::Source;
 use crate::commands::report;
 use crate::output::outputs::Outputs;
-use crate::output::report::{Place, Report};
-use crate::output::table::{Look, Table};
+use crate::output::report::{Destination, Report};
+use crate::output::table::{Table, TextStyle};
 use crate::output::whole_file::WholeFile;
 
 fn fixture() -> PathBuf {
@@ -26,7 +26,7 @@ fn fixture() -> PathBuf {
 fn live(header: &Header, steps: impl Iterator<Item = Step>) -> String {
     let folder = folder();
     let path = folder.path().join("live.html");
-    let place = Place::File(WholeFile::check(&path).unwrap());
+    let place = Destination::File(WholeFile::check(&path).unwrap());
     show(&mut Report::new(TimeZone::UTC, place, false), header, steps);
     fs::read_to_string(path).unwrap()
 }
@@ -59,7 +59,7 @@ fn it_is_byte_for_byte_that_of_the_run() {
         // Beside a table, too.
         let page_beside = folder.path().join("beside.html");
         let place = crate::commands::replay::page_file::beside(Some(&page_beside), &path).unwrap();
-        let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
+        let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
         let table = Outputs::lines(Box::new(Table::new(io::sink(), look)));
         let (header, source) = Source::open(&path).unwrap();
         show(&mut beside(table, place, TimeZone::UTC, true), &header, source);

@@ -9,19 +9,19 @@ use super::made_up::{MS, SECOND, steps};
 use super::{folder, record};
 use crate::commands::replay::film::{Film, Reel};
 use crate::output::playing::Playing;
-use crate::output::table::Look;
+use crate::output::table::TextStyle;
 use crate::output::tui::Tui;
 
 const SIZE: (u16, u16) = (120, 40);
 
 fn screen() -> Tui {
-    let look = Look { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+    let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
     Tui::unseen(look, Duration::from_secs(1))
 }
 
 fn picture(film: &Film<'_>, tui: &mut Tui, at_ns: u64) -> String {
     tui.played(Playing { at_ns, length_ns: 40 * SECOND, speed: Some(1.0), ..Playing::default() });
-    tui.picture(film.book(), SIZE)
+    tui.picture(film.model(), SIZE)
 }
 
 /// Played from the beginning to a time, in small steps as by a clock.

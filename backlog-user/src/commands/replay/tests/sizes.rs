@@ -9,7 +9,7 @@ use backlog_core::counter::Range;
 use backlog_core::counter::Reading;
 use backlog_core::event::Moves;
 use backlog_core::event::{
-    Accepts, Caller, Count, Drop, Event, LastAccept, ListenerId, SoFar, What,
+    Accepts, Caller, Count, DropEvent, Event, LastAccept, ListenerId, SoFar, What,
 };
 use backlog_core::model::reconcile::Blind;
 use backlog_core::settings::Settings;
@@ -19,7 +19,7 @@ use backlog_ebpf::totals::Totals;
 use fastrand::Rng;
 
 use super::made_up::{NETNS, SECOND, listener, meta};
-use crate::output::record::{Recorder, Shown, Wanted};
+use crate::output::record::{RecordOptions, Recorder, ReplayOptions};
 
 const ID: ListenerId = ListenerId(1);
 /// Connections in a second.
@@ -76,7 +76,7 @@ fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
 
 fn drop_at(number: u64, rng: &mut Rng) -> Event {
     let client = SocketAddr::from((Ipv4Addr::new(10, 1, rng.u8(..), rng.u8(..)), rng.u16(1024..)));
-    let drop = Drop {
+    let drop = DropEvent {
         listener: ID,
         cause: Cause::AcceptQueueFullSyn,
         client,
@@ -107,9 +107,9 @@ fn measure(name: &str) -> (u64, u64) {
     const DROPS: u64 = 10_000;
     let folder = super::folder();
     let path = folder.path().join(name);
-    let wanted = Wanted { path: path.clone(), rotate: None, keep: 1 };
+    let wanted = RecordOptions { path: path.clone(), rotate: None, keep: 1 };
     let mut recorder = Recorder::create(Some(&wanted)).unwrap();
-    recorder.start(&crate::clock::start(), &meta(), Shown::default());
+    recorder.start(&crate::clock::start(), &meta(), ReplayOptions::default());
     recorder.event(&Event { time_ns: 0, what: What::Listener(listener(1, "0.0.0.0:8000")) });
     recorder.flush();
     let size = || fs::metadata(&path).unwrap().len();

@@ -36,7 +36,7 @@ impl Session<'_> {
     /// What those who accept at a listener do: since packets were refused at this moment, or,
     /// if it is `idle`, as of this moment.
     fn look_at_acceptors(&mut self, listener: ListenerId, of_ns: u64, idle: bool) -> Result<()> {
-        let Some(page) = self.book.get(listener) else { return Ok(()) };
+        let Some(page) = self.model.get(listener) else { return Ok(()) };
         let (accepted_ns, last_accept) = self.live.get_ref().last_accept(listener);
         let owner = page.listener.identity.owner.as_deref();
         let last_accept = last_accept.or(page.last_accept);
@@ -60,8 +60,8 @@ impl Session<'_> {
         let Some(acceptor) = self.acceptors.look(&about) else { return Ok(()) };
         let event = Event { time_ns: monotonic_ns(), what: What::Acceptor(Box::new(acceptor)) };
         self.recorder.event(&event);
-        let Self { outputs, clock, book, told, .. } = self;
-        show::event(outputs, clock, book, told, &event)?;
+        let Self { outputs, clock, model, limiter, .. } = self;
+        show::event(outputs, clock, model, limiter, &event)?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Session<'_> {
                 break;
             }
             self.accept_probe.looked(listener);
-            let last = self.book.get(listener).and_then(|page| page.episodes.kept().last());
+            let last = self.model.get(listener).and_then(|page| page.episodes.kept().last());
             // When packets began to be refused in this stall, they have been looked at.
             if last.is_none_or(|last| last.begin_ns < since_ns || last.acceptor.is_none()) {
                 self.look_at_acceptors(listener, now_ns, true)?;
@@ -132,8 +132,8 @@ impl Session<'_> {
         let (failures, other) = self.live.get_ref().failed_accepts();
         let time_ns = monotonic_ns();
         let reports = {
-            let Self { accept_probe, book, .. } = self;
-            let candidates = book.open().map(|page| {
+            let Self { accept_probe, model, .. } = self;
+            let candidates = model.open().map(|page| {
                 let owner = page.listener.identity.owner.as_deref();
                 let pids = owner.map_or(&[][..], |owner| &owner.pids[..]);
                 Candidate { listener: page.listener.id, inode: page.listener.inode, pids }
@@ -143,8 +143,8 @@ impl Session<'_> {
         for report in reports {
             let event = Event { time_ns, what: What::AcceptErrors(Box::new(report)) };
             self.recorder.event(&event);
-            let Self { outputs, clock, book, told, .. } = self;
-            show::event(outputs, clock, book, told, &event)?;
+            let Self { outputs, clock, model, limiter, .. } = self;
+            show::event(outputs, clock, model, limiter, &event)?;
         }
         Ok(())
     }

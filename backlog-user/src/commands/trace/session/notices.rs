@@ -35,7 +35,7 @@ impl Session<'_> {
             for port in silent {
                 self.say(&format!("nothing listens on port {port} yet: waiting for it"));
             }
-        } else if self.book.is_empty() {
+        } else if self.model.is_empty() {
             self.say("nothing listens on any of these ports yet: waiting for one");
         }
         if self.options.verbose && io::stdout().is_terminal() {

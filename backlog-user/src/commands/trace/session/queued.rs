@@ -8,7 +8,7 @@ use super::Session;
 impl Session<'_> {
     /// Looks up since when those have been queued that still are, when no program runs any more.
     pub(super) fn look_at_queues(&mut self, time_ns: u64) -> Result<()> {
-        let open = self.book.open().filter(|page| page.depth() > 0);
+        let open = self.model.open().filter(|page| page.depth() > 0);
         let depths: Vec<(ListenerId, u32)> =
             open.map(|page| (page.listener.id, page.depth())).collect();
         if depths.is_empty() {

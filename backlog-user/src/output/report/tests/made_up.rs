@@ -8,10 +8,10 @@ use backlog_core::counter::Range;
 use backlog_core::counter::{Counter, Reading};
 use backlog_core::event::Moves;
 use backlog_core::event::{
-    Acceptor, Call, Caller, Count, Doing, Drop, Event, Identity, Limit, Listener, ListenerId,
+    Acceptor, Call, Caller, Count, Doing, DropEvent, Event, Identity, Limit, Listener, ListenerId,
     State, What,
 };
-use backlog_core::model::Book;
+use backlog_core::model::Model;
 use backlog_core::model::reconcile::{self, Blind};
 use backlog_core::owner::{Container, Owner, Process};
 use backlog_core::run::Backend;
@@ -24,7 +24,7 @@ use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
 use backlog_ebpf::totals::{Stray, Totals};
 use jiff::tz::TimeZone;
 
-use crate::output::report::{Place, Report};
+use crate::output::report::{Destination, Report};
 use crate::output::sink::{Now, Sink, Update};
 use crate::output::whole_file::WholeFile;
 
@@ -119,7 +119,7 @@ pub(super) fn page(host: &Host) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let file = WholeFile::check(&path).unwrap();
-    let mut sink = Report::new(TimeZone::UTC, Place::File(file), false);
+    let mut sink = Report::new(TimeZone::UTC, Destination::File(file), false);
     assert!(sink.draws());
     run(host, &mut sink).unwrap();
     fs::read_to_string(path).unwrap()
@@ -165,7 +165,7 @@ fn depth(second: u64) -> u32 {
 }
 
 fn refused(second: u64, port: u16) -> What {
-    What::Drop(Drop {
+    What::Drop(DropEvent {
         listener: ListenerId(1),
         cause: Cause::AcceptQueueFullSyn,
         client: format!("192.0.2.{}:{}", port % 5 + 1, 40_000 + port).parse().unwrap(),
@@ -260,22 +260,22 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
 /// Tells a sink of it, and what the sink says at the end.
 pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
     let clock = Clock::fixed(1_700_000_000_000_000_000);
-    let mut book = Book::new(0);
+    let mut model = Model::new(0);
     if sink.draws() {
-        book.keep_timelines();
+        model.keep_timelines();
     }
-    sink.update(Now { clock: &clock, model: &book }, &Update::Start(&meta())).unwrap();
-    let tell = |book: &mut Book, sink: &mut dyn Sink, time_ns, what| {
-        if let Some(news) = book.apply(&Event { time_ns, what }) {
-            let update = Update::of_news(book, time_ns, &news).unwrap();
-            sink.update(Now { clock: &clock, model: book }, &update).unwrap();
+    sink.update(Now { clock: &clock, model: &model }, &Update::Start(&meta())).unwrap();
+    let tell = |model: &mut Model, sink: &mut dyn Sink, time_ns, what| {
+        if let Some(news) = model.apply(&Event { time_ns, what }) {
+            let update = Update::of_news(model, time_ns, &news).unwrap();
+            sink.update(Now { clock: &clock, model }, &update).unwrap();
         }
     };
     for listener in &host.listeners {
-        tell(&mut book, sink, 0, What::Listener(listener.clone()));
+        tell(&mut model, sink, 0, What::Listener(listener.clone()));
     }
     let settings = meta().settings;
-    tell(&mut book, sink, 0, What::Namespace { netns: NETNS.into(), settings });
+    tell(&mut model, sink, 0, What::Namespace { netns: NETNS.into(), settings });
     let mut totals = vec![Totals::default(); host.listeners.len()];
     for second in 1..=SECONDS {
         let time_ns = second * SECOND;
@@ -284,8 +284,8 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
                 let at = time_ns - 400 * MS + u64::from(index) * 100 * MS;
                 let port = u16::try_from(second).unwrap() + 100 * index;
                 if second != 29 && second != 30 {
-                    tell(&mut book, sink, at, refused(second, port));
-                    tell(&mut book, sink, at, acceptor());
+                    tell(&mut model, sink, at, refused(second, port));
+                    tell(&mut model, sink, at, acceptor());
                 }
             }
         }
@@ -294,34 +294,34 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
             let count = count(id.0, second, before);
             *before = count.totals;
             let what = What::Count { listener: id, count: Box::new(count) };
-            tell(&mut book, sink, time_ns, what);
+            tell(&mut model, sink, time_ns, what);
             let limit = if id.0 == 1 && second >= 45 { 24 } else { listener.limit };
             let level = if id.0 == 1 { depth(second) } else { 0 };
             let what = What::Level { listener: id, depth: level, limit };
-            tell(&mut book, sink, time_ns, what);
+            tell(&mut model, sink, time_ns, what);
         }
         if second == 45 && !host.listeners.is_empty() {
             let call = Some(Call { asked: Some(24), somaxconn: Some(4096), caller: None });
             let listener = ListenerId(1);
             let limit = Limit { listener, now: 24, was: 16, depth: 1, call, opens: false };
-            tell(&mut book, sink, time_ns, What::Limit(limit));
+            tell(&mut model, sink, time_ns, What::Limit(limit));
         }
-        let rows = book.tick(time_ns);
+        let rows = model.tick(time_ns);
         sink.update(
-            Now { clock: &clock, model: &book },
+            Now { clock: &clock, model: &model },
             &Update::Interval { time_ns, rows: &rows },
         )
         .unwrap();
     }
     let mut moved: Reading = [Some(Range::default()); Counter::COUNT];
-    let drops = book.dropped();
+    let drops = model.dropped();
     moved[Counter::ListenDrops as usize] = Some(Range { low: drops + 2, high: drops + 2 });
     moved[Counter::ListenOverflows as usize] = Some(Range { low: drops, high: drops });
     let what = What::Counters { netns: NETNS.into(), moved: Box::new(moved) };
-    tell(&mut book, sink, SECONDS * SECOND, what);
+    tell(&mut model, sink, SECONDS * SECOND, what);
     if !host.listeners.is_empty() {
         sink.update(
-            Now { clock: &clock, model: &book },
+            Now { clock: &clock, model: &model },
             &Update::ClockSet { time_ns: 5 * SECOND, step_ns: -3_600_000_000_000 },
         )
         .unwrap();
@@ -332,7 +332,7 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
         stray: Stray { no_slot: 2, ..Stray::default() },
         undecoded: 0,
         missed: Some(0),
-        accounts: reconcile::accounts(&book),
+        accounts: reconcile::accounts(&model),
         blind: Blind { no_slot: 2, ..Blind::default() },
         cost: Cost {
             elapsed_ns: SECONDS * SECOND,
@@ -344,7 +344,7 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
         remarks: Vec::new(),
     };
     sink.update(
-        Now { clock: &clock, model: &book },
-        &Update::End { summaries: &book.summaries(), end: &end },
+        Now { clock: &clock, model: &model },
+        &Update::End { summaries: &model.summaries(), end: &end },
     )
 }

@@ -7,8 +7,8 @@ use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{DEPTHS, NO_TROUGH, WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
-use crate::event::{Count, Drop, Event, Identity, Listener, ListenerId, What};
-use crate::model::Book;
+use crate::event::{Count, DropEvent, Event, Identity, Listener, ListenerId, What};
+use crate::model::Model;
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1000 * MS;
@@ -114,7 +114,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn interval(&mut self, book: &mut Book, time_ns: u64) {
+    fn interval(&mut self, model: &mut Model, time_ns: u64) {
         let (mut waits, mut depths) = (Vec::new(), Vec::new());
         while self.log.front().is_some_and(|(at_ns, _)| *at_ns <= time_ns) {
             let Some((at_ns, happened)) = self.log.pop_front() else { break };
@@ -133,7 +133,7 @@ impl Teller {
                 Happened::Refused { accepted_ns } => {
                     self.totals.drops[Cause::AcceptQueueFullSyn as usize] += 1;
                     let drop = self.refused(accepted_ns);
-                    book.apply(&Event { time_ns: at_ns, what: What::Drop(drop) });
+                    model.apply(&Event { time_ns: at_ns, what: What::Drop(drop) });
                 }
             }
         }
@@ -142,14 +142,14 @@ impl Teller {
         let accepted_ns = self.accepted_ns;
         let count = Count { totals, waits, depths, accepted_ns, ..Count::default() };
         let what = What::Count { listener, count: Box::new(count) };
-        book.apply(&Event { time_ns, what });
+        model.apply(&Event { time_ns, what });
         let depth = u32::try_from(totals.enqueued - totals.accepted).unwrap();
         let what = What::Level { listener, depth, limit: self.limit };
-        book.apply(&Event { time_ns, what });
+        model.apply(&Event { time_ns, what });
     }
 
-    fn refused(&self, accepted_ns: u64) -> Drop {
-        Drop {
+    fn refused(&self, accepted_ns: u64) -> DropEvent {
+        DropEvent {
             listener: id(self.member),
             cause: Cause::AcceptQueueFullSyn,
             client: "10.0.0.9:4000".parse().unwrap(),
@@ -167,13 +167,13 @@ impl Teller {
     }
 }
 
-/// What a book knows of a group at the end.
-pub(super) fn run(members: &[Member], interval_ns: u64, end_ns: u64) -> Book {
-    let mut book = Book::new(0);
+/// What a model knows of a group at the end.
+pub(super) fn run(members: &[Member], interval_ns: u64, end_ns: u64) -> Model {
+    let mut model = Model::new(0);
     let mut tellers = Vec::new();
     for (index, member) in members.iter().enumerate() {
         let what = What::Listener(listener(index, member.limit));
-        book.apply(&Event { time_ns: member.opened_ns, what });
+        model.apply(&Event { time_ns: member.opened_ns, what });
         tellers.push(Teller {
             member: index,
             limit: member.limit,
@@ -186,9 +186,9 @@ pub(super) fn run(members: &[Member], interval_ns: u64, end_ns: u64) -> Book {
     while time_ns < end_ns {
         time_ns += interval_ns;
         for teller in &mut tellers {
-            teller.interval(&mut book, time_ns);
+            teller.interval(&mut model, time_ns);
         }
-        book.tick(time_ns);
+        model.tick(time_ns);
     }
-    book
+    model
 }

@@ -6,29 +6,29 @@ use backlog_ebpf::totals::Totals;
 use super::super::Cookies;
 use super::simulated::Load;
 use super::{Confidence, ID, MS, SECOND, Sizing, Verdict, burst, drop, judged, listener, steady};
-use crate::event::{Admitted, Count, Drop, Event, SoFar, What};
-use crate::model::Book;
+use crate::event::{Admitted, Count, DropEvent, Event, SoFar, What};
+use crate::model::Model;
 
-fn book(limit: u32) -> Book {
-    let mut book = Book::new(0);
-    book.apply(&Event { time_ns: 0, what: What::Listener(listener(limit)) });
-    book
+fn model(limit: u32) -> Model {
+    let mut model = Model::new(0);
+    model.apply(&Event { time_ns: 0, what: What::Listener(listener(limit)) });
+    model
 }
 
-fn apply(book: &mut Book, time_ns: u64, what: What) {
-    book.apply(&Event { time_ns, what });
+fn apply(model: &mut Model, time_ns: u64, what: What) {
+    model.apply(&Event { time_ns, what });
 }
 
-fn count(book: &mut Book, time_ns: u64, totals: &Totals) {
+fn count(model: &mut Model, time_ns: u64, totals: &Totals) {
     let accepted_ns = time_ns - MS;
     let count =
         Count { totals: *totals, accepted_ns, filled_ns: accepted_ns - 1, ..Count::default() };
-    apply(book, time_ns, What::Count { listener: ID, count: Box::new(count) });
-    book.tick(time_ns);
+    apply(model, time_ns, What::Count { listener: ID, count: Box::new(count) });
+    model.tick(time_ns);
 }
 
-fn sizing(book: &Book, end_ns: u64) -> Sizing {
-    book.sizing(book.get(ID).unwrap(), end_ns)
+fn sizing(model: &Model, end_ns: u64) -> Sizing {
+    model.sizing(model.get(ID).unwrap(), end_ns)
 }
 
 /// 250 clients at once, 50 accepted a second: the last waits for 5 s.
@@ -97,17 +97,17 @@ fn a_stall_that_explains_the_drops_is_the_reason_though_it_is_over() {
 fn a_queue_in_which_clients_give_up_needs_workers() {
     let load = Load { workers: 4, ..Load::of(steady(SECOND, 21 * SECOND, 70), 100 * MS, SECOND) };
     let load = Load { end_ns: 24 * SECOND, ..load };
-    let mut book = book(4096);
-    assert_eq!(load.run(4096, &mut book), 0);
-    let said = sizing(&book, load.end_ns);
+    let mut model = model(4096);
+    assert_eq!(load.run(4096, &mut model), 0);
+    let said = sizing(&model, load.end_ns);
     // By the default of 5 s.
     assert_eq!(said.verdict, Verdict::AddWorkers, "{}", said.why);
-    let left = book.get(ID).unwrap().wait.above(2_000_000);
-    let mut totals = book.get(ID).unwrap().totals;
+    let left = model.get(ID).unwrap().wait.above(2_000_000);
+    let mut totals = model.get(ID).unwrap().totals;
     totals.beside[Beside::AbandonedFin as usize] = left;
     totals.left_after_ns = 2 * SECOND + 3;
-    count(&mut book, load.end_ns, &totals);
-    let sizing = sizing(&book, load.end_ns);
+    count(&mut model, load.end_ns, &totals);
+    let sizing = sizing(&model, load.end_ns);
     assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
     let left = "had left before they were accepted, none of them before 2.0s";
     assert!(sizing.why.contains(left), "{}", sizing.why);
@@ -117,7 +117,7 @@ fn a_queue_in_which_clients_give_up_needs_workers() {
 }
 
 /// 60 clients at once, a round trip of 100 ms away, eight times; the SYN queue has room for 32.
-fn far_clients(book: &mut Book) -> u64 {
+fn far_clients(model: &mut Model) -> u64 {
     let (limit, mut arrived, mut port) = (32, 0, 0);
     for round in 0..8 {
         let begin_ns = SECOND + round * 700 * MS;
@@ -130,8 +130,9 @@ fn far_clients(book: &mut Book) -> u64 {
             let so_far = Some(SoFar { arrived, ..SoFar::default() });
             let cause = Cause::SynQueueFull;
             let client = ([10, 0, 0, 9], port).into();
-            let drop = Drop { cause, client, depth: 0, syn_queue: limit, so_far, ..drop(limit) };
-            apply(book, time_ns, What::Drop(drop));
+            let drop =
+                DropEvent { cause, client, depth: 0, syn_queue: limit, so_far, ..drop(limit) };
+            apply(model, time_ns, What::Drop(drop));
         }
         arrived += limit + 28;
     }
@@ -147,33 +148,33 @@ fn far_clients(book: &mut Book) -> u64 {
         so_far,
         followed: false,
     };
-    apply(book, 9 * SECOND, What::Admitted(admitted));
+    apply(model, 9 * SECOND, What::Admitted(admitted));
     10 * SECOND
 }
 
 #[test]
 fn both_queues_are_in_the_number() {
-    let mut book = book(32);
-    let end_ns = far_clients(&mut book);
+    let mut model = model(32);
+    let end_ns = far_clients(&mut model);
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
     totals.drops[Cause::SynQueueFull as usize] = 224;
     totals.syn_queue_peak = 32;
-    count(&mut book, end_ns, &totals);
-    let sizing = sizing(&book, end_ns);
+    count(&mut model, end_ns, &totals);
+    let sizing = sizing(&model, end_ns);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
     assert_eq!(sizing.needed_syn_queue, Some(60), "{}", sizing.why);
     assert!((60..=66).contains(&sizing.backlog.unwrap()), "{}", sizing.why);
 }
 
 fn cookies(sent: u64, valid: u64) -> Sizing {
-    let mut book = book(32);
+    let mut model = model(32);
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
     totals.beside[Beside::SynQueueFullCookie as usize] = sent;
     totals.beside[Beside::SynCookieSent as usize] = sent;
     totals.beside[Beside::SynCookieValid as usize] = valid;
     (totals.syn_queue_peak, totals.syn_needed) = (32, 60);
-    count(&mut book, 10 * SECOND, &totals);
-    sizing(&book, 10 * SECOND)
+    count(&mut model, 10 * SECOND, &totals);
+    sizing(&model, 10 * SECOND)
 }
 
 #[test]
@@ -189,11 +190,11 @@ fn cookies_for_lack_of_room_are_need_unless_nobody_answers_them() {
 
 #[test]
 fn what_fits_fits_both_queues() {
-    let mut book = book(128);
+    let mut model = model(128);
     let totals =
         Totals { enqueued: 480, accepted: 480, peak: 6, syn_queue_peak: 60, ..Totals::default() };
-    count(&mut book, 10 * SECOND, &totals);
-    let sizing = sizing(&book, 10 * SECOND);
+    count(&mut model, 10 * SECOND, &totals);
+    let sizing = sizing(&model, 10 * SECOND);
     assert_eq!((sizing.verdict, sizing.smallest_limit), (Verdict::Fits, Some(60)));
     assert_eq!(sizing.confidence, Confidence::Medium);
 }
@@ -201,15 +202,16 @@ fn what_fits_fits_both_queues() {
 /// A limit that refuses somebody is not enough, whatever the model says.
 #[test]
 fn a_raise_is_never_below_the_present_limit() {
-    let mut book = book(32);
+    let mut model = model(32);
     for isn in 0..30 {
-        let drop = Drop { isn, depth: 0, cause: Cause::SynQueueFull, syn_queue: 3, ..drop(32) };
-        apply(&mut book, SECOND + u64::from(isn) * 2 * SECOND, What::Drop(drop));
+        let drop =
+            DropEvent { isn, depth: 0, cause: Cause::SynQueueFull, syn_queue: 3, ..drop(32) };
+        apply(&mut model, SECOND + u64::from(isn) * 2 * SECOND, What::Drop(drop));
     }
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
     totals.drops[Cause::SynQueueFull as usize] = 30;
-    count(&mut book, 70 * SECOND, &totals);
-    let sizing = sizing(&book, 70 * SECOND);
+    count(&mut model, 70 * SECOND, &totals);
+    let sizing = sizing(&model, 70 * SECOND);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
     assert!(sizing.backlog.unwrap() > 32 && sizing.smallest_limit.unwrap() > 32);
 }
@@ -217,23 +219,23 @@ fn a_raise_is_never_below_the_present_limit() {
 /// The kernel's tables say since when the oldest has been queued.
 #[test]
 fn the_age_of_those_that_are_still_queued_is_exact_where_it_is_known() {
-    let mut book = book(128);
+    let mut model = model(128);
     let count = Count {
         totals: Totals { enqueued: 40, accepted: 30, peak: 10, ..Totals::default() },
         accepted_ns: 2 * SECOND,
         filled_ns: SECOND,
         ..Count::default()
     };
-    apply(&mut book, 3 * SECOND, What::Count { listener: ID, count: Box::new(count) });
-    apply(&mut book, 3 * SECOND, What::Level { listener: ID, depth: 10, limit: 128 });
-    let oldest = |book: &Book| book.get(ID).unwrap().still_queued(9 * SECOND).unwrap();
-    let queued = oldest(&book);
+    apply(&mut model, 3 * SECOND, What::Count { listener: ID, count: Box::new(count) });
+    apply(&mut model, 3 * SECOND, What::Level { listener: ID, depth: 10, limit: 128 });
+    let oldest = |model: &Model| model.get(ID).unwrap().still_queued(9 * SECOND).unwrap();
+    let queued = oldest(&model);
     assert_eq!((queued.oldest_ns, queued.at_least), (Some(7 * SECOND), true));
     let since_ns = 3 * SECOND / 2;
-    apply(&mut book, 9 * SECOND, What::Queued { listener: ID, since_ns, at_least: false });
-    let queued = oldest(&book);
+    apply(&mut model, 9 * SECOND, What::Queued { listener: ID, since_ns, at_least: false });
+    let queued = oldest(&model);
     assert_eq!((queued.oldest_ns, queued.at_least), (Some(15 * SECOND / 2), false));
-    let sizing = sizing(&book, 9 * SECOND);
+    let sizing = sizing(&model, 9 * SECOND);
     assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
     assert!(sizing.why.contains("10 are still queued, the oldest for 7.5s"), "{}", sizing.why);
 }

@@ -12,8 +12,8 @@ use backlog_ebpf::totals::Totals;
 use fastrand::Rng;
 
 use super::{ID, SECOND};
-use crate::event::{Admitted, Count, Drop, Event, SoFar, What};
-use crate::model::Book;
+use crate::event::{Admitted, Count, DropEvent, Event, SoFar, What};
+use crate::model::Model;
 
 /// A load: when clients come, and how an acceptor takes them.
 #[derive(Clone, Debug)]
@@ -93,8 +93,8 @@ impl Load {
         u32::try_from(peak).unwrap()
     }
 
-    /// Runs it with a limit and clients that try again, and tells the book. Refused clients.
-    pub(super) fn run(&self, limit: u32, book: &mut Book) -> u64 {
+    /// Runs it with a limit and clients that try again, and tells the model. Refused clients.
+    pub(super) fn run(&self, limit: u32, model: &mut Model) -> u64 {
         let mut to_come: BinaryHeap<Reverse<(u64, u32, u32)>> = BinaryHeap::new();
         for (isn, time_ns) in (0..).zip(&self.arrivals) {
             to_come.push(Reverse((*time_ns, isn, 0)));
@@ -113,13 +113,13 @@ impl Load {
                 counted_ns = until_ns;
                 seen.leave(&mut queue, counted_ns);
                 let what = What::Count { listener: ID, count: Box::new(seen.count()) };
-                book.apply(&Event { time_ns: counted_ns, what });
+                model.apply(&Event { time_ns: counted_ns, what });
                 let depth = u32::try_from(queue.len()).unwrap();
-                book.apply(&Event {
+                model.apply(&Event {
                     time_ns: counted_ns,
                     what: What::Level { listener: ID, depth, limit },
                 });
-                book.tick(counted_ns);
+                model.tick(counted_ns);
             }
             if next > self.end_ns {
                 return refused;
@@ -134,7 +134,7 @@ impl Load {
                 let cause = Cause::AcceptQueueFullSyn;
                 let Acceptor { trough, free_ns, accepted_ns } = seen.acceptor();
                 let so_far = Some(seen.so_far());
-                let drop = Drop {
+                let drop = DropEvent {
                     listener: ID,
                     cause,
                     client,
@@ -149,7 +149,7 @@ impl Load {
                     so_far,
                     fin: false,
                 };
-                book.apply(&Event { time_ns, what: What::Drop(drop) });
+                model.apply(&Event { time_ns, what: What::Drop(drop) });
                 if tries < 6 {
                     to_come.push(Reverse((time_ns + (SECOND << tries), isn, tries + 1)));
                 }
@@ -173,7 +173,7 @@ impl Load {
                     so_far,
                     followed,
                 };
-                book.apply(&Event { time_ns, what: What::Admitted(admitted) });
+                model.apply(&Event { time_ns, what: What::Admitted(admitted) });
             }
         }
     }

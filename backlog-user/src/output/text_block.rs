@@ -5,9 +5,9 @@ const COLUMNS: usize = 80;
 
 /// Text that is being written.
 #[derive(Default)]
-pub(crate) struct Page(String);
+pub(crate) struct TextBlock(String);
 
-impl Page {
+impl TextBlock {
     /// The first heading.
     pub(crate) fn title(&mut self, text: &str) {
         self.item(0, text);
@@ -30,12 +30,12 @@ impl Page {
         self.0.push('\n');
     }
 
-    /// A paragraph, all of it indented alike.
+    /// A block, all of it indented alike.
     pub(crate) fn item(&mut self, indent: usize, text: &str) {
         self.labelled(&" ".repeat(indent), indent, text);
     }
 
-    /// A paragraph after a label, which the later lines are indented beyond. Lines of the
+    /// A block after a label, which the later lines are indented beyond. Lines of the
     /// text itself stay lines; a word that is too long for one is not cut.
     pub(crate) fn labelled(&mut self, label: &str, indent: usize, text: &str) {
         let mut line = label.to_owned();
@@ -76,11 +76,11 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use super::Page;
+    use super::TextBlock;
 
     #[test]
     fn lines_are_broken_between_words_and_kept() {
-        let mut page = Page::default();
+        let mut page = TextBlock::default();
         page.labelled("- ", 2, &format!("{} b\nc", "a ".repeat(39)));
         let text = page.into_text();
         let lines: Vec<&str> = text.lines().collect();
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_long_word_is_not_cut() {
-        let mut page = Page::default();
+        let mut page = TextBlock::default();
         page.item(2, &format!("a {} b", "x".repeat(90)));
         assert_eq!(page.into_text().lines().count(), 3);
     }

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use backlog_core::event::Netns;
-use backlog_core::model::reconcile::{Account, Blind, Verdict, reasons};
+use backlog_core::model::reconcile::{Account, Blind, CounterCheck, reasons};
 use backlog_core::run::End;
 use backlog_core::text::format::plural;
 
 /// `ListenDrops: kernel 37, seen 36 (+1)` and the likely reasons.
-pub(crate) fn line(verdict: &Verdict, blind: &Blind) -> String {
+pub(crate) fn line(verdict: &CounterCheck, blind: &Blind) -> String {
     format!("{}: {}", verdict.counter, compared(verdict, blind))
 }
 
 /// The same without the counter's name.
-pub(crate) fn compared(verdict: &Verdict, blind: &Blind) -> String {
-    let Verdict { counter: _, kernel, seen } = verdict;
+pub(crate) fn compared(verdict: &CounterCheck, blind: &Blind) -> String {
+    let CounterCheck { counter: _, kernel, seen } = verdict;
     let difference = i128::from(*kernel) - i128::from(*seen);
     let mut text = format!("kernel {kernel}, seen {seen}");
     if difference != 0 {
@@ -48,7 +48,7 @@ pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
 pub(crate) fn render(text: &mut String, end: &End) {
     let several = end.accounts.len() > 1;
     for Account { netns, verdicts, unread_drops } in &end.accounts {
-        let always = |verdict: &Verdict| {
+        let always = |verdict: &CounterCheck| {
             !several && matches!(verdict.counter, "ListenOverflows" | "ListenDrops")
         };
         let shown: Vec<_> =

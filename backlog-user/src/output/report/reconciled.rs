@@ -1,11 +1,11 @@
 //! What was seen against what the kernel counted itself.
 
-use backlog_core::model::reconcile::{self, Account, Verdict, reasons};
+use backlog_core::model::reconcile::{self, Account, CounterCheck, reasons};
 use maud::{Markup, html};
 
 use super::context::Run;
 use super::shared::{Column, plain, table};
-use crate::output::judged::{namespace, unread};
+use crate::output::reconciled::{namespace, unread};
 
 const COLUMNS: [Column; 4] = [
     Column::Words("Counter"),
@@ -20,7 +20,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
         .summaries
         .iter()
         .filter_map(|summary| {
-            let verdict = reconcile::of_listener(summary.page).filter(Verdict::moved)?;
+            let verdict = reconcile::of_listener(summary.page).filter(CounterCheck::moved)?;
             let name = format!("sk_drops of {}", summary.page.listener.local);
             Some(row(run, &name, &verdict))
         })
@@ -50,8 +50,8 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
     }
 }
 
-fn row(run: &Run<'_>, name: &str, verdict: &Verdict) -> Vec<Markup> {
-    let Verdict { counter: _, kernel, seen } = *verdict;
+fn row(run: &Run<'_>, name: &str, verdict: &CounterCheck) -> Vec<Markup> {
+    let CounterCheck { counter: _, kernel, seen } = *verdict;
     let difference = i128::from(kernel) - i128::from(seen);
     let why = if difference == 0 {
         "none: both agree".to_owned()

@@ -26,14 +26,14 @@ pub(crate) struct Verified {
 }
 
 /// The programs of the object, with their maps, before any is attached.
-pub(crate) struct Kit {
+pub(crate) struct Loader {
     programs: Ebpf,
     btf: Btf,
     limits: Limits,
     uring_requests: bool,
 }
 
-impl Kit {
+impl Loader {
     /// Creates the maps and fills in what is fixed before the programs are verified.
     pub(crate) fn create(layout: &Layout, filter: &Filter, limits: Limits) -> Result<Self> {
         let btf = kernel_types()?;
