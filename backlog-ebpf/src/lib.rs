@@ -9,6 +9,7 @@
 pub mod accepts;
 pub mod attempt;
 pub mod cause;
+pub mod counter;
 pub mod crowd;
 pub mod distribution;
 pub mod field;

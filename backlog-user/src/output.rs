@@ -6,7 +6,6 @@ pub(crate) mod csv;
 pub(crate) mod folded;
 pub(crate) mod histogram;
 pub(crate) mod json;
-pub(crate) mod meaning;
 pub(crate) mod outputs;
 pub(crate) mod playing;
 pub(crate) mod reconciled;

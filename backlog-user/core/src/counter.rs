@@ -1,66 +1,8 @@
-//! The counters of `/proc/net/netstat` that speak of listeners: the judges of what
-//! the programs have seen.
+//! Readings of the counters of `/proc/net/netstat` that speak of listeners: the judges of what the
+//! programs have seen.
 
+pub use backlog_ebpf::counter::Counter;
 use serde::{Deserialize, Serialize};
-
-/// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Counter {
-    /// A full accept queue refused a SYN or a last ACK.
-    ListenOverflows,
-    /// A SYN or a last ACK was refused, for any reason.
-    ListenDrops,
-    /// A full SYN queue refused a SYN.
-    ReqQFullDrop,
-    /// A full SYN queue, and a cookie in its place.
-    ReqQFullDoCookies,
-    /// Cookies sent.
-    SyncookiesSent,
-    /// Cookies that came back.
-    SyncookiesRecv,
-    /// Cookies that came back wrong or too late.
-    SyncookiesFailed,
-    /// A full Fast Open queue.
-    FastOpenListenOverflow,
-    /// A bare ACK put off by `TCP_DEFER_ACCEPT`: no refusal, but it moves `sk_drops`. It is read
-    /// as an explanation, and compared with nothing: the programs do not tell it from other
-    /// ignored packets.
-    DeferAcceptDrop,
-}
-
-impl Counter {
-    /// How many there are.
-    pub const COUNT: usize = 9;
-
-    /// Every one, in the order of its number.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::ListenOverflows,
-        Self::ListenDrops,
-        Self::ReqQFullDrop,
-        Self::ReqQFullDoCookies,
-        Self::SyncookiesSent,
-        Self::SyncookiesRecv,
-        Self::SyncookiesFailed,
-        Self::FastOpenListenOverflow,
-        Self::DeferAcceptDrop,
-    ];
-
-    /// As the kernel names it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ListenOverflows => "ListenOverflows",
-            Self::ListenDrops => "ListenDrops",
-            Self::ReqQFullDrop => "TCPReqQFullDrop",
-            Self::ReqQFullDoCookies => "TCPReqQFullDoCookies",
-            Self::SyncookiesSent => "SyncookiesSent",
-            Self::SyncookiesRecv => "SyncookiesRecv",
-            Self::SyncookiesFailed => "SyncookiesFailed",
-            Self::FastOpenListenOverflow => "TCPFastOpenListenOverflow",
-            Self::DeferAcceptDrop => "TCPDeferAcceptDrop",
-        }
-    }
-}
 
 /// A number of the kernel that may have moved while the tool's own were read: it was
 /// at least `low` before and at most `high` afterwards.
@@ -85,15 +27,3 @@ pub type Reading = [Option<Range>; Counter::COUNT];
 
 /// Each at one moment.
 pub type Values = [Option<u64>; Counter::COUNT];
-
-#[cfg(test)]
-mod tests {
-    use super::Counter;
-
-    #[test]
-    fn numbers_are_the_indexes_of_all() {
-        for (index, counter) in Counter::ALL.into_iter().enumerate() {
-            assert_eq!(counter as usize, index);
-        }
-    }
-}

@@ -84,29 +84,18 @@ impl Sums {
 
     /// What a counter must have moved by; none: what moves it is not counted.
     fn of(&self, counter: Counter) -> Option<u64> {
-        let drops = |cause: Cause| self.drops[cause as usize];
-        let beside = |beside: Beside| self.beside[beside as usize];
-        Some(match counter {
-            Counter::ListenOverflows => {
-                drops(Cause::AcceptQueueFullSyn)
-                    + drops(Cause::AcceptQueueFullAck)
-                    + drops(Cause::AcceptQueueFullCookie)
-                    + drops(Cause::AcceptQueueFullReset)
-            }
-            Counter::ListenDrops => {
-                self.dropped().saturating_sub(self.uncounted)
-                    + beside(Beside::JoinRefused)
-                    + beside(Beside::FastopenFailed)
-                    + beside(Beside::Unreachable)
-            }
-            Counter::ReqQFullDrop => drops(Cause::SynQueueFull),
-            Counter::ReqQFullDoCookies => beside(Beside::SynQueueFullCookie),
-            Counter::SyncookiesSent => beside(Beside::SynCookieSent),
-            Counter::SyncookiesRecv => beside(Beside::SynCookieValid),
-            Counter::SyncookiesFailed => beside(Beside::SynCookieFailed),
-            Counter::FastOpenListenOverflow => beside(Beside::FastopenQueueFull),
-            Counter::DeferAcceptDrop => return None,
-        })
+        let drops = Cause::ALL.iter().filter(|cause| cause.moves().contains(&counter));
+        let beside = Beside::ALL.iter().filter(|beside| beside.moves().contains(&counter));
+        let (drops, beside): (Vec<_>, Vec<_>) = (drops.collect(), beside.collect());
+        if drops.is_empty() && beside.is_empty() {
+            return None;
+        }
+        let mut moved: u64 = drops.iter().map(|cause| self.drops[**cause as usize]).sum();
+        if counter == Counter::ListenDrops {
+            // Some drops no counter of the kernel counts.
+            moved = moved.saturating_sub(self.uncounted);
+        }
+        Some(moved + beside.iter().map(|beside| self.beside[**beside as usize]).sum::<u64>())
     }
 }
 

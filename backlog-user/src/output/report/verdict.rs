@@ -11,8 +11,8 @@ use maud::{Markup, html};
 
 use super::context::Run;
 use super::shared::{outside, peak, plain};
+use crate::output::advice;
 use crate::output::advice::still_queued;
-use crate::output::{advice, meaning};
 
 /// What is said of one listener.
 pub(super) struct Verdict {
@@ -98,7 +98,7 @@ fn causes(summary: &Summary<'_>) -> Vec<Markup> {
     all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let line = |(cause, count): (Cause, u64)| {
         html! {
-            (count) " × " code { (cause.name()) } " – " (meaning::of_cause(cause)) "."
+            (count) " × " code { (cause.name()) } " – " (cause.meaning()) "."
         }
     };
     all.into_iter().map(line).collect()
