@@ -3,6 +3,7 @@
 //! The way is straight: hook, record, ring, decode, event, model, view. See
 //! docs/ARCHITECTURE.md.
 
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod bpf;
