@@ -1,6 +1,7 @@
 //! What /proc tells about threads and processes.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 
 /// Whether a thread sleeps, waiting for something outside.
@@ -108,6 +109,22 @@ fn stat(process: u32) -> Option<String> {
 
 fn is_in_state(thread: i32, state: char) -> bool {
     u32::try_from(thread).ok().and_then(stat).is_some_and(|stat| stat.starts_with(state))
+}
+
+/// Where each thread of this process, and of those that it has started, sleeps in the kernel:
+/// what a test that does not end waits for.
+#[must_use]
+pub fn waiting() -> String {
+    let mut text = String::new();
+    for process in family(std::process::id()) {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { continue };
+        for task in tasks.flatten() {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let (comm, wchan) = (read("comm"), read("wchan"));
+            let _ = write!(text, " {}[{process}]:{wchan}", comm.trim());
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use backlog_tests::tracer::{Summary, Tracer};
 use socket2::SockRef;
 
-use super::help::{LIMIT, PORT, PORT_TEXT, in_guest};
+use super::help::{LIMIT, PORT, PORT_TEXT, await_depth, in_guest};
 
 #[test]
 fn a_connection_that_was_reset_in_the_queue_is_accepted_and_timed() {
     in_guest(|| {
         let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
         let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
-        for _ in 0..5 {
-            let client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+        let clients: Vec<TcpStream> =
+            (0..5).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap()).collect();
+        await_depth(&listener, 5);
+        for client in clients {
             // Closed with nothing to linger for, it sends a reset.
             SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         }
-        for _ in 0..5 {
-            listener.accept().unwrap();
-        }
+        accept_all(&listener, 5);
         let run = tracer.stop(LIMIT).unwrap();
         let summary = run.summary(PORT).unwrap();
         assert_eq!((summary.enqueued, summary.accepted, summary.queued), (5, 5, 0));
@@ -64,6 +64,15 @@ fn who_waited_and_left_lost_patience_at_that_moment() {
     });
 }
 
+/// Accepts so many, and fails if there are fewer.
+fn accept_all(listener: &TcpListener, count: usize) {
+    listener.set_nonblocking(true).unwrap();
+    for number in 1..=count {
+        let accepted = listener.accept();
+        assert!(accepted.is_ok(), "accept {number} of {count}: {accepted:?}");
+    }
+}
+
 struct Leaving {
     after: Duration,
     count: usize,
@@ -82,6 +91,7 @@ fn leaving(groups: &[Leaving]) -> Summary {
         waiting.push((group, connected.collect::<Vec<_>>()));
     }
     let count: usize = groups.iter().map(|group| group.count).sum();
+    await_depth(&listener, u32::try_from(count).unwrap());
     for (group, clients) in waiting {
         thread::sleep((begin + group.after).saturating_duration_since(Instant::now()));
         for client in clients {
@@ -91,8 +101,6 @@ fn leaving(groups: &[Leaving]) -> Summary {
         }
     }
     thread::sleep((begin + Duration::from_secs(3)).saturating_duration_since(Instant::now()));
-    for _ in 0..count {
-        listener.accept().unwrap();
-    }
+    accept_all(&listener, count);
     tracer.stop(LIMIT).unwrap().summary(PORT).unwrap().clone()
 }

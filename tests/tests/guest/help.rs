@@ -5,11 +5,12 @@
 use std::env;
 use std::fs;
 use std::io::{Write, stderr};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use backlog_tests::clock::wait_until;
 use backlog_tests::counters::{Changes, Counters};
 use backlog_tests::handshake::wait_for_file;
 use backlog_tests::tracer::{self, DropLine, Reconciled, Run, Summary, Tracer};
-use backlog_tests::{load, netns, packets};
+use backlog_tests::{load, netns, packets, proc, socket};
 use serde::de::DeserializeOwned;
 
 use super::blind::{self, assert_close, assert_count, assert_seen};
@@ -29,6 +30,9 @@ pub(crate) const PORT_TEXT: &str = "8000";
 /// Longest time for any single step; an emulated guest is slow.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
+/// After so long it is said where a test stands.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// Does `test` in a fresh network namespace, if this is a guest.
 pub(crate) fn in_guest(test: impl FnOnce() + Send) {
     // One at a time: two CPUs, and some tests look at the whole kernel.
@@ -39,6 +43,14 @@ pub(crate) fn in_guest(test: impl FnOnce() + Send) {
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
+    let (_running, ended) = mpsc::channel::<()>();
+    let watched = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        while ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let seconds = start.elapsed().as_secs();
+            let _ = writeln!(stderr(), "{watched} goes on after {seconds} s: {}", proc::waiting());
+        }
+    });
     let done = catch_unwind(AssertUnwindSafe(|| netns::fresh(test).unwrap()));
     // libtest tells no times; and it keeps what a test prints, but not what
     // is written.
@@ -230,6 +242,12 @@ pub(crate) fn assert_reconciled<T>(batch: &Batch<T>, part: &Part<T>) {
         assert_eq!(kernel, counter(&batch.kernel, counted), "{name}: the kernel's {counted}");
         assert_eq!(seen, kernel, "{name}: {counted} seen");
     }
+}
+
+/// Waits until so many connections are queued. A client may be connected before its last ACK is
+/// looked at, and a reset from another CPU may overtake it: then there is nothing to accept.
+pub(crate) fn await_depth(listener: &TcpListener, depth: u32) {
+    wait_until("the queue to fill", LIMIT, || Ok(socket::queue(listener)?.depth == depth)).unwrap();
 }
 
 /// Ends the tool as Ctrl-C does; it must be pleased.

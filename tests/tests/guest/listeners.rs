@@ -5,13 +5,13 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Instant;
 
-use backlog_tests::clock::wait_until;
 use backlog_tests::counters::Counters;
+use backlog_tests::load;
 use backlog_tests::tracer::{Kind, Line, Summary, Tracer};
-use backlog_tests::{load, socket};
 
 use super::help::{
-    LIMIT, Load, PORT, PORT_TEXT, Part, assert_counted, counter, in_guest, stop, trace_load,
+    LIMIT, Load, PORT, PORT_TEXT, Part, assert_counted, await_depth, counter, in_guest, stop,
+    trace_load,
 };
 
 /// A hook on the exit of the accept function never sees those who were already
@@ -144,8 +144,4 @@ fn what_was_queued_before_the_start_is_accepted_without_invented_waits() {
         let longest = longest.as_secs_f64() * 1e6 * 1.01;
         assert!(seen <= longest, "{seen} us, where {longest} us passed");
     });
-}
-
-fn await_depth(listener: &TcpListener, depth: u32) {
-    wait_until("the queue to fill", LIMIT, || Ok(socket::queue(listener)?.depth == depth)).unwrap();
 }

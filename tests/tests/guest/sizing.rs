@@ -13,7 +13,9 @@ use serde_json::Value;
 use socket2::SockRef;
 
 use super::blind;
-use super::help::{LIMIT, Load, PORT, Variant, in_guest, in_guest_once, stop, trace_load};
+use super::help::{
+    LIMIT, Load, PORT, Variant, await_depth, in_guest, in_guest_once, stop, trace_load,
+};
 use super::rows;
 
 /// A shape of load.
@@ -366,6 +368,7 @@ fn who_has_left_by_the_time_of_the_accept_is_counted() {
         let server = SocketAddr::from(([127, 0, 0, 1], PORT));
         let clients: Vec<TcpStream> =
             (0..6).map(|_| TcpStream::connect_timeout(&server, LIMIT).unwrap()).collect();
+        await_depth(&listener, 6);
         let stays = clients.into_iter().enumerate().filter_map(|(index, client)| {
             if index < 2 {
                 SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
