@@ -72,13 +72,13 @@ pub(crate) enum OptionsError {
     Command(String),
     #[error("INTERVAL: {0:?} is too short: at least 10ms")]
     TooShort(Duration),
-    #[error("--until-drop: 0 drops are seen before anything begins: give 1 or more")]
+    #[error("--until-drop must be at least 1")]
     NoDrops,
-    #[error("--record-rotate: `{0}` is no size of 64K or more: give 100M or 1G")]
+    #[error("--record-rotate: `{0}` is not a size of 64K or more: give 100M or 1G")]
     Size(String),
-    #[error("--tui: a screen is for people: leave --tui away for JSON lines, or -o json")]
+    #[error("--tui cannot be combined with -o json or -o csv: leave one of them out")]
     TuiIsNoJson,
-    #[error("COUNT: 0 intervals are over before anything begins: give 1 or more")]
+    #[error("COUNT must be at least 1")]
     NoIntervals,
 }
 
@@ -213,12 +213,12 @@ mod tests {
             ("0.001", "10ms"),
             ("-q listners", "did you mean `listeners`"),
             ("1x", "not a time"),
-            ("1 0", "1 or more"),
-            ("--until-drop 0", "1 or more"),
+            ("1 0", "at least 1"),
+            ("--until-drop 0", "at least 1"),
             ("--record x --record-rotate 10", "100M"),
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),
-            ("--tui -o json", "leave --tui away"),
+            ("--tui -o json", "leave one of them out"),
             ("--report /no/such/folder/x.html", "make that folder"),
         ] {
             let error = match options(line) {

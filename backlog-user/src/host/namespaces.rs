@@ -198,7 +198,7 @@ impl Namespaces {
             work()
         };
         let thread = thread::Builder::new().spawn(enter).context("starting a thread")?;
-        thread.join().map_err(|_| anyhow!("the thread that looked died"))?
+        thread.join().map_err(|_| anyhow!("the thread in the network namespace panicked"))?
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     if page.totals.unfollowed > 0 {
         let _ = write!(
             line,
-            ". {} were followed no further, for too many were refused",
+            ". the retries of {} were not tracked: the table was full",
             plural(page.totals.unfollowed, "client")
         );
     }

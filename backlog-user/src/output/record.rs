@@ -78,7 +78,7 @@ impl Recorder {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
         let path = wanted.path.display();
         if wanted.rotate.is_some() && wanted.path.metadata().is_ok_and(|there| !there.is_file()) {
-            bail!("--record-rotate: {path} is no file, and cannot be renamed");
+            bail!("--record-rotate: {path} is not a regular file and cannot be renamed");
         }
         let sink =
             Sink::create(&wanted.path).with_context(|| format!("--record: cannot make {path}"))?;

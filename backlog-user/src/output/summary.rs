@@ -50,7 +50,8 @@ pub(crate) fn render(
     } else if summaries.iter().all(|summary| !summary.active()) {
         let _ = writeln!(text, "\nNo connection and no drop at {}.", plural(idle, "listener"));
     } else if idle > 0 {
-        let _ = writeln!(text, "\nNothing happened at {} more.", plural(idle, "listener"));
+        let were = if idle == 1 { "was" } else { "were" };
+        let _ = writeln!(text, "\n{} {were} idle.", plural(idle, "more listener"));
     }
     reconciled::render(&mut text, end);
     unknown(&mut text, model, end);
@@ -127,7 +128,7 @@ fn listener(
     if totals.unseen > 0 {
         let _ = writeln!(
             text,
-            "  not seen     {} before the accept, so without depth and wait",
+            "  not seen     {} whose enqueue was missed: no depth and no wait",
             plural(totals.unseen, "connection"),
         );
     }
@@ -177,10 +178,11 @@ fn whose(text: &mut String, listener: &Listener) {
             let _ = writeln!(text, "  asked        {}", cut.unwrap_or_else(|| asked.to_string()));
         }
         None if listener.opened_now => {
-            let _ = writeln!(text, "  asked        not known: not by listen(2) of this ABI");
+            let _ =
+                writeln!(text, "  asked        unknown: not passed through listen(2) (io_uring?)");
         }
         None => {
-            let _ = writeln!(text, "  asked        not known: before the start");
+            let _ = writeln!(text, "  asked        unknown: opened before the start");
         }
     }
 }
@@ -264,7 +266,7 @@ fn syn_queue(
         let _ = writeln!(
             text,
             "               tcp_syncookies=0, tcp_max_syn_backlog={most}:\n               \
-             clients that it does not know are refused once {} requests wait",
+             SYNs of unknown clients are dropped once {} requests are pending",
             most - most / 4 + 1,
         );
     }
@@ -343,7 +345,7 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
         let _ = writeln!(
             text,
             "  lost         {} found the ring full: {}\n               \
-             counts and histograms are exact, moments lack them",
+             counts and histograms are complete, per-drop lines are missing",
             plural(summary.lost, "record"),
             kinds.join(", "),
         );
@@ -365,12 +367,12 @@ fn unknown(text: &mut String, model: &Model, end: &End) {
             let _ = writeln!(text, "{} {what}.", plural(count, noun));
         }
     };
-    say(stray.no_slot, "event", "not counted: more listeners than slots");
-    say(stray.closed, "event", "not counted: at listeners that had just closed");
-    say(stray.accepts, "accept", "not counted: of connections of an unknown listener");
-    say(stray.drops, "refused packet", "not counted: by an unknown listener");
-    let first = "may be a drop that is not counted: the first on its CPU in a network namespace \
-                 whose counters were not known at the start";
+    say(stray.no_slot, "event", "not attributed: the table of listeners was full");
+    say(stray.closed, "event", "not attributed: their listener had just closed");
+    say(stray.accepts, "accept", "not attributed: the listener of the connection is unknown");
+    say(stray.drops, "refused packet", "not attributed: the listener is unknown");
+    let first = "may have been dropped uncounted: the first on its CPU in a network namespace whose \
+                 counters were unknown at the start";
     say(stray.hidden, "packet", first);
     say(*undecoded, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");

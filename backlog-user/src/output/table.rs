@@ -289,7 +289,7 @@ impl<W: Write> Table<W> {
         step_ns: i128,
     ) -> io::Result<()> {
         let time = self.time(clock, time_ns, 6);
-        writeln!(self.out, "{time} the wall clock was set by {:+.3} s", step_ns as f64 / 1e9)
+        writeln!(self.out, "{time} wall clock stepped by {:+.3} s", step_ns as f64 / 1e9)
     }
 
     fn interval(

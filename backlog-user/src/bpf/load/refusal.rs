@@ -54,7 +54,7 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
         }
         // No number: aya found no tracefs.
         (Way::Tracepoint, NONE | None) => {
-            "perf's tracepoints cannot be had: tracefs is not mounted (mount -t tracefs tracefs \
+            "perf's tracepoints are unavailable: tracefs is not mounted (mount -t tracefs tracefs \
              /sys/kernel/tracing) or is shut to this user, or CONFIG_FTRACE_SYSCALLS is off"
         }
         (Way::Tracepoint, FORBIDDEN | DENIED) => {

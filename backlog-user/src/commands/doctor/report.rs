@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) hooks: Option<Vec<Moment>>,
     /// What was read from the kernel's types; none where it has none.
     pub(crate) values: Option<Vec<Global>>,
-    /// What will not be known, or not exactly; none where that is not known.
+    /// Unknown or inexact on this kernel; none where that is not known.
     pub(crate) gaps: Option<Vec<String>>,
 }
 

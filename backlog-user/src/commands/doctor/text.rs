@@ -18,16 +18,16 @@ pub(super) fn render(report: &Report, verbose: bool) -> String {
     let mut page = TextBlock::default();
     kernel(&mut page, &report.kernel);
     process(&mut page, &report.process);
-    page.heading("Ways of attaching, each tried");
+    page.heading("Attach types, each tried");
     answer(&mut page, "ring buffer", &report.ring_buffer);
     report.ways.iter().for_each(|way| answer(&mut page, way.name, &way.check));
     backends(&mut page, report);
     hooks(&mut page, report);
     values(&mut page, report.values.as_deref(), verbose);
-    page.heading("What will not be known, or not exactly");
+    page.heading("Unknown or inexact on this kernel");
     match report.gaps.as_deref() {
-        None => page.item(2, "it is not known: tracing would not work"),
-        Some([]) => page.item(2, "nothing: all of it is exact"),
+        None => page.item(2, "unknown: tracing would not work"),
+        Some([]) => page.item(2, "nothing: everything is exact"),
         Some(gaps) => gaps.iter().for_each(|gap| page.labelled("  - ", 4, gap)),
     }
     page.blank();
@@ -90,7 +90,7 @@ fn process(page: &mut TextBlock, process: &Process) {
 }
 
 fn backends(page: &mut TextBlock, report: &Report) {
-    page.heading("Backends, the best first (each hook of the one taken is tried, below)");
+    page.heading("Backends, best first (each hook of the chosen one is tried below)");
     for Tried { name, check } in &report.backends {
         match check {
             Check::Yes if report.verdict.backend == Some(name) => {

@@ -56,10 +56,7 @@ fn namespace(page: &mut TextBlock, space: &Space) {
         space.listeners.iter().for_each(|audited| row(page, audited));
     }
     if space.left_out > 0 {
-        page.item(
-            2,
-            &format!("({} not asked for)", plural(space.left_out as u64, "more listener")),
-        );
+        page.item(2, &format!("({} not selected)", plural(space.left_out as u64, "more listener")));
     }
     page.blank();
 }

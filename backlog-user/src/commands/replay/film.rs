@@ -58,7 +58,7 @@ impl Reel {
         if header.is_of_run(&self.header) && header.part == self.header.part {
             return Ok(source);
         }
-        bail!("{} is no longer what it was: start again", self.path.display());
+        bail!("{} changed while it was replayed: restart the replay", self.path.display());
     }
 }
 

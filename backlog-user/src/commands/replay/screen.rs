@@ -40,7 +40,7 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
         return Err(OptionsError::TuiIsNoJson.into());
     }
     if !(speed.is_finite() && speed >= 0.0) {
-        bail!("--speed: {speed} is no speed: give 1, 10 or 0.5, or 0 for as fast as possible");
+        bail!("--speed: {speed} is not a speed: give 1, 10 or 0.5, or 0 for as fast as possible");
     }
     screen::check(std::env::var("TERM").ok().as_deref())?;
     let page = page_file::beside(args.report.as_deref(), &args.file)?;
@@ -72,7 +72,7 @@ async fn play(
     let mut pace = Pace::new((reel.begin_ns, reel.end_ns), speed);
     let mut film = Film::start(reel, every, outputs)?;
     let Some(mut inputs) = outputs.tui().and_then(Tui::inputs) else {
-        bail!("the screen has no keys")
+        bail!("no keyboard input: stdin is not a terminal")
     };
     let mut last = Instant::now();
     let (mut pressed, mut moved) = (false, false);

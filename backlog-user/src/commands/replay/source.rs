@@ -215,7 +215,7 @@ impl Iterator for Source {
 fn open(path: &Path) -> Result<(Header, Lines)> {
     let mut lines = Lines::open(path)?;
     let name = path.display();
-    let no_recording = || format!("{name} is no recording of backlog-trace");
+    let no_recording = || format!("{name} is not a backlog-trace recording");
     let Some(first) = lines.next() else { bail!("{}: it has no first line", no_recording()) };
     let Probe { header: Format { format } } =
         serde_json::from_slice(first).with_context(no_recording)?;

@@ -207,9 +207,9 @@ fn what_is_no_recording_or_a_newer_one_is_refused_with_a_cure() {
     let folder = folder();
     let path = folder.path().join("run");
     for (text, cure) in [
-        ("", "is no recording of backlog-trace"),
-        ("TIME LISTENER\n", "is no recording of backlog-trace"),
-        ("{\"type\":\"meta\"}\n", "is no recording of backlog-trace"),
+        ("", "is not a backlog-trace recording"),
+        ("TIME LISTENER\n", "is not a backlog-trace recording"),
+        ("{\"type\":\"meta\"}\n", "is not a backlog-trace recording"),
         ("{\"header\":{\"format\":2,\"all\":\"else\"}}\n", "or a newer one"),
     ] {
         fs::write(&path, text).unwrap();

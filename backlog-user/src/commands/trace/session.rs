@@ -481,7 +481,7 @@ impl<'a> Session<'a> {
     /// Says once if nothing more is recorded.
     fn complain(&mut self) {
         if let Some(text) = self.recorder.complaint() {
-            notice(&format!("{text}; tracing goes on"));
+            notice(&format!("{text}; tracing continues without it"));
         }
     }
 }

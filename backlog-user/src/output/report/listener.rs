@@ -66,8 +66,8 @@ fn asked(listener: &Listener) -> String {
         Some((call, asked)) => {
             whose::cut(call, listener.limit).unwrap_or_else(|| asked.to_string())
         }
-        None if listener.opened_now => "not known: not by listen(2) of this ABI".into(),
-        None => "not known: before the start".into(),
+        None if listener.opened_now => "unknown: not passed through listen(2) (io_uring?)".into(),
+        None => "unknown: opened before the start".into(),
     }
 }
 
@@ -95,7 +95,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
     });
     let unseen = (totals.unseen > 0).then(|| {
         html! {
-            (plural(totals.unseen, "connection")) " before the accept, so without depth and wait"
+            (plural(totals.unseen, "connection")) " whose enqueue was missed: no depth and no wait"
         }
     });
     vec![

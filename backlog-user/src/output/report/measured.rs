@@ -103,12 +103,16 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     let untracked: u64 = run.summaries.iter().map(|one| one.page.totals.untracked).sum();
     let ended = run.model.ended();
     let counts = [
-        (lost, "record", "found the ring full: moments lack them, counts and histograms do not"),
+        (
+            lost,
+            "record",
+            "found the ring buffer full: counts and histograms are complete, per-drop lines are missing",
+        ),
         (untracked, "connection", "not timed: too many were queued at once"),
-        (end.stray.no_slot, "event", "not counted: more listeners than slots"),
-        (end.stray.closed, "event", "not counted: at listeners that had just closed"),
-        (end.stray.accepts, "accept", "not counted: of connections of an unknown listener"),
-        (end.stray.drops, "refused packet", "not counted: by an unknown listener"),
+        (end.stray.no_slot, "event", "not attributed: the table of listeners was full"),
+        (end.stray.closed, "event", "not attributed: their listener had just closed"),
+        (end.stray.accepts, "accept", "not attributed: the listener of the connection is unknown"),
+        (end.stray.drops, "refused packet", "not attributed: the listener is unknown"),
         (end.stray.hidden, "packet", "may be a drop: first in a namespace not known at the start"),
         (end.undecoded, "record", "could not be read"),
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
@@ -128,7 +132,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     for (time_ns, step_ns) in &run.story.steps {
         let seconds = *step_ns as f64 / 1e9;
         let time = run.time(*time_ns, 6);
-        texts.push(format!("The wall clock was set by {seconds:+.3} s at {time}."));
+        texts.push(format!("The wall clock stepped by {seconds:+.3} s at {time}."));
     }
     texts
 }

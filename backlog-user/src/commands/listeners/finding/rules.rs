@@ -106,8 +106,7 @@ pub(super) fn of_listener<'a>(
     match space.settings.somaxconn {
         Some(somaxconn) if limit == somaxconn => {
             let fact = format!(
-                "limit {limit} is somaxconn: the backlog that was asked for is exactly that, or was \
-                 cut"
+                "limit {limit} is somaxconn: the requested backlog was equal to it, or clamped to it"
             );
             push(Level::Notice, Kind::AtSomaxconn, fact, cure::larger(space, listener));
         }
@@ -147,8 +146,8 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
         found.push(Finding { level, kind, space: None, listener: None, fact, cure });
     };
     if host.filtered && listeners().next().is_none() {
-        let cure = "start it, or ask for less (-P, -p, -4, -6, --netns)".to_owned();
-        let fact = "nothing listens of what was asked for".to_owned();
+        let cure = "start the server, or relax the filter (-P, -p, -4, -6, --netns)".to_owned();
+        let fact = "no listener matches the filter".to_owned();
         push(Level::Problem, Kind::NothingListens, fact, Some(cure));
     }
     // The dearest entry, and with it the listener whose queues may cost most.
@@ -173,7 +172,7 @@ fn memory(entry: Entry, limit: u32) -> String {
     format!(
         "a queued connection takes {} of kernel memory, an entry of the SYN queue {}, beside data \
          that clients have sent: both queues of a listener cost at most {} at the limit {limit} \
-         (the dearest of these), {} at {double}",
+         (the most expensive listener), {} at {double}",
         bytes(entry.queued()),
         bytes(entry.request),
         bytes(entry.at_most(limit)),

@@ -27,7 +27,7 @@ const KEYS: [(&str, &str); 15] = [
 ];
 
 /// Those of a run.
-const RUN: [(&str, &str); 1] = [("p", "pause what is shown, tracing goes on; again: go on")];
+const RUN: [(&str, &str); 1] = [("p", "pause or resume the display; tracing continues")];
 
 /// Those of a recording.
 const RECORDING: [(&str, &str); 3] = [
