@@ -1,9 +1,19 @@
 //! The eBPF programs. On the host this is an empty program, so that
-//! `cargo build --workspace` needs no BPF tool; see `kernel` for the real one.
+//! `cargo build --workspace` needs no BPF tool.
+//!
+//! A hook's entry point (`programs`) takes the arguments from its context and calls one of the
+//! `handlers`, which keep what they know in `state` and read the `kernel`'s memory. Imports go
+//! that way and never back.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
+mod handlers;
+#[cfg(target_arch = "bpf")]
 mod kernel;
+#[cfg(target_arch = "bpf")]
+mod programs;
+#[cfg(target_arch = "bpf")]
+mod state;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

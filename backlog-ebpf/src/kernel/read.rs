@@ -7,31 +7,31 @@ use super::{
         Field, SK_PROTOCOL, SKB_HEAD, SKB_NETWORK_HEADER, SKB_PROTOCOL, SKB_TRANSPORT_HEADER,
         SKC_DADDR, SKC_DPORT, SKC_FAMILY, SKC_V6_DADDR,
     },
-    place::Place,
+    pointers::KernelPtr,
     types::{ETH_P_IP_BE, SkBuff, Sock},
 };
 
 /// The value of type `T` at `offset` bytes behind `base`.
 #[inline(always)]
-pub(crate) fn at<B, T: Copy + Default>(base: impl Place<B>, offset: usize) -> T {
+pub(crate) fn at<B, T: Copy + Default>(base: impl KernelPtr<B>, offset: usize) -> T {
     base.at(offset)
 }
 
 /// A field.
 #[inline(always)]
-pub(crate) fn field<B, T: Copy + Default>(base: impl Place<B>, field: &impl Field) -> T {
+pub(crate) fn field<B, T: Copy + Default>(base: impl KernelPtr<B>, field: &impl Field) -> T {
     base.field(field)
 }
 
 /// A field that is a pointer; null where the read fails.
 #[inline(always)]
-pub(crate) fn pointer<B, P: Place<B>, T>(base: P, field: &impl Field) -> P::To<T> {
+pub(crate) fn pointer<B, P: KernelPtr<B>, T>(base: P, field: &impl Field) -> P::To<T> {
     base.pointer(field)
 }
 
 /// The remote end of a socket or of a request: both begin with `sock_common`.
 #[inline(always)]
-pub(crate) fn remote<B>(common: impl Place<B>) -> Endpoint {
+pub(crate) fn remote<B>(common: impl KernelPtr<B>) -> Endpoint {
     let family = field::<_, u16>(common, &SKC_FAMILY);
     let mut addr = [0; 16];
     if family == AF_INET {
@@ -45,7 +45,7 @@ pub(crate) fn remote<B>(common: impl Place<B>) -> Endpoint {
 
 /// The protocol of a socket: `IPPROTO_TCP` or `IPPROTO_MPTCP`.
 #[inline(always)]
-pub(crate) fn protocol(sk: impl Place<Sock>) -> u16 {
+pub(crate) fn protocol(sk: impl KernelPtr<Sock>) -> u16 {
     field(sk, &SK_PROTOCOL)
 }
 

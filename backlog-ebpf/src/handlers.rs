@@ -1,0 +1,15 @@
+//! What is done at each moment that matters. A handler knows sockets, packets and records, not how
+//! its program was attached.
+
+pub(crate) mod accept;
+pub(crate) mod ack;
+pub(crate) mod cookie;
+pub(crate) mod enqueue;
+pub(crate) mod listener;
+pub(crate) mod migrate;
+pub(crate) mod packet_drop;
+pub(crate) mod request;
+pub(crate) mod retry;
+pub(crate) mod syn;
+pub(crate) mod tally;
+pub(crate) mod tracepoint;

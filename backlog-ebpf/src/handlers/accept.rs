@@ -1,0 +1,205 @@
+//! A connection leaves the accept queue: through accept, or because its
+//! listener closed.
+
+use backlog_ebpf::{
+    ABSENT,
+    cause::Beside,
+    pending::{Pending, SEED_DONE},
+    record::Leaving,
+};
+
+use super::{enqueue, listener, retry, tally};
+use crate::kernel::{
+    globals::{MPTCP_FIRST, REQ_SK, SK_SHUTDOWN, SKC_NUM, SKC_STATE},
+    mptcp,
+    pointers::KernelPtr,
+    read, time,
+    types::{IPPROTO_MPTCP, IPPROTO_TCP, Request, Sock, TCP_LISTEN},
+};
+use crate::state::{
+    filter,
+    histograms::AcceptedBy,
+    maps::SEED,
+    pending::{self, fast, overflow},
+    scratch::{self, DropHint},
+    slots::{self, Tracked},
+    workers,
+};
+
+/// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
+/// `sk_callback_lock`, after the sleep of a blocking one.
+///
+/// Bottom halves are off there. That matters: a program that a process can be
+/// preempted in is skipped for the next process on that CPU (7.3 lost 2 of 100
+/// accepts by 8 threads in `__inet_accept`).
+#[inline(always)]
+pub(crate) fn on_graft(newsk: impl KernelPtr<Sock>) {
+    if MPTCP_FIRST.load() != ABSENT && read::protocol(newsk) == IPPROTO_MPTCP {
+        graft(mptcp::tcp_of(newsk.address()));
+    } else {
+        graft(newsk);
+    }
+}
+
+#[inline(always)]
+fn graft(child: impl KernelPtr<Sock>) {
+    let port: u16 = read::field(child, &SKC_NUM);
+    // A client that has reset its connection meanwhile has taken its port away.
+    if (port != 0 && !filter::number(port)) || !filter::namespace(child) {
+        return;
+    }
+    if let Some(pending) = fast::take(child.address()) {
+        let Pending { slot, enqueued_ns, early_ns, refused_isn, .. } = pending;
+        // What a listener has in the table leaves it before the slot is another's.
+        if let Some(tracked) = slots::tracked(slot) {
+            tally::count_accept(tracked, enqueued_ns, early_ns, AcceptedBy::CurrentThread);
+            let state = read::field(child, &SKC_STATE);
+            tally::count_abandoned(tracked, child.address(), enqueued_ns, state);
+            if refused_isn != 0 {
+                retry::on_accept(tracked, child.address(), refused_isn, state);
+            }
+        }
+        return;
+    }
+    if overflow::in_use()
+        && let Some(pending) = overflow::take(child.address())
+    {
+        let state = read::field(child, &SKC_STATE);
+        return tally::count_tracked_accept(
+            pending,
+            child.address(),
+            state,
+            AcceptedBy::CurrentThread,
+        );
+    }
+    if read::protocol(child) == IPPROTO_TCP
+        && filter::connection(child)
+        && filter::may_be_ours(child, port)
+        && fast::accept_before_enqueue(child.address(), port == 0, time::now())
+    {
+        tally::count_unattributed_accept();
+    }
+}
+
+/// Has what was queued before the start been looked up? Then a connection that is not known
+/// has come since, and no program has seen it.
+#[inline(always)]
+fn looked_up() -> bool {
+    SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)
+}
+
+/// An accept of a connection that is not known, and the listener cannot be told.
+#[inline(always)]
+fn count_untracked(child: *const Sock) {
+    if looked_up()
+        && read::protocol(child) == IPPROTO_TCP
+        && filter::port_and_namespace(child)
+        && filter::connection(child)
+    {
+        tally::count_unattributed_accept();
+    }
+}
+
+/// Counts the accept of a connection that is known, if nobody else has.
+#[inline(always)]
+pub(crate) fn count_if_tracked(child: *const Sock, by: AcceptedBy) -> bool {
+    let taken = pending::take(child);
+    if let Some(pending) = taken {
+        tally::count_tracked_accept(pending, child, read::field(child, &SKC_STATE), by);
+    }
+    taken.is_some()
+}
+
+/// Body: accept() returns a connection of the listener `from`, which is null if it cannot
+/// be told.
+#[inline(always)]
+pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) {
+    if count_if_tracked(child, AcceptedBy::CurrentThread) {
+        return;
+    }
+    let sk = from();
+    if sk.is_null() {
+        return count_untracked(child);
+    }
+    // Another thread may have closed the descriptor and used it again; a connection that was
+    // reset has lost its port.
+    let port: u16 = read::field(child, &SKC_NUM);
+    let of_it = port == 0 || port == read::field(sk, &SKC_NUM);
+    if !of_it || !filter::listener(sk) || !filter::connection(child) {
+        return;
+    }
+    let Some(tracked) = listener::of(sk) else { return tally::count_unattributed_accept() };
+    if looked_up() {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*tracked.totals).unseen += 1 };
+        workers::record_accept(tracked.slot);
+    } else {
+        tally::count_accept(tracked, 0, 0, AcceptedBy::CurrentThread);
+    }
+}
+
+/// Body: a connection's socket is destroyed.
+#[inline(always)]
+pub(crate) fn on_destroy(sk: *const Sock) {
+    let Some(pending) = pending::take(sk) else { return };
+    let of = pending.listener as *const Sock;
+    // Announced, and then not queued; or accepted before that was known, and what would
+    // have told it was not seen.
+    if pending.enqueued_ns != 0 && pending.depth == 0 {
+        if pending.early_ns != 0 && enqueue::confirm(of, sk).is_some() {
+            tally::count_tracked_accept(pending, sk, 0, AcceptedBy::Unknown);
+        }
+        return;
+    }
+    let Some(tracked) = slots::tracked(pending.slot) else { return };
+    // close() shuts both ways down; who drops a queue disconnects, which opens them again
+    // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
+    let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
+    if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
+        // Somebody had accepted it, unseen.
+        let totals = tracked.totals;
+        // SAFETY: this CPU's element of the per-CPU array. How long it waited is not known.
+        unsafe {
+            if pending.enqueued_ns == 0 {
+                (*totals).untimed += 1;
+            } else {
+                (*totals).accepted += 1;
+            }
+        }
+        if pending.refused_isn != 0 {
+            retry::on_dequeue(tracked, sk, pending.refused_isn, Leaving::Unseen);
+        }
+    } else {
+        killed(tracked, sk, pending.refused_isn);
+    }
+}
+
+/// Body: `inet_child_forget(sk, req, child)`: a queued connection dies with its
+/// listener, or one that was about to be added is not. (The kernel notes the child in its
+/// request when it adds it.)
+#[inline(always)]
+pub(crate) fn on_forget(sk: *const Sock, req: *const Request, child: *const Sock) {
+    if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
+        return scratch::set_hint(DropHint::NotQueued);
+    }
+    let (tracked, refused_isn) = match pending::take(child) {
+        // After a migration that failed, `sk` is the listener before.
+        Some(pending) => (slots::tracked(pending.slot), pending.refused_isn),
+        // Queued before the start, and not found by the look.
+        None if filter::connection(child) => (slots::known(sk), 0),
+        None => (None, 0),
+    };
+    if let Some(tracked) = tracked {
+        killed(tracked, child, refused_isn);
+    }
+}
+
+/// Counts a queued connection that dies with its listener.
+#[inline(always)]
+fn killed(tracked: Tracked, child: *const Sock, refused_isn: u32) {
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*tracked.totals).beside[Beside::KilledAtClose as usize] += 1 };
+    if refused_isn != 0 {
+        retry::on_dequeue(tracked, child, refused_isn, Leaving::Killed);
+    }
+}

@@ -1,0 +1,125 @@
+//! A connection enters the accept queue.
+//!
+//! Hooks on functions see it right after the kernel has added it ([`on_enqueue`]). Tracepoints
+//! see it being made and being established: it is announced before the kernel adds it and
+//! confirmed afterwards. Either way a thread that is already accepting may take it in
+//! between, on another CPU.
+
+use backlog_ebpf::{cause::Beside, pending::Pending};
+
+use super::{listener, retry, tally};
+use crate::kernel::{globals::TP_FASTOPEN_RSK, pointers::KernelPtr, read, sock, time, types::Sock};
+use crate::state::{
+    filter,
+    histograms::{self, AcceptedBy},
+    pending::{self, InsertOutcome, overflow},
+    scratch::{self, TracedFn},
+    slots::Tracked,
+};
+
+/// Counts a connection that has been queued a moment ago, on this CPU. It may have been
+/// accepted by now.
+#[inline(always)]
+pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl KernelPtr<Sock>) {
+    let now = time::now();
+    let depth = sock::depth(sk);
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *tracked.totals };
+    totals.enqueued += 1;
+    tally::peak(totals, tracked.slot, depth);
+    // If it was taken before the note, it was the only one.
+    let depth = if depth == 0 { 1 } else { depth };
+    let refused_isn = if histograms::record_arrival(tracked.slot, depth, now) {
+        retry::on_readmitted(tracked, child.address(), depth, now)
+    } else {
+        0
+    };
+    let mut pending = Pending {
+        enqueued_ns: now,
+        listener: sk.address() as u64,
+        since_ns: now,
+        slot: tracked.slot,
+        depth,
+        expected: depth,
+        refused_isn,
+        early_ns: 0,
+    };
+    match pending::insert(child.address(), pending) {
+        InsertOutcome::Kept => {}
+        InsertOutcome::AcceptedBefore(early_ns) => {
+            // The clock of its enqueue is read a moment after that.
+            pending.enqueued_ns = if early_ns < now { early_ns } else { now };
+            pending.early_ns = early_ns;
+            tally::count_tracked_accept(pending, child.address(), 0, AcceptedBy::Unknown);
+        }
+        InsertOutcome::Full => totals.untracked += 1,
+    }
+}
+
+/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
+/// or null. Some builds come by here with ordinary handshakes as well, which `ack` counts;
+/// cookies and Fast Open come here only. (An MPTCP join, which is a child of a connection
+/// and not of the queue, never does.)
+#[inline(always)]
+pub(crate) fn on_queue_add<C: KernelPtr<Sock>>(sk: impl KernelPtr<Sock>, child: C, queued: u64) {
+    if queued == 0 || !filter::listener(sk) || !filter::connection(child) {
+        return;
+    }
+    let cookie = scratch::inside(TracedFn::Cookie, sk.address());
+    if !cookie && !is_fastopen(child) {
+        return;
+    }
+    let Some(tracked) = listener::of(sk.address()) else { return };
+    on_enqueue(tracked, sk, child);
+    if cookie {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*tracked.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
+    }
+}
+
+/// Is a child queued before the end of its handshake?
+#[inline(always)]
+fn is_fastopen(child: impl KernelPtr<Sock>) -> bool {
+    child.as_tcp_sock().is_some_and(|whole| read::field::<_, u64>(whole, &TP_FASTOPEN_RSK) != 0)
+}
+
+/// Remembers a connection that is about to be queued.
+#[inline(always)]
+pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
+    let Some(tracked) = listener::of(sk) else { return };
+    // After the slot was given out, which a later look compares with.
+    let now = time::now();
+    let announced = overflow::insert(
+        child,
+        Pending {
+            enqueued_ns: now,
+            listener: sk as u64,
+            since_ns: now,
+            slot: tracked.slot,
+            depth: 0,
+            expected: sock::depth(sk) + 1,
+            refused_isn: 0,
+            early_ns: 0,
+        },
+    );
+    if !announced {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*tracked.totals).untracked += 1 };
+    }
+}
+
+/// Counts a connection that has been queued.
+#[inline(always)]
+pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Tracked> {
+    let tracked = listener::of(sk)?;
+    let depth = sock::depth(sk);
+    let (depth_made, now) = (overflow::confirm(child, depth), time::now());
+    if histograms::record_arrival(tracked.slot, depth_made, now) {
+        overflow::set_refused(child, retry::on_readmitted(tracked, child, depth_made, now));
+    }
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *tracked.totals };
+    totals.enqueued += 1;
+    tally::peak(totals, tracked.slot, depth);
+    Some(tracked)
+}

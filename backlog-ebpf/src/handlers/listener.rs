@@ -1,0 +1,219 @@
+//! Listeners: from a socket to its slot, and the hooks of its birth and death.
+
+use backlog_ebpf::record::{ASKED, CLOSING, Kind, LISTENING, OPENED_NOW, TOLD};
+
+use crate::kernel::{
+    globals::{SK_DROPS, SKC_STATE},
+    log::trace_log,
+    read, sock, time,
+    types::{IPPROTO_TCP, Sock, TCP_LISTEN},
+};
+use crate::state::{
+    filter, listener_cache,
+    listener_info::{self, LISTENS_AGAIN, NO_SLOT},
+    maps::{CLOSED, LISTENERS, SLOT_INFO, STRAY},
+    ring, shared,
+    slots::{self, Tracked},
+};
+
+/// The listener behind a socket; it gets a slot if it has none yet. None for one that
+/// has closed: it has had its slot and gets no second one.
+#[inline(always)]
+pub(crate) fn find(sk: *const Sock) -> Option<Tracked> {
+    if let Some(cached) = listener_cache::find(sk) {
+        return slots::of_cached(cached);
+    }
+    if let Some(slot) = slots::find(sk) {
+        return slots::tracked(slot);
+    }
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
+        || !filter::namespace(sk)
+        || !filter::chosen(sk)
+    {
+        return None;
+    }
+    register(sk, 0)
+}
+
+/// The same for an event that must be counted somewhere: at the slot that a listener had
+/// a moment ago, if need be.
+#[inline(always)]
+pub(crate) fn of(sk: *const Sock) -> Option<Tracked> {
+    let found = find(sk);
+    if found.is_some() {
+        return found;
+    }
+    // SAFETY: a slot number is never changed, only inserted and removed.
+    let slot = unsafe { CLOSED.get(sk as u64) }.copied();
+    if let Some(slot) = slot
+        && SLOT_INFO.get(slot).is_some_and(|info| info.sk == sk as u64)
+    {
+        return slots::tracked(slot);
+    }
+    // One that never had a slot may be one that is left out.
+    if slot.is_some() || !filter::by_owner() {
+        count_closed(sk);
+    }
+    None
+}
+
+/// Counts an event at a listener that has closed and is still met by a packet on
+/// another CPU.
+#[inline(always)]
+fn count_closed(sk: *const Sock) {
+    if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
+        count_unattributed();
+    }
+}
+
+/// Counts an event at a listener that has closed and is not known any more.
+#[inline(always)]
+pub(crate) fn count_unattributed() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).closed += 1 };
+    }
+}
+
+#[inline(always)]
+fn register(sk: *const Sock, flags: u32) -> Option<Tracked> {
+    match listener_info::register(sk, flags) {
+        NO_SLOT => None,
+        slot => slots::tracked(slot),
+    }
+}
+
+/// Body: a socket is about to enter LISTEN. What stands under its address is of an
+/// earlier socket, whose end was missed.
+#[inline(always)]
+pub(crate) fn opening(sk: *const Sock) {
+    if LISTENERS.remove(sk as u64).is_ok() {
+        listener_cache::invalidate();
+    }
+    let _ = CLOSED.remove(sk as u64);
+}
+
+/// Body: a socket has entered LISTEN. A packet may have found it already.
+#[inline(always)]
+pub(crate) fn opened(sk: *const Sock) {
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+    // DCCP comes here as well, up to 6.15.
+    if !listens || read::protocol(sk) != IPPROTO_TCP || !filter::opening(sk) {
+        return;
+    }
+    match slots::find(sk) {
+        None => {
+            listener_info::register(sk, OPENED_NOW | LISTENING);
+        }
+        Some(slot) => opened_late(sk, slot),
+    }
+}
+
+/// A packet has found a listener before the call that opens it has returned: what is known of
+/// that call is told now.
+#[inline(always)]
+fn opened_late(sk: *const Sock, slot: u32) {
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of an array; only listen() calls change these, and they hold the
+    // socket's lock.
+    let note = unsafe { &mut *info };
+    note.flags |= OPENED_NOW | LISTENING;
+    listener_info::record_caller(note, sk);
+    ring::send_listener(Kind::Opened, info, totals, |_| {});
+}
+
+/// Body: a socket is about to enter LISTEN, and has its port.
+#[inline(always)]
+pub(crate) fn opens(sk: *const Sock) {
+    if shared::running() && filter::opening(sk) {
+        listener_info::register(sk, OPENED_NOW | LISTENING);
+    }
+}
+
+/// Body: `__inet_listen_sk` has returned. Where it is called by `inet_listen`, that returns
+/// next, for the same call.
+#[inline(always)]
+pub(crate) fn listened_within(sk: *const Sock) {
+    listened(sk, TOLD);
+}
+
+/// Body: `listen()` has returned. At a socket that was in LISTEN already it has only
+/// changed the limit.
+#[inline(always)]
+pub(crate) fn listened(sk: *const Sock, told: u32) {
+    let Some(slot) = slots::find(sk) else {
+        // It was open before the start and has had no event yet. Its first record tells
+        // the limit, and userspace knows the one before.
+        let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+        if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) {
+            register(sk, LISTENS_AGAIN | told);
+        }
+        return;
+    };
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of an array; only listen() calls change these, and they hold the
+    // socket's lock.
+    let note = unsafe { &mut *info };
+    let (was, limit, flags) = (note.limit, sock::limit(sk), note.flags);
+    note.flags = (flags & !(LISTENING | TOLD)) | told;
+    let opened = flags & LISTENING != 0 && was == limit;
+    if opened || (flags & TOLD != 0 && told == 0) {
+        return;
+    }
+    note.limit = limit;
+    listener_info::record_caller(note, sk);
+    if was == limit && note.flags & ASKED == 0 {
+        return;
+    }
+    let depth = sock::depth(sk);
+    ring::send_listener(Kind::Limit, info, totals, |record| {
+        record.header.time_ns = time::now();
+        record.depth = depth;
+        record.was = was;
+    });
+}
+
+/// Body: a listener is about to drop what is in its queue. Its slot stays, so
+/// that its children find it while they are dropped; [`stopped`] ends it.
+#[inline(always)]
+pub(crate) fn stopping(sk: *const Sock) {
+    // One that was open before the start may have had no event yet.
+    let known = match slots::find(sk) {
+        Some(slot) => slots::tracked(slot),
+        None if filter::port_and_namespace(sk)
+            && filter::chosen(sk)
+            && read::protocol(sk) == IPPROTO_TCP =>
+        {
+            register(sk, 0)
+        }
+        None => None,
+    };
+    let Some(Tracked { slot, totals, .. }) = known else { return };
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
+    // SAFETY: written when the slot was given out; only its listener's close changes this.
+    let note = unsafe { &mut *info };
+    if note.flags & CLOSING != 0 {
+        return;
+    }
+    note.flags |= CLOSING;
+    ring::send_listener(Kind::Closed, info, totals, |record| {
+        record.header.time_ns = time::now();
+        record.depth = sock::depth(sk);
+        record.limit = sock::limit(sk);
+        record.syn_queue = sock::syn_queue(sk);
+        record.sk_drops = read::field(sk, &SK_DROPS);
+    });
+}
+
+/// Body: a listener has dropped its queue.
+#[inline(always)]
+pub(crate) fn stopped(sk: *const Sock) {
+    if let Some(slot) = slots::find(sk) {
+        trace_log!("a listener is gone");
+        let _ = CLOSED.insert(sk as u64, slot, 0);
+        let _ = LISTENERS.remove(sk as u64);
+        listener_cache::invalidate();
+    }
+}

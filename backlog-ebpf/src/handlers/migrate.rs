@@ -1,0 +1,39 @@
+//! A queued connection goes to another listener of its `SO_REUSEPORT` group, because
+//! its own closes (`net.ipv4.tcp_migrate_req`, 5.14 and later).
+
+use backlog_ebpf::cause::Beside;
+
+use super::{listener, tally};
+use crate::kernel::{
+    globals::SKC_STATE,
+    read, sock, time,
+    types::{Sock, TCP_NEW_SYN_RECV},
+};
+use crate::state::{filter, pending, slots};
+
+/// Body: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null when there
+/// is none. For a request nothing is to be done: it is queued where it goes.
+///
+/// The connection is added right afterwards. If that fails, it is forgotten as one of
+/// its new listener.
+#[inline(always)]
+pub(crate) fn on_migrate(sk: *const Sock, child: *const Sock, to: *const Sock) {
+    if to.is_null()
+        || read::field::<_, u8>(child, &SKC_STATE) == TCP_NEW_SYN_RECV
+        || !filter::listener(sk)
+        || !filter::connection(child)
+    {
+        return;
+    }
+    if let Some(from) = slots::known(sk) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*from.totals).beside[Beside::Migrated as usize] += 1 };
+    }
+    let Some(tracked) = listener::of(to) else { return };
+    let now = time::now();
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *tracked.totals };
+    totals.beside[Beside::MigratedIn as usize] += 1;
+    tally::peak(totals, tracked.slot, sock::depth(to) + 1);
+    let _ = pending::move_to(child, to, tracked.slot, now);
+}

@@ -1,0 +1,130 @@
+//! A packet is refused at a listener: counted, and told unless too many are.
+
+use backlog_ebpf::{
+    cause::Cause,
+    record::{Drop, Endpoint, FIN, Kind},
+    totals::Totals,
+};
+
+use super::retry;
+use crate::kernel::{
+    globals::{DROP_RECORDS, URGENT_RECORDS},
+    pointers::KernelPtr,
+    sock, time,
+    types::Sock,
+};
+use crate::state::{histograms, ring, slots::Tracked};
+
+/// Drop records are limited by the second.
+const WINDOW_NS: u64 = 1_000_000_000;
+
+/// A refusal.
+pub(crate) struct PacketDrop {
+    /// Why.
+    pub(crate) cause: Cause,
+    /// How far the packet moves the listener's `sk_drops`: `tcp_listendrop` is a step,
+    /// and the ACK side discards the packet in a second one (`discard_and_relse` in
+    /// `tcp_v4_rcv`, 5.10 to 7.3).
+    pub(crate) sk_drops: u64,
+    /// Does a counter of the kernel count it?
+    pub(crate) counted: bool,
+}
+
+/// Counts a refusal, and sends a record of it, for which these are asked: does the packet carry
+/// a FIN, and who sent it, with the initial sequence number of the attempt?
+#[inline(always)]
+pub(crate) fn count_drop(
+    sk: impl KernelPtr<Sock>,
+    tracked: Tracked,
+    refusal: PacketDrop,
+    fin: impl FnOnce() -> bool,
+    who: impl FnOnce() -> (Endpoint, u32),
+) {
+    let PacketDrop { cause, sk_drops, counted } = refusal;
+    let now = time::now();
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *tracked.totals };
+    totals.drops[cause as usize] += 1;
+    totals.sk_drops += sk_drops;
+    if !counted {
+        totals.uncounted += 1;
+    }
+    let Some(told) = record_number(totals, cause, now) else {
+        return;
+    };
+    let (client, isn) = who();
+    let refused = DropDetails {
+        slot: tracked.slot,
+        cause: cause as u32 | (u32::from(fin()) * u32::from(FIN)) << u16::BITS,
+        time_ns: now,
+        isn,
+        depth: sock::depth(sk),
+        limit: sock::limit(sk),
+        syn_queue: sock::syn_queue(sk),
+        client,
+    };
+    send_record(&refused, tracked.totals, told);
+}
+
+/// What the record of a drop takes from the packet and its listener. The rest is written where
+/// the record is made, in the ring: two calls share 512 bytes of stack, and 5.10 counts the
+/// larger arm of each.
+struct DropDetails {
+    slot: u32,
+    /// The cause, and above it the record's flags: one number of 32 bits, of which the verifier
+    /// keeps the value.
+    cause: u32,
+    time_ns: u64,
+    isn: u32,
+    depth: u32,
+    limit: u32,
+    syn_queue: u32,
+    client: Endpoint,
+}
+
+/// Tells of a refusal, the `told`th of this second, and keeps the attempt. A function of its
+/// own in the program as well, for its stack.
+#[inline(never)]
+fn send_record(refused: &DropDetails, totals: *mut Totals, told: u32) -> u32 {
+    let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = refused;
+    retry::remember(totals, client, *isn, *time_ns);
+    histograms::record_drop(*slot, *time_ns);
+    // The first of a second wake userspace; those behind them can wait for their like.
+    let flags =
+        if told <= URGENT_RECORDS.load() { ring::wake_at_once() } else { ring::wake_in_batches() };
+    ring::send(Kind::Drop, totals, flags, |record: &mut Drop| {
+        record.header = ring::header::<Drop>(Kind::Drop, *slot, *time_ns);
+        (record.cause, record.flags) = (*cause as u16, (*cause >> u16::BITS) as u16);
+        record.isn = *isn;
+        (record.depth, record.limit, record.syn_queue) = (*depth, *limit, *syn_queue);
+        record.client = *client;
+        // SAFETY: `totals` is this CPU's element of the per-CPU array.
+        record.unrecorded = unsafe { (*totals).unrecorded } as u32;
+        let acceptor = histograms::acceptor_state(*slot);
+        (record.trough, record.arrived) = (acceptor.trough, acceptor.arrived);
+        (record.free_ns, record.accepted_ns) = (acceptor.free_ns, acceptor.accepted_ns);
+        (record.filled_ns, record.stalled_ns) = (acceptor.filled_ns, acceptor.stalled_ns);
+        (record.paced_ns, record.paced) = (acceptor.paced_ns, acceptor.paced);
+    });
+    0
+}
+
+/// How many drop records of this second this one is. None: there are enough, it is
+/// only counted. A flood must not become a flood of records, nor hide another cause: the
+/// first of each is told.
+#[inline(always)]
+fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> Option<u32> {
+    if now - totals.window_ns >= WINDOW_NS {
+        totals.window_ns = now;
+        totals.window_used = 0;
+        totals.window_causes = 0;
+    }
+    let bit = 1 << (cause as u32);
+    if totals.window_used >= DROP_RECORDS.load() && totals.window_causes & bit != 0 {
+        totals.unrecorded += 1;
+        return None;
+    }
+    totals.window_causes |= bit;
+    totals.window_used += 1;
+    Some(totals.window_used)
+}

@@ -1,0 +1,131 @@
+//! Requests in the SYN queue that are given up: by their timer (`reqsk_timer_handler`,
+//! which else sends the SYN-ACK again), or because the network says that the client
+//! cannot be reached (`tcp_req_err`).
+
+use backlog_ebpf::cause::Beside;
+
+use super::listener;
+use crate::kernel::{
+    globals::{
+        ICSK_SYN_RETRIES, MIB_LISTEN_DROPS, NET_SYNACK_RETRIES, REQ_TIMEOUTS, REQ_TIMEOUTS_MASK,
+        REQ_TIMEOUTS_ONE, REQ_TIMER, SKC_LISTENER, SKC_NET, SKC_STATE,
+    },
+    read, sock,
+    types::{Net, Request, Sock, TCP_LISTEN, Timer},
+};
+use crate::state::{
+    filter,
+    maps::SCRATCH,
+    mib_snapshot,
+    scratch::{self, TracedFn},
+    values::{EntryCounts, RequestTimer},
+};
+
+/// Below this limit half of the SYN queue is half of this (`reqsk_timer_handler`).
+const LEAST_LIMIT: u32 = 8;
+
+/// Body: `reqsk_timer_handler(timer)` is entered.
+#[inline(always)]
+pub(crate) fn timer_enter(timer: *const Timer) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    // The requests of a listener that has closed die with it: the record of its close
+    // says how many there were.
+    let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
+    let wanted = listens && filter::listener(sk) && filter::request(req);
+    let timeouts = timeouts(req);
+    let shot = RequestTimer {
+        request: if wanted { req as u64 } else { 0 },
+        listener: sk as u64,
+        timeouts,
+        prunes: u32::from(is_half_full(sk) && timeouts < retries(sk) * REQ_TIMEOUTS_ONE.load()),
+    };
+    // SAFETY: a per-CPU element; timers of requests run in softirq, which does not nest.
+    unsafe { (*scratch).shot = shot };
+}
+
+/// Body: it returns. A request that lives on has one timeout more; one that was given
+/// up has been left as it was (its memory stays that of a request, and has been
+/// cleared if it is in use again).
+#[inline(always)]
+pub(crate) fn timer_exit(timer: *const Timer) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: as above.
+    let shot = unsafe { &mut (*scratch).shot };
+    let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
+    if shot.request != req as u64 {
+        return;
+    }
+    shot.request = 0;
+    let RequestTimer { listener, timeouts: before, prunes, .. } = *shot;
+    if timeouts(req) == before + REQ_TIMEOUTS_ONE.load() {
+        return;
+    }
+    if let Some(tracked) = listener::of(listener as *const Sock) {
+        let beside = if prunes != 0 { Beside::Pruned } else { Beside::Expired };
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*tracked.totals).beside[beside as usize] += 1 };
+    }
+}
+
+/// Body: `tcp_req_err(req, seq, abort)` is entered.
+#[inline(always)]
+pub(crate) fn error_enter(req: *const Request) {
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    if filter::listener(sk) && filter::request(req) {
+        scratch::enter(TracedFn::Error, sk, |mib| EntryCounts {
+            drops: mib.get(&MIB_LISTEN_DROPS),
+            ..EntryCounts::default()
+        });
+    }
+}
+
+/// Body: it returns. The kernel counts a request that it has given up like a lost SYN.
+#[inline(always)]
+pub(crate) fn error_exit(req: *const Request) {
+    let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
+    let Some(left) = scratch::leave(TracedFn::Error, sk) else {
+        return mib_snapshot::refresh_if_moved(read::pointer(sk, &SKC_NET));
+    };
+    if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
+        return;
+    }
+    // The next look must not find this move.
+    mib_snapshot::refresh(left.mib.net() as u64);
+    if let Some(tracked) = listener::of(sk) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        let totals = unsafe { &mut *tracked.totals };
+        totals.beside[Beside::Unreachable as usize] += 1;
+        totals.sk_drops += 1;
+    }
+}
+
+/// SYN-ACKs that were not answered, in place: shifted as in the request.
+#[inline(always)]
+fn timeouts(req: *const Request) -> u32 {
+    u32::from(read::field::<_, u8>(req, &REQ_TIMEOUTS)) & REQ_TIMEOUTS_MASK.load()
+}
+
+/// Is the SYN queue so full that old requests are given up early?
+#[inline(always)]
+fn is_half_full(sk: *const Sock) -> bool {
+    let limit = sock::limit(sk);
+    let limit = if limit < LEAST_LIMIT { LEAST_LIMIT } else { limit };
+    sock::syn_queue(sk) << 1 > limit
+}
+
+/// How many SYN-ACKs the listener sends again to each request.
+#[inline(always)]
+fn retries(sk: *const Sock) -> u32 {
+    let own: u8 = read::field(sk, &ICSK_SYN_RETRIES);
+    if own != 0 {
+        return u32::from(own);
+    }
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    u32::from(read::field::<_, u8>(net, &NET_SYNACK_RETRIES))
+}

@@ -1,0 +1,155 @@
+//! Clients that were refused and come back: who is refused is kept in a table, and who gets in
+//! while it is there is told. It costs a connection at a listener that refuses nobody one
+//! comparison.
+
+use backlog_ebpf::{
+    AF_INET,
+    attempt::{self, Attempt, KEPT_NS},
+    record::{Admitted, Dequeued, Endpoint, Kind, Leaving},
+    totals::Totals,
+};
+
+use crate::kernel::{
+    globals::{TP_COPIED_SEQ, TP_RCV_NXT},
+    read, time,
+    types::{Sock, TCP_CLOSE, TCP_CLOSE_WAIT},
+};
+use crate::state::{histograms, maps::ATTEMPTS, ring, slots::Tracked};
+
+/// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
+/// order of this machine: `00 00 ff ff`.
+const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
+#[inline(always)]
+fn tag(client: &Endpoint, isn: u32) -> u64 {
+    let word = |at: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|byte| client.addr[at + byte]);
+        u64::from(u32::from_ne_bytes([a, b, c, d]))
+    };
+    let (high, low) = if client.family == AF_INET {
+        (0, u64::from(MAPPED) | (word(0) << 32))
+    } else {
+        (word(0) | (word(4) << 32), word(8) | (word(12) << 32))
+    };
+    attempt::tag(high, low, client.port, isn)
+}
+
+#[inline(always)]
+fn at(place: u32) -> Option<*mut Attempt> {
+    ATTEMPTS.get_ptr_mut(place)
+}
+
+/// Keeps an attempt that was refused. If both its places are taken by others that may still
+/// come back, the older one is lost, and counted.
+#[inline(always)]
+pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) {
+    let tag = tag(client, isn);
+    let place = attempt::place(tag);
+    let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return };
+    // SAFETY: elements of an array. Two CPUs may write one at a time: then one attempt is
+    // lost, or its time is another's; a tag is written as a whole.
+    unsafe {
+        let chosen = if (*first).tag == tag || (*first).tag == 0 {
+            first
+        } else if (*second).tag == tag
+            || (*second).tag == 0
+            || (*second).refused_ns < (*first).refused_ns
+        {
+            second
+        } else {
+            first
+        };
+        let Attempt { tag: before, refused_ns } = *chosen;
+        if before != 0 && before != tag && now < refused_ns + KEPT_NS {
+            (*totals).unfollowed += 1;
+        }
+        (*chosen).refused_ns = now;
+        (&raw mut (*chosen).tag).write_volatile(tag);
+    }
+}
+
+/// Takes an attempt out, if it is there.
+#[inline(always)]
+fn take(tag: u64) -> bool {
+    let place = attempt::place(tag);
+    for place in [place, place ^ 1] {
+        let Some(found) = at(place) else { return false };
+        // SAFETY: as in `refused`.
+        unsafe {
+            if (*found).tag == tag {
+                (&raw mut (*found).tag).write_volatile(0);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// A connection has been queued where somebody was refused lately: was it this one? Its socket
+/// is still locked by this CPU, so nobody has read from it, and the first byte that is to be
+/// read is the one behind the client's initial sequence number. It returns that number for
+/// [`on_dequeue`], zero for a client that had not been refused. A function of its own in the
+/// program as well: it is rare and long.
+#[inline(never)]
+pub(crate) fn on_readmitted(tracked: Tracked, child: *const Sock, depth: u32, now: u64) -> u32 {
+    let client = read::remote(child);
+    let isn = read::field::<_, u32>(child, &TP_COPIED_SEQ).wrapping_sub(1);
+    if take(tag(&client, isn)) {
+        let fill = |record: &mut Admitted| {
+            let acceptor = histograms::acceptor_state(tracked.slot);
+            *record = Admitted {
+                header: ring::header::<Admitted>(Kind::Admitted, tracked.slot, now),
+                isn,
+                depth,
+                client,
+                trough: acceptor.trough,
+                free_ns: acceptor.free_ns,
+                paced_ns: acceptor.paced_ns,
+                paced: acceptor.paced,
+                arrived: acceptor.arrived,
+            };
+        };
+        ring::send(Kind::Admitted, tracked.totals, ring::wake_in_batches(), fill);
+        // Zero means none. Who looks for the attempt also tries the number one below.
+        return if isn == 0 { 1 } else { isn };
+    }
+    0
+}
+
+/// A connection in this state is accepted whose client had been refused before. State zero:
+/// it had just been queued.
+#[inline(always)]
+pub(crate) fn on_accept(tracked: Tracked, child: *const Sock, isn: u32, state: u8) {
+    // A SYN and a FIN count as one each.
+    let received = read::field::<_, u32>(child, &TP_RCV_NXT).wrapping_sub(isn);
+    let leaving = match state {
+        TCP_CLOSE => Leaving::Reset,
+        TCP_CLOSE_WAIT if received == 2 => Leaving::Fin,
+        TCP_CLOSE_WAIT => Leaving::FinAfterData,
+        _ if received > 1 => Leaving::AcceptedWithData,
+        _ => Leaving::Accepted,
+    };
+    on_dequeue(tracked, child, isn, leaving);
+}
+
+/// Tells how a connection left the queue whose client had been refused before. A function of
+/// its own in the program as well, like [`on_readmitted`].
+#[inline(always)]
+pub(crate) fn on_dequeue(tracked: Tracked, child: *const Sock, isn: u32, leaving: Leaving) {
+    send_dequeued(tracked, child, isn, leaving as u32);
+}
+
+#[inline(never)]
+fn send_dequeued(tracked: Tracked, child: *const Sock, isn: u32, leaving: u32) -> u32 {
+    let client = read::remote(child);
+    ring::send(Kind::Dequeued, tracked.totals, ring::wake_in_batches(), |record: &mut Dequeued| {
+        *record = Dequeued {
+            header: ring::header::<Dequeued>(Kind::Dequeued, tracked.slot, time::now()),
+            isn,
+            leaving,
+            client,
+            pad: 0,
+        };
+    });
+    0
+}

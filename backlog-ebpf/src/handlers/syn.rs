@@ -1,0 +1,234 @@
+//! A SYN at a listener: `tcp_conn_request`, and what it calls only for some.
+
+use backlog_ebpf::{
+    cause::{Beside, Cause},
+    totals::Totals,
+};
+
+use super::{
+    listener,
+    packet_drop::{self, PacketDrop},
+    tally,
+};
+use crate::kernel::{
+    globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
+    mptcp,
+    pointers::KernelPtr,
+    read, sock, time,
+    types::{Net, SkBuff, Sock},
+};
+use crate::state::{
+    filter, histograms, listener_cache, mib_snapshot,
+    scratch::{self, DropHint},
+    slots::{self, Tracked},
+    values::{CachedListener, MibCounts},
+};
+
+/// `net.ipv4.tcp_syncookies`: for every SYN.
+const COOKIES_ALWAYS: u8 = 2;
+
+/// Body: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
+/// is ordinary ends soon. The next look must not find the moves of a packet at another port,
+/// which is refused, if it is, by a full queue; what else refuses it is rare, and the
+/// listener's own `sk_drops` bounds what a look may count.
+#[inline(always)]
+pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
+    if !filter::listener(sk) {
+        if sock::is_full(sk) {
+            let net: *const Net = read::pointer(sk.address(), &SKC_NET);
+            mib_snapshot::refresh_if_moved(net);
+        }
+        return;
+    }
+    let net = read::pointer(sk, &SKC_NET);
+    let cached = listener_cache::find(sk.address());
+    let most = listener_cache::drops_since(cached, sk);
+    let kind = kind(cached, sk, net);
+    if most == 0 && matches!(kind, Kind::Ordinary) {
+        return;
+    }
+    if matches!(kind, Kind::Ordinary)
+        && sock::is_full(sk)
+        && let Some(cached) = cached
+        && mib_snapshot::is_one_overflow(net)
+    {
+        overflowed(sk, cached, skb.address());
+    } else {
+        compared(sk.address(), skb.address(), net.address(), most);
+    }
+}
+
+/// What a SYN may have moved beside the two counters of a full accept queue.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Nothing.
+    Ordinary,
+    /// The SYN queue is longer than ever.
+    Longer,
+    /// Other counters, by a cookie or by Fast Open.
+    Special,
+}
+
+#[inline(always)]
+fn kind(
+    cached: Option<*mut CachedListener>,
+    sk: impl KernelPtr<Sock>,
+    net: impl KernelPtr<Net>,
+) -> Kind {
+    let (Some(whole), Some(cached)) = (sk.as_tcp_sock(), cached) else { return Kind::Special };
+    let queue: u32 = read::field(whole, &ICSK_SYN_QUEUE);
+    // SAFETY: this CPU's note of the listener.
+    let longest = unsafe { (*cached).syn_queue };
+    if queue > longest {
+        // SAFETY: as above.
+        unsafe { (*cached).syn_queue = queue };
+    }
+    let limit = sock::limit(sk);
+    // Another CPU may have taken some away since the kernel looked.
+    if queue >= limit - (limit >> 3)
+        || read::field::<_, u32>(whole, &ICSK_FASTOPEN_LIMIT) != 0
+        || read::field::<_, u8>(net, &NET_SYNCOOKIES) == COOKIES_ALWAYS
+    {
+        Kind::Special
+    } else if queue > longest {
+        Kind::Longer
+    } else {
+        Kind::Ordinary
+    }
+}
+
+/// A SYN that a full accept queue has refused, which is all that a flood brings: nothing
+/// else is looked at. A function of its own in the program as well, for its stack.
+#[inline(never)]
+fn overflowed<S: KernelPtr<Sock>>(sk: S, cached: *mut CachedListener, skb: *const SkBuff) -> u32 {
+    if filter::packet(skb)
+        && let Some(tracked) = slots::of_cached(cached)
+    {
+        let cause = Cause::AcceptQueueFullSyn;
+        packet_drop::count_drop(
+            sk,
+            tracked,
+            PacketDrop { cause, sk_drops: 1, counted: true },
+            || false,
+            || read::sender(skb),
+        );
+    }
+    0
+}
+
+#[inline(always)]
+fn compared(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
+    let hint = scratch::take_hint();
+    let moved = mib_snapshot::snapshot_delta(net);
+    if !filter::packet(skb) {
+        return;
+    }
+    let Some(mut moved) = moved else {
+        if most != 0 && sock::has_dropped(sk) {
+            mib_snapshot::count_hidden();
+        }
+        return;
+    };
+    moved.at_most(most);
+    let dropped = moved.drops != 0;
+    // A SYN at a listener that has just closed is worth no slot, a drop is.
+    let found = if dropped { listener::of(sk) } else { listener::find(sk) };
+    if let Some(tracked) = found {
+        classify_syn(&moved, sk, tracked, skb, || hint);
+    }
+}
+
+/// Counts what a SYN has come to. `hint` is asked if it was refused, and nothing else says
+/// why.
+#[inline(always)]
+pub(crate) fn classify_syn(
+    moved: &MibCounts,
+    sk: impl KernelPtr<Sock>,
+    tracked: Tracked,
+    skb: *const SkBuff,
+    hint: impl FnOnce() -> DropHint,
+) {
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *tracked.totals };
+    // The newcomer is in it, unless it was refused.
+    tally::syn_queue_peak(totals, sk);
+    if moved.queue_cookie != 0 {
+        estimate_needed_queue(totals, sk, tracked.slot);
+    }
+    let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
+    count(Beside::SynQueueFullCookie, moved.queue_cookie);
+    count(Beside::SynCookieSent, moved.cookie_sent);
+    count(Beside::FastopenQueueFull, moved.fastopen_full);
+    if moved.drops == 0 {
+        return;
+    }
+    match classify_drop(moved, skb, hint) {
+        Ok(cause) => {
+            count_unrecorded(totals, cause, moved.drops - 1);
+            let refusal = PacketDrop { cause, sk_drops: 1, counted: true };
+            packet_drop::count_drop(sk, tracked, refusal, || false, || read::sender(skb));
+        }
+        Err(beside) => {
+            count(beside, 1);
+            totals.sk_drops += 1;
+        }
+    }
+}
+
+/// Estimates how long a SYN queue would be that had room for a SYN which got a cookie. With
+/// `tcp_syncookies=2` all get one, whatever room there is.
+#[inline(always)]
+fn estimate_needed_queue(totals: &mut Totals, sk: impl KernelPtr<Sock>, slot: u32) {
+    let (queue, limit) = (sock::syn_queue(sk), sock::limit(sk));
+    // Another CPU may have taken some away since the kernel looked.
+    if queue >= limit - (limit >> 3) {
+        let needed = histograms::needed_syn_queue(slot, queue, time::now());
+        if needed > totals.syn_needed {
+            totals.syn_needed = needed;
+        }
+    }
+}
+
+/// Why `ListenDrops` moved. The kernel tests the SYN queue before the accept queue and
+/// both before everything else, and stops at the first.
+#[inline(always)]
+fn classify_drop(
+    moved: &MibCounts,
+    skb: *const SkBuff,
+    hint: impl FnOnce() -> DropHint,
+) -> Result<Cause, Beside> {
+    if moved.queue_drop != 0 {
+        return Ok(Cause::SynQueueFull);
+    }
+    // A Fast Open child that cannot be made counts like a lost SYN, and is none: the
+    // handshake goes on without data.
+    if moved.fastopen_failed != 0 {
+        return Err(Beside::FastopenFailed);
+    }
+    if moved.overflows != 0 {
+        return Ok(Cause::AcceptQueueFullSyn);
+    }
+    match hint() {
+        DropHint::LastQuarter => Ok(Cause::LastQuarter),
+        DropHint::NotQueued => Ok(Cause::ListenerLeft),
+        DropHint::None if mptcp::is_join(skb) => Err(Beside::JoinRefused),
+        DropHint::None => Ok(Cause::Other),
+    }
+}
+
+/// Packets before this one whose end was not seen: counted like it, and nothing is told
+/// of them.
+#[inline(always)]
+pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
+    totals.drops[cause as usize] += count;
+    totals.unrecorded += count;
+}
+
+/// Body: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing
+/// but the last-quarter rule, and only when that holds (5.10 to 7.3).
+#[inline(always)]
+pub(crate) fn on_peer_checked(proven: u64) {
+    if proven & 0xff == 0 {
+        scratch::set_hint(DropHint::LastQuarter);
+    }
+}

@@ -1,0 +1,152 @@
+//! A system call returns: accept() with a connection, or listen(). And `io_uring`, which does
+//! both without one, tells what came of a request.
+
+use backlog_ebpf::cause::Beside;
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+use crate::handlers::{accept, listener};
+use crate::kernel::{
+    globals::{
+        FDT_FD, FDT_MAX, FILE_PRIVATE, FILES_FDT, SKC_STATE, SOCKET_SK, TASK_FILES, URING_OPCODE,
+    },
+    mptcp, read,
+    syscall::{self, Call, Passed},
+    time,
+    types::{File, Regs, Sock, Socket, TCP_LISTEN, Task, UringRequest},
+};
+use crate::state::{
+    histograms::AcceptedBy,
+    pending::{self, overflow},
+    shared, slots,
+};
+
+/// `IORING_OP_ACCEPT` of `include/uapi/linux/io_uring.h`.
+pub(super) const URING_ACCEPT: u8 = 13;
+
+/// Body: any system call returns. Every one on the host comes here.
+#[inline(always)]
+pub(crate) fn any_call(regs: *const Regs, returned: i64) {
+    if returned < 0 {
+        return;
+    }
+    match syscall::of(regs) {
+        Some((Call::Accept, passed)) => accepted(regs, passed, returned),
+        Some((Call::Listen, passed)) => listened(regs, passed, returned),
+        None => {}
+    }
+}
+
+/// Body: accept() or accept4() returns.
+#[inline(always)]
+pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
+    if returned < 0 || !shared::running() {
+        return;
+    }
+    let child = mptcp::tcp_of(socket_of(returned as u32));
+    if child.is_null() {
+        return;
+    }
+    if accepted_before_enqueue(child) {
+        return;
+    }
+    followed(regs, passed, child);
+    accept::on_accept(child, || accepted_from(regs, passed));
+}
+
+/// Body: `io_uring` tells the result of a request, which is null where one has several results.
+/// Whatever it was: if the result is the descriptor of a connection that was queued a moment
+/// ago, that has been accepted.
+#[inline(always)]
+pub(crate) fn completed(request: *const UringRequest, result: i32) {
+    if result < 0 || !shared::running() {
+        return;
+    }
+    if !request.is_null() && read::field::<_, u8>(request, &URING_OPCODE) != URING_ACCEPT {
+        return;
+    }
+    let child = mptcp::tcp_of(socket_of(result as u32));
+    if !child.is_null() && !accepted_before_enqueue(child) {
+        accept::count_if_tracked(child, AcceptedBy::CurrentThread);
+    }
+}
+
+/// Was a connection accepted before the CPU that adds it has come to the place where it is
+/// counted? Then that counts it, or this has. (The accept of an MPTCP one does not wait for
+/// that, and the place of a Fast Open one is the end of its handshake, where the kernel does
+/// not show that of its SYN.)
+#[inline(always)]
+fn accepted_before_enqueue(child: *const Sock) -> bool {
+    if !matches!(overflow::announced(child), Some((_, false))) {
+        return false;
+    }
+    // If it has come there meanwhile, whoever takes the entry counts.
+    if !overflow::accept_before_enqueue(child, time::now()) {
+        accept::count_if_tracked(child, AcceptedBy::CurrentThread);
+    }
+    true
+}
+
+/// The listener's socket, by the first argument.
+#[inline(always)]
+fn accepted_from(regs: *const Regs, passed: Passed) -> *const Sock {
+    let Some(descriptor) = passed.first(regs) else { return core::ptr::null() };
+    mptcp::tcp_of(socket_of(descriptor))
+}
+
+/// A connection whose listener has closed and that is accepted all the same has gone to
+/// another of its group.
+#[inline(always)]
+fn followed(regs: *const Regs, passed: Passed, child: *const Sock) {
+    let Some((from, _)) = overflow::announced(child) else { return };
+    if read::field::<_, u8>(from, &SKC_STATE) == TCP_LISTEN {
+        return;
+    }
+    let to = accepted_from(regs, passed);
+    if to.is_null() || to == from {
+        return;
+    }
+    let Some(tracked) = listener::of(to) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*tracked.totals).beside[Beside::MigratedIn as usize] += 1 };
+    if let Some(from) = pending::move_to(child, to, tracked.slot, time::now())
+        && let Some(tracked) = slots::tracked(from)
+    {
+        // SAFETY: as above.
+        unsafe { (*tracked.totals).beside[Beside::Migrated as usize] += 1 };
+    }
+}
+
+/// Body: listen() returns.
+#[inline(always)]
+pub(crate) fn listened(regs: *const Regs, passed: Passed, returned: i64) {
+    if returned != 0 || !shared::running() {
+        return;
+    }
+    let sk = accepted_from(regs, passed);
+    if !sk.is_null() {
+        listener::listened(sk, 0);
+    }
+}
+
+/// The socket behind a descriptor of this process, which is known to be one.
+#[inline(always)]
+pub(super) fn socket_of(descriptor: u32) -> *const Sock {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() } as *const Task;
+    let files: *const u8 = read::pointer(task, &TASK_FILES);
+    let table: *const u8 = read::pointer(files, &FILES_FDT);
+    if descriptor >= read::field::<_, u32>(table, &FDT_MAX) {
+        return core::ptr::null();
+    }
+    let array: *const u8 = read::pointer(table, &FDT_FD);
+    let file: u64 = read::at(array, 8 * descriptor as usize);
+    socket_in(file as *const File)
+}
+
+/// The socket behind an open file, which is known to be one.
+#[inline(always)]
+pub(super) fn socket_in(file: *const File) -> *const Sock {
+    let socket: *const Socket = read::pointer(file, &FILE_PRIVATE);
+    read::pointer(socket, &SOCKET_SK)
+}

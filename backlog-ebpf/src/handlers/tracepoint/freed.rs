@@ -1,0 +1,140 @@
+//! A packet is freed: `consume_skb` for a SYN, `kfree_skb` for an ACK that came to nothing.
+//! If a listener refused it, the counters have moved since the last look.
+
+use backlog_ebpf::{AF_INET, AF_INET6};
+
+use super::{packet::Packet, ports, verdict};
+use crate::kernel::{
+    globals::{
+        DST_DEV, NETDEV_NET, SKB_DST, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SKC_STATE,
+    },
+    read,
+    types::{
+        IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, Net, SkBuff, Sock, TCP_ACK, TCP_LISTEN, TCP_SYN,
+    },
+};
+use crate::state::filter;
+
+/// The first bytes of a TCP header.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Tcp {
+    /// Source and destination.
+    ports: [u16; 2],
+    numbers: [u32; 2],
+    offset: u8,
+    flags: u8,
+}
+
+/// Body: `consume_skb(skb)`. Every packet that was sent comes here, and every SYN that
+/// came to a listener, refused or not.
+#[inline(always)]
+pub(crate) fn consumed(skb: *const SkBuff) {
+    let (tcp, port) = header(skb);
+    if wanted(port) && u32::from(tcp.flags) & (TCP_SYN | TCP_ACK) == TCP_SYN {
+        if let Some(packet) = packet(skb, &tcp, port) {
+            verdict::syn(&packet);
+        }
+    } else {
+        icmp(skb, &tcp);
+    }
+}
+
+/// Body: `kfree_skb(skb, …[, rx_sk])`: every packet that was dropped. `by` is the socket
+/// that dropped it, null where the kernel does not tell (before 6.11).
+#[inline(always)]
+pub(crate) fn dropped(skb: *const SkBuff, by: *const Sock) {
+    let (tcp, port) = header(skb);
+    if !wanted(port) || u32::from(tcp.flags) & TCP_SYN != 0 {
+        return icmp(skb, &tcp);
+    }
+    // An established connection's packet moves nothing of ours.
+    let listens = !by.is_null() && read::field::<_, u8>(by, &SKC_STATE) == TCP_LISTEN;
+    if let Some(packet) = packet(skb, &tcp, port) {
+        verdict::ack(&packet, if listens { by } else { core::ptr::null() });
+    }
+}
+
+/// What would be the header of a TCP packet, and the port that it would go to.
+#[inline(always)]
+fn header(skb: *const SkBuff) -> (Tcp, u16) {
+    let tcp: Tcp = read::at(transport(skb), 0);
+    let port = u16::from_be(tcp.ports[1]);
+    (tcp, port)
+}
+
+#[inline(always)]
+fn transport(skb: *const SkBuff) -> *const u8 {
+    let head: *const u8 = read::pointer(skb, &SKB_HEAD);
+    head.wrapping_add(read::field::<_, u16>(skb, &SKB_TRANSPORT_HEADER) as usize)
+}
+
+#[inline(always)]
+fn wanted(port: u16) -> bool {
+    ports::listened(port) && filter::number(port)
+}
+
+/// The network and the transport protocol.
+#[inline(always)]
+fn protocols(skb: *const SkBuff) -> (u16, u16) {
+    /// Where the protocol stands in an IPv4 header.
+    const IPV4_PROTOCOL: usize = 9;
+    /// Where it stands in an IPv6 header. (Extension headers before TCP hide it: none of
+    /// a handshake's packets has any.)
+    const IPV6_PROTOCOL: usize = 6;
+
+    let head: *const u8 = read::pointer(skb, &SKB_HEAD);
+    let network = read::field::<_, u16>(skb, &SKB_NETWORK_HEADER) as usize;
+    let family = read::packet_family(skb);
+    let offset = if family == AF_INET { IPV4_PROTOCOL } else { IPV6_PROTOCOL };
+    (family, u16::from(read::at::<_, u8>(head, network + offset)))
+}
+
+/// An ICMP message that says that somebody cannot be reached may end a request. It has the
+/// listener's port in the packet that it answers, behind that one's IP header.
+#[inline(always)]
+fn icmp(skb: *const SkBuff, message: &Tcp) {
+    /// "Destination unreachable", ICMP and ICMPv6.
+    const UNREACHABLE: u8 = 3;
+    const UNREACHABLE_V6: u8 = 1;
+    /// The highest of their codes.
+    const CODES: u8 = 15;
+    /// Bytes of an ICMP header.
+    const ICMP: usize = 8;
+
+    let [kind, code] = message.ports[0].to_ne_bytes();
+    if (kind != UNREACHABLE && kind != UNREACHABLE_V6) || code > CODES {
+        return;
+    }
+    let ip = match protocols(skb) {
+        (AF_INET, IPPROTO_ICMP) => 20,
+        (AF_INET6, IPPROTO_ICMPV6) => 40,
+        _ => return,
+    };
+    let port = u16::from_be(read::at(transport(skb), ICMP + ip));
+    if wanted(port)
+        && let Some(net) = net(skb)
+    {
+        verdict::unreachable(&Packet { skb, net, port, flags: 0 });
+    }
+}
+
+#[inline(always)]
+fn packet(skb: *const SkBuff, tcp: &Tcp, port: u16) -> Option<Packet> {
+    if protocols(skb).1 != IPPROTO_TCP {
+        return None;
+    }
+    let flags = u32::from(tcp.flags);
+    net(skb).map(|net| Packet { skb, net, port, flags })
+}
+
+/// The namespace that a packet has come to, if that is to be looked at. The device has been
+/// taken off it by now; that of its route is in the same namespace. (The route's lowest bit
+/// says who holds it.)
+#[inline(always)]
+fn net(skb: *const SkBuff) -> Option<*const Net> {
+    let route = read::field::<_, u64>(skb, &SKB_DST) & !1;
+    let device: *const u8 = read::pointer(route as *const u8, &DST_DEV);
+    let net: *const Net = read::pointer(device, &NETDEV_NET);
+    (route != 0 && !net.is_null() && filter::net(net)).then_some(net)
+}

@@ -1,0 +1,21 @@
+//! The two programs of a tracepoint, where the kernel may skip one.
+
+/// One of the two programs on a tracepoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Twin {
+    /// The one with types (`tp_btf`).
+    Typed = 1,
+    /// The one without (`raw_tp`).
+    Raw = 2,
+}
+
+impl Twin {
+    #[inline(always)]
+    pub(super) fn other(self) -> u32 {
+        match self {
+            Self::Typed => Self::Raw as u32,
+            Self::Raw => Self::Typed as u32,
+        }
+    }
+}

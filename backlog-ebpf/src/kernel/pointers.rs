@@ -1,0 +1,190 @@
+//! Where the kernel's memory is read: at an address, by a helper that survives whatever it
+//! finds there, or at a pointer of which the verifier knows the type, by a plain load.
+//!
+//! A load costs one instruction where the helper costs some fifty, and the kernel's fault
+//! table makes it as safe. The verifier knows the arguments of fentry and fexit, and what
+//! they point to; offsets are constants to it, since they come from frozen memory
+//! (`globals`). It knows nothing of an address that was kept in a map.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
+
+use super::globals::Field;
+
+/// Something of the kernel's with type `B`.
+pub(crate) trait KernelPtr<B>: Copy {
+    /// What a pointer in it leads to.
+    type To<U>: KernelPtr<U>;
+
+    /// The value of type `T` at `offset` bytes behind the beginning.
+    fn at<T: Copy + Default>(self, offset: usize) -> T;
+
+    /// A field.
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T;
+
+    /// A field that is a pointer; null where nothing can be read.
+    fn pointer<U>(self, field: &impl Field) -> Self::To<U>;
+
+    /// Its address, which is no more than a number.
+    fn address(self) -> *const B;
+
+    /// The same as a whole `tcp_sock`: its type as an argument ends with `struct sock`.
+    /// None if it is none.
+    fn as_tcp_sock(self) -> Option<Self>;
+}
+
+impl<B> KernelPtr<B> for *const B {
+    type To<U> = *const U;
+
+    #[inline(always)]
+    fn at<T: Copy + Default>(self, offset: usize) -> T {
+        let mut value = T::default();
+        // SAFETY: the helper checks the source itself, the destination is a local of
+        // the size given. The result need not be looked at (and a branch for it
+        // would double the verifier's paths): on a fault it fills in zeros.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+                self.wrapping_byte_add(offset).cast(),
+            );
+        }
+        value
+    }
+
+    #[inline(always)]
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T {
+        self.at(field.offset())
+    }
+
+    #[inline(always)]
+    fn pointer<U>(self, field: &impl Field) -> *const U {
+        self.at::<u64>(field.offset()) as *const U
+    }
+
+    #[inline(always)]
+    fn address(self) -> *const B {
+        self
+    }
+
+    #[inline(always)]
+    fn as_tcp_sock(self) -> Option<Self> {
+        Some(self)
+    }
+}
+
+/// An argument of the function that a program is attached to, or where one leads.
+#[repr(transparent)]
+pub(crate) struct Typed<B>(*const B);
+
+impl<B> Clone for Typed<B> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Typed<B> {}
+
+impl<B> Typed<B> {
+    /// Of a word of a context of which the verifier knows the types.
+    #[inline(always)]
+    pub(crate) fn new(word: u64) -> Self {
+        Self(word as *const B)
+    }
+}
+
+impl<B> KernelPtr<B> for Typed<B> {
+    type To<U> = Typed<U>;
+
+    #[inline(always)]
+    fn at<T: Copy + Default>(self, offset: usize) -> T {
+        // SAFETY: the verifier has checked that this type has such a field there; a load
+        // that faults gives zero.
+        unsafe { self.0.wrapping_byte_add(offset).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn field<T: Copy + Default>(self, field: &impl Field) -> T {
+        if size_of::<T>() > size_of::<u64>() {
+            return self.at(field.offset());
+        }
+        let value = load(self.0, size_of::<T>(), field);
+        // SAFETY: `T` is as long as what was loaded, or shorter: in its lowest bytes.
+        unsafe { (&raw const value).cast::<T>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    fn pointer<U>(self, field: &impl Field) -> Typed<U> {
+        Typed(load(self.0, size_of::<u64>(), field) as *const U)
+    }
+
+    #[inline(always)]
+    fn address(self) -> *const B {
+        self.0
+    }
+
+    #[inline(always)]
+    fn as_tcp_sock(self) -> Option<Self> {
+        // SAFETY: the helper looks at the socket itself: null if it is none of TCP's.
+        let whole = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) } as *const B;
+        if whole.is_null() { None } else { Some(Self(whole)) }
+    }
+}
+
+/// A field of so many bytes, by an instruction of which the loader replaces the offset.
+#[inline(always)]
+fn load<B, F: Field>(base: *const B, bytes: usize, _: &F) -> u64 {
+    let value: u64;
+    macro_rules! load {
+        ($width:literal) => {
+            asm!(
+                concat!("{value} = *(", $width, " *)({base} + {at})"),
+                value = lateout(reg) value,
+                base = in(reg) base,
+                at = const F::STANDS,
+                options(pure, readonly, nostack, preserves_flags),
+            )
+        };
+    }
+    // SAFETY: the verifier checks that this type has such a field there; a load that faults
+    // gives zero.
+    unsafe {
+        match bytes {
+            1 => load!("u8"),
+            2 => load!("u16"),
+            4 => load!("u32"),
+            _ => load!("u64"),
+        }
+    }
+    value
+}
+
+/// A number that differs for addresses that are near each other, for a place in a table.
+/// Sockets stand 64 bytes apart at least.
+#[inline(always)]
+pub(crate) fn spread<B>(address: *const B) -> u32 {
+    /// 2^32 by the golden ratio.
+    const SPREAD: u32 = 0x9e37_79b1;
+
+    (low(address) >> 6).wrapping_mul(SPREAD) >> 8
+}
+
+/// The lower half of an address, as a plain number: the verifier lets nobody calculate with
+/// a pointer of which it knows the type, but takes half of it for a number.
+#[inline(always)]
+fn low<B>(address: *const B) -> u32 {
+    let low: u64;
+    // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because
+    // inline assembly has no name for halves of registers.
+    unsafe {
+        asm!(
+            ".byte 0xbc, 0x10, 0, 0, 0, 0, 0, 0",
+            in("r1") address,
+            lateout("r0") low,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    low as u32
+}

@@ -1,0 +1,149 @@
+//! Tracepoints: each with types (`tp_btf`) and without (`raw_tp`), for kernels that refuse
+//! the former, and to be attached both where one may be skipped; and the exits of a few system calls by way of perf, so that no other call
+//! pays for them.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+};
+
+use super::context::Arguments;
+use crate::handlers::tracepoint::{accepted, destroyed, failed, freed, state, twin::Twin};
+use crate::kernel::{
+    globals::{HAS_TASK_REGS, KFREE_HAS_SOCKET, URING_HAS_CQE, URING_HAS_REQUEST, URING_RESULT},
+    read,
+    syscall::Passed,
+    types::{Regs, UringCompletion, UringRequest},
+};
+
+/// Twins: the names of both, and what they do with their arguments.
+macro_rules! twins {
+    ($($typed:ident, $raw:ident: $body:expr;)+) => {$(
+        #[btf_tracepoint]
+        fn $typed(ctx: BtfTracePointContext) {
+            $body(&ctx, Twin::Typed);
+        }
+
+        #[raw_tracepoint]
+        fn $raw(ctx: RawTracePointContext) -> i32 {
+            $body(&ctx, Twin::Raw);
+            0
+        }
+    )+};
+}
+
+twins! {
+    tb_state, rt_state: set_state;
+    tb_destroy, rt_destroy: destroy_sock;
+    tb_kfree, rt_kfree: kfree_skb;
+    tb_consume, rt_consume: consume_skb;
+    tb_exit, rt_exit: sys_exit;
+    tb_uring, rt_uring: uring_complete;
+}
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`
+#[inline(always)]
+fn set_state(event: &impl Arguments, twin: Twin) {
+    state::changes(event.address(0), event.word(1), event.word(2), twin);
+}
+
+/// `tcp_destroy_sock(sk)`
+#[inline(always)]
+fn destroy_sock(event: &impl Arguments, _: Twin) {
+    destroyed::destroyed(event.address(0));
+}
+
+/// `kfree_skb(skb, location[, reason[, rx_sk]])`
+#[inline(always)]
+fn kfree_skb(event: &impl Arguments, _: Twin) {
+    let by = if KFREE_HAS_SOCKET.load() != 0 { event.address(3) } else { core::ptr::null() };
+    freed::dropped(event.address(0), by);
+}
+
+/// `consume_skb(skb[, location])`
+#[inline(always)]
+fn consume_skb(event: &impl Arguments, _: Twin) {
+    freed::consumed(event.address(0));
+}
+
+/// `sys_exit(regs, ret)`
+#[inline(always)]
+fn sys_exit(event: &impl Arguments, _: Twin) {
+    accepted::any_call(event.address(0), event.word(1) as i64);
+}
+
+/// `io_uring_complete`
+#[inline(always)]
+fn uring_complete(event: &impl Arguments, _: Twin) {
+    let (request, result) = completion(event);
+    accepted::completed(request, result);
+}
+
+/// A request of `io_uring`, if this kernel passes it, and its result.
+#[inline(always)]
+fn completion(event: &impl Arguments) -> (*const UringRequest, i32) {
+    /// Where a `struct io_uring_cqe` has the result; it is shared with userspace.
+    const RESULT: usize = 8;
+
+    let request = if URING_HAS_REQUEST.load() != 0 { event.address(1) } else { core::ptr::null() };
+    let result = if URING_HAS_CQE.load() != 0 {
+        read::at(event.address::<UringCompletion>(2), RESULT)
+    } else if URING_RESULT.load() == 3 {
+        event.word(3) as i32
+    } else {
+        event.word(2) as i32
+    };
+    (request, result)
+}
+
+/// The caller's registers, and what perf passes of a system call that returns: `struct
+/// syscall_tp_t` of `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
+#[inline(always)]
+fn call(ctx: &TracePointContext) -> (*const Regs, i64) {
+    /// Behind the registers and the number.
+    const RETURNED: usize = 16;
+
+    let regs: u64 = if HAS_TASK_REGS.load() != 0 {
+        // SAFETY: the helper takes the task that the other one gives.
+        unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+    } else {
+        // Since 6.13 these are not the caller's any more.
+        read::at(ctx.as_ptr().cast_const(), 0)
+    };
+    let returned: i64 = read::at(ctx.as_ptr().cast_const(), RETURNED);
+    (regs as *const Regs, returned)
+}
+
+/// `accept`, `accept4`
+#[tracepoint]
+fn tp_accept(ctx: TracePointContext) -> u32 {
+    let (regs, returned) = call(&ctx);
+    accepted::accepted(regs, Passed::Wide, returned);
+    0
+}
+
+/// `listen`
+#[tracepoint]
+fn tp_listen(ctx: TracePointContext) -> u32 {
+    let (regs, returned) = call(&ctx);
+    accepted::listened(regs, Passed::Wide, returned);
+    0
+}
+
+/// `sys_exit(regs, ret)`, for some seconds. Perf's tracepoints of the calls alone would cost the
+/// others less, and show no call of a 32-bit program.
+#[raw_tracepoint]
+fn rt_failed(ctx: RawTracePointContext) -> i32 {
+    failed::any_call(ctx.address(0), ctx.word(1) as i64);
+    0
+}
+
+/// `io_uring_complete`, for some seconds
+#[raw_tracepoint]
+fn rt_uring_failed(ctx: RawTracePointContext) -> i32 {
+    let (request, result) = completion(&ctx);
+    failed::completed(request, result);
+    0
+}

@@ -1,0 +1,85 @@
+//! The arguments of a function between its entry and its return, for programs that
+//! see only what is returned (kretprobes).
+//!
+//! A function that runs with bottom halves off ends on the CPU where it began, and a
+//! CPU runs it once at a time: its arguments are kept by CPU. One that may sleep is
+//! kept by thread.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+
+use super::{
+    maps::{CALLERS, CALLS},
+    values::{SavedArgs, SleepingCall, TracedCall},
+};
+
+/// A function that may sleep.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum SleepingFn {
+    /// `inet_csk_listen_start`
+    Open = 0,
+    /// `inet_listen`
+    Listen = 1,
+    /// `__inet_listen_sk`
+    ListenSk = 2,
+    /// `inet_csk_listen_stop`
+    Close = 3,
+}
+
+impl SavedArgs {
+    #[inline(always)]
+    pub(crate) fn of(word: impl Fn(usize) -> u64) -> Self {
+        Self { words: [word(0), word(1), word(2), word(3)], inside: 1 }
+    }
+
+    /// The argument at an index.
+    #[inline(always)]
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.words[index]
+    }
+}
+
+/// Keeps the arguments of a call until its return.
+#[inline(always)]
+pub(crate) fn entered(call: TracedCall, saved: SavedArgs) {
+    if let Some(kept) = CALLS.get_ptr_mut(call as u32) {
+        // SAFETY: a per-CPU element; see the module's head.
+        unsafe { *kept = saved };
+    }
+}
+
+/// The arguments of the call that returns. None if its entry was not seen.
+#[inline(always)]
+pub(crate) fn returns(call: TracedCall) -> Option<SavedArgs> {
+    let kept = CALLS.get_ptr_mut(call as u32)?;
+    // SAFETY: as in `entered`.
+    let saved = unsafe { *kept };
+    if saved.inside == 0 {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (*kept).inside = 0 };
+    Some(saved)
+}
+
+#[inline(always)]
+fn this_thread(function: SleepingFn) -> SleepingCall {
+    SleepingCall { thread: bpf_get_current_pid_tgid(), function: function as u64 }
+}
+
+/// Keeps the arguments of a call that may sleep until its return.
+#[inline(always)]
+pub(crate) fn sleeper_entered(function: SleepingFn, saved: SavedArgs) {
+    // The table gives up its oldest entry when it is full, so this does not fail for long.
+    let _ = CALLERS.insert(this_thread(function), saved, 0);
+}
+
+/// The arguments of the call that returns. None if its entry was not seen.
+#[inline(always)]
+pub(crate) fn sleeper_returns(function: SleepingFn) -> Option<SavedArgs> {
+    let caller = this_thread(function);
+    // SAFETY: only this thread writes its entries.
+    let saved = *unsafe { CALLERS.get(caller) }?;
+    let _ = CALLERS.remove(caller);
+    Some(saved)
+}

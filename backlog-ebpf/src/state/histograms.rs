@@ -1,0 +1,179 @@
+//! Counts how waits and depths are distributed. Userspace reads the counts as memory.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use backlog_ebpf::{
+    attempt::KEPT_NS,
+    distribution::{DEPTHS, NO_TROUGH, WAITS, bucket},
+};
+
+use super::{maps::DISTRIBUTIONS, shared};
+
+/// Who accepts is asked once in a while: nobody wants to know it more exactly.
+const NOTED_NS: u64 = 1 << 20;
+
+/// Who has accepted a connection.
+#[derive(Clone, Copy)]
+pub(crate) enum AcceptedBy {
+    /// The current thread.
+    CurrentThread,
+    /// Another one: this is a softirq, or the accept was noted before.
+    Unknown,
+}
+
+/// Counts an arrival that made a queue so deep. True: the listener has refused somebody so
+/// lately that it may be one who comes back.
+#[inline(always)]
+pub(crate) fn record_arrival(slot: u32, depth: u32, now: u64) -> bool {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
+    let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
+    // SAFETY: an element of the array, and a place within it. Who finds the queue empty is
+    // alone with it, but for an accept that is faster than this note: then the time is
+    // negative, and nothing is added.
+    unsafe {
+        shared::count((&raw mut (*distributions).depths).cast::<u32>().add(index));
+        let found = depth.saturating_sub(1);
+        if found < (*distributions).trough {
+            (*distributions).trough = found;
+        }
+        let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
+        (*distributions).arrived = (*distributions).arrived.wrapping_add(1);
+        if depth <= 1 {
+            (*distributions).filled_ns = now;
+        }
+        if depth <= 1 && empty_ns < now {
+            (*distributions).idle_ns += empty_ns;
+            let pace = &raw const (*distributions).pace;
+            (*distributions).free_ns += (*pace).free_ns(empty_ns);
+        }
+        // Another CPU may have refused one since this one has looked at the clock.
+        let refused_ns = (*distributions).refused_ns;
+        refused_ns != 0 && now < refused_ns + KEPT_NS
+    }
+}
+
+/// What a record of a drop, or of a client that came back, says of the acceptor.
+pub(crate) struct AcceptorState {
+    /// The least depth since the record before.
+    pub(crate) trough: u32,
+    /// How long it has had nothing to do.
+    pub(crate) free_ns: u64,
+    /// When it accepted last.
+    pub(crate) accepted_ns: u64,
+    /// When an arrival last found the queue empty.
+    pub(crate) filled_ns: u64,
+    /// Its pauses so far, and how many.
+    pub(crate) paced_ns: u64,
+    pub(crate) paced: u32,
+    /// Its stalls so far.
+    pub(crate) stalled_ns: u64,
+    /// Arrivals so far.
+    pub(crate) arrived: u32,
+}
+
+impl AcceptorState {
+    const UNKNOWN: Self = Self {
+        trough: NO_TROUGH,
+        free_ns: 0,
+        accepted_ns: 0,
+        filled_ns: 0,
+        paced_ns: 0,
+        paced: 0,
+        stalled_ns: 0,
+        arrived: 0,
+    };
+}
+
+/// Looks at the acceptor for a record.
+#[inline(always)]
+pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else {
+        return AcceptorState::UNKNOWN;
+    };
+    // SAFETY: an element of the array. Another CPU may find a lower depth meanwhile: then that
+    // is lost.
+    unsafe {
+        let trough = (*distributions).trough;
+        (*distributions).trough = NO_TROUGH;
+        AcceptorState {
+            trough,
+            free_ns: (*distributions).free_ns,
+            accepted_ns: (*distributions).accepted_ns,
+            filled_ns: (*distributions).filled_ns,
+            paced_ns: (*distributions).pace.sum_ns,
+            paced: (*distributions).pace.count as u32,
+            stalled_ns: (*distributions).pace.stalled_ns,
+            arrived: (*distributions).arrived,
+        }
+    }
+}
+
+/// Since when a queue has not been empty, while anything is in it.
+#[inline(always)]
+pub(crate) fn filled_ns(slot: u32) -> u64 {
+    // SAFETY: an element of the array.
+    DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).filled_ns })
+}
+
+/// A SYN was answered with a cookie at a SYN queue of this length. How long one would be that
+/// had room for it, as far as that can be estimated.
+#[inline(always)]
+pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
+    // SAFETY: an element of the array; of two CPUs that write, either may be the last.
+    unsafe { (*distributions).crowd.note(queue, (*distributions).arrived, now) }
+}
+
+/// Notes that a listener has refused somebody who may come back.
+#[inline(always)]
+pub(crate) fn record_drop(slot: u32, now: u64) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of the array; of two that write, either may be the last.
+    unsafe { (*distributions).refused_ns = now };
+}
+
+/// Counts an accept after so long a wait, and who has done it if that is the current thread.
+#[inline(always)]
+pub(crate) fn record_accept(slot: u32, wait_ns: u64, accepted_ns: u64, by: AcceptedBy) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    // Microseconds, rounded up, less one.
+    let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
+    // SAFETY: as in `arrived`.
+    unsafe { shared::count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
+    // SAFETY: as above. Of two that accept at once, either may be the last.
+    unsafe {
+        let before_ns = (*distributions).accepted_ns;
+        (*distributions).accepted_ns = accepted_ns;
+        // It was waiting already when the one before was taken.
+        if accepted_ns > before_ns && accepted_ns - before_ns < wait_ns {
+            (*distributions).pace.note(accepted_ns - before_ns);
+        }
+    }
+    if matches!(by, AcceptedBy::CurrentThread) {
+        // SAFETY: as above.
+        unsafe {
+            if accepted_ns.wrapping_sub((*distributions).noted_ns) > NOTED_NS {
+                (*distributions).noted_ns = accepted_ns;
+                (*distributions).acceptor = bpf_get_current_pid_tgid();
+            }
+        }
+    }
+}
+
+/// A bucket as an index that the verifier sees to be within `COUNT`, a power of two. The
+/// compiler knows that it is, and would leave the mask out.
+#[inline(always)]
+fn within<const COUNT: usize>(bucket: u32) -> usize {
+    let mut index = bucket as usize;
+    // SAFETY: it touches nothing but the number.
+    unsafe {
+        asm!(
+            "{index} &= {mask}",
+            index = inout(reg) index,
+            mask = const COUNT - 1,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    index
+}

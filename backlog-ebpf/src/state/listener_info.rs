@@ -1,0 +1,134 @@
+//! What is written down of a listener when it gets a slot: who it is, and who called listen().
+//! The note stays where it is; userspace reads it as memory, and records are copies of it.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use backlog_ebpf::{
+    AF_INET,
+    record::{ASKED, Endpoint, Kind, Listener, NEW_NETNS, OPENED_NOW, REUSEPORT, V6_ONLY},
+};
+
+use super::{
+    filter,
+    maps::{FREE_SLOTS, LISTENERS, OWN_PORTS, SLOT_INFO, STRAY},
+    namespace, ring, slots,
+};
+use crate::kernel::{
+    caller, cgroup,
+    globals::{
+        NET_INUM, NET_SOMAXCONN, SK_DROPS, SK_SOCKET, SKC_BITS, SKC_COOKIE, SKC_FAMILY, SKC_NET,
+        SKC_NUM, SKC_RCV_SADDR, SKC_REUSEPORT_MASK, SKC_V6_RCV_SADDR, SKC_V6ONLY_MASK, SOCKET_INO,
+    },
+    log::trace_log,
+    read, sock, time,
+    types::{Net, Sock, Socket},
+};
+
+/// For [`register`]: the current process has called listen() on one that was open before.
+pub(crate) const LISTENS_AGAIN: u32 = 1 << 31;
+
+/// What [`register`] returns where no slot was free.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// Gives a listener a slot. A function of its own in the program as well, since
+/// it is long, rare and called from many places.
+#[inline(never)]
+pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
+    let key = sk as u64;
+    let Ok(Some(slot)) = FREE_SLOTS.pop() else {
+        count_without_slot();
+        return NO_SLOT;
+    };
+    if filter::by_owner()
+        && let Some(own) = OWN_PORTS.get_ptr_mut(u32::from(read::field::<_, u16>(sk, &SKC_NUM)))
+    {
+        // SAFETY: an element of an array; every writer writes the same value.
+        unsafe { *own = 1 };
+    }
+    let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
+    // SAFETY: the slot has just left the queue of free ones: it is ours.
+    let note = unsafe { &mut *info };
+    describe(note, sk, slot, flags);
+    // Not the address: the verifier lets nobody calculate with a pointer.
+    trace_log!("a listener has slot {}", slot);
+    if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
+        // Another CPU met the same listener first. Whoever looks at the slot sees that nobody
+        // has it.
+        note.sk = 0;
+        let _ = FREE_SLOTS.push(slot, 0);
+        return slots::find(sk).unwrap_or(NO_SLOT);
+    }
+    if let Some(tracked) = slots::tracked(slot) {
+        ring::send_listener(Kind::Opened, info, tracked.totals, |_| {});
+    }
+    slot
+}
+
+/// Writes down who a listener is, where it is to stay.
+#[inline(always)]
+fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
+    note.sk = 0;
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
+    note.header = ring::header::<Listener>(Kind::Opened, slot, time::now());
+    note.inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
+    let family: u16 = read::field(sk, &SKC_FAMILY);
+    let mut addr = [0; 16];
+    if family == AF_INET {
+        let v4: [u8; 4] = read::field(sk, &SKC_RCV_SADDR);
+        addr[..4].copy_from_slice(&v4);
+    } else {
+        addr = read::field(sk, &SKC_V6_RCV_SADDR);
+    }
+    note.local = Endpoint { addr, port: read::field(sk, &SKC_NUM), family };
+    let bits = u32::from(read::field::<_, u8>(sk, &SKC_BITS));
+    let mut kept = flags & !LISTENS_AGAIN;
+    if bits & SKC_REUSEPORT_MASK.load() != 0 {
+        kept |= REUSEPORT;
+    }
+    if bits & SKC_V6ONLY_MASK.load() != 0 {
+        kept |= V6_ONLY;
+    }
+    note.flags = kept;
+    note.cookie = read::field(sk, &SKC_COOKIE);
+    note.netns = read::field(net, &NET_INUM);
+    note.depth = sock::depth(sk);
+    note.limit = sock::limit(sk);
+    note.sk_drops = read::field(sk, &SK_DROPS);
+    note.syn_queue = sock::syn_queue(sk);
+    note.was = 0;
+    note.cgroup = cgroup::of(sk);
+    note.somaxconn = read::field(net, &NET_SOMAXCONN);
+    note.identity = namespace::short(net);
+    if namespace::is_new(net) {
+        note.flags |= NEW_NETNS;
+    }
+    if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
+        record_caller(note, sk);
+    } else {
+        (note.comm, note.caller, note.asked) = ([0; 16], 0, 0);
+    }
+    // Last: whoever looks at the note before finds that nobody has the slot.
+    note.sk = sk as u64;
+}
+
+#[inline(always)]
+fn count_without_slot() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).no_slot += 1 };
+    }
+}
+
+/// Notes who calls listen(), and with what.
+#[inline(always)]
+pub(crate) fn record_caller(info: &mut Listener, sk: *const Sock) {
+    let net: *const Net = read::pointer(sk, &SKC_NET);
+    info.somaxconn = read::field(net, &NET_SOMAXCONN);
+    info.caller = caller::process();
+    info.comm = caller::name();
+    info.flags &= !ASKED;
+    if let Some(asked) = caller::asked(info.limit, info.somaxconn) {
+        info.asked = asked;
+        info.flags |= ASKED;
+    }
+}

@@ -1,0 +1,148 @@
+//! Every map, with the sizes it has unless the loader says otherwise. The names
+//! are the contract with `backlog-user/src/bpf/load.rs`.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
+    macros::btf_map,
+};
+use backlog_ebpf::{
+    accepts::{FAILURES, Failure, FailureKey, Workers},
+    attempt::{self, Attempt},
+    distribution::Distributions,
+    filter::PORT_WORDS,
+    pending::{Pending, Waiting},
+    record::{Header, Listener},
+    totals::{Stray, Totals},
+};
+
+use super::values::{
+    CachedListener, MibSnapshot, PortMember, PortSlot, SavedArgs, Scratch, SleepingCall, TracedCall,
+};
+
+/// How many listeners can be told apart at once.
+pub(crate) const SLOTS: usize = 1024;
+
+/// Records on their way to userspace.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
+
+/// From a listening socket's address to its slot.
+#[btf_map]
+pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
+
+/// The same for those that this CPU has met last: a place by the address.
+#[btf_map]
+pub(crate) static MET: PerCpuArray<CachedListener, SLOTS> = PerCpuArray::new();
+
+/// From the address of a listener that has just closed to the slot that it had: packets
+/// on other CPUs may have found it before.
+#[btf_map]
+pub(crate) static CLOSED: LruHashMap<u64, u32, SLOTS> = LruHashMap::new();
+
+/// Slots that no listener has; userspace fills it and gives closed ones back.
+#[btf_map]
+pub(crate) static FREE_SLOTS: Queue<u32, SLOTS> = Queue::new();
+
+/// By slot: who the listener is. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static SLOT_INFO: Array<Listener, SLOTS, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// By slot: what this CPU counted.
+#[btf_map]
+pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
+
+/// By slot: how waits and depths are distributed. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
+/// By slot: who accepts.
+#[btf_map]
+pub(crate) static WORKERS: Array<Workers, SLOTS> = Array::new();
+
+/// Failed calls of accept(), while a program looks at them.
+#[btf_map]
+pub(crate) static FAILED: HashMap<FailureKey, Failure, FAILURES> = HashMap::new();
+
+/// Those that have found no room there.
+#[btf_map]
+pub(crate) static FAILED_OTHER: Array<u32, 1> = Array::new();
+
+/// From the address of a connection in an accept queue to when and where it was added.
+#[btf_map]
+pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
+
+/// The same in a table that costs a tenth of that: a place by the address, and the map
+/// above for those whose place is taken. Userspace looks at it as memory.
+#[btf_map]
+pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Attempts that were refused and may come back.
+#[btf_map]
+pub(crate) static ATTEMPTS: Array<Attempt, { attempt::ATTEMPTS }> = Array::new();
+
+/// 1: the map of queued connections may hold connections that have no place in the table.
+#[btf_map]
+pub(crate) static CROWDED: Array<u32, 1> = Array::new();
+
+/// The ports to look at, one bit each.
+#[btf_map]
+pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
+
+/// By port: 1 if a listener of ours has listened there. Only filters by owner use it.
+#[btf_map]
+pub(crate) static OWN_PORTS: Array<u8, 65_536> = Array::new();
+
+/// What tells the network namespace of the filter from later ones with its inode number; zero:
+/// not known. Written before the programs begin.
+#[btf_map]
+pub(crate) static ASKED_NETNS: Array<u32, 1> = Array::new();
+
+/// The sockets to look at, by inode number, where the filter names a process.
+#[btf_map]
+pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();
+
+/// What belongs to no listener.
+#[btf_map]
+pub(crate) static STRAY: PerCpuArray<Stray, 1> = PerCpuArray::new();
+
+/// This CPU's notes between the entry and the exit of a function.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// The per-CPU pointer of `SCRATCH`'s only element, once known.
+#[btf_map]
+pub(crate) static SCRATCH_BASE: Array<u64, 1> = Array::new();
+
+/// The arguments of the calls that this CPU is in, by [`TracedCall`].
+#[btf_map]
+pub(crate) static CALLS: PerCpuArray<SavedArgs, { TracedCall::COUNT }> = PerCpuArray::new();
+
+/// The arguments of the calls that threads are in, which may sleep there.
+#[btf_map]
+pub(crate) static CALLERS: LruHashMap<SleepingCall, SavedArgs, 1024> = LruHashMap::new();
+
+/// The listeners of a port and namespace, one after the other. Only tracepoints use it.
+#[btf_map]
+pub(crate) static AT_PORT: HashMap<PortSlot, PortMember, SLOTS> = HashMap::new();
+
+/// By port: 1 if somebody has listened there, in any namespace.
+#[btf_map]
+pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
+
+/// By network namespace: this CPU's counters when it last looked.
+#[btf_map]
+pub(crate) static LOOKS: PerCpuHashMap<u64, MibSnapshot, 4096> = PerCpuHashMap::new();
+
+/// The number of sysfs's newest node when the run began; zero: not known.
+#[btf_map]
+pub(crate) static NEWEST: Array<u64, 1> = Array::new();
+
+/// From a listener's address to where in its queue the next run of the iterator goes on.
+#[btf_map]
+pub(crate) static CURSORS: HashMap<u64, u64, SLOTS> = HashMap::new();
+
+/// What the iterator over queues is to do with them: one of `SEED_…`.
+#[btf_map]
+pub(crate) static SEED: Array<u32, 1> = Array::new();

@@ -1,0 +1,254 @@
+//! How far this CPU's counters of a namespace have moved since they were last looked at.
+//! They are looked at whenever a packet that may have moved them is done with, in the same
+//! softirq, so the move is that packet's.
+
+use super::{
+    counters::{self, Mib},
+    maps::{LOOKS, SCRATCH, STRAY},
+    namespace, shared,
+    values::{LastSnapshot, MibCounts, MibSnapshot},
+};
+use crate::kernel::{
+    globals::{
+        Field as _, MIB_EMBRYONIC_RSTS, MIB_FASTOPEN_FAILED, MIB_FASTOPEN_FULL, MIB_LISTEN_DROPS,
+        MIB_LISTEN_OVERFLOWS, MIB_PASSIVE_OPENS, MIB_REQQ_FULL_COOKIES, MIB_REQQ_FULL_DROP,
+        MIB_SYNCOOKIES_FAILED, MIB_SYNCOOKIES_RECV, MIB_SYNCOOKIES_SENT,
+    },
+    pointers::KernelPtr,
+    read,
+    types::Net,
+};
+
+impl MibCounts {
+    /// The listener itself has refused no more than so many.
+    #[inline(always)]
+    pub(crate) fn at_most(&mut self, most: u32) {
+        if self.drops > u64::from(most) {
+            self.drops = u64::from(most);
+        }
+    }
+
+    /// Of one packet, whatever else has moved them.
+    #[inline(always)]
+    fn of_one(self) -> Self {
+        let one = |moved: u64| u64::from(moved != 0);
+        Self {
+            drops: one(self.drops),
+            overflows: one(self.overflows),
+            queue_drop: one(self.queue_drop),
+            queue_cookie: one(self.queue_cookie),
+            cookie_sent: one(self.cookie_sent),
+            cookie_valid: one(self.cookie_valid),
+            cookie_failed: one(self.cookie_failed),
+            fastopen_full: one(self.fastopen_full),
+            fastopen_failed: one(self.fastopen_failed),
+            resets: one(self.resets),
+            children: one(self.children),
+        }
+    }
+
+    #[inline(always)]
+    fn now(mib: &Mib) -> Self {
+        Self {
+            drops: mib.get(&MIB_LISTEN_DROPS),
+            overflows: mib.get(&MIB_LISTEN_OVERFLOWS),
+            queue_drop: mib.get(&MIB_REQQ_FULL_DROP),
+            queue_cookie: mib.get(&MIB_REQQ_FULL_COOKIES),
+            cookie_sent: mib.get(&MIB_SYNCOOKIES_SENT),
+            cookie_valid: mib.get(&MIB_SYNCOOKIES_RECV),
+            cookie_failed: mib.get(&MIB_SYNCOOKIES_FAILED),
+            fastopen_full: mib.get(&MIB_FASTOPEN_FULL),
+            fastopen_failed: mib.get(&MIB_FASTOPEN_FAILED),
+            resets: mib.get(&MIB_EMBRYONIC_RSTS),
+            children: mib.tcp(&MIB_PASSIVE_OPENS),
+        }
+    }
+
+    #[inline(always)]
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            drops: self.drops.wrapping_sub(before.drops),
+            overflows: self.overflows.wrapping_sub(before.overflows),
+            queue_drop: self.queue_drop.wrapping_sub(before.queue_drop),
+            queue_cookie: self.queue_cookie.wrapping_sub(before.queue_cookie),
+            cookie_sent: self.cookie_sent.wrapping_sub(before.cookie_sent),
+            cookie_valid: self.cookie_valid.wrapping_sub(before.cookie_valid),
+            cookie_failed: self.cookie_failed.wrapping_sub(before.cookie_failed),
+            fastopen_full: self.fastopen_full.wrapping_sub(before.fastopen_full),
+            fastopen_failed: self.fastopen_failed.wrapping_sub(before.fastopen_failed),
+            resets: self.resets.wrapping_sub(before.resets),
+            children: self.children.wrapping_sub(before.children),
+        }
+    }
+}
+
+impl MibSnapshot {
+    #[inline(always)]
+    fn new(counted: MibCounts, identity: u64) -> Self {
+        Self { counted, identity, running: u64::from(shared::running()) }
+    }
+}
+
+impl LastSnapshot {
+    #[inline(always)]
+    fn is_of(&self, net: u64, identity: u64) -> bool {
+        self.net == net && self.identity == identity
+    }
+}
+
+/// May `ListenDrops` have moved since the last look? If not, nothing was refused.
+#[inline(always)]
+pub(crate) fn drops_moved(net: impl KernelPtr<Net>) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
+    // SAFETY: a per-CPU element; looks are taken with bottom halves off.
+    let recent = unsafe { &(*scratch).recent };
+    !recent.is_of(net.address() as u64, namespace::identity(net))
+        || read::at::<_, u64>(recent.drops_at as *const u64, 0) != recent.drops
+}
+
+/// Has this CPU counted one overflow and one drop since the last look, and so refused a
+/// packet for a full accept queue? It is a look of its own then.
+#[inline(always)]
+pub(crate) fn is_one_overflow(net: impl KernelPtr<Net>) -> bool {
+    let (first, second) = (MIB_LISTEN_OVERFLOWS.offset(), MIB_LISTEN_DROPS.offset());
+    if first + 1 != second {
+        return false;
+    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `dropped`.
+    let recent = unsafe { &mut (*scratch).recent };
+    if !recent.is_of(net.address() as u64, namespace::identity(net)) {
+        return false;
+    }
+    let both = recent.drops_at.wrapping_sub(size_of::<u64>() as u64) as *const u64;
+    let [overflows, drops]: [u64; 2] = read::at(both, 0);
+    if overflows != recent.overflows.wrapping_add(1) || drops != recent.drops.wrapping_add(1) {
+        return false;
+    }
+    (recent.overflows, recent.drops) = (overflows, drops);
+    true
+}
+
+/// A packet that nobody wants to know of is done with: the next look must not find its move.
+#[inline(always)]
+pub(crate) fn refresh_if_moved(net: *const Net) {
+    if drops_moved(net) {
+        refresh(net as u64);
+    }
+}
+
+/// A look whose moves are known otherwise. A function of its own in the program as well:
+/// with what its callers keep on the stack there would be too much.
+#[inline(never)]
+pub(crate) fn refresh(net: u64) -> u32 {
+    let net = net as *const Net;
+    let Some(mib) = counters::of_namespace(net) else { return 0 };
+    let now = MibCounts::now(&mib);
+    let identity = namespace::identity(net);
+    store_last(&mib, net, identity, &now);
+    u32::from(store(net, MibSnapshot::new(now, identity)))
+}
+
+/// False: the table is full.
+#[inline(always)]
+fn store(net: *const Net, look: MibSnapshot) -> bool {
+    if let Some(kept) = LOOKS.get_ptr_mut(net as u64) {
+        // SAFETY: this CPU's element; looks are taken with bottom halves off.
+        unsafe { *kept = look };
+        return true;
+    }
+    // On other CPUs the kernel fills in zeros.
+    LOOKS.insert(net as u64, look, 0).is_ok()
+}
+
+/// Keeps what the next short look compares with. What was kept before goes into the table.
+#[inline(always)]
+fn store_last(mib: &Mib, net: *const Net, identity: u64, now: &MibCounts) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: as in `dropped`.
+    let recent = unsafe { &mut (*scratch).recent };
+    let before = *recent;
+    *recent = LastSnapshot {
+        net: net as u64,
+        identity,
+        drops_at: mib.place(&MIB_LISTEN_DROPS),
+        drops: now.drops,
+        overflows: now.overflows,
+    };
+    if let Some(look) = LOOKS.get_ptr_mut(before.net) {
+        // SAFETY: this CPU's element; looks are taken with bottom halves off.
+        unsafe {
+            if (*look).identity == before.identity {
+                (*look).counted.drops = before.drops;
+                (*look).counted.overflows = before.overflows;
+            }
+        }
+    }
+}
+
+/// The moves since the last look, which this one ends. None: they are not known.
+#[inline(always)]
+pub(crate) fn snapshot_delta(net: *const Net) -> Option<MibCounts> {
+    let mib = counters::of_namespace(net)?;
+    let now = MibCounts::now(&mib);
+    let identity = namespace::identity(net);
+    store_last(&mib, net, identity, &now);
+    let look = MibSnapshot::new(now, identity);
+    let Some(kept) = LOOKS.get_ptr_mut(net as u64) else {
+        // On other CPUs the kernel fills in zeros.
+        LOOKS.insert(net as u64, look, 0).ok()?;
+        return namespace::is_new(net).then_some(now);
+    };
+    // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
+    // a listener's.
+    let before = unsafe { *kept };
+    // SAFETY: as above.
+    unsafe { *kept = look };
+    if before.identity != identity {
+        return namespace::is_new(net).then_some(now);
+    }
+    let moved = now.since(&before.counted);
+    // Some hooks look at nothing before the run: all but the packet in hand was before it.
+    Some(if before.running == 0 { moved.of_one() } else { moved })
+}
+
+/// Counts a packet that may have been refused: the first that this CPU has seen in a
+/// namespace which is older than the run and could not be read before.
+#[inline(always)]
+pub(crate) fn count_hidden() {
+    if let Some(stray) = STRAY.get_ptr_mut(0) {
+        // SAFETY: a per-CPU element that only this CPU writes.
+        unsafe { (*stray).hidden += 1 };
+    }
+}
+
+/// How far `SyncookiesRecv` has moved: if at all, a connection was made of a cookie.
+#[inline(always)]
+pub(crate) fn valid_cookies_delta(net: *const Net) -> u64 {
+    let Some(mib) = counters::of_namespace(net) else { return 0 };
+    let now = mib.get(&MIB_SYNCOOKIES_RECV);
+    let identity = namespace::identity(net);
+    if let Some(look) = LOOKS.get_ptr_mut(net as u64) {
+        // SAFETY: as in `look`.
+        let look = unsafe { &mut *look };
+        if look.identity == identity {
+            let before = look.counted.cookie_valid;
+            look.counted.cookie_valid = now;
+            return now.wrapping_sub(before);
+        }
+    }
+    if !namespace::is_new(net) {
+        refresh(net as u64);
+        return 0;
+    }
+    // What else has moved, the next look finds.
+    let counted = MibCounts { cookie_valid: now, ..MibCounts::default() };
+    store(net, MibSnapshot::new(counted, identity));
+    now
+}
+
+/// The first look, before the programs begin.
+#[inline(always)]
+pub(crate) fn first_snapshot(net: *const Net) {
+    let _ = snapshot_delta(net);
+}

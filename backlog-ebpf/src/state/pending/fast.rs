@@ -1,0 +1,110 @@
+//! The table of queued connections that hooks on functions keep: an array, which programs
+//! look into without a call. A connection has one place, by its socket's address; if that
+//! is taken it goes into the map (`pending`).
+//!
+//! An accept on another CPU may come before the enqueue is noted. It leaves a mark in the
+//! same place, and who notes the enqueue finds it. Without atomic instructions (5.10 has
+//! none for this) both may miss each other: then both marks stay, and mean the same.
+
+use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
+
+use super::InsertOutcome;
+use crate::kernel::{globals::WAITING_MASK, pointers, types::Sock};
+use crate::state::{
+    maps::WAITING,
+    slots::{self, Tracked},
+};
+
+/// Is there a table? (Not with tracepoints.)
+#[inline(always)]
+pub(crate) fn is_used() -> bool {
+    WAITING_MASK.load() != 0
+}
+
+/// The place of a connection.
+#[inline(always)]
+fn at(child: *const Sock) -> Option<*mut Waiting> {
+    WAITING.get_ptr_mut(pointers::spread(child) & WAITING_MASK.load())
+}
+
+/// Remembers a connection. None: its place is taken.
+#[inline(always)]
+pub(crate) fn insert(child: *const Sock, entry: Pending) -> Option<InsertOutcome> {
+    let place = at(child)?;
+    // SAFETY: an element of an array. Its connection is written by the CPU that queues it,
+    // and taken out by the one that accepts it, which comes after that.
+    unsafe {
+        let key = &raw mut (*place).child;
+        let there = key.read_volatile();
+        if there != 0 && there != child as u64 {
+            return None;
+        }
+        if there != 0 && (*place).early == there {
+            // An earlier one with this address: both marks have met no more.
+            (*place).early = 0;
+            accepted_unseen((*place).entry.slot);
+        }
+        (*place).entry = entry;
+        key.write_volatile(child as u64);
+        let early = (&raw const (*place).early).read_volatile();
+        if early != child as u64 {
+            return Some(InsertOutcome::Kept);
+        }
+        (*place).early = 0;
+        key.write_volatile(0);
+        Some(InsertOutcome::AcceptedBefore((*place).early_ns & !NAMELESS))
+    }
+}
+
+/// The entry of a connection, if it has a place.
+#[inline(always)]
+pub(crate) fn entry(child: *const Sock) -> Option<*mut Pending> {
+    if !is_used() {
+        return None;
+    }
+    let place = at(child)?;
+    // SAFETY: as in `insert`.
+    unsafe { ((*place).child == child as u64).then_some(&raw mut (*place).entry) }
+}
+
+/// Takes a connection out, if it has a place.
+#[inline(always)]
+pub(crate) fn take(child: *const Sock) -> Option<Pending> {
+    let place = at(child)?;
+    // SAFETY: as in `insert`.
+    unsafe {
+        let key = &raw mut (*place).child;
+        if key.read_volatile() != child as u64 {
+            return None;
+        }
+        let entry = (*place).entry;
+        key.write_volatile(0);
+        Some(entry)
+    }
+}
+
+/// Notes that a connection is accepted that is not in the table yet, or never will be.
+/// `nameless` is one that was reset meanwhile: it has no port any more, and may be nobody's.
+/// True: it takes the place of such a note.
+#[inline(always)]
+pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now: u64) -> bool {
+    let Some(place) = at(child) else { return false };
+    // SAFETY: as in `insert`; the mark is of the CPU that accepts, until it is found.
+    unsafe {
+        let key = &raw mut (*place).early;
+        let before = key.read_volatile();
+        let named = (*place).early_ns & NAMELESS == 0;
+        (*place).early_ns = now | if port_cleared { NAMELESS } else { 0 };
+        key.write_volatile(child as u64);
+        before != 0 && named && before != child as u64
+    }
+}
+
+/// Counts an accept that was noted in two halves.
+#[inline(always)]
+fn accepted_unseen(slot: u32) {
+    if let Some(Tracked { totals, .. }) = slots::tracked(slot) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        unsafe { (*totals).accepted += 1 };
+    }
+}

@@ -1,0 +1,129 @@
+//! The map of queued connections: with tracepoints all of them are in it, with hooks on
+//! functions those whose place in the table (`fast`) is taken.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use backlog_ebpf::pending::Pending;
+
+use crate::kernel::types::Sock;
+use crate::state::maps::{CROWDED, PENDING};
+
+/// Remembers a queued connection. False: the table is full.
+#[inline(always)]
+pub(crate) fn insert(child: *const Sock, pending: Pending) -> bool {
+    PENDING.insert(child as u64, pending, 0).is_ok()
+}
+
+/// Takes a connection out of the map, if it is there.
+#[inline(always)]
+pub(crate) fn take(child: *const Sock) -> Option<Pending> {
+    let key = child as u64;
+    // SAFETY: the entry of a queued connection is written once, at its enqueue,
+    // and removed by the one who dequeues it.
+    let found = unsafe { PENDING.get(key) }.copied()?;
+    // Who takes it first has it.
+    PENDING.remove(key).ok()?;
+    Some(found)
+}
+
+/// Notes that a connection has been added, with the depth then. It may have been
+/// taken already; zero would mean that it was never added. What it met.
+#[inline(always)]
+pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
+    let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return depth };
+    // SAFETY: an element of the map. Only the CPU that adds a connection
+    // writes this field, while it has the connection's lock.
+    unsafe {
+        (*pending).depth = if depth == 0 { (*pending).expected } else { depth };
+        (*pending).depth
+    }
+}
+
+/// Notes of a queued connection that its client had been refused before, with this initial
+/// sequence number; zero: it had not.
+#[inline(always)]
+pub(crate) fn set_refused(child: *const Sock, isn: u32) {
+    if isn != 0
+        && let Some(pending) = PENDING.get_ptr_mut(child as u64)
+    {
+        // SAFETY: an element of the map. Only the CPU that adds a connection writes this field.
+        unsafe { (*pending).refused_isn = isn };
+    }
+}
+
+/// The listener of a connection that was announced or noted, and whether it is known to
+/// be queued.
+#[inline(always)]
+pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
+    let pending = PENDING.get_ptr(child as u64)?;
+    // SAFETY: an element of the map, which is not freed while a program runs.
+    let Pending { listener, depth, enqueued_ns, .. } = unsafe { *pending };
+    Some((listener as *const Sock, depth != 0 || enqueued_ns == 0))
+}
+
+/// Notes that a connection is accepted that is not yet known to be queued. False: it is by
+/// now. (If both sides miss each other, it is counted when it ends.)
+#[inline(always)]
+pub(crate) fn accept_before_enqueue(child: *const Sock, now: u64) -> bool {
+    let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return false };
+    // SAFETY: an element of the map; who confirms looks at `early_ns` after `depth` is set,
+    // and this looks at `depth` after `early_ns` is.
+    unsafe {
+        (&raw mut (*pending).early_ns).write_volatile(now);
+        (&raw const (*pending).depth).read_volatile() == 0
+    }
+}
+
+/// Was a connection accepted before it was confirmed?
+#[inline(always)]
+pub(crate) fn was_accepted_before_enqueue(child: *const Sock) -> bool {
+    // SAFETY: as in `early`.
+    PENDING
+        .get_ptr(child as u64)
+        .is_some_and(|pending| unsafe { (&raw const (*pending).early_ns).read_volatile() } != 0)
+}
+
+/// Notes a connection that was queued before the start, or that it still is.
+#[inline(always)]
+pub(crate) fn seed(child: *const Sock, entry: Pending) {
+    mark_in_use();
+    if PENDING.insert(child as u64, entry, u64::from(BPF_NOEXIST)).is_ok() {
+        return;
+    }
+    if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
+        // SAFETY: an element of the map; nobody else writes this field of one that was
+        // queued before the start.
+        unsafe {
+            if (*pending).enqueued_ns == 0 {
+                (*pending).expected = entry.expected;
+            }
+        }
+    }
+}
+
+/// Forgets a connection that was not added after all.
+#[inline(always)]
+pub(crate) fn remove(child: *const Sock) {
+    // It is not there if it was never announced.
+    let _ = PENDING.remove(child as u64);
+}
+
+/// The entry of a connection.
+#[inline(always)]
+pub(crate) fn entry(child: *const Sock) -> Option<*mut Pending> {
+    PENDING.get_ptr_mut(child as u64)
+}
+
+/// Has ever a connection found its place taken?
+#[inline(always)]
+pub(crate) fn in_use() -> bool {
+    CROWDED.get(0).is_none_or(|crowded| *crowded != 0)
+}
+
+/// From now on.
+#[inline(always)]
+pub(crate) fn mark_in_use() {
+    if let Some(crowded) = CROWDED.get_ptr_mut(0) {
+        // SAFETY: an element of an array; every writer writes the same value.
+        unsafe { *crowded = 1 };
+    }
+}

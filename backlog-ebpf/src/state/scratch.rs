@@ -1,0 +1,121 @@
+//! What a CPU notes between the entry and the exit of a function, so that the exit
+//! can compare.
+//!
+//! The functions of [`TracedFn`] are called one after the other for a packet, never
+//! inside each other, and run with bottom halves off: one note a CPU is enough.
+
+use super::{
+    counters::{self, Mib},
+    maps::SCRATCH,
+    values::{EnteredFn, EntryCounts, KeptPacket},
+};
+use crate::kernel::types::Sock;
+
+/// A function whose entry and exit are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum TracedFn {
+    /// `cookie_v4_check`, `cookie_v6_check`
+    Cookie = 3,
+    /// `tcp_req_err`
+    Error = 4,
+}
+
+/// What a function that only a few packets come by has told about the one in hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum DropHint {
+    /// Nothing.
+    None = 0,
+    /// It fell to the last-quarter rule.
+    LastQuarter = 1,
+    /// Its child was not queued.
+    NotQueued = 2,
+}
+
+/// Notes the entry of a function, and what `counts` reads there.
+#[inline(always)]
+pub(crate) fn enter(site: TracedFn, sk: *const Sock, counts: impl FnOnce(&Mib) -> EntryCounts) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    let Some(mib) = counters::of_socket(scratch, sk) else { return };
+    let note = EnteredFn { sk: sk as u64, site: site as u32, pad: 0, counts: counts(&mib) };
+    // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.
+    unsafe { (*scratch).note = note };
+}
+
+/// Notes the packet of the function that has just been entered.
+#[inline(always)]
+pub(crate) fn keep_packet(packet: KeptPacket) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: as in `enter`.
+        unsafe { (*scratch).packet = packet };
+    }
+}
+
+/// The packet that was noted last.
+#[inline(always)]
+pub(crate) fn kept_packet() -> Option<KeptPacket> {
+    // SAFETY: as in `enter`.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { (*scratch).packet })
+}
+
+/// What an exit finds.
+pub(crate) struct Comparison {
+    /// The counters at the entry.
+    pub(crate) before: EntryCounts,
+    /// The way to those of now.
+    pub(crate) mib: Mib,
+}
+
+/// Ends what [`enter`] began. None if the entry was not seen, as when the programs
+/// began in between.
+#[inline(always)]
+pub(crate) fn leave(site: TracedFn, sk: *const Sock) -> Option<Comparison> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: as in `enter`.
+    let note = unsafe { &mut (*scratch).note };
+    if note.sk != sk as u64 || note.site != site as u32 {
+        return None;
+    }
+    note.sk = 0;
+    let before = note.counts;
+    counters::of_socket(scratch, sk).map(|mib| Comparison { before, mib })
+}
+
+/// Is this CPU inside the function, for this socket?
+#[inline(always)]
+pub(crate) fn inside(site: TracedFn, sk: *const Sock) -> bool {
+    match SCRATCH.get_ptr_mut(0) {
+        // SAFETY: as in `enter`.
+        Some(scratch) => unsafe {
+            (*scratch).note.sk == sk as u64 && (*scratch).note.site == site as u32
+        },
+        None => false,
+    }
+}
+
+/// Tells the end of the packet in hand.
+#[inline(always)]
+pub(crate) fn set_hint(hint: DropHint) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: as in `enter`.
+        unsafe { (*scratch).hint = hint as u32 };
+    }
+}
+
+/// What was told since the last packet that asked.
+#[inline(always)]
+pub(crate) fn take_hint() -> DropHint {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return DropHint::None };
+    // SAFETY: as in `enter`.
+    let hint = unsafe { core::mem::replace(&mut (*scratch).hint, DropHint::None as u32) };
+    if hint == DropHint::LastQuarter as u32 {
+        DropHint::LastQuarter
+    } else if hint == DropHint::NotQueued as u32 {
+        DropHint::NotQueued
+    } else {
+        DropHint::None
+    }
+}

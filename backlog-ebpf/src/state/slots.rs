@@ -1,0 +1,87 @@
+//! From a socket to its slot, which says that a listener is known, and from a slot to what this
+//! CPU has counted there.
+
+use backlog_ebpf::{
+    record::{CLOSING, OPENED_NOW},
+    totals::Totals,
+};
+
+use super::{
+    listener_cache,
+    maps::{CLOSED, LISTENERS, SLOT_INFO, TOTALS},
+    shared::GENERATION,
+    values::CachedListener,
+};
+use crate::kernel::types::Sock;
+
+/// A listener that has a slot, with this CPU's totals.
+#[derive(Clone, Copy)]
+pub(crate) struct Tracked {
+    pub(crate) slot: u32,
+    pub(crate) totals: *mut Totals,
+    /// May MPTCP connections join through it?
+    pub(crate) joins: bool,
+}
+
+/// The totals of a slot on this CPU.
+#[inline(always)]
+pub(crate) fn tracked(slot: u32) -> Option<Tracked> {
+    TOTALS.get_ptr_mut(slot).map(|totals| Tracked { slot, totals, joins: true })
+}
+
+/// The listener of a note that holds.
+#[inline(always)]
+pub(crate) fn of_cached(cached: *mut CachedListener) -> Option<Tracked> {
+    // SAFETY: this CPU's element of the per-CPU array.
+    let CachedListener { slot, joins, .. } = unsafe { *cached };
+    tracked(slot).map(|tracked| Tracked { joins: joins != 0, ..tracked })
+}
+
+/// The slot of a socket, if it has one.
+#[inline(always)]
+pub(crate) fn find(sk: *const Sock) -> Option<u32> {
+    if let Some(cached) = listener_cache::find(sk) {
+        // SAFETY: this CPU's element of the per-CPU array.
+        return Some(unsafe { (*cached).slot });
+    }
+    // What is removed from the map meanwhile is so after this.
+    let generation = GENERATION.get();
+    // SAFETY: a slot number is never changed, only inserted and removed.
+    let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
+    listener_cache::insert(sk, slot, generation);
+    Some(slot)
+}
+
+/// Is this listener known?
+#[inline(always)]
+pub(crate) fn has_slot(sk: *const Sock) -> bool {
+    find(sk).is_some()
+}
+
+/// Is this listener known, and not about to close?
+#[inline(always)]
+pub(crate) fn is_open(sk: *const Sock) -> bool {
+    find(sk)
+        .and_then(|slot| SLOT_INFO.get(slot))
+        .is_some_and(|info| info.flags & CLOSING == 0 && info.flags & OPENED_NOW != 0)
+}
+
+/// Is this listener known, or was it until it closed a moment ago?
+#[inline(always)]
+pub(crate) fn was_known(sk: *const Sock) -> bool {
+    // SAFETY: as in `find`; what lies there is not looked at.
+    has_slot(sk) || unsafe { CLOSED.get(sk as u64) }.is_some()
+}
+
+/// Was this slot given to its listener before that time? If not, it is another's
+/// by now.
+#[inline(always)]
+pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
+    SLOT_INFO.get(slot).is_some_and(|info| info.header.time_ns <= time_ns)
+}
+
+/// The listener that is dropping its queue.
+#[inline(always)]
+pub(crate) fn known(sk: *const Sock) -> Option<Tracked> {
+    tracked(find(sk)?)
+}

@@ -1,0 +1,234 @@
+//! What the maps hold that userspace has no part in. The types alone: what is done with them
+//! stands where they are used.
+
+use backlog_ebpf::record::Endpoint;
+
+/// A function that does not sleep.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum TracedCall {
+    /// `tcp_conn_request`
+    Syn = 0,
+    /// `tcp_check_req`
+    Ack = 1,
+    /// `cookie_v4_check`, `cookie_v6_check`
+    Cookie = 2,
+    /// `tcp_req_err`
+    Error = 3,
+    /// `reqsk_timer_handler`
+    Timer = 4,
+    /// `reuseport_migrate_sock`
+    Migrate = 5,
+    /// `inet_csk_reqsk_queue_add`
+    Add = 6,
+}
+
+impl TracedCall {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 7;
+}
+
+/// Arguments that are kept: no exit looks at a later one.
+const KEPT: usize = 4;
+
+/// The first arguments of a call.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct SavedArgs {
+    pub(crate) words: [u64; KEPT],
+    /// Not zero: the function has been entered and has not returned.
+    pub(crate) inside: u64,
+}
+
+/// A thread, and the function that it is in.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct SleepingCall {
+    pub(crate) thread: u64,
+    pub(crate) function: u64,
+}
+
+/// A listener that was met.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CachedListener {
+    pub(crate) sk: u64,
+    pub(crate) slot: u32,
+    /// The generation of notes (`shared`) in which it was written.
+    pub(crate) generation: u32,
+    /// Its `sk_drops` when this CPU last saw it.
+    pub(crate) drops: u32,
+    /// The longest SYN queue that this CPU has noted.
+    pub(crate) syn_queue: u32,
+    /// 1: MPTCP connections may join through it.
+    pub(crate) joins: u32,
+}
+
+/// Bytes of `struct bpf_array` that are looked at to find `pptrs`.
+pub(crate) const MAP_BYTES: usize = 512;
+
+/// What is needed to find the counters.
+#[repr(C)]
+pub(crate) struct PerCpuBase {
+    /// The address of this element.
+    pub(crate) here: u64,
+    /// A copy of the map's own `struct bpf_array`, made once.
+    pub(crate) map: [u8; MAP_BYTES],
+}
+
+/// Values of the counters, or their moves.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct MibCounts {
+    /// `ListenDrops`
+    pub(crate) drops: u64,
+    /// `ListenOverflows`
+    pub(crate) overflows: u64,
+    /// `TCPReqQFullDrop`
+    pub(crate) queue_drop: u64,
+    /// `TCPReqQFullDoCookies`
+    pub(crate) queue_cookie: u64,
+    /// `SyncookiesSent`
+    pub(crate) cookie_sent: u64,
+    /// `SyncookiesRecv`
+    pub(crate) cookie_valid: u64,
+    /// `SyncookiesFailed`
+    pub(crate) cookie_failed: u64,
+    /// `TCPFastOpenListenOverflow`
+    pub(crate) fastopen_full: u64,
+    /// `TCPFastOpenPassiveFail`
+    pub(crate) fastopen_failed: u64,
+    /// `EmbryonicRsts`
+    pub(crate) resets: u64,
+    /// `PassiveOpens`
+    pub(crate) children: u64,
+}
+
+/// What this CPU found at its last look at a namespace. Every namespace that userspace can
+/// enter is looked at on each CPU before the run. The first look at any other one counts from
+/// zero if the namespace was made during the run; else it is only where the next one begins.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct MibSnapshot {
+    pub(crate) counted: MibCounts,
+    /// Which namespace has this address. Zero: this CPU has not looked at it.
+    pub(crate) identity: u64,
+    /// 1: the look was taken during the run.
+    pub(crate) running: u64,
+}
+
+/// The last look on this CPU, for the next one at the same namespace: of `ListenOverflows`
+/// and `ListenDrops` it knows more than the table, since in a flood nothing else is read.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct LastSnapshot {
+    pub(crate) net: u64,
+    pub(crate) identity: u64,
+    /// Where this CPU's `ListenDrops` of it are.
+    pub(crate) drops_at: u64,
+    /// How many they were.
+    pub(crate) drops: u64,
+    /// Likewise.
+    pub(crate) overflows: u64,
+}
+
+/// The counters at an entry; not every site reads every one.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct EntryCounts {
+    /// `ListenDrops`
+    pub(crate) drops: u64,
+    /// `ListenOverflows`
+    pub(crate) overflows: u64,
+    /// `Cookie`: `SyncookiesRecv`
+    pub(crate) cookie_valid: u64,
+    /// `Cookie`: `SyncookiesFailed`
+    pub(crate) cookie_failed: u64,
+    /// `Cookie`: `PassiveOpens`
+    pub(crate) children: u64,
+}
+
+/// What is noted at an entry.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct EnteredFn {
+    /// The socket that it was entered with; zero: not inside.
+    pub(crate) sk: u64,
+    /// Which function, as a number.
+    pub(crate) site: u32,
+    pub(crate) pad: u32,
+    pub(crate) counts: EntryCounts,
+}
+
+/// A packet whose memory may be gone at the exit.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct KeptPacket {
+    /// Who sent it.
+    pub(crate) client: Endpoint,
+    /// Its sequence number.
+    pub(crate) sequence: u32,
+    /// The byte of its TCP flags.
+    pub(crate) flags: u32,
+}
+
+/// A timer of a request, between its entry and its exit.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct RequestTimer {
+    /// The request; zero: not inside.
+    pub(crate) request: u64,
+    /// Its listener.
+    pub(crate) listener: u64,
+    /// SYN-ACKs that were not answered, shifted as in the request.
+    pub(crate) timeouts: u32,
+    /// 1: if the request dies now, it is pruned.
+    pub(crate) prunes: u32,
+}
+
+/// A socket that was made on this CPU a moment ago.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Birth {
+    /// Its address; zero: what became of it is known.
+    pub(crate) child: u64,
+    /// 1: of a SYN cookie.
+    pub(crate) cookie: u32,
+    /// Which of the two programs of the tracepoint saw it.
+    pub(crate) seen_by: u32,
+}
+
+/// One CPU's notes.
+#[repr(C)]
+pub(crate) struct Scratch {
+    pub(crate) base: PerCpuBase,
+    pub(crate) recent: LastSnapshot,
+    pub(crate) note: EnteredFn,
+    /// What was told about the packet in hand, as a number.
+    pub(crate) hint: u32,
+    pub(crate) pad: u32,
+    pub(crate) packet: KeptPacket,
+    pub(crate) birth: Birth,
+    /// Of a listener that goes: its index at its port, and the last one there.
+    pub(crate) places: [u32; 2],
+    pub(crate) shot: RequestTimer,
+}
+
+/// A place at a port.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct PortSlot {
+    pub(crate) net: u64,
+    pub(crate) port: u32,
+    /// From zero on, without a hole.
+    pub(crate) index: u32,
+}
+
+/// The listener that has it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct PortMember {
+    pub(crate) sk: u64,
+    /// Its `sk_drops` when it was last looked at.
+    pub(crate) drops: u64,
+}
