@@ -1,5 +1,5 @@
 //! The entry points, one file for each way of attaching. They name the program and
-//! say whether the tracer runs; which argument goes to which body stands once, in
+//! say whether the tracer runs; which argument goes to which handler stands once, in
 //! [`hooks`].
 
 mod context;

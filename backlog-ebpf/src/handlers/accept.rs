@@ -26,7 +26,7 @@ use crate::state::{
     workers,
 };
 
-/// Body: `security_sock_graft(newsk, newsock)`, which every accept calls under
+/// Hook: `security_sock_graft(newsk, newsock)`, which every accept calls under
 /// `sk_callback_lock`, after the sleep of a blocking one.
 ///
 /// Bottom halves are off there. That matters: a program that a process can be
@@ -45,7 +45,7 @@ pub(crate) fn on_graft(newsk: impl KernelPtr<Sock>) {
 fn graft(child: impl KernelPtr<Sock>) {
     let port: u16 = read::field(child, &SKC_NUM);
     // A client that has reset its connection meanwhile has taken its port away.
-    if (port != 0 && !filter::number(port)) || !filter::namespace(child) {
+    if (port != 0 && !filter::port(port)) || !filter::namespace(child) {
         return;
     }
     if let Some(pending) = fast::take(child.address()) {
@@ -84,14 +84,14 @@ fn graft(child: impl KernelPtr<Sock>) {
 /// Has what was queued before the start been looked up? Then a connection that is not known
 /// has come since, and no program has seen it.
 #[inline(always)]
-fn looked_up() -> bool {
+fn is_seeded() -> bool {
     SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)
 }
 
 /// An accept of a connection that is not known, and the listener cannot be told.
 #[inline(always)]
 fn count_untracked(child: *const Sock) {
-    if looked_up()
+    if is_seeded()
         && read::protocol(child) == IPPROTO_TCP
         && filter::port_and_namespace(child)
         && filter::connection(child)
@@ -110,7 +110,7 @@ pub(crate) fn count_if_tracked(child: *const Sock, by: AcceptedBy) -> bool {
     taken.is_some()
 }
 
-/// Body: accept() returns a connection of the listener `from`, which is null if it cannot
+/// Hook: accept() returns a connection of the listener `from`, which is null if it cannot
 /// be told.
 #[inline(always)]
 pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) {
@@ -129,7 +129,7 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
         return;
     }
     let Some(tracked) = listener::of(sk) else { return tally::count_unattributed_accept() };
-    if looked_up() {
+    if is_seeded() {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*tracked.totals).unseen += 1 };
         workers::record_accept(tracked.slot);
@@ -138,7 +138,7 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
     }
 }
 
-/// Body: a connection's socket is destroyed.
+/// Hook: a connection's socket is destroyed.
 #[inline(always)]
 pub(crate) fn on_destroy(sk: *const Sock) {
     let Some(pending) = pending::take(sk) else { return };
@@ -170,11 +170,11 @@ pub(crate) fn on_destroy(sk: *const Sock) {
             retry::on_dequeue(tracked, sk, pending.refused_isn, Leaving::Unseen);
         }
     } else {
-        killed(tracked, sk, pending.refused_isn);
+        count_killed(tracked, sk, pending.refused_isn);
     }
 }
 
-/// Body: `inet_child_forget(sk, req, child)`: a queued connection dies with its
+/// Hook: `inet_child_forget(sk, req, child)`: a queued connection dies with its
 /// listener, or one that was about to be added is not. (The kernel notes the child in its
 /// request when it adds it.)
 #[inline(always)]
@@ -190,13 +190,13 @@ pub(crate) fn on_forget(sk: *const Sock, req: *const Request, child: *const Sock
         None => (None, 0),
     };
     if let Some(tracked) = tracked {
-        killed(tracked, child, refused_isn);
+        count_killed(tracked, child, refused_isn);
     }
 }
 
 /// Counts a queued connection that dies with its listener.
 #[inline(always)]
-fn killed(tracked: Tracked, child: *const Sock, refused_isn: u32) {
+fn count_killed(tracked: Tracked, child: *const Sock, refused_isn: u32) {
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*tracked.totals).beside[Beside::KilledAtClose as usize] += 1 };
     if refused_isn != 0 {

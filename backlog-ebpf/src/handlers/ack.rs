@@ -20,7 +20,7 @@ use crate::state::{
     values::MibCounts,
 };
 
-/// Body: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null when
+/// Hook: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null when
 /// nothing came of the packet. With `fastopen` the socket is a child, which has no queue.
 ///
 /// The child has been queued, and may have been accepted on another CPU by now; this CPU
@@ -53,7 +53,7 @@ pub(crate) fn done<C: KernelPtr<Sock>>(
 fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
     let hint = scratch::take_hint();
     let net: *const Net = read::pointer(sk, &SKC_NET);
-    // Whatever the port is: the next look must not find this packet's moves.
+    // Whatever the port is: the next snapshot must not find this packet's moves.
     let moved = mib_snapshot::snapshot_delta(net);
     if !filter::listener(sk) || !filter::request(req) {
         return;

@@ -21,7 +21,7 @@ use crate::state::{
     values::{EntryCounts, KeptPacket},
 };
 
-/// Body: `cookie_v4_check(sk, skb)` is entered. The packet is noted: since 6.9 the kernel
+/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is noted: since 6.9 the kernel
 /// may have freed it at the exit. (Only packets that are no SYN and belong to no request
 /// come here.)
 #[inline(always)]
@@ -41,7 +41,7 @@ pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
     });
 }
 
-/// Body: it returned the child, `sk` itself when there was no cookie, or null when
+/// Hook: it returned the child, `sk` itself when there was no cookie, or null when
 /// there was one and nothing came of it.
 #[inline(always)]
 pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
@@ -73,7 +73,7 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     }
     let counted = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
     if counted {
-        // The next look must not find this packet's moves.
+        // The next snapshot must not find this packet's moves.
         mib_snapshot::refresh(left.mib.net() as u64);
     }
     // Without a route the kernel gives up before it makes a child, and counts nothing. If
@@ -84,7 +84,7 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
         return;
     }
     let full = left.mib.get(&MIB_LISTEN_OVERFLOWS) != left.before.overflows;
-    let refusal = PacketDrop {
+    let details = PacketDrop {
         cause: match (unqueued, full) {
             (true, _) => Cause::ListenerLeft,
             (false, true) => Cause::AcceptQueueFullCookie,
@@ -97,7 +97,7 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     packet_drop::count_drop(
         sk,
         tracked,
-        refusal,
+        details,
         || packet.flags & TCP_FIN != 0,
         || (packet.client, packet.sequence.wrapping_sub(1)),
     );

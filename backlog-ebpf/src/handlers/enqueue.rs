@@ -56,7 +56,7 @@ pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl
     }
 }
 
-/// Body: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
+/// Hook: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
 /// or null. Some builds come by here with ordinary handshakes as well, which `ack` counts;
 /// cookies and Fast Open come here only. (An MPTCP join, which is a child of a connection
 /// and not of the queue, never does.)

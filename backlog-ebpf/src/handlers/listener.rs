@@ -1,4 +1,5 @@
-//! Listeners: from a socket to its slot, and the hooks of its birth and death.
+//! Listeners: from a socket to its slot, which it gets here if it has none, and the hooks of its
+//! birth and death.
 
 use backlog_ebpf::record::{ASKED, CLOSING, Kind, LISTENING, OPENED_NOW, TOLD};
 
@@ -57,7 +58,7 @@ pub(crate) fn of(sk: *const Sock) -> Option<Tracked> {
     None
 }
 
-/// Counts an event at a listener that has closed and is still met by a packet on
+/// Counts an event at a listener that has closed and is still found by a packet on
 /// another CPU.
 #[inline(always)]
 fn count_closed(sk: *const Sock) {
@@ -83,7 +84,7 @@ fn register(sk: *const Sock, flags: u32) -> Option<Tracked> {
     }
 }
 
-/// Body: a socket is about to enter LISTEN. What stands under its address is of an
+/// Hook: a socket is about to enter LISTEN. What stands under its address is of an
 /// earlier socket, whose end was missed.
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
@@ -93,7 +94,7 @@ pub(crate) fn opening(sk: *const Sock) {
     let _ = CLOSED.remove(sk as u64);
 }
 
-/// Body: a socket has entered LISTEN. A packet may have found it already.
+/// Hook: a socket has entered LISTEN. A packet may have found it already.
 #[inline(always)]
 pub(crate) fn opened(sk: *const Sock) {
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
@@ -110,20 +111,20 @@ pub(crate) fn opened(sk: *const Sock) {
 }
 
 /// A packet has found a listener before the call that opens it has returned: what is known of
-/// that call is told now.
+/// that call is sent now.
 #[inline(always)]
 fn opened_late(sk: *const Sock, slot: u32) {
     let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: an element of an array; only listen() calls change these, and they hold the
     // socket's lock.
-    let note = unsafe { &mut *info };
-    note.flags |= OPENED_NOW | LISTENING;
-    listener_info::record_caller(note, sk);
+    let listener = unsafe { &mut *info };
+    listener.flags |= OPENED_NOW | LISTENING;
+    listener_info::record_caller(listener, sk);
     ring::send_listener(Kind::Opened, info, totals, |_| {});
 }
 
-/// Body: a socket is about to enter LISTEN, and has its port.
+/// Hook: a socket is about to enter LISTEN, and has its port.
 #[inline(always)]
 pub(crate) fn opens(sk: *const Sock) {
     if shared::running() && filter::opening(sk) {
@@ -131,14 +132,14 @@ pub(crate) fn opens(sk: *const Sock) {
     }
 }
 
-/// Body: `__inet_listen_sk` has returned. Where it is called by `inet_listen`, that returns
+/// Hook: `__inet_listen_sk` has returned. Where it is called by `inet_listen`, that returns
 /// next, for the same call.
 #[inline(always)]
 pub(crate) fn listened_within(sk: *const Sock) {
     listened(sk, TOLD);
 }
 
-/// Body: `listen()` has returned. At a socket that was in LISTEN already it has only
+/// Hook: `listen()` has returned. At a socket that was in LISTEN already it has only
 /// changed the limit.
 #[inline(always)]
 pub(crate) fn listened(sk: *const Sock, told: u32) {
@@ -155,16 +156,16 @@ pub(crate) fn listened(sk: *const Sock, told: u32) {
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: an element of an array; only listen() calls change these, and they hold the
     // socket's lock.
-    let note = unsafe { &mut *info };
-    let (was, limit, flags) = (note.limit, sock::limit(sk), note.flags);
-    note.flags = (flags & !(LISTENING | TOLD)) | told;
+    let listener = unsafe { &mut *info };
+    let (was, limit, flags) = (listener.limit, sock::limit(sk), listener.flags);
+    listener.flags = (flags & !(LISTENING | TOLD)) | told;
     let opened = flags & LISTENING != 0 && was == limit;
     if opened || (flags & TOLD != 0 && told == 0) {
         return;
     }
-    note.limit = limit;
-    listener_info::record_caller(note, sk);
-    if was == limit && note.flags & ASKED == 0 {
+    listener.limit = limit;
+    listener_info::record_caller(listener, sk);
+    if was == limit && listener.flags & ASKED == 0 {
         return;
     }
     let depth = sock::depth(sk);
@@ -175,7 +176,7 @@ pub(crate) fn listened(sk: *const Sock, told: u32) {
     });
 }
 
-/// Body: a listener is about to drop what is in its queue. Its slot stays, so
+/// Hook: a listener is about to drop what is in its queue. Its slot stays, so
 /// that its children find it while they are dropped; [`stopped`] ends it.
 #[inline(always)]
 pub(crate) fn stopping(sk: *const Sock) {
@@ -193,11 +194,11 @@ pub(crate) fn stopping(sk: *const Sock) {
     let Some(Tracked { slot, totals, .. }) = known else { return };
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return };
     // SAFETY: written when the slot was given out; only its listener's close changes this.
-    let note = unsafe { &mut *info };
-    if note.flags & CLOSING != 0 {
+    let listener = unsafe { &mut *info };
+    if listener.flags & CLOSING != 0 {
         return;
     }
-    note.flags |= CLOSING;
+    listener.flags |= CLOSING;
     ring::send_listener(Kind::Closed, info, totals, |record| {
         record.header.time_ns = time::now();
         record.depth = sock::depth(sk);
@@ -207,7 +208,7 @@ pub(crate) fn stopping(sk: *const Sock) {
     });
 }
 
-/// Body: a listener has dropped its queue.
+/// Hook: a listener has dropped its queue.
 #[inline(always)]
 pub(crate) fn stopped(sk: *const Sock) {
     if let Some(slot) = slots::find(sk) {

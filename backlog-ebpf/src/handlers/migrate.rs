@@ -11,7 +11,7 @@ use crate::kernel::{
 };
 use crate::state::{filter, pending, slots};
 
-/// Body: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null when there
+/// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null when there
 /// is none. For a request nothing is to be done: it is queued where it goes.
 ///
 /// The connection is added right afterwards. If that fails, it is forgotten as one of

@@ -1,8 +1,9 @@
-//! A packet is refused at a listener: counted, and told unless too many are.
+//! A packet is dropped at a listener: it is counted, and a record of it is sent unless the listener
+//! has sent enough of them this second.
 
 use backlog_ebpf::{
     cause::Cause,
-    record::{Drop, Endpoint, FIN, Kind},
+    record::{Drop as DropRecord, Endpoint, FIN, Kind},
     totals::Totals,
 };
 
@@ -18,7 +19,7 @@ use crate::state::{histograms, ring, slots::Tracked};
 /// Drop records are limited by the second.
 const WINDOW_NS: u64 = 1_000_000_000;
 
-/// A refusal.
+/// What is known of a drop.
 pub(crate) struct PacketDrop {
     /// Why.
     pub(crate) cause: Cause,
@@ -30,17 +31,17 @@ pub(crate) struct PacketDrop {
     pub(crate) counted: bool,
 }
 
-/// Counts a refusal, and sends a record of it, for which these are asked: does the packet carry
-/// a FIN, and who sent it, with the initial sequence number of the attempt?
+/// Counts a drop, and sends a record of it, for which these are asked: does the packet carry a
+/// FIN, and who sent it, with the initial sequence number of the attempt?
 #[inline(always)]
 pub(crate) fn count_drop(
     sk: impl KernelPtr<Sock>,
     tracked: Tracked,
-    refusal: PacketDrop,
+    dropped: PacketDrop,
     fin: impl FnOnce() -> bool,
     who: impl FnOnce() -> (Endpoint, u32),
 ) {
-    let PacketDrop { cause, sk_drops, counted } = refusal;
+    let PacketDrop { cause, sk_drops, counted } = dropped;
     let now = time::now();
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
@@ -49,11 +50,11 @@ pub(crate) fn count_drop(
     if !counted {
         totals.uncounted += 1;
     }
-    let Some(told) = record_number(totals, cause, now) else {
+    let Some(number) = record_number(totals, cause, now) else {
         return;
     };
     let (client, isn) = who();
-    let refused = DropDetails {
+    let details = DropDetails {
         slot: tracked.slot,
         cause: cause as u32 | (u32::from(fin()) * u32::from(FIN)) << u16::BITS,
         time_ns: now,
@@ -63,7 +64,7 @@ pub(crate) fn count_drop(
         syn_queue: sock::syn_queue(sk),
         client,
     };
-    send_record(&refused, tracked.totals, told);
+    send_record(&details, tracked.totals, number);
 }
 
 /// What the record of a drop takes from the packet and its listener. The rest is written where
@@ -82,18 +83,21 @@ struct DropDetails {
     client: Endpoint,
 }
 
-/// Tells of a refusal, the `told`th of this second, and keeps the attempt. A function of its
-/// own in the program as well, for its stack.
+/// Sends the record of a drop, whose number in this second this is, and keeps the attempt. A
+/// function of its own in the program as well, for its stack.
 #[inline(never)]
-fn send_record(refused: &DropDetails, totals: *mut Totals, told: u32) -> u32 {
-    let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = refused;
+fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
+    let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = details;
     retry::remember(totals, client, *isn, *time_ns);
     histograms::record_drop(*slot, *time_ns);
     // The first of a second wake userspace; those behind them can wait for their like.
-    let flags =
-        if told <= URGENT_RECORDS.load() { ring::wake_at_once() } else { ring::wake_in_batches() };
-    ring::send(Kind::Drop, totals, flags, |record: &mut Drop| {
-        record.header = ring::header::<Drop>(Kind::Drop, *slot, *time_ns);
+    let flags = if number <= URGENT_RECORDS.load() {
+        ring::wake_at_once()
+    } else {
+        ring::wake_in_batches()
+    };
+    ring::send(Kind::Drop, totals, flags, |record: &mut DropRecord| {
+        record.header = ring::header::<DropRecord>(Kind::Drop, *slot, *time_ns);
         (record.cause, record.flags) = (*cause as u16, (*cause >> u16::BITS) as u16);
         record.isn = *isn;
         (record.depth, record.limit, record.syn_queue) = (*depth, *limit, *syn_queue);
@@ -111,7 +115,7 @@ fn send_record(refused: &DropDetails, totals: *mut Totals, told: u32) -> u32 {
 
 /// How many drop records of this second this one is. None: there are enough, it is
 /// only counted. A flood must not become a flood of records, nor hide another cause: the
-/// first of each is told.
+/// first of each is sent.
 #[inline(always)]
 fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> Option<u32> {
     if now - totals.window_ns >= WINDOW_NS {

@@ -24,7 +24,7 @@ use crate::state::{
 /// Below this limit half of the SYN queue is half of this (`reqsk_timer_handler`).
 const LEAST_LIMIT: u32 = 8;
 
-/// Body: `reqsk_timer_handler(timer)` is entered.
+/// Hook: `reqsk_timer_handler(timer)` is entered.
 #[inline(always)]
 pub(crate) fn timer_enter(timer: *const Timer) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
@@ -37,17 +37,17 @@ pub(crate) fn timer_enter(timer: *const Timer) {
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
     let wanted = listens && filter::listener(sk) && filter::request(req);
     let timeouts = timeouts(req);
-    let shot = RequestTimer {
+    let entered = RequestTimer {
         request: if wanted { req as u64 } else { 0 },
         listener: sk as u64,
         timeouts,
         prunes: u32::from(is_half_full(sk) && timeouts < retries(sk) * REQ_TIMEOUTS_ONE.load()),
     };
     // SAFETY: a per-CPU element; timers of requests run in softirq, which does not nest.
-    unsafe { (*scratch).shot = shot };
+    unsafe { (*scratch).timer = entered };
 }
 
-/// Body: it returns. A request that lives on has one timeout more; one that was given
+/// Hook: it returns. A request that lives on has one timeout more; one that was given
 /// up has been left as it was (its memory stays that of a request, and has been
 /// cleared if it is in use again).
 #[inline(always)]
@@ -56,13 +56,13 @@ pub(crate) fn timer_exit(timer: *const Timer) {
         return;
     };
     // SAFETY: as above.
-    let shot = unsafe { &mut (*scratch).shot };
+    let entered = unsafe { &mut (*scratch).timer };
     let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
-    if shot.request != req as u64 {
+    if entered.request != req as u64 {
         return;
     }
-    shot.request = 0;
-    let RequestTimer { listener, timeouts: before, prunes, .. } = *shot;
+    entered.request = 0;
+    let RequestTimer { listener, timeouts: before, prunes, .. } = *entered;
     if timeouts(req) == before + REQ_TIMEOUTS_ONE.load() {
         return;
     }
@@ -73,7 +73,7 @@ pub(crate) fn timer_exit(timer: *const Timer) {
     }
 }
 
-/// Body: `tcp_req_err(req, seq, abort)` is entered.
+/// Hook: `tcp_req_err(req, seq, abort)` is entered.
 #[inline(always)]
 pub(crate) fn error_enter(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
@@ -85,7 +85,7 @@ pub(crate) fn error_enter(req: *const Request) {
     }
 }
 
-/// Body: it returns. The kernel counts a request that it has given up like a lost SYN.
+/// Hook: it returns. The kernel counts a request that it has given up like a lost SYN.
 #[inline(always)]
 pub(crate) fn error_exit(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
@@ -95,7 +95,7 @@ pub(crate) fn error_exit(req: *const Request) {
     if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
         return;
     }
-    // The next look must not find this move.
+    // The next snapshot must not find this move.
     mib_snapshot::refresh(left.mib.net() as u64);
     if let Some(tracked) = listener::of(sk) {
         // SAFETY: this CPU's element of the per-CPU array.

@@ -1,6 +1,6 @@
-//! Clients that were refused and come back: who is refused is kept in a table, and who gets in
-//! while it is there is told. It costs a connection at a listener that refuses nobody one
-//! comparison.
+//! Clients that were dropped and try again: an attempt that is dropped is kept in a table, and a
+//! record is sent if it gets in while it is there. It costs a connection at a listener that drops
+//! nothing one comparison.
 
 use backlog_ebpf::{
     AF_INET,

@@ -27,8 +27,8 @@ use crate::state::{
 /// `net.ipv4.tcp_syncookies`: for every SYN.
 const COOKIES_ALWAYS: u8 = 2;
 
-/// Body: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
-/// is ordinary ends soon. The next look must not find the moves of a packet at another port,
+/// Hook: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
+/// is ordinary ends soon. The next snapshot must not find the moves of a packet at another port,
 /// which is refused, if it is, by a full queue; what else refuses it is rare, and the
 /// listener's own `sk_drops` bounds what a look may count.
 #[inline(always)]
@@ -165,8 +165,8 @@ pub(crate) fn classify_syn(
     match classify_drop(moved, skb, hint) {
         Ok(cause) => {
             count_unrecorded(totals, cause, moved.drops - 1);
-            let refusal = PacketDrop { cause, sk_drops: 1, counted: true };
-            packet_drop::count_drop(sk, tracked, refusal, || false, || read::sender(skb));
+            let details = PacketDrop { cause, sk_drops: 1, counted: true };
+            packet_drop::count_drop(sk, tracked, details, || false, || read::sender(skb));
         }
         Err(beside) => {
             count(beside, 1);
@@ -224,7 +224,7 @@ pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
     totals.unrecorded += count;
 }
 
-/// Body: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing
+/// Hook: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing
 /// but the last-quarter rule, and only when that holds (5.10 to 7.3).
 #[inline(always)]
 pub(crate) fn on_peer_checked(proven: u64) {

@@ -8,6 +8,7 @@
 
 pub(crate) mod accepted;
 mod birth;
+mod classify;
 pub(crate) mod destroyed;
 pub(crate) mod failed;
 pub(crate) mod freed;
@@ -16,4 +17,3 @@ mod ports;
 pub(crate) mod queued;
 pub(crate) mod state;
 pub(crate) mod twin;
-mod verdict;

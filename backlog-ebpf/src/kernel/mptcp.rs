@@ -1,5 +1,5 @@
-//! Joins of MPTCP connections: SYNs that ask for one, by their options (RFC 8684, section
-//! 3.2), and the sockets that come of them, which are never queued.
+//! MPTCP: SYNs that ask to join a connection, by their options (RFC 8684, section 3.2), the
+//! sockets that come of them, which are never queued, and the TCP socket below one of MPTCP.
 
 use backlog_ebpf::ABSENT;
 

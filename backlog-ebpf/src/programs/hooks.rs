@@ -1,5 +1,5 @@
-//! From a context to a body: which argument of the kernel's function is which of the
-//! body's. Every way of attaching comes by here.
+//! From a context to a handler: which argument of the kernel's function is which of the
+//! handler's. Every way of attaching comes by here.
 
 use super::context::{Arguments, Returned};
 use crate::handlers::{accept, ack, cookie, enqueue, listener, migrate, request, syn};

@@ -15,8 +15,7 @@ use super::{
     hooks,
 };
 use crate::state::{
-    calls,
-    calls::SleepingFn,
+    calls::{self, SleepingFn},
     shared,
     values::{SavedArgs, TracedCall},
 };
@@ -37,20 +36,20 @@ macro_rules! at_entry {
 /// Pairs: the name and the hook of each, and the function that keeps the arguments in
 /// between.
 macro_rules! pairs {
-    ($($entered:ident, $returns:ident, $key:expr,
+    ($($save:ident, $take:ident, $key:expr,
        $enter:ident: $at_entry:expr, $exit:ident: $at_exit:ident;)+) => {$(
         #[kprobe]
         fn $enter(ctx: ProbeContext) -> u32 {
             if shared::running() {
                 $at_entry(&ctx);
-                calls::$entered($key, SavedArgs::of(|index| ctx.word(index)));
+                calls::$save($key, SavedArgs::of(|index| ctx.word(index)));
             }
             0
         }
 
         #[kretprobe]
         fn $exit(ctx: RetProbeContext) -> u32 {
-            if shared::running() && let Some(saved) = calls::$returns($key) {
+            if shared::running() && let Some(saved) = calls::$take($key) {
                 hooks::$at_exit(&Return { saved, ctx });
             }
             0
@@ -69,18 +68,18 @@ at_entry! {
 }
 
 pairs! {
-    entered, returns, TracedCall::Syn, kp_syn: nothing, kr_syn: syn_done;
-    entered, returns, TracedCall::Ack, kp_ack: nothing, kr_ack: ack_done;
-    entered, returns, TracedCall::Cookie, kp_cookie: hooks::cookie, kr_cookie: cookie_done;
-    entered, returns, TracedCall::Error, kp_error: hooks::error, kr_error: error_done;
-    entered, returns, TracedCall::Timer, kp_timer: hooks::timer, kr_timer: timer_done;
-    entered, returns, TracedCall::Migrate, kp_migrate: nothing, kr_migrate: migrated;
-    entered, returns, TracedCall::Add, kp_add: nothing, kr_add: add_done;
-    sleeper_entered, sleeper_returns, SleepingFn::Open, kp_open: hooks::open, kr_open: open_done;
-    sleeper_entered, sleeper_returns, SleepingFn::Listen, kp_listen: nothing, kr_listen: listen_done;
-    sleeper_entered, sleeper_returns, SleepingFn::ListenSk,
+    save, take, TracedCall::Syn, kp_syn: nothing, kr_syn: syn_done;
+    save, take, TracedCall::Ack, kp_ack: nothing, kr_ack: ack_done;
+    save, take, TracedCall::Cookie, kp_cookie: hooks::cookie, kr_cookie: cookie_done;
+    save, take, TracedCall::Error, kp_error: hooks::error, kr_error: error_done;
+    save, take, TracedCall::Timer, kp_timer: hooks::timer, kr_timer: timer_done;
+    save, take, TracedCall::Migrate, kp_migrate: nothing, kr_migrate: migrated;
+    save, take, TracedCall::Add, kp_add: nothing, kr_add: add_done;
+    save_by_thread, take_by_thread, SleepingFn::Open, kp_open: hooks::open, kr_open: open_done;
+    save_by_thread, take_by_thread, SleepingFn::Listen, kp_listen: nothing, kr_listen: listen_done;
+    save_by_thread, take_by_thread, SleepingFn::ListenSk,
         kp_listen_sk: nothing, kr_listen_sk: listen_sk_done;
-    sleeper_entered, sleeper_returns, SleepingFn::Close, kp_close: hooks::close, kr_close: close_done;
+    save_by_thread, take_by_thread, SleepingFn::Close, kp_close: hooks::close, kr_close: close_done;
 }
 
 /// `tcp_peer_is_proven(req, dst)` -> bool

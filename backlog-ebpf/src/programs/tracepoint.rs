@@ -1,6 +1,6 @@
 //! Tracepoints: each with types (`tp_btf`) and without (`raw_tp`), for kernels that refuse
-//! the former, and to be attached both where one may be skipped; and the exits of a few system calls by way of perf, so that no other call
-//! pays for them.
+//! the former, and to be attached both where one may be skipped; and the exits of a few system
+//! calls by way of perf, so that no other call pays for them.
 
 use aya_ebpf::{
     EbpfContext as _,

@@ -41,7 +41,7 @@ impl SavedArgs {
 
 /// Keeps the arguments of a call until its return.
 #[inline(always)]
-pub(crate) fn entered(call: TracedCall, saved: SavedArgs) {
+pub(crate) fn save(call: TracedCall, saved: SavedArgs) {
     if let Some(kept) = CALLS.get_ptr_mut(call as u32) {
         // SAFETY: a per-CPU element; see the module's head.
         unsafe { *kept = saved };
@@ -50,9 +50,9 @@ pub(crate) fn entered(call: TracedCall, saved: SavedArgs) {
 
 /// The arguments of the call that returns. None if its entry was not seen.
 #[inline(always)]
-pub(crate) fn returns(call: TracedCall) -> Option<SavedArgs> {
+pub(crate) fn take(call: TracedCall) -> Option<SavedArgs> {
     let kept = CALLS.get_ptr_mut(call as u32)?;
-    // SAFETY: as in `entered`.
+    // SAFETY: as in `save`.
     let saved = unsafe { *kept };
     if saved.inside == 0 {
         return None;
@@ -69,14 +69,14 @@ fn this_thread(function: SleepingFn) -> SleepingCall {
 
 /// Keeps the arguments of a call that may sleep until its return.
 #[inline(always)]
-pub(crate) fn sleeper_entered(function: SleepingFn, saved: SavedArgs) {
+pub(crate) fn save_by_thread(function: SleepingFn, saved: SavedArgs) {
     // The table gives up its oldest entry when it is full, so this does not fail for long.
     let _ = CALLERS.insert(this_thread(function), saved, 0);
 }
 
 /// The arguments of the call that returns. None if its entry was not seen.
 #[inline(always)]
-pub(crate) fn sleeper_returns(function: SleepingFn) -> Option<SavedArgs> {
+pub(crate) fn take_by_thread(function: SleepingFn) -> Option<SavedArgs> {
     let caller = this_thread(function);
     // SAFETY: only this thread writes its entries.
     let saved = *unsafe { CALLERS.get(caller) }?;

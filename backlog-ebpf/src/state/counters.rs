@@ -32,7 +32,7 @@ pub(crate) struct Mib {
 }
 
 impl Mib {
-    /// Of whom.
+    /// Whose they are.
     #[inline(always)]
     pub(crate) fn net(&self) -> *const Net {
         self.net
@@ -41,12 +41,12 @@ impl Mib {
     /// A Linux counter (`TcpExt` of `/proc/net/netstat`), now.
     #[inline(always)]
     pub(crate) fn get(&self, index: &impl Field) -> u64 {
-        read::at(self.place(index) as *const u64, 0)
+        read::at(self.address_of(index) as *const u64, 0)
     }
 
     /// Where it is.
     #[inline(always)]
-    pub(crate) fn place(&self, index: &impl Field) -> u64 {
+    pub(crate) fn address_of(&self, index: &impl Field) -> u64 {
         self.statistics.wrapping_add(8 * index.offset() as u64)
     }
 

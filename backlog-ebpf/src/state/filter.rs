@@ -25,7 +25,7 @@ use crate::kernel::{
 /// Are this socket's local port and network namespace ones to look at?
 #[inline(always)]
 pub(crate) fn port_and_namespace(sk: impl KernelPtr<Sock>) -> bool {
-    (FILTER_PORTS.load() == 0 || number(read::field(sk, &SKC_NUM))) && namespace(sk)
+    (FILTER_PORTS.load() == 0 || port(read::field(sk, &SKC_NUM))) && namespace(sk)
 }
 
 /// Is this socket's network namespace one to look at?
@@ -38,14 +38,14 @@ pub(crate) fn namespace(sk: impl KernelPtr<Sock>) -> bool {
 #[inline(always)]
 pub(crate) fn net(net: impl KernelPtr<Net>) -> bool {
     let wanted = FILTER_NETNS.load();
-    wanted == 0 || (read::field::<_, u32>(net, &NET_INUM) == wanted && is_the_one(net))
+    wanted == 0 || (read::field::<_, u32>(net, &NET_INUM) == wanted && is_same_namespace(net))
 }
 
 /// Another one may get the inode number when it has ended.
 #[inline(always)]
-fn is_the_one(net: impl KernelPtr<Net>) -> bool {
+fn is_same_namespace(net: impl KernelPtr<Net>) -> bool {
     let identity = ASKED_NETNS.get(0).copied().unwrap_or(0);
-    identity == 0 || namespace::short(net) == identity
+    identity == 0 || namespace::short_identity(net) == identity
 }
 
 /// Is this a listener to look at? One that is known was, and stays so: its process may have
@@ -104,7 +104,7 @@ fn is_wanted(sk: *const Sock) -> bool {
 
 /// Is this local port one to look at?
 #[inline(always)]
-pub(crate) fn number(port: u16) -> bool {
+pub(crate) fn port(port: u16) -> bool {
     let only = FILTER_PORT.load();
     if only != 0 {
         return u32::from(port) == only;

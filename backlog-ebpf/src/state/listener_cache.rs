@@ -1,5 +1,5 @@
-//! The listeners that this CPU has met last: from a socket to its slot without a search, and
-//! what this CPU has seen of it.
+//! The listeners that this CPU has looked up last, each at a place by its address: from a socket
+//! to its slot without a search, and what this CPU has seen of it.
 
 use super::{
     maps::{MET, TOTALS},
@@ -14,7 +14,7 @@ use crate::kernel::{
     types::Sock,
 };
 
-/// This CPU's note of a listener, if it holds.
+/// This CPU's entry of a listener, if it holds.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<*mut CachedListener> {
     let cached = MET.get_ptr_mut(pointers::spread(sk) & MET_MASK.load())?;
@@ -46,8 +46,8 @@ pub(crate) fn insert(sk: *const Sock, slot: u32, generation: u32) {
     }
 }
 
-/// How many packets this CPU may have refused at a listener since it last asked this: as
-/// many as `sk_drops` has moved by, in which whoever refuses one counts it.
+/// How many packets this CPU may have dropped at a listener since it last asked this: as many
+/// as `sk_drops` has moved by, in which every drop is counted.
 #[inline(always)]
 pub(crate) fn drops_since(cached: Option<*mut CachedListener>, sk: impl KernelPtr<Sock>) -> u32 {
     let Some(cached) = cached else { return u32::MAX };
@@ -66,7 +66,7 @@ pub(crate) fn drops_since(cached: Option<*mut CachedListener>, sk: impl KernelPt
     drops.wrapping_sub(before)
 }
 
-/// A listener has left the map: no note of any holds any more.
+/// A listener has left the map: no entry of any holds any more.
 #[inline(always)]
 pub(crate) fn invalidate() {
     GENERATION.count();

@@ -1,5 +1,5 @@
-//! What is written down of a listener when it gets a slot: who it is, and who called listen().
-//! The note stays where it is; userspace reads it as memory, and records are copies of it.
+//! What is kept of a listener when it gets a slot: who it is, and who called listen(). It stays
+//! where it is; userspace reads it as memory, and records are copies of it.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::{
@@ -46,14 +46,14 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     }
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
     // SAFETY: the slot has just left the queue of free ones: it is ours.
-    let note = unsafe { &mut *info };
-    describe(note, sk, slot, flags);
+    let listener = unsafe { &mut *info };
+    describe(listener, sk, slot, flags);
     // Not the address: the verifier lets nobody calculate with a pointer.
     trace_log!("a listener has slot {}", slot);
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
         // Another CPU met the same listener first. Whoever looks at the slot sees that nobody
         // has it.
-        note.sk = 0;
+        listener.sk = 0;
         let _ = FREE_SLOTS.push(slot, 0);
         return slots::find(sk).unwrap_or(NO_SLOT);
     }
@@ -63,14 +63,14 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     slot
 }
 
-/// Writes down who a listener is, where it is to stay.
+/// Writes who a listener is to where that is to stay.
 #[inline(always)]
-fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
-    note.sk = 0;
+fn describe(listener: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
+    listener.sk = 0;
     let net: *const Net = read::pointer(sk, &SKC_NET);
     let socket: *const Socket = read::pointer(sk, &SK_SOCKET);
-    note.header = ring::header::<Listener>(Kind::Opened, slot, time::now());
-    note.inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
+    listener.header = ring::header::<Listener>(Kind::Opened, slot, time::now());
+    listener.inode = if socket.is_null() { 0 } else { read::field(socket, &SOCKET_INO) };
     let family: u16 = read::field(sk, &SKC_FAMILY);
     let mut addr = [0; 16];
     if family == AF_INET {
@@ -79,7 +79,7 @@ fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
     } else {
         addr = read::field(sk, &SKC_V6_RCV_SADDR);
     }
-    note.local = Endpoint { addr, port: read::field(sk, &SKC_NUM), family };
+    listener.local = Endpoint { addr, port: read::field(sk, &SKC_NUM), family };
     let bits = u32::from(read::field::<_, u8>(sk, &SKC_BITS));
     let mut kept = flags & !LISTENS_AGAIN;
     if bits & SKC_REUSEPORT_MASK.load() != 0 {
@@ -88,27 +88,27 @@ fn describe(note: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
     if bits & SKC_V6ONLY_MASK.load() != 0 {
         kept |= V6_ONLY;
     }
-    note.flags = kept;
-    note.cookie = read::field(sk, &SKC_COOKIE);
-    note.netns = read::field(net, &NET_INUM);
-    note.depth = sock::depth(sk);
-    note.limit = sock::limit(sk);
-    note.sk_drops = read::field(sk, &SK_DROPS);
-    note.syn_queue = sock::syn_queue(sk);
-    note.was = 0;
-    note.cgroup = cgroup::of(sk);
-    note.somaxconn = read::field(net, &NET_SOMAXCONN);
-    note.identity = namespace::short(net);
+    listener.flags = kept;
+    listener.cookie = read::field(sk, &SKC_COOKIE);
+    listener.netns = read::field(net, &NET_INUM);
+    listener.depth = sock::depth(sk);
+    listener.limit = sock::limit(sk);
+    listener.sk_drops = read::field(sk, &SK_DROPS);
+    listener.syn_queue = sock::syn_queue(sk);
+    listener.was = 0;
+    listener.cgroup = cgroup::of(sk);
+    listener.somaxconn = read::field(net, &NET_SOMAXCONN);
+    listener.identity = namespace::short_identity(net);
     if namespace::is_new(net) {
-        note.flags |= NEW_NETNS;
+        listener.flags |= NEW_NETNS;
     }
     if flags & (OPENED_NOW | LISTENS_AGAIN) != 0 {
-        record_caller(note, sk);
+        record_caller(listener, sk);
     } else {
-        (note.comm, note.caller, note.asked) = ([0; 16], 0, 0);
+        (listener.comm, listener.caller, listener.asked) = ([0; 16], 0, 0);
     }
     // Last: whoever looks at the note before finds that nobody has the slot.
-    note.sk = sk as u64;
+    listener.sk = sk as u64;
 }
 
 #[inline(always)]
@@ -119,7 +119,7 @@ fn count_without_slot() {
     }
 }
 
-/// Notes who calls listen(), and with what.
+/// Keeps who calls listen(), and with what.
 #[inline(always)]
 pub(crate) fn record_caller(info: &mut Listener, sk: *const Sock) {
     let net: *const Net = read::pointer(sk, &SKC_NET);

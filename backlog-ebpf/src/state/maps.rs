@@ -31,7 +31,7 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
 
-/// The same for those that this CPU has met last: a place by the address.
+/// The same for those that this CPU has looked up last: a place by the address.
 #[btf_map]
 pub(crate) static MET: PerCpuArray<CachedListener, SLOTS> = PerCpuArray::new();
 
@@ -107,7 +107,7 @@ pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();
 #[btf_map]
 pub(crate) static STRAY: PerCpuArray<Stray, 1> = PerCpuArray::new();
 
-/// This CPU's notes between the entry and the exit of a function.
+/// What this CPU keeps between the entry and the exit of a function.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 
@@ -131,7 +131,7 @@ pub(crate) static AT_PORT: HashMap<PortSlot, PortMember, SLOTS> = HashMap::new()
 #[btf_map]
 pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
 
-/// By network namespace: this CPU's counters when it last looked.
+/// By network namespace: this CPU's counters at the last snapshot.
 #[btf_map]
 pub(crate) static LOOKS: PerCpuHashMap<u64, MibSnapshot, 4096> = PerCpuHashMap::new();
 

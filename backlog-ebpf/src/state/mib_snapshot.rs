@@ -1,6 +1,6 @@
-//! How far this CPU's counters of a namespace have moved since they were last looked at.
-//! They are looked at whenever a packet that may have moved them is done with, in the same
-//! softirq, so the move is that packet's.
+//! How far this CPU's counters of a namespace have moved since the last snapshot. One is taken
+//! whenever a packet that may have moved them is done with, in the same softirq, so the move is
+//! that packet's.
 
 use super::{
     counters::{self, Mib},
@@ -20,7 +20,7 @@ use crate::kernel::{
 };
 
 impl MibCounts {
-    /// The listener itself has refused no more than so many.
+    /// The listener itself has dropped at most this many.
     #[inline(always)]
     pub(crate) fn at_most(&mut self, most: u32) {
         if self.drops > u64::from(most) {
@@ -28,7 +28,7 @@ impl MibCounts {
         }
     }
 
-    /// Of one packet, whatever else has moved them.
+    /// The moves of one packet, whatever else has moved them.
     #[inline(always)]
     fn of_one(self) -> Self {
         let one = |moved: u64| u64::from(moved != 0);
@@ -96,18 +96,18 @@ impl LastSnapshot {
     }
 }
 
-/// May `ListenDrops` have moved since the last look? If not, nothing was refused.
+/// May `ListenDrops` have moved since the last snapshot? If not, nothing was refused.
 #[inline(always)]
 pub(crate) fn drops_moved(net: impl KernelPtr<Net>) -> bool {
     let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
-    // SAFETY: a per-CPU element; looks are taken with bottom halves off.
-    let recent = unsafe { &(*scratch).recent };
-    !recent.is_of(net.address() as u64, namespace::identity(net))
-        || read::at::<_, u64>(recent.drops_at as *const u64, 0) != recent.drops
+    // SAFETY: a per-CPU element; snapshots are taken with bottom halves off.
+    let last = unsafe { &(*scratch).last };
+    !last.is_of(net.address() as u64, namespace::identity(net))
+        || read::at::<_, u64>(last.drops_at as *const u64, 0) != last.drops
 }
 
-/// Has this CPU counted one overflow and one drop since the last look, and so refused a
-/// packet for a full accept queue? It is a look of its own then.
+/// Has this CPU counted one overflow and one drop since the last snapshot, and so dropped a
+/// packet for a full accept queue? Then this is a snapshot of its own.
 #[inline(always)]
 pub(crate) fn is_one_overflow(net: impl KernelPtr<Net>) -> bool {
     let (first, second) = (MIB_LISTEN_OVERFLOWS.offset(), MIB_LISTEN_DROPS.offset());
@@ -115,21 +115,21 @@ pub(crate) fn is_one_overflow(net: impl KernelPtr<Net>) -> bool {
         return false;
     }
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
-    // SAFETY: as in `dropped`.
-    let recent = unsafe { &mut (*scratch).recent };
-    if !recent.is_of(net.address() as u64, namespace::identity(net)) {
+    // SAFETY: as in `drops_moved`.
+    let last = unsafe { &mut (*scratch).last };
+    if !last.is_of(net.address() as u64, namespace::identity(net)) {
         return false;
     }
-    let both = recent.drops_at.wrapping_sub(size_of::<u64>() as u64) as *const u64;
+    let both = last.drops_at.wrapping_sub(size_of::<u64>() as u64) as *const u64;
     let [overflows, drops]: [u64; 2] = read::at(both, 0);
-    if overflows != recent.overflows.wrapping_add(1) || drops != recent.drops.wrapping_add(1) {
+    if overflows != last.overflows.wrapping_add(1) || drops != last.drops.wrapping_add(1) {
         return false;
     }
-    (recent.overflows, recent.drops) = (overflows, drops);
+    (last.overflows, last.drops) = (overflows, drops);
     true
 }
 
-/// A packet that nobody wants to know of is done with: the next look must not find its move.
+/// A packet that is left out is done with: the next snapshot must not find its move.
 #[inline(always)]
 pub(crate) fn refresh_if_moved(net: *const Net) {
     if drops_moved(net) {
@@ -137,7 +137,7 @@ pub(crate) fn refresh_if_moved(net: *const Net) {
     }
 }
 
-/// A look whose moves are known otherwise. A function of its own in the program as well:
+/// A snapshot whose moves are known otherwise. A function of its own in the program as well:
 /// with what its callers keep on the stack there would be too much.
 #[inline(never)]
 pub(crate) fn refresh(net: u64) -> u32 {
@@ -151,64 +151,64 @@ pub(crate) fn refresh(net: u64) -> u32 {
 
 /// False: the table is full.
 #[inline(always)]
-fn store(net: *const Net, look: MibSnapshot) -> bool {
+fn store(net: *const Net, snapshot: MibSnapshot) -> bool {
     if let Some(kept) = LOOKS.get_ptr_mut(net as u64) {
-        // SAFETY: this CPU's element; looks are taken with bottom halves off.
-        unsafe { *kept = look };
+        // SAFETY: this CPU's element; snapshots are taken with bottom halves off.
+        unsafe { *kept = snapshot };
         return true;
     }
     // On other CPUs the kernel fills in zeros.
-    LOOKS.insert(net as u64, look, 0).is_ok()
+    LOOKS.insert(net as u64, snapshot, 0).is_ok()
 }
 
-/// Keeps what the next short look compares with. What was kept before goes into the table.
+/// Keeps what [`is_one_overflow`] compares with. What was kept before goes into the table.
 #[inline(always)]
 fn store_last(mib: &Mib, net: *const Net, identity: u64, now: &MibCounts) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    // SAFETY: as in `dropped`.
-    let recent = unsafe { &mut (*scratch).recent };
-    let before = *recent;
-    *recent = LastSnapshot {
+    // SAFETY: as in `drops_moved`.
+    let last = unsafe { &mut (*scratch).last };
+    let before = *last;
+    *last = LastSnapshot {
         net: net as u64,
         identity,
-        drops_at: mib.place(&MIB_LISTEN_DROPS),
+        drops_at: mib.address_of(&MIB_LISTEN_DROPS),
         drops: now.drops,
         overflows: now.overflows,
     };
-    if let Some(look) = LOOKS.get_ptr_mut(before.net) {
-        // SAFETY: this CPU's element; looks are taken with bottom halves off.
+    if let Some(snapshot) = LOOKS.get_ptr_mut(before.net) {
+        // SAFETY: this CPU's element; snapshots are taken with bottom halves off.
         unsafe {
-            if (*look).identity == before.identity {
-                (*look).counted.drops = before.drops;
-                (*look).counted.overflows = before.overflows;
+            if (*snapshot).identity == before.identity {
+                (*snapshot).counted.drops = before.drops;
+                (*snapshot).counted.overflows = before.overflows;
             }
         }
     }
 }
 
-/// The moves since the last look, which this one ends. None: they are not known.
+/// The moves since the last snapshot, and takes the next one. None: they are not known.
 #[inline(always)]
 pub(crate) fn snapshot_delta(net: *const Net) -> Option<MibCounts> {
     let mib = counters::of_namespace(net)?;
     let now = MibCounts::now(&mib);
     let identity = namespace::identity(net);
     store_last(&mib, net, identity, &now);
-    let look = MibSnapshot::new(now, identity);
+    let snapshot = MibSnapshot::new(now, identity);
     let Some(kept) = LOOKS.get_ptr_mut(net as u64) else {
         // On other CPUs the kernel fills in zeros.
-        LOOKS.insert(net as u64, look, 0).ok()?;
+        LOOKS.insert(net as u64, snapshot, 0).ok()?;
         return namespace::is_new(net).then_some(now);
     };
     // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
     // a listener's.
     let before = unsafe { *kept };
     // SAFETY: as above.
-    unsafe { *kept = look };
+    unsafe { *kept = snapshot };
     if before.identity != identity {
         return namespace::is_new(net).then_some(now);
     }
     let moved = now.since(&before.counted);
-    // Some hooks look at nothing before the run: all but the packet in hand was before it.
+    // Some hooks take none before the run: all but the packet in hand was before it.
     Some(if before.running == 0 { moved.of_one() } else { moved })
 }
 
@@ -228,12 +228,12 @@ pub(crate) fn valid_cookies_delta(net: *const Net) -> u64 {
     let Some(mib) = counters::of_namespace(net) else { return 0 };
     let now = mib.get(&MIB_SYNCOOKIES_RECV);
     let identity = namespace::identity(net);
-    if let Some(look) = LOOKS.get_ptr_mut(net as u64) {
-        // SAFETY: as in `look`.
-        let look = unsafe { &mut *look };
-        if look.identity == identity {
-            let before = look.counted.cookie_valid;
-            look.counted.cookie_valid = now;
+    if let Some(snapshot) = LOOKS.get_ptr_mut(net as u64) {
+        // SAFETY: as in `snapshot_delta`.
+        let snapshot = unsafe { &mut *snapshot };
+        if snapshot.identity == identity {
+            let before = snapshot.counted.cookie_valid;
+            snapshot.counted.cookie_valid = now;
             return now.wrapping_sub(before);
         }
     }
@@ -241,13 +241,13 @@ pub(crate) fn valid_cookies_delta(net: *const Net) -> u64 {
         refresh(net as u64);
         return 0;
     }
-    // What else has moved, the next look finds.
+    // What else has moved, the next snapshot finds.
     let counted = MibCounts { cookie_valid: now, ..MibCounts::default() };
     store(net, MibSnapshot::new(counted, identity));
     now
 }
 
-/// The first look, before the programs begin.
+/// The first one, before the programs begin.
 #[inline(always)]
 pub(crate) fn first_snapshot(net: *const Net) {
     let _ = snapshot_delta(net);

@@ -28,7 +28,7 @@ pub(crate) fn identity(net: impl KernelPtr<Net>) -> u64 {
 
 /// The half of that number that differs most.
 #[inline(always)]
-pub(crate) fn short(net: impl KernelPtr<Net>) -> u32 {
+pub(crate) fn short_identity(net: impl KernelPtr<Net>) -> u32 {
     if NET_COOKIE.load() != ABSENT {
         return read::field::<_, u64>(net, &NET_COOKIE) as u32;
     }
@@ -61,7 +61,7 @@ fn node(net: *const Net) -> *const Node {
 
 /// Notes the newest node of sysfs: namespaces whose device has an older one were made before.
 #[inline(always)]
-pub(crate) fn mark(net: *const Net) {
+pub(crate) fn mark_newest(net: *const Net) {
     let unknown = [NET_LOOPBACK.load(), DEVICE_NODE.load(), NODE_ROOT.load(), KERNFS_HIGH.load()];
     if unknown.contains(&ABSENT) || KERNFS_LOW.load() == ABSENT {
         return;

@@ -1,8 +1,8 @@
-//! What a CPU notes between the entry and the exit of a function, so that the exit
+//! What a CPU keeps between the entry and the exit of a function, so that the exit
 //! can compare.
 //!
 //! The functions of [`TracedFn`] are called one after the other for a packet, never
-//! inside each other, and run with bottom halves off: one note a CPU is enough.
+//! inside each other, and run with bottom halves off: one entry a CPU is enough.
 
 use super::{
     counters::{self, Mib},
@@ -21,7 +21,7 @@ pub(crate) enum TracedFn {
     Error = 4,
 }
 
-/// What a function that only a few packets come by has told about the one in hand.
+/// Why the packet in hand is dropped, as far as a function tells that only a few packets reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum DropHint {
@@ -33,19 +33,20 @@ pub(crate) enum DropHint {
     NotQueued = 2,
 }
 
-/// Notes the entry of a function, and what `counts` reads there.
+/// Keeps the entry of a function, and what `counts` reads there.
 #[inline(always)]
-pub(crate) fn enter(site: TracedFn, sk: *const Sock, counts: impl FnOnce(&Mib) -> EntryCounts) {
+pub(crate) fn enter(function: TracedFn, sk: *const Sock, counts: impl FnOnce(&Mib) -> EntryCounts) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
         return;
     };
     let Some(mib) = counters::of_socket(scratch, sk) else { return };
-    let note = EnteredFn { sk: sk as u64, site: site as u32, pad: 0, counts: counts(&mib) };
+    let entered =
+        EnteredFn { sk: sk as u64, function: function as u32, pad: 0, counts: counts(&mib) };
     // SAFETY: a per-CPU element; the hooked functions run with bottom halves off.
-    unsafe { (*scratch).note = note };
+    unsafe { (*scratch).entered = entered };
 }
 
-/// Notes the packet of the function that has just been entered.
+/// Keeps the packet of the function that has just been entered.
 #[inline(always)]
 pub(crate) fn keep_packet(packet: KeptPacket) {
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
@@ -54,7 +55,7 @@ pub(crate) fn keep_packet(packet: KeptPacket) {
     }
 }
 
-/// The packet that was noted last.
+/// The packet that was kept last.
 #[inline(always)]
 pub(crate) fn kept_packet() -> Option<KeptPacket> {
     // SAFETY: as in `enter`.
@@ -72,31 +73,31 @@ pub(crate) struct Comparison {
 /// Ends what [`enter`] began. None if the entry was not seen, as when the programs
 /// began in between.
 #[inline(always)]
-pub(crate) fn leave(site: TracedFn, sk: *const Sock) -> Option<Comparison> {
+pub(crate) fn leave(function: TracedFn, sk: *const Sock) -> Option<Comparison> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: as in `enter`.
-    let note = unsafe { &mut (*scratch).note };
-    if note.sk != sk as u64 || note.site != site as u32 {
+    let entered = unsafe { &mut (*scratch).entered };
+    if entered.sk != sk as u64 || entered.function != function as u32 {
         return None;
     }
-    note.sk = 0;
-    let before = note.counts;
+    entered.sk = 0;
+    let before = entered.counts;
     counters::of_socket(scratch, sk).map(|mib| Comparison { before, mib })
 }
 
 /// Is this CPU inside the function, for this socket?
 #[inline(always)]
-pub(crate) fn inside(site: TracedFn, sk: *const Sock) -> bool {
+pub(crate) fn inside(function: TracedFn, sk: *const Sock) -> bool {
     match SCRATCH.get_ptr_mut(0) {
         // SAFETY: as in `enter`.
         Some(scratch) => unsafe {
-            (*scratch).note.sk == sk as u64 && (*scratch).note.site == site as u32
+            (*scratch).entered.sk == sk as u64 && (*scratch).entered.function == function as u32
         },
         None => false,
     }
 }
 
-/// Tells the end of the packet in hand.
+/// Says why the packet in hand is dropped.
 #[inline(always)]
 pub(crate) fn set_hint(hint: DropHint) {
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
@@ -105,7 +106,7 @@ pub(crate) fn set_hint(hint: DropHint) {
     }
 }
 
-/// What was told since the last packet that asked.
+/// The hint that was set since the last packet that asked, which this ends.
 #[inline(always)]
 pub(crate) fn take_hint() -> DropHint {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return DropHint::None };

@@ -29,7 +29,7 @@ pub(crate) fn tracked(slot: u32) -> Option<Tracked> {
     TOTALS.get_ptr_mut(slot).map(|totals| Tracked { slot, totals, joins: true })
 }
 
-/// The listener of a note that holds.
+/// The listener of an entry that holds.
 #[inline(always)]
 pub(crate) fn of_cached(cached: *mut CachedListener) -> Option<Tracked> {
     // SAFETY: this CPU's element of the per-CPU array.
@@ -80,7 +80,7 @@ pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
     SLOT_INFO.get(slot).is_some_and(|info| info.header.time_ns <= time_ns)
 }
 
-/// The listener that is dropping its queue.
+/// The listener behind a socket, if it has a slot; it gets none here.
 #[inline(always)]
 pub(crate) fn known(sk: *const Sock) -> Option<Tracked> {
     tracked(find(sk)?)

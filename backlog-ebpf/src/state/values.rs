@@ -3,7 +3,7 @@
 
 use backlog_ebpf::record::Endpoint;
 
-/// A function that does not sleep.
+/// A function that does not sleep, and whose arguments are kept by CPU.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum TracedCall {
@@ -40,7 +40,7 @@ pub(crate) struct SavedArgs {
     pub(crate) inside: u64,
 }
 
-/// A thread, and the function that it is in.
+/// A thread, and the function that it sleeps in (`calls::SleepingFn`).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct SleepingCall {
@@ -48,17 +48,17 @@ pub(crate) struct SleepingCall {
     pub(crate) function: u64,
 }
 
-/// A listener that was met.
+/// A listener that this CPU has looked up.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct CachedListener {
     pub(crate) sk: u64,
     pub(crate) slot: u32,
-    /// The generation of notes (`shared`) in which it was written.
+    /// It holds as long as `shared::GENERATION` is this.
     pub(crate) generation: u32,
     /// Its `sk_drops` when this CPU last saw it.
     pub(crate) drops: u32,
-    /// The longest SYN queue that this CPU has noted.
+    /// The longest SYN queue that this CPU has seen.
     pub(crate) syn_queue: u32,
     /// 1: MPTCP connections may join through it.
     pub(crate) joins: u32,
@@ -67,7 +67,7 @@ pub(crate) struct CachedListener {
 /// Bytes of `struct bpf_array` that are looked at to find `pptrs`.
 pub(crate) const MAP_BYTES: usize = 512;
 
-/// What is needed to find the counters.
+/// What is needed to find this CPU's counters (`counters`).
 #[repr(C)]
 pub(crate) struct PerCpuBase {
     /// The address of this element.
@@ -76,7 +76,7 @@ pub(crate) struct PerCpuBase {
     pub(crate) map: [u8; MAP_BYTES],
 }
 
-/// Values of the counters, or their moves.
+/// Values of the kernel's counters, or by how much they have moved.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct MibCounts {
@@ -104,21 +104,22 @@ pub(crate) struct MibCounts {
     pub(crate) children: u64,
 }
 
-/// What this CPU found at its last look at a namespace. Every namespace that userspace can
-/// enter is looked at on each CPU before the run. The first look at any other one counts from
-/// zero if the namespace was made during the run; else it is only where the next one begins.
+/// A namespace's counters on this CPU when they were last read. Those of every namespace that
+/// userspace can enter are read on each CPU before the run. The first snapshot of any other one
+/// counts from zero if the namespace was made during the run; else it is only where the next one
+/// begins.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct MibSnapshot {
     pub(crate) counted: MibCounts,
-    /// Which namespace has this address. Zero: this CPU has not looked at it.
+    /// Which namespace has this address. Zero: this CPU has read none there.
     pub(crate) identity: u64,
-    /// 1: the look was taken during the run.
+    /// 1: it was taken during the run.
     pub(crate) running: u64,
 }
 
-/// The last look on this CPU, for the next one at the same namespace: of `ListenOverflows`
-/// and `ListenDrops` it knows more than the table, since in a flood nothing else is read.
+/// The last snapshot on this CPU, for the next one of the same namespace: its `ListenOverflows`
+/// and `ListenDrops` are newer than those of the table, since in a flood nothing else is read.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct LastSnapshot {
@@ -132,7 +133,7 @@ pub(crate) struct LastSnapshot {
     pub(crate) overflows: u64,
 }
 
-/// The counters at an entry; not every site reads every one.
+/// The counters at an entry; not every function reads every one.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct EntryCounts {
@@ -148,14 +149,14 @@ pub(crate) struct EntryCounts {
     pub(crate) children: u64,
 }
 
-/// What is noted at an entry.
+/// A function that this CPU is in, and what it found at the entry.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct EnteredFn {
     /// The socket that it was entered with; zero: not inside.
     pub(crate) sk: u64,
-    /// Which function, as a number.
-    pub(crate) site: u32,
+    /// Which function (`scratch::TracedFn`), as a number.
+    pub(crate) function: u32,
     pub(crate) pad: u32,
     pub(crate) counts: EntryCounts,
 }
@@ -198,23 +199,23 @@ pub(crate) struct Birth {
     pub(crate) seen_by: u32,
 }
 
-/// One CPU's notes.
+/// What one CPU keeps from one program to the next.
 #[repr(C)]
 pub(crate) struct Scratch {
     pub(crate) base: PerCpuBase,
-    pub(crate) recent: LastSnapshot,
-    pub(crate) note: EnteredFn,
-    /// What was told about the packet in hand, as a number.
+    pub(crate) last: LastSnapshot,
+    pub(crate) entered: EnteredFn,
+    /// Why the packet in hand is dropped (`scratch::DropHint`), as a number.
     pub(crate) hint: u32,
     pub(crate) pad: u32,
     pub(crate) packet: KeptPacket,
     pub(crate) birth: Birth,
     /// Of a listener that goes: its index at its port, and the last one there.
-    pub(crate) places: [u32; 2],
-    pub(crate) shot: RequestTimer,
+    pub(crate) port_slots: [u32; 2],
+    pub(crate) timer: RequestTimer,
 }
 
-/// A place at a port.
+/// Where a listener stands among those of a port and namespace.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct PortSlot {
@@ -224,7 +225,7 @@ pub(crate) struct PortSlot {
     pub(crate) index: u32,
 }
 
-/// The listener that has it.
+/// The listener there.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct PortMember {

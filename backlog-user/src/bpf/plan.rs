@@ -43,7 +43,7 @@ pub(crate) const fn ways(backend: Backend) -> &'static [Way] {
 pub(crate) struct Hook {
     /// What it is for, as `meta` and the notices name it.
     pub(crate) moment: &'static str,
-    /// The program in `backlog-ebpf/src/kernel/entry`.
+    /// The program in `backlog-ebpf/src/programs`.
     pub(crate) program: &'static str,
     /// The kernel function or the tracepoint.
     pub(crate) target: &'static str,

@@ -14,8 +14,11 @@ use self::graph::Graph;
 use crate::paths;
 
 /// The crates that are checked: a name, and its sources.
-const CRATES: [(&str, &str); 2] =
-    [("backlog-core", "backlog-user/core/src"), ("backlog-user", "backlog-user/src")];
+const CRATES: [(&str, &str); 3] = [
+    ("backlog-core", "backlog-user/core/src"),
+    ("backlog-user", "backlog-user/src"),
+    ("backlog-ebpf", "backlog-ebpf/src"),
+];
 
 /// What each layer of the binary may import beside its own modules. What is not listed may
 /// import everything.

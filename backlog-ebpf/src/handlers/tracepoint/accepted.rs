@@ -24,7 +24,7 @@ use crate::state::{
 /// `IORING_OP_ACCEPT` of `include/uapi/linux/io_uring.h`.
 pub(super) const URING_ACCEPT: u8 = 13;
 
-/// Body: any system call returns. Every one on the host comes here.
+/// Hook: any system call returns. Every one on the host comes here.
 #[inline(always)]
 pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned < 0 {
@@ -37,7 +37,7 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     }
 }
 
-/// Body: accept() or accept4() returns.
+/// Hook: accept() or accept4() returns.
 #[inline(always)]
 pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
     if returned < 0 || !shared::running() {
@@ -50,11 +50,11 @@ pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
     if accepted_before_enqueue(child) {
         return;
     }
-    followed(regs, passed, child);
+    count_if_migrated(regs, passed, child);
     accept::on_accept(child, || accepted_from(regs, passed));
 }
 
-/// Body: `io_uring` tells the result of a request, which is null where one has several results.
+/// Hook: `io_uring` tells the result of a request, which is null where one has several results.
 /// Whatever it was: if the result is the descriptor of a connection that was queued a moment
 /// ago, that has been accepted.
 #[inline(always)]
@@ -97,7 +97,7 @@ fn accepted_from(regs: *const Regs, passed: Passed) -> *const Sock {
 /// A connection whose listener has closed and that is accepted all the same has gone to
 /// another of its group.
 #[inline(always)]
-fn followed(regs: *const Regs, passed: Passed, child: *const Sock) {
+fn count_if_migrated(regs: *const Regs, passed: Passed, child: *const Sock) {
     let Some((from, _)) = overflow::announced(child) else { return };
     if read::field::<_, u8>(from, &SKC_STATE) == TCP_LISTEN {
         return;
@@ -117,7 +117,7 @@ fn followed(regs: *const Regs, passed: Passed, child: *const Sock) {
     }
 }
 
-/// Body: listen() returns.
+/// Hook: listen() returns.
 #[inline(always)]
 pub(crate) fn listened(regs: *const Regs, passed: Passed, returned: i64) {
     if returned != 0 || !shared::running() {

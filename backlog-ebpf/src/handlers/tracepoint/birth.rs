@@ -30,7 +30,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
         return;
     }
     let net: *const Net = read::pointer(child, &SKC_NET);
-    // Also when nobody wants to know: the next look must not find this move.
+    // Also when nobody wants to know: the next snapshot must not find this move.
     let cookies = mib_snapshot::valid_cookies_delta(net);
     // The port is the listener's, or the same.
     let wanted = shared::running() && filter::port_and_namespace(child);
@@ -100,12 +100,12 @@ pub(crate) fn established(child: *const Sock) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*tracked.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
     }
-    finish(child);
+    count_if_accepted(child);
 }
 
 /// A connection that was accepted early leaves the queue now.
 #[inline(always)]
-fn finish(child: *const Sock) {
+fn count_if_accepted(child: *const Sock) {
     if overflow::was_accepted_before_enqueue(child) {
         accept::count_if_tracked(child, AcceptedBy::Unknown);
     }
@@ -122,7 +122,7 @@ pub(super) fn syn_done() {
         && filter::connection(child)
     {
         enqueue::confirm(listener, child);
-        finish(child);
+        count_if_accepted(child);
     }
 }
 

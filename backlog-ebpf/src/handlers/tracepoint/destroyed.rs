@@ -5,7 +5,7 @@ use crate::handlers::{accept, listener};
 use crate::kernel::types::Sock;
 use crate::state::{shared, slots};
 
-/// Body: a TCP socket is destroyed.
+/// Hook: a TCP socket is destroyed.
 #[inline(always)]
 pub(crate) fn destroyed(sk: *const Sock) {
     if !shared::running() {

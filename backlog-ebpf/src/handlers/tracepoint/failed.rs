@@ -26,7 +26,7 @@ use crate::state::{
     shared,
 };
 
-/// Body: any system call returns.
+/// Hook: any system call returns.
 #[inline(always)]
 pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned >= 0 {
@@ -40,7 +40,7 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     }
 }
 
-/// Body: `io_uring` tells the result of a request. One that was given up has not failed.
+/// Hook: `io_uring` tells the result of a request. One that was given up has not failed.
 #[inline(always)]
 pub(crate) fn completed(request: *const UringRequest, result: i32) {
     /// `ECANCELED` of `include/uapi/asm-generic/errno.h`.

@@ -3,7 +3,7 @@
 
 use backlog_ebpf::{AF_INET, AF_INET6};
 
-use super::{packet::Packet, ports, verdict};
+use super::{classify, packet::Packet, ports};
 use crate::kernel::{
     globals::{
         DST_DEV, NETDEV_NET, SKB_DST, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SKC_STATE,
@@ -26,21 +26,21 @@ struct Tcp {
     flags: u8,
 }
 
-/// Body: `consume_skb(skb)`. Every packet that was sent comes here, and every SYN that
+/// Hook: `consume_skb(skb)`. Every packet that was sent comes here, and every SYN that
 /// came to a listener, refused or not.
 #[inline(always)]
 pub(crate) fn consumed(skb: *const SkBuff) {
     let (tcp, port) = header(skb);
     if wanted(port) && u32::from(tcp.flags) & (TCP_SYN | TCP_ACK) == TCP_SYN {
         if let Some(packet) = packet(skb, &tcp, port) {
-            verdict::syn(&packet);
+            classify::syn(&packet);
         }
     } else {
         icmp(skb, &tcp);
     }
 }
 
-/// Body: `kfree_skb(skb, …[, rx_sk])`: every packet that was dropped. `by` is the socket
+/// Hook: `kfree_skb(skb, …[, rx_sk])`: every packet that was dropped. `by` is the socket
 /// that dropped it, null where the kernel does not tell (before 6.11).
 #[inline(always)]
 pub(crate) fn dropped(skb: *const SkBuff, by: *const Sock) {
@@ -51,7 +51,7 @@ pub(crate) fn dropped(skb: *const SkBuff, by: *const Sock) {
     // An established connection's packet moves nothing of ours.
     let listens = !by.is_null() && read::field::<_, u8>(by, &SKC_STATE) == TCP_LISTEN;
     if let Some(packet) = packet(skb, &tcp, port) {
-        verdict::ack(&packet, if listens { by } else { core::ptr::null() });
+        classify::ack(&packet, if listens { by } else { core::ptr::null() });
     }
 }
 
@@ -71,7 +71,7 @@ fn transport(skb: *const SkBuff) -> *const u8 {
 
 #[inline(always)]
 fn wanted(port: u16) -> bool {
-    ports::listened(port) && filter::number(port)
+    ports::listened(port) && filter::port(port)
 }
 
 /// The network and the transport protocol.
@@ -115,7 +115,7 @@ fn icmp(skb: *const SkBuff, message: &Tcp) {
     if wanted(port)
         && let Some(net) = net(skb)
     {
-        verdict::unreachable(&Packet { skb, net, port, flags: 0 });
+        classify::unreachable(&Packet { skb, net, port, flags: 0 });
     }
 }
 

@@ -82,7 +82,7 @@ fn forget(sk: *const Sock) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // Kept in memory: as constants they would make the verifier walk every pair of them.
     // SAFETY: a per-CPU element; a program on this tracepoint is not preempted by another.
-    let found = unsafe { &mut (*scratch).places };
+    let found = unsafe { &mut (*scratch).port_slots };
     // Where every place is taken, none behind them is free.
     *found = [MEMBERS, MEMBERS - 1];
     for index in 0..MEMBERS {

@@ -48,23 +48,23 @@ fn seed() -> u32 {
     SEED.get(0).copied().unwrap_or(SEED_NONE)
 }
 
-/// Body: the iterator begins.
+/// Hook: the iterator begins.
 #[inline(always)]
 pub(crate) fn begins() {
     match seed() {
         SEED_BEFORE => mib_snapshot::first_snapshot(here()),
-        SEED_BEGUN => namespace::mark(here()),
+        SEED_BEGUN => namespace::mark_newest(here()),
         _ => {}
     }
 }
 
-/// Body: the number of the namespace, if that is all that is wanted.
+/// Hook: the number of the namespace, if that is all that is wanted.
 #[inline(always)]
 pub(crate) fn identity() -> Option<u64> {
     matches!(seed(), SEED_NONE | SEED_DONE).then(|| namespace::identity(here()))
 }
 
-/// Body: it has come to a socket.
+/// Hook: it has come to a socket.
 #[inline(always)]
 pub(crate) fn visit(sk: *const Sock) -> Found {
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {

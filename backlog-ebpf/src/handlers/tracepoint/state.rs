@@ -8,7 +8,7 @@ use crate::kernel::{
 };
 use crate::state::{filter, shared, slots};
 
-/// Body: the state of a socket is about to change.
+/// Hook: the state of a socket is about to change.
 #[inline(always)]
 pub(crate) fn changes(sk: *const Sock, old: u64, new: u64, twin: Twin) {
     let (old, new) = (old as u8, new as u8);

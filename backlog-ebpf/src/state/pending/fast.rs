@@ -1,6 +1,6 @@
 //! The table of queued connections that hooks on functions keep: an array, which programs
 //! look into without a call. A connection has one place, by its socket's address; if that
-//! is taken it goes into the map (`pending`).
+//! is taken it goes into the map (`overflow`).
 //!
 //! An accept on another CPU may come before the enqueue is noted. It leaves a mark in the
 //! same place, and who notes the enqueue finds it. Without atomic instructions (5.10 has
@@ -42,7 +42,7 @@ pub(crate) fn insert(child: *const Sock, entry: Pending) -> Option<InsertOutcome
         if there != 0 && (*place).early == there {
             // An earlier one with this address: both marks have met no more.
             (*place).early = 0;
-            accepted_unseen((*place).entry.slot);
+            count_unseen_accept((*place).entry.slot);
         }
         (*place).entry = entry;
         key.write_volatile(child as u64);
@@ -84,7 +84,7 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
 }
 
 /// Notes that a connection is accepted that is not in the table yet, or never will be.
-/// `nameless` is one that was reset meanwhile: it has no port any more, and may be nobody's.
+/// With `port_cleared` it was reset meanwhile: it has no port any more, and may be nobody's.
 /// True: it takes the place of such a note.
 #[inline(always)]
 pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now: u64) -> bool {
@@ -102,7 +102,7 @@ pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now:
 
 /// Counts an accept that was noted in two halves.
 #[inline(always)]
-fn accepted_unseen(slot: u32) {
+fn count_unseen_accept(slot: u32) {
     if let Some(Tracked { totals, .. }) = slots::tracked(slot) {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*totals).accepted += 1 };

@@ -76,7 +76,7 @@ pub(crate) fn accept_before_enqueue(child: *const Sock, now: u64) -> bool {
 /// Was a connection accepted before it was confirmed?
 #[inline(always)]
 pub(crate) fn was_accepted_before_enqueue(child: *const Sock) -> bool {
-    // SAFETY: as in `early`.
+    // SAFETY: as in `accept_before_enqueue`.
     PENDING
         .get_ptr(child as u64)
         .is_some_and(|pending| unsafe { (&raw const (*pending).early_ns).read_volatile() } != 0)
@@ -113,13 +113,13 @@ pub(crate) fn entry(child: *const Sock) -> Option<*mut Pending> {
     PENDING.get_ptr_mut(child as u64)
 }
 
-/// Has ever a connection found its place taken?
+/// Has a connection ever found its place in the table taken?
 #[inline(always)]
 pub(crate) fn in_use() -> bool {
     CROWDED.get(0).is_none_or(|crowded| *crowded != 0)
 }
 
-/// From now on.
+/// From now on the map is looked at, too.
 #[inline(always)]
 pub(crate) fn mark_in_use() {
     if let Some(crowded) = CROWDED.get_ptr_mut(0) {

@@ -18,7 +18,7 @@ use crate::state::{filter, maps::STRAY, mib_snapshot, scratch::DropHint, shared,
 /// A SYN at a listener.
 #[inline(always)]
 pub(super) fn syn(packet: &Packet) {
-    // Also when nobody wants to know: the next look must not find this packet's moves.
+    // Also when nobody wants to know: the next snapshot must not find this packet's moves.
     let moved = mib_snapshot::snapshot_delta(packet.net);
     if !shared::running() || !filter::packet(packet.skb) {
         return;
@@ -31,7 +31,7 @@ pub(super) fn syn(packet: &Packet) {
     } else {
         ports::first(packet.net as u64, packet.port)
     };
-    let Some((sk, tracked)) = at(found, dropped) else { return };
+    let Some((sk, tracked)) = tracked_at(found, dropped) else { return };
     // Of packets before this one whose end was not seen.
     // SAFETY: this CPU's element of the per-CPU array.
     unsafe { (*tracked.totals).beside[Beside::SynCookieValid as usize] += moved.cookie_valid };
@@ -50,7 +50,7 @@ pub(super) fn unreachable(packet: &Packet) {
         return;
     }
     let found = ports::refused_by(packet.net as u64, packet.port);
-    if let Some((_, tracked)) = at(found, true) {
+    if let Some((_, tracked)) = tracked_at(found, true) {
         // SAFETY: this CPU's element of the per-CPU array.
         let totals = unsafe { &mut *tracked.totals };
         totals.beside[Beside::Unreachable as usize] += 1;
@@ -90,7 +90,7 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
     } else {
         ports::first(packet.net as u64, packet.port)
     };
-    let Some((sk, tracked)) = at(found, lost) else { return };
+    let Some((sk, tracked)) = tracked_at(found, lost) else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
     totals.beside[Beside::SynCookieFailed as usize] += moved.cookie_failed;
@@ -137,7 +137,7 @@ fn unknown(packet: &Packet) {
 
 /// The listener with its totals. One that is not known is counted if something was lost.
 #[inline(always)]
-fn at(sk: *const Sock, lost: bool) -> Option<(*const Sock, Tracked)> {
+fn tracked_at(sk: *const Sock, lost: bool) -> Option<(*const Sock, Tracked)> {
     let tracked = if sk.is_null() { None } else { listener::of(sk) };
     if tracked.is_none()
         && lost
