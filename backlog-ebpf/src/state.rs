@@ -1,5 +1,6 @@
-//! What the programs keep: the maps, and the modules that alone know how to read and write them.
-//! [`maps`] and the globals (`kernel::globals`) are the contract with the loader.
+//! What the programs keep: the maps, and how what more than one handler needs is read from them
+//! and written to them. [`maps`] and the globals (`kernel::globals`) are the contract with the
+//! loader.
 
 pub(crate) mod calls;
 pub(crate) mod counters;

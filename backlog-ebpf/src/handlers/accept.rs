@@ -88,7 +88,7 @@ fn is_seeded() -> bool {
     SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)
 }
 
-/// An accept of a connection that is not known, and the listener cannot be told.
+/// An accept of a connection that is not known, and whose listener cannot be found.
 #[inline(always)]
 fn count_untracked(child: *const Sock) {
     if is_seeded()
@@ -111,7 +111,7 @@ pub(crate) fn count_if_tracked(child: *const Sock, by: AcceptedBy) -> bool {
 }
 
 /// Hook: accept() returns a connection of the listener `from`, which is null if it cannot
-/// be told.
+/// be found.
 #[inline(always)]
 pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) {
     if count_if_tracked(child, AcceptedBy::CurrentThread) {
@@ -144,7 +144,7 @@ pub(crate) fn on_destroy(sk: *const Sock) {
     let Some(pending) = pending::take(sk) else { return };
     let of = pending.listener as *const Sock;
     // Announced, and then not queued; or accepted before that was known, and what would
-    // have told it was not seen.
+    // have shown it was not seen.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && enqueue::confirm(of, sk).is_some() {
             tally::count_tracked_accept(pending, sk, 0, AcceptedBy::Unknown);
@@ -185,7 +185,7 @@ pub(crate) fn on_forget(sk: *const Sock, req: *const Request, child: *const Sock
     let (tracked, refused_isn) = match pending::take(child) {
         // After a migration that failed, `sk` is the listener before.
         Some(pending) => (slots::tracked(pending.slot), pending.refused_isn),
-        // Queued before the start, and not found by the look.
+        // Queued before the start, and not found by the iterator.
         None if filter::connection(child) => (slots::known(sk), 0),
         None => (None, 0),
     };

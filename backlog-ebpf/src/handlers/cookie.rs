@@ -21,7 +21,7 @@ use crate::state::{
     values::{EntryCounts, KeptPacket},
 };
 
-/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is noted: since 6.9 the kernel
+/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is kept: since 6.9 the kernel
 /// may have freed it at the exit. (Only packets that are no SYN and belong to no request
 /// come here.)
 #[inline(always)]

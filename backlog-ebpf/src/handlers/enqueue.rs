@@ -87,7 +87,7 @@ fn is_fastopen(child: impl KernelPtr<Sock>) -> bool {
 #[inline(always)]
 pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
     let Some(tracked) = listener::of(sk) else { return };
-    // After the slot was given out, which a later look compares with.
+    // After the slot was given out, which `slots::had_slot` compares with.
     let now = time::now();
     let announced = overflow::insert(
         child,

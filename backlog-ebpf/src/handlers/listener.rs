@@ -140,15 +140,15 @@ pub(crate) fn listened_within(sk: *const Sock) {
 }
 
 /// Hook: `listen()` has returned. At a socket that was in LISTEN already it has only
-/// changed the limit.
+/// changed the limit. `reported` is `TOLD` if a caller of this one will return as well.
 #[inline(always)]
-pub(crate) fn listened(sk: *const Sock, told: u32) {
+pub(crate) fn listened(sk: *const Sock, reported: u32) {
     let Some(slot) = slots::find(sk) else {
-        // It was open before the start and has had no event yet. Its first record tells
+        // It was open before the start and has had no event yet. Its first record has
         // the limit, and userspace knows the one before.
         let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
         if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) {
-            register(sk, LISTENS_AGAIN | told);
+            register(sk, LISTENS_AGAIN | reported);
         }
         return;
     };
@@ -158,9 +158,9 @@ pub(crate) fn listened(sk: *const Sock, told: u32) {
     // socket's lock.
     let listener = unsafe { &mut *info };
     let (was, limit, flags) = (listener.limit, sock::limit(sk), listener.flags);
-    listener.flags = (flags & !(LISTENING | TOLD)) | told;
+    listener.flags = (flags & !(LISTENING | TOLD)) | reported;
     let opened = flags & LISTENING != 0 && was == limit;
-    if opened || (flags & TOLD != 0 && told == 0) {
+    if opened || (flags & TOLD != 0 && reported == 0) {
         return;
     }
     listener.limit = limit;

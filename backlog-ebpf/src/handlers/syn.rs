@@ -30,7 +30,7 @@ const COOKIES_ALWAYS: u8 = 2;
 /// Hook: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
 /// is ordinary ends soon. The next snapshot must not find the moves of a packet at another port,
 /// which is refused, if it is, by a full queue; what else refuses it is rare, and the
-/// listener's own `sk_drops` bounds what a look may count.
+/// listener's own `sk_drops` bounds what a snapshot may count.
 #[inline(always)]
 pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
     if !filter::listener(sk) {
@@ -216,8 +216,8 @@ fn classify_drop(
     }
 }
 
-/// Packets before this one whose end was not seen: counted like it, and nothing is told
-/// of them.
+/// Counts packets before this one whose end was not seen as it is counted; no record is sent of
+/// them.
 #[inline(always)]
 pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
     totals.drops[cause as usize] += count;

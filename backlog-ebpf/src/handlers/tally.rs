@@ -101,7 +101,7 @@ pub(crate) fn count_abandoned(tracked: Tracked, child: *const Sock, enqueued_ns:
 
 #[inline(always)]
 pub(crate) fn count_unattributed_accept() {
-    // It may be one of a listener that is left out, which a connection does not tell.
+    // It may be one of a listener that is left out, which a connection does not show.
     if filter::by_owner() {
         return;
     }

@@ -1,4 +1,4 @@
-//! What tracepoints tell where functions cannot be hooked. A connection is born at
+//! What tracepoints show where functions cannot be hooked. A connection is born at
 //! [`birth`], leaves at [`accepted`] or [`destroyed`]; a packet that a listener refused is
 //! looked at when it is freed ([`freed`]). [`state`] says which is which.
 //!

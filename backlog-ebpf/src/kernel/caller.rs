@@ -26,7 +26,7 @@ pub(crate) fn process() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The thread's name; zeros if the kernel does not tell.
+/// The thread's name; zeros if the kernel does not give it.
 #[inline(always)]
 pub(crate) fn name() -> [u8; 16] {
     bpf_get_current_comm().unwrap_or([0; 16])

@@ -11,7 +11,7 @@ use super::{
     types::{Cgroup, Node, Sock},
 };
 
-/// The number of a socket's cgroup; zero: this kernel does not tell.
+/// The number of a socket's cgroup; zero: this kernel does not show it.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> u64 {
     if SK_CGROUP.load() == ABSENT {

@@ -87,7 +87,7 @@ pub(crate) static WAITING_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static MET_MASK: Global<u32> = Global::new(0);
 
-/// The only port to look at, if there is one; zero: none or several.
+/// The only port to trace, if there is one; zero: none or several.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_PORT: Global<u32> = Global::new(0);
 
@@ -99,7 +99,7 @@ pub(crate) static FILTER_PORTS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_FAMILY: Global<u32> = Global::new(0);
 
-/// The inode number of the only network namespace to look at; zero: all.
+/// The inode number of the only network namespace to trace; zero: all.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_NETNS: Global<u32> = Global::new(0);
 
@@ -111,8 +111,8 @@ pub(crate) static FILTER_SOCKETS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_PID: Global<u32> = Global::new(0);
 
-/// The number of the cgroup whose listeners, and those below it, are the only ones to look
-/// at; zero: all.
+/// The number of the cgroup whose listeners, and those below it, are the only ones to
+/// trace; zero: all.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_CGROUP: Global<u64> = Global::new(0);
 

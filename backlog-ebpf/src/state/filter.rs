@@ -22,19 +22,19 @@ use crate::kernel::{
     types::{Net, Request, SkBuff, Sock, Socket},
 };
 
-/// Are this socket's local port and network namespace ones to look at?
+/// Are this socket's local port and network namespace ones to trace?
 #[inline(always)]
 pub(crate) fn port_and_namespace(sk: impl KernelPtr<Sock>) -> bool {
     (FILTER_PORTS.load() == 0 || port(read::field(sk, &SKC_NUM))) && namespace(sk)
 }
 
-/// Is this socket's network namespace one to look at?
+/// Is this socket's network namespace one to trace?
 #[inline(always)]
 pub(crate) fn namespace(sk: impl KernelPtr<Sock>) -> bool {
     FILTER_NETNS.load() == 0 || net(read::pointer::<_, _, Net>(sk, &SKC_NET))
 }
 
-/// Is this network namespace one to look at?
+/// Is this network namespace one to trace?
 #[inline(always)]
 pub(crate) fn net(net: impl KernelPtr<Net>) -> bool {
     let wanted = FILTER_NETNS.load();
@@ -48,7 +48,7 @@ fn is_same_namespace(net: impl KernelPtr<Net>) -> bool {
     identity == 0 || namespace::short_identity(net) == identity
 }
 
-/// Is this a listener to look at? One that is known was, and stays so: its process may have
+/// Is this a listener to trace? One that is known was, and stays so: its process may have
 /// passed it on.
 #[inline(always)]
 pub(crate) fn listener(sk: impl KernelPtr<Sock>) -> bool {
@@ -62,7 +62,7 @@ pub(crate) fn by_owner() -> bool {
     FILTER_SOCKETS.load() != 0 || FILTER_CGROUP.load() != 0
 }
 
-/// May a connection that nobody knows be one of ours? It does not tell its listener, only
+/// May a connection that nobody knows be one of ours? It does not show its listener, only
 /// the port; one that was reset has lost that, too.
 #[inline(always)]
 pub(crate) fn may_be_ours(child: impl KernelPtr<Sock>, port: u16) -> bool {
@@ -71,7 +71,7 @@ pub(crate) fn may_be_ours(child: impl KernelPtr<Sock>, port: u16) -> bool {
             && within(child.address()))
 }
 
-/// The same of a listener that is not known: is its owner one to look at?
+/// The same of a listener that is not known: is its owner one to trace?
 #[inline(always)]
 pub(crate) fn chosen(sk: *const Sock) -> bool {
     within(sk) && (FILTER_SOCKETS.load() == 0 || is_wanted(sk))
@@ -102,7 +102,7 @@ fn is_wanted(sk: *const Sock) -> bool {
     unsafe { WANTED.get(inode) }.is_some()
 }
 
-/// Is this local port one to look at?
+/// Is this local port one to trace?
 #[inline(always)]
 pub(crate) fn port(port: u16) -> bool {
     let only = FILTER_PORT.load();
@@ -118,7 +118,7 @@ pub(crate) fn port(port: u16) -> bool {
     }
 }
 
-/// Is this packet's family one to look at?
+/// Is this packet's family one to trace?
 #[inline(always)]
 pub(crate) fn packet(skb: *const SkBuff) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::packet_family(skb))
@@ -130,14 +130,14 @@ fn family(family: u16) -> bool {
     wanted == 0 || wanted == u32::from(family)
 }
 
-/// Is this request's family one to look at? An IPv4 client of a `[::]` listener
+/// Is this request's family one to trace? An IPv4 client of a `[::]` listener
 /// has an IPv4 request.
 #[inline(always)]
 pub(crate) fn request(req: impl KernelPtr<Request>) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::field(req, &SKC_FAMILY))
 }
 
-/// Is this connection's family one to look at? The socket of an IPv4 client of a
+/// Is this connection's family one to trace? The socket of an IPv4 client of a
 /// `[::]` listener is an IPv6 one with a mapped address.
 #[inline(always)]
 pub(crate) fn connection(child: impl KernelPtr<Sock>) -> bool {

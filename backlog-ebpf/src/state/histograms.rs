@@ -18,7 +18,7 @@ const NOTED_NS: u64 = 1 << 20;
 pub(crate) enum AcceptedBy {
     /// The current thread.
     CurrentThread,
-    /// Another one: this is a softirq, or the accept was noted before.
+    /// Another one: this is a softirq, or the accept was recorded before.
     Unknown,
 }
 

@@ -20,7 +20,7 @@ use super::values::{
     CachedListener, MibSnapshot, PortMember, PortSlot, SavedArgs, Scratch, SleepingCall, TracedCall,
 };
 
-/// How many listeners can be told apart at once.
+/// How many listeners can be tracked at once.
 pub(crate) const SLOTS: usize = 1024;
 
 /// Records on their way to userspace.
@@ -44,7 +44,7 @@ pub(crate) static CLOSED: LruHashMap<u64, u32, SLOTS> = LruHashMap::new();
 #[btf_map]
 pub(crate) static FREE_SLOTS: Queue<u32, SLOTS> = Queue::new();
 
-/// By slot: who the listener is. Userspace looks at it as memory.
+/// By slot: who the listener is. Userspace maps it.
 #[btf_map]
 pub(crate) static SLOT_INFO: Array<Listener, SLOTS, { BPF_F_MMAPABLE as usize }> = Array::new();
 
@@ -52,7 +52,7 @@ pub(crate) static SLOT_INFO: Array<Listener, SLOTS, { BPF_F_MMAPABLE as usize }>
 #[btf_map]
 pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
 
-/// By slot: how waits and depths are distributed. Userspace looks at it as memory.
+/// By slot: how waits and depths are distributed. Userspace maps it.
 #[btf_map]
 pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
     Array::new();
@@ -61,7 +61,7 @@ pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as
 #[btf_map]
 pub(crate) static WORKERS: Array<Workers, SLOTS> = Array::new();
 
-/// Failed calls of accept(), while a program looks at them.
+/// Failed calls of accept(), while a program watches them.
 #[btf_map]
 pub(crate) static FAILED: HashMap<FailureKey, Failure, FAILURES> = HashMap::new();
 
@@ -74,7 +74,7 @@ pub(crate) static FAILED_OTHER: Array<u32, 1> = Array::new();
 pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 
 /// The same in a table that costs a tenth of that: a place by the address, and the map
-/// above for those whose place is taken. Userspace looks at it as memory.
+/// above for those whose place is taken. Userspace maps it.
 #[btf_map]
 pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
 
@@ -86,7 +86,7 @@ pub(crate) static ATTEMPTS: Array<Attempt, { attempt::ATTEMPTS }> = Array::new()
 #[btf_map]
 pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 
-/// The ports to look at, one bit each.
+/// The ports to trace, one bit each.
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 
@@ -94,12 +94,12 @@ pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 #[btf_map]
 pub(crate) static OWN_PORTS: Array<u8, 65_536> = Array::new();
 
-/// What tells the network namespace of the filter from later ones with its inode number; zero:
+/// What distinguishes the network namespace of the filter from later ones with its inode number; zero:
 /// not known. Written before the programs begin.
 #[btf_map]
 pub(crate) static ASKED_NETNS: Array<u32, 1> = Array::new();
 
-/// The sockets to look at, by inode number, where the filter names a process.
+/// The sockets to trace, by inode number, where the filter names a process.
 #[btf_map]
 pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();
 

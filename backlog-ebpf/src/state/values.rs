@@ -28,7 +28,7 @@ impl TracedCall {
     pub(crate) const COUNT: usize = 7;
 }
 
-/// Arguments that are kept: no exit looks at a later one.
+/// Arguments that are kept: no exit reads a later one.
 const KEPT: usize = 4;
 
 /// The first arguments of a call.

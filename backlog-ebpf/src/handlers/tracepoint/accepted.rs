@@ -1,5 +1,5 @@
 //! A system call returns: accept() with a connection, or listen(). And `io_uring`, which does
-//! both without one, tells what came of a request.
+//! both without one, says what came of a request.
 
 use backlog_ebpf::cause::Beside;
 
@@ -54,7 +54,7 @@ pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
     accept::on_accept(child, || accepted_from(regs, passed));
 }
 
-/// Hook: `io_uring` tells the result of a request, which is null where one has several results.
+/// Hook: `io_uring` reports the result of a request, which is null where one has several results.
 /// Whatever it was: if the result is the descriptor of a connection that was queued a moment
 /// ago, that has been accepted.
 #[inline(always)]

@@ -54,7 +54,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     if !filter::listener(parent) {
         return;
     }
-    // One that got its port after its state is noted by its first connection.
+    // One that got its port after its state is added by its first connection.
     if !slots::has_slot(parent) {
         ports::add(parent);
     }
@@ -92,7 +92,7 @@ pub(crate) fn established(child: *const Sock) {
     }
     let of_cookie = take().is_some_and(|birth| birth.child == child as u64 && birth.cookie != 0);
     // A Fast Open connection was queued before, and may have been accepted: nothing comes
-    // between this look and the count.
+    // between this test and the count.
     let Some((listener, false)) = overflow::announced(child) else { return };
     if let Some(tracked) = enqueue::confirm(listener, child)
         && of_cookie

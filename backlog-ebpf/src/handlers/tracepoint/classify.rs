@@ -59,7 +59,7 @@ pub(super) fn unreachable(packet: &Packet) {
 }
 
 /// Does the last-quarter rule hold? (`tcp_conn_request`, 5.10 to 7.3.) The kernel makes an
-/// exception for clients that it has met before, which is not seen.
+/// exception for clients that it knows from before, which is not seen.
 #[inline(always)]
 fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
     if read::field::<_, u8>(net, &NET_SYNCOOKIES) != 0 {
@@ -69,7 +69,7 @@ fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
     most - (sock::syn_queue(sk) as i32) < most >> 2
 }
 
-/// An ACK that came to nothing; `by` is the listener, if the kernel tells it.
+/// An ACK that came to nothing; `by` is the listener, if the kernel passes it.
 #[inline(always)]
 pub(super) fn ack(packet: &Packet, by: *const Sock) {
     let moved = mib_snapshot::snapshot_delta(packet.net);

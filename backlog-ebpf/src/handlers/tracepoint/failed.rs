@@ -1,5 +1,5 @@
 //! A call of accept() has failed. It is looked at where the system call returns: EMFILE arises
-//! before the protocol's accept is called; or where `io_uring` tells what came of one. These
+//! before the protocol's accept is called; or where `io_uring` says what came of one. These
 //! programs are attached for some seconds, when nobody accepts.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid};
@@ -40,7 +40,7 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     }
 }
 
-/// Hook: `io_uring` tells the result of a request. One that was given up has not failed.
+/// Hook: `io_uring` reports the result of a request. One that was given up has not failed.
 #[inline(always)]
 pub(crate) fn completed(request: *const UringRequest, result: i32) {
     /// `ECANCELED` of `include/uapi/asm-generic/errno.h`.

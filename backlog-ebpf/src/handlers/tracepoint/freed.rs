@@ -1,5 +1,5 @@
 //! A packet is freed: `consume_skb` for a SYN, `kfree_skb` for an ACK that came to nothing.
-//! If a listener refused it, the counters have moved since the last look.
+//! If a listener dropped it, the counters have moved since the last snapshot.
 
 use backlog_ebpf::{AF_INET, AF_INET6};
 
@@ -41,7 +41,7 @@ pub(crate) fn consumed(skb: *const SkBuff) {
 }
 
 /// Hook: `kfree_skb(skb, …[, rx_sk])`: every packet that was dropped. `by` is the socket
-/// that dropped it, null where the kernel does not tell (before 6.11).
+/// that dropped it, null where the kernel does not pass it (before 6.11).
 #[inline(always)]
 pub(crate) fn dropped(skb: *const SkBuff, by: *const Sock) {
     let (tcp, port) = header(skb);

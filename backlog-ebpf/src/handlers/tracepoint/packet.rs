@@ -7,7 +7,7 @@ pub(super) struct Packet {
     pub(super) skb: *const SkBuff,
     pub(super) net: *const Net,
     pub(super) port: u16,
-    /// The flags of its TCP header. They are told apart late: each test that comes early doubles
+    /// The flags of its TCP header. They are tested late: each test that comes early doubles
     /// what the verifier walks.
     pub(super) flags: u32,
 }

@@ -13,7 +13,7 @@ use crate::state::{
     values::{PortMember, PortSlot},
 };
 
-/// Listeners of a port and namespace that are told apart.
+/// Listeners of a port and namespace that are distinguished.
 const MEMBERS: u32 = 32;
 
 #[inline(always)]
@@ -117,8 +117,8 @@ fn forget(sk: *const Sock) -> u32 {
     0
 }
 
-/// The listener that a packet to this port met: the only one, or of several the one
-/// whose `sk_drops` has moved since the last look. Null if none is known, or none moved.
+/// The listener that a packet to this port found: the only one, or of several the one
+/// whose `sk_drops` has moved since it was last read. Null if none is known, or none moved.
 #[inline(always)]
 pub(crate) fn refused_by(net: u64, port: u16) -> *const Sock {
     find(net, u32::from(port)) as *const Sock
@@ -129,7 +129,7 @@ fn find(net: u64, port: u32) -> u64 {
     let mut only = 0;
     for index in 0..MEMBERS {
         let Some(member) = AT_PORT.get_ptr_mut(PortSlot { net, port, index }) else {
-            // One alone needs no look.
+            // One alone is it.
             return if index == 1 { only } else { 0 };
         };
         // SAFETY: an element of the map, which is not freed while a program runs.
@@ -145,7 +145,7 @@ fn find(net: u64, port: u32) -> u64 {
     0
 }
 
-/// May a listener of this port have refused a packet since it was noted?
+/// May a listener of this port have refused a packet since it was added?
 #[inline(always)]
 pub(crate) fn may_have_refused(net: u64, port: u16) -> bool {
     let at = |index| AT_PORT.get_ptr(PortSlot { net, port: u32::from(port), index });

@@ -19,14 +19,14 @@ use crate::state::{
     pending::overflow,
 };
 
-/// Connections of a queue that are noted in one run; more would be too much for the
+/// Connections of a queue that are recorded in one run; more would be too much for the
 /// verifier. The next run goes on behind them: a queue is not emptied so far meanwhile.
 const STRIDE: u32 = 128;
 
 /// What was found at a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A listener, and all of its queue is noted.
+    /// A listener, and all of its queue is recorded.
     Listener,
     /// A listener whose queue is longer than one run.
     More,

@@ -2,8 +2,8 @@
 //! look into without a call. A connection has one place, by its socket's address; if that
 //! is taken it goes into the map (`overflow`).
 //!
-//! An accept on another CPU may come before the enqueue is noted. It leaves a mark in the
-//! same place, and who notes the enqueue finds it. Without atomic instructions (5.10 has
+//! An accept on another CPU may come before the enqueue is recorded. It leaves a mark in the
+//! same place, and whoever records the enqueue finds it. Without atomic instructions (5.10 has
 //! none for this) both may miss each other: then both marks stay, and mean the same.
 
 use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
@@ -40,7 +40,7 @@ pub(crate) fn insert(child: *const Sock, entry: Pending) -> Option<InsertOutcome
             return None;
         }
         if there != 0 && (*place).early == there {
-            // An earlier one with this address: both marks have met no more.
+            // An earlier one with this address: its two marks have never met.
             (*place).early = 0;
             count_unseen_accept((*place).entry.slot);
         }
@@ -100,7 +100,7 @@ pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now:
     }
 }
 
-/// Counts an accept that was noted in two halves.
+/// Counts an accept whose two halves missed each other.
 #[inline(always)]
 fn count_unseen_accept(slot: u32) {
     if let Some(Tracked { totals, .. }) = slots::tracked(slot) {

@@ -26,7 +26,7 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
 }
 
 /// Notes that a connection has been added, with the depth then. It may have been
-/// taken already; zero would mean that it was never added. What it met.
+/// taken already; zero would mean that it was never added. Returns the depth it made.
 #[inline(always)]
 pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
     let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return depth };
@@ -50,7 +50,7 @@ pub(crate) fn set_refused(child: *const Sock, isn: u32) {
     }
 }
 
-/// The listener of a connection that was announced or noted, and whether it is known to
+/// The listener of a connection that was announced or recorded, and whether it is known to
 /// be queued.
 #[inline(always)]
 pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
