@@ -1,6 +1,7 @@
 //! Which module imports which, and the circles in that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::source::Source;
 
@@ -84,8 +85,12 @@ impl Graph {
                 for from in &circle {
                     for (to, (one, other)) in level.get(from).into_iter().flatten() {
                         if circle.contains(to) {
-                            text +=
-                                &format!("\n    {} imports {}", one.join("::"), other.join("::"));
+                            let _ = write!(
+                                text,
+                                "\n    {} imports {}",
+                                one.join("::"),
+                                other.join("::")
+                            );
                         }
                     }
                 }
