@@ -291,12 +291,13 @@ fn who(page: &Page) -> String {
 }
 
 /// What is known of why nobody accepts: what `accept()` returned, and what its threads did when
-/// clients began to be refused.
+/// clients began to be refused, or else when nobody had accepted for long.
 fn evidence(page: &Page) -> impl Iterator<Item = String> {
     let failed = page.accept_errors.sentence();
     let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
     let doing = looked.map(|acceptor| format!("when drops began: {}", sentence(acceptor)));
-    [failed, doing].into_iter().flatten()
+    let idle = || page.idle.as_deref().map(sentence);
+    [failed, doing.or_else(idle)].into_iter().flatten()
 }
 
 /// Each begins with a capital letter but for the first, which follows a colon.
