@@ -134,7 +134,8 @@ impl Acceptor {
             match one.result() {
                 // SAFETY: the kernel has just made it, and nobody else knows of it.
                 new @ 0.. => self.ready.push_back((unsafe { OwnedFd::from_raw_fd(new) }, now)),
-                error if -error == libc::ECANCELED => {}
+                // Taken back; by 5.10 a worker that sleeps in it is interrupted instead.
+                error if [libc::ECANCELED, libc::EINTR].contains(&-error) => {}
                 error => failed = Err(Error::from_raw_os_error(-error)),
             }
         }
