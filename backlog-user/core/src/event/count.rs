@@ -1,0 +1,93 @@
+//! What the programs have counted at a listener.
+
+use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, form};
+
+/// The kernel's totals of one listener, all CPUs added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The sums; `accepted` includes the untimed ones, `enqueued` and `accepted` the unseen;
+    /// `peak` is the largest, with its time.
+    #[serde(with = "form::Sums")]
+    pub totals: Totals,
+    /// The deepest queue since the last count.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub recent_peak: u32,
+    /// The longest wait of those accepted since.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub recent_longest_ns: u64,
+    /// Accepts since, by the bucket of their wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::waits")]
+    pub waits: Moves,
+    /// Arrivals since, by the bucket of the depth that they made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::depths")]
+    pub depths: Moves,
+    /// The last accept whose thread was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_accept: Option<LastAccept>,
+    /// How long the acceptor has had nothing to do before arrivals, from any moment on,
+    /// nanoseconds.
+    #[serde(default, alias = "idle_ns", skip_serializing_if = "form::is_zero")]
+    pub free_ns: u64,
+    /// How long the queue has been empty before arrivals since the last count.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub idle_moved_ns: u64,
+    /// When a connection was accepted last; zero: none was.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub accepted_ns: u64,
+    /// Accepts with work before them since the last count.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub paced: u64,
+    /// The pauses before them, nanoseconds.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub paced_ns: u64,
+    /// The stalls among these, nanoseconds.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub stalled_ns: u64,
+    /// When an arrival last found the queue empty; zero: not known.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub filled_ns: u64,
+    /// Accepts since the last count, by thread.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<Accepts>,
+    /// Those of threads that found no place in the kernel's table.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub other_accepts: u64,
+}
+
+/// What moved in the buckets: which, and by how much.
+pub type Moves = Vec<(u32, u32)>;
+
+/// Accepts of one thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepts {
+    /// Its process, with the name of the thread.
+    pub process: Caller,
+    /// The thread.
+    pub tid: u32,
+    /// How many.
+    pub count: u64,
+}
+
+/// An accept, and who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAccept {
+    /// When.
+    pub time_ns: u64,
+    /// The process.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+}
+
+/// Bytes of the kernel's memory that a queued connection takes, without the data that its
+/// client has sent; none: could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// At a listener of IPv4.
+    pub ipv4: Option<u64>,
+    /// At one of IPv6.
+    pub ipv6: Option<u64>,
+}

@@ -1,0 +1,148 @@
+//! Listeners: what is known of one, and what happens to it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Netns;
+use crate::owner::Owner;
+
+/// The tool's own number of a listener: one socket in LISTEN, from its first
+/// sight to its close.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct ListenerId(pub u32);
+
+/// Who a listener is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its number.
+    pub id: ListenerId,
+    /// What it is bound to.
+    pub local: SocketAddr,
+    /// An IPv6 socket that takes no IPv4.
+    pub v6_only: bool,
+    /// Its network namespace.
+    pub netns: Netns,
+    /// The inode number of its socket, if it has one.
+    pub inode: Option<u64>,
+    /// Its socket cookie, if somebody has asked for it.
+    pub cookie: Option<u64>,
+    /// The granted backlog.
+    pub limit: u32,
+    /// The depth of its queue when it was found.
+    pub depth: u32,
+    /// `SO_REUSEPORT`; none where the source does not tell.
+    pub reuseport: Option<bool>,
+    /// It was opened under our eyes: nothing was missed before.
+    pub opened_now: bool,
+    /// Its `sk_drops` when it was found, if the source tells.
+    pub sk_drops: Option<u32>,
+    /// The last listen call on it, if it was seen.
+    pub call: Option<Call>,
+    /// The number of the cgroup in which its socket was made, if the source tells.
+    pub cgroup: Option<u64>,
+    /// What the programs cannot tell: it is looked up elsewhere.
+    pub identity: Identity,
+}
+
+impl Listener {
+    /// `ipv4` or `ipv6`.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        if self.local.is_ipv4() { "ipv4" } else { "ipv6" }
+    }
+
+    /// Its main process: of those that hold it, or who called `listen()`.
+    #[must_use]
+    pub fn process(&self) -> Option<Caller> {
+        if let Some(owner) = &self.identity.owner {
+            return Some(Caller { pid: owner.main.pid, comm: owner.main.comm.clone() });
+        }
+        self.call.as_ref()?.caller.clone()
+    }
+
+    /// Was less granted than asked for? None: it is not known what was asked for.
+    #[must_use]
+    pub fn is_cut(&self) -> Option<bool> {
+        let call = self.call.as_ref()?;
+        call.asked.map(|_| call.is_cut(self.limit))
+    }
+}
+
+/// Whose a listener is, and what its numbers are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Who holds its socket; none: not known, or nobody any more.
+    pub owner: Option<Box<Owner>>,
+    /// The path of the cgroup in which its socket was made.
+    pub cgroup: Option<String>,
+    /// The name of its network namespace.
+    pub netns: Option<String>,
+}
+
+/// A listen call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The backlog that was asked for; none: it came by a way that does not tell.
+    pub asked: Option<i32>,
+    /// `net.core.somaxconn` of the namespace at that moment.
+    pub somaxconn: Option<u32>,
+    /// Who called.
+    pub caller: Option<Caller>,
+}
+
+impl Call {
+    /// Was less granted than asked for? (Of a negative number the kernel makes the largest.)
+    #[must_use]
+    pub fn is_cut(&self, granted: u32) -> bool {
+        self.asked.is_some_and(|asked| asked.cast_unsigned() > granted)
+    }
+}
+
+/// A process as the kernel names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Its number.
+    pub pid: u32,
+    /// The name of the thread.
+    pub comm: String,
+}
+
+impl fmt::Display for Caller {
+    /// `nginx[812]`, with the name as it is.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}[{}]", self.comm, self.pid)
+    }
+}
+
+/// The end of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// Which.
+    pub listener: ListenerId,
+    /// Connections that were still queued.
+    pub depth: u32,
+    /// Requests that were still in the SYN queue.
+    pub syn_queue: u32,
+}
+
+/// Another listen call, or another limit of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Whose.
+    pub listener: ListenerId,
+    /// What it is now.
+    pub now: u32,
+    /// What it was.
+    pub was: u32,
+    /// How deep the queue was.
+    pub depth: u32,
+    /// The call, if it was seen.
+    pub call: Option<Call>,
+    /// It is the call that opened it, told late: a packet had met it before it was through.
+    #[serde(default)]
+    pub opens: bool,
+}
