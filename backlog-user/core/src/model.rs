@@ -10,6 +10,8 @@ pub mod group;
 mod history;
 pub mod interval;
 mod members;
+mod namespaces;
+mod news;
 pub mod page;
 pub mod past;
 pub mod pauses;
@@ -22,24 +24,20 @@ pub mod timeline;
 pub mod unlimited;
 pub mod workers;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::counter::Reading;
-use crate::event::form;
-use crate::event::{
-    AcceptErrors, Acceptor, Closed, DropEvent, Event, Limit, Listener, ListenerId, Memory, Netns,
-    What,
-};
-use crate::settings::Settings;
+use crate::event::{DropEvent, Event, Limit, Listener, ListenerId, Memory, Netns, What};
 use addresses::{Addresses, Met};
 use clients::{Clients, Fate, Known, Outside};
 use group::{AtClose, Unbalanced};
 use history::History;
 use interval::Interval;
 use members::{Members, Number};
+pub use namespaces::{Namespace, NamespacesEnded};
+pub use news::{News, Refusal};
 use page::{Oldest, Page};
 use reconcile::Sums;
 use sizing::{Given, Sizing};
@@ -70,63 +68,6 @@ pub struct Model {
     ticks_ns: [u64; 2],
 }
 
-/// What is known of a network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespace {
-    /// The sysctls that bound its queues.
-    pub settings: Settings,
-    /// How far the kernel's counters had moved when they were read last.
-    pub moved: Reading,
-    /// What its listeners had counted then.
-    pub seen: Sums,
-    /// Of this: what they had counted before it was compared.
-    pub before: Sums,
-    /// It was compared.
-    pub compared: bool,
-    /// It was read once, and that is where its counters begin: the next reading compares.
-    pub begins: bool,
-    /// It has ended.
-    pub ended: bool,
-}
-
-/// Network namespaces that have ended, and of which nothing else is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespacesEnded {
-    /// What was seen was what the kernel had counted when it was asked last.
-    pub equal: u64,
-    /// It was not.
-    pub different: u64,
-    /// They ended before the kernel could be asked.
-    pub uncompared: u64,
-    /// Of those that were equal: more was seen after the kernel was asked last.
-    #[serde(default)]
-    pub unread: u64,
-    /// Packets refused in these after it was asked last.
-    #[serde(default)]
-    pub unread_drops: u64,
-    /// Refused packets of them.
-    #[serde(default, skip_serializing_if = "form::is_zero")]
-    pub dropped: u64,
-}
-
-impl NamespacesEnded {
-    /// Adds a namespace that has ended; `sums` is what was seen there until then.
-    fn add(&mut self, namespace: &Namespace, sums: &Sums) {
-        match (namespace.compared, namespace.agrees()) {
-            (true, false) => self.different += 1,
-            (true, true) => {
-                self.equal += 1;
-                self.unread += u64::from(!namespace.is_read_to(sums));
-                self.unread_drops += namespace.unread_drops(sums);
-            }
-            (false, _) => self.uncompared += 1,
-        }
-    }
-}
-
-/// Namespaces that have ended with a difference: of so many it is kept.
-const DIFFERENT_KEPT: usize = 64;
-
 /// Listeners whose pages are no longer there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
@@ -141,38 +82,6 @@ const CLIENT_TIMEOUT_NS: u64 = 5_000_000_000;
 
 /// Closed listeners whose pages are kept for the summary.
 const CLOSED_KEPT: usize = 1024;
-
-/// What a view wants to show of a drop at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// When.
-    pub time_ns: u64,
-    /// What was refused.
-    pub drop: DropEvent,
-    /// For a retry: when this attempt was refused first.
-    pub retry_of_ns: Option<u64>,
-    /// It begins a run of drops of its cause at its listener: there was none for a second.
-    pub first: bool,
-    /// It begins an episode: there was none of any cause.
-    pub episode: bool,
-}
-
-/// What an event tells that a view shows at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// A listener that was not known.
-    Found(ListenerId),
-    /// A listener was closed.
-    Closed(Closed),
-    /// A limit has changed.
-    Limit(Limit),
-    /// A packet was refused.
-    Refused(Refusal),
-    /// What the acceptors were doing then.
-    Acceptor(Box<Acceptor>),
-    /// Calls of `accept()` have failed; true: in a way that they had not failed before.
-    AcceptErrors(Box<AcceptErrors>, bool),
-}
 
 impl Model {
     /// An empty model of a run that starts at this time.
@@ -366,56 +275,6 @@ impl Model {
         self.forget_namespaces();
     }
 
-    /// Namespaces come and go likewise.
-    fn forget_namespaces(&mut self) {
-        let over = |namespace: &Namespace| namespace.ended;
-        if !self.namespaces.values().any(over) {
-            return;
-        }
-        let here: BTreeSet<Netns> = self.pages.values().map(|page| page.listener.netns).collect();
-        let mut different = 0;
-        let leave: Vec<Netns> = self
-            .namespaces
-            .iter()
-            .filter(|(netns, namespace)| over(namespace) && !here.contains(netns))
-            .filter(|(_, namespace)| {
-                let differs = namespace.compared && !namespace.agrees();
-                different += usize::from(differs);
-                !differs || different > DIFFERENT_KEPT
-            })
-            .map(|(netns, _)| *netns)
-            .collect();
-        for netns in leave {
-            let Some(namespace) = self.namespaces.remove(&netns) else { continue };
-            let sums = self.gone_sums.remove(&netns).unwrap_or_default();
-            self.ended.dropped += sums.dropped();
-            self.ended.add(&namespace, &sums);
-        }
-    }
-
-    /// How the comparison of the network namespaces went that ended during the run.
-    #[must_use]
-    pub fn ended(&self) -> NamespacesEnded {
-        let mut all = NamespacesEnded { dropped: 0, ..self.ended };
-        for (netns, namespace) in self.namespaces.iter().filter(|(_, known)| known.ended) {
-            all.add(namespace, &self.sums_of(*netns));
-        }
-        all
-    }
-
-    /// Did it end before the kernel could be asked?
-    #[must_use]
-    pub fn is_uncompared(&self, netns: Netns) -> bool {
-        self.namespaces.get(&netns).is_some_and(|known| known.ended && !known.compared)
-    }
-
-    /// Packets refused in a network namespace that has ended, after the kernel was asked last.
-    #[must_use]
-    pub fn unread_drops(&self, netns: Netns) -> u64 {
-        let ended = self.namespaces.get(&netns).filter(|known| known.ended);
-        ended.map_or(0, |known| known.unread_drops(&self.sums_of(netns)))
-    }
-
     /// Listeners whose pages are no longer there.
     #[must_use]
     pub fn gone(&self) -> Gone {
@@ -436,54 +295,6 @@ impl Model {
     /// Every page.
     pub fn pages(&self) -> impl Iterator<Item = &Page> {
         self.pages.values()
-    }
-
-    /// The network namespaces that could be asked: what is set, how far the kernel's counters
-    /// had moved when they were read last, and whether that is only where they begin.
-    pub fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
-        let asked = |known: &Namespace| known.moved != Reading::default();
-        let all = self.namespaces.iter().filter(move |(_, namespace)| asked(namespace));
-        all.map(|(netns, known)| (*netns, known.settings, known.moved, !known.compared))
-    }
-
-    /// What all listeners of a network namespace have counted, those that are gone
-    /// included.
-    fn sums_of(&self, netns: Netns) -> Sums {
-        let mut sums = self.gone_sums.get(&netns).copied().unwrap_or_default();
-        for page in self.pages.values().filter(|page| page.listener.netns == netns) {
-            sums.add(&page.totals);
-        }
-        sums
-    }
-
-    /// The network namespaces that have, or had, a listener of ours.
-    #[must_use]
-    pub fn namespaces(&self) -> Vec<Netns> {
-        let of_pages = self.pages.values().map(|page| page.listener.netns);
-        let mut all: Vec<Netns> = of_pages.chain(self.gone_sums.keys().copied()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// Those in which something may still move: with a listener that is open, or was a
-    /// moment ago.
-    #[must_use]
-    pub fn moving_namespaces(&self) -> Vec<Netns> {
-        let [_, since_ns] = self.ticks_ns;
-        let moves = |page: &&Page| page.closed.is_none_or(|(closed_ns, _)| closed_ns >= since_ns);
-        let mut all: Vec<Netns> =
-            self.pages.values().filter(moves).map(|page| page.listener.netns).collect();
-        all.retain(|netns| self.namespaces.get(netns).is_none_or(|known| !known.ended));
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// The sysctls of a network namespace, if they could be read.
-    #[must_use]
-    pub fn settings_of(&self, netns: Netns) -> Option<&Settings> {
-        self.namespaces.get(&netns).map(|namespace| &namespace.settings)
     }
 
     /// Refused packets as last counted, of all listeners.
