@@ -3,11 +3,12 @@
 //! nothing happens.
 
 mod accepting;
+mod counting;
+mod ending;
 mod notices;
 mod queued;
 mod waits;
 
-use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind::BrokenPipe};
 use std::path::Path;
@@ -16,11 +17,10 @@ use std::pin::pin;
 use anyhow::{Context as _, Result, bail};
 use backlog_core::clock::Clock;
 use backlog_core::event::{Event, ListenerId, Netns, What};
-use backlog_core::model::reconcile::Blind;
 use backlog_core::model::{Model, News};
 use backlog_core::run::Backend;
+use backlog_core::run::Meta;
 use backlog_core::run::command::CommandEnd;
-use backlog_core::run::{End, Meta};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -36,8 +36,8 @@ use crate::commands::trace::clock_steps::Steps;
 use crate::commands::trace::signals::Signals;
 use crate::exit::Outcome;
 use crate::host::acceptors::Acceptors;
-use crate::host::kernel_counters::{Answers, Ask, KernelCounters};
-use crate::host::owners::{Open, Owners};
+use crate::host::kernel_counters::{Ask, KernelCounters};
+use crate::host::owners::Owners;
 use crate::notice::notice;
 use crate::output::Flow;
 use crate::output::outputs::Outputs;
@@ -45,10 +45,6 @@ use crate::output::record::Recorder;
 use crate::output::sink::{Now, Sink as _, Update};
 use crate::output::tui::Tui;
 use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
-
-/// Batches of records that are taken before the counts are read, and after: the programs may
-/// be faster.
-const CATCH_UP: usize = 16;
 
 /// A run.
 pub(crate) struct Session<'a> {
@@ -236,182 +232,6 @@ impl<'a> Session<'a> {
     fn drops_seen(&self) -> bool {
         let seen = self.limiter.drops.max(self.model.dropped());
         self.options.until_drop.is_some_and(|limit| seen >= limit)
-    }
-
-    /// The last records, counts and queued connections, and the summary.
-    fn finish(&mut self) -> Result<Outcome> {
-        self.end_accept_probe()?;
-        // Whose listeners have just been opened are to be asked as well.
-        self.catch_up()?;
-        let namespaces = self.kernel_counters.turn_of_all(&self.model.namespaces());
-        let ask = |kernel_counters: &KernelCounters, what| {
-            kernel_counters.ask(namespaces.iter().copied(), what)
-        };
-        let mut before = ask(&self.kernel_counters, Ask::All);
-        before.update(ask(&self.kernel_counters, Ask::Counters));
-        let missed = self.live.get_ref().missed();
-        self.live.get_mut().end()?;
-        // What follows takes a second and is no part of the run.
-        let time_ns = monotonic_ns();
-        let counters = ask(&self.kernel_counters, Ask::Counters);
-        let mut after = ask(&self.kernel_counters, Ask::All);
-        after.update(counters);
-        let mut cost = self.own.end();
-        let live = self.live.get_mut();
-        live.detach();
-        // Nothing is added any more, so this ends.
-        while !self.live.get_mut().drain(&mut self.events) {
-            self.write_down()?;
-        }
-        let live = self.live.get_mut();
-        live.discover(&mut self.events);
-        live.leftovers()?;
-        live.count(&mut self.events)?;
-        let stray = live.stray_at_end(self.options.filter.by_owner());
-        let undecoded = live.undecoded();
-        self.compare(&before, &after, time_ns)?;
-        self.look_at_queues(time_ns)?;
-        self.end_namespaces(&namespaces, &after, time_ns)?;
-        self.identify(time_ns, true)?;
-        // What is left of the last interval; with COUNT there is nothing.
-        if self.options.count.is_none_or(|limit| self.intervals < limit) {
-            self.recorder.rest(time_ns);
-            show::rest(&mut self.outputs, &self.clock, &mut self.model, time_ns)?;
-        }
-        let elapsed_ns = time_ns - self.start_ns;
-        let blind = self.blind(missed);
-        let summaries = self.model.summaries();
-        // Those of summaries that were left out are in no sum.
-        cost.connections = (self.model.gone().active == 0)
-            .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
-        cost.looks = self.owners.looks();
-        let command = self.command;
-        let end = End {
-            time_ns,
-            elapsed_ns,
-            stray,
-            undecoded,
-            missed,
-            blind,
-            cost,
-            command,
-            ..End::default()
-        };
-        self.recorder.end(&end);
-        self.complain();
-        let unrecorded = self.recorder.failure().map(str::to_owned);
-        let incomplete = unrecorded.is_some();
-        let end = End { unrecorded, ..end };
-        show::end(&mut self.outputs, &self.clock, &self.model, end)?;
-        Ok(if incomplete {
-            Outcome::Unrecorded
-        } else if self.drops_seen() {
-            Outcome::DropsSeen
-        } else if self.command.is_some_and(|end| end.failed()) {
-            Outcome::CommandFailed
-        } else {
-            Outcome::Done
-        })
-    }
-
-    /// Writes down what the kernel has answered before and after the totals were read.
-    fn compare(&mut self, before: &Answers, after: &Answers, time_ns: u64) -> Result<()> {
-        let live = self.live.get_ref();
-        let of_socket = |netns, inode| live.of_socket(netns, inode);
-        self.kernel_counters.events(before, after, time_ns, of_socket, &mut self.events);
-        self.write_down()
-    }
-
-    /// Notes which of these namespaces have ended.
-    fn end_namespaces(&mut self, asked: &[Netns], after: &Answers, time_ns: u64) -> Result<()> {
-        let open: BTreeSet<Netns> = self.model.open().map(|page| page.listener.netns).collect();
-        let quiet: Vec<Netns> =
-            asked.iter().filter(|netns| !open.contains(netns)).copied().collect();
-        let ended = self.kernel_counters.ended(&quiet, after);
-        if self.asked.is_some_and(|asked| ended.contains(&asked)) {
-            self.asked = None;
-            self.say("--netns: this network namespace has ended; nothing more comes of it");
-        }
-        self.events
-            .extend(ended.into_iter().map(|netns| Event { time_ns, what: What::Ended { netns } }));
-        self.write_down()
-    }
-
-    /// What may explain a difference to the kernel's counters.
-    fn blind(&self, missed: Option<u64>) -> Blind {
-        let stray = self.live.get_ref().stray();
-        Blind {
-            filtered: self.options.filter.is_set(),
-            no_slot: stray.no_slot,
-            at_closed: stray.closed,
-            missed: missed.unwrap_or(0),
-            ignores: self.backend == Backend::Tracepoint,
-        }
-    }
-
-    /// Takes the records that are in the ring.
-    fn catch_up(&mut self) -> Result<()> {
-        for _ in 0..CATCH_UP {
-            let empty = self.live.get_mut().drain(&mut self.events);
-            self.write_down()?;
-            if empty {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn end_interval(&mut self) -> Result<()> {
-        self.intervals += 1;
-        self.catch_up()?;
-        let namespaces = self.kernel_counters.turn(&self.model.moving_namespaces());
-        let before = self.kernel_counters.ask(namespaces.iter().copied(), Ask::All);
-        self.live.get_mut().count(&mut self.events)?;
-        let after = self.kernel_counters.ask(namespaces.iter().copied(), Ask::All);
-        let time_ns = monotonic_ns();
-        self.compare(&before, &after, time_ns)?;
-        self.end_namespaces(&namespaces, &after, time_ns)?;
-        // What was counted is told in the same interval.
-        self.catch_up()?;
-        self.identify(time_ns, false)?;
-        self.want(&after)?;
-        let blind = self.blind(self.live.get_ref().missed());
-        let rows =
-            show::interval(&mut self.outputs, &self.clock, &mut self.model, time_ns, &blind)?;
-        let busy = rows.iter().filter(|row| row.moved()).filter_map(|row| {
-            Some((row.listener, accepting::acceptors_of(self.model.get(row.listener)?)))
-        });
-        self.acceptors.note(busy);
-        // The rows have been printed: what follows belongs to the next interval, in a recording too.
-        self.recorder.interval(time_ns, &blind);
-        self.watch_accepts(&rows, time_ns)?;
-        self.recorder.batch(&self.clock, &self.model, time_ns);
-        self.complain();
-        Ok(self.flush()?)
-    }
-
-    /// Looks whose the open listeners are, if that may have changed.
-    fn identify(&mut self, time_ns: u64, at_end: bool) -> Result<()> {
-        let open = self
-            .model
-            .open()
-            .map(|page| Open { listener: &page.listener, last_accept: page.last_accept });
-        let name = |netns| self.kernel_counters.known_name(netns);
-        self.owners.refresh(open, time_ns, at_end, name, &mut self.events);
-        self.write_down()
-    }
-
-    /// With `--pid`: listeners that the process has been given.
-    fn want(&mut self, listing: &Answers) -> Result<()> {
-        let Some(held) = &self.options.filter.process else { return Ok(()) };
-        let sockets = self.owners.sockets_of(held.pid);
-        if sockets.is_empty() {
-            return Ok(());
-        }
-        let open = self.model.open().filter_map(|page| page.listener.inode);
-        let listening: HashSet<u64> =
-            listing.listed().map(|listed| listed.inode).chain(open).collect();
-        self.live.get_mut().want(&listening & &sockets)
     }
 
     /// Passes the events on, in their order.
