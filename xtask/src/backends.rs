@@ -23,7 +23,7 @@ use crate::{pages, process, servers, setup};
 use page::Page;
 
 /// Where the tables go.
-const FILE: &str = "docs/BACKENDS-MEASURED.md";
+const FILE: &str = "docs/measured/BACKENDS.md";
 
 /// The arguments of `backends`.
 #[derive(clap::Args)]

@@ -17,7 +17,7 @@ use crate::{pages, process, setup};
 use page::Page;
 
 /// Where the tables go.
-const FILE: &str = "docs/CAUSES-MEASURED.md";
+const FILE: &str = "docs/measured/CAUSES.md";
 
 /// The arguments of `causes`.
 #[derive(clap::Args)]

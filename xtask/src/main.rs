@@ -50,12 +50,12 @@ enum Task {
     /// Format check, lints, host tests, then the guest tests natively, if this kernel
     /// permits, and in every kernel with every backend
     Test(test::Args),
-    /// Provoke each cause of a drop in every kernel, and write docs/CAUSES-MEASURED.md
+    /// Provoke each cause of a drop in every kernel, and write docs/measured/CAUSES.md
     Causes(causes::Args),
     /// Try out what the tool recommends for loads of several shapes, and write the table
     Sizing(sizing::Args),
     /// See how each backend attaches in every kernel, test it, and write
-    /// docs/BACKENDS-MEASURED.md and tests/instructions.json
+    /// docs/measured/BACKENDS.md and tests/instructions.json
     Backends(backends::Args),
     /// Count what tracing costs, beside other tracers, in every kernel; write docs/COST.md
     /// and judge it by tests/budgets.json

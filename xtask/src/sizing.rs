@@ -16,7 +16,7 @@ use crate::vm::Emulation;
 use crate::{kernels, pages, process, setup};
 
 /// Where the table goes.
-const FILE: &str = "docs/SIZING-MEASURED.md";
+const FILE: &str = "docs/measured/SIZING.md";
 
 /// The arguments of `sizing`.
 #[derive(clap::Args)]
@@ -104,7 +104,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
          with the backlog that the tool recommends, and one with 0.8 of it. In each run the load \
          is a bit larger, or its moments are others. The guest has one CPU, and its clock counts \
          instructions. The command fails where less than 19 of 20 runs are as they should. \
-         [SIZING.md](SIZING.md) has the model.\n"
+         [SIZING.md](../SIZING.md) has the model.\n"
     );
     let mut failed = Vec::new();
     for row in guests::collect(&report, kernel, &suite)? {

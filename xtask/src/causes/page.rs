@@ -61,7 +61,7 @@ impl Page {
     pub(super) fn render(&self, failed: &[String]) -> String {
         let mut text = String::from(
             "# Causes, measured\n\n\
-             Written by `cargo xtask causes`; what the names mean is in [CAUSES.md](CAUSES.md).\n\
+             Written by `cargo xtask causes`; what the names mean is in [CAUSES.md](../CAUSES.md).\n\
              A cell is provoked / counted by the kernel / seen by backlog-trace, in packets; `-` is\n\
              what has no counter, or what the load cannot know. **Bold** would be a disagreement.\n",
         );
