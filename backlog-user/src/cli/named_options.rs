@@ -60,6 +60,7 @@ fn every_option_that_is_named_exists() {
     let mut all = vec![root.join("README.md")];
     files(&root.join("docs"), ".md", &mut all);
     files(&root.join("backlog-user/src"), ".rs", &mut all);
+    files(&root.join("backlog-user/core/src"), ".rs", &mut all);
     assert!(all.len() > 100, "{all:?}");
     let mut wrong = Vec::new();
     for file in all {

@@ -258,15 +258,19 @@ fn a_namespace_that_gets_the_number_of_the_one_asked_for_is_another() {
         };
         let asked = netns::within(resident.id(), refused).unwrap();
         drop(resident);
-        let mut others = Vec::new();
+        // The kernel gives the lowest number that is free. Those that are lower stay in use, so
+        // that it comes to the one that was asked for, once the end of that is through.
+        let (mut others, mut held) = (Vec::new(), Vec::new());
         while others.last().is_none_or(|last: &Truth| last.netns != asked.netns) {
             assert!(others.len() < MOST_TRIES, "its inode number did not come back: {others:?}");
             let work = || {
                 let full = Full::listen();
                 full.refuse(2);
-                full.truth()
+                (full.truth(), File::open("/proc/thread-self/ns/net").unwrap())
             };
-            others.push(netns::fresh(work).unwrap());
+            let (truth, file) = netns::fresh(work).unwrap();
+            others.push(truth);
+            held.push(file);
         }
         let run = stop(tracer);
         assert_eq!(seen_at(&run, asked.socket), Some(3), "{:?}", run.lines);

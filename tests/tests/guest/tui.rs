@@ -253,7 +253,7 @@ fn a_recording_is_played_stopped_and_sought() {
 fn without_a_terminal_it_says_what_would_do() {
     in_guest_once(|| {
         for (arguments, cure) in
-            [(&["--tui"][..], "without --tui"), (&["--tui", "-o", "json"], "leave --tui away")]
+            [(&["--tui"][..], "without --tui"), (&["--tui", "-o", "json"], "leave one of them out")]
         {
             let output = Command::new(tool()).args(arguments).output().unwrap();
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
