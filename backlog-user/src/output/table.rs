@@ -176,7 +176,7 @@ impl<W: Write> Table<W> {
         self.out.flush()
     }
 
-    pub(super) fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
+    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
         if self.style.quiet {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl<W: Write> Table<W> {
         self.cut(listener.call.as_ref(), *limit)
     }
 
-    pub(super) fn closed(
+    fn closed(
         &mut self,
         clock: &Clock,
         time_ns: u64,
@@ -212,13 +212,7 @@ impl<W: Write> Table<W> {
         writeln!(self.out, "{time} {} closed{left}", page.full_name())
     }
 
-    pub(super) fn limit(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        page: &Page,
-        limit: &Limit,
-    ) -> io::Result<()> {
+    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
         let Limit { now: limit, was, depth, call, opens, listener: _ } = limit;
         let time = self.time(clock, time_ns, 6);
         let local = page.full_name();
@@ -282,12 +276,7 @@ impl<W: Write> Table<W> {
         write!(self.out, "{}", text.into_text())
     }
 
-    pub(super) fn clock_set(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        step_ns: i128,
-    ) -> io::Result<()> {
+    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
         let time = self.time(clock, time_ns, 6);
         writeln!(self.out, "{time} wall clock stepped by {:+.3} s", step_ns as f64 / 1e9)
     }
@@ -318,7 +307,7 @@ impl<W: Write> Table<W> {
         self.out.flush()
     }
 
-    pub(super) fn reconciled(
+    fn reconciled(
         &mut self,
         clock: &Clock,
         time_ns: u64,
@@ -348,7 +337,7 @@ impl<W: Write> Table<W> {
         self.out.flush()
     }
 
-    pub(super) fn end(
+    fn end(
         &mut self,
         clock: &Clock,
         model: &Model,

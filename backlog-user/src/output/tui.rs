@@ -18,13 +18,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use backlog_core::clock::Clock;
-use backlog_core::event::{Closed, Limit};
 use backlog_core::model::interval::Interval;
 use backlog_core::model::page::Page;
-use backlog_core::model::reconcile::{Account, Blind};
-use backlog_core::model::summary::Summary;
 use backlog_core::model::{Model, Refusal};
-use backlog_core::run::{End, Meta};
+use backlog_core::run::Meta;
 use backlog_core::text::format::{clock_time, duration};
 use backlog_core::text::whose;
 
@@ -241,33 +238,36 @@ impl Sink for Tui {
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         let Now { clock, model } = now;
         match *update {
-            Update::Start(meta) => self.start(clock, meta),
-            Update::Listener { time_ns, page } => self.listener(clock, time_ns, page),
-            Update::Closed { time_ns, page, closed } => self.closed(clock, time_ns, page, closed),
-            Update::Limit { time_ns, page, limit } => self.limit(clock, time_ns, page, limit),
-            Update::Refused(refusal) => {
-                self.refused(clock, model, refusal);
-                Ok(())
+            Update::Start(meta) => return self.start(clock, meta),
+            Update::Listener { page, .. } => {
+                self.state.found(Row::of(page));
+                self.stale = true;
+                if page.listener.opened_now {
+                    return self.tell(now, update);
+                }
             }
-            Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
-            Update::Interval { time_ns, rows } => {
-                self.interval(clock, time_ns, model, rows);
-                Ok(())
+            Update::Closed { page, .. } => {
+                self.state.closed(page.listener.id);
+                return self.tell(now, update);
             }
-            Update::Reconciled { time_ns, accounts, blind } => {
-                self.reconciled(clock, time_ns, accounts, blind)
+            Update::Limit { .. } | Update::ClockSet { .. } | Update::Reconciled { .. } => {
+                return self.tell(now, update);
             }
-            Update::Flush => {
-                self.flush();
-                Ok(())
+            Update::Refused(refusal) => self.refused(clock, model, refusal),
+            Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
+            Update::Flush => self.draw_soon(),
+            Update::Notice(text) => self.notice(text),
+            Update::End { .. } => {
+                // The terminal is as it was before anything is written to it.
+                self.screen = None;
+                for text in &self.said {
+                    notice(text);
+                }
+                return self.summary.update(now, update);
             }
-            Update::Notice(text) => {
-                self.notice(text);
-                Ok(())
-            }
-            Update::End { summaries, end } => self.end(clock, model, summaries, end),
-            Update::Acceptor { .. } | Update::AcceptErrors { .. } => Ok(()),
+            Update::Acceptor { .. } | Update::AcceptErrors { .. } => {}
         }
+        Ok(())
     }
 }
 
@@ -291,31 +291,9 @@ impl Tui {
         Ok(())
     }
 
-    fn listener(&mut self, clock: &Clock, time_ns: u64, page: &Page) -> io::Result<()> {
-        self.state.found(Row::of(page));
-        if page.listener.opened_now {
-            self.teller.listener(clock, time_ns, page)?;
-            self.notices();
-        }
-        self.stale = true;
-        Ok(())
-    }
-
-    fn closed(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        page: &Page,
-        closed: &Closed,
-    ) -> io::Result<()> {
-        self.state.closed(page.listener.id);
-        self.teller.closed(clock, time_ns, page, closed)?;
-        self.notices();
-        Ok(())
-    }
-
-    fn limit(&mut self, clock: &Clock, time_ns: u64, page: &Page, limit: &Limit) -> io::Result<()> {
-        self.teller.limit(clock, time_ns, page, limit)?;
+    /// What the table would print becomes notices.
+    fn tell(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
+        self.teller.update(now, update)?;
         self.notices();
         Ok(())
     }
@@ -338,12 +316,6 @@ impl Tui {
         self.stale |= !self.state.paused();
     }
 
-    fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {
-        self.teller.clock_set(clock, time_ns, step_ns)?;
-        self.notices();
-        Ok(())
-    }
-
     fn interval(&mut self, clock: &Clock, time_ns: u64, model: &Model, rows: &[Interval]) {
         let open = |page: &&Page| page.closed.is_none();
         let rows = rows.iter().filter_map(|row| {
@@ -352,22 +324,6 @@ impl Tui {
         });
         self.state.interval(time_ns, self.time(clock, time_ns, 0), rows.collect());
         self.stale |= !self.state.paused();
-        self.draw_soon();
-    }
-
-    fn reconciled(
-        &mut self,
-        clock: &Clock,
-        time_ns: u64,
-        accounts: &[Account],
-        blind: &Blind,
-    ) -> io::Result<()> {
-        self.teller.reconciled(clock, time_ns, accounts, blind)?;
-        self.notices();
-        Ok(())
-    }
-
-    fn flush(&mut self) {
         self.draw_soon();
     }
 
@@ -380,21 +336,6 @@ impl Tui {
         }
         self.said.push_back(text.to_owned());
         self.remark(text);
-    }
-
-    fn end(
-        &mut self,
-        clock: &Clock,
-        model: &Model,
-        summaries: &[Summary<'_>],
-        end: &End,
-    ) -> io::Result<()> {
-        // The terminal is as it was before anything is written to it.
-        self.screen = None;
-        for text in &self.said {
-            notice(text);
-        }
-        self.summary.end(clock, model, summaries, end)
     }
 
     /// What happens at its terminal. To be asked for once.
