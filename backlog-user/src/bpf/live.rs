@@ -2,7 +2,7 @@
 //! connections out of the maps. It knows slots and maps; what leaves it does not.
 
 mod leftovers;
-pub(crate) mod workers;
+mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};

@@ -185,14 +185,17 @@ fn name(bytes: &mut &[u8]) -> [u8; 16] {
     name
 }
 
+/// A thread's name as the kernel keeps it: up to the first zero.
+#[must_use]
+pub fn comm(bytes: &[u8; 16]) -> String {
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
 /// The listen call that a record tells of, if it does.
 #[must_use]
 pub fn call(wire: &Listener) -> Option<Call> {
-    let caller = (wire.caller != 0).then(|| {
-        let end = wire.comm.iter().position(|byte| *byte == 0).unwrap_or(wire.comm.len());
-        let comm = String::from_utf8_lossy(wire.comm.get(..end).unwrap_or_default());
-        Caller { pid: wire.caller, comm: comm.into_owned() }
-    })?;
+    let caller = (wire.caller != 0).then(|| Caller { pid: wire.caller, comm: comm(&wire.comm) })?;
     Some(Call {
         asked: (wire.flags & ASKED != 0).then_some(wire.asked),
         somaxconn: (wire.somaxconn != 0).then_some(wire.somaxconn),

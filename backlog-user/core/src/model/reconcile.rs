@@ -84,18 +84,16 @@ impl Sums {
 
     /// What a counter must have moved by; none: what moves it is not counted.
     fn of(&self, counter: Counter) -> Option<u64> {
-        let drops = Cause::ALL.iter().filter(|cause| cause.moves().contains(&counter));
-        let beside = Beside::ALL.iter().filter(|beside| beside.moves().contains(&counter));
-        let (drops, beside): (Vec<_>, Vec<_>) = (drops.collect(), beside.collect());
-        if drops.is_empty() && beside.is_empty() {
-            return None;
-        }
-        let mut moved: u64 = drops.iter().map(|cause| self.drops[**cause as usize]).sum();
-        if counter == Counter::ListenDrops {
+        let drops = Cause::ALL.into_iter().filter(|cause| cause.moves().contains(&counter));
+        let drops = drops.map(|cause| self.drops[cause as usize]).reduce(|sum, moved| sum + moved);
+        let drops = drops.map(|drops| match counter {
             // Some drops no counter of the kernel counts.
-            moved = moved.saturating_sub(self.uncounted);
-        }
-        Some(moved + beside.iter().map(|beside| self.beside[**beside as usize]).sum::<u64>())
+            Counter::ListenDrops => drops.saturating_sub(self.uncounted),
+            _ => drops,
+        });
+        let beside = Beside::ALL.into_iter().filter(|beside| beside.moves().contains(&counter));
+        let beside = beside.map(|beside| self.beside[beside as usize]);
+        drops.into_iter().chain(beside).reduce(|sum, moved| sum + moved)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use backlog_core::aggregate::decode::comm;
 use backlog_core::event::{Accepts, Caller, Count};
 use backlog_ebpf::accepts::Workers;
 
@@ -27,7 +28,7 @@ impl WorkerCounts {
             let moved = worker.count.wrapping_sub(last);
             if worker.id != 0 && moved > 0 {
                 let (pid, tid) = halves(worker.id);
-                let process = Caller { pid, comm: name(&worker.comm) };
+                let process = Caller { pid, comm: comm(&worker.comm) };
                 count.accepts.push(Accepts { process, tid, count: u64::from(moved) });
             }
         }
@@ -55,7 +56,7 @@ pub(super) fn processes(now: &Workers) -> Vec<Caller> {
     for worker in now.each.iter().filter(|worker| worker.id != 0 && worker.count > 0) {
         let (pid, _) = halves(worker.id);
         if found.iter().all(|one| one.pid != pid) {
-            found.push(Caller { pid, comm: name(&worker.comm) });
+            found.push(Caller { pid, comm: comm(&worker.comm) });
         }
     }
     found
@@ -64,12 +65,6 @@ pub(super) fn processes(now: &Workers) -> Vec<Caller> {
 fn halves(id: u64) -> (u32, u32) {
     let half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
     (half(id >> 32), half(id))
-}
-
-/// A thread's name as the kernel keeps it.
-pub(crate) fn name(comm: &[u8; 16]) -> String {
-    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..end]).into_owned()
 }
 
 #[cfg(test)]

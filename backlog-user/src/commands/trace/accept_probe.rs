@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use backlog_core::aggregate::decode::comm;
 use backlog_core::event::{AcceptError, AcceptErrors, Caller, ListenerId};
 use backlog_ebpf::accepts::{Failure, FailureKey};
 
@@ -170,10 +171,7 @@ impl AcceptProbe {
             let errno = i32::try_from(key.errno).unwrap_or(0);
             let nofile = (errno == libc::EMFILE).then(|| limit(key.pid)).flatten();
             let error = AcceptError {
-                process: Caller {
-                    pid: key.pid,
-                    comm: crate::bpf::live::workers::name(&failure.comm),
-                },
+                process: Caller { pid: key.pid, comm: comm(&failure.comm) },
                 errno,
                 count,
                 first_ns: failure.first_ns,

@@ -59,9 +59,14 @@ impl Session<'_> {
         };
         let Some(acceptor) = self.acceptors.look(&about) else { return Ok(()) };
         let event = Event { time_ns: monotonic_ns(), what: What::Acceptor(Box::new(acceptor)) };
-        self.recorder.event(&event);
-        let Self { outputs, clock, model, limiter, .. } = self;
-        show::event(outputs, clock, model, limiter, &event)?;
+        self.record_and_show(&event)
+    }
+
+    /// Records and shows an event that does not come from the kernel's programs.
+    fn record_and_show(&mut self, event: &Event) -> Result<()> {
+        let Self { recorder, outputs, clock, model, limiter, .. } = self;
+        recorder.event(event);
+        show::event(outputs, clock, model, limiter, event)?;
         Ok(())
     }
 
@@ -142,9 +147,7 @@ impl Session<'_> {
         };
         for report in reports {
             let event = Event { time_ns, what: What::AcceptErrors(Box::new(report)) };
-            self.recorder.event(&event);
-            let Self { outputs, clock, model, limiter, .. } = self;
-            show::event(outputs, clock, model, limiter, &event)?;
+            self.record_and_show(&event)?;
         }
         Ok(())
     }
