@@ -1,7 +1,7 @@
 //! backlog-trace: which TCP accept queue overflowed, when, whom it hit, and why.
 //!
 //! The way is straight: hook, record, ring, decode, event, model, view. See
-//! docs/ARCHITECTURE.md.
+//! docs/dev/ARCHITECTURE.md.
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]

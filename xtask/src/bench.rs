@@ -66,11 +66,11 @@ pub(crate) struct Args {
 /// A part of the bench, with a page of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// What each tracer costs: docs/COST.md
+    /// What each tracer costs: docs/measured/COST.md
     Cost,
-    /// How the tool's cost and memory grow: docs/SCALE.md
+    /// How the tool's cost and memory grow: docs/measured/SCALE.md
     Scale,
-    /// How many events a second go through one core: a section of docs/COST.md
+    /// How many events a second go through one core: a section of docs/measured/COST.md
     Events,
 }
 
@@ -93,8 +93,8 @@ impl Part {
     /// Where its tables go.
     fn file(self) -> &'static str {
         match self {
-            Self::Cost | Self::Events => "docs/COST.md",
-            Self::Scale => "docs/SCALE.md",
+            Self::Cost | Self::Events => "docs/measured/COST.md",
+            Self::Scale => "docs/measured/SCALE.md",
         }
     }
 

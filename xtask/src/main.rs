@@ -57,7 +57,7 @@ enum Task {
     /// See how each backend attaches in every kernel, test it, and write
     /// docs/measured/BACKENDS.md and tests/instructions.json
     Backends(backends::Args),
-    /// Count what tracing costs, beside other tracers, in every kernel; write docs/COST.md
+    /// Count what tracing costs, beside other tracers, in every kernel; write docs/measured/COST.md
     /// and judge it by tests/budgets.json
     Bench(bench::Args),
     /// Take pictures of the screen of --tui for docs/ (root, and a kernel that permits tracing)

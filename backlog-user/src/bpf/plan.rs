@@ -3,7 +3,7 @@
 //!
 //! A *backend* is a set of hooks that see the same things: kernel functions (by fentry,
 //! or by kprobe) or tracepoints. Within it each moment has choices, the best first, and
-//! may fall back by itself. The reasons are in docs/ARCHITECTURE.md, "What is hooked".
+//! may fall back by itself. The reasons are in docs/dev/ARCHITECTURE.md, "What is hooked".
 
 mod functions;
 mod tracepoints;

@@ -26,7 +26,7 @@ const HEAD: &str = "\
 # Backends, measured
 
 Written by `cargo xtask backends`. What each backend can know is in
-[BACKENDS.md](../BACKENDS.md), what is hooked and why in [ARCHITECTURE.md](../ARCHITECTURE.md).
+[BACKENDS.md](../BACKENDS.md), what is hooked and why in [ARCHITECTURE.md](../dev/ARCHITECTURE.md).
 ";
 
 const HOOKS_HEAD: &str = "

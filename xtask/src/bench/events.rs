@@ -1,5 +1,5 @@
 //! The part `events`: how many events a second go through one core, by criterion's
-//! estimates, as a section of docs/COST.md. What is measured is backlog-user's business
+//! estimates, as a section of docs/measured/COST.md. What is measured is backlog-user's business
 //! (`benches/events.rs`).
 //!
 //! Time is no exact measure: this is a budget with room to spare, not one to hold to 5 %.

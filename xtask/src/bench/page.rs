@@ -35,7 +35,7 @@ no timer and no new page of memory in it; one of a few instructions more or less
 tcpsynbl shows one histogram of depths, by backlog. The bpftrace script shows the depth by
 listener, the wait, and both places where a full queue refuses: tests/bench.
 
-While accepts are watched for failures (docs/ARCHITECTURE.md: when nobody accepts, for 30 s at
+While accepts are watched for failures (docs/dev/ARCHITECTURE.md: when nobody accepts, for 30 s at
 most and then a tenth of the time), every system call of the host takes the kernel's slow path
 out, and runs a program that looks whether it has failed; what io_uring completes runs another.
 It is in none of the figures below, nor is what io_uring's completions pay with the backend

@@ -14,7 +14,7 @@ const BANNED: &str = include_str!("banned.txt");
 
 /// The pages that are checked. The other pages of docs/ still have to be rewritten.
 const PAGES: [&str; 4] =
-    ["README.md", "docs/GUIDE.md", "docs/REQUIREMENTS.md", "docs/CONTRIBUTING.md"];
+    ["README.md", "docs/GUIDE.md", "docs/REQUIREMENTS.md", "docs/dev/CONTRIBUTING.md"];
 
 /// Where the texts of `--help` are kept.
 const HELP: &str = "backlog-user/src/snapshots";

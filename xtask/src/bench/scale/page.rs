@@ -1,4 +1,4 @@
-//! docs/SCALE.md. Pure.
+//! docs/measured/SCALE.md. Pure.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Each table of docs/SCALE.md, for one kernel: what it shows in a sentence, and its cells.
+//! Each table of docs/measured/SCALE.md, for one kernel: what it shows in a sentence, and its cells.
 //! What is more than 1.1 times the first row's is marked. Pure.
 
 use std::fmt::Write as _;
