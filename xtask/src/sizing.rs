@@ -99,12 +99,12 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     // Seventeen loads of some ten seconds, each up to three times.
     suite.limit += Duration::from_secs(u64::from(*runs) * 600);
     let mut text = format!(
-        "# What was recommended, tried out\n\n`cargo xtask sizing --runs {runs}` wrote this page. \
+        "# Recommendations, tested\n\n`cargo xtask sizing --runs {runs}` wrote this page. \
          Each shape of load meets a server with a small backlog; then the same load meets one \
-         with the backlog that the tool recommends, and one with 0.8 of it. In each run the load \
-         is a bit larger, or its moments are others. The guest has one CPU, and its clock counts \
-         instructions. The command fails where less than 19 of 20 runs are as they should. \
-         [SIZING.md](../SIZING.md) has the model.\n"
+         with the backlog that the tool recommends, and one with 0.8 of it. In each run the \
+         load is slightly larger, or its timing differs. The guest has one CPU, and its clock \
+         counts instructions. The command fails if fewer than 19 of 20 runs give the expected \
+         result. [SIZING.md](../SIZING.md) describes the model.\n"
     );
     let mut failed = Vec::new();
     for row in guests::collect(&report, kernel, &suite)? {

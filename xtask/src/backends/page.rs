@@ -25,15 +25,15 @@ struct Tests {
 const HEAD: &str = "\
 # Backends, measured
 
-Written by `cargo xtask backends`. What each backend can know is in
-[BACKENDS.md](../BACKENDS.md), what is hooked and why in [ARCHITECTURE.md](../dev/ARCHITECTURE.md).
+Written by `cargo xtask backends`. [BACKENDS.md](../BACKENDS.md) describes what each backend can
+see, [ARCHITECTURE.md](../dev/ARCHITECTURE.md) what is hooked and why.
 ";
 
 const HOOKS_HEAD: &str = "
-A cell is how many instructions the verifier walked in each program of the hook: `yes`
-where the kernel does not tell (before 5.16), `same` for a program that is on another
-function as well, where its number is, and empty where the kernel has no such hook or
-another one is used.
+A cell is the number of instructions that the verifier walked in each program of the hook: `yes`
+where the kernel does not report it (before 5.16), `same` for a program that is also on another
+function, which has the number, and empty where the kernel has no such hook or another one is
+used.
 ";
 
 impl Page {
@@ -71,7 +71,7 @@ impl Page {
             self.hook_table(&mut text, backend);
             self.refusals(&mut text, backend);
             let gaps = self.by_kernel(backend, |attached| &attached.gaps);
-            list(&mut text, "What it does not see:", &gaps);
+            list(&mut text, "Not seen:", &gaps);
             let reasons = self.by_kernel(backend, |attached| &attached.reasons);
             list(&mut text, "Not as planned:", &reasons);
         }
@@ -80,7 +80,7 @@ impl Page {
 
     fn test_table(&self, text: &mut String, tests: &Tests) {
         let Tests { filter, rows } = tests;
-        text.push_str("\n## Guest tests\n\n`-` is a kernel that does not permit the backend.\n");
+        text.push_str("\n## Guest tests\n\n`-`: the kernel does not permit the backend.\n");
         if let Some(filter) = filter {
             let _ = writeln!(text, "\n**Only those with `{filter}` in their names.**");
         }

@@ -26,15 +26,14 @@ const MICROSECOND: &str = "a microsecond";
 const TITLE: &str = "## Events a second";
 
 const HEAD: &str = "\
-Written by `cargo xtask bench --part events`: made-up records and counts through the code of
-a live run, on one core. A cell is events a second as a multiple of the budget, five million,
-which holds for the flood in the table (tests/budgets.json). It is the thread's CPU time and
-no count of instructions: another machine has other figures.
+Written by `cargo xtask bench --part events`: synthetic records and counts through the code of a
+live run, on one core. A cell is events per second as a multiple of the budget, five million,
+which applies to the flood in the table (tests/budgets.json). It is based on the thread's CPU
+time, not on instructions, so it depends on the machine.
 
 - **flood**: drops at one listener, each client with two retries.
 - **open and close**: each listener is opened, refuses a client, and is closed.
-- **counts**: what 10,000 listeners counted in an interval, with their distributions, and
-  their rows.
+- **counts**: the counts of 10,000 listeners in an interval, with their distributions and rows.
 ";
 
 /// One benchmark's estimate.

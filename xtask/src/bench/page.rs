@@ -17,29 +17,28 @@ pub(super) const SCENARIOS: [(&str, &str); 5] = [
 const HEAD: &str = "\
 # What tracing costs
 
-Written by `cargo xtask bench`: extra instructions, counted in a guest whose clock counts
-them (one CPU), so that they are the same on every machine and in every run. `a + b` is what
-whoever connects, accepts or receives executes more, and what the tracer's own process
-executes meanwhile. A figure is the middle one of its round, and the lowest of those: with
-no timer and no new page of memory in it; one of a few instructions more or less is noise.
+Written by `cargo xtask bench`: extra instructions, counted in a guest with one CPU whose clock
+counts them, so the figures are the same on every machine and in every run. `a + b`: what the process
+that connects, accepts or receives executes in addition, and what the tracer's own process executes
+meanwhile. A figure is the lowest of the medians of several rounds, so it contains no timer interrupt
+and no page fault; differences of a few instructions are noise.
 
 - **IPv4, IPv6 connection**: connect, accept, and close of both ends on loopback.
-- **other port**: the same at a port that backlog-trace and the script are told to leave out.
-  tcpsynbl cannot.
-- **refused SYN**: at a full accept queue, in a flood: the first 2000 are not counted.
-- **other system call**: one that is no accept (getppid).
-- **/ floor, / tcpsynbl**: how many times as much as two empty programs on the two hooks, and
-  as libbpf-tools' tcpsynbl, for an IPv4 connection.
-- **idle**: what its process executes in a second in which nothing happens, in thousands.
+- **other port**: the same at a port that backlog-trace and the script filter out. tcpsynbl has no
+  filter.
+- **refused SYN**: at a full accept queue, in a flood; the first 2000 are not counted.
+- **other system call**: a system call other than accept (getppid).
+- **/ floor, / tcpsynbl**: ratio to two empty programs on the two hooks, and to libbpf-tools'
+  tcpsynbl, for an IPv4 connection.
+- **idle**: what the tracer's process executes per idle second, in thousands.
 
 tcpsynbl shows one histogram of depths, by backlog. The bpftrace script shows the depth by
 listener, the wait, and both places where a full queue refuses: tests/bench.
 
-While accepts are watched for failures (docs/dev/ARCHITECTURE.md: when nobody accepts, for 30 s at
-most and then a tenth of the time), every system call of the host takes the kernel's slow path
-out, and runs a program that looks whether it has failed; what io_uring completes runs another.
-It is in none of the figures below, nor is what io_uring's completions pay with the backend
-tracepoint.
+While accepts are watched for failures (docs/dev/ARCHITECTURE.md: when nobody accepts, for up to 30 s
+and then a tenth of the time), every system call on the host takes the kernel's slow exit path and runs
+a program that checks its result; each io_uring completion runs another. The figures below include
+neither, nor the cost of io_uring completions with the backend tracepoint.
 ";
 
 /// The whole file; the other tracers are of these versions.

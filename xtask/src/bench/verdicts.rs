@@ -19,7 +19,7 @@ pub(super) fn render(text: &mut String, kernels: &[Measured]) {
     let Some(first) = kernels.first() else {
         return;
     };
-    let _ = writeln!(text, "\n## Budgets\n\nThey are in {FILE}; a cell is the ratio.\n");
+    let _ = writeln!(text, "\n## Budgets\n\nFrom {FILE}; a cell is the ratio.\n");
     let heads: Vec<&str> = kernels.iter().map(|kernel| kernel.series.as_str()).collect();
     let _ = writeln!(text, "| | at most | {} |", heads.join(" | "));
     let _ = writeln!(text, "|---|---|{}", "---|".repeat(heads.len()));

@@ -61,9 +61,10 @@ impl Page {
     pub(super) fn render(&self, failed: &[String]) -> String {
         let mut text = String::from(
             "# Causes, measured\n\n\
-             Written by `cargo xtask causes`; what the names mean is in [CAUSES.md](../CAUSES.md).\n\
-             A cell is provoked / counted by the kernel / seen by backlog-trace, in packets; `-` is\n\
-             what has no counter, or what the load cannot know. **Bold** would be a disagreement.\n",
+             Written by `cargo xtask causes`; [CAUSES.md](../CAUSES.md) explains the names. A \
+             cell is provoked / counted by the kernel / seen by backlog-trace, in packets; `-` \
+             marks events without a counter, or that the load cannot know. **Bold** marks a \
+             disagreement.\n",
         );
         for one in failed {
             let _ = writeln!(text, "\n**A test failed in kernel {one}.**");
@@ -71,7 +72,7 @@ impl Page {
         for cpus in [1, 2] {
             let title = match cpus {
                 1 => "Each cause by itself, one CPU",
-                _ => "Each cause by itself, two CPUs that run at once",
+                _ => "Each cause by itself, two concurrent CPUs",
             };
             self.table(&mut text, title, cpus, &self.causes);
         }

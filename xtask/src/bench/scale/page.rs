@@ -8,16 +8,15 @@ use super::tables::Tables;
 const HEAD: &str = "\
 # How it scales
 
-Written by `cargo xtask bench --part scale`: as in COST.md, instructions counted in guests
-whose clock counts them; `a + b` is what whoever connects and accepts executes more with the
-tool, and what the tool's own process executes for it. A connection is connect, accept, and
-close of both ends over IPv4 on loopback. What is more than 1.1 times the first row's is no
-flat curve, and is marked. It is of one kernel, unless others are named (`--kernel`): what
-grows are the tool's own tables. Where a figure is told in CPU seconds, a second is a thousand
-million instructions.
+Written by `cargo xtask bench --part scale`. As in COST.md, instructions are counted in guests whose
+clock counts them; `a + b`: what the process that connects and accepts executes in addition with the
+tool, and what the tool's own process executes for it. A connection is connect, accept, and close of
+both ends over IPv4 on loopback. Figures above 1.1 times the first row are marked as growing. The
+figures are for one kernel unless others are named (`--kernel`), since the tables that grow are the
+tool's own. For CPU seconds, a second is a thousand million instructions.
 
 Memory is that of the tool's process (VmRSS, VmHWM of /proc/PID/status) and that of its BPF
-maps and programs, which is the kernel's (the sum of `memlock` in /proc/PID/fdinfo).
+maps and programs in the kernel (the sum of `memlock` in /proc/PID/fdinfo).
 ";
 
 /// The whole file; the other tracers are of these versions.

@@ -49,10 +49,10 @@ impl<'a> Tables<'a> {
         let (one, all) = (scenarios("one"), scenarios("all"));
         let Some(base) = self.extra(&one[0]) else { return };
         text.push_str(
-            "\n### Listeners: a connection\n\nWhat the tool adds to a connection when there are \
-             so many listeners: always to the same one, and round all of them. Its process tells \
-             of each listener and interval in which something happened: round all, that is \
-             each connection.\n\n\
+            "\n### Listeners: a connection\n\nWhat the tool adds to a connection, by number of \
+             listeners: always to the same one, and to all in turns. Its process reports each \
+             listener with activity in an interval; with all in turns, that is one per \
+             connection.\n\n\
              | listeners | without, to one | + | without, round all | + |\n|---|---|---|---|---|\n",
         );
         for (place, count) in LISTENERS.iter().enumerate() {
@@ -66,11 +66,10 @@ impl<'a> Tables<'a> {
         let names = LISTENERS.map(|count| format!("listeners {count}"));
         let Some(first) = self.value(&names[0], "rss_kib") else { return };
         text.push_str(
-            "\n### Listeners: start, idle seconds, memory\n\nWhat the tool itself executes until \
-             it traces and in an idle second (in millions), and its memory in MiB; behind it, \
-             how much more that is than with one listener, for each of them. All listeners are \
-             asked for at the start and in each interval, and it knows each: that rises with \
-             their number.\n\n\
+            "\n### Listeners: start, idle seconds, memory\n\nWhat the tool itself executes \
+             until it traces and per idle second (in millions), its memory in MiB, and the \
+             additional memory per listener. The tool lists all listeners at the start and in \
+             each interval and keeps state for each, so these rise with their number.\n\n\
              | listeners | start | idle second | VmRSS | VmHWM | maps | programs | VmRSS and \
              maps for each |\n|---|---|---|---|---|---|---|---|\n",
         );
@@ -100,8 +99,8 @@ impl<'a> Tables<'a> {
         let names = DEPTHS.map(|depth| format!("queue {depth}"));
         let Some(base) = self.extra(&names[0]) else { return };
         text.push_str(
-            "\n### A long queue\n\nWhat the tool adds to a connection into a queue that holds so \
-             many, with the oldest one out, and its memory in MiB.\n\n\
+            "\n### A long queue\n\nWhat the tool adds to a connection, by length of the queue, \
+             with one accept per enqueue, and its memory in MiB.\n\n\
              | in the queue | without | + | VmRSS | maps |\n|---|---|---|---|---|\n",
         );
         for (depth, name) in DEPTHS.iter().zip(&names) {
@@ -118,7 +117,7 @@ impl<'a> Tables<'a> {
             })
             .collect();
         if !told.is_empty() {
-            let _ = writeln!(text, "\nThe tool's own count in its summary: {}.", told.join(", "));
+            let _ = writeln!(text, "\nCounts in the tool's summary: {}.", told.join(", "));
         }
     }
 
@@ -127,8 +126,8 @@ impl<'a> Tables<'a> {
         let Some(base) = self.extra(names[0]) else { return };
         text.push_str(
             "\n### CPUs\n\nClient and server are threads, both on one CPU or each on its own: \
-             what the tool adds to a connection on all CPUs together. (The CPUs take turns in \
-             these guests: what waiting for each other's memory costs is not seen here.)\n\n\
+             what the tool adds to a connection on all CPUs together. (In these guests the CPUs \
+             take turns, so the cost of contended memory is not included.)\n\n\
              | | without | + |\n|---|---|---|\n",
         );
         for (name, head) in names.iter().zip(["on one CPU", "on two CPUs"]) {
@@ -142,11 +141,11 @@ impl<'a> Tables<'a> {
         }
         let _ = write!(
             text,
-            "\n### Floods\n\nWhat a refused SYN and a connection take by the clock on the wall, \
-             in a flood on one CPU, without the tool, with it, without, with: all that the host \
-             executes, the tool's process included.\n\n\
-             | | without | with | without | with | the tool's process | CPU seconds of it for a \
-             million |\n|---|---|---|---|---|---|---|\n",
+            "\n### Floods\n\nWall-clock cost of a refused SYN and of a connection in a flood \
+             on one CPU, without the tool, with it, and both again: everything that the host \
+             executes, including the tool's process.\n\n\
+             | | without | with | without | with | the tool's process | its CPU seconds for \
+             a million |\n|---|---|---|---|---|---|---|\n",
         );
         for (what, head) in [("syns", "refused SYN"), ("connections", "connection")] {
             let names = [1, 2].map(|time| format!("flood {time}, {what}"));
@@ -181,13 +180,14 @@ impl<'a> Tables<'a> {
         let _ = write!(
             text,
             "\nThe host refuses {:.0} SYNs in a thousand million instructions without the tool \
-             and {:.0} with it. The hooks are {} of all that a refused SYN executes then",
+             and {:.0} with it. The hooks are {} of everything that a refused SYN executes \
+             then",
             PER_SECOND / without,
             PER_SECOND / with,
             percent(hooks, with),
         );
         // Sending it is no part of the softirq, and receiving it up to TCP none of TCP's.
-        for (what, before) in [("the softirq", "sent"), ("what it does in TCP", "discarded")] {
+        for (what, before) in [("the softirq", "sent"), ("its part in TCP", "discarded")] {
             if let Some(before) = self.rows.base(before) {
                 let share = percent(hooks, without - before + hooks);
                 let _ = write!(text, ", {share} of {what} ({:.0} without)", without - before);
@@ -203,10 +203,10 @@ impl<'a> Tables<'a> {
             return;
         }
         text.push_str(
-            "\n### Start\n\nUntil the first line of output, in millions: by the clock on the wall \
-             (with what the kernel does for it, and grace periods, for which time passes), the \
-             instructions of its own process, and those until it has nothing left to do. (bpftrace \
-             says its line before it attaches.)\n\n\
+            "\n### Start\n\nUntil the first line of output, in millions: wall-clock time \
+             (including the kernel's work and grace periods), instructions of the tool's own \
+             process, and its instructions until it sleeps. (bpftrace prints its line before it \
+             attaches.)\n\n\
              | | wall | own | own, until it sleeps | first line |\n|---|---|---|---|---|\n",
         );
         for row in started {
@@ -301,8 +301,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}:\n{text}");
         }
-        assert!(text.contains("are 2.4 % of all"), "{text}");
+        assert!(text.contains("are 2.4 % of everything"), "{text}");
         assert!(text.contains("4.0 % of the softirq (4800 without)"), "{text}");
-        assert!(text.contains("5.0 % of what it does in TCP (3800 without)"), "{text}");
+        assert!(text.contains("5.0 % of its part in TCP (3800 without)"), "{text}");
     }
 }
