@@ -5,10 +5,10 @@ use core::mem::{offset_of, size_of};
 /// Threads that are counted one by one at a listener.
 pub const WORKERS: usize = 32;
 
-/// Places that a thread may have: as many threads always find one.
+/// Places that a thread may have: up to this many threads always find one.
 pub const TRIES: usize = 8;
 
-/// Failed calls that are told apart: by socket, process and error.
+/// Distinct failed calls: by socket, process and error.
 pub const FAILURES: usize = 512;
 
 /// A thread that accepts at a listener.

@@ -17,13 +17,13 @@ pub struct Attempt {
 /// Places in the table.
 pub const ATTEMPTS: usize = 65_536;
 
-/// Longer than a client waits for its next try: 127 s behind the first SYN with
+/// Longer than a client waits before its next retry: 127 s behind the first SYN with
 /// `net.ipv4.tcp_syn_retries` at 6, and a server's SYN-ACKs are given up after 63 s.
 pub const KEPT_NS: u64 = 1 << 37;
 
-/// An attempt as a number that another one hardly has: of two that a table of this size holds
-/// one in 2^32 is mistaken for another. `high` and `low` are the halves of the client's
-/// address, an IPv4 one mapped into IPv6.
+/// An attempt as a nearly unique number: in a table of this size, one in 2^32 attempts is mistaken
+/// for another. `high` and `low` are the halves of the client's address, an IPv4 one mapped into
+/// IPv6.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[inline(always)]

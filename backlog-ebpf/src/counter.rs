@@ -1,6 +1,6 @@
-//! The counters of `/proc/net/netstat` that speak of listeners, as the kernel names them.
+//! The counters of `/proc/net/netstat` that concern listeners, by their kernel names.
 
-/// One of them.
+/// A kernel counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
     /// A full accept queue refused a SYN or a last ACK.
@@ -13,14 +13,14 @@ pub enum Counter {
     ReqQFullDoCookies,
     /// Cookies sent.
     SyncookiesSent,
-    /// Cookies that came back.
+    /// Valid cookies received.
     SyncookiesRecv,
-    /// Cookies that came back wrong or too late.
+    /// Invalid or expired cookies received.
     SyncookiesFailed,
     /// A full Fast Open queue.
     FastOpenListenOverflow,
-    /// A bare ACK put off by `TCP_DEFER_ACCEPT`: no refusal, but it moves `sk_drops`. It is read
-    /// as an explanation, and compared with nothing: the programs do not tell it from other
+    /// A bare ACK deferred by `TCP_DEFER_ACCEPT`: not a refusal, but it moves `sk_drops`. It is
+    /// read as an explanation and not reconciled: the programs cannot distinguish it from other
     /// ignored packets.
     DeferAcceptDrop,
 }

@@ -29,8 +29,8 @@ impl Crowd {
     /// Nothing counted.
     pub const NONE: Self = Self { since_ns: 0, until: 0, cookies: 0, pad: 0 };
 
-    /// Notes a cookie that was sent at a SYN queue of this length, after so many arrivals. How
-    /// long the queue would be with room for it.
+    /// Records a cookie sent at a SYN queue of this length, after this many arrivals. Returns the
+    /// length that the queue would have with room for it.
     #[must_use]
     #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
     #[inline(always)]

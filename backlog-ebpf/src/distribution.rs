@@ -33,8 +33,7 @@ pub const DEPTHS: usize = buckets(DEPTH_POWER);
 /// No arrival since the last record.
 pub const NO_TROUGH: u32 = u32::MAX;
 
-/// What was counted at one listener, on all CPUs. The counts wrap around: userspace adds up
-/// how far they have moved.
+/// The counts of one listener, on all CPUs. They wrap around: userspace adds up the differences.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Distributions {
@@ -51,12 +50,12 @@ pub struct Distributions {
     /// How long the queue was empty, nanoseconds: from an accept to the arrival that found
     /// nothing there.
     pub idle_ns: u64,
-    /// Of this: how long the acceptor had nothing to do ([`Pace::free_ns`]).
+    /// Within this time: how long the acceptor had nothing to do ([`Pace::free_ns`]).
     pub free_ns: u64,
     /// When a drop record was sent last.
     pub refused_ns: u64,
-    /// The least depth that an arrival has found since the last record of a drop or of a
-    /// client that came back; [`NO_TROUGH`]: there was none.
+    /// The smallest depth that an arrival has found since the last record of a drop or of a
+    /// returning client; [`NO_TROUGH`]: no arrival.
     pub trough: u32,
     /// Arrivals. Two CPUs may count one at a time as one: it is for estimates.
     pub arrived: u32,

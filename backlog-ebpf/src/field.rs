@@ -59,7 +59,7 @@ macro_rules! for_each_field {
             SK_DROPS,
             /// `sock.sk_protocol`
             SK_PROTOCOL,
-            /// `sock.sk_cgrp_data.cgroup`: the cgroup in which the socket was made
+            /// `sock.sk_cgrp_data.cgroup`: the cgroup of the socket's creator
             SK_CGROUP,
             /// `cgroup.kn`
             CGROUP_NODE,
@@ -109,7 +109,7 @@ macro_rules! for_each_field {
             DEVICE_NODE,
             /// `kernfs_node.dir.root`
             NODE_ROOT,
-            /// `kernfs_root.id_highbits`: of the number that a node was given last
+            /// `kernfs_root.id_highbits`: upper half of the last node id
             KERNFS_HIGH,
             /// `kernfs_root.last_id_lowbits`: the rest of it
             KERNFS_LOW,
@@ -185,7 +185,7 @@ macro_rules! for_each_field {
             PT_REGS_32_FIRST,
             /// The second one
             PT_REGS_32_SECOND,
-            /// `task_struct.thread_info.status`, where it tells a 32-bit system call
+            /// `task_struct.thread_info.status`, which marks 32-bit system calls
             TASK_STATUS,
             /// `task_struct.group_leader`: the first thread of a process
             TASK_LEADER,

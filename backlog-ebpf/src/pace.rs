@@ -18,16 +18,16 @@ pub struct Pace {
     pub stalled_ns: u64,
 }
 
-/// A pause is a stall if it is longer than so many usual ones, as a power of two,
+/// A pause is a stall if it is longer than this many usual ones, as a power of two,
 const STALL: u32 = 4;
-/// and than this; the first of all only than this.
+/// and longer than this; for the first pause only this applies.
 const STALL_NS: u64 = 10_000_000;
 
 impl Pace {
     /// Nothing measured.
     pub const NONE: Self = Self { usual_ns: 0, count: 0, sum_ns: 0, stalled_ns: 0 };
 
-    /// Notes a pause between two accepts.
+    /// Records a pause between two accepts.
     #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
     #[inline(always)]
     pub const fn note(&mut self, pause_ns: u64) {
@@ -35,8 +35,8 @@ impl Pace {
         let unknown = usual_ns == 0;
         if pause_ns > STALL_NS && (unknown || (pause_ns >> STALL) > usual_ns) {
             self.stalled_ns += pause_ns;
-            // If they go on to be so long, they become the usual ones: all of them, or every
-            // tenth, as of workers that take one each at the same time and are at work then.
+            // If pauses stay this long, they become the usual ones: all of them, or every tenth, as
+            // with workers that each take a connection at the same time and are then busy.
             self.usual_ns = if unknown { STALL_NS } else { (usual_ns << 2) + 1 };
             return;
         }
@@ -97,8 +97,8 @@ mod tests {
         assert_eq!((pace.sum_ns / pace.count, pace.count), (100 * MS, 16));
     }
 
-    /// Each takes a connection, one right after the other, and works on it for as long as the
-    /// others: the longer pauses are no stalls.
+    /// The workers take a connection in turns and work on it for the same time: the longer pauses
+    /// are not stalls.
     #[test]
     fn workers_in_step_have_the_pace_of_all_of_them_together() {
         for workers in [2, 4, 8] {

@@ -3,21 +3,20 @@
 
 use core::mem::{offset_of, size_of};
 
-/// What the look into the queues at the start does: it has not begun, and the iterator only
-/// says which namespace it runs in.
+/// States of the startup scan of the queues: not begun; the iterator only reports its namespace.
 pub const SEED_NONE: u32 = 0;
-/// It notes what is queued, before the programs begin.
+/// It records queued connections before the programs begin.
 pub const SEED_BEFORE: u32 = 1;
-/// It notes what is queued, after they have begun.
+/// It records queued connections after the programs have begun.
 pub const SEED_AFTER: u32 = 2;
-/// It is over: as before it began.
+/// The scan is complete; the iterator behaves as before it.
 pub const SEED_DONE: u32 = 3;
-/// The run has begun: the iterator notes it for namespaces that are made from now on.
+/// The run has begun: the iterator records this for namespaces that are created from now on.
 pub const SEED_BEGUN: u32 = 4;
 
-/// What the look writes where a queue is longer than one run.
+/// What the scan writes if a queue is longer than one run.
 pub static ITER_MORE: u8 = b'+';
-/// What it writes when there are no more listeners.
+/// What it writes after the last listener.
 pub static ITER_DONE: u8 = b'.';
 
 /// When and where a connection was queued.
@@ -36,9 +35,9 @@ pub struct Pending {
     pub slot: u32,
     /// Depth right after it was added; zero until it has been.
     pub depth: u32,
-    /// Depth right before, and one: what `depth` will be unless others come or
-    /// go at the same time. Of one that was queued before the start: which look saw it
-    /// last, [`SEED_BEFORE`] or [`SEED_AFTER`].
+    /// Depth right before, plus one: the value of `depth` unless other connections come or go at
+    /// the same time. For a connection queued before the start: the scan that saw it last,
+    /// [`SEED_BEFORE`] or [`SEED_AFTER`].
     pub expected: u32,
     /// The initial sequence number of a client that had been refused before, for the record of
     /// how it leaves the queue; zero: it had not been.

@@ -216,7 +216,7 @@ impl Leaving {
 pub struct Listener {
     /// `time_ns` is when it was opened, first seen, or closed.
     pub header: Header,
-    /// Its address in the kernel, which tells slots from stale ones.
+    /// Its address in the kernel, which distinguishes it from a stale slot.
     pub sk: u64,
     /// The inode number of its socket, as in `/proc/PID/fd`; zero if it has none.
     pub inode: u64,
@@ -239,7 +239,7 @@ pub struct Listener {
     pub syn_queue: u32,
     /// [`Kind::Limit`]: the limit before; else zero.
     pub was: u32,
-    /// The number of the cgroup in which its socket was made; zero: not known.
+    /// The id of its socket's cgroup; zero: unknown.
     pub cgroup: u64,
     /// With [`OPENED_NOW`] and in [`Kind::Limit`]: the name of the thread that called `listen()`.
     pub comm: [u8; 16],
@@ -247,10 +247,10 @@ pub struct Listener {
     pub caller: u32,
     /// With [`ASKED`]: the backlog that it passed.
     pub asked: i32,
-    /// `net.core.somaxconn` of its network namespace; zero: not known.
+    /// `net.core.somaxconn` of its network namespace; zero: unknown.
     pub somaxconn: u32,
-    /// What tells its network namespace from others with that inode number: the lower half of
-    /// its cookie, or where it has none, a number that the kernel draws for each one.
+    /// Distinguishes its network namespace from others with that inode number: the lower half of
+    /// its cookie, or if it has none, a random number that the kernel assigns.
     pub identity: u32,
 }
 
@@ -260,7 +260,7 @@ pub const OPENED_NOW: u32 = 1;
 pub const REUSEPORT: u32 = 2;
 /// [`Listener::flags`]: `IPV6_V6ONLY` is set.
 pub const V6_ONLY: u32 = 4;
-/// [`Listener::flags`], in the kernel only: its close has been told.
+/// [`Listener::flags`], in the kernel only: its close has been reported.
 pub const CLOSING: u32 = 8;
 /// [`Listener::flags`]: `asked` is known.
 pub const ASKED: u32 = 16;
@@ -268,7 +268,7 @@ pub const ASKED: u32 = 16;
 pub const LISTENING: u32 = 32;
 /// [`Listener::flags`]: its network namespace was made during the run.
 pub const NEW_NETNS: u32 = 128;
-/// [`Listener::flags`], in the kernel only: a listen call was told by its inner function.
+/// [`Listener::flags`], in the kernel only: a listen call was reported by its inner function.
 pub const TOLD: u32 = 64;
 
 // The ring hands out memory aligned to 8 bytes; the layout is the contract

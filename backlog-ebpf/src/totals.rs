@@ -32,21 +32,21 @@ pub struct Totals {
     /// Those whose enqueue was not seen, because it was before the start or
     /// because the table of queued connections was full.
     pub untimed: u64,
-    /// Of `enqueued`: those that found the table of queued connections full.
+    /// Those of `enqueued` that found the table of queued connections full.
     pub untracked: u64,
-    /// Connections that were added since the start, and seen by no program before they
-    /// were accepted. They are in none of the above.
+    /// Connections added since the start that no program saw before they were accepted. None of the
+    /// above counts includes them.
     pub unseen: u64,
     /// Packets refused, by [`Cause`].
     pub drops: [u64; Cause::COUNT],
-    /// Of these: those that no counter of the kernel counts.
+    /// Those of `drops` that no kernel counter includes.
     pub uncounted: u64,
-    /// Of these: those beyond the rate of records, without a record of their own.
+    /// Those of `drops` beyond the rate limit of records, without a record of their own.
     pub unrecorded: u64,
-    /// Refused attempts that had to leave the table of those that may come back: if they
-    /// do, nobody knows.
+    /// Refused attempts evicted from the table of possible retries: their retries are not
+    /// recognised.
     pub unfollowed: u64,
-    /// What is counted beside them, by [`Beside`].
+    /// Side events, by [`Beside`].
     pub beside: [u64; Beside::COUNT],
     /// How far all this has moved the listener's `sk_drops`.
     pub sk_drops: u64,
@@ -68,9 +68,9 @@ pub struct Totals {
     pub window_ns: u64,
     /// Drop records since then.
     pub window_used: u32,
-    /// A bit for each [`Cause`] that was told since then.
+    /// A bit for each [`Cause`] that was reported since then.
     pub window_causes: u32,
-    /// Of the running epoch, and of the one before.
+    /// For the current epoch, and of the one before.
     pub epochs: [Epoch; 2],
     /// The listener's `sk_drops` when this CPU last saw them.
     pub seen_drops: u32,
@@ -82,7 +82,7 @@ pub struct Totals {
     /// The shortest time in the queue after which a client left, of those that had waited for
     /// [`IMPATIENT_NS`]; zero: none had.
     pub left_after_ns: u64,
-    /// Connections whose clients had waited for so long and left before they were accepted.
+    /// Connections whose clients had waited this long and left before they were accepted.
     pub left_waiting: u64,
 }
 
@@ -98,9 +98,9 @@ pub struct Stray {
     pub no_slot: u64,
     /// Events at a listener that had closed a moment before.
     pub closed: u64,
-    /// Accepts of connections whose listener could not be told.
+    /// Accepts of connections whose listener is unknown.
     pub accepts: u64,
-    /// Packets that were refused by a listener that could not be told.
+    /// Packets that an unknown listener refused.
     pub drops: u64,
     /// Packets that may have been refused: each the first on its CPU in a namespace older than
     /// the run whose counters were not known.

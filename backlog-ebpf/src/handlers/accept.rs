@@ -81,8 +81,8 @@ fn graft(child: impl KernelPtr<Sock>) {
     }
 }
 
-/// Has what was queued before the start been looked up? Then a connection that is not known
-/// has come since, and no program has seen it.
+/// Is the startup scan of the queues complete? Then an unknown connection arrived later, and no
+/// program saw it.
 #[inline(always)]
 fn is_seeded() -> bool {
     SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)

@@ -108,8 +108,8 @@ fn classify_drop(net: *const Net, moved: &MibCounts) -> (Cause, u64) {
     if moved.resets != 0 {
         return (if full { Cause::AcceptQueueFullReset } else { Cause::NoChild }, 2);
     }
-    // The counter does not move when another CPU has taken the request away meanwhile.
-    // The reset is sent all the same, and the packet is not discarded but looked at anew.
+    // The counter does not move if another CPU has removed the request meanwhile. The reset is
+    // still sent, and the kernel processes the packet again instead of discarding it.
     let resets = read::field::<_, u8>(net, &NET_ABORT_ON_OVERFLOW) != 0;
     match (full, resets) {
         (true, true) => (Cause::AcceptQueueFullReset, 1),

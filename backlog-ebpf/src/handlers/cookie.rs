@@ -21,9 +21,8 @@ use crate::state::{
     values::{EntryCounts, KeptPacket},
 };
 
-/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is kept: since 6.9 the kernel
-/// may have freed it at the exit. (Only packets that are no SYN and belong to no request
-/// come here.)
+/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is kept: since 6.9 the kernel may have
+/// freed it at the exit. (Only packets without SYN that belong to no request get here.)
 #[inline(always)]
 pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
     if !filter::listener(sk) || !filter::packet(skb) {

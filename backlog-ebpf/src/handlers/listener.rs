@@ -139,8 +139,8 @@ pub(crate) fn listened_within(sk: *const Sock) {
     listened(sk, TOLD);
 }
 
-/// Hook: `listen()` has returned. At a socket that was in LISTEN already it has only
-/// changed the limit. `reported` is `TOLD` if a caller of this one will return as well.
+/// Hook: `listen()` has returned. On a socket that was already in LISTEN it has only changed the
+/// limit. `reported`: `TOLD` if a caller of this one will return as well.
 #[inline(always)]
 pub(crate) fn listened(sk: *const Sock, reported: u32) {
     let Some(slot) = slots::find(sk) else {

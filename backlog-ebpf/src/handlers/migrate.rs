@@ -11,11 +11,10 @@ use crate::kernel::{
 };
 use crate::state::{filter, pending, slots};
 
-/// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null when there
-/// is none. For a request nothing is to be done: it is queued where it goes.
+/// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null if there is none. A
+/// request needs no action: it is queued at its new listener.
 ///
-/// The connection is added right afterwards. If that fails, it is forgotten as one of
-/// its new listener.
+/// The connection is added right afterwards. If that fails, the new listener forgets it.
 #[inline(always)]
 pub(crate) fn on_migrate(sk: *const Sock, child: *const Sock, to: *const Sock) {
     if to.is_null()

@@ -72,8 +72,8 @@ pub(crate) fn count_drop(
 /// larger arm of each.
 struct DropDetails {
     slot: u32,
-    /// The cause, and above it the record's flags: one number of 32 bits, of which the verifier
-    /// keeps the value.
+    /// The cause, with the record's flags in the bits above: the verifier tracks the value of a
+    /// 32-bit number.
     cause: u32,
     time_ns: u64,
     isn: u32,
@@ -83,14 +83,14 @@ struct DropDetails {
     client: Endpoint,
 }
 
-/// Sends the record of a drop, whose number in this second this is, and keeps the attempt. A
-/// function of its own in the program as well, for its stack.
+/// Sends the record of a drop and stores the attempt; `number` is the drop's number in this second.
+/// Not inlined, to have a stack of its own.
 #[inline(never)]
 fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = details;
     retry::remember(totals, client, *isn, *time_ns);
     histograms::record_drop(*slot, *time_ns);
-    // The first of a second wake userspace; those behind them can wait for their like.
+    // The first records of a second wake userspace; later ones can wait for a batch.
     let flags = if number <= URGENT_RECORDS.load() {
         ring::wake_at_once()
     } else {

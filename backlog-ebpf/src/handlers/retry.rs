@@ -39,8 +39,8 @@ fn at(place: u32) -> Option<*mut Attempt> {
     ATTEMPTS.get_ptr_mut(place)
 }
 
-/// Keeps an attempt that was refused. If both its places are taken by others that may still
-/// come back, the older one is lost, and counted.
+/// Stores a refused attempt. If attempts that may still be retried hold both its places, the older
+/// one is evicted and counted.
 #[inline(always)]
 pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) {
     let tag = tag(client, isn);
@@ -132,8 +132,8 @@ pub(crate) fn on_accept(tracked: Tracked, child: *const Sock, isn: u32, state: u
     on_dequeue(tracked, child, isn, leaving);
 }
 
-/// Tells how a connection left the queue whose client had been refused before. A function of
-/// its own in the program as well, like [`on_readmitted`].
+/// Reports how a connection of a previously refused client left the queue. Not inlined, like
+/// [`on_readmitted`].
 #[inline(always)]
 pub(crate) fn on_dequeue(tracked: Tracked, child: *const Sock, isn: u32, leaving: Leaving) {
     send_dequeued(tracked, child, isn, leaving as u32);

@@ -97,8 +97,8 @@ fn kind(
     }
 }
 
-/// A SYN that a full accept queue has refused, which is all that a flood brings: nothing
-/// else is looked at. A function of its own in the program as well, for its stack.
+/// A SYN refused by a full accept queue, the only case in a flood: it reads nothing else. Not
+/// inlined, to have a stack of its own.
 #[inline(never)]
 fn overflowed<S: KernelPtr<Sock>>(sk: S, cached: *mut CachedListener, skb: *const SkBuff) -> u32 {
     if filter::packet(skb)
@@ -200,8 +200,8 @@ fn classify_drop(
     if moved.queue_drop != 0 {
         return Ok(Cause::SynQueueFull);
     }
-    // A Fast Open child that cannot be made counts like a lost SYN, and is none: the
-    // handshake goes on without data.
+    // A Fast Open child that cannot be created counts like a lost SYN but is not one: the handshake
+    // continues without data.
     if moved.fastopen_failed != 0 {
         return Err(Beside::FastopenFailed);
     }

@@ -44,7 +44,7 @@ pub(crate) fn count_tracked_accept(
     }
 }
 
-/// Counts an accept. A connection that was queued before the start was looked up then,
+/// Counts an accept. A connection that was queued before the start is known from the startup scan,
 /// without its time.
 #[inline(always)]
 pub(crate) fn count_accept(tracked: Tracked, enqueued_ns: u64, early_ns: u64, by: AcceptedBy) {

@@ -1,10 +1,10 @@
-//! What tracepoints show where functions cannot be hooked. A connection is born at
-//! [`birth`], leaves at [`accepted`] or [`destroyed`]; a packet that a listener refused is
-//! looked at when it is freed ([`freed`]). [`state`] says which is which.
+//! Handlers for kernels whose functions cannot be hooked. A connection appears at [`birth`] and
+//! leaves at [`accepted`] or [`destroyed`]; a refused packet is examined when it is freed
+//! ([`freed`]). [`state`] distinguishes them.
 //!
-//! The kernel skips a program that is already running on the CPU, as when a packet
-//! interrupts a process at the same tracepoint. So there are two of those that matter,
-//! and whichever comes second for an event finds nothing left to do ([`twin`]).
+//! The kernel skips a program that is already running on the CPU, for example when a packet
+//! interrupts a process at the same tracepoint. So the important ones are attached twice, and the
+//! second one to run for an event finds it already handled ([`twin`]).
 
 pub(crate) mod accepted;
 mod birth;

@@ -1,5 +1,5 @@
-//! The process that calls listen(), and what it passes. To be asked only while it does so: in
-//! a softirq the current process is whoever was interrupted.
+//! The process that calls listen(), and its argument. Valid only during the call: in a softirq the
+//! current process is the interrupted one.
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid,
@@ -54,8 +54,8 @@ pub(crate) unsafe fn name_process(name: *mut [u8; 16]) {
     let _ = unsafe { bpf_probe_read_kernel(name.cast(), 16, comm.cast()) };
 }
 
-/// The backlog that it passes to listen(), of which the kernel has granted so much. None:
-/// it has come by another way (`io_uring`, the kernel itself), or it does not fit.
+/// The backlog passed to listen(), if it is consistent with the granted one. None: the call came
+/// another way (`io_uring`, the kernel itself), or the values do not match.
 #[inline(always)]
 pub(crate) fn asked(granted: u32, somaxconn: u32) -> Option<i32> {
     let regs = registers();

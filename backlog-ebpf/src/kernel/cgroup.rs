@@ -1,5 +1,5 @@
-//! The cgroup in which a socket was made: its number, and whether it lies below another one.
-//! A connection has that of its listener; a process that moves takes no socket along.
+//! The cgroup of a socket: its id, and whether it is below another one. A connection has
+//! that of its listener; a process that moves takes no socket along.
 
 use backlog_ebpf::ABSENT;
 

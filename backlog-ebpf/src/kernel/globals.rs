@@ -124,7 +124,7 @@ pub(crate) static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);
 
-/// Of these: those that wake userspace at once.
+/// Those of them that wake userspace at once.
 #[unsafe(no_mangle)]
 pub(crate) static URGENT_RECORDS: Global<u32> = Global::new(1);
 

@@ -19,7 +19,7 @@ const MPTCP: u8 = 30;
 const JOIN: u8 = 1;
 /// Padding, which is a byte alone.
 const NOP: u8 = 1;
-/// Options that are looked at: a SYN of Linux has at most six, padding included.
+/// Options to check: a SYN from Linux has at most six, including padding.
 const OPTIONS: u32 = 12;
 /// Where they begin.
 const HEADER: usize = 20;

@@ -1,10 +1,10 @@
-//! Where the kernel's memory is read: at an address, by a helper that survives whatever it
-//! finds there, or at a pointer of which the verifier knows the type, by a plain load.
+//! Reads of kernel memory: at an address, by a helper that survives any content, or at a pointer
+//! whose type the verifier knows, by a plain load.
 //!
-//! A load costs one instruction where the helper costs some fifty, and the kernel's fault
-//! table makes it as safe. The verifier knows the arguments of fentry and fexit, and what
-//! they point to; offsets are constants to it, since they come from frozen memory
-//! (`globals`). It knows nothing of an address that was kept in a map.
+//! A load costs one instruction, the helper about fifty, and the kernel's fault table makes the
+//! load just as safe. The verifier knows the arguments of fentry and fexit, and what they point to;
+//! offsets are constants to it, since they come from frozen memory (`globals`). It does not know
+//! the type of an address stored in a map.
 
 use core::arch::asm;
 
@@ -12,9 +12,9 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 
 use super::globals::Field;
 
-/// Something of the kernel's with type `B`.
+/// A pointer to kernel memory of type `B`.
 pub(crate) trait KernelPtr<B>: Copy {
-    /// What a pointer in it leads to.
+    /// The type of a pointer read from it.
     type To<U>: KernelPtr<U>;
 
     /// The value of type `T` at `offset` bytes behind the beginning.
@@ -26,11 +26,11 @@ pub(crate) trait KernelPtr<B>: Copy {
     /// A field that is a pointer; null where nothing can be read.
     fn pointer<U>(self, field: &impl Field) -> Self::To<U>;
 
-    /// Its address, which is no more than a number.
+    /// Its address, as a plain number.
     fn address(self) -> *const B;
 
-    /// The same as a whole `tcp_sock`: its type as an argument ends with `struct sock`.
-    /// None if it is none.
+    /// The same as a whole `tcp_sock`: its type as an argument ends with `struct sock`. None if it
+    /// is not a TCP socket.
     fn as_tcp_sock(self) -> Option<Self>;
 }
 
@@ -40,9 +40,9 @@ impl<B> KernelPtr<B> for *const B {
     #[inline(always)]
     fn at<T: Copy + Default>(self, offset: usize) -> T {
         let mut value = T::default();
-        // SAFETY: the helper checks the source itself, the destination is a local of
-        // the size given. The result need not be looked at (and a branch for it
-        // would double the verifier's paths): on a fault it fills in zeros.
+        // SAFETY: the helper checks the source itself, the destination is a local of the size
+        // given. The result need not be checked (and a branch for it would double the verifier's
+        // paths): on a fault the helper fills in zeros.
         unsafe {
             bpf_probe_read_kernel(
                 (&raw mut value).cast(),
@@ -88,7 +88,7 @@ impl<B> Clone for Typed<B> {
 impl<B> Copy for Typed<B> {}
 
 impl<B> Typed<B> {
-    /// Of a word of a context of which the verifier knows the types.
+    /// From a word of a context whose types the verifier knows.
     #[inline(always)]
     pub(crate) fn new(word: u64) -> Self {
         Self(word as *const B)
@@ -111,7 +111,7 @@ impl<B> KernelPtr<B> for Typed<B> {
             return self.at(field.offset());
         }
         let value = load(self.0, size_of::<T>(), field);
-        // SAFETY: `T` is as long as what was loaded, or shorter: in its lowest bytes.
+        // SAFETY: `T` is at most as long as the loaded value, and is in its lowest bytes.
         unsafe { (&raw const value).cast::<T>().read_unaligned() }
     }
 
@@ -127,13 +127,13 @@ impl<B> KernelPtr<B> for Typed<B> {
 
     #[inline(always)]
     fn as_tcp_sock(self) -> Option<Self> {
-        // SAFETY: the helper looks at the socket itself: null if it is none of TCP's.
+        // SAFETY: the helper checks the socket itself, and returns null if it is not a TCP socket.
         let whole = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) } as *const B;
         if whole.is_null() { None } else { Some(Self(whole)) }
     }
 }
 
-/// A field of so many bytes, by an instruction of which the loader replaces the offset.
+/// Loads a field of this size, by an instruction whose offset the loader replaces.
 #[inline(always)]
 fn load<B, F: Field>(base: *const B, bytes: usize, _: &F) -> u64 {
     let value: u64;
@@ -171,8 +171,8 @@ pub(crate) fn spread<B>(address: *const B) -> u32 {
     (low(address) >> 6).wrapping_mul(SPREAD) >> 8
 }
 
-/// The lower half of an address, as a plain number: the verifier lets nobody calculate with
-/// a pointer of which it knows the type, but takes half of it for a number.
+/// The lower half of an address, as a plain number: the verifier forbids arithmetic on a typed
+/// pointer, but treats half of it as a number.
 #[inline(always)]
 fn low<B>(address: *const B) -> u32 {
     let low: u64;

@@ -1,6 +1,6 @@
-//! Which system call the current thread is in, and what it passes, whether its program is of
-//! 64 or of 32 bits. The numbers of the latter are those of i386; what one architecture calls
-//! accept() is something else on the other, so the number alone does not tell.
+//! The current thread's system call and its arguments, for 64-bit and 32-bit programs. The latter
+//! use the numbers of i386. One number means different calls on the two architectures, so the
+//! number alone is ambiguous.
 
 use aya_ebpf::helpers::{bpf_probe_read_user, generated::bpf_get_current_task};
 use backlog_ebpf::ABSENT;
@@ -115,9 +115,9 @@ fn is_narrow() -> bool {
     read::field::<_, u32>(task, &TASK_STATUS) & COMPAT != 0
 }
 
-/// A number in the memory of the program. None: it is not to be had now.
+/// A number in the program's memory. None: it cannot be read now.
 #[inline(always)]
 fn user(address: u32) -> Option<u32> {
-    // SAFETY: the helper reads what is there, or fails.
+    // SAFETY: the helper checks the address, and fails if it cannot read it.
     unsafe { bpf_probe_read_user(address as usize as *const u32) }.ok()
 }

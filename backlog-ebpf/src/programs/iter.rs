@@ -25,9 +25,8 @@ struct Meta {
     number: u64,
 }
 
-/// Over the TCP sockets of a namespace: those that listen come first. It writes a byte
-/// where a queue goes on, and one when there are no more listeners, so that the reader
-/// stops.
+/// Iterates over the TCP sockets of a namespace, listeners first. It writes a byte if a queue
+/// continues, and another after the last listener, so that the reader stops.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 fn it_queued(ctx: *const Context) -> i32 {

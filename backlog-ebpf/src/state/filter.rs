@@ -98,7 +98,7 @@ fn is_wanted(sk: *const Sock) -> bool {
         return false;
     }
     let inode: u64 = read::field(socket, &SOCKET_INO);
-    // SAFETY: what lies there is never changed, and not looked at.
+    // SAFETY: the value never changes, and is not read.
     unsafe { WANTED.get(inode) }.is_some()
 }
 

@@ -22,8 +22,8 @@ pub(crate) enum AcceptedBy {
     Unknown,
 }
 
-/// Counts an arrival that made a queue so deep. True: the listener has refused somebody so
-/// lately that it may be one who comes back.
+/// Counts an arrival that made the queue this deep. Returns true if the listener has refused
+/// somebody recently, so that this may be a returning client.
 #[inline(always)]
 pub(crate) fn record_arrival(slot: u32, depth: u32, now: u64) -> bool {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
@@ -47,15 +47,15 @@ pub(crate) fn record_arrival(slot: u32, depth: u32, now: u64) -> bool {
             let pace = &raw const (*distributions).pace;
             (*distributions).free_ns += (*pace).free_ns(empty_ns);
         }
-        // Another CPU may have refused one since this one has looked at the clock.
+        // Another CPU may have refused one since this one read the clock.
         let refused_ns = (*distributions).refused_ns;
         refused_ns != 0 && now < refused_ns + KEPT_NS
     }
 }
 
-/// What a record of a drop, or of a client that came back, says of the acceptor.
+/// The state of the acceptor in a record of a drop or of a returning client.
 pub(crate) struct AcceptorState {
-    /// The least depth since the record before.
+    /// The smallest depth since the previous record.
     pub(crate) trough: u32,
     /// How long it has had nothing to do.
     pub(crate) free_ns: u64,
@@ -85,7 +85,7 @@ impl AcceptorState {
     };
 }
 
-/// Looks at the acceptor for a record.
+/// Reads the state of the acceptor for a record.
 #[inline(always)]
 pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else {
@@ -125,7 +125,7 @@ pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
     unsafe { (*distributions).crowd.note(queue, (*distributions).arrived, now) }
 }
 
-/// Notes that a listener has refused somebody who may come back.
+/// Records that a listener has refused a client that may return.
 #[inline(always)]
 pub(crate) fn record_drop(slot: u32, now: u64) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
@@ -133,7 +133,7 @@ pub(crate) fn record_drop(slot: u32, now: u64) {
     unsafe { (*distributions).refused_ns = now };
 }
 
-/// Counts an accept after so long a wait, and who has done it if that is the current thread.
+/// Counts an accept after this wait, and its thread if that is the current one.
 #[inline(always)]
 pub(crate) fn record_accept(slot: u32, wait_ns: u64, accepted_ns: u64, by: AcceptedBy) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
@@ -141,7 +141,7 @@ pub(crate) fn record_accept(slot: u32, wait_ns: u64, accepted_ns: u64, by: Accep
     let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
     // SAFETY: as in `arrived`.
     unsafe { shared::count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
-    // SAFETY: as above. Of two that accept at once, either may be the last.
+    // SAFETY: as above. If two threads accept at the same time, either value may stay.
     unsafe {
         let before_ns = (*distributions).accepted_ns;
         (*distributions).accepted_ns = accepted_ns;

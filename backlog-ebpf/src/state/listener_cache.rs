@@ -1,5 +1,5 @@
-//! The listeners that this CPU has looked up last, each at a place by its address: from a socket
-//! to its slot without a search, and what this CPU has seen of it.
+//! A cache of recent listeners for this CPU, direct-mapped by address: it leads from a socket to
+//! its slot without a search, and holds what this CPU has seen of the listener.
 
 use super::{
     maps::{MET, TOTALS},
@@ -14,17 +14,17 @@ use crate::kernel::{
     types::Sock,
 };
 
-/// This CPU's entry of a listener, if it holds.
+/// This CPU's entry of a listener, if it is valid.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<*mut CachedListener> {
     let cached = MET.get_ptr_mut(pointers::spread(sk) & MET_MASK.load())?;
-    // SAFETY: a per-CPU element. A program that interrupts another one there may write it
-    // for the same listener, or for another one: then it is looked up anew.
+    // SAFETY: a per-CPU element. A program that interrupts another one may overwrite it for the
+    // same or another listener; then the lookup is repeated.
     let holds = unsafe { (*cached).sk == sk as u64 && (*cached).generation == GENERATION.get() };
     holds.then_some(cached)
 }
 
-/// Keeps the slot of a listener, which was looked up in this generation.
+/// Caches the slot of a listener, found in this generation.
 #[inline(always)]
 pub(crate) fn insert(sk: *const Sock, slot: u32, generation: u32) {
     let Some(cached) = MET.get_ptr_mut(pointers::spread(sk) & MET_MASK.load()) else { return };
@@ -46,8 +46,8 @@ pub(crate) fn insert(sk: *const Sock, slot: u32, generation: u32) {
     }
 }
 
-/// How many packets this CPU may have dropped at a listener since it last asked this: as many
-/// as `sk_drops` has moved by, in which every drop is counted.
+/// The number of packets that this CPU may have dropped at a listener since the last call: the
+/// change of `sk_drops`, which counts every drop.
 #[inline(always)]
 pub(crate) fn drops_since(cached: Option<*mut CachedListener>, sk: impl KernelPtr<Sock>) -> u32 {
     let Some(cached) = cached else { return u32::MAX };

@@ -51,8 +51,8 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     // Not the address: the verifier lets nobody calculate with a pointer.
     trace_log!("a listener has slot {}", slot);
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
-        // Another CPU registered the same listener first. Whoever looks at the slot sees that nobody
-        // has it.
+        // Another CPU registered the same listener first. Readers of this slot see that it is
+        // unused.
         listener.sk = 0;
         let _ = FREE_SLOTS.push(slot, 0);
         return slots::find(sk).unwrap_or(NO_SLOT);
@@ -107,7 +107,7 @@ fn describe(listener: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
     } else {
         (listener.comm, listener.caller, listener.asked) = ([0; 16], 0, 0);
     }
-    // Last: whoever reads it before finds that nobody has the slot.
+    // Written last: a reader that comes earlier sees an unused slot.
     listener.sk = sk as u64;
 }
 

@@ -31,7 +31,7 @@ pub(crate) static EVENTS: RingBuf<Header, { 4 << 20 }> = RingBuf::new();
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
 
-/// The same for those that this CPU has looked up last: a place by the address.
+/// The same for this CPU's most recent listeners, direct-mapped by address.
 #[btf_map]
 pub(crate) static MET: PerCpuArray<CachedListener, SLOTS> = PerCpuArray::new();
 
@@ -78,7 +78,7 @@ pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 #[btf_map]
 pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// Attempts that were refused and may come back.
+/// Refused attempts that may be retried.
 #[btf_map]
 pub(crate) static ATTEMPTS: Array<Attempt, { attempt::ATTEMPTS }> = Array::new();
 

@@ -161,7 +161,8 @@ fn store(net: *const Net, snapshot: MibSnapshot) -> bool {
     LOOKS.insert(net as u64, snapshot, 0).is_ok()
 }
 
-/// Keeps what [`is_one_overflow`] compares with. What was kept before goes into the table.
+/// Stores the snapshot that [`is_one_overflow`] compares with. The previous one goes into the
+/// table.
 #[inline(always)]
 fn store_last(mib: &Mib, net: *const Net, identity: u64, now: &MibCounts) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
@@ -199,8 +200,8 @@ pub(crate) fn snapshot_delta(net: *const Net) -> Option<MibCounts> {
         LOOKS.insert(net as u64, snapshot, 0).ok()?;
         return namespace::is_new(net).then_some(now);
     };
-    // SAFETY: this CPU's element; packets are freed with bottom halves off, or are none of
-    // a listener's.
+    // SAFETY: this CPU's element; packets are freed with bottom halves off, or do not belong to a
+    // listener.
     let before = unsafe { *kept };
     // SAFETY: as above.
     unsafe { *kept = snapshot };

@@ -33,8 +33,8 @@ pub(crate) fn wake_at_once() -> u64 {
     u64::from(BPF_RB_FORCE_WAKEUP)
 }
 
-/// For one that may wait for its like: userspace drains them at its own interval, or when
-/// enough of them have come together.
+/// For a record that may wait: userspace drains the ring buffer at its own interval, or when enough
+/// records have accumulated.
 #[inline(always)]
 pub(crate) fn wake_in_batches() -> u64 {
     // SAFETY: the argument is a ring buffer map, and the flag is one it knows.
@@ -84,7 +84,7 @@ pub(crate) fn send_copy<T: Copy + 'static>(
     };
     let copy = entry.as_mut_ptr();
     // SAFETY: the original is an element of an array or on the caller's stack; the copy is this
-    // program's own, of that size, and every byte of it is written before it is looked at.
+    // program's own, of that size, and every byte of it is written before it is read.
     let copy = unsafe {
         core::ptr::copy_nonoverlapping(record, copy, 1);
         &mut *copy

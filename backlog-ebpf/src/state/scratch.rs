@@ -21,7 +21,7 @@ pub(crate) enum TracedFn {
     Error = 4,
 }
 
-/// Why the packet in hand is dropped, as far as a function tells that only a few packets reach.
+/// Why the current packet is dropped, if a rarely called function reveals it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum DropHint {
@@ -66,7 +66,7 @@ pub(crate) fn kept_packet() -> Option<KeptPacket> {
 pub(crate) struct Comparison {
     /// The counters at the entry.
     pub(crate) before: EntryCounts,
-    /// The way to those of now.
+    /// Access to the current counters.
     pub(crate) mib: Mib,
 }
 

@@ -18,7 +18,7 @@ impl Shared {
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Adds one, whoever else does so.
+    /// Adds one, safe against concurrent additions.
     #[inline(always)]
     pub(crate) fn count(&self) {
         // SAFETY: as in `get`.

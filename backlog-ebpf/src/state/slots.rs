@@ -69,7 +69,7 @@ pub(crate) fn is_open(sk: *const Sock) -> bool {
 /// Is this listener known, or was it until it closed a moment ago?
 #[inline(always)]
 pub(crate) fn was_known(sk: *const Sock) -> bool {
-    // SAFETY: as in `find`; what lies there is not looked at.
+    // SAFETY: as in `find`; the value is not read.
     has_slot(sk) || unsafe { CLOSED.get(sk as u64) }.is_some()
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct SleepingCall {
     pub(crate) function: u64,
 }
 
-/// A listener that this CPU has looked up.
+/// A listener in this CPU's cache.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct CachedListener {
@@ -64,7 +64,7 @@ pub(crate) struct CachedListener {
     pub(crate) joins: u32,
 }
 
-/// Bytes of `struct bpf_array` that are looked at to find `pptrs`.
+/// Bytes of `struct bpf_array` to search for `pptrs`.
 pub(crate) const MAP_BYTES: usize = 512;
 
 /// What is needed to find this CPU's counters (`counters`).
@@ -210,7 +210,7 @@ pub(crate) struct Scratch {
     pub(crate) pad: u32,
     pub(crate) packet: KeptPacket,
     pub(crate) birth: Birth,
-    /// Of a listener that goes: its index at its port, and the last one there.
+    /// For a departing listener: its index at its port, and the last one there.
     pub(crate) port_slots: [u32; 2],
     pub(crate) timer: RequestTimer,
 }
@@ -230,6 +230,6 @@ pub(crate) struct PortSlot {
 #[repr(C)]
 pub(crate) struct PortMember {
     pub(crate) sk: u64,
-    /// Its `sk_drops` when it was last looked at.
+    /// Its `sk_drops` when last read.
     pub(crate) drops: u64,
 }

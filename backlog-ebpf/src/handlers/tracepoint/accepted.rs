@@ -80,7 +80,7 @@ fn accepted_before_enqueue(child: *const Sock) -> bool {
     if !matches!(overflow::announced(child), Some((_, false))) {
         return false;
     }
-    // If it has come there meanwhile, whoever takes the entry counts.
+    // If it has been inserted there meanwhile, the program that removes the entry counts it.
     if !overflow::accept_before_enqueue(child, time::now()) {
         accept::count_if_tracked(child, AcceptedBy::CurrentThread);
     }

@@ -126,7 +126,7 @@ pub(super) fn syn_done() {
     }
 }
 
-/// Listeners that are looked at behind the place where a newcomer has come in between.
+/// Listeners to check behind the expected position, in case a new one was inserted.
 const STEPS: u32 = 4;
 
 /// The listener that a child is a copy of. A copy's node in the list of the port's sockets

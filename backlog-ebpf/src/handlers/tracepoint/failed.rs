@@ -1,6 +1,6 @@
-//! A call of accept() has failed. It is looked at where the system call returns: EMFILE arises
-//! before the protocol's accept is called; or where `io_uring` says what came of one. These
-//! programs are attached for some seconds, when nobody accepts.
+//! Failed calls of accept(). They are detected where the system call returns, because EMFILE occurs
+//! before the protocol's accept is called, or where `io_uring` posts the result. These programs are
+//! attached for a few seconds, while nobody accepts.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid};
 use backlog_ebpf::{

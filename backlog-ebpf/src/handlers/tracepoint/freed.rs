@@ -79,8 +79,8 @@ fn wanted(port: u16) -> bool {
 fn protocols(skb: *const SkBuff) -> (u16, u16) {
     /// Where the protocol stands in an IPv4 header.
     const IPV4_PROTOCOL: usize = 9;
-    /// Where it stands in an IPv6 header. (Extension headers before TCP hide it: none of
-    /// a handshake's packets has any.)
+    /// Where the protocol stands in an IPv6 header. (Extension headers before TCP hide it; packets
+    /// of a handshake have none.)
     const IPV6_PROTOCOL: usize = 6;
 
     let head: *const u8 = read::pointer(skb, &SKB_HEAD);
@@ -128,9 +128,8 @@ fn packet(skb: *const SkBuff, tcp: &Tcp, port: u16) -> Option<Packet> {
     net(skb).map(|net| Packet { skb, net, port, flags })
 }
 
-/// The namespace that a packet has come to, if that is to be looked at. The device has been
-/// taken off it by now; that of its route is in the same namespace. (The route's lowest bit
-/// says who holds it.)
+/// The namespace that received a packet, if it is traced. The packet no longer has its device; its
+/// route's device is in the same namespace. (The lowest bit of the route is a reference flag.)
 #[inline(always)]
 fn net(skb: *const SkBuff) -> Option<*const Net> {
     let route = read::field::<_, u64>(skb, &SKB_DST) & !1;

@@ -62,7 +62,7 @@ fn insert(sk: *const Sock, port: u16) -> u32 {
         if unsafe { AT_PORT.get(place) }.is_some_and(|found| found.sk == sk as u64) {
             return 0;
         }
-        // Another CPU may be adding one as well: who comes first has the place.
+        // Another CPU may be adding one as well: the first one gets the place.
         if AT_PORT.insert(place, member, u64::from(BPF_NOEXIST)).is_ok() {
             return 0;
         }

@@ -1,5 +1,5 @@
-//! What is there at the start: an iterator over the TCP sockets of a namespace, whose
-//! listeners come first. It notes the listeners' ports and what is in their queues.
+//! The startup scan: an iterator over the TCP sockets of a namespace, which visits listeners first.
+//! It records the listeners' ports and the connections in their queues.
 
 use backlog_ebpf::pending::{Pending, SEED_AFTER, SEED_BEFORE, SEED_BEGUN, SEED_DONE, SEED_NONE};
 
@@ -19,18 +19,18 @@ use crate::state::{
     pending::overflow,
 };
 
-/// Connections of a queue that are recorded in one run; more would be too much for the
-/// verifier. The next run goes on behind them: a queue is not emptied so far meanwhile.
+/// Connections of a queue that one run records; the verifier would reject more. The next run
+/// continues behind them; the queue does not shrink that far meanwhile.
 const STRIDE: u32 = 128;
 
-/// What was found at a socket.
+/// The result for one socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A listener, and all of its queue is recorded.
+    /// A listener, with its whole queue recorded.
     Listener,
     /// A listener whose queue is longer than one run.
     More,
-    /// No listener: there are no more.
+    /// Not a listener: the listeners are finished.
     Other,
 }
 

@@ -1,10 +1,10 @@
-//! The table of queued connections that hooks on functions keep: an array, which programs
-//! look into without a call. A connection has one place, by its socket's address; if that
-//! is taken it goes into the map (`overflow`).
+//! The table of queued connections for hooks on functions: an array, which programs read without a
+//! helper call. A connection has one place, by its socket's address; if that is taken, it goes into
+//! the map (`overflow`).
 //!
-//! An accept on another CPU may come before the enqueue is recorded. It leaves a mark in the
-//! same place, and whoever records the enqueue finds it. Without atomic instructions (5.10 has
-//! none for this) both may miss each other: then both marks stay, and mean the same.
+//! An accept on another CPU may come before the enqueue is recorded. It leaves a mark in the same
+//! place, and the program that records the enqueue finds it. Without atomic instructions (5.10 has
+//! none for this) both may miss each other: then both marks stay, with the same meaning.
 
 use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 

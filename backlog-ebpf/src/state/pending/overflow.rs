@@ -65,8 +65,8 @@ pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
 #[inline(always)]
 pub(crate) fn accept_before_enqueue(child: *const Sock, now: u64) -> bool {
     let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return false };
-    // SAFETY: an element of the map; who confirms looks at `early_ns` after `depth` is set,
-    // and this looks at `depth` after `early_ns` is.
+    // SAFETY: an element of the map; the confirming program reads `early_ns` after it sets `depth`,
+    // and this one reads `depth` after it sets `early_ns`.
     unsafe {
         (&raw mut (*pending).early_ns).write_volatile(now);
         (&raw const (*pending).depth).read_volatile() == 0
@@ -119,7 +119,7 @@ pub(crate) fn in_use() -> bool {
     CROWDED.get(0).is_none_or(|crowded| *crowded != 0)
 }
 
-/// From now on the map is looked at, too.
+/// From now on programs also search the map.
 #[inline(always)]
 pub(crate) fn mark_in_use() {
     if let Some(crowded) = CROWDED.get_ptr_mut(0) {
