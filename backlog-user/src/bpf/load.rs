@@ -140,9 +140,12 @@ impl Loaded {
     /// A run of the iterator over the sockets of a namespace: that of the thread which
     /// turns it into a file.
     pub(crate) fn iterator(&mut self) -> Result<IterLink> {
-        let program = self.programs.program_mut("it_queued").context("there is no it_queued")?;
+        let program = self.programs.program_mut("it_queued").context(
+            "the eBPF object has no \
+            program it_queued",
+        )?;
         let program: &mut Iter = program.try_into()?;
-        let link = program.attach().context("running the look into the queues")?;
+        let link = program.attach().context("running the startup scan of the queues")?;
         Ok(program.take_link(link)?)
     }
 

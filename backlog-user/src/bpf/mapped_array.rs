@@ -28,10 +28,10 @@ unsafe impl<T> Sync for Table<T> {}
 impl<T: Pod> Table<T> {
     /// Maps it.
     pub(crate) fn of(map: Map) -> Result<Self> {
-        let Map::Array(map) = map else { bail!("a table of the programs is no array") };
-        let info = map.info().context("asking for the size of a table")?;
+        let Map::Array(map) = map else { bail!("a map of the programs is not an array") };
+        let info = map.info().context("reading the size of a map")?;
         if info.value_size() as usize != size_of::<T>() {
-            bail!("a table's elements have {} bytes, not {}", info.value_size(), size_of::<T>());
+            bail!("the elements of a map have {} bytes, not {}", info.value_size(), size_of::<T>());
         }
         // Elements of an array begin at multiples of eight bytes.
         let stride = size_of::<T>().next_multiple_of(8);
@@ -44,9 +44,9 @@ impl<T: Pod> Table<T> {
         };
         if address == libc::MAP_FAILED {
             let error = std::io::Error::last_os_error();
-            return Err(error).context("mapping a table of the programs");
+            return Err(error).context("mapping an array of the programs into memory");
         }
-        let memory = NonNull::new(address.cast()).context("a table is mapped at zero")?;
+        let memory = NonNull::new(address.cast()).context("an array is mapped at address zero")?;
         Ok(Self { _map: map, memory, stride, count, elements: PhantomData })
     }
 

@@ -122,8 +122,8 @@ pub(crate) fn plan(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     let mut plan = plan_of(shown, backend)?;
     if (shown.tracepoint)("io_uring_complete").is_some() && !shown.uring_requests {
         plan.gaps.push(
-            "why an accept by io_uring fails is not known: this kernel's tracepoint \
-             io_uring_complete does not tell of which request"
+            "errors of accepts by io_uring are unknown: this kernel's tracepoint \
+             io_uring_complete does not identify the request"
                 .to_owned(),
         );
     }

@@ -27,7 +27,7 @@ pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec
     if !loaded.looks_into_queues() {
         return Ok(Vec::new());
     }
-    loaded.maps.seed.set(0, SEED_BEFORE, 0).context("preparing the look into the queues")?;
+    loaded.maps.seed.set(0, SEED_BEFORE, 0).context("preparing the startup scan of the queues")?;
     look(loaded, namespaces, &online(Path::new("/")))
 }
 
@@ -37,10 +37,10 @@ pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
     if !loaded.looks_into_queues() {
         return Ok(());
     }
-    loaded.maps.seed.set(0, SEED_BEGUN, 0).context("preparing the look into the queues")?;
+    loaded.maps.seed.set(0, SEED_BEGUN, 0).context("preparing the startup scan of the queues")?;
     let mut file = loaded.iterator()?.into_file().context("starting the iterator")?;
     goes_on(&mut file).context("reading the iterator")?;
-    loaded.maps.seed.set(0, SEED_DONE, 0).context("preparing the look into the queues")
+    loaded.maps.seed.set(0, SEED_DONE, 0).context("preparing the startup scan of the queues")
 }
 
 /// After they have begun. What was accepted in between is no part of the run: who is noted
@@ -49,7 +49,7 @@ pub(crate) fn after(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<
     if !loaded.looks_into_queues() {
         return Ok(Vec::new());
     }
-    let setting = "preparing the look into the queues";
+    let setting = "preparing the startup scan of the queues";
     loaded.maps.seed.set(0, SEED_AFTER, 0).context(setting)?;
     let failures = look(loaded, namespaces, &[])?;
     let gone: Vec<u64> = loaded

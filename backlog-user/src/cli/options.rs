@@ -66,7 +66,7 @@ pub(crate) enum OptionsError {
     Report(#[from] FileError),
     #[error("{name}: `{text}` is not a time: give 30s, 5m or 1h, or a number of seconds")]
     Time { name: &'static str, text: String },
-    #[error("{0}: 0 is not a length of time: give one above 0, such as 30s")]
+    #[error("{0}: 0 is too short: give a time above 0, such as 30s")]
     NoTime(&'static str),
     #[error("{0}")]
     Command(String),
@@ -207,7 +207,7 @@ mod tests {
             ("-d soon", "30s"),
             ("-d -5s", "30s"),
             ("-d 0", "above 0, such as 30s"),
-            ("-d 0s", "--duration: 0 is not"),
+            ("-d 0s", "--duration: 0 is too short"),
             ("-d 1e-12", "above 0"),
             ("--client-timeout 0", "above 0"),
             ("0.001", "10ms"),
@@ -219,7 +219,7 @@ mod tests {
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),
             ("--tui -o json", "leave one of them out"),
-            ("--report /no/such/folder/x.html", "make that folder"),
+            ("--report /no/such/folder/x.html", "create that folder"),
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),

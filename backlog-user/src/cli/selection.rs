@@ -53,10 +53,10 @@ const HOST_CGROUPS: u64 = 0xefff_fffb;
 fn subtree(path: &Path) -> Result<Subtree> {
     let mut cgroups = Cgroups::find(Path::new("/proc"));
     let id = cgroups.id_of(path)?;
-    let own = fs::metadata("/proc/self/ns/cgroup").context("looking at our cgroup namespace")?;
+    let own = fs::metadata("/proc/self/ns/cgroup").context("reading our cgroup namespace")?;
     if own.ino() != HOST_CGROUPS {
         bail!(
-            "the kernel counts levels from the host's root, which is not seen from within this \
+            "the kernel counts cgroup levels from the host's root, which is not visible in this \
              cgroup namespace: run it on the host (docker run --cgroupns=host)"
         );
     }

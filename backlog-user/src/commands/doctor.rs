@@ -81,7 +81,7 @@ fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -
         }
     }
     if let Some(other) = backends.iter().find(works) {
-        why.push(format!("it would work by {} (--backend auto takes the best)", other.name));
+        why.push(format!("it would work with {} (--backend auto selects the best)", other.name));
     }
     Readiness { works: false, backend: None, why: Some(why.join("; ")) }
 }

@@ -44,7 +44,7 @@ fn page_of(of: Option<&str>) -> Result<Vec<u8>> {
             let found = whole.find_subcommand(name);
             let found = found.with_context(|| {
                 let all: Vec<&str> = whole.get_subcommands().map(Command::get_name).collect();
-                format!("there is no command `{name}`: they are {}", all.join(", "))
+                format!("unknown command `{name}`: expected one of {}", all.join(", "))
             })?;
             found.clone()
         }

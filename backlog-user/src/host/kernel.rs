@@ -37,9 +37,9 @@ impl KernelView {
         let file = root.join("sys/kernel/btf/vmlinux");
         if !file.exists() {
             bail!(
-                "kernel {release} has no type information ({} is missing): field offsets cannot be \
-                 found. It needs CONFIG_DEBUG_INFO_BTF=y, which every current distribution's kernel \
-                 has (and /sys mounted)",
+                "kernel {release} has no type information ({} is missing), so field offsets are \
+                 unknown. It needs CONFIG_DEBUG_INFO_BTF=y, which the kernels of current \
+                 distributions have, and /sys mounted",
                 file.display()
             );
         }

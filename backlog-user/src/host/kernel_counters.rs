@@ -191,7 +191,7 @@ impl KernelCounters {
         for inode in inodes {
             let (answer, failure) = self.ask_one(inode, what);
             answers.by_netns.extend(answer);
-            let words = |why| format!("network namespace {inode} is not looked into: {why}");
+            let words = |why| format!("network namespace {inode} is not inspected: {why}");
             answers.failures.extend(failure.map(words));
         }
         answers

@@ -92,8 +92,8 @@ impl Namespaces {
     pub(crate) fn unseen(&self) -> Option<String> {
         let closed = self.closed()?;
         Some(format!(
-            "{closed}: listeners there are known from their first event on, what is queued at the \
-             start is not, and nothing is compared with the kernel's counters there"
+            "{closed}: listeners there appear at their first event, connections queued at the \
+             start are unknown, and nothing is compared with the kernel's counters there"
         ))
     }
 
@@ -105,7 +105,7 @@ impl Namespaces {
             (1, _) => "1 other network namespace is".to_owned(),
             (count, _) => format!("{count} other network namespaces are"),
         };
-        Some(format!("{which} not looked into (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE)"))
+        Some(format!("{which} not inspected (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE)"))
     }
 
     /// Is it one that this process has no right to enter?

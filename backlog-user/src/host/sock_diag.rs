@@ -70,7 +70,7 @@ fn ask(question: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).context("opening a netlink socket")?;
     socket.bind_auto().context("binding a netlink socket")?;
     socket.connect(&NetlinkAddr::new(0, 0)).context("connecting a netlink socket")?;
-    socket.send(question, 0).context("asking for TCP sockets")?;
+    socket.send(question, 0).context("requesting the list of TCP sockets")?;
     loop {
         let (bytes, _) = socket.recv_from_full().context("reading the list of TCP sockets")?;
         let mut rest = bytes.as_slice();

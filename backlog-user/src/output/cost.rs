@@ -82,7 +82,7 @@ fn runs(cost: &Cost) -> String {
             )
         }
         (None, Some(why)) => format!("their runs are not counted:\n   {why}"),
-        (None, None) => "their runs are not known".into(),
+        (None, None) => "their runs are unknown".into(),
     }
 }
 

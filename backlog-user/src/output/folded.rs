@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn the_words_of_the_summary_stay_below_each_other() {
-        let words = "gunicorn[812] asked for -1 (the largest there is), somaxconn grants 128";
-        insta::assert_snapshot!(folded(&format!("  asked        {words} of it all\n")), @r"
-          asked        gunicorn[812] asked for -1 (the largest there is), somaxconn
+        let words = "gunicorn[812] requested -1 (the maximum), net.core.somaxconn grants 128";
+        insta::assert_snapshot!(folded(&format!("  requested    {words} of it all\n")), @r"
+          requested    gunicorn[812] requested -1 (the maximum), net.core.somaxconn
                        grants 128 of it all
         ");
     }

@@ -80,8 +80,8 @@ impl Recorder {
         if wanted.rotate.is_some() && wanted.path.metadata().is_ok_and(|there| !there.is_file()) {
             bail!("--record-rotate: {path} is not a regular file and cannot be renamed");
         }
-        let sink =
-            Sink::create(&wanted.path).with_context(|| format!("--record: cannot make {path}"))?;
+        let sink = Sink::create(&wanted.path)
+            .with_context(|| format!("--record: cannot create {path}"))?;
         let open = Recording {
             wanted: wanted.clone(),
             sink,

@@ -135,7 +135,7 @@ fn listener(
     for beside in Beside::ALL {
         let count = totals.beside[beside as usize];
         if count > 0 {
-            let _ = writeln!(text, "  beside       {} {count}", beside.name());
+            let _ = writeln!(text, "  events       {} {count}", beside.name());
         }
     }
     if let Some((closed_ns, closed)) = page.closed {
@@ -175,14 +175,14 @@ fn whose(text: &mut String, listener: &Listener) {
     match listener.call.as_ref().and_then(|call| Some((call, call.asked?))) {
         Some((call, asked)) => {
             let cut = whose::cut(call, listener.limit);
-            let _ = writeln!(text, "  asked        {}", cut.unwrap_or_else(|| asked.to_string()));
+            let _ = writeln!(text, "  requested    {}", cut.unwrap_or_else(|| asked.to_string()));
         }
         None if listener.opened_now => {
             let _ =
-                writeln!(text, "  asked        unknown: not passed through listen(2) (io_uring?)");
+                writeln!(text, "  requested    unknown: not passed through listen(2) (io_uring?)");
         }
         None => {
-            let _ = writeln!(text, "  asked        unknown: opened before the start");
+            let _ = writeln!(text, "  requested    unknown: opened before the start");
         }
     }
 }
@@ -344,8 +344,8 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
             .collect();
         let _ = writeln!(
             text,
-            "  lost         {} found the ring full: {}\n               \
-             counts and histograms are complete, per-drop lines are missing",
+            "  lost         {} found the ring buffer full: {}\n               counts and \
+             histograms are complete, per-drop lines are missing",
             plural(summary.lost, "record"),
             kinds.join(", "),
         );

@@ -282,7 +282,7 @@ impl Tui {
         self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
         if self.screen.is_none() {
             self.screen = (self.take)(&self.source).map_err(|error| {
-                let what = "--tui: taking the terminal (the table needs none)";
+                let what = "--tui: setting up the terminal (the table needs none)";
                 io::Error::new(error.kind(), format!("{what}: {error}"))
             })?;
         }
@@ -369,7 +369,7 @@ impl Tui {
                 }
             }
             Input::Deaf(error) => {
-                self.remark(&format!("no key can be read ({error}): SIGINT ends the run"));
+                self.remark(&format!("keys cannot be read ({error}): SIGINT ends the run"));
             }
         }
         self.draw(model)?;

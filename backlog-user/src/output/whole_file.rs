@@ -27,9 +27,9 @@ const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"
 pub(crate) enum FileError {
     #[error("{0} is a folder: name a file in it")]
     Folder(PathBuf),
-    #[error("{0} is a device or a pipe: name an ordinary file, which is replaced as a whole")]
+    #[error("{0} is a device or a pipe: name a regular file, which is replaced as a whole")]
     Device(PathBuf),
-    #[error("cannot write in {folder}: make that folder, or name a FILE in another one")]
+    #[error("cannot write in {folder}: create that folder, or name a FILE in another one")]
     NotWritable {
         folder: PathBuf,
         #[source]
@@ -70,7 +70,7 @@ impl WholeFile {
         let name = self.typed.display();
         let rescue = match keep_elsewhere(bytes) {
             Ok(path) => format!("it is in {} instead: move it", path.display()),
-            Err(_) => "make room there, or name a FILE elsewhere".to_owned(),
+            Err(_) => "free space there, or name a FILE elsewhere".to_owned(),
         };
         Err(io::Error::other(format!("cannot write {name}: {error}; {rescue}")))
     }
@@ -154,10 +154,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (path, cure) in [
             (folder.path().to_owned(), "name a file in it"),
-            (folder.path().join("no/such/x.html"), "make that folder"),
-            ("/dev/null".into(), "ordinary file"),
-            ("/dev/stdout".into(), "ordinary file"),
-            ("/proc/self/fd/1".into(), "ordinary file"),
+            (folder.path().join("no/such/x.html"), "create that folder"),
+            ("/dev/null".into(), "regular file"),
+            ("/dev/stdout".into(), "regular file"),
+            ("/proc/self/fd/1".into(), "regular file"),
             ("".into(), "name a file in it"),
         ] {
             let error = WholeFile::check(&path).unwrap_err().to_string();

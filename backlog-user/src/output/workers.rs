@@ -37,7 +37,7 @@ pub(crate) fn sentence(page: &Page) -> Option<String> {
     }
     let not_seen = page.workers.not_seen(accepted);
     if not_seen > 0 {
-        let _ = write!(text, "; of {not_seen} the thread was not seen");
+        let _ = write!(text, "; the thread of {not_seen} was not seen");
     }
     Some(text)
 }
@@ -70,7 +70,7 @@ mod tests {
         page.workers.add(&[accepts(7, 7, 100), accepts(8, 8, 40), accepts(8, 9, 50)], 0);
         assert_eq!(
             sentence(&page).unwrap(),
-            "web[7] 100 (50.0 %), web[8] 90 (45.0 %) by 2 threads (9 50, 8 40); of 10 the thread \
+            "web[7] 100 (50.0 %), web[8] 90 (45.0 %) by 2 threads (9 50, 8 40); the thread of 10 \
              was not seen"
         );
         page.workers.add(&[], 10);

@@ -216,7 +216,7 @@ fn a_recording_is_played_stopped_and_sought() {
         terminal.press(&["Space"]);
         terminal.shows("x0.04");
         terminal.press(&["?"]);
-        terminal.shows("twice as fast, half as fast");
+        terminal.shows("double speed, half speed");
         // One by one: Escape and a key at once are Alt and the key.
         terminal.press(&["Escape"]);
         terminal.shows("Listeners by");

@@ -262,8 +262,8 @@ fn failures_are_named_or_a_gap() {
             };
             let meta = tracer.lines().unwrap().swap_remove(0);
             let gaps = meta.raw["gaps"].to_string();
-            let unknown =
-                how.starts_with("uring") && gaps.contains("why an accept by io_uring fails is not");
+            let unknown = how.starts_with("uring")
+                && gaps.contains("errors of accepts by io_uring are unknown");
             // Both call again and again, each tenth of a second.
             tracer
                 .wait_for(&format!("EMFILE of {how}"), LIMIT, |lines| {

@@ -20,7 +20,7 @@ pub fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What a recording says where nobody came between two events.
+/// The value in a recording if nothing arrived between two events.
 pub(super) fn no_trough() -> u32 {
     NO_TROUGH
 }
@@ -31,7 +31,7 @@ pub(super) fn is_no_trough(trough: &u32) -> bool {
     *trough == NO_TROUGH
 }
 
-/// [`Totals`], field by field. What only the programs need is not in it.
+/// [`Totals`], field by field, without the fields that only the programs need.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Totals")]
 pub(super) struct Sums {
@@ -104,7 +104,7 @@ pub(super) fn depths<'de, D: Deserializer<'de>>(from: D) -> Result<Moves, D::Err
 fn moves<'de, D: Deserializer<'de>>(from: D, buckets: usize) -> Result<Moves, D::Error> {
     let moves = Moves::deserialize(from)?;
     match moves.iter().find(|(bucket, _)| *bucket as usize >= buckets) {
-        Some((bucket, _)) => Err(Error::custom(format_args!("there is no bucket {bucket}"))),
+        Some((bucket, _)) => Err(Error::custom(format_args!("no bucket {bucket}"))),
         None => Ok(moves),
     }
 }
@@ -153,7 +153,7 @@ where
         let place = names.iter().position(|one| name(*one) == key);
         match place.and_then(|place| values.get_mut(place)) {
             Some(known) => *known = value,
-            None => return Err(Error::custom(format_args!("`{key}` is not known"))),
+            None => return Err(Error::custom(format_args!("`{key}` is unknown"))),
         }
     }
     Ok(values)

@@ -1,4 +1,4 @@
-//! What acceptors were doing, in a sentence.
+//! The state of the acceptors, in a sentence.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::event::{Acceptor, Doing, State};
 /// Kinds of doing that are named; the rest is added up.
 const NAMED: usize = 3;
 
-/// A worker that has not accepted for so long, and waits for events, does not want to.
+/// A worker that has not accepted for this long, and waits for events, does not want to.
 const UNWILLING_NS: u64 = 100_000_000;
 
-/// When the last accept was, if there was none before the look.
+/// The time of the last accept, if there was none before the inspection.
 const UNSEEN: &str = "no accept was seen until then";
 
 /// `gunicorn[812]: last accept 412ms before; 4 of 4 workers busy on CPU or waiting for one`.
@@ -30,7 +30,7 @@ pub fn sentence(acceptor: &Acceptor) -> String {
         let _ = write!(text, "{}", safe(&process.to_string()));
     }
     let _ = write!(text, ": {}{by}", when(acceptor));
-    // Where it is the process itself, that has been said.
+    // If it is the process itself, it has been named already.
     if !seen_accepting
         && let Some(holder) = holder
         && (*gone || holder.pid != process.pid || when(acceptor) != UNSEEN)
@@ -62,9 +62,9 @@ fn when(acceptor: &Acceptor) -> String {
     }
 }
 
-/// All wait for events, have not accepted for a while, and the queue is full: they do not want
-/// to accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that
-/// waits for its only client: nothing tells which.
+/// All wait for events, have not accepted for a while, and the queue is full: they do not want to
+/// accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that waits
+/// for its only client: the two cannot be distinguished.
 fn unwilling(acceptor: &Acceptor) -> Option<String> {
     let [Doing { state: State::Asleep, wchan: Some(wchan), .. }] = &acceptor.doing[..] else {
         return None;
@@ -74,7 +74,7 @@ fn unwilling(acceptor: &Acceptor) -> Option<String> {
     if !for_long || acceptor.accepted_since_ns.is_some() || !acceptor.seen_accepting {
         return None;
     }
-    let busy = if place == POLL { "waiting for a client that is served, or " } else { "" };
+    let busy = if place == POLL { "waiting for a client being served, or " } else { "" };
     // That the queue is not empty has been said.
     let although = if acceptor.idle { "" } else { " although the queue is full" };
     Some(format!(
@@ -107,7 +107,7 @@ fn doing(text: &mut String, acceptor: &Acceptor) {
     }
 }
 
-/// What a thread does, with the kernel's function behind it.
+/// The state of a thread, followed by the kernel's function.
 fn activity(state: State, wchan: Option<&str>) -> String {
     let word = match state {
         State::Running => "busy on CPU or waiting for one",
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(
             sentence(&kept),
             "gunicorn[812]: last accept 412ms before; all 3 workers in poll() or select() \
-             (poll_schedule_timeout.constprop.0): waiting for a client that is served, or not \
+             (poll_schedule_timeout.constprop.0): waiting for a client being served, or not \
              accepting although the queue is full (a connection limit of its own?)"
         );
     }

@@ -51,7 +51,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// `21:04:05` of the machine's time zone, with so many digits of the second.
+/// `21:04:05` in the machine's time zone, with this many digits of the second.
 #[must_use]
 pub fn clock_time(zone: &TimeZone, time: Timestamp, digits: usize) -> String {
     let time = zone.to_datetime(time).time();

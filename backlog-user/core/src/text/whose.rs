@@ -1,5 +1,5 @@
-//! Whose a listener is, and what was asked for it, as text. Names come from outside: what
-//! would move a terminal's cursor, or turn the text around it, is made visible.
+//! The owner of a listener and its requested backlog, as text. Names come from outside: characters
+//! that would move a terminal's cursor, or reverse the text around them, are made visible.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub fn outside(value: Option<&String>) -> String {
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
-/// `nginx[812] +3`: the main process, and how many hold the socket beside it.
+/// `nginx[812] +3`: the main process, and the number of other processes that hold the socket.
 #[must_use]
 pub fn process(listener: &Listener) -> Option<String> {
     let process = listener.process()?;
@@ -40,7 +40,7 @@ pub fn home(owner: &Owner) -> Vec<String> {
     let mut words = vec![user];
     words.extend(owner.unit.as_deref().map(safe));
     if let Some(Container { runtime, id, pod }) = &owner.container {
-        // Of a long number people know the beginning; a name stays whole.
+        // A long number is known by its beginning; a name stays whole.
         let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let short = if is_number { id.get(..12).unwrap_or(id) } else { id };
         let mut text = format!("{} {}", runtime.as_deref().unwrap_or("container"), safe(short));
@@ -60,9 +60,8 @@ pub fn cut(call: &Call, granted: u32) -> Option<String> {
         .caller
         .as_ref()
         .map_or_else(|| "a process".to_owned(), |caller| safe(&caller.to_string()));
-    let asked =
-        if asked < 0 { format!("{asked} (the largest there is)") } else { asked.to_string() };
-    Some(format!("{who} asked for {asked}, net.core.somaxconn={granted} grants {granted}"))
+    let asked = if asked < 0 { format!("{asked} (the maximum)") } else { asked.to_string() };
+    Some(format!("{who} requested {asked}, net.core.somaxconn={granted} grants {granted}"))
 }
 
 #[cfg(test)]
@@ -79,9 +78,9 @@ mod tests {
     fn what_was_cut_is_told_with_both_numbers() {
         assert_eq!(
             cut(&call(2048), 128).unwrap(),
-            "gunicorn[812] asked for 2048, net.core.somaxconn=128 grants 128"
+            "gunicorn[812] requested 2048, net.core.somaxconn=128 grants 128"
         );
-        assert!(cut(&call(-1), 128).unwrap().contains("-1 (the largest there is)"));
+        assert!(cut(&call(-1), 128).unwrap().contains("-1 (the maximum)"));
         assert_eq!(cut(&call(128), 128), None);
         assert_eq!(cut(&Call { asked: None, ..call(0) }, 128), None);
     }

@@ -74,7 +74,12 @@ impl Probe {
 }
 
 fn attach_one(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Links> {
-    let program = programs.program_mut(name).with_context(|| format!("there is no {name}"))?;
+    let program = programs.program_mut(name).with_context(|| {
+        format!(
+            "the eBPF object has no \
+        program {name}"
+        )
+    })?;
     let Program::RawTracePoint(program) = program else { bail!("{name} is not a raw tracepoint") };
     match program.load() {
         Err(ProgramError::AlreadyLoaded) => {}

@@ -112,7 +112,7 @@ impl Loader {
                     for hook in &attached.hooks {
                         self.detach(hook);
                     }
-                    let none = || anyhow!("there is no way to attach {}", moment.name);
+                    let none = || anyhow!("no way to attach {}", moment.name);
                     return Err(error.unwrap_or_else(none));
                 }
             }
@@ -143,7 +143,7 @@ impl Loader {
             Program::RawTracePoint(program) => program.attach(target).map(drop),
             Program::TracePoint(program) => match target.split_once(':') {
                 Some((category, name)) => program.attach(category, name).map(drop),
-                None => bail!("{target} is no tracepoint of perf's"),
+                None => bail!("{target} is not a perf tracepoint"),
             },
             // `load_one` has refused every other type, and an iterator is attached when
             // it is run.
@@ -217,7 +217,7 @@ fn load_one<'a>(programs: &'a mut Ebpf, hook: &Hook, btf: &Btf) -> Result<&'a mu
         (Program::RawTracePoint(program), Attach::RawTracepoint) => program.load(),
         (Program::TracePoint(program), Attach::Tracepoint) => program.load(),
         (Program::Iter(program), Attach::Iter) => program.load(target, btf),
-        _ => bail!("the program {name} is not of the type that the plan says"),
+        _ => bail!("the program {name} does not have the planned type"),
     }
     .or_else(|error| match error {
         ProgramError::AlreadyLoaded => Ok(()),

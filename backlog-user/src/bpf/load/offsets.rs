@@ -23,7 +23,7 @@ pub(super) fn fill(object: &[u8], offset_of: impl Fn(&str) -> Option<u32>) -> Re
     for section in parsed.sections().filter(|section| section.kind() == SectionKind::Text) {
         let Some((start, length)) = section.file_range() else { continue };
         let range = usize::try_from(start)?..usize::try_from(start + length)?;
-        let code = filled.get_mut(range).context("the eBPF object is cut off")?;
+        let code = filled.get_mut(range).context("the eBPF object is truncated")?;
         fill_code(code, &offset_of)?;
     }
     Ok(filled)
@@ -44,7 +44,7 @@ fn fill_code(code: &mut [u8], offset_of: &impl Fn(&str) -> Option<u32>) -> Resul
             // The programs do not come by where the field is not there.
             None | Some(ABSENT) => 0,
             Some(offset) => i16::try_from(offset)
-                .with_context(|| format!("{field} is too far into its struct: {offset}"))?,
+                .with_context(|| format!("the offset of {field} is too large: {offset}"))?,
         };
         instruction[OFFSET..OFFSET + 2].copy_from_slice(&offset.to_le_bytes());
     }

@@ -46,7 +46,10 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
             "this kernel cannot attach fentry and fexit programs here (no BPF trampoline: arm64 \
              before 6.4, or CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS off)"
         }
-        (Way::Kprobe, NONE) => "this kernel has no kprobes (CONFIG_KPROBES off), or not here",
+        (Way::Kprobe, NONE) => {
+            "this kernel has no kprobes (CONFIG_KPROBES off), or none on this \
+            function"
+        }
         (Way::Kprobe, FORBIDDEN | DENIED) => {
             "the kernel refuses kprobes (a hardened kernel, lockdown, or too few capabilities: \
              CAP_PERFMON and CAP_BPF are needed, and CAP_SYS_ADMIN where \
@@ -54,12 +57,14 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
         }
         // No number: aya found no tracefs.
         (Way::Tracepoint, NONE | None) => {
-            "perf's tracepoints are unavailable: tracefs is not mounted (mount -t tracefs tracefs \
-             /sys/kernel/tracing) or is shut to this user, or CONFIG_FTRACE_SYSCALLS is off"
+            "perf tracepoints are unavailable: tracefs is not mounted (mount -t tracefs tracefs \
+             /sys/kernel/tracing) or not readable for this user, or CONFIG_FTRACE_SYSCALLS is \
+             off"
         }
         (Way::Tracepoint, FORBIDDEN | DENIED) => {
-            "perf's tracepoints may not be used: they need root's right to look into tracefs \
-             (CAP_DAC_READ_SEARCH), and CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2"
+            "perf tracepoints are not permitted: they need read access to tracefs \
+             (CAP_DAC_READ_SEARCH), and CAP_SYS_ADMIN where kernel.perf_event_paranoid is above \
+             2"
         }
         (Way::BtfTracepoint | Way::RawTracepoint | Way::Iter, FORBIDDEN | DENIED) => {
             "the kernel refuses tracing programs (lockdown, or too few capabilities: CAP_PERFMON \

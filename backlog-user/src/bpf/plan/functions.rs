@@ -21,9 +21,9 @@ pub(super) fn plan(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     planner.listener();
     if backend == Backend::Kprobe {
         planner.moments.gap(
-            "backend kprobe: the kernel skips a program while a kprobe of another tool or a bpf() \
-             call runs on the same CPU (missed_by_programs counts these from 6.7 on; before, the \
-             comparison with the kernel's counters shows them)",
+            "backend kprobe: the kernel skips a program while a kprobe of another tool or a \
+             bpf() call runs on the same CPU (missed_by_programs counts these since 6.7; on \
+             older kernels the reconciliation with the kernel's counters shows them)",
         );
     }
     planner.done()
@@ -84,7 +84,10 @@ impl Planner<'_> {
             let choices = self.choices(moment, function, fentry, kprobe);
             self.moments.may(moment, choices, gap);
         } else {
-            self.moments.gap(&format!("{gap}: this kernel has no {function} that is known"));
+            self.moments.gap(&format!(
+                "{gap}: this kernel has no {function} that backlog-trace \
+                knows"
+            ));
         }
     }
 
@@ -102,7 +105,7 @@ impl Planner<'_> {
             &["kr_proven"],
         );
         self.may(
-            ("unreachable", "requests given up because a client cannot be reached are not counted"),
+            ("unreachable", "requests that end because the client is unreachable are not counted"),
             ("tcp_req_err", 3),
             &["fe_error", "fx_error"],
             &["kp_error", "kr_error"],
@@ -151,7 +154,7 @@ impl Planner<'_> {
         // Before 5.14 a connection dies with its listener.
         if self.arguments("reuseport_migrate_sock") == Some(3) {
             self.may(
-                ("migrated", "connections that go to another listener are not followed"),
+                ("migrated", "connections that migrate to another listener are not tracked"),
                 ("reuseport_migrate_sock", 3),
                 &["fx_migrate"],
                 &["kp_migrate", "kr_migrate"],
@@ -191,7 +194,7 @@ impl Planner<'_> {
         );
         // A second listen() comes by one or both of these, according to the kernel and to
         // MPTCP; of two for one call the first one tells.
-        let relisten = "a second listen() is seen by its effect only";
+        let relisten = "a second listen() is detected only by its effect";
         if self.arguments("inet_listen") == Some(2) {
             let choices = self.choices(
                 "relisten",
@@ -239,8 +242,8 @@ impl Planner<'_> {
         }
         if !missing.is_empty() {
             bail!(
-                "this kernel has no function {}, which tracing cannot do without: backlog-trace \
-                 does not know this kernel yet, please report its `uname -r`",
+                "this kernel has no function {}, which tracing requires: backlog-trace does not \
+                 know this kernel yet, please report its `uname -r`",
                 missing.join(", ")
             );
         }

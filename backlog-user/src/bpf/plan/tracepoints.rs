@@ -9,11 +9,11 @@ use super::{Alternative, KernelFacts, Plan, ProbePoints, Way, choice};
 const GAPS: [&str; 4] = [
     "backend tracepoint: requests that expire in the SYN queue are not counted, nor is a listener \
      that leaves while a handshake ends",
-    "backend tracepoint: a connection that goes to another listener of its group is told when it \
-     is accepted there",
-    "backend tracepoint: which member of a SO_REUSEPORT group refused a packet is told from the \
-     change of its sk_drops, which another CPU may have moved meanwhile",
-    "backend tracepoint: packets that are ignored are not counted, and move sk_drops",
+    "backend tracepoint: a connection that migrates to another listener of its group is reported \
+     when it is accepted there",
+    "backend tracepoint: the member of a SO_REUSEPORT group that refused a packet is inferred \
+     from its sk_drops, which another CPU may have moved meanwhile",
+    "backend tracepoint: ignored packets are not counted, although they move sk_drops",
 ];
 
 /// What is seen of an accept that no program sees.
@@ -60,8 +60,8 @@ pub(super) fn plan(shown: KernelFacts<'_>) -> Result<Plan> {
         .gap(&format!("backend tracepoint: an accept by the kernel itself{uring} is {AT_THE_END}"));
     if runs_32_bit(shown) {
         let gap = format!(
-            "backend tracepoint: an accept by a 32-bit program is {AT_THE_END}; a second listen() \
-             only by the limit that it sets"
+            "backend tracepoint: an accept by a 32-bit program is {AT_THE_END}; a second \
+             listen() is detected only by the limit that it sets"
         );
         moments.gap_of("tp_accept", gap);
     }

@@ -35,7 +35,7 @@ const CAPABILITIES: [(Capability, &str, &str); 7] = [
     (
         Capability::SysAdmin,
         "CAP_SYS_ADMIN",
-        "stands for these two; enters other network namespaces; permits kprobes and perf's \
+        "implies these two; enters other network namespaces; permits kprobes and perf \
          tracepoints where kernel.perf_event_paranoid is above 2; counts the runs of programs \
          (-v)",
     ),
@@ -47,8 +47,8 @@ const CAPABILITIES: [(Capability, &str, &str); 7] = [
     (
         Capability::DacReadSearch,
         "CAP_DAC_READ_SEARCH",
-        "perf's tracepoints for others than root, by tracefs; without them the tracepoint backend \
-         runs a program at every system call",
+        "perf tracepoints for users other than root, via tracefs; without them the tracepoint \
+         backend runs a program at every system call",
     ),
     (
         Capability::SysResource,
@@ -115,7 +115,7 @@ fn text(file: &Path) -> Seen<String> {
 fn words(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "not there".into(),
-        ErrorKind::PermissionDenied => "no right to read it".into(),
+        ErrorKind::PermissionDenied => "no permission to read it".into(),
         _ => error.to_string(),
     }
 }
@@ -158,8 +158,8 @@ fn tracefs(root: &Path) -> Check {
     match fs::read_dir(root.join("sys/kernel/tracing/events")) {
         Ok(_) => Check::Yes,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Check::No {
-            why: "no right to look into /sys/kernel/tracing: it is root's alone, \
-                  CAP_DAC_READ_SEARCH would do"
+            why: "no permission to read /sys/kernel/tracing, which belongs to root: \
+                CAP_DAC_READ_SEARCH grants it"
                 .into(),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Check::No {

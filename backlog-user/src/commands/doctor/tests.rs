@@ -9,13 +9,13 @@ use super::{SCHEMA, judge, text};
 use crate::bpf::plan::Way;
 use crate::output::schema;
 
-const NO_RIGHT: &str = "no right to load eBPF programs (CAP_BPF and CAP_PERFMON are missing): run \
-                        it as root (sudo backlog-trace ...)";
+const NO_RIGHT: &str = "no permission to load eBPF programs (CAP_BPF and CAP_PERFMON are \
+    missing): run it as root (sudo backlog-trace ...)";
 const NO_FENTRY: &str = "the kernel refuses fentry and fexit programs (a hardened kernel, \
                          lockdown, or too few capabilities) (fe_open on inet_csk_listen_start: \
                          Operation not permitted (os error 1))";
-const NO_KPROBE: &str = "this kernel has no kprobes (CONFIG_KPROBES off), or not here (kp_open on \
-                         inet_csk_listen_start: No such file or directory (os error 2))";
+const NO_KPROBE: &str = "this kernel has no kprobes (CONFIG_KPROBES off), or none on this \
+    function (kp_open on inet_csk_listen_start: No such file or directory (os error 2))";
 
 fn no(why: &str) -> Check {
     Check::No { why: why.to_owned() }
@@ -44,7 +44,7 @@ fn kernel() -> Kernel {
         lockdown: value("none"),
         sysctls: [
             ("kernel.perf_event_paranoid", value("2")),
-            ("net.core.bpf_jit_enable", Seen::NotReadable("no right to read it".into())),
+            ("net.core.bpf_jit_enable", Seen::NotReadable("no permission to read it".into())),
         ]
         .into(),
         tracefs: Check::Yes,
@@ -223,7 +223,7 @@ fn the_verdict_is_on_what_was_asked_for() {
     let works = |verdict: Readiness| (verdict.works, verdict.backend);
     assert_eq!(works(judge(None, &backends, None)), (true, Some("tracepoint")));
     let asked = judge(None, &backends, Some(Backend::Fentry));
-    assert!(asked.why.as_ref().unwrap().contains("would work by tracepoint"), "{asked:?}");
+    assert!(asked.why.as_ref().unwrap().contains("would work with tracepoint"), "{asked:?}");
     assert_eq!(works(asked), (false, None));
     let blocked = judge(Some("because".into()), &backends, None);
     assert_eq!(blocked.why.as_deref(), Some("because"));

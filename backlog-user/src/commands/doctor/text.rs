@@ -33,9 +33,9 @@ pub(super) fn render(report: &Report, verbose: bool) -> String {
     page.blank();
     let verdict = &report.verdict;
     match (&verdict.backend, &verdict.why) {
-        (Some(backend), _) => page.item(0, &format!("Tracing works here, by {backend}.")),
+        (Some(backend), _) => page.item(0, &format!("Tracing works here, with backend {backend}.")),
         (None, why) => {
-            let why = why.as_deref().unwrap_or("the reason is not known");
+            let why = why.as_deref().unwrap_or("the reason is unknown");
             page.item(0, &format!("Tracing does not work here: {why}."));
         }
     }
@@ -82,11 +82,11 @@ fn process(page: &mut TextBlock, process: &Process) {
         }
     }
     if process.in_user_namespace {
-        page.item(2, "They are those of a user namespace, and none to the kernel.");
+        page.item(2, "They belong to a user namespace and do not count for the kernel.");
     }
     let spaces = process.namespaces;
     let plural = if spaces == 1 { "" } else { "s" };
-    page.item(2, &format!("It can look into {spaces} network namespace{plural}."));
+    page.item(2, &format!("It can enter {spaces} network namespace{plural}."));
 }
 
 fn backends(page: &mut TextBlock, report: &Report) {
@@ -94,7 +94,7 @@ fn backends(page: &mut TextBlock, report: &Report) {
     for Tried { name, check } in &report.backends {
         match check {
             Check::Yes if report.verdict.backend == Some(name) => {
-                page.labelled("  yes  ", ANSWER, &format!("{name}: taken"));
+                page.labelled("  yes  ", ANSWER, &format!("{name}: selected"));
             }
             // Its trial program's reason has just been told.
             Check::No { why } if told(&report.ways, why) => {
@@ -135,7 +135,7 @@ fn hooks(page: &mut TextBlock, report: &Report) {
 
 fn moment(page: &mut TextBlock, moment: &Moment) {
     let used = match (moment.used.as_slice(), moment.needed) {
-        ([], true) => "MISSING, and cannot be done without".into(),
+        ([], true) => "MISSING, and required".into(),
         ([], false) => "missing".into(),
         (used, _) => programs(used),
     };
@@ -154,12 +154,12 @@ fn programs(used: &[Used]) -> String {
 }
 
 fn values(page: &mut TextBlock, values: Option<&[Global]>, verbose: bool) {
-    page.heading("Values read from the kernel's types (byte offsets, masks, numbers)");
+    page.heading("Values read from the kernel's BTF (byte offsets, masks, numbers)");
     let Some(values) = values else {
-        return page.item(2, "none: there are no types");
+        return page.item(2, "none: no BTF");
     };
     let found = values.iter().filter(|value| value.value.is_some()).count();
-    page.item(2, &format!("{found} of {} are there", values.len()));
+    page.item(2, &format!("{found} of {} found", values.len()));
     for value in values {
         match value.value {
             Some(number) if verbose => {

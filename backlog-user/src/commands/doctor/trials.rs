@@ -166,7 +166,7 @@ fn carry_out(loader: &mut Loader, mut plan: plan::Plan) -> Trial {
                 None => gap.to_owned(),
             }),
             (true, None) => {
-                let why = why.unwrap_or("there is no way to attach it");
+                let why = why.unwrap_or("no way to attach it");
                 trial.refused.get_or_insert_with(|| format!("{}: {why}", moment.name));
             }
         }

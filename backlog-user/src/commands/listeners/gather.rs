@@ -67,15 +67,17 @@ pub(crate) fn host(
         let answer = match ask(&namespaces, netns, wanted) {
             Ok(answer) => answer,
             Err(error) => {
-                let why = format!("network namespace {netns} is not looked into: {error:#}");
+                let why = format!("network namespace {netns} is not inspected: {error:#}");
                 host.not_seen.push(why);
                 continue;
             }
         };
         answered += 1;
-        host.not_seen.extend(answer.failure.iter().map(|why| {
-            format!("the SYN queues of network namespace {netns} are not known: {why}")
-        }));
+        host.not_seen.extend(
+            answer.failure.iter().map(|why| {
+                format!("the SYN queues of network namespace {netns} are unknown: {why}")
+            }),
+        );
         let mut space = space(netns, answer, wanted);
         space.own = own == Some(netns);
         space.name = namespaces.name_of(netns);
@@ -83,7 +85,7 @@ pub(crate) fn host(
             host.spaces.push(space);
         }
     }
-    ensure!(answered > 0, "no network namespace can be looked into: {}", host.not_seen.join("; "));
+    ensure!(answered > 0, "no network namespace can be inspected: {}", host.not_seen.join("; "));
     host.spaces.sort_by_key(|space| (!space.own, space.netns));
     know(&mut host, owners, cgroup);
     deferring(&mut host);
@@ -96,7 +98,7 @@ fn only(root: &Path, mut namespaces: Namespaces, text: &str) -> Result<Namespace
     let named::Named { netns, path, .. } = named::find(root, text)?;
     ensure!(
         !namespaces.is_shut(netns),
-        "--netns {text}: no right to look into another network namespace (that needs \
+        "--netns {text}: no permission to enter another network namespace (that needs \
          CAP_SYS_ADMIN): run it as root"
     );
     if let Some(path) = path {
@@ -231,7 +233,7 @@ fn strangers(host: &Host, proc_root: &Path) -> Option<String> {
     let count = listeners.filter(|audited| audited.owner.is_none()).count();
     (count > 0 && !may_look).then(|| {
         format!(
-            "who holds {} is not known: other users' processes do not show their sockets (that \
+            "the owner of {} is unknown: other users' processes do not show their sockets (that \
              needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
             plural(count as u64, "listener")
         )

@@ -50,7 +50,7 @@ fn namespace(page: &mut TextBlock, space: &Space) {
     page.item(2, &counters);
     page.blank();
     if space.listeners.is_empty() {
-        page.item(2, "no TCP listener of those asked for");
+        page.item(2, "no TCP listener matches");
     } else {
         page.line(&columns(("LISTENER", "OWNER"), ["LIMIT", "DEPTH", "USE%", "SYNQ", "DROPS"]));
         space.listeners.iter().for_each(|audited| row(page, audited));

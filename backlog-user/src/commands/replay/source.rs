@@ -74,8 +74,8 @@ impl Source {
         let mut remarks = Vec::new();
         if header.part > 0 {
             remarks.push(
-                "the recording's first files are gone: what was before is in sums only, and a \
-                 retry of a client of then counts as another client"
+                "the recording's first files are gone: earlier events are only in the sums, and \
+                 a retry of a client that was refused then counts as another client"
                     .to_owned(),
             );
         }
@@ -98,8 +98,8 @@ impl Source {
         let mut remarks = self.remarks.clone();
         match self.unreadable {
             0 => {}
-            1 => remarks.push("a line could not be read and is left out".to_owned()),
-            count => remarks.push(format!("{count} lines could not be read and are left out")),
+            1 => remarks.push("a line could not be read and was skipped".to_owned()),
+            count => remarks.push(format!("{count} lines could not be read and were skipped")),
         }
         remarks
     }
@@ -154,7 +154,7 @@ impl Source {
     fn cut_short(&mut self) -> Step {
         self.ended = true;
         let why = "the recording ends before the run did".to_owned();
-        self.remarks.push(format!("{why}: the summary is of what is there"));
+        self.remarks.push(format!("{why}: the summary covers what was read"));
         let mut end = End {
             time_ns: self.last_ns,
             elapsed_ns: self.last_ns.saturating_sub(self.start_ns),
@@ -216,7 +216,9 @@ fn open(path: &Path) -> Result<(Header, Lines)> {
     let mut lines = Lines::open(path)?;
     let name = path.display();
     let no_recording = || format!("{name} is not a backlog-trace recording");
-    let Some(first) = lines.next() else { bail!("{}: it has no first line", no_recording()) };
+    let Some(first) = lines.next() else {
+        bail!("{}: it has no complete first line", no_recording())
+    };
     let Probe { header: Format { format } } =
         serde_json::from_slice(first).with_context(no_recording)?;
     if format > FORMAT {
@@ -228,6 +230,6 @@ fn open(path: &Path) -> Result<(Header, Lines)> {
     }
     match serde_json::from_slice(first).with_context(no_recording)? {
         Line::Header(header) => Ok((*header, lines)),
-        _ => bail!("{}: its first line is no header", no_recording()),
+        _ => bail!("{}: its first line is not a header", no_recording()),
     }
 }

@@ -198,7 +198,7 @@ fn lines_that_cannot_be_read_are_counted_and_left_out() {
     lines.insert(6, r#"{"same":{"time_ns":1,"of":"level","ids":[[0,4294967295]]}}"#);
     fs::write(&path, lines.join("\n") + "\n").unwrap();
     let (printed, remarks) = replay(&path);
-    assert_eq!(remarks, ["3 lines could not be read and are left out"]);
+    assert_eq!(remarks, ["3 lines could not be read and were skipped"]);
     assert!(printed.table().contains("drops        6 packets"), "{}", printed.table());
 }
 

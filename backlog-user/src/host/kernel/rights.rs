@@ -52,15 +52,15 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         };
         if let Some(missing) = missing {
             bail!(
-                "no right to load eBPF programs ({missing}): run it as root (sudo backlog-trace \
-                 ...), or give it the capabilities CAP_BPF and CAP_PERFMON (sudo setcap \
-                 cap_bpf,cap_perfmon+ep FILE)"
+                "no permission to load eBPF programs ({missing}): run it as root (sudo \
+                 backlog-trace ...), or give it the capabilities CAP_BPF and CAP_PERFMON (sudo \
+                 setcap cap_bpf,cap_perfmon+ep FILE)"
             );
         }
         if in_user_namespace(&proc_root) {
             bail!(
-                "no right to load eBPF programs: the capabilities of a user namespace (a rootless \
-                 container) are none to the kernel. Run it as root of the host"
+                "no permission to load eBPF programs: capabilities held only inside a user \
+                 namespace (a rootless container) do not count. Run it as root on the host"
             );
         }
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_user_namespace_s_root_is_none() {
         let error = with("000001ffffffffff", "0 1000 1\n", "").unwrap_err().to_string();
-        assert!(error.contains("root of the host"), "{error}");
+        assert!(error.contains("root on the host"), "{error}");
     }
 
     #[test]

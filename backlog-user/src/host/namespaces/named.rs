@@ -40,7 +40,7 @@ pub(crate) fn find(root: &Path, text: &str) -> Result<Named> {
         )
     })?;
     let Some(netns) = number(&opened) else {
-        bail!("--netns {text}: {} is no network namespace", path.display());
+        bail!("--netns {text}: {} is not a network namespace", path.display());
     };
     Ok(Named { netns, path: Some(path), opened: Some(opened) })
 }
@@ -78,7 +78,7 @@ mod tests {
         }
         for text in ["/proc/self/ns/uts", "/proc/self/status"] {
             let error = find(root.path(), text).unwrap_err().to_string();
-            assert!(error.contains("is no network namespace"), "{error}");
+            assert!(error.contains("is not a network namespace"), "{error}");
         }
     }
 }

@@ -107,7 +107,7 @@ impl Cgroups {
         let root = fs::metadata(top).with_context(|| format!("looking at {}", top.display()))?;
         ensure!(
             found.dev() == root.dev() && found.is_dir(),
-            "{asked} is no cgroup: give the path of a folder below {}, as in \
+            "{asked} is not a cgroup: give the path of a folder below {}, as in \
              /system.slice/nginx.service",
             top.display()
         );
@@ -245,7 +245,7 @@ mod tests {
         let error = |path: &str| cgroups.id_of(Path::new(path)).unwrap_err().to_string();
         assert!(error("/b.slice").contains("no cgroup /b.slice below"), "{}", error("/b.slice"));
         assert!(error("/b.slice").contains("systemd-cgls"));
-        assert!(error("cgroup.procs").contains("is no cgroup"), "{}", error("cgroup.procs"));
+        assert!(error("cgroup.procs").contains("is not a cgroup"), "{}", error("cgroup.procs"));
         fs::write(root.path().join("thread-self/mountinfo"), "").unwrap();
         let mut none = Cgroups::find(root.path());
         assert_eq!(none.path_of(1), None);

@@ -79,12 +79,12 @@ impl Finder {
         match result {
             Ok(_) => Ok(inodes),
             Err(error) if descriptors::is_gone(&error) => bail!(
-                "there is no process {pid}: give the number of one that runs, as `pgrep -a NAME` \
-                 or `ss -ltnp` shows it"
+                "no process {pid}: give the pid of a running process, as `pgrep -a NAME` or `ss \
+                 -ltnp` shows it"
             ),
             Err(error) => Err(error).with_context(|| {
                 format!(
-                    "no look at the descriptors of process {pid}: run as root, or with \
+                    "cannot read the descriptors of process {pid}: run as root, or with \
                      CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
                 )
             }),

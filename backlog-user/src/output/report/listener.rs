@@ -45,7 +45,7 @@ fn whose_it_is(run: &Run<'_>, page: &Page) -> Vec<Fact> {
         ("Lives in", owner.map(|owner| plain(whose::home(owner).join(", ")))),
         ("Control group", identity.cgroup.as_deref().map(|path| html! { code { (outside(path)) } })),
         ("Network namespace", Some(plain(namespace(listener)))),
-        ("Limit asked for", Some(plain(asked(listener)))),
+        ("Requested limit", Some(plain(asked(listener)))),
         ("Opened", page.listener.opened_now.then(|| run.moment(page.first_seen_ns))),
         ("Follows", page.follows.map(|_| plain("one that closed at the same address"))),
         ("Closed", page.closed.map(|(closed_ns, closed)| html! {
@@ -139,7 +139,7 @@ fn pan(plot: &Markup) -> Markup {
 fn over_time(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     let Some(timeline) = &summary.page.timeline else {
         return html! {
-            p.note { "How it went over time was not kept: too many other listeners were busy." }
+            p.note { "Its history was not kept: too many other listeners were busy." }
         };
     };
     html! {
@@ -156,8 +156,8 @@ fn over_time(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
             figure.time {
                 (pan(&plot))
                 figcaption {
-                    "How long those had waited that were accepted in each interval: the stronger, \
-                    the more connections (by the logarithm)."
+                    "Waits of the connections accepted in each interval: the stronger the \
+                     colour, the more connections (logarithmic)."
                 }
             }
         }

@@ -81,7 +81,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
             ]))
             h3 { "Notices, and what is not known" }
             @if notices.is_empty() && unknown.is_empty() {
-                p { "Nothing was lost, and this kernel hides nothing that backlog-trace looks for." }
+                p { "Nothing was lost, and this kernel hides no event from backlog-trace." }
             } @else {
                 ul {
                     @for text in notices { li { (outside(text)) } }

@@ -71,7 +71,7 @@ fn not_shown(run: &Run<'_>, listeners: usize) -> Vec<String> {
     }
     if gone.idle > 0 {
         let closed = plural(gone.idle, "listener");
-        texts.push(format!("{closed} came and went without a connection, and have no row."));
+        texts.push(format!("{closed} opened and closed without a connection, and have no row."));
     }
     if gone.active > 0 {
         let closed = plural(gone.active, "listener");

@@ -54,8 +54,8 @@ pub(super) fn render(run: &Run<'_>) -> String {
                 }
                 footer { p {
                     "Made by backlog-trace " (env!("CARGO_PKG_VERSION")) ". Times are "
-                    (zone_name(run)) ". A limit of 16 lets 17 in: 17/16 is no misprint. \
-                    This page loads nothing and sends nothing."
+                    (zone_name(run)) ". A limit of 16 admits 17 connections, so 17/16 is \
+                        correct. This page loads nothing and sends nothing."
                 } }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -100,8 +100,8 @@ fn left_out(ordered: &[Summary<'_>], drawn: usize) -> Markup {
     let active = ordered.iter().filter(|summary| summary.active()).count();
     let text = match active - drawn {
         0 => return html! {},
-        1 => "One more listener at which something happened is not drawn. ".to_owned(),
-        more => format!("{more} more listeners at which something happened are not drawn. "),
+        1 => "One more active listener is not drawn. ".to_owned(),
+        more => format!("{more} more active listeners are not drawn. "),
     };
     html! { p.note { (plain(text)) "They are in the table above." } }
 }

@@ -11,7 +11,7 @@ const COLUMNS: [Column; 4] = [
     Column::Words("Counter"),
     Column::Number("Kernel"),
     Column::Number("Seen"),
-    Column::Words("Difference, and what may be behind it"),
+    Column::Words("Difference, and possible reasons"),
 ];
 
 /// The section.
@@ -28,8 +28,8 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
     html! {
         section aria-labelledby="judged" {
             h2 #judged { "Compared with the kernel's own counters" }
-            p { "The kernel counts refusals of a whole network namespace, without listener, cause \
-                or moment. Both must agree; where they do not, it says why that may be." }
+            p { "The kernel counts the refusals of a whole network namespace, without listener, \
+                cause or moment. Both must agree; where they differ, possible reasons are given." }
             @for Account { netns, verdicts, unread_drops } in &run.end.accounts {
                 @let name = namespace(*netns, &run.end.accounts);
                 h3 { "Network namespace " (name) }

@@ -97,7 +97,7 @@ fn of_hundreds_of_listeners_the_first_are_drawn_and_all_listed() {
     let html = page(&host(300));
     assert_eq!(html.matches("<article class=\"listener\"").count(), DRAWN);
     assert_eq!(html.matches("scope=\"row\">0.0.0.0:").count(), 300);
-    assert!(html.contains("180 more listeners at which something happened are not drawn."));
+    assert!(html.contains("180 more active listeners are not drawn."));
     // Whoever was refused comes first.
     let first = between(&html, "<article class=\"listener\" id=\"", "\"");
     assert_eq!(first, "l1");

@@ -46,10 +46,11 @@ impl Verdict {
         reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
         let cut =
             page.listener.call.as_ref().and_then(|call| whose::cut(call, page.listener.limit));
-        reasons.extend(cut.map(|cut| plain(format!("The limit was cut: {cut}."))));
+        reasons.extend(cut.map(|cut| plain(format!("The limit was clamped: {cut}."))));
         reasons.extend(Waits::of(&page.wait).map(|waits| {
             plain(format!(
-                "Of those accepted, half waited up to {}, 99 of 100 up to {}, the longest {}.",
+                "Half of the accepted connections waited up to {}, 99 of 100 up to {}, the \
+                 longest {}.",
                 duration(waits.p50),
                 duration(waits.p99),
                 duration(waits.max),
@@ -140,7 +141,10 @@ fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
     let rest = if gone.active == 0 {
         String::new()
     } else {
-        format!(" Of {} that closed early nothing more is known.", plural(gone.active, "listener"))
+        format!(
+            " Nothing more is known about {} that closed early.",
+            plural(gone.active, "listener")
+        )
     };
     if drops == 0 {
         return format!("No packet was refused at {listeners}.{rest}");

@@ -132,7 +132,7 @@ fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
 
 /// Who holds it, where it lives, and what was asked for it.
 fn owner(listener: &Listener) -> String {
-    let process = whose::process(listener).unwrap_or_else(|| "owner not known".into());
+    let process = whose::process(listener).unwrap_or_else(|| "owner unknown".into());
     let mut words = vec![process.clone()];
     if let Some(owner) = &listener.identity.owner {
         words.extend(whose::home(owner));
@@ -144,11 +144,11 @@ fn owner(listener: &Listener) -> String {
     words.push(match call.and_then(|call| Some((call, call.asked?))) {
         Some((call, asked)) => {
             let cut = whose::cut(call, listener.limit);
-            let cut = cut.unwrap_or_else(|| format!("asked for {asked}"));
+            let cut = cut.unwrap_or_else(|| format!("requested {asked}"));
             // Mostly who holds it is who has asked.
             cut.strip_prefix(&process).map_or(cut.clone(), |rest| rest.trim_start().to_owned())
         }
-        None => "asked for: not known".into(),
+        None => "requested: unknown".into(),
     });
     words.join(", ")
 }

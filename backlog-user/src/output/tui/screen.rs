@@ -21,16 +21,16 @@ use super::stderr::Captured;
 /// Says what is wrong with where we are to draw, and what would do instead.
 pub(crate) fn check(term: Option<&str>) -> Result<()> {
     if !io::stdout().is_terminal() {
-        bail!("--tui: stdout is no terminal: without --tui the table goes anywhere");
+        bail!("--tui: stdout is not a terminal: without --tui the table goes anywhere");
     }
     refuse(term)
 }
 
 fn refuse(term: Option<&str>) -> Result<()> {
     match term {
-        None | Some("") => bail!("--tui: TERM is not set: set it, or see the table without --tui"),
+        None | Some("") => bail!("--tui: TERM is not set: set it, or use the table without --tui"),
         Some("dumb") => {
-            bail!("--tui: TERM=dumb can move no cursor: see the table without --tui")
+            bail!("--tui: TERM=dumb cannot move the cursor: use the table without --tui")
         }
         Some(_) => Ok(()),
     }

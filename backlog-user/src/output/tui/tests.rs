@@ -482,7 +482,7 @@ fn what_is_said_of_a_listener() {
     let (verdict, rest) = state.detail.about.split_first().unwrap();
     assert!(verdict.starts_with("add_workers: 11 clients were refused."), "{verdict}");
     insta::assert_snapshot!(rest.join("\n"), @r"
-    nginx[801], asked for 2048, net.core.somaxconn=16 grants 16
+    nginx[801], requested 2048, net.core.somaxconn=16 grants 16
     refused 11 packets of 11 clients: accept_queue_full_syn 11
     11 clients refused at least once: 0 got in later, 8 gave up, 3 may still be trying
     1200 connections queued, 1200 accepted, 8 in the queue

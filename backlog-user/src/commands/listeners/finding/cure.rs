@@ -11,8 +11,8 @@ pub(super) fn larger(space: &Space, listener: &Audited) -> String {
     match space.settings.somaxconn {
         Some(somaxconn) if limit == somaxconn => format!(
             "raise net.core.somaxconn in its namespace (sysctl -w), then the backlog that the \
-             application passes to listen(), unless that is larger than {somaxconn} already, and \
-             restart it: a limit is taken over at listen() only"
+             application passes to listen(), unless it is already larger than {somaxconn}, and \
+             restart it: a limit takes effect only at listen()"
         ),
         Some(somaxconn) if limit < somaxconn => format!(
             "raise the backlog that the application passes to listen() (somaxconn permits \
@@ -31,8 +31,8 @@ pub(super) fn larger(space: &Space, listener: &Audited) -> String {
 /// A queue that is not emptied in time.
 pub(super) fn full(space: &Space, listener: &Audited) -> String {
     format!(
-        "let it accept faster (backlog-trace -P PORT shows how long connections wait); or, if they \
-         come in bursts, {}",
+        "make it accept faster (backlog-trace -P PORT shows how long connections wait); or, if \
+         they arrive in bursts, {}",
         larger(space, listener)
     )
 }
@@ -46,8 +46,8 @@ pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
     let mut cures = Vec::new();
     if overflows.is_none_or(|count| count > 0) {
         cures.push(format!(
-            "see whether it goes on, which clients it affects and why (backlog-trace -P PORT); \
-             let it accept faster or {}",
+            "check whether it continues, which clients it affects and why (backlog-trace -P \
+             PORT); make it accept faster or {}",
             larger(space, listener)
         ));
     }
@@ -69,7 +69,8 @@ pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
 /// Whatever the setting is now, cookies were off then.
 fn syn_queue_full(space: &Space) -> &'static str {
     if space.settings.syncookies.is_some_and(|value| value != 0) {
-        "nothing for the SYNs that a full SYN queue refused while cookies were off: they are on now"
+        "nothing to do for the SYNs that a full SYN queue refused while cookies were off: they \
+         are on now"
     } else {
         "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1): a SYN queue was full"
     }

@@ -19,18 +19,18 @@ pub(super) fn of(space: &Space, listener: &Audited) -> Option<(Level, Kind, Stri
     let deferred = space.counter(Counter::DeferAcceptDrop).unwrap_or(0);
     Some(match (listener.defer_accept, space.may_be_deferred(drops)) {
         (Some(true), true) => {
-            let why = "TCP_DEFER_ACCEPT is set, and each bare ACK that it puts off counts there: \
-                       all of them may be such";
+            let why = "TCP_DEFER_ACCEPT is set, and each bare ACK that it defers counts there: \
+                all of them may be such ACKs";
             (Level::Info, Kind::DeferAccept, format!("{fact}: {why}"))
         }
         (None, true) => {
-            let why = "all of them may be bare ACKs that TCP_DEFER_ACCEPT puts off, if it is set \
-                       there, which could not be looked up (that needs CAP_SYS_PTRACE)";
+            let why = "all of them may be bare ACKs that TCP_DEFER_ACCEPT defers, if it is set, \
+                which could not be checked (that needs CAP_SYS_PTRACE)";
             (Level::Notice, Kind::Drops, format!("{fact}: {why}"))
         }
         (None | Some(true), false) if deferred > 0 => {
             let others = u64::from(drops).saturating_sub(deferred);
-            let why = format!("at least {others} of them were not put off by TCP_DEFER_ACCEPT");
+            let why = format!("at least {others} of them were not deferred by TCP_DEFER_ACCEPT");
             (Level::Problem, Kind::Drops, format!("{fact}: {why}"))
         }
         _ => (Level::Problem, Kind::Drops, fact),
@@ -83,7 +83,7 @@ mod tests {
             assert_eq!(of(Some(false), deferred).0, Level::Problem);
             let (level, kind, fact) = of(None, deferred);
             assert_eq!((level, kind), (Level::Notice, Kind::Drops));
-            assert!(fact.contains("could not be looked up"), "{fact}");
+            assert!(fact.contains("could not be checked"), "{fact}");
         }
         // The kernel has put off fewer than this listener has dropped.
         for known in [None, Some(true)] {

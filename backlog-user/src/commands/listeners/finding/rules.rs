@@ -23,8 +23,8 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
         found.push(Finding { level, kind, space: Some(space), listener: None, fact, cure });
     };
     if space.settings.abort_on_overflow.is_some_and(|value| value != 0) {
-        let fact = "tcp_abort_on_overflow is on: a client whose last ACK meets a full accept queue \
-                    is reset, where it would else be accepted a moment later";
+        let fact = "tcp_abort_on_overflow is on: a client whose last ACK meets a full accept \
+            queue is reset, although it could be accepted a moment later";
         let cure = "sysctl -w net.ipv4.tcp_abort_on_overflow=0 in the namespace";
         push(Level::Problem, Kind::AbortOnOverflow, fact.into(), cure.into());
     }
@@ -38,10 +38,10 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
     if drops > 0 && space.is_whole() && !space.listeners.iter().any(dropping) {
         let fact = format!(
             "ListenDrops is {drops}{}, but no current listener has drops: they occurred at \
-             listeners that have closed since",
+             listeners that have since closed",
             overflows(space)
         );
-        let cure = "see whether it comes back: backlog-trace --until-drop waits for the next";
+        let cure = "check whether it recurs: backlog-trace --until-drop waits for the next drop";
         // The counters begin anew at the next boot only: a check would fail until then.
         push(Level::Info, Kind::DropsOfClosed, fact, cure.into());
     }
@@ -91,7 +91,7 @@ pub(super) fn of_listener<'a>(
         let (level, cure) = if space.settings.syncookies == Some(0) {
             (Level::Problem, "turn on cookies (net.ipv4.tcp_syncookies=1), and ")
         } else {
-            (Level::Notice, "when it is full cookies take over; if this is no SYN flood, ")
+            (Level::Notice, "when it is full cookies take over; if this is not a SYN flood, ")
         };
         let cure = format!("{cure}{}", cure::larger(space, listener));
         push(level, Kind::SynQueueHigh, fact, cure);
@@ -112,8 +112,8 @@ pub(super) fn of_listener<'a>(
         }
         Some(somaxconn) if limit > somaxconn => {
             let fact = format!("limit {limit} is above somaxconn {somaxconn}");
-            let cure = "somaxconn was lowered after listen(), and a restart would give no more than \
-                        it is now; or the kernel itself listens, which it does not bound";
+            let cure = "somaxconn was lowered after listen(), and a restart would grant only its \
+                present value; or the kernel itself listens, which somaxconn does not bound";
             push(Level::Info, Kind::AboveSomaxconn, fact, cure.into());
         }
         _ => {}
@@ -121,9 +121,9 @@ pub(super) fn of_listener<'a>(
     if limit < SMALL && !listed.local.ip().is_loopback() {
         let fact = format!("limit {limit} bounds the SYN queue as well");
         let full = if space.settings.syncookies == Some(0) {
-            "a burst of so many handshakes fills it, and further SYNs are dropped"
+            "a burst of that many handshakes fills it, and further SYNs are dropped"
         } else {
-            "a burst of so many handshakes fills it, and further ones need cookies"
+            "a burst of that many handshakes fills it, and further ones need cookies"
         };
         let cure = format!("{full}: {}", cure::larger(space, listener));
         push(Level::Notice, Kind::SynQueueBound, fact, cure);
@@ -158,8 +158,8 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
         push(Level::Info, Kind::Memory, memory(entry, limit), None);
     } else if let Some(audited) = listeners().max_by_key(|audited| audited.listed.limit) {
         let fact = format!(
-            "what the queues could cost at a limit of {} is not known: the kernel's slab sizes are \
-             not readable (root may read them)",
+            "the memory that the queues could take at a limit of {} is unknown: the kernel's \
+             slab sizes are not readable (root can read them)",
             audited.listed.limit
         );
         push(Level::Info, Kind::Memory, fact, None);
@@ -170,9 +170,9 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
 fn memory(entry: Entry, limit: u32) -> String {
     let double = limit.saturating_mul(2);
     format!(
-        "a queued connection takes {} of kernel memory, an entry of the SYN queue {}, beside data \
-         that clients have sent: both queues of a listener cost at most {} at the limit {limit} \
-         (the most expensive listener), {} at {double}",
+        "a queued connection takes {} of kernel memory, an entry of the SYN queue {}, in \
+         addition to data that clients have sent: both queues of a listener take at most {} at \
+         the limit {limit} (the most expensive listener), {} at {double}",
         bytes(entry.queued()),
         bytes(entry.request),
         bytes(entry.at_most(limit)),

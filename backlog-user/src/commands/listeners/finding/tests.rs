@@ -221,7 +221,7 @@ fn memory_is_told_of_the_dearest_and_fails_no_check() {
     assert!(fact.contains("2816 bytes") && fact.contains("at most 12.0 MiB"), "{fact}");
     assert!(!is_any(&found, Level::Notice));
     known.memory = Memory::default();
-    assert!(find(&known)[0].fact.contains("not known"));
+    assert!(find(&known)[0].fact.contains("is unknown"));
 }
 
 #[test]

@@ -89,13 +89,14 @@ pub(super) fn notes(page: &mut TextBlock, host: &Host) {
     );
     if listeners.any(|audited| audited.syn_queue.is_none()) {
         note(
-            "SYNQ ?: several listeners could have the handshakes to this address (SO_REUSEPORT, or \
-             a wildcard), and the kernel does not tell which has them.",
+            "SYNQ ?: several listeners could own the handshakes to this address (SO_REUSEPORT, \
+             or a wildcard), and the kernel does not report which has them.",
         );
     }
     note(
-        "DROPS: sk_drops since the listener was opened. A refused SYN counts once, a refused last \
-         ACK twice, and some that is no loss once: a repeated SYN, a reset by the client, an ACK \
-         put off by TCP_DEFER_ACCEPT. ListenDrops has each refusal once, of the whole namespace.",
+        "DROPS: sk_drops since the listener was opened. A refused SYN counts once, a refused \
+         last ACK twice, and some harmless packets once: a repeated SYN, a reset by the client, \
+         an ACK deferred by TCP_DEFER_ACCEPT. ListenDrops counts each refusal once, for the \
+         whole namespace.",
     );
 }

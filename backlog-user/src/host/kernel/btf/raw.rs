@@ -91,9 +91,9 @@ impl Raw {
     /// Looks where each type lies.
     pub(super) fn index(bytes: Vec<u8>) -> Result<Self> {
         let magic = bytes.first_chunk().map(|chunk| u16::from_ne_bytes(*chunk));
-        ensure!(magic == Some(MAGIC), "it is no BTF of this machine's byte order");
+        ensure!(magic == Some(MAGIC), "it is not BTF in this machine's byte order");
         let field = |index: usize| {
-            let number = number(&bytes, 4 + 4 * index).context("its header is cut")?;
+            let number = number(&bytes, 4 + 4 * index).context("its header is truncated")?;
             Ok::<_, anyhow::Error>(number as usize)
         };
         let [header, types, types_length, names, names_length] =
@@ -101,14 +101,14 @@ impl Raw {
         let (types, names) = (header.saturating_add(types), header.saturating_add(names));
         let types_end = types.saturating_add(types_length);
         if types_end > bytes.len() || names.saturating_add(names_length) > bytes.len() {
-            bail!("it is cut: {} bytes", bytes.len());
+            bail!("it is truncated: {} bytes", bytes.len());
         }
         let mut raw = Self { bytes, names, places: Vec::with_capacity(types_length / 24) };
         let mut place = types;
         while place < types_end {
-            let item = raw.at(place).context("its last type is cut")?;
+            let item = raw.at(place).context("its last type is truncated")?;
             let behind = item.kind.behind(item.count);
-            let behind = behind.with_context(|| format!("type {:?} is not known", item.kind))?;
+            let behind = behind.with_context(|| format!("type {:?} is unknown", item.kind))?;
             raw.places.push(u32::try_from(place)?);
             place = item.behind + behind;
         }

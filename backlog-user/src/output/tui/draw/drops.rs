@@ -34,7 +34,7 @@ pub(super) fn draw(
         texts.reverse();
         lines.extend(texts.into_iter().map(|text| (text, Style::new())));
     }
-    show(buffer, area, lines, back, "no drop was seen", ink);
+    show(buffer, area, lines, back, "no drops yet", ink);
 }
 
 /// Draws the notices.

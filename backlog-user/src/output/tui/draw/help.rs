@@ -12,17 +12,17 @@ const KEYS: [(&str, &str); 15] = [
     ("q, Ctrl-C", "end the run; the summary follows on the normal screen"),
     ("up, down, j, k", "another listener; or scroll drops and notices"),
     ("PgUp, PgDn", "ten further"),
-    ("Home, g", "the top: there whoever is first is selected, always"),
+    ("Home, g", "the top: the first listener stays selected"),
     ("End, G", "the last"),
-    ("s, S", "sort by the next column, by the one before"),
-    ("r", "the other way round"),
-    ("/", "list only what has this text: address, process, unit, cgroup"),
+    ("s, S", "sort by the next column, by the previous one"),
+    ("r", "reverse the order"),
+    ("/", "filter by text: address, process, unit, cgroup"),
     ("Tab", "the next pane: listeners, histograms, drops, notices"),
-    ("Enter, Esc", "that pane alone (of the list: the selected listener), and back"),
-    ("w", "how much time the plot shows"),
-    ("y", "the plot as high as the peak, or as the limit"),
-    ("Ctrl-L", "draw all of it again"),
-    ("Ctrl-Z", "stop (the shell's fg continues)"),
+    ("Enter, Esc", "maximise the pane (in the list: the listener), and back"),
+    ("w", "time span of the plot"),
+    ("y", "scale the plot to the peak, or to the limit"),
+    ("Ctrl-L", "redraw"),
+    ("Ctrl-Z", "suspend (the shell's fg resumes)"),
     ("?, h", "this"),
 ];
 
@@ -31,9 +31,9 @@ const RUN: [(&str, &str); 1] = [("p", "pause or resume the display; tracing cont
 
 /// Those of a recording.
 const RECORDING: [(&str, &str); 3] = [
-    ("space, p", "stop the time; again: go on"),
+    ("space, p", "pause and resume playback"),
     ("left, right", "10 s back, 10 s further"),
-    ("+, -, 0", "twice as fast, half as fast, as fast as possible"),
+    ("+, -, 0", "double speed, half speed, as fast as possible"),
 ];
 
 /// Draws the help, of a recording or of a run.

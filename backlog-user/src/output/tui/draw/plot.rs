@@ -42,7 +42,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lin
     let Some(points) = &detail.points else {
         let why = match detail.id {
             None => "no listener is selected",
-            Some(_) => "too many listeners: how this queue went is not kept",
+            Some(_) => "too many listeners: no history is kept for this queue",
         };
         put(buffer, (area.x, area.y), area.right(), why, ink.aside());
         return;

@@ -121,7 +121,7 @@ pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
         let keys = "? help  q quit  space stop  left/right 10 s  +/-/0 speed  / filter  Tab pane";
         put(buffer, at, area.right(), keys, ink.aside());
     } else {
-        let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter all of it";
+        let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter maximise";
         put(buffer, at, area.right(), keys, ink.aside());
     }
 }
