@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Mark {
     /// From then on, nanoseconds.
     pub monotonic_ns: u64,
-    /// The wall's time is so much more, nanoseconds.
+    /// Wall-clock time minus monotonic time, nanoseconds.
     pub offset_ns: i128,
 }
 
@@ -34,7 +34,7 @@ impl Clock {
         Self { first, later: Vec::new() }
     }
 
-    /// A clock with a fixed difference, for made-up events.
+    /// A clock with a fixed difference, for synthetic events.
     #[cfg(any(test, feature = "fixtures"))]
     #[must_use]
     pub fn fixed(offset_ns: i128) -> Self {
@@ -49,7 +49,7 @@ impl Clock {
         Self { first: self.first, later: later.to_vec() }
     }
 
-    /// How the clocks stood at first.
+    /// The first comparison of the clocks.
     #[must_use]
     pub fn first(&self) -> Mark {
         self.first

@@ -22,7 +22,7 @@ impl Range {
     }
 }
 
-/// How far each has moved; none for one that the kernel does not show.
+/// The change of each; none for a counter that the kernel does not show.
 pub type Reading = [Option<Range>; Counter::COUNT];
 
 /// Each at one moment.

@@ -26,11 +26,11 @@ pub use refusal::{Admitted, Dequeued, DropEvent, Leaving, SoFar};
 pub enum What {
     /// A listener was found, or opened, or its limit has changed.
     Listener(Listener),
-    /// A listener was closed, with so many connections in its queue.
+    /// A listener was closed, with this many connections in its queue.
     Closed(Closed),
     /// Another `listen()` was called, or a limit has changed.
     Limit(Limit),
-    /// Whose a listener is was looked up.
+    /// The owner of a listener was looked up.
     Identity {
         /// Which.
         listener: ListenerId,
@@ -43,11 +43,11 @@ pub enum What {
     Admitted(Admitted),
     /// It has left the queue.
     Dequeued(Dequeued),
-    /// What the acceptors were doing when packets began to be refused.
+    /// The state of the acceptors when drops began.
     Acceptor(Box<Acceptor>),
     /// Calls of `accept()` have failed, or none has while a probe watched for that.
     AcceptErrors(Box<AcceptErrors>),
-    /// What a queued connection takes of the kernel's memory was read.
+    /// The kernel memory of a queued connection was read.
     Memory(Memory),
     /// The totals of one listener were read.
     Count {
@@ -72,12 +72,12 @@ pub enum What {
         /// What is set.
         settings: Settings,
     },
-    /// A network namespace is compared from here on only: what was before is not known.
+    /// A network namespace is reconciled only from here on: earlier counts are unknown.
     Baseline {
         /// Which.
         netns: Netns,
     },
-    /// A network namespace has ended, or nobody lives in it any more: it is not compared again.
+    /// A network namespace has ended, or has no process any more: it is not reconciled again.
     Ended {
         /// Which.
         netns: Netns,
@@ -86,11 +86,11 @@ pub enum What {
     Counters {
         /// Which.
         netns: Netns,
-        /// How far each has moved since the start.
+        /// The change of each since the start.
         #[serde(with = "form::reading")]
         moved: Box<Reading>,
     },
-    /// Those that were still queued at the end were looked up in the kernel's tables.
+    /// Connections still queued at the end were looked up in the kernel's tables.
     Queued {
         /// Where.
         listener: ListenerId,
@@ -104,7 +104,7 @@ pub enum What {
     SkDrops {
         /// Which.
         listener: ListenerId,
-        /// How far it has moved since the start.
+        /// Its change since the start.
         moved: Range,
     },
 }

@@ -1,4 +1,4 @@
-//! What the user asked to look at.
+//! The user's filter.
 
 pub mod ports;
 
@@ -17,12 +17,12 @@ pub struct Filter {
     pub ports: Option<PortSet>,
     /// `AF_INET` or `AF_INET6`; none: both.
     pub family: Option<u16>,
-    /// A network namespace, with what tells it from later ones of its inode number once that
-    /// is known; none: all.
+    /// A network namespace, and once known the number that distinguishes it from later ones with
+    /// its inode number; none: all.
     pub netns: Option<Netns>,
     /// Whose sockets; none: everybody's.
     pub process: Option<Held>,
-    /// Sockets of which cgroup; none: of all.
+    /// The cgroup whose sockets are traced; none: all.
     pub cgroup: Option<Subtree>,
 }
 
@@ -31,7 +31,7 @@ pub struct Filter {
 pub struct Held {
     /// Its number.
     pub pid: u32,
-    /// The inode numbers of those that it held when it was looked at.
+    /// The inode numbers of the sockets that it held when inspected.
     pub sockets: HashSet<u64>,
 }
 
@@ -40,7 +40,7 @@ pub struct Held {
 pub struct Subtree {
     /// Its number.
     pub id: u64,
-    /// How deep it lies: 0 is the root.
+    /// Its level: 0 is the root.
     pub level: u32,
     /// Its number and those of the cgroups below it, as they were at the start.
     pub members: HashSet<u64>,
@@ -143,7 +143,7 @@ mod tests {
         assert!(!fits.lists(&another), "a later one with its inode number");
         let held = Some(Held { pid: 9, sockets: [2].into() });
         assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
-        // Where the kernel does not tell the cgroup, it is none of these.
+        // A socket whose cgroup the kernel does not show does not match.
         assert!(!fits.lists(&Listed { cgroup_id: None, ..listed }));
     }
 

@@ -1,8 +1,8 @@
-//! What backlog-trace knows, without a kernel: events, the model that they make, the conclusions
-//! from it, and the form in which they are recorded.
+//! The part of backlog-trace that needs no kernel: events, the model that they build, the
+//! conclusions from it, and the recording format.
 //!
-//! Pure: nothing here reads a file, a clock or a map. Time comes with the event. `clippy.toml`
-//! beside it refuses what would.
+//! Pure: nothing here reads a file, a clock or a map. Time comes with the event. Its `clippy.toml`
+//! rejects calls that would.
 
 pub mod aggregate;
 pub mod clock;

@@ -54,21 +54,21 @@ pub struct Model {
     addresses: Addresses,
     /// Listeners that were closed and whose pages were taken out.
     gone: Gone,
-    /// What they had counted, by network namespace.
+    /// Their counts, by network namespace.
     gone_sums: BTreeMap<Netns, Sums>,
     namespaces: BTreeMap<Netns, Namespace>,
     /// Those that have ended and whose listeners' pages are gone.
     ended: NamespacesEnded,
-    /// How queues go over time is still kept of so many listeners: none unless a view draws.
+    /// The number of further listeners whose history is kept: zero unless an output draws it.
     room: usize,
     memory: Memory,
     client_timeout_ns: u64,
     start_ns: u64,
-    /// When the last two intervals ended, the later first.
+    /// The ends of the last two intervals, the later first.
     ticks_ns: [u64; 2],
 }
 
-/// Listeners whose pages are no longer there.
+/// Listeners whose pages were evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
     /// Nothing ever happened there.
@@ -77,7 +77,7 @@ pub struct Gone {
     pub active: u64,
 }
 
-/// How long a client waits before it gives up, unless the user knows better.
+/// The default client timeout.
 const CLIENT_TIMEOUT_NS: u64 = 5_000_000_000;
 
 /// Closed listeners whose pages are kept for the summary.
@@ -105,13 +105,12 @@ impl Model {
         }
     }
 
-    /// Keeps how queues go over time, of as many listeners as there is room for: the first
-    /// at which anything happens.
+    /// Keeps the history of the first listeners with activity, as many as there is room for.
     pub fn keep_timelines(&mut self) {
         self.room = MOST_OF_ALL / MOST_SPANS;
     }
 
-    /// Writes an event down and says what is news about it.
+    /// Applies an event and returns what it changed.
     pub fn apply(&mut self, event: &Event) -> Option<News> {
         let Event { time_ns, what } = event;
         match what {
@@ -275,7 +274,7 @@ impl Model {
         self.forget_namespaces();
     }
 
-    /// Listeners whose pages are no longer there.
+    /// Listeners whose pages were evicted.
     #[must_use]
     pub fn gone(&self) -> Gone {
         self.gone
@@ -310,7 +309,7 @@ impl Model {
         self.pages.is_empty()
     }
 
-    /// Is it kept how the queue of a listener goes over time at which something happens first?
+    /// Is there room for the history of one more active listener?
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.room > 0
@@ -321,7 +320,7 @@ impl Model {
         self.pages.values().filter(|page| page.closed.is_none())
     }
 
-    /// What to do about a listener, at this time.
+    /// The verdict on a listener at this time.
     #[must_use]
     pub fn sizing(&self, page: &Page, time_ns: u64) -> Sizing {
         let listener = &page.listener;
@@ -342,7 +341,7 @@ impl Model {
         sizing::of(page, &given)
     }
 
-    /// What a member of a group that has closed had in its queues.
+    /// The contents of a closed member's queues.
     #[must_use]
     pub fn at_close(&self, page: &Page) -> Option<AtClose> {
         let migrate_req = self.settings_of(page.listener.netns).and_then(|set| set.migrate_req);
@@ -382,12 +381,12 @@ impl Model {
         }
     }
 
-    /// How long a client waits before it gives up.
+    /// The client timeout.
     pub fn set_client_timeout(&mut self, timeout_ns: u64) {
         self.client_timeout_ns = timeout_ns;
     }
 
-    /// Refused attempts that are no longer remembered.
+    /// Refused attempts that were evicted.
     #[must_use]
     pub fn clients_forgotten(&self) -> u64 {
         self.clients.forgotten()

@@ -1,15 +1,15 @@
-//! Who owns a listener: the processes that hold its socket, their user, systemd unit, cgroup
+//! The owner of a listener: the processes that hold its socket, their user, systemd unit, cgroup
 //! and container.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// Who owns a listener.
+/// The owner of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The holder that is no child of another holder: of a pre-fork server the parent. Of
-    /// several such the one with the lowest pid.
+    /// The holder that is not a child of another holder: the parent of a pre-fork server. If there
+    /// are several, the one with the lowest pid.
     pub main: Process,
     /// Processes that hold the socket.
     pub processes: usize,
@@ -39,15 +39,15 @@ pub struct Process {
     pub uid: u32,
     /// That user's name, by `/etc/passwd`.
     pub user: Option<String>,
-    /// The path of its cgroup: of the unified hierarchy, or of systemd's own.
+    /// The path of its cgroup, in the unified hierarchy or in systemd's own.
     pub cgroup: Option<String>,
 }
 
 /// A container, as the path of a cgroup names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
-    /// `docker`, `containerd`, `cri-o`, `podman`, `systemd-nspawn`, `lxc`, or none where the
-    /// path does not tell.
+    /// `docker`, `containerd`, `cri-o`, `podman`, `systemd-nspawn`, `lxc`, or none if the path does
+    /// not show it.
     pub runtime: Option<Cow<'static, str>>,
     /// Its id, or the name of a machine.
     pub id: String,

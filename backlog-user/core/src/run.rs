@@ -1,4 +1,4 @@
-//! A run as a whole: what is said at its start and at its end.
+//! A run as a whole: the metadata of its start and its end.
 
 pub mod command;
 pub mod cost;
@@ -39,7 +39,7 @@ impl Backend {
     }
 }
 
-/// What is said at the start.
+/// The metadata of the start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Meta {
     /// When tracing began, monotonic nanoseconds.
@@ -57,30 +57,29 @@ pub struct Meta {
     pub hooks: Vec<Placed>,
     /// The command line.
     pub options: Vec<String>,
-    /// The sysctls of the network namespace in which the tool runs.
+    /// The sysctls of the tool's own network namespace.
     pub settings: Settings,
     /// Those of the network namespaces that are traced; none: an older recording, or nothing
     /// listens at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traced: Option<Spread>,
-    /// Why it is no better backend, and which hooks are not attached as planned.
+    /// Why no better backend was used, and which hooks are not attached as planned.
     pub reasons: Vec<String>,
-    /// What this kernel does not let us know.
+    /// Events that cannot be seen on this kernel.
     pub gaps: Vec<String>,
     /// Does the kernel count the runs of programs?
     pub bpf_stats: bool,
 }
 
 impl Meta {
-    /// The sysctls that bound the queues: of the namespaces that are traced, as far as that is
-    /// known.
+    /// The sysctls that bound the queues, of the traced namespaces as far as known.
     #[must_use]
     pub fn bounds(&self) -> Spread {
         self.traced.unwrap_or_else(|| self.settings.into())
     }
 }
 
-/// A program on its hook, as it is told.
+/// A program on its hook, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// What it is for.
@@ -91,34 +90,34 @@ pub struct Placed {
     pub how: String,
 }
 
-/// What is said at the end beside the listeners' summaries.
+/// The data of the end, in addition to the listeners' summaries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct End {
     /// When tracing ended, monotonic nanoseconds.
     pub time_ns: u64,
     /// How long it ran.
     pub elapsed_ns: u64,
-    /// What belongs to no listener.
+    /// Counts that belong to no listener.
     #[serde(with = "form::Astray")]
     pub stray: Stray,
     /// Records that could not be read.
     pub undecoded: u64,
     /// Events that programs missed because they were interrupted by themselves.
     pub missed: Option<u64>,
-    /// What was seen against what the kernel counted: the model knows.
+    /// The reconciliation, from the model.
     #[serde(skip)]
     pub accounts: Vec<Account>,
-    /// What may explain a difference.
+    /// Counts that may explain a difference.
     pub blind: Blind,
     /// What tracing cost.
     pub cost: Cost,
-    /// How the command of `--cmd` ended; none: there was none, or the recording is older.
+    /// The exit of the command of `--cmd`; none: there was none, or the recording is older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandEnd>,
-    /// Why the recording of this run is incomplete; none: it is not, or there is none.
+    /// Why the recording of this run is incomplete; none: it is complete, or there is none.
     #[serde(skip)]
     pub unrecorded: Option<String>,
-    /// What is to be said of the recording that the run was read from.
+    /// Problems of the recording from which the run was read.
     #[serde(skip)]
     pub remarks: Vec<String>,
 }

@@ -37,7 +37,7 @@ impl From<Settings> for Spread {
 }
 
 impl Spread {
-    /// Of all of these; none: there is no namespace.
+    /// For all of these; none: there is no namespace.
     pub fn of(all: impl IntoIterator<Item = Settings>) -> Option<Self> {
         all.into_iter().map(Self::from).reduce(|one, other| Self {
             namespaces: one.namespaces.saturating_add(other.namespaces),

@@ -93,7 +93,7 @@ pub fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
     }
 }
 
-/// How far the counts of buckets have moved; they wrap around.
+/// The differences between bucket counts, which wrap around.
 #[must_use]
 pub fn moves(before: &[u32], now: &[u32]) -> Moves {
     let moved = before.iter().zip(now).map(|(before, now)| now.wrapping_sub(*before));

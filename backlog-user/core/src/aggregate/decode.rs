@@ -1,7 +1,7 @@
 //! Bytes from the ring into records. Pure; any bytes give a record or an error.
 //!
-//! A record may grow at its end in a later version: what is longer than it has
-//! to be is read as far as it is known.
+//! A later version may append fields to a record: a record that is too long is read up to its known
+//! length.
 
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +30,7 @@ pub enum Record {
     Dequeued(Dequeued),
 }
 
-/// Why bytes are no record.
+/// Why bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Its end is missing.
@@ -192,7 +192,7 @@ pub fn comm(bytes: &[u8; 16]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// The listen call that a record tells of, if it does.
+/// The listen call in a record, if it has one.
 #[must_use]
 pub fn call(wire: &Listener) -> Option<Call> {
     let caller = (wire.caller != 0).then(|| Caller { pid: wire.caller, comm: comm(&wire.comm) })?;

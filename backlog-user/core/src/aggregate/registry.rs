@@ -17,15 +17,15 @@ pub struct Registry {
     by_slot: HashMap<u32, ListenerId>,
     by_socket: HashMap<Socket, ListenerId>,
     socket_of: HashMap<ListenerId, Socket>,
-    /// Who asks the kernel for its counters cannot tell namespaces with one inode number apart.
+    /// The reader of kernel counters cannot distinguish namespaces with the same inode number.
     pub by_inode: bool,
-    /// Namespaces that were made during the run and have a listener, since the last
+    /// Namespaces with a listener that were created during the run, since the last
     /// [`Registry::take_new`].
     new_namespaces: Vec<Netns>,
 }
 
-/// What names a socket for both sources: namespace and inode. (An inode number may
-/// come back, after the close and 2^32 others.)
+/// Identifies a socket in both sources: namespace and inode. (An inode number can be reused after
+/// the close and 2^32 others.)
 type Socket = (Netns, u64);
 
 /// A listener as a dump of sockets shows it.
@@ -43,15 +43,15 @@ pub struct Listed {
     pub limit: u32,
     /// The depth of its queue.
     pub depth: u32,
-    /// `IPV6_V6ONLY`, if the dump tells.
+    /// `IPV6_V6ONLY`, if the dump has it.
     pub v6_only: Option<bool>,
-    /// Its `sk_drops`, if the dump tells.
+    /// Its `sk_drops`, if the dump has it.
     pub sk_drops: Option<u32>,
     /// The user that its socket belongs to.
     pub uid: u32,
     /// The index of the interface that it is bound to; 0: to none.
     pub interface: u32,
-    /// The number of the cgroup (v2) that its socket was made in, if the dump tells.
+    /// The id of its socket's cgroup (v2), if the dump has it.
     pub cgroup_id: Option<u64>,
     /// It is the TCP side of an MPTCP listener, and that was asked for.
     pub mptcp: bool,
@@ -92,7 +92,7 @@ impl Registry {
             self.new_namespaces.push(netns);
         }
         let id = match self.by_slot.get(&slot) {
-            // A record of another CPU was faster and has made it known.
+            // A record from another CPU has already registered it.
             Some(known) => *known,
             None if wire.inode == 0 => self.fresh(),
             None => self.id_of((netns, wire.inode)),
@@ -132,7 +132,7 @@ impl Registry {
         self.by_slot.remove(&slot);
     }
 
-    /// Namespaces that are now known to have been made during the run.
+    /// Namespaces now known to have been created during the run.
     pub fn take_new(&mut self) -> Vec<Netns> {
         std::mem::take(&mut self.new_namespaces)
     }

@@ -1,5 +1,5 @@
-//! From what the programs have written to events: decoded records, and what was counted by
-//! slot. It knows slots; it has no map of the kernel, so that a benchmark can run it.
+//! Translates the programs' output to events: decoded records, and counts by slot. It knows slots
+//! but reads no kernel map, so that a benchmark can run it.
 
 use std::collections::HashMap;
 
@@ -26,8 +26,8 @@ pub struct Translator {
 }
 
 impl Translator {
-    /// Adds what a record tells. `note` is the kernel's own note of who has a slot, for a
-    /// listener whose opening was lost.
+    /// Adds a record. `note` looks up the kernel's own information on a slot, for a listener whose
+    /// open record was lost.
     pub fn record(
         &mut self,
         decoded: &Result<Record, DecodeError>,
@@ -104,7 +104,7 @@ impl Translator {
         Some(Event { time_ns: header.time_ns, what })
     }
 
-    /// The listener of a slot; if its opening was lost, the kernel's note tells.
+    /// The listener of a slot; if its open record was lost, the kernel's information identifies it.
     pub fn listener(
         &mut self,
         slot: u32,
@@ -139,7 +139,7 @@ impl Translator {
                 self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
             count.waits = count::moves(&last.waits, &now.waits);
             count.depths = count::moves(&last.depths, &now.depths);
-            // What has not moved is of a listener that had the slot before.
+            // Values that have not moved belong to the slot's previous listener.
             if now.noted_ns != last.noted_ns {
                 count.last_accept = last_accept(&now);
             }
@@ -161,7 +161,7 @@ impl Translator {
     }
 }
 
-/// The last accept that a listener's distributions tell of.
+/// The last accept in a listener's distributions.
 #[must_use]
 pub fn last_accept(now: &Distributions) -> Option<LastAccept> {
     let halves =

@@ -1,51 +1,51 @@
-//! Those who accept: what they were doing, and how their calls failed.
+//! The acceptors: their states, and their failed calls.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, ListenerId, form};
 
-/// What those who accept at a listener were doing when it began to refuse packets.
+/// The state of a listener's acceptors when it began to refuse packets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptor {
     /// Whose acceptors.
     pub listener: ListenerId,
-    /// The process that had accepted last; of one that nobody has accepted from the main one
-    /// of those that hold it.
+    /// The process that accepted last; if nobody has accepted, the main process of those that hold
+    /// the listener.
     pub process: Caller,
-    /// How long after the first drop was looked, nanoseconds.
+    /// Time of the inspection after the first drop, nanoseconds.
     pub looked_after_ns: u64,
-    /// How long before the first drop the last accept was; none: none was seen, or there was
-    /// another one since.
+    /// Time of the last accept before the first drop; none: none was seen, or another one followed.
     pub last_accept_ns: Option<u64>,
-    /// How long after the first drop the last accept was.
+    /// Time of the last accept after the first drop.
     pub accepted_since_ns: Option<u64>,
     /// The thread that did it.
     pub tid: Option<u32>,
-    /// Processes that hold the listener and were looked at.
+    /// Inspected processes that hold the listener.
     pub processes: u32,
     /// Their threads.
     pub threads: u32,
-    /// What these were doing, the most first.
+    /// Their states, the most frequent first.
     pub doing: Vec<Doing>,
-    /// CPU time of these processes, nanoseconds, in so many nanoseconds before the look.
+    /// CPU time of these processes, nanoseconds, and the period before the inspection in which they
+    /// used it.
     pub cpu_ns: Option<u64>,
     /// See there.
     pub cpu_over_ns: Option<u64>,
-    /// The processes that were looked at were seen accepting; else they only hold the listener.
+    /// The inspected processes were seen accepting; otherwise they only hold the listener.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub seen_accepting: bool,
     /// `process`, which accepted last, has ended.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub gone: bool,
-    /// No packet was refused, but nobody had accepted for long: the moment is that of the look.
+    /// No packet was refused, but nobody had accepted for long: the time is that of the inspection.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub idle: bool,
-    /// Who holds the listener, where none of those that were seen accepting is left.
+    /// The holder of the listener, if no process that was seen accepting is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Caller>,
 }
 
-/// What some threads were doing.
+/// The state of several threads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doing {
     /// The kernel's state.
@@ -78,7 +78,7 @@ pub enum State {
 pub struct AcceptErrors {
     /// Whose.
     pub listener: ListenerId,
-    /// How long the probe was attached for this listener, nanoseconds.
+    /// Time for which the probe was attached for this listener, nanoseconds.
     pub watched_ns: u64,
     /// By process and error; empty: no call has failed.
     pub errors: Vec<AcceptError>,
@@ -100,7 +100,7 @@ pub struct AcceptError {
     pub first_ns: u64,
     /// See there.
     pub last_ns: u64,
-    /// For EMFILE: how many descriptors the process may have.
+    /// For EMFILE: the process's limit of descriptors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nofile: Option<u64>,
     /// The socket is not known: the process holds this listener.

@@ -1,4 +1,4 @@
-//! What the programs have counted at a listener.
+//! The programs' counts for a listener.
 
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
@@ -21,20 +21,20 @@ pub struct Count {
     /// Accepts since, by the bucket of their wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::waits")]
     pub waits: Moves,
-    /// Arrivals since, by the bucket of the depth that they made.
+    /// Arrivals since, by the bucket of the resulting depth.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::depths")]
     pub depths: Moves,
     /// The last accept whose thread was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_accept: Option<LastAccept>,
-    /// How long the acceptor has had nothing to do before arrivals, from any moment on,
-    /// nanoseconds.
+    /// Cumulative idle time of the acceptor before arrivals, nanoseconds; only differences are
+    /// meaningful.
     #[serde(default, alias = "idle_ns", skip_serializing_if = "form::is_zero")]
     pub free_ns: u64,
-    /// How long the queue has been empty before arrivals since the last count.
+    /// Time for which the queue was empty before arrivals, since the last count.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub idle_moved_ns: u64,
-    /// When a connection was accepted last; zero: none was.
+    /// Time of the last accept; zero: none.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub accepted_ns: u64,
     /// Accepts with work before them since the last count.
@@ -46,7 +46,7 @@ pub struct Count {
     /// The stalls among these, nanoseconds.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub stalled_ns: u64,
-    /// When an arrival last found the queue empty; zero: not known.
+    /// Time of the last arrival that found the queue empty; zero: unknown.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub filled_ns: u64,
     /// Accepts since the last count, by thread.
@@ -57,7 +57,7 @@ pub struct Count {
     pub other_accepts: u64,
 }
 
-/// What moved in the buckets: which, and by how much.
+/// Changes of the buckets: index and difference.
 pub type Moves = Vec<(u32, u32)>;
 
 /// Accepts of one thread.

@@ -1,4 +1,4 @@
-//! Listeners: what is known of one, and what happens to it.
+//! Listeners: the properties of one, and the events that change them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::owner::Owner;
 )]
 pub struct ListenerId(pub u32);
 
-/// Who a listener is.
+/// The identity of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Its number.
@@ -34,17 +34,17 @@ pub struct Listener {
     pub limit: u32,
     /// The depth of its queue when it was found.
     pub depth: u32,
-    /// `SO_REUSEPORT`; none where the source does not tell.
+    /// `SO_REUSEPORT`; none if the source does not have it.
     pub reuseport: Option<bool>,
     /// It was opened under our eyes: nothing was missed before.
     pub opened_now: bool,
-    /// Its `sk_drops` when it was found, if the source tells.
+    /// Its `sk_drops` when it was found, if the source has it.
     pub sk_drops: Option<u32>,
     /// The last listen call on it, if it was seen.
     pub call: Option<Call>,
-    /// The number of the cgroup in which its socket was made, if the source tells.
+    /// The id of its socket's cgroup, if the source has it.
     pub cgroup: Option<u64>,
-    /// What the programs cannot tell: it is looked up elsewhere.
+    /// Properties that the programs do not know, looked up elsewhere.
     pub identity: Identity,
 }
 
@@ -55,7 +55,7 @@ impl Listener {
         if self.local.is_ipv4() { "ipv4" } else { "ipv6" }
     }
 
-    /// Its main process: of those that hold it, or who called `listen()`.
+    /// Its main process: one of its holders, or the caller of `listen()`.
     #[must_use]
     pub fn process(&self) -> Option<Caller> {
         if let Some(owner) = &self.identity.owner {
@@ -64,7 +64,7 @@ impl Listener {
         self.call.as_ref()?.caller.clone()
     }
 
-    /// Was less granted than asked for? None: it is not known what was asked for.
+    /// Was less granted than requested? None: the requested backlog is unknown.
     #[must_use]
     pub fn is_cut(&self) -> Option<bool> {
         let call = self.call.as_ref()?;
@@ -72,12 +72,12 @@ impl Listener {
     }
 }
 
-/// Whose a listener is, and what its numbers are called.
+/// The owner of a listener, and the names of its numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Who holds its socket; none: not known, or nobody any more.
+    /// The holders of its socket; none: unknown, or nobody any more.
     pub owner: Option<Box<Owner>>,
-    /// The path of the cgroup in which its socket was made.
+    /// The path of its socket's cgroup.
     pub cgroup: Option<String>,
     /// The name of its network namespace.
     pub netns: Option<String>,
@@ -86,7 +86,7 @@ pub struct Identity {
 /// A listen call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// The backlog that was asked for; none: it came by a way that does not tell.
+    /// The requested backlog; none: the call came a way that does not show it.
     pub asked: Option<i32>,
     /// `net.core.somaxconn` of the namespace at that moment.
     pub somaxconn: Option<u32>,
@@ -142,7 +142,8 @@ pub struct Limit {
     pub depth: u32,
     /// The call, if it was seen.
     pub call: Option<Call>,
-    /// It is the call that opened it, told late: a packet had met it before it was through.
+    /// It is the call that opened the listener, reported late: a packet had found the listener
+    /// before the call finished.
     #[serde(default)]
     pub opens: bool,
 }

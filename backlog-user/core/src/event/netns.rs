@@ -27,7 +27,7 @@ impl Netns {
         low(self.0)
     }
 
-    /// What tells it from others with its inode number; none: not known.
+    /// Distinguishes it from others with its inode number; none: unknown.
     #[must_use]
     pub fn identity(self) -> Option<u32> {
         let identity = (self.0 >> 32) as u32;

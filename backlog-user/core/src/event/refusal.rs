@@ -32,10 +32,10 @@ pub struct DropEvent {
     /// any came in between; else [`NO_TROUGH`](backlog_ebpf::distribution::NO_TROUGH).
     #[serde(default = "form::no_trough", skip_serializing_if = "form::is_no_trough")]
     pub trough: u32,
-    /// How long the acceptor had had nothing to do until then, from any moment on.
+    /// Cumulative idle time of the acceptor until then; only differences are meaningful.
     #[serde(default, alias = "idle_ns")]
     pub free_ns: u64,
-    /// When a connection had been accepted last; zero: none was.
+    /// Time of the last accept; zero: none.
     #[serde(default)]
     pub accepted_ns: u64,
     /// None in earlier recordings.
@@ -69,11 +69,10 @@ impl DropEvent {
     }
 }
 
-/// What the kernel had counted at a listener when something happened: since any moment on, so
-/// only differences say something.
+/// The kernel's counts for a listener at an event; only differences are meaningful.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoFar {
-    /// Accepts of connections that were waiting already when the one before was accepted.
+    /// Accepts of connections that were already waiting at the previous accept.
     pub paced: u32,
     /// The pauses before them, without stalls.
     pub paced_ns: u64,
@@ -82,7 +81,7 @@ pub struct SoFar {
     pub stalled_ns: u64,
     /// Connections that were queued, about.
     pub arrived: u32,
-    /// When an arrival had last found the queue empty; zero: not known.
+    /// Time of the last arrival that found the queue empty; zero: unknown.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub filled_ns: u64,
     /// Drops without a record that the CPU of this one had counted.

@@ -9,10 +9,10 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSet(BTreeSet<u16>);
 
-/// Why a list of ports is no such list. The text says what would be one.
+/// Why a list of ports is invalid. The text says what is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PortError {
-    /// It is no number from 1 to 65535.
+    /// It is not a number from 1 to 65535.
     #[error("`{0}` is not a port: give numbers from 1 to 65535, as in 8000 or 80,443 or 8000-8100")]
     NotAPort(String),
     /// The first port of a range is above its last one.

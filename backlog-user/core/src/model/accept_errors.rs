@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{AcceptError, AcceptErrors};
 
-/// Processes and errors that are told apart at one listener.
+/// Distinct processes and errors per listener.
 const MOST: usize = 32;
 
 /// All of a listener.
@@ -16,13 +16,13 @@ pub struct FailedAccepts {
     pub watched_ns: u64,
     /// By process and error, the most frequent first.
     pub kept: Vec<AcceptError>,
-    /// Failed calls that are in none of these.
+    /// Failed calls that none of these include.
     pub left_out: u64,
 }
 
 impl FailedAccepts {
-    /// Adds what was counted since the last time. True: a process fails with an error that it
-    /// has not failed with before, and that is not an empty queue.
+    /// Adds the counts since the last time. Returns true if a process fails with an error that is
+    /// new for it and is not an empty queue.
     pub fn add(&mut self, moved: &AcceptErrors) -> bool {
         self.watched_ns += moved.watched_ns;
         self.left_out += moved.left_out;

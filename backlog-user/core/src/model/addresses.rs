@@ -1,4 +1,4 @@
-//! Addresses at which listeners of several network namespaces are known.
+//! Addresses with listeners in several network namespaces.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ struct Known {
     pages: u32,
 }
 
-/// Whom a listener meets at its address.
+/// The other listeners at a listener's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
     /// Nobody of another namespace.

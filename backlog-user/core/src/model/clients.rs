@@ -2,15 +2,16 @@
 //! sequence number. And what became of the client ([`Fate`]), or may still become of it.
 //! Bounded; what the bound loses is counted.
 //!
-//! A client is admitted when the server accepts its connection and the client is there then.
-//! Its FIN is no return: the ACK of a SYN cookie stays valid for two minutes, so the FIN of a
-//! client that waited in vain makes a connection which the server accepts from nobody.
+//! A client is admitted when the server accepts its connection while the client is still connected.
+//! A FIN does not count as a return: the ACK of a SYN cookie stays valid for two minutes, so the
+//! FIN of a client that waited in vain creates a connection that the server accepts although the
+//! client has gone.
 
 use std::net::SocketAddr;
 
 use backlog_ebpf::cause::Cause;
-// Twice as fast as the standard hasher, and seeded as well: whoever floods a listener must
-// not be able to choose where his attempts go.
+// Twice as fast as the standard hasher, and seeded as well: an attacker who floods a listener must
+// not be able to cause collisions.
 use foldhash::HashMap;
 
 use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
@@ -34,7 +35,7 @@ impl Attempt {
     }
 }
 
-/// When an attempt was refused, why at last, and what has become of it.
+/// When an attempt was refused, its last cause, and its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
     first_ns: u64,
@@ -58,12 +59,12 @@ enum State {
     Ended(Fate),
 }
 
-/// What has become of a client for good.
+/// The final outcome of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The server has accepted it.
     Admitted {
-        /// How long after its first refusal; none: that is not known.
+        /// The delay since its first refusal; none: unknown.
         delay_ns: Option<u64>,
     },
     /// It has left.
@@ -77,9 +78,9 @@ pub enum Fate {
     Unknown,
 }
 
-/// The attempts that were refused, in two generations: when the young one is full, the old one
-/// goes. Those that have got in stay in it: the ACK and the FIN of a client may be looked at by
-/// two CPUs at a time, one be let in and the other be refused, and be told in either order.
+/// The refused attempts, in two generations: when the young one is full, the old one is evicted.
+/// Admitted attempts stay: two CPUs may process the ACK and the FIN of a client at the same time,
+/// admit one and refuse the other, and report them in either order.
 #[derive(Debug, Default)]
 pub struct Clients {
     young: HashMap<Attempt, Refused>,
@@ -89,13 +90,13 @@ pub struct Clients {
     incomplete: bool,
 }
 
-/// A packet with a SYN cookie counts as the ACK of a handshake up to so many numbers behind it:
-/// the kernel takes the difference for another place in its table of four MSS values
+/// A packet with a SYN cookie counts as the ACK of a handshake up to this many sequence numbers
+/// behind it: the kernel takes the difference for another index into its table of four MSS values
 /// (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3: the ACK
 /// of a FIN, after its connection was gone).
 const COOKIE_SLACK: u32 = 3;
 
-/// What is known of one that has been queued.
+/// A queued attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It was refused before.
@@ -109,31 +110,30 @@ pub enum Admission {
     Again,
 }
 
-/// What is known of a refused packet.
+/// A refused packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Of a retry: when the attempt was refused first.
     pub retry_of_ns: Option<u64>,
-    /// What has become of the client with this packet.
+    /// The outcome of the client with this packet.
     pub fate: Option<Fate>,
 }
 
 /// Attempts in a generation: about 4 MB.
 const MOST: usize = 32_768;
 
-/// What is to be thought of a listener's clients that the server has not accepted.
+/// The likely outcome of a listener's clients that the server has not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outside {
     /// They have left, or their next try is overdue.
     pub gave_up: u64,
-    /// Of these: the last ACK of their handshake was refused, so they were connected in their
-    /// own eyes only.
+    /// Those of them whose last ACK was refused, so they are connected only from their own view.
     pub believing: u64,
     /// The kernel has reset them: refused for good.
     pub reset: u64,
     /// They may still be trying, or wait in the queue.
     pub trying: u64,
-    /// What has become of them is not known.
+    /// Their outcome is unknown.
     pub unknown: u64,
 }
 
@@ -148,8 +148,8 @@ impl Refused {
         Self { first_ns, last_ns, cause, closed: false, known, state }
     }
 
-    /// Each pause is at most twice the one before, and so no longer than all that have been,
-    /// plus one: a client that has been silent for longer has given up.
+    /// Each pause is at most twice the previous one, so at most one second longer than all previous
+    /// ones together: a client that has been silent for longer has given up.
     fn may_come_back(&self, now_ns: u64) -> bool {
         let tried_ns = self.last_ns.saturating_sub(self.first_ns);
         !self.closed && now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
@@ -181,10 +181,10 @@ impl Refused {
         Some(fate)
     }
 
-    /// What it means that its connection has left the queue so.
+    /// The outcome, by the way that its connection left the queue.
     fn fate(&self, leaving: Leaving, time_ns: u64) -> Fate {
         match leaving {
-            // It had left, and a repeated ACK has made the connection.
+            // It had left, and a repeated ACK created the connection.
             Leaving::Accepted | Leaving::Fin | Leaving::Killed if self.closed => {
                 Fate::GaveUp { believing: true }
             }
@@ -202,7 +202,7 @@ impl Refused {
 }
 
 impl Clients {
-    /// Notes a refusal.
+    /// Records a refusal.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
         let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
@@ -218,7 +218,7 @@ impl Clients {
         Known { retry_of_ns: None, fate }
     }
 
-    /// One has been queued. Where its way out of the queue is not told, it counts as accepted.
+    /// An attempt was queued. If no record shows how it leaves the queue, it counts as accepted.
     pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64) -> (Admission, Option<Fate>) {
         let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
         let attempt = self.known(attempt).unwrap_or(attempt);
@@ -274,8 +274,8 @@ impl Clients {
         candidates.find(|one| self.young.contains_key(one) || self.old.contains_key(one))
     }
 
-    /// What is to be thought of a listener's attempts of which it is not settled yet. In its
-    /// queue there are so many connections.
+    /// The likely outcome of a listener's unsettled attempts, with this many connections in its
+    /// queue.
     #[must_use]
     pub fn outside(&self, listener: ListenerId, depth: u32, now_ns: u64) -> Outside {
         let mut outside = Outside::default();
@@ -304,14 +304,13 @@ impl Clients {
         outside
     }
 
-    /// So many were forgotten before it began.
+    /// This many were evicted before it began.
     pub(super) fn forgot(&mut self, count: u64) {
         self.forgotten = count;
         self.incomplete = true;
     }
 
-    /// Attempts that are no longer remembered: a retry of theirs counts as a client, and what
-    /// becomes of them is not known.
+    /// Evicted attempts: a retry of theirs counts as a client, and their outcome is unknown.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten

@@ -12,9 +12,9 @@ use crate::event::Moves;
 pub struct Distribution {
     /// Values are below this power of two.
     power: u8,
-    /// Of the values less one.
+    /// The buckets hold the values less one.
     fine: Option<Box<Histogram>>,
-    /// The largest value, as far as that was told.
+    /// The largest reported value.
     longest: u64,
     count: u64,
 }

@@ -15,19 +15,20 @@ pub struct Episode {
     pub last_ns: u64,
     /// Refused packets, those that are only counted included.
     pub packets: u64,
-    /// Clients that were refused for the first time, as far as they were told.
+    /// Clients refused for the first time, as far as they were reported.
     pub clients: u64,
-    /// What the acceptor was doing when it began.
+    /// The state of the acceptor when it began.
     pub acceptor: Option<Box<Acceptor>>,
 }
 
-/// All of a listener, in order of time. Of too many the first and the last are kept.
+/// All episodes of a listener, in order of time. If there are too many, the first and the last are
+/// kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Episodes {
     kept: Vec<Episode>,
     /// How many there have been.
     count: u64,
-    /// Of these: those in which no new client has a record. They may be retries only.
+    /// Those of them without a record of a new client. They may consist of retries only.
     #[serde(default)]
     unconfirmed: u64,
 }
@@ -75,8 +76,7 @@ impl Episodes {
         !goes_on
     }
 
-    /// Drops without a record were counted in an interval that ends now. Whose they were is
-    /// unknown.
+    /// Drops without a record were counted in an interval that ends now. Their clients are unknown.
     pub fn counted(&mut self, time_ns: u64, elapsed_ns: u64, unrecorded: u64) {
         if unrecorded == 0 {
             return;
@@ -86,7 +86,7 @@ impl Episodes {
         self.add(time_ns, unrecorded, goes_on);
     }
 
-    /// What the acceptor was doing at the beginning of the last one.
+    /// The state of the acceptor at the beginning of the last one.
     pub fn explain(&mut self, acceptor: &Acceptor) {
         if let Some(last) = self.kept.last_mut()
             && last.acceptor.is_none()

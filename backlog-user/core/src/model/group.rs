@@ -16,11 +16,11 @@ use super::page::Page;
 use super::summary::Summary;
 use crate::event::{ListenerId, Netns};
 
-/// What the members of a group have in common.
+/// The common address of a group's members.
 pub(super) type Key = (Netns, SocketAddr, bool);
 
-/// The group that a listener may be in. Of a listener that was open before the start and has
-/// had no event it is not known whether it shares its address; where another one on it does,
+/// The group that a listener may belong to. For a listener that was open before the start and has
+/// had no event, it is unknown whether it shares its address; if another one on the address does,
 /// all do.
 pub(super) fn key(page: &Page) -> Option<Key> {
     let listener = &page.listener;
@@ -36,7 +36,7 @@ fn end_ns(page: &Page) -> u64 {
     page.closed.map_or(u64::MAX, |(closed_ns, _)| closed_ns)
 }
 
-/// A group: members of one address, each of which was open together with another one.
+/// A group: members of one address, each open at the same time as another one.
 #[derive(Debug)]
 pub struct Group<'model> {
     /// Its members, in the order in which they were found; those that have closed stay.
@@ -77,8 +77,8 @@ fn by_key<'model>(pages: impl Iterator<Item = &'model Page>) -> BTreeMap<Key, Ve
     by_key
 }
 
-/// Splits the listeners of one address where none of them was open: that is a restart. A
-/// reload, which opens new members before it closes the old ones, splits nothing.
+/// Splits the listeners of one address at times when no member was open: that is a restart. A
+/// reload opens new members before it closes the old ones and does not split the group.
 fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
     pages.sort_by_key(|page| (page.first_seen_ns, page.listener.id));
     let mut generations: Vec<Vec<&Page>> = Vec::new();
@@ -104,7 +104,7 @@ pub(super) fn last_generations<'model>(
     by_key(pages).into_iter().filter_map(last)
 }
 
-/// The group of a listener, itself included; none if it shares its address with nobody.
+/// The group of a listener, itself included; none if it shares its address with no other.
 fn of<'model>(page: &Page, pages: impl Iterator<Item = &'model Page>) -> Option<Vec<&'model Page>> {
     let wanted = key(page)?;
     let pages = pages.filter(|page| key(page) == Some(wanted)).collect();
@@ -121,7 +121,7 @@ impl Group<'_> {
         self.members.iter().map(|member| member.page.totals.enqueued).sum()
     }
 
-    /// How much more than the mean the busiest one got; none if nothing came.
+    /// The busiest member's share, relative to the mean; none if nothing arrived.
     #[must_use]
     pub fn imbalance(&self) -> Option<f64> {
         let most = self.members.iter().map(|member| member.page.totals.enqueued).max()?;

@@ -1,4 +1,4 @@
-//! A server that is started again: its new listener goes on where the old one has closed.
+//! Restarted servers: the new listener continues the history of the closed one.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ impl History {
         self.0.entry(key(listener)).or_default().push(listener.id);
     }
 
-    /// One was found: the last that has closed where it opens, if there is one. One that was
-    /// open before the start follows nobody.
+    /// Links a new listener to the last one closed at its address, if there is one. A listener that
+    /// was open before the start has no predecessor.
     pub(super) fn opened(&mut self, listener: &Listener) -> Option<ListenerId> {
         if !listener.opened_now {
             return None;

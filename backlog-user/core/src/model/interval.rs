@@ -24,9 +24,9 @@ pub struct Interval {
     pub limit: u32,
     /// Refused packets by cause.
     pub drops: [u64; Cause::COUNT],
-    /// Of these: those that were not told at their moment, since they went on with a run.
+    /// Those of them that were not reported individually, because they continue a run.
     pub more: Vec<More>,
-    /// What is counted beside them.
+    /// Side events.
     pub beside: [u64; Beside::COUNT],
     /// The waits of those accepted; none if there were none.
     pub wait: Option<Waits>,

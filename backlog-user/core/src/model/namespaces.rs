@@ -1,4 +1,4 @@
-//! Network namespaces: what the kernel has counted in each, and which of them have ended.
+//! Network namespaces: the kernel's counts in each, and which of them have ended.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::settings::Settings;
 pub struct Namespace {
     /// The sysctls that bound its queues.
     pub settings: Settings,
-    /// How far the kernel's counters had moved when they were read last.
+    /// The change of the kernel's counters at the last reading.
     pub moved: Reading,
-    /// What its listeners had counted then.
+    /// Its listeners' counts at that time.
     pub seen: Sums,
-    /// Of this: what they had counted before it was compared.
+    /// The part of these counts from before its reconciliation began.
     pub before: Sums,
     /// It was compared.
     pub compared: bool,
@@ -30,16 +30,16 @@ pub struct Namespace {
     pub ended: bool,
 }
 
-/// Network namespaces that have ended, and of which nothing else is kept.
+/// Network namespaces that have ended and have no other state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespacesEnded {
-    /// What was seen was what the kernel had counted when it was asked last.
+    /// The tool's counts equal the kernel's at the last reading.
     pub equal: u64,
     /// It was not.
     pub different: u64,
     /// They ended before the kernel could be asked.
     pub uncompared: u64,
-    /// Of those that were equal: more was seen after the kernel was asked last.
+    /// Those of the equal ones with further counts after the last reading.
     #[serde(default)]
     pub unread: u64,
     /// Packets refused in these after it was asked last.
@@ -51,7 +51,7 @@ pub struct NamespacesEnded {
 }
 
 impl NamespacesEnded {
-    /// Adds a namespace that has ended; `sums` is what was seen there until then.
+    /// Adds a namespace that has ended; `sums` are the tool's counts until then.
     pub(super) fn add(&mut self, namespace: &Namespace, sums: &Sums) {
         match (namespace.compared, namespace.agrees()) {
             (true, false) => self.different += 1,
@@ -65,7 +65,7 @@ impl NamespacesEnded {
     }
 }
 
-/// Namespaces that have ended with a difference: of so many it is kept.
+/// The number of ended namespaces whose difference is kept.
 const DIFFERENT_KEPT: usize = 64;
 
 impl Model {
@@ -96,7 +96,7 @@ impl Model {
         }
     }
 
-    /// How the comparison of the network namespaces went that ended during the run.
+    /// The reconciliation of network namespaces that ended during the run.
     #[must_use]
     pub fn ended(&self) -> NamespacesEnded {
         let mut all = NamespacesEnded { dropped: 0, ..self.ended };
@@ -119,16 +119,15 @@ impl Model {
         ended.map_or(0, |known| known.unread_drops(&self.sums_of(netns)))
     }
 
-    /// The network namespaces that could be asked: what is set, how far the kernel's counters
-    /// had moved when they were read last, and whether that is only where they begin.
+    /// The network namespaces that could be read: their settings, the change of the kernel's
+    /// counters at the last reading, and whether this is only their baseline.
     pub fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
         let asked = |known: &Namespace| known.moved != Reading::default();
         let all = self.namespaces.iter().filter(move |(_, namespace)| asked(namespace));
         all.map(|(netns, known)| (*netns, known.settings, known.moved, !known.compared))
     }
 
-    /// What all listeners of a network namespace have counted, those that are gone
-    /// included.
+    /// The counts of all listeners of a network namespace, including those that are gone.
     pub(super) fn sums_of(&self, netns: Netns) -> Sums {
         let mut sums = self.gone_sums.get(&netns).copied().unwrap_or_default();
         for page in self.pages.values().filter(|page| page.listener.netns == netns) {
@@ -147,8 +146,7 @@ impl Model {
         all
     }
 
-    /// Those in which something may still move: with a listener that is open, or was a
-    /// moment ago.
+    /// Those whose counters may still move: with a listener that is open, or was open recently.
     #[must_use]
     pub fn moving_namespaces(&self) -> Vec<Netns> {
         let [_, since_ns] = self.ticks_ns;

@@ -1,8 +1,8 @@
-//! What an event has changed, for outputs that show it at once.
+//! The changes made by an event, for outputs that show them immediately.
 
 use crate::event::{AcceptErrors, Acceptor, Closed, DropEvent, Limit, ListenerId};
 
-/// What a view wants to show of a drop at once.
+/// A drop, as outputs show it immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// When.
@@ -13,11 +13,11 @@ pub struct Refusal {
     pub retry_of_ns: Option<u64>,
     /// It begins a run of drops of its cause at its listener: there was none for a second.
     pub first: bool,
-    /// It begins an episode: there was none of any cause.
+    /// It begins an episode: no drop of any cause preceded it.
     pub episode: bool,
 }
 
-/// What an event tells that a view shows at once.
+/// An event that outputs show immediately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// A listener that was not known.
@@ -28,7 +28,7 @@ pub enum News {
     Limit(Limit),
     /// A packet was refused.
     Refused(Refusal),
-    /// What the acceptors were doing then.
+    /// The state of the acceptors then.
     Acceptor(Box<Acceptor>),
     /// Calls of `accept()` have failed; true: in a way that they had not failed before.
     AcceptErrors(Box<AcceptErrors>, bool),

@@ -1,5 +1,5 @@
-//! A listener's page: what is known of it, what the kernel counted, and how its
-//! arrivals, waits and interval peaks are distributed.
+//! A listener's page: its properties, the kernel's counts, and the distributions of its arrivals,
+//! waits and interval peaks.
 
 mod acceptor;
 
@@ -33,12 +33,11 @@ use crate::text::whose::safe;
 pub struct Page {
     /// The listener.
     pub listener: Listener,
-    /// When it was seen first, and how deep its queue was then.
+    /// When it was first seen, and the depth of its queue then.
     pub first_seen_ns: u64,
-    /// When it was closed, and with what in its queues.
+    /// When it was closed, and the contents of its queues.
     pub closed: Option<(u64, Closed)>,
-    /// How far the kernel had moved its `sk_drops` when it was read last, and what was
-    /// seen of it then.
+    /// The change of its `sk_drops` at the last reading, and the tool's count at that time.
     pub sk_drops: Option<(Range, u64)>,
     /// The kernel's totals, as last read.
     pub totals: Totals,
@@ -50,9 +49,9 @@ pub struct Page {
     pub peak_use: PeakUse,
     /// Refused attempts, retries folded in.
     pub clients: u64,
-    /// Of these: those that were accepted later.
+    /// Those of them that were accepted later.
     pub admitted: u64,
-    /// How long after their first refusal that was, microseconds.
+    /// The delays since their first refusal, microseconds.
     pub delay: Distribution,
     /// And those that were not and never will be.
     pub ended: Ended,
@@ -60,11 +59,11 @@ pub struct Page {
     pub episodes: Episodes,
     /// The queue that there would have been without a limit.
     pub unlimited: Unlimited,
-    /// Times in which nobody accepted although connections were queued.
+    /// Periods without an accept although connections were queued.
     pub stalls: Stalls,
     /// Accepts with work before them, the pauses before them, and the stalls.
     pub paced: Paced,
-    /// How long nothing was queued, as far as is known.
+    /// Known time with an empty queue.
     pub idle_ns: u64,
     /// Connections whose enqueue was not seen: the longest that one is known to
     /// have waited at least, microseconds.
@@ -77,7 +76,7 @@ pub struct Page {
     pub workers: Workers,
     /// Failed calls of `accept()`, as far as they were watched.
     pub accept_errors: FailedAccepts,
-    /// What those who accept did when nobody had accepted for long, the last time.
+    /// The state of the acceptors the last time that nobody had accepted for long.
     pub idle: Option<Box<Acceptor>>,
     /// The listener that was closed at the same address before this one was opened.
     pub follows: Option<ListenerId>,
@@ -87,18 +86,18 @@ pub struct Page {
     pub grouped: bool,
     /// A listener of another network namespace has, or had, this address.
     pub alike: bool,
-    /// How long nobody had accepted when its full queue refused packets.
+    /// The times without an accept when its full queue refused packets.
     pub stall: Stall,
-    /// How it went over time, if a view wants to draw it and anything happened.
+    /// Its history, if an output draws it and anything happened.
     pub timeline: Option<Timeline>,
-    /// The depth now: as the kernel told it last, and what came and went since.
+    /// The current depth: the kernel's last answer, plus the enqueues and accepts since.
     level: u32,
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
     /// Of the counts since.
     fresh: Fresh,
-    /// For how long nobody had come to an empty queue then.
+    /// The time since the last arrival at an empty queue then.
     empty_since_ns: u64,
     runs: [DropBurst; Cause::COUNT],
 }
@@ -108,14 +107,14 @@ pub struct Page {
 pub struct Ended {
     /// They have left.
     pub gave_up: u64,
-    /// Of these: connected in their own eyes only.
+    /// Those of them that are connected only from their own view.
     pub believing: u64,
     /// The kernel has reset them.
     pub reset: u64,
 }
 
-/// How many intervals had a peak of so much of the limit: nothing queued, up to
-/// 10 %, up to 20 %, ... up to 100 %, above.
+/// Numbers of intervals by their peak in percent of the limit: nothing queued, up to 10 %, up to 20
+/// %, ... up to 100 %, above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeakUse(pub [u64; 12]);
 
@@ -185,7 +184,7 @@ impl Page {
         }
     }
 
-    /// Another source, or another look, tells of the same listener.
+    /// Another source or scan reports the same listener.
     pub fn seen_again(&mut self, listener: &Listener) {
         let known = &mut self.listener;
         known.limit = listener.limit;
@@ -213,8 +212,7 @@ impl Page {
         }
     }
 
-    /// Those who accept were looked at: when packets began to be refused, or since nobody had
-    /// accepted for long.
+    /// The acceptors were inspected: when drops began, or because nobody had accepted for long.
     pub fn explain(&mut self, acceptor: &Acceptor) {
         if acceptor.idle {
             self.idle = Some(Box::new(acceptor.clone()));
@@ -223,7 +221,7 @@ impl Page {
         }
     }
 
-    /// The kernel has told how deep its queue is.
+    /// The kernel has reported the depth of its queue.
     pub fn level(&mut self, depth: u32, limit: u32) {
         self.level = depth;
         self.listener.limit = limit;
@@ -297,14 +295,15 @@ impl Page {
         }
     }
 
-    /// What an interval says of the queue that there would have been without a limit.
+    /// Feeds an interval to the simulated queue without a limit.
     fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
         let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
         self.paced.accepts += paced.accepts;
         self.paced.pauses_ns += paced.pauses_ns;
         self.paced.stalls_ns += paced.stalls_ns;
         self.unlimited.counted(paced.accepts, paced.pauses_ns);
-        // Nobody has come since the queue was emptied: the kernel has not added that yet.
+        // Nothing has arrived since the queue became empty, so the kernel has not added that time
+        // yet.
         let since_ns = if row.depth == 0 && accepted_ns != 0 {
             time_ns.saturating_sub(accepted_ns)
         } else {
@@ -330,8 +329,8 @@ impl Page {
         self.unlimited.at_end(self.untold(), self.listener.limit)
     }
 
-    /// Ends an interval; none for a listener that was closed before it began. What happened
-    /// in it is drawn if there is room for one more that is.
+    /// Ends an interval; none for a listener that was closed before it began. Its activity is drawn
+    /// if there is room for one more history.
     pub fn tick(&mut self, time_ns: u64, elapsed_ns: u64, room: &mut usize) -> Option<Interval> {
         if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
             return None;
@@ -340,7 +339,7 @@ impl Page {
         let depth = self.depth();
         let peak = self.recent_peak.max(depth);
         self.peak_use.record(peak, self.listener.limit);
-        // What is queued now was queued at the beginning of the next interval.
+        // The connections queued now are also queued at the beginning of the next interval.
         self.recent_peak = depth;
         let wait = Waits::of(&self.recent_wait);
         let difference = |now: u64, then: u64| now.saturating_sub(then);
@@ -402,7 +401,7 @@ impl Page {
         format!("{} in {place}", self.name())
     }
 
-    /// When a connection was accepted last; zero: none was, as far as is known.
+    /// Time of the last known accept; zero: none.
     #[must_use]
     pub fn accepted_ns(&self) -> u64 {
         // Its slot may have been another's before.
@@ -419,7 +418,7 @@ impl Page {
         self.runs = last_drops_ns.map(DropBurst::after);
     }
 
-    /// The deepest queue, and when; what was queued at the first sight counts.
+    /// The deepest queue, and when; connections queued at the first sight count.
     #[must_use]
     pub fn peak(&self) -> (u32, u64) {
         if self.listener.depth > self.totals.peak {

@@ -1,5 +1,5 @@
-//! What a model knows that no event would tell it again: a recording that begins in the
-//! middle of a run carries it along.
+//! State of the model that no later event repeats: a recording that begins in the middle of a run
+//! carries it along.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::event::{Acceptor, ListenerId, Moves, Netns};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     pages: Vec<PagePast>,
-    /// What the listeners of a network namespace had counted before it was compared.
+    /// Counts of a network namespace's listeners from before its reconciliation began.
     before: BTreeMap<Netns, Sums>,
     gone: Gone,
     gone_sums: BTreeMap<Netns, Sums>,
@@ -32,7 +32,7 @@ pub struct Past {
     ended: NamespacesEnded,
 }
 
-/// Of one listener.
+/// The state of one listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct PagePast {
     listener: ListenerId,
@@ -40,12 +40,12 @@ struct PagePast {
     peak_use: PeakUse,
     follows: Option<ListenerId>,
     last_drops_ns: [Option<u64>; Cause::COUNT],
-    /// What became of its clients, and what that says of its limit.
+    /// The fate of its clients, and what it implies for its limit.
     #[serde(default)]
     advice: Advice,
 }
 
-/// What is known for a verdict.
+/// The basis for a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Advice {
     admitted: u64,
@@ -126,7 +126,7 @@ impl PagePast {
 }
 
 impl Model {
-    /// What there is beside what events tell.
+    /// State that events do not carry.
     pub fn past(&self) -> Past {
         let before = self.namespaces.iter();
         let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
@@ -140,9 +140,9 @@ impl Model {
         }
     }
 
-    /// An interval begins here, and what was told so far was before.
+    /// An interval begins here; everything so far was before it.
     pub fn resume(&mut self, time_ns: u64, past: &Past) {
-        // What the events have moved is no interval's.
+        // Changes made by these events belong to no interval.
         drop(self.tick(time_ns));
         for known in &past.pages {
             self.page(known.listener, |page| known.restore(page));
@@ -155,7 +155,7 @@ impl Model {
         self.ended = past.ended;
         self.gone_sums.clone_from(&past.gone_sums);
         self.clients.forgot(past.clients_forgotten);
-        // The sums of those that are gone belong to what was compared last.
+        // The sums of closed listeners belong to the last reconciliation.
         let namespaces: Vec<Netns> = self.namespaces.keys().copied().collect();
         for netns in namespaces {
             let seen = self.sums_of(netns);

@@ -1,5 +1,5 @@
-//! Times in which nobody accepted although connections were queued, as drops show them: each
-//! record carries when the last accept was, and when an arrival last found the queue empty.
+//! Periods without an accept although connections were queued, derived from drops: each record
+//! carries the time of the last accept, and of the last arrival that found the queue empty.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct Stalls {
     last_ns: Option<u64>,
 }
 
-/// A time in which nobody accepts.
+/// A period without an accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Still {
     accepted_ns: u64,
@@ -34,7 +34,7 @@ pub const STALL_NS: u64 = 1_000_000_000;
 /// and for longer than this many of the acceptor's mean pauses.
 const PAUSES: f64 = 16.0;
 
-/// How long nobody must have accepted for a stall, where the acceptor's mean pause is this.
+/// The time without an accept that makes a stall, for this mean pause of the acceptor.
 #[must_use]
 pub fn least_ns(pause_ns: Option<f64>) -> f64 {
     (PAUSES * pause_ns.unwrap_or(0.0)).max(STALL_NS as f64)
@@ -71,8 +71,8 @@ impl Stalls {
         }
     }
 
-    /// If this is still the last accept: since when connections have been queued that nobody
-    /// accepts.
+    /// If this is still the last accept: the time since which queued connections have not been
+    /// accepted.
     #[must_use]
     pub fn since(&self, accepted_ns: u64) -> Option<u64> {
         self.last.filter(|last| last.accepted_ns == accepted_ns).map(|last| last.since_ns)

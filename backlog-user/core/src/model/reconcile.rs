@@ -1,4 +1,4 @@
-//! What was seen against what the kernel counted itself. Pure: both are in the model.
+//! Reconciliation of the tool's counts with the kernel's. Pure: both are in the model.
 //!
 //! A difference does not mean a loss by itself: the kernel's counters know no filter
 //! and no beginning.
@@ -14,7 +14,7 @@ use crate::counter::Counter;
 use crate::counter::Range;
 use crate::event::Netns;
 
-/// One number of the kernel since the start, beside our own.
+/// One kernel counter since the start, and the tool's count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterCheck {
     /// As the kernel names it.
@@ -22,7 +22,7 @@ pub struct CounterCheck {
     /// How much it has moved. It was read before and after the tool's own numbers; where
     /// it moved in between, this is the value that comes nearest to `seen`.
     pub kernel: u64,
-    /// How much of that was seen.
+    /// The tool's count.
     pub seen: u64,
 }
 
@@ -44,7 +44,7 @@ impl CounterCheck {
     }
 }
 
-/// What the tool cannot see, and so what may explain a difference.
+/// Events that the tool cannot see, which may explain a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Blind {
@@ -82,7 +82,7 @@ impl Sums {
         self.drops.iter().sum()
     }
 
-    /// What a counter must have moved by; none: what moves it is not counted.
+    /// The expected change of a counter; none: the tool does not count what moves it.
     fn of(&self, counter: Counter) -> Option<u64> {
         let drops = Cause::ALL.into_iter().filter(|cause| cause.moves().contains(&counter));
         let drops = drops.map(|cause| self.drops[cause as usize]).reduce(|sum, moved| sum + moved);
@@ -104,7 +104,7 @@ pub struct Account {
     pub netns: Netns,
     /// A verdict for each counter that the kernel shows; none: it could not be asked.
     pub verdicts: Vec<CounterCheck>,
-    /// It has ended, and so many packets were refused there after the kernel was asked last.
+    /// It has ended, and this many packets were refused there after the last reading.
     pub unread_drops: u64,
 }
 

@@ -1,5 +1,5 @@
 //! The number to set, or what to do instead, and why: a verdict on one listener. Pure;
-//! docs/SIZING.md says what it rests on.
+//! docs/SIZING.md describes the model.
 
 mod late;
 mod need;
@@ -21,11 +21,11 @@ pub enum Verdict {
     Raise,
     /// No queue helps: clients come faster than they are accepted.
     AddWorkers,
-    /// No queue helps: nobody accepts.
+    /// No backlog helps: nobody accepts.
     AcceptorStalled,
     /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
     Unbalanced,
-    /// Nothing can be said.
+    /// Nothing follows from the data.
     NotEnoughData,
 }
 
@@ -73,7 +73,7 @@ impl Confidence {
     }
 }
 
-/// What the verdict depends on beside the page.
+/// Inputs of the verdict in addition to the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
     /// How long a client waits before it gives up.
@@ -82,7 +82,7 @@ pub struct Given {
     pub somaxconn: Option<u32>,
     /// Kernel memory of a queued connection.
     pub entry_bytes: Option<u64>,
-    /// How long was looked.
+    /// The duration of the run.
     pub elapsed_ns: u64,
     /// It waits or drops while other members of its group have room.
     pub unbalanced: Option<Unbalanced>,
@@ -97,7 +97,7 @@ pub struct Given {
 pub struct Sizing {
     /// What to do.
     pub verdict: Verdict,
-    /// How much it rests on.
+    /// The confidence.
     pub confidence: Confidence,
     /// The backlog to pass to `listen()`.
     pub backlog: Option<u32>,
@@ -109,11 +109,11 @@ pub struct Sizing {
     pub largest_backlog: Option<u32>,
     /// How much of the limit was never used, percent.
     pub headroom_percent: Option<u32>,
-    /// How deep a queue without a limit would have become.
+    /// The depth that a queue without a limit would have reached.
     pub needed_depth: Option<u64>,
     /// And the SYN queue, if it was too short.
     pub needed_syn_queue: Option<u64>,
-    /// What SYN cookies that were sent for lack of room look like.
+    /// The kind of traffic behind SYN cookies sent for lack of room.
     pub cookies: Option<Cookies>,
     /// How long the last one in it would have waited.
     pub wait_ns: Option<u64>,
@@ -121,23 +121,23 @@ pub struct Sizing {
     pub memory_bytes: Option<u64>,
     /// Accepts per second while the queue grew.
     pub accept_rate: Option<f64>,
-    /// How many were needed.
+    /// The number needed.
     pub needed_rate: Option<f64>,
-    /// How many times the accepts there were that is.
+    /// The ratio of this to the rate reached.
     pub times: Option<f64>,
     /// When that began.
     pub since_ns: Option<u64>,
-    /// How long it went on.
+    /// Its duration.
     pub lasted_ns: Option<u64>,
     /// Who must call `listen()` again.
     pub restart: Option<String>,
-    /// Of the refused clients: how many were only estimated.
+    /// Those of the refused clients that were only estimated.
     pub estimated_clients: u64,
     /// The verdict and its reason, in sentences.
     pub why: String,
 }
 
-/// What SYN cookies look like that were sent because the SYN queue was full.
+/// The kind of traffic behind SYN cookies sent because the SYN queue was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cookies {
     /// Most of them were answered: by clients.
@@ -172,7 +172,7 @@ struct Seen<'a> {
     refused: u64,
     need: Need,
     late: Late,
-    /// Since when nobody has accepted, for far longer than usual, until the end.
+    /// The start of a time without an accept, far longer than usual, that lasts until the end.
     stalled_since_ns: Option<u64>,
 }
 
@@ -284,7 +284,7 @@ impl Sizing {
             self.since_ns = Some(since_ns);
             self.lasted_ns = Some(until_ns.saturating_sub(since_ns));
         }
-        // What would have come if it had gone on for longer nobody knows.
+        // Whether more would have arrived later is unknown.
         if stall.is_none() {
             self.needed_depth = seen.need.deepest.map(|deepest| round_to_u64(deepest.peak.ceil()));
         }
@@ -318,7 +318,7 @@ fn judge(seen: &Seen<'_>) -> Verdict {
     let stalled =
         seen.stalled_since_ns.is_some() || (seen.refused > 0 && seen.page.stalls.explain_most());
     if seen.given.unbalanced.is_some() {
-        // Of a member that stalls while others accept it says that as well.
+        // For a member that stalls while others accept, it says so as well.
         Verdict::Unbalanced
     } else if too_little(seen, stalled) {
         Verdict::NotEnoughData
@@ -345,7 +345,7 @@ fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
         return unlimited.firsts < 0.5 || is_cut_short(page, unlimited, given);
     }
     if need.cookies == Some(Cookies::Attack) {
-        // What clients need cannot be told from what an attack needs.
+        // The clients' need cannot be distinguished from that of an attack.
         return !late.is_late();
     }
     let seen = page.totals.enqueued + u64::from(page.peak().0);
@@ -364,9 +364,9 @@ fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
     page.depth() > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
 }
 
-/// Since when nobody has accepted until the end, if that is far longer than the acceptor's own
-/// pace. Where its pace is not known, it must be longer than a client waits, unless clients were
-/// refused in that time.
+/// The start of the time without an accept until the end, if it is far longer than the acceptor's
+/// own pace. If its pace is unknown, the time must be longer than a client waits, unless clients
+/// were refused in it.
 fn stalled(page: &Page, given: &Given) -> Option<u64> {
     let since_ns = page.still_since()?;
     let pause_ns = page.unlimited.pause_ns().or_else(|| page.paced.pause_ns());

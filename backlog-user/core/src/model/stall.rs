@@ -1,5 +1,5 @@
-//! How long nobody had accepted when a full queue refused packets, by what the drop records
-//! say of the last accept: no interval has a say in it.
+//! The time without an accept when a full queue refused packets, from the last accept in the drop
+//! records, independent of intervals.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl Stall {
         self.longest_ns = self.longest_ns.max(time_ns.saturating_sub(since_ns));
     }
 
-    /// When packets began to be refused after the last accept of all; none if none was.
+    /// Time of the first refusal after the very last accept; none if there was no refusal.
     #[must_use]
     pub fn since_ns(&self, accepted_ns: u64) -> Option<u64> {
         (self.refused_ns > accepted_ns).then_some(self.refused_ns)

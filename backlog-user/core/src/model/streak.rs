@@ -1,5 +1,5 @@
-//! Runs of drops of one cause, with no gap of a second between two of them: the packet that
-//! begins one is told at its moment, those behind it in one line with the interval.
+//! Runs of drops of one cause without a gap of a second: the packet that begins a run is reported
+//! immediately, later ones in one line per interval.
 
 use backlog_ebpf::cause::Cause;
 
@@ -9,32 +9,32 @@ use super::interval::More;
 /// One run, and what the running interval adds to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DropBurst {
-    /// When the last was seen, all but the last interval's count; none: there has been none.
+    /// Time of the last one, without the last interval's count; none: there was none.
     last_ns: Option<u64>,
-    /// When drops were counted at the end of the last interval, beyond those that had been told.
+    /// Time of drops counted at the end of the last interval beyond the reported ones.
     counted_ns: Option<u64>,
-    /// Of this interval: those with a record.
+    /// Those of this interval with a record.
     told: u64,
-    /// Of these: those that began a run.
+    /// Those of them that began a run.
     firsts: u64,
-    /// Of this interval: attempts that were refused for the first time, without those.
+    /// Attempts of this interval refused for the first time, without those that began a run.
     clients: u64,
 }
 
 impl DropBurst {
-    /// Goes on from where the last packet was seen.
+    /// Continues from the last packet.
     pub(super) fn after(last_ns: Option<u64>) -> Self {
         Self { last_ns, ..Self::default() }
     }
 
-    /// When the last was seen, told or counted.
+    /// Time of the last one, reported or counted.
     pub(super) fn last_ns(&self) -> Option<u64> {
         self.last_ns.max(self.counted_ns)
     }
 
-    /// Notes a drop. True: it begins a run.
+    /// Records a drop. Returns true if it begins a run.
     pub(super) fn note(&mut self, time_ns: u64, new_client: bool) -> bool {
-        // One that is older than the count was in it: the count is no drop before this one.
+        // A drop older than the count was included in it: the count does not show an earlier drop.
         let counted_ns = self.counted_ns.filter(|counted_ns| *counted_ns < time_ns);
         let last_ns = self.last_ns.max(counted_ns);
         self.last_ns = self.last_ns.max(Some(time_ns));
@@ -45,9 +45,9 @@ impl DropBurst {
         first
     }
 
-    /// Ends an interval in which `dropped` packets were counted: what is there beside
-    /// those that began a run. Those that are only counted keep the run alive, too; those
-    /// that were told and not counted yet are in the next count.
+    /// Ends an interval in which `dropped` packets were counted, and returns those that did not
+    /// begin a run. Packets that are only counted also extend the run; reported packets that are
+    /// not counted yet are in the next count.
     pub(super) fn end(&mut self, cause: Cause, dropped: u64, time_ns: u64) -> Option<More> {
         let Self { told, firsts, clients, .. } = *self;
         *self = Self {

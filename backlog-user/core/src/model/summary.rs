@@ -1,5 +1,4 @@
-//! What is said of a listener at the end. The page says it all but for what has
-//! to be added up.
+//! A listener's summary at the end: the derived figures that its page does not hold.
 
 use backlog_ebpf::record::Kind;
 
@@ -16,7 +15,7 @@ pub struct Summary<'model> {
     pub lost: u64,
     /// The deepest queue.
     pub peak: u32,
-    /// When that was; none if nothing was ever queued.
+    /// The time of this; none if nothing was ever queued.
     pub peak_ns: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! The model, fed with made-up events.
+//! The model, fed with synthetic events.
 
 mod namespaces;
 
@@ -182,7 +182,7 @@ fn closed_listeners_do_not_fill_the_memory() {
         let id = ListenerId(id);
         model.apply(&event(0, What::Listener(Listener { id, ..listener() })));
         if id.0 > 1000 {
-            // What is only counted beside is worth a summary, too.
+            // Side events alone are worth a summary, too.
             let mut totals = Totals::default();
             if id.0.is_multiple_of(2) {
                 totals.enqueued = 1;
@@ -218,7 +218,7 @@ fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
     let row = model.tick(SECOND).remove(0);
     let more = More { cause: Cause::AcceptQueueFullSyn, packets: 9, clients: 2 };
     assert_eq!(row.more, [more]);
-    // The run goes on, and nothing is a first.
+    // The run continues, so nothing is a first drop.
     model.apply(&event(SECOND + 800_000_000, drop(9, 1)));
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 11;
     model.apply(&event(2 * SECOND, count(&totals, 17)));
@@ -259,7 +259,7 @@ fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
     let mut model = model();
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
     model.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
-    // What it did last is counted with this interval or the next.
+    // Its last events are counted with this interval or the next.
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
     model.tick(SECOND);
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
@@ -315,7 +315,7 @@ fn a_call_that_a_packet_was_faster_than_is_told_when_it_is_known() {
         Limit { listener: ID, now: 16, was: 16, depth: 0, call: Some(call), opens: true };
     let told = model.apply(&event(1, What::Listener(again.clone())));
     assert_eq!(told, Some(News::Limit(expected)));
-    // Told once.
+    // Reported once.
     let opened = Listener { call: None, ..again };
     assert_eq!(model.apply(&event(2, What::Listener(opened))), None);
 }

@@ -1,6 +1,6 @@
-//! How a listener's queue went over time: a span for each interval in which anything
-//! happened, for views that draw. Kept only where a view asks for it, and bounded: a long
-//! run has longer spans, and of too many busy listeners the later ones have none.
+//! The history of a listener's queue: a span for each interval with activity, for outputs that
+//! draw. Kept only if an output needs it, and bounded: a long run has longer spans, and with too
+//! many busy listeners the later ones have none.
 
 use super::distribution::Distribution;
 use super::interval::Interval;
@@ -47,14 +47,14 @@ pub const MOST_SPANS: usize = 600;
 pub const MOST_OF_ALL: usize = 300_000;
 
 impl Timeline {
-    /// What there is.
+    /// The spans.
     #[must_use]
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// The same in columns, at most so many from one time to another: spans that begin in the
-    /// same column are joined.
+    /// The same in at most this many columns from one time to another: spans that begin in the same
+    /// column are merged.
     #[must_use]
     pub fn columns(&self, most: u64, begin_ns: u64, end_ns: u64) -> Vec<Span> {
         let length = u128::from(end_ns.saturating_sub(begin_ns).max(1));
@@ -75,10 +75,10 @@ impl Timeline {
         columns
     }
 
-    /// Notes the end of an interval, with the waits in it.
+    /// Records the end of an interval, with its waits.
     pub fn push(&mut self, time_ns: u64, row: &Interval, waits: &Distribution) {
         if !row.active() {
-            // What comes next is no part of the span before.
+            // Later activity does not belong to the previous span.
             self.filled = self.width;
             return;
         }
@@ -109,8 +109,8 @@ impl Timeline {
         }
     }
 
-    /// Joins each two neighbours, and from now on twice as many intervals. What happened
-    /// long after another is not drawn as one with it.
+    /// Merges neighbours in pairs, and from now on twice as many intervals. Activity long after a
+    /// span is not merged into it.
     fn halve(&mut self) {
         let mut joined: Vec<Span> = Vec::with_capacity(MOST_SPANS);
         let mut halves = false;

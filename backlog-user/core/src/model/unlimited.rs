@@ -1,6 +1,5 @@
-//! The queue that there would have been without a limit: how deep it would have become, from
-//! what really arrived, what was refused, and when the acceptor had nothing to do.
-//! docs/SIZING.md states the model and what it assumes. Pure.
+//! A simulated queue without a limit: its depth, from the real arrivals, the refusals, and the
+//! acceptor's idle time. docs/SIZING.md states the model and its assumptions. Pure.
 //!
 //! What is kept is the *excess*: by how much that queue would be deeper than the real one. A
 //! client's first refusal adds one to it, for there the client would have been queued. When it
@@ -37,7 +36,7 @@ pub struct Unlimited {
     free_ns: Option<u64>,
     pace: Pace,
     now: Option<Stretch>,
-    /// The one in which the queue would have been deepest.
+    /// The surge in which the queue would have been deepest.
     pub deepest: Option<Stretch>,
     /// The one that grew longest.
     pub longest: Option<Stretch>,
@@ -45,7 +44,7 @@ pub struct Unlimited {
     peaks: Vec<f64>,
     /// Clients refused for the first time.
     pub firsts: f64,
-    /// Of these: those that were only counted, so that how many clients they were is an estimate.
+    /// Those of them that were only counted, so that their number of clients is an estimate.
     pub estimated: f64,
     /// Refusals with a record, and the first ones of a client among them,
     /// the later ones counting more.
@@ -60,13 +59,13 @@ pub struct Unlimited {
     pub syn: SynQueue,
 }
 
-/// How much a refusal still counts at the next one: some 100 of them do.
+/// The decay of a refusal's weight at the next one: about 100 of them count.
 const LATELY: f64 = 0.99;
 
 /// One pause takes no second connection out of the queue.
 const NEARLY_ALL: f64 = 0.999;
 
-/// So many pauses, or a stall, say nothing of where the acceptor would be in the other queue.
+/// After this many pauses, or a stall, the acceptor's position in the simulated queue is unknown.
 const LONG: f64 = 1.5;
 
 /// Peaks that are kept.
@@ -99,8 +98,8 @@ impl Default for Unlimited {
 }
 
 impl Unlimited {
-    /// What the record of a drop of any cause says of the acceptor, and of the drops before it
-    /// that have no record.
+    /// Feeds the record of a drop of any cause: the acceptor's state, and the earlier drops without
+    /// a record.
     pub fn saw(&mut self, drop: &DropEvent, time_ns: u64) {
         self.trough = self.trough.min(drop.trough);
         let Some(so_far) = &drop.so_far else { return };
@@ -154,8 +153,8 @@ impl Unlimited {
         self.pace.counted(paced, paced_ns);
     }
 
-    /// So many drops have had no record by now. Only for recordings whose records do not say
-    /// that.
+    /// This many drops have had no record so far. Only for recordings whose records do not carry
+    /// this number.
     pub fn untold(&mut self, untold: u64, time_ns: u64, limit: u32) {
         let more = untold.saturating_sub(self.accounted);
         if more > 0 && self.told > 0.0 && self.unrecorded.is_empty() {
@@ -164,7 +163,7 @@ impl Unlimited {
         }
     }
 
-    /// As it is when no more records come: so many drops have had none.
+    /// The state after the last record: this many drops have had none.
     #[must_use]
     pub fn at_end(&self, untold: u64, limit: u32) -> Self {
         let mut end = self.clone();
@@ -175,12 +174,12 @@ impl Unlimited {
         end
     }
 
-    /// The two that matter, and the one that goes on.
+    /// The two surges that matter, and the current one.
     pub fn stretches(&self) -> impl Iterator<Item = Stretch> {
         [self.deepest, self.longest, self.now].into_iter().flatten()
     }
 
-    /// How many independent times the queue would have become nearly as deep as it ever did.
+    /// The number of independent peaks nearly as deep as the deepest.
     pub fn near_peaks(&self) -> u64 {
         let now = self.now.map(|now| now.peak);
         let all = self.peaks.iter().copied().chain(now);
@@ -194,12 +193,12 @@ impl Unlimited {
         self.pace.pause_ns()
     }
 
-    /// What holds for every step: the acceptor's free time, and how short the queue has been.
+    /// Applied at every step: the acceptor's idle time, and the smallest depth.
     fn step(&mut self, depth: u32, free_ns: u64) {
         let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
         self.free(free_ns);
-        // That queue is never shorter than nothing, nor was it when the real one was
-        // shortest: clients that came back hold the acceptor up where it would be empty.
+        // The simulated queue is never shorter than zero, nor was it when the real one was
+        // shortest: returning clients occupy the acceptor where it would be idle.
         self.excess = self.excess.max(-f64::from(trough.min(depth)));
     }
 
@@ -212,7 +211,7 @@ impl Unlimited {
         self.first(firsts, time_ns, f64::from(limit) + 1.0, 0.0);
     }
 
-    /// How much of its pause the acceptor has behind it with the one that it took last.
+    /// The elapsed part of the acceptor's pause since its last accept.
     fn begun(&self, time_ns: u64, accepted_ns: u64) -> f64 {
         if accepted_ns == 0 {
             return 0.0;
@@ -221,8 +220,8 @@ impl Unlimited {
         if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
     }
 
-    /// Clients are refused for the first time, at a queue that is so deep, when so much of a
-    /// pause had passed.
+    /// Clients are refused for the first time, at a queue of this depth, after this part of a
+    /// pause.
     fn first(&mut self, clients: f64, time_ns: u64, depth: f64, begun: f64) {
         self.firsts += clients;
         self.excess += clients;
@@ -240,8 +239,7 @@ impl Unlimited {
         }
     }
 
-    /// So long has the acceptor had nothing to do in all, as the kernel adds it up when
-    /// somebody comes.
+    /// The acceptor's total idle time, which the kernel adds up at each arrival.
     fn free(&mut self, free_ns: u64) {
         let before = self.free_ns.replace(free_ns);
         let more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);

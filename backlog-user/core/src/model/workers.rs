@@ -1,4 +1,4 @@
-//! Who accepts at a listener: accepts by process and thread.
+//! The acceptors of a listener: accepts by process and thread.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct Share<'a> {
 }
 
 impl Workers {
-    /// Adds what was counted since the last time.
+    /// Adds the counts since the last time.
     pub fn add(&mut self, moved: &[Accepts], other: u64) {
         self.other += other;
         for accepts in moved {
@@ -82,7 +82,7 @@ impl Workers {
         self.kept.iter().map(|one| one.count).sum()
     }
 
-    /// Of so many accepts: those whose thread was not seen.
+    /// Those of this many accepts whose thread was not seen.
     #[must_use]
     pub fn not_seen(&self, accepted: u64) -> u64 {
         accepted.saturating_sub(self.attributed() + self.other)

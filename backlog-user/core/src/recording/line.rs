@@ -21,9 +21,9 @@ pub struct Header {
     pub format: u32,
     /// The file's place in a recording of several, from 0.
     pub part: u32,
-    /// What was said at the start of the run.
+    /// The metadata of the start of the run.
     pub meta: Meta,
-    /// How the clocks stood to each other until this file begins.
+    /// The comparison of the clocks when this file begins.
     pub clock: Clock,
     /// Ports were named: their listeners have rows also while nothing happens.
     pub named_ports: bool,
@@ -51,13 +51,13 @@ pub enum Line<'a> {
     Header(Box<Header>),
     /// What the model was given.
     Event(Cow<'a, Event>),
-    /// The same again as was told last of each of these.
+    /// Repetitions of the last event of each of these.
     Same(Same),
     /// The rest is as it would be in any recording.
     Step(Cow<'a, Step>),
 }
 
-/// What happens in a run beside events.
+/// Steps of a run other than events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -68,21 +68,21 @@ pub enum Step {
     Clock {
         /// As they stand from here on.
         mark: Mark,
-        /// When it was told that the wall clock was set, and by how much; none: it drifted.
+        /// When a step of the wall clock was reported, and its size; none: it drifted.
         set: Option<(u64, i128)>,
     },
-    /// All before was only to say what was known by then: the files before this one.
+    /// Everything before only restores the state from the previous files.
     Begin {
         /// Then.
         time_ns: u64,
-        /// What no event tells.
+        /// State that no event carries.
         past: Box<Past>,
     },
     /// The end of an interval.
     Interval {
         /// When.
         time_ns: u64,
-        /// What may explain a difference to the kernel's counters.
+        /// Counts that may explain a difference to the kernel's counters.
         #[serde(default, skip_serializing_if = "nothing_hidden")]
         blind: Blind,
     },
@@ -107,7 +107,7 @@ fn nothing_hidden(blind: &Blind) -> bool {
 }
 
 impl Step {
-    /// When it was, monotonic; none: it says no time.
+    /// Its time, monotonic; none: it has no time.
     #[must_use]
     pub fn time_ns(&self) -> Option<u64> {
         match self {
@@ -122,14 +122,14 @@ impl Step {
     }
 }
 
-/// Events that only say once more what was said last of their kind.
+/// Events that only repeat the last one of their kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Same {
     /// When; of counts that of the first.
     pub time_ns: u64,
     /// Which kind.
     pub of: Of,
-    /// Of which listeners, or network namespaces: from and to.
+    /// The range of listeners, or of network namespaces: from and to.
     pub ids: Vec<(u64, u64)>,
 }
 

@@ -1,5 +1,5 @@
-//! What was told last of each listener and namespace, so that what has not changed need not
-//! be written again. Who writes and who reads keep the same memory. Pure.
+//! The last event of each kind for each listener and namespace, so that unchanged state need not be
+//! written again. Writer and reader keep the same memory. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,13 @@ pub struct Memory {
 #[derive(Debug)]
 struct Told {
     what: What,
-    /// The interval in which it was told last.
+    /// The interval of its last event.
     round: u64,
 }
 
 impl Memory {
-    /// Notes an event. If it only says what was told last: of what kind and of whom.
+    /// Stores an event. If it only repeats the last one: returns its kind and its listener or
+    /// namespace.
     pub fn note(&mut self, what: &What) -> Option<(Of, u64)> {
         let key = key(what)?;
         let round = self.round;
@@ -38,15 +39,15 @@ impl Memory {
         None
     }
 
-    /// What was told last.
+    /// The last event.
     pub fn recall(&mut self, of: Of, id: u64) -> Option<What> {
         let told = self.last.get_mut(&(of, id))?;
         told.round = self.round;
         Some(told.what.clone())
     }
 
-    /// An interval has ended: who was not told of in it, nor in the one before, is
-    /// forgotten, for there may be no end of listeners that come and go.
+    /// An interval has ended: entries without an event in it and in the previous one are evicted,
+    /// because the number of short-lived listeners is unbounded.
     pub fn end_interval(&mut self) {
         let before = self.round;
         self.round += 1;

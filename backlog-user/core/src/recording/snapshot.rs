@@ -1,5 +1,5 @@
-//! What a model knows, as events that tell it again: what a file of a recording begins with
-//! when those before it may be gone. Pure.
+//! The state of a model, as events that restore it: the beginning of a file whose predecessors may
+//! be gone. Pure.
 
 use crate::event::{Count, Event, What};
 use crate::model::Model;

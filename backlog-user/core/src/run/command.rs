@@ -1,4 +1,4 @@
-//! How the command of `--cmd` ended, as it is told.
+//! The exit of the command of `--cmd`, as it is reported.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl fmt::Display for CommandEnd {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.exit_code, self.signal) {
             _ if self.stopped => write!(to, "--cmd was still running and was stopped"),
-            // What a shell says of a command that is not there, or not to be executed.
+            // The shell's exit statuses for a missing command, or one that is not executable.
             (Some(code @ (126 | 127)), _) => {
                 write!(to, "--cmd exited with status {code}: the shell could not run it")
             }

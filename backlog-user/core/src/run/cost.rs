@@ -15,7 +15,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// What came after an earlier reading.
+    /// The difference to an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -61,7 +61,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// What came after an earlier reading.
+    /// The difference to an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -84,21 +84,21 @@ pub struct Memory {
     pub resident: Option<u64>,
     /// The most there ever was.
     pub peak: Option<u64>,
-    /// Of what is resident now: without files and mapped maps.
+    /// The part of the resident memory without files and mapped maps.
     pub anonymous: Option<u64>,
 }
 
-/// What a look at all processes took.
+/// The cost of a scan of all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scan {
-    /// Processes whose descriptors were looked at.
+    /// Processes whose descriptors were read.
     pub processes: usize,
     /// Those descriptors.
     pub descriptors: usize,
-    /// Processes that this one has no right to look at: other users', without
-    /// `CAP_SYS_PTRACE`. Those that the mount option `hidepid=2` hides are not even counted.
+    /// Processes that may not be read: other users', without `CAP_SYS_PTRACE`. Processes hidden by
+    /// the mount option `hidepid=2` are not counted.
     pub unreadable: usize,
-    /// The time from begin to end, with what was read of the holders.
+    /// The time from begin to end, and the counts read from the holders.
     pub elapsed: Duration,
 }
 
@@ -127,14 +127,14 @@ pub struct Cost {
     pub looks: Looks,
 }
 
-/// Looks at the descriptors of every process.
+/// Scans of the descriptors of every process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looks {
     /// How many there were.
     pub count: u64,
     /// The time that they took together.
     pub elapsed: Duration,
-    /// What the last one has seen.
+    /// The result of the last one.
     pub last: Scan,
 }
 

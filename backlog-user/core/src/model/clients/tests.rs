@@ -22,8 +22,8 @@ fn dequeued(of: &DropEvent, leaving: Leaving) -> Dequeued {
     Dequeued { listener, client, isn, leaving }
 }
 
-/// What becomes of a client whose last refusal had this cause, and whose connection leaves
-/// the queue so.
+/// The outcome of a client whose last refusal had this cause and whose connection left the queue
+/// this way.
 fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     let mut clients = Clients::default();
     clients.refused(&drop(1, Cause::AcceptQueueFullSyn), SECOND);
@@ -62,7 +62,7 @@ fn what_becomes_of_a_client_follows_from_its_state_at_the_accept() {
         (Cookie, Accepted, admitted),
         (Cookie, AcceptedWithData, admitted),
         (Ack, Accepted, admitted),
-        // Its FIN is no return: nobody was there any more.
+        // Its FIN does not count as a return: the client had gone.
         (Cookie, Fin, gave_up(true)),
         (Ack, Fin, gave_up(true)),
         (Cause::AcceptQueueFullSyn, Fin, gave_up(false)),
@@ -73,7 +73,7 @@ fn what_becomes_of_a_client_follows_from_its_state_at_the_accept() {
     ] {
         assert_eq!(fate(cause, false, leaving), expected, "{cause:?}, {leaving:?}");
     }
-    // Its FIN was refused before: an ACK that is repeated then is no return.
+    // Its FIN was refused before: an ACK repeated after it does not count as a return.
     for (leaving, expected) in [
         (Accepted, gave_up(true)),
         (Fin, gave_up(true)),
@@ -167,7 +167,7 @@ fn a_cookie_behind_its_own_ack_is_the_same_client() {
     assert_eq!(refused(7, Cause::AcceptQueueFullSyn, 10), None);
     assert_eq!(refused(8, Cause::AcceptQueueFullCookie, 20), Some(10));
     assert_eq!(refused(11, Cause::AcceptQueueFullCookie, 20), None);
-    // A SYN's own number is no other's.
+    // A SYN's own number belongs to no other attempt.
     assert_eq!(refused(9, Cause::AcceptQueueFullSyn, 30), None);
 }
 

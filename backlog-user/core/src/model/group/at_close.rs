@@ -1,5 +1,5 @@
-//! What was in the queues of a member when it closed, and whether
-//! `net.ipv4.tcp_migrate_req` moves that to another member.
+//! The contents of a member's queues when it closed, and whether `net.ipv4.tcp_migrate_req` moves
+//! them to another member.
 
 use backlog_ebpf::cause::Beside;
 
@@ -15,7 +15,7 @@ pub struct AtClose {
     pub queued: u32,
     /// Requests in its SYN queue.
     pub requests: u32,
-    /// Of the connections: those that were seen to move to another member.
+    /// Those of the connections that were seen to move to another member.
     pub moved: u64,
     /// Was another member open at that moment?
     pub other_open: bool,
@@ -25,7 +25,7 @@ pub struct AtClose {
 }
 
 impl AtClose {
-    /// Would the setting have moved what was lost? None: not known.
+    /// Would the setting have moved the lost connections? None: unknown.
     #[must_use]
     pub fn would_have_moved(&self) -> Option<bool> {
         if !self.other_open || self.is_empty() {
@@ -41,7 +41,7 @@ impl AtClose {
     }
 }
 
-/// Of a member of a group that has closed.
+/// For a closed member of a group.
 pub(crate) fn of<'model>(
     page: &Page,
     pages: impl Iterator<Item = &'model Page>,

@@ -1,4 +1,4 @@
-//! Made-up groups: each member a queue of its own.
+//! Synthetic groups: each member has a queue of its own.
 
 mod made_up;
 
@@ -20,7 +20,7 @@ fn steady(per_second: u64) -> Vec<u64> {
     (0..END).step_by(usize::try_from(SECOND / per_second).unwrap()).collect()
 }
 
-/// What is found at each member, the same whatever the interval.
+/// The finding at each member, the same for every interval length.
 fn found(members: &[Member]) -> Vec<Option<Unbalanced>> {
     let judged = INTERVALS.map(|interval_ns| {
         let model = run(members, interval_ns, END);

@@ -12,9 +12,9 @@ pub struct Unbalanced {
     pub member: u32,
     /// Other members that were open together with it.
     pub others: usize,
-    /// Of these: those that had room.
+    /// Those of them that had room.
     pub with_room: usize,
-    /// Of these: those whose queue was never used.
+    /// Those of them whose queue was never used.
     pub idle: usize,
     /// Its part of the connections of all these.
     pub share: f64,
@@ -26,7 +26,7 @@ pub struct Unbalanced {
     pub wait_us: Option<u64>,
     /// The same at those with room: the least and the most.
     pub others_wait_us: Option<(u64, u64)>,
-    /// Nobody accepted at the end, at least for that long.
+    /// Nobody accepted at the end, for at least this long.
     pub stalled_ns: Option<u64>,
     /// Nothing was ever accepted here.
     pub never_accepted: bool,
@@ -38,8 +38,8 @@ const FEW: u64 = 20;
 /// This many connections must have waited that long: one unlucky client proves nothing.
 const SEVERAL: f64 = 5.0;
 
-/// What a member with room may have at most: this part of the drops per connection, and of
-/// the wait where there are drops, and where there are none.
+/// The maxima for a member with room: this share of the drops per connection, and of the wait, with
+/// drops and without.
 const DROPS_PART: f64 = 10.0;
 const WAIT_PART: u64 = 4;
 const WAIT_PART_WITHOUT_DROPS: u64 = 10;
@@ -51,11 +51,11 @@ const SLOW_US: u64 = 10_000;
 /// Without drops a member is slow from here on, microseconds.
 const SLOW_WITHOUT_DROPS_US: u64 = 100_000;
 
-/// How a member fared.
+/// The figures of a member.
 struct Fared {
     /// Packets refused by the limit per packet that wanted in.
     refused: f64,
-    /// What several connections waited, or more.
+    /// A wait that several connections reached.
     wait_us: u64,
 }
 
@@ -77,8 +77,8 @@ fn tail_us(page: &Page) -> u64 {
     page.wait.quantiles([share.min(0.99)]).map_or(0, |[wait_us]| wait_us)
 }
 
-/// How long nobody has accepted at the end, with a full queue: from the first packet that it
-/// refused after the last accept.
+/// The time without an accept at the end, with a full queue: since the first packet refused after
+/// the last accept.
 fn stalled_ns(page: &Page, now_ns: u64) -> Option<u64> {
     let (ended_ns, depth) = match page.closed {
         Some((closed_ns, closed)) => (closed_ns, closed.depth),
@@ -139,7 +139,7 @@ pub(crate) fn of<'model>(
             && is_mostly_open(other)
     };
     let with_room: Vec<&Page> = others.iter().copied().filter(has_room).collect();
-    // Where nobody accepts, it is not one member that is slow.
+    // If nobody accepts, the problem is not one slow member.
     let accepts = with_room.iter().any(|other| other.totals.accepted > 0);
     if with_room.is_empty()
         || with_room.len() * 2 < others.len()

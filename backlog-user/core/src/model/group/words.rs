@@ -1,4 +1,4 @@
-//! What is said of a `SO_REUSEPORT` group, as text.
+//! The text about a `SO_REUSEPORT` group.
 
 use crate::model::Model;
 use crate::model::group::{AtClose, Group, Unbalanced};
@@ -7,8 +7,8 @@ use crate::model::summary::Summary;
 use crate::text::format::{duration, plural};
 use crate::text::whose::{self, safe};
 
-/// The process that accepts at a member, if it is one; else who holds its socket: of nginx every
-/// member is held by the parent and all workers.
+/// The process that accepts at a member, if there is only one; otherwise the holder of its socket:
+/// with nginx, the parent and all workers hold every member.
 #[must_use]
 pub fn process(page: &Page) -> Option<String> {
     match page.workers.shares().as_slice() {
@@ -17,10 +17,10 @@ pub fn process(page: &Page) -> Option<String> {
     }
 }
 
-/// Of larger groups members that closed with nothing to say of them have no row.
+/// In larger groups, closed members without findings have no row.
 const MANY: usize = 16;
 
-/// Has it anything to show? Of one that was replaced by a restart, what was refused or lost.
+/// Has it anything to show? For a group replaced by a restart: refusals or losses.
 pub fn is_shown(model: &Model, group: &Group<'_>) -> bool {
     let mut members = group.members.iter();
     if group.replaced {
@@ -50,7 +50,7 @@ pub fn not_listed(rows: usize, group: &Group<'_>) -> Option<String> {
     })
 }
 
-/// What a member that closed had in its queues, and what became of it; none: nothing.
+/// The contents of a closed member's queues, and their fate; none: nothing.
 #[must_use]
 pub fn closed(model: &Model, page: &Page) -> Option<String> {
     let at_close = model.at_close(page).filter(|at_close| !at_close.is_empty())?;
@@ -82,7 +82,7 @@ fn fate(at_close: &AtClose) -> String {
     }
 }
 
-/// What died with a listener.
+/// Connections that died with a listener.
 #[must_use]
 pub fn left_behind(depth: u32, syn_queue: u32) -> String {
     let connections = plural(depth.into(), "connection");

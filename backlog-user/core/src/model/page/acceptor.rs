@@ -1,4 +1,4 @@
-//! How fast a listener's acceptor is, and what it leaves in the queue.
+//! The pace of a listener's acceptor, and the connections that it leaves in the queue.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,11 @@ pub struct Oldest {
     pub at_least: bool,
 }
 
-/// How fast the acceptor was over the whole run while it had work.
+/// The acceptor's pace over the whole run while it had work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Paced {
-    /// Accepts of connections that were waiting already when the one before was accepted.
+    /// Accepts of connections that were already waiting at the previous accept.
     pub accepts: u64,
     /// The pauses before them, without stalls.
     pub pauses_ns: u64,
@@ -41,10 +41,10 @@ impl Paced {
     }
 }
 
-/// What the counts tell of the acceptor.
+/// The acceptor's figures, from the counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fresh {
-    /// Since the last interval: how long nothing was queued, and what is in [`Paced`].
+    /// Since the last interval: the time with an empty queue, and the figures of [`Paced`].
     pub(super) idle_moved_ns: u64,
     pub(super) paced: Paced,
     pub(super) accepted_ns: u64,
@@ -60,7 +60,7 @@ impl Fresh {
         (self.accepted_ns, self.filled_ns) = (count.accepted_ns, count.filled_ns);
     }
 
-    /// What holds from one interval to the next stays.
+    /// Values that carry over to the next interval stay.
     pub(super) fn take(&mut self) -> Self {
         let Self { accepted_ns, filled_ns, .. } = *self;
         std::mem::replace(self, Self { accepted_ns, filled_ns, ..Self::default() })
@@ -79,16 +79,16 @@ pub struct StillQueued {
 }
 
 impl Page {
-    /// When somebody accepted last, as of the last count; none: nobody has since it was seen
-    /// first.
+    /// Time of the last accept, as of the last count; none: nobody has accepted since it was first
+    /// seen.
     #[must_use]
     pub fn last_accepted_ns(&self) -> Option<u64> {
         // Its slot may have been another's before.
         Some(self.fresh.accepted_ns).filter(|last| *last >= self.first_seen_ns.max(1))
     }
 
-    /// Since when nobody has accepted although connections are queued; none: nothing is
-    /// queued, or it is not known.
+    /// The time since which nobody has accepted although connections are queued; none: nothing is
+    /// queued, or unknown.
     #[must_use]
     pub fn still_since(&self) -> Option<u64> {
         if self.depth() == 0 {
@@ -106,8 +106,8 @@ impl Page {
         }
     }
 
-    /// What is queued now, and for how long the oldest has been: as the kernel's tables told
-    /// at the end, else a bound.
+    /// The connections queued now, and the wait of the oldest: from the kernel's tables at the end,
+    /// otherwise a bound.
     #[must_use]
     pub fn still_queued(&self, now_ns: u64) -> Option<StillQueued> {
         let count = self.depth();
@@ -116,7 +116,7 @@ impl Page {
         }
         let filled_ns = self.fresh.filled_ns;
         let oldest = self.oldest.or_else(|| {
-            // Who found the queue empty is the oldest until the next accept.
+            // The connection that found the queue empty is the oldest until the next accept.
             let exact = filled_ns > self.last_accepted_ns().unwrap_or(0).max(self.first_seen_ns);
             self.still_since().map(|since_ns| Oldest { since_ns, at_least: !exact })
         });

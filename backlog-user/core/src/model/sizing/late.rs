@@ -16,7 +16,7 @@ pub(super) struct Late {
     /// Clients that had waited and left before they were accepted, and the shortest time after
     /// which one did.
     pub(super) left: Option<(u64, u64)>,
-    /// How the queue grew until it was deepest.
+    /// The growth of the queue until it was deepest.
     pub(super) growth: Option<Growth>,
 }
 
@@ -51,7 +51,7 @@ impl Late {
         self.beyond > 0 || self.still || self.left.is_some()
     }
 
-    /// How long clients wait: as long as the user says, or as those that left did.
+    /// The time that clients wait: as the user says, or as long as those that left did.
     pub(super) fn timeout_ns(&self, given: &Given) -> u64 {
         let patience_ns = self.left.map_or(u64::MAX, |(_, after_ns)| after_ns);
         given.client_timeout_ns.min(patience_ns)
@@ -61,8 +61,8 @@ impl Late {
 /// Those that left after they had waited, and the shortest time after which one did.
 fn left(page: &Page) -> Option<(u64, u64)> {
     let beside = |one: Beside| page.totals.beside[one as usize];
-    // Recordings from before clients were told apart have how long the first of them had waited
-    // when it was accepted, of all that had left.
+    // Older recordings do not distinguish clients: they have the shortest wait until the accept, of
+    // all clients that had left.
     let left = match page.totals.left_waiting {
         0 => beside(Beside::AbandonedReset) + beside(Beside::AbandonedFin),
         waiting => waiting,

@@ -1,4 +1,4 @@
-//! What either queue needed, and the number that follows from it.
+//! The need of either queue, and the number that follows from it.
 
 use backlog_ebpf::cause::Beside;
 
@@ -8,15 +8,15 @@ use crate::model::unlimited::{Stretch, Unlimited};
 
 /// See the module's head.
 pub(super) struct Need {
-    /// The time in which the accept queue would have been deepest.
+    /// The surge in which the accept queue would have been deepest.
     pub(super) deepest: Option<Stretch>,
     /// How long the last one in it would have waited.
     pub(super) wait_ns: Option<f64>,
-    /// How long the SYN queue would have become, if it was too short.
+    /// The length that the SYN queue would have reached, if it was too short.
     pub(super) syn_queue: Option<u64>,
-    /// What cookies look like that were sent for lack of room in it.
+    /// The kind of traffic behind cookies sent for lack of room in it.
     pub(super) cookies: Option<Cookies>,
-    /// How many independent times a queue would have become nearly as long as it ever did.
+    /// The number of independent peaks nearly as long as the longest.
     pub(super) bursts: u64,
     refused: bool,
     pause_ns: Option<f64>,
@@ -69,7 +69,8 @@ impl Need {
         self.rate
     }
 
-    /// The smallest limit that would have refused nobody. What is too short is never enough.
+    /// The smallest limit that would have refused nobody. It is never below a limit that refused
+    /// somebody.
     pub(super) fn smallest(&self, limit: u32) -> u32 {
         let accept = self.deepest.map_or(0.0, |deepest| deepest.peak.ceil());
         let syn = self.syn_queue.unwrap_or(0) as f64;
@@ -93,14 +94,14 @@ impl Need {
 /// Fewer pauses do not say how long one is.
 const FEW: u64 = 8;
 
-/// Where no connection has ever waited behind another: who waits for the acceptor alone waits
-/// for no more than one of its pauses.
+/// If no connection has ever waited behind another: a client that waits only for the acceptor waits
+/// for at most one of its pauses.
 fn guess(page: &Page) -> Option<f64> {
     let (peak, longest_ns) = (page.totals.peak, page.totals.longest_ns);
     (peak > 0 && longest_ns > 0).then(|| longest_ns as f64 / f64::from(peak))
 }
 
-/// What cookies look like that were sent because there was no room in the SYN queue.
+/// The kind of traffic behind cookies sent because the SYN queue had no room.
 fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let needed = beside(Beside::SynQueueFullCookie);

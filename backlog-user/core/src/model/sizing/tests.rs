@@ -55,7 +55,7 @@ fn burst(time_ns: u64, clients: u64) -> Vec<u64> {
     (0..clients).map(|index| time_ns + index * 10_000).collect()
 }
 
-/// A backlog of what is recommended refuses nobody, and one of 0.8 of what is needed somebody.
+/// The recommended backlog refuses nobody, and 0.8 of the needed one refuses somebody.
 fn assert_right(load: &Load, limit: u32) {
     let (sizing, refused) = judged(load, limit);
     assert!(refused > 0, "nobody was refused");
@@ -89,8 +89,8 @@ fn a_stalled_acceptor_needs_a_queue_as_long_as_the_stall() {
 /// The first pause of all is a stall: it is not the acceptor's pace.
 #[test]
 fn a_stall_before_anything_is_known_is_no_pace() {
-    // The third is the first that waits for the one before it, and none of the refused comes
-    // back before the end.
+    // The third is the first one that waits for its predecessor, and no refused client returns
+    // before the end.
     let stalls = vec![(SECOND + 3 * MS / 2, 5 * SECOND)];
     let load = Load { stalls, ..Load::of(burst(SECOND, 100), MS, 7 * SECOND) };
     assert_right(&load, 16);
@@ -142,8 +142,8 @@ fn little_says_nothing_and_enough_says_how_much_was_spare() {
     assert_eq!(judged(&enough, 64).1, 0);
 }
 
-/// Bursts at any moments on top of a steady load, and stalls, of which the acceptor gets rid
-/// before the end.
+/// Bursts at random on top of a steady load, and stalls that the acceptor makes up for before the
+/// end.
 fn any_load(random: &mut Rng) -> Load {
     let mut arrivals = steady(0, 20 * SECOND, random.u64(1..100));
     for _ in 0..random.u32(1..5) {
@@ -227,7 +227,7 @@ fn the_needed_depth_is_near_the_true_one() {
 
 const LOADS: u32 = 500;
 
-/// Clients by chance, at so many a second.
+/// Random clients, at this rate per second.
 fn by_chance(random: &mut Rng, seconds: u64, per_second: f64) -> Vec<u64> {
     let (mut at_s, mut arrivals) = (0.0, Vec::new());
     while at_s < seconds as f64 {
@@ -237,7 +237,7 @@ fn by_chance(random: &mut Rng, seconds: u64, per_second: f64) -> Vec<u64> {
     arrivals
 }
 
-/// How right the verdicts on such loads are.
+/// The accuracy of the verdicts on such loads.
 #[derive(Debug, Default)]
 struct Tally {
     raised: u32,
@@ -298,8 +298,8 @@ fn an_acceptor_at_work_is_no_idle_one() {
     }
 }
 
-/// Workers beside each other, that are at each connection for as long, or as long as it takes.
-/// How long those that were refused would have taken nobody can know.
+/// Parallel workers with a constant or a random time per connection. The time that refused clients
+/// would have taken is unknowable.
 #[test]
 fn many_workers_are_as_one_that_is_faster() {
     let mut random = Rng::with_seed(7);

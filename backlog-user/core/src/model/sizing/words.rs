@@ -196,11 +196,11 @@ fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
 
 /// A factor in tenths, rounded up.
 fn up(factor: f64) -> f64 {
-    // What is a tenth but for rounding stays one.
+    // A value that is a tenth except for rounding stays a tenth.
     ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
 }
 
-/// Who was refused, who waited for too long, and who left.
+/// The clients that were refused, waited too long, or left.
 fn late(seen: &Seen<'_>, timeout: &str) -> String {
     let late = &seen.late;
     let mut parts = Vec::new();
@@ -275,7 +275,7 @@ fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
     sentences(&parts)
 }
 
-/// Who accepted last, as far as that is known.
+/// The last acceptor, if known.
 fn who(page: &Page) -> String {
     let Some(last) = page.last_accept else {
         return "and who accepted before is not known".into();
@@ -290,8 +290,8 @@ fn who(page: &Page) -> String {
     }
 }
 
-/// What is known of why nobody accepts: what `accept()` returned, and what its threads did when
-/// clients began to be refused, or else when nobody had accepted for long.
+/// The known reasons why nobody accepts: the errors of `accept()`, and the state of the threads
+/// when drops began, or else when nobody had accepted for long.
 fn evidence(page: &Page) -> impl Iterator<Item = String> {
     let failed = page.accept_errors.sentence();
     let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());

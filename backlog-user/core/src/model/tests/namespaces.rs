@@ -32,7 +32,7 @@ fn two_that_shared_an_inode_number_are_two_accounts() {
     for what in compared(first, 1, 6, 6) {
         model.apply(&event(2, what));
     }
-    // What its queue lost at the close moves no counter of the kernel.
+    // Connections lost at the close move no kernel counter.
     let mut totals = Totals::default();
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 6;
     totals.beside[Beside::KilledAtClose as usize] = 4;
@@ -44,7 +44,7 @@ fn two_that_shared_an_inode_number_are_two_accounts() {
     for what in compared(second, 2, 3, 3) {
         model.apply(&event(6, what));
     }
-    // A new listener at the same address in another namespace follows nobody.
+    // A new listener at the same address in another namespace has no predecessor.
     assert_eq!(model.get(ListenerId(2)).unwrap().follows, None);
     let accounts = reconcile::accounts(&model);
     let said: Vec<_> = accounts
@@ -61,7 +61,7 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     let netns = Netns::new(7, 1);
     let mut model = Model::new(0);
     model.apply(&event(1, in_namespace(netns, 1)));
-    // Nobody lives in it, but it has a listener: it is there.
+    // It has no process, but a listener, so it exists.
     model.apply(&event(2, What::Ended { netns }));
     assert_eq!(model.ended(), NamespacesEnded::default());
     model.apply(&event(3, closed(1)));
@@ -184,7 +184,7 @@ fn what_was_refused_in_those_that_are_gone_stays_counted() {
         NamespacesEnded { equal: u64::from(many) - 1, different: 1, ..NamespacesEnded::default() };
     assert_eq!(model.ended(), all);
     assert!(model.namespaces.len() <= 1_025, "{}", model.namespaces.len());
-    // The difference is still told.
+    // The difference is still reported.
     let accounts = reconcile::accounts(&model);
     assert!(accounts.iter().any(|account| account.netns == Netns::new(7, 1)));
 }

@@ -1,4 +1,4 @@
-//! How fast the acceptor is while it has work, from what records say of it.
+//! The acceptor's pace while it has work, from the records.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::event::SoFar;
 pub(super) struct Pace {
     count: f64,
     sum_ns: f64,
-    /// What the last record said; none: none has said anything.
+    /// The values of the last record; none: there was none.
     last: Option<Mark>,
 }
 
@@ -30,7 +30,7 @@ const HALF_LIFE: f64 = 64.0;
 const MEMORY: f64 = 0.5;
 
 impl Pace {
-    /// A record says what the kernel had counted.
+    /// A record carries the kernel's counts.
     pub(super) fn saw(&mut self, so_far: &SoFar) {
         let last = self.last.unwrap_or_default();
         let mut now =

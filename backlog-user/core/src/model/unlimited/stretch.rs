@@ -1,4 +1,4 @@
-//! A time in which the queue without a limit would have been deeper than the real one.
+//! A surge: a period in which the queue without a limit would have been deeper than the real one.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,11 @@ pub struct Stretch {
     /// When the first client was refused, and when the queue would have been deepest.
     pub begin_ns: u64,
     peak_ns: u64,
-    /// How deep it was when that client came.
+    /// Its depth when that client arrived.
     begin: f64,
-    /// How deep it would have become.
+    /// The depth that it would have reached.
     pub peak: f64,
-    /// What the kernel had counted then.
+    /// The kernel's counts then.
     first: Mark,
     last: Mark,
 }
@@ -34,7 +34,7 @@ impl Stretch {
         (self.peak_ns, self.peak, self.last) = (time_ns, depth, mark);
     }
 
-    /// Accepts per second while it grew, stalls included; none: too few were made.
+    /// Accepts per second while it grew, stalls included; none: too few.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         let accepted = self.last.paced.wrapping_sub(self.first.paced);

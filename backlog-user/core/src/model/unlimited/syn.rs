@@ -1,8 +1,8 @@
-//! How long the SYN queue would have been with room for the SYNs that it refused.
+//! The length of a SYN queue with room for the SYNs that the real one refused.
 //!
-//! A request leaves the SYN queue a round trip after it came. Nobody measures how long that is,
-//! but the requests that are queued when a SYN is refused complete before that client's would
-//! have: as long as fewer connections have arrived since, it would still be in the queue.
+//! A request leaves the SYN queue one round trip after it arrived. That time is not measured, but
+//! the requests queued when a SYN is refused complete before that client's would have: while fewer
+//! connections have arrived since, it would still be in the queue.
 
 use std::collections::VecDeque;
 
@@ -16,16 +16,17 @@ use crate::event::DropEvent;
 pub struct SynQueue {
     /// Refused SYNs whose requests would not have completed yet.
     missing: VecDeque<Missing>,
-    /// The longest queue that there would have been; zero: it refused nobody.
+    /// The longest simulated queue; zero: nobody was refused.
     pub needed: u64,
-    /// How often it began to be too short: groups of refused SYNs that were in flight together.
+    /// The number of times that it began to be too short: groups of refused SYNs in flight at the
+    /// same time.
     pub groups: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Missing {
     refused_ns: u64,
-    /// It would have completed when so many connections had arrived, if that is known.
+    /// It would have completed when this many connections had arrived, if known.
     until: Option<u32>,
 }
 

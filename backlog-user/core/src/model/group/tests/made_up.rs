@@ -1,5 +1,5 @@
-//! Members with an arrival process, an acceptor and its stalls; and what the programs would
-//! tell of them, cut into intervals.
+//! Members with an arrival process, an acceptor and its stalls, and the records that the programs
+//! would send, split into intervals.
 
 use std::collections::VecDeque;
 
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-/// A member, and what was not told of it yet.
+/// A member, and its unreported counts.
 struct Teller {
     member: usize,
     limit: u32,
@@ -167,7 +167,7 @@ impl Teller {
     }
 }
 
-/// What a model knows of a group at the end.
+/// The model's view of a group at the end.
 pub(super) fn run(members: &[Member], interval_ns: u64, end_ns: u64) -> Model {
     let mut model = Model::new(0);
     let mut tellers = Vec::new();

@@ -81,7 +81,7 @@ fn who_never_accepts_again_is_stalled() {
     assert!(sizing.why.contains("Nobody has accepted for 9.0s"), "{}", sizing.why);
 }
 
-/// Nobody accepts for 2.5 s, between two processes. Then it goes on.
+/// Nobody accepts for 2.5 s, between two processes. Then it continues.
 #[test]
 fn a_stall_that_explains_the_drops_is_the_reason_though_it_is_over() {
     let stalls = vec![(3 * SECOND, 11 * SECOND / 2)];

@@ -1,4 +1,4 @@
-//! What is recommended after one episode holds when the same load comes again.
+//! The number recommended after one episode suffices when the same load repeats.
 
 use fastrand::Rng;
 

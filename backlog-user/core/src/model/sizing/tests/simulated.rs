@@ -1,5 +1,5 @@
-//! A simulated queue: what the programs would tell of a load, and how deep a queue without a
-//! limit becomes by it.
+//! A simulated queue: the records that the programs would send for a load, and the depth of a queue
+//! without a limit.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,19 +15,19 @@ use super::{ID, SECOND};
 use crate::event::{Admitted, Count, DropEvent, Event, SoFar, What};
 use crate::model::Model;
 
-/// A load: when clients come, and how an acceptor takes them.
+/// A load: when clients arrive, and how an acceptor takes them.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) arrivals: Vec<u64>,
-    /// How long a worker is at a connection before it accepts the next.
+    /// The time that a worker spends on a connection before it accepts the next.
     pub(super) service_ns: u64,
     /// Is that only the mean, by chance?
     pub(super) varies: bool,
     pub(super) workers: usize,
-    /// Times in which nobody accepts.
+    /// Periods without an accept.
     pub(super) stalls: Vec<(u64, u64)>,
     pub(super) end_ns: u64,
-    /// How long the tool's intervals are.
+    /// The length of the tool's intervals.
     pub(super) interval_ns: u64,
 }
 
@@ -38,7 +38,7 @@ struct Workers<'a> {
 }
 
 impl Workers<'_> {
-    /// When the connection is accepted that comes now, behind all before it.
+    /// When the connection that arrives now is accepted, after all earlier ones.
     fn accept(&mut self, isn: u32, time_ns: u64) -> u64 {
         let Reverse(ready_ns) = self.ready.pop().unwrap();
         let accepted_ns = self.load.next(time_ns.max(ready_ns)).max(time_ns + 1);
@@ -48,7 +48,7 @@ impl Workers<'_> {
 }
 
 impl Load {
-    /// One worker that is at each connection for so long.
+    /// One worker that spends this time on each connection.
     pub(super) fn of(arrivals: Vec<u64>, service_ns: u64, end_ns: u64) -> Self {
         Self {
             arrivals,
@@ -65,7 +65,7 @@ impl Load {
         Workers { load: self, ready: vec![Reverse(0); self.workers].into() }
     }
 
-    /// How long a worker is at this connection.
+    /// The time that a worker spends on this connection.
     fn service(&self, isn: u32) -> u64 {
         if !self.varies {
             return self.service_ns;
@@ -74,7 +74,7 @@ impl Load {
         nanoseconds(means * self.service_ns as f64 / 1e9)
     }
 
-    /// The next moment at which the acceptor may take one that is there at `time_ns`.
+    /// The next moment when the acceptor can take a connection queued at `time_ns`.
     fn next(&self, time_ns: u64) -> u64 {
         let stall = self.stalls.iter().find(|(begin, end)| (*begin..*end).contains(&time_ns));
         stall.map_or(time_ns, |(_, end)| *end)
@@ -93,7 +93,8 @@ impl Load {
         u32::try_from(peak).unwrap()
     }
 
-    /// Runs it with a limit and clients that try again, and tells the model. Refused clients.
+    /// Runs it with a limit and clients that retry, and feeds the model. Returns the refused
+    /// clients.
     pub(super) fn run(&self, limit: u32, model: &mut Model) -> u64 {
         let mut to_come: BinaryHeap<Reverse<(u64, u32, u32)>> = BinaryHeap::new();
         for (isn, time_ns) in (0..).zip(&self.arrivals) {
@@ -184,7 +185,7 @@ pub(super) fn nanoseconds(seconds: f64) -> u64 {
     u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).unwrap()
 }
 
-/// What the programs count.
+/// The programs' counts.
 #[derive(Default)]
 struct Seen {
     totals: Totals,
@@ -194,11 +195,11 @@ struct Seen {
     longest_ns: u64,
     waits: Vec<(u32, u32)>,
     pace: Pace,
-    /// What was told last.
+    /// The last reported counts.
     told: (u64, Pace),
 }
 
-/// What a record says of the acceptor.
+/// The acceptor's state in a record.
 #[derive(Clone, Copy)]
 struct Acceptor {
     trough: u32,

@@ -51,7 +51,7 @@ fn trouble(found: &Unbalanced) -> String {
     }
 }
 
-/// How long clients waited, here and there.
+/// The waits of clients, here and at the other members.
 fn waits(found: &Unbalanced) -> Option<String> {
     let here = duration(found.wait_us?);
     Some(match found.others_wait_us {
@@ -63,7 +63,7 @@ fn waits(found: &Unbalanced) -> Option<String> {
     })
 }
 
-/// How long nobody accepted.
+/// The time without an accept.
 fn stall(page: &Page, found: &Unbalanced) -> Option<String> {
     let longest_ns = page.stall.longest_ns;
     match found.stalled_ns {
