@@ -173,7 +173,7 @@ impl Cause {
 }
 
 rows! {
-    /// What a listener did that is no drop, and yet worth knowing.
+    /// A side event: not a drop, but worth reporting.
     Beside
     /// A SYN answered with a SYN cookie (`SyncookiesSent`).
     SynCookieSent { name: "syn_cookie_sent", moves: [SyncookiesSent] }

@@ -34,7 +34,7 @@ pub enum Stage {
     Json,
 }
 
-/// What the maps hold of one slot.
+/// The content of the maps for one slot.
 #[derive(Clone, Debug)]
 pub struct Counted {
     /// Which.
@@ -83,7 +83,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What the view writes to has failed.
+    /// The output's destination has failed.
     pub fn records(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             for _ in 0..BATCH {
@@ -104,11 +104,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes what was counted in the epoch that has just ended.
+    /// Takes the counts of the epoch that has just ended.
     ///
     /// # Errors
     ///
-    /// What the view writes to has failed.
+    /// The output's destination has failed.
     pub fn counts(&mut self, time_ns: u64, ended: u32, counted: &[Counted]) -> io::Result<()> {
         for Counted { slot, cpus, distributions } in counted {
             let Some(listener) = self.translator.registry.at(*slot) else { continue };
@@ -123,7 +123,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What the view writes to has failed.
+    /// The output's destination has failed.
     pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
         let Self { model, view, clock, .. } = self;
         let Some(model) = model else { return Ok(()) };
@@ -155,7 +155,7 @@ impl Pipeline {
     }
 }
 
-/// The first of these records: all that is left if its size is none.
+/// The first of these records: all that remains if the ring buffer has no size.
 fn first(bytes: &[u8]) -> Option<&[u8]> {
     let size = usize::from(u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?));
     bytes.get(..size.max(size_of::<Header>())).or(Some(bytes))

@@ -1,5 +1,5 @@
-//! The programs in the kernel, seen from here: what goes where, loading and attaching it, and
-//! reading what it has counted.
+//! The userspace side of the programs: planning their hooks, loading and attaching them, and
+//! reading their counts.
 
 pub(crate) mod attach;
 pub(crate) mod layout;

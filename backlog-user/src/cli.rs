@@ -11,12 +11,12 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
-/// `--drop-records`, unless told.
+/// Default of `--drop-records`.
 pub(crate) const DROP_RECORDS: u32 = 1000;
 /// Default size of the ring buffer, KiB.
 pub(crate) const RING_KIB: u32 = 8192;
 
-/// `--record-keep`, unless told.
+/// Default of `--record-keep`.
 pub(crate) const RECORD_KEEP: u32 = 9;
 
 /// Find out which TCP accept queues overflow, when, why, and which clients are affected.
@@ -482,7 +482,7 @@ mod tests {
         let flat = args("x --port 80 5 12").unwrap();
         assert!(flat.command.is_none());
         assert_eq!((flat.interval.as_str(), flat.count), ("5", Some(12)));
-        // What only tracing takes is no argument of it; after such, it is no command.
+        // It takes no argument of tracing; after such an argument, its name is not a command.
         assert!(args("x doctor --port 80").is_err());
         assert_eq!(args("x --port 80 doctor").unwrap().interval, "doctor");
     }

@@ -19,7 +19,7 @@ pub(crate) fn monotonic_ns() -> u64 {
     u64::try_from(read(CLOCK_MONOTONIC)).unwrap_or(0)
 }
 
-/// Reads both clocks. Who is not let run between the readings reads again.
+/// Reads both clocks. If it was preempted between the readings, it reads again.
 fn measure() -> Mark {
     /// The readings are this close, nanoseconds, but for bad luck.
     const CLOSE: i128 = 1_000_000;

@@ -1,4 +1,4 @@
-//! What the program can do, a module for each subcommand; without one it traces.
+//! The subcommands, one module each; without one the program traces.
 
 pub(crate) mod doctor;
 pub(crate) mod listeners;

@@ -1,5 +1,4 @@
-//! What the host shows of itself without our programs: its kernel, network namespaces, sockets
-//! and processes.
+//! The host, as seen without our programs: its kernel, network namespaces, sockets and processes.
 
 pub(crate) mod acceptors;
 pub(crate) mod kernel;

@@ -1,4 +1,4 @@
-//! backlog-trace: which TCP accept queue overflowed, when, whom it hit, and why.
+//! backlog-trace: which TCP accept queues overflow, when, why, and which clients are affected.
 //!
 //! The way is straight: hook, record, ring, decode, event, model, view. See
 //! docs/dev/ARCHITECTURE.md.
@@ -53,7 +53,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit::FAILED)
 }
 
-/// Whoever read our output has had enough: no error.
+/// The reader of our output has closed it: not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -25,7 +25,7 @@ use crate::kernel::{
 /// This CPU's counters of one network namespace.
 pub(crate) struct Mib {
     net: *const Net,
-    /// This CPU's element behind a per-CPU pointer.
+    /// This CPU's offset from a per-CPU pointer.
     offset: u64,
     /// Where the Linux counters are.
     statistics: u64,

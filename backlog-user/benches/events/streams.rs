@@ -14,7 +14,7 @@ use fastrand::Rng;
 
 /// CPUs that count.
 const CPUS: u32 = 2;
-/// A record comes so long after the one before, nanoseconds.
+/// The time between two records, nanoseconds.
 const APART_NS: u64 = 100_000;
 const SECOND: u64 = 1_000_000_000;
 const LIMIT: u32 = 128;
@@ -144,7 +144,7 @@ fn endpoint(ip: [u8; 4], port: u16) -> Endpoint {
     Endpoint { addr, port, family: AF_INET }
 }
 
-/// So many listeners are opened.
+/// Opens this many listeners.
 pub(crate) fn opened(listeners: u32) -> Stream {
     let mut stream = Stream::default();
     for slot in 0..listeners {
@@ -153,8 +153,8 @@ pub(crate) fn opened(listeners: u32) -> Stream {
     stream
 }
 
-/// A flood at so many listeners: each client is refused, and again with its retries after
-/// one second and three.
+/// A flood at this many listeners: each client is refused, and again with its retries after one
+/// second and three.
 pub(crate) fn flood(listeners: u32, records: u64) -> Stream {
     let rng = &mut Rng::with_seed(1);
     let mut stream = Stream::default();
@@ -181,8 +181,7 @@ pub(crate) fn flood(listeners: u32, records: u64) -> Stream {
     stream
 }
 
-/// Listeners that are opened, refuse one client each and are closed; so many are open at a
-/// time.
+/// Listeners that are opened, refuse one client each and are closed; this many are open at a time.
 pub(crate) fn passing(open: u32, listeners: u32) -> Stream {
     let rng = &mut Rng::with_seed(2);
     let mut stream = Stream::default();
@@ -199,8 +198,8 @@ pub(crate) fn passing(open: u32, listeners: u32) -> Stream {
     stream
 }
 
-/// Another interval for whoever listens in these slots: those of `old` are closed; those of
-/// `new` are opened, and each refuses so many clients who have never been there.
+/// Another interval for the listeners in these slots: those of `old` are closed; those of `new` are
+/// opened, and each refuses this many new clients.
 pub(crate) fn relieved(
     number: u64,
     rng: &mut Rng,
@@ -224,7 +223,7 @@ pub(crate) fn relieved(
     stream
 }
 
-/// What so many listeners have counted.
+/// The counts of this many listeners.
 pub(crate) struct Counts {
     rng: Rng,
     /// The epoch that has just ended.

@@ -13,7 +13,7 @@ use crate::host::kernel::btf::Btf;
 pub(crate) struct Chosen {
     pub(crate) backend: Backend,
     pub(crate) attached: Attached,
-    /// Why it is no better one.
+    /// Why no better backend was selected.
     pub(crate) reasons: Vec<String>,
 }
 

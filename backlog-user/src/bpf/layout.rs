@@ -1,6 +1,6 @@
-//! What the programs must know of this kernel's structs: each global of
-//! `backlog-ebpf/src/kernel/globals.rs`, and where its value comes from in BTF.
-//! Pure: a [`Btf`] in, a table of values out.
+//! The layout of this kernel's structs for the programs: each global of
+//! `backlog-ebpf/src/kernel/globals.rs`, and where its value comes from in BTF. Pure: a [`Btf`] in,
+//! a table of values out.
 
 use anyhow::{Result, bail};
 use backlog_ebpf::ABSENT;
@@ -67,8 +67,8 @@ const fn counter(global: &'static str, name: &'static str) -> Entry {
     Entry { global, source: Source::Counter(name), need: Need::All }
 }
 
-/// Where the kernel keeps a system call's first two arguments and its number. The last field
-/// tells how long the whole is, where it lies at the end of a stack.
+/// Where the kernel keeps a system call's first two arguments and its number. The last field gives
+/// the length of the whole, which lies at the end of a stack.
 #[cfg(target_arch = "x86_64")]
 const REGS_FIRST: &str = "di";
 #[cfg(target_arch = "x86_64")]
@@ -77,7 +77,7 @@ const REGS_SECOND: &str = "si";
 const REGS_LAST: &str = "ss";
 #[cfg(target_arch = "x86_64")]
 const REGS_NUMBER: &str = "orig_ax";
-/// The same of a 32-bit program's system call, and what tells that it is one.
+/// The same for a 32-bit program's system call, and the flag that marks one.
 #[cfg(target_arch = "x86_64")]
 const REGS_32_FIRST: &str = "bx";
 #[cfg(target_arch = "x86_64")]
@@ -231,7 +231,7 @@ const ENTRIES: &[Entry] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     values: Vec<(&'static str, u32)>,
-    /// What the tracepoint backend needs and was not found.
+    /// Names that the tracepoint backend needs and that were not found.
     lacking: Vec<String>,
 }
 
@@ -249,7 +249,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Finds what there is, and names what is missing and cannot be done without.
+    /// Finds the values, and lists the required ones that are missing.
     fn survey(btf: &Btf) -> (Self, Vec<String>) {
         let names: Vec<&str> = ENTRIES
             .iter()
@@ -319,7 +319,7 @@ impl Layout {
         described.collect()
     }
 
-    /// Does a socket tell its cgroup, and that those above it?
+    /// Does a socket have its cgroup, and that one its ancestors?
     pub(crate) fn knows_cgroups(&self) -> bool {
         let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
         ["SK_CGROUP", "CGROUP_NODE", "CGROUP_LEVEL", "NODE_ID"].into_iter().all(has)
@@ -331,7 +331,7 @@ impl Layout {
         &self.lacking
     }
 
-    /// Does the tracepoint on completions of `io_uring` tell of which request?
+    /// Does the tracepoint on completions of `io_uring` identify the request?
     pub(crate) fn knows_uring_requests(&self) -> bool {
         let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
         self.value("URING_HAS_REQUEST") == Some(1) && has("URING_FILE") && has("URING_OPCODE")
@@ -355,7 +355,7 @@ impl Layout {
     }
 }
 
-/// What the tracepoint `io_uring_complete` passes: `(ctx, user_data, res, ...)` up to 5.16,
+/// The arguments of the tracepoint `io_uring_complete`: `(ctx, user_data, res, ...)` up to 5.16,
 /// `(ctx, req, user_data, res, ...)` since, `(ctx, req, cqe)` since 6.10.
 struct Completion {
     result: u32,

@@ -1,5 +1,5 @@
-//! Carries the plan out: the only place that knows aya's loading calls. What it
-//! returns holds the programs; when that is dropped, nothing stays attached.
+//! Executes the plan: the only place that uses aya's loading calls. The result owns the programs;
+//! when it is dropped, nothing stays attached.
 
 mod accept_probe;
 mod loader;
@@ -33,16 +33,16 @@ use loader::unload;
 pub(crate) use loader::{Attached, Loader};
 use refusal::explain;
 
-/// The object that `build.rs` made; empty if it was told to skip that.
+/// The object built by `build.rs`; empty if the build skipped it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/backlog-ebpf.o"));
 
 /// Records of drops may wait in the ring until this many bytes are there.
 const WAKE_BYTES: u64 = 256 << 10;
 
-/// What is decided before the programs are loaded and cannot change afterwards.
+/// Settings fixed before the programs are loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How many listeners can be told apart at once.
+    /// The maximum number of listeners at the same time.
     pub(crate) slots: u32,
     /// How many connections can sit in accept queues at once and be timed.
     pub(crate) pending: u32,
@@ -50,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) ring: u32,
     /// Drop records of a listener in a second, on each CPU.
     pub(crate) drop_records: u32,
-    /// Of these: those that are to be heard of at once.
+    /// Those of them that are reported immediately.
     pub(crate) urgent_records: u32,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Loaded {
     pub(crate) programs: Ebpf,
     pub(crate) maps: Maps,
     pub(crate) attached: Attached,
-    /// What is attached when nobody accepts.
+    /// The probe that is attached while nobody accepts.
     accept_probe: Probe,
     /// Does the kernel count the runs of kprobe programs that it skips (since 6.7)?
     pub(crate) counts_kprobes: bool,
@@ -87,8 +87,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// The sum of the programs' `recursion_misses`, if the kernel tells. Of two programs on
-    /// one tracepoint the other has seen what one has missed.
+    /// The sum of the programs' `recursion_misses`, if the kernel reports it. With two programs on
+    /// one tracepoint, the second one sees the events that the first one misses.
     pub(crate) fn missed(&self) -> Option<u64> {
         let hooks = &self.attached.hooks;
         let is_kprobe = |hook: &Hook| hook.attach.way() == Way::Kprobe;
@@ -116,7 +116,7 @@ impl Loaded {
         sum
     }
 
-    /// The kernel's number for each attached program, if it tells all of them.
+    /// The kernel's id of each attached program, if all are known.
     pub(crate) fn numbers(&self) -> Option<BTreeMap<&'static str, u32>> {
         let number = |hook: &Hook| {
             let program = self.programs.program(hook.program)?;
@@ -125,7 +125,7 @@ impl Loaded {
         self.attached.hooks.iter().map(number).collect()
     }
 
-    /// Is the look into the queues at the start among what is attached?
+    /// Is the startup scan of the queues attached?
     pub(crate) fn looks_into_queues(&self) -> bool {
         self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
     }
@@ -159,7 +159,7 @@ impl Loaded {
         self.accept_probe.detach()
     }
 
-    /// What it has counted, and how many failures had no room.
+    /// Its counts, and the number of failures without room.
     pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         self.accept_probe.counted()
     }
@@ -189,7 +189,7 @@ fn kernel_types() -> Result<Btf> {
     Btf::from_sys_fs().context("reading the kernel's type information")
 }
 
-/// Creates the maps and fills in what is fixed before the programs are verified.
+/// Creates the maps and fills in the values that are fixed before the programs are verified.
 fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result<Ebpf> {
     if OBJECT.is_empty() {
         bail!(
@@ -283,8 +283,8 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     Ok(())
 }
 
-/// Sockets of all kinds: those that have no room are no loss, since its listeners are added
-/// once they are known.
+/// Sockets of all kinds. Those without room are not lost, since listeners are added once they are
+/// known.
 fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Result<()> {
     let map = programs.map_mut("WANTED").context("the eBPF object has no map WANTED")?;
     let mut wanted: HashMap<&mut MapData, u64, u8> = HashMap::try_from(map)?;
@@ -296,8 +296,8 @@ fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Resul
     Ok(())
 }
 
-/// Before 5.11 eBPF memory counts against this limit. Where it may not be raised,
-/// the kernel is usually a later one, which does not look at it.
+/// Before 5.11 eBPF memory counts against this limit. If it may not be raised, the kernel is
+/// usually a later one, which ignores it.
 fn raise_memlock() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the call reads the struct it is given and nothing else.

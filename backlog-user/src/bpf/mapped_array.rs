@@ -1,5 +1,4 @@
-//! An array of the programs, as memory that is shared with them: no call is needed to look
-//! into it.
+//! An array map as memory shared with the programs: reading it needs no system call.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd as _, AsRawFd as _};

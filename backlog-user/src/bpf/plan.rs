@@ -1,5 +1,5 @@
-//! Which program goes on which hook of this kernel, and why. Pure: what the kernel
-//! shows in, a plan out; `load` carries it out.
+//! Which program attaches to which hook of this kernel, and why. Pure: facts about the kernel in, a
+//! plan out; `load` executes it.
 //!
 //! A *backend* is a set of hooks that see the same things: kernel functions (by fentry,
 //! or by kprobe) or tracepoints. Within it each moment has choices, the best first, and
@@ -14,22 +14,22 @@ use backlog_core::run::{Backend, Placed};
 
 pub(crate) use way::{Attach, Way, Ways};
 
-/// What the plan is made of.
+/// The input of the plan.
 #[derive(Clone, Copy)]
 pub(crate) struct KernelFacts<'a> {
-    /// How many arguments a kernel function takes, if it is there.
+    /// The number of arguments of a kernel function, if it exists.
     pub(crate) function: &'a dyn Fn(&str) -> Option<usize>,
-    /// How many a tracepoint passes, if it is there.
+    /// The number of arguments of a tracepoint, if it exists.
     pub(crate) tracepoint: &'a dyn Fn(&str) -> Option<usize>,
     /// What a trial of the ways of attaching showed.
     pub(crate) ways: &'a Ways,
     /// Fields that the tracepoint backend needs and that the kernel's types do not have.
     pub(crate) lacking: &'a [String],
-    /// Does the tracepoint on completions of `io_uring` tell of which request?
+    /// Does the tracepoint on completions of `io_uring` identify the request?
     pub(crate) uring_requests: bool,
 }
 
-/// The ways that decide whether a backend can be had.
+/// The attach types that decide whether a backend is available.
 pub(crate) const fn ways(backend: Backend) -> &'static [Way] {
     match backend {
         Backend::Fentry => &[Way::Fentry],
@@ -52,7 +52,7 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    /// As the start of a run tells it.
+    /// As the start of a run reports it.
     pub(crate) fn placed(&self) -> Placed {
         Placed {
             moment: self.moment.to_owned(),
@@ -77,11 +77,11 @@ pub(crate) struct ProbePoint {
     pub(crate) name: &'static str,
     /// How, the best first.
     pub(crate) choices: Vec<Alternative>,
-    /// What is not known without it; none: nothing else is worth having then.
+    /// The gap without it; none: the rest is useless then.
     pub(crate) gap: Option<&'static str>,
 }
 
-/// What is to be attached, in this order, and what will be missing.
+/// The hooks to attach, in this order, and the gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// The set of hooks.
@@ -102,7 +102,7 @@ impl Plan {
         self.moments.iter().filter_map(|moment| moment.choices.first()).flatten()
     }
 
-    /// What is not known with what is attached.
+    /// Events that the attached hooks do not show.
     pub(crate) fn gaps_with<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Vec<String> {
         let attached: Vec<&str> = programs.collect();
         let of = |(program, gap): &(&'static str, String)| {
@@ -163,8 +163,7 @@ impl ProbePoints {
         self.all.push(ProbePoint { name, choices, gap: None });
     }
 
-    /// Something without which the rest is still worth having; `gap` says what is
-    /// missing then.
+    /// An optional hook; `gap` says what is missing without it.
     fn may(&mut self, name: &'static str, choices: Vec<Alternative>, gap: &'static str) {
         self.all.push(ProbePoint { name, choices, gap: Some(gap) });
     }

@@ -33,7 +33,7 @@ impl ProgramLog {
         Ok(Self(logger))
     }
 
-    /// Prints what has come since.
+    /// Prints the lines since the last call.
     pub(crate) fn flush(&mut self) {
         self.0.flush();
     }

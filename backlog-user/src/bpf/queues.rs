@@ -1,9 +1,8 @@
-//! The look into what is there at the start: an iterator of ours runs over the sockets of
-//! each network namespace, so that the programs know listeners and queued connections
-//! that they have not seen come.
+//! The startup scan: an iterator program visits the sockets of each network namespace, so that the
+//! programs know the listeners and queued connections from before the start.
 //!
-//! A namespace is looked into by a thread that has entered it. Before the programs begin
-//! this is done on each CPU, so that they know its counters as well.
+//! A thread that has entered a namespace scans it. Before the programs begin, this happens on each
+//! CPU, so that they know its counters as well.
 
 use std::fs::read_to_string;
 use std::io;
@@ -19,7 +18,7 @@ use crate::host::namespaces::Namespaces;
 /// Runs after the first: enough for the longest queue that can be.
 const MOST_RUNS: usize = 1 << 9;
 
-/// Before the programs begin. Namespaces that could not be looked into, in words.
+/// Scans before the programs begin. Returns the namespaces that could not be scanned, in words.
 pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<String>> {
     if loaded.on_tracepoints() {
         loaded.maps.crowded.set(0, 1, 0).context("choosing the table of connections")?;
@@ -43,8 +42,8 @@ pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
     loaded.maps.seed.set(0, SEED_DONE, 0).context("preparing the startup scan of the queues")
 }
 
-/// After they have begun. What was accepted in between is no part of the run: who is noted
-/// and not in its queue any more is forgotten.
+/// Scans after they have begun. Accepts in between do not belong to the run: recorded connections
+/// that are no longer in a queue are removed.
 pub(crate) fn after(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<String>> {
     if !loaded.looks_into_queues() {
         return Ok(Vec::new());
@@ -84,9 +83,9 @@ fn look(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<
 /// What came of a run.
 #[derive(Default)]
 struct ScanPass {
-    /// Namespaces with a queue that goes on.
+    /// Namespaces with a queue that continues.
     more: Vec<u32>,
-    /// Those that could not be looked into, in words.
+    /// The namespaces that could not be scanned, in words.
     failures: Vec<String>,
 }
 
@@ -120,8 +119,8 @@ fn run(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<S
     Ok(run)
 }
 
-/// Reads what the iterator writes, byte by byte, so that it goes no further than the
-/// listeners. True: a queue goes on.
+/// Reads the iterator's output byte by byte, so that it stops after the listeners. Returns true if
+/// a queue continues.
 fn goes_on(file: &mut impl io::Read) -> io::Result<bool> {
     let mut more = false;
     let mut byte = [0];
@@ -131,8 +130,8 @@ fn goes_on(file: &mut impl io::Read) -> io::Result<bool> {
     Ok(more)
 }
 
-/// Moves this thread to a CPU. One that may not be used is left out: the programs take what
-/// they see first there for the beginning.
+/// Moves this thread to a CPU. A CPU that may not be used is skipped: there the programs take their
+/// first snapshot later.
 fn move_to(cpu: usize) -> Result<()> {
     // SAFETY: an all-zero set is a valid empty one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };

@@ -1,5 +1,6 @@
-//! What the tool itself costs: CPU time, memory, and how often and how long its programs
-//! run. Read twice, at the begin of the run and at its end; the difference is the run's.
+//! The cost of the tool itself: CPU time, memory, and the number and duration of its programs'
+//! runs. It is read at the beginning and at the end of the run; the difference is the cost of the
+//! run.
 
 mod objects;
 mod process;
@@ -18,7 +19,7 @@ use statistics::Statistics;
 /// Watches the cost of the run.
 pub(crate) struct Own {
     root: PathBuf,
-    /// The kernel's number for each program. None: it does not tell them.
+    /// The kernel's id of each program. None: unknown.
     programs: Option<BTreeMap<&'static str, u32>>,
     /// What they are attached to.
     hooks: Vec<Hook>,
@@ -26,7 +27,7 @@ pub(crate) struct Own {
     first: Reading,
 }
 
-/// What there is at one moment.
+/// The values at one moment.
 #[derive(Default)]
 struct Reading {
     time_ns: u64,

@@ -6,8 +6,7 @@ use clap::CommandFactory as _;
 use crate::cli::Args;
 use crate::cli::time::parse_time;
 
-/// What is wrong with a word in the place of a command or an interval, if it looks like a
-/// command and there is none of that name.
+/// The error for a word in place of a command or an interval, if it looks like an unknown command.
 pub(crate) fn command(word: &str) -> Option<String> {
     let is_word = word.starts_with(char::is_alphabetic);
     if !is_word || parse_time(word).is_some() {

@@ -12,7 +12,7 @@ use crate::cli::Args;
 /// Options of other programs, on lines that do not name the program.
 const OTHERS: [&str; 5] = ["all", "features", "kernel", "lib", "nocapture"];
 
-/// Programs whose options are none of ours.
+/// Programs whose options are not ours.
 const PROGRAMS: [&str; 3] = ["cargo ", "docker run", "xtask"];
 
 fn add(command: &Command, names: &mut BTreeSet<String>) {
@@ -23,7 +23,7 @@ fn add(command: &Command, names: &mut BTreeSet<String>) {
 
 /// What a line names.
 fn named(line: &str) -> impl Iterator<Item = &str> {
-    // `var(--soft)` is of a style sheet, `a--b` and `---` are no options.
+    // `var(--soft)` belongs to a style sheet; `a--b` and `---` are not options.
     let begins = |index: &usize| {
         let before = &line[..*index];
         !before.ends_with("var(")

@@ -1,4 +1,4 @@
-//! What the command line means, checked once.
+//! The validated command line.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::output::whole_file::{FileError, WholeFile};
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
-    /// What the kernel is to look at.
+    /// The kernel's filter.
     pub(crate) filter: Filter,
     /// What must be looked up before it is a filter.
     pub(crate) selection: Selection,
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     /// How many intervals.
     pub(crate) count: Option<u64>,
-    /// Drops told one by one, for each listener and second.
+    /// Drops reported individually, per listener and second.
     pub(crate) drop_records: u32,
     /// Bytes of the ring buffer.
     pub(crate) ring: u32,
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     pub(crate) check_programs: bool,
 }
 
-/// What is wrong with the command line, and what would be right.
+/// An error in the command line, and the remedy.
 #[derive(Debug, Error)]
 pub(crate) enum OptionsError {
     #[error("--port")]
@@ -86,7 +86,7 @@ pub(crate) enum OptionsError {
 const SHORTEST: Duration = Duration::from_millis(10);
 
 impl Options {
-    /// Checks what was typed.
+    /// Validates the command line.
     pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
         let ports = args.port.map(|text| text.parse()).transpose()?;
         let family = Filter::family_of(args.ipv4, args.ipv6);
@@ -157,7 +157,7 @@ fn size(text: &str) -> Result<u64, OptionsError> {
 }
 
 impl Options {
-    /// What of them matters to whoever shows the run again.
+    /// Those that a replay must repeat.
     pub(crate) fn shown(&self) -> ReplayOptions {
         ReplayOptions {
             named_ports: self.filter.ports.is_some(),

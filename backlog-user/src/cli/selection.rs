@@ -25,8 +25,8 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Adds to a filter what was selected. Returns the network namespace that was, held open
-    /// so that no other one gets its number until it is told from them.
+    /// Adds the selection to a filter. Returns the selected network namespace, held open so that no
+    /// other one gets its inode number before it is identified.
     pub(crate) fn add_to(&self, filter: &mut Filter, finder: &Finder) -> Result<Option<File>> {
         let mut held = None;
         let Self { netns, pid, cgroup } = self;

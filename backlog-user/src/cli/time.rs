@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// `2`, `0.5`, `500ms`, `1m 30s`; none: it is no time.
+/// `2`, `0.5`, `500ms`, `1m 30s`; none: it is not a time.
 pub(crate) fn parse_time(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();

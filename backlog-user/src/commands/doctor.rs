@@ -1,8 +1,7 @@
 //! `backlog-trace doctor`: what this kernel permits, which hooks will be used, and why.
 //!
-//! What can be read is read (`facts`), what can be tried is tried (`trials`); both go into
-//! one `Report`, which is printed as JSON or, by `text`, for people. Nothing stays
-//! attached, and no event is looked at.
+//! `facts` reads the system and `trials` attaches each hook; both fill one `Report`, which is
+//! printed as JSON, or for people by `text`. Nothing stays attached, and no event is processed.
 
 mod facts;
 mod report;
@@ -63,8 +62,8 @@ fn examine(root: &Path, wanted: Option<Backend>) -> Report {
     }
 }
 
-/// Would it work, by which backend, and if not, what is the cure. `blocked` is what
-/// keeps every trial from being made.
+/// Does tracing work, with which backend, and if not, what is the remedy? `blocked` is the reason
+/// why no trial was possible.
 fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -> Readiness {
     if let Some(why) = blocked {
         return Readiness { works: false, backend: None, why: Some(why) };

@@ -1,5 +1,5 @@
-//! `backlog-trace listeners`: every TCP listener of every network namespace, at once and
-//! without tracing, and what is to be said of them.
+//! `backlog-trace listeners`: a list of every TCP listener of every network namespace, without
+//! tracing, with findings.
 //!
 //! `gather` asks the kernel, `finding` judges, `text`, `json` and `csv` show. No eBPF, and
 //! most of it without root.
@@ -57,7 +57,7 @@ fn wanted(args: &ListenersArgs, finder: &Finder) -> Result<Wanted> {
     let ListenersArgs { port, ipv4, ipv6, pid, netns, cgroup, output: _, check: _ } = args;
     let ports = port.as_ref().map(|text| text.parse()).transpose().context("--port")?;
     let mut filter = Filter { ports, family: Filter::family_of(*ipv4, *ipv6), ..Filter::default() };
-    // The namespace is the only one that is asked, so nothing is to be filtered by it.
+    // Only this namespace is queried, so no filter by namespace is needed.
     let selection = Selection { pid: *pid, cgroup: cgroup.clone(), netns: None };
     selection.add_to(&mut filter, finder)?;
     Ok(Wanted { filter, netns: netns.clone() })

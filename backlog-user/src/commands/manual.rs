@@ -1,5 +1,5 @@
-//! What a package ships beside the program: completions for shells and manual pages, made
-//! of the command line's own definition.
+//! Files that a package ships with the program: shell completions and manual pages, generated from
+//! the definition of the command line.
 
 use std::io::{self, Write};
 
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    /// The shell that tells from a script what it would offer.
+    /// The shell that shows the completions of a script.
     #[test]
     fn fish_offers_them() {
         let folder = tempfile::tempdir().unwrap();

@@ -60,7 +60,7 @@ pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Res
     Ok(())
 }
 
-/// Outputs, and a page beside them if one was asked for.
+/// Outputs, and a page if one was requested.
 fn beside(outputs: Outputs, page: Option<Destination>, zone: TimeZone, quiet: bool) -> Outputs {
     match page {
         None => outputs,

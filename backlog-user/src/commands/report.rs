@@ -1,5 +1,5 @@
-//! `backlog-trace report`: a recording as a page. Knows where the page goes; what is on it is
-//! the same page's as that of a live run.
+//! `backlog-trace report`: a recording as a page. Knows the destination of the page; its content is
+//! made as in a live run.
 
 use std::path::Path;
 

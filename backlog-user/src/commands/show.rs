@@ -1,5 +1,5 @@
-//! What a view is told at each step of a run. Live and replayed runs go through here, so
-//! that both show the same.
+//! Sends each step of a run to the outputs. Live and replayed runs go through here, so that both
+//! show the same.
 
 use std::io::{self, BufWriter};
 
@@ -53,8 +53,8 @@ pub(crate) fn style(options: OutputOptions) -> TextStyle {
     TextStyle { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
 }
 
-/// Drops that are told one by one: not those behind the last one that `--until-drop`
-/// waits for.
+/// Drops that are reported individually: not those behind the last one that `--until-drop` waits
+/// for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DropLimiter {
     /// How many there were.
@@ -68,7 +68,7 @@ impl DropLimiter {
         Self { drops: 0, until }
     }
 
-    /// Counts what is news. Is it to be told?
+    /// Counts a drop, and returns whether to report it.
     fn wants(&mut self, news: &News) -> bool {
         let News::Refused(_) = news else { return true };
         self.drops += 1;
@@ -76,7 +76,7 @@ impl DropLimiter {
     }
 }
 
-/// Writes an event into the model and tells what is news about it.
+/// Applies an event to the model and shows what it changed.
 pub(crate) fn event(
     sink: &mut dyn Sink,
     clock: &Clock,
@@ -112,7 +112,7 @@ pub(crate) fn interval(
     Ok(rows)
 }
 
-/// Ends what there is of the last interval.
+/// Ends the last, incomplete interval.
 pub(crate) fn rest(
     sink: &mut dyn Sink,
     clock: &Clock,
@@ -124,7 +124,7 @@ pub(crate) fn rest(
     sink.update(Now { clock, model }, &Update::Interval { time_ns, rows: &rows })
 }
 
-/// The summary. What the model knows of the end is taken from it.
+/// The summary. The end is completed from the model.
 pub(crate) fn end(
     sink: &mut dyn Sink,
     clock: &Clock,

@@ -1,6 +1,6 @@
-//! What those who accept at a listener are doing when it begins to refuse packets: the states
-//! of their threads and their CPU time, by procfs. It reads and stops nobody; how often, and
-//! how much, is bounded.
+//! The state of a listener's acceptors when it begins to refuse packets: the states of their
+//! threads and their CPU time, from procfs. It only reads and stops no process; the number and size
+//! of inspections are bounded.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,13 +13,13 @@ use rustix::param::clock_ticks_per_second;
 
 use crate::clock::monotonic_ns;
 
-/// Processes of a listener that are looked at.
+/// The maximum number of processes of a listener to inspect.
 const PROCESSES: usize = 64;
-/// Threads that are looked at in one look.
+/// The maximum number of threads per inspection.
 const THREADS: usize = 512;
 /// Processes whose CPU time is noted at the end of an interval.
 const NOTED: usize = 128;
-/// A look at one listener is followed by so long without one at any.
+/// The pause between two inspections of any listeners.
 const REST_NS: u64 = 20_000_000;
 
 /// See the module's head.
@@ -30,7 +30,7 @@ pub(crate) struct Acceptors {
     not_before_ns: u64,
 }
 
-/// Whom a look is about.
+/// The subject of an inspection.
 pub(crate) struct About<'a> {
     pub(crate) listener: ListenerId,
     /// Those that hold it, as the tool's pid namespace numbers them.
@@ -40,11 +40,11 @@ pub(crate) struct About<'a> {
     /// Those that were seen accepting.
     pub(crate) accepting: &'a [Caller],
     pub(crate) last_accept: Option<LastAccept>,
-    /// When the last accept was, whoever did it.
+    /// The time of the last accept by any process.
     pub(crate) accepted_ns: Option<u64>,
     /// When the first packet was refused.
     pub(crate) refused_ns: u64,
-    /// None was: nobody has accepted for long, and that moment is now.
+    /// No packet was refused: nobody has accepted for long, as of now.
     pub(crate) idle: bool,
 }
 
@@ -83,9 +83,9 @@ impl Acceptors {
         now_ns < self.not_before_ns
     }
 
-    /// Looks at those that were seen accepting and are there; if there are none, at those that
-    /// hold the listener. None: nobody is known to hold it, they are gone, or there was a look a
-    /// moment ago.
+    /// Inspects the processes that were seen accepting and still exist; if there are none, the
+    /// holders of the listener. None: no holder is known, they are gone, or the last inspection was
+    /// too recent.
     pub(crate) fn look(&mut self, about: &About<'_>) -> Option<Acceptor> {
         let now_ns = monotonic_ns();
         if self.rests(now_ns) {
@@ -101,7 +101,7 @@ impl Acceptors {
             seen = self.seen(about.holders);
         }
         let last_gone = last.filter(|last| !self.is_there(last.pid));
-        // Who holds it matters where nobody that is there was seen accepting.
+        // The holder matters if no existing process was seen accepting.
         let holder = (!accepting).then(|| self.holder(about, &seen)).flatten();
         let process = last.map_or_else(
             || holder.clone(),
@@ -159,7 +159,7 @@ impl Acceptors {
         seen
     }
 
-    /// Of those that hold the listener and are there: the main one, else the first.
+    /// The main process of those that hold the listener and exist, else the first.
     fn holder(&self, about: &About<'_>, seen: &Seen) -> Option<Caller> {
         let main = about.main.clone().filter(|main| seen.pids.contains(&main.pid));
         let first = || seen.pids.iter().find_map(|pid| self.caller(*pid));
@@ -170,7 +170,7 @@ impl Acceptors {
         Some(Caller { pid, comm: self.name(pid)? })
     }
 
-    /// The name of a process that was seen accepting, whether it is there or not.
+    /// The name of a process that was seen accepting, even if it is gone.
     fn name_of(&self, pid: u32, about: &About<'_>) -> Option<String> {
         let known = || about.accepting.iter().find(|one| one.pid == pid);
         self.name(pid).or_else(|| known().map(|one| one.comm.clone()))
@@ -252,7 +252,7 @@ mod tests {
         Caller { pid, comm: comm.into() }
     }
 
-    /// A process with one thread, in a made-up `/proc`.
+    /// A process with one thread, in a synthetic `/proc`.
     fn process(root: &Path, pid: u32, comm: &str, state: char, wchan: &str) {
         let stat = format!(
             "{pid} ({comm}) {state} 1 1 1 0 -1 4194304 0 0 0 0 2 1 0 0 20 0 1 0 100 1000 10 \
@@ -289,7 +289,7 @@ mod tests {
     fn a_dead_acceptor_is_gone_and_the_holder_is_described() {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), 80, "manager", 'S', "hrtimer_nanosleep");
-        // Nobody has waited for it yet.
+        // Its parent has not waited for it yet.
         process(root.path(), 81, "service", 'Z', "0");
         for accepting in [[caller(81, "service")], [caller(83, "service")]] {
             let pid = accepting[0].pid;

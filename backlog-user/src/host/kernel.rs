@@ -1,5 +1,5 @@
-//! What the running kernel shows of itself, read once. Everything that wants to
-//! know asks here; nothing here decides.
+//! Facts about the running kernel, read once. Other modules query them here; no decision is made
+//! here.
 
 pub(crate) mod btf;
 pub(crate) mod counters;

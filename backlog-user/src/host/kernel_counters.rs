@@ -1,4 +1,4 @@
-//! Asks the kernel what it has counted itself, so that the model can compare.
+//! Reads the kernel's own counters, so that the model can reconcile.
 //!
 //! The programs' totals and the kernel's numbers cannot be read in one moment. So the
 //! kernel is asked before and after: what lies between the two answers agrees.
@@ -22,7 +22,7 @@ use crate::host::sock_diag;
 /// take turns. At the end of the run all are.
 const AT_ONCE: usize = 32;
 
-/// How often names of namespaces are looked for in an interval because of a new one.
+/// How often an interval searches for names of namespaces because of a new one.
 const LOOKS_FOR_NAMES: u32 = 4;
 
 /// The answers of some namespaces at one moment.
@@ -42,7 +42,7 @@ struct Answer {
     listed: Option<Vec<Listed>>,
 }
 
-/// What is asked.
+/// The namespaces to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// The counters alone: quick.
@@ -95,7 +95,7 @@ pub(crate) struct KernelCounters {
     identify: Identify,
     /// Those that were made during the run: their counters began with zeros.
     new: BTreeSet<Netns>,
-    /// Who has each inode number, as far as names are concerned.
+    /// The namespace behind each inode number, as far as names are concerned.
     named: BTreeMap<u32, Netns>,
     /// How often names may still be looked for in this interval.
     looks_left: u32,
@@ -130,13 +130,13 @@ impl KernelCounters {
         &self.namespaces
     }
 
-    /// From here on namespaces with one inode number are told apart like this.
+    /// From here on this distinguishes namespaces with the same inode number.
     pub(crate) fn identify_by(&mut self, identify: Identify) {
         self.identify = identify;
     }
 
-    /// What tells a network namespace from later ones with its inode number; `held` is the
-    /// same, open since it was named. None: not known.
+    /// Distinguishes a network namespace from later ones with its inode number; `held` is the same
+    /// namespace, open since it was named. None: unknown.
     pub(crate) fn identity_of(&self, netns: u32, held: Option<File>) -> Option<u32> {
         let identify = self.identify.clone();
         let look = move || Ok(identify.here());
@@ -152,8 +152,8 @@ impl KernelCounters {
         self.new.extend(namespaces);
     }
 
-    /// What to call a namespace. Names are found by inode number: if that was another one's
-    /// before, they are looked for once more.
+    /// The name of a namespace. Names are found by inode number: if another namespace had that
+    /// number before, the search is repeated.
     pub(crate) fn name(&mut self, netns: Netns) -> Option<String> {
         let known = self.named.get(&netns.inode()).copied();
         if known != Some(netns) && (known.is_some() || self.new.contains(&netns)) {
@@ -256,8 +256,8 @@ impl KernelCounters {
         }
     }
 
-    /// Those of `wanted` (sorted) whose turn it is; if one of them is not known yet, the
-    /// way to it is looked for.
+    /// Those of `wanted` (sorted) whose turn it is; if one of them is unknown, searches for a path
+    /// to it.
     pub(crate) fn turn(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.looks_left = LOOKS_FOR_NAMES;
         self.look_for(wanted);
@@ -268,7 +268,7 @@ impl KernelCounters {
         turn
     }
 
-    /// The same of those that are there: all whose inode numbers have their turn.
+    /// The same for existing ones: all whose inode numbers have their turn.
     fn turn_of(&mut self, here: &[Netns]) -> Vec<Netns> {
         let inodes: BTreeSet<u32> = here.iter().map(|netns| netns.inode()).collect();
         if inodes.len() <= AT_ONCE {
@@ -286,7 +286,7 @@ impl KernelCounters {
         here.iter().filter(|netns| turn.contains(&netns.inode())).copied().collect()
     }
 
-    /// All of these; they are looked for once more.
+    /// All of these; searches for them once more.
     pub(crate) fn turn_of_all(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.lost.clear();
         self.look_for(wanted);
@@ -309,8 +309,8 @@ impl KernelCounters {
         self.lost.extend(lost);
     }
 
-    /// Those of these, of which no listener is open, that did not answer because they are no
-    /// more. They are forgotten.
+    /// Those without an open listener that did not answer because they have ended. They are
+    /// removed.
     pub(crate) fn ended(&mut self, quiet: &[Netns], answers: &Answers) -> Vec<Netns> {
         let silent = |netns: &&Netns| !answers.by_netns.contains_key(netns);
         let silent: Vec<Netns> = quiet.iter().filter(silent).copied().collect();
@@ -336,8 +336,8 @@ impl KernelCounters {
         ended
     }
 
-    /// What the two answers, before and after the totals were read, say of the time
-    /// since the start; `of_socket` tells which listener has an inode.
+    /// The change since the start, from the two readings before and after the totals; `of_socket`
+    /// maps an inode to its listener.
     pub(crate) fn events(
         &mut self,
         before: &Answers,
@@ -380,9 +380,9 @@ impl KernelCounters {
         }
     }
 
-    /// Where the counters of a namespace began, and whether that is known. One that was made
-    /// during the run began with zeros. Any other that could not be read at the start, and one
-    /// whose counters fell since its inode number is another's by now, begins with this reading.
+    /// The baseline of a namespace's counters, and whether it is known. A namespace created during
+    /// the run begins with zeros. Any other one that could not be read at the start, and one whose
+    /// counters fell because its inode number was reused, begins with this reading.
     fn start_of(&mut self, netns: Netns, now: Values) -> ((Values, Values), bool) {
         let fell = |start: &Values| start.iter().zip(&now).any(|(start, now)| now < start);
         match self.start.get(&netns) {

@@ -1,5 +1,4 @@
-//! Network namespaces: which there are, and how to look into one without leaving
-//! one's own.
+//! Network namespaces: a list of all, and access to another one without leaving one's own.
 
 pub(crate) mod identity;
 pub(crate) mod named;
@@ -79,7 +78,7 @@ impl Namespaces {
                 self.names.lives(inode, pid);
                 self.ways.entry(inode).or_insert(path);
             }
-            // Of one that has just ended it is the same error.
+            // A namespace that has just ended gives the same error.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.hidden |= folder.exists();
             }
@@ -87,8 +86,7 @@ impl Namespaces {
         }
     }
 
-    /// What is not known of which others to the tracer, if this process has too few rights
-    /// to look.
+    /// The gaps of the tracer if this process has too few capabilities to enter other namespaces.
     pub(crate) fn unseen(&self) -> Option<String> {
         let closed = self.closed()?;
         Some(format!(
@@ -97,7 +95,7 @@ impl Namespaces {
         ))
     }
 
-    /// Which others are not looked into, if this process has too few rights to look.
+    /// The namespaces that are not inspected if this process has too few capabilities.
     pub(crate) fn closed(&self) -> Option<String> {
         let which = match (self.shut.len(), self.hidden) {
             (0, false) => return None,
@@ -113,7 +111,7 @@ impl Namespaces {
         self.shut.contains(&netns)
     }
 
-    /// May this process enter it, if it is there?
+    /// May this process enter it, if it exists?
     pub(crate) fn may_enter(&self, netns: u32) -> bool {
         !self.hidden && !self.is_shut(netns)
     }

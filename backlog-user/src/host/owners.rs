@@ -1,6 +1,6 @@
-//! Keeps in mind whose each listener is, and decides when to look again: a look at the
-//! descriptors of every process of a host takes a while, so it is taken when somebody accepts
-//! who is not known, and then for no more than a hundredth of the time.
+//! Caches the owner of each listener, and decides when to scan again: a scan of the descriptors of
+//! all processes takes a while, so it runs when an unknown process accepts, and for at most a
+//! hundredth of the time.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -15,11 +15,11 @@ use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::cgroup::Cgroups;
 use crate::host::owner::find::Finder;
 
-/// A look is followed by so many times its own length without one.
+/// After a scan, this multiple of its duration passes without one.
 const REST: u32 = 100;
 /// And by this at least.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
-/// Looks after a listener has come whose owner could not be asked: a server may start its
+/// Scans after the start of a listener whose owner could not be read: a server may start its
 /// workers a while later.
 const LOOKS: u8 = 2;
 
@@ -29,7 +29,7 @@ pub(crate) struct Owners {
     cgroups: Cgroups,
     /// By the inode number of a socket.
     known: HashMap<u64, Owner>,
-    /// Sockets that have come since the last interval, with who has called `listen()`.
+    /// Sockets opened since the last interval, with the caller of `listen()`.
     new: HashMap<u64, Option<u32>>,
     looks_left: u8,
     looks: Looks,
@@ -44,12 +44,12 @@ pub(crate) struct Owners {
 pub(crate) struct Open<'a> {
     /// Who it is.
     pub(crate) listener: &'a Listener,
-    /// Who has accepted last.
+    /// The last acceptor.
     pub(crate) last_accept: Option<LastAccept>,
 }
 
 impl Owners {
-    /// Nothing is known yet.
+    /// An empty cache.
     pub(crate) fn new(finder: Finder) -> Self {
         Self {
             finder,
@@ -70,7 +70,7 @@ impl Owners {
         let start = Instant::now();
         self.looked_ns = monotonic_ns();
         let mut found = self.finder.scan(sockets);
-        // Who ends while it is looked for takes the socket along; the close will tell.
+        // A process that ends during the scan closes its socket; the close event will report that.
         self.known.retain(|inode, _| sockets.contains(inode) && !found.contains_key(inode));
         found.extend(self.known.drain());
         self.known = found;
@@ -83,12 +83,12 @@ impl Owners {
         self.looks_left = self.looks_left.saturating_sub(1);
     }
 
-    /// What the looks have cost.
+    /// The cost of the scans.
     pub(crate) fn looks(&self) -> Looks {
         self.looks
     }
 
-    /// What is known of a listener now. One that was not met before is looked for soon.
+    /// The known owner of a listener. An unknown listener is searched for soon.
     pub(crate) fn identify(&mut self, listener: &Listener, netns: Option<String>) -> Identity {
         let owner = listener.inode.and_then(|inode| self.known.get(&inode)).cloned();
         if let (None, Some(inode)) = (&owner, listener.inode) {
@@ -118,8 +118,8 @@ impl Owners {
         sockets
     }
 
-    /// At the end of an interval, or of the run: what has changed of these. `name` knows the
-    /// names of network namespaces, by now perhaps of more.
+    /// At the end of an interval or of the run: the changes of these. `name` knows the names of
+    /// network namespaces, by now perhaps of more.
     pub(crate) fn refresh<'a>(
         &mut self,
         open: impl Iterator<Item = Open<'a>> + Clone,
@@ -149,8 +149,8 @@ impl Owners {
         }
     }
 
-    /// Asks those who have opened listeners whether they still hold them: a look at one
-    /// process. Workers that they start later are strangers when they accept.
+    /// Checks whether the processes that opened listeners still hold them, one process each.
+    /// Workers started later are unknown when they accept.
     fn ask(&mut self) {
         let new = std::mem::take(&mut self.new);
         let pids: HashSet<u32> = new.values().copied().flatten().collect();
@@ -162,10 +162,10 @@ impl Owners {
         self.known.extend(found);
     }
 
-    /// Has somebody accepted since the last look who is not known to hold the socket? It was
-    /// passed on, or a worker was started.
+    /// Has a process accepted since the last scan that is not known to hold the socket? The socket
+    /// was passed on, or a worker was started.
     fn is_stranger(&self, open: &Open<'_>) -> bool {
-        // In a pid namespace of its own the tool sees other numbers than the kernel tells.
+        // In its own pid namespace the tool sees other pids than the kernel reports.
         if !self.same_numbers {
             return false;
         }

@@ -111,8 +111,8 @@ fn question(family: u8, states: StateFlags, extensions: ExtensionFlags) -> Vec<u
     bytes
 }
 
-/// A child that came by Fast Open is in the same state, but is a whole socket and in no SYN
-/// queue: only whole sockets have memory to tell of.
+/// A Fast Open child is in the same state, but is a full socket and in no SYN queue: only full
+/// sockets report memory.
 fn request_of(response: &InetResponse) -> Option<Request> {
     let id = &response.header.socket_id;
     let whole = response.nlas.iter().any(|nla| matches!(nla, Nla::MemInfo(_)));

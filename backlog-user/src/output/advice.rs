@@ -1,4 +1,4 @@
-//! The part of the summary that says whom it hit, why, and what to do.
+//! The part of the summary with the affected clients, the reason, and the remedy.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use super::workers;
 
 /// Width of the labels.
 const INDENT: usize = 15;
-/// Episodes that are told; a view with more room has all.
+/// Episodes that are listed; an output with more room has all.
 const EPISODES: usize = 3;
 
 /// Renders it.

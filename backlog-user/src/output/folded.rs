@@ -6,7 +6,7 @@ use std::io::{self, Write};
 /// What every terminal and every mail shows.
 const COLUMNS: usize = 80;
 
-/// What is written to it goes on, folded.
+/// Wraps the text written to it and passes it on.
 pub(crate) struct Folded<W> {
     out: W,
     /// The line that has not ended.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use backlog_core::model::distribution::Bucket;
 
-/// A row: what it counts, and how many.
+/// A row: its range, and the count.
 pub(crate) struct Row {
     /// `17 -> 32`
     pub(crate) range: String,

@@ -1,5 +1,5 @@
-//! A recording that is played: how far it is, and what can be asked for. Whoever plays it says
-//! the one and does the other.
+//! The playback of a recording: its status, which the player sets, and requests, which the player
+//! fulfils.
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,5 +1,5 @@
-//! `--record`: a run written down as it happens, so that `replay` can show it again on any
-//! machine. What cannot be written is said once, and tracing goes on.
+//! `--record`: writes a run to a file as it happens, so that `replay` can show it on any machine. A
+//! write error is reported once, and tracing continues.
 //!
 //! `line` is the form, `memory` leaves out what has not changed, `sink` is the file.
 
@@ -26,13 +26,13 @@ use sink::Sink;
 pub(crate) struct RecordOptions {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Begin another one when it has so many bytes.
+    /// Rotate the file at this size in bytes.
     pub(crate) rotate: Option<u64>,
     /// How many older ones are kept then.
     pub(crate) keep: u32,
 }
 
-/// What of the options matters to whoever shows the run again.
+/// The options that a replay must repeat.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReplayOptions {
     /// Ports were named.
@@ -59,7 +59,7 @@ pub(crate) struct Recorder {
 struct Recording {
     wanted: RecordOptions,
     sink: Sink,
-    /// Of the run; none before it begins.
+    /// The start of the run; none before it begins.
     header: Option<Header>,
     /// How the clocks stood to each other when that was written last.
     mark: Option<Mark>,
@@ -73,7 +73,7 @@ struct Recording {
 }
 
 impl Recorder {
-    /// Makes the file, before anything is attached: a wrong name is to be told at once.
+    /// Creates the file before anything is attached, so that a wrong name is reported immediately.
     pub(crate) fn create(wanted: Option<&RecordOptions>) -> Result<Self> {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
         let path = wanted.path.display();
@@ -114,7 +114,7 @@ impl Recorder {
         });
     }
 
-    /// The clocks were compared: by how much the wall clock was set, and when that was told.
+    /// The clocks were compared: the step of the wall clock, and when it was reported.
     pub(crate) fn clock(&mut self, clock: &Clock, set: Option<(u64, i128)>) {
         let mark = clock.newest();
         self.write(|recording| recording.clock(mark, set));

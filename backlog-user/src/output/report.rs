@@ -1,6 +1,6 @@
-//! One HTML page of a run, which needs nothing from outside: written at the end, from the
-//! same model as every other view. What the model does not keep (the moments at which drops
-//! began, what was said at the start) is remembered here meanwhile, bounded.
+//! One self-contained HTML page of a run, written at the end from the same model as every other
+//! output. What the model does not keep (the beginnings of drops, the metadata of the start) is
+//! stored here, bounded.
 
 mod context;
 mod episodes;
@@ -44,7 +44,7 @@ pub(crate) struct Report {
     place: Destination,
     /// Say where it is.
     tells: bool,
-    /// What was said at the start; none: it has not begun.
+    /// The metadata of the start; none: the run has not begun.
     meta: Option<Meta>,
     story: Story,
     written: bool,
@@ -58,7 +58,7 @@ impl Report {
 }
 
 impl Drop for Report {
-    /// A run that breaks off has no end to report, and that is said.
+    /// A run that aborts has no end to report, and a message says so.
     fn drop(&mut self) {
         if self.meta.is_some()
             && !self.written
@@ -135,7 +135,7 @@ impl Report {
         let Some(meta) = &self.meta else { return Ok(()) };
         let Self { zone, story, .. } = self;
         let html = page::render(&Run { zone, clock, meta, model, summaries, end, story });
-        // The error says where it is instead: nothing else is to be said of it.
+        // The error already says where the page is instead.
         self.written = true;
         match &self.place {
             Destination::File(file) => {

@@ -92,8 +92,8 @@ pub(crate) enum Update<'a> {
         /// What may explain a difference.
         blind: &'a Blind,
     },
-    /// What was told since the last time is to be seen now. (The start, an interval and the end
-    /// see to it themselves.)
+    /// Flush the updates since the last time. (The start, an interval and the end flush on their
+    /// own.)
     Flush,
     /// A notice of a run that is played, for an output that has a place for it.
     Notice(&'a str),

@@ -275,7 +275,7 @@ impl Tui {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
         self.state.system = (meta.kernel.clone(), meta.backend.name());
         self.state.start_ns = meta.time_ns;
-        // Of a recording it may be the second time.
+        // In a replay this can happen a second time.
         self.state.again();
         self.teller = Table::new(self.told.clone(), self.style.clone());
         self.said.clear();

@@ -45,7 +45,7 @@ impl WholeFile {
         if DESCRIPTORS.iter().any(|name| typed.starts_with(name)) {
             return Err(FileError::Device(typed.to_owned()));
         }
-        // Of a link to nothing the link itself is replaced.
+        // A dangling link is itself replaced.
         let place = fs::canonicalize(typed).unwrap_or_else(|_| typed.to_owned());
         if let Ok(data) = fs::metadata(&place) {
             if data.is_dir() {

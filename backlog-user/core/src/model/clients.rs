@@ -113,7 +113,7 @@ pub enum Admission {
 /// A refused packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Of a retry: when the attempt was refused first.
+    /// For a retry: the time of its first refusal.
     pub retry_of_ns: Option<u64>,
     /// The outcome of the client with this packet.
     pub fate: Option<Fate>,

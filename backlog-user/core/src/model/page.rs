@@ -95,7 +95,7 @@ pub struct Page {
     recent_peak: u32,
     recent_wait: Distribution,
     counted: Totals,
-    /// Of the counts since.
+    /// Figures from the counts since the last interval.
     fresh: Fresh,
     /// The time since the last arrival at an empty queue then.
     empty_since_ns: u64,

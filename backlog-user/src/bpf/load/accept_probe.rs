@@ -16,7 +16,7 @@ use crate::bpf::pod::{FailureKeyPod, FailurePod};
 pub(crate) struct Probe {
     failed: HashMap<MapData, FailureKeyPod, FailurePod>,
     other: Array<MapData, u32>,
-    /// Does `io_uring` tell which request has failed?
+    /// Does `io_uring` identify the failed request?
     of_uring: bool,
     /// What keeps the programs attached: dropping it takes them off.
     links: Links,
@@ -38,8 +38,8 @@ impl Probe {
         })
     }
 
-    /// Attaches: to the end of every system call, since that is where those of 32-bit programs
-    /// are seen as well, and to what `io_uring` tells.
+    /// Attaches to the end of every system call, which also covers 32-bit programs, and to the
+    /// completions of `io_uring`.
     pub(super) fn attach(&mut self, programs: &mut Ebpf) -> Result<()> {
         let mut links = attach_one(programs, "rt_failed", "sys_exit")?;
         if self.of_uring {
@@ -49,8 +49,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Takes the programs off, and forgets what they have counted. The kernel waits for each
-    /// CPU while it does so, some ten milliseconds: another thread waits for that.
+    /// Detaches the programs and drops their counts. The kernel waits for each CPU meanwhile, some
+    /// ten milliseconds, so another thread does it.
     pub(super) fn detach(&mut self) -> Result<()> {
         let links = std::mem::take(&mut self.links);
         thread::Builder::new()
@@ -65,7 +65,7 @@ impl Probe {
         Ok(())
     }
 
-    /// What was counted, and how many found no room.
+    /// The counts, and the number of failures without room.
     pub(super) fn counted(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         let one = |(key, failure): (FailureKeyPod, FailurePod)| (key.0, failure.0);
         let counted = self.failed.iter().filter_map(Result::ok).map(one).collect();

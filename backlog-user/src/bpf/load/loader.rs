@@ -12,7 +12,7 @@ use super::{Limits, Loaded, create, fill_ports, fill_wanted, kernel_types, take_
 use crate::bpf::layout::Layout;
 use crate::bpf::plan::{Attach, Hook, Plan, Way};
 
-/// What the verifier made of a program.
+/// The verifier's figures for a program.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Verified {
     /// Its name.
@@ -34,7 +34,7 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Creates the maps and fills in what is fixed before the programs are verified.
+    /// Creates the maps and fills in the values that are fixed before the programs are verified.
     pub(crate) fn create(layout: &Layout, filter: &Filter, limits: Limits) -> Result<Self> {
         let btf = kernel_types()?;
         let mut programs = create(&btf, layout, filter, limits)?;
@@ -87,7 +87,7 @@ impl Loader {
         result
     }
 
-    /// Attaches what the plan says. On an error nothing of it stays.
+    /// Attaches the hooks of the plan. On an error nothing stays attached.
     pub(crate) fn attach(&mut self, plan: &Plan) -> Result<Attached> {
         let mut attached = Attached::default();
         for moment in &plan.moments {
@@ -182,7 +182,7 @@ impl Loader {
 pub(crate) struct Attached {
     /// What is attached.
     pub(crate) hooks: Vec<Hook>,
-    /// Moments whose first choice the kernel refused, with what stands in for it.
+    /// Probe points whose first alternative the kernel refused, with the one used instead.
     pub(crate) fallbacks: Vec<String>,
     /// Hooks that the kernel refused and that are not indispensable.
     pub(crate) gaps: Vec<String>,

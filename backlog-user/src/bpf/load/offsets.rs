@@ -62,7 +62,7 @@ mod tests {
         let load = [0x61, 0x21, low, high, 0, 0, 0, 0];
         let other = [0x61, 0x21, 8, 0, 0, 0, 0, 0];
         let store = [0x63, 0x21, low, high, 0, 0, 0, 0];
-        // The second half of a 64-bit number is no instruction.
+        // The second half of a 64-bit immediate is not an instruction.
         let wide = [0x18, 1, 0, 0, 0, 0, 0, 0, 0x61, 0x21, low, high, 0, 0, 0, 0];
         let mut code = [load, other, store].concat();
         code.extend(wide);

@@ -1,4 +1,4 @@
-//! What the kernel's refusals mean, in words with a cure.
+//! Explanations of the kernel's refusals, with a remedy.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::bpf::plan::{Hook, Way};
 /// The kernel's own error for "not supported", which has no name in userspace.
 const ENOTSUPP: i32 = 524;
 
-/// What the kernel's refusal of a program means, and what to do.
+/// The meaning of the kernel's refusal of a program, and what to do.
 pub(super) fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
     let place = format!("{} on {}", hook.program, hook.target);
     if let ProgramError::LoadError { io_error, verifier_log } = &error {

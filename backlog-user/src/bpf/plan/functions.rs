@@ -162,8 +162,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The accept: grafting comes after the sleep of a blocking one, so it misses none.
-    /// What was queued before the start is not known there: it needs a look into the queues.
+    /// The accept: grafting comes after the sleep of a blocking accept, so it misses none.
+    /// Connections queued before the start are unknown there and need the startup scan.
     fn accept(&mut self) {
         let accepts = self.arguments("__inet_accept") == Some(3);
         if self.arguments("security_sock_graft").is_some() {
@@ -192,8 +192,8 @@ impl Planner<'_> {
             &["fe_open", "fx_open"],
             &["kp_open", "kr_open"],
         );
-        // A second listen() comes by one or both of these, according to the kernel and to
-        // MPTCP; of two for one call the first one tells.
+        // A second listen() comes by one or both of these, according to the kernel and to MPTCP; if
+        // both run for one call, the first one reports it.
         let relisten = "a second listen() is detected only by its effect";
         if self.arguments("inet_listen") == Some(2) {
             let choices = self.choices(

@@ -16,7 +16,7 @@ const GAPS: [&str; 4] = [
     "backend tracepoint: ignored packets are not counted, although they move sk_drops",
 ];
 
-/// What is seen of an accept that no program sees.
+/// The text on an accept that no program sees.
 const AT_THE_END: &str = "seen only when its connection ends, and without its wait";
 
 /// Makes the plan.
@@ -71,11 +71,11 @@ pub(super) fn plan(shown: KernelFacts<'_>) -> Result<Plan> {
     Ok(moments.plan(Backend::Tracepoint))
 }
 
-/// What is not known where accepts by `io_uring` are not seen.
+/// The gap where accepts by `io_uring` are not seen.
 const URING_GAP: &str = "backend tracepoint: an accept by io_uring is seen only when its \
                          connection ends, and without its wait";
 
-/// Can this kernel run programs of 32 bits? On arm64 what they call is not told apart.
+/// Can this kernel run programs of 32 bits? On arm64 their system calls cannot be distinguished.
 fn runs_32_bit(shown: KernelFacts<'_>) -> bool {
     cfg!(not(target_arch = "x86_64"))
         || ["do_int80_syscall_32", "do_int80_emulation", "__ia32_compat_sys_socketcall"]
@@ -83,8 +83,8 @@ fn runs_32_bit(shown: KernelFacts<'_>) -> bool {
             .any(|function| (shown.function)(function).is_some())
 }
 
-/// Only the calls that matter pay for a program where perf's tracepoints can be had;
-/// else every system call runs one.
+/// With perf tracepoints only the relevant system calls run a program; otherwise every system call
+/// does.
 fn accept(shown: KernelFacts<'_>) -> Vec<Alternative> {
     let mut choices = Vec::new();
     if shown.ways.permits(Way::Tracepoint) {

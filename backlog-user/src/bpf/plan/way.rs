@@ -26,7 +26,7 @@ pub(crate) enum Attach {
 }
 
 impl Attach {
-    /// What the first letters of a program's name say.
+    /// The attach type from the prefix of a program's name.
     pub(crate) fn of(program: &str) -> Self {
         match program.get(..3) {
             Some("fx_") => Self::Fexit,
@@ -123,7 +123,7 @@ impl Ways {
         self.0.contains_key(&way)
     }
 
-    /// May the kernel permit it? What was not tried may be.
+    /// May the kernel permit it? An untried type may be permitted.
     pub(crate) fn permits(&self, way: Way) -> bool {
         !matches!(self.0.get(&way), Some(Err(_)))
     }

@@ -18,7 +18,7 @@ pub(super) struct Objects {
     pub(super) maps_bytes: Option<u64>,
     /// Of all programs.
     pub(super) programs_bytes: Option<u64>,
-    /// By the program's number. Zeros while nobody counts.
+    /// By the program's id. Zeros while statistics are off.
     pub(super) runs: BTreeMap<u32, Runs>,
 }
 

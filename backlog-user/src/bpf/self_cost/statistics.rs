@@ -9,7 +9,7 @@ use std::path::Path;
 
 use aya::sys::{Stats, enable_stats};
 
-/// They are on, or were refused, or nobody has asked for them.
+/// They are on, or were refused, or were not requested.
 #[derive(Default)]
 pub(super) struct Statistics {
     /// The kernel counts until this is closed.

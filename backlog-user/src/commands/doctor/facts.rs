@@ -1,5 +1,5 @@
-//! What can be read of the kernel and of this process without asking for anything. What
-//! cannot be read is said to be so.
+//! Facts on the kernel and on this process that need no trial. An unreadable fact is reported as
+//! such.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,7 +141,7 @@ fn config(root: &Path, release: &str) -> Seen<BTreeMap<&'static str, String>> {
     }
 }
 
-/// What is not set is a comment, or not there at all.
+/// An unset option is a comment, or missing.
 fn parse_config(text: &str) -> BTreeMap<&'static str, String> {
     let set: BTreeMap<&str, &str> = text
         .lines()
@@ -153,7 +153,7 @@ fn parse_config(text: &str) -> BTreeMap<&'static str, String> {
         .into()
 }
 
-/// Is it mounted where it belongs, and can it be looked into?
+/// Is it mounted in its usual place, and readable?
 fn tracefs(root: &Path) -> Check {
     match fs::read_dir(root.join("sys/kernel/tracing/events")) {
         Ok(_) => Check::Yes,

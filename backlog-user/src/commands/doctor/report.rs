@@ -1,5 +1,5 @@
-//! What the doctor found: plain data, as `-o json` prints it. A contract like the other
-//! JSON: additive changes only, else `schema` counts up.
+//! The result of the doctor: plain data, as `-o json` prints it. A contract like the other JSON:
+//! additive changes only, else `schema` counts up.
 
 use std::collections::BTreeMap;
 
@@ -23,12 +23,12 @@ pub(crate) struct Report {
     pub(crate) ways: Vec<Tried>,
     /// The sets of hooks, the best first.
     pub(crate) backends: Vec<Tried>,
-    /// The backend whose hooks follow: the one that would be taken or that was asked for.
+    /// The backend whose hooks follow: the selected or the requested one.
     #[serde(rename = "backend")]
     pub(crate) shown: Option<&'static str>,
     /// Its moments; none where they could not be tried.
     pub(crate) hooks: Option<Vec<Moment>>,
-    /// What was read from the kernel's types; none where it has none.
+    /// The values read from the kernel's BTF; none if it has no BTF.
     pub(crate) values: Option<Vec<Global>>,
     /// Unknown or inexact on this kernel; none where that is not known.
     pub(crate) gaps: Option<Vec<String>>,
@@ -40,7 +40,7 @@ pub(crate) struct Readiness {
     pub(crate) works: bool,
     /// By which backend.
     pub(crate) backend: Option<&'static str>,
-    /// Why not, with the cure.
+    /// Why not, with the remedy.
     pub(crate) why: Option<String>,
 }
 
@@ -51,11 +51,11 @@ pub(crate) struct Kernel {
     pub(crate) arch: &'static str,
     /// Size of `/sys/kernel/btf/vmlinux`.
     pub(crate) btf_bytes: Seen<u64>,
-    /// Of what it was built with: `y`, `m`, `n` or a value, by name.
+    /// Its build options: `y`, `m`, `n` or a value, by name.
     pub(crate) config: Seen<BTreeMap<&'static str, String>>,
     pub(crate) lockdown: Seen<String>,
     pub(crate) sysctls: BTreeMap<&'static str, Seen<String>>,
-    /// Can the tracepoints of tracefs be looked at?
+    /// Are the tracepoints of tracefs readable?
     pub(crate) tracefs: Check,
 }
 
@@ -64,15 +64,15 @@ pub(crate) struct Kernel {
 pub(crate) struct Process {
     /// In the order of their weight; none where `/proc` does not show them.
     pub(crate) capabilities: Option<Vec<Right>>,
-    /// Its capabilities are those of a user namespace, and none to the kernel.
+    /// Its capabilities belong to a user namespace and do not count for the kernel.
     pub(crate) in_user_namespace: bool,
-    /// Network namespaces that it can look into.
+    /// Network namespaces that it can enter.
     pub(crate) namespaces: usize,
-    /// And what is not known of those that it cannot; also one of the `gaps`.
+    /// The gap for those that it cannot; also one of the `gaps`.
     pub(crate) unseen_namespaces: Option<String>,
 }
 
-/// A capability, and what it is for.
+/// A capability, and its purpose.
 #[derive(Debug, Serialize)]
 pub(crate) struct Right {
     pub(crate) name: &'static str,

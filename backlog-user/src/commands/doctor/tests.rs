@@ -1,4 +1,4 @@
-//! Made-up reports as they are printed, and the verdict on them.
+//! Synthetic reports as they are printed, and the verdict on them.
 
 use backlog_core::run::Backend;
 

@@ -96,7 +96,7 @@ fn backends(page: &mut TextBlock, report: &Report) {
             Check::Yes if report.verdict.backend == Some(name) => {
                 page.labelled("  yes  ", ANSWER, &format!("{name}: selected"));
             }
-            // Its trial program's reason has just been told.
+            // The reason was just printed for its trial program.
             Check::No { why } if told(&report.ways, why) => {
                 page.labelled("  no   ", ANSWER, &format!("{name}: see above"));
             }
@@ -182,7 +182,7 @@ fn seen(value: &Seen<String>) -> Cow<'_, str> {
     }
 }
 
-/// `KPROBES=y MPTCP=n`: what they begin with is the label.
+/// `KPROBES=y MPTCP=n`: their common prefix is the label.
 fn config(values: &BTreeMap<&'static str, String>) -> String {
     let short = |name: &'static str| name.strip_prefix("CONFIG_").unwrap_or(name);
     let pairs: Vec<String> =

@@ -33,7 +33,7 @@ struct Trial {
     backend: Backend,
     moments: Vec<Moment>,
     gaps: Vec<String>,
-    /// Why it cannot be had.
+    /// Why it is not available.
     refused: Option<String>,
 }
 
@@ -117,7 +117,7 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
     }
     let (shown, hooks, gaps) = match shown {
         Some(trial) => {
-            // Of what cannot be had, nothing is known.
+            // An unavailable hook has no further facts.
             let gaps = trial.refused.is_none().then_some(trial.gaps);
             (Some(trial.backend.name()), Some(trial.moments), gaps)
         }

@@ -1,5 +1,5 @@
-//! The audit as CSV: a row of names, and a row for each listener, which repeats what is of
-//! its namespace. Empty: not known.
+//! The audit as CSV: a header row, and a row per listener, which repeats the columns of its
+//! namespace. Empty: unknown.
 
 use std::collections::HashMap;
 use std::io::Write;

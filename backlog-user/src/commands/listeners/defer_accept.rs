@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-/// Processes that are tried: what the first does not permit the others mostly do not either.
+/// The number of processes to try: if the first one is not permitted, usually none is.
 const TRIED: usize = 4;
 
 /// Asks the holders of the socket with this inode number; none: no right (the kernel wants that

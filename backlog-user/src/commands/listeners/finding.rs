@@ -1,5 +1,5 @@
-//! What is to be said of a host: pure, from what was gathered. A finding states a fact with
-//! its numbers, and the cure; how much it weighs is its level.
+//! Findings on a host, derived from the gathered facts. Pure. A finding states a fact with its
+//! numbers, and a remedy; its level is its severity.
 
 mod cure;
 mod drops;
@@ -32,7 +32,7 @@ impl Level {
     }
 }
 
-/// What it is about; docs/JSON.md explains each.
+/// Its kind; docs/JSON.md explains each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -81,7 +81,7 @@ pub(crate) struct Finding<'a> {
     pub(crate) space: Option<&'a Space>,
     /// None: of the whole namespace.
     pub(crate) listener: Option<&'a Audited>,
-    /// What is so, with its numbers.
+    /// The fact, with its numbers.
     pub(crate) fact: String,
     /// What to do about it; findings of one kind may share it.
     pub(crate) cure: Option<String>,

@@ -1,5 +1,5 @@
-//! Gathers what an audit needs: asks the kernel in each network namespace, without tracing
-//! anything. The only part of the audit that looks at the machine.
+//! Gathers the data of an audit: queries the kernel in each network namespace, without tracing. The
+//! only part of the audit that accesses the machine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
@@ -24,7 +24,7 @@ use crate::host::kernel::{counters, settings};
 use crate::host::namespaces::{self, Namespaces, named};
 use crate::host::sock_diag;
 
-/// What is asked for.
+/// The selection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) filter: Filter,
@@ -44,8 +44,8 @@ struct Answer {
     failure: Option<String>,
 }
 
-/// Asks for all of it. `owners` finds who holds the sockets with these inode numbers, and
-/// `cgroup` the path of the cgroup with this number.
+/// Queries everything. `owners` finds the holders of the sockets with these inode numbers, and
+/// `cgroup` the path of the cgroup with this id.
 pub(crate) fn host(
     root: &Path,
     wanted: &Wanted,
@@ -145,7 +145,7 @@ fn interface(index: u32) -> String {
     name.map_or_else(|| index.to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What is to be shown of an answer.
+/// The selected part of an answer.
 fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     let Answer { settings, counters, listed, lengths, interfaces, failure: _ } = answer;
     let mut sizes: HashMap<(SocketAddr, u32), usize> = HashMap::new();
@@ -189,7 +189,7 @@ fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     }
 }
 
-/// Adds who holds the listeners.
+/// Adds the holders of the listeners.
 fn know(
     host: &mut Host,
     owners: impl FnOnce(&HashSet<u64>) -> HashMap<u64, Owner>,
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!((audited.listed.local, audited.listed.depth), (local, 1));
         assert_eq!((audited.syn_queue, audited.group), (Some(0), None));
         assert_eq!(audited.owner_text(), "me[1]");
-        // Another process's sockets are none of ours.
+        // Another process's sockets are not in this list.
         let filter = Filter { process: Some(Held::default()), ..wanted.filter.clone() };
         let wanted = Wanted { filter, ..wanted };
         let found = host(Path::new("/"), &wanted, |_| HashMap::new(), |_| None).unwrap();

@@ -21,7 +21,7 @@ pub(crate) struct Host {
     pub(crate) spaces: Vec<Space>,
     /// What an entry of a queue takes.
     pub(crate) memory: Memory,
-    /// What could not be looked at, and why, in sentences.
+    /// What could not be inspected, and why, in sentences.
     pub(crate) not_seen: Vec<String>,
     /// Only some listeners were asked for.
     pub(crate) filtered: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Space {
     pub(crate) listeners: Vec<Audited>,
     /// How many more listen there and were not asked for.
     pub(crate) left_out: usize,
-    /// Handshakes under way whose listener cannot be told; none if that is not known.
+    /// Pending handshakes whose listener is unknown; none if their number is unknown.
     pub(crate) unassigned: Option<u32>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Audited {
     pub(crate) listed: Listed,
     /// The name of the interface that it is bound to.
     pub(crate) interface: Option<String>,
-    /// Entries of its SYN queue; none where it cannot be told which are its own.
+    /// Entries of its SYN queue; none if its own entries cannot be identified.
     pub(crate) syn_queue: Option<u32>,
     /// Its place among those on the very same address, which share it by `SO_REUSEPORT`; none:
     /// it is alone, and whether others might join is not known.
@@ -126,8 +126,8 @@ impl Audited {
         }
     }
 
-    /// It is a socket of IPv6, whatever clients it takes: only of such does the kernel tell
-    /// whether they are `IPV6_V6ONLY`.
+    /// It is an IPv6 socket, whatever clients it accepts: only for these does the kernel report
+    /// `IPV6_V6ONLY`.
     pub(crate) fn is_ipv6_socket(&self) -> bool {
         self.listed.v6_only.is_some()
     }
@@ -140,7 +140,7 @@ impl Audited {
     /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
     pub(crate) fn address(&self) -> String {
         let local = self.listed.local;
-        // Whoever makes an interface names it as he likes.
+        // The creator of an interface chooses its name freely.
         match self.interface.as_deref().map(safe) {
             None => local.to_string(),
             Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),

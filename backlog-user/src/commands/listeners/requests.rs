@@ -1,6 +1,5 @@
-//! Whose SYN queue the handshakes under way are in. The kernel tells where each wants to
-//! connect to, not which listener has it: that is sure only where one listener alone could.
-//! Pure.
+//! Assigns pending handshakes to SYN queues. The kernel reports the destination of each, not its
+//! listener, so the assignment is certain only if a single listener matches. Pure.
 
 use std::collections::HashMap;
 

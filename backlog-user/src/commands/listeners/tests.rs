@@ -1,4 +1,4 @@
-//! Made-up hosts as they are printed.
+//! Synthetic hosts as they are printed.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use super::{csv, finding, json, text};
 use crate::host::kernel::slab::{Entry, Memory};
 use crate::output::schema;
 
-/// A listener on this address that nothing is wrong with.
+/// A healthy listener on this address.
 pub(crate) fn listed(local: &str) -> Listed {
     let local: SocketAddr = local.parse().unwrap();
     Listed {
@@ -96,7 +96,7 @@ fn owner(comm: &str, pid: u32, processes: usize) -> Owner {
     }
 }
 
-/// Everything that there is to be said, in two namespaces.
+/// All findings, in two namespaces.
 fn busy() -> Host {
     let mut full = audited("0.0.0.0:8000", 5, 6);
     full.listed.sk_drops = Some(14);

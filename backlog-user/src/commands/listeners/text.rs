@@ -88,7 +88,7 @@ fn columns((listener, owner): (&str, &str), values: [&str; 5]) -> String {
     )
 }
 
-/// `?` is what is not known.
+/// `?` marks unknown values.
 fn known(value: Option<impl ToString>) -> String {
     value.map_or("?".to_owned(), |value| value.to_string())
 }

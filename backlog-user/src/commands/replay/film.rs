@@ -1,5 +1,5 @@
-//! A recording that can be played up to any moment: further from where it is, and back by
-//! beginning anew. Has no clock: whoever plays it says up to when.
+//! A recording that can be played up to any moment: forwards from its position, and backwards from
+//! its beginning. It has no clock: the caller gives the target time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ const MOST: u64 = 4 << 30;
 /// A recording that can be read again and again.
 pub(super) struct Reel {
     path: PathBuf,
-    /// Of stdin; it goes with this.
+    /// The copy of stdin; it is deleted with this.
     _copy: Option<NamedTempFile>,
     pub(super) header: Header,
-    /// When what is there begins and ends, monotonic time of the run.
+    /// The beginning and the end of the recording, in the run's monotonic time.
     pub(super) begin_ns: u64,
     pub(super) end_ns: u64,
-    /// Of the first one.
+    /// The length of the run's first interval.
     pub(super) interval: Duration,
 }
 
@@ -81,12 +81,12 @@ pub(super) struct Film<'a> {
     source: Source,
     player: Player,
     next: Option<Step>,
-    /// The latest of what was played.
+    /// The time of the last step played.
     reached_ns: u64,
 }
 
 impl<'a> Film<'a> {
-    /// Its beginning, of which nothing is played yet.
+    /// The beginning, before any step is played.
     pub(super) fn start(
         reel: &'a Reel,
         every: Option<Duration>,
@@ -106,7 +106,7 @@ impl<'a> Film<'a> {
         self.player.clock()
     }
 
-    /// The latest of what was played.
+    /// The time of the last step played.
     pub(super) fn reached_ns(&self) -> u64 {
         self.reached_ns
     }
@@ -117,8 +117,8 @@ impl<'a> Film<'a> {
         Some(step.time_ns().unwrap_or(0).max(self.reached_ns))
     }
 
-    /// Plays what was until this time, but for the end of the run. False if that was not
-    /// done by the deadline.
+    /// Plays the steps up to this time, without the end of the run. Returns false if the deadline
+    /// came first.
     pub(super) fn play(
         &mut self,
         sink: &mut dyn Sink,
@@ -155,7 +155,7 @@ impl<'a> Film<'a> {
         Ok(())
     }
 
-    /// The rest, and the end; what is to be said of the recording.
+    /// The rest and the end; returns the problems of the recording.
     pub(super) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<String>> {
         self.play(sink, u64::MAX, None)?;
         if let Some(end) = self.next.take() {

@@ -1,6 +1,5 @@
-//! The lines of one file of a recording, plain or compressed: by its first bytes, whatever
-//! its name. Lines are bounded, since anybody may have written them; a last line that is cut
-//! is no error.
+//! The lines of one file of a recording, plain or compressed; its first bytes decide, not its name.
+//! Lines are bounded, since the file may come from anybody; a truncated last line is not an error.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};

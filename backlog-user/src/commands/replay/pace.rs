@@ -1,5 +1,4 @@
-//! How fast a recording is played, and how far: pure, whoever has a clock says how much time
-//! has passed.
+//! The speed and position of a playback. Pure: the caller's clock gives the elapsed time.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ const STEP_NS: u64 = 10_000_000_000;
 /// See the module's head.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    /// When what is played begins and ends, monotonic time of the run.
+    /// The beginning and the end of the recording, in the run's monotonic time.
     begin_ns: u64,
     end_ns: u64,
     /// The time that it is in the run.
@@ -25,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// From the beginning, so many times as fast as the run was; 0 is as fast as possible.
+    /// From the beginning, at a multiple of the run's speed; 0 is as fast as possible.
     pub(super) fn new((begin_ns, end_ns): (u64, u64), speed: f64) -> Self {
         let fastest = speed == 0.0;
         let speed = if fastest { 1.0 } else { speed };

@@ -12,7 +12,7 @@ use crate::output::whole_file::WholeFile;
 /// Endings of recordings, which the page's name has not.
 const ENDINGS: [&str; 3] = ["zst", "jsonl", "json"];
 
-/// Where a page is to go that is made beside something else.
+/// The destination of a page that is written in addition to another output.
 pub(super) fn beside(page: Option<&Path>, recording: &Path) -> Result<Option<Destination>> {
     page.map(|page| place(page, recording).context("--report")).transpose()
 }

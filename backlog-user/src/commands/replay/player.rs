@@ -1,5 +1,5 @@
-//! Feeds a sink with the steps of a run: the same model, and the same telling, as when it was
-//! traced. Whoever wants a pace or a place takes the steps as they like.
+//! Feeds a sink with the steps of a run: the same model and the same updates as when it was traced.
+//! A caller that needs a speed or a position takes the steps at its own pace.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A recording on the full screen, at a pace that keys change. The loop knows the clock on
-//! the wall, the keys and the signals; `pace` what time it is in the run, `film` what was.
+//! A recording on the full screen, at a speed that keys change. The loop knows the wall clock, the
+//! keys and the signals; `pace` the time in the run, `film` the recording.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -24,13 +24,13 @@ use crate::output::sink::{Now, Sink as _, Update};
 use crate::output::tui::inputs::Input;
 use crate::output::tui::{Tui, screen};
 
-/// So long is played before keys are looked at again.
+/// The playback time between two checks for keys.
 const BATCH: Duration = Duration::from_millis(50);
 
-/// The time in the run is told anew after so long, whether anything has happened or not.
+/// The interval at which the position is updated, with or without events.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Who was stopped for longer goes on where that happened.
+/// After a longer suspension, playback continues where it stopped.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Plays it until somebody has seen enough.
@@ -104,7 +104,7 @@ async fn play(
         } else {
             film.due_ns().and_then(|due_ns| pace.until(due_ns)).map(|wait| wait.min(TICK))
         };
-        // Whoever draws and reads keys gets a turn, however fast it goes.
+        // The screen and the keyboard get a turn at any speed.
         yield_now().await;
         tokio::select! {
             biased;

@@ -1,5 +1,5 @@
-//! A recording as steps, from its files, the oldest first. Nothing in them is trusted: what
-//! cannot be read is counted, and what is missing is said.
+//! A recording as steps, from its files, the oldest first. Their content is not trusted: unreadable
+//! lines are counted, and missing files are reported.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -20,11 +20,11 @@ pub(crate) struct Source {
     /// The file that is read, and those after it.
     files: VecDeque<Lines>,
     memory: Memory,
-    /// Until the next step that is no event all is known already: a new file tells it again.
+    /// All events until the next other step are known already: a new file repeats them.
     known: bool,
-    /// What one line told at once.
+    /// Steps from one line that are not returned yet.
     waiting: VecDeque<Step>,
-    /// Of the run.
+    /// The start of the run.
     start_ns: u64,
     last_ns: u64,
     blind: Blind,
@@ -33,7 +33,7 @@ pub(crate) struct Source {
     remarks: Vec<String>,
 }
 
-/// What the first line of any format says.
+/// The first line of every format.
 #[derive(Deserialize)]
 struct Probe {
     header: Format,
@@ -93,7 +93,7 @@ impl Source {
         }
     }
 
-    /// What is to be said of the recording, as far as it was read.
+    /// The problems of the recording, as far as it was read.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = self.remarks.clone();
         match self.unreadable {
@@ -141,7 +141,7 @@ impl Source {
         for (from, to) in ids {
             for id in *from..=*to {
                 let Some(what) = self.memory.recall(*of, id) else {
-                    // The line that told it could not be read either.
+                    // The line with it could not be read either.
                     self.unreadable += 1;
                     return;
                 };
@@ -198,7 +198,7 @@ impl Iterator for Source {
                 let cut = file.cut.take();
                 self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
                 self.files.pop_front();
-                // The next one begins with what is known.
+                // The next one begins with the known state.
                 self.memory = Memory::default();
                 self.known = true;
                 continue;

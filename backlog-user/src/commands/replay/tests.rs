@@ -1,4 +1,4 @@
-//! Made-up runs, recorded to files and read from them.
+//! Synthetic runs, recorded to files and read from them.
 
 mod made_up;
 mod pages;
@@ -54,7 +54,7 @@ fn show(sink: &mut dyn Sink, header: &Header, steps: impl Iterator<Item = Step>)
     }
 }
 
-/// Records a run as a session does, and says what was printed meanwhile.
+/// Records a run as a session does, and returns the output.
 fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, Recorder) {
     let (rotate, keep) = rotate.unzip();
     let wanted = RecordOptions { path: path.to_owned(), rotate, keep: keep.unwrap_or(1) };
@@ -89,7 +89,7 @@ fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, 
     (printed, recorder)
 }
 
-/// What a replay prints, and what it remarks.
+/// The output of a replay, and its messages.
 fn replay(path: &Path) -> (Printed, Vec<String>) {
     let (header, mut source) = Source::open(path).unwrap();
     let steps: Vec<Step> = source.by_ref().collect();
@@ -142,7 +142,8 @@ fn another_client_timeout_judges_a_run_anew() {
     assert!(judge_by(&mut header(), Some("soon")).is_err());
 }
 
-/// Of a server that accepts ten times a second, with a backlog of 1, overrun by nine clients.
+/// A recording of a server that accepts ten times a second, with a backlog of 1, overrun by nine
+/// clients.
 #[test]
 fn a_real_run_in_every_view() {
     let path =
@@ -246,7 +247,7 @@ fn what_remains_of_a_rotated_recording_has_the_sums_of_all() {
     // But for who had been refused before.
     let summary = |printed: &Printed| {
         let text = printed.table().split_once("Summary of").unwrap().1;
-        // Numbers of clients, and what is said of them.
+        // Numbers of clients, and the text about them.
         let (before, after) = text.split_once("  clients ").unwrap();
         let (advice, after) = after.split_once("\n\n").unwrap();
         assert!(advice.contains("13 got in later") && advice.contains("120 packets refused"));
@@ -280,7 +281,7 @@ fn a_file_that_is_there_is_kept() {
     let wanted = RecordOptions { path: folder.path().join("no/such/run"), rotate: None, keep: 1 };
     let error = Recorder::create(Some(&wanted)).err().unwrap();
     assert!(format!("{error:#}").contains("no/such/run"), "{error:#}");
-    // A folder stands for all that is no file: a device must not depend on a test.
+    // A folder stands for anything that is not a file: a test should not depend on a device.
     let wanted = RecordOptions { path: folder.path().to_owned(), rotate: Some(1), keep: 1 };
     assert!(Recorder::create(Some(&wanted)).is_err());
 }
@@ -330,8 +331,8 @@ fn what_does_not_change_takes_no_room() {
 }
 
 proptest! {
-    /// Whoever made the file: it is shown, or refused. (Larger numbers make sums that wrap
-    /// around, which only a debug build minds.)
+    /// Any file is either shown or rejected. (Larger numbers make sums that wrap around, which
+    /// fails only in a debug build.)
     #[test]
     fn nothing_in_a_file_ends_the_reader(
         at in 0..2000_usize,
@@ -350,7 +351,7 @@ proptest! {
         let text = TEXT.as_str();
         let folder = folder();
         let path = folder.path().join("run");
-        // Another number in place of one that is there.
+        // Replaces one number by another.
         let begins: Vec<usize> = text
             .match_indices(|char: char| char.is_ascii_digit())
             .map(|(at, _)| at)
@@ -367,7 +368,7 @@ proptest! {
     }
 }
 
-/// What the header tells of the options.
+/// The options in the header.
 fn shown(header: &Header) -> ReplayOptions {
     ReplayOptions {
         named_ports: header.named_ports,

@@ -1,9 +1,9 @@
 //! The kernel's types, from BTF: field offsets, numbers of arguments, values of enums.
 //!
-//! A start needs some 200 of a kernel's 150,000 types. A library that makes an object of each
-//! takes a quarter of the whole start for it (`btfparse` 1.3: 0.32 of 1.39 s; `btf-rs` need
-//! not, and its licence is not ours), so this remembers where each lies and reads what it is
-//! asked for. The tests hold every answer against `btfparse`'s.
+//! A start needs some 200 of a kernel's 150,000 types. A library that makes an object of each takes
+//! a quarter of the whole start for it (`btfparse` 1.3: 0.32 of 1.39 s; `btf-rs` need not, and its
+//! licence is not ours), so this stores the position of each type and parses on demand. The tests
+//! compare every answer with `btfparse`'s.
 
 mod raw;
 
@@ -51,7 +51,7 @@ impl Btf {
             let names = match item.kind {
                 Kind::STRUCT => &mut structs,
                 Kind::FUNC => &mut functions,
-                // Nothing else is looked for by the name of a typedef.
+                // No other lookup uses the name of a typedef.
                 Kind::TYPEDEF if raw.name(item.name).starts_with(TRACEPOINT.as_bytes()) => {
                     &mut typedefs
                 }

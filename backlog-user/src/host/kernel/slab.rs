@@ -21,7 +21,7 @@ pub(crate) struct Memory {
 pub(crate) struct Entry {
     /// The request, from the SYN to accept: all that an entry of the SYN queue is.
     pub(crate) request: u64,
-    /// The connection's socket, or sockets: what the accept queue has beside it.
+    /// The socket or sockets of the connection, and the accept queue's own entry.
     pub(crate) socket: u64,
 }
 

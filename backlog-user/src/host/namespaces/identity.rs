@@ -48,7 +48,7 @@ impl Identify {
 /// A descriptor that a system call has returned.
 fn owned(returned: libc::c_long) -> io::Result<OwnedFd> {
     match libc::c_int::try_from(returned) {
-        // SAFETY: it is new, and nobody else knows it.
+        // SAFETY: it is new, and nothing else owns it.
         Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -13,7 +13,7 @@ const NAMED: &str = "run/netns";
 /// No pid is larger (`PID_MAX_LIMIT`), and every namespace's inode number is.
 const LARGEST_PID: u32 = 1 << 22;
 
-/// What was named.
+/// The named namespace.
 #[derive(Debug)]
 pub(crate) struct Named {
     /// The inode number of the namespace.
@@ -24,7 +24,7 @@ pub(crate) struct Named {
     pub(crate) opened: Option<File>,
 }
 
-/// Understands what was typed; `root` is `/`.
+/// Parses the argument; `root` is `/`.
 pub(crate) fn find(root: &Path, text: &str) -> Result<Named> {
     let path = match text.parse() {
         Ok(netns) if netns > LARGEST_PID => return Ok(Named { netns, path: None, opened: None }),

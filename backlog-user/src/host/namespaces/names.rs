@@ -47,8 +47,7 @@ impl Names {
         }
     }
 
-    /// Reads what the processes are called, and which namespace is the host's, now that all
-    /// have been seen.
+    /// Reads the names of the processes, and finds the host's namespace, after all have been seen.
     pub(super) fn read(&mut self, proc_root: &Path) {
         for (pid, comm) in self.lived_in.values_mut() {
             let bytes = fs::read(proc_root.join(pid.to_string()).join("comm")).ok();

@@ -1,6 +1,6 @@
-//! From the id of a cgroup to its path, and back. The kernel tells of a socket only the id;
-//! in the unified hierarchy that is the inode number of a folder, and a file handle that
-//! holds it opens the folder. Who may not do that walks over all folders.
+//! From the id of a cgroup to its path, and back. For a socket the kernel reports only the id; in
+//! the unified hierarchy this is the inode number of a folder, and a file handle with it opens the
+//! folder. Without the capability for this, all folders are searched.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ const KERNFS: i32 = 0xfe;
 pub(crate) struct Cgroups {
     proc_root: PathBuf,
     mount: Option<Mount>,
-    /// What is known of ids. None: it was looked for and not found.
+    /// Known ids. None: searched for and not found.
     known: HashMap<u64, Option<String>>,
 }
 
@@ -138,7 +138,7 @@ fn open(mount: &File, id: u64) -> io::Result<OwnedFd> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was opened just now, for nobody else.
+    // SAFETY: it was opened just now, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(cgroups.path_of(u64::MAX), None);
         assert!(!cgroups.known.contains_key(&later));
         assert_eq!(cgroups.path_of(later).as_deref(), Some("/later"));
-        // What is known stays known: ids are not given twice.
+        // Known ids stay valid: they are not reused.
         fs::remove_dir(top.join("later")).unwrap();
         assert_eq!(cgroups.path_of(later).as_deref(), Some("/later"));
     }

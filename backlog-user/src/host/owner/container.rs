@@ -1,6 +1,6 @@
 //! Containers, as the path of a cgroup names them: the layouts of Docker, containerd, CRI-O,
-//! Podman, systemd-nspawn and LXC, with either cgroup driver. Pure: nothing is looked up, no
-//! runtime is asked.
+//! Podman, systemd-nspawn and LXC, with either cgroup driver. Pure: it parses the path and queries
+//! no runtime.
 
 use std::borrow::Cow;
 
@@ -52,8 +52,8 @@ fn named(above: Option<&str>, name: &str) -> Option<(Option<&'static str>, Strin
     match above {
         Some("lxc" | "lxc.payload") => Some((Some(LXC), name.to_owned())),
         Some("docker") if is_id(name) => Some((Some(DOCKER), name.to_owned())),
-        // That it is a container can be seen; whose is not told: of a pod, or of a parent
-        // that the user chose.
+        // It is a container, but its runtime is unknown: it belongs to a pod, or to a parent cgroup
+        // chosen by the user.
         _ if is_id(name) => Some((None, name.to_owned())),
         _ => None,
     }
@@ -67,8 +67,7 @@ fn by_prefix(name: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-/// `<slice>:cri-containerd:<id>`: a path meant for the systemd driver that runc was told to
-/// use as it is.
+/// `<slice>:cri-containerd:<id>`: a path meant for the systemd driver that runc uses literally.
 fn by_colons(name: &str) -> Option<(&'static str, &str)> {
     let (rest, id) = name.rsplit_once(':').filter(|(_, id)| is_id(id))?;
     let (_, prefix) = rest.rsplit_once(':')?;

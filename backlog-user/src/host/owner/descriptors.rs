@@ -1,5 +1,4 @@
-//! The sockets among a process's descriptors, and whether this process has the right to
-//! look at them.
+//! The sockets among a process's descriptors, and whether this process may read them.
 
 use std::io;
 use std::path::Path;

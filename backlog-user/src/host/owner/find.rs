@@ -1,6 +1,5 @@
-//! Finds the processes that hold sockets. Nothing in the kernel leads from a socket to
-//! them: their descriptors are looked at, all of them or those of a few processes. What
-//! that costs is told.
+//! Finds the processes that hold sockets. The kernel has no link from a socket to its holders, so
+//! this reads the descriptors of all processes, or of a few. It reports the cost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::iter;
@@ -35,14 +34,14 @@ struct Found {
 }
 
 impl Finder {
-    /// Looks at nothing yet but `passwd`, for the names of users.
+    /// Reads only `passwd` so far, for the names of users.
     pub(crate) fn new(proc_root: &Path, passwd: &Path) -> Self {
         let users = process::users(passwd);
         Self { root: proc_root.to_owned(), users, last: Scan::default() }
     }
 
-    /// The owners of these sockets, by inode number, which is unique over all network
-    /// namespaces. All processes are looked at, once; threads share their descriptors.
+    /// The owners of these sockets, by inode number, which is unique over all network namespaces.
+    /// It scans all processes once; threads share their descriptors.
     pub(crate) fn scan(&mut self, wanted: &HashSet<u64>) -> HashMap<u64, Owner> {
         let begin = Instant::now();
         let mut found = Found::default();
@@ -56,8 +55,8 @@ impl Finder {
         owners
     }
 
-    /// The same by a look at these processes only, such as held them before. A socket that
-    /// none of them holds is missing, and holders that are not asked are not counted.
+    /// The same by a scan of these processes only, such as earlier holders. A socket that none of
+    /// them holds is missing, and other holders are not counted.
     pub(crate) fn ask(&mut self, wanted: &HashSet<u64>, pids: &[u32]) -> HashMap<u64, Owner> {
         let mut found = Found::default();
         if !wanted.is_empty() {
@@ -91,12 +90,12 @@ impl Finder {
         }
     }
 
-    /// What the last scan took.
+    /// The cost of the last scan.
     pub(crate) fn last(&self) -> Scan {
         self.last
     }
 
-    /// Reads what is told of main holders, and of theirs only.
+    /// Reads the details of main holders only.
     fn owners(&self, found: &Found) -> HashMap<u64, Owner> {
         let mut mains = HashMap::new();
         let owner = |(inode, pids): (&u64, &BTreeSet<u32>)| {
@@ -122,8 +121,7 @@ impl Finder {
 }
 
 impl Found {
-    /// Looks at a process for the wanted sockets. One that ends meanwhile is as if it had
-    /// never been.
+    /// Searches a process for the wanted sockets. A process that ends meanwhile is ignored.
     fn look(&mut self, process: ProcResult<Folder>, wanted: &HashSet<u64>) {
         let mut held = BTreeSet::new();
         let result = process.and_then(|process| {

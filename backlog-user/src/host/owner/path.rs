@@ -1,5 +1,5 @@
-//! What `/proc/PID/cgroup` tells: the path of the cgroup that stands for the process, and
-//! the systemd unit in that path. Pure: the text is another's to read.
+//! Parses `/proc/PID/cgroup`: the path of the process's cgroup, and the systemd unit in that path.
+//! Pure: the caller reads the file.
 
 use procfs::{FromBufRead as _, ProcessCGroups};
 

@@ -1,5 +1,5 @@
-//! What is told of a process that holds a listener, and which of several holders is the
-//! main one. It may end at any moment; then there is less to tell.
+//! The details of a process that holds a listener, and the choice of the main holder. The process
+//! may end at any moment; then some details are missing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -40,7 +40,7 @@ impl Holder {
         })
     }
 
-    /// All that is told of the main one.
+    /// All details of the main holder.
     pub(super) fn describe(&self, proc_root: &Path, users: &HashMap<u32, String>) -> Process {
         let folder = proc_root.join(self.pid.to_string());
         Process {

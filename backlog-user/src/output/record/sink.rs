@@ -1,5 +1,5 @@
-//! The file that a recording goes to: plain, or compressed if its name ends in `.zst`.
-//! What a name holds already is kept; what is half written is no less readable.
+//! The file that a recording goes to: plain, or compressed if its name ends in `.zst`. An existing
+//! file is kept; a half-written one is still readable.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -38,8 +38,8 @@ impl Write for Counted {
 }
 
 impl Sink {
-    /// A new file. One that has this name stays, as `NAME.old`; what is no file (a pipe, a
-    /// device) is written to.
+    /// Creates a new file. An existing one is renamed to `NAME.old`; a pipe or a device is written
+    /// to directly.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let file = match fs::metadata(path) {
             Ok(there) if !there.is_file() => OpenOptions::new().write(true).open(path)?,
@@ -88,7 +88,7 @@ impl Write for Sink {
         }
     }
 
-    /// Whoever reads the file now finds all that was written.
+    /// A reader of the file finds everything written so far.
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Some(Out::Plain(out)) => out.flush(),
@@ -105,7 +105,7 @@ impl Drop for Sink {
     }
 }
 
-/// The file that holds what came so many files before.
+/// The name of the file this many rotations back.
 pub(crate) fn part(path: &Path, before: u32) -> PathBuf {
     if before == 0 { path.to_owned() } else { with_end(path, &format!(".{before}")) }
 }

@@ -18,7 +18,7 @@ use plotters::style::Color as _;
 
 pub(super) use ticks::{Axis, Tick};
 
-/// Of a canvas that is a string nothing can fail but the drawing of what has no place.
+/// On a string canvas only drawing outside of it can fail.
 type Result<T> = std::result::Result<T, DrawingAreaErrorKind<io::Error>>;
 
 /// A part of the canvas.

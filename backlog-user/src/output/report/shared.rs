@@ -7,8 +7,8 @@ use maud::{Markup, html};
 
 use super::context::Run;
 
-/// A string from outside: nothing in it moves a cursor or turns the text around it. (That it
-/// is no markup is seen to by the template.)
+/// A string from outside, with characters made visible that move a cursor or reverse text. (The
+/// template escapes markup.)
 pub(super) fn outside(text: &str) -> String {
     whose::safe(text)
 }
@@ -73,8 +73,8 @@ pub(super) fn facts(all: &[Fact]) -> Markup {
     }
 }
 
-/// The deepest queue, of which limit, and when. Of a limit that was changed no share is told:
-/// which of them it was then is to be seen in the plot.
+/// The deepest queue, its limit, and when. A changed limit has no percentage: the plot shows which
+/// limit applied then.
 pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
     let (peak, limit) = (summary.peak, summary.page.listener.limit);
     let moments = run.story.of(summary.page.listener.id);

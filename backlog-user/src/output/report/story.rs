@@ -28,10 +28,10 @@ pub(super) struct Story {
     kept: usize,
 }
 
-/// Of one listener.
+/// Events kept per listener.
 const MOST: usize = 300;
 
-/// Of all of them: some 10 MB.
+/// Events kept for all listeners: some 10 MB.
 const MOST_OF_ALL: usize = 60_000;
 
 impl Story {
@@ -44,7 +44,7 @@ impl Story {
 
     /// Another `listen()` was called, or a limit has changed.
     pub(super) fn limit(&mut self, listener: ListenerId, time_ns: u64, limit: &Limit) {
-        // Of the call that opened it the listener itself tells.
+        // The listener's own event already has the call that opened it.
         if limit.opens {
             return;
         }

@@ -98,7 +98,7 @@ fn of_hundreds_of_listeners_the_first_are_drawn_and_all_listed() {
     assert_eq!(html.matches("<article class=\"listener\"").count(), DRAWN);
     assert_eq!(html.matches("scope=\"row\">0.0.0.0:").count(), 300);
     assert!(html.contains("180 more active listeners are not drawn."));
-    // Whoever was refused comes first.
+    // Listeners that refused clients come first.
     let first = between(&html, "<article class=\"listener\" id=\"", "\"");
     assert_eq!(first, "l1");
     assert!(html.len() < 4 << 20, "{} bytes", html.len());

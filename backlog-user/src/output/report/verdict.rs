@@ -14,7 +14,7 @@ use super::shared::{outside, peak, plain};
 use crate::output::advice;
 use crate::output::advice::still_queued;
 
-/// What is said of one listener.
+/// The section on one listener.
 pub(super) struct Verdict {
     /// What to do, by the model.
     sizing: Sizing,

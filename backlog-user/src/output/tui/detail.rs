@@ -28,7 +28,7 @@ pub(crate) struct Detail {
     pub(crate) peak: u32,
     /// It is no longer there.
     pub(crate) closed: bool,
-    /// Lines of what is to be said of it, what matters most first.
+    /// Lines about it, the most important first.
     pub(crate) about: Vec<String>,
     /// How the queue went; none: nobody kept it.
     pub(crate) points: Option<Vec<Point>>,
@@ -54,7 +54,7 @@ pub(crate) struct Point {
 }
 
 impl Detail {
-    /// Of a page as it is now.
+    /// The details of a page as it is now.
     pub(crate) fn of(model: &Model, page: &Page) -> Self {
         let summary = Summary::of(page);
         let points = page.timeline.as_ref().map(|timeline| {

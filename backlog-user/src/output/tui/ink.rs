@@ -36,7 +36,7 @@ impl Ink {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// What is told beside the matter.
+    /// Secondary text.
     pub(crate) fn aside(self) -> Style {
         self.coloured(Color::DarkGray)
     }
@@ -67,7 +67,7 @@ impl Ink {
         self.coloured(Color::Cyan)
     }
 
-    /// A cell that is filled to so many eighths.
+    /// A cell filled to this many eighths.
     pub(crate) fn eighths(self, filled: usize) -> &'static str {
         let glyphs = if self.blocks { EIGHTHS } else { ASCII_EIGHTHS };
         glyphs[filled.min(8)]

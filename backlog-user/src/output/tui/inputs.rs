@@ -39,7 +39,7 @@ pub(crate) struct Inputs(Receiver<Input>);
 #[derive(Clone, Debug)]
 pub(crate) struct Source(Sender<Input>);
 
-/// Keys that wait to be looked at; a program that types faster waits.
+/// The size of the queue of keys; a program that types faster blocks.
 const WAITING: usize = 64;
 
 impl Inputs {
@@ -49,7 +49,7 @@ impl Inputs {
         (Source(sender), Self(receiver))
     }
 
-    /// Has something come that was not looked at?
+    /// Is there unprocessed input?
     pub(crate) fn waiting(&self) -> bool {
         !self.0.is_empty()
     }
@@ -88,7 +88,7 @@ impl Source {
 
     /// Something was written to stderr.
     pub(crate) fn words(&self) {
-        // Where the queue is full it is looked at soon enough.
+        // A full queue is processed soon enough.
         let _ = self.0.try_send(Input::Words);
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Of a listener without an interval yet.
+    /// The row of a listener without an interval yet.
     pub(crate) fn of(page: &Page) -> Self {
         let listener = &page.listener;
         let owner = whose::process(listener).unwrap_or_default();
@@ -104,7 +104,7 @@ impl By {
         }
     }
 
-    /// So many columns further.
+    /// This many columns further.
     pub(crate) fn further(self, steps: usize) -> Self {
         let at = Self::ALL.iter().position(|one| *one == self).unwrap_or(0);
         Self::ALL[(at + steps) % Self::ALL.len()]

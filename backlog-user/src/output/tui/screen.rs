@@ -54,7 +54,7 @@ impl Screen {
         let ours = Arc::new(Ours { is: AtomicBool::new(false), stderr });
         let in_panic = Arc::clone(&ours);
         let before = panic::take_hook();
-        // What is said of a panic is to be read.
+        // The message of a panic must stay readable.
         panic::set_hook(Box::new(move |info| {
             in_panic.give_back();
             before(info);
@@ -104,7 +104,7 @@ impl Ours {
     /// All of it is tried, and a second time does nothing.
     fn give_back(&self) {
         if self.is.swap(false, Ordering::SeqCst) {
-            // Whoever has closed the terminal does not mind.
+            // If the terminal is closed, an error does not matter.
             let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
             let _ = disable_raw_mode();
             self.stderr.end();

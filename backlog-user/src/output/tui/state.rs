@@ -22,11 +22,11 @@ pub(crate) struct State {
     /// What happens now; shown, unless it pauses.
     live: Data,
     frozen: Option<Frozen>,
-    /// What is to be said once, the newest last.
+    /// Log messages, the newest last.
     pub(crate) notices: VecDeque<String>,
     /// How many there were.
     pub(crate) noticed: u64,
-    /// Of the selected listener.
+    /// The details of the selected listener.
     pub(crate) detail: Detail,
     pub(crate) by: By,
     pub(crate) reversed: bool,
@@ -128,16 +128,16 @@ const PAGE: isize = 10;
 
 /// Lengths of time that a plot shows, seconds; the next is the whole run.
 const WINDOWS: [u64; 5] = [10, 60, 300, 900, 3600];
-/// The shortest one has at least so many intervals.
+/// The shortest one has at least this many intervals.
 const INTERVALS: u64 = 60;
 
 impl State {
-    /// Of a run with intervals of this length.
+    /// For a run with intervals of this length.
     pub(crate) fn new(interval_ns: u64) -> Self {
         Self { interval_ns, ..Self::default() }
     }
 
-    /// What is shown: of now, or of the moment when it was paused.
+    /// The displayed rows: current, or from the moment of the pause.
     pub(crate) fn data(&self) -> &Data {
         self.frozen.as_ref().map_or(&self.live, |frozen| &frozen.data)
     }
@@ -172,8 +172,7 @@ impl State {
         })
     }
 
-    /// All that was told is void: it is told again from the beginning. What keys have done
-    /// stays.
+    /// Discards all updates: they are repeated from the beginning. Settings made by keys stay.
     pub(crate) fn again(&mut self) {
         self.live = Data::default();
         self.frozen = None;
@@ -211,7 +210,7 @@ impl State {
         self.live.drops.push_back(refused);
     }
 
-    /// Something is to be said.
+    /// Adds a log message.
     pub(crate) fn notice(&mut self, text: String) {
         if self.notices.len() == MOST_NOTICES {
             self.notices.pop_front();
@@ -351,7 +350,7 @@ impl State {
         self.arrange();
     }
 
-    /// The keys act on the pane that is so many further.
+    /// The keys act on the pane this many positions further.
     fn focus(&mut self, steps: usize) {
         const PANES: [Pane; 4] = [Pane::Listeners, Pane::Histograms, Pane::Drops, Pane::Notices];
         let at = PANES.iter().position(|pane| *pane == self.pane).unwrap_or(0);
@@ -366,7 +365,7 @@ impl State {
     fn zoom(&mut self, zoomed: bool) {
         self.zoomed = zoomed;
         if zoomed {
-            // Whoever comes first meanwhile is not who was asked for.
+            // The user did not ask for a listener that became the first one meanwhile.
             self.chosen = self.selected;
         }
         self.arrange();
@@ -384,13 +383,13 @@ impl State {
         let (rows, at) = self.listed();
         let last = rows.len().saturating_sub(1);
         let to = at.saturating_add_signed(steps).min(last);
-        // At the very top it follows whoever is first.
+        // At the very top the selection follows the first row.
         self.chosen = (steps != isize::MIN).then(|| rows.get(to).map(|row| row.id)).flatten();
         self.arrange();
     }
 }
 
-/// What a key asks of whoever plays a recording.
+/// A key's request to the player of a recording.
 fn asked(key: Key) -> Option<Play> {
     Some(match key {
         // All that is shown stands still then, as in a pause of a run.

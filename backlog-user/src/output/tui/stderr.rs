@@ -1,6 +1,6 @@
-//! What is written to stderr while the screen is ours: our own notices, and the output of
-//! `--cmd`. It comes as lines, moves no cursor, and is repeated when the screen is given back.
-//! A stderr that is no terminal has it at once, too.
+//! Captures stderr while the full screen is active: log messages, and the output of `--cmd`. It is
+//! split into lines, moves no cursor, and is repeated when the screen is restored. A stderr that is
+//! not a terminal also receives it immediately.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -88,7 +88,7 @@ impl Captured {
         kept.lines.iter().skip(skipped).cloned().collect()
     }
 
-    /// Says again on a terminal what was said on the screen.
+    /// Repeats the log messages of the screen on the terminal.
     pub(crate) fn repeat(&self) {
         if !io::stderr().is_terminal() {
             return;

@@ -357,7 +357,7 @@ fn a_pause_freezes_all_that_is_shown() {
         tick(&mut model, &mut state, second);
     }
     assert_eq!(screen(&model, &mut state, SMALL, COLOUR), before);
-    // Others can be looked at meanwhile, as they were then.
+    // Other listeners can be selected meanwhile, in their state of that time.
     press(&mut state, &[Key::Down]);
     screen(&model, &mut state, SMALL, COLOUR);
     assert_eq!(state.detail.id, Some(ListenerId(2)));
@@ -376,7 +376,7 @@ fn the_plot_shows_another_time_and_another_height() {
     assert_eq!(state.window().2, "5 min");
     press(&mut state, &typed("wwww"));
     assert_eq!(state.window(), (50 * SECOND, 60 * SECOND, "10 s"));
-    // Of the second listener two of 128 are next to nothing.
+    // At the second listener two of 128 are next to nothing.
     press(&mut state, &[Key::Down, Key::Char('y')]);
     insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
 }

@@ -37,7 +37,7 @@ pub(super) fn full(space: &Space, listener: &Audited) -> String {
     )
 }
 
-/// Drops in the past: the namespace's counters tell of which sort there were any.
+/// Past drops: the namespace's counters show which kinds occurred.
 pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
     let count = |counter| space.counter(counter).unwrap_or(0);
     let overflows = space.counter(Counter::ListenOverflows);

@@ -7,13 +7,13 @@ use super::super::host::{Audited, Host, Space};
 use super::{Finding, Kind, Level, cure, drops};
 use crate::host::kernel::slab::Entry;
 
-/// A queue is high from so many percent of its limit.
+/// A queue is high from this percentage of its limit.
 const HIGH: u64 = 80;
 /// A limit below this is small for the SYN queue of a listener that others can reach: half
 /// of what `SOMAXCONN` was for decades. (Common services ask for 100 and more.)
 const SMALL: u32 = 64;
 
-/// Of a namespace as a whole.
+/// Findings on a namespace as a whole.
 pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
     if space.listeners.is_empty() {
         return;
@@ -67,7 +67,7 @@ fn cookies_off(space: &Space) -> (Level, String) {
     (Level::Problem, fact)
 }
 
-/// Of a listener.
+/// Findings on a listener.
 pub(super) fn of_listener<'a>(
     space: &'a Space,
     listener: &'a Audited,
@@ -150,7 +150,7 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
         let fact = "no listener matches the filter".to_owned();
         push(Level::Problem, Kind::NothingListens, fact, Some(cure));
     }
-    // The dearest entry, and with it the listener whose queues may cost most.
+    // The most expensive entry, and with it the listener whose queues may take the most memory.
     let dearest = listeners()
         .filter_map(|audited| Some((audited.entry(&host.memory)?, audited.listed.limit)))
         .max_by_key(|(entry, limit)| entry.at_most(*limit));

@@ -22,7 +22,7 @@ fn one(limit: u32, depth: u32) -> Space {
     space(vec![audited("0.0.0.0:80", limit, depth)])
 }
 
-/// The cure of the only finding of this kind.
+/// The remedy of the only finding of this kind.
 fn cure(space: Space, kind: Kind) -> String {
     let host = host(vec![space]);
     let found = find(&host);
@@ -152,8 +152,8 @@ fn cookies_off_weigh_more_where_tcp_max_syn_backlog_is_the_bound() {
     assert_eq!(of_space(off), []);
 }
 
-/// The kernel refuses a SYN of an unknown client if `bound - pending < bound >> 2`: so many are
-/// pending then, found by trying.
+/// The kernel refuses a SYN of an unknown client if `bound - pending < bound >> 2`: the number of
+/// pending requests at that point, found by trying.
 #[test]
 fn the_last_quarter_begins_where_the_kernel_says() {
     for bound in (0..=130_u32).chain([255, 256, 512, 1023, 1024, 4096, 65_536]) {
@@ -181,7 +181,7 @@ fn drops_by_the_last_quarter_name_that_rule() {
     let found = find(&host);
     let off = found.iter().find(|finding| finding.kind == Kind::SyncookiesOff).unwrap();
     assert!(off.fact.contains("leaves 49 places"), "{}", off.fact);
-    // Drops of an accept queue beside it do not hide it, and are not hidden.
+    // Drops of an accept queue do not hide it, and are not hidden by it.
     set(&mut quarter, Counter::ListenOverflows, 1);
     let both = cure(quarter.clone(), Kind::Drops);
     assert!(both.contains("accept faster") && both.contains("49 handshakes"), "{both}");

@@ -1,5 +1,4 @@
-//! What stands below the table: findings, those with one cure together, and what the columns
-//! mean.
+//! The text below the table: findings, grouped by remedy, and the meaning of the columns.
 
 use backlog_core::text::format::plural;
 
@@ -10,7 +9,7 @@ use crate::output::text_block::TextBlock;
 /// Listeners that a finding names; JSON has all.
 const NAMED: usize = 10;
 
-/// Findings that are told in one.
+/// Findings that are merged into one.
 struct Group<'a, 'b> {
     level: Level,
     kind: Kind,
@@ -57,7 +56,7 @@ fn groups<'a, 'b>(findings: &'b [Finding<'a>]) -> Vec<Group<'a, 'b>> {
     groups
 }
 
-/// Whom a finding is about, if not all: the namespace only where there are several.
+/// The subject of a finding, if not all: the namespace only if there are several.
 fn about(host: &Host, finding: &Finding<'_>) -> String {
     let space = finding.space.map(|space| space.name.clone().unwrap_or(space.netns.to_string()));
     let space = space.filter(|_| host.spaces.len() > 1);
@@ -69,7 +68,7 @@ fn about(host: &Host, finding: &Finding<'_>) -> String {
     }
 }
 
-/// What the columns mean, as far as they need it.
+/// The meaning of the columns, where they need an explanation.
 pub(super) fn notes(page: &mut TextBlock, host: &Host) {
     let mut listeners = host.spaces.iter().flat_map(|space| &space.listeners).peekable();
     if listeners.peek().is_none() {

@@ -1,5 +1,5 @@
-//! A made-up run: a busy listener, one that comes and goes, an idle one, and a wall clock
-//! that is set.
+//! A synthetic run: a busy listener, one that comes and goes, an idle one, and a wall clock that is
+//! set.
 
 use backlog_core::clock::Clock;
 use backlog_core::counter::Range;
@@ -79,7 +79,7 @@ pub(super) fn listener(id: u32, local: &str) -> Listener {
     }
 }
 
-/// The kernel's totals of the busy listener after so many seconds.
+/// The kernel's totals of the busy listener after this many seconds.
 pub(super) fn totals(second: u64) -> Totals {
     let mut totals = Totals {
         enqueued: 50 * second,
@@ -95,7 +95,7 @@ pub(super) fn totals(second: u64) -> Totals {
     totals
 }
 
-/// A run of so many seconds, of a busy listener, one that comes and goes, and an idle one.
+/// A run of this many seconds, with a busy listener, one that comes and goes, and an idle one.
 pub(super) fn steps(seconds: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
@@ -150,7 +150,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         at(now - 500 * MS + index, What::Drop(drop(index)));
     }
     if second % 3 == 2 {
-        // Who was refused in each second that it could be gets in.
+        // A client refused in every possible second gets in.
         let DropEvent { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
         let admitted =
             Admitted { listener, client, isn, depth, trough, free_ns, so_far, followed: true };

@@ -54,9 +54,9 @@ fn it_is_byte_for_byte_that_of_the_run() {
         record(&path, rotate, &steps);
         let run = live(&header(), steps.iter().cloned());
         assert!(run.contains("class=\"limit\"") && run.contains("36 packets of"), "{name}");
-        // Nothing differs: the page says nothing of who has read what.
+        // The pages are equal: a page does not depend on how it was made.
         assert!(page(&path) == run, "{name}");
-        // Beside a table, too.
+        // In addition to a table, too.
         let page_beside = folder.path().join("beside.html");
         let place = crate::commands::replay::page_file::beside(Some(&page_beside), &path).unwrap();
         let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };

@@ -46,7 +46,7 @@ fn a_seek_leads_to_the_same_screen_as_playing() {
         let reel = Reel::open(&path).unwrap();
         assert_eq!(reel.end_ns, 25 * SECOND + 300 * MS);
         assert_eq!(reel.interval, Duration::from_secs(1));
-        // What is left of a rotated recording begins later than the run.
+        // The remaining files of a rotated recording begin later than the run.
         assert_eq!(reel.begin_ns > 5 * SECOND, name == "rest", "{name}");
         let [early, late] = [reel.begin_ns + 1200 * MS, 24 * SECOND + 700 * MS];
         let mut tui = screen();
@@ -79,7 +79,7 @@ fn a_step_back_forgets_notices_and_keeps_what_keys_have_done() {
     assert!(!begin.contains("nothing listens on port 8000 yet"), "{begin}");
     film.seek(&mut tui, reel.end_ns).unwrap();
     assert_eq!(picture(&film, &mut tui, 0), full);
-    // Nothing is due but the end, which is not told before somebody asks for it.
+    // Only the end remains, which is not shown before the user ends the playback.
     assert_eq!(film.due_ns(), Some(reel.end_ns));
     assert!(film.play(&mut tui, u64::MAX, None).unwrap());
     assert_eq!(film.due_ns(), Some(reel.end_ns));

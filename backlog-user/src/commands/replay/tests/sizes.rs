@@ -34,8 +34,7 @@ fn moves(values: impl Iterator<Item = u64>, buckets: usize) -> Moves {
     counts.into_iter().collect()
 }
 
-/// What is written in a second of a busy listener: waits from microseconds to a second,
-/// depths to 128.
+/// The size of a second of a busy listener: waits from microseconds to a second, depths to 128.
 fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
     let time_ns = number * SECOND + rng.u64(..SECOND);
     let waits = moves((0..RATE).map(|_| 1_u64 << rng.u32(3..20) | rng.u64(..8192)), WAITS);
@@ -125,7 +124,7 @@ fn measure(name: &str) -> (u64, u64) {
     let between = size();
     for number in 0..DROPS {
         recorder.event(&drop_at(number, rng));
-        // They come as fast as they are told: a hundred each time.
+        // They come as fast as they are reported: a hundred each time.
         if number % 100 == 99 {
             recorder.flush();
         }

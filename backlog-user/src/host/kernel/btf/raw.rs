@@ -29,7 +29,7 @@ impl Kind {
         names.contains(&self)
     }
 
-    /// How many bytes lie behind the head of a type with so many members.
+    /// The number of bytes behind the head of a type with this many members.
     fn behind(self, count: usize) -> Option<usize> {
         Some(match self.0 {
             // Pointers, forward declarations, names, qualifiers, functions, floats, tags.
@@ -57,7 +57,7 @@ pub(super) struct Type {
     pub(super) count: usize,
     /// The type that it stands for or points to, or its size in bytes.
     pub(super) of: u32,
-    /// Do its members tell how many bits they have?
+    /// Do its members have a number of bits?
     tells_bits: bool,
     /// Where what lies behind the head begins.
     behind: usize,
@@ -72,7 +72,7 @@ pub(super) struct Member {
     pub(super) of: u32,
     /// Where it begins.
     pub(super) bit: u32,
-    /// Of a bitfield: how many it has.
+    /// For a bitfield: its number of bits.
     pub(super) bits: Option<u32>,
 }
 
@@ -127,13 +127,13 @@ impl Raw {
         self.at(*self.places.get(index)? as usize)
     }
 
-    /// A name; it is empty for what has none.
+    /// A name; empty if it has none.
     pub(super) fn name(&self, name: u32) -> &[u8] {
         let text = self.bytes.get(self.names + name as usize..).unwrap_or_default();
         text.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// Of a struct or union.
+    /// The members of a struct or union.
     pub(super) fn members(&self, structure: Type) -> impl Iterator<Item = Member> {
         let is_one = matches!(structure.kind, Kind::STRUCT | Kind::UNION);
         let count = if is_one { structure.count } else { 0 };

@@ -17,7 +17,7 @@ fn field(types: &TypeInformation, id: u32, path: &str) -> Option<Field> {
     })
 }
 
-/// Structs that the programs look into, and some that they do not.
+/// Structs that the programs read, and some that they do not.
 const STRUCTS: &[&str] = &["sock", "tcp_", "inet", "request", "net", "sk_buff", "task", "file"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Texts of `/proc/PID/cgroup` as hosts show them, and what is to be read in them.
+//! Texts of `/proc/PID/cgroup` from real hosts, and their expected meaning.
 
 use backlog_core::owner::Container;
 

@@ -119,7 +119,7 @@ fn processes_of_others_are_counted_as_unreadable() {
         finder.scan(&[1].into());
         (fs::read_link("/proc/1/fd/0").is_err(), finder.last(), finder.sockets_of(1))
     });
-    // Where process 1 is the same user's and has no capabilities either, nothing is hidden.
+    // If process 1 belongs to the same user and has no capabilities either, nothing is hidden.
     if shut {
         assert!(cost.unreadable >= 1, "{cost:?}");
         let error = format!("{:#}", error.unwrap_err());

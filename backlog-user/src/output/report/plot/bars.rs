@@ -23,7 +23,7 @@ struct Bar {
 struct Histogram<'a> {
     named: Named<'a>,
     bars: Vec<Bar>,
-    /// Of the edges between the bars: the one at `n` is left of bar `n`.
+    /// The labels are at the edges between bars: the one at `n` is left of bar `n`.
     edges: Vec<String>,
     /// Where percentiles are, in bars, and what they are.
     marks: Vec<(f64, String)>,

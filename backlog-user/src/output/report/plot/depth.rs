@@ -13,13 +13,13 @@ use super::{Area, Axis, Chart, Ink, Named, Result, chart, draw};
 
 /// Pixels from side to side, of each plot over time.
 pub(super) const WIDTH: u32 = 1000;
-/// Of the plot of depths.
+/// The height of the plot of depths.
 const HEIGHT: u32 = 250;
-/// Of the drops below it.
+/// The height of the drops below it.
 const LANE: u32 = 84;
 /// Columns that have a tooltip.
 const COLUMNS: u64 = 200;
-/// A limit that is so many times the peak would leave nothing of the curve.
+/// A limit this many times the peak would flatten the curve.
 const TOO_HIGH: u32 = 5;
 
 /// What is drawn of one listener.

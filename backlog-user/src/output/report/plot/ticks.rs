@@ -120,7 +120,7 @@ fn time_label(run: &Run<'_>, at: f64, step: f64) -> String {
     if step < DAY { format!("{day} {short}") } else { day }
 }
 
-/// 1, 2 or 5 times a power of ten, so that there are at most so many.
+/// 1, 2 or 5 times a power of ten, so that there are at most this many.
 fn round_step(most: u64, ticks: u64) -> u64 {
     let mut power = 1_u64;
     loop {

@@ -1,5 +1,5 @@
-//! The page in a real browser: headless Chromium, asked by its own protocol over a pipe.
-//! Nothing is reached but the file. Where there is no Chromium, that is said.
+//! The page in a real browser: headless Chromium, controlled by its own protocol over a pipe. It
+//! accesses only the file. Without Chromium the test says so.
 
 mod devtools;
 
@@ -30,7 +30,7 @@ fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {
     Some((browser, folder))
 }
 
-/// Pictures, like the page, are kept where this says, to be looked at.
+/// Pictures and the page are kept in the folder named by this variable, for inspection.
 fn keep(name: &str, png: &[u8]) {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 20_000, "{name}: {} bytes", png.len());
     if let Some(folder) = std::env::var_os("BACKLOG_PICTURES") {

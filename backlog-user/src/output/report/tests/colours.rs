@@ -1,5 +1,5 @@
-//! Whoever sees badly must be able to read the page, in the light and in the dark: the
-//! contrast of each colour on each ground, as WCAG 2 computes it, from the style sheet.
+//! People with poor eyesight must be able to read the page in light and dark: the contrast of each
+//! colour on each background, as WCAG 2 computes it, from the style sheet.
 
 use std::collections::BTreeMap;
 

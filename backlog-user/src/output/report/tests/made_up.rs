@@ -52,12 +52,12 @@ fn hostile(name: &str) -> String {
     (*text).to_owned()
 }
 
-/// What is told to a sink, in order.
+/// The updates for a sink, in order.
 pub(super) struct Host {
     listeners: Vec<Listener>,
 }
 
-/// A host with so many listeners.
+/// A host with this many listeners.
 pub(super) fn host(listeners: u32) -> Host {
     let mut all: Vec<Listener> = (1..=listeners).map(listener).collect();
     if listeners == 1 {

@@ -25,7 +25,7 @@ struct Column {
     drops: bool,
 }
 
-/// Draws the plot with so many lines of what is to be said of the listener.
+/// Draws the plot with this many lines about the listener.
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lines: usize) {
     let detail = &state.detail;
     let (from_ns, to_ns, name) = state.window();
@@ -233,7 +233,7 @@ mod tests {
         let columns = columns(&points, &[12], (0, 40), 8);
         let peaks: Vec<u32> = columns.iter().map(|column| column.peak).collect();
         assert_eq!(peaks, [5, 5, 17, 17, 0, 0, 3, 3]);
-        // Of the last drop the moment is not known: it was somewhere there.
+        // The moment of the last drop is unknown: it was somewhere in this interval.
         let drops: Vec<bool> = columns.iter().map(|column| column.drops).collect();
         assert_eq!(drops, [false, false, true, false, false, false, true, true]);
         assert_eq!(columns[4].limit, None);
