@@ -48,7 +48,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Measures all that the options name.
 ///
 /// # Errors
-/// When the loop itself fails. A tracer that cannot run is told, and is no error.
+/// When the loop itself fails. A tracer that cannot run is reported and is not an error.
 pub fn run(options: &Options) -> Result<()> {
     match options.part {
         Part::Cost => cost(options),
@@ -132,7 +132,8 @@ impl Bench {
         }
         for scenario in self.scenarios.clone() {
             let stage = &mut self.stage;
-            // What it does in a second with hardly a connection is no cost of the connections.
+            // Its work in a second with hardly a connection does not belong to the cost of
+            // connections.
             let few = |stage: &mut Stage| stage.turns(scenario, scenario.warm_up());
             let ((), before) = window(beside, || few(stage))?;
             let (taken, after) = window(beside, || {
@@ -140,8 +141,8 @@ impl Bench {
                 rounds::measure(stage, scenario, self.effort)
             })?;
             let mut shares = vec![after - before];
-            // Of these a tracer may tell some more in one second than in the next: the
-            // middle of three counts.
+            // A tracer may report more of these in one second than in the next: the median of three
+            // counts.
             for _ in 0..if scenario.is_cheap() { 2 } else { 0 } {
                 let ((), before) = window(beside, || few(stage))?;
                 let ((), after) = window(beside, || {

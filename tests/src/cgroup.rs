@@ -59,7 +59,7 @@ impl Cgroup {
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         // SAFETY: between fork and exec there is one system call, with memory of the program
-        // itself. 0 is whoever writes it.
+        // itself. 0 is the writing process.
         unsafe {
             command.pre_exec(move || list.write_all(b"0"));
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How often a condition is looked at again.
+/// The interval between two checks of a condition.
 const STEP: Duration = Duration::from_millis(2);
 
 /// `CLOCK_MONOTONIC` in nanoseconds: comparable with `bpf_ktime_get_ns`,

@@ -10,7 +10,7 @@ use std::mem::{MaybeUninit, size_of};
 /// When the kernel has more of them than the set has room for.
 pub fn allowed() -> Result<Vec<usize>> {
     let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
-    // SAFETY: `set` has room for as many bytes as the call is told.
+    // SAFETY: `set` has room for the given number of bytes.
     let done =
         unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) };
     if done != 0 {

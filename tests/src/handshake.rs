@@ -25,7 +25,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Says that all is ready, then waits to be told to start.
+    /// Signals that it is ready, then waits for the signal to start.
     ///
     /// # Errors
     /// When the file cannot be created or the other one does not appear.

@@ -131,7 +131,7 @@ impl Name {
         let from = CString::new(format!("/proc/{process}/ns/net"))?;
         let to = Self(CString::new(path)?);
         let none = std::ptr::null();
-        // SAFETY: two C strings that outlive the call; for a bind the rest is not looked at.
+        // SAFETY: two C strings that outlive the call; a bind ignores the rest.
         let done =
             unsafe { libc::mount(from.as_ptr(), to.0.as_ptr(), none, libc::MS_BIND, none.cast()) };
         if done != 0 {

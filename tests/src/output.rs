@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Writes `truth` as one line to `file`, or to stdout without one.
 ///
 /// # Errors
-/// When it cannot be written; a reader that went away is no error.
+/// When it cannot be written; a closed reader is not an error.
 pub fn write_truth<T: Serialize>(truth: &T, file: Option<&Path>) -> Result<()> {
     let mut line = serde_json::to_string(truth).context("cannot express the truth as JSON")?;
     line.push('\n');
@@ -27,7 +27,7 @@ pub fn write_truth<T: Serialize>(truth: &T, file: Option<&Path>) -> Result<()> {
     if path.metadata().is_ok_and(|there| !there.is_file()) {
         return fs::write(path, line).with_context(|| format!("cannot write {}", path.display()));
     }
-    // By rename, so that whoever waits for the file never reads half of it.
+    // By rename, so that a reader that waits for the file never reads half of it.
     let part = path.with_extension("part");
     fs::write(&part, line).with_context(|| format!("cannot write {}", part.display()))?;
     fs::rename(&part, path).with_context(|| format!("cannot create {}", path.display()))

@@ -53,7 +53,7 @@ pub fn queue(listener: &impl AsRawFd) -> Result<Queue> {
 /// For an MPTCP listener it stays 0, since only its TCP subflow counts.
 ///
 /// # Errors
-/// When this is no socket.
+/// When this is not a socket.
 pub fn drops(listener: &impl AsRawFd) -> Result<u64> {
     const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
     let mut numbers = [0_u32; DROPS + 1];
@@ -146,8 +146,8 @@ pub fn readable(file: &impl AsRawFd, limit: Duration) -> Result<bool> {
 /// clients need more than the usual 1024.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit that outlives both calls. A failure
-    // leaves the old limit, and whoever runs into it will say so.
+    // SAFETY: `limit` is a valid rlimit that outlives both calls. A failure leaves the old limit,
+    // and a caller that reaches it reports an error.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
@@ -159,7 +159,7 @@ pub fn raise_file_limit() {
 /// Gives this thread a table of descriptors of its own, and takes all that are free in it.
 ///
 /// # Errors
-/// When the table cannot be had.
+/// When the table cannot be read.
 pub fn take_all_descriptors() -> Result<Vec<OwnedFd>> {
     // SAFETY: unshare takes flags only; the thread's descriptors stay open, as copies.
     if unsafe { libc::unshare(libc::CLONE_FILES) } < 0 {

@@ -124,7 +124,7 @@ impl Tracer {
         mut wanted: impl FnMut(&[Line]) -> bool,
     ) -> Result<()> {
         wait_until(what, limit, || {
-            // Looked at before the lines, so that the last ones are not missed.
+            // Checked before the lines, so that the last ones are not missed.
             let ended = self.child.try_wait().context("wait")?.is_some()
                 && self.readers.as_ref().is_none_or(|r| r.out.is_finished());
             if wanted(&self.lines()?) {
@@ -178,7 +178,7 @@ impl Tracer {
             Ok(child.try_wait().context("wait")?.is_some())
         });
         if ended.is_err() {
-            // Then the readers end too, and what it said can be told.
+            // Then the readers end too, and its output is complete.
             let _ = self.child.kill();
         }
         let status = self.child.wait().context("wait")?;
@@ -198,8 +198,8 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // A test that failed half-way must not leave a tracer behind. It is
-        // no error when it has ended.
+        // A test that failed half-way must not leave a tracer behind. It is not an error if it has
+        // ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -237,8 +237,7 @@ mod tests {
 
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        // Whoever runs the tests in the background has SIGINT ignored, and so has every
-        // process below.
+        // If the tests run in the background, SIGINT is ignored, also in every child process.
         // SAFETY: signal is safe to call between fork and exec, and touches no memory.
         unsafe {
             command.pre_exec(|| {

@@ -24,7 +24,7 @@ impl Readable for Bytes {
 ///
 /// # Errors
 ///
-/// They are no BTF that the library knows.
+/// They are not BTF that the library knows.
 pub fn parse(bytes: Vec<u8>) -> Result<TypeInformation> {
     TypeInformation::new(&Bytes(bytes)).map_err(|error| anyhow!("{error:?}"))
 }

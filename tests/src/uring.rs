@@ -47,7 +47,7 @@ pub fn works(way: Way) -> Result<()> {
     }
 }
 
-/// A connection, and when it was told, by `CLOCK_MONOTONIC`.
+/// A connection, and the time of its completion, by `CLOCK_MONOTONIC`.
 pub type Accepted = (OwnedFd, u64);
 
 /// A ring of one thread that accepts on one listener.
@@ -63,7 +63,7 @@ impl Acceptor {
     /// Makes the ring. The listener must live as long.
     ///
     /// # Errors
-    /// When `io_uring` is not to be had here.
+    /// When `io_uring` is not available here.
     pub fn new(listener: &impl AsRawFd, way: Way) -> Result<Self> {
         let listener = listener.as_raw_fd();
         let ring = ring()?;
@@ -162,7 +162,7 @@ impl Registered {
     /// Makes one.
     ///
     /// # Errors
-    /// When `io_uring` is not to be had here.
+    /// When `io_uring` is not available here.
     pub fn new() -> Result<Self> {
         let ring = ring()?;
         ring.submitter().register_files(&[-1])?;

@@ -2,10 +2,10 @@
 //! real kernel, as root, inside the guest that `cargo xtask test` boots. On a
 //! host each of them says so and does nothing.
 //!
-//! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool,
-//! `BACKLOG_BIN` the folder of the other programs (/bin), and
-//! `BACKLOG_TRACE_OPTIONS` adds options to every run of the tool. `BACKLOG_NATIVE` says
-//! that this is no guest, and `BACKLOG_SERVERS` names the folder of the real servers.
+//! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool, `BACKLOG_BIN` the
+//! folder of the other programs (/bin), and `BACKLOG_TRACE_OPTIONS` adds options to every run of
+//! the tool. `BACKLOG_NATIVE` marks a native run, and `BACKLOG_SERVERS` names the folder of the
+//! real servers.
 
 #![expect(
     clippy::unwrap_used,

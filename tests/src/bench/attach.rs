@@ -13,11 +13,11 @@ use super::stage::Stage;
 use crate::bpf::{self, Program};
 use crate::proc;
 
-/// How often it is looked at.
+/// The interval between two checks.
 const STEP: Duration = Duration::from_millis(50);
 /// For what it does when it ends.
 const END_LIMIT: Duration = Duration::from_mins(1);
-/// So many looks in a row must show the same.
+/// This many checks in a row must agree.
 const LOOKS: u32 = 4;
 
 /// A tracer that traces.

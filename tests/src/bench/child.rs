@@ -113,7 +113,7 @@ fn create(path: &PathBuf) -> Result<File> {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // It is no error when it has ended.
+        // It is not an error if it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -36,7 +36,7 @@ pub(super) enum Hook {
 /// An attached program; gone when dropped.
 #[derive(Debug)]
 pub(super) struct Attached {
-    /// Of the link or of the event, closed before the program.
+    /// The descriptor of the link or of the event, closed before the program.
     _link: OwnedFd,
     _program: OwnedFd,
 }

@@ -1,4 +1,4 @@
-//! What is told: a JSON object on a line of its own for each tracer and scenario.
+//! The output: one JSON object per line for each tracer and scenario.
 
 use anyhow::Result;
 use serde::Serialize;

@@ -11,7 +11,7 @@ pub struct Options {
     /// What a tracer costs, or how that grows
     #[arg(long, value_enum, default_value_t = Part::Cost)]
     pub part: Part,
-    /// Of the part scale only these tables
+    /// Only these tables of the part scale
     #[arg(long, value_enum)]
     pub table: Vec<Table>,
     /// Connections in a round
@@ -26,7 +26,7 @@ pub struct Options {
     /// How long a tracer may take to attach, in seconds of the clock
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub start_limit: u64,
-    /// Of the tool's backends only these
+    /// Only these backends of the tool
     #[arg(long, value_name = "BACKEND")]
     pub backend: Vec<String>,
     /// Tracers whose name contains this are left out

@@ -1,5 +1,5 @@
-//! Timing: warm-up, rounds, and what is told of them. With a clock that counts
-//! instructions a nanosecond is one of them.
+//! Timing: warm-up, rounds, and their results. With a clock that counts instructions, a nanosecond
+//! is an instruction.
 
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ pub(super) struct Taken {
 /// Time for a tracer to see to what the warm-up left it.
 pub(super) const SETTLE: Duration = Duration::from_millis(20);
 
-/// So many rounds of so many connections in a row that cost the same, to a hundredth;
-/// and how many at most.
+/// The number of rounds in a row that must cost the same, to a hundredth, the connections per
+/// round, and the maximum number of rounds.
 const STEADY: (usize, u32, usize) = (5, 50, 200);
 
 /// A kernel that has just come up has work of its own behind each connection: waits until
@@ -125,7 +125,7 @@ impl Rounds {
         self.wall += wall;
     }
 
-    /// What is told of them; none without a round.
+    /// Their result; none without a round.
     pub(super) fn taken(mut self, turns: u32) -> Option<Taken> {
         let of = |time: u64| time as f64 / f64::from(turns);
         let count = self.times.len() as f64;

@@ -15,7 +15,7 @@ pub enum Scenario {
     Filtered,
     /// A SYN that a full accept queue refuses
     Refused,
-    /// A system call that is no accept
+    /// A system call other than accept
     Other,
 }
 

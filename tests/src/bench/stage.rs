@@ -88,7 +88,7 @@ impl Stage {
         })
     }
 
-    /// Does a scenario's turn so many times.
+    /// Runs a scenario's turn this many times.
     pub(super) fn turns(&mut self, scenario: Scenario, count: u32) -> Result<()> {
         match scenario {
             Scenario::Ipv4 | Scenario::Ipv6 | Scenario::Filtered => {
@@ -110,8 +110,7 @@ impl Stage {
         self.send(count, |stage| &stage.syns)
     }
 
-    /// Sends so many of the same SYNs with a broken header: the first lines of TCP throw
-    /// them away.
+    /// Sends this many identical SYNs with a broken header, which TCP discards in its first lines.
     pub(super) fn discarded(&mut self, count: u32) -> Result<()> {
         self.send(count, |stage| &stage.broken)
     }

@@ -1,4 +1,4 @@
-//! Numbers of functions and tracepoints in the kernel's BTF, for whoever attaches to them.
+//! Ids of functions and tracepoints in the kernel's BTF, for attaching to them.
 
 use std::collections::HashMap;
 use std::fs;

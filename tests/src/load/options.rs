@@ -81,7 +81,7 @@ pub struct Options {
     /// How long it stops then
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "stall_every", help_heading = "Server")]
     pub stall_for: Option<Duration>,
-    /// Accept so many first; the stall is measured from the next one
+    /// Accept this many first; the stall is measured from the next one
     #[arg(
         long,
         value_name = "N",
@@ -96,10 +96,10 @@ pub struct Options {
     /// Make the pause of --accept-delay vary: exponentially, with that mean and this seed
     #[arg(long, value_name = "SEED", help_heading = "Server")]
     pub delay_seed: Option<u64>,
-    /// Accept so many, then never again
+    /// Accept this many, then never again
     #[arg(long, value_name = "N", conflicts_with_all = ["stall", "no_accept"], help_heading = "Server")]
     pub stop_after: Option<u64>,
-    /// Accept so many, then have no file descriptor left: accept(2) fails with EMFILE
+    /// Accept this many, then have no file descriptor left: accept(2) fails with EMFILE
     #[arg(
         long,
         value_name = "N",
@@ -121,13 +121,13 @@ pub struct Options {
     /// Connects in all (100 without --duration)
     #[arg(long, value_name = "N", help_heading = "Clients")]
     pub count: Option<u64>,
-    /// Begin connects for so long
+    /// Begin connects for this time
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Clients")]
     pub duration: Option<Duration>,
     /// Connects begun per second; 0 is as fast as possible
     #[arg(long, value_name = "N", default_value_t = 0.0, help_heading = "Clients")]
     pub rate: f64,
-    /// Begin so many connects together, at the same rate over all
+    /// Begin this many connects together, at the same overall rate
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Clients")]
     pub burst: u64,
     /// Begin connects at random, by a Poisson process with this seed
@@ -139,16 +139,16 @@ pub struct Options {
     /// Wait for each connect, or begin them all without waiting
     #[arg(long, value_enum, default_value_t = Connect::Blocking, help_heading = "Clients")]
     pub connect: Connect,
-    /// Give up a connect after so long
+    /// Give up a connect after this time
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, help_heading = "Clients")]
     pub connect_timeout: Duration,
-    /// Keep a connection so long before closing it
+    /// Keep a connection this long before closing it
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_time, help_heading = "Clients")]
     pub hold: Duration,
     /// Keep all connections until the server is done
     #[arg(long, conflicts_with = "hold", help_heading = "Clients")]
     pub hold_to_end: bool,
-    /// Put clients this far away: a round trip over loopback takes so long (`sch_netem`)
+    /// Put clients this far away: the time of a round trip over loopback (`sch_netem`)
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Clients")]
     pub round_trip: Option<Duration>,
     /// Set `net.ipv4.tcp_syncookies` meanwhile
@@ -167,7 +167,7 @@ pub struct Options {
     /// Write the truth to this file, not to stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Wait so long for a connection that is still missing and may come
+    /// Wait this long for a connection that is still missing and may come
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_time)]
     pub settle: Duration,
     /// List each wait, and each client without an answer
@@ -254,7 +254,7 @@ pub enum Connect {
     Nonblocking,
 }
 
-/// An option that is no plain flag, because users write `no`.
+/// An option with a value instead of a plain flag, because users write `no`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// Leave it off.

@@ -1,6 +1,6 @@
-//! A run from listen to truth, step by step. The order is the point: counters
-//! are read before the listener exists and after the clients are closed, and
-//! the queue's end is looked at before anything is torn down.
+//! A run from listen to truth, step by step. The order is the point: counters are read before the
+//! listener exists and after the clients are closed, and the final queue is read before anything is
+//! torn down.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -21,15 +21,15 @@ use crate::delay::Delay;
 use crate::socket;
 use crate::sysctl::Sysctl;
 
-/// A server that accepts nothing for so long beyond its own pauses is stuck.
+/// A server that accepts nothing for this long beyond its own pauses is stuck.
 const STUCK: Duration = Duration::from_secs(10);
-/// How often the drain is looked at.
+/// The interval between two checks of the drain.
 const STEP: Duration = Duration::from_millis(1);
 
 /// Does all that `options` ask for.
 ///
 /// # Errors
-/// When it cannot be done; refused connections are no error.
+/// When it cannot be done; refused connections are not an error.
 pub fn run(options: &Options) -> Result<Truth> {
     options.check()?;
     socket::raise_file_limit();
@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<Truth> {
 /// Waits until the server has accepted all it will.
 fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u64) -> Result<()> {
     // With all known connections accepted the queue is done when it is empty; with some missing
-    // (their final ACK was lost) after so long without an accept.
+    // (their final ACK was lost) after this long without an accept.
     let settle = options.settle;
     // With --no-accept all that came in is in the queue: then the truth can
     // tell exactly what closing kills.

@@ -186,7 +186,7 @@ impl Stalls {
         Self { every: every.unwrap_or_default(), long: long.unwrap_or_default() }
     }
 
-    /// How much of a stall is left, so long after the begin.
+    /// The remaining part of a stall, at this time after the begin.
     fn left(self, since: Duration) -> Duration {
         let Self { every, long } = self;
         if every.is_zero() || since < every {

@@ -59,7 +59,7 @@ pub struct Connects {
     pub reset: u64,
     /// Non-blocking ones without an answer when `--duration` was over.
     pub pending: u64,
-    /// Of those that succeeded: found reset when they were closed.
+    /// Those of the successful ones that were reset by the time they were closed.
     pub reset_later: u64,
 }
 

@@ -14,7 +14,7 @@ pub(super) const NET_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0,
 const FIRST_HOST: u16 = 10;
 const HOSTS: u16 = 200;
 const FIRST_PORT: u16 = 4000;
-/// So many clients have a port of their own.
+/// This many clients have a port of their own.
 pub(super) const MOST: u16 = u16::MAX - FIRST_PORT;
 
 /// A made-up client.

@@ -16,7 +16,7 @@ pub(super) struct Done {
     pub(super) refused: Vec<Client>,
     /// The refused packets.
     pub(super) packets: u64,
-    /// Of these: those that the kernel does not count as `ListenDrops`.
+    /// Those of them that the kernel does not count as `ListenDrops`.
     pub(super) uncounted: u64,
     /// Connections that came into a queue by a handshake.
     pub(super) enqueued: u64,
@@ -24,7 +24,7 @@ pub(super) struct Done {
     pub(super) accepted: u64,
     /// Queued connections that were killed, each by a reset.
     pub(super) killed: u64,
-    /// What is no drop, but for the queue's end with the program.
+    /// Side events, without those of the queue's end with the program.
     pub(super) beside: Counts,
     /// How far counters must have moved, beside those that follow from the
     /// above; one that is not named must not have moved.
@@ -58,7 +58,7 @@ impl Done {
         self
     }
 
-    /// Adds what is no drop.
+    /// Adds a side event.
     pub(super) fn beside(mut self, name: &'static str, count: u64) -> Self {
         *self.beside.entry(name).or_default() += count;
         self
@@ -79,7 +79,7 @@ impl Done {
             .kernel("TCPReqQFullDoCookies", count)
     }
 
-    /// Adds valid SYN cookies that came back.
+    /// Adds valid SYN cookies.
     pub(super) fn cookies_valid(self, count: u64) -> Self {
         self.beside("syn_cookie_valid", count).kernel("SyncookiesRecv", count)
     }
@@ -99,8 +99,8 @@ impl Done {
         self.enqueued - self.accepted - self.killed
     }
 
-    /// What is no drop, to the program's end: it closes its listeners with
-    /// those who are still queued.
+    /// Side events up to the program's end: it closes its listeners with the clients that are still
+    /// queued.
     pub(super) fn beside_to_the_end(&self) -> BTreeMap<String, u64> {
         let killed = self.enqueued - self.accepted;
         let named = self.beside.iter().map(|(name, count)| (*name, *count));

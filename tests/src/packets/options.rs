@@ -33,9 +33,9 @@ pub struct Options {
     /// Listen on IPv4, on IPv6, or on the IPv6 wildcard with IPv4 packets
     #[arg(long, value_enum, default_value_t = Family::V4)]
     pub family: Family,
-    /// Clients to be hit, usually 5; the most depends on the scenario and is
-    /// told (ack-overflow and abort-on-overflow refuse backlog - 2,
-    /// cookie-returns has four, killed kills backlog + 1; listener-left: how often, usually once)
+    /// Clients to refuse, usually 5; the maximum depends on the scenario and is printed
+    /// (ack-overflow and abort-on-overflow refuse backlog - 2, cookie-returns has four, killed
+    /// kills backlog + 1; listener-left: how often, usually once)
     #[arg(long, value_name = "N")]
     pub count: Option<u16>,
     /// Send each refused packet again so often, unchanged

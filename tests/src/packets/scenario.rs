@@ -186,7 +186,7 @@ mod tests {
             let most = Scenario::Pruned.most(backlog).unwrap();
             assert_eq!(most + backlog.max(8) / 2, backlog);
         }
-        // All that expire are no more than may stay.
+        // All requests that expire are within the number that may stay.
         assert_eq!(Scenario::Expired.most(4), Some(4));
         assert_eq!(Scenario::Expired.most(8), Some(4));
         assert_eq!(Scenario::Expired.most(32), Some(16));

@@ -84,8 +84,8 @@ impl Segment {
         Ok(packet)
     }
 
-    /// What a packet says; none when it is no TCP (the kernel also sends
-    /// neighbour and multicast messages).
+    /// What a packet says; none if it is not TCP (the kernel also sends neighbour and multicast
+    /// messages).
     pub(super) fn from_packet(packet: &[u8]) -> Option<Self> {
         let sliced = SlicedPacket::from_ip(packet).ok()?;
         let (from, to): (IpAddr, IpAddr) = match sliced.net.as_ref()? {

@@ -1,6 +1,5 @@
-//! Listeners with made-up clients in front of them. The clients only do what
-//! they are told: nothing is answered or repeated by itself, so the server's
-//! own retransmissions change no count.
+//! Listeners with synthetic clients. The clients act only on command: they answer and repeat
+//! nothing on their own, so the server's own retransmissions change no count.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

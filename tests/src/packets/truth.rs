@@ -24,10 +24,10 @@ pub struct Truth {
     /// Connections that were accepted.
     #[serde(default)]
     pub accepted: u64,
-    /// What is no drop, by its name in the tool's output; only what happened.
+    /// Side events, by their name in the tool's output; only those that happened.
     #[serde(default)]
     pub beside: BTreeMap<String, u64>,
-    /// Of the drops: those for which the kernel moves no `ListenDrops`.
+    /// Those of the drops for which the kernel moves no `ListenDrops`.
     #[serde(default)]
     pub uncounted: u64,
     /// The clients that were refused.
@@ -54,7 +54,7 @@ pub struct Share {
     pub enqueued: u64,
     /// Connections accepted from it.
     pub accepted: u64,
-    /// What is no drop; only what happened.
+    /// Side events; only those that happened.
     pub beside: BTreeMap<String, u64>,
 }
 

@@ -81,8 +81,8 @@ impl Tun {
     }
 }
 
-/// An IPv6 address is "tentative" until a work queue has looked at it, even
-/// where there are no neighbours to ask, and cannot be bound before.
+/// An IPv6 address is "tentative" until a work queue has processed it, even without neighbours, and
+/// cannot be bound before.
 fn await_usable() -> Result<()> {
     wait_until("the IPv6 address to be usable", Duration::from_secs(5), || {
         let all = std::fs::read_to_string(IPV6_ADDRESSES)?;

@@ -1,6 +1,6 @@
-//! Clients: some that come all the time, one after the other, while a server ends and another
-//! one comes; many at once, as a burst; and some that fall silent, which keep whoever accepts them. Whoever
-//! is refused just tries again.
+//! Clients: some that come all the time, one after the other, while a server ends and another one
+//! comes; many at once, as a burst; and some that fall silent and occupy their acceptor. A refused
+//! client just retries.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -43,7 +43,7 @@ impl Clients {
         Self { stop, answered, thread: Some(thread) }
     }
 
-    /// Waits until so many more were answered.
+    /// Waits until this many more were answered.
     ///
     /// # Errors
     /// When that takes too long.
@@ -72,7 +72,7 @@ impl Clients {
 
 impl Drop for Clients {
     fn drop(&mut self) {
-        // Whoever wants to know has called `finish`.
+        // A caller that needs the result has called `finish`.
         let _ = self.end();
     }
 }
@@ -101,8 +101,8 @@ pub fn ask(port: u16, path: &str) -> Result<String> {
     Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// So many clients that ask for a path all at once, each until it is answered: what the answers
-/// say.
+/// This many clients request a path at the same time, each until it is answered; returns the
+/// answers.
 ///
 /// # Errors
 /// When one is not answered.
@@ -134,12 +134,12 @@ pub fn one_by_one(port: u16, count: u32, gap: Duration, path: &str) -> Result<Ve
     })
 }
 
-/// A client that begins to ask and says no more: a server that waits for the rest of it waits
-/// until the client leaves. (One that has said nothing at all a server may not even be told of:
-/// Apache sets `TCP_DEFER_ACCEPT`.)
+/// A client that begins a request and falls silent: a server that waits for the rest waits until
+/// the client leaves. (A server may not even see a client that sends nothing: Apache sets
+/// `TCP_DEFER_ACCEPT`.)
 ///
 /// # Errors
-/// When it is refused for so long.
+/// When it is refused for too long.
 pub fn silent(port: u16, limit: Duration) -> Result<TcpStream> {
     let mut client = connect(port, limit).context("refused")?;
     client.write_all(b"GET / HTTP/1.0\r\n")?;

@@ -22,7 +22,7 @@ pub struct Plan {
     pub truth: Truth,
 }
 
-/// What is known of a server before it is looked at.
+/// The known truth about a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Truth {
     /// The address listened on.
@@ -218,8 +218,8 @@ impl Plan {
         }
     }
 
-    /// Apache with so many children that accept, no fewer and no more. It writes down which of
-    /// them answered, [`Plan::APACHE_LOG`].
+    /// Apache with exactly this many children that accept. It logs which of them answered,
+    /// [`Plan::APACHE_LOG`].
     #[must_use]
     pub fn apache_prefork(port: u16, children: usize, backlog: u32) -> Self {
         let modules: String = ["mpm_prefork", "authz_core"]
@@ -256,7 +256,7 @@ impl Plan {
     /// In its /tmp: a line with the child's number for each request that Apache has answered.
     pub const APACHE_LOG: &str = "answered";
 
-    /// haproxy, which takes so many connections at a time, and then leaves the others queued.
+    /// haproxy, which takes this many connections at a time, and then leaves the others queued.
     #[must_use]
     pub fn haproxy(port: u16, most: u32, backlog: u32) -> Self {
         let text = format!(

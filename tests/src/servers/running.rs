@@ -149,8 +149,8 @@ impl Drop for Server {
             // waited for, so the number is its own, even if it has ended.
             unsafe { libc::killpg(group, libc::SIGKILL) };
         }
-        // Its sockets are closed with the last of them. It is no error when there is nothing
-        // to end or to remove.
+        // Its sockets are closed with the last of them. It is not an error if there is nothing to
+        // end or to remove.
         let _ = wait_until("all to end", LIMIT, || Ok(!all.iter().any(|one| proc::lives(*one))));
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.scratch);

@@ -1,6 +1,6 @@
-//! The tool's JSON lines as types: only what the tests look at, by the
-//! contract. Unknown fields and unknown types are no error, for the contract
-//! may grow; the raw value stays at hand.
+//! The tool's JSON lines as types: only the fields that the tests use, by the contract. Unknown
+//! fields and unknown types are not an error, because the contract may grow; the raw value stays
+//! available.
 
 use std::collections::BTreeMap;
 
@@ -231,8 +231,7 @@ impl Line {
     /// Reads one line.
     ///
     /// # Errors
-    /// When it is no JSON object with `type` and `time`, or a known type
-    /// breaks the contract.
+    /// When it is not a JSON object with `type` and `time`, or a known type breaks the contract.
     pub fn parse(text: &str) -> Result<Self> {
         let raw: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))?;
         let name = raw.get("type").and_then(Value::as_str);

@@ -35,7 +35,7 @@ impl Run {
     /// Its first line.
     ///
     /// # Errors
-    /// When there is none; with what was said instead.
+    /// When there is none; with the output instead.
     pub fn meta(&self) -> Result<&Meta> {
         match self.lines.first().map(|line| &line.kind) {
             Some(Kind::Meta(meta)) => Ok(meta),
@@ -80,7 +80,7 @@ impl Run {
     /// The summary of the only listener on a port.
     ///
     /// # Errors
-    /// When there is none or more than one; with all that was said.
+    /// When there is none or more than one; with the whole output.
     pub fn summary(&self, port: u16) -> Result<&Summary> {
         let mut found = self.summaries().filter(|s| s.listener.port == port);
         match (found.next(), found.next()) {

@@ -64,7 +64,7 @@ fn who_waited_and_left_lost_patience_at_that_moment() {
     });
 }
 
-/// Accepts so many, and fails if there are fewer.
+/// Accepts this many, and fails if there are fewer.
 fn accept_all(listener: &TcpListener, count: usize) {
     listener.set_nonblocking(true).unwrap();
     for number in 1..=count {

@@ -83,8 +83,8 @@ fn a_process_out_of_descriptors_is_named() {
     });
 }
 
-/// Nobody accepts, and nobody is refused: what the process does that should is told all the same,
-/// once, and no line says that no call has failed.
+/// Nobody accepts, and nobody is refused: the state of the process that should accept is still
+/// reported, once, and no line says that no call has failed.
 #[test]
 fn a_stall_without_drops_is_looked_at() {
     in_guest(|| {

@@ -1,5 +1,4 @@
-//! `backlog-trace listeners --check` beside listeners of which it is known whether they are
-//! healthy.
+//! `backlog-trace listeners --check` on listeners that are known to be healthy or not.
 
 use std::env;
 use std::io::{Read as _, Write as _};

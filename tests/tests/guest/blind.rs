@@ -28,7 +28,7 @@ pub(crate) fn to(name: &str) -> bool {
     backend() == "tracepoint" && WITHOUT_FUNCTIONS.contains(&name)
 }
 
-/// A truth without what is not seen; that is told.
+/// A truth without the unseen events, which are printed.
 pub(crate) fn as_seen(name: &str, truth: &Truth) -> Truth {
     let mut seen = truth.clone();
     seen.expected.retain(|cause, _| !to(cause));
@@ -63,7 +63,7 @@ pub(crate) fn missed(run: &Run) -> u64 {
     end.raw["missed_by_programs"].as_u64().unwrap_or(3)
 }
 
-/// A count that agrees, but for so many missed events.
+/// A count that agrees, except for this many missed events.
 pub(crate) fn assert_count(seen: u64, truth: u64, missed: u64, what: &str) {
     let off = seen.abs_diff(truth);
     if off > 0 {

@@ -57,8 +57,8 @@ pub(crate) const RECONCILED: [&str; 8] = [
     "TCPFastOpenListenOverflow",
 ];
 
-/// A scenario whose program has ended: all the tool says of its listeners is as
-/// the packets say. One that this kernel cannot play is told, if that is true.
+/// A scenario whose program has ended: the tool's data on its listeners agrees with the packets. A
+/// scenario that this kernel cannot play is reported, if that is true.
 pub(crate) fn assert_as_sent(part: &Part<Truth>) {
     if is_absent(part) {
         return;
@@ -103,8 +103,7 @@ pub(crate) fn assert_counts(name: &str, truth: &Truth, summaries: &[Summary]) {
     assert_eq!(sum(&|one| one.accepted), truth.accepted, "{name}: accepted");
 }
 
-/// Every drop has its line, every client that was hit is named, and what came
-/// again is told as that.
+/// Every drop has its line, every refused client is named, and retries are reported as such.
 fn assert_hits(name: &str, truth: &Truth, summaries: &[Summary], lines: &[DropLine]) {
     let expected: u64 = truth.expected.values().sum();
     assert_eq!(lines.len() as u64, expected, "{name}: drop lines");

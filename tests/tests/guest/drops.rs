@@ -52,7 +52,7 @@ fn assert_peak_time(part: &Part<load::Truth>, run: &Run) {
     assert!(order.is_sorted(), "{name}: start, peak, first drop, end: {order:?}");
 }
 
-/// All refused SYNs are seen, and each client's are told as one.
+/// All refused SYNs are seen, and each client's are folded into one.
 fn assert_retries_folded(part: &Part<load::Truth>) {
     let (name, drops) = (&part.name, &part.summary().drops);
     assert_eq!(drops.total, counter(&part.truth.kernel, "ListenOverflows"), "{name}: total");

@@ -14,7 +14,7 @@ use backlog_tests::tracer::{Line, Run, Tracer};
 use super::help::{LIMIT, Load, PORT, in_guest, stop};
 use super::owners::{absent, with_servers};
 
-/// Beside the one that is looked at.
+/// Next to the traced one.
 const OTHER: u16 = PORT + 1;
 
 /// One that accepts all, and one whose queue overflows.

@@ -16,13 +16,13 @@ use super::ownership::wait_for_listeners;
 const BACKLOG: u32 = 16;
 /// Clients of the stopped worker that are to be refused.
 const REFUSED: usize = 8;
-/// Of three members one gets a third of the clients: so many are plenty.
+/// One of three members gets a third of the clients: this many are plenty.
 const MOST: usize = 600;
 /// A client that has no answer by then leaves it at that.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// nginx with a listener for each worker, one of which is stopped: the kernel goes on giving
-/// it a third of the clients, which wait and are refused while the other two have room.
+/// nginx with a listener for each worker and one worker stopped: the kernel still assigns it a
+/// third of the clients, which wait and are refused while the other two have room.
 #[test]
 fn a_stopped_worker_of_nginx_is_unbalanced() {
     with_servers(|root| {

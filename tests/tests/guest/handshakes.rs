@@ -1,5 +1,5 @@
-//! Handshakes that are no ordinary ones: SYN cookies, Fast Open, MPTCP. Each
-//! reaches the accept queue by another function of the kernel.
+//! Special handshakes: SYN cookies, Fast Open, MPTCP. Each reaches the accept queue by another
+//! kernel function.
 
 use std::path::Path;
 

@@ -30,7 +30,7 @@ pub(crate) const PORT_TEXT: &str = "8000";
 /// Longest time for any single step; an emulated guest is slow.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-/// After so long it is said where a test stands.
+/// After this time the progress of a test is printed.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Does `test` in a fresh network namespace, if this is a guest.
@@ -207,9 +207,9 @@ pub(crate) fn assert_exact(batch: &Batch<load::Truth>) {
     assert_count(all, counter(&batch.kernel, "PassiveOpens"), missed, "all together: the kernel");
 }
 
-/// As many as there were clients. These must hold their connections: a FIN
-/// right behind the final ACK may be looked at by another CPU at the same
-/// time, and the kernel then makes two children and throws one away.
+/// As many as there were clients. These must hold their connections: another CPU may process a FIN
+/// right behind the final ACK at the same time, and the kernel then creates two children and
+/// discards one.
 pub(crate) fn assert_held(part: &Part<load::Truth>) {
     let Part { name, truth, missed, .. } = part;
     assert_eq!(truth.connects.succeeded, truth.connects.tried, "{name}: the load itself");
@@ -244,8 +244,8 @@ pub(crate) fn assert_reconciled<T>(batch: &Batch<T>, part: &Part<T>) {
     }
 }
 
-/// Waits until so many connections are queued. A client may be connected before its last ACK is
-/// looked at, and a reset from another CPU may overtake it: then there is nothing to accept.
+/// Waits until this many connections are queued. A client may be connected before its last ACK is
+/// processed, and a reset from another CPU may overtake it: then there is nothing to accept.
 pub(crate) fn await_depth(listener: &TcpListener, depth: u32) {
     wait_until("the queue to fill", LIMIT, || Ok(socket::queue(listener)?.depth == depth)).unwrap();
 }

@@ -35,7 +35,7 @@ const SCENARIOS: [Scenario; 17] = [
     Scenario::Migrated,
 ];
 
-/// So many clients at most, so that a mix takes seconds.
+/// At most this many clients, so that a mix takes seconds.
 const CLIENTS: u16 = 40;
 
 #[test]

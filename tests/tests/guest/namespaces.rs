@@ -64,7 +64,7 @@ impl Full {
         Self { listener, _queued: queued }
     }
 
-    /// Has so many clients refused.
+    /// Causes this many refused clients.
     fn refuse(&self, count: u64) {
         let address: SocketAddr = self.listener.local_addr().unwrap();
         for _ in 0..count {
@@ -106,8 +106,8 @@ fn move_to(cpu: usize) {
     }
 }
 
-/// Waits until the tool has compared a namespace, in a line behind so many, and found in it
-/// what the kernel has counted.
+/// Waits until the tool has reconciled a namespace, in a line behind this many others, and agrees
+/// with the kernel.
 fn wait_for_comparison(tracer: &mut Tracer, behind: usize, truth: Truth) {
     let expected = Some((truth.overflows, truth.overflows));
     let is_told = |line: &Line| line.raw["netns"] == truth.netns && counted(line) == expected;

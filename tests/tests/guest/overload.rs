@@ -102,7 +102,7 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     for cause in ["other", "no_child"] {
         assert_eq!(summary.drops.of(cause), 0, "{name}: {cause}");
     }
-    // Whom nobody answered was told among the drops.
+    // Clients without an answer were reported among the drops.
     let told: BTreeSet<u16> = run
         .drops()
         .filter(|drop| drop.listener == summary.listener.id)

@@ -125,7 +125,7 @@ fn servers_that_start_under_the_tool_are_named() {
             for listener in run.listeners(truth.port) {
                 assert_asked(name, listener, truth.asked, truth.opener, server.main());
                 let calls = run.limits(listener).unwrap();
-                // The first call is told by the line `listener`.
+                // The line `listener` reports the first call.
                 assert_eq!(calls.len(), truth.calls - 1, "{name}: listen(): {calls:?}");
                 for call in &calls {
                     assert_call(name, call, truth, server.main());
@@ -234,7 +234,7 @@ fn a_server_in_a_namespace_and_a_cgroup_of_its_own_is_named() {
         let name = (!native).then_some("backlog-web");
         let _named = name.map(|name| Name::give(name, server.main()).unwrap());
         let late = Tracer::start(&["--port", &PORT.to_string()], LIMIT).unwrap();
-        // Below another unit than the root's, this is no unit of its own.
+        // Below a unit other than the root's, this is not a unit of its own.
         let unit = (cgroup::own().unwrap() == "/").then_some("backlog-web.service");
         let place = Place { netns: inode, cgroup: cgroup.path.clone(), unit };
         for (tracer, name, asked) in [(early, None, Some(5)), (late, name, None)] {

@@ -43,7 +43,7 @@ pub(crate) fn of(port: u16, rows: &[Row]) -> Vec<Row> {
     rows.iter().filter(|row| row.port == port).cloned().collect()
 }
 
-/// Of a listener whose opening was seen.
+/// For a listener whose opening was seen.
 pub(crate) fn assert_asked(name: &str, listener: &Listener, asked: i64, comm: &str, pid: u32) {
     assert_eq!(listener.asked, Some(asked), "{name}: asked: {listener:?}");
     let process = Process { pid, comm: comm.to_owned() };

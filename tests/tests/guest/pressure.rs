@@ -1,5 +1,5 @@
-//! What must not change a total: more refusals than can be told one by one, a
-//! tool that does not get to run, another tool beside it.
+//! Conditions that must not change a total: more refusals than can be reported individually, a tool
+//! that is not scheduled, another tool at the same time.
 
 use std::io::{Write, stderr};
 use std::process::Command;
@@ -21,14 +21,14 @@ fn a_storm_of_20000_refused_syns_is_counted_in_full() {
         let batch = trace_packets(&[("storm", play)]);
         let part = &batch.parts[0];
         let summary = part.summary();
-        // Written for whoever reads the log: how many is no promise.
+        // Only for the log: the number is not guaranteed.
         let _ = writeln!(stderr(), "storm: lost records {}", summary.lost_records);
         assert_eq!(counter(&batch.kernel, "ListenOverflows"), 20_000, "the load itself");
         assert_eq!(summary.drops.total, 20_000, "total");
         assert_eq!(summary.drops.of("accept_queue_full_syn"), 20_000, "cause");
         assert_eq!((summary.enqueued, summary.peak.depth), (5, 5), "the queue");
         assert_reconciled(&batch, part);
-        // Lines may be lost, not invented; whoever is told is told once.
+        // Lines may be lost, not invented; each client is reported once.
         let (lines, clients) = (part.drops.len() as u64, summary.drops.clients.unwrap());
         assert!((1..=20_000).contains(&lines), "{lines} drop lines");
         assert!(clients <= 20_000, "{clients} clients");
@@ -53,8 +53,8 @@ fn a_tool_stopped_for_two_seconds_misses_nothing() {
     });
 }
 
-/// The ring holds 56 records: the rest of the refused packets is only counted, and that is
-/// said. Arrivals need no record.
+/// The ring buffer holds 56 records: the rest of the refused packets is only counted, and reported
+/// as such. Arrivals need no record.
 #[test]
 fn a_ring_too_small_loses_records_and_no_count() {
     in_guest(|| {

@@ -1,6 +1,6 @@
-//! Every program of the object that fits the kernel, those that the plan does not
-//! use there included, passes its verifier. With `BACKLOG_ROWS` what it made of them is
-//! printed, for xtask to compare with what is checked in.
+//! Every program of the object that fits the kernel, those that the plan does not use there
+//! included, passes its verifier. With `BACKLOG_ROWS` the verifier's figures are printed, for xtask
+//! to compare with the checked-in ones.
 
 use std::io::{Write, stderr};
 use std::process::Command;
@@ -24,7 +24,7 @@ fn every_program_that_fits_passes_the_verifier() {
         let lines = String::from_utf8(output.stdout).unwrap();
         if std::env::var_os("BACKLOG_ROWS").is_some() {
             for line in lines.lines() {
-                // Whoever does not listen does not need it.
+                // Only a reader needs it.
                 let _ = writeln!(stderr(), "walked: {line}");
             }
         }

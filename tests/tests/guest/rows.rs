@@ -6,7 +6,7 @@ use std::io::{Write, stderr};
 
 use serde_json::{Value, json};
 
-/// A cause, or what is counted beside; `kernel` is none where no counter knows it.
+/// A cause or a side event; `kernel`: none if it has no counter.
 pub(crate) fn cause(name: &str, provoked: u64, kernel: Option<u64>, seen: u64) {
     print(&json!({"name": name, "provoked": provoked, "kernel": kernel, "seen": seen}));
 }
@@ -31,8 +31,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) expected: &'a str,
 }
 
-/// What was recommended for a load, and how much was refused before; of 20 runs at least so
-/// many are to be right.
+/// The recommendation for a load, and the refusals before; the number of 20 runs that must be
+/// right.
 pub(crate) fn sizing(asked: &Asked<'_>, of_twenty: u32, sizing: &Value, refused: u64) {
     let Asked { shape, run, backlog, expected } = *asked;
     print(&json!({
@@ -60,8 +60,7 @@ pub(crate) fn tried(
 
 fn print(row: &Value) {
     if env::var_os("BACKLOG_ROWS").is_some() {
-        // Not println: libtest keeps what a test prints. Whoever does not listen
-        // does not need it.
+        // Not println: libtest keeps what a test prints. Only a reader needs it.
         let _ = writeln!(stderr(), "ROW {row}");
     }
 }

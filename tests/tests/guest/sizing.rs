@@ -1,6 +1,6 @@
-//! The number to set: what the tool recommends for a load is tried out with the same load,
-//! and with less of it. `cargo xtask sizing` runs more shapes, more often (`BACKLOG_RUNS`),
-//! and keeps the table. And whom it hit: who came in later, who gave up, who had left.
+//! The number to set: the tool's recommendation for a load is tested with the same load, and with
+//! less than recommended. `cargo xtask sizing` runs more shapes, more often (`BACKLOG_RUNS`), and
+//! keeps the table. And the affected clients: admitted later, gave up, or left.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,7 +23,7 @@ struct Shape {
     name: &'static str,
     backlog: u32,
     workers: u32,
-    /// Of 20 runs at least so many are to be right.
+    /// The number of 20 runs that must be right.
     of_twenty: u32,
     expected: Expected,
     /// The options of the load in this run: each is a bit different.
@@ -285,8 +285,8 @@ fn what_is_recommended_is_enough_and_less_is_not() {
     });
 }
 
-/// The same load with the recommended backlog and with 0.8 of what the longer queue needed; or
-/// with as many workers as are said to be needed.
+/// The same load with the recommended backlog and with 0.8 of what the longer queue needed; or with
+/// the recommended number of workers.
 fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     if let Some(wanted) = sizing["backlog"].as_u64() {
         let wanted = u32::try_from(wanted).unwrap();
@@ -326,8 +326,8 @@ fn who_was_refused_and_got_in_later_is_counted() {
     const LATE_US: u64 = 700_000;
 
     in_guest(|| {
-        // The acceptor stands still while all of them come; they stay, so that no FIN is looked
-        // at beside its ACK, and no ACK comes behind the end.
+        // The acceptor is stalled while all of them arrive; they stay connected, so that no FIN is
+        // processed next to its ACK, and no ACK comes after the end.
         let arguments = "-q --backlog 8 --count 60 --burst 60 --rate 60 --accept-delay 2ms \
                          --stall 300ms --stall-after 3 --connect nonblocking \
                          --connect-timeout 20s --hold 1500ms --each-wait --settle 4s";
@@ -396,7 +396,7 @@ fn who_has_left_by_the_time_of_the_accept_is_counted() {
     });
 }
 
-/// When packets begin to be refused, the acceptors are looked at.
+/// When drops begin, the acceptors are inspected.
 #[test]
 fn what_the_acceptor_was_doing_is_told() {
     in_guest_once(|| {

@@ -1,5 +1,5 @@
-//! What is told at its moment, and how: no more drops than asked for, a limit that
-//! changes, times that stay true when the wall clock is set.
+//! Immediate reports: no more drops than requested, a limit that changes, times that stay correct
+//! when the wall clock is set.
 
 use std::io::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -118,7 +118,7 @@ fn a_step_of_the_wall_clock_moves_only_what_comes_after() {
 /// To 5 ms: the two clocks cannot be read at once.
 fn assert_near(told: &str, expected: SystemTime) {
     let seconds = expected.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    // Only the time of day is looked at: a date would need a calendar.
+    // Only the time of day is compared: a date would need a calendar.
     let clock = told.split_once('T').unwrap().1.trim_end_matches('Z');
     let told_seconds = clock.split(':').fold(0.0, |sum, part| {
         let part: f64 = part.parse().unwrap();

@@ -140,7 +140,7 @@ fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
         terminal.tmux.wait_for("time", LIMIT, |screen| !screen.contains(time)).unwrap();
         terminal.press(&["q"]);
         terminal.assert_restored(0);
-        // What was said on the screen is said again.
+        // The messages of the screen are repeated.
         assert!(terminal.tmux.history().unwrap().contains("said by the command"));
     });
 }
@@ -222,7 +222,7 @@ fn a_recording_is_played_stopped_and_sought() {
         terminal.shows("Listeners by");
         terminal.press(&["0"]);
         terminal.shows("0:02 of 0:02 END");
-        // It stays until somebody has seen enough; drops were told once more, not twice.
+        // It stays until a key ends it; drops were repeated once, not twice.
         terminal.press(&["Tab", "Tab"]);
         let drops = terminal.shows("accept_queue_full_");
         assert!(!page.exists(), "{drops}");

@@ -24,12 +24,12 @@ use super::{blind, ownership};
 
 /// Workers of a server that forks them.
 const WORKERS: u32 = 2;
-/// Each takes so long for a client: two accept 13 a second at most.
+/// Each takes this long for a client: two accept 13 a second at most.
 const WORK: &str = "/?0.15";
-/// A client that is refused for so long leaves. Longer than what makes a stall.
+/// A client that is refused for this long leaves. It is longer than a stall needs.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Who has not accepted for so long is not just about to: what it waits for is told.
+/// A process that has not accepted for this long is not just about to: its state is reported.
 const A_WHILE: Duration = Duration::from_millis(200);
 
 /// Accepts by process.
@@ -175,9 +175,9 @@ fn busy_workers_of_uwsgi_are_too_few() {
         assert_looked_at("uWSGI", &run, &workers, workers.len());
         let why = assert_verdict("uWSGI", summary, "add_workers");
         let sizing = &summary.sizing;
-        // A worker sleeps for 150 ms, and may need longer: so many a second, and no more. Both
-        // begin at about the same time, so there are pauses of 150 ms and of next to nothing: no
-        // stalls, but the pace of two.
+        // A worker sleeps for 150 ms, and may need longer: at most this many a second. Both begin
+        // at about the same time, so there are pauses of 150 ms and of next to nothing: no stalls,
+        // but the pace of two.
         let largest = sizing["largest_backlog"].as_u64().unwrap();
         assert!((1..=14).contains(&largest), "{why}");
         assert_last_waits("uWSGI", summary);
@@ -268,10 +268,10 @@ fn haproxy_at_its_own_limit_does_not_want_to_accept() {
     });
 }
 
-/// An event loop that stands still for 20 ms for each of 60 clients, which come within half a
-/// second: more than 16 are queued then, and get in when they come again. Of one such episode a
-/// number follows that refuses nobody when the same comes again: nine times in ten. So of three
-/// times (`BACKLOG_RUNS` times) one may be refused, which is told.
+/// An event loop that blocks for 20 ms for each of 60 clients, which arrive within half a second:
+/// more than 16 are queued then, and the others get in with a retry. The number that follows from
+/// one such episode refuses nobody when it repeats, nine times in ten. So one of three repetitions
+/// (`BACKLOG_RUNS`) may refuse clients, which is printed.
 #[test]
 fn what_uvicorn_is_advised_after_one_episode_is_enough() {
     natively(|root| {
@@ -314,7 +314,7 @@ fn what_uvicorn_is_advised_after_one_episode_is_enough() {
     });
 }
 
-/// So many clients that fall silent, each taken by one of the acceptors: none is queued any more,
+/// This many clients that fall silent, each taken by one of the acceptors: none is queued any more,
 /// and all of the acceptors' threads sleep.
 fn keep(root: &Root, count: u32, acceptors: &BTreeSet<u32>) -> Vec<TcpStream> {
     let kept: Vec<TcpStream> = (0..count).map(|_| silent(PORT, LIMIT).unwrap()).collect();

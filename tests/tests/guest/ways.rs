@@ -1,6 +1,6 @@
-//! Accepts that are no system call of 64 bits: by `io_uring`, and by 32-bit programs. They are
-//! counted, timed and attributed as others are; where a backend does not see them, its gaps say
-//! so, and only there.
+//! Accepts other than 64-bit system calls: by `io_uring`, and by 32-bit programs. They are counted,
+//! timed and attributed like others; a backend that does not see them says so in its gaps, and only
+//! then.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -37,7 +37,7 @@ fn summary(run: &Run, port: u16) -> &Value {
     &run.lines.iter().find(is).unwrap().raw
 }
 
-/// Is it here? If not, that is said.
+/// Is it available? If not, a message says so.
 fn is_here(name: &str, works: io::Result<()>) -> bool {
     works.map_err(|error| absent(name, &error.to_string())).is_ok()
 }
@@ -81,7 +81,7 @@ fn served(how: &str, load: &str) -> Served {
 }
 
 impl Served {
-    /// As many as the server has accepted, none of which is left.
+    /// As many as the server has accepted; none of them is left.
     fn assert_counted(&self, name: &str) -> &Value {
         let summary = summary(&self.run, PORT);
         assert_eq!(self.truth.accepted, COUNT, "{name}: the load itself");

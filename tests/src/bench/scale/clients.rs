@@ -11,7 +11,7 @@ use super::super::stage::{self, listen};
 
 /// Addresses of clients: this and the next ones.
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
-/// Their ports: 10,000 and up, so many of each address.
+/// Their ports: 10,000 and up, this many per address.
 const PORTS: u32 = 50_000;
 const FIRST_PORT: u32 = 10_000;
 /// A port that the tool is not told of.
@@ -51,7 +51,7 @@ fn address(number: u32) -> SocketAddr {
     (address, port).into()
 }
 
-/// A listener that is not looked at, and connections to it that stay.
+/// A listener that is not measured, and connections to it that stay.
 #[derive(Debug)]
 pub(super) struct Spare {
     listener: TcpListener,

@@ -116,7 +116,7 @@ fn tell(
     let ((), nothing) = window(tool, || Ok(()))?;
     let start = Instant::now();
     let (wall, all) = window(tool, flood)?;
-    // Idle seconds are no cost of the flood; it may take longer than the window.
+    // Idle seconds do not belong to the flood; it may take longer than the window.
     let share = nothing * (start.elapsed().as_secs_f64() / super::measure::WINDOW.as_secs_f64());
     let process = (all - share) / f64::from(count);
     let taken = one_burst(wall, count)?;

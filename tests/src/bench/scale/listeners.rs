@@ -20,8 +20,8 @@ const COUNTS: [usize; 3] = [1, 100, 10_000];
 /// Their ports, the same for any number of them.
 const PORTS: &str = "8000-8039";
 const FIRST_PORT: usize = 8000;
-/// So many have the same port, each with an address of its own: the kernel looks through
-/// those of a port at every bind.
+/// This many share a port, each with an address of its own: the kernel searches the listeners of a
+/// port at every bind.
 const IN_A_PORT: usize = 250;
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 const BACKLOG: i32 = 128;

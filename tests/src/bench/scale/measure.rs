@@ -18,7 +18,7 @@ const WARM_UP: u32 = 200;
 const MANY: u32 = 5_000;
 /// As in the part cost: whole seconds, and longer than any loop here.
 pub(super) const WINDOW: Duration = Duration::from_secs(4);
-/// The middle of so many counts.
+/// The median of this many counts.
 const WINDOWS: usize = 3;
 
 /// One loop's name and how it is timed.
@@ -44,7 +44,8 @@ impl Loop<'_> {
         };
         let mut shares = Vec::new();
         for _ in 0..WINDOWS {
-            // What it does in a second with hardly a connection is no cost of the connections.
+            // Its work in a second with hardly a connection does not belong to the cost of
+            // connections.
             let ((), few) = window(tool, || self.turns(WARM_UP))?;
             let ((), all) = window(tool, || self.turns(WARM_UP + MANY))?;
             shares.push((all - few) / f64::from(MANY));

@@ -14,9 +14,9 @@ use super::terminal::Terminal;
 use crate::clock::{mono_ns, wait_until};
 use crate::proc;
 
-/// So many looks in a row, some milliseconds apart, must find it asleep.
+/// This many checks in a row, some milliseconds apart, must find it asleep.
 const LOOKS: u32 = 100;
-/// So much of a line is shown: the tool's has the time behind it.
+/// The shown length of a line: the tool's has the time behind it.
 const SHOWN: usize = 24;
 /// For what it does when it ends.
 const END_LIMIT: Duration = Duration::from_mins(1);

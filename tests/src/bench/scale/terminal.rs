@@ -46,7 +46,7 @@ impl Terminal {
             let mut bytes = [0; 256];
             match self.0.read(&mut bytes) {
                 Ok(size @ 1..) => text.extend_from_slice(bytes.get(..size).unwrap_or_default()),
-                // So it is told when the other end is closed.
+                // This way it is notified when the other end is closed.
                 _ => bail!("it ended without a line"),
             }
         }

@@ -14,7 +14,7 @@ use super::Wanted;
 use crate::clock::wait_until;
 use crate::proc;
 
-/// So many looks in a row must find it asleep.
+/// This many checks in a row must find it asleep.
 const LOOKS: u32 = 20;
 /// For what it does when it ends.
 const END_LIMIT: Duration = Duration::from_mins(1);
@@ -94,7 +94,7 @@ struct BpfMemory {
     programs: u64,
 }
 
-/// Of a process's maps and programs, each once, however many descriptors it has.
+/// The memory of a process's maps and programs, each once, however many descriptors it has.
 fn bpf_memory(process: u32) -> Result<BpfMemory> {
     let folder = format!("/proc/{process}/fdinfo");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;

@@ -1,4 +1,4 @@
-//! SYN cookies that are no cookies.
+//! Invalid SYN cookies.
 
 use anyhow::Result;
 
@@ -6,8 +6,7 @@ use crate::packets::done::Done;
 use crate::packets::options::Options;
 use crate::packets::stage::Stage;
 
-/// An ACK number that is no cookie: that one in two billion is, by chance, is
-/// as good as never.
+/// An ACK number that is not a cookie: the chance that it is one is one in two billion.
 const WRONG: u32 = 0x1234_5678;
 
 /// One cookie, for the kernel looks at ACKs only when it has sent one lately;

@@ -1,5 +1,5 @@
-//! Fast Open: a SYN with data is queued for accept at once, but only so many of
-//! these may have their handshake unfinished.
+//! Fast Open: a SYN with data is queued for accept at once, but only a limited number of these may
+//! have their handshake unfinished.
 
 use anyhow::Result;
 

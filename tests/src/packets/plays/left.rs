@@ -26,7 +26,7 @@ use crate::packets::stage::Stage;
 
 /// Half-open requests of a round.
 const ROUND: u16 = 64;
-/// The shutdown waits for at most so many ACKs, so that there is time for it.
+/// The shutdown waits for at most this many ACKs, so that there is time for it.
 const HALF: u32 = ROUND as u32 / 2;
 /// How long to try.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -53,7 +53,7 @@ pub(super) fn listener_left(stage: &mut Stage, options: &Options) -> Result<Done
         }
         done.enqueued += killed;
         done.killed += killed;
-        // Of the children queued, and of all other clients.
+        // Resets of the queued children, and of all other clients.
         done = done.kernel("OutRsts", resets - killed);
         stage.listener()?.listen(options.backlog().into()).context("listen again")?;
     }

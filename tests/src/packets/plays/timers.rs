@@ -30,8 +30,8 @@ pub(super) fn expired(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(Done::default().beside("expired", clients.len() as u64))
 }
 
-/// With the usual 5 repetitions, so many requests that all but the half that
-/// may stay are given up early. The others would live on for a minute.
+/// With the usual 5 repetitions, enough requests that all but the half that may stay are given up
+/// early. The others would live on for a minute.
 pub(super) fn pruned(stage: &mut Stage, options: &Options) -> Result<Done> {
     // All of them on one CPU: a request's timer runs where its SYN came in, and
     // two CPUs that look at the queue at once would give up one too many.
