@@ -18,10 +18,10 @@ use anyhow::{Context as _, Result};
 use crate::process;
 use signals::Held;
 
-/// How often it is looked whether the program has ended.
+/// The interval between two checks whether the program has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Are we root? Nothing here is to be had otherwise.
+/// Are we root? Otherwise nothing here works.
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
@@ -128,7 +128,7 @@ impl Drop for Session {
         // The number is the session's until the first process is waited for,
         // and as long as another of its processes lives.
         processes::kill_session(self.0.id());
-        // It is no error when it has ended.
+        // It is not an error if it has ended.
         let _ = self.0.wait();
     }
 }

@@ -39,14 +39,14 @@ pub(crate) struct Args {
     /// Only these kernels (default: the whole matrix; the part scale: 6.12)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
-    /// Of the tool's backends only these (the part scale: one, fentry unless told)
+    /// Only these backends of the tool (the part scale: one, by default fentry)
     #[arg(long, value_enum)]
     backend: Vec<Backend>,
     /// Only this scenario of the part cost: ipv4, ipv6, filtered, refused or other; or this
     /// table of the part scale: listeners, queue, flood, cpus or start
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
-    /// Of the part cost only tracers whose name contains this: floor, tcpsynbl, bpftrace, ...
+    /// Only tracers of the part cost whose name contains this: floor, tcpsynbl, bpftrace, ...
     #[arg(long, value_name = "NAME")]
     tracer: Vec<String>,
     /// A third of the rounds, and no tracer that takes long to start
@@ -204,7 +204,7 @@ impl Ready<'_> {
             let rows = match self.measure(part, only, kernel) {
                 Ok(rows) => rows,
                 Err(error) => {
-                    // What was measured in others is told all the same.
+                    // Results from other kernels are still printed.
                     process::say(&format!("kernel {series}: {error:#}"));
                     failed.push(series.as_str());
                     continue;

@@ -73,7 +73,7 @@ fn cargo(task: &str) -> Command {
     command.args([task, "--release", "--target", TARGET]);
     // With --target given, build scripts and macros do not get these flags.
     command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
-    // Of the cargo that runs us: it would name this package.
+    // From the cargo that runs us: it would name this package.
     command.env_remove("CARGO_MANIFEST_DIR");
     command
 }

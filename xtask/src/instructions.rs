@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "tests/instructions.json";
 /// The task that writes the file anew.
 const ACCEPT: &str = "cargo xtask backends --instructions";
 
-/// A program may grow by a tenth, and by so many in any case.
+/// A program may grow by a tenth, and by this many in any case.
 const SLACK: u64 = 100;
 
 /// Programs, and what was walked; none where the kernel does not tell.
@@ -32,7 +32,7 @@ pub(crate) fn parse(output: &str) -> Walked {
     programs(output).into_iter().map(|program| (program.name, program.walked)).collect()
 }
 
-/// What is to be said where there is no such file.
+/// The message if there is no such file.
 pub(crate) fn missing() -> String {
     format!("no {FILE}: what the verifier walked is not compared (to write it: {ACCEPT})")
 }

@@ -43,7 +43,7 @@ pub(crate) struct Kernel {
     pub(crate) modules: Vec<PathBuf>,
 }
 
-/// The folder of kernels and the index of what can be had.
+/// The folder of kernels and the index of available ones.
 pub(crate) struct Kernels {
     dir: PathBuf,
     index: OnceCell<Vec<Entry>>,

@@ -1,5 +1,5 @@
-//! Where things are: the workspace, cargo's target folder, the kernels, the
-//! console logs. Knows names only; whoever uses a folder makes it.
+//! Where things are: the workspace, cargo's target folder, the kernels, the console logs. Knows
+//! names only; the user of a folder creates it.
 
 use std::env;
 use std::path::{Path, PathBuf};

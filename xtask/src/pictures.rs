@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Only print the page
     #[arg(long)]
     print: bool,
-    /// Of this binary, with backlog-load beside it (default: a release build)
+    /// Pictures of this binary, with backlog-load next to it (default: a release build)
     #[arg(long, value_name = "FILE")]
     tool: Option<PathBuf>,
 }
@@ -45,7 +45,7 @@ const LOAD: &str = "backlog-load -q --port 8000 --backlog 16 --rate 110 --accept
 const SCENE: Duration = Duration::from_secs(50);
 /// From another size to the next drawing.
 const SETTLE: Duration = Duration::from_secs(2);
-/// For what is no part of the scene.
+/// For anything outside of the scene.
 const LIMIT: Duration = Duration::from_secs(30);
 
 const LARGE: (u16, u16) = (112, 40);
@@ -151,7 +151,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It is no error when all has ended by itself.
+        // It is not an error if everything has ended by itself.
         let _ = self.command("kill-server").stderr(Stdio::null()).status();
     }
 }

@@ -122,7 +122,7 @@ struct Size {
     entries: u64,
 }
 
-/// Of a folder and all that is in it.
+/// The size of a folder with its content.
 fn size(folder: &Path) -> Result<Size> {
     let mut sum = Size { bytes: BLOCK, entries: 1 };
     let context = || format!("cannot read {}", folder.display());

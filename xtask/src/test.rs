@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The random mix of drops: another seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The random mix of drops: so many steps
+    /// The random mix of drops: the number of steps
     #[arg(long, value_name = "N", default_value_t = 24)]
     steps: u64,
 }

@@ -100,7 +100,7 @@ fn download(wanted: &Wanted<'_>, folder: &Path, root: &Path) -> Result<String> {
     Ok(versions.collect::<Vec<_>>().join(", "))
 }
 
-/// Of the file `bpftrace_0.23.2-1_amd64.deb`, if it is one of the packages.
+/// The version in `bpftrace_0.23.2-1_amd64.deb`, if it is one of the packages.
 fn version(file: &str, packages: &[&str]) -> Option<String> {
     let mut parts = file.split('_');
     let (package, version) = (parts.next()?, parts.next()?);

@@ -33,7 +33,7 @@ pub(crate) const MEMORY: u32 = 1024;
 
 /// Booting takes 2 to 9 s,
 const BOOT_LIMIT: Duration = Duration::from_secs(45);
-/// and more with a large image: at most a second for each so many bytes.
+/// and more with a large image: at most a second for this many bytes.
 const UNPACKED_IN_A_SECOND: u64 = 4 << 20;
 const ATTEMPTS: u32 = 3;
 
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// the emulator's own fault
     #[arg(long, conflicts_with = "icount")]
     parallel: bool,
-    /// Give up after so many seconds
+    /// Give up after this many seconds
     #[arg(long, value_name = "SECS", default_value_t = 120)]
     timeout: u64,
     /// A file to put into the guest, with its mode
@@ -87,7 +87,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) memory: u32,
     pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
-    /// The guest hangs if its output stands still for so long.
+    /// The guest hangs if its output stops for this long.
     pub(crate) quiet_limit: Option<Duration>,
     pub(crate) added: &'a [Added],
     /// A file with a file system, which the guest shows at /disk and cannot change. Unlike

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-/// A process may be forking while it is looked for: so often, at most.
+/// A process may fork during the search: the maximum number of searches.
 const ROUNDS: u32 = 100;
 
 /// Kills every process of the session, until none is there.
@@ -15,8 +15,8 @@ pub(super) fn kill_session(session: u32) {
             return;
         }
         for process in alive {
-            // SAFETY: kill takes two numbers. That the process has ended by
-            // itself meanwhile is no error.
+            // SAFETY: kill takes two numbers. It is not an error if the process has ended by itself
+            // meanwhile.
             unsafe { libc::kill(process, libc::SIGKILL) };
         }
         thread::sleep(Duration::from_millis(10));

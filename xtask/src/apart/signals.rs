@@ -42,7 +42,7 @@ impl Held {
         self.before
     }
 
-    /// Waits for one of them, for so long.
+    /// Waits for one of them, up to this time.
     pub(super) fn wait(&self, time: Duration) -> Option<libc::c_int> {
         let time = libc::timespec {
             tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),

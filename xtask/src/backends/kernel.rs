@@ -40,7 +40,7 @@ impl Kernel {
                 Some(program) => program.walked.map_or("yes".to_owned(), |count| count.to_string()),
             })
             .collect();
-        // Of a kernel that does not tell, and of shared programs, once is enough.
+        // For a kernel that does not report it, and for shared programs, once is enough.
         for word in ["yes", "same"] {
             if walked.iter().any(|one| one == word)
                 && walked.iter().all(|one| one == word || one == "same")

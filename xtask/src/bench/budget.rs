@@ -35,7 +35,7 @@ pub(super) struct Budget {
     /// Tracer and scenario of what is judged, and of what it is compared with.
     of: (String, String),
     to: (String, String),
-    /// At most so many times as much.
+    /// The maximum ratio.
     pub(super) most: f64,
     /// What is reached so far, by the kernels' series.
     known: BTreeMap<String, f64>,
@@ -190,7 +190,7 @@ impl Budget {
             (Ok(one), Ok(other)) => [one, other],
             (Err(why), _) | (_, Err(why)) => return Found::Unmeasured(why),
         };
-        // Less than an instruction is none, and nothing is a multiple of that.
+        // Less than an instruction counts as zero, which has no multiples.
         let ratio = figures[0] / figures[1].max(1.0);
         let known = self.known.get(series).copied();
         match known {

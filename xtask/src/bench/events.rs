@@ -2,7 +2,7 @@
 //! estimates, as a section of docs/measured/COST.md. What is measured is backlog-user's business
 //! (`benches/events.rs`).
 //!
-//! Time is no exact measure: this is a budget with room to spare, not one to hold to 5 %.
+//! Time is not an exact measure: this budget has room to spare and is not accurate to 5 %.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -81,7 +81,7 @@ pub(super) fn command(run: bool, print: bool, accept: Option<&str>) -> Result<u8
     Ok(u8::from(!broken.is_empty()))
 }
 
-/// What this part has written into the page, for whoever writes it anew.
+/// The section of the page that this part has written, for rewriting the page.
 pub(super) fn section() -> String {
     let page = fs::read_to_string(paths::root().join(Part::Events.file())).unwrap_or_default();
     split(&page).map_or_else(String::new, |(_, section, _)| format!("\n{section}"))

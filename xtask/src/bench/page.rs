@@ -114,9 +114,10 @@ impl Measured {
     }
 }
 
-/// What whoever connects executes more, and the tracer's process if it does anything.
+/// The additional instructions of the connecting process, and those of the tracer's process, if
+/// any.
 pub(super) fn cell(Extra { path, process }: Extra) -> String {
-    // "-0" is no figure.
+    // Never "-0".
     let path = path.round() + 0.0;
     if process < 1.0 { format!("{path:.0}") } else { format!("{path:.0} + {process:.0}") }
 }

@@ -46,7 +46,7 @@ struct Figure {
 /// What a tracer adds to one turn of a loop, in instructions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Extra {
-    /// In whoever connects, accepts or receives: the hooks, and waking the tracer.
+    /// In the process that connects, accepts or receives: the hooks, and waking the tracer.
     pub(super) path: f64,
     /// In the tracer's own process.
     pub(super) process: f64,

@@ -26,7 +26,7 @@ enum Cell {
 }
 
 impl Page {
-    /// An empty one; the loads ran for so long.
+    /// An empty page; the loads ran for this many seconds.
     pub(super) fn new(seconds: u64) -> Self {
         Self {
             seconds,

@@ -24,7 +24,7 @@ pub(super) enum Row {
     Load {
         /// The counter's name.
         name: String,
-        /// Of the load, of the kernel and of the tool.
+        /// The counts of the load, the kernel and the tool.
         counts: Counts,
     },
 }
@@ -32,11 +32,11 @@ pub(super) enum Row {
 /// Three accounts of the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Of the packets, or of the load; none: it cannot know.
+    /// The count of the packets or the load; none: it cannot know.
     pub(super) provoked: Option<u64>,
-    /// Of the kernel; none: it has no counter for this.
+    /// The kernel's count; none: it has no counter for this.
     pub(super) kernel: Option<u64>,
-    /// Of the tool.
+    /// The tool's count.
     pub(super) seen: u64,
 }
 

@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use super::select::Entry;
 use crate::process;
 
-/// Where each series is looked for. The security suites matter: what can be
-/// hooked differs within a series (docs: 6.1.192 against 6.1.176).
+/// Where each series is searched for. The security suites matter: what can be hooked differs within
+/// a series (docs: 6.1.192 against 6.1.176).
 pub(crate) const SUITES: &[&str] = &[
     "bullseye",
     "bullseye-security",
@@ -58,8 +58,8 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Fetches the package lists. A suite that cannot be had is only noted:
-    /// the others are as good without it.
+    /// Fetches the package lists. An unavailable suite is only reported: the others work without
+    /// it.
     pub(crate) fn update(&self) -> Result<()> {
         let signed_by = if Path::new(KEYRING).exists() {
             format!("[signed-by={KEYRING}] ")
@@ -108,7 +108,7 @@ impl Apt {
     /// Downloads packages and all that they depend on; the files are in the folder that is
     /// returned. Nothing counts as installed, and nothing is.
     pub(crate) fn download_closure(&self, packages: &[&str]) -> Result<PathBuf> {
-        // Of an earlier time, in other versions.
+        // Files from earlier runs, in other versions.
         process::run(self.command("apt-get").arg("clean"))?;
         let mut command = self.command("apt-get");
         command.args(["-q", "-y", "--no-install-recommends", "--download-only", "install"]);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-/// What the guest tests use. What is built in or absent is no error.
+/// What the guest tests use. A built-in or absent module is not an error.
 pub(crate) const WANTED: [&str; 6] = ["veth", "tun", "dummy", "inet_diag", "tcp_diag", "sch_netem"];
 
 /// The name of a module file: `sch_netem` of `sch-netem.ko.xz`.

@@ -64,7 +64,7 @@ pub(crate) fn choose(entries: &[Entry], wanted: &str) -> Option<Choice> {
             version::compare(&a.version, &b.version).then_with(|| rank_b.cmp(rank_a))
         })?;
     let mut packages = vec![best.package.clone()];
-    // Of the suites that list it, the first in our order names it.
+    // If several suites list it, the first in our order names it.
     let mut companions = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.version == best.version) {
         for prefix in COMPANIONS {

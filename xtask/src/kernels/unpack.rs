@@ -39,7 +39,7 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
     }
     unpack_modules(&files, &ready)?;
 
-    // Of an older list of wanted modules.
+    // From an older list of wanted modules.
     if into.exists() {
         fs::remove_dir_all(into).with_context(|| format!("cannot remove {}", into.display()))?;
     }

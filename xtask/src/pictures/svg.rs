@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::cells::{Look, Run};
 
-/// Of a cell, in pixels.
+/// The size of a cell, in pixels.
 const CELL: (usize, usize) = (8, 17);
 const MARGIN: usize = 10;
 const BACKGROUND: &str = "#14181d";

@@ -103,7 +103,7 @@ struct Boot {
     outcome: Result<vm::Outcome>,
     /// What came, in that order, by and large: the two come by ports of their own.
     output: Saved,
-    /// Of that, stdout's: libtest's lines as it wrote them.
+    /// The part from stdout: libtest's lines as it wrote them.
     results: Saved,
     /// And stderr's.
     errors: Saved,
@@ -125,7 +125,7 @@ impl Boot {
                 })
             })?;
             if !matches!(outcome.verdict, Verdict::Ended(_)) {
-                // Nobody can be told of a failure here.
+                // A failure cannot be reported here.
                 let _ = output.clone().write_all(log.tail().as_bytes());
             }
             Ok(outcome)

@@ -27,8 +27,7 @@ pub(crate) struct Wanted {
     pub(crate) kernel: Kernel,
 }
 
-/// The kernels that can be had, of those wanted or of all, and a line for each
-/// that cannot.
+/// The available kernels of those wanted, or of all, and a line for each unavailable one.
 pub(crate) fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
     let matrix: Vec<String> = MATRIX.iter().map(|&series| series.to_owned()).collect();
     let wanted = if wanted.is_empty() { &matrix } else { wanted };

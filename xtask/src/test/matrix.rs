@@ -1,5 +1,5 @@
-//! The guest tests in all kernels, natively and in guests, with each backend;
-//! the table of it, and what is to be said against it.
+//! The guest tests in all kernels, natively and in guests, with each backend; their table, and the
+//! failures.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) fn run(
         untested.extend(missing);
     }
     if let Some(kernels) = kernels {
-        // What was tested natively is told all the same.
+        // Native results are still printed.
         match in_guests(report, &kernels, backends, suite, &built) {
             Ok((tested, missing)) => {
                 if tested.is_empty() {
@@ -113,8 +113,8 @@ fn in_guests(
     Ok((rows, untested))
 }
 
-/// Compares what the guests' verifiers walked with what is checked in: a line
-/// for each jump, and one for whatever cannot be compared.
+/// Compares the figures of the guests' verifiers with the checked-in ones: a line for each jump,
+/// and one for each missing value.
 fn compare(rows: &[Row]) -> Result<(Vec<String>, Vec<String>)> {
     let mut kernels: BTreeMap<(&str, &str), Walked> = BTreeMap::new();
     // This machine's kernel is nobody else's: its numbers are not checked in.

@@ -30,7 +30,7 @@ pub(crate) struct Row {
     pub(crate) output: String,
     /// Where that was written.
     pub(crate) file: PathBuf,
-    /// What came on stderr, whole lines of which may stand in the midst of stdout's.
+    /// The lines of stderr, which may be mixed with those of stdout.
     pub(crate) errors: String,
 }
 

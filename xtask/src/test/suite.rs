@@ -1,6 +1,5 @@
-//! What is run for each kernel, in a guest or natively: the guest tests, and
-//! what they are told. Knows their variables and arguments; what they test is
-//! the tests crate's business.
+//! What is run for each kernel, in a guest or natively: the guest tests and their settings. Knows
+//! their variables and arguments; the tests crate knows what they test.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

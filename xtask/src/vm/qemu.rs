@@ -100,7 +100,7 @@ enum Event {
 const PORTS: usize = 5;
 /// After a crash, time for the rest of the trace to arrive.
 const CRASH_GRACE: Duration = Duration::from_secs(3);
-/// How often it is looked whether output comes.
+/// The interval between two checks for output.
 const LOOK: Duration = Duration::from_secs(1);
 /// After the status, time for the last bytes to arrive.
 const DRAIN_GRACE: Duration = Duration::from_secs(10);
@@ -266,7 +266,7 @@ fn watch_console(port: UnixStream, mut sink: Box<dyn Write + Send>, events: &Sen
     let mut port = BufReader::new(port);
     let mut line = Vec::new();
     while port.read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
-        // A log that cannot be written is no reason to stop.
+        // A log that cannot be written is not a reason to stop.
         let _ = sink.write_all(&line).and_then(|()| sink.flush());
         let text = String::from_utf8_lossy(&line);
         if signs::is_crash(&text) {

@@ -1,4 +1,4 @@
-//! A guest's output, kept for whoever reads it when the guest is done.
+//! A guest's output, kept until the guest is done.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ const FLAT: f64 = 1.1;
 const ROUNDING: f64 = 1e-9;
 const LISTENERS: [u32; 3] = [1, 100, 10_000];
 const DEPTHS: [u32; 3] = [0, 1_000, 65_000];
-/// Instructions in a second, where a figure is told as a time.
+/// Instructions per second, for figures that are given as a time.
 const PER_SECOND: f64 = 1e9;
 const KIB_PER_MIB: f64 = 1024.0;
 
@@ -24,7 +24,7 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Of these rows.
+    /// The tables of these rows.
     pub(super) fn new(rows: &'a Rows) -> Self {
         let mut rows_of_tool = rows.tracers().map(|row| row.tracer.as_str());
         let tool = rows_of_tool.find(|tracer| tracer.starts_with("backlog-trace"));
@@ -186,7 +186,8 @@ impl<'a> Tables<'a> {
             PER_SECOND / with,
             percent(hooks, with),
         );
-        // Sending it is no part of the softirq, and receiving it up to TCP none of TCP's.
+        // Sending a packet does not belong to the softirq, and receiving it up to TCP does not
+        // belong to TCP.
         for (what, before) in [("the softirq", "sent"), ("its part in TCP", "discarded")] {
             if let Some(before) = self.rows.base(before) {
                 let share = percent(hooks, without - before + hooks);
