@@ -6,19 +6,19 @@ use std::io::{self, Write};
 
 use backlog_core::aggregate::decode::{Record, decode};
 use backlog_core::aggregate::translate::Translator;
-use backlog_core::clock::Clock;
 use backlog_core::event::{Event, What};
 use backlog_core::model::Model;
 use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::options::ReplayOptions;
 use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Header};
 use backlog_ebpf::totals::Totals;
 use jiff::tz::TimeZone;
 
 use crate::bpf::live::BATCH;
-use crate::commands::show::{self, DropLimiter};
+use crate::commands::show::Presenter;
 use crate::output::json::Json;
-use crate::output::sink::{Now, Sink, Update};
+use crate::output::sink::Sink;
 use crate::output::table::{Table, TextStyle};
 
 /// How far events go.
@@ -48,34 +48,33 @@ pub struct Counted {
 /// A run without a kernel.
 pub struct Pipeline {
     translator: Translator,
-    model: Option<Model>,
-    view: Option<Box<dyn Sink>>,
-    clock: Clock,
-    limiter: DropLimiter,
+    end: End,
     /// As in a session: reused from one batch to the next.
     events: Vec<Event>,
     /// Slots to be given back.
     closed: Vec<u32>,
 }
 
+/// Where events end.
+enum End {
+    Nowhere,
+    Model(Box<Model>),
+    Output(Box<Presenter>, Box<dyn Sink>),
+}
+
 impl Pipeline {
     /// One that ends at this stage; its view writes here.
     pub fn new(stage: Stage, out: impl Write + 'static) -> Self {
-        let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
-        let view: Option<Box<dyn Sink>> = match stage {
-            Stage::Decode | Stage::Model => None,
-            Stage::Table => Some(Box::new(Table::new(out, look))),
-            Stage::Json => Some(Box::new(Json::new(out, false))),
+        let style = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
+        let presenter =
+            || Box::new(Presenter::new(crate::clock::start(), 0, ReplayOptions::default()));
+        let end = match stage {
+            Stage::Decode => End::Nowhere,
+            Stage::Model => End::Model(Box::new(Model::new(0))),
+            Stage::Table => End::Output(presenter(), Box::new(Table::new(out, style))),
+            Stage::Json => End::Output(presenter(), Box::new(Json::new(out, false))),
         };
-        Self {
-            translator: Translator::default(),
-            model: (stage != Stage::Decode).then(|| Model::new(0)),
-            view,
-            clock: crate::clock::start(),
-            limiter: DropLimiter::default(),
-            events: Vec::new(),
-            closed: Vec::new(),
-        }
+        Self { translator: Translator::default(), end, events: Vec::new(), closed: Vec::new() }
     }
 
     /// Takes records, each as long as its header says, in batches as a live run does. The
@@ -125,12 +124,12 @@ impl Pipeline {
     ///
     /// The output's destination has failed.
     pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
-        let Self { model, view, clock, .. } = self;
-        let Some(model) = model else { return Ok(()) };
-        if let Some(view) = view {
-            show::interval(view.as_mut(), clock, model, time_ns, &Blind::default())?;
-        } else {
-            model.tick(time_ns);
+        match &mut self.end {
+            End::Nowhere => {}
+            End::Model(model) => drop(model.tick(time_ns)),
+            End::Output(run, sink) => {
+                drop(run.interval(sink.as_mut(), time_ns, &Blind::default())?);
+            }
         }
         Ok(())
     }
@@ -142,16 +141,18 @@ impl Pipeline {
     }
 
     fn write_down(&mut self) -> io::Result<()> {
-        let Self { model, view, clock, limiter, events, .. } = self;
-        for event in events.drain(..) {
-            let Some(model) = model else { continue };
-            match view {
-                Some(view) => drop(show::event(view.as_mut(), clock, model, limiter, &event)?),
-                None => drop(model.apply(&event)),
+        let events = self.events.drain(..);
+        match &mut self.end {
+            End::Nowhere => drop(events),
+            End::Model(model) => events.for_each(|event| drop(model.apply(&event))),
+            End::Output(run, sink) => {
+                for event in events {
+                    run.event(sink.as_mut(), &event)?;
+                }
+                run.flush(sink.as_mut())?;
             }
         }
-        let (Some(view), Some(model)) = (view, model) else { return Ok(()) };
-        view.update(Now { clock, model }, &Update::Flush)
+        Ok(())
     }
 }
 

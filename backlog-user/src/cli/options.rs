@@ -4,31 +4,30 @@ use std::time::Duration;
 
 use backlog_core::filter::Filter;
 use backlog_core::filter::ports::PortError;
+use backlog_core::recording::options::ReplayOptions;
 use thiserror::Error;
 
 use crate::cli::mistyped;
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
 use crate::cli::{Args, Backend, Output};
-use crate::output::record::{RecordOptions, ReplayOptions};
+use crate::output::record::RecordOptions;
 use crate::output::whole_file::{FileError, WholeFile};
 
 /// Valid options.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
+    /// What decides what is shown: a recording keeps it.
+    pub(crate) replay: ReplayOptions,
     /// The kernel's filter.
     pub(crate) filter: Filter,
     /// What must be looked up before it is a filter.
     pub(crate) selection: Selection,
     /// When to stop by itself.
     pub(crate) duration: Option<Duration>,
-    /// After how many drops to stop.
-    pub(crate) until_drop: Option<u64>,
     /// A command that bounds the run.
     pub(crate) cmd: Option<String>,
-    /// How long clients wait before they give up, nanoseconds.
-    pub(crate) client_timeout_ns: u64,
     /// Form of the output.
     pub(crate) output: Output,
     /// On a screen instead of in lines.
@@ -88,54 +87,87 @@ const SHORTEST: Duration = Duration::from_millis(10);
 impl Options {
     /// Validates the command line.
     pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
-        let ports = args.port.map(|text| text.parse()).transpose()?;
-        let family = Filter::family_of(args.ipv4, args.ipv6);
-        let duration = args.duration.map(|text| time("--duration", &text)).transpose()?;
-        if duration.is_some_and(|time| time.is_zero()) {
-            return Err(OptionsError::NoTime("--duration"));
-        }
-        let client_timeout_ns = client_timeout_ns(&args.client_timeout)?;
-        if let Some(error) = mistyped::command(&args.interval) {
-            return Err(OptionsError::Command(error));
-        }
-        let interval = time("INTERVAL", &args.interval)?;
-        if interval < SHORTEST {
-            return Err(OptionsError::TooShort(interval));
-        }
-        if args.until_drop == Some(0) {
+        // Every field is named, so that a new option cannot be forgotten here. If it changes what
+        // is shown, its place is in `ReplayOptions`.
+        let Args {
+            port,
+            pid,
+            netns,
+            cgroup,
+            ipv4,
+            ipv6,
+            duration,
+            until_drop,
+            cmd,
+            client_timeout,
+            output,
+            report,
+            tui,
+            utc,
+            record,
+            record_rotate,
+            record_keep: keep,
+            backend,
+            quiet,
+            verbose,
+            drop_records,
+            ring_kib,
+            check_programs,
+            interval,
+            count,
+            command: _,
+        } = args;
+        let ports = port.map(|text| text.parse()).transpose()?;
+        let duration = duration.map(|text| time_above_zero("--duration", &text)).transpose()?;
+        let client_timeout_ns = client_timeout_ns(&client_timeout)?;
+        let interval = length_of_interval(&interval)?;
+        if until_drop == Some(0) {
             return Err(OptionsError::NoDrops);
         }
-        if args.count == Some(0) {
+        if count == Some(0) {
             return Err(OptionsError::NoIntervals);
         }
-        let rotate = args.record_rotate.map(|text| size(&text)).transpose()?;
-        let keep = args.record_keep;
-        let record = args.record.map(|path| RecordOptions { path, rotate, keep });
-        if args.tui && args.output != Output::Table {
+        let rotate = record_rotate.map(|text| size(&text)).transpose()?;
+        if tui && output != Output::Table {
             return Err(OptionsError::TuiIsNoJson);
         }
         Ok(Self {
-            filter: Filter { ports, family, ..Filter::default() },
-            selection: Selection { netns: args.netns, pid: args.pid, cgroup: args.cgroup },
+            replay: ReplayOptions {
+                named_ports: ports.is_some(),
+                until_drop,
+                client_timeout_ns: Some(client_timeout_ns),
+            },
+            filter: Filter { ports, family: Filter::family_of(ipv4, ipv6), ..Filter::default() },
+            selection: Selection { netns, pid, cgroup },
             duration,
-            until_drop: args.until_drop,
-            cmd: args.cmd,
-            client_timeout_ns,
-            output: args.output,
-            tui: args.tui,
-            report: args.report.as_deref().map(WholeFile::check).transpose()?,
-            utc: args.utc,
-            record,
-            backend: args.backend,
-            quiet: args.quiet,
-            verbose: args.verbose,
+            cmd,
+            output,
+            tui,
+            report: report.as_deref().map(WholeFile::check).transpose()?,
+            utc,
+            record: record.map(|path| RecordOptions { path, rotate, keep }),
+            backend,
+            quiet,
+            verbose,
             interval,
-            count: args.count,
-            drop_records: args.drop_records,
-            ring: args.ring_kib << 10,
-            check_programs: args.check_programs,
+            count,
+            drop_records,
+            ring: ring_kib << 10,
+            check_programs,
         })
     }
+}
+
+/// INTERVAL; a mistyped command stands in its place.
+fn length_of_interval(text: &str) -> Result<Duration, OptionsError> {
+    if let Some(error) = mistyped::command(text) {
+        return Err(OptionsError::Command(error));
+    }
+    let interval = time("INTERVAL", text)?;
+    if interval < SHORTEST {
+        return Err(OptionsError::TooShort(interval));
+    }
+    Ok(interval)
 }
 
 /// The smallest file of a rotated recording: each begins with all that is known.
@@ -156,24 +188,15 @@ fn size(text: &str) -> Result<u64, OptionsError> {
     count.checked_mul(1 << shift).filter(|size| *size >= SMALLEST).ok_or_else(wrong)
 }
 
-impl Options {
-    /// Those that a replay must repeat.
-    pub(crate) fn shown(&self) -> ReplayOptions {
-        ReplayOptions {
-            named_ports: self.filter.ports.is_some(),
-            until_drop: self.until_drop,
-            client_timeout_ns: Some(self.client_timeout_ns),
-        }
-    }
-}
-
 /// `--client-timeout` in nanoseconds.
 pub(crate) fn client_timeout_ns(text: &str) -> Result<u64, OptionsError> {
-    let timeout = time("--client-timeout", text)?;
-    if timeout.is_zero() {
-        return Err(OptionsError::NoTime("--client-timeout"));
-    }
+    let timeout = time_above_zero("--client-timeout", text)?;
     Ok(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn time_above_zero(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
+    let time = time(name, text)?;
+    if time.is_zero() { Err(OptionsError::NoTime(name)) } else { Ok(time) }
 }
 
 pub(crate) fn time(name: &'static str, text: &str) -> Result<Duration, OptionsError> {

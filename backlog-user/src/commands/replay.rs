@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
     let (mut header, mut source) = Source::open(&args.file)?;
     judge_by(&mut header, args.client_timeout.as_deref())?;
     let ReplayArgs { output, utc, quiet, verbose, .. } = *args;
-    let wish = OutputOptions { output, utc, quiet, verbose, named_ports: header.named_ports };
+    let wish = OutputOptions { output, utc, quiet, verbose, replay: header.options };
     let lines = Outputs::lines(show::lines(wish));
     let mut outputs = beside(lines, page, show::style(wish).zone, quiet);
     let mut player = Player::start(&header, every, &mut outputs)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
 /// Judges a run by another client timeout than its own, if one was given.
 pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Result<()> {
     if let Some(text) = client_timeout {
-        header.client_timeout_ns = Some(client_timeout_ns(text)?);
+        header.options.client_timeout_ns = Some(client_timeout_ns(text)?);
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
         utc: *utc,
         quiet: false,
         verbose: false,
-        named_ports: header.named_ports,
+        replay: header.options,
     });
     let mut page = Report::new(style.zone, place, true);
     let mut player = Player::start(&header, None, &mut page)?;

@@ -1,5 +1,4 @@
-//! Sends each step of a run to the outputs. Live and replayed runs go through here, so that both
-//! show the same.
+//! How a run is shown, live or replayed: both go through here, so that both show the same.
 
 use std::io::{self, BufWriter};
 
@@ -8,7 +7,8 @@ use backlog_core::event::Event;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Blind};
 use backlog_core::model::{Model, News};
-use backlog_core::run::End;
+use backlog_core::recording::options::ReplayOptions;
+use backlog_core::run::{End, Meta};
 use jiff::tz::TimeZone;
 
 use crate::cli::Output;
@@ -17,9 +17,8 @@ use crate::output::json::Json;
 use crate::output::sink::{Now, Sink, Update};
 use crate::output::table::{Table, TextStyle};
 
-/// How a run is to be shown.
+/// How the outputs are to look.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct OutputOptions {
     /// Form of the output.
     pub(crate) output: Output,
@@ -29,11 +28,11 @@ pub(crate) struct OutputOptions {
     pub(crate) quiet: bool,
     /// More than usual.
     pub(crate) verbose: bool,
-    /// Ports were named: who does so wants to see them, also while nothing happens.
-    pub(crate) named_ports: bool,
+    /// What the run itself was asked to show.
+    pub(crate) replay: ReplayOptions,
 }
 
-/// The view that was asked for, on stdout.
+/// The output that was asked for, on stdout.
 pub(crate) fn lines(options: OutputOptions) -> Box<dyn Sink> {
     let out = BufWriter::new(io::stdout());
     let style = style(options);
@@ -46,92 +45,141 @@ pub(crate) fn lines(options: OutputOptions) -> Box<dyn Sink> {
 
 /// How text is to look.
 pub(crate) fn style(options: OutputOptions) -> TextStyle {
-    let OutputOptions { output: _, utc, quiet, verbose, named_ports } = options;
+    let OutputOptions { output: _, utc, quiet, verbose, replay } = options;
+    // The others are the presenter's.
+    let ReplayOptions { named_ports, until_drop: _, client_timeout_ns: _ } = replay;
     let idle_rows = verbose || (named_ports && !quiet);
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
     TextStyle { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
 }
 
-/// Drops that are reported individually: not those behind the last one that `--until-drop` waits
-/// for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DropLimiter {
-    /// How many there were.
-    pub(crate) drops: u64,
+/// Limits which drops are shown one by one: with `--until-drop N` the first N.
+#[derive(Clone, Copy, Debug)]
+struct DropLimiter {
+    seen: u64,
     until: Option<u64>,
 }
 
 impl DropLimiter {
-    /// None yet.
-    pub(crate) fn new(until: Option<u64>) -> Self {
-        Self { drops: 0, until }
-    }
-
-    /// Counts a drop, and returns whether to report it.
-    fn wants(&mut self, news: &News) -> bool {
+    /// Counts a drop. Is it to be shown?
+    fn admits(&mut self, news: &News) -> bool {
         let News::Refused(_) = news else { return true };
-        self.drops += 1;
-        self.until.is_none_or(|limit| self.drops <= limit)
+        self.seen += 1;
+        self.until.is_none_or(|limit| self.seen <= limit)
     }
 }
 
-/// Applies an event to the model and shows what it changed.
-pub(crate) fn event(
-    sink: &mut dyn Sink,
-    clock: &Clock,
-    model: &mut Model,
-    limiter: &mut DropLimiter,
-    event: &Event,
-) -> io::Result<Option<News>> {
-    let news = model.apply(event);
-    if let Some(news) = &news
-        && limiter.wants(news)
-        && let Some(update) = Update::of_news(model, event.time_ns, news)
-    {
-        sink.update(Now { clock, model }, &update)?;
+/// Applies what happens in a run to its model, and hands what is news to the outputs.
+pub(crate) struct Presenter {
+    model: Model,
+    clock: Clock,
+    limiter: DropLimiter,
+}
+
+impl Presenter {
+    /// Of a run that starts at this time.
+    pub(crate) fn new(clock: Clock, start_ns: u64, options: ReplayOptions) -> Self {
+        // The outputs apply the first one.
+        let ReplayOptions { named_ports: _, until_drop, client_timeout_ns } = options;
+        let mut model = Model::new(start_ns);
+        if let Some(timeout_ns) = client_timeout_ns {
+            model.set_client_timeout(timeout_ns);
+        }
+        Self { model, clock, limiter: DropLimiter { seen: 0, until: until_drop } }
     }
-    Ok(news)
-}
 
-/// Ends an interval: its rows.
-pub(crate) fn interval(
-    sink: &mut dyn Sink,
-    clock: &Clock,
-    model: &mut Model,
-    time_ns: u64,
-    blind: &Blind,
-) -> io::Result<Vec<Interval>> {
-    let rows = model.tick(time_ns);
-    let now = Now { clock, model };
-    sink.update(now, &Update::Interval { time_ns, rows: &rows })?;
-    sink.update(
-        now,
-        &Update::Reconciled { time_ns, accounts: &reconcile::accounts(model), blind },
-    )?;
-    Ok(rows)
-}
+    /// The run has begun.
+    pub(crate) fn begin(&mut self, sink: &mut dyn Sink, meta: &Meta) -> io::Result<()> {
+        sink.update(self.now(), &Update::Start(meta))?;
+        if sink.draws() {
+            self.model.keep_timelines();
+        }
+        Ok(())
+    }
 
-/// Ends the last, incomplete interval.
-pub(crate) fn rest(
-    sink: &mut dyn Sink,
-    clock: &Clock,
-    model: &mut Model,
-    time_ns: u64,
-) -> io::Result<()> {
-    let mut rows = model.tick(time_ns);
-    rows.retain(Interval::moved);
-    sink.update(Now { clock, model }, &Update::Interval { time_ns, rows: &rows })
-}
+    /// Applies an event and shows what is news about it.
+    pub(crate) fn event(&mut self, sink: &mut dyn Sink, event: &Event) -> io::Result<Option<News>> {
+        let news = self.model.apply(event);
+        if let Some(news) = &news
+            && self.limiter.admits(news)
+            && let Some(update) = Update::of_news(&self.model, event.time_ns, news)
+        {
+            sink.update(self.now(), &update)?;
+        }
+        Ok(news)
+    }
 
-/// The summary. The end is completed from the model.
-pub(crate) fn end(
-    sink: &mut dyn Sink,
-    clock: &Clock,
-    model: &Model,
-    mut end: End,
-) -> io::Result<()> {
-    end.accounts = reconcile::accounts(model);
-    let summaries = model.summaries();
-    sink.update(Now { clock, model }, &Update::End { summaries: &summaries, end: &end })
+    /// The wall clock was set by so much.
+    pub(crate) fn clock_set(
+        &self,
+        sink: &mut dyn Sink,
+        (time_ns, step_ns): (u64, i128),
+    ) -> io::Result<()> {
+        sink.update(self.now(), &Update::ClockSet { time_ns, step_ns })
+    }
+
+    /// Ends an interval: its rows.
+    pub(crate) fn interval(
+        &mut self,
+        sink: &mut dyn Sink,
+        time_ns: u64,
+        blind: &Blind,
+    ) -> io::Result<Vec<Interval>> {
+        let rows = self.model.tick(time_ns);
+        sink.update(self.now(), &Update::Interval { time_ns, rows: &rows })?;
+        let accounts = reconcile::accounts(&self.model);
+        sink.update(self.now(), &Update::Reconciled { time_ns, accounts: &accounts, blind })?;
+        Ok(rows)
+    }
+
+    /// Ends the last, incomplete interval.
+    pub(crate) fn rest(&mut self, sink: &mut dyn Sink, time_ns: u64) -> io::Result<()> {
+        let mut rows = self.model.tick(time_ns);
+        rows.retain(Interval::moved);
+        sink.update(self.now(), &Update::Interval { time_ns, rows: &rows })
+    }
+
+    /// The summary. The end is completed from the model.
+    pub(crate) fn end(&self, sink: &mut dyn Sink, mut end: End) -> io::Result<()> {
+        end.accounts = reconcile::accounts(&self.model);
+        let summaries = self.model.summaries();
+        sink.update(self.now(), &Update::End { summaries: &summaries, end: &end })
+    }
+
+    /// Makes what was shown visible now.
+    pub(crate) fn flush(&self, sink: &mut dyn Sink) -> io::Result<()> {
+        sink.update(self.now(), &Update::Flush)
+    }
+
+    /// Have the drops come that `--until-drop` waits for? Some may be only counted.
+    pub(crate) fn has_dropped_enough(&self) -> bool {
+        let DropLimiter { seen, until } = self.limiter;
+        until.is_some_and(|limit| seen.max(self.model.dropped()) >= limit)
+    }
+
+    /// What the outputs may look at.
+    pub(crate) fn now(&self) -> Now<'_> {
+        Now { clock: &self.clock, model: &self.model }
+    }
+
+    /// What is known of the run.
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// A recording begins in the middle of a run, or another one is played.
+    pub(crate) fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
+    /// The times on the wall.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// To compare it with the wall's.
+    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
 }

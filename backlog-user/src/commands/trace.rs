@@ -1,10 +1,12 @@
 //! From the options to a session: reads the kernel, makes the plan, loads it.
 
-mod accept_probe;
 mod child;
 mod clock_steps;
+mod enrichers;
+mod queue;
 mod session;
 pub(crate) mod signals;
+mod sinks;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -28,9 +30,11 @@ use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
 use crate::commands::show::{self, OutputOptions};
-use crate::commands::trace::session::Session;
+use crate::commands::trace::enrichers::Enrichers;
+use crate::commands::trace::session::{Parts, Session};
 use crate::commands::trace::signals::Signals;
 use crate::exit::Outcome;
+use crate::host::acceptors::Acceptors;
 use crate::host::kernel::btf::Btf;
 use crate::host::kernel::{KernelView, rights};
 use crate::host::kernel_counters::{Ask, KernelCounters};
@@ -123,12 +127,17 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         gaps,
         bpf_stats: own.counts_runs(),
     };
-    let live = Live::new(programs, by_inode);
-    let owners = Owners::new(finder);
-    let outputs = outputs(options);
-    Session::start(options, live, outputs, recorder, meta, kernel_counters, own, owners, asked)?
-        .run(signals)
-        .await
+    let acceptors = Acceptors::new(&root.join("proc"));
+    let parts = Parts {
+        live: Live::new(programs, by_inode),
+        enrichers: Enrichers::new(kernel_counters, Owners::new(finder), acceptors),
+        outputs: outputs(options),
+        recorder,
+        own,
+        meta,
+        asked,
+    };
+    Session::start(options, parts)?.run(signals).await
 }
 
 /// The kernel's types took some 80 MB while they were read; the C library would keep that for
@@ -219,7 +228,7 @@ impl Sizes {
             cpus: cpus.max(1),
             ring: options.ring,
             drop_records: options.drop_records,
-            until_drop: options.until_drop.unwrap_or(0),
+            until_drop: options.replay.until_drop.unwrap_or(0),
         }
     }
 }
@@ -254,7 +263,7 @@ fn outputs(options: &Options) -> Outputs {
         utc: options.utc,
         quiet: options.quiet,
         verbose: options.verbose,
-        named_ports: options.filter.ports.is_some(),
+        replay: options.replay,
     };
     let style = show::style(wish);
     let zone = style.zone.clone();

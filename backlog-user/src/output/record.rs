@@ -17,6 +17,7 @@ use backlog_core::model::Model;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
 use backlog_core::recording::memory::Memory;
+use backlog_core::recording::options::ReplayOptions;
 use backlog_core::run::{End, Meta};
 
 use sink::Sink;
@@ -30,17 +31,6 @@ pub(crate) struct RecordOptions {
     pub(crate) rotate: Option<u64>,
     /// How many older ones are kept then.
     pub(crate) keep: u32,
-}
-
-/// The options that a replay must repeat.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ReplayOptions {
-    /// Ports were named.
-    pub(crate) named_ports: bool,
-    /// `--until-drop`.
-    pub(crate) until_drop: Option<u64>,
-    /// `--client-timeout`, nanoseconds.
-    pub(crate) client_timeout_ns: Option<u64>,
 }
 
 /// A kill loses what is older than this only in part.
@@ -96,18 +86,15 @@ impl Recorder {
     }
 
     /// The run has begun.
-    pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, shown: ReplayOptions) {
+    pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, options: ReplayOptions) {
         self.write(|recording| {
-            let ReplayOptions { named_ports, until_drop, client_timeout_ns } = shown;
             recording.mark = Some(clock.newest());
             let header = Header {
                 format: FORMAT,
                 part: 0,
                 meta: meta.clone(),
                 clock: clock.latest(),
-                named_ports,
-                until_drop,
-                client_timeout_ns,
+                options,
             };
             recording.head(header)?;
             recording.sink.flush()

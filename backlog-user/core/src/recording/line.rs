@@ -9,6 +9,7 @@ use crate::clock::{Clock, Mark};
 use crate::event::Event;
 use crate::model::past::Past;
 use crate::model::reconcile::Blind;
+use crate::recording::options::ReplayOptions;
 use crate::run::{End, Meta};
 
 /// The version of the format.
@@ -25,13 +26,9 @@ pub struct Header {
     pub meta: Meta,
     /// The comparison of the clocks when this file begins.
     pub clock: Clock,
-    /// Ports were named: their listeners have rows also while nothing happens.
-    pub named_ports: bool,
-    /// `--until-drop`.
-    pub until_drop: Option<u64>,
-    /// `--client-timeout`, nanoseconds.
-    #[serde(default)]
-    pub client_timeout_ns: Option<u64>,
+    /// What the run was asked to show.
+    #[serde(flatten)]
+    pub options: ReplayOptions,
 }
 
 impl Header {

@@ -1,5 +1,5 @@
-//! Feeds a sink with the steps of a run: the same model and the same updates as when it was traced.
-//! A caller that needs a speed or a position takes the steps at its own pace.
+//! Feeds a sink with the steps of a recorded run, through the same presenter as a live run.
+//! Whoever wants a pace or a place takes the steps as they like.
 
 use std::io;
 use std::time::Duration;
@@ -8,14 +8,12 @@ use backlog_core::clock::Clock;
 use backlog_core::model::Model;
 use backlog_core::recording::line::{Header, Step};
 
-use crate::commands::show::{self, DropLimiter};
-use crate::output::sink::{Now, Sink, Update};
+use crate::commands::show::Presenter;
+use crate::output::sink::Sink;
 
 /// A run that is shown again.
 pub(crate) struct Player {
-    model: Model,
-    clock: Clock,
-    limiter: DropLimiter,
+    run: Presenter,
     /// Intervals as long as this, of those that were recorded.
     every_ns: u64,
     /// When the last interval ended, and the last one that was shown.
@@ -31,19 +29,10 @@ impl Player {
         sink: &mut dyn Sink,
     ) -> io::Result<Self> {
         let start_ns = header.meta.time_ns;
-        let clock = header.clock.clone();
-        let mut model = Model::new(start_ns);
-        sink.update(Now { clock: &clock, model: &model }, &Update::Start(&header.meta))?;
-        if sink.draws() {
-            model.keep_timelines();
-        }
-        if let Some(timeout_ns) = header.client_timeout_ns {
-            model.set_client_timeout(timeout_ns);
-        }
+        let mut run = Presenter::new(header.clock.clone(), start_ns, header.options);
+        run.begin(sink, &header.meta)?;
         Ok(Self {
-            model,
-            clock,
-            limiter: DropLimiter::new(header.until_drop),
+            run,
             every_ns: every.map_or(0, |every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
             ended_ns: start_ns,
             shown_ns: start_ns,
@@ -52,31 +41,25 @@ impl Player {
 
     /// What the sink was given.
     pub(crate) fn model(&self) -> &Model {
-        &self.model
+        self.run.model()
     }
 
     /// The times on the wall.
     pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
+        self.run.clock()
     }
 
     /// The next step.
     pub(crate) fn step(&mut self, sink: &mut dyn Sink, step: Step) -> io::Result<()> {
-        let Self { model, clock, limiter, .. } = self;
+        let run = &mut self.run;
         match step {
-            Step::Event(event) => show::event(sink, clock, model, limiter, &event).map(drop),
+            Step::Event(event) => run.event(sink, &event).map(drop),
             Step::Clock { mark, set } => {
-                clock.note(mark);
-                match set {
-                    Some((time_ns, step_ns)) => {
-                        let now = Now { clock, model };
-                        sink.update(now, &Update::ClockSet { time_ns, step_ns })
-                    }
-                    None => Ok(()),
-                }
+                run.clock_mut().note(mark);
+                set.map_or(Ok(()), |set| run.clock_set(sink, set))
             }
             Step::Begin { time_ns, past } => {
-                model.resume(time_ns, &past);
+                run.model_mut().resume(time_ns, &past);
                 (self.ended_ns, self.shown_ns) = (time_ns, time_ns);
                 Ok(())
             }
@@ -88,11 +71,11 @@ impl Player {
                     return Ok(());
                 }
                 self.shown_ns = time_ns;
-                show::interval(sink, clock, model, time_ns, &blind).map(drop)
+                run.interval(sink, time_ns, &blind).map(drop)
             }
-            Step::Rest { time_ns } => show::rest(sink, clock, model, time_ns),
+            Step::Rest { time_ns } => run.rest(sink, time_ns),
             Step::Notice { .. } => Ok(()),
-            Step::End(end) => show::end(sink, clock, model, *end),
+            Step::End(end) => run.end(sink, *end),
         }
     }
 }

@@ -46,8 +46,8 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     let page = page_file::beside(args.report.as_deref(), &args.file)?;
     let mut reel = Reel::open(&args.file)?;
     judge_by(&mut reel.header, args.client_timeout.as_deref())?;
-    let named_ports = reel.header.named_ports;
-    let style = show::style(OutputOptions { output, utc, quiet, verbose, named_ports });
+    let replay = reel.header.options;
+    let style = show::style(OutputOptions { output, utc, quiet, verbose, replay });
     let zone = style.zone.clone();
     let tui = Tui::new(style, every.unwrap_or(reel.interval));
     let mut outputs = beside(Outputs::screen(tui), page, zone, quiet);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use backlog_core::event::{Event, ListenerId, What};
 use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::line::{Header, Step};
+use backlog_core::recording::options::ReplayOptions;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ use super::player::Player;
 use super::source::Source;
 use crate::output::csv::Csv;
 use crate::output::json::Json;
-use crate::output::record::{RecordOptions, Recorder, ReplayOptions, sink};
+use crate::output::record::{RecordOptions, Recorder, sink};
 use crate::output::schema;
 use crate::output::sink::Sink;
 use crate::output::table::{Table, TextStyle};
@@ -61,7 +62,7 @@ fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, 
     let mut recorder = Recorder::create(Some(&wanted)).unwrap();
     let header = header();
     let mut clock = header.clock.clone();
-    recorder.start(&clock, &header.meta, shown(&header));
+    recorder.start(&clock, &header.meta, header.options);
     // The model is needed for what a rotated file begins with.
     let mut out = Vec::new();
     let mut sink = Csv::new(&mut out, false);
@@ -365,14 +366,5 @@ proptest! {
             let steps: Vec<Step> = source.collect();
             Printed::default().show(&header, steps.into_iter());
         }
-    }
-}
-
-/// The options in the header.
-fn shown(header: &Header) -> ReplayOptions {
-    ReplayOptions {
-        named_ports: header.named_ports,
-        until_drop: header.until_drop,
-        client_timeout_ns: header.client_timeout_ns,
     }
 }

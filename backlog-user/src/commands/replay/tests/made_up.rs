@@ -11,6 +11,7 @@ use backlog_core::event::{
 use backlog_core::model::reconcile::Blind;
 use backlog_core::owner::{Container, Owner, Process};
 use backlog_core::recording::line::{FORMAT, Header, Step};
+use backlog_core::recording::options::ReplayOptions;
 use backlog_core::run::Backend;
 use backlog_core::run::cost::{Cost, Cpu, ProgramCost, Runs};
 use backlog_core::run::{End, Meta, Placed};
@@ -218,9 +219,11 @@ pub(super) fn header() -> Header {
         part: 0,
         meta: meta(),
         clock,
-        named_ports: true,
-        until_drop: Some(1000),
-        client_timeout_ns: Some(7 * SECOND),
+        options: ReplayOptions {
+            named_ports: true,
+            until_drop: Some(1000),
+            client_timeout_ns: Some(7 * SECOND),
+        },
     }
 }
 

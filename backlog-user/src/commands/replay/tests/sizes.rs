@@ -12,6 +12,7 @@ use backlog_core::event::{
     Accepts, Caller, Count, DropEvent, Event, LastAccept, ListenerId, SoFar, What,
 };
 use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::options::ReplayOptions;
 use backlog_core::settings::Settings;
 use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{DEPTHS, WAITS, bucket};
@@ -19,7 +20,7 @@ use backlog_ebpf::totals::Totals;
 use fastrand::Rng;
 
 use super::made_up::{NETNS, SECOND, listener, meta};
-use crate::output::record::{RecordOptions, Recorder, ReplayOptions};
+use crate::output::record::{RecordOptions, Recorder};
 
 const ID: ListenerId = ListenerId(1);
 /// Connections in a second.

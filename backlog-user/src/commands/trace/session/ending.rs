@@ -4,85 +4,78 @@ use anyhow::Result;
 use backlog_core::run::End;
 
 use super::Session;
-use crate::clock::monotonic_ns;
-use crate::commands::show::{self};
+use super::queued::look_at_queues;
+use crate::commands::trace::enrichers::Enrichers;
 use crate::exit::Outcome;
-use crate::host::kernel_counters::{Ask, KernelCounters};
 
 impl Session<'_> {
     /// The last records, counts and queued connections, and the summary.
     pub(super) fn finish(&mut self) -> Result<Outcome> {
-        self.end_accept_probe()?;
+        self.enrich(Enrichers::end_accept_probe)??;
         // Whose listeners have just been opened are to be asked as well.
         self.catch_up()?;
-        let namespaces = self.kernel_counters.turn_of_all(&self.model.namespaces());
-        let ask = |kernel_counters: &KernelCounters, what| {
-            kernel_counters.ask(namespaces.iter().copied(), what)
-        };
-        let mut before = ask(&self.kernel_counters, Ask::All);
-        before.update(ask(&self.kernel_counters, Ask::Counters));
-        let missed = self.live.get_ref().missed();
-        self.live.get_mut().end()?;
-        // What follows takes a second and is no part of the run.
-        let time_ns = monotonic_ns();
-        let counters = ask(&self.kernel_counters, Ask::Counters);
-        let mut after = ask(&self.kernel_counters, Ask::All);
-        after.update(counters);
+        // What follows the reading takes a second and is no part of the run.
+        let (reading, missed) = self.enrich(Enrichers::stop)??;
+        let time_ns = reading.time_ns;
         let mut cost = self.own.end();
+        self.live.get_mut().detach();
+        self.take_the_rest()?;
         let live = self.live.get_mut();
-        live.detach();
-        // Nothing is added any more, so this ends.
-        while !self.live.get_mut().drain(&mut self.events) {
-            self.write_down()?;
-        }
-        let live = self.live.get_mut();
-        live.discover(&mut self.events);
+        live.discover(&mut self.queue.events);
         live.leftovers()?;
-        live.count(&mut self.events)?;
+        live.count(&mut self.queue.events)?;
         let stray = live.stray_at_end(self.options.filter.by_owner());
         let undecoded = live.undecoded();
-        self.compare(&before, &after, time_ns)?;
-        self.look_at_queues(time_ns)?;
-        self.end_namespaces(&namespaces, &after, time_ns)?;
-        self.identify(time_ns, true)?;
+        let start_ns = self.start_ns;
+        self.enrich(|enrichers, context| enrichers.compare(&reading, context))?;
+        self.enrich(|_, context| look_at_queues(context, start_ns, time_ns))?;
+        self.enrich(|enrichers, context| enrichers.end_namespaces(&reading, context))?;
+        self.enrich(|enrichers, context| enrichers.identify(time_ns, true, context))?;
         // What is left of the last interval; with COUNT there is nothing.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
-            self.recorder.rest(time_ns);
-            show::rest(&mut self.outputs, &self.clock, &mut self.model, time_ns)?;
+            self.sinks.rest(time_ns)?;
         }
-        let elapsed_ns = time_ns - self.start_ns;
-        let blind = self.blind(missed);
-        let summaries = self.model.summaries();
-        // Those of summaries that were left out are in no sum.
-        cost.connections = (self.model.gone().active == 0)
-            .then(|| summaries.iter().map(|summary| summary.page.totals.enqueued).sum());
-        cost.looks = self.owners.looks();
-        let command = self.command;
+        cost.connections = self.connections();
+        cost.looks = self.enrichers.looks();
         let end = End {
             time_ns,
-            elapsed_ns,
+            elapsed_ns: time_ns - self.start_ns,
             stray,
             undecoded,
             missed,
-            blind,
+            blind: self.blind(missed),
             cost,
-            command,
+            command: self.command,
             ..End::default()
         };
-        self.recorder.end(&end);
-        self.complain();
-        let unrecorded = self.recorder.failure().map(str::to_owned);
-        let incomplete = unrecorded.is_some();
-        let end = End { unrecorded, ..end };
-        show::end(&mut self.outputs, &self.clock, &self.model, end)?;
-        Ok(if incomplete {
+        let incomplete = self.sinks.end(end)?;
+        Ok(self.outcome(incomplete))
+    }
+
+    /// Takes the records that are left: nothing is added any more, so this ends.
+    fn take_the_rest(&mut self) -> Result<()> {
+        while !self.live.get_mut().drain(&mut self.queue.events) {
+            self.dispatch()?;
+        }
+        Ok(())
+    }
+
+    /// How many connections were queued; none if some are in no sum: those of listeners that
+    /// were left out of the summary.
+    fn connections(&self) -> Option<u64> {
+        let model = self.sinks.model();
+        (model.gone().active == 0).then(|| model.pages().map(|page| page.totals.enqueued).sum())
+    }
+
+    fn outcome(&self, incomplete: bool) -> Outcome {
+        if incomplete {
             Outcome::Unrecorded
-        } else if self.drops_seen() {
+        } else if self.sinks.has_dropped_enough() {
             Outcome::DropsSeen
         } else if self.command.is_some_and(|end| end.failed()) {
             Outcome::CommandFailed
         } else {
             Outcome::Done
-        })
+        }
     }
 }

@@ -17,11 +17,11 @@ impl Session<'_> {
             return;
         }
         for text in meta.reasons.iter().chain(&meta.gaps).chain(&listing.failures) {
-            self.say(text);
+            self.sinks.notice(text);
         }
         if self.options.verbose {
             for hook in &meta.hooks {
-                self.say(&format!("{:<16} {} ({})", hook.moment, hook.how, hook.program));
+                self.sinks.notice(&format!("{:<16} {} ({})", hook.moment, hook.how, hook.program));
             }
         }
         let Some(ports) = &self.options.filter.ports else {
@@ -33,13 +33,13 @@ impl Session<'_> {
             .collect();
         if silent.len() <= PORTS_NAMED {
             for port in silent {
-                self.say(&format!("nothing listens on port {port} yet: waiting for it"));
+                self.sinks.notice(&format!("nothing listens on port {port} yet: waiting for it"));
             }
-        } else if self.model.is_empty() {
-            self.say("nothing listens on any of these ports yet: waiting for one");
+        } else if self.sinks.model().is_empty() {
+            self.sinks.notice("nothing listens on any of these ports yet: waiting for one");
         }
         if self.options.verbose && io::stdout().is_terminal() {
-            self.say("Ctrl-C ends the run and prints the summary");
+            self.sinks.notice("Ctrl-C ends the run and prints the summary");
         }
     }
 }

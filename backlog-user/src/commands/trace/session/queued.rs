@@ -1,28 +1,24 @@
 //! For how long those have been queued that still are at the end.
 
-use anyhow::Result;
-use backlog_core::event::{Event, ListenerId, What};
+use backlog_core::event::{ListenerId, What};
 
-use super::Session;
+use crate::commands::trace::enrichers::Context;
 
-impl Session<'_> {
-    /// Looks up since when those have been queued that still are, when no program runs any more.
-    pub(super) fn look_at_queues(&mut self, time_ns: u64) -> Result<()> {
-        let open = self.model.open().filter(|page| page.depth() > 0);
-        let depths: Vec<(ListenerId, u32)> =
-            open.map(|page| (page.listener.id, page.depth())).collect();
-        if depths.is_empty() {
-            return Ok(());
+/// Looks up since when those have been queued that still are, when no program runs any more.
+pub(super) fn look_at_queues(context: &mut Context<'_>, start_ns: u64, time_ns: u64) {
+    let Context { live, model, queue } = context;
+    let open = model.open().filter(|page| page.depth() > 0);
+    let depths: Vec<(ListenerId, u32)> =
+        open.map(|page| (page.listener.id, page.depth())).collect();
+    if depths.is_empty() {
+        return;
+    }
+    let mut queued = live.queued();
+    for (listener, depth) in depths {
+        let known = queued.remove(&listener).unwrap_or_default();
+        if let Some((since_ns, at_least)) = oldest(known, depth, start_ns) {
+            queue.push(time_ns, What::Queued { listener, since_ns, at_least });
         }
-        let mut queued = self.live.get_ref().queued();
-        for (listener, depth) in depths {
-            let known = queued.remove(&listener).unwrap_or_default();
-            if let Some((since_ns, at_least)) = oldest(known, depth, self.start_ns) {
-                let what = What::Queued { listener, since_ns, at_least };
-                self.events.push(Event { time_ns, what });
-            }
-        }
-        self.write_down()
     }
 }
 

@@ -1,0 +1,16 @@
+//! The options that decide what a run shows, and that a replay of it therefore repeats.
+
+use serde::{Deserialize, Serialize};
+
+/// The command line fills them, the header of a recording carries them, and a run applies them,
+/// live or replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayOptions {
+    /// Ports were named: their listeners have rows also while nothing happens.
+    pub named_ports: bool,
+    /// `--until-drop`.
+    pub until_drop: Option<u64>,
+    /// `--client-timeout`, nanoseconds; early recordings have none.
+    #[serde(default)]
+    pub client_timeout_ns: Option<u64>,
+}

@@ -1,0 +1,24 @@
+//! What was found and is not dispatched yet.
+
+use backlog_core::event::{Event, What};
+
+/// Filled by the source and the enrichers, emptied by the session. It is reused from one batch to
+/// the next.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) events: Vec<Event>,
+    /// Messages that belong to the run; they come before the events.
+    pub(super) notices: Vec<String>,
+}
+
+impl Queue {
+    /// Adds an event.
+    pub(super) fn push(&mut self, time_ns: u64, what: What) {
+        self.events.push(Event { time_ns, what });
+    }
+
+    /// Adds a message.
+    pub(super) fn say(&mut self, text: impl Into<String>) {
+        self.notices.push(text.into());
+    }
+}

@@ -1,0 +1,55 @@
+//! The end of an interval: what the programs have counted, whose the listeners are, the rows.
+
+use anyhow::Result;
+use backlog_core::model::reconcile::Blind;
+use backlog_core::run::Backend;
+
+use super::Session;
+use crate::commands::trace::enrichers::Enrichers;
+
+/// Batches of records that are taken before the counts are read, and after: the programs may
+/// be faster.
+const CATCH_UP: usize = 16;
+
+impl Session<'_> {
+    pub(super) fn end_interval(&mut self) -> Result<()> {
+        self.intervals += 1;
+        self.catch_up()?;
+        let reading = self.enrich(Enrichers::count)??;
+        self.enrich(|enrichers, context| enrichers.end_namespaces(&reading, context))?;
+        // What was counted is shown in the same interval.
+        self.catch_up()?;
+        let filter = &self.options.filter;
+        self.enrich(|enrichers, context| {
+            enrichers.identify(reading.time_ns, false, context);
+            enrichers.widen(filter, &reading.after, context)
+        })??;
+        let blind = self.blind(self.live.get_ref().missed());
+        let rows = self.sinks.interval(reading.time_ns, &blind)?;
+        self.enrich(|enrichers, context| enrichers.watch_accepts(&rows, reading.time_ns, context))
+    }
+
+    /// What may explain a difference to the kernel's counters.
+    pub(super) fn blind(&self, missed: Option<u64>) -> Blind {
+        let stray = self.live.get_ref().stray();
+        Blind {
+            filtered: self.options.filter.is_set(),
+            no_slot: stray.no_slot,
+            at_closed: stray.closed,
+            missed: missed.unwrap_or(0),
+            ignores: self.backend == Backend::Tracepoint,
+        }
+    }
+
+    /// Takes the records that are in the ring.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        for _ in 0..CATCH_UP {
+            let empty = self.live.get_mut().drain(&mut self.queue.events);
+            self.dispatch()?;
+            if empty {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! Where a run goes: to what is shown, and to the recording. Both get the same, in one order.
+
+use std::io;
+
+use backlog_core::clock::Clock;
+use backlog_core::event::Event;
+use backlog_core::model::interval::Interval;
+use backlog_core::model::reconcile::Blind;
+use backlog_core::model::{Model, News};
+use backlog_core::run::{End, Meta};
+
+use crate::cli::options::Options;
+use crate::clock::{self, monotonic_ns};
+use crate::commands::show::Presenter;
+use crate::notice::notice;
+use crate::output::Flow;
+use crate::output::outputs::Outputs;
+use crate::output::record::Recorder;
+use crate::output::tui::Tui;
+use crate::output::tui::inputs::{Input, Inputs};
+
+/// See the module's head.
+pub(super) struct Sinks {
+    run: Presenter,
+    outputs: Outputs,
+    recorder: Recorder,
+}
+
+impl Sinks {
+    /// The run has begun.
+    pub(super) fn begin(
+        options: &Options,
+        clock: Clock,
+        meta: &Meta,
+        mut outputs: Outputs,
+        mut recorder: Recorder,
+    ) -> io::Result<Self> {
+        let mut run = Presenter::new(clock, meta.time_ns, options.replay);
+        run.begin(&mut outputs, meta)?;
+        recorder.start(run.clock(), meta, options.replay);
+        Ok(Self { run, outputs, recorder })
+    }
+
+    /// What is known of the run.
+    pub(super) fn model(&self) -> &Model {
+        self.run.model()
+    }
+
+    /// Compares the clocks: the wall's may have been set.
+    pub(super) fn compare_clocks(&mut self) -> io::Result<()> {
+        let step = clock::compare(self.run.clock_mut());
+        let set = step.map(|step_ns| (monotonic_ns(), step_ns));
+        self.recorder.clock(self.run.clock(), set);
+        set.map_or(Ok(()), |set| self.run.clock_set(&mut self.outputs, set))
+    }
+
+    /// Records an event, applies it, and shows what is news about it.
+    pub(super) fn event(&mut self, event: &Event) -> io::Result<Option<News>> {
+        self.recorder.event(event);
+        self.run.event(&mut self.outputs, event)
+    }
+
+    /// Prints and records a message that belongs to the run.
+    pub(super) fn notice(&mut self, text: &str) {
+        self.recorder.notice(monotonic_ns(), text);
+        notice(text);
+    }
+
+    /// Ends an interval: its rows. What follows belongs to the next one, in the recording too,
+    /// which goes on in another file here if this one is full.
+    pub(super) fn interval(&mut self, time_ns: u64, blind: &Blind) -> io::Result<Vec<Interval>> {
+        let rows = self.run.interval(&mut self.outputs, time_ns, blind)?;
+        self.recorder.interval(time_ns, blind);
+        self.recorder.batch(self.run.clock(), self.run.model(), time_ns);
+        Ok(rows)
+    }
+
+    /// Ends the last, incomplete interval.
+    pub(super) fn rest(&mut self, time_ns: u64) -> io::Result<()> {
+        self.recorder.rest(time_ns);
+        self.run.rest(&mut self.outputs, time_ns)
+    }
+
+    /// All that was found at once has been dispatched: it becomes visible, and the recording
+    /// goes on in another file if this one is full.
+    pub(super) fn end_batch(&mut self, time_ns: u64) -> io::Result<()> {
+        self.recorder.batch(self.run.clock(), self.run.model(), time_ns);
+        self.run.flush(&mut self.outputs)?;
+        self.complain();
+        Ok(())
+    }
+
+    /// Ends the run: the summary. Says whether the recording is incomplete.
+    pub(super) fn end(&mut self, end: End) -> io::Result<bool> {
+        self.recorder.end(&end);
+        self.complain();
+        let unrecorded = self.recorder.failure().map(str::to_owned);
+        let incomplete = unrecorded.is_some();
+        self.run.end(&mut self.outputs, End { unrecorded, ..end })?;
+        Ok(incomplete)
+    }
+
+    /// Have the drops come that `--until-drop` waits for?
+    pub(super) fn has_dropped_enough(&self) -> bool {
+        self.run.has_dropped_enough()
+    }
+
+    /// When what was recorded must leave the buffers.
+    pub(super) fn recording_due(&self) -> Option<std::time::Instant> {
+        self.recorder.due()
+    }
+
+    /// Lets it leave them.
+    pub(super) fn flush_recording(&mut self) {
+        self.recorder.flush();
+    }
+
+    /// What the full screen is told by keys and by the terminal.
+    pub(super) fn inputs(&mut self) -> Option<Inputs> {
+        self.outputs.tui().and_then(Tui::inputs)
+    }
+
+    /// One of these has come.
+    pub(super) fn input(&mut self, input: Input) -> io::Result<Flow> {
+        match self.outputs.tui() {
+            Some(tui) => tui.input(self.run.model(), input),
+            None => Ok(Flow::On),
+        }
+    }
+
+    /// Says once if nothing more is recorded.
+    fn complain(&mut self) {
+        if let Some(text) = self.recorder.complaint() {
+            notice(&format!("{text}; tracing continues without it"));
+        }
+    }
+}
