@@ -3,9 +3,11 @@
 
 pub mod accept_errors;
 mod addresses;
+mod advice;
 pub mod clients;
 pub mod distribution;
 pub mod episode;
+mod eviction;
 pub mod group;
 mod history;
 pub mod interval;
@@ -20,6 +22,7 @@ pub mod sizing;
 pub mod stall;
 mod streak;
 pub mod summary;
+pub mod sums;
 pub mod timeline;
 pub mod unlimited;
 pub mod workers;
@@ -27,21 +30,19 @@ pub mod workers;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use serde::{Deserialize, Serialize};
-
-use crate::event::{DropEvent, Event, Limit, Listener, ListenerId, Memory, Netns, What};
+use crate::event::{DropEvent, Event, Limit, Listener, ListenerId, Memory, What};
 use addresses::{Addresses, Met};
-use clients::{Clients, Fate, Known, Outside};
-use group::{AtClose, Unbalanced};
+use clients::{Clients, Fate, Known};
+pub use eviction::{Gone, Retention};
 use history::History;
 use interval::Interval;
 use members::{Members, Number};
+use namespaces::Namespaces;
 pub use namespaces::{Namespace, NamespacesEnded};
 pub use news::{News, Refusal};
 use page::{Oldest, Page};
-use reconcile::Sums;
-use sizing::{Given, Sizing};
 use summary::Summary;
+use sums::Sums;
 use timeline::{MOST_OF_ALL, MOST_SPANS};
 
 /// All pages of one run.
@@ -52,13 +53,10 @@ pub struct Model {
     history: History,
     members: Members,
     addresses: Addresses,
-    /// Listeners that were closed and whose pages were taken out.
+    namespaces: Namespaces,
+    /// Listeners that were closed and whose pages were evicted.
     gone: Gone,
-    /// Their counts, by network namespace.
-    gone_sums: BTreeMap<Netns, Sums>,
-    namespaces: BTreeMap<Netns, Namespace>,
-    /// Those that have ended and whose listeners' pages are gone.
-    ended: NamespacesEnded,
+    retention: Retention,
     /// The number of further listeners whose history is kept: zero unless an output draws it.
     room: usize,
     memory: Memory,
@@ -68,20 +66,8 @@ pub struct Model {
     ticks_ns: [u64; 2],
 }
 
-/// Listeners whose pages were evicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gone {
-    /// Nothing ever happened there.
-    pub idle: u64,
-    /// Something had happened, but there were too many of them.
-    pub active: u64,
-}
-
 /// The default client timeout.
 const CLIENT_TIMEOUT_NS: u64 = 5_000_000_000;
-
-/// Closed listeners whose pages are kept for the summary.
-const CLOSED_KEPT: usize = 1024;
 
 impl Model {
     /// An empty model of a run that starts at this time.
@@ -93,10 +79,9 @@ impl Model {
             history: History::default(),
             members: Members::default(),
             addresses: Addresses::default(),
+            namespaces: Namespaces::default(),
             gone: Gone::default(),
-            gone_sums: BTreeMap::new(),
-            namespaces: BTreeMap::new(),
-            ended: NamespacesEnded::default(),
+            retention: Retention::default(),
             room: 0,
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
@@ -137,6 +122,7 @@ impl Model {
                     let met = self.addresses.opened(listener);
                     page.alike = met != Met::Nobody;
                     entry.insert(page);
+                    self.namespaces.opened(listener.netns);
                     if met == Met::First {
                         self.are_alike(listener);
                     }
@@ -146,6 +132,9 @@ impl Model {
             },
             What::Closed(closed) => {
                 if let Some(page) = self.pages.get_mut(&closed.listener) {
+                    if page.closed.is_none() {
+                        self.namespaces.closed(page.listener.netns, *time_ns);
+                    }
                     page.close(*time_ns, *closed);
                     self.history.closed(&page.listener);
                     self.members.closed(page);
@@ -180,36 +169,35 @@ impl Model {
             }
             What::Memory(memory) => self.memory = *memory,
             What::Count { listener, count } => {
-                let start_ns = self.start_ns;
-                self.page(*listener, |page| page.count(count, start_ns));
+                if let Some(page) = self.pages.get_mut(listener) {
+                    let [was, now] = [&page.totals, &count.totals].map(Sums::of_listener);
+                    self.namespaces.counted(page.listener.netns, &was, &now);
+                    page.count(count, self.start_ns);
+                }
             }
             What::Level { listener, depth, limit } => {
                 self.page(*listener, |page| page.level(*depth, *limit));
             }
             What::Namespace { netns, settings } => {
-                self.namespaces.entry(*netns).or_default().settings = *settings;
+                self.namespaces.told(*netns).settings = *settings;
             }
             What::Counters { netns, moved } => {
-                let seen = self.sums_of(*netns);
-                let namespace = self.namespaces.entry(*netns).or_default();
+                let seen = self.namespaces.sums_of(*netns);
+                let namespace = self.namespaces.told(*netns);
                 (namespace.moved, namespace.seen) = (**moved, seen);
                 // From where it begins it has not moved: that compares nothing.
                 namespace.compared = !std::mem::take(&mut namespace.begins);
             }
             What::Baseline { netns } => {
-                let before = self.sums_of(*netns);
-                let namespace = self.namespaces.entry(*netns).or_default();
+                let before = self.namespaces.sums_of(*netns);
+                let namespace = self.namespaces.told(*netns);
                 (namespace.before, namespace.begins) = (before, true);
             }
             What::Queued { listener, since_ns, at_least } => {
                 let oldest = Oldest { since_ns: *since_ns, at_least: *at_least };
                 self.page(*listener, |page| page.oldest = Some(oldest));
             }
-            What::Ended { netns } => {
-                if self.open().all(|page| page.listener.netns != *netns) {
-                    self.namespaces.entry(*netns).or_default().ended = true;
-                }
-            }
+            What::Ended { netns } => self.namespaces.end(*netns),
             What::SkDrops { listener, moved } => {
                 self.page(*listener, |page| page.sk_drops = Some((*moved, page.totals.sk_drops)));
             }
@@ -237,47 +225,8 @@ impl Model {
         let room = &mut self.room;
         let rows = self.pages.values_mut().filter_map(|page| page.tick(time_ns, elapsed_ns, room));
         let rows: Vec<Interval> = rows.collect();
-        self.forget(time_ns.saturating_sub(elapsed_ns));
+        self.evict(time_ns.saturating_sub(elapsed_ns));
         rows
-    }
-
-    /// A host may open and close listeners by the thousand: pages of those that
-    /// were closed before this time go, the idle ones at once, the others when
-    /// there are too many.
-    fn forget(&mut self, before_ns: u64) {
-        let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
-        let active = |page: &Page| Summary::of(page).active();
-        let count = self.pages.len();
-        let Self { history, addresses, .. } = self;
-        self.pages.retain(|_, page| {
-            let stays = !over(page) || active(page);
-            if !stays {
-                history.forget(&page.listener);
-                addresses.forget(&page.listener);
-            }
-            stays
-        });
-        self.gone.idle += (count - self.pages.len()) as u64;
-        let mut closed: Vec<_> =
-            self.pages.iter().filter(|(_, page)| over(page)).map(|(id, _)| *id).collect();
-        let surplus = closed.len().saturating_sub(CLOSED_KEPT);
-        closed.truncate(surplus);
-        for id in closed {
-            if let Some(page) = self.pages.remove(&id) {
-                self.history.forget(&page.listener);
-                self.addresses.forget(&page.listener);
-                self.room += usize::from(page.timeline.is_some());
-                self.gone.active += 1;
-                self.gone_sums.entry(page.listener.netns).or_default().add(&page.totals);
-            }
-        }
-        self.forget_namespaces();
-    }
-
-    /// Listeners whose pages were evicted.
-    #[must_use]
-    pub fn gone(&self) -> Gone {
-        self.gone
     }
 
     /// The end: a summary for each listener.
@@ -294,13 +243,6 @@ impl Model {
     /// Every page.
     pub fn pages(&self) -> impl Iterator<Item = &Page> {
         self.pages.values()
-    }
-
-    /// Refused packets as last counted, of all listeners.
-    pub fn dropped(&self) -> u64 {
-        let gone: u64 = self.gone_sums.values().map(Sums::dropped).sum();
-        let here = |page: &Page| page.totals.drops.iter().sum::<u64>();
-        self.ended.dropped + gone + self.pages.values().map(here).sum::<u64>()
     }
 
     /// Is any listener known?
@@ -320,59 +262,10 @@ impl Model {
         self.pages.values().filter(|page| page.closed.is_none())
     }
 
-    /// The verdict on a listener at this time.
-    #[must_use]
-    pub fn sizing(&self, page: &Page, time_ns: u64) -> Sizing {
-        let listener = &page.listener;
-        let entry_bytes =
-            if listener.local.is_ipv4() { self.memory.ipv4 } else { self.memory.ipv6 };
-        let end_ns = page.closed.map_or(time_ns, |(closed_ns, _)| closed_ns);
-        let given = Given {
-            client_timeout_ns: self.client_timeout_ns,
-            somaxconn: self.settings_of(listener.netns).and_then(|set| set.somaxconn),
-            entry_bytes,
-            elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
-            unbalanced: self.unbalanced(page, time_ns),
-            end_ns,
-            cookies_always: self
-                .settings_of(listener.netns)
-                .is_some_and(|set| set.syncookies == Some(2)),
-        };
-        sizing::of(page, &given)
-    }
-
-    /// The contents of a closed member's queues.
-    #[must_use]
-    pub fn at_close(&self, page: &Page) -> Option<AtClose> {
-        let migrate_req = self.settings_of(page.listener.netns).and_then(|set| set.migrate_req);
-        group::at_close(page, self.pages.values(), migrate_req)
-    }
-
-    /// Does this listener wait or drop while other members of its group have room?
-    #[must_use]
-    pub fn unbalanced(&self, page: &Page, time_ns: u64) -> Option<Unbalanced> {
-        group::unbalanced(page, self.pages.values(), time_ns)
-    }
-
     /// When the last interval ended.
     #[must_use]
     pub fn ticked_ns(&self) -> u64 {
         self.ticks_ns[0]
-    }
-
-    /// What is to be thought of the clients of a listener that the server has not accepted. With
-    /// `admitted` they are all of `clients`.
-    #[must_use]
-    pub fn outside(&self, page: &Page, time_ns: u64) -> Outside {
-        if page.clients == 0 {
-            return Outside::default();
-        }
-        let known = self.clients.outside(page.listener.id, page.depth(), time_ns);
-        let gave_up = known.gave_up + page.ended.gave_up;
-        let believing = known.believing + page.ended.believing;
-        let (reset, trying) = (page.ended.reset, known.trying);
-        let unknown = page.clients.saturating_sub(page.admitted + gave_up + reset + trying);
-        Outside { gave_up, believing, reset, trying, unknown }
     }
 
     fn settled(&mut self, listener: ListenerId, fate: Option<Fate>) {

@@ -3,90 +3,22 @@
 //! The programs' totals and the kernel's numbers cannot be read in one moment. So the
 //! kernel is asked before and after: what lies between the two answers agrees.
 
+mod answers;
+mod names;
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::path::Path;
 
 use backlog_core::aggregate::registry::Listed;
 use backlog_core::counter::Range;
 use backlog_core::counter::{Counter, Reading, Values};
 use backlog_core::event::{Event, Listener, ListenerId, Netns, What};
-use backlog_core::settings::{Settings, Spread};
 
-use crate::host::kernel::counters;
 use crate::host::namespaces::Namespaces;
 use crate::host::namespaces::identity::Identify;
-use crate::host::sock_diag;
-
-/// Namespaces that are asked at the end of an interval; where there are more, they
-/// take turns. At the end of the run all are.
-const AT_ONCE: usize = 32;
-
-/// How often an interval searches for names of namespaces because of a new one.
-const LOOKS_FOR_NAMES: u32 = 4;
-
-/// The answers of some namespaces at one moment.
-#[derive(Debug, Default)]
-pub(crate) struct Answers {
-    by_netns: BTreeMap<Netns, Answer>,
-    /// Namespaces that could not be asked, in words.
-    pub(crate) failures: Vec<String>,
-}
-
-/// The answer of one.
-#[derive(Clone, Debug)]
-struct Answer {
-    counters: Option<Values>,
-    settings: Settings,
-    /// None where only the counters were asked for, or where it failed.
-    listed: Option<Vec<Listed>>,
-}
-
-/// The namespaces to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// The counters alone: quick.
-    Counters,
-    /// The listeners as well.
-    All,
-}
-
-impl Answers {
-    /// All listeners.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.by_netns.values().flat_map(|answer| answer.listed.iter().flatten())
-    }
-
-    /// The settings of the selected namespace, else of those in which something listens.
-    pub(crate) fn settings(&self, selected: Option<u32>) -> Option<Spread> {
-        if let Some(netns) = selected {
-            let mut answers = self.by_netns.iter();
-            let answer =
-                answers.find(|(other, _)| other.inode() == netns).map(|(_, answer)| answer);
-            return Some(answer.map(|answer| answer.settings).unwrap_or_default().into());
-        }
-        let listens = |answer: &&Answer| answer.listed.as_ref().is_some_and(|all| !all.is_empty());
-        Spread::of(self.by_netns.values().filter(listens).map(|answer| answer.settings))
-    }
-
-    /// Takes over the counters of other answers, given at a better moment.
-    pub(crate) fn update(&mut self, counters: Self) {
-        for (netns, other) in counters.by_netns {
-            if let Some(answer) = self.by_netns.get_mut(&netns) {
-                answer.counters = other.counters;
-            }
-        }
-    }
-
-    /// Leaves out the listeners that are not wanted.
-    pub(crate) fn retain(&mut self, wanted: impl Fn(&Listed) -> bool) {
-        for answer in self.by_netns.values_mut() {
-            if let Some(listed) = &mut answer.listed {
-                listed.retain(&wanted);
-            }
-        }
-    }
-}
+pub(crate) use answers::{Answers, Ask};
+use names::LOOKS_FOR_NAMES;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -105,8 +37,11 @@ pub(crate) struct KernelCounters {
     start_drops: HashMap<(Netns, u64), (u32, u32)>,
     /// Namespaces to which no way was found.
     lost: BTreeSet<Netns>,
-    /// Where the next turn begins.
+    /// Where the next turn begins, and that of those in which nothing listens any more.
     next: u32,
+    next_quiet: Netns,
+    /// Those that the model has forgotten while they may still be there.
+    forgotten: BTreeSet<Netns>,
 }
 
 impl KernelCounters {
@@ -122,6 +57,8 @@ impl KernelCounters {
             start_drops: HashMap::new(),
             lost: BTreeSet::new(),
             next: 0,
+            next_quiet: Netns::default(),
+            forgotten: BTreeSet::new(),
         }
     }
 
@@ -135,88 +72,15 @@ impl KernelCounters {
         self.identify = identify;
     }
 
-    /// Distinguishes a network namespace from later ones with its inode number; `held` is the same
-    /// namespace, open since it was named. None: unknown.
-    pub(crate) fn identity_of(&self, netns: u32, held: Option<File>) -> Option<u32> {
-        let identify = self.identify.clone();
-        let look = move || Ok(identify.here());
-        let found = match held {
-            Some(file) => self.namespaces.inside_open(netns, file, look),
-            None => self.namespaces.inside(netns, look),
-        };
-        found.ok().flatten()
-    }
-
     /// These were made during the run.
     pub(crate) fn are_new(&mut self, namespaces: impl IntoIterator<Item = Netns>) {
-        self.new.extend(namespaces);
-    }
-
-    /// The name of a namespace. Names are found by inode number: if another namespace had that
-    /// number before, the search is repeated.
-    pub(crate) fn name(&mut self, netns: Netns) -> Option<String> {
-        let known = self.named.get(&netns.inode()).copied();
-        if known != Some(netns) && (known.is_some() || self.new.contains(&netns)) {
-            if self.looks_left == 0 {
-                return None;
-            }
-            self.looks_left -= 1;
-            self.find_again();
-        }
-        self.named.insert(netns.inode(), netns);
-        self.known_name(netns)
-    }
-
-    /// The same without a look.
-    pub(crate) fn known_name(&self, netns: Netns) -> Option<String> {
-        let inode = netns.inode();
-        let known = self.named.get(&inode).is_none_or(|known| *known == netns);
-        known.then(|| self.namespaces.name_of(inode)).flatten()
+        let known = |netns: &Netns| !self.forgotten.contains(netns);
+        self.new.extend(namespaces.into_iter().filter(known));
     }
 
     /// Looks for namespaces once more.
     pub(crate) fn find_again(&mut self) {
         self.namespaces.add(Namespaces::find(Path::new("/proc")));
-    }
-
-    /// Asks every namespace.
-    pub(crate) fn ask_all(&self, what: Ask) -> Answers {
-        self.ask(self.namespaces.inodes().map(Netns::from), what)
-    }
-
-    /// Asks some. Another one may have the inode number by now: then that one answers.
-    pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = Netns>, what: Ask) -> Answers {
-        let mut answers = Answers::default();
-        let inodes: BTreeSet<u32> = namespaces.into_iter().map(Netns::inode).collect();
-        for inode in inodes {
-            let (answer, failure) = self.ask_one(inode, what);
-            answers.by_netns.extend(answer);
-            let words = |why| format!("network namespace {inode} is not inspected: {why}");
-            answers.failures.extend(failure.map(words));
-        }
-        answers
-    }
-
-    fn ask_one(&self, inode: u32, what: Ask) -> (Option<(Netns, Answer)>, Option<String>) {
-        let identify = self.identify.clone();
-        let asked = self.namespaces.inside(inode, move || {
-            let netns = Netns::new(inode, identify.here().unwrap_or(0));
-            let counters = counters::read(Path::new("/proc/thread-self/net"));
-            let settings = crate::host::kernel::settings::read(Path::new("/"));
-            let listed = (what == Ask::All).then(|| sock_diag::dump(netns)).transpose();
-            Ok((netns, counters, settings, listed))
-        });
-        let words = |error| format!("{error:#}");
-        match asked {
-            Ok((netns, counters, settings, Ok(listed))) => {
-                (Some((netns, Answer { counters, settings, listed })), None)
-            }
-            Ok((netns, counters, settings, Err(error))) => {
-                let answer = Answer { counters, settings, listed: None };
-                (Some((netns, answer)), Some(words(error)))
-            }
-            Err(error) => (None, Some(words(error))),
-        }
     }
 
     /// Takes the counters of right before and right after the programs began.
@@ -254,86 +118,6 @@ impl KernelCounters {
         if let Some(inode) = listener.inode {
             self.start_drops.remove(&(listener.netns, inode));
         }
-    }
-
-    /// Those of `wanted` (sorted) whose turn it is; if one of them is unknown, searches for a path
-    /// to it.
-    pub(crate) fn turn(&mut self, wanted: &[Netns]) -> Vec<Netns> {
-        self.looks_left = LOOKS_FOR_NAMES;
-        self.look_for(wanted);
-        let reaches = |netns: &&Netns| self.namespaces.reaches(netns.inode());
-        // Those that are gone do not answer, and need no turn for that.
-        let (here, mut turn): (Vec<Netns>, Vec<Netns>) = wanted.iter().partition(reaches);
-        turn.extend(self.turn_of(&here));
-        turn
-    }
-
-    /// The same for existing ones: all whose inode numbers have their turn.
-    fn turn_of(&mut self, here: &[Netns]) -> Vec<Netns> {
-        let inodes: BTreeSet<u32> = here.iter().map(|netns| netns.inode()).collect();
-        if inodes.len() <= AT_ONCE {
-            return here.to_vec();
-        }
-        let fresh = here.iter().filter(|netns| !self.start.contains_key(netns));
-        let fresh: BTreeSet<u32> = fresh.map(|netns| netns.inode()).collect();
-        let mut turn: Vec<u32> = inodes.range(self.next..).copied().collect();
-        turn.extend(inodes.range(..self.next));
-        // Those that have not been compared may be over soon.
-        turn.sort_by_key(|inode| !fresh.contains(inode));
-        turn.truncate(AT_ONCE);
-        // Behind the last one that has its turn now.
-        self.next = turn.last().map_or(0, |last| last + 1);
-        here.iter().filter(|netns| turn.contains(&netns.inode())).copied().collect()
-    }
-
-    /// All of these; searches for them once more.
-    pub(crate) fn turn_of_all(&mut self, wanted: &[Netns]) -> Vec<Netns> {
-        self.lost.clear();
-        self.look_for(wanted);
-        wanted.to_vec()
-    }
-
-    /// Makes sure that there is a way to each of these, if there can be one.
-    fn look_for(&mut self, wanted: &[Netns]) {
-        let reaches = |kernel_counters: &Self, netns: &Netns| {
-            kernel_counters.namespaces.reaches(netns.inode())
-        };
-        let astray = |netns: &&Netns| !reaches(self, netns) && !self.lost.contains(netns);
-        let astray: Vec<Netns> = wanted.iter().filter(astray).copied().collect();
-        if astray.is_empty() {
-            return;
-        }
-        self.find_again();
-        // Not again at each interval.
-        let lost: Vec<Netns> = astray.into_iter().filter(|netns| !reaches(self, netns)).collect();
-        self.lost.extend(lost);
-    }
-
-    /// Those without an open listener that did not answer because they have ended. They are
-    /// removed.
-    pub(crate) fn ended(&mut self, quiet: &[Netns], answers: &Answers) -> Vec<Netns> {
-        let silent = |netns: &&Netns| !answers.by_netns.contains_key(netns);
-        let silent: Vec<Netns> = quiet.iter().filter(silent).copied().collect();
-        if silent.is_empty() {
-            return silent;
-        }
-        // The process by which it was entered may have ended, and others live in it.
-        self.find_again();
-        let over = |netns: &Netns| {
-            let inode = netns.inode();
-            let succeeded = answers.by_netns.keys().any(|other| other.inode() == inode);
-            succeeded || (!self.namespaces.reaches(inode) && self.namespaces.may_enter(inode))
-        };
-        let ended: Vec<Netns> = silent.into_iter().filter(over).collect();
-        for netns in &ended {
-            self.start.remove(netns);
-            self.new.remove(netns);
-            self.lost.remove(netns);
-            if self.named.get(&netns.inode()) == Some(netns) {
-                self.named.remove(&netns.inode());
-            }
-        }
-        ended
     }
 
     /// The change since the start, from the two readings before and after the totals; `of_socket`

@@ -156,6 +156,7 @@ impl<W: Write> Sink for Table<W> {
             Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
             Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
             Update::Reconciled { time_ns, accounts, blind } => {
+                self.shown.retain(|(netns, _), _| model.knows_namespace(*netns));
                 self.reconciled(clock, time_ns, accounts, blind)
             }
             Update::Flush => self.flush(),

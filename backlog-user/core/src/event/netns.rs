@@ -41,6 +41,12 @@ impl Netns {
         self.inode() == other.inode() && known.is_none_or(|(one, other)| one == other)
     }
 
+    /// The one behind it, in their order.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
     /// Both as one number.
     #[must_use]
     pub fn number(self) -> u64 {

@@ -1,15 +1,21 @@
-//! Addresses with listeners in several network namespaces.
+//! Which listeners are known at each address: those of one namespace may be a group, and where
+//! there are several namespaces, the address alone does not tell them apart.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::event::{Listener, Netns};
+use crate::event::{Listener, ListenerId, Netns};
 
-/// By address: the namespace of its first page, whether another has one, and how many pages
-/// there are.
+/// See the module's head.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(HashMap<SocketAddr, Known>);
+pub(super) struct Addresses {
+    everywhere: HashMap<SocketAddr, Known>,
+    /// Those with a page, in the order of their opening.
+    in_namespace: HashMap<(Netns, SocketAddr), Vec<ListenerId>>,
+}
 
+/// The namespace of the first page at an address, whether another has one, and how many pages
+/// there are.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     netns: Netns,
@@ -31,9 +37,10 @@ pub(super) enum Met {
 impl Addresses {
     /// A listener was found.
     pub(super) fn opened(&mut self, listener: &Listener) -> Met {
-        let netns = listener.netns;
+        let Listener { id, netns, local, .. } = *listener;
+        self.in_namespace.entry((netns, local)).or_default().push(id);
         let fresh = || Known { netns, several: false, pages: 0 };
-        let known = self.0.entry(listener.local).or_insert_with(fresh);
+        let known = self.everywhere.entry(local).or_insert_with(fresh);
         known.pages += 1;
         match (known.several, known.netns == netns) {
             (true, _) => Met::Others,
@@ -45,12 +52,24 @@ impl Addresses {
         }
     }
 
+    /// The listeners at the address of this one, in its namespace; itself included.
+    pub(super) fn beside(&self, listener: &Listener) -> &[ListenerId] {
+        self.in_namespace.get(&(listener.netns, listener.local)).map_or(&[], Vec::as_slice)
+    }
+
     /// Its page is gone.
     pub(super) fn forget(&mut self, listener: &Listener) {
-        if let Some(known) = self.0.get_mut(&listener.local) {
+        let Listener { id, netns, local, .. } = *listener;
+        if let Some(known) = self.everywhere.get_mut(&local) {
             known.pages -= 1;
             if known.pages == 0 {
-                self.0.remove(&listener.local);
+                self.everywhere.remove(&local);
+            }
+        }
+        if let Some(here) = self.in_namespace.get_mut(&(netns, local)) {
+            here.retain(|other| *other != id);
+            if here.is_empty() {
+                self.in_namespace.remove(&(netns, local));
             }
         }
     }

@@ -1,17 +1,18 @@
-//! Network namespaces: the kernel's counts in each, and which of them have ended.
+//! Network namespaces: what the kernel has counted in each, what its listeners have counted
+//! together, and which of them have ended.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::page::Page;
-use super::reconcile::Sums;
+use super::sums::Sums;
 use crate::counter::Reading;
 use crate::event::{Netns, form};
 use crate::settings::Settings;
 
-/// What is known of a network namespace.
+/// What the kernel has told of a network namespace, and what was seen there then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// The sysctls that bound its queues.
@@ -52,7 +53,7 @@ pub struct NamespacesEnded {
 
 impl NamespacesEnded {
     /// Adds a namespace that has ended; `sums` are the tool's counts until then.
-    pub(super) fn add(&mut self, namespace: &Namespace, sums: &Sums) {
+    fn add(&mut self, namespace: &Namespace, sums: &Sums) {
         match (namespace.compared, namespace.agrees()) {
             (true, false) => self.different += 1,
             (true, true) => {
@@ -65,43 +66,197 @@ impl NamespacesEnded {
     }
 }
 
+/// All of a run.
+#[derive(Debug, Default)]
+pub(super) struct Namespaces {
+    all: BTreeMap<Netns, Entry>,
+    /// Those that have ended and whose listeners' pages are gone.
+    pub(super) ended: NamespacesEnded,
+    /// Those that were forgotten at the end of the last interval although they may still be there.
+    forgotten: Vec<Netns>,
+}
+
+/// One of them. It is kept while it has pages, something was counted there, or the kernel has
+/// told of it, and is evicted when it has ended.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Pages of its listeners; of these: of listeners that are open.
+    pages: usize,
+    open: usize,
+    /// When a listener closed last.
+    closed_ns: Option<u64>,
+    /// Pages of listeners at which something had happened are gone.
+    evicted: bool,
+    /// What all listeners have counted, those whose pages are gone included.
+    sums: Sums,
+    /// What the kernel has told.
+    told: Option<Namespace>,
+}
+
+impl Entry {
+    fn has_ended(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.ended)
+    }
+
+    /// Has, or had, it a listener of ours at which anything happened, or that is still known?
+    fn has_listeners(&self) -> bool {
+        self.pages > 0 || self.evicted
+    }
+
+    /// May anything still move there? A listener is open, or was at this time.
+    fn moves(&self, since_ns: u64) -> bool {
+        self.open > 0 || self.closed_ns.is_some_and(|closed_ns| closed_ns >= since_ns)
+    }
+}
+
 /// The number of ended namespaces whose difference is kept.
 const DIFFERENT_KEPT: usize = 64;
 
-impl Model {
-    /// Namespaces come and go likewise.
-    pub(super) fn forget_namespaces(&mut self) {
-        let over = |namespace: &Namespace| namespace.ended;
-        if !self.namespaces.values().any(over) {
-            return;
-        }
-        let here: BTreeSet<Netns> = self.pages.values().map(|page| page.listener.netns).collect();
-        let mut different = 0;
-        let leave: Vec<Netns> = self
-            .namespaces
-            .iter()
-            .filter(|(netns, namespace)| over(namespace) && !here.contains(netns))
-            .filter(|(_, namespace)| {
-                let differs = namespace.compared && !namespace.agrees();
-                different += usize::from(differs);
-                !differs || different > DIFFERENT_KEPT
-            })
-            .map(|(netns, _)| *netns)
-            .collect();
-        for netns in leave {
-            let Some(namespace) = self.namespaces.remove(&netns) else { continue };
-            let sums = self.gone_sums.remove(&netns).unwrap_or_default();
-            self.ended.dropped += sums.dropped();
-            self.ended.add(&namespace, &sums);
+impl Namespaces {
+    /// A listener was found.
+    pub(super) fn opened(&mut self, netns: Netns) {
+        let entry = self.all.entry(netns).or_default();
+        entry.pages += 1;
+        entry.open += 1;
+    }
+
+    /// A listener that was open has closed.
+    pub(super) fn closed(&mut self, netns: Netns, time_ns: u64) {
+        if let Some(entry) = self.all.get_mut(&netns) {
+            entry.open = entry.open.saturating_sub(1);
+            entry.closed_ns = entry.closed_ns.max(Some(time_ns));
         }
     }
 
+    /// What a listener had counted until now, and what it has now.
+    pub(super) fn counted(&mut self, netns: Netns, was: &Sums, now: &Sums) {
+        let sums = &mut self.all.entry(netns).or_default().sums;
+        sums.subtract(was);
+        sums.add(now);
+    }
+
+    /// The page of a listener is gone; what it has counted stays.
+    pub(super) fn evicted(&mut self, page: &Page, active: bool) {
+        if let Some(entry) = self.all.get_mut(&page.listener.netns) {
+            entry.pages = entry.pages.saturating_sub(1);
+            entry.evicted |= active;
+        }
+    }
+
+    /// What listeners counted whose pages went before the recording that is resumed begins.
+    pub(super) fn had_counted(&mut self, netns: Netns, sums: &Sums) {
+        let entry = self.all.entry(netns).or_default();
+        entry.evicted = true;
+        entry.sums.add(sums);
+    }
+
+    /// What the kernel tells of one now.
+    pub(super) fn told(&mut self, netns: Netns) -> &mut Namespace {
+        self.all.entry(netns).or_default().told.get_or_insert_default()
+    }
+
+    /// What it has told.
+    pub(super) fn get(&self, netns: Netns) -> Option<&Namespace> {
+        self.all.get(&netns)?.told.as_ref()
+    }
+
+    /// Those of which it has.
+    pub(super) fn all_told(&self) -> impl Iterator<Item = (Netns, &Namespace)> {
+        self.all.iter().filter_map(|(netns, entry)| Some((*netns, entry.told.as_ref()?)))
+    }
+
+    /// What all listeners of one have counted, those that are gone included.
+    pub(super) fn sums_of(&self, netns: Netns) -> Sums {
+        self.all.get(&netns).map(|entry| entry.sums).unwrap_or_default()
+    }
+
+    /// What was seen until now is what belongs to the last reading of each.
+    pub(super) fn all_seen(&mut self) {
+        for Entry { sums, told, .. } in self.all.values_mut() {
+            if let Some(told) = told {
+                told.seen = *sums;
+            }
+        }
+    }
+
+    /// One has ended, unless it still has a listener.
+    pub(super) fn end(&mut self, netns: Netns) {
+        let entry = self.all.entry(netns).or_default();
+        if entry.open == 0 {
+            entry.told.get_or_insert_default().ended = true;
+        }
+    }
+
+    /// What the listeners whose pages are gone had counted, where there are any.
+    pub(super) fn evicted_sums<'a>(
+        &self,
+        pages: impl Iterator<Item = &'a Page>,
+    ) -> BTreeMap<Netns, Sums> {
+        let evicted = self.all.iter().filter(|(_, entry)| entry.evicted);
+        let mut sums: BTreeMap<Netns, Sums> =
+            evicted.map(|(netns, entry)| (*netns, entry.sums)).collect();
+        for page in pages {
+            if let Some(sums) = sums.get_mut(&page.listener.netns) {
+                sums.subtract(&Sums::of_listener(&page.totals));
+            }
+        }
+        sums
+    }
+
+    /// Refused packets, in those that have ended as well.
+    pub(super) fn dropped(&self) -> u64 {
+        self.ended.dropped + self.all.values().map(|entry| entry.sums.dropped()).sum::<u64>()
+    }
+
+    /// Evicts those that are over. Where more than `most` are quiet, without a page but perhaps
+    /// still there, those that have been so for longest are taken for over.
+    pub(super) fn evict(&mut self, most: usize) {
+        let Self { all, ended, .. } = self;
+        let mut different = 0;
+        all.retain(|_, entry| {
+            let Entry { pages: 0, evicted, sums, told, .. } = entry else { return true };
+            let Some(told) = told else { return *evicted };
+            let differs = told.compared && !told.agrees();
+            different += usize::from(told.ended && differs);
+            let stays = !told.ended || (differs && different <= DIFFERENT_KEPT);
+            if !stays {
+                ended.dropped += sums.dropped();
+                ended.add(told, sums);
+            }
+            stays
+        });
+        self.forget_quiet(most);
+    }
+
+    fn forget_quiet(&mut self, most: usize) {
+        self.forgotten.clear();
+        let is_quiet = |entry: &Entry| entry.pages == 0 && !entry.has_ended();
+        let quiet = self.all.iter().filter(|(_, entry)| is_quiet(entry));
+        let mut quiet: Vec<(Option<u64>, Netns)> =
+            quiet.map(|(netns, entry)| (entry.closed_ns, *netns)).collect();
+        let surplus = quiet.len().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        quiet.sort_unstable();
+        for (_, netns) in quiet.into_iter().take(surplus) {
+            let Some(Entry { sums, told, .. }) = self.all.remove(&netns) else { continue };
+            self.ended.dropped += sums.dropped();
+            self.ended.add(&told.unwrap_or_default(), &sums);
+            self.forgotten.push(netns);
+        }
+    }
+}
+
+impl Model {
     /// The reconciliation of network namespaces that ended during the run.
     #[must_use]
     pub fn ended(&self) -> NamespacesEnded {
-        let mut all = NamespacesEnded { dropped: 0, ..self.ended };
-        for (netns, namespace) in self.namespaces.iter().filter(|(_, known)| known.ended) {
-            all.add(namespace, &self.sums_of(*netns));
+        let mut all = NamespacesEnded { dropped: 0, ..self.namespaces.ended };
+        for Entry { sums, told, .. } in self.namespaces.all.values() {
+            if let Some(told) = told.as_ref().filter(|told| told.ended) {
+                all.add(told, sums);
+            }
         }
         all
     }
@@ -109,59 +264,65 @@ impl Model {
     /// Did it end before the kernel could be asked?
     #[must_use]
     pub fn is_uncompared(&self, netns: Netns) -> bool {
-        self.namespaces.get(&netns).is_some_and(|known| known.ended && !known.compared)
+        self.namespaces.get(netns).is_some_and(|told| told.ended && !told.compared)
     }
 
     /// Packets refused in a network namespace that has ended, after the kernel was asked last.
     #[must_use]
     pub fn unread_drops(&self, netns: Netns) -> u64 {
-        let ended = self.namespaces.get(&netns).filter(|known| known.ended);
-        ended.map_or(0, |known| known.unread_drops(&self.sums_of(netns)))
+        let ended = self.namespaces.get(netns).filter(|told| told.ended);
+        ended.map_or(0, |told| told.unread_drops(&self.namespaces.sums_of(netns)))
     }
 
     /// The network namespaces that could be read: their settings, the change of the kernel's
     /// counters at the last reading, and whether this is only their baseline.
     pub fn known_namespaces(&self) -> impl Iterator<Item = (Netns, Settings, Reading, bool)> {
-        let asked = |known: &Namespace| known.moved != Reading::default();
-        let all = self.namespaces.iter().filter(move |(_, namespace)| asked(namespace));
-        all.map(|(netns, known)| (*netns, known.settings, known.moved, !known.compared))
-    }
-
-    /// The counts of all listeners of a network namespace, including those that are gone.
-    pub(super) fn sums_of(&self, netns: Netns) -> Sums {
-        let mut sums = self.gone_sums.get(&netns).copied().unwrap_or_default();
-        for page in self.pages.values().filter(|page| page.listener.netns == netns) {
-            sums.add(&page.totals);
-        }
-        sums
+        let asked = self.namespaces.all_told().filter(|(_, told)| told.moved != Reading::default());
+        asked.map(|(netns, told)| (netns, told.settings, told.moved, !told.compared))
     }
 
     /// The network namespaces that have, or had, a listener of ours.
     #[must_use]
     pub fn namespaces(&self) -> Vec<Netns> {
-        let of_pages = self.pages.values().map(|page| page.listener.netns);
-        let mut all: Vec<Netns> = of_pages.chain(self.gone_sums.keys().copied()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        self.namespaces_with(Entry::has_listeners)
     }
 
     /// Those whose counters may still move: with a listener that is open, or was open recently.
     #[must_use]
     pub fn moving_namespaces(&self) -> Vec<Netns> {
         let [_, since_ns] = self.ticks_ns;
-        let moves = |page: &&Page| page.closed.is_none_or(|(closed_ns, _)| closed_ns >= since_ns);
-        let mut all: Vec<Netns> =
-            self.pages.values().filter(moves).map(|page| page.listener.netns).collect();
-        all.retain(|netns| self.namespaces.get(netns).is_none_or(|known| !known.ended));
-        all.sort_unstable();
-        all.dedup();
-        all
+        self.namespaces_with(|entry| entry.moves(since_ns) && !entry.has_ended())
+    }
+
+    /// The others that are not known to have ended: they may end without any event.
+    #[must_use]
+    pub fn quiet_namespaces(&self) -> Vec<Netns> {
+        let [_, since_ns] = self.ticks_ns;
+        self.namespaces_with(|entry| !entry.moves(since_ns) && !entry.has_ended())
+    }
+
+    fn namespaces_with(&self, is_one: impl Fn(&Entry) -> bool) -> Vec<Netns> {
+        let some = self.namespaces.all.iter().filter(|(_, entry)| is_one(entry));
+        some.map(|(netns, _)| *netns).collect()
+    }
+
+    /// Is anything kept of it? An output forgets with the model what it has reported of it.
+    #[must_use]
+    pub fn knows_namespace(&self, netns: Netns) -> bool {
+        self.namespaces.all.contains_key(&netns)
+    }
+
+    /// Namespaces that were forgotten at the end of the last interval although they may still be
+    /// there. If a listener opens in one of them again, it is compared from its next reading on,
+    /// so where its counters began must be forgotten as well.
+    #[must_use]
+    pub fn forgotten_namespaces(&self) -> &[Netns] {
+        &self.namespaces.forgotten
     }
 
     /// The sysctls of a network namespace, if they could be read.
     #[must_use]
     pub fn settings_of(&self, netns: Netns) -> Option<&Settings> {
-        self.namespaces.get(&netns).map(|namespace| &namespace.settings)
+        self.namespaces.get(netns).map(|told| &told.settings)
     }
 }

@@ -12,8 +12,8 @@ use super::episode::Episodes;
 use super::members::Members;
 use super::page::{Ended, Paced, Page, PeakUse};
 use super::pauses::Stalls;
-use super::reconcile::Sums;
 use super::stall::Stall;
+use super::sums::Sums;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
 use super::{Gone, Model, NamespacesEnded};
@@ -128,15 +128,15 @@ impl PagePast {
 impl Model {
     /// State that events do not carry.
     pub fn past(&self) -> Past {
-        let before = self.namespaces.iter();
+        let before = self.namespaces.all_told();
         let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
         Past {
             pages: self.pages.values().map(PagePast::of).collect(),
-            before: before.map(|(netns, namespace)| (*netns, namespace.before)).collect(),
+            before: before.map(|(netns, namespace)| (netns, namespace.before)).collect(),
             gone: self.gone,
-            gone_sums: self.gone_sums.clone(),
+            gone_sums: self.namespaces.evicted_sums(self.pages.values()),
             clients_forgotten: self.clients.forgotten(),
-            ended: self.ended,
+            ended: self.namespaces.ended,
         }
     }
 
@@ -149,18 +149,16 @@ impl Model {
         }
         self.members = Members::of(&self.pages);
         for (netns, before) in &past.before {
-            self.namespaces.entry(*netns).or_default().before = *before;
+            self.namespaces.told(*netns).before = *before;
         }
         self.gone = past.gone;
-        self.ended = past.ended;
-        self.gone_sums.clone_from(&past.gone_sums);
+        self.namespaces.ended = past.ended;
+        for (netns, sums) in &past.gone_sums {
+            self.namespaces.had_counted(*netns, sums);
+        }
         self.clients.forgot(past.clients_forgotten);
         // The sums of closed listeners belong to the last reconciliation.
-        let namespaces: Vec<Netns> = self.namespaces.keys().copied().collect();
-        for netns in namespaces {
-            let seen = self.sums_of(netns);
-            self.namespaces.entry(netns).or_default().seen = seen;
-        }
+        self.namespaces.all_seen();
     }
 }
 

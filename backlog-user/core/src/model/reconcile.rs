@@ -3,13 +3,11 @@
 //! A difference does not mean a loss by itself: the kernel's counters know no filter
 //! and no beginning.
 
-use backlog_ebpf::cause::{Beside, Cause};
-use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::page::Page;
+use super::sums::Sums;
 use super::{Model, Namespace};
-use crate::aggregate::count::add;
 use crate::counter::Counter;
 use crate::counter::Range;
 use crate::event::Netns;
@@ -60,43 +58,6 @@ pub struct Blind {
     pub ignores: bool,
 }
 
-/// Sums of the listeners of one network namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
-    drops: [u64; Cause::COUNT],
-    beside: [u64; Beside::COUNT],
-    uncounted: u64,
-}
-
-impl Sums {
-    /// Adds a listener's.
-    pub fn add(&mut self, totals: &Totals) {
-        add(&mut self.drops, &totals.drops);
-        add(&mut self.beside, &totals.beside);
-        self.uncounted += totals.uncounted;
-    }
-
-    /// Refused packets.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.drops.iter().sum()
-    }
-
-    /// The expected change of a counter; none: the tool does not count what moves it.
-    fn of(&self, counter: Counter) -> Option<u64> {
-        let drops = Cause::ALL.into_iter().filter(|cause| cause.moves().contains(&counter));
-        let drops = drops.map(|cause| self.drops[cause as usize]).reduce(|sum, moved| sum + moved);
-        let drops = drops.map(|drops| match counter {
-            // Some drops no counter of the kernel counts.
-            Counter::ListenDrops => drops.saturating_sub(self.uncounted),
-            _ => drops,
-        });
-        let beside = Beside::ALL.into_iter().filter(|beside| beside.moves().contains(&counter));
-        let beside = beside.map(|beside| self.beside[beside as usize]);
-        drops.into_iter().chain(beside).reduce(|sum, moved| sum + moved)
-    }
-}
-
 /// The verdicts on one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -123,7 +84,7 @@ pub fn accounts(model: &Model) -> Vec<Account> {
 /// Compares for one network namespace; a counter that the kernel does not show is left
 /// out.
 fn of_namespace(model: &Model, netns: Netns) -> Vec<CounterCheck> {
-    model.namespaces.get(&netns).map(Namespace::verdicts).unwrap_or_default()
+    model.namespaces.get(netns).map(Namespace::verdicts).unwrap_or_default()
 }
 
 impl Namespace {
@@ -133,7 +94,7 @@ impl Namespace {
             .into_iter()
             .zip(moved)
             .filter_map(|(counter, moved)| {
-                let seen = seen.of(counter)?.saturating_sub(before.of(counter)?);
+                let seen = seen.moved(counter)?.saturating_sub(before.moved(counter)?);
                 Some(CounterCheck::new(counter.name(), (*moved)?, seen))
             })
             .collect()
@@ -141,7 +102,7 @@ impl Namespace {
 
     /// Was nothing seen that moves a counter of the kernel since it was read last?
     pub(super) fn is_read_to(&self, sums: &Sums) -> bool {
-        Counter::ALL.into_iter().all(|counter| self.seen.of(counter) == sums.of(counter))
+        Counter::ALL.into_iter().all(|counter| self.seen.moved(counter) == sums.moved(counter))
     }
 
     /// Refused packets that were seen since it was read last.
@@ -206,28 +167,8 @@ pub fn reasons(verdict: &CounterCheck, blind: &Blind) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Blind, CounterCheck, Sums, reasons};
-    use crate::counter::Counter;
+    use super::{Blind, CounterCheck, reasons};
     use crate::counter::Range;
-    use backlog_ebpf::cause::{Beside, Cause};
-    use backlog_ebpf::totals::Totals;
-
-    #[test]
-    fn each_cause_moves_its_counters() {
-        let mut totals = Totals::default();
-        for cause in Cause::ALL {
-            totals.drops[cause as usize] = 1 << (cause as u32);
-        }
-        totals.uncounted = totals.drops[Cause::ListenerLeft as usize];
-        totals.beside[Beside::JoinRefused as usize] = 1000;
-        totals.beside[Beside::Ignored as usize] = 5000;
-        let mut sums = Sums::default();
-        sums.add(&totals);
-        assert_eq!(sums.of(Counter::ListenOverflows), Some(0b1111));
-        assert_eq!(sums.of(Counter::ListenDrops), Some(0b1_0111_1111 + 1000));
-        assert_eq!(sums.of(Counter::ReqQFullDrop), Some(1 << 4));
-        assert_eq!(sums.of(Counter::DeferAcceptDrop), None);
-    }
 
     #[test]
     fn a_difference_has_reasons() {

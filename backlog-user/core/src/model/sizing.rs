@@ -76,7 +76,7 @@ impl Confidence {
 /// Inputs of the verdict in addition to the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// How long a client waits before it gives up.
+    /// The client timeout.
     pub client_timeout_ns: u64,
     /// `net.core.somaxconn` of the listener's namespace, now.
     pub somaxconn: Option<u32>,

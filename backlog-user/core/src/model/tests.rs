@@ -196,7 +196,7 @@ fn closed_listeners_do_not_fill_the_memory() {
     }
     assert_eq!(model.tick(SECOND).len(), 3000);
     model.tick(2 * SECOND);
-    assert_eq!(model.summaries().len(), super::CLOSED_KEPT);
+    assert_eq!(model.summaries().len(), super::Retention::default().closed);
     assert_eq!(model.gone(), super::Gone { idle: 1000, active: 976 });
 }
 

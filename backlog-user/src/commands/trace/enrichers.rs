@@ -155,12 +155,22 @@ impl Enrichers {
         let quiet: Vec<Netns> =
             namespaces.iter().filter(|netns| !open.contains(netns)).copied().collect();
         let ended = self.counters.ended(&quiet, after);
+        self.have_ended(ended, *time_ns, queue);
+    }
+
+    /// Which namespaces have ended in which nothing listened any more.
+    pub(super) fn end_quiet_namespaces(&mut self, time_ns: u64, context: &mut Context<'_>) {
+        let ended = self.counters.quiet_ended(&context.model.quiet_namespaces());
+        self.have_ended(ended, time_ns, context.queue);
+    }
+
+    fn have_ended(&mut self, ended: Vec<Netns>, time_ns: u64, queue: &mut Queue) {
         if self.asked.is_some_and(|asked| ended.contains(&asked)) {
             self.asked = None;
             queue.say("--netns: this network namespace has ended; nothing more comes of it");
         }
         for netns in ended {
-            queue.push(*time_ns, What::Ended { netns });
+            queue.push(time_ns, What::Ended { netns });
         }
     }
 
@@ -193,14 +203,16 @@ impl Enrichers {
         live.want(&listening & &sockets)
     }
 
-    /// After the rows of an interval: looks at those who accept where something is wrong.
-    pub(super) fn watch_accepts(
+    /// After the rows of an interval: looks at those who accept where something is wrong, and
+    /// forgets what the model has forgotten.
+    pub(super) fn interval_ended(
         &mut self,
         rows: &[Interval],
         time_ns: u64,
         context: &mut Context<'_>,
     ) {
         self.accepting.interval(rows, time_ns, context);
+        self.counters.forget_quiet(context.model.forgotten_namespaces());
     }
 
     /// When the probe on failing accepts is to be detached.

@@ -5,7 +5,9 @@ use backlog_core::counter::Range;
 use backlog_core::event::Netns;
 use backlog_core::settings::Settings;
 
-use super::{AT_ONCE, Answer, Answers, KernelCounters, moved};
+use super::answers::{Answer, Answers};
+use super::turns::AT_ONCE;
+use super::{KernelCounters, moved};
 use crate::commands::listeners::tests::listed;
 
 #[test]
@@ -92,4 +94,40 @@ fn settings_are_those_of_the_namespaces_that_are_traced() {
     // The selected one counts without a listener, and is not replaced by the host's.
     assert_eq!(answers.settings(Some(1)), Some(somaxconn(4096).into()));
     assert_eq!(answers.settings(Some(9)), Some(Settings::default().into()));
+}
+
+#[test]
+fn a_few_of_those_in_which_nothing_listens_are_asked_in_each_interval() {
+    let mut kernel_counters = KernelCounters::find();
+    // No way leads to any of them.
+    let quiet: Vec<Netns> = (1..20).map(Netns::from).collect();
+    let mut ended = Vec::new();
+    while ended.len() < quiet.len() {
+        let left: Vec<Netns> = quiet.iter().filter(|one| !ended.contains(*one)).copied().collect();
+        let some = kernel_counters.quiet_ended(&left);
+        if some.is_empty() {
+            // Only who may enter a namespace can tell that it has ended.
+            assert!(!kernel_counters.namespaces().may_enter(1));
+            return;
+        }
+        assert!(some.len() <= 8);
+        ended.extend(some);
+    }
+    assert_eq!(ended, quiet);
+}
+
+#[test]
+fn one_that_was_forgotten_and_is_still_there_begins_anew() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let mut kernel_counters = KernelCounters::find();
+    let netns = Netns::new(7, 1);
+    kernel_counters.are_new([netns]);
+    assert_eq!(kernel_counters.start_of(netns, at(4)), ((at(0), at(0)), true));
+    kernel_counters.forget_quiet(&[netns]);
+    if kernel_counters.namespaces().may_enter(7) {
+        // Its listeners say that it was made during the run, but what it had counted until it was
+        // forgotten is forgotten as well.
+        kernel_counters.are_new([netns]);
+        assert_eq!(kernel_counters.start_of(netns, at(9)), ((at(9), at(9)), false));
+    }
 }

@@ -7,7 +7,7 @@ use super::{ID, Model, SECOND, closed, event, listener};
 use crate::counter::Range;
 use crate::counter::{Counter, Reading};
 use crate::event::{Count, Identity, Listener, ListenerId, Netns, What};
-use crate::model::{CLOSED_KEPT, NamespacesEnded, reconcile};
+use crate::model::{NamespacesEnded, Retention, reconcile};
 
 /// The kernel's and the programs' counts of one namespace.
 fn compared(netns: Netns, listener: u32, kernel: u64, seen: u64) -> [What; 2] {
@@ -73,7 +73,7 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     for second in 1..4 {
         model.tick(second * SECOND);
     }
-    assert!(model.get(ID).is_none() && model.namespaces.is_empty());
+    assert!(model.get(ID).is_none() && model.settings_of(netns).is_none());
     assert_eq!(model.ended(), ended);
 }
 
@@ -99,7 +99,8 @@ fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     assert_eq!((kernel, seen, accounts[0].unread_drops), (2, 2, 7));
     // The same once nothing else is kept of it.
     let other = Netns::new(8, 1);
-    for id in (2..).take(CLOSED_KEPT) {
+    let kept = Retention::default().closed;
+    for id in (2..).take(kept) {
         model.apply(&event(6, in_namespace(other, id)));
         let [seen, _] = compared(other, id, 0, 1);
         model.apply(&event(6, seen));
@@ -108,8 +109,8 @@ fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     for second in 1..4 {
         model.tick(second * SECOND);
     }
-    assert!(!model.namespaces.contains_key(&netns));
-    assert_eq!((model.ended(), model.dropped()), (ended, 9 + CLOSED_KEPT as u64));
+    assert!(model.settings_of(netns).is_none());
+    assert_eq!((model.ended(), model.dropped()), (ended, 9 + kept as u64));
 }
 
 #[test]
@@ -183,8 +184,83 @@ fn what_was_refused_in_those_that_are_gone_stays_counted() {
     let all =
         NamespacesEnded { equal: u64::from(many) - 1, different: 1, ..NamespacesEnded::default() };
     assert_eq!(model.ended(), all);
-    assert!(model.namespaces.len() <= 1_025, "{}", model.namespaces.len());
+    assert!(model.namespaces().len() <= 1_025, "{}", model.namespaces().len());
     // The difference is still reported.
     let accounts = reconcile::accounts(&model);
     assert!(accounts.iter().any(|account| account.netns == Netns::new(7, 1)));
+}
+
+/// Whatever comes and goes in a namespace that stays, its account is exact.
+#[test]
+fn sums_of_evicted_listeners_stay_in_the_account_of_their_namespace() {
+    let netns = Netns::new(7, 1);
+    let mut model = Model::new(0);
+    model.retain(Retention { closed: 3, ..Retention::default() });
+    for id in 1..=50 {
+        let now = u64::from(id) * SECOND;
+        model.apply(&event(now, in_namespace(netns, id)));
+        let [seen, kernel] = compared(netns, id, 2 * u64::from(id), 2);
+        model.apply(&event(now, seen));
+        model.apply(&event(now, kernel));
+        model.apply(&event(now, closed(id)));
+        model.tick(now);
+    }
+    assert!(model.pages().count() <= 3 + 2, "{}", model.pages().count());
+    assert_eq!((model.dropped(), model.gone().active), (100, 50 - model.pages().count() as u64));
+    let [account] = reconcile::accounts(&model).try_into().unwrap();
+    let reconcile::CounterCheck { kernel, seen, .. } = account.verdicts[0];
+    assert_eq!((kernel, seen), (100, 100));
+    // A recording that begins here has the same sums.
+    let past = model.past();
+    let mut later = Model::new(0);
+    for event in crate::recording::snapshot::events(&model, 51 * SECOND) {
+        later.apply(&event);
+    }
+    later.resume(51 * SECOND, &past);
+    assert_eq!((later.dropped(), reconcile::accounts(&later)), (100, vec![account]));
+    assert_eq!(later.past(), past);
+}
+
+#[test]
+fn quiet_namespaces_are_bounded_and_named_when_they_are_forgotten() {
+    let mut model = Model::new(0);
+    model.retain(Retention { closed: 0, quiet: 2 });
+    for id in 1..=6 {
+        let (netns, now) = (Netns::new(7, id), u64::from(id));
+        model.apply(&event(now, in_namespace(netns, id)));
+        for what in compared(netns, id, 2, 2) {
+            model.apply(&event(now, what));
+        }
+        // The last one stays open.
+        if id < 6 {
+            model.apply(&event(now, closed(id)));
+        }
+    }
+    let of = |ids: &[u32]| ids.iter().map(|id| Netns::new(7, *id)).collect::<Vec<_>>();
+    assert_eq!(model.quiet_namespaces(), []);
+    for second in 1..4 {
+        model.tick(second * SECOND);
+        if second == 2 {
+            // Those that have been quiet for longest.
+            assert_eq!(model.forgotten_namespaces(), of(&[1, 2, 3]));
+        }
+    }
+    assert_eq!(model.forgotten_namespaces(), []);
+    assert_eq!((model.quiet_namespaces(), model.moving_namespaces()), (of(&[4, 5]), of(&[6])));
+    let ended = NamespacesEnded { equal: 3, ..NamespacesEnded::default() };
+    assert_eq!((model.ended(), model.dropped()), (ended, 12));
+    // One of them was still there, and is compared from its next reading on.
+    let netns = Netns::new(7, 1);
+    model.apply(&event(4 * SECOND, in_namespace(netns, 9)));
+    let [seen, kernel] = compared(netns, 9, 0, 5);
+    model.apply(&event(4 * SECOND, seen));
+    model.apply(&event(4 * SECOND, What::Baseline { netns }));
+    model.apply(&event(4 * SECOND, kernel));
+    for what in compared(netns, 9, 1, 6) {
+        model.apply(&event(5 * SECOND, what));
+    }
+    let accounts = reconcile::accounts(&model);
+    let account = accounts.iter().find(|account| account.netns == netns).unwrap();
+    assert!(account.verdicts[0].agrees(), "{account:?}");
+    assert_eq!(model.dropped(), 12 + 6);
 }

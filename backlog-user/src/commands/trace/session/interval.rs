@@ -16,7 +16,10 @@ impl Session<'_> {
         self.intervals += 1;
         self.catch_up()?;
         let reading = self.enrich(Enrichers::count)??;
-        self.enrich(|enrichers, context| enrichers.end_namespaces(&reading, context))?;
+        self.enrich(|enrichers, context| {
+            enrichers.end_namespaces(&reading, context);
+            enrichers.end_quiet_namespaces(reading.time_ns, context);
+        })?;
         // What was counted is shown in the same interval.
         self.catch_up()?;
         let filter = &self.options.filter;
@@ -26,7 +29,7 @@ impl Session<'_> {
         })??;
         let blind = self.blind(self.live.get_ref().missed());
         let rows = self.sinks.interval(reading.time_ns, &blind)?;
-        self.enrich(|enrichers, context| enrichers.watch_accepts(&rows, reading.time_ns, context))
+        self.enrich(|enrichers, context| enrichers.interval_ended(&rows, reading.time_ns, context))
     }
 
     /// What may explain a difference to the kernel's counters.

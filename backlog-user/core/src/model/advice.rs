@@ -1,0 +1,63 @@
+//! What a model concludes of its listeners.
+
+use super::Model;
+use super::clients::Outside;
+use super::group::{self, AtClose, Unbalanced};
+use super::page::Page;
+use super::sizing::{self, Given, Sizing};
+
+impl Model {
+    /// The verdict on a listener at this time.
+    #[must_use]
+    pub fn sizing(&self, page: &Page, time_ns: u64) -> Sizing {
+        let listener = &page.listener;
+        let entry_bytes =
+            if listener.local.is_ipv4() { self.memory.ipv4 } else { self.memory.ipv6 };
+        let end_ns = page.closed.map_or(time_ns, |(closed_ns, _)| closed_ns);
+        let given = Given {
+            client_timeout_ns: self.client_timeout_ns,
+            somaxconn: self.settings_of(listener.netns).and_then(|set| set.somaxconn),
+            entry_bytes,
+            elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
+            unbalanced: self.unbalanced(page, time_ns),
+            end_ns,
+            cookies_always: self
+                .settings_of(listener.netns)
+                .is_some_and(|set| set.syncookies == Some(2)),
+        };
+        sizing::of(page, &given)
+    }
+
+    /// The contents of a closed member's queues.
+    #[must_use]
+    pub fn at_close(&self, page: &Page) -> Option<AtClose> {
+        let migrate_req = self.settings_of(page.listener.netns).and_then(|set| set.migrate_req);
+        group::at_close(page, self.beside(page), migrate_req)
+    }
+
+    /// Does this listener wait or drop while other members of its group have room?
+    #[must_use]
+    pub fn unbalanced(&self, page: &Page, time_ns: u64) -> Option<Unbalanced> {
+        group::unbalanced(page, self.beside(page), time_ns)
+    }
+
+    /// What is to be thought of the clients of a listener that the server has not accepted. With
+    /// `admitted` they are all of `clients`.
+    #[must_use]
+    pub fn outside(&self, page: &Page, time_ns: u64) -> Outside {
+        if page.clients == 0 {
+            return Outside::default();
+        }
+        let known = self.clients.outside(page.listener.id, page.depth(), time_ns);
+        let gave_up = known.gave_up + page.ended.gave_up;
+        let believing = known.believing + page.ended.believing;
+        let (reset, trying) = (page.ended.reset, known.trying);
+        let unknown = page.clients.saturating_sub(page.admitted + gave_up + reset + trying);
+        Outside { gave_up, believing, reset, trying, unknown }
+    }
+
+    /// The listeners at the address of this one, in its namespace: those that may be its group.
+    fn beside(&self, page: &Page) -> impl Iterator<Item = &Page> {
+        self.addresses.beside(&page.listener).iter().filter_map(|id| self.get(*id))
+    }
+}

@@ -1,0 +1,79 @@
+//! What goes when it is over, so that a model is bounded however long the run: pages of closed
+//! listeners, and namespaces. Their sums stay.
+
+use serde::{Deserialize, Serialize};
+
+use super::Model;
+use super::page::Page;
+use super::summary::Summary;
+use crate::event::ListenerId;
+
+/// How much is kept of what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Closed listeners at which something happened: some 33 KB each.
+    pub closed: usize,
+    /// Network namespaces in which nothing listens any more, and that may still be there.
+    pub quiet: usize,
+}
+
+impl Default for Retention {
+    /// For the summary of a run.
+    fn default() -> Self {
+        Self { closed: 1024, quiet: 16_384 }
+    }
+}
+
+/// Listeners whose pages were evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Nothing ever happened there.
+    pub idle: u64,
+    /// Something had happened, but there were too many of them.
+    pub active: u64,
+}
+
+impl Model {
+    /// Keeps this much, from the end of the next interval on.
+    pub fn retain(&mut self, retention: Retention) {
+        self.retention = retention;
+    }
+
+    /// A host may open and close listeners by the thousand: pages of those that
+    /// were closed before this time go, the idle ones at once, the others when
+    /// there are too many.
+    pub(super) fn evict(&mut self, before_ns: u64) {
+        let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
+        let closed = self.pages.values().filter(|page| over(page));
+        let (active, idle): (Vec<_>, Vec<_>) = closed
+            .map(|page| (page.listener.id, Summary::of(page).active()))
+            .partition(|(_, active)| *active);
+        self.gone.idle += idle.len() as u64;
+        let surplus = active.len().saturating_sub(self.retention.closed);
+        self.gone.active += surplus as u64;
+        for (id, active) in idle.into_iter().chain(active.into_iter().take(surplus)) {
+            self.evict_page(id, active);
+        }
+        self.namespaces.evict(self.retention.quiet);
+    }
+
+    fn evict_page(&mut self, id: ListenerId, active: bool) {
+        let Some(page) = self.pages.remove(&id) else { return };
+        self.history.forget(&page.listener);
+        self.addresses.forget(&page.listener);
+        self.room += usize::from(page.timeline.is_some());
+        self.namespaces.evicted(&page, active);
+    }
+
+    /// Listeners whose pages were evicted.
+    #[must_use]
+    pub fn gone(&self) -> Gone {
+        self.gone
+    }
+
+    /// Refused packets as last counted, of all listeners.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.namespaces.dropped()
+    }
+}
