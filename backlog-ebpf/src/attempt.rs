@@ -36,7 +36,7 @@ pub const fn tag(high: u64, low: u64, port: u16, isn: u32) -> u64 {
     value ^= ((isn as u64) << 16) | port as u64;
     value = (value ^ (value >> 29)).wrapping_mul(FIRST);
     value ^= value >> 32;
-    // Zero is nobody's.
+    // Zero belongs to no attempt.
     value | (1 << 63)
 }
 

@@ -1,6 +1,5 @@
-//! Why a packet was refused at a listener, and what is counted beside the
-//! drops. The numbers are indexes into [`Totals`](crate::totals::Totals) and
-//! cross the ring as plain `u32`.
+//! The causes of drops, and the side events. The numbers are indexes into
+//! [`Totals`](crate::totals::Totals) and cross the ring buffer as plain `u32`.
 //!
 //! Each has one row here: its name in JSON, CSV and the summary, the counters of the kernel that
 //! it moves (which reconciliation compares), and of a cause whether a larger limit would have
@@ -75,8 +74,8 @@ macro_rules! causes {
                 }
             }
 
-            /// What was refused, and why, in a few words for people who see it for the first
-            /// time. docs/CAUSES.md says how each is known.
+            /// What was refused, and why, in a few words for newcomers. docs/CAUSES.md explains how
+            /// each is detected.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self {

@@ -1,10 +1,10 @@
 //! How long a SYN queue would be if it had room for the SYNs that were answered with a cookie
 //! instead: nothing on the server remembers them, so their number in flight is estimated here.
 //!
-//! A request leaves the SYN queue a round trip after it came, and so does what a cookie stands
-//! for. How long that is, nobody measures. But the requests that are queued when a cookie is
-//! sent complete before its client does: when as many connections have arrived, the round trip
-//! is over, and a new group of cookies begins.
+//! A request leaves the SYN queue one round trip after it arrived, and so would the request that a
+//! cookie replaces. That time is not measured. But the requests queued when a cookie is sent
+//! complete before its client does: when as many connections have arrived, the round trip is over,
+//! and a new group of cookies begins.
 
 use core::mem::size_of;
 

@@ -1,9 +1,9 @@
-//! How waits and depths are distributed: buckets that the programs count in, and that
-//! userspace reads as memory. Powers of two are divided into 32 buckets each, so a bucket
-//! is at most 1/32 wide of what it holds; below 64 each value has its own.
+//! The distributions of waits and depths: buckets that the programs increment and userspace reads
+//! as memory. Each power of two is divided into 32 buckets, so a bucket is at most 1/32 of its
+//! value wide; below 64 each value has its own.
 //!
-//! The layout is that of the crate `histogram`, which userspace uses. What is counted is
-//! the value less one, so that a power of two is the last of its buckets, not the first.
+//! The layout is that of the crate `histogram`, which userspace uses. The buckets count the value
+//! less one, so that a power of two is the last of its buckets, not the first.
 
 use core::mem::size_of;
 

@@ -1,4 +1,4 @@
-//! What the programs must know of the running kernel: offsets of fields in bytes, masks and
+//! Values that the programs need from the running kernel: offsets of fields in bytes, masks and
 //! indexes, one list for both halves. The loader finds their values by name.
 //!
 //! Where the verifier knows the type that a pointer has, a program reads a field by a load

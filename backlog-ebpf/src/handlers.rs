@@ -1,5 +1,5 @@
-//! What is done at each moment that matters. A handler knows sockets, packets and records, not how
-//! its program was attached.
+//! The handlers of events. A handler knows sockets, packets and records, but not how its program
+//! was attached.
 
 pub(crate) mod accept;
 pub(crate) mod ack;

@@ -2,8 +2,8 @@
 //! `cargo build --workspace` needs no BPF tool.
 //!
 //! A hook's entry point (`programs`) takes the arguments from its context and calls one of the
-//! `handlers`, which keep what they know in `state` and read the `kernel`'s memory. Imports go
-//! that way and never back.
+//! `handlers`, which keep their data in `state` and read the `kernel`'s memory. Imports go only in
+//! this direction.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]

@@ -46,8 +46,8 @@ impl Pace {
         self.sum_ns += pause_ns;
     }
 
-    /// How long the acceptor has nothing to do in a time that begins with an accept, and in
-    /// which nothing is queued: it is at work on what it took for a usual pause.
+    /// The acceptor's idle time in a period that begins with an accept and in which nothing is
+    /// queued: it works on the accepted connection for a usual pause first.
     #[must_use]
     #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
     #[inline(always)]

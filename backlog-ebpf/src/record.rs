@@ -1,6 +1,6 @@
-//! The records of the ring buffer: what is rare, and wanted at its moment. (What happens to
-//! every connection is counted: [`crate::totals`], [`crate::distribution`].) Each starts with a [`Header`], whose `kind`
-//! says which record it is and whose `size` says how long it was when written.
+//! The records of the ring buffer: rare events that are reported immediately. (The events of every
+//! connection are counted: [`crate::totals`], [`crate::distribution`].) Each starts with a
+//! [`Header`], whose `kind` is the type of the record and whose `size` its length when written.
 //!
 //! Times are `CLOCK_MONOTONIC` nanoseconds, ports are in host order, addresses
 //! are the kernel's 16 bytes (an IPv4 address in the first four).
@@ -231,7 +231,7 @@ pub struct Listener {
     /// [`OPENED_NOW`], [`REUSEPORT`], [`V6_ONLY`], [`CLOSING`], [`ASKED`], [`LISTENING`], [`TOLD`],
     /// [`NEW_NETNS`].
     pub flags: u32,
-    /// What it is bound to.
+    /// Its local address.
     pub local: Endpoint,
     /// `sk_drops`.
     pub sk_drops: u32,
@@ -264,7 +264,7 @@ pub const V6_ONLY: u32 = 4;
 pub const CLOSING: u32 = 8;
 /// [`Listener::flags`]: `asked` is known.
 pub const ASKED: u32 = 16;
-/// [`Listener::flags`], in the kernel only: the listen call that opened it goes on.
+/// [`Listener::flags`], in the kernel only: the listen call that opened it has not returned yet.
 pub const LISTENING: u32 = 32;
 /// [`Listener::flags`]: its network namespace was made during the run.
 pub const NEW_NETNS: u32 = 128;

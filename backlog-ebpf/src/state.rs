@@ -1,6 +1,5 @@
-//! What the programs keep: the maps, and how what more than one handler needs is read from them
-//! and written to them. [`maps`] and the globals (`kernel::globals`) are the contract with the
-//! loader.
+//! The state of the programs: the maps, and the access to them that several handlers share.
+//! [`maps`] and the globals (`kernel::globals`) are the contract with the loader.
 
 pub(crate) mod calls;
 pub(crate) mod counters;

@@ -1,8 +1,7 @@
-//! What a tracer costs: loops of connections on loopback, measured without a tracer and
-//! with each one beside, by the time that this thread runs. In a guest whose clock counts
-//! instructions that is their number. The loops are in `stage`, the timing in `rounds`,
-//! empty programs in `empty` and `floor`, tracers in `rival`, `child` and `attach`. And
-//! how that grows: `scale`.
+//! The cost of tracers: loops of connections on loopback, measured without a tracer and with each
+//! one, by this thread's run time. In a guest whose clock counts instructions, that is their
+//! number. The loops are in `stage`, the timing in `rounds`, empty programs in `empty` and `floor`,
+//! tracers in `rival`, `child` and `attach`, the growth of the cost in `scale`.
 
 mod attach;
 mod child;
@@ -71,7 +70,7 @@ fn cost(options: &Options) -> Result<()> {
     bench.all(AGAIN, None)
 }
 
-/// The stage and what is wanted of it.
+/// The stage and the selected measurements.
 struct Bench {
     stage: Stage,
     scenarios: Vec<Scenario>,
@@ -110,7 +109,7 @@ impl Bench {
         }
     }
 
-    /// With a tracer beside.
+    /// With a tracer.
     fn beside(&mut self, rival: Rival) -> Result<()> {
         let tracer = rival.name;
         match Attached::start(rival, &mut self.stage, self.start_limit) {

@@ -1,6 +1,6 @@
-//! The kernel's own counts of one network namespace, from /proc: the judge
-//! of every test. Knows the file format and which counters speak of accept
-//! queues; what they should be is left to the caller.
+//! The kernel's own counters of one network namespace, from /proc: the reference of every test.
+//! Knows the file format and which counters concern accept queues; the caller knows the expected
+//! values.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,10 +1,9 @@
-//! What the truth tests stand on: a load whose own account is the judge
-//! (`load`), crafted packets for what no ordinary client can do (`packets`),
-//! real servers that others have written (`servers`), accepts by
-//! `io_uring` (`uring`) and by 32-bit calls (`narrow`), fresh network namespaces, the kernel's counters, what `ss` says, and the tool under test
-//! run from outside by its command line and JSON contract (`tracer`). And what
-//! any tracer costs, measured beside others (`bench`).
-//! Nothing here links with the tool's own code.
+//! The basis of the truth tests: a load with its own account as the reference (`load`), crafted
+//! packets for states that no ordinary client can cause (`packets`), real servers (`servers`),
+//! accepts by `io_uring` (`uring`) and by 32-bit calls (`narrow`), fresh network namespaces, the
+//! kernel's counters, the output of `ss`, and the tool under test, run by its command line and JSON
+//! contract (`tracer`). And the cost of tracers, compared with others (`bench`). Nothing here links
+//! with the tool's own code.
 
 pub mod bench;
 pub mod bpf;

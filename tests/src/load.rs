@@ -1,10 +1,9 @@
 //! The load: a server with a chosen backlog and clients at a chosen rate,
 //! both in one process, so that it knows the truth about each connection.
 //!
-//! `options` what was asked, `listener` the sockets, `server` who accepts and
-//! `gate` when, `pacer` when clients go, `client` and `client_nonblocking` how,
-//! `hold` when they close, `judge` the arithmetic, `truth` the JSON, `run` all
-//! of it in order.
+//! `options`: the command line; `listener`: the sockets; `server`: the acceptors, and `gate` when
+//! they accept; `pacer`: when clients connect, `client` and `client_nonblocking` how; `hold`: when
+//! they close; `judge`: the arithmetic; `truth`: the JSON; `run`: all of it in order.
 
 mod client;
 mod client_nonblocking;

@@ -1,4 +1,4 @@
-//! What /proc tells about threads and processes.
+//! Information from /proc about threads and processes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ pub fn stopped(process: i32) -> bool {
     is_in_state(process, 'T')
 }
 
-/// A size that /proc/PID/status tells in kB, such as `VmRSS`.
+/// A size from /proc/PID/status in kB, such as `VmRSS`.
 #[must_use]
 pub fn status_kib(process: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

@@ -1,8 +1,8 @@
 //! Real servers of Debian's packages, started as their users start them: the truth about who
 //! listens. Each says before what its listeners will be, and is only there when they are.
 //!
-//! `root` the folder that they run in, `plan` how each is started and what it will be,
-//! `running` one of them from its start to its end, `load` clients that come all the time.
+//! `root`: the folder that they run in; `plan`: how each is started, and its truth; `running`: one
+//! of them from its start to its end; `load`: clients that connect all the time.
 
 mod load;
 mod plan;

@@ -1,5 +1,5 @@
-//! A real terminal without a person at it: keys are sent to it, and its screen is read. tmux
-//! runs on a socket of its own, so that nobody else's is touched.
+//! A real terminal without a user: keys are sent to it, and its screen is read. tmux runs on a
+//! socket of its own, so that no other session is touched.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! The truth tests: the tool under test beside a load that knows better, in a
-//! real kernel, as root, inside the guest that `cargo xtask test` boots. On a
-//! host each of them says so and does nothing.
+//! The truth tests: the tool under test next to a load that knows the truth, in a real kernel, as
+//! root, inside the guest that `cargo xtask test` boots. On a host each of them prints that it is
+//! skipped.
 //!
 //! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool, `BACKLOG_BIN` the
 //! folder of the other programs (/bin), and `BACKLOG_TRACE_OPTIONS` adds options to every run of

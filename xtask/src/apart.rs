@@ -1,7 +1,6 @@
-//! Running a program apart from this machine: in a network namespace of its
-//! own, which vanishes with it, and in a session of its own, of which nothing
-//! is left when we are done with it or are interrupted. Nothing else of the
-//! machine is touched. Knows nothing of what the program does.
+//! Running a program apart from this machine: in a network namespace of its own, which vanishes
+//! with it, and in a session of its own, of which no process remains when it is done or
+//! interrupted. Nothing else on the machine is touched. It does not know what the program does.
 
 mod processes;
 mod signals;

@@ -1,7 +1,6 @@
-//! `cargo xtask backends`: how each backend attaches in every kernel, what the
-//! verifier walked, and whether the guest tests pass, as tables in docs/; and
-//! the verifier's numbers as the file that `cargo xtask test` compares with.
-//! The tool does the work; this runs it and lays out what it says.
+//! `cargo xtask backends`: how each backend attaches in every kernel, the verifier's figures, and
+//! the results of the guest tests, as tables in docs/; and the verifier's figures as the file that
+//! `cargo xtask test` compares with. The tool does the work; this runs it and formats its output.
 
 mod kernel;
 mod look;

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: what a tracer costs a connection, a refused SYN and a system call,
-//! in guest instructions, beside what a user would run instead; and how that grows. As
-//! tables in docs/, and judged by tests/budgets.json. `backlog-bench` measures, in guests
-//! whose clock counts instructions; this boots them, and lays out and judges what it prints.
+//! `cargo xtask bench`: the cost of tracing a connection, a refused SYN and a system call, in guest
+//! instructions, compared with other tools; and its growth. As tables in docs/, compared with
+//! tests/budgets.json. `backlog-bench` measures in guests whose clock counts instructions; this
+//! boots them, and formats and judges its output.
 
 mod budget;
 mod events;

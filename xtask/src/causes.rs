@@ -1,6 +1,6 @@
-//! `cargo xtask causes`: each cause of a drop, provoked in every kernel on one CPU and
-//! on two, and a load on top, as tables in docs/. The guest tests do the work and the
-//! comparing; this runs them and lays out what they print.
+//! `cargo xtask causes`: each cause of a drop, provoked in every kernel on one CPU and on two, and
+//! a load on top, as tables in docs/. The guest tests do the work and the comparison; this runs
+//! them and formats their output.
 
 mod page;
 mod rows;

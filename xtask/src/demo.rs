@@ -1,6 +1,5 @@
-//! `cargo xtask demo`: the tracer at work on an overloaded server, here if
-//! this kernel permits it, in a network namespace of their own, else in a guest.
-//! What is shown is the tool's own.
+//! `cargo xtask demo`: traces an overloaded server, on this machine if its kernel permits it, in a
+//! network namespace of its own, else in a guest. The output is the tool's own.
 
 use std::ffi::OsString;
 use std::io;
@@ -24,7 +23,7 @@ pub(crate) struct Args {
     guest: bool,
 }
 
-/// A server whose accept is slower than its clients come, with a short queue.
+/// A server that accepts more slowly than its clients arrive, with a short queue.
 const DEMO: [&str; 7] = [
     "backlog-trace",
     "--port",

@@ -1,7 +1,6 @@
-//! Kernels to boot: from a name like `6.1` to files on disk. Keeps the index of
-//! what Debian offers (for a day) and what was unpacked, under one lock, so
-//! that several xtasks can share a folder. How apt is asked, how packages are
-//! chosen and unpacked is in the modules below.
+//! Kernels to boot: from a name like `6.1` to files on disk. Keeps the index of what Debian offers
+//! (for a day) and what was unpacked, under one lock, so that several xtasks can share a folder.
+//! The modules below query apt, and select and unpack packages.
 
 pub(crate) mod apt;
 mod modules;

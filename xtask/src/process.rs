@@ -1,5 +1,5 @@
-//! Running other programs: each command line is shown before it runs and named
-//! in the error when it fails. Knows nothing of what the programs do.
+//! Runs other programs: each command line is shown before it runs and named in the error if it
+//! fails. It does not know what the programs do.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};

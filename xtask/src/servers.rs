@@ -1,6 +1,5 @@
-//! Real servers for the tests that are about who listens: Debian's packages with all that
-//! they need, as a root folder to run them in, and as a disk for the guests, which read of
-//! it what they run. Which are started, and how, is the tests' business.
+//! Real servers for the tests: Debian packages with all their dependencies, as a root folder to run
+//! them in, and as a disk for the guests. The tests decide which servers to start, and how.
 
 use std::fs;
 use std::path::{Path, PathBuf};

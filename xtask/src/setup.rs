@@ -1,6 +1,5 @@
-//! `cargo xtask setup`: installs what building and testing need, or says what
-//! to install. Knows which tool is needed for what; whether a task can do
-//! without is for the task to say, from the `Report`.
+//! `cargo xtask setup`: installs what building and testing need, or says what to install. Knows
+//! which task needs which tool; a task decides from the `Report` whether it can run without.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

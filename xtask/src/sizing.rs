@@ -1,6 +1,6 @@
-//! `cargo xtask sizing`: loads of several shapes against small backlogs, what the tool then
-//! recommends, and what came of that and of 0.8 of it, in a guest, as a table in docs/. The
-//! guest tests do the work; this runs them often and counts.
+//! `cargo xtask sizing`: loads of several shapes against small backlogs, the tool's
+//! recommendations, and the results with these and with 0.8 of them, in a guest, as a table in
+//! docs/. The guest tests do the work; this runs them often and counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ const FILE: &str = "docs/measured/SIZING.md";
 /// The arguments of `sizing`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The kernels (one, unless told: the model is about the queue, which is the same in all)
+    /// The kernels (one by default: the model is about the queue, which is the same in all)
     #[arg(long, value_name = "SERIES", default_values_t = [kernels::ONE.to_owned()])]
     kernel: Vec<String>,
     /// How often each shape is tried
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
-    /// What was recommended.
+    /// The recommendation.
     Judged {
         shape: String,
         before: u32,

@@ -100,7 +100,7 @@ fn count_untracked(child: *const Sock) {
     }
 }
 
-/// Counts the accept of a connection that is known, if nobody else has.
+/// Counts the accept of a known connection, if it is not counted yet.
 #[inline(always)]
 pub(crate) fn count_if_tracked(child: *const Sock, by: AcceptedBy) -> bool {
     let taken = pending::take(child);

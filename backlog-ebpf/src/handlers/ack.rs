@@ -119,7 +119,7 @@ fn classify_drop(net: *const Net, moved: &MibCounts) -> (Cause, u64) {
     }
 }
 
-/// The kernel discards the packet and goes on waiting for another.
+/// The kernel discards the packet and waits for another one.
 #[inline(always)]
 fn ignored(sk: *const Sock) {
     if let Some(tracked) = listener::find(sk) {

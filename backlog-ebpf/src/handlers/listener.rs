@@ -110,8 +110,8 @@ pub(crate) fn opened(sk: *const Sock) {
     }
 }
 
-/// A packet has found a listener before the call that opens it has returned: what is known of
-/// that call is sent now.
+/// A packet has found a listener before the call that opens it has returned: the data on that call
+/// is sent now.
 #[inline(always)]
 fn opened_late(sk: *const Sock, slot: u32) {
     let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };

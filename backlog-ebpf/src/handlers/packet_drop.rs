@@ -19,7 +19,7 @@ use crate::state::{histograms, ring, slots::Tracked};
 /// Drop records are limited by the second.
 const WINDOW_NS: u64 = 1_000_000_000;
 
-/// What is known of a drop.
+/// The data of a drop.
 pub(crate) struct PacketDrop {
     /// Why.
     pub(crate) cause: Cause,
@@ -67,9 +67,9 @@ pub(crate) fn count_drop(
     send_record(&details, tracked.totals, number);
 }
 
-/// What the record of a drop takes from the packet and its listener. The rest is written where
-/// the record is made, in the ring: two calls share 512 bytes of stack, and 5.10 counts the
-/// larger arm of each.
+/// The part of a drop record that comes from the packet and its listener. The rest is written
+/// directly in the ring buffer: two calls share 512 bytes of stack, and 5.10 counts the larger arm
+/// of each.
 struct DropDetails {
     slot: u32,
     /// The cause, with the record's flags in the bits above: the verifier tracks the value of a

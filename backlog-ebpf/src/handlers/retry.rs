@@ -1,6 +1,6 @@
-//! Clients that were dropped and try again: an attempt that is dropped is kept in a table, and a
-//! record is sent if it gets in while it is there. It costs a connection at a listener that drops
-//! nothing one comparison.
+//! Retries of dropped clients: a dropped attempt is kept in a table, and a record is sent if a
+//! retry gets in while it is there. For a listener without drops this costs one comparison per
+//! connection.
 
 use backlog_ebpf::{
     AF_INET,
@@ -68,7 +68,7 @@ pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u6
     }
 }
 
-/// Takes an attempt out, if it is there.
+/// Removes an attempt, if it is in the table.
 #[inline(always)]
 fn take(tag: u64) -> bool {
     let place = attempt::place(tag);
@@ -85,11 +85,10 @@ fn take(tag: u64) -> bool {
     false
 }
 
-/// A connection has been queued where somebody was refused lately: was it this one? Its socket
-/// is still locked by this CPU, so nobody has read from it, and the first byte that is to be
-/// read is the one behind the client's initial sequence number. It returns that number for
-/// [`on_dequeue`], zero for a client that had not been refused. A function of its own in the
-/// program as well: it is rare and long.
+/// A connection was queued at a listener that refused somebody recently: was it this client? This
+/// CPU still holds the socket's lock, so no data has been read, and the next byte to read follows
+/// the client's initial sequence number. Returns that number for [`on_dequeue`], or zero for a
+/// client that was not refused. Not inlined: it is rare and long.
 #[inline(never)]
 pub(crate) fn on_readmitted(tracked: Tracked, child: *const Sock, depth: u32, now: u64) -> u32 {
     let client = read::remote(child);

@@ -27,10 +27,10 @@ use crate::state::{
 /// `net.ipv4.tcp_syncookies`: for every SYN.
 const COOKIES_ALWAYS: u8 = 2;
 
-/// Hook: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN comes here, so what
-/// is ordinary ends soon. The next snapshot must not find the moves of a packet at another port,
-/// which is refused, if it is, by a full queue; what else refuses it is rare, and the
-/// listener's own `sk_drops` bounds what a snapshot may count.
+/// Hook: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN passes here, so the
+/// ordinary case returns early. The next snapshot must not include the moves of a packet at a
+/// filtered port. Such a packet is usually refused by a full queue; other reasons are rare, and the
+/// listener's own `sk_drops` bounds the count of a snapshot.
 #[inline(always)]
 pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
     if !filter::listener(sk) {
@@ -58,7 +58,7 @@ pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
     }
 }
 
-/// What a SYN may have moved beside the two counters of a full accept queue.
+/// Counters that a SYN may have moved, other than the two of a full accept queue.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Nothing.
@@ -216,8 +216,7 @@ fn classify_drop(
     }
 }
 
-/// Counts packets before this one whose end was not seen as it is counted; no record is sent of
-/// them.
+/// Counts earlier packets whose end was not seen like this one; no record of them is sent.
 #[inline(always)]
 pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
     totals.drops[cause as usize] += count;

@@ -1,6 +1,6 @@
-//! What the loader writes before the programs are verified: field offsets in
-//! bytes, counter indexes, and switches. They land in frozen `.rodata`, so the
-//! verifier knows their values and prunes what they turn off.
+//! Globals that the loader writes before the programs are verified: field offsets in bytes, counter
+//! indexes, and switches. They are in frozen `.rodata`, so the verifier knows their values and
+//! prunes disabled code.
 //!
 //! A field that the running kernel does not have is `ABSENT`. The loader sets
 //! every one of them by its name here (`backlog-user/src/bpf/layout.rs`).

@@ -20,14 +20,14 @@ pub(crate) trait Arguments {
     /// The same, where it is a pointer.
     fn pointer<T>(&self, index: usize) -> Self::At<T>;
 
-    /// The same as an address, for what is rare.
+    /// The same as an address, for rare cases.
     #[inline(always)]
     fn address<T>(&self, index: usize) -> *const T {
         self.word(index) as *const T
     }
 }
 
-/// What is known at the exit of a function.
+/// The context at the exit of a function.
 pub(crate) trait Returned: Arguments {
     /// What it returns.
     fn value(&self) -> u64;
@@ -92,7 +92,7 @@ impl Arguments for RawTracePointContext {
     }
 }
 
-/// The exit of a function of `COUNT` arguments: what it returns stands behind them.
+/// The exit of a function with `COUNT` arguments: its return value follows them.
 pub(crate) struct Exit<const COUNT: usize>(pub(crate) FExitContext);
 
 impl<const COUNT: usize> Arguments for Exit<COUNT> {

@@ -18,7 +18,7 @@ use crate::kernel::{
     types::{Regs, UringCompletion, UringRequest},
 };
 
-/// Twins: the names of both, and what they do with their arguments.
+/// Twins: the names of both, and the handler for their arguments.
 macro_rules! twins {
     ($($typed:ident, $raw:ident: $body:expr;)+) => {$(
         #[btf_tracepoint]

@@ -1,5 +1,5 @@
-//! The arguments of a function between its entry and its return, for programs that
-//! see only what is returned (kretprobes).
+//! The arguments of a function between its entry and its return, for programs that see only the
+//! return value (kretprobes).
 //!
 //! A function that runs with bottom halves off ends on the CPU where it began, and a
 //! CPU runs it once at a time: its arguments are kept by CPU. One that may sleep is

@@ -1,5 +1,5 @@
-//! What the user asked for, tested before anything is recorded. With no filter
-//! the verifier removes the tests.
+//! The user's filter, tested before anything is recorded. Without a filter the verifier removes the
+//! tests.
 
 use backlog_ebpf::{
     AF_INET, AF_INET6,
@@ -56,14 +56,14 @@ pub(crate) fn listener(sk: impl KernelPtr<Sock>) -> bool {
         && (!by_owner() || slots::was_known(sk.address()) || chosen(sk.address()))
 }
 
-/// Does the filter ask whose a listener is?
+/// Does the filter depend on the owner of a listener?
 #[inline(always)]
 pub(crate) fn by_owner() -> bool {
     FILTER_SOCKETS.load() != 0 || FILTER_CGROUP.load() != 0
 }
 
-/// May a connection that nobody knows be one of ours? It does not show its listener, only
-/// the port; one that was reset has lost that, too.
+/// May an unknown connection match the filter? It shows only its port, not its listener; a reset
+/// connection has lost its port, too.
 #[inline(always)]
 pub(crate) fn may_be_ours(child: impl KernelPtr<Sock>, port: u16) -> bool {
     !by_owner()

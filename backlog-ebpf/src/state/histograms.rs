@@ -10,7 +10,7 @@ use backlog_ebpf::{
 
 use super::{maps::DISTRIBUTIONS, shared};
 
-/// Who accepts is asked once in a while: nobody wants to know it more exactly.
+/// The acceptor is recorded only once in a while: more accuracy is not needed.
 const NOTED_NS: u64 = 1 << 20;
 
 /// Who has accepted a connection.

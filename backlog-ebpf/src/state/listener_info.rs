@@ -1,5 +1,5 @@
-//! What is kept of a listener when it gets a slot: who it is, and who called listen(). It stays
-//! where it is; userspace reads it as memory, and records are copies of it.
+//! The information on a listener, stored when it gets a slot: its identity, and the caller of
+//! listen(). It stays in place; userspace reads it as memory, and records are copies of it.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::{
@@ -48,7 +48,7 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     // SAFETY: the slot has just left the queue of free ones: it is ours.
     let listener = unsafe { &mut *info };
     describe(listener, sk, slot, flags);
-    // Not the address: the verifier lets nobody calculate with a pointer.
+    // Not the address: the verifier forbids arithmetic on a pointer.
     trace_log!("a listener has slot {}", slot);
     if LISTENERS.insert(key, slot, u64::from(BPF_NOEXIST)).is_err() {
         // Another CPU registered the same listener first. Readers of this slot see that it is

@@ -139,10 +139,11 @@ pub(crate) static LOOKS: PerCpuHashMap<u64, MibSnapshot, 4096> = PerCpuHashMap::
 #[btf_map]
 pub(crate) static NEWEST: Array<u64, 1> = Array::new();
 
-/// From a listener's address to where in its queue the next run of the iterator goes on.
+/// Maps a listener's address to the position in its queue where the next run of the iterator
+/// continues.
 #[btf_map]
 pub(crate) static CURSORS: HashMap<u64, u64, SLOTS> = HashMap::new();
 
-/// What the iterator over queues is to do with them: one of `SEED_…`.
+/// The task of the iterator over queues: one of `SEED_…`.
 #[btf_map]
 pub(crate) static SEED: Array<u32, 1> = Array::new();

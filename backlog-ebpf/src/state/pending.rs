@@ -59,8 +59,8 @@ pub(crate) fn move_to(
         Some(entry) => entry,
         None => overflow::entry(child)?,
     };
-    // SAFETY: an element of a map. The connection is in no queue at this moment,
-    // so nobody takes it.
+    // SAFETY: an element of a map. The connection is in no queue at this moment, so it cannot be
+    // accepted.
     unsafe {
         let before = (*pending).slot;
         (*pending).listener = listener as u64;

@@ -44,7 +44,7 @@ pub(crate) fn find(sk: *const Sock) -> Option<u32> {
         // SAFETY: this CPU's element of the per-CPU array.
         return Some(unsafe { (*cached).slot });
     }
-    // What is removed from the map meanwhile is so after this.
+    // Entries removed from the map meanwhile are removed after this.
     let generation = GENERATION.get();
     // SAFETY: a slot number is never changed, only inserted and removed.
     let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;

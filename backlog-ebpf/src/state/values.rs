@@ -1,5 +1,4 @@
-//! What the maps hold that userspace has no part in. The types alone: what is done with them
-//! stands where they are used.
+//! Types of map values that userspace does not use. The code that uses them is elsewhere.
 
 use backlog_ebpf::record::Endpoint;
 
@@ -67,7 +66,7 @@ pub(crate) struct CachedListener {
 /// Bytes of `struct bpf_array` to search for `pptrs`.
 pub(crate) const MAP_BYTES: usize = 512;
 
-/// What is needed to find this CPU's counters (`counters`).
+/// The data to find this CPU's counters (`counters`).
 #[repr(C)]
 pub(crate) struct PerCpuBase {
     /// The address of this element.
@@ -149,7 +148,7 @@ pub(crate) struct EntryCounts {
     pub(crate) children: u64,
 }
 
-/// A function that this CPU is in, and what it found at the entry.
+/// A function that this CPU executes, and the data from its entry.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct EnteredFn {
@@ -193,7 +192,7 @@ pub(crate) struct RequestTimer {
 pub(crate) struct Birth {
     /// Its address; zero: what became of it is known.
     pub(crate) child: u64,
-    /// 1: of a SYN cookie.
+    /// 1: for a SYN cookie.
     pub(crate) cookie: u32,
     /// Which of the two programs of the tracepoint saw it.
     pub(crate) seen_by: u32,

@@ -1,4 +1,4 @@
-//! From what the programs have written and counted to events.
+//! Translates the programs' records and counts to events.
 
 pub mod count;
 pub mod decode;

@@ -1,5 +1,5 @@
-//! Readings of the counters of `/proc/net/netstat` that speak of listeners: the judges of what the
-//! programs have seen.
+//! Readings of the counters of `/proc/net/netstat` that concern listeners: the reference for the
+//! programs' counts.
 
 pub use backlog_ebpf::counter::Counter;
 use serde::{Deserialize, Serialize};

@@ -34,7 +34,7 @@ pub enum What {
     Identity {
         /// Which.
         listener: ListenerId,
-        /// What was found.
+        /// The result.
         identity: Identity,
     },
     /// A packet was refused.
@@ -53,7 +53,7 @@ pub enum What {
     Count {
         /// Which.
         listener: ListenerId,
-        /// What was read.
+        /// The values.
         count: Box<Count>,
     },
     /// The kernel was asked how deep a queue is.
@@ -69,7 +69,7 @@ pub enum What {
     Namespace {
         /// Which.
         netns: Netns,
-        /// What is set.
+        /// The settings.
         settings: Settings,
     },
     /// A network namespace is reconciled only from here on: earlier counts are unknown.

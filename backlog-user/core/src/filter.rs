@@ -67,7 +67,7 @@ impl Filter {
             || self.cgroup.is_some()
     }
 
-    /// Does it ask whose a listener is?
+    /// Does it depend on the owner of a listener?
     #[must_use]
     pub fn by_owner(&self) -> bool {
         self.process.is_some() || self.cgroup.is_some()

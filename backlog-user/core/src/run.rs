@@ -53,7 +53,7 @@ pub struct Meta {
     pub kernel: String,
     /// The way of attaching.
     pub backend: Backend,
-    /// What is attached where.
+    /// The attached programs and their hooks.
     pub hooks: Vec<Placed>,
     /// The command line.
     pub options: Vec<String>,
@@ -82,7 +82,7 @@ impl Meta {
 /// A program on its hook, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
-    /// What it is for.
+    /// Its purpose.
     pub moment: String,
     /// Its name.
     pub program: String,

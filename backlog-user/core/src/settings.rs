@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is set; none where it could not be read.
+/// The settings; none if they could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// `net.core.somaxconn`

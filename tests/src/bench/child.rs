@@ -1,5 +1,5 @@
-//! A program that runs beside the loop. Its output goes to files, so that nobody has to
-//! read it meanwhile. Killed when dropped.
+//! A program that runs during the loop. Its output goes to files, so that nothing has to read it
+//! meanwhile. Killed when dropped.
 
 use std::fs::{self, File};
 use std::io::Error;

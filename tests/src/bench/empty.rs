@@ -1,5 +1,5 @@
-//! Empty programs, two instructions each, by raw bpf(2): what a way of attaching costs
-//! before a program does anything. No library is between, so nobody's is measured.
+//! Empty programs, two instructions each, by raw bpf(2): the cost of an attach type before a
+//! program does anything. No library is used, so none is measured.
 
 use std::ffi::CString;
 use std::io::Error;

@@ -33,12 +33,12 @@ pub(super) enum Line<'a> {
     Idle { tracer: &'a str, idle: f64 },
     /// How it is attached.
     Attached { tracer: &'a str, attached: &'a str },
-    /// Why there is nothing to tell of a tracer.
+    /// Why a tracer has no result.
     Absent { tracer: &'a str, absent: String },
 }
 
 impl Line<'_> {
-    /// Tells it.
+    /// Prints it.
     pub(super) fn tell(&self) -> Result<()> {
         write_truth(self, None)
     }

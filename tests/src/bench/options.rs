@@ -4,8 +4,8 @@ use clap::{Parser, ValueEnum};
 
 use super::scenario::Scenario;
 
-/// Measures a loop of connections without and with tracers beside it, and prints a JSON
-/// object for each tracer and scenario.
+/// Measures a loop of connections without and with tracers, and prints a JSON object for each
+/// tracer and scenario.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
     /// What a tracer costs, or how that grows

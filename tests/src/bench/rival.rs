@@ -1,5 +1,5 @@
-//! The tracers that are measured: how each is started. The rivals are in a root of their
-//! own, with the libraries that they need, and our scripts beside them.
+//! The measured tracers, and how each is started. The rivals are in a root folder of their own,
+//! with the libraries that they need and our scripts.
 
 use std::path::Path;
 use std::process::Command;
@@ -60,7 +60,7 @@ impl Way {
         }
     }
 
-    /// As the table tells it.
+    /// As in the table.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ours(backend) => backend,

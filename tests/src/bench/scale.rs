@@ -1,6 +1,6 @@
-//! How the tool's cost and memory grow: with listeners, with the depth of a queue, with
-//! CPUs, in a flood; and what it takes to start. Each curve is a file of its own here;
-//! `measure` times a loop, `clients` are the same in every loop, `tool` is the tool beside.
+//! The growth of the tool's cost and memory: with listeners, with the depth of a queue, with CPUs,
+//! in a flood; and the cost of a start. Each curve has a file of its own; `measure` times a loop,
+//! `clients` are the same in every loop, `tool` runs the tool.
 
 mod clients;
 mod cpus;

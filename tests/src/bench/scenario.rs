@@ -38,8 +38,8 @@ impl Scenario {
         matches!(self, Self::Refused | Self::Other)
     }
 
-    /// How many turns come before the first round. A tracer may tell the first refusals of
-    /// a second one by one: what counts here is the flood behind.
+    /// How many turns come before the first round. A tracer may report the first refusals of a
+    /// second individually: the flood after them is measured here.
     pub(super) const fn warm_up(self) -> u32 {
         match self {
             Self::Refused => 2000,

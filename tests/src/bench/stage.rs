@@ -1,5 +1,5 @@
-//! What is measured: listeners on loopback and one turn of each scenario's loop. One
-//! thread does both sides, so that nothing waits and nothing depends on a scheduler.
+//! The measured work: listeners on loopback and one turn of each scenario's loop. One thread does
+//! both sides, so that nothing waits and nothing depends on a scheduler.
 
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -13,7 +13,7 @@ use crate::packets::Segment;
 use crate::socket;
 use crate::sysctl::Sysctl;
 
-/// The port that the tracers look at, and one that they leave out where they can.
+/// The traced port, and one that the tracers filter out if they can.
 pub(super) const PORT: u16 = 8000;
 const OTHER_PORT: u16 = 8001;
 

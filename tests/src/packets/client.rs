@@ -1,4 +1,4 @@
-//! Who is who: the addresses of the server and of the made-up clients.
+//! The addresses of the server and of the synthetic clients.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,7 +17,7 @@ const FIRST_PORT: u16 = 4000;
 /// This many clients have a port of their own.
 pub(super) const MOST: u16 = u16::MAX - FIRST_PORT;
 
-/// A made-up client.
+/// A synthetic client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client {
     number: u16,

@@ -1,5 +1,5 @@
-//! What a scenario has done, told by the one that did it: all that the kernel
-//! must have counted follows from it.
+//! The result of a scenario, from the code that played it: the kernel's expected counts follow from
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::truth::Share;
 /// Numbers by name.
 pub(super) type Counts = BTreeMap<&'static str, u64>;
 
-/// What was provoked.
+/// The provoked events.
 #[derive(Debug, Default)]
 pub(super) struct Done {
     /// Those refused, once each.
@@ -26,8 +26,8 @@ pub(super) struct Done {
     pub(super) killed: u64,
     /// Side events, without those of the queue's end with the program.
     pub(super) beside: Counts,
-    /// How far counters must have moved, beside those that follow from the
-    /// above; one that is not named must not have moved.
+    /// The expected changes of counters, other than those that follow from the above; a counter
+    /// that is not listed must not have moved.
     pub(super) kernel: Counts,
     /// How far the listener's `sk_drops` must have moved.
     pub(super) sk_drops: u64,

@@ -21,12 +21,11 @@ use crate::netns;
 /// Longest time for the last packets to be counted.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The truth, and what the kernel says against it.
+/// The truth, and the kernel's disagreements.
 pub type Told = (Truth, Vec<String>);
 
-/// Plays the scenario, and tells the truth while the listener is still there.
-/// Beside it: the counters that do not agree with it, in words; none is how it
-/// should be.
+/// Plays the scenario, and prints the truth while the listener still exists. Also returns the
+/// counters that do not agree with it, in words; there should be none.
 ///
 /// # Errors
 /// When it cannot be played or told.
@@ -93,7 +92,7 @@ fn account(stage: &Stage, done: &Done, blank: Truth, options: &Options) -> Resul
     })
 }
 
-/// Each number that is not what the packets say, in words.
+/// Each number that disagrees with the packets, in words.
 fn disagreements(stage: &Stage, done: &Done, truth: &Truth) -> Result<Vec<String>> {
     let should = done.counters();
     let mut numbers: BTreeMap<&str, (u64, u64)> = WATCHED

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Changes;
 
-/// What was done, and what a tracer must have seen by the program's end, which
-/// closes the listener with whatever is still queued.
+/// The events, and what a tracer must have seen by the program's end, which closes the listener
+/// with the connections that are still queued.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Truth {
     /// The scenario's name.

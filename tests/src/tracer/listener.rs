@@ -1,5 +1,5 @@
-//! What the tool's JSON lines say of a listener: its socket, its limit, and who holds it.
-//! Only what the tests look at, as in `lines`.
+//! The tool's JSON lines about a listener: its socket, its limit, and its holders. Only the fields
+//! that the tests use, as in `lines`.
 
 use std::collections::BTreeSet;
 

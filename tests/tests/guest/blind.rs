@@ -1,5 +1,5 @@
-//! What a way of attaching cannot see, and says so (`gaps` of its `meta` line): the
-//! tests expect nothing of it, and everything else as ever.
+//! Events that a backend cannot see, as its `gaps` in the `meta` line say: the tests do not expect
+//! these, and everything else as usual.
 
 use std::env;
 use std::io::{Write, stderr};
@@ -10,8 +10,8 @@ use backlog_tests::tracer::{self, Run, Summary};
 
 use super::help::LIMIT;
 
-/// No tracepoint tells of requests that are given up, of packets that are ignored, and of
-/// a listener that leaves while a handshake ends.
+/// No tracepoint shows requests that are given up, ignored packets, and a listener that leaves
+/// LISTEN while a handshake ends.
 const WITHOUT_FUNCTIONS: [&str; 4] = ["expired", "pruned", "ignored", "listener_left"];
 
 /// The backend that the tool takes here, with the options of every run.

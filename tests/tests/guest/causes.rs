@@ -1,6 +1,6 @@
-//! Every way in which a listener loses a connection, and those in which it only
-//! seems to: provoked exactly, by crafted packets, and seen as that and nothing
-//! else. The packets and the kernel's counters are the judges.
+//! Every way in which a listener loses a connection, and those in which it only seems to: provoked
+//! exactly, by crafted packets, and recognised as such. The packets and the kernel's counters are
+//! the reference.
 
 use std::fs;
 use std::io::{Write, stderr};

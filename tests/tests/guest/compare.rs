@@ -1,6 +1,6 @@
-//! Crafted packets against the tool's account of them: every cause and all that
-//! is counted beside, the ones that must be zero too, and the clients. Each
-//! number also becomes a line of the tables of `cargo xtask causes`.
+//! Compares crafted packets with the tool's account of them: every cause and side event, including
+//! those that must be zero, and the clients. Each number also becomes a line of the tables of
+//! `cargo xtask causes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +26,7 @@ const CAUSES: [&str; 9] = [
     "other",
 ];
 
-/// All that is counted beside.
+/// All side events.
 const BESIDE: [&str; 15] = [
     "syn_cookie_sent",
     "syn_cookie_valid",

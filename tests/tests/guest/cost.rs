@@ -1,5 +1,5 @@
-//! What the tool says of its own cost: its programs ran for each connection, its CPU time
-//! and memory are there, and nobody's programs are timed unless it was asked for.
+//! The tool's report on its own cost: its programs ran for each connection, its CPU time and memory
+//! are present, and programs are timed only on request.
 
 use std::env;
 use std::io::Error;

@@ -1,5 +1,5 @@
-//! `doctor`: what it says of this kernel is what a run then does; without rights it says
-//! what is missing, and what it could not try.
+//! `doctor`: its report on this kernel agrees with a run; without capabilities it reports what is
+//! missing, and what it could not try.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};

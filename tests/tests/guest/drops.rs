@@ -1,6 +1,5 @@
-//! Overflows that ordinary clients make: how many, why, whom, and how deep the
-//! queue was. The kernel's `ListenOverflows` is the judge of every number. (All
-//! other drops: causes.rs.)
+//! Overflows by ordinary clients: their number, cause, clients, and the depth of the queue. The
+//! kernel's `ListenOverflows` is the reference for every number. (All other drops: causes.rs.)
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,5 +1,5 @@
-//! Filters by what a listener belongs to: a process, a network namespace, a cgroup. What is
-//! left out must not show, and what is let through must be whole. And a backlog that is cut.
+//! Filters by process, network namespace and cgroup. Filtered events must not appear, and matching
+//! ones must be complete. And a clamped backlog.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;

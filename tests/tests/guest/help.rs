@@ -1,6 +1,6 @@
-//! What the truth tests share: the condition to run at all, one at a time and
-//! each in a fresh network namespace; a batch of loads in one run of the tool,
-//! or a load that listens before it; and the comparisons they end with.
+//! Shared by the truth tests: the condition to run at all, one at a time and each in a fresh
+//! network namespace; a batch of loads in one run of the tool, or a load that listens before it;
+//! and the comparisons at their end.
 
 use std::env;
 use std::fs;

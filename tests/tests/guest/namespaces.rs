@@ -1,6 +1,6 @@
-//! Network namespaces: older than the run, made while it begins, come and gone within it, with
-//! each other's inode number, and shut. Each is compared with its own counters, and what was
-//! before the run is never the run's.
+//! Network namespaces: older than the run, created while it begins, created and ended within it,
+//! with a reused inode number, and inaccessible. Each is reconciled with its own counters, and
+//! events from before the run never count.
 
 use std::collections::BTreeSet;
 use std::fs::File;

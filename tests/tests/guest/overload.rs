@@ -1,5 +1,5 @@
-//! Servers that are slower than their clients, for a while, on all CPUs: what the tool
-//! says at each interval and at the end is what the kernel says.
+//! Servers that are slower than their clients, for a while, on all CPUs: the tool agrees with the
+//! kernel at each interval and at the end.
 //!
 //! `BACKLOG_SECONDS` (3) is how long each of them runs.
 

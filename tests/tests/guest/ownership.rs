@@ -1,5 +1,5 @@
-//! What the tool says of a server's listeners, against the server's own truth and against
-//! what `ss` says: the comparisons that the tests of `owners` share.
+//! Comparisons that the tests of `owners` share: the tool's report on a server's listeners with the
+//! server's truth and with `ss`.
 
 use std::collections::BTreeSet;
 use std::env;

@@ -1,5 +1,5 @@
-//! A recording, replayed: it prints what the run has printed, byte for byte; it survives a
-//! kill; and when it cannot be written, tracing goes on.
+//! Recordings: a replay prints the run's output, byte for byte; a recording survives a kill; and if
+//! it cannot be written, tracing continues.
 
 use std::env;
 use std::ffi::OsString;

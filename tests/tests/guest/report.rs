@@ -1,6 +1,6 @@
-//! `--report` of a real run: the page says what the JSON lines beside it say, and a place that
-//! cannot be written is refused before anything begins. (How it looks in a browser is tested
-//! on the host, with made-up events.)
+//! `--report` of a real run: the page agrees with the JSON lines, and a destination that cannot be
+//! written is rejected before anything begins. (Its look in a browser is tested on the host, with
+//! synthetic events.)
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

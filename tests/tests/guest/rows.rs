@@ -1,5 +1,5 @@
-//! Lines for the tables of `cargo xtask causes`: what was provoked, what the kernel
-//! counted, what the tool saw. Without `BACKLOG_ROWS` they are not printed.
+//! Lines for the tables of `cargo xtask causes`: provoked, counted by the kernel, seen by the tool.
+//! Without `BACKLOG_ROWS` they are not printed.
 
 use std::env;
 use std::io::{Write, stderr};

@@ -1,6 +1,6 @@
-//! The tool is stopped (SIGSTOP) and the load goes on, with far more records than the ring
-//! holds: nobody waits for the tool, no total is off, what the ring lost is counted, and the
-//! tool's memory stays where it was.
+//! The tool is stopped (SIGSTOP) while the load continues, with far more records than the ring
+//! buffer holds: nothing waits for the tool, no total is off, lost records are counted, and the
+//! tool's memory does not grow.
 
 use std::fs;
 use std::io::{Write, stderr};

@@ -1,5 +1,5 @@
-//! `--tui` in a real terminal: what is drawn while a queue overflows, what keys do, and that
-//! the terminal is as it was afterwards, however the run ends.
+//! `--tui` in a real terminal: the screen while a queue overflows, the effect of keys, and that the
+//! terminal is restored however the run ends.
 
 use std::env;
 use std::fs;

@@ -1,6 +1,6 @@
-//! Real servers under load: which of their processes accept, what is concluded, and whether what
-//! is advised is enough. Each server says which process answered a client, or the clients know
-//! whom they keep; what is true follows from that, and is written down before each run.
+//! Real servers under load: which of their processes accept, the verdict, and whether its advice
+//! suffices. Each server reports which process answered a client, or the clients know whom they
+//! occupy; the truth follows from that, and is written down before each run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

@@ -1,5 +1,5 @@
-//! What the tool says of a kernel: how each backend attaches, and what the
-//! verifier made of each program. Asked in one script, in a guest or natively.
+//! The tool's report on a kernel: how each backend attaches, and the verifier's figures for each
+//! program. One script collects it, in a guest or natively.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! What the guest tests print for the tables: lines `ROW {...}` among others. Pure.
+//! The guest tests' output for the tables: lines `ROW {...}` among others. Pure.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -10,7 +10,7 @@ pub(super) enum Row {
     Cause {
         /// Its name in the tool's output.
         name: String,
-        /// What was provoked, what a counter of the kernel says, what the tool saw.
+        /// The provoked number, the kernel's count, and the tool's.
         counts: Counts,
     },
     /// A scenario that this kernel cannot play.

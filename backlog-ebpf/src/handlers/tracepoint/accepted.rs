@@ -1,5 +1,5 @@
-//! A system call returns: accept() with a connection, or listen(). And `io_uring`, which does
-//! both without one, says what came of a request.
+//! The return of a system call: accept() with a connection, or listen(); and the result of an
+//! `io_uring` request, which does both without a system call.
 
 use backlog_ebpf::cause::Beside;
 
@@ -94,8 +94,8 @@ fn accepted_from(regs: *const Regs, passed: Passed) -> *const Sock {
     mptcp::tcp_of(socket_of(descriptor))
 }
 
-/// A connection whose listener has closed and that is accepted all the same has gone to
-/// another of its group.
+/// A connection that is accepted although its listener has closed has migrated to another listener
+/// of its group.
 #[inline(always)]
 fn count_if_migrated(regs: *const Regs, passed: Passed, child: *const Sock) {
     let Some((from, _)) = overflow::announced(child) else { return };

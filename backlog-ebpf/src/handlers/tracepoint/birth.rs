@@ -30,7 +30,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
         return;
     }
     let net: *const Net = read::pointer(child, &SKC_NET);
-    // Also when nobody wants to know: the next snapshot must not find this move.
+    // Also for filtered ports: the next snapshot must not include this move.
     let cookies = mib_snapshot::valid_cookies_delta(net);
     // The port is the listener's, or the same.
     let wanted = shared::running() && filter::port_and_namespace(child);

@@ -1,4 +1,4 @@
-//! What the moves of the counters say of a packet that has just been freed.
+//! Classifies a packet that has just been freed by the moves of the counters.
 
 use backlog_ebpf::cause::{Beside, Cause};
 
@@ -18,7 +18,7 @@ use crate::state::{filter, maps::STRAY, mib_snapshot, scratch::DropHint, shared,
 /// A SYN at a listener.
 #[inline(always)]
 pub(super) fn syn(packet: &Packet) {
-    // Also when nobody wants to know: the next snapshot must not find this packet's moves.
+    // Also for filtered ports: the next snapshot must not include this packet's moves.
     let moved = mib_snapshot::snapshot_delta(packet.net);
     if !shared::running() || !filter::packet(packet.skb) {
         return;

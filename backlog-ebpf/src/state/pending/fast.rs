@@ -83,9 +83,9 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     }
 }
 
-/// Notes that a connection is accepted that is not in the table yet, or never will be.
-/// With `port_cleared` it was reset meanwhile: it has no port any more, and may be nobody's.
-/// True: it takes the place of such a note.
+/// Records the accept of a connection that is not in the table yet, or never will be. With
+/// `port_cleared` it was reset meanwhile: it has no port any more, and may not belong to a traced
+/// listener. Returns true if it replaces such a record.
 #[inline(always)]
 pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now: u64) -> bool {
     let Some(place) = at(child) else { return false };

@@ -13,7 +13,7 @@ pub(crate) fn insert(child: *const Sock, pending: Pending) -> bool {
     PENDING.insert(child as u64, pending, 0).is_ok()
 }
 
-/// Takes a connection out of the map, if it is there.
+/// Removes a connection from the map, if it is there.
 #[inline(always)]
 pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     let key = child as u64;
@@ -90,7 +90,7 @@ pub(crate) fn seed(child: *const Sock, entry: Pending) {
         return;
     }
     if let Some(pending) = PENDING.get_ptr_mut(child as u64) {
-        // SAFETY: an element of the map; nobody else writes this field of one that was
+        // SAFETY: an element of the map; nothing else writes this field of a connection that was
         // queued before the start.
         unsafe {
             if (*pending).enqueued_ns == 0 {

@@ -31,7 +31,7 @@ type Socket = (Netns, u64);
 /// A listener as a dump of sockets shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// What it is bound to.
+    /// Its local address.
     pub local: SocketAddr,
     /// Its network namespace.
     pub netns: Netns,

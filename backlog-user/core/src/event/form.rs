@@ -1,5 +1,5 @@
-//! How what an event holds is written: by names, and without what is zero. The names are
-//! the kernel's, or those of the JSON lines.
+//! The form of an event's numbers in a recording: by name, and without zeros. The names are the
+//! kernel's, or those of the JSON lines.
 //!
 //! The library that both halves share has no serde: its types are written from here.
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Moves;
 
-/// Is it what is left out?
+/// Is it omitted?
 pub fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

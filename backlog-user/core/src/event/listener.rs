@@ -20,7 +20,7 @@ pub struct ListenerId(pub u32);
 pub struct Listener {
     /// Its number.
     pub id: ListenerId,
-    /// What it is bound to.
+    /// Its local address.
     pub local: SocketAddr,
     /// An IPv6 socket that takes no IPv4.
     pub v6_only: bool,
@@ -134,9 +134,9 @@ pub struct Closed {
 pub struct Limit {
     /// Whose.
     pub listener: ListenerId,
-    /// What it is now.
+    /// The new limit.
     pub now: u32,
-    /// What it was.
+    /// The old limit.
     pub was: u32,
     /// How deep the queue was.
     pub depth: u32,

@@ -126,9 +126,9 @@ fn plural_processes(count: usize) -> String {
     if count == 1 { "1 process".into() } else { format!("{count} processes") }
 }
 
-/// The name of an error of `accept()`, and what it says of the process.
+/// The name of an error of `accept()`, and its meaning for the process.
 fn meaning(errno: i32) -> (Option<&'static str>, &'static str) {
-    // What the kernel returns where a signal interrupts a call that may be restarted
+    // The kernel's return value if a signal interrupts a restartable call
     // (`include/linux/errno.h`).
     const ERESTARTSYS: i32 = 512;
     let (name, meaning) = match errno {

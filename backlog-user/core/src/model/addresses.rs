@@ -26,7 +26,7 @@ struct Known {
 /// The other listeners at a listener's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
-    /// Nobody of another namespace.
+    /// No listener of another namespace.
     Nobody,
     /// One of another namespace, who is alone no more.
     First,

@@ -1,6 +1,6 @@
-//! Which refused packets are one client's: retries carry the same address, port and initial
-//! sequence number. And what became of the client ([`Fate`]), or may still become of it.
-//! Bounded; what the bound loses is counted.
+//! Folds refused packets into clients: retries carry the same address, port and initial sequence
+//! number. It also tracks the outcome of a client ([`Fate`]), final or possible. Bounded; evictions
+//! are counted.
 //!
 //! A client is admitted when the server accepts its connection while the client is still connected.
 //! A FIN does not count as a return: the ACK of a SYN cookie stays valid for two minutes, so the
@@ -142,7 +142,7 @@ pub struct Outside {
 const FIRST_PAUSE_NS: u64 = 3_000_000_000;
 
 impl Refused {
-    /// A refusal, or an enqueue whose refusal is not known.
+    /// A refusal, or an enqueue whose refusal is unknown.
     fn new(time_ns: u64, cause: Cause, known: bool) -> Self {
         let (first_ns, last_ns, state) = (time_ns, time_ns, State::Outside);
         Self { first_ns, last_ns, cause, closed: false, known, state }

@@ -118,8 +118,8 @@ impl Distribution {
         buckets.filter(|bucket| bucket.start() >= value).map(|bucket| bucket.count()).sum()
     }
 
-    /// Buckets of powers of two, from the first to the last that has something in it:
-    /// bucket k counts what is in (2^(k-1), 2^k].
+    /// Buckets of powers of two, from the first to the last non-empty one: bucket k counts values
+    /// in (2^(k-1), 2^k].
     #[must_use]
     pub fn buckets(&self) -> Vec<Bucket> {
         let mut coarse = Vec::new();

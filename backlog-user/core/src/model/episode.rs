@@ -1,6 +1,6 @@
-//! Episodes: the drops of a listener with no gap of a second between two of them, and what
-//! the acceptor was doing when each began. A client that is refused for the first time begins
-//! one; retries alone do not: they are the echo of an earlier one.
+//! Episodes: the drops of a listener with no gap of a second between two of them, and the state of
+//! the acceptor when each began. A client that is refused for the first time begins one; retries
+//! alone do not, since they follow from an earlier one.
 
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use crate::event::ListenerId;
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
-    /// Whose row it is.
+    /// The listener of the row.
     pub listener: ListenerId,
     /// How long the interval was.
     pub elapsed_ns: u64,

@@ -48,7 +48,7 @@ impl Members {
         }
     }
 
-    /// What the pages know already.
+    /// Facts that the pages know already.
     pub(super) fn of(pages: &BTreeMap<ListenerId, Page>) -> Self {
         let mut all = HashMap::new();
         for (key, members) in group::last_generations(pages.values()) {

@@ -7,7 +7,7 @@ use crate::event::{AcceptErrors, Acceptor, Closed, DropEvent, Limit, ListenerId}
 pub struct Refusal {
     /// When.
     pub time_ns: u64,
-    /// What was refused.
+    /// The refusal.
     pub drop: DropEvent,
     /// For a retry: when this attempt was refused first.
     pub retry_of_ns: Option<u64>,

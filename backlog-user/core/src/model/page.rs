@@ -65,8 +65,8 @@ pub struct Page {
     pub paced: Paced,
     /// Known time with an empty queue.
     pub idle_ns: u64,
-    /// Connections whose enqueue was not seen: the longest that one is known to
-    /// have waited at least, microseconds.
+    /// The longest known lower bound on the wait of a connection whose enqueue was not seen,
+    /// microseconds.
     pub at_least_us: Option<u64>,
     /// Those that were still queued at the end: since when the oldest has been.
     pub oldest: Option<Oldest>,
@@ -413,7 +413,7 @@ impl Page {
         self.runs.map(|run| run.last_ns())
     }
 
-    /// The runs of drops go on from these.
+    /// The runs of drops continue from these.
     pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
         self.runs = last_drops_ns.map(DropBurst::after);
     }

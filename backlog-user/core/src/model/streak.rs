@@ -6,7 +6,7 @@ use backlog_ebpf::cause::Cause;
 use super::episode::GAP_NS;
 use super::interval::More;
 
-/// One run, and what the running interval adds to it.
+/// One run, and the part of it in the current interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DropBurst {
     /// Time of the last one, without the last interval's count; none: there was none.

@@ -1,11 +1,11 @@
 //! A simulated queue without a limit: its depth, from the real arrivals, the refusals, and the
 //! acceptor's idle time. docs/SIZING.md states the model and its assumptions. Pure.
 //!
-//! What is kept is the *excess*: by how much that queue would be deeper than the real one. A
-//! client's first refusal adds one to it, for there the client would have been queued. When it
-//! gets in later it leaves the excess, for then it is in the real queue. As long as something
-//! is in the real queue the acceptor does the same in both; while it has nothing to do, it
-//! would have gone on with the excess, at the rate that it had while there was work.
+//! The state is the *excess*: how much deeper that queue would be than the real one. A client's
+//! first refusal adds one to it, since the client would have been queued there. When the client
+//! gets in later, it leaves the excess, since it is in the real queue then. While the real queue
+//! holds connections, the acceptor does the same in both; while it is idle, it would have served
+//! the excess, at the rate that it had under load.
 //!
 //! Everything here follows from the moments of records and not from intervals. Only recordings
 //! made before records carried the kernel's counts rely on those of their intervals.

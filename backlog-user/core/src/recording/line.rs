@@ -1,5 +1,5 @@
-//! The lines of a recording, one JSON object each: docs/RECORDING.md. Within a format they
-//! change by addition only (what is new has a default); otherwise [`FORMAT`] counts up.
+//! The lines of a recording, one JSON object each: docs/RECORDING.md. Within a format they change
+//! only by additions (new fields have a default); otherwise [`FORMAT`] counts up.
 
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ impl Header {
 pub enum Line<'a> {
     /// The first.
     Header(Box<Header>),
-    /// What the model was given.
+    /// An event for the model.
     Event(Cow<'a, Event>),
     /// Repetitions of the last event of each of these.
     Same(Same),
@@ -92,7 +92,7 @@ pub enum Step {
     Notice {
         /// When.
         time_ns: u64,
-        /// What it said.
+        /// Its text.
         text: String,
     },
     /// The end of the run.

@@ -45,7 +45,7 @@ impl std::iter::Sum for Runs {
 pub struct ProgramCost {
     /// Its name.
     pub program: Cow<'static, str>,
-    /// What it is attached to.
+    /// Its hook.
     pub hook: String,
     /// Its runs.
     pub run: Runs,

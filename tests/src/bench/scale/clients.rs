@@ -14,7 +14,7 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
 /// Their ports: 10,000 and up, this many per address.
 const PORTS: u32 = 50_000;
 const FIRST_PORT: u32 = 10_000;
-/// A port that the tool is not told of.
+/// A port that the tool filters out.
 const SPARE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 8999);
 
 /// The clients, one after the other.

@@ -1,6 +1,5 @@
-//! Floods, without the tool and with it in turn: SYNs at a full queue, and connections.
-//! What one takes by the clock on the wall, whosesoever it is, and of that the tool's own
-//! process: what the host does not get.
+//! Floods, without the tool and with it in turn: SYNs at a full queue, and connections. Measures
+//! the wall-clock time of each, in whichever process, and the part of the tool's own process.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -102,7 +101,7 @@ fn both(stage: &mut Stage, time: u32, beside: Option<(&str, &Tool)>) -> Result<(
     })
 }
 
-/// Does a flood and tells it, with what the tool did for it until it had nothing left.
+/// Runs a flood and prints its cost, with the tool's work for it until the tool is idle.
 fn tell(
     scenario: &str,
     count: u32,

@@ -1,5 +1,5 @@
-//! 1, 100 and 10,000 listeners of one process: what a connection to one of them costs, and
-//! one to each in turn; what the tool does in an idle second; its memory.
+//! 1, 100 and 10,000 listeners of one process: the cost of a connection to one of them, and to each
+//! in turn; the tool's work in an idle second; its memory.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 

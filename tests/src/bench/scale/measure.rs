@@ -1,5 +1,5 @@
-//! Timing a loop: rounds of single turns without a tracer; and with the tool beside also
-//! what its own process takes for it, in windows of time.
+//! Timing a loop: rounds of single turns without a tracer; and with the tool also the cost of its
+//! own process, in windows of time.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The tool beside a loop: started and waited for until it traces and sleeps; its memory,
-//! that of its BPF maps, and its own time.
+//! The tool during a loop: starts it and waits until it traces and sleeps; its memory, that of its
+//! BPF maps, and its own time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,8 +63,7 @@ impl Tool {
         self.beside.cpu_ns()
     }
 
-    /// Tells its memory in KiB: `VmRSS`, `VmHWM`, and that of its maps and programs, which
-    /// is the kernel's.
+    /// Prints its memory in KiB: `VmRSS`, `VmHWM`, and that of its maps and programs in the kernel.
     pub(super) fn tell_memory(&self, tracer: &str, scenario: &str) -> Result<()> {
         let id = self.beside.id();
         let own = |field| proc::status_kib(id, field).map(|kib| kib as f64);

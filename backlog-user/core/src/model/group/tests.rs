@@ -220,7 +220,7 @@ fn numbers_go_on_behind_a_snapshot() {
     assert_eq!(names, expected);
 }
 
-/// What was queued at a close is lost unless it moves: by the setting, to a member that is open.
+/// Connections queued at a close are lost unless the setting moves them to an open member.
 #[test]
 fn what_a_member_loses_at_its_close_is_kept() {
     for (migrate_req, others, expected) in [

@@ -244,7 +244,7 @@ struct Tally {
     /// The needed depth is the true one, or one off.
     exact: u32,
     near: u32,
-    /// What is recommended refuses somebody, and so does 0.8 of what is needed.
+    /// How many recommended backlogs refuse somebody, and how many of 0.8 of the need.
     refused: u32,
     refused_by_less: u32,
 }

@@ -93,7 +93,7 @@ fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     model.apply(&event(5, What::Ended { netns }));
     let ended = NamespacesEnded { equal: 1, unread: 1, unread_drops: 7, ..Default::default() };
     assert_eq!(model.ended(), ended);
-    // The comparison that is shown leaves the burst out, and says so.
+    // The comparison that is shown excludes the burst, and says so.
     let accounts = reconcile::accounts(&model);
     let reconcile::CounterCheck { kernel, seen, .. } = accounts[0].verdicts[0];
     assert_eq!((kernel, seen, accounts[0].unread_drops), (2, 2, 7));

@@ -5,8 +5,8 @@ use fastrand::Rng;
 use super::simulated::{Load, nanoseconds};
 use super::{MS, SECOND, judged};
 
-/// A burst as it comes from real clients: as many, over half a second by chance, to one worker
-/// whose time for each is by chance as well.
+/// A realistic burst: this many clients, at random over half a second, to one worker with a random
+/// time for each.
 fn once(random: &mut Rng) -> Load {
     let mut arrivals: Vec<u64> =
         (0..random.u32(52..=68)).map(|_| SECOND + nanoseconds(random.f64() / 2.0)).collect();
