@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
 use backlog_core::model::clients::Outside;
-use backlog_core::model::episode::Episode;
+use backlog_core::model::episode::{Episode, NewClients};
 use backlog_core::model::interval::Waits;
 use backlog_core::model::page::{Page, StillQueued};
 use backlog_core::run::End;
@@ -116,13 +116,17 @@ pub(crate) fn still_queued(page: &Page, time_ns: u64) -> Option<String> {
 }
 
 fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {
-    let Episode { begin_ns, last_ns, packets, clients, acceptor } = episode;
+    let Episode { begin_ns, last_ns, packets, acceptor, .. } = episode;
+    let new_clients = match episode.new_clients() {
+        NewClients::Exactly(clients) => plural(clients, "new client"),
+        NewClients::AtLeast(clients) => format!("at least {}", plural(clients, "new client")),
+        NewClients::Unknown => "new clients unknown".to_owned(),
+    };
     let mut line = format!(
-        "{} for {}: {} refused, {}",
+        "{} for {}: {} refused, {new_clients}",
         clock_time(zone, clock.wall(*begin_ns), 6),
         duration(last_ns.saturating_sub(*begin_ns) / 1000),
         plural(*packets, "packet"),
-        plural(*clients, "new client"),
     );
     if let Some(acceptor) = acceptor {
         line += ". ";

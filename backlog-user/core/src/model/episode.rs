@@ -15,10 +15,36 @@ pub struct Episode {
     pub last_ns: u64,
     /// Refused packets, those that are only counted included.
     pub packets: u64,
-    /// Clients refused for the first time, as far as they were reported.
+    /// Of these: those that are only counted, so that whose they were is unknown.
+    #[serde(default)]
+    pub unrecorded: u64,
+    /// Clients refused for the first time, as far as their drops were recorded.
     pub clients: u64,
     /// The state of the acceptor when it began.
     pub acceptor: Option<Box<Acceptor>>,
+}
+
+/// How many clients an episode refused for the first time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NewClients {
+    /// Every drop has a record.
+    Exactly(u64),
+    /// Some drops are only counted.
+    AtLeast(u64),
+    /// No drop has a record.
+    Unknown,
+}
+
+impl Episode {
+    /// How many clients it refused for the first time, as far as that is known.
+    #[must_use]
+    pub fn new_clients(&self) -> NewClients {
+        match (self.clients, self.unrecorded) {
+            (clients, 0) => NewClients::Exactly(clients),
+            (0, _) => NewClients::Unknown,
+            (clients, _) => NewClients::AtLeast(clients),
+        }
+    }
 }
 
 /// All episodes of a listener, in order of time. If there are too many, the first and the last are
@@ -84,6 +110,9 @@ impl Episodes {
         let goes_on = self.goes_on(time_ns, elapsed_ns.max(GAP_NS));
         self.unconfirmed += u64::from(!goes_on);
         self.add(time_ns, unrecorded, goes_on);
+        if let Some(last) = self.kept.last_mut() {
+            last.unrecorded += unrecorded;
+        }
     }
 
     /// The state of the acceptor at the beginning of the last one.
@@ -111,13 +140,20 @@ impl Episodes {
             self.kept.remove(MOST / 2);
         }
         let (begin_ns, last_ns) = (time_ns, time_ns);
-        self.kept.push(Episode { begin_ns, last_ns, packets, clients: 0, acceptor: None });
+        self.kept.push(Episode {
+            begin_ns,
+            last_ns,
+            packets,
+            unrecorded: 0,
+            clients: 0,
+            acceptor: None,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Episodes, GAP_NS, MOST};
+    use super::{Episodes, GAP_NS, MOST, NewClients};
 
     #[test]
     fn a_gap_ends_an_episode_and_what_is_only_counted_keeps_it_alive() {
@@ -130,6 +166,17 @@ mod tests {
         let found: Vec<_> =
             episodes.kept().iter().map(|one| (one.begin_ns, one.packets, one.clients)).collect();
         assert_eq!(found, [(GAP_NS, 6, 2), (4 * GAP_NS + 11, 1, 1)]);
+    }
+
+    #[test]
+    fn clients_of_drops_without_a_record_are_unknown() {
+        let mut episodes = Episodes::default();
+        episodes.refused(GAP_NS, true);
+        episodes.counted(GAP_NS + 10, GAP_NS, 3);
+        episodes.counted(9 * GAP_NS, GAP_NS, 5);
+        let unrecorded: Vec<_> =
+            episodes.kept().iter().map(|one| (one.packets, one.unrecorded, one.clients)).collect();
+        assert_eq!(unrecorded, [(4, 3, 1), (5, 5, 0)]);
     }
 
     #[test]

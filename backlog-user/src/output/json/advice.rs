@@ -62,7 +62,7 @@ pub(super) fn busy(page: &Page, time_ns: u64) -> Value {
 /// The runs of drops.
 pub(super) fn episodes(clock: &Clock, page: &Page) -> Value {
     let one = |episode: &Episode| {
-        let Episode { begin_ns, last_ns, packets, clients, acceptor } = episode;
+        let Episode { begin_ns, last_ns, packets, unrecorded: _, clients, acceptor } = episode;
         json!({
             "begin": time(clock, *begin_ns),
             "end": time(clock, *last_ns),

@@ -1,7 +1,7 @@
 //! When clients were hit: the runs of drops of one listener, as a table.
 
 use backlog_core::model::Refusal;
-use backlog_core::model::episode::{Episode, Episodes};
+use backlog_core::model::episode::{Episode, Episodes, NewClients};
 use backlog_core::model::summary::Summary;
 use backlog_core::text::acceptor;
 use backlog_core::text::format::{duration, plural};
@@ -44,7 +44,12 @@ fn episodes(run: &Run<'_>, episodes: &Episodes) -> Markup {
 }
 
 fn episode(run: &Run<'_>, episode: &Episode) -> Vec<Markup> {
-    let Episode { begin_ns, last_ns, packets, clients, acceptor } = episode;
+    let Episode { begin_ns, last_ns, packets, acceptor, .. } = episode;
+    let clients = match episode.new_clients() {
+        NewClients::Exactly(clients) => clients.to_string(),
+        NewClients::AtLeast(clients) => format!("at least {clients}"),
+        NewClients::Unknown => "unknown".to_owned(),
+    };
     let acceptor = acceptor.as_deref().map(acceptor::sentence);
     vec![
         run.moment(*begin_ns),
