@@ -6,6 +6,12 @@ use anyhow::{Context as _, Result};
 
 use crate::{paths, process};
 
+/// A page as it is.
+pub(crate) fn current(page: &str) -> Result<String> {
+    let file = paths::root().join(page);
+    fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
 /// Writes a page, or prints it instead.
 pub(crate) fn publish(page: &str, text: &str, print: bool) -> Result<()> {
     if print {

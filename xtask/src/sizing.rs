@@ -18,6 +18,19 @@ use crate::{kernels, pages, process, setup};
 /// Where the table goes.
 const FILE: &str = "docs/measured/SIZING.md";
 
+/// What the page begins with.
+const HEADING: &str = "\
+# Recommendations, tested
+
+`cargo xtask sizing` wrote this page (some hours; `--shape NAME` renews some rows). Each shape of \
+load meets a server with a small backlog; then the same load meets one with the backlog that the \
+tool recommends, and one with 0.8 of what the longer queue needed; or one with as many workers as \
+the tool recommends. In each run the load is slightly larger, or its timing differs. The guest has \
+one CPU, and its clock counts instructions. The command fails if fewer than 19 of 20 runs give the \
+expected result (18 where service times are exponential). [SIZING.md](../SIZING.md) describes the \
+model.
+";
+
 /// The arguments of `sizing`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,7 +40,7 @@ pub(crate) struct Args {
     /// How often each shape is tried
     #[arg(long, value_name = "N", default_value_t = 20)]
     runs: u32,
-    /// Only the shapes whose name contains this; the table is then only printed
+    /// Only the shapes whose name contains this; their rows replace those of the page
     #[arg(long, value_name = "NAME")]
     shape: Option<String>,
     /// Only print the table
@@ -98,14 +111,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     suite.variables.extend(shape.iter().map(|name| ("BACKLOG_SHAPE", name.clone())));
     // Seventeen loads of some ten seconds, each up to three times.
     suite.limit += Duration::from_secs(u64::from(*runs) * 600);
-    let mut text = format!(
-        "# Recommendations, tested\n\n`cargo xtask sizing --runs {runs}` wrote this page. \
-         Each shape of load meets a server with a small backlog; then the same load meets one \
-         with the backlog that the tool recommends, and one with 0.8 of it. In each run the \
-         load is slightly larger, or its timing differs. The guest has one CPU, and its clock \
-         counts instructions. The command fails if fewer than 19 of 20 runs give the expected \
-         result. [SIZING.md](../SIZING.md) describes the model.\n"
-    );
+    let mut text = HEADING.to_owned();
     let mut failed = Vec::new();
     for row in guests::collect(&report, kernel, &suite)? {
         let shapes = shapes(&row.errors)?;
@@ -123,7 +129,10 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
             }
         }
     }
-    pages::publish(FILE, &text, *print || shape.is_some())?;
+    if shape.is_some() {
+        text = replaced(&pages::current(FILE)?, &text);
+    }
+    pages::publish(FILE, &text, *print)?;
     for line in &failed {
         process::say(&format!("failed: {line}"));
     }
@@ -268,6 +277,32 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
     }
 }
 
+/// The page with its rows replaced by those of the new one that have their names, and the others
+/// of the new one behind them; all new if the kernel is another one.
+fn replaced(page: &str, new: &str) -> String {
+    let name =
+        |line: &str| line.strip_prefix("| ")?.split_once(" |").map(|(name, _)| name.to_owned());
+    let kernel = |text: &str| text.lines().find(|line| line.starts_with("## ")).map(str::to_owned);
+    if kernel(page) != kernel(new) {
+        return new.to_owned();
+    }
+    let rows = |text: &str| -> Vec<(String, String)> {
+        let named = |line: &str| name(line).map(|name| (name, line.to_owned()));
+        text.lines().filter_map(named).filter(|(name, _)| name != "load").collect()
+    };
+    let mut all = rows(page);
+    for (name, line) in rows(new) {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, row)) => *row = line,
+            None => all.push((name, line)),
+        }
+    }
+    let head = new.lines().take_while(|line| !line.starts_with("|---"));
+    let rule = new.lines().find(|line| line.starts_with("|---"));
+    let lines = head.chain(rule).chain(all.iter().map(|(_, row)| row.as_str()));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// From the least to the most.
 fn range<T: Ord + Copy + std::fmt::Display>(values: &[T]) -> String {
     match (values.iter().min(), values.iter().max()) {
@@ -279,7 +314,7 @@ fn range<T: Ord + Copy + std::fmt::Display>(values: &[T]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shape, render, shapes};
+    use super::{Shape, render, replaced, shapes};
 
     #[test]
     fn what_is_not_as_it_should_is_named() {
@@ -309,5 +344,15 @@ ROW {\"sizing\":true,\"shape\":\"b\",\"before\":16,\"refused\":0,\"expected\":\"
                 "| b | 16 | 0 | `fits` 1 of 1 | - | - | - | - | - | - | - |",
             ]
         );
+    }
+    #[test]
+    fn rows_of_one_shape_replace_those_of_the_page() {
+        let page = |kernel: &str, rows: &str| {
+            format!("# Page\n\n## {kernel}\n\n| load | backlog |\n|---|---|\n{rows}")
+        };
+        let old = page("6.12", "| a | 1 |\n| b | 2 |\n");
+        let new = page("6.12", "| b | 3 |\n| c | 4 |\n");
+        assert_eq!(replaced(&old, &new), page("6.12", "| a | 1 |\n| b | 3 |\n| c | 4 |\n"));
+        assert_eq!(replaced(&page("6.1", "| a | 1 |\n"), &new), new);
     }
 }
