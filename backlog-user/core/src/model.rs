@@ -30,7 +30,7 @@ pub mod workers;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::event::{DropEvent, Event, Limit, Listener, ListenerId, Memory, What};
+use crate::event::{Closed, DropEvent, Event, Limit, Listener, ListenerId, Memory, What};
 use addresses::{Addresses, Met};
 use clients::{Clients, Fate, Known};
 pub use eviction::{Gone, Retention};
@@ -99,46 +99,9 @@ impl Model {
     pub fn apply(&mut self, event: &Event) -> Option<News> {
         let Event { time_ns, what } = event;
         match what {
-            What::Listener(listener) => match self.pages.entry(listener.id) {
-                Entry::Occupied(mut entry) => {
-                    let was = entry.get().listener.limit;
-                    // It was open before, and this is its first event: another listen call. Or
-                    // a packet has met it before the call that opens it was through.
-                    let untold = entry.get().listener.call.is_none();
-                    let again = listener.call.is_some() && (untold || !listener.opened_now);
-                    entry.get_mut().seen_again(listener);
-                    let Listener { id, limit: now, depth, .. } = *listener;
-                    if was != now || again {
-                        let call = listener.call.clone();
-                        let opens = listener.opened_now && was == now;
-                        let limit = Limit { listener: id, now, was, depth, call, opens };
-                        return Some(News::Limit(limit));
-                    }
-                }
-                Entry::Vacant(entry) => {
-                    let mut page = Page::new(listener.clone(), *time_ns);
-                    page.follows = self.history.opened(listener);
-                    let number = self.members.opened(&page);
-                    let met = self.addresses.opened(listener);
-                    page.alike = met != Met::Nobody;
-                    entry.insert(page);
-                    self.namespaces.opened(listener.netns);
-                    if met == Met::First {
-                        self.are_alike(listener);
-                    }
-                    self.number(listener.id, number);
-                    return Some(News::Found(listener.id));
-                }
-            },
+            What::Listener(listener) => return self.listener(listener, *time_ns),
             What::Closed(closed) => {
-                if let Some(page) = self.pages.get_mut(&closed.listener) {
-                    if page.closed.is_none() {
-                        self.namespaces.closed(page.listener.netns, *time_ns);
-                    }
-                    page.close(*time_ns, *closed);
-                    self.history.closed(&page.listener);
-                    self.members.closed(page);
-                }
+                self.closed(*closed, *time_ns);
                 return Some(News::Closed(*closed));
             }
             What::Limit(limit) => {
@@ -203,6 +166,52 @@ impl Model {
             }
         }
         None
+    }
+
+    /// A listener was found, or found again.
+    fn listener(&mut self, listener: &Listener, time_ns: u64) -> Option<News> {
+        match self.pages.entry(listener.id) {
+            Entry::Occupied(mut entry) => {
+                let was = entry.get().listener.limit;
+                // It was open before, and this is its first event: another listen call. Or
+                // a packet has met it before the call that opens it was through.
+                let untold = entry.get().listener.call.is_none();
+                let again = listener.call.is_some() && (untold || !listener.opened_now);
+                entry.get_mut().seen_again(listener);
+                let Listener { id, limit: now, depth, .. } = *listener;
+                if was != now || again {
+                    let call = listener.call.clone();
+                    let opens = listener.opened_now && was == now;
+                    let limit = Limit { listener: id, now, was, depth, call, opens };
+                    return Some(News::Limit(limit));
+                }
+            }
+            Entry::Vacant(entry) => {
+                let mut page = Page::new(listener.clone(), time_ns);
+                page.follows = self.history.opened(listener);
+                let number = self.members.opened(&page);
+                let met = self.addresses.opened(listener);
+                page.alike = met != Met::Nobody;
+                entry.insert(page);
+                self.namespaces.opened(listener.netns);
+                if met == Met::First {
+                    self.are_alike(listener);
+                }
+                self.number(listener.id, number);
+                return Some(News::Found(listener.id));
+            }
+        }
+        None
+    }
+
+    fn closed(&mut self, closed: Closed, time_ns: u64) {
+        let Some(page) = self.pages.get_mut(&closed.listener) else { return };
+        if page.closed.is_none() {
+            self.namespaces.closed(page.listener.netns, time_ns);
+        }
+        page.close(time_ns, closed);
+        self.history.closed(&page.listener);
+        self.members.closed(page);
     }
 
     /// A packet was refused.

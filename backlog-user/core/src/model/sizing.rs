@@ -1,15 +1,16 @@
 //! The number to set, or what to do instead, and why: a verdict on one listener. Pure;
 //! docs/SIZING.md describes the model.
 
+mod judge;
 mod late;
 mod need;
 mod words;
 
+use self::judge::{confidence, judge, stalled, worst};
 use self::late::Late;
 use self::need::Need;
 use super::group::Unbalanced;
 use super::page::Page;
-use super::pauses;
 use super::unlimited::{Stretch, Unlimited};
 
 /// What to do.
@@ -156,9 +157,6 @@ impl Cookies {
         }
     }
 }
-
-/// Fewer connections say nothing.
-const FEW: u64 = 20;
 
 /// The largest backlog that `listen()` can pass.
 const LARGEST: u32 = i32::MAX.unsigned_abs();
@@ -312,102 +310,6 @@ fn round_to_u64(value: f64) -> u64 {
 /// As much as a backlog.
 fn least(depth: f64) -> u32 {
     u32::try_from(round_to_u64(depth).max(1)).map_or(LARGEST, |depth| depth.min(LARGEST))
-}
-
-fn judge(seen: &Seen<'_>) -> Verdict {
-    let stalled =
-        seen.stalled_since_ns.is_some() || (seen.refused > 0 && seen.page.stalls.explain_most());
-    if seen.given.unbalanced.is_some() {
-        // For a member that stalls while others accept, it says so as well.
-        Verdict::Unbalanced
-    } else if too_little(seen, stalled) {
-        Verdict::NotEnoughData
-    } else if stalled {
-        Verdict::AcceptorStalled
-    } else if worst(&seen.unlimited, &seen.need, seen.given).is_some() || seen.late.is_late() {
-        Verdict::AddWorkers
-    } else if seen.refused > 0 || seen.need.cookies == Some(Cookies::Load) {
-        Verdict::Raise
-    } else {
-        Verdict::Fits
-    }
-}
-
-/// Is it too little for any verdict?
-fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
-    let Seen { page, given, unlimited, refused, need, late, .. } = seen;
-    if stalled {
-        return false;
-    }
-    if *refused > 0 {
-        // Their records were lost: when it was, and who, is not known. Or it ended in the middle
-        // of it.
-        return unlimited.firsts < 0.5 || is_cut_short(page, unlimited, given);
-    }
-    if need.cookies == Some(Cookies::Attack) {
-        // The clients' need cannot be distinguished from that of an attack.
-        return !late.is_late();
-    }
-    let seen = page.totals.enqueued + u64::from(page.peak().0);
-    seen < FEW && !late.is_late() && need.cookies.is_none()
-}
-
-/// Has nothing been accepted since clients began to be refused, in a run that ended soon?
-fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
-    if page.totals.accepted > 0 && page.last_accepted_ns().is_none() {
-        // An early recording does not say when.
-        return false;
-    }
-    let accepted_ns = page.last_accepted_ns().unwrap_or(0);
-    let waits =
-        |one: Stretch| one.begin_ns > accepted_ns && one.growth_ns() <= given.client_timeout_ns;
-    page.depth() > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
-}
-
-/// The start of the time without an accept until the end, if it is far longer than the acceptor's
-/// own pace. If its pace is unknown, the time must be longer than a client waits, unless clients
-/// were refused in it.
-fn stalled(page: &Page, given: &Given) -> Option<u64> {
-    let since_ns = page.still_since()?;
-    let pause_ns = page.unlimited.pause_ns().or_else(|| page.paced.pause_ns());
-    let refused = page.stalls.last_refused_ns().is_some_and(|last_ns| last_ns > since_ns);
-    let least_ns = if pause_ns.is_none() && !refused {
-        given.client_timeout_ns as f64
-    } else {
-        pauses::least_ns(pause_ns)
-    };
-    (given.end_ns.saturating_sub(since_ns) as f64 > least_ns).then_some(since_ns)
-}
-
-/// The stretch that no queue could have taken: it went on for longer than a client waits, or
-/// the last one in that queue would have waited longer.
-fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option<Stretch> {
-    let timeout_ns = given.client_timeout_ns;
-    let hopeless = |one: &Stretch| {
-        one.growth_ns() > timeout_ns
-            || need.wait_of(one.peak).is_some_and(|wait_ns| wait_ns > timeout_ns as f64)
-    };
-    unlimited.stretches().filter(hopeless).max_by(|a, b| a.peak.total_cmp(&b.peak))
-}
-
-fn confidence(seen: &Seen<'_>) -> Confidence {
-    let Seen { page, given, unlimited, .. } = seen;
-    let lost: u64 = page.totals.lost.iter().sum();
-    let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
-    if seen.refused > 0 || seen.need.cookies.is_some() {
-        return match page.episodes.independent().max(seen.need.bursts) {
-            _ if guessed => Confidence::Low,
-            0 | 1 => Confidence::Low,
-            2 | 3 => Confidence::Medium,
-            _ => Confidence::High,
-        };
-    }
-    let seconds = given.elapsed_ns / 1_000_000_000;
-    match page.totals.enqueued {
-        1000.. if seconds >= 60 => Confidence::High,
-        100.. if seconds >= 5 => Confidence::Medium,
-        _ => Confidence::Low,
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What the screen shows and what keys do to it. Pure: it knows no terminal, no model and no
 //! clock. A recording differs from a run by what keys can ask for.
 
+mod keys;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use backlog_core::event::ListenerId;
 
 use super::detail::Detail;
-use super::key::Key;
 use super::row::{By, Row};
-use crate::output::playing::{Play, Playing};
+use crate::output::playing::Playing;
+pub(crate) use keys::Action;
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -102,30 +104,9 @@ pub(crate) enum Pane {
     Notices,
 }
 
-/// What is to be done about a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Nothing,
-    Draw,
-    /// Freeze what is shown, with the details of every listener.
-    Pause,
-    /// Draw all of it, whatever is there.
-    Repaint,
-    /// Give the terminal back and stop until continued.
-    Suspend,
-    Quit,
-    /// The recording is to be played otherwise.
-    Play(Play),
-}
-
 /// Drops that are remembered, and notices.
 const MOST_DROPS: usize = 1000;
 const MOST_NOTICES: usize = 200;
-/// Characters of a filter.
-const LONGEST_FILTER: usize = 60;
-/// Rows of a page up or down.
-const PAGE: isize = 10;
-
 /// Lengths of time that a plot shows, seconds; the next is the whole run.
 const WINDOWS: [u64; 5] = [10, 60, 300, 900, 3600];
 /// The shortest one has at least this many intervals.
@@ -272,133 +253,4 @@ impl State {
         self.order = order;
         self.unsorted = false;
     }
-
-    /// A key was pressed.
-    pub(crate) fn key(&mut self, key: Key) -> Action {
-        let play = self.playing.and_then(|_| asked(key));
-        match key {
-            Key::Interrupt => return Action::Quit,
-            Key::Stop => return Action::Suspend,
-            Key::Repaint => return Action::Repaint,
-            _ if self.typing => self.typed(key),
-            Key::Char('q') => return Action::Quit,
-            // Whatever it is, it closes the help first.
-            _ if self.help => self.help = false,
-            _ if play.is_some() => return play.map_or(Action::Nothing, Action::Play),
-            Key::Char('p') if self.frozen.is_none() => return Action::Pause,
-            Key::Char('p') => {
-                self.frozen = None;
-                self.arrange();
-            }
-            _ => return self.pressed(key),
-        }
-        Action::Draw
-    }
-
-    fn pressed(&mut self, key: Key) -> Action {
-        match key {
-            Key::Char('?' | 'h') => self.help = true,
-            Key::Char('/') => self.typing = true,
-            Key::Char('s') => self.sort(self.by.further(1), false),
-            Key::Char('S') => self.sort(self.by.back(), false),
-            Key::Char('r') => self.sort(self.by, !self.reversed),
-            Key::Char('w') => self.window = Some((self.window_index() + 1) % (WINDOWS.len() + 1)),
-            Key::Char('y') => self.by_peak = !self.by_peak,
-            Key::Tab => self.focus(1),
-            Key::BackTab => self.focus(3),
-            Key::Enter => self.zoom(!self.zoomed),
-            Key::Escape if self.zoomed => self.zoom(false),
-            Key::Escape => {
-                self.filter.clear();
-                self.pane = Pane::Listeners;
-                self.arrange();
-            }
-            Key::Char('k') | Key::Up => self.step(-1),
-            Key::Char('j') | Key::Down => self.step(1),
-            Key::PageUp => self.step(-PAGE),
-            Key::PageDown => self.step(PAGE),
-            Key::Char('g') | Key::Home => self.step(isize::MIN),
-            Key::Char('G') | Key::End => self.step(isize::MAX),
-            _ => return Action::Nothing,
-        }
-        Action::Draw
-    }
-
-    /// A key of the filter's.
-    fn typed(&mut self, key: Key) {
-        match key {
-            Key::Char(char) if self.filter.chars().count() < LONGEST_FILTER => {
-                self.filter.push(char);
-            }
-            Key::Backspace => {
-                self.filter.pop();
-            }
-            Key::Enter => self.typing = false,
-            Key::Escape => {
-                self.filter.clear();
-                self.typing = false;
-            }
-            Key::Up => self.step(-1),
-            Key::Down => self.step(1),
-            _ => {}
-        }
-        self.arrange();
-    }
-
-    fn sort(&mut self, by: By, reversed: bool) {
-        (self.by, self.reversed) = (by, reversed);
-        self.arrange();
-    }
-
-    /// The keys act on the pane this many positions further.
-    fn focus(&mut self, steps: usize) {
-        const PANES: [Pane; 4] = [Pane::Listeners, Pane::Histograms, Pane::Drops, Pane::Notices];
-        let at = PANES.iter().position(|pane| *pane == self.pane).unwrap_or(0);
-        self.pane = PANES[(at + steps) % PANES.len()];
-        if self.pane != Pane::Listeners {
-            self.tab = self.pane;
-        }
-        self.scroll = 0;
-    }
-
-    /// Gives the pane the screen for itself, or takes it back.
-    fn zoom(&mut self, zoomed: bool) {
-        self.zoomed = zoomed;
-        if zoomed {
-            // The user did not ask for a listener that became the first one meanwhile.
-            self.chosen = self.selected;
-        }
-        self.arrange();
-    }
-
-    /// Moves the selection, or what is read.
-    fn step(&mut self, steps: isize) {
-        if matches!(self.pane, Pane::Drops | Pane::Notices) && !self.typing {
-            // The newest are below: up is back.
-            let most = self.data().drops.len().max(self.notices.len());
-            let back = self.scroll.saturating_add_signed(steps.saturating_neg());
-            self.scroll = back.min(most);
-            return;
-        }
-        let (rows, at) = self.listed();
-        let last = rows.len().saturating_sub(1);
-        let to = at.saturating_add_signed(steps).min(last);
-        // At the very top the selection follows the first row.
-        self.chosen = (steps != isize::MIN).then(|| rows.get(to).map(|row| row.id)).flatten();
-        self.arrange();
-    }
-}
-
-/// A key's request to the player of a recording.
-fn asked(key: Key) -> Option<Play> {
-    Some(match key {
-        // All that is shown stands still then, as in a pause of a run.
-        Key::Char(' ' | 'p') => Play::Stop,
-        Key::Left => Play::Back,
-        Key::Right => Play::Further,
-        Key::Char('+' | '=') => Play::Faster,
-        Key::Char('-') => Play::Slower,
-        Key::Char('0') => Play::Fastest,
-        _ => return None,
-    })
 }

@@ -1,0 +1,111 @@
+//! The end of an interval.
+
+use backlog_ebpf::cause::Cause;
+use backlog_ebpf::record::Kind;
+use backlog_ebpf::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+use super::Page;
+use super::acceptor::Fresh;
+use crate::model::interval::{Interval, Waits};
+use crate::model::timeline::Timeline;
+use crate::model::unlimited::Unlimited;
+
+/// Numbers of intervals by their peak in percent of the limit: nothing queued, up to 10 %, up to 20
+/// %, ... up to 100 %, above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakUse(pub [u64; 12]);
+
+impl PeakUse {
+    fn record(&mut self, peak: u32, limit: u32) {
+        // The kernel lets one connection in at a limit of zero.
+        // Rounded up: 129 of 128 is above 100.
+        let percent = (u64::from(peak) * 100).div_ceil(u64::from(limit.max(1)));
+        let index = if peak == 0 { 0 } else { percent.div_ceil(10).clamp(1, 11) };
+        self.0[usize::try_from(index).unwrap_or(11)] += 1;
+    }
+}
+
+impl Page {
+    /// Feeds an interval to the simulated queue without a limit.
+    fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
+        let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
+        self.paced.accepts += paced.accepts;
+        self.paced.pauses_ns += paced.pauses_ns;
+        self.paced.stalls_ns += paced.stalls_ns;
+        self.unlimited.counted(paced.accepts, paced.pauses_ns);
+        // Nothing has arrived since the queue became empty, so the kernel has not added that time
+        // yet.
+        let since_ns = if row.depth == 0 && accepted_ns != 0 {
+            time_ns.saturating_sub(accepted_ns)
+        } else {
+            0
+        };
+        let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
+        // Its slot may have been another's before.
+        let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
+        self.idle_ns += empty_ns;
+        self.episodes.counted(time_ns, row.elapsed_ns, untold);
+        self.unlimited.untold(self.untold(), time_ns, self.listener.limit);
+    }
+
+    /// Drops without a record.
+    fn untold(&self) -> u64 {
+        self.totals.unrecorded + self.totals.lost[Kind::Drop as usize]
+    }
+
+    /// The queue that there would have been without a limit, with the drops that have no
+    /// record.
+    #[must_use]
+    pub fn unlimited_at_end(&self) -> Unlimited {
+        self.unlimited.at_end(self.untold(), self.listener.limit)
+    }
+
+    /// Ends an interval; none for a listener that was closed before it began. Its activity is drawn
+    /// if there is room for one more history.
+    pub fn tick(&mut self, time_ns: u64, elapsed_ns: u64, room: &mut usize) -> Option<Interval> {
+        if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.counted, self.totals);
+        let depth = self.depth();
+        let peak = self.recent_peak.max(depth);
+        self.peak_use.record(peak, self.listener.limit);
+        // The connections queued now are also queued at the beginning of the next interval.
+        self.recent_peak = depth;
+        let wait = Waits::of(&self.recent_wait);
+        let difference = |now: u64, then: u64| now.saturating_sub(then);
+        let each = |now: &[u64], then: &[u64], index: usize| difference(now[index], then[index]);
+        let drops = std::array::from_fn(|index| each(&self.totals.drops, &before.drops, index));
+        let runs = Cause::ALL.into_iter().zip(&mut self.runs);
+        let more = runs
+            .filter_map(|(cause, run)| run.end(cause, drops[cause as usize], time_ns))
+            .collect();
+        let row = Interval {
+            listener: self.listener.id,
+            elapsed_ns,
+            enqueued: difference(self.totals.enqueued, before.enqueued),
+            accepted: difference(self.totals.accepted, before.accepted),
+            depth,
+            peak,
+            limit: self.listener.limit,
+            drops,
+            more,
+            beside: std::array::from_fn(|index| each(&self.totals.beside, &before.beside, index)),
+            wait,
+        };
+        if self.timeline.is_none() && *room > 0 && row.active() {
+            *room -= 1;
+            self.timeline = Some(Timeline::default());
+        }
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(time_ns, &row, &self.recent_wait);
+        }
+        // Beyond the rate of records, or the ring was full.
+        let untold = |totals: &Totals| totals.unrecorded + totals.lost[Kind::Drop as usize];
+        let untold = difference(untold(&self.totals), untold(&before));
+        self.size(time_ns, &row, untold);
+        self.recent_wait.clear();
+        Some(row)
+    }
+}
