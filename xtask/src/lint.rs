@@ -1,9 +1,13 @@
-//! `cargo xtask lint`: format, clippy, the language of what users read, the
-//! form of commit messages, and the direction of imports. A tool that is not installed is named, not failed.
+//! `cargo xtask lint`: format, clippy, spelling and language, links between pages, the form of
+//! commit messages, and the direction of imports. If rustfmt or clippy is not installed, the check
+//! is skipped with a message.
 
 mod commits;
 mod imports;
+mod links;
 mod prose;
+mod spelling;
+mod text;
 
 use std::process::Command;
 
@@ -34,13 +38,9 @@ pub(crate) fn run() -> Vec<Error> {
         &mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         "lints (rustup component add clippy)",
     ));
-    let spelling = with_tool(
-        Command::new("codespell").arg("--version"),
-        &mut prose::spelling(),
-        "spelling (apt-get install codespell)",
-    );
-    check(spelling);
+    check(spelling::check());
     check(prose::check());
+    check(links::check());
     check(commits::check());
     check(imports::check());
     failures

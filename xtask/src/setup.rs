@@ -17,19 +17,17 @@ pub(crate) enum Need {
     Build,
     /// Booting kernels.
     Guests,
-    /// Real servers in the guests: what is tested with them is left out otherwise.
+    /// Real servers in the guests: without them their tests are skipped.
     Servers,
-    /// A real terminal for the screen: it is not tested in this kernel otherwise.
+    /// A real terminal for the full screen: without it the natively run tests skip it.
     Terminal,
-    /// A browser for the report: it is not looked at in one otherwise.
+    /// A browser for the report: without it the test of the page is skipped.
     Browser,
-    /// Shells for their completions: nobody reads those otherwise.
+    /// Shells for their completions: without them the completions are not tested.
     Shells,
-    /// The lints: what has no tool is not checked otherwise.
-    Lint,
 }
 
-/// Something that is not here.
+/// A missing package or tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) what: &'static str,
@@ -37,7 +35,7 @@ pub(crate) struct Missing {
     pub(crate) need: Need,
 }
 
-/// All that is missing.
+/// Everything that is missing.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Vec<Missing>);
 
@@ -60,7 +58,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// A Debian package, and a program that shows elsewhere that its like is here.
+/// A Debian package, and a program that on other systems shows that its equivalent is installed.
 struct Package {
     name: &'static str,
     program: Option<&'static str>,
@@ -77,7 +75,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 14] = [
+const BASIC: [Package; 13] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -91,7 +89,6 @@ const BASIC: [Package; 14] = [
     package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
     package("zsh", Some("zsh"), "reads its completions", Need::Shells),
     package("fish", Some("fish"), "reads its completions", Need::Shells),
-    package("codespell", Some("codespell"), "checks the spelling of pages and help", Need::Lint),
 ];
 
 /// A compiler with a ready-made `core` for eBPF. Not needed with a nightly
@@ -123,7 +120,7 @@ const NIGHTLY: Missing = Missing {
     need: Need::Build,
 };
 
-/// Runs `setup`. What cannot be installed is told; that is no error.
+/// Runs `setup`. A package that cannot be installed is reported and is not an error.
 pub(crate) fn command() -> Result<u8> {
     ensure()?;
     Ok(0)

@@ -53,9 +53,27 @@ fn fault(subject: &str) -> Option<&'static str> {
         Some("too long")
     } else if subject.ends_with('.') {
         Some("ends with a full stop")
+    } else if !subject.split_once(": ").is_some_and(|(_, text)| is_imperative(text)) {
+        Some("does not begin with an imperative")
     } else {
         None
     }
+}
+
+/// Does it begin with a verb that commands, as far as its form shows? `add`, but not `adds`,
+/// `added`, `adding` or `The`.
+fn is_imperative(text: &str) -> bool {
+    let verb = text.split(' ').next().unwrap_or_default();
+    let has_other_form = match verb {
+        "bring" | "embed" | "exceed" | "feed" | "focus" | "need" | "proceed" | "seed" | "shed"
+        | "speed" | "spread" | "string" => false,
+        _ => {
+            verb.ends_with("ing")
+                || verb.ends_with("ed")
+                || (verb.ends_with('s') && !verb.ends_with("ss"))
+        }
+    };
+    verb.starts_with(|first: char| first.is_ascii_lowercase()) && !has_other_form
 }
 
 #[cfg(test)]
@@ -67,6 +85,19 @@ mod tests {
         assert_eq!(fault("sizing: fix over-estimate for busy acceptors"), None);
         assert_eq!(fault("What stood twice in the last changes: gone"), Some("no area"));
         assert_eq!(fault("cli: rewrite the help."), Some("ends with a full stop"));
+        assert_eq!(fault("cli, docs: pass the width on"), None);
+        assert_eq!(fault(&format!("cli: {}", "x".repeat(67))), None);
         assert_eq!(fault(&format!("cli: {}", "x".repeat(68))), Some("too long"));
+    }
+
+    #[test]
+    fn a_subject_commands() {
+        for text in ["adds a row", "added a row", "adding a row", "The row", "`row` is new"] {
+            let fault = fault(&format!("cli: {text}"));
+            assert_eq!(fault, Some("does not begin with an imperative"), "{text}");
+        }
+        for text in ["add a row", "seed the queue", "press on", "split what is long"] {
+            assert_eq!(fault(&format!("cli: {text}")), None, "{text}");
+        }
     }
 }

@@ -1,99 +1,134 @@
-//! The language of what users read: a list of banned phrases
-//! (`banned.txt`) over the pages and the help texts, and spelling.
+//! The language of what people read: banned phrases (`banned.txt`) over pages, texts of `--help`
+//! and comments.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use anyhow::{Result, bail};
 
-use anyhow::{Context as _, Result, bail};
-
-use crate::paths;
+use super::text::{self, STOP, Text, Word};
 
 /// Phrases that read like a translation, one a line.
 const BANNED: &str = include_str!("banned.txt");
 
-/// The pages that are checked. The other pages of docs/ still have to be rewritten.
-const PAGES: [&str; 4] =
-    ["README.md", "docs/GUIDE.md", "docs/REQUIREMENTS.md", "docs/dev/CONTRIBUTING.md"];
-
-/// Where the texts of `--help` are kept.
-const HELP: &str = "backlog-user/src/snapshots";
-
-/// A phrase that is banned, and where it stands.
+/// A phrase that is banned, and its line.
 #[derive(Debug, PartialEq, Eq)]
-struct Found<'text> {
+struct Found<'list> {
     line: usize,
-    phrase: &'text str,
+    phrase: &'list str,
 }
 
-/// Fails if a page or a help text has a banned phrase.
+/// Fails if a text has a banned phrase.
 pub(super) fn check() -> Result<()> {
-    let mut found = Vec::new();
-    for path in files()? {
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.strip_prefix(paths::root()).unwrap_or(&path).display().to_string();
-        found.extend(
-            banned(&text, BANNED)
-                .into_iter()
-                .map(|Found { line, phrase }| format!("\n  {name}:{line}: \"{phrase}\"")),
-        );
+    let list = List::of(BANNED);
+    let mut wrong = Vec::new();
+    let mut texts = text::pages()?;
+    texts.extend(text::comments()?);
+    for Text { name, content } in texts {
+        let found = list.search(&content).into_iter();
+        wrong.extend(found.map(|Found { line, phrase }| format!("\n  {name}:{line}: {phrase}")));
     }
-    if !found.is_empty() {
-        bail!("banned phrases (xtask/src/lint/banned.txt):{}", found.concat());
+    if !wrong.is_empty() {
+        bail!("banned phrases (xtask/src/lint/banned.txt):{}", wrong.concat());
     }
     Ok(())
 }
 
-/// The spelling of the same files.
-pub(super) fn spelling() -> Command {
-    let mut command = Command::new("codespell");
-    command.current_dir(paths::root()).args(files().unwrap_or_default());
-    command
+/// The words of a phrase, and the phrase as it stands in the list.
+type Phrase<'list> = (Vec<String>, &'list str);
+
+/// The list: a phrase a line.
+struct List<'list> {
+    banned: Vec<Phrase<'list>>,
+    /// Good phrases, of which a banned one may be a part.
+    good: Vec<Phrase<'list>>,
 }
 
-fn files() -> Result<Vec<PathBuf>> {
-    let root = paths::root();
-    let mut files: Vec<PathBuf> = PAGES.iter().map(|page| root.join(page)).collect();
-    let folder = root.join(HELP);
-    let entries =
-        fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let is_help = |path: &Path| path.to_string_lossy().contains("cli__tests");
-    let mut help: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| is_help(path)).collect();
-    help.sort();
-    files.append(&mut help);
-    Ok(files)
-}
-
-/// The banned phrases of a text. A phrase counts as words, whatever its case.
-fn banned<'list>(text: &str, list: &'list str) -> Vec<Found<'list>> {
-    let phrases: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
-    let mut found = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = words(line);
-        for &phrase in phrases.iter().filter(|phrase| line.contains(&words(phrase))) {
-            found.push(Found { line: index + 1, phrase });
+impl<'list> List<'list> {
+    fn of(list: &'list str) -> Self {
+        let phrases = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let (good, banned): (Vec<&str>, Vec<&str>) =
+            phrases.partition(|line| line.starts_with('+'));
+        let parse = |phrase: &'list str| (text::words_of_line(phrase), phrase);
+        Self {
+            banned: banned.into_iter().map(parse).collect(),
+            good: good.into_iter().map(parse).collect(),
         }
     }
-    found
+
+    /// The banned phrases of a text that are not part of a good one. A phrase counts as words,
+    /// whatever their case and line; one that begins with a full stop counts at the beginning of
+    /// a sentence.
+    fn search(&self, text: &str) -> Vec<Found<'list>> {
+        let words = text::words(text);
+        let mut good = Vec::new();
+        for (phrase, _) in &self.good {
+            good.extend(places(&words, phrase).map(|place| place..place + phrase.len()));
+        }
+        let mut found = Vec::new();
+        for (phrase, name) in &self.banned {
+            let is_bad = |place: &usize| !good.iter().any(|range| range.contains(place));
+            for place in places(&words, phrase).filter(is_bad) {
+                // The stop belongs to the sentence before.
+                let first = place + usize::from(phrase.first().is_some_and(|word| word == STOP));
+                found.extend(words.get(first).map(|word| Found { line: word.line, phrase: name }));
+            }
+        }
+        found.sort_by_key(|found| found.line);
+        found
+    }
 }
 
-/// Lower-case words with one space around each.
-fn words(text: &str) -> String {
-    let text = text.to_lowercase();
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
-    words.filter(|word| !word.is_empty()).fold(" ".to_owned(), |all, word| all + word + " ")
+/// Where a phrase begins among words.
+fn places(words: &[Word], phrase: &[String]) -> impl Iterator<Item = usize> {
+    let is_it = move |here: &[Word]| here.iter().zip(phrase).all(|(word, its)| word.word == *its);
+    let windows = words.windows(phrase.len().max(1)).enumerate();
+    windows.filter(move |(_, here)| is_it(here)).map(|(place, _)| place)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, banned};
+    use super::{BANNED, Found, List};
+
+    fn lines(text: &str, list: &str) -> Vec<usize> {
+        List::of(list).search(text).into_iter().map(|Found { line, .. }| line).collect()
+    }
 
     #[test]
-    fn a_phrase_counts_as_words() {
-        let list = "# why\nis told\nso many";
-        let text = "The user is\ntold.\nIt Is told, so manyfold.";
-        assert_eq!(banned(text, list), [Found { line: 3, phrase: "is told" }]);
+    fn a_phrase_counts_as_words_across_lines() {
+        let list = "# why\nis told\n\nso many";
+        let text = "The user is\ntold.\n\nIt Is told, so manyfold.";
+        assert_eq!(
+            List::of(list).search(text),
+            [Found { line: 1, phrase: "is told" }, Found { line: 4, phrase: "is told" }]
+        );
+    }
+
+    #[test]
+    fn a_phrase_ends_at_a_stop_and_at_a_paragraph() {
+        assert_eq!(lines("What it is. No more.\n\nWhat it is\n\nno more", "is no"), [0; 0]);
+    }
+
+    #[test]
+    fn a_full_stop_is_the_beginning_of_a_sentence() {
+        let list = ". of a";
+        assert_eq!(lines("Of a queue.\nOf a queue, and: of a", list), [1, 2]);
+        assert_eq!(lines("one of a kind", list), [0; 0]);
+    }
+
+    #[test]
+    fn a_part_of_a_good_phrase_is_good() {
+        let list = "is no\n+ there is no\n+ is no longer";
+        assert_eq!(lines("There is no drop.\nIt is no longer full.\nIt is no drop.", list), [3]);
+    }
+
+    #[test]
+    fn each_phrase_of_the_list_is_found_unless_it_is_good() {
+        let list = List::of(BANNED);
+        assert!(list.banned.len() >= 30);
+        for (_, phrase) in list.banned.iter().chain(&list.good) {
+            let text = format!("ab.\n{} cd", phrase.trim_start_matches(['.', '+', ',', ' ']));
+            let is_good = phrase.starts_with('+');
+            // A good phrase that begins with a comma is one behind a comma.
+            let text = if phrase.starts_with("+ ,") { text.replace("ab.", "ab,") } else { text };
+            assert_eq!(lines(&text, BANNED).is_empty(), is_good, "{phrase}");
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Graph {
     }
 }
 
-/// Sets of names each of which leads to all others of its set.
+/// Sets of names, each leading to all others of its set.
 fn circles(level: &Level) -> Vec<BTreeSet<String>> {
     let reached = |from: &String| {
         let mut seen = BTreeSet::new();

@@ -85,7 +85,7 @@ impl<'ast> Visit<'ast> for Names {
         visit::visit_path(self, path);
     }
 
-    /// What a macro is given is no syntax yet: its words are looked through.
+    /// The arguments of a macro are not parsed yet: their tokens are searched.
     fn visit_macro(&mut self, item: &'ast Macro) {
         let text = item.tokens.to_string().replace(" :: ", "::");
         let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
