@@ -42,7 +42,7 @@ pub(crate) struct Live {
     lost_closes: u64,
     /// Sockets that were added to the filter.
     wanted: HashSet<u64>,
-    /// A listener was found whose opening was lost: its close may have been as well.
+    /// A listener was found whose open record was lost: its close record may be lost as well.
     unheard: bool,
 }
 
@@ -57,7 +57,7 @@ impl AsRawFd for Live {
 }
 
 impl Live {
-    /// Takes over what was loaded. `by_inode`: nothing else tells namespaces apart.
+    /// Takes over the loaded programs. `by_inode`: only the inode number distinguishes namespaces.
     pub(crate) fn new(loaded: Loaded, by_inode: bool) -> Self {
         let mut translator = Translator::default();
         translator.registry.by_inode = by_inode;
@@ -75,15 +75,15 @@ impl Live {
         }
     }
 
-    /// Of the namespaces that get the inode number of `--netns` one after the other this is
-    /// the one to look at. To be called before the programs begin.
+    /// Several namespaces may get the inode number of `--netns` in turn: this is the one to trace.
+    /// Must be called before the programs begin.
     pub(crate) fn only(&mut self, netns: Netns) -> Result<()> {
         let identity = netns.identity().unwrap_or(0);
         self.loaded.maps.asked_netns.set(0, identity, 0).context("setting the filter of --netns")
     }
 
-    /// Lets the programs begin, with a look before and after at what is there. Namespaces
-    /// that could not be looked into, in words.
+    /// Lets the programs begin, with a startup scan before and after. Returns the namespaces that
+    /// could not be scanned, in words.
     pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {
         let failures = queues::before(&mut self.loaded, namespaces)?;
         self.running = true;
@@ -94,11 +94,11 @@ impl Live {
 
     /// The look afterwards.
     pub(crate) fn begun(&mut self, namespaces: &Namespaces) -> Result<()> {
-        // What cannot be looked into has been said before.
+        // Namespaces that cannot be scanned have been reported before.
         queues::after(&mut self.loaded, namespaces).map(drop)
     }
 
-    /// Lets them do nothing any more. What they are in the middle of, they finish.
+    /// Deactivates the programs. Running ones finish.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.running = false;
         self.set_epoch(0)
@@ -197,27 +197,28 @@ impl Live {
         Ok(lost_closes)
     }
 
-    /// Adds who has accepted since the last count.
+    /// Adds the accepts by thread since the last count.
     fn count_workers(&mut self, slot: u32, count: &mut Count) -> Result<()> {
         if !self.workers.have_moved(slot, count.totals.accepted) {
             return Ok(());
         }
         let now = self.loaded.maps.workers.get(&slot, 0);
-        let WorkersPod(now) = now.with_context(|| format!("reading who accepts at slot {slot}"))?;
+        let WorkersPod(now) =
+            now.with_context(|| format!("reading the acceptors of slot {slot}"))?;
         if self.workers.moved(slot, &now, count) {
             self.empty_workers(slot)?;
         }
         Ok(())
     }
 
-    /// What is counted meanwhile is lost, and is then in no thread's share.
+    /// Accepts counted meanwhile are lost and belong to no thread's share.
     fn empty_workers(&mut self, slot: u32) -> Result<()> {
         self.workers.emptied(slot);
         let empty = WorkersPod(Workers::default());
-        self.loaded.maps.workers.set(slot, empty, 0).context("emptying the table of who accepts")
+        self.loaded.maps.workers.set(slot, empty, 0).context("emptying the table of acceptors")
     }
 
-    /// The processes that have accepted at a listener, as of now.
+    /// The processes that have accepted at a listener so far.
     pub(crate) fn seen_accepting(&self, listener: ListenerId) -> Vec<Caller> {
         let mut slots = self.translator.registry.slots();
         let slot = slots.find(|(_, id)| *id == listener).map(|(slot, _)| slot);
@@ -277,9 +278,9 @@ impl Live {
         sum
     }
 
-    /// The same when no program runs any more, with what is left in the table of queued
-    /// connections: a look at all of it, and so not for each interval.
-    /// With a filter by owner they may be of listeners that are left out.
+    /// The same when no program runs any more, with the remaining entries in the table of queued
+    /// connections: it reads the whole table, so it does not run at each interval. With a filter by
+    /// owner they may belong to filtered listeners.
     pub(crate) fn stray_at_end(&self, by_owner: bool) -> Stray {
         let mut sum = self.stray();
         if !by_owner {
@@ -288,7 +289,7 @@ impl Live {
         sum
     }
 
-    /// When a connection of a listener was accepted last, and by whom, as of now.
+    /// The last accept of a listener so far: its time and its process.
     pub(crate) fn last_accept(&self, listener: ListenerId) -> (Option<u64>, Option<LastAccept>) {
         let slots = self.translator.registry.slots();
         let found = slots.into_iter().find(|(_, id)| *id == listener);
@@ -307,7 +308,7 @@ impl Live {
         self.loaded.detach_accept_probe()
     }
 
-    /// What it has counted, and how many failures had no room.
+    /// Its counts, and the number of failures without room.
     pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         self.loaded.failed_accepts()
     }
@@ -336,7 +337,7 @@ impl Live {
     }
 }
 
-/// The kernel's own note of who has a slot.
+/// The kernel's information on the listener of a slot.
 fn note(maps: &Maps, slot: u32) -> Option<record::Listener> {
     Some(maps.info.get(slot)?.0)
 }

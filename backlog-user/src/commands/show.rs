@@ -78,7 +78,7 @@ pub(crate) struct Presenter {
 }
 
 impl Presenter {
-    /// Of a run that starts at this time.
+    /// For a run that starts at this time.
     pub(crate) fn new(clock: Clock, start_ns: u64, options: ReplayOptions) -> Self {
         // The outputs apply the first one.
         let ReplayOptions { named_ports: _, until_drop, client_timeout_ns } = options;

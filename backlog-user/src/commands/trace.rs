@@ -81,7 +81,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let asked = options.selection.add_to(&mut options.filter, &finder)?;
     let options = &options;
     if options.filter.cgroup.is_some() && !layout.knows_cgroups() {
-        bail!("--cgroup: sockets do not tell their cgroup in this kernel: use --pid or --port");
+        bail!("--cgroup: this kernel does not show the cgroup of a socket: use --pid or --port");
     }
     let mut sized_by = kernel_counters.ask_all(Ask::All);
     sized_by.retain(|listed| options.filter.lists(listed));
@@ -96,8 +96,8 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     gaps.extend(kernel_counters.namespaces().unseen());
     if options.filter.process.is_some() && !in_first_pid_namespace(&root.join("proc")) {
         gaps.push(
-            "--pid: the kernel numbers processes otherwise than this pid namespace, so what the \
-             process opens is known a second later"
+            "--pid: this pid namespace numbers processes differently from the kernel, so \
+             listeners that the process opens appear a second later"
                 .to_owned(),
         );
     }
@@ -213,7 +213,7 @@ fn possible_cpus() -> Result<usize> {
     nr_cpus().map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))
 }
 
-/// What the sizes of the tables depend on beside the listeners.
+/// Inputs for the sizes of the tables, in addition to the listeners.
 #[derive(Clone, Copy)]
 struct Sizes {
     cpus: usize,
@@ -236,9 +236,8 @@ impl Sizes {
 /// Drop records of a second that wake userspace, of a listener and CPU.
 const URGENT_RECORDS: u32 = 16;
 
-/// Room for what is there and as much again, within what a host can spare: a slot
-/// costs its totals on each CPU and 6 KiB for its distributions, a queued connection some
-/// 150 bytes.
+/// Room for twice the present number, within what a host can spare: a slot costs its totals on each
+/// CPU and 6 KiB for its distributions, a queued connection some 150 bytes.
 fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
     let Sizes { cpus, ring, drop_records, until_drop } = sizes;
     let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {

@@ -92,7 +92,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-/// The error itself: that nobody reads any more is none of the format's.
+/// The error itself: a closed reader is not an error of the format.
 fn plain(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -104,7 +104,7 @@ fn text(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// What has a moment of its own has no row: it is counted in that of its interval.
+/// Events with a moment of their own have no row: the row of their interval counts them.
 impl<W: Write> Sink for Csv<W> {
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         let Now { clock, model } = now;

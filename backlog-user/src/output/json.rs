@@ -37,7 +37,7 @@ pub(crate) struct Json<W> {
     out: W,
     /// Rows of idle listeners as well.
     idle_rows: bool,
-    /// What was said last of each network namespace.
+    /// The last printed line of each network namespace.
     said: HashMap<Netns, Vec<CounterCheck>>,
 }
 

@@ -27,7 +27,7 @@ use super::{cost, reconciled, summary};
 /// How the table is to style.
 #[derive(Clone, Debug)]
 pub(crate) struct TextStyle {
-    /// Of the time column.
+    /// The width of the time column.
     pub(crate) zone: TimeZone,
     /// Rows of idle listeners as well.
     pub(crate) idle_rows: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Table<W> {
 /// Width of the listener's column; a longer address has a line of its own.
 const LISTENER: usize = 14;
 
-/// A heading again after so many rows.
+/// The number of rows between headings.
 const HEADING_EVERY: usize = 40;
 
 impl<W: Write> Table<W> {
@@ -172,7 +172,7 @@ impl<W: Write> Table<W> {
             return Ok(());
         }
         let (kernel, backend) = (&meta.kernel, meta.backend.name());
-        writeln!(self.out, "Tracing accept queues of {kernel} by {backend}. Ctrl-C ends.")?;
+        writeln!(self.out, "Tracing accept queues of {kernel} with {backend}. Ctrl-C ends.")?;
         writeln!(self.out, "{}", bounds(&meta.bounds()))?;
         self.out.flush()
     }

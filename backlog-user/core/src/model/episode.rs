@@ -15,7 +15,7 @@ pub struct Episode {
     pub last_ns: u64,
     /// Refused packets, those that are only counted included.
     pub packets: u64,
-    /// Of these: those that are only counted, so that whose they were is unknown.
+    /// Those of `packets` that are only counted, so that their clients are unknown.
     #[serde(default)]
     pub unrecorded: u64,
     /// Clients refused for the first time, as far as their drops were recorded.

@@ -12,7 +12,7 @@ use crate::counter::Reading;
 use crate::event::{Netns, form};
 use crate::settings::Settings;
 
-/// What the kernel has told of a network namespace, and what was seen there then.
+/// The kernel's counters of a network namespace, and the tool's counts at that time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// The sysctls that bound its queues.
@@ -155,17 +155,17 @@ impl Namespaces {
         self.all.entry(netns).or_default().told.get_or_insert_default()
     }
 
-    /// What it has told.
+    /// The last reading of a namespace.
     pub(super) fn get(&self, netns: Netns) -> Option<&Namespace> {
         self.all.get(&netns)?.told.as_ref()
     }
 
-    /// Those of which it has.
+    /// All namespaces with a reading.
     pub(super) fn all_told(&self) -> impl Iterator<Item = (Netns, &Namespace)> {
         self.all.iter().filter_map(|(netns, entry)| Some((*netns, entry.told.as_ref()?)))
     }
 
-    /// What all listeners of one have counted, those that are gone included.
+    /// The counts of all listeners of a namespace, including those that are gone.
     pub(super) fn sums_of(&self, netns: Netns) -> Sums {
         self.all.get(&netns).map(|entry| entry.sums).unwrap_or_default()
     }

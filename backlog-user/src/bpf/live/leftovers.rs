@@ -1,5 +1,5 @@
-//! What the tables of queued connections hold when nothing more comes of a listener: those
-//! that were accepted before the kernel showed that they were queued.
+//! Entries in the tables of queued connections after the last event of a listener: connections that
+//! were accepted before their enqueue was recorded.
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
@@ -39,7 +39,7 @@ pub(super) fn queued(maps: &Maps) -> Vec<(u32, u64)> {
         .collect()
 }
 
-/// Accepts of which nothing is known but that they were.
+/// Accepts without any details.
 pub(super) fn unknown(maps: &Maps) -> u64 {
     let alone = |waiting: &Waiting| {
         waiting.early != 0 && waiting.early_ns & NAMELESS == 0 && waiting.early != waiting.child
@@ -47,8 +47,8 @@ pub(super) fn unknown(maps: &Maps) -> u64 {
     maps.waiting.iter().filter(|WaitingPod(place)| alone(place)).count() as u64
 }
 
-/// Does its slot still say what it is of? Else it was left behind, and the slot is another
-/// listener's.
+/// Does its slot still belong to its listener? Otherwise the entry was left behind, and the slot
+/// belongs to another one.
 fn has_its_slot(maps: &Maps, entry: &Pending) -> bool {
     maps.info.get(entry.slot).is_some_and(|ListenerPod(info)| {
         info.sk == entry.listener && info.header.time_ns <= entry.since_ns

@@ -24,7 +24,7 @@ pub(super) struct Retiring {
 /// Closed listeners that are given back at once and not with the next count.
 const RETIRING_MANY: usize = 256;
 
-/// A slot that was given out so long ago is its listener's, or was given up.
+/// A slot assigned this long ago belongs to its listener, or was freed.
 const SETTLES_NS: u64 = 50_000_000;
 
 impl Live {
@@ -62,7 +62,7 @@ impl Live {
             self.empty_workers(slot)?;
             self.workers.forget(slot);
             self.given_back.insert(slot, monotonic_ns());
-            self.loaded.maps.free_slots.push(slot, 0).context("giving a slot back")?;
+            self.loaded.maps.free_slots.push(slot, 0).context("freeing a slot")?;
         }
         Ok(())
     }
@@ -77,8 +77,8 @@ impl Live {
         Ok(())
     }
 
-    /// What is left in the table of queued connections, when no program runs any more. To be
-    /// called before the last count.
+    /// The remaining entries in the table of queued connections, when no program runs any more.
+    /// Must be called before the last count.
     pub(crate) fn leftovers(&mut self) -> Result<()> {
         let slots: Vec<u32> = self.translator.registry.slots().map(|(slot, _)| slot).collect();
         self.settle(&slots)
@@ -110,8 +110,8 @@ impl Live {
         self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect()
     }
 
-    /// Listeners whose opening was lost with a full ring: whoever has a slot is written down
-    /// there, and stays so after the close.
+    /// Listeners whose open record found the ring buffer full: the kernel's table has each listener
+    /// with a slot, also after the close.
     pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
         let settled_ns =
             if self.running { monotonic_ns().saturating_sub(SETTLES_NS) } else { u64::MAX };

@@ -1,4 +1,4 @@
-//! Who accepts, by slot: how far the kernel's counts have moved.
+//! Accepts by thread and slot: the changes of the kernel's counts.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use backlog_core::aggregate::decode::comm;
 use backlog_core::event::{Accepts, Caller, Count};
 use backlog_ebpf::accepts::Workers;
 
-/// What was read last of each slot.
+/// The last reading of each slot.
 #[derive(Debug, Default)]
 pub(super) struct WorkerCounts {
     last: HashMap<u32, (u64, Box<Workers>)>,
@@ -18,8 +18,8 @@ impl WorkerCounts {
         self.last.get(&slot).map_or(accepted > 0, |(before, _)| *before != accepted)
     }
 
-    /// Adds what has moved since the last time. True: threads found no place, and the kernel's
-    /// table is to be emptied, so that those that still accept get one.
+    /// Adds the changes since the last time. Returns true if threads found no place: then the
+    /// kernel's table must be emptied, so that threads that still accept get one.
     pub(super) fn moved(&mut self, slot: u32, now: &Workers, count: &mut Count) -> bool {
         let (accepted, before) = self.last.entry(slot).or_default();
         *accepted = count.totals.accepted;

@@ -1,5 +1,5 @@
 //! Feeds a sink with the steps of a recorded run, through the same presenter as a live run.
-//! Whoever wants a pace or a place takes the steps as they like.
+//! A caller that needs a speed or a position takes the steps at its own pace.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! `--cmd`: a command that bounds the run. It gets a process group of its own,
-//! so that what it started ends with it.
+//! `--cmd`: a command that bounds the run. It gets a process group of its own, so that its children
+//! end with it.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,7 +11,7 @@ use backlog_core::run::command::CommandEnd;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a command may take to end when it is told to.
+/// The time that a command may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A running command. Dropped, it is killed with all of its group.
@@ -41,10 +41,10 @@ impl Bounding {
         Ok(ended(status))
     }
 
-    /// Ends it and what it has left behind in the background.
+    /// Ends it and its background processes.
     pub(crate) async fn stop(mut self) {
         self.signal(libc::SIGTERM);
-        // In time or not: what is left is killed when this is dropped.
+        // In time or not: remaining processes are killed when this is dropped.
         let _ = timeout(GRACE, self.child.wait()).await;
     }
 

@@ -1,4 +1,4 @@
-//! Tells at once when the wall clock is set: the kernel cancels a timer for it.
+//! Detects steps of the wall clock immediately: the kernel cancels a timer.
 
 use std::future::pending;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -1,7 +1,7 @@
-//! What the kernel's programs cannot know of a run, and who finds it out: the kernel's own
-//! counters, the owners of sockets, and what those who accept are doing. Each adds events to the
-//! queue, or completes those of the source, at the moments that the session names; what decides
-//! whom to look at is the model, which these events change in turn.
+//! Enrichers add what the eBPF programs cannot know: the kernel's own counters, the owners of
+//! sockets, and the state of the acceptors. Each adds events to the queue, or completes those of
+//! the source, when the session calls it; the model decides what to inspect, and these events
+//! change it in turn.
 
 mod accept_probe;
 mod accepting;
@@ -39,7 +39,7 @@ pub(super) struct Context<'a> {
     pub(super) live: &'a mut Live,
     /// What is known.
     pub(super) model: &'a Model,
-    /// Where what is found goes.
+    /// The destination of new events.
     pub(super) queue: &'a mut Queue,
 }
 
@@ -60,16 +60,16 @@ impl Enrichers {
         Self { counters, owners, accepting, asked: None }
     }
 
-    /// `--netns` means this namespace and not its inode number, which a later one gets; `held`
-    /// keeps it open since it was named. Says what tells it from the later one.
+    /// `--netns` means this namespace and not its inode number, which a later one may get; `held`
+    /// keeps it open since it was named. Returns what distinguishes it from a later one.
     pub(super) fn ask_for(&mut self, netns: Netns, held: Option<File>) -> (Netns, Option<String>) {
         let (netns, gap) = match self.counters.identity_of(netns.inode(), held) {
             Some(identity) => (Netns::new(netns.inode(), identity), None),
             None => (
                 netns,
                 Some(
-                    "--netns: this namespace is known by its inode number only; a later one \
-                     that gets the number is taken for it"
+                    "--netns: this namespace is identified by its inode number only; a later one \
+                     with the same number is taken for it"
                         .to_owned(),
                 ),
             ),
@@ -105,13 +105,13 @@ impl Enrichers {
         }
     }
 
-    /// After the events of a batch: why nobody accepted where packets have begun to be refused.
+    /// After the events of a batch: inspects why nobody accepted, where drops have begun.
     pub(super) fn explain(&mut self, context: &mut Context<'_>) {
         self.accepting.explain(context);
     }
 
-    /// At the end of an interval: reads what the programs have counted, between two answers of
-    /// the namespaces whose turn it is.
+    /// At the end of an interval: reads the programs' counts, between two readings of the
+    /// namespaces whose turn it is.
     pub(super) fn count(&mut self, context: &mut Context<'_>) -> Result<Reading> {
         let namespaces = self.counters.turn(&context.model.moving_namespaces());
         let before = self.counters.ask(namespaces.iter().copied(), Ask::All);
@@ -139,7 +139,7 @@ impl Enrichers {
         Ok((Reading { time_ns, namespaces, before, after }, missed))
     }
 
-    /// What the kernel has answered on both sides of the counts.
+    /// The kernel's answers before and after the counts.
     pub(super) fn compare(&mut self, reading: &Reading, context: &mut Context<'_>) {
         let Reading { time_ns, before, after, .. } = reading;
         let Context { live, queue, .. } = context;
@@ -167,14 +167,14 @@ impl Enrichers {
     fn have_ended(&mut self, ended: Vec<Netns>, time_ns: u64, queue: &mut Queue) {
         if self.asked.is_some_and(|asked| ended.contains(&asked)) {
             self.asked = None;
-            queue.say("--netns: this network namespace has ended; nothing more comes of it");
+            queue.say("--netns: this network namespace has ended and produces no more events");
         }
         for netns in ended {
             queue.push(time_ns, What::Ended { netns });
         }
     }
 
-    /// Looks whose the open listeners are, if that may have changed.
+    /// Updates the owners of the open listeners, if they may have changed.
     pub(super) fn identify(&mut self, time_ns: u64, at_end: bool, context: &mut Context<'_>) {
         let Context { model, queue, .. } = context;
         let open = model
@@ -203,8 +203,8 @@ impl Enrichers {
         live.want(&listening & &sockets)
     }
 
-    /// After the rows of an interval: looks at those who accept where something is wrong, and
-    /// forgets what the model has forgotten.
+    /// After the rows of an interval: inspects the acceptors where something is wrong, and evicts
+    /// what the model has evicted.
     pub(super) fn interval_ended(
         &mut self,
         rows: &[Interval],
@@ -225,7 +225,7 @@ impl Enrichers {
         self.accepting.end_probe(context)
     }
 
-    /// What the looks for owners have cost.
+    /// The cost of the scans for owners.
     pub(super) fn looks(&self) -> Looks {
         self.owners.looks()
     }

@@ -1,4 +1,4 @@
-//! What was found and is not dispatched yet.
+//! Events that are not dispatched yet.
 
 use backlog_core::event::{Event, What};
 

@@ -40,7 +40,7 @@ pub(crate) struct Session<'a> {
     live: AsyncFd<Live>,
     enrichers: Enrichers,
     sinks: Sinks,
-    /// What the source and the enrichers have found and is not dispatched yet.
+    /// Events of the source and the enrichers that are not dispatched yet.
     queue: Queue,
     own: Own,
     start_ns: u64,
@@ -112,9 +112,8 @@ impl Session<'_> {
             || self.options.count.is_some_and(|limit| self.intervals >= limit)
     }
 
-    /// Passes on all that was found, in its order: an enricher completes an event before it is
-    /// applied and shown, and follows what that has changed. What they find in turn goes the same
-    /// way, until nothing is left.
+    /// Dispatches all events in their order: an enricher completes an event before it is applied
+    /// and shown, and reacts to its changes. New events take the same way, until none is left.
     fn dispatch(&mut self) -> Result<()> {
         let Self { live, enrichers, sinks, queue, .. } = self;
         let live = live.get_mut();
@@ -135,7 +134,7 @@ impl Session<'_> {
         Ok(sinks.end_batch(monotonic_ns())?)
     }
 
-    /// Lets an enricher work, and dispatches what it has found.
+    /// Runs an enricher, and dispatches its events.
     fn enrich<T>(&mut self, step: impl FnOnce(&mut Enrichers, &mut Context<'_>) -> T) -> Result<T> {
         let Self { live, enrichers, sinks, queue, .. } = self;
         let mut context = Context { live: live.get_mut(), model: sinks.model(), queue };

@@ -1,4 +1,4 @@
-//! Where a run goes: to what is shown, and to the recording. Both get the same, in one order.
+//! The sinks of a run: the outputs and the recording. Both get the same updates in the same order.
 
 use std::io;
 
@@ -54,7 +54,7 @@ impl Sinks {
         set.map_or(Ok(()), |set| self.run.clock_set(&mut self.outputs, set))
     }
 
-    /// Records an event, applies it, and shows what is news about it.
+    /// Records an event, applies it, and shows what it changed.
     pub(super) fn event(&mut self, event: &Event) -> io::Result<Option<News>> {
         self.recorder.event(event);
         self.run.event(&mut self.outputs, event)
@@ -66,8 +66,8 @@ impl Sinks {
         notice(text);
     }
 
-    /// Ends an interval: its rows. What follows belongs to the next one, in the recording too,
-    /// which goes on in another file here if this one is full.
+    /// Ends an interval with its rows. Later events belong to the next one, also in the recording,
+    /// which is rotated here if the file is full.
     pub(super) fn interval(&mut self, time_ns: u64, blind: &Blind) -> io::Result<Vec<Interval>> {
         let rows = self.run.interval(&mut self.outputs, time_ns, blind)?;
         self.recorder.interval(time_ns, blind);
@@ -81,8 +81,8 @@ impl Sinks {
         self.run.rest(&mut self.outputs, time_ns)
     }
 
-    /// All that was found at once has been dispatched: it becomes visible, and the recording
-    /// goes on in another file if this one is full.
+    /// A batch has been dispatched: flushes the outputs, and rotates the recording if the file is
+    /// full.
     pub(super) fn end_batch(&mut self, time_ns: u64) -> io::Result<()> {
         self.recorder.batch(self.run.clock(), self.run.model(), time_ns);
         self.run.flush(&mut self.outputs)?;
@@ -105,7 +105,7 @@ impl Sinks {
         self.run.has_dropped_enough()
     }
 
-    /// When what was recorded must leave the buffers.
+    /// When recorded data must leave the buffers.
     pub(super) fn recording_due(&self) -> Option<std::time::Instant> {
         self.recorder.due()
     }
@@ -115,7 +115,7 @@ impl Sinks {
         self.recorder.flush();
     }
 
-    /// What the full screen is told by keys and by the terminal.
+    /// Input of the full screen: keys, and changes of the terminal.
     pub(super) fn inputs(&mut self) -> Option<Inputs> {
         self.outputs.tui().and_then(Tui::inputs)
     }

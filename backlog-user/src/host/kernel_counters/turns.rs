@@ -11,8 +11,8 @@ use super::{KernelCounters, LOOKS_FOR_NAMES};
 /// take turns. At the end of the run all are.
 pub(super) const AT_ONCE: usize = 32;
 
-/// Those in which nothing listens any more are asked only whether they are still there: so many
-/// in an interval.
+/// Those in which nothing listens any more are asked only whether they are still there: a limited
+/// number per interval.
 const QUIET_AT_ONCE: usize = 8;
 
 impl KernelCounters {

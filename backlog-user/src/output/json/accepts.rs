@@ -1,4 +1,4 @@
-//! Who accepts at a listener, and whose calls fail.
+//! The acceptors of a listener, and failing calls.
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{AcceptError, AcceptErrors, Accepts};
@@ -29,7 +29,7 @@ pub(super) fn by_worker(page: &Page) -> Value {
     })
 }
 
-/// A line: failed calls since the one before.
+/// A line: failed calls since the previous one.
 pub(super) fn errors(clock: &Clock, errors: &AcceptErrors) -> Value {
     let AcceptErrors { listener, watched_ns, errors, left_out } = errors;
     let mut value = failed(clock, *watched_ns, errors, *left_out);

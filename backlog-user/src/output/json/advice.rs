@@ -1,4 +1,4 @@
-//! The part of a summary line that says whom it hit, why, and what to do.
+//! The part of a summary line with the affected clients, the reason, and the remedy.
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{Acceptor, Doing};
@@ -38,7 +38,7 @@ pub(super) fn abandoned(page: &Page) -> Value {
     })
 }
 
-/// What is queued now; null: nothing is.
+/// The connections queued now; null: none.
 pub(super) fn still_queued(page: &Page, time_ns: u64) -> Value {
     page.still_queued(time_ns).map_or(Value::Null, |queued| {
         json!({

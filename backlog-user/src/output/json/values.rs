@@ -1,4 +1,4 @@
-//! Pieces of the lines: what is the same in several of them.
+//! Parts that several lines share.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(super) fn time(clock: &Clock, time_ns: u64) -> String {
     format!("{:.9}", clock.wall(time_ns))
 }
 
-/// Who a listener is; `follows` and, in a summary, `group` come beside it.
+/// The identity of a listener; `follows` and, in a summary, `group` are added to it.
 pub(super) fn listener(listener: &Listener) -> Value {
     let Identity { owner, cgroup, netns } = &listener.identity;
     let call = listener.call.as_ref();
@@ -156,7 +156,7 @@ fn at_close(at_close: &AtClose) -> Value {
     })
 }
 
-/// Why a member is said to wait or drop while others have room.
+/// The evidence that a member waits or drops while others have room.
 fn evidence(found: &Unbalanced) -> Value {
     let Unbalanced { others, with_room, share, drops, others_drops, wait_us, .. } = *found;
     json!({

@@ -1,6 +1,6 @@
-//! When the probe on failing accepts is attached, and what it has counted. It is attached where
-//! an episode of drops begins, or nobody has accepted for a while although the queue is not
-//! empty, for a few seconds; otherwise it costs nothing. Pure: time comes with each call.
+//! Decides when to attach the probe on failing accepts, and evaluates its counts. It is attached
+//! for a few seconds when an episode of drops begins, or when nobody has accepted for a while
+//! although the queue is not empty; otherwise it costs nothing. Pure: time comes with each call.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ const WATCH_NS: u64 = 3_000_000_000;
 const BUDGET_NS: u64 = 30_000_000_000;
 /// and after that: this part of the time.
 const SHARE: u64 = 10;
-/// Nobody accepts although the queue is not empty: for so long it is usual.
+/// The time without an accept that is usual although the queue is not empty.
 const IDLE_NS: u64 = 1_000_000_000;
 
 /// See the module's head.
@@ -24,7 +24,7 @@ pub(crate) struct AcceptProbe {
     /// How long it may be attached now, as of a moment.
     budget_ns: u64,
     budget_at_ns: u64,
-    /// Listeners whose queue is not empty and where nobody has accepted.
+    /// Listeners with a non-empty queue and without an accept.
     waiting: BTreeMap<ListenerId, Waiting>,
     /// It could not be attached: it is not tried again.
     failed: bool,
@@ -34,7 +34,7 @@ pub(crate) struct AcceptProbe {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     since_ns: u64,
-    /// Those who accept there have been looked at since.
+    /// Its acceptors have been inspected since.
     looked: bool,
 }
 
@@ -49,7 +49,7 @@ struct Attached {
     reported_other: u32,
 }
 
-/// What is known of a listener that a failure may belong to.
+/// A listener that a failure may belong to.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     /// Which.
@@ -72,8 +72,8 @@ impl AcceptProbe {
         }
     }
 
-    /// At the end of an interval: a listener with so much in its queue, at which so many were
-    /// accepted in the interval. True: the probe is to be attached now.
+    /// At the end of an interval: a listener with this depth and this number of accepts in the
+    /// interval. Returns true if the probe must be attached now.
     pub(crate) fn interval(
         &mut self,
         listener: ListenerId,
@@ -89,8 +89,8 @@ impl AcceptProbe {
         now_ns.saturating_sub(since_ns) >= IDLE_NS && self.want(listener, now_ns)
     }
 
-    /// Listeners where nobody has accepted for long, and since when: those who accept there are
-    /// to be looked at, once.
+    /// Listeners where nobody has accepted for long, and since when: their acceptors are inspected
+    /// once.
     pub(crate) fn stalled(&self, now_ns: u64) -> Vec<(ListenerId, u64)> {
         let is = |waiting: &Waiting| {
             !waiting.looked && now_ns.saturating_sub(waiting.since_ns) >= IDLE_NS
@@ -99,7 +99,7 @@ impl AcceptProbe {
         waiting.map(|(listener, waiting)| (*listener, waiting.since_ns)).collect()
     }
 
-    /// Those who accept at a listener have been looked at.
+    /// The acceptors of a listener have been inspected.
     pub(crate) fn looked(&mut self, listener: ListenerId) {
         if let Some(waiting) = self.waiting.get_mut(&listener) {
             waiting.looked = true;
@@ -141,9 +141,9 @@ impl AcceptProbe {
         Some(self.attached.as_ref()?.until_ns)
     }
 
-    /// What it has counted since the last time, for each listener at which `accept()` has
-    /// failed, and at the end for each that it was attached for. `limit` knows the limit of
-    /// open files of a process.
+    /// Its counts since the last time, for each listener at which `accept()` has failed, and at the
+    /// end for each listener that it was attached for. `limit` returns a process's limit of open
+    /// files.
     pub(crate) fn report<'a>(
         &mut self,
         (failures, other): (&[(FailureKey, Failure)], u32),
@@ -189,7 +189,7 @@ impl AcceptProbe {
                 reports.entry(listener).or_insert_with(none).errors.push(error.clone());
             }
         }
-        // Where nothing has failed, that is told once.
+        // A listener without failures is reported once.
         reports.retain(|_, report| at_end || report.says_something());
         for listener in reports.keys() {
             if let Some(since_ns) = attached.wanted.get_mut(listener) {
@@ -205,7 +205,7 @@ impl AcceptProbe {
         self.attached = None;
     }
 
-    /// What was used of its time, or what has come back.
+    /// The used part of its time, or the regained part.
     fn refill(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(std::mem::replace(&mut self.budget_at_ns, now_ns));
         self.budget_ns = if self.attached.is_some() {
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(of(&mut probe, &some, 2 * SECOND), "1:1:web[7] 24 x3");
         let more = [failure(11, 7, libc::EMFILE, 5), failure(99, 9, libc::EMFILE, 1)];
         assert_eq!(of(&mut probe, &more, 4 * SECOND), "1:2:web[7] 24 x2");
-        // Nothing has failed: that is told at the end.
+        // Nothing has failed: the end reports this.
         assert_eq!(of(&mut probe, &more, 5 * SECOND), "");
         assert_eq!(told(&mut probe, &more, (6 * SECOND, true)), "1:2:");
         probe.detached(5 * SECOND);

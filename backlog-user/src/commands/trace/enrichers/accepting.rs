@@ -1,5 +1,5 @@
-//! Which processes accept, what they do, and why `accept()` fails: inspected when drops begin
-//! or nobody accepts.
+//! The accepting processes, their state, and why `accept()` fails: inspected when drops begin or
+//! nobody accepts.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use super::accept_probe::{AcceptProbe, Candidate};
 use crate::clock::monotonic_ns;
 use crate::host::acceptors::{About, Acceptors};
 
-/// What acceptors do is looked at no later after the first drop.
+/// The latest time after the first drop at which acceptors are inspected.
 const LATE_NS: u64 = 200_000_000;
 
 /// See the module's head.
 pub(super) struct AcceptWatch {
     acceptors: Acceptors,
     probe: AcceptProbe,
-    /// Episodes of drops that have begun, and whose acceptors are to be looked at.
+    /// Episodes of drops that have begun and whose acceptors must be inspected.
     begun: Vec<(ListenerId, u64)>,
 }
 
 impl AcceptWatch {
-    /// Nobody was looked at yet.
+    /// No inspection yet.
     pub(super) fn new(acceptors: Acceptors, now_ns: u64) -> Self {
         Self { acceptors, probe: AcceptProbe::new(now_ns), begun: Vec::new() }
     }
@@ -41,22 +41,22 @@ impl AcceptWatch {
         self.probe.closed(listener);
     }
 
-    /// Why nobody accepted where packets have begun to be refused.
+    /// Inspects why nobody accepted, where drops have begun.
     pub(super) fn explain(&mut self, context: &mut Context<'_>) {
         for (listener, refused_ns) in std::mem::take(&mut self.begun) {
             let time_ns = monotonic_ns();
             if self.probe.want(listener, time_ns) {
                 self.attach_probe(context);
             }
-            // What they do now says nothing of then.
+            // Their present state says nothing about that time.
             if time_ns.saturating_sub(refused_ns) <= LATE_NS {
                 self.look(listener, refused_ns, false, context);
             }
         }
     }
 
-    /// After the rows of an interval: the probe on failing accepts is attached where nobody
-    /// accepts, and what it has counted is reported.
+    /// After the rows of an interval: attaches the probe on failing accepts where nobody accepts,
+    /// and reports its counts.
     pub(super) fn interval(&mut self, rows: &[Interval], time_ns: u64, context: &mut Context<'_>) {
         let model = context.model;
         let busy = rows.iter().filter(|row| row.moved());
@@ -103,17 +103,18 @@ impl AcceptWatch {
         }
     }
 
-    /// Nobody has accepted for long where connections wait: what those do who should.
+    /// Nobody has accepted for long although connections wait: inspects the processes that should
+    /// accept.
     fn look_at_stalls(&mut self, context: &mut Context<'_>) {
         for (listener, since_ns) in self.probe.stalled(monotonic_ns()) {
             let now_ns = monotonic_ns();
             if self.acceptors.rests(now_ns) {
-                // The others are looked at at the end of the next interval.
+                // The others are inspected at the end of the next interval.
                 break;
             }
             self.probe.looked(listener);
             let last = context.model.get(listener).and_then(|page| page.episodes.kept().last());
-            // When packets began to be refused in this stall, they have been looked at.
+            // They were inspected when drops began in this stall.
             if last.is_none_or(|last| last.begin_ns < since_ns || last.acceptor.is_none()) {
                 self.look(listener, now_ns, true, context);
             }
@@ -123,7 +124,7 @@ impl AcceptWatch {
     fn attach_probe(&mut self, context: &mut Context<'_>) {
         if let Err(error) = context.live.attach_accept_probe() {
             self.probe.fail();
-            context.queue.say(format!("errors of accept() are not known: {error:#}"));
+            context.queue.say(format!("errors of accept() are unknown: {error:#}"));
         }
     }
 

@@ -1,4 +1,5 @@
-//! The beginning of a run: the moment from which the programs count, and what there is then.
+//! The beginning of a run: the moment from which the programs count, and the listeners at that
+//! time.
 
 use std::fs::File;
 use std::path::Path;
@@ -35,7 +36,7 @@ pub(crate) struct Parts {
 }
 
 impl<'a> Session<'a> {
-    /// Lets the programs begin and shows what there is. Must be called within a runtime.
+    /// Lets the programs begin and shows the existing listeners. Must be called within a runtime.
     pub(crate) fn start(options: &'a Options, parts: Parts) -> Result<Self> {
         let Parts { mut live, mut enrichers, outputs, recorder, mut own, mut meta, asked } = parts;
         let clock = clock::start();
@@ -79,8 +80,8 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    /// What was there when it began. What has happened to it since belongs to it, and is no sign
-    /// of a listener that had its slot before.
+    /// Listeners that existed when it began. Counts since then belong to them, not to an earlier
+    /// listener in the same slot.
     fn found(&mut self, listed: &Answers) -> Result<()> {
         let time_ns = self.start_ns;
         self.queue.push(time_ns, What::Memory(slab::of_queued(Path::new("/"))));
@@ -107,7 +108,7 @@ fn begin(
     live.begun(counters.namespaces())?;
     meta.gaps.extend(unseen);
     counters.begin(&before, &after);
-    // After the beginning: what is opened from here on is seen.
+    // After the beginning: from here on, programs see every open.
     let listed = counters.ask_all(Ask::All);
     counters.begin_listeners(&listed_before, &listed);
     Ok(listed)

@@ -12,9 +12,9 @@ impl Session<'_> {
     /// The last records, counts and queued connections, and the summary.
     pub(super) fn finish(&mut self) -> Result<Outcome> {
         self.enrich(Enrichers::end_accept_probe)??;
-        // Whose listeners have just been opened are to be asked as well.
+        // Processes that have just opened listeners must be checked as well.
         self.catch_up()?;
-        // What follows the reading takes a second and is no part of the run.
+        // The rest takes a second and does not belong to the run.
         let (reading, missed) = self.enrich(Enrichers::stop)??;
         let time_ns = reading.time_ns;
         let mut cost = self.own.end();
@@ -31,7 +31,7 @@ impl Session<'_> {
         self.enrich(|_, context| look_at_queues(context, start_ns, time_ns))?;
         self.enrich(|enrichers, context| enrichers.end_namespaces(&reading, context))?;
         self.enrich(|enrichers, context| enrichers.identify(time_ns, true, context))?;
-        // What is left of the last interval; with COUNT there is nothing.
+        // The last, incomplete interval; with COUNT there is none.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             self.sinks.rest(time_ns)?;
         }
@@ -52,7 +52,7 @@ impl Session<'_> {
         Ok(self.outcome(incomplete))
     }
 
-    /// Takes the records that are left: nothing is added any more, so this ends.
+    /// Takes the remaining records: nothing is added any more, so this ends.
     fn take_the_rest(&mut self) -> Result<()> {
         while !self.live.get_mut().drain(&mut self.queue.events) {
             self.dispatch()?;

@@ -1,4 +1,4 @@
-//! The end of an interval: what the programs have counted, whose the listeners are, the rows.
+//! The end of an interval: the programs' counts, the owners of the listeners, the rows.
 
 use anyhow::Result;
 use backlog_core::model::reconcile::Blind;
@@ -20,7 +20,7 @@ impl Session<'_> {
             enrichers.end_namespaces(&reading, context);
             enrichers.end_quiet_namespaces(reading.time_ns, context);
         })?;
-        // What was counted is shown in the same interval.
+        // Counts are shown in the same interval.
         self.catch_up()?;
         let filter = &self.options.filter;
         self.enrich(|enrichers, context| {

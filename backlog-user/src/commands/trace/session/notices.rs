@@ -1,4 +1,4 @@
-//! What is said on stderr when a run begins.
+//! Log messages at the beginning of a run.
 
 use std::io::{self, IsTerminal as _};
 
@@ -11,7 +11,7 @@ use crate::host::kernel_counters::Answers;
 const PORTS_NAMED: usize = 8;
 
 impl Session<'_> {
-    /// Why it is no better backend, what cannot be seen, ports at which nobody listens.
+    /// Why no better backend is used, what cannot be seen, and ports without a listener.
     pub(super) fn notices(&mut self, meta: &Meta, listing: &Answers) {
         if self.options.quiet {
             return;
@@ -33,10 +33,10 @@ impl Session<'_> {
             .collect();
         if silent.len() <= PORTS_NAMED {
             for port in silent {
-                self.sinks.notice(&format!("nothing listens on port {port} yet: waiting for it"));
+                self.sinks.notice(&format!("no listener on port {port} yet: waiting for one"));
             }
         } else if self.sinks.model().is_empty() {
-            self.sinks.notice("nothing listens on any of these ports yet: waiting for one");
+            self.sinks.notice("no listener on any of these ports yet: waiting for one");
         }
         if self.options.verbose && io::stdout().is_terminal() {
             self.sinks.notice("Ctrl-C ends the run and prints the summary");

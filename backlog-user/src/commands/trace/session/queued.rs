@@ -22,9 +22,9 @@ pub(super) fn look_at_queues(context: &mut Context<'_>, start_ns: u64, time_ns: 
     }
 }
 
-/// Since when the oldest of so many has been queued, and whether that is a bound. Queues are
-/// first in, first out; what is known beyond their depth has been left behind in the table. Of
-/// one that was queued before the start the time is not known.
+/// The enqueue time of the oldest of this many connections, and whether it is a bound. Queues are
+/// first in, first out; entries beyond their depth were left behind in the table. For a connection
+/// queued before the start the time is unknown.
 fn oldest(mut known_ns: Vec<u64>, depth: u32, start_ns: u64) -> Option<(u64, bool)> {
     known_ns.sort_unstable_by(|one, other| other.cmp(one));
     let depth = usize::try_from(depth).ok()?;

@@ -1,4 +1,4 @@
-//! What the main loop waits for and need not be there: what is not never comes.
+//! Optional events of the main loop: a missing one never fires.
 
 use std::future::pending;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(stdout, Interest::ERROR) }.ok()
 }
 
-/// Nobody reads stdout any more.
+/// Stdout has no reader any more.
 pub(super) async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
     match stdout {
         // Its only readiness is that the other end is gone.
