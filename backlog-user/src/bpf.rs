@@ -10,5 +10,5 @@ pub(crate) mod plan;
 mod pod;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
-pub(crate) mod queues;
 pub(crate) mod self_cost;
+pub(crate) mod startup_scan;

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use anyhow::{Context as _, Result};
 use backlog_core::aggregate::decode::{Record, decode};
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::aggregate::translate::{self, Translator};
 use backlog_core::event::{Caller, Count, Event, LastAccept, ListenerId, Netns, What};
 use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
@@ -19,7 +19,7 @@ use backlog_ebpf::totals::Stray;
 
 use crate::bpf::load::{Loaded, Maps};
 use crate::bpf::pod::{DistributionsPod, TotalsPod, WorkersPod};
-use crate::bpf::queues;
+use crate::bpf::startup_scan;
 use crate::clock::monotonic_ns;
 use crate::host::namespaces::Namespaces;
 use slots::Retiring;
@@ -85,17 +85,17 @@ impl Live {
     /// Lets the programs begin, with a startup scan before and after. Returns the namespaces that
     /// could not be scanned, in words.
     pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {
-        let failures = queues::before(&mut self.loaded, namespaces)?;
+        let failures = startup_scan::before(&mut self.loaded, namespaces)?;
         self.running = true;
         self.next_epoch()?;
-        queues::begun(&mut self.loaded)?;
+        startup_scan::begun(&mut self.loaded)?;
         Ok(failures)
     }
 
     /// The look afterwards.
     pub(crate) fn begun(&mut self, namespaces: &Namespaces) -> Result<()> {
         // Namespaces that cannot be scanned have been reported before.
-        queues::after(&mut self.loaded, namespaces).map(drop)
+        startup_scan::after(&mut self.loaded, namespaces).map(drop)
     }
 
     /// Deactivates the programs. Running ones finish.
@@ -117,7 +117,7 @@ impl Live {
     /// Listeners that a dump of the kernel's sockets shows.
     pub(crate) fn listed<'a>(
         &mut self,
-        listed: impl Iterator<Item = &'a Listed>,
+        listed: impl Iterator<Item = &'a SockDiagListener>,
         time_ns: u64,
         events: &mut Vec<Event>,
     ) {
