@@ -3,13 +3,13 @@
 
 mod detail;
 mod draw;
-mod ink;
 pub(crate) mod inputs;
 mod key;
 mod row;
 pub(crate) mod screen;
 mod state;
 mod stderr;
+mod theme;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -31,17 +31,17 @@ use super::sink::{Now, Sink, Update};
 use super::table::{Table, TextStyle};
 use crate::notice::notice;
 use detail::Detail;
-use ink::Ink;
 use inputs::{Input, Inputs, Source};
 use row::Row;
 use screen::Screen;
 use state::{Action, Refused, State};
 use stderr::Captured;
+use theme::Theme;
 
 /// See the module's head.
 pub(crate) struct Tui {
     state: State,
-    ink: Ink,
+    theme: Theme,
     style: TextStyle,
     screen: Option<Screen>,
     take: fn(&Source) -> io::Result<Option<Screen>>,
@@ -106,7 +106,7 @@ impl Tui {
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         Self {
             state: State::new(interval_ns),
-            ink: Ink::of(|name| std::env::var(name).ok()),
+            theme: Theme::of(|name| std::env::var(name).ok()),
             screen: None,
             take,
             source,
@@ -137,8 +137,8 @@ impl Tui {
         state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
         let backend = ratatui::backend::TestBackend::new(columns, rows);
         let Ok(mut terminal) = ratatui::Terminal::new(backend);
-        let ink = Ink { colour: true, blocks: true };
-        let Ok(_) = terminal.draw(|frame| draw::draw(frame, state, ink));
+        let theme = Theme { colour: true, blocks: true };
+        let Ok(_) = terminal.draw(|frame| draw::draw(frame, state, theme));
         terminal.backend().to_string()
     }
 
@@ -169,9 +169,9 @@ impl Tui {
     fn draw(&mut self, model: &Model) -> io::Result<()> {
         self.hear();
         self.state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
-        let Self { screen, state, ink, .. } = self;
+        let Self { screen, state, theme, .. } = self;
         if let Some(screen) = screen {
-            screen.draw(|frame| draw::draw(frame, state, *ink))?;
+            screen.draw(|frame| draw::draw(frame, state, *theme))?;
         }
         self.stale = false;
         self.drawn = Some(Instant::now());

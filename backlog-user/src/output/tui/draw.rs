@@ -12,8 +12,8 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::ink::Ink;
 use super::state::{Pane, State};
+use super::theme::Theme;
 use text::{put, title};
 
 /// The smallest screen that shows anything of use.
@@ -24,51 +24,51 @@ const TALL: u16 = 36;
 const WIDE: u16 = 110;
 
 /// Draws the screen.
-pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, ink: Ink) {
+pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        too_small(buffer, area, ink);
+        too_small(buffer, area, theme);
         return;
     }
     let [top, middle, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)])
             .areas(area);
-    text::top(buffer, top, state, ink);
-    text::bottom(buffer, bottom, state, ink);
+    text::top(buffer, top, state, theme);
+    text::bottom(buffer, bottom, state, theme);
     if state.help {
-        help::draw(buffer, middle, state.playing.is_some(), ink);
+        help::draw(buffer, middle, state.playing.is_some(), theme);
     } else if state.zoomed {
-        alone(buffer, middle, state, ink);
+        alone(buffer, middle, state, theme);
     } else if middle.height + 2 < TALL {
-        small(buffer, middle, state, ink);
+        small(buffer, middle, state, theme);
     } else {
-        large(buffer, middle, state, ink);
+        large(buffer, middle, state, theme);
     }
 }
 
-fn too_small(buffer: &mut Buffer, area: Rect, ink: Ink) {
+fn too_small(buffer: &mut Buffer, area: Rect, theme: Theme) {
     let (columns, rows) = LEAST;
     let lines = [
         format!("too small: {}x{}", area.width, area.height),
         format!("needs {columns}x{rows}; q ends"),
     ];
     for (row, line) in (area.y..area.bottom()).zip(&lines) {
-        put(buffer, (area.x, row), area.right(), line, ink.title(false));
+        put(buffer, (area.x, row), area.right(), line, theme.title(false));
     }
 }
 
 /// The list, the plot, and one of the other panes.
-fn small(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+fn small(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let [listeners, queue, rest] = Layout::vertical([
         Constraint::Length(listed(state, area.height * 7 / 22)),
         Constraint::Min(0),
         Constraint::Length(area.height * 7 / 22),
     ])
     .areas(area);
-    list::draw(buffer, listeners, state, ink);
-    plot::draw(buffer, queue, state, ink, 1);
-    pane(buffer, rest, state.tab, state, ink);
+    list::draw(buffer, listeners, state, theme);
+    plot::draw(buffer, queue, state, theme, 1);
+    pane(buffer, rest, state.tab, state, theme);
 }
 
 /// The height of the list: what it needs, up to so much. The plot has the rest.
@@ -79,15 +79,15 @@ fn listed(state: &State, most: u16) -> u16 {
 }
 
 /// All panes.
-fn large(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+fn large(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let [listeners, queue, rest] = Layout::vertical([
         Constraint::Length(listed(state, area.height * 3 / 10)),
         Constraint::Min(0),
         Constraint::Length(area.height * 4 / 10),
     ])
     .areas(area);
-    list::draw(buffer, listeners, state, ink);
-    plot::draw(buffer, queue, state, ink, 2);
+    list::draw(buffer, listeners, state, theme);
+    plot::draw(buffer, queue, state, theme, 2);
     let [rest, notices] =
         Layout::vertical([Constraint::Min(0), Constraint::Ratio(1, 4)]).areas(rest);
     let halves = [Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)];
@@ -96,39 +96,39 @@ fn large(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
     } else {
         Layout::vertical(halves).areas(rest)
     };
-    pane(buffer, histograms, Pane::Histograms, state, ink);
-    pane(buffer, drops, Pane::Drops, state, ink);
-    pane(buffer, notices, Pane::Notices, state, ink);
+    pane(buffer, histograms, Pane::Histograms, state, theme);
+    pane(buffer, drops, Pane::Drops, state, theme);
+    pane(buffer, notices, Pane::Notices, state, theme);
 }
 
 /// One pane for itself; of the list that is the selected listener with all that is known.
-fn alone(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+fn alone(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     if state.pane != Pane::Listeners {
-        pane(buffer, area, state.pane, state, ink);
+        pane(buffer, area, state.pane, state, theme);
         return;
     }
     let [queue, histograms, drops] =
         Layout::vertical([Constraint::Ratio(4, 10), Constraint::Ratio(4, 10), Constraint::Min(0)])
             .areas(area);
-    plot::draw(buffer, queue, state, ink, 3);
-    pane(buffer, histograms, Pane::Histograms, state, ink);
-    drops::draw(buffer, drops, state, ink, state.detail.id);
+    plot::draw(buffer, queue, state, theme, 3);
+    pane(buffer, histograms, Pane::Histograms, state, theme);
+    drops::draw(buffer, drops, state, theme, state.detail.id);
 }
 
-fn pane(buffer: &mut Buffer, area: Rect, pane: Pane, state: &State, ink: Ink) {
+fn pane(buffer: &mut Buffer, area: Rect, pane: Pane, state: &State, theme: Theme) {
     match pane {
-        Pane::Drops => drops::draw(buffer, area, state, ink, None),
-        Pane::Notices => drops::notices(buffer, area, state, ink),
+        Pane::Drops => drops::draw(buffer, area, state, theme, None),
+        Pane::Notices => drops::notices(buffer, area, state, theme),
         Pane::Histograms | Pane::Listeners => {
             let focused = state.pane == Pane::Histograms;
             let name = format!("Depth and wait at {}", state.detail.address);
-            let area = title(buffer, area, &name, focused, ink);
+            let area = title(buffer, area, &name, focused, theme);
             let [depths, waits] =
                 Layout::horizontal([Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)])
                     .spacing(2)
                     .areas(area);
-            histogram::depths(buffer, depths, &state.detail, ink);
-            histogram::waits(buffer, waits, &state.detail, ink);
+            histogram::depths(buffer, depths, &state.detail, theme);
+            histogram::waits(buffer, waits, &state.detail, theme);
         }
     }
 }

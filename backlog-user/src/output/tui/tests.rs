@@ -14,15 +14,15 @@ use ratatui::style::{Color, Modifier};
 
 use super::detail::Detail;
 use super::draw::draw;
-use super::ink::Ink;
 use super::key::Key;
 use super::row::{By, Row};
 use super::state::{Action, Pane, Refused, State};
+use super::theme::Theme;
 use crate::output::playing::{Play, Playing};
 
 const SECOND: u64 = 1_000_000_000;
-const COLOUR: Ink = Ink { colour: true, blocks: true };
-const PLAIN: Ink = Ink { colour: false, blocks: false };
+const COLOUR: Theme = Theme { colour: true, blocks: true };
+const PLAIN: Theme = Theme { colour: false, blocks: false };
 
 fn listener(id: u32, local: &str, limit: u32) -> Listener {
     let comm = ["gunicorn", "nginx", "postgres\u{1b}[2J"][id as usize % 3].to_owned();
@@ -135,15 +135,20 @@ fn typed(text: &str) -> Vec<Key> {
     text.chars().map(Key::Char).collect()
 }
 
-fn terminal(model: &Model, state: &mut State, size: (u16, u16), ink: Ink) -> Terminal<TestBackend> {
+fn terminal(
+    model: &Model,
+    state: &mut State,
+    size: (u16, u16),
+    theme: Theme,
+) -> Terminal<TestBackend> {
     state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| draw(frame, state, ink)).unwrap();
+    terminal.draw(|frame| draw(frame, state, theme)).unwrap();
     terminal
 }
 
-fn screen(model: &Model, state: &mut State, size: (u16, u16), ink: Ink) -> String {
-    terminal(model, state, size, ink).backend().to_string()
+fn screen(model: &Model, state: &mut State, size: (u16, u16), theme: Theme) -> String {
+    terminal(model, state, size, theme).backend().to_string()
 }
 
 const SMALL: (u16, u16) = (80, 24);
@@ -492,9 +497,9 @@ fn what_is_said_of_a_listener() {
 #[test]
 fn what_is_full_stands_out_with_colour_and_without() {
     let (model, mut state) = run();
-    for (ink, colour) in [(COLOUR, Color::Red), (PLAIN, Color::Reset)] {
+    for (theme, colour) in [(COLOUR, Color::Red), (PLAIN, Color::Reset)] {
         press(&mut state, &[Key::Down]);
-        let terminal = terminal(&model, &mut state, SMALL, ink);
+        let terminal = terminal(&model, &mut state, SMALL, theme);
         let buffer = terminal.backend().buffer();
         let text = terminal.backend().to_string();
         let row = text.lines().position(|line| line.contains(" 17/16 ")).unwrap();

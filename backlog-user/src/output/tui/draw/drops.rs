@@ -6,8 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::super::ink::Ink;
 use super::super::state::{Pane, Refused, State};
+use super::super::theme::Theme;
 use super::text::{put, title};
 
 /// Draws the drops of one listener, or of all.
@@ -15,12 +15,12 @@ pub(super) fn draw(
     buffer: &mut Buffer,
     area: Rect,
     state: &State,
-    ink: Ink,
+    theme: Theme,
     of: Option<ListenerId>,
 ) {
     let focused = state.pane == Pane::Drops;
     let name = if of.is_some() { "Latest drops here" } else { "Latest drops" };
-    let area = title(buffer, area, name, focused, ink);
+    let area = title(buffer, area, name, focused, theme);
     let drops = &state.data().drops;
     let mut lines: Vec<(String, Style)> = Vec::new();
     let back = if focused { state.scroll } else { 0 };
@@ -34,13 +34,13 @@ pub(super) fn draw(
         texts.reverse();
         lines.extend(texts.into_iter().map(|text| (text, Style::new())));
     }
-    show(buffer, area, lines, back, "no drops yet", ink);
+    show(buffer, area, lines, back, "no drops yet", theme);
 }
 
 /// Draws the notices.
-pub(super) fn notices(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+pub(super) fn notices(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let focused = state.pane == Pane::Notices;
-    let area = title(buffer, area, "Notices", focused, ink);
+    let area = title(buffer, area, "Notices", focused, theme);
     let back = if focused { state.scroll } else { 0 };
     let mut lines = Vec::new();
     for notice in state.notices.iter().rev() {
@@ -51,7 +51,7 @@ pub(super) fn notices(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) 
         broken.reverse();
         lines.extend(broken.into_iter().map(|text| (text, Style::new())));
     }
-    show(buffer, area, lines, back, "none", ink);
+    show(buffer, area, lines, back, "none", theme);
 }
 
 /// Shows lines that are given from the newest back.
@@ -61,10 +61,10 @@ fn show(
     lines: Vec<(String, Style)>,
     back: usize,
     none: &str,
-    ink: Ink,
+    theme: Theme,
 ) {
     if lines.is_empty() {
-        put(buffer, (area.x, area.y), area.right(), none, ink.aside());
+        put(buffer, (area.x, area.y), area.right(), none, theme.aside());
         return;
     }
     let height = usize::from(area.height);

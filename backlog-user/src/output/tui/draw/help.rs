@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::super::ink::Ink;
+use super::super::theme::Theme;
 use super::text::{put, title};
 
 /// Each key, and what it does.
@@ -37,12 +37,12 @@ const RECORDING: [(&str, &str); 3] = [
 ];
 
 /// Draws the help, of a recording or of a run.
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, recording: bool, ink: Ink) {
-    let area = title(buffer, area, "Keys (any closes this)", true, ink);
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, recording: bool, theme: Theme) {
+    let area = title(buffer, area, "Keys (any closes this)", true, theme);
     let more: &[_] = if recording { &RECORDING } else { &RUN };
     let all = KEYS.iter().chain(more);
     for (y, (keys, what)) in (area.y..area.bottom()).zip(all) {
-        put(buffer, (area.x + 1, y), area.right(), keys, ink.title(false));
+        put(buffer, (area.x + 1, y), area.right(), keys, theme.title(false));
         put(buffer, (area.x + 17, y), area.right(), what, Style::new());
     }
     let legend = [
@@ -51,6 +51,6 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, recording: bool, ink: Ink) {
     ];
     let y = area.y + u16::try_from(KEYS.len() + more.len()).unwrap_or(0) + 1;
     for (y, line) in (y..area.bottom()).zip(legend) {
-        put(buffer, (area.x + 1, y), area.right(), line, ink.aside());
+        put(buffer, (area.x + 1, y), area.right(), line, theme.aside());
     }
 }

@@ -9,19 +9,19 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::super::detail::Detail;
-use super::super::ink::Ink;
+use super::super::theme::Theme;
 use super::text::{put, put_right};
 
 /// The depths that arrivals met.
-pub(super) fn depths(buffer: &mut Buffer, area: Rect, detail: &Detail, ink: Ink) {
+pub(super) fn depths(buffer: &mut Buffer, area: Rect, detail: &Detail, theme: Theme) {
     let (buckets, percentiles) = &detail.depths;
-    draw(buffer, area, "depth", buckets, percentiles.as_ref(), |value| value.to_string(), ink);
+    draw(buffer, area, "depth", buckets, percentiles.as_ref(), |value| value.to_string(), theme);
 }
 
 /// How long those that were accepted had waited.
-pub(super) fn waits(buffer: &mut Buffer, area: Rect, detail: &Detail, ink: Ink) {
+pub(super) fn waits(buffer: &mut Buffer, area: Rect, detail: &Detail, theme: Theme) {
     let (buckets, percentiles) = &detail.waits;
-    draw(buffer, area, "wait", buckets, percentiles.as_ref(), duration, ink);
+    draw(buffer, area, "wait", buckets, percentiles.as_ref(), duration, theme);
 }
 
 fn draw(
@@ -31,7 +31,7 @@ fn draw(
     buckets: &[Bucket],
     percentiles: Option<&Waits>,
     text: impl Fn(u64) -> String,
-    ink: Ink,
+    theme: Theme,
 ) {
     let head = match percentiles {
         None => format!("{name}: none yet"),
@@ -55,9 +55,9 @@ fn draw(
         return;
     }
     if buckets.len() <= usize::from(area.height) {
-        lying(buffer, area, buckets, most, text, ink);
+        lying(buffer, area, buckets, most, text, theme);
     } else {
-        standing(buffer, area, buckets, most, text, ink);
+        standing(buffer, area, buckets, most, text, theme);
     }
 }
 
@@ -68,7 +68,7 @@ fn lying(
     buckets: &[Bucket],
     most: u64,
     text: impl Fn(u64) -> String,
-    ink: Ink,
+    theme: Theme,
 ) {
     const RANGE: u16 = 14;
     const COUNT: u16 = 8;
@@ -79,7 +79,7 @@ fn lying(
         let x = area.x + RANGE + 1;
         // Anything has a bar.
         let length = usize::try_from((bucket.count * room).div_ceil(most)).unwrap_or(0);
-        let end = put(buffer, (x, y), area.right(), &ink.full().repeat(length), ink.bar());
+        let end = put(buffer, (x, y), area.right(), &theme.full().repeat(length), theme.bar());
         let count = bucket.count.to_string();
         put(buffer, (end + u16::from(length > 0), y), area.right(), &count, Style::new());
     }
@@ -92,7 +92,7 @@ fn standing(
     buckets: &[Bucket],
     most: u64,
     text: impl Fn(u64) -> String,
-    ink: Ink,
+    theme: Theme,
 ) {
     let count = u16::try_from(buckets.len()).unwrap_or(u16::MAX);
     let step = (area.width / count).clamp(1, 4);
@@ -106,14 +106,14 @@ fn standing(
         for (row, y) in (bars.y..bars.bottom()).rev().enumerate() {
             let filled = eighths.saturating_sub(row * 8).min(8);
             if filled > 0 {
-                let glyphs = ink.eighths(filled).repeat(usize::from(end - x));
-                put(buffer, (x, y), end, &glyphs, ink.bar());
+                let glyphs = theme.eighths(filled).repeat(usize::from(end - x));
+                put(buffer, (x, y), end, &glyphs, theme.bar());
             }
         }
         let label = text(bucket.high);
         let width = u16::try_from(label.len()).unwrap_or(u16::MAX);
         if x >= free && x + width <= area.right() {
-            free = put(buffer, (x, bars.bottom()), area.right(), &label, ink.aside()) + 1;
+            free = put(buffer, (x, bars.bottom()), area.right(), &label, theme.aside()) + 1;
         }
     }
 }

@@ -6,9 +6,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::super::ink::Ink;
 use super::super::row::{By, Row};
 use super::super::state::{Pane, State};
+use super::super::theme::Theme;
 use super::text::{put, put_right, title};
 
 /// A column: what it shows, how wide it is, and when it goes. The last go first.
@@ -56,7 +56,7 @@ const ADDRESS: u16 = 21;
 const MARK: u16 = 2;
 
 /// Draws the list.
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let (rows, at) = state.listed();
     let name = format!(
         "Listeners by {}{}{}",
@@ -69,7 +69,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
         },
     );
     let top = area.y;
-    let area = title(buffer, area, &name, state.pane == Pane::Listeners, ink);
+    let area = title(buffer, area, &name, state.pane == Pane::Listeners, theme);
     let room = usize::from(area.height.saturating_sub(1));
     if rows.len() > room && room > 0 {
         put_right(
@@ -77,28 +77,28 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
             area.right(),
             top,
             &format!(" {} of {}", at + 1, rows.len()),
-            ink.aside(),
+            theme.aside(),
         );
     }
     // The selected one stays in the middle as far as there is something on both sides.
     let first = at.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
     let seen: Vec<&Row> = rows.iter().skip(first).take(room).copied().collect();
     let places = Places::of(&seen, area.width);
-    heading(buffer, area, &places, state, ink);
+    heading(buffer, area, &places, state, theme);
     if rows.is_empty() {
         let text = if state.filter.is_empty() {
             "no listener yet: waiting for one"
         } else {
             "no listener matches: Esc clears the filter"
         };
-        put(buffer, (area.x + MARK, area.y + 1), area.right(), text, ink.aside());
+        put(buffer, (area.x + MARK, area.y + 1), area.right(), text, theme.aside());
     }
     for (index, row) in seen.iter().enumerate() {
         let y = area.y + 1 + u16::try_from(index).unwrap_or(0);
-        line(buffer, Rect { y, height: 1, ..area }, &places, row, ink);
+        line(buffer, Rect { y, height: 1, ..area }, &places, row, theme);
         if first + index == at {
             put(buffer, (area.x, y), area.right(), ">", Style::new());
-            buffer.set_style(Rect { y, height: 1, ..area }, ink.selected());
+            buffer.set_style(Rect { y, height: 1, ..area }, theme.selected());
         }
     }
 }
@@ -155,16 +155,16 @@ fn fitted(owner: &str, width: usize) -> String {
     }
 }
 
-fn heading(buffer: &mut Buffer, area: Rect, places: &Places, state: &State, ink: Ink) {
+fn heading(buffer: &mut Buffer, area: Rect, places: &Places, state: &State, theme: Theme) {
     let style = |by: Option<By>| {
-        if by == Some(state.by) { ink.title(true) } else { ink.title(false) }
+        if by == Some(state.by) { theme.title(true) } else { theme.title(false) }
     };
     let mut x = area.x + MARK;
     let end = area.right();
     put(buffer, (x, area.y), end, "LISTENER", style(Some(By::Address)));
     x += places.address + 1;
     if places.owner > 0 {
-        put(buffer, (x, area.y), end, "OWNER", ink.title(false));
+        put(buffer, (x, area.y), end, "OWNER", theme.title(false));
         x += places.owner + 1;
     }
     for (column, _) in COLUMNS.iter().zip(places.columns).filter(|(_, shown)| *shown) {
@@ -174,7 +174,7 @@ fn heading(buffer: &mut Buffer, area: Rect, places: &Places, state: &State, ink:
     }
 }
 
-fn line(buffer: &mut Buffer, area: Rect, places: &Places, row: &Row, ink: Ink) {
+fn line(buffer: &mut Buffer, area: Rect, places: &Places, row: &Row, theme: Theme) {
     let mut x = area.x + MARK;
     let end = area.right();
     put(buffer, (x, area.y), end, &row.address, Style::new());
@@ -187,10 +187,10 @@ fn line(buffer: &mut Buffer, area: Rect, places: &Places, row: &Row, ink: Ink) {
     for (column, _) in COLUMNS.iter().zip(places.columns).filter(|(_, shown)| *shown) {
         x += column.width;
         let style = match column.name {
-            "PEAK/LIM" | "USE%" if row.peak > row.limit => ink.alarm(),
-            "PEAK/LIM" | "USE%" if row.percent >= 80 => ink.warning(),
-            "DROP" | "DROPS" if row.dropped > 0 => ink.alarm(),
-            "DROPS" if row.drops > 0 => ink.warning(),
+            "PEAK/LIM" | "USE%" if row.peak > row.limit => theme.alarm(),
+            "PEAK/LIM" | "USE%" if row.percent >= 80 => theme.warning(),
+            "DROP" | "DROPS" if row.dropped > 0 => theme.alarm(),
+            "DROPS" if row.drops > 0 => theme.warning(),
             _ => Style::new(),
         };
         put_right(buffer, x.min(end), area.y, &(column.text)(row), style);

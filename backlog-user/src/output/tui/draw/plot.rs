@@ -8,8 +8,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::super::detail::{Detail, Point};
-use super::super::ink::Ink;
 use super::super::state::{Pane, State};
+use super::super::theme::Theme;
 use super::text::{put, put_right, title};
 
 /// Columns of the numbers beside the plot, and its axis.
@@ -26,16 +26,16 @@ struct Column {
 }
 
 /// Draws the plot with this many lines about the listener.
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lines: usize) {
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme, lines: usize) {
     let detail = &state.detail;
     let (from_ns, to_ns, name) = state.window();
     let focused = state.zoomed && state.pane == Pane::Listeners;
-    let mut area = title(buffer, area, &heading(detail), focused, ink);
+    let mut area = title(buffer, area, &heading(detail), focused, theme);
     for line in detail.about.iter().take(lines) {
         let end = put(buffer, (area.x, area.y), area.right(), line, Style::new());
         if end == area.right() && line.chars().count() > usize::from(area.width) {
             // It goes on: the last number may lack digits.
-            put(buffer, (end - 1, area.y), end, "~", ink.title(false));
+            put(buffer, (end - 1, area.y), end, "~", theme.title(false));
         }
         area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     }
@@ -44,7 +44,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lin
             None => "no listener is selected",
             Some(_) => "too many listeners: no history is kept for this queue",
         };
-        put(buffer, (area.x, area.y), area.right(), why, ink.aside());
+        put(buffer, (area.x, area.y), area.right(), why, theme.aside());
         return;
     };
     if area.height < 4 || area.width <= AXIS + 1 {
@@ -56,14 +56,20 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink, lin
     let columns = columns(points, &moments, (from_ns, to_ns), width);
     let plot = Rect { y: area.y + 1, height: area.height - 2, x: area.x + AXIS, ..area };
     let scale = Scale::of(&columns, detail.limit, usize::from(plot.height), state.by_peak);
-    marks(buffer, Rect { height: 1, ..area }, &columns, ink);
+    marks(buffer, Rect { height: 1, ..area }, &columns, theme);
     for (x, column) in (plot.x..area.right()).zip(&columns) {
-        bar(buffer, plot, x, column, detail.limit, scale, ink);
+        bar(buffer, plot, x, column, detail.limit, scale, theme);
     }
-    axis(buffer, plot, detail.limit, scale, ink);
+    axis(buffer, plot, detail.limit, scale, theme);
     let y = area.bottom() - 1;
-    put(buffer, (plot.x, y), area.right(), &format!("{name} before"), ink.aside());
-    put_right(buffer, area.right(), y, if state.paused() { "paused" } else { "now" }, ink.aside());
+    put(buffer, (plot.x, y), area.right(), &format!("{name} before"), theme.aside());
+    put_right(
+        buffer,
+        area.right(),
+        y,
+        if state.paused() { "paused" } else { "now" },
+        theme.aside(),
+    );
 }
 
 fn heading(detail: &Detail) -> String {
@@ -167,10 +173,10 @@ fn bar(
     column: &Column,
     limit_now: u32,
     scale: Scale,
-    ink: Ink,
+    theme: Theme,
 ) {
     let limit = column.limit.unwrap_or(limit_now);
-    let style = if column.peak > limit { ink.alarm() } else { ink.bar() };
+    let style = if column.peak > limit { theme.alarm() } else { theme.bar() };
     let (depth, mut peak) = (scale.eighths(column.depth), scale.eighths(column.peak));
     // Rounding takes no queue across its limit, and none back.
     if let Some(row) = scale.row(limit) {
@@ -179,11 +185,11 @@ fn bar(
     for (row, y) in (plot.y..plot.bottom()).rev().enumerate() {
         let filled = |eighths: usize| eighths.saturating_sub(row * 8).min(8);
         let (glyph, style) = if filled(depth) > 0 {
-            (ink.eighths(filled(depth)), style)
+            (theme.eighths(filled(depth)), style)
         } else if filled(peak) > 0 {
-            (ink.shade(), style)
+            (theme.shade(), style)
         } else if scale.row(limit) == Some(row) {
-            (ink.limit(), ink.warning())
+            (theme.limit(), theme.warning())
         } else {
             continue;
         };
@@ -192,30 +198,30 @@ fn bar(
 }
 
 /// A mark for each column with a drop.
-fn marks(buffer: &mut Buffer, area: Rect, columns: &[Column], ink: Ink) {
+fn marks(buffer: &mut Buffer, area: Rect, columns: &[Column], theme: Theme) {
     if columns.iter().any(|column| column.drops) {
-        put_right(buffer, area.x + AXIS - 1, area.y, "drops", ink.alarm());
+        put_right(buffer, area.x + AXIS - 1, area.y, "drops", theme.alarm());
     }
     for (x, column) in (area.x + AXIS..area.right()).zip(columns) {
         if column.drops {
-            put(buffer, (x, area.y), x + 1, "x", ink.alarm());
+            put(buffer, (x, area.y), x + 1, "x", theme.alarm());
         }
     }
 }
 
-fn axis(buffer: &mut Buffer, plot: Rect, limit: u32, scale: Scale, ink: Ink) {
+fn axis(buffer: &mut Buffer, plot: Rect, limit: u32, scale: Scale, theme: Theme) {
     for y in plot.y..plot.bottom() {
-        put(buffer, (plot.x - 1, y), plot.x, ink.axis(), ink.aside());
+        put(buffer, (plot.x - 1, y), plot.x, theme.axis(), theme.aside());
     }
     let end = plot.x - 1;
-    put_right(buffer, end, plot.bottom() - 1, "0", ink.aside());
+    put_right(buffer, end, plot.bottom() - 1, "0", theme.aside());
     if let Some(row) = scale.row(limit) {
         let y = plot.bottom() - 1 - u16::try_from(row).unwrap_or(0);
-        put_right(buffer, end, y, &limit.to_string(), ink.warning());
+        put_right(buffer, end, y, &limit.to_string(), theme.warning());
     } else {
         // The limit is above what is shown; the title has it.
         let top = (scale.per_row * scale.rows as f64).round();
-        put_right(buffer, end, plot.y, &format!("{top}"), ink.aside());
+        put_right(buffer, end, plot.y, &format!("{top}"), theme.aside());
     }
 }
 

@@ -6,8 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::super::ink::Ink;
 use super::super::state::{Pane, State};
+use super::super::theme::Theme;
 use crate::output::playing::Playing;
 
 /// Writes text up to a column; where it ended.
@@ -31,10 +31,16 @@ pub(super) fn put_right(buffer: &mut Buffer, end: u16, y: u16, text: &str, style
 }
 
 /// Writes a pane's title and a line behind it; what is left of its area.
-pub(super) fn title(buffer: &mut Buffer, area: Rect, text: &str, focused: bool, ink: Ink) -> Rect {
-    let end = put(buffer, (area.x, area.y), area.right(), text, ink.title(focused));
-    let rule = ink.rule().repeat(usize::from(area.right().saturating_sub(end + 1)));
-    put(buffer, (end + 1, area.y), area.right(), &rule, ink.aside());
+pub(super) fn title(
+    buffer: &mut Buffer,
+    area: Rect,
+    text: &str,
+    focused: bool,
+    theme: Theme,
+) -> Rect {
+    let end = put(buffer, (area.x, area.y), area.right(), text, theme.title(focused));
+    let rule = theme.rule().repeat(usize::from(area.right().saturating_sub(end + 1)));
+    put(buffer, (end + 1, area.y), area.right(), &rule, theme.aside());
     Rect {
         y: area.y.saturating_add(1).min(area.bottom()),
         height: area.height.saturating_sub(1),
@@ -43,10 +49,10 @@ pub(super) fn title(buffer: &mut Buffer, area: Rect, text: &str, focused: bool, 
 }
 
 /// The first line: what is traced, and what one should know at a glance.
-pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let data = state.data();
     let end = area.right();
-    let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", ink.title(false));
+    let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", theme.title(false));
     let mut word = |text: &str, style: Style| {
         // A number that is cut would be another one.
         if !text.is_empty() && usize::from(end.saturating_sub(x)) >= text.len() + 2 {
@@ -55,25 +61,25 @@ pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
     };
     word(&data.time, Style::new());
     if state.paused() {
-        word("PAUSED", ink.selected());
+        word("PAUSED", theme.selected());
     }
     if let Some(playing) = &state.playing {
         let still = playing.stopped || playing.ended;
-        word(&place(playing), if still { ink.selected() } else { Style::new() });
+        word(&place(playing), if still { theme.selected() } else { Style::new() });
     }
     word(&plural(data.rows.len() as u64, "listener"), Style::new());
     let drops: u64 = data.rows.iter().map(|row| row.drops).sum();
-    let style = if drops > 0 { ink.alarm() } else { Style::new() };
+    let style = if drops > 0 { theme.alarm() } else { Style::new() };
     word(&plural(drops, "drop"), style);
     if state.noticed > 0 {
-        word(&plural(state.noticed, "notice"), ink.warning());
+        word(&plural(state.noticed, "notice"), theme.warning());
     }
     let (kernel, backend) = &state.system;
     let whole = format!("{kernel} by {backend}");
     if usize::from(end - x) >= whole.len() + 2 {
-        put(buffer, (x + 2, area.y), end, &whole, ink.aside());
+        put(buffer, (x + 2, area.y), end, &whole, theme.aside());
     } else if usize::from(end - x) >= backend.len() + 2 {
-        put(buffer, (x + 2, area.y), end, backend, ink.aside());
+        put(buffer, (x + 2, area.y), end, backend, theme.aside());
     }
 }
 
@@ -101,27 +107,27 @@ fn minutes(ns: u64) -> String {
 }
 
 /// The last line: the filter that is typed, or which keys there are.
-pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, ink: Ink) {
+pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let at = (area.x, area.y);
     if state.ending {
-        put(buffer, at, area.right(), "ending: the summary follows", ink.title(false));
+        put(buffer, at, area.right(), "ending: the summary follows", theme.title(false));
     } else if state.typing {
-        let end = put(buffer, at, area.right(), "/", ink.title(false));
+        let end = put(buffer, at, area.right(), "/", theme.title(false));
         let end = put(buffer, (end, area.y), area.right(), &state.filter, Style::new());
-        let end = put(buffer, (end, area.y), area.right(), " ", ink.selected());
+        let end = put(buffer, (end, area.y), area.right(), " ", theme.selected());
         let hint = "Enter keeps it, Esc clears it";
-        put(buffer, (end + 2, area.y), area.right(), hint, ink.aside());
+        put(buffer, (end + 2, area.y), area.right(), hint, theme.aside());
     } else if state.zoomed {
         let keys = match state.pane {
             Pane::Drops | Pane::Notices => "Esc back  up/down scroll  p pause  ? help  q quit",
             _ => "Esc back  up/down listener  w window  y scale  p pause  ? help  q quit",
         };
-        put(buffer, at, area.right(), keys, ink.aside());
+        put(buffer, at, area.right(), keys, theme.aside());
     } else if state.playing.is_some() {
         let keys = "? help  q quit  space stop  left/right 10 s  +/-/0 speed  / filter  Tab pane";
-        put(buffer, at, area.right(), keys, ink.aside());
+        put(buffer, at, area.right(), keys, theme.aside());
     } else {
         let keys = "? help  q quit  / filter  s sort  p pause  w window  Tab pane  Enter maximise";
-        put(buffer, at, area.right(), keys, ink.aside());
+        put(buffer, at, area.right(), keys, theme.aside());
     }
 }

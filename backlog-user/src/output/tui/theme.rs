@@ -1,11 +1,11 @@
 //! How the screen is drawn: with colour or without, with blocks or in plain ASCII. It knows
-//! what the environment says of the terminal, and nothing of what is drawn.
+//! the terminal from the environment, but not the content that is drawn.
 
 use ratatui::style::{Color, Modifier, Style};
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ink {
+pub(crate) struct Theme {
     /// Colours are shown.
     pub(crate) colour: bool,
     /// Glyphs beyond ASCII are shown.
@@ -17,8 +17,8 @@ const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇"
 /// The same for terminals that know ASCII only.
 const ASCII_EIGHTHS: [&str; 9] = [" ", ".", ".", ".", "o", "o", "o", "#", "#"];
 
-#[expect(clippy::unused_self, reason = "whoever draws need not know what needs no colour")]
-impl Ink {
+#[expect(clippy::unused_self, reason = "callers need not know which style ignores the theme")]
+impl Theme {
     /// By the environment's variables.
     pub(crate) fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -101,24 +101,24 @@ impl Ink {
 
 #[cfg(test)]
 mod tests {
-    use super::Ink;
+    use super::Theme;
 
-    fn ink(variables: &[(&str, &str)]) -> Ink {
+    fn theme(variables: &[(&str, &str)]) -> Theme {
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name);
-        Ink::of(|name| find(name).map(|(_, value)| (*value).to_owned()))
+        Theme::of(|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
     fn the_environment_says_what_the_terminal_shows() {
         let utf8 = ("LANG", "C.UTF-8");
-        assert_eq!(ink(&[utf8]), Ink { colour: true, blocks: true });
-        assert!(!ink(&[utf8, ("NO_COLOR", "1")]).colour);
-        assert!(ink(&[utf8, ("NO_COLOR", "")]).colour);
-        assert!(!ink(&[utf8, ("TERM", "vt100")]).colour);
+        assert_eq!(theme(&[utf8]), Theme { colour: true, blocks: true });
+        assert!(!theme(&[utf8, ("NO_COLOR", "1")]).colour);
+        assert!(theme(&[utf8, ("NO_COLOR", "")]).colour);
+        assert!(!theme(&[utf8, ("TERM", "vt100")]).colour);
         // The first of the three that is set holds.
-        assert!(!ink(&[utf8, ("LC_ALL", "C")]).blocks);
-        assert!(ink(&[("LANG", "C"), ("LC_CTYPE", "de_DE.utf8")]).blocks);
-        assert!(!ink(&[utf8, ("TERM", "linux")]).blocks);
-        assert!(!ink(&[]).blocks);
+        assert!(!theme(&[utf8, ("LC_ALL", "C")]).blocks);
+        assert!(theme(&[("LANG", "C"), ("LC_CTYPE", "de_DE.utf8")]).blocks);
+        assert!(!theme(&[utf8, ("TERM", "linux")]).blocks);
+        assert!(!theme(&[]).blocks);
     }
 }
