@@ -3,7 +3,6 @@
 pub(crate) mod advice;
 mod cost;
 pub(crate) mod csv;
-pub(crate) mod folded;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod outputs;
@@ -20,6 +19,7 @@ pub(crate) mod text_block;
 pub(crate) mod tui;
 pub(crate) mod whole_file;
 pub(crate) mod workers;
+mod wrap;
 
 use playing::Play;
 

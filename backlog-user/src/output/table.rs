@@ -1,5 +1,5 @@
 //! The plain table: a line per listener and interval, drops at their moment,
-//! and the summary. 80 columns (`folded`); an address is never cut.
+//! and the summary. 80 columns (`wrap`); an address is never cut.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -19,9 +19,9 @@ use backlog_core::text::format::{clock_time, duration, percent, plural, rate};
 use backlog_core::text::whose;
 use jiff::tz::TimeZone;
 
-use super::folded::Folded;
 use super::sink::{Now, Sink, Update};
 use super::text_block::TextBlock;
+use super::wrap::Wrapped;
 use super::{cost, reconciled, summary};
 
 /// How the table is to style.
@@ -39,7 +39,7 @@ pub(crate) struct TextStyle {
 
 /// Writes the table.
 pub(crate) struct Table<W> {
-    out: Folded<W>,
+    out: Wrapped<W>,
     style: TextStyle,
     /// Rows since the last heading.
     rows: usize,
@@ -56,7 +56,7 @@ const HEADING_EVERY: usize = 40;
 impl<W: Write> Table<W> {
     /// A view that writes here.
     pub(crate) fn new(out: W, style: TextStyle) -> Self {
-        Self { out: Folded::new(out), style, rows: 0, shown: HashMap::new() }
+        Self { out: Wrapped::new(out), style, rows: 0, shown: HashMap::new() }
     }
 
     fn time(&self, clock: &Clock, time_ns: u64, digits: usize) -> String {

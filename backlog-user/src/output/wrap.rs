@@ -7,13 +7,13 @@ use std::io::{self, Write};
 const COLUMNS: usize = 80;
 
 /// Wraps the text written to it and passes it on.
-pub(crate) struct Folded<W> {
+pub(crate) struct Wrapped<W> {
     out: W,
     /// The line that has not ended.
     line: Vec<u8>,
 }
 
-impl<W: Write> Folded<W> {
+impl<W: Write> Wrapped<W> {
     /// Writes here.
     pub(crate) fn new(out: W) -> Self {
         Self { out, line: Vec::new() }
@@ -24,7 +24,7 @@ impl<W: Write> Folded<W> {
             self.line.push(b'\n');
             self.out.write_all(&self.line)?;
         } else {
-            let text = fold(&String::from_utf8_lossy(&self.line));
+            let text = wrap(&String::from_utf8_lossy(&self.line));
             self.out.write_all(text.as_bytes())?;
         }
         self.line.clear();
@@ -32,7 +32,7 @@ impl<W: Write> Folded<W> {
     }
 }
 
-impl<W: Write> Write for Folded<W> {
+impl<W: Write> Write for Wrapped<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             match piece.strip_suffix(b"\n") {
@@ -61,37 +61,37 @@ fn hang(indent: usize) -> usize {
     }
 }
 
-fn fold(line: &str) -> String {
+fn wrap(line: &str) -> String {
     let text = line.trim_start_matches(' ');
     let indent = line.len() - text.len();
     let hang = hang(indent);
-    let mut folded = " ".repeat(indent);
+    let mut wrapped = " ".repeat(indent);
     let (mut column, mut begun) = (indent, false);
     // Spaces between words may be more than one: they align.
     for word in text.split_inclusive(' ') {
         let width = word.trim_end_matches(' ').chars().count();
         if begun && width > 0 && column + width > COLUMNS {
-            folded.truncate(folded.trim_end_matches(' ').len());
-            folded.push('\n');
-            folded.push_str(&" ".repeat(hang));
+            wrapped.truncate(wrapped.trim_end_matches(' ').len());
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(hang));
             column = hang;
         }
-        folded.push_str(word);
+        wrapped.push_str(word);
         column += word.chars().count();
         begun = true;
     }
-    folded.push('\n');
-    folded
+    wrapped.push('\n');
+    wrapped
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Folded;
+    use super::Wrapped;
     use std::io::Write as _;
 
-    fn folded(text: &str) -> String {
+    fn wrapped(text: &str) -> String {
         let mut out = Vec::new();
-        let mut writer = Folded::new(&mut out);
+        let mut writer = Wrapped::new(&mut out);
         // In pieces, as formatting writes them.
         for piece in text.as_bytes().chunks(7) {
             writer.write_all(piece).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     fn a_long_line_hangs_and_an_address_is_not_cut() {
         let local = "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535";
         let text = format!("22:13:20.400000 DROP {local} <- {local}\nshort\n");
-        let lines: Vec<String> = folded(&text).lines().map(str::to_owned).collect();
+        let lines: Vec<String> = wrapped(&text).lines().map(str::to_owned).collect();
         assert_eq!(
             lines,
             [
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_words_of_the_summary_stay_below_each_other() {
         let words = "gunicorn[812] requested -1 (the maximum), net.core.somaxconn grants 128";
-        insta::assert_snapshot!(folded(&format!("  requested    {words} of it all\n")), @r"
+        insta::assert_snapshot!(wrapped(&format!("  requested    {words} of it all\n")), @r"
           requested    gunicorn[812] requested -1 (the maximum), net.core.somaxconn
                        grants 128 of it all
         ");
@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn what_fits_is_left_alone() {
         let row = format!("{:80}\n", "x   y");
-        assert_eq!(folded(&row), row);
+        assert_eq!(wrapped(&row), row);
     }
 }
