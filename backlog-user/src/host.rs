@@ -5,5 +5,5 @@ pub(crate) mod kernel;
 pub(crate) mod kernel_counters;
 pub(crate) mod namespaces;
 pub(crate) mod owner;
-pub(crate) mod owners;
+pub(crate) mod owner_cache;
 pub(crate) mod sock_diag;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use backlog_ebpf::{AF_INET, AF_INET6};
 
-use crate::aggregate::registry::Listed;
+use crate::aggregate::registry::SockDiagListener;
 use crate::event::{Netns, plain};
 use crate::filter::ports::PortSet;
 
@@ -76,7 +76,7 @@ impl Filter {
     /// Is this a listener to show? An IPv6 one may have IPv4 clients, not the other way
     /// round.
     #[must_use]
-    pub fn lists(&self, listed: &Listed) -> bool {
+    pub fn lists(&self, listed: &SockDiagListener) -> bool {
         let port = self.ports.as_ref().is_none_or(|ports| ports.contains(listed.local.port()));
         let may_have_v6 = plain(listed.local.ip()).is_ipv6();
         let only_v6 = listed.v6_only == Some(true);
@@ -97,12 +97,12 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::{Filter, Held, Subtree};
-    use crate::aggregate::registry::Listed;
+    use crate::aggregate::registry::SockDiagListener;
     use crate::event::Netns;
     use backlog_ebpf::{AF_INET, AF_INET6};
 
-    fn listed(local: &str, v6_only: Option<bool>) -> Listed {
-        Listed {
+    fn listed(local: &str, v6_only: Option<bool>) -> SockDiagListener {
+        SockDiagListener {
             local: local.parse().unwrap(),
             netns: 1.into(),
             inode: 1,
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn filters_hold_together() {
-        let listed = Listed { cgroup_id: Some(5), ..listed("0.0.0.0:80", None) };
+        let listed = SockDiagListener { cgroup_id: Some(5), ..listed("0.0.0.0:80", None) };
         let fits = Filter {
             netns: Some(Netns::new(1, 5)),
             process: Some(Held { pid: 9, sockets: [1].into() }),
@@ -139,12 +139,12 @@ mod tests {
         };
         assert!(fits.lists(&listed));
         assert!(!Filter { netns: Some(2.into()), ..fits.clone() }.lists(&listed));
-        let another = Listed { netns: Netns::new(1, 6), ..listed.clone() };
+        let another = SockDiagListener { netns: Netns::new(1, 6), ..listed.clone() };
         assert!(!fits.lists(&another), "a later one with its inode number");
         let held = Some(Held { pid: 9, sockets: [2].into() });
         assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
         // A socket whose cgroup the kernel does not show does not match.
-        assert!(!fits.lists(&Listed { cgroup_id: None, ..listed }));
+        assert!(!fits.lists(&SockDiagListener { cgroup_id: None, ..listed }));
     }
 
     #[test]

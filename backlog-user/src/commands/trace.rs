@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::util::nr_cpus;
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::filter::Filter;
 use backlog_core::run::Backend;
 use backlog_core::run::Meta;
@@ -41,7 +41,7 @@ use crate::host::kernel_counters::{Ask, KernelCounters};
 use crate::host::namespaces::identity::Identify;
 use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::find::Finder;
-use crate::host::owners::Owners;
+use crate::host::owner_cache::OwnerCache;
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
 use crate::output::report::{Destination, Report};
@@ -130,7 +130,7 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let acceptors = Acceptors::new(&root.join("proc"));
     let parts = Parts {
         live: Live::new(programs, by_inode),
-        enrichers: Enrichers::new(kernel_counters, Owners::new(finder), acceptors),
+        enrichers: Enrichers::new(kernel_counters, OwnerCache::new(finder), acceptors),
         outputs: outputs(options),
         recorder,
         own,
@@ -238,7 +238,7 @@ const URGENT_RECORDS: u32 = 16;
 
 /// Room for twice the present number, within what a host can spare: a slot costs its totals on each
 /// CPU and 6 KiB for its distributions, a queued connection some 150 bytes.
-fn limits<'a>(listed: impl Iterator<Item = &'a Listed>, sizes: Sizes) -> Limits {
+fn limits<'a>(listed: impl Iterator<Item = &'a SockDiagListener>, sizes: Sizes) -> Limits {
     let Sizes { cpus, ring, drop_records, until_drop } = sizes;
     let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {
         (count.saturating_add(1), sum.saturating_add(listed.limit))
@@ -282,11 +282,11 @@ fn outputs(options: &Options) -> Outputs {
 #[cfg(test)]
 mod tests {
     use super::{Sizes, limits};
-    use backlog_core::aggregate::registry::Listed;
+    use backlog_core::aggregate::registry::SockDiagListener;
 
     #[test]
     fn tables_grow_with_the_host_and_are_bounded() {
-        let listed = Listed {
+        let listed = SockDiagListener {
             local: "0.0.0.0:80".parse().unwrap(),
             netns: 1.into(),
             inode: 1,

@@ -10,7 +10,7 @@ mod turns;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Range;
 use backlog_core::counter::{Counter, Reading, Values};
 use backlog_core::event::{Event, Listener, ListenerId, Netns, What};
@@ -183,7 +183,7 @@ impl KernelCounters {
     }
 }
 
-fn drops_of(listed: &Listed) -> Option<((Netns, u64), u32)> {
+fn drops_of(listed: &SockDiagListener) -> Option<((Netns, u64), u32)> {
     Some(((listed.netns, listed.inode), listed.sk_drops?))
 }
 

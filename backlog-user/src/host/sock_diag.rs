@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::event::{Netns, plain};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
@@ -34,16 +34,16 @@ pub(crate) struct Request {
 }
 
 /// The TCP listeners of this thread's namespace.
-pub(crate) fn dump(netns: Netns) -> Result<Vec<Listed>> {
+pub(crate) fn dump(netns: Netns) -> Result<Vec<SockDiagListener>> {
     dump_with(netns, &ExtensionFlags::SKMEMINFO)
 }
 
 /// The same, and which of them are of MPTCP: four times as many bytes.
-pub(crate) fn dump_with_mptcp(netns: Netns) -> Result<Vec<Listed>> {
+pub(crate) fn dump_with_mptcp(netns: Netns) -> Result<Vec<SockDiagListener>> {
     dump_with(netns, &(ExtensionFlags::SKMEMINFO | ExtensionFlags::INFO))
 }
 
-fn dump_with(netns: Netns, extensions: &ExtensionFlags) -> Result<Vec<Listed>> {
+fn dump_with(netns: Netns, extensions: &ExtensionFlags) -> Result<Vec<SockDiagListener>> {
     let mut found = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let question = question(family, StateFlags::LISTEN, extensions.clone());
@@ -133,7 +133,7 @@ fn attribute(response: &InetResponse, kind: u16) -> Option<Vec<u8>> {
 }
 
 /// For a socket in LISTEN the two queue fields are depth and limit.
-fn listed(netns: Netns, response: &InetResponse) -> Listed {
+fn listed(netns: Netns, response: &InetResponse) -> SockDiagListener {
     let header = &response.header;
     let id = &header.socket_id;
     let v6_only = response.nlas.iter().find_map(|nla| match nla {
@@ -144,7 +144,7 @@ fn listed(netns: Netns, response: &InetResponse) -> Listed {
         Nla::MemInfo(memory) => Some(memory.drops),
         _ => None,
     });
-    Listed {
+    SockDiagListener {
         local: (plain(id.source_address), id.source_port).into(),
         netns,
         inode: u64::from(header.inode),

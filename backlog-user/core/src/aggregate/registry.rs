@@ -30,7 +30,7 @@ type Socket = (Netns, u64);
 
 /// A listener as a dump of sockets shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct SockDiagListener {
     /// Its local address.
     pub local: SocketAddr,
     /// Its network namespace.
@@ -59,7 +59,7 @@ pub struct Listed {
 
 impl Registry {
     /// The listener of a dump's line, with its number: the one it had, or a new one.
-    pub fn listed(&mut self, listed: &Listed) -> Listener {
+    pub fn listed(&mut self, listed: &SockDiagListener) -> Listener {
         let socket = (listed.netns, listed.inode);
         let id = self.id_of(socket);
         Listener {
@@ -172,12 +172,12 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, Registry};
+    use super::{Registry, SockDiagListener};
     use backlog_ebpf::AF_INET;
     use backlog_ebpf::record::{Endpoint, Header, Listener};
 
-    fn listed() -> Listed {
-        Listed {
+    fn listed() -> SockDiagListener {
+        SockDiagListener {
             local: "127.0.0.1:8000".parse().unwrap(),
             netns: 4_026_531_840.into(),
             inode: 77,

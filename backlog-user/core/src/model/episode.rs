@@ -153,7 +153,7 @@ impl Episodes {
 
 #[cfg(test)]
 mod tests {
-    use super::{Episodes, GAP_NS, MOST, NewClients};
+    use super::{Episodes, GAP_NS, MOST};
 
     #[test]
     fn a_gap_ends_an_episode_and_what_is_only_counted_keeps_it_alive() {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::{Counter, Values};
 use backlog_core::filter::Filter;
 use backlog_core::owner::Owner;
@@ -37,7 +37,7 @@ struct Answer {
     settings: Settings,
     counters: Option<Values>,
     /// Every listener, in the order in which they are shown.
-    listed: Vec<Listed>,
+    listed: Vec<SockDiagListener>,
     lengths: Option<Lengths>,
     interfaces: BTreeMap<u32, String>,
     /// Why the SYN queues are not known.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::{Counter, Values};
 use backlog_core::owner::Owner;
 use backlog_core::settings::Settings;
@@ -59,7 +59,7 @@ pub(crate) struct Member {
 /// A listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Audited {
-    pub(crate) listed: Listed,
+    pub(crate) listed: SockDiagListener,
     /// The name of the interface that it is bound to.
     pub(crate) interface: Option<String>,
     /// Entries of its SYN queue; none if its own entries cannot be identified.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 
 use crate::host::sock_diag::Request;
 
@@ -17,7 +17,7 @@ pub(crate) struct Lengths {
 }
 
 /// Counts them. `listed` must be all listeners of the namespace.
-pub(crate) fn assign(listed: &[Listed], requests: &[Request]) -> Lengths {
+pub(crate) fn assign(listed: &[SockDiagListener], requests: &[Request]) -> Lengths {
     let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
     for (index, listed) in listed.iter().enumerate() {
         by_port.entry(listed.local.port()).or_default().push(index);
@@ -40,7 +40,7 @@ pub(crate) fn assign(listed: &[Listed], requests: &[Request]) -> Lengths {
 
 /// Could this listener have been sent this handshake? The kernel takes the one that fits
 /// best, but the best one may have been opened since.
-fn takes(listed: &Listed, request: &Request) -> bool {
+fn takes(listed: &SockDiagListener, request: &Request) -> bool {
     let (bound, wanted) = (listed.local.ip(), request.local.ip());
     let address = if bound.is_unspecified() {
         bound.is_ipv4() == wanted.is_ipv4() || bound.is_ipv6() && listed.v6_only != Some(true)

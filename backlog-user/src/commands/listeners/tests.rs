@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Counter;
 use backlog_core::owner::{Container, Owner, Process};
 use backlog_core::settings::Settings;
@@ -14,9 +14,9 @@ use crate::host::kernel::slab::{Entry, Memory};
 use crate::output::schema;
 
 /// A healthy listener on this address.
-pub(crate) fn listed(local: &str) -> Listed {
+pub(crate) fn listed(local: &str) -> SockDiagListener {
     let local: SocketAddr = local.parse().unwrap();
-    Listed {
+    SockDiagListener {
         local,
         netns: 4_026_531_840.into(),
         inode: 7000 + u64::from(local.port()),
@@ -34,7 +34,7 @@ pub(crate) fn listed(local: &str) -> Listed {
 
 pub(super) fn audited(local: &str, limit: u32, depth: u32) -> Audited {
     Audited {
-        listed: Listed { limit, depth, ..listed(local) },
+        listed: SockDiagListener { limit, depth, ..listed(local) },
         interface: None,
         syn_queue: Some(0),
         group: None,

@@ -21,13 +21,13 @@ use crate::bpf::live::Live;
 use crate::clock::monotonic_ns;
 use crate::host::acceptors::Acceptors;
 use crate::host::kernel_counters::{Answers, Ask, KernelCounters};
-use crate::host::owners::{Open, Owners};
+use crate::host::owner_cache::{Open, OwnerCache};
 use accepting::AcceptWatch;
 
 /// All of them.
 pub(super) struct Enrichers {
     pub(super) counters: KernelCounters,
-    pub(super) owners: Owners,
+    pub(super) owners: OwnerCache,
     accepting: AcceptWatch,
     /// The network namespace of `--netns`, until it has ended.
     asked: Option<Netns>,
@@ -55,7 +55,7 @@ pub(super) struct Reading {
 
 impl Enrichers {
     /// Nothing was looked up yet.
-    pub(super) fn new(counters: KernelCounters, owners: Owners, acceptors: Acceptors) -> Self {
+    pub(super) fn new(counters: KernelCounters, owners: OwnerCache, acceptors: Acceptors) -> Self {
         let accepting = AcceptWatch::new(acceptors, monotonic_ns());
         Self { counters, owners, accepting, asked: None }
     }

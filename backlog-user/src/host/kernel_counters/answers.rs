@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlog_core::aggregate::registry::Listed;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Values;
 use backlog_core::event::Netns;
 use backlog_core::settings::{Settings, Spread};
@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub(super) counters: Option<Values>,
     pub(super) settings: Settings,
     /// None where only the counters were asked for, or where it failed.
-    pub(super) listed: Option<Vec<Listed>>,
+    pub(super) listed: Option<Vec<SockDiagListener>>,
 }
 
 /// The namespaces to read.
@@ -40,7 +40,7 @@ pub(crate) enum Ask {
 
 impl Answers {
     /// All listeners.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = &Listed> {
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &SockDiagListener> {
         self.by_netns.values().flat_map(|answer| answer.listed.iter().flatten())
     }
 
@@ -66,7 +66,7 @@ impl Answers {
     }
 
     /// Leaves out the listeners that are not wanted.
-    pub(crate) fn retain(&mut self, wanted: impl Fn(&Listed) -> bool) {
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&SockDiagListener) -> bool) {
         for answer in self.by_netns.values_mut() {
             if let Some(listed) = &mut answer.listed {
                 listed.retain(&wanted);

@@ -24,7 +24,7 @@ const SHORTEST_REST: Duration = Duration::from_secs(1);
 const LOOKS: u8 = 2;
 
 /// See the module's head.
-pub(crate) struct Owners {
+pub(crate) struct OwnerCache {
     finder: Finder,
     cgroups: Cgroups,
     /// By the inode number of a socket.
@@ -48,7 +48,7 @@ pub(crate) struct Open<'a> {
     pub(crate) last_accept: Option<LastAccept>,
 }
 
-impl Owners {
+impl OwnerCache {
     /// An empty cache.
     pub(crate) fn new(finder: Finder) -> Self {
         Self {
