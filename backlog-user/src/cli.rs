@@ -1,15 +1,21 @@
 //! The command line as it is typed.
 
+mod examples;
 pub(crate) mod mistyped;
 #[cfg(test)]
 mod named_options;
 pub(crate) mod options;
 pub(crate) mod selection;
+mod subcommands;
 mod time;
+mod values;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand};
+
+pub(crate) use self::subcommands::{DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs};
+pub(crate) use self::values::{Backend, Check, DoctorOutput, ListenersOutput, Output, Shell};
 
 /// Default of `--drop-records`.
 pub(crate) const DROP_RECORDS: u32 = 1000;
@@ -26,7 +32,7 @@ pub(crate) const RECORD_KEEP: u32 = 9;
 /// SYN or ACK. Prints a line per listener and interval, and a summary on exit (Ctrl-C).
 #[derive(Debug, Parser)]
 #[command(name = "backlog-trace", version, max_term_width = 80)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = examples::TRACE)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
@@ -160,7 +166,7 @@ pub(crate) enum Command {
     /// Queries every network namespace and loads no eBPF programs. Below the table it lists
     /// problems and risks, each with a remedy. Without root it covers its own network
     /// namespace and names only the user's own processes.
-    #[command(after_long_help = LISTENERS_HELP)]
+    #[command(after_long_help = examples::LISTENERS)]
     Listeners(ListenersArgs),
     /// Check whether tracing works on this host
     ///
@@ -174,280 +180,29 @@ pub(crate) enum Command {
     /// Needs no privileges and runs on any machine. With the options of the recorded run it
     /// prints the same output; with other options, what that run would have printed. Times
     /// are in this machine's time zone unless --utc is given.
-    #[command(after_long_help = REPLAY_HELP)]
+    #[command(after_long_help = examples::REPLAY)]
     Replay(ReplayArgs),
     /// Write an HTML report from a recording
     ///
     /// Needs no privileges and runs on any machine. The page is self-contained: plots,
     /// verdicts, the host's settings and the command line of the run. A truncated recording
     /// is reported as far as it goes, with a warning.
-    #[command(after_long_help = REPORT_HELP)]
+    #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
     /// Generate shell completions on stdout
-    #[command(after_help = COMPLETIONS_HELP)]
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Shell to generate completions for
         #[arg(value_enum)]
         shell: Shell,
     },
     /// Print a manual page on stdout
-    #[command(after_help = MAN_HELP)]
+    #[command(after_help = examples::MAN)]
     Man {
         /// Subcommand to document
         #[arg(value_name = "COMMAND")]
         of: Option<String>,
     },
-}
-
-/// The arguments of `listeners`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ListenersArgs {
-    /// List only these local ports: 8000, 80,443 or 8000-8100
-    #[arg(short = 'P', long, value_name = "PORTS")]
-    pub(crate) port: Option<String>,
-
-    /// List only listeners that accept IPv4 clients (most [::] listeners do)
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// List only listeners that accept IPv6 clients
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
-
-    /// List only listeners that this process holds
-    #[arg(short, long, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
-
-    /// List only this network namespace: a pid, a path, a name from `ip netns`, or an
-    /// inode number
-    #[arg(long, value_name = "X")]
-    pub(crate) netns: Option<String>,
-
-    /// List only listeners whose sockets were created in or below this cgroup (v2)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) cgroup: Option<PathBuf>,
-
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", value_enum,
-          default_value_t = ListenersOutput::Table)]
-    pub(crate) output: ListenersOutput,
-
-    /// Exit with status 1 if there is a finding of this level or above
-    #[arg(long, value_name = "LEVEL", value_enum, num_args = 0..=1,
-          default_missing_value = "any")]
-    pub(crate) check: Option<Check>,
-}
-
-/// The arguments of `doctor`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct DoctorArgs {
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", value_enum,
-          default_value_t = DoctorOutput::Table)]
-    pub(crate) output: DoctorOutput,
-
-    /// Check only this backend
-    #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
-    pub(crate) backend: Backend,
-
-    /// Also print every value read from the kernel's BTF
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-}
-
-/// The arguments of `replay`.
-#[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct ReplayArgs {
-    /// Recording made by --record, with its rotated files beside it; - for stdin
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    /// Reporting interval, a multiple of the recorded one: 10, 1m
-    #[arg(value_name = "INTERVAL")]
-    pub(crate) interval: Option<String>,
-
-    /// Client timeout to judge by, instead of that of the run
-    ///
-    /// A larger backlog is not recommended if queued clients would wait longer than this.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) client_timeout: Option<String>,
-
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
-
-    /// Also write a self-contained HTML report
-    #[arg(long, value_name = "PAGE")]
-    pub(crate) report: Option<PathBuf>,
-
-    /// Full-screen interactive view at the speed of the run (press ? for help)
-    ///
-    /// Space pauses, left and right seek by 10 s, + and - change the speed, 0 plays as fast
-    /// as possible. At the end of the recording, q quits and prints the summary.
-    #[arg(long)]
-    pub(crate) tui: bool,
-
-    /// Playback speed: 10, 0.5; 0 for as fast as possible
-    #[arg(long, value_name = "N", requires = "tui", default_value_t = 1.0)]
-    pub(crate) speed: f64,
-
-    /// Print times in UTC (always the case for JSON and CSV)
-    #[arg(long)]
-    pub(crate) utc: bool,
-
-    /// Print only data and errors: no headings, no log messages
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Show idle listeners, and tracing overhead at the end
-    #[arg(short, long, action = ArgAction::SetTrue)]
-    pub(crate) verbose: bool,
-}
-
-/// The arguments of `report`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
-    /// Recording made by --record, with its rotated files beside it; - for stdin
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    /// File to write the page to; - for stdout
-    ///
-    /// Default: FILE with .html in place of .zst and .jsonl. An existing page is replaced.
-    #[arg(short, long, value_name = "PAGE")]
-    pub(crate) output: Option<PathBuf>,
-
-    /// Client timeout to judge by, instead of that of the run
-    ///
-    /// A larger backlog is not recommended if queued clients would wait longer than this.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) client_timeout: Option<String>,
-
-    /// Print times in UTC
-    #[arg(long)]
-    pub(crate) utc: bool,
-}
-
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  backlog-trace completions bash > /etc/bash_completion.d/backlog-trace
-  backlog-trace completions zsh > /usr/local/share/zsh/site-functions/_backlog-trace
-  backlog-trace completions fish > ~/.config/fish/completions/backlog-trace.fish";
-
-const MAN_HELP: &str = "\
-Examples:
-  backlog-trace man > /usr/local/share/man/man1/backlog-trace.1
-  backlog-trace man replay | man -l -";
-
-const REPLAY_HELP: &str = "\
-Examples:
-  backlog-trace replay run.jsonl.zst            print the table and the summary
-  backlog-trace replay run.jsonl.zst 60 -o csv  one row per minute
-  backlog-trace replay run.jsonl.zst --tui --speed 10
-  backlog-trace replay run.jsonl.zst --client-timeout 2s
-  ssh host cat run.jsonl | backlog-trace replay -
-
-A recording truncated by a kill or a full disk is replayed as far as it goes;
-what could not be read is reported on stderr.
-
-Exit status: 0 fine, 2 error.";
-
-const REPORT_HELP: &str = "\
-Examples:
-  backlog-trace report run.jsonl.zst            writes run.html
-  backlog-trace report run.zst -o ticket-17.html --utc
-  ssh host cat run.zst | backlog-trace report - -o run.html
-
-Exit status: 0 fine, 2 error.";
-
-const AFTER_HELP: &str = "\
-Examples:
-  sudo backlog-trace --port 8000           trace the accept queue of port 8000
-  sudo backlog-trace 5 12                  trace everything, 12 rows of 5 s
-  sudo backlog-trace --until-drop -d 1h    wait for the first refused client
-  sudo backlog-trace -P 80,443 -o json     print one JSON object per line
-  sudo backlog-trace --tui                 watch it live
-  sudo backlog-trace -d 5m --report a.html write a page for the incident ticket
-  sudo backlog-trace --record run.zst      record a run ...
-  backlog-trace replay run.zst --tui       ... and replay it, without root
-  backlog-trace report run.zst             ... or turn it into a page
-  sudo backlog-trace listeners             check all listeners now
-  sudo backlog-trace doctor                check whether tracing works here
-
-Exit status: 0 success, 1 drops seen with --until-drop, 2 error, failed --cmd,
-or incomplete recording.";
-
-const LISTENERS_HELP: &str = "\
-Examples:
-  sudo backlog-trace listeners                     list all listeners
-  sudo backlog-trace listeners -P 80,443 --check   check a deployment
-  sudo backlog-trace listeners --netns web -o csv  export to a spreadsheet
-
-Exit status: 0 success, 1 findings with --check, 2 error.";
-
-/// The level of findings that `--check` fails for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Check {
-    /// Problems and risks
-    Any,
-    /// Problems only: clients are or were affected
-    Problem,
-}
-
-/// Output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Human-readable
-    Table,
-    /// One JSON object per line
-    Json,
-    /// A header row, then a row per listener and interval
-    Csv,
-}
-
-/// Output format of `listeners`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListenersOutput {
-    /// Human-readable
-    Table,
-    /// One JSON object per line
-    Json,
-    /// A header row, then a row per listener
-    Csv,
-}
-
-/// Output format of `doctor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DoctorOutput {
-    /// Human-readable
-    Table,
-    /// One JSON object
-    Json,
-}
-
-/// A shell to generate completions for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
-    /// GNU bash
-    Bash,
-    /// Z shell
-    Zsh,
-    /// fish
-    Fish,
-}
-
-/// How to attach to the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
-    /// The best backend that the kernel permits
-    Auto,
-    /// Kernel functions via BPF trampolines (fentry and fexit)
-    Fentry,
-    /// Kernel functions via kprobes and kretprobes
-    Kprobe,
-    /// Tracepoints only
-    Tracepoint,
 }
 
 #[cfg(test)]
