@@ -39,6 +39,10 @@ impl Printed {
         std::str::from_utf8(&self.0[0]).unwrap()
     }
 
+    fn json(&self) -> &str {
+        std::str::from_utf8(&self.0[1]).unwrap()
+    }
+
     fn show(&mut self, header: &Header, steps: impl Iterator<Item = Step> + Clone) {
         let [table, json, csv] = &mut self.0;
         let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: true };
@@ -114,7 +118,9 @@ fn what_is_replayed_is_what_was_recorded() {
         let (_, source) = Source::open(&path).unwrap();
         let read: Vec<Step> = source.collect();
         assert_eq!(format!("{read:#?}"), format!("{steps:#?}"));
-        schema::check_lines(std::str::from_utf8(&printed.0[1]).unwrap());
+        let types = schema::check_lines(printed.json());
+        assert!(types.contains("acceptor") && types.contains("accept_errors"), "{types:?}");
+        insta::assert_snapshot!("made_up_json", printed.json());
         assert_eq!(replay(&path), (printed, Vec::new()));
     }
     let plain = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
@@ -155,8 +161,8 @@ fn a_real_run_in_every_view() {
     assert!(table.lines().all(|line| line.len() <= 80), "{table}");
     insta::assert_snapshot!("overload_table", table);
     insta::assert_snapshot!("overload_csv", std::str::from_utf8(&printed.0[2]).unwrap());
-    let json = std::str::from_utf8(&printed.0[1]).unwrap();
-    assert!(schema::check_lines(json).contains("summary"));
+    assert!(schema::check_lines(printed.json()).contains("summary"));
+    insta::assert_snapshot!("overload_json", printed.json());
 }
 
 #[test]
