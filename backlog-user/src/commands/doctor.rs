@@ -4,7 +4,7 @@
 //! printed as JSON, or for people by `text`. Nothing stays attached, and no event is processed.
 
 mod facts;
-mod report;
+pub(crate) mod report;
 mod text;
 mod trials;
 
@@ -17,7 +17,8 @@ use backlog_core::run::Backend;
 use crate::cli::{DoctorArgs, DoctorOutput};
 use crate::commands::trace::wanted;
 use crate::exit::Outcome;
-use report::{Check, Readiness, Report, Tried};
+use crate::output::json::values;
+use report::{Check, Line, Readiness, Report, Tried};
 
 /// `schema` of the JSON object.
 const SCHEMA: u32 = 1;
@@ -28,10 +29,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
     let mut out = io::stdout().lock();
     match args.output {
         DoctorOutput::Table => out.write_all(text::render(&report, args.verbose).as_bytes())?,
-        DoctorOutput::Json => {
-            let object = serde_json::to_string(&report)?;
-            writeln!(out, "{object}")?;
-        }
+        DoctorOutput::Json => values::write(&mut out, &Line::Doctor(&report))?,
     }
     out.flush()?;
     Ok(if report.verdict.works { Outcome::Done } else { Outcome::WouldFail })
@@ -46,7 +44,6 @@ fn examine(root: &Path, wanted: Option<Backend>) -> Report {
     }
     let verdict = judge(trials.blocked, &trials.backends, wanted);
     Report {
-        kind: "doctor",
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         verdict,

@@ -4,12 +4,12 @@
 //! `gather` asks the kernel, `finding` judges, `text`, `json` and `csv` show. No eBPF, and
 //! most of it without root.
 
-mod csv;
+pub(crate) mod csv;
 mod defer_accept;
 mod finding;
 mod gather;
 mod host;
-mod json;
+pub(crate) mod json;
 mod requests;
 mod text;
 

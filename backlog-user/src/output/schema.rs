@@ -16,9 +16,15 @@ fn strict(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if fields.contains_key("properties") && !fields.contains_key("additionalProperties") {
-                fields.insert("additionalProperties".into(), false.into());
+                // Alternatives beside the fields name further ones, which are fields as well.
+                fields.insert("unevaluatedProperties".into(), false.into());
+                fields.values_mut().for_each(|part| match part {
+                    Value::Array(_) => {}
+                    part => strict(part),
+                });
+            } else {
+                fields.values_mut().for_each(strict);
             }
-            fields.values_mut().for_each(strict);
         }
         Value::Array(values) => values.iter_mut().for_each(strict),
         _ => {}

@@ -72,6 +72,24 @@ pub enum State {
     Other,
 }
 
+impl State {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::Running, Self::Asleep, Self::Blocked, Self::Stopped, Self::Other];
+
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Asleep => "asleep",
+            Self::Blocked => "blocked",
+            Self::Stopped => "stopped",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Failed calls of `accept()` at a listener since the last such event, counted while a probe on
 /// them was attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Fits,
+        Self::Raise,
+        Self::AddWorkers,
+        Self::AcceptorStalled,
+        Self::Unbalanced,
+        Self::NotEnoughData,
+    ];
+
     /// Is anything to be done?
     #[must_use]
     pub fn is_trouble(self) -> bool {
@@ -63,6 +73,9 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
     /// The name in JSON and in the summary.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -148,6 +161,9 @@ pub enum Cookies {
 }
 
 impl Cookies {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Load, Self::Attack];
+
     /// The name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

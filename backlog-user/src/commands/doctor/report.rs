@@ -5,114 +5,158 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// The line of the doctor. The doc comment of its variant says when it is printed.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Line<'a> {
+    /// The only object of `doctor`.
+    Doctor(&'a Report),
+}
+
 /// All of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Report {
-    /// Always `doctor`.
-    #[serde(rename = "type")]
-    pub(crate) kind: &'static str,
+    /// The version of this contract. It counts up if anything but an addition changes.
+    #[cfg_attr(test, schemars(range(min = 1, max = 1)))]
     pub(crate) schema: u32,
-    /// Of backlog-trace.
+    /// The version of backlog-trace.
     pub(crate) version: &'static str,
+    /// Would tracing work as it was asked for?
     pub(crate) verdict: Readiness,
+    /// The kernel.
     pub(crate) kernel: Kernel,
+    /// This process.
     pub(crate) process: Process,
-    /// Do the maps, and among them the ring buffer, come about?
+    /// Can the maps be created, and among them the ring buffer?
     pub(crate) ring_buffer: Check,
     /// The ways of attaching.
     pub(crate) ways: Vec<Tried>,
     /// The sets of hooks, the best first.
     pub(crate) backends: Vec<Tried>,
-    /// The backend whose hooks follow: the selected or the requested one.
+    /// The backend of `hooks`: the one that would be used or that was asked for. Null: none.
     #[serde(rename = "backend")]
     pub(crate) shown: Option<&'static str>,
-    /// Its moments; none where they could not be tried.
+    /// The moments of that backend. Null: they could not be tried.
     pub(crate) hooks: Option<Vec<Moment>>,
-    /// The values read from the kernel's BTF; none if it has no BTF.
+    /// What was read from the kernel's types. Null: it has none.
     pub(crate) values: Option<Vec<Global>>,
-    /// Unknown or inexact on this kernel; none where that is not known.
+    /// What is unknown or inexact on this kernel. Null: unknown.
     pub(crate) gaps: Option<Vec<String>>,
 }
 
 /// Would tracing work as it was asked for?
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Readiness {
+    /// It would.
     pub(crate) works: bool,
-    /// By which backend.
+    /// The backend that would be used. Null: none.
     pub(crate) backend: Option<&'static str>,
-    /// Why not, with the remedy.
+    /// Why it would not work, and what to do. Null: it would.
     pub(crate) why: Option<String>,
 }
 
 /// The kernel.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Kernel {
+    /// Its release.
     pub(crate) release: Seen<String>,
+    /// The architecture.
     pub(crate) arch: &'static str,
-    /// Size of `/sys/kernel/btf/vmlinux`.
+    /// The size of `/sys/kernel/btf/vmlinux`, bytes.
     pub(crate) btf_bytes: Seen<u64>,
-    /// Its build options: `y`, `m`, `n` or a value, by name.
+    /// Options that it was built with, by name: `y`, `m`, `n` or a value.
     pub(crate) config: Seen<BTreeMap<&'static str, String>>,
+    /// The lockdown mode.
     pub(crate) lockdown: Seen<String>,
+    /// Sysctls by name.
     pub(crate) sysctls: BTreeMap<&'static str, Seen<String>>,
-    /// Are the tracepoints of tracefs readable?
+    /// Can the tracepoints of tracefs be read?
     pub(crate) tracefs: Check,
 }
 
-/// This process.
+/// The process that asks.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "own_process"))]
 pub(crate) struct Process {
-    /// In the order of their weight; none where `/proc` does not show them.
+    /// Its capabilities, the most important first. Null: `/proc` does not show them.
     pub(crate) capabilities: Option<Vec<Right>>,
-    /// Its capabilities belong to a user namespace and do not count for the kernel.
+    /// Its capabilities are those of a user namespace, and the kernel grants nothing for them.
     pub(crate) in_user_namespace: bool,
     /// Network namespaces that it can enter.
     pub(crate) namespaces: usize,
-    /// The gap for those that it cannot; also one of the `gaps`.
+    /// What is unknown about those that it cannot enter; also one of the `gaps`. Null: it can
+    /// enter all.
     pub(crate) unseen_namespaces: Option<String>,
 }
 
-/// A capability, and its purpose.
+/// A capability.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "capability"))]
 pub(crate) struct Right {
+    /// Its name.
     pub(crate) name: &'static str,
-    /// Is it in effect?
+    /// It is in effect.
     pub(crate) effective: bool,
+    /// What it is for.
     pub(crate) purpose: &'static str,
 }
 
 /// Something that could be read, or why not.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "readable_{T}"))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Seen<T> {
+    /// What was read.
     Value(T),
+    /// Why it could not be read.
     NotReadable(String),
 }
 
-/// What a trial gave.
+/// What a trial showed.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub(crate) enum Check {
+    /// It works.
     Yes,
-    No { why: String },
-    NotChecked { why: String },
+    /// It does not work.
+    No {
+        /// Why not.
+        why: String,
+    },
+    /// It was not tried.
+    NotChecked {
+        /// Why not.
+        why: String,
+    },
 }
 
-/// Something with a name that was tried.
+/// Something that was tried.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tried {
+    /// Its name.
     pub(crate) name: &'static str,
     #[serde(flatten)]
     pub(crate) check: Check,
 }
 
-/// A moment that is to be seen.
+/// A moment that is to be traced.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Moment {
+    /// Its name.
     pub(crate) name: &'static str,
     /// Nothing can be traced without it.
     pub(crate) needed: bool,
-    /// The programs that do it; none: it is missing.
+    /// The programs that trace it. Empty: it is missing.
     pub(crate) used: Vec<Used>,
     /// What would have been better, and why it is not used.
     pub(crate) refused: Vec<Refused>,
@@ -120,21 +164,25 @@ pub(crate) struct Moment {
 
 /// A program on its hook.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Used {
+    /// Its name.
     pub(crate) program: &'static str,
-    /// `fexit`, `kprobe`, ...
+    /// The way of attaching: `fexit`, `kprobe`, ...
     pub(crate) attach: &'static str,
     /// The kernel function or the tracepoint.
     pub(crate) target: &'static str,
-    /// Instructions that the verifier walked; none before 5.16.
+    /// Instructions that the verifier walked. Null: the kernel is older than 5.16.
     pub(crate) walked: Option<u32>,
 }
 
-/// A choice that the kernel refused.
+/// An alternative that the kernel refused.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Refused {
-    /// As in [`by`].
+    /// The ways of attaching, and what to: `fentry+fexit tcp_check_req`.
     pub(crate) by: String,
+    /// Why it was refused.
     pub(crate) why: String,
 }
 
@@ -154,10 +202,11 @@ pub(super) fn by<'a>(hooks: impl Iterator<Item = (&'a str, &'a str)>) -> String 
 
 /// A global of the programs.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Global {
+    /// Its name.
     pub(crate) name: &'static str,
-    /// A byte offset, a bit mask, or a counter's number; none: this kernel has no such
-    /// thing.
+    /// A byte offset, a bit mask, or a counter's number. Null: this kernel has no such thing.
     pub(crate) value: Option<u32>,
     /// The field or the enum's name that it was read from.
     pub(crate) source: String,

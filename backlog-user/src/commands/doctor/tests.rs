@@ -3,7 +3,8 @@
 use backlog_core::run::Backend;
 
 use super::report::{
-    Check, Global, Kernel, Moment, Process, Readiness, Refused, Report, Right, Seen, Tried, Used,
+    Check, Global, Kernel, Line, Moment, Process, Readiness, Refused, Report, Right, Seen, Tried,
+    Used,
 };
 use super::{SCHEMA, judge, text};
 use crate::bpf::plan::Way;
@@ -97,7 +98,6 @@ fn values() -> Vec<Global> {
 fn well() -> Report {
     let backends = tried(backends(), || Check::Yes);
     Report {
-        kind: "doctor",
         schema: SCHEMA,
         version: "0.0.0",
         verdict: judge(None, &backends, None),
@@ -211,9 +211,9 @@ fn only_tracepoints() {
 #[test]
 fn json() {
     for report in [hardened(), without_rights()] {
-        schema::check(&serde_json::to_value(report).unwrap());
+        schema::check(&serde_json::to_value(Line::Doctor(&report)).unwrap());
     }
-    let object = serde_json::to_value(hardened()).unwrap();
+    let object = serde_json::to_value(Line::Doctor(&hardened())).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&object).unwrap());
 }
 

@@ -9,15 +9,16 @@ use serde::Serialize;
 
 use super::host::{Audited, Host, Space};
 
-/// How much it weighs.
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Level {
-    /// Good to know; never a reason for `--check` to fail.
+    /// Good to know. `--check` never fails for it.
     Info,
-    /// It may hurt later.
+    /// It may affect clients later.
     Notice,
-    /// It hurts now, or has hurt.
+    /// It affects clients now, or has affected them.
     Problem,
 }
 
@@ -32,22 +33,44 @@ impl Level {
     }
 }
 
-/// Its kind; docs/JSON.md explains each.
+/// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "finding_kind"))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
+    /// Problem: the depth is above the limit, so each new client is refused.
     QueueFull,
+    /// Problem: the depth is at 80 % of the limit or more.
     QueueHigh,
+    /// Problem without cookies, else notice: the same of the SYN queue, which the limit bounds as
+    /// well.
     SynQueueHigh,
+    /// Problem or notice: `sk_drops` is above 0, unless `ListenDrops` of the namespace is 0, since
+    /// then none of them was a loss. A notice if all of them may be ACKs that `TCP_DEFER_ACCEPT`
+    /// put off and whether it is set could not be looked up.
     Drops,
+    /// Info: the same, where `TCP_DEFER_ACCEPT` is set and `TCPDeferAcceptDrop` of the namespace,
+    /// which counts each ACK that it puts off, is not below `sk_drops`.
     DeferAccept,
+    /// Info: `ListenDrops` is above 0, and no present listener has dropped anything.
     DropsOfClosed,
+    /// Problem: `tcp_abort_on_overflow` is on, and something listens.
     AbortOnOverflow,
+    /// Problem or notice: `tcp_syncookies` is 0, and something listens. A problem if
+    /// `tcp_max_syn_backlog` - (`tcp_max_syn_backlog` >> 2) + 1, all the places that unknown
+    /// clients then get, is less than the largest limit.
     SyncookiesOff,
+    /// Problem: `-P`, `-p`, `--cgroup`, `-4` or `-6` was given, and no listener matches.
     NothingListens,
+    /// Notice: the limit is somaxconn, so what was asked for was clamped, or is exactly that.
     AtSomaxconn,
+    /// Notice: a limit below 64 bounds the SYN queue as well, of a listener that is not on a
+    /// loopback address.
     SynQueueBound,
+    /// Info: somaxconn was lowered since; after a restart the limit would be less.
     AboveSomaxconn,
+    /// Info: what a queue entry takes, and what a limit and its double could cost at most.
     Memory,
 }
 

@@ -9,7 +9,6 @@ use backlog_core::owner::Owner;
 use backlog_core::settings::Settings;
 use backlog_core::text::format;
 use backlog_core::text::whose::safe;
-use serde::Serialize;
 
 use crate::host::kernel::slab::{Entry, Memory};
 
@@ -48,7 +47,7 @@ pub(crate) struct Space {
 }
 
 /// One of several sockets on one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     /// How many there are.
     pub(crate) size: usize,

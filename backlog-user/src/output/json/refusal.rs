@@ -1,63 +1,65 @@
-//! The line of a drop. A flood has many of them: the line is written from where its values
-//! are, without a map of them in between.
+//! The line of a drop. A flood has many of them, so nothing is collected before it is written.
 
 use std::net::IpAddr;
 
 use backlog_core::clock::Clock;
-use backlog_core::event::ListenerId;
 use backlog_core::model::Refusal;
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use backlog_ebpf::cause::Cause;
+use serde::Serialize;
 
-/// The fields, in their order.
-#[derive(Serialize)]
-pub(super) struct DropLine {
-    r#type: &'static str,
-    #[serde(serialize_with = "rfc3339")]
-    time: Timestamp,
-    mono_ns: u64,
-    listener: ListenerId,
-    cause: &'static str,
+use super::values::{At, Id, Named, Time};
+
+/// `drop`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct DropLine {
+    #[serde(flatten)]
+    at: At,
+    /// The `id` of the listener.
+    listener: Id,
+    /// Why it was refused.
+    cause: Named<Cause>,
+    /// Where the packet came from.
     client: Client,
+    /// The client's initial sequence number: with its address and port it names the attempt.
     isn: u32,
+    /// Connections in the accept queue at that moment.
     depth: u32,
+    /// The limit at that moment.
     limit: u32,
+    /// Requests in the SYN queue at that moment.
     syn_queue: u32,
+    /// The CPU that handled the packet.
     cpu: u32,
-    retry_of: Option<RetryOf>,
+    /// When the first drop of this attempt was. Null: this is the first.
+    retry_of: Option<Time>,
 }
 
-#[derive(Serialize)]
+/// The address of a client.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Client {
+    /// Its address.
     addr: IpAddr,
+    /// Its port.
     port: u16,
 }
 
-#[derive(Serialize)]
-#[serde(transparent)]
-struct RetryOf(#[serde(serialize_with = "rfc3339")] Timestamp);
-
 impl DropLine {
+    /// The line of this drop.
     pub(super) fn of(clock: &Clock, refusal: &Refusal) -> Self {
         let Refusal { time_ns, drop, retry_of_ns, first: _, episode: _ } = refusal;
         Self {
-            r#type: "drop",
-            time: clock.wall(*time_ns),
-            mono_ns: *time_ns,
-            listener: drop.listener,
-            cause: drop.cause.name(),
+            at: At::of(clock, *time_ns),
+            listener: drop.listener.into(),
+            cause: Named(drop.cause),
             client: Client { addr: drop.client.ip(), port: drop.client.port() },
             isn: drop.isn,
             depth: drop.depth,
             limit: drop.limit,
             syn_queue: drop.syn_queue,
             cpu: drop.cpu,
-            retry_of: retry_of_ns.map(|first_ns| RetryOf(clock.wall(first_ns))),
+            retry_of: retry_of_ns.map(|first_ns| Time::of(clock, first_ns)),
         }
     }
-}
-
-/// UTC, nanoseconds.
-fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.9}"))
 }

@@ -1,242 +1,184 @@
-//! Parts that several lines share.
+//! Values that several kinds of lines have, and how they are written.
 
-use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
-use backlog_core::event::{Identity, Listener};
-use backlog_core::model::Model;
-use backlog_core::model::distribution::{Bucket, Distribution};
-use backlog_core::model::group::{AtClose, Group, Unbalanced};
-use backlog_core::model::interval::Waits;
-use backlog_core::model::reconcile::{self, Account, Blind, CounterCheck};
-use backlog_core::model::summary::Summary;
-use backlog_core::run::cost::{Cost, Cpu, ProgramCost};
-use backlog_core::settings::Settings;
+use backlog_core::event::{Caller, ListenerId, State};
+use backlog_core::model::sizing::{Confidence, Cookies, Verdict};
+use backlog_core::run::Backend;
 use backlog_ebpf::cause::{Beside, Cause};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use backlog_ebpf::record::Kind;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
-#[derive(Serialize)]
-pub(super) struct DistributionLine {
-    p50: Option<u64>,
-    p90: Option<u64>,
-    p99: Option<u64>,
-    max: Option<u64>,
-    buckets: Vec<BucketLine>,
+/// Writes one line.
+pub(crate) fn write(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
 }
 
-#[derive(Serialize)]
-pub(super) struct BucketLine {
-    /// The largest value that belongs here; the smallest is the one above the
-    /// bucket before.
-    le: u64,
-    /// Values in this bucket alone.
-    count: u64,
-}
+/// A moment, which is printed in UTC with nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(Timestamp);
 
-/// RFC 3339, UTC, nanoseconds.
-pub(super) fn time(clock: &Clock, time_ns: u64) -> String {
-    format!("{:.9}", clock.wall(time_ns))
-}
-
-/// The identity of a listener; `follows` and, in a summary, `group` are added to it.
-pub(super) fn listener(listener: &Listener) -> Value {
-    let Identity { owner, cgroup, netns } = &listener.identity;
-    let call = listener.call.as_ref();
-    json!({
-        "id": listener.id,
-        "addr": listener.local.ip(),
-        "port": listener.local.port(),
-        "family": listener.family(),
-        "v6only": listener.v6_only,
-        "netns": listener.netns.inode(),
-        "netns_id": listener.netns.identity(),
-        "netns_name": netns,
-        "inode": listener.inode,
-        "cookie": listener.cookie,
-        "limit": listener.limit,
-        "asked": call.and_then(|call| call.asked),
-        "somaxconn": call.and_then(|call| call.somaxconn),
-        "clamped": listener.is_cut(),
-        "depth": listener.depth,
-        "reuseport": listener.reuseport,
-        "process": listener.process(),
-        "owner": owner,
-        "cgroup": cgroup,
-    })
-}
-
-pub(super) fn waits(waits: Option<&Waits>) -> Value {
-    match waits {
-        None => Value::Null,
-        Some(Waits { p50, p90, p99, max }) => {
-            json!({"p50": p50, "p90": p90, "p99": p99, "max": max})
-        }
+impl Time {
+    /// The wall-clock time of a monotonic one.
+    pub(super) fn of(clock: &Clock, time_ns: u64) -> Self {
+        Self(clock.wall(time_ns))
     }
 }
 
-pub(super) fn distribution(distribution: &Distribution) -> DistributionLine {
-    let waits = Waits::of(distribution);
-    let buckets = distribution
-        .buckets()
-        .into_iter()
-        .map(|Bucket { high, count, low: _ }| BucketLine { le: high, count })
-        .collect();
-    DistributionLine {
-        p50: waits.map(|waits| waits.p50),
-        p90: waits.map(|waits| waits.p90),
-        p99: waits.map(|waits| waits.p99),
-        max: waits.map(|waits| waits.max),
-        buckets,
+impl From<Timestamp> for Time {
+    fn from(time: Timestamp) -> Self {
+        Self(time)
     }
 }
 
-/// The SYN queue of a listener: how long it was, what bounds it, and how often cookies
-/// took its place.
-pub(super) fn syn_queue(clock: &Clock, model: &Model, summary: &Summary<'_>) -> Value {
-    let page = summary.page;
-    let totals = &page.totals;
-    let set = model.settings_of(page.listener.netns).copied().unwrap_or_default();
-    json!({
-        "peak": totals.syn_queue_peak,
-        "time": (totals.syn_queue_peak > 0).then(|| time(clock, totals.syn_queue_peak_ns)),
-        "limit": page.listener.limit,
-        "syncookies": set.syncookies,
-        "tcp_max_syn_backlog": set.tcp_max_syn_backlog,
-        "cookies": totals.beside[Beside::SynCookieSent as usize],
-    })
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:.9}", self.0))
+    }
 }
 
-/// Those that there were.
-pub(super) fn causes(counts: &[u64; Cause::COUNT]) -> BTreeMap<&'static str, u64> {
-    let all = Cause::ALL.iter().map(|cause| (cause.name(), counts[*cause as usize]));
-    all.filter(|(_, count)| *count > 0).collect()
+/// When an event of a run happened: what its line begins with.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct At {
+    /// The moment of the event.
+    time: Time,
+    /// The same moment on `CLOCK_MONOTONIC`, nanoseconds, as the eBPF programs stamp it.
+    mono_ns: u64,
 }
 
-pub(super) fn besides(counts: &[u64; Beside::COUNT]) -> BTreeMap<&'static str, u64> {
-    Beside::ALL.iter().map(|beside| (beside.name(), counts[*beside as usize])).collect()
+impl At {
+    /// A moment of both clocks.
+    pub(super) fn of(clock: &Clock, time_ns: u64) -> Self {
+        Self { time: Time::of(clock, time_ns), mono_ns: time_ns }
+    }
 }
 
-/// The place of a listener in its `SO_REUSEPORT` group; null: it is in none.
-pub(super) fn group(
-    model: &Model,
-    groups: &[Group<'_>],
-    summary: &Summary<'_>,
-    unbalanced: Option<&Unbalanced>,
-) -> Value {
-    let page = summary.page;
-    let Some(group) = groups.iter().find(|group| group.has(page.listener.id)) else {
-        return Value::Null;
+/// The tool's own number of a listener.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Id(u32);
+
+impl From<ListenerId> for Id {
+    fn from(id: ListenerId) -> Self {
+        Self(id.0)
+    }
+}
+
+/// Something that is printed by its name.
+pub(crate) trait Name: Copy + 'static {
+    /// The name.
+    fn name(self) -> &'static str;
+}
+
+/// Types that know their names themselves.
+macro_rules! names {
+    ($($type:ty),+) => {
+        $(impl Name for $type {
+            fn name(self) -> &'static str {
+                <$type>::name(self)
+            }
+        })+
     };
-    let sum = group.enqueued();
-    let share = (sum > 0).then(|| page.totals.enqueued as f64 / sum as f64);
-    json!({
-        "size": group.members.len(),
-        "open": group.open(),
-        "replaced": group.replaced,
-        "member": page.member,
-        "share": share,
-        "imbalance": group.imbalance(),
-        "most_idle_while_dropping": unbalanced.map(|found| found.idle),
-        "with_room_while_dropping": unbalanced.map(|found| found.with_room),
-        "unbalanced": unbalanced.map(evidence),
-        "at_close": model.at_close(page).as_ref().map(at_close),
-    })
 }
 
-fn at_close(at_close: &AtClose) -> Value {
-    let AtClose { time_ns: _, queued, requests, moved, other_open, migrate_req } = *at_close;
-    json!({
-        "queued": queued,
-        "syn_queue": requests,
-        "moved": moved,
-        "other_open": other_open,
-        "tcp_migrate_req": migrate_req,
-        "would_have_moved": at_close.would_have_moved(),
-    })
+names!(Backend, Beside, Cause, Confidence, Cookies, Kind, State, Verdict);
+
+/// The name of something, as a string.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<T: Name> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.name())
+    }
 }
 
-/// The evidence that a member waits or drops while others have room.
-fn evidence(found: &Unbalanced) -> Value {
-    let Unbalanced { others, with_room, share, drops, others_drops, wait_us, .. } = *found;
-    json!({
-        "others": others,
-        "with_room": with_room,
-        "share": share,
-        "drops": drops,
-        "others_drops": others_drops,
-        "wait_p99_us": wait_us,
-        "others_wait_p99_us": found.others_wait_us.map(|(least, most)| [least, most]),
-        "never_accepted": found.never_accepted,
-        "stalled_us": found.stalled_ns.map(|stalled_ns| stalled_ns / 1000),
-    })
+/// An object with a count for every row of a table.
+#[derive(Debug)]
+pub(crate) struct EveryCount<T>(Vec<(T, u64)>);
+
+impl<T: Name> EveryCount<T> {
+    /// In the order of the table.
+    pub(super) fn of(all: &[T], counts: &[u64]) -> Self {
+        Self(all.iter().copied().zip(counts.iter().copied()).collect())
+    }
+
+    /// In the order of the names.
+    pub(super) fn by_name(all: &[T], counts: &[u64]) -> Self {
+        let Self(mut counts) = Self::of(all, counts);
+        counts.sort_by_key(|(row, _)| row.name());
+        Self(counts)
+    }
 }
 
-pub(super) fn verdicts(verdicts: &[CounterCheck]) -> Map<String, Value> {
-    let each = |verdict: &CounterCheck| {
-        let CounterCheck { counter, kernel, seen } = verdict;
-        ((*counter).to_owned(), json!({"kernel": kernel, "seen": seen}))
-    };
-    verdicts.iter().map(each).collect()
+impl<T: Name> Serialize for EveryCount<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(row, count)| (row.name(), count)))
+    }
 }
 
-/// The verdicts on a listener's network namespace, and on itself.
-pub(super) fn reconciled(summary: &Summary<'_>, accounts: &[Account]) -> Value {
-    let netns = summary.page.listener.netns;
-    let account = accounts.iter().find(|account| account.netns == netns);
-    let mut both = account.map(|account| verdicts(&account.verdicts)).unwrap_or_default();
-    both.extend(verdicts(reconcile::of_listener(summary.page).as_slice()));
-    Value::Object(both)
+/// An object with the counts of a table's rows that are not zero.
+#[derive(Debug)]
+pub(crate) struct NonZeroCounts<T>(EveryCount<T>);
+
+impl<T: Name> NonZeroCounts<T> {
+    /// In the order of the names.
+    pub(super) fn by_name(all: &[T], counts: &[u64]) -> Self {
+        let EveryCount(mut counts) = EveryCount::by_name(all, counts);
+        counts.retain(|(_, count)| *count > 0);
+        Self(EveryCount(counts))
+    }
 }
 
-/// Why the kernel and we say different things, for each counter where they do.
-pub(super) fn reasons(verdicts: &[CounterCheck], blind: &Blind) -> Map<String, Value> {
-    let differ = verdicts.iter().filter(|verdict| !verdict.agrees());
-    differ
-        .map(|verdict| (verdict.counter.to_owned(), reconcile::reasons(verdict, blind).into()))
-        .collect()
+impl<T: Name> Serialize for NonZeroCounts<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
 }
 
-pub(super) fn settings(settings: Option<&Settings>) -> Value {
-    let Settings { somaxconn, tcp_max_syn_backlog, syncookies, abort_on_overflow, migrate_req } =
-        settings.copied().unwrap_or_default();
-    json!({
-        "somaxconn": somaxconn,
-        "tcp_max_syn_backlog": tcp_max_syn_backlog,
-        "syncookies": syncookies,
-        "abort_on_overflow": abort_on_overflow,
-        "tcp_migrate_req": migrate_req,
-    })
+/// An object with a field for each of the kernel's counters that there is something to report of.
+#[derive(Debug)]
+pub(crate) struct ByCounter<V>(pub(crate) Vec<(&'static str, V)>);
+
+impl<V: Serialize> Serialize for ByCounter<V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(counter, value)| (counter, value)))
+    }
 }
 
-/// What tracing cost; null is not known.
-pub(super) fn cost(cost: &Cost) -> Value {
-    let program = |one: &ProgramCost| {
-        let ProgramCost { program, hook, run } = one;
-        json!({"program": program, "hook": hook, "runs": run.count, "run_ns": run.time_ns})
-    };
-    let programs = cost.programs.as_ref().map(|all| all.iter().map(program).collect::<Vec<_>>());
-    let runs = cost.runs();
-    json!({
-        "elapsed_ns": cost.elapsed_ns,
-        "cpu_user_us": cost.cpu.map(|cpu| cpu.user_us),
-        "cpu_system_us": cost.cpu.map(|cpu| cpu.system_us),
-        "cpu_before_us": cost.cpu_before.map(Cpu::sum_us),
-        "rss_bytes": cost.memory.resident,
-        "rss_anon_bytes": cost.memory.anonymous,
-        "rss_peak_bytes": cost.memory.peak,
-        "maps_bytes": cost.maps_bytes,
-        "programs_bytes": cost.programs_bytes,
-        "runs": runs.map(|runs| runs.count),
-        "run_ns": runs.map(|runs| runs.time_ns),
-        "programs": programs,
-        "connections": cost.connections,
-        "owners": {
-            "looks": cost.looks.count,
-            "elapsed_us": u64::try_from(cost.looks.elapsed.as_micros()).unwrap_or(u64::MAX),
-            "processes": cost.looks.last.processes,
-            "descriptors": cost.looks.last.descriptors,
-            "unreadable": cost.looks.last.unreadable,
-        },
-    })
+/// The family of an address.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Family {
+    /// An IPv4 address.
+    Ipv4,
+    /// An IPv6 address.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of this address.
+    pub(crate) fn of(addr: std::net::IpAddr) -> Self {
+        if addr.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+}
+
+/// A process.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Process<'a> {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// Its name, or that of the thread that was seen (`comm` in `/proc`).
+    pub(crate) comm: &'a str,
+}
+
+impl<'a> From<&'a Caller> for Process<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        Self { pid: caller.pid, comm: &caller.comm }
+    }
 }
