@@ -1,6 +1,7 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
 pub(crate) mod advice;
+pub(crate) mod column;
 mod cost;
 pub(crate) mod csv;
 pub(crate) mod histogram;

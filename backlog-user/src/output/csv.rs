@@ -1,47 +1,135 @@
-//! CSV: a row of names, and a row for each listener and interval, with the columns' names
-//! and meanings of the JSON lines. Empty: not known, or there was none.
+//! CSV: a row of names, and a row for each listener and interval. The columns are named as in the
+//! JSON lines. Empty: not known, or there was none.
 
 use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
+use backlog_core::event::Caller;
 use backlog_core::model::Model;
 use backlog_core::model::interval::{Interval, Waits};
 use backlog_core::model::page::Page;
-use backlog_core::model::summary::Summary;
-use backlog_core::run::{End, Meta};
+use backlog_core::text::format::percent;
 use backlog_core::text::whose::outside;
 use backlog_ebpf::cause::{Beside, Cause};
 
+use super::column::{Column, text};
 use super::sink::{Now, Sink, Update};
 
-/// Those before the drops by cause.
-const COLUMNS: [&str; 22] = [
-    "time",
-    "elapsed_s",
-    "listener",
-    "addr",
-    "port",
-    "family",
-    "netns",
-    "netns_name",
-    "pid",
-    "comm",
-    "cgroup",
-    "limit",
-    "enqueued",
-    "accepted",
-    "depth",
-    "peak",
-    "peak_use_percent",
-    "wait_p50_us",
-    "wait_p90_us",
-    "wait_p99_us",
-    "wait_max_us",
-    "drops",
+/// What a row is made of.
+struct Row<'a> {
+    /// The end of the interval.
+    time: &'a str,
+    page: &'a Page,
+    /// The main process of the listener.
+    process: Option<Caller>,
+    interval: &'a Interval,
+}
+
+impl Row<'_> {
+    fn wait(&self, pick: fn(&Waits) -> u64) -> String {
+        text(self.interval.wait.as_ref().map(pick))
+    }
+}
+
+type RowColumn = Column<fn(&Row<'_>) -> String>;
+
+/// The columns before the counts of drops by cause and of side events.
+const COLUMNS: [RowColumn; 22] = [
+    Column::new("time", "the end of the interval: RFC 3339 in UTC, with nanoseconds", |row| {
+        row.time.to_owned()
+    }),
+    Column::new("elapsed_s", "the length of the interval, seconds", |row| {
+        format!("{:.6}", row.interval.elapsed_ns as f64 / 1e9)
+    }),
+    Column::new("listener", "the tool's own number of the listener", |row| {
+        row.page.listener.id.0.to_string()
+    }),
+    Column::new("addr", "the address that it is bound to", |row| {
+        row.page.listener.local.ip().to_string()
+    }),
+    Column::new("port", "the port that it is bound to", |row| {
+        row.page.listener.local.port().to_string()
+    }),
+    Column::new("family", "`ipv4` or `ipv6`", |row| row.page.listener.family().to_owned()),
+    Column::new("netns", "the inode number of its network namespace", |row| {
+        row.page.listener.netns.to_string()
+    }),
+    Column::new("netns_name", "the name of its network namespace", |row| {
+        outside(row.page.listener.identity.netns.as_ref())
+    }),
+    Column::new("pid", "the number of its main process", |row| {
+        text(row.process.as_ref().map(|process| process.pid))
+    }),
+    Column::new("comm", "the name of its main process", |row| {
+        outside(row.process.as_ref().map(|process| &process.comm))
+    }),
+    Column::new("cgroup", "the path of the cgroup (v2) where its socket was made", |row| {
+        outside(row.page.listener.identity.cgroup.as_ref())
+    }),
+    Column::new("limit", "the limit at the end of the interval", |row| {
+        row.interval.limit.to_string()
+    }),
+    Column::new("enqueued", "connections added to the accept queue in the interval", |row| {
+        row.interval.enqueued.to_string()
+    }),
+    Column::new("accepted", "connections accepted in the interval", |row| {
+        row.interval.accepted.to_string()
+    }),
+    Column::new("depth", "connections in the accept queue at the end", |row| {
+        row.interval.depth.to_string()
+    }),
+    Column::new("peak", "the deepest accept queue in the interval", |row| {
+        row.interval.peak.to_string()
+    }),
+    Column::new("peak_use_percent", "`peak` in percent of `limit`, rounded up", |row| {
+        percent(row.interval.peak, row.interval.limit).to_string()
+    }),
+    Column::new(
+        "wait_p50_us",
+        "half of the accepted connections waited no longer, microseconds",
+        |row| row.wait(|waits| waits.p50),
+    ),
+    Column::new(
+        "wait_p90_us",
+        "90 % of the accepted connections waited no longer, microseconds",
+        |row| row.wait(|waits| waits.p90),
+    ),
+    Column::new(
+        "wait_p99_us",
+        "99 % of the accepted connections waited no longer, microseconds",
+        |row| row.wait(|waits| waits.p99),
+    ),
+    Column::new("wait_max_us", "the longest wait of an accepted connection, microseconds", |row| {
+        row.wait(|waits| waits.max)
+    }),
+    Column::new("drops", "refused packets in the interval", |row| {
+        row.interval.dropped().to_string()
+    }),
 ];
 
-/// Those after all counts: added since.
-const LAST: [&str; 2] = ["netns_id", "member"];
+/// The columns after all counts: those that were added since.
+const LAST: [RowColumn; 2] = [
+    Column::new(
+        "netns_id",
+        "distinguishes network namespaces that have had the same inode number",
+        |row| text(row.page.listener.netns.identity()),
+    ),
+    Column::new(
+        "member",
+        "the number of the listener in its `SO_REUSEPORT` group; empty: it has always \
+                  been alone at its address",
+        |row| text(row.page.grouped.then_some(row.page.member)),
+    ),
+];
+
+/// All columns, for the docs.
+#[cfg(test)]
+pub(crate) fn columns() -> Vec<super::column::ColumnDoc> {
+    let causes = Cause::ALL.map(|cause| (cause.name(), format!("drops: {}", cause.meaning())));
+    let events = Beside::ALL.map(|event| (event.name(), event.meaning().to_owned()));
+    let before = COLUMNS.iter().map(Column::doc).chain(causes).chain(events);
+    before.chain(LAST.iter().map(Column::doc)).collect()
+}
 
 /// Writes CSV.
 pub(crate) struct Csv<W: Write> {
@@ -56,83 +144,20 @@ impl<W: Write> Csv<W> {
         Self { out: csv::Writer::from_writer(out), idle_rows }
     }
 
-    fn row(&mut self, time: &str, page: &Page, row: &Interval) -> io::Result<()> {
-        let listener = &page.listener;
-        let Interval { elapsed_ns, enqueued, accepted, depth, peak, limit, .. } = row;
-        let process = listener.process();
-        let wait = |pick: fn(&Waits) -> u64| text(row.wait.as_ref().map(pick));
-        let fields: [String; COLUMNS.len()] = [
-            time.to_owned(),
-            format!("{:.6}", *elapsed_ns as f64 / 1e9),
-            listener.id.0.to_string(),
-            listener.local.ip().to_string(),
-            listener.local.port().to_string(),
-            listener.family().to_owned(),
-            listener.netns.to_string(),
-            outside(listener.identity.netns.as_ref()),
-            text(process.as_ref().map(|process| process.pid)),
-            outside(process.as_ref().map(|process| &process.comm)),
-            outside(listener.identity.cgroup.as_ref()),
-            limit.to_string(),
-            enqueued.to_string(),
-            accepted.to_string(),
-            depth.to_string(),
-            peak.to_string(),
-            backlog_core::text::format::percent(*peak, *limit).to_string(),
-            wait(|waits| waits.p50),
-            wait(|waits| waits.p90),
-            wait(|waits| waits.p99),
-            wait(|waits| waits.max),
-            row.dropped().to_string(),
-        ];
-        let counts = row.drops.iter().chain(&row.beside).map(u64::to_string);
-        let last: [String; LAST.len()] =
-            [text(listener.netns.identity()), text(page.grouped.then_some(page.member))];
-        self.out.write_record(fields.into_iter().chain(counts).chain(last)).map_err(plain)
-    }
-}
-
-/// The error itself: a closed reader is not an error of the format.
-fn plain(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-fn text(value: Option<impl ToString>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
-}
-
-/// Events with a moment of their own have no row: the row of their interval counts them.
-impl<W: Write> Sink for Csv<W> {
-    fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
-        let Now { clock, model } = now;
-        match *update {
-            Update::Start(meta) => self.start(clock, meta),
-            Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
-            Update::Flush => self.flush(),
-            Update::End { summaries, end } => self.end(clock, model, summaries, end),
-            Update::Listener { .. }
-            | Update::Closed { .. }
-            | Update::Limit { .. }
-            | Update::Refused(_)
-            | Update::Acceptor { .. }
-            | Update::AcceptErrors { .. }
-            | Update::ClockSet { .. }
-            | Update::Reconciled { .. }
-            | Update::Notice(_) => Ok(()),
-        }
-    }
-}
-
-impl<W: Write> Csv<W> {
-    fn start(&mut self, _: &Clock, _: &Meta) -> io::Result<()> {
+    fn header(&mut self) -> io::Result<()> {
         let causes = Cause::ALL.map(Cause::name);
-        let besides = Beside::ALL.map(Beside::name);
-        let names = COLUMNS.iter().chain(&causes).chain(&besides).chain(&LAST);
+        let events = Beside::ALL.map(Beside::name);
+        let before = COLUMNS.iter().map(|column| column.name).chain(causes).chain(events);
+        let names = before.chain(LAST.iter().map(|column| column.name));
         self.out.write_record(names).map_err(plain)?;
         self.out.flush()
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
+        let counts = row.interval.drops.iter().chain(&row.interval.beside).map(u64::to_string);
+        let before = COLUMNS.iter().map(|column| (column.value)(row)).chain(counts);
+        let fields = before.chain(LAST.iter().map(|column| (column.value)(row)));
+        self.out.write_record(fields).map_err(plain)
     }
 
     fn interval(
@@ -144,20 +169,42 @@ impl<W: Write> Csv<W> {
     ) -> io::Result<()> {
         let time = format!("{:.9}", clock.wall(time_ns));
         let idle_rows = self.idle_rows;
-        for row in rows.iter().filter(|row| idle_rows || row.active()) {
-            if let Some(page) = model.get(row.listener) {
-                self.row(&time, page, row)?;
+        for interval in rows.iter().filter(|row| idle_rows || row.active()) {
+            if let Some(page) = model.get(interval.listener) {
+                let process = page.listener.process();
+                self.row(&Row { time: &time, page, process, interval })?;
             }
         }
         self.out.flush()
     }
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+/// The error itself: a closed reader is not an error of the format.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
+}
 
-    fn end(&mut self, _: &Clock, _: &Model, _: &[Summary<'_>], _: &End) -> io::Result<()> {
-        self.out.flush()
+/// Events with a moment of their own have no row: the row of their interval counts them.
+impl<W: Write> Sink for Csv<W> {
+    fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
+        let Now { clock, model } = now;
+        match *update {
+            Update::Start(_) => self.header(),
+            Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
+            Update::Flush | Update::End { .. } => self.out.flush(),
+            Update::Listener { .. }
+            | Update::Closed { .. }
+            | Update::Limit { .. }
+            | Update::Refused(_)
+            | Update::Acceptor { .. }
+            | Update::AcceptErrors { .. }
+            | Update::ClockSet { .. }
+            | Update::Reconciled { .. }
+            | Update::Notice(_) => Ok(()),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The plain table: a line per listener and interval, drops at their moment,
 //! and the summary. 80 columns (`wrap`); an address is never cut.
 
+pub(crate) mod columns;
+
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener, Netns};
 use backlog_core::model::group::words as groups;
-use backlog_core::model::interval::{Interval, More, Waits};
+use backlog_core::model::interval::{Interval, More};
 use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind, CounterCheck};
 use backlog_core::model::summary::Summary;
@@ -15,7 +17,7 @@ use backlog_core::model::{Model, Refusal};
 use backlog_core::run::{End, Meta};
 use backlog_core::settings::Spread;
 use backlog_core::text::acceptor::sentence;
-use backlog_core::text::format::{clock_time, duration, percent, plural, rate};
+use backlog_core::text::format::{clock_time, duration, plural};
 use backlog_core::text::whose;
 use jiff::tz::TimeZone;
 
@@ -23,6 +25,7 @@ use super::sink::{Now, Sink, Update};
 use super::text_block::TextBlock;
 use super::wrap::Wrapped;
 use super::{cost, reconciled, summary};
+use columns::COLUMNS;
 
 /// How the table is to style.
 #[derive(Clone, Debug)]
@@ -67,21 +70,11 @@ impl<W: Write> Table<W> {
         if self.style.quiet || !self.rows.is_multiple_of(HEADING_EVERY) {
             return Ok(());
         }
-        writeln!(
-            self.out,
-            "{:<8} {:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
-            "TIME",
-            "LISTENER",
-            "DEPTH",
-            "PEAK/LIM",
-            "USE%",
-            "CONN/s",
-            "ACC/s",
-            "P50",
-            "P99",
-            "MAX",
-            "DROP",
-        )
+        write!(self.out, "{:<8} {:<LISTENER$}", "TIME", "LISTENER")?;
+        for (width, column) in &COLUMNS {
+            write!(self.out, " {:>width$}", column.name)?;
+        }
+        writeln!(self.out)
     }
 
     /// Says so if the kernel has granted less than was asked for.
@@ -95,8 +88,6 @@ impl<W: Write> Table<W> {
     fn row(&mut self, time: &str, listener: &str, row: &Interval) -> io::Result<()> {
         self.heading()?;
         self.rows += 1;
-        let wait =
-            |pick: fn(&Waits) -> u64| row.wait.as_ref().map_or("-".into(), |w| duration(pick(w)));
         let listener = if listener.len() > LISTENER {
             writeln!(self.out, "{time:<8} {listener}")?;
             ""
@@ -104,19 +95,11 @@ impl<W: Write> Table<W> {
             listener
         };
         let time = if listener.is_empty() { "" } else { time };
-        writeln!(
-            self.out,
-            "{time:<8} {listener:<LISTENER$} {:>5} {:>9} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5} {:>4}",
-            row.depth,
-            format!("{}/{}", row.peak, row.limit),
-            percent(row.peak, row.limit),
-            rate(row.rate(row.enqueued)),
-            rate(row.rate(row.accepted)),
-            wait(|waits| waits.p50),
-            wait(|waits| waits.p99),
-            wait(|waits| waits.max),
-            row.dropped(),
-        )
+        write!(self.out, "{time:<8} {listener:<LISTENER$}")?;
+        for (width, column) in &COLUMNS {
+            write!(self.out, " {:>width$}", (column.value)(row))?;
+        }
+        writeln!(self.out)
     }
 }
 
@@ -144,30 +127,28 @@ impl<W: Write> Sink for Table<W> {
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         let Now { clock, model } = now;
         match *update {
-            Update::Start(meta) => self.start(clock, meta),
+            Update::Start(meta) => self.start(meta),
             Update::Listener { time_ns, page } => self.listener(clock, time_ns, page),
             Update::Closed { time_ns, page, closed } => self.closed(clock, time_ns, page, closed),
             Update::Limit { time_ns, page, limit } => self.limit(clock, time_ns, page, limit),
             Update::Refused(refusal) => self.refused(clock, model, refusal),
-            Update::Acceptor { time_ns, acceptor } => self.acceptor(clock, time_ns, acceptor),
-            Update::AcceptErrors { time_ns, errors, is_new } => {
-                self.accept_errors(clock, time_ns, errors, is_new)
-            }
+            Update::Acceptor { time_ns: _, acceptor } => self.acceptor(acceptor),
+            Update::AcceptErrors { errors, is_new: true, time_ns: _ } => self.accept_errors(errors),
+            Update::AcceptErrors { .. } | Update::Notice(_) => Ok(()),
             Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
             Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
             Update::Reconciled { time_ns, accounts, blind } => {
                 self.shown.retain(|(netns, _), _| model.knows_namespace(*netns));
                 self.reconciled(clock, time_ns, accounts, blind)
             }
-            Update::Flush => self.flush(),
+            Update::Flush => self.out.flush(),
             Update::End { summaries, end } => self.end(clock, model, summaries, end),
-            Update::Notice(_) => Ok(()),
         }
     }
 }
 
 impl<W: Write> Table<W> {
-    fn start(&mut self, _: &Clock, meta: &Meta) -> io::Result<()> {
+    fn start(&mut self, meta: &Meta) -> io::Result<()> {
         if self.style.quiet {
             return Ok(());
         }
@@ -254,22 +235,13 @@ impl<W: Write> Table<W> {
         )
     }
 
-    fn acceptor(&mut self, _: &Clock, _: u64, acceptor: &Acceptor) -> io::Result<()> {
+    fn acceptor(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         let mut text = TextBlock::default();
         text.labelled("         ", 9, &sentence(acceptor));
         write!(self.out, "{}", text.into_text())
     }
 
-    fn accept_errors(
-        &mut self,
-        _: &Clock,
-        _: u64,
-        errors: &AcceptErrors,
-        is_new: bool,
-    ) -> io::Result<()> {
-        if !is_new {
-            return Ok(());
-        }
+    fn accept_errors(&mut self, errors: &AcceptErrors) -> io::Result<()> {
         let mut text = TextBlock::default();
         for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
             text.labelled("         ", 9, &whose::safe(&error.sentence()));
@@ -331,10 +303,6 @@ impl<W: Write> Table<W> {
                 writeln!(self.out, "{time} network namespace {name}: {line}")?;
             }
         }
-        self.out.flush()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 

@@ -5,47 +5,144 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use anyhow::Result;
+use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Counter;
+use backlog_core::owner::{Container, Owner, Process};
 use backlog_core::text::whose::outside;
 
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
+use crate::output::column::{Column, text};
+
+/// What a row is made of.
+struct Row<'a> {
+    space: &'a Space,
+    audited: &'a Audited,
+    /// The kinds of the findings on the listener itself.
+    kinds: &'a [&'static str],
+}
+
+impl Row<'_> {
+    fn listed(&self) -> &SockDiagListener {
+        &self.audited.listed
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.audited.owner.as_ref()
+    }
+
+    fn main(&self) -> Option<&Process> {
+        self.owner().map(|owner| &owner.main)
+    }
+
+    fn container(&self) -> Option<&Container> {
+        self.owner()?.container.as_ref()
+    }
+}
+
+type RowColumn = Column<fn(&Row<'_>) -> String>;
 
 /// Named as in the JSON lines.
-const COLUMNS: [&str; 32] = [
-    "netns",
-    "netns_name",
-    "addr",
-    "port",
-    "family",
-    "v6only",
-    "interface",
-    "inode",
-    "cookie",
-    "asked",
-    "limit",
-    "somaxconn",
-    "depth",
-    "use_percent",
-    "syn_queue",
-    "sk_drops",
-    "reuseport",
-    "mptcp",
-    "uid",
-    "pid",
-    "comm",
-    "processes",
-    "user",
-    "unit",
-    "container",
-    "cgroup",
-    "tcp_max_syn_backlog",
-    "syncookies",
-    "abort_on_overflow",
-    "ListenOverflows",
-    "ListenDrops",
-    "findings",
+const COLUMNS: [RowColumn; 32] = [
+    Column::new("netns", "the inode number of its network namespace", |row| {
+        row.space.netns.to_string()
+    }),
+    Column::new("netns_name", "the name of its network namespace", |row| {
+        outside(row.space.name.as_ref())
+    }),
+    Column::new("addr", "the address that it is bound to", |row| {
+        row.listed().local.ip().to_string()
+    }),
+    Column::new("port", "the port that it is bound to", |row| {
+        row.listed().local.port().to_string()
+    }),
+    Column::new("family", "`ipv4` or `ipv6`", |row| {
+        if row.listed().local.is_ipv4() { "ipv4" } else { "ipv6" }.to_owned()
+    }),
+    Column::new("v6only", "an IPv6 socket that takes no IPv4 clients", |row| {
+        row.listed().v6_only.unwrap_or(false).to_string()
+    }),
+    Column::new("interface", "the interface that it is bound to", |row| {
+        outside(row.audited.interface.as_ref())
+    }),
+    Column::new("inode", "the inode number of its socket", |row| row.listed().inode.to_string()),
+    Column::new("cookie", "the cookie of its socket", |row| row.listed().cookie.to_string()),
+    Column::new(
+        "asked",
+        "always empty: the kernel does not keep what was asked for. The column stays for readers that count columns",
+        |_| String::new(),
+    ),
+    Column::new("limit", "the granted backlog", |row| row.listed().limit.to_string()),
+    Column::new("somaxconn", "`net.core.somaxconn` of its network namespace now", |row| {
+        text(row.space.settings.somaxconn)
+    }),
+    Column::new("depth", "connections in its accept queue", |row| row.listed().depth.to_string()),
+    Column::new("use_percent", "`depth` in percent of `limit`, rounded up", |row| {
+        row.audited.use_percent().to_string()
+    }),
+    Column::new(
+        "syn_queue",
+        "requests in its SYN queue; empty: they may belong to another listener as well",
+        |row| text(row.audited.syn_queue),
+    ),
+    Column::new("sk_drops", "`sk_drops` since it was opened", |row| text(row.listed().sk_drops)),
+    Column::new("reuseport", "`true`: another socket listens on exactly the same address", |row| {
+        text(row.audited.group.map(|_| true))
+    }),
+    Column::new("mptcp", "it takes MPTCP", |row| row.listed().mptcp.to_string()),
+    Column::new("uid", "the user that its socket belongs to", |row| row.listed().uid.to_string()),
+    Column::new("pid", "the number of the main process that holds it", |row| {
+        text(row.main().map(|main| main.pid))
+    }),
+    Column::new("comm", "the name of that process", |row| {
+        outside(row.main().map(|main| &main.comm))
+    }),
+    Column::new("processes", "how many processes hold it", |row| {
+        text(row.owner().map(|owner| owner.processes))
+    }),
+    Column::new("user", "the user of the main process", |row| {
+        outside(row.main().and_then(|main| main.user.as_ref()))
+    }),
+    Column::new("unit", "the systemd unit of the main process", |row| {
+        outside(row.owner().and_then(|owner| owner.unit.as_ref()))
+    }),
+    Column::new("container", "the id of the container of the main process", |row| {
+        outside(row.container().map(|container| &container.id))
+    }),
+    Column::new("cgroup", "the path of the cgroup (v2) where its socket was made", |row| {
+        outside(row.audited.cgroup.as_ref())
+    }),
+    Column::new(
+        "tcp_max_syn_backlog",
+        "`net.ipv4.tcp_max_syn_backlog` of its network namespace",
+        |row| text(row.space.settings.tcp_max_syn_backlog),
+    ),
+    Column::new("syncookies", "`net.ipv4.tcp_syncookies` of its network namespace", |row| {
+        text(row.space.settings.syncookies)
+    }),
+    Column::new(
+        "abort_on_overflow",
+        "`net.ipv4.tcp_abort_on_overflow` of its network namespace",
+        |row| text(row.space.settings.abort_on_overflow),
+    ),
+    Column::new("ListenOverflows", "that counter of its network namespace", |row| {
+        text(row.space.counter(Counter::ListenOverflows))
+    }),
+    Column::new("ListenDrops", "that counter of its network namespace", |row| {
+        text(row.space.counter(Counter::ListenDrops))
+    }),
+    Column::new(
+        "findings",
+        "the kinds of the findings on the listener itself, separated by spaces",
+        |row| row.kinds.join(" "),
+    ),
 ];
+
+/// All columns, for the docs.
+#[cfg(test)]
+pub(crate) fn columns() -> Vec<crate::output::column::ColumnDoc> {
+    COLUMNS.iter().map(Column::doc).collect()
+}
 
 /// Writes all of it.
 pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> Result<()> {
@@ -57,59 +154,13 @@ pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> R
         }
     }
     let mut out = csv::Writer::from_writer(out);
-    out.write_record(COLUMNS)?;
+    out.write_record(COLUMNS.iter().map(|column| column.name))?;
     for space in &host.spaces {
         for audited in &space.listeners {
-            let kinds = kinds.get(&audited.listed.inode).map(Vec::as_slice);
-            out.write_record(row(space, audited, kinds.unwrap_or_default()))?;
+            let kinds = kinds.get(&audited.listed.inode).map(Vec::as_slice).unwrap_or_default();
+            let row = Row { space, audited, kinds };
+            out.write_record(COLUMNS.iter().map(|column| (column.value)(&row)))?;
         }
     }
     Ok(out.flush()?)
-}
-
-fn row(space: &Space, audited: &Audited, kinds: &[&str]) -> [String; 32] {
-    let Audited { listed, interface, syn_queue, group, owner, cgroup, defer_accept: _ } = audited;
-    let (ip, port) = (listed.local.ip(), listed.local.port());
-    let main = owner.as_ref().map(|owner| &owner.main);
-    let container = owner.as_ref().and_then(|owner| owner.container.as_ref());
-    let set = &space.settings;
-    [
-        space.netns.to_string(),
-        outside(space.name.as_ref()),
-        ip.to_string(),
-        port.to_string(),
-        if ip.is_ipv4() { "ipv4" } else { "ipv6" }.to_owned(),
-        listed.v6_only.unwrap_or(false).to_string(),
-        outside(interface.as_ref()),
-        listed.inode.to_string(),
-        listed.cookie.to_string(),
-        // `asked`: the kernel does not keep it. The column stays, for those who read by number.
-        String::new(),
-        listed.limit.to_string(),
-        text(set.somaxconn),
-        listed.depth.to_string(),
-        audited.use_percent().to_string(),
-        text(*syn_queue),
-        text(listed.sk_drops),
-        text(group.map(|_| true)),
-        listed.mptcp.to_string(),
-        listed.uid.to_string(),
-        text(main.map(|main| main.pid)),
-        outside(main.map(|main| &main.comm)),
-        text(owner.as_ref().map(|owner| owner.processes)),
-        outside(main.and_then(|main| main.user.as_ref())),
-        outside(owner.as_ref().and_then(|owner| owner.unit.as_ref())),
-        outside(container.map(|container| &container.id)),
-        outside(cgroup.as_ref()),
-        text(set.tcp_max_syn_backlog),
-        text(set.syncookies),
-        text(set.abort_on_overflow),
-        text(space.counter(Counter::ListenOverflows)),
-        text(space.counter(Counter::ListenDrops)),
-        kinds.join(" "),
-    ]
-}
-
-fn text(value: Option<impl ToString>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
 }
