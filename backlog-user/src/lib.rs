@@ -10,6 +10,8 @@ mod bpf;
 mod cli;
 mod clock;
 mod commands;
+#[cfg(test)]
+mod docs;
 mod exit;
 mod host;
 mod notice;

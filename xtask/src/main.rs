@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod causes;
 mod demo;
+mod docs;
 mod instructions;
 mod kernels;
 mod lint;
@@ -62,6 +63,8 @@ enum Task {
     Bench(bench::Args),
     /// Take pictures of the screen of --tui for docs/ (root, and a kernel that permits tracing)
     Pictures(pictures::Args),
+    /// Write docs/schema.json and the tables of docs/ that are generated from the code
+    Docs,
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
 }
@@ -88,6 +91,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Backends(args) => backends::command(&args),
         Task::Bench(args) => bench::command(&args),
         Task::Pictures(args) => pictures::command(&args),
+        Task::Docs => docs::command(),
         Task::Demo(args) => demo::command(&args),
     }
 }
