@@ -102,20 +102,8 @@ mod tests {
     use backlog_ebpf::{AF_INET, AF_INET6};
 
     fn listed(local: &str, v6_only: Option<bool>) -> SockDiagListener {
-        SockDiagListener {
-            local: local.parse().unwrap(),
-            netns: 1.into(),
-            inode: 1,
-            cookie: 1,
-            limit: 4096,
-            depth: 0,
-            v6_only,
-            sk_drops: None,
-            uid: 0,
-            interface: 0,
-            cgroup_id: None,
-            mptcp: false,
-        }
+        let made_up = SockDiagListener::made_up(local.parse().unwrap());
+        SockDiagListener { netns: 1.into(), inode: 1, v6_only, cgroup_id: None, ..made_up }
     }
 
     #[test]

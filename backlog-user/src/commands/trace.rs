@@ -286,20 +286,8 @@ mod tests {
 
     #[test]
     fn tables_grow_with_the_host_and_are_bounded() {
-        let listed = SockDiagListener {
-            local: "0.0.0.0:80".parse().unwrap(),
-            netns: 1.into(),
-            inode: 1,
-            cookie: 1,
-            limit: 4096,
-            depth: 0,
-            v6_only: None,
-            sk_drops: None,
-            uid: 0,
-            interface: 0,
-            cgroup_id: None,
-            mptcp: false,
-        };
+        let made_up = SockDiagListener::made_up("0.0.0.0:80".parse().unwrap());
+        let listed = SockDiagListener { limit: 4096, ..made_up };
         let sizes = |cpus| Sizes { cpus, ring: 4096, drop_records: 1000, until_drop: 0 };
         let few = limits([listed.clone()].iter(), sizes(2));
         assert_eq!((few.slots, few.pending), (1024, 65_536));

@@ -57,27 +57,53 @@ pub struct SockDiagListener {
     pub mptcp: bool,
 }
 
+impl SockDiagListener {
+    /// The listener that it is, with its number.
+    #[must_use]
+    pub fn listener(&self, id: ListenerId) -> Listener {
+        Listener {
+            id,
+            local: self.local,
+            v6_only: self.v6_only.unwrap_or(false),
+            netns: self.netns,
+            inode: Some(self.inode),
+            cookie: Some(self.cookie),
+            limit: self.limit,
+            depth: self.depth,
+            reuseport: None,
+            opened_now: false,
+            sk_drops: self.sk_drops,
+            call: None,
+            cgroup: self.cgroup_id,
+            identity: Identity::default(),
+        }
+    }
+
+    /// One on this address that nothing is wrong with, for tests.
+    #[cfg(any(test, feature = "fixtures"))]
+    #[must_use]
+    pub fn made_up(local: SocketAddr) -> Self {
+        Self {
+            local,
+            netns: 4_026_531_840.into(),
+            inode: 7000 + u64::from(local.port()),
+            cookie: 5,
+            limit: 128,
+            depth: 0,
+            v6_only: local.is_ipv6().then_some(false),
+            sk_drops: Some(0),
+            uid: 33,
+            interface: 0,
+            cgroup_id: Some(77),
+            mptcp: false,
+        }
+    }
+}
+
 impl Registry {
     /// The listener of a dump's line, with its number: the one it had, or a new one.
     pub fn listed(&mut self, listed: &SockDiagListener) -> Listener {
-        let socket = (listed.netns, listed.inode);
-        let id = self.id_of(socket);
-        Listener {
-            id,
-            local: listed.local,
-            v6_only: listed.v6_only.unwrap_or(false),
-            netns: listed.netns,
-            inode: Some(listed.inode),
-            cookie: Some(listed.cookie),
-            limit: listed.limit,
-            depth: listed.depth,
-            reuseport: None,
-            opened_now: false,
-            sk_drops: listed.sk_drops,
-            call: None,
-            cgroup: listed.cgroup_id,
-            identity: Identity::default(),
-        }
+        listed.listener(self.id_of((listed.netns, listed.inode)))
     }
 
     /// The listener that has just got a slot.
@@ -178,18 +204,8 @@ mod tests {
 
     fn listed() -> SockDiagListener {
         SockDiagListener {
-            local: "127.0.0.1:8000".parse().unwrap(),
-            netns: 4_026_531_840.into(),
             inode: 77,
-            cookie: 5,
-            limit: 16,
-            depth: 3,
-            v6_only: None,
-            sk_drops: None,
-            uid: 0,
-            interface: 0,
-            cgroup_id: None,
-            mptcp: false,
+            ..SockDiagListener::made_up("127.0.0.1:8000".parse().unwrap())
         }
     }
 

@@ -33,6 +33,14 @@ pub fn process(listener: &Listener) -> Option<String> {
     Some(text)
 }
 
+/// The same as one word of ASCII, for a column: `nginx[812]+3`, or `-` if it is not known.
+#[must_use]
+pub fn process_word(listener: &Listener) -> String {
+    let Some(text) = process(listener) else { return "-".to_owned() };
+    let words = text.replace(" +", "+");
+    words.chars().map(|char| if char.is_ascii_graphic() { char } else { '?' }).collect()
+}
+
 /// User, unit and container, as far as they are known.
 pub fn home(owner: &Owner) -> Vec<String> {
     let main = &owner.main;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use anyhow::Result;
-use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Counter;
+use backlog_core::event::Listener;
 use backlog_core::owner::{Container, Owner, Process};
 use backlog_core::text::whose::outside;
 
@@ -23,12 +23,12 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn listed(&self) -> &SockDiagListener {
-        &self.audited.listed
+    fn listener(&self) -> &Listener {
+        &self.audited.listener
     }
 
     fn owner(&self) -> Option<&Owner> {
-        self.audited.owner.as_ref()
+        self.audited.owner()
     }
 
     fn main(&self) -> Option<&Process> {
@@ -51,32 +51,30 @@ const COLUMNS: [RowColumn; 32] = [
         outside(row.space.name.as_ref())
     }),
     Column::new("addr", "the address that it is bound to", |row| {
-        row.listed().local.ip().to_string()
+        row.listener().local.ip().to_string()
     }),
     Column::new("port", "the port that it is bound to", |row| {
-        row.listed().local.port().to_string()
+        row.listener().local.port().to_string()
     }),
-    Column::new("family", "`ipv4` or `ipv6`", |row| {
-        if row.listed().local.is_ipv4() { "ipv4" } else { "ipv6" }.to_owned()
-    }),
+    Column::new("family", "`ipv4` or `ipv6`", |row| row.listener().family().to_owned()),
     Column::new("v6only", "an IPv6 socket that takes no IPv4 clients", |row| {
-        row.listed().v6_only.unwrap_or(false).to_string()
+        row.listener().v6_only.to_string()
     }),
     Column::new("interface", "the interface that it is bound to", |row| {
         outside(row.audited.interface.as_ref())
     }),
-    Column::new("inode", "the inode number of its socket", |row| row.listed().inode.to_string()),
-    Column::new("cookie", "the cookie of its socket", |row| row.listed().cookie.to_string()),
+    Column::new("inode", "the inode number of its socket", |row| row.audited.inode().to_string()),
+    Column::new("cookie", "the cookie of its socket", |row| text(row.listener().cookie)),
     Column::new(
         "asked",
         "always empty: the kernel does not keep what was asked for. The column stays for readers that count columns",
         |_| String::new(),
     ),
-    Column::new("limit", "the granted backlog", |row| row.listed().limit.to_string()),
+    Column::new("limit", "the granted backlog", |row| row.listener().limit.to_string()),
     Column::new("somaxconn", "`net.core.somaxconn` of its network namespace now", |row| {
         text(row.space.settings.somaxconn)
     }),
-    Column::new("depth", "connections in its accept queue", |row| row.listed().depth.to_string()),
+    Column::new("depth", "connections in its accept queue", |row| row.listener().depth.to_string()),
     Column::new("use_percent", "`depth` in percent of `limit`, rounded up", |row| {
         row.audited.use_percent().to_string()
     }),
@@ -85,12 +83,12 @@ const COLUMNS: [RowColumn; 32] = [
         "requests in its SYN queue; empty: they may belong to another listener as well",
         |row| text(row.audited.syn_queue),
     ),
-    Column::new("sk_drops", "`sk_drops` since it was opened", |row| text(row.listed().sk_drops)),
+    Column::new("sk_drops", "`sk_drops` since it was opened", |row| text(row.listener().sk_drops)),
     Column::new("reuseport", "`true`: another socket listens on exactly the same address", |row| {
-        text(row.audited.group.map(|_| true))
+        text(row.listener().reuseport)
     }),
-    Column::new("mptcp", "it takes MPTCP", |row| row.listed().mptcp.to_string()),
-    Column::new("uid", "the user that its socket belongs to", |row| row.listed().uid.to_string()),
+    Column::new("mptcp", "it takes MPTCP", |row| row.audited.mptcp.to_string()),
+    Column::new("uid", "the user that its socket belongs to", |row| row.audited.uid.to_string()),
     Column::new("pid", "the number of the main process that holds it", |row| {
         text(row.main().map(|main| main.pid))
     }),
@@ -110,7 +108,7 @@ const COLUMNS: [RowColumn; 32] = [
         outside(row.container().map(|container| &container.id))
     }),
     Column::new("cgroup", "the path of the cgroup (v2) where its socket was made", |row| {
-        outside(row.audited.cgroup.as_ref())
+        outside(row.listener().identity.cgroup.as_ref())
     }),
     Column::new(
         "tcp_max_syn_backlog",
@@ -150,14 +148,14 @@ pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> R
     let mut kinds: HashMap<u64, Vec<&str>> = HashMap::new();
     for finding in findings {
         if let Some(audited) = finding.listener {
-            kinds.entry(audited.listed.inode).or_default().push(finding.kind.name());
+            kinds.entry(audited.inode()).or_default().push(finding.kind.name());
         }
     }
     let mut out = csv::Writer::from_writer(out);
     out.write_record(COLUMNS.iter().map(|column| column.name))?;
     for space in &host.spaces {
         for audited in &space.listeners {
-            let kinds = kinds.get(&audited.listed.inode).map(Vec::as_slice).unwrap_or_default();
+            let kinds = kinds.get(&audited.inode()).map(Vec::as_slice).unwrap_or_default();
             let row = Row { space, audited, kinds };
             out.write_record(COLUMNS.iter().map(|column| (column.value)(&row)))?;
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::{Counter, Values};
+use backlog_core::event::Identity;
 use backlog_core::filter::Filter;
 use backlog_core::owner::Owner;
 use backlog_core::settings::Settings;
@@ -165,16 +166,16 @@ fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     let all = listed.len();
     let listeners: Vec<Audited> = listed
         .into_iter()
+        .zip(1..)
         .enumerate()
-        .filter(|(_, listed)| wanted.filter.lists(listed))
-        .map(|(index, listed)| Audited {
-            interface: interfaces.get(&listed.interface).cloned(),
-            syn_queue: lengths.as_ref().and_then(|lengths| lengths.of[index]),
-            group: group(index),
-            owner: None,
-            cgroup: None,
-            defer_accept: None,
-            listed,
+        .filter(|(_, (listed, _))| wanted.filter.lists(listed))
+        .map(|(index, (listed, number))| {
+            let mut audited = Audited::of(&listed, number);
+            audited.interface = interfaces.get(&listed.interface).cloned();
+            audited.syn_queue = lengths.as_ref().and_then(|lengths| lengths.of[index]);
+            audited.group = group(index);
+            audited.listener.reuseport = audited.group.map(|_| true);
+            audited
         })
         .collect();
     Space {
@@ -196,11 +197,12 @@ fn know(
     mut cgroup: impl FnMut(u64) -> Option<String>,
 ) {
     let listeners = || host.spaces.iter().flat_map(|space| &space.listeners);
-    let sockets: HashSet<u64> = listeners().map(|audited| audited.listed.inode).collect();
+    let sockets: HashSet<u64> = listeners().map(Audited::inode).collect();
     let owners = owners(&sockets);
     for audited in host.spaces.iter_mut().flat_map(|space| &mut space.listeners) {
-        audited.owner = owners.get(&audited.listed.inode).cloned();
-        audited.cgroup = audited.listed.cgroup_id.and_then(&mut cgroup);
+        let owner = owners.get(&audited.inode()).cloned().map(Box::new);
+        let cgroup = audited.listener.cgroup.and_then(&mut cgroup);
+        audited.listener.identity = Identity { owner, cgroup, netns: None };
     }
 }
 
@@ -213,11 +215,11 @@ fn deferring(host: &mut Host) {
         }
         let mut listeners = mem::take(&mut space.listeners);
         for audited in &mut listeners {
-            let drops = audited.listed.sk_drops.filter(|drops| *drops > 0);
-            if let Some(owner) = &audited.owner
+            let drops = audited.listener.sk_drops.filter(|drops| *drops > 0);
+            if let Some(owner) = audited.owner()
                 && drops.is_some_and(|drops| space.may_be_deferred(drops))
             {
-                audited.defer_accept = defer_accept::is_set(audited.listed.inode, &owner.pids);
+                audited.defer_accept = defer_accept::is_set(audited.inode(), &owner.pids);
             }
         }
         space.listeners = listeners;
@@ -230,7 +232,7 @@ fn strangers(host: &Host, proc_root: &Path) -> Option<String> {
     let rights = Capabilities::read(proc_root)?;
     let may_look = rights.has(Capability::SysPtrace) && rights.has(Capability::DacReadSearch);
     let listeners = host.spaces.iter().flat_map(|space| &space.listeners);
-    let count = listeners.filter(|audited| audited.owner.is_none()).count();
+    let count = listeners.filter(|audited| audited.owner().is_none()).count();
     (count > 0 && !may_look).then(|| {
         format!(
             "the owner of {} is unknown: other users' processes do not show their sockets (that \
@@ -245,6 +247,7 @@ mod tests {
     use super::{Wanted, host};
     use backlog_core::filter::{Filter, Held};
     use backlog_core::owner::{Owner, Process};
+    use backlog_core::text::whose;
     use std::collections::{HashMap, HashSet};
     use std::net::{TcpListener, TcpStream};
     use std::path::Path;
@@ -274,9 +277,9 @@ mod tests {
         let [space] = found.spaces.as_slice() else { panic!("{found:?}") };
         assert!(space.own && space.settings.somaxconn.is_some() && space.counters.is_some());
         let [audited] = space.listeners.as_slice() else { panic!("{space:?}") };
-        assert_eq!((audited.listed.local, audited.listed.depth), (local, 1));
+        assert_eq!((audited.listener.local, audited.listener.depth), (local, 1));
         assert_eq!((audited.syn_queue, audited.group), (Some(0), None));
-        assert_eq!(audited.owner_text(), "me[1]");
+        assert_eq!(whose::process_word(&audited.listener), "me[1]");
         // Another process's sockets are not in this list.
         let filter = Filter { process: Some(Held::default()), ..wanted.filter.clone() };
         let wanted = Wanted { filter, ..wanted };

@@ -5,6 +5,7 @@ use std::fmt;
 
 use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::{Counter, Values};
+use backlog_core::event::{Listener, ListenerId};
 use backlog_core::owner::Owner;
 use backlog_core::settings::Settings;
 use backlog_core::text::format;
@@ -55,21 +56,24 @@ pub(crate) struct Member {
     pub(crate) member: usize,
 }
 
-/// A listener.
+/// A listener: what the tracer knows of one as well, and what only an audit looks up.
 #[derive(Clone, Debug)]
 pub(crate) struct Audited {
-    pub(crate) listed: SockDiagListener,
+    /// Numbered within its namespace.
+    pub(crate) listener: Listener,
+    /// It is a socket of IPv6, whatever clients it takes.
+    pub(crate) is_ipv6: bool,
+    /// It is the TCP side of an MPTCP listener.
+    pub(crate) mptcp: bool,
+    /// The user that its socket belongs to.
+    pub(crate) uid: u32,
     /// The name of the interface that it is bound to.
     pub(crate) interface: Option<String>,
-    /// Entries of its SYN queue; none if its own entries cannot be identified.
+    /// Entries of its SYN queue; none where it cannot be told which are its own.
     pub(crate) syn_queue: Option<u32>,
     /// Its place among those on the very same address, which share it by `SO_REUSEPORT`; none:
     /// it is alone, and whether others might join is not known.
     pub(crate) group: Option<Member>,
-    /// Who holds it.
-    pub(crate) owner: Option<Owner>,
-    /// The cgroup (v2) that its socket was made in.
-    pub(crate) cgroup: Option<String>,
     /// `TCP_DEFER_ACCEPT` is set; none: it was not looked up, or could not be.
     pub(crate) defer_accept: Option<bool>,
 }
@@ -115,9 +119,34 @@ impl fmt::Display for Space {
 }
 
 impl Audited {
+    /// As the dump of sockets shows it, the `number`th of its namespace.
+    pub(crate) fn of(listed: &SockDiagListener, number: u32) -> Self {
+        Self {
+            listener: listed.listener(ListenerId(number)),
+            // Only of such does the kernel tell whether they are `IPV6_V6ONLY`.
+            is_ipv6: listed.v6_only.is_some(),
+            mptcp: listed.mptcp,
+            uid: listed.uid,
+            interface: None,
+            syn_queue: None,
+            group: None,
+            defer_accept: None,
+        }
+    }
+
+    /// The inode number of its socket, which a dump always shows.
+    pub(crate) fn inode(&self) -> u64 {
+        self.listener.inode.unwrap_or_default()
+    }
+
+    /// Who holds it.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.listener.identity.owner.as_deref()
+    }
+
     /// What an entry of its queues takes of the kernel's memory.
     pub(crate) fn entry(&self, memory: &Memory) -> Option<Entry> {
-        match (self.listed.mptcp, self.is_ipv6_socket()) {
+        match (self.mptcp, self.is_ipv6) {
             (false, false) => memory.ipv4,
             (false, true) => memory.ipv6,
             (true, false) => memory.mptcp_ipv4,
@@ -125,40 +154,19 @@ impl Audited {
         }
     }
 
-    /// It is an IPv6 socket, whatever clients it accepts: only for these does the kernel report
-    /// `IPV6_V6ONLY`.
-    pub(crate) fn is_ipv6_socket(&self) -> bool {
-        self.listed.v6_only.is_some()
-    }
-
     /// Depth in percent of the limit, rounded up.
     pub(crate) fn use_percent(&self) -> u64 {
-        format::percent(self.listed.depth, self.listed.limit)
+        format::percent(self.listener.depth, self.listener.limit)
     }
 
     /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
     pub(crate) fn address(&self) -> String {
-        let local = self.listed.local;
-        // The creator of an interface chooses its name freely.
+        let local = self.listener.local;
+        // Whoever makes an interface names it as he likes.
         match self.interface.as_deref().map(safe) {
             None => local.to_string(),
             Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),
             Some(name) => format!("[{}]%{name}:{}", local.ip(), local.port()),
-        }
-    }
-
-    /// `nginx[812]+3`: the main process, and how many more hold it.
-    pub(crate) fn owner_text(&self) -> String {
-        let Some(Owner { main, processes, .. }) = &self.owner else { return "-".into() };
-        // A process names itself as it likes.
-        let comm: String = main
-            .comm
-            .chars()
-            .map(|char| if char.is_ascii_graphic() { char } else { '?' })
-            .collect();
-        match processes.saturating_sub(1) {
-            0 => format!("{comm}[{}]", main.pid),
-            more => format!("{comm}[{}]+{more}", main.pid),
         }
     }
 }

@@ -264,36 +264,38 @@ impl From<&slab::Memory> for Memory {
 
 impl<'a> ListenerLine<'a> {
     fn of(time: Time, space: &Space, audited: &'a Audited, entry: Option<slab::Entry>) -> Self {
-        let Audited { listed, interface, syn_queue, group, owner, cgroup, defer_accept } = audited;
-        let main = owner.as_ref().map(|owner| &owner.main);
+        let Audited { listener, interface, syn_queue, group, defer_accept, uid, mptcp, is_ipv6: _ } =
+            audited;
+        let owner = audited.owner();
+        let main = owner.map(|owner| &owner.main);
         Self {
             time,
-            addr: listed.local.ip(),
-            port: listed.local.port(),
-            family: Family::of(listed.local.ip()),
-            v6only: listed.v6_only.unwrap_or(false),
+            addr: listener.local.ip(),
+            port: listener.local.port(),
+            family: Family::of(listener.local.ip()),
+            v6only: listener.v6_only,
             interface: interface.as_deref(),
             netns: space.netns,
-            inode: listed.inode,
-            cookie: listed.cookie,
-            limit: listed.limit,
+            inode: audited.inode(),
+            cookie: listener.cookie.unwrap_or_default(),
+            limit: listener.limit,
             asked: (),
             somaxconn: space.settings.somaxconn,
-            depth: listed.depth,
+            depth: listener.depth,
             use_percent: audited.use_percent(),
             syn_queue: *syn_queue,
-            sk_drops: listed.sk_drops,
+            sk_drops: listener.sk_drops,
             defer_accept: *defer_accept,
-            reuseport: group.map(|_| true),
+            reuseport: listener.reuseport,
             group: group.map(|Member { size, member }| Membership { size, member }),
-            mptcp: listed.mptcp,
-            uid: listed.uid,
+            mptcp: *mptcp,
+            uid: *uid,
             entry_bytes: entry.map(slab::Entry::queued),
-            at_most_bytes: entry.map(|entry| entry.at_most(listed.limit)),
+            at_most_bytes: entry.map(|entry| entry.at_most(listener.limit)),
             process: main.map(|main| Process { pid: main.pid, comm: &main.comm }),
-            owner: owner.as_ref().map(Owner::from),
-            cgroup_id: listed.cgroup_id,
-            cgroup: cgroup.as_deref(),
+            owner: owner.map(Owner::from),
+            cgroup_id: listener.cgroup,
+            cgroup: listener.identity.cgroup.as_deref(),
         }
     }
 }
@@ -318,9 +320,9 @@ impl<'a> NamespaceLine<'a> {
 impl<'a> FindingLine<'a> {
     fn of(time: Time, finding: &'a Finding<'_>) -> Self {
         let listener = finding.listener.map(|audited| FoundAt {
-            addr: audited.listed.local.ip(),
-            port: audited.listed.local.port(),
-            inode: audited.listed.inode,
+            addr: audited.listener.local.ip(),
+            port: audited.listener.local.port(),
+            inode: audited.inode(),
         });
         Self {
             time,

@@ -1,7 +1,5 @@
 //! Synthetic hosts as they are printed.
 
-use std::net::SocketAddr;
-
 use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Counter;
 use backlog_core::owner::{Container, Owner, Process};
@@ -15,32 +13,13 @@ use crate::output::schema;
 
 /// A healthy listener on this address.
 pub(crate) fn listed(local: &str) -> SockDiagListener {
-    let local: SocketAddr = local.parse().unwrap();
-    SockDiagListener {
-        local,
-        netns: 4_026_531_840.into(),
-        inode: 7000 + u64::from(local.port()),
-        cookie: 5,
-        limit: 128,
-        depth: 0,
-        v6_only: local.is_ipv6().then_some(false),
-        sk_drops: Some(0),
-        uid: 33,
-        interface: 0,
-        cgroup_id: Some(77),
-        mptcp: false,
-    }
+    SockDiagListener::made_up(local.parse().unwrap())
 }
 
 pub(super) fn audited(local: &str, limit: u32, depth: u32) -> Audited {
     Audited {
-        listed: SockDiagListener { limit, depth, ..listed(local) },
-        interface: None,
         syn_queue: Some(0),
-        group: None,
-        owner: None,
-        cgroup: None,
-        defer_accept: None,
+        ..Audited::of(&SockDiagListener { limit, depth, ..listed(local) }, 1)
     }
 }
 
@@ -99,13 +78,14 @@ fn owner(comm: &str, pid: u32, processes: usize) -> Owner {
 /// All findings, in two namespaces.
 fn busy() -> Host {
     let mut full = audited("0.0.0.0:8000", 5, 6);
-    full.listed.sk_drops = Some(14);
-    full.owner = Some(owner("nginx", 812, 4));
+    full.listener.sk_drops = Some(14);
+    full.listener.identity.owner = Some(Box::new(owner("nginx", 812, 4)));
     let mut members = vec![audited("10.0.0.1:443", 4096, 0), audited("10.0.0.1:443", 4096, 3300)];
     for (inode, member) in (100..).zip(&mut members) {
-        member.listed.inode = inode;
+        member.listener.inode = Some(inode);
         (member.syn_queue, member.group) = (None, Some(Member { size: 2, member: 1 }));
-        member.owner = Some(owner("a name; odd", 4_194_303, 1));
+        member.listener.reuseport = Some(true);
+        member.listener.identity.owner = Some(Box::new(owner("a name; odd", 4_194_303, 1)));
     }
     let mut bound = audited("[fe80::1234:5678:9abc:def0]:22", 128, 0);
     bound.interface = Some("eth0".into());
@@ -117,8 +97,9 @@ fn busy() -> Host {
     set(&mut ours, Counter::ListenDrops, 9);
     let mut inner = audited("[::]:8080", 8192, 0);
     let container = Container { runtime: Some("docker".into()), id: "0123abcd".into(), pod: None };
-    inner.owner = Some(Owner { container: Some(container), ..owner("java", 77, 1) });
-    inner.cgroup = Some("/docker/0123abcd".into());
+    inner.listener.identity.owner =
+        Some(Box::new(Owner { container: Some(container), ..owner("java", 77, 1) }));
+    inner.listener.identity.cgroup = Some("/docker/0123abcd".into());
     let mut blue = space(vec![inner]);
     (blue.netns, blue.own, blue.name) = (4_026_532_287, false, Some("blue".into()));
     blue.settings.syncookies = Some(0);

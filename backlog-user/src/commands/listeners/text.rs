@@ -6,6 +6,7 @@ mod remarks;
 use backlog_core::counter::Counter;
 use backlog_core::settings::Settings;
 use backlog_core::text::format::plural;
+use backlog_core::text::whose;
 
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
@@ -62,14 +63,14 @@ fn namespace(page: &mut TextBlock, space: &Space) {
 }
 
 fn row(page: &mut TextBlock, audited: &Audited) {
-    let listed = &audited.listed;
-    let (address, owner) = (audited.address(), audited.owner_text());
+    let listener = &audited.listener;
+    let (address, owner) = (audited.address(), whose::process_word(listener));
     let values = [
-        listed.limit.to_string(),
-        listed.depth.to_string(),
+        listener.limit.to_string(),
+        listener.depth.to_string(),
         audited.use_percent().to_string(),
         known(audited.syn_queue),
-        known(listed.sk_drops),
+        known(listener.sk_drops),
     ];
     let values = values.each_ref().map(String::as_str);
     if address.len() <= LISTENER && owner.len() <= OWNER {

@@ -6,8 +6,8 @@ use backlog_core::counter::Counter;
 use super::super::host::{Audited, Space};
 
 /// How this listener comes to a larger limit.
-pub(super) fn larger(space: &Space, listener: &Audited) -> String {
-    let limit = listener.listed.limit;
+pub(super) fn larger(space: &Space, audited: &Audited) -> String {
+    let limit = audited.listener.limit;
     match space.settings.somaxconn {
         Some(somaxconn) if limit == somaxconn => format!(
             "raise net.core.somaxconn in its namespace (sysctl -w), then the backlog that the \
@@ -29,16 +29,16 @@ pub(super) fn larger(space: &Space, listener: &Audited) -> String {
 }
 
 /// A queue that is not emptied in time.
-pub(super) fn full(space: &Space, listener: &Audited) -> String {
+pub(super) fn full(space: &Space, audited: &Audited) -> String {
     format!(
         "make it accept faster (backlog-trace -P PORT shows how long connections wait); or, if \
          they arrive in bursts, {}",
-        larger(space, listener)
+        larger(space, audited)
     )
 }
 
 /// Past drops: the namespace's counters show which kinds occurred.
-pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
+pub(super) fn dropped(space: &Space, audited: &Audited) -> String {
     let count = |counter| space.counter(counter).unwrap_or(0);
     let overflows = space.counter(Counter::ListenOverflows);
     let full = count(Counter::ReqQFullDrop);
@@ -48,13 +48,13 @@ pub(super) fn dropped(space: &Space, listener: &Audited) -> String {
         cures.push(format!(
             "check whether it continues, which clients it affects and why (backlog-trace -P \
              PORT); make it accept faster or {}",
-            larger(space, listener)
+            larger(space, audited)
         ));
     }
     if full > 0 {
         cures.push(syn_queue_full(space).to_owned());
     }
-    match last_quarter(space, listener) {
+    match last_quarter(space, audited) {
         Some(rule) if others > 0 => cures.push(rule),
         _ if cures.is_empty() => cures.push(
             "no queue was full in this namespace, so look for another cause (memory, route, \
@@ -78,10 +78,10 @@ fn syn_queue_full(space: &Space) -> &'static str {
 
 /// The rule that refuses unknown clients before any queue is full, if it can apply here: the
 /// SYN queue itself holds one more than the limit at most.
-fn last_quarter(space: &Space, listener: &Audited) -> Option<String> {
+fn last_quarter(space: &Space, audited: &Audited) -> Option<String> {
     let bound = space.settings.tcp_max_syn_backlog?;
     let places = space.unknown_clients()?;
-    (places <= listener.listed.limit).then(|| {
+    (places <= audited.listener.limit).then(|| {
         format!(
             "turn on cookies (sysctl -w net.ipv4.tcp_syncookies=1) or raise \
              net.ipv4.tcp_max_syn_backlog (now {bound}): without cookies its last quarter is kept \

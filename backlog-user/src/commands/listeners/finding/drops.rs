@@ -9,15 +9,15 @@ use super::super::host::{Audited, Space};
 use super::{Kind, Level};
 
 /// How much it weighs, as what, and the numbers; none: nothing was refused.
-pub(super) fn of(space: &Space, listener: &Audited) -> Option<(Level, Kind, String)> {
-    let drops = listener.listed.sk_drops.filter(|drops| *drops > 0)?;
+pub(super) fn of(space: &Space, audited: &Audited) -> Option<(Level, Kind, String)> {
+    let drops = audited.listener.sk_drops.filter(|drops| *drops > 0)?;
     // Without ListenDrops none is a loss: repeated SYNs, resets by clients, deferred ACKs.
     if space.counter(Counter::ListenDrops) == Some(0) {
         return None;
     }
     let fact = format!("sk_drops {drops} since it was opened{}", counters(space));
     let deferred = space.counter(Counter::DeferAcceptDrop).unwrap_or(0);
-    Some(match (listener.defer_accept, space.may_be_deferred(drops)) {
+    Some(match (audited.defer_accept, space.may_be_deferred(drops)) {
         (Some(true), true) => {
             let why = "TCP_DEFER_ACCEPT is set, and each bare ACK that it defers counts there: \
                 all of them may be such ACKs";
@@ -62,7 +62,7 @@ mod tests {
     /// A listener with 5 `sk_drops` in a namespace that once refused 49.
     fn with(defer_accept: Option<bool>, deferred: u64) -> Space {
         let mut listener = audited("0.0.0.0:80", 128, 0);
-        listener.listed.sk_drops = Some(5);
+        listener.listener.sk_drops = Some(5);
         listener.defer_accept = defer_accept;
         let mut space = space(vec![listener]);
         set(&mut space, Counter::ListenDrops, 49);

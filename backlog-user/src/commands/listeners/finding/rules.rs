@@ -1,6 +1,7 @@
 //! When there is a finding.
 
 use backlog_core::counter::Counter;
+use backlog_core::event::Listener;
 use backlog_core::text::format::{bytes, percent};
 
 use super::super::host::{Audited, Host, Space};
@@ -34,7 +35,7 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
         push(level, Kind::SyncookiesOff, fact, cure.into());
     }
     let drops = space.counter(Counter::ListenDrops).unwrap_or(0);
-    let dropping = |audited: &Audited| audited.listed.sk_drops != Some(0);
+    let dropping = |audited: &Audited| audited.listener.sk_drops != Some(0);
     if drops > 0 && space.is_whole() && !space.listeners.iter().any(dropping) {
         let fact = format!(
             "ListenDrops is {drops}{}, but no current listener has drops: they occurred at \
@@ -51,7 +52,7 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
 /// its last quarter is kept for peers that are known.
 fn cookies_off(space: &Space) -> (Level, String) {
     let fact = "tcp_syncookies is off: a SYN that finds the SYN queue full is dropped".to_owned();
-    let largest = space.listeners.iter().map(|audited| audited.listed.limit).max();
+    let largest = space.listeners.iter().map(|audited| audited.listener.limit).max();
     let bound = space.settings.tcp_max_syn_backlog;
     let (Some(bound), Some(places), Some(largest)) = (bound, space.unknown_clients(), largest)
     else {
@@ -70,36 +71,35 @@ fn cookies_off(space: &Space) -> (Level, String) {
 /// Findings on a listener.
 pub(super) fn of_listener<'a>(
     space: &'a Space,
-    listener: &'a Audited,
+    audited: &'a Audited,
     found: &mut Vec<Finding<'a>>,
 ) {
-    let listed = &listener.listed;
-    let (depth, limit) = (listed.depth, listed.limit);
+    let Listener { local, depth, limit, .. } = audited.listener;
     let mut push = |level, kind, fact, cure: String| {
-        let (space, listener, cure) = (Some(space), Some(listener), Some(cure));
+        let (space, listener, cure) = (Some(space), Some(audited), Some(cure));
         found.push(Finding { level, kind, space, listener, fact, cure });
     };
     if depth > limit {
         let fact = format!("depth {depth}, limit {limit}: every new client is refused");
-        push(Level::Problem, Kind::QueueFull, fact, cure::full(space, listener));
+        push(Level::Problem, Kind::QueueFull, fact, cure::full(space, audited));
     } else if is_high(depth, limit) {
         let fact = format!("depth {depth} is {} % of limit {limit}", percent(depth, limit));
-        push(Level::Problem, Kind::QueueHigh, fact, cure::full(space, listener));
+        push(Level::Problem, Kind::QueueHigh, fact, cure::full(space, audited));
     }
-    if let Some(length) = listener.syn_queue.filter(|length| is_high(*length, limit)) {
+    if let Some(length) = audited.syn_queue.filter(|length| is_high(*length, limit)) {
         let fact = format!("SYN queue {length} is {} % of limit {limit}", percent(length, limit));
         let (level, cure) = if space.settings.syncookies == Some(0) {
             (Level::Problem, "turn on cookies (net.ipv4.tcp_syncookies=1), and ")
         } else {
             (Level::Notice, "when it is full cookies take over; if this is not a SYN flood, ")
         };
-        let cure = format!("{cure}{}", cure::larger(space, listener));
+        let cure = format!("{cure}{}", cure::larger(space, audited));
         push(level, Kind::SynQueueHigh, fact, cure);
     }
-    if let Some((level, kind, fact)) = drops::of(space, listener) {
+    if let Some((level, kind, fact)) = drops::of(space, audited) {
         let cure = match kind {
             Kind::DeferAccept => "backlog-trace -P PORT shows whether any client is refused".into(),
-            _ => cure::dropped(space, listener),
+            _ => cure::dropped(space, audited),
         };
         push(level, kind, fact, cure);
     }
@@ -108,7 +108,7 @@ pub(super) fn of_listener<'a>(
             let fact = format!(
                 "limit {limit} is somaxconn: the requested backlog was equal to it, or clamped to it"
             );
-            push(Level::Notice, Kind::AtSomaxconn, fact, cure::larger(space, listener));
+            push(Level::Notice, Kind::AtSomaxconn, fact, cure::larger(space, audited));
         }
         Some(somaxconn) if limit > somaxconn => {
             let fact = format!("limit {limit} is above somaxconn {somaxconn}");
@@ -118,14 +118,14 @@ pub(super) fn of_listener<'a>(
         }
         _ => {}
     }
-    if limit < SMALL && !listed.local.ip().is_loopback() {
+    if limit < SMALL && !local.ip().is_loopback() {
         let fact = format!("limit {limit} bounds the SYN queue as well");
         let full = if space.settings.syncookies == Some(0) {
             "a burst of that many handshakes fills it, and further SYNs are dropped"
         } else {
             "a burst of that many handshakes fills it, and further ones need cookies"
         };
-        let cure = format!("{full}: {}", cure::larger(space, listener));
+        let cure = format!("{full}: {}", cure::larger(space, audited));
         push(Level::Notice, Kind::SynQueueBound, fact, cure);
     }
 }
@@ -152,15 +152,15 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
     }
     // The most expensive entry, and with it the listener whose queues may take the most memory.
     let dearest = listeners()
-        .filter_map(|audited| Some((audited.entry(&host.memory)?, audited.listed.limit)))
+        .filter_map(|audited| Some((audited.entry(&host.memory)?, audited.listener.limit)))
         .max_by_key(|(entry, limit)| entry.at_most(*limit));
     if let Some((entry, limit)) = dearest {
         push(Level::Info, Kind::Memory, memory(entry, limit), None);
-    } else if let Some(audited) = listeners().max_by_key(|audited| audited.listed.limit) {
+    } else if let Some(audited) = listeners().max_by_key(|audited| audited.listener.limit) {
         let fact = format!(
             "the memory that the queues could take at a limit of {} is unknown: the kernel's \
              slab sizes are not readable (root can read them)",
-            audited.listed.limit
+            audited.listener.limit
         );
         push(Level::Info, Kind::Memory, fact, None);
     }

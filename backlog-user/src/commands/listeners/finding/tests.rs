@@ -60,7 +60,7 @@ fn a_limit_of_zero_is_full_with_one() {
 fn drops_count_if_the_namespace_has_refused_any() {
     let dropping = |overflows, drops, full| {
         let mut space = one(128, 0);
-        space.listeners[0].listed.sk_drops = Some(3);
+        space.listeners[0].listener.sk_drops = Some(3);
         set(&mut space, Counter::ListenOverflows, overflows);
         set(&mut space, Counter::ListenDrops, drops);
         set(&mut space, Counter::ReqQFullDrop, full);
@@ -92,7 +92,7 @@ fn drops_of_listeners_that_are_closed_are_told_and_fail_no_check() {
     assert!(told(&gone) && of_space(gone.clone()).is_empty());
     // They may be those of a listener that was not asked for.
     assert!(!told(&Space { left_out: 1, ..gone.clone() }));
-    gone.listeners[0].listed.sk_drops = None;
+    gone.listeners[0].listener.sk_drops = None;
     assert!(!told(&gone));
 }
 
@@ -146,7 +146,7 @@ fn cookies_off_weigh_more_where_tcp_max_syn_backlog_is_the_bound() {
     off.settings.syncookies = Some(0);
     // Three quarters of 512, and the one that reaches the last.
     assert_eq!(of_space(off.clone()), [(Level::Notice, Kind::SyncookiesOff)]);
-    off.listeners[0].listed.limit = 386;
+    off.listeners[0].listener.limit = 386;
     assert_eq!(of_space(off.clone()), [(Level::Problem, Kind::SyncookiesOff)]);
     off.settings.syncookies = None;
     assert_eq!(of_space(off), []);
@@ -173,7 +173,7 @@ fn drops_by_the_last_quarter_name_that_rule() {
     let mut quarter = one(1024, 0);
     quarter.settings.syncookies = Some(0);
     quarter.settings.tcp_max_syn_backlog = Some(64);
-    quarter.listeners[0].listed.sk_drops = Some(31);
+    quarter.listeners[0].listener.sk_drops = Some(31);
     set(&mut quarter, Counter::ListenDrops, 31);
     let told = cure(quarter.clone(), Kind::Drops);
     assert!(told.contains("while 49 handshakes are pending") && !told.contains("another cause"));
@@ -190,7 +190,7 @@ fn drops_by_the_last_quarter_name_that_rule() {
     assert!(!cure(quarter.clone(), Kind::Drops).contains("handshakes"));
     // A SYN queue that is bounded to fewer anyway.
     set(&mut quarter, Counter::ListenOverflows, 0);
-    quarter.listeners[0].listed.limit = 48;
+    quarter.listeners[0].listener.limit = 48;
     assert!(cure(quarter, Kind::Drops).contains("another cause"));
 }
 
