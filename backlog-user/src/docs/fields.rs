@@ -28,7 +28,7 @@ pub(super) fn objects(schema: &Value) -> String {
     objects.into_iter().map(|(name, def)| section(name, def)).collect::<Vec<_>>().join("\n")
 }
 
-/// A row for each type of a value that is no object.
+/// A row for each type of a value that is not an object.
 pub(super) fn values(schema: &Value) -> String {
     let defs = schema["$defs"].as_object().unwrap();
     let mut rows: Vec<String> = defs
@@ -77,7 +77,7 @@ fn description(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().replace('|', "\\|")
 }
 
-/// What a type that is no object takes.
+/// What a type that is not an object takes.
 fn value(def: &Value) -> String {
     let about = description(def);
     let about = if about.is_empty() { about } else { format!("{about} ") };

@@ -87,7 +87,7 @@ pub(super) fn schema() -> Value {
     schema
 }
 
-/// Removes what is said of Rust, and gives definitions the names that fields have.
+/// Removes facts about Rust, and gives definitions the names that fields have.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
