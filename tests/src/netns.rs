@@ -58,7 +58,7 @@ pub fn enter_fresh() -> Result<()> {
     // namespace this thread is in.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(Error::last_os_error())
-            .context("cannot make a network namespace (root is needed)");
+            .context("cannot create a network namespace (root is needed)");
     }
     interface::set_up("lo")
 }
@@ -77,7 +77,7 @@ impl Resident {
     pub fn settle() -> Result<Self> {
         // SAFETY: the child makes one system call, which touches no memory and takes no lock.
         match unsafe { libc::fork() } {
-            -1 => Err(Error::last_os_error()).context("cannot make a process"),
+            -1 => Err(Error::last_os_error()).context("cannot create a process"),
             0 => loop {
                 // SAFETY: it takes nothing.
                 unsafe { libc::pause() };
@@ -127,7 +127,7 @@ impl Name {
     pub fn give(name: &str, process: u32) -> Result<Self> {
         let path = format!("/run/netns/{name}");
         fs::create_dir_all("/run/netns").context("cannot make /run/netns")?;
-        fs::File::create_new(&path).with_context(|| format!("cannot make {path}"))?;
+        fs::File::create_new(&path).with_context(|| format!("cannot create {path}"))?;
         let from = CString::new(format!("/proc/{process}/ns/net"))?;
         let to = Self(CString::new(path)?);
         let none = std::ptr::null();

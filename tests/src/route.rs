@@ -30,7 +30,7 @@ impl Unreachable {
     pub fn add(address: IpAddr, bits: u8) -> Result<Self> {
         let message = RouteNetlinkMessage::NewRoute(route(address, bits));
         request(message, NLM_F_CREATE | NLM_F_EXCL)
-            .with_context(|| format!("cannot make {address}/{bits} unreachable"))?;
+            .with_context(|| format!("cannot create {address}/{bits} unreachable"))?;
         Ok(Self { address, bits })
     }
 }

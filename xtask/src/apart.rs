@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn nothing_is_left_after_the_limit() {
         if !is_root() {
-            println!("not root: no namespace to be had");
+            println!("not root: cannot create a network namespace");
             return;
         }
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_status_is_passed_on() {
         if !is_root() {
-            println!("not root: no namespace to be had");
+            println!("not root: cannot create a network namespace");
             return;
         }
         let mut command = Command::new("sh");

@@ -80,11 +80,11 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     if here {
         match look::natively(built.tool()?) {
             Ok((kernel, looked)) => page.add(native::NAME, &kernel, looked),
-            Err(error) => process::say(&format!("not looked at natively: {error:#}")),
+            Err(error) => process::say(&format!("not inspected natively: {error:#}")),
         }
     }
     if page.is_empty() {
-        bail!("no kernel was looked at");
+        bail!("no kernel was inspected");
     }
     let mut passed = true;
     if !no_tests {

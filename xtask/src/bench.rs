@@ -175,7 +175,7 @@ impl Args {
         }
         let names: Vec<&str> = parts.iter().flat_map(|part| part.names()).collect();
         if let Some(unknown) = self.only.iter().find(|only| !names.contains(&only.as_str())) {
-            bail!("there is no {unknown} to be measured: --only takes {}", names.join(", "));
+            bail!("{unknown} cannot be measured: --only takes {}", names.join(", "));
         }
         let with_names = parts.into_iter().map(|part| {
             let names = part.names();

@@ -25,7 +25,7 @@ pub(crate) fn command() -> Result<u8> {
     let programs = static_programs()?;
     let tool = tool(&programs)?;
     let size =
-        fs::metadata(tool).with_context(|| format!("cannot look at {}", tool.display()))?.len();
+        fs::metadata(tool).with_context(|| format!("cannot inspect {}", tool.display()))?.len();
     println!("{} ({:.1} MB)", tool.display(), size as f64 / 1e6);
     Ok(0)
 }

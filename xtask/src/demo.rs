@@ -74,7 +74,7 @@ fn here(tool: &Path) -> Result<u8> {
 fn guest(programs: &[PathBuf]) -> Result<u8> {
     let kernel = kernel()?;
     process::say(&format!(
-        "running in a guest, in kernel {}; the tool's first line says by which backend",
+        "running in a guest, in kernel {}; the tool's first line names the backend",
         kernel.name
     ));
     let added: Vec<Added> = programs.iter().map(|file| Added::program(file)).collect();

@@ -52,7 +52,7 @@ impl Kernels {
     /// Makes the folder if it is not there.
     pub(crate) fn open() -> Result<Self> {
         let dir = paths::kernels();
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         Ok(Self { dir, index: OnceCell::new() })
     }
 
@@ -117,7 +117,7 @@ impl Kernels {
         tempfile::Builder::new()
             .prefix(".download-")
             .tempdir_in(&self.dir)
-            .with_context(|| format!("cannot make a folder in {}", self.dir.display()))
+            .with_context(|| format!("cannot create a folder in {}", self.dir.display()))
     }
 
     /// Reads the index, which is made anew when it is older than a day. With
@@ -179,9 +179,9 @@ impl Kernels {
                 },
             )?;
             fs::create_dir_all(self.dir.join("debs"))
-                .with_context(|| format!("cannot make {}", self.dir.join("debs").display()))?;
+                .with_context(|| format!("cannot create {}", self.dir.join("debs").display()))?;
             fs::rename(scratch.keep(), &folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+                .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let entries =
             fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -212,7 +212,7 @@ impl Kernels {
     fn lock(&self) -> Result<File> {
         let path = self.dir.join("lock");
         let file =
-            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         if file.try_lock().is_err() {
             process::say(&format!("waiting for another xtask that holds {}", path.display()));
             file.lock().with_context(|| format!("cannot lock {}", path.display()))?;

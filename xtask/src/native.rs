@@ -63,7 +63,7 @@ pub(crate) fn alone() -> Result<File> {
 
 /// Collects the output of a program in a file without a name.
 pub(crate) fn file() -> Result<File> {
-    tempfile::tempfile().context("cannot make a temporary file")
+    tempfile::tempfile().context("cannot create a temporary file")
 }
 
 /// The same file for a program to write to.

@@ -64,7 +64,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         report::take(tool)?;
     }
     let _alone = native::alone()?;
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let terminal = Terminal { socket: folder.path().join("tmux") };
     terminal.open(tool)?;
     process::say(&format!("watching for {} s", SCENE.as_secs()));

@@ -48,9 +48,9 @@ pub(crate) fn obtain(
     finish: impl FnOnce(&Path, &Path) -> Result<()>,
 ) -> Result<Tree> {
     let folder = paths::kernels().join(wanted.folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let lock = folder.join("lock");
-    let lock = File::create(&lock).with_context(|| format!("cannot make {}", lock.display()))?;
+    let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
     let (root, list) = (folder.join("root"), folder.join("versions"));
     // What was wanted stands in the first line, the versions in the second.
@@ -91,10 +91,10 @@ fn download(wanted: &Wanted<'_>, folder: &Path, root: &Path) -> Result<String> {
     let scratch = tempfile::Builder::new()
         .prefix(".unpack-")
         .tempdir_in(folder)
-        .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+        .with_context(|| format!("cannot create a folder in {}", folder.display()))?;
     unpack(wanted, &debs, scratch.path())?;
     remove(root)?;
-    fs::rename(scratch.keep(), root).with_context(|| format!("cannot make {}", root.display()))?;
+    fs::rename(scratch.keep(), root).with_context(|| format!("cannot create {}", root.display()))?;
     let names = debs.iter().filter_map(|deb| deb.file_name()?.to_str());
     let versions = names.filter_map(|name| version(name, wanted.packages));
     Ok(versions.collect::<Vec<_>>().join(", "))
@@ -134,12 +134,12 @@ fn unpack(wanted: &Wanted<'_>, debs: &[PathBuf], root: &Path) -> Result<()> {
         let path = root.join(link);
         if !path.exists() {
             std::os::unix::fs::symlink(target, &path)
-                .with_context(|| format!("cannot make {}", path.display()))?;
+                .with_context(|| format!("cannot create {}", path.display()))?;
         }
     }
     for name in FOLDERS {
         let path = root.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
     }
     for (name, text) in wanted.files {
         let path = root.join(name);

@@ -173,7 +173,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
 pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
     let Guest { kernel, cpus, memory, emulation, limit, quiet_limit, added, disk, command } = guest;
     let initramfs = image::write(kernel, added, disk.is_some(), command)?;
-    let size = initramfs.metadata().context("cannot look at the initramfs")?.len();
+    let size = initramfs.metadata().context("cannot inspect the initramfs")?.len();
     let unpacking = Duration::from_secs(size / UNPACKED_IN_A_SECOND);
     let machine = Machine {
         vmlinuz: kernel.vmlinuz.clone(),

@@ -2,4 +2,4 @@
 
 pub mod acceptor;
 pub mod format;
-pub mod whose;
+pub mod owner_text;

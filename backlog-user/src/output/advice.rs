@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
-use backlog_core::model::clients::Outside;
+use backlog_core::model::clients::UnadmittedClients;
 use backlog_core::model::episode::{Episode, NewClients};
 use backlog_core::model::interval::Waits;
 use backlog_core::model::page::{Page, StillQueued};
 use backlog_core::run::End;
 use backlog_core::text::acceptor;
 use backlog_core::text::format::{clock_time, duration, plural};
-use backlog_core::text::whose::safe;
+use backlog_core::text::owner_text::safe;
 use jiff::tz::TimeZone;
 
 use super::text_block::TextBlock;
@@ -64,7 +64,8 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     if page.clients == 0 {
         return None;
     }
-    let Outside { gave_up, believing, reset, trying, unknown } = model.outside(page, time_ns);
+    let UnadmittedClients { gave_up, believing, reset, trying, unknown } =
+        model.unadmitted(page, time_ns);
     let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
     let _ = write!(line, "{} got in later", page.admitted);
     if let Some(waits) = Waits::of(&page.delay) {

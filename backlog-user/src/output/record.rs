@@ -249,7 +249,7 @@ impl Recording {
         for event in backlog_core::recording::snapshot::events(model, time_ns) {
             self.event(&event)?;
         }
-        self.step(&Step::Begin { time_ns, past: Box::new(model.past()) })?;
+        self.step(&Step::Begin { time_ns, past: Box::new(model.snapshot()) })?;
         self.flush()
     }
 }

@@ -15,7 +15,7 @@ use backlog_core::model::reconcile;
 use backlog_core::model::summary::Summary;
 use backlog_core::run::End;
 use backlog_core::text::format::{clock_time, duration, percent, plural};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::record::Kind;
 use jiff::tz::TimeZone;
@@ -70,7 +70,7 @@ fn listener(
     let totals = &page.totals;
     let limit = page.listener.limit;
     let _ = writeln!(text, "\n{}  limit {limit}", page.name());
-    whose(text, &page.listener);
+    owner_lines(text, &page.listener);
     if let Some(before) = page.follows.and_then(|id| model.get(id))
         && let Some((closed_ns, _)) = before.closed
     {
@@ -162,19 +162,19 @@ fn listener(
 }
 
 /// Who holds it, what was asked for it, and where it lives.
-fn whose(text: &mut String, listener: &Listener) {
-    if let Some(process) = whose::process(listener) {
+fn owner_lines(text: &mut String, listener: &Listener) {
+    if let Some(process) = owner_text::process(listener) {
         let _ = writeln!(text, "  process      {process}");
     }
     if let Some(owner) = &listener.identity.owner {
-        let _ = writeln!(text, "               {}", whose::home(owner).join(", "));
+        let _ = writeln!(text, "               {}", owner_text::home(owner).join(", "));
     }
     if let Some(netns) = listener.identity.netns.as_deref().filter(|name| *name != "host") {
-        let _ = writeln!(text, "  namespace    {}", whose::safe(netns));
+        let _ = writeln!(text, "  namespace    {}", owner_text::safe(netns));
     }
     match listener.call.as_ref().and_then(|call| Some((call, call.asked?))) {
         Some((call, asked)) => {
-            let cut = whose::cut(call, listener.limit);
+            let cut = owner_text::cut(call, listener.limit);
             let _ = writeln!(text, "  requested    {}", cut.unwrap_or_else(|| asked.to_string()));
         }
         None if listener.opened_now => {

@@ -23,7 +23,7 @@ use backlog_core::model::page::Page;
 use backlog_core::model::{Model, Refusal};
 use backlog_core::run::Meta;
 use backlog_core::text::format::{clock_time, duration};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 
 use super::Flow;
 use super::playing::Playing;
@@ -148,7 +148,7 @@ impl Tui {
 
     fn remark(&mut self, text: &str) {
         // A tab is a blank here, and no control character.
-        self.state.notice(whose::safe(&text.replace('\t', " ")));
+        self.state.notice(owner_text::safe(&text.replace('\t', " ")));
         self.stale = true;
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use backlog_core::model::page::Page;
 use backlog_core::model::workers::Share;
 use backlog_core::text::format::plural;
-use backlog_core::text::whose::safe;
+use backlog_core::text::owner_text::safe;
 
 /// Processes, and threads of one, that are named.
 const NAMED: usize = 8;

@@ -34,7 +34,7 @@ impl Worker {
         let mut ends = [0; 2];
         // SAFETY: the array has room for the two descriptors.
         let result = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
-        ensure!(result == 0, "cannot make a pipe: {}", Error::last_os_error());
+        ensure!(result == 0, "cannot create a pipe: {}", Error::last_os_error());
         // SAFETY: pipe2 has just made both descriptors, and nobody else has them.
         let (reports, reporter) =
             unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };

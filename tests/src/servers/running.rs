@@ -55,7 +55,7 @@ impl Server {
             let path = scratch.join(file);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let said = File::create(said_in(&scratch)).context("cannot make a file")?;
+        let said = File::create(said_in(&scratch)).context("cannot create a file")?;
         let mut command = root.command(program, &scratch)?;
         if let Some(cgroup) = cgroup {
             cgroup.joined_by(&mut command)?;
@@ -162,7 +162,7 @@ fn scratch() -> Result<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let folder = env::temp_dir().join(format!("backlog-server-{}-{number}", id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 

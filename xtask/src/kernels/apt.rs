@@ -50,7 +50,7 @@ impl Apt {
         let dir = folder.join("apt");
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
-            fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
+            fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
         }
         let apt = Self { dir, suites };
         apt.write("status", "")?;
@@ -76,7 +76,7 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.args(["-q", "update"]);
         if let Err(error) = process::run(&mut command) {
-            process::say(&format!("some package lists could not be had: {error:#}"));
+            process::say(&format!("some package lists could not be fetched: {error:#}"));
         }
         Ok(())
     }

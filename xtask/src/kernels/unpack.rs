@@ -20,17 +20,17 @@ pub(crate) const WANTED: &str = "modules/wanted";
 /// Unpacks `debs` into the folder `into`, which appears whole or not at all.
 pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
     let parent = into.parent().unwrap_or(into);
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let scratch = tempfile::Builder::new()
         .prefix(".unpack-")
         .tempdir_in(parent)
-        .with_context(|| format!("cannot make a folder in {}", parent.display()))?;
+        .with_context(|| format!("cannot create a folder in {}", parent.display()))?;
     let tree = scratch.path().join("tree");
     extract(debs, &tree)?;
     let files = files_below(&tree)?;
     let ready = scratch.path().join("ready");
     fs::create_dir_all(ready.join("modules"))
-        .with_context(|| format!("cannot make {}", ready.display()))?;
+        .with_context(|| format!("cannot create {}", ready.display()))?;
 
     let vmlinuz = find(&files, "vmlinuz").with_context(|| format!("no vmlinuz in {debs:?}"))?;
     copy(vmlinuz, &ready.join("vmlinuz"))?;
@@ -68,16 +68,16 @@ pub(crate) fn headers(
     extract(&files_below(debs)?, &tree)?;
     let ready = debs.join("ready");
     let links = ready.join("modules").join(release);
-    fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
+    fs::create_dir_all(&links).with_context(|| format!("cannot create {}", links.display()))?;
     for (name, package) in ["build", "source"].iter().zip(packages) {
         let link = links.join(name);
         std::os::unix::fs::symlink(format!("/usr/src/{package}"), &link)
-            .with_context(|| format!("cannot make {}", link.display()))?;
+            .with_context(|| format!("cannot create {}", link.display()))?;
     }
     let (from, to) = (tree.join("usr/src"), ready.join("src"));
     fs::rename(&from, &to).with_context(|| format!("no {}", from.display()))?;
     let parent = into.parent().unwrap_or(into);
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     fs::rename(&ready, into)
         .with_context(|| format!("cannot rename {} to {}", ready.display(), into.display()))
 }
@@ -144,7 +144,7 @@ fn files_below(tree: &Path) -> Result<Vec<PathBuf>> {
             let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
             let kind = entry
                 .file_type()
-                .with_context(|| format!("cannot look at {}", entry.path().display()))?;
+                .with_context(|| format!("cannot inspect {}", entry.path().display()))?;
             if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() {

@@ -34,7 +34,7 @@ const MOST_BYTES: u64 = 200_000;
 
 /// Takes it.
 pub(super) fn take(tool: &Path) -> Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let page = folder.path().join("report.html");
     trace(tool, &page)?;
     let taken = folder.path().join("report.png");

@@ -61,7 +61,7 @@ fn run(
     backend: Backend,
     suite: &Suite,
 ) -> Result<(String, Option<String>)> {
-    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
     let mut output = native::file()?;
     let mut command = Command::new(&built.tests);
     command

@@ -19,13 +19,13 @@ impl ConsoleLog {
     pub(crate) fn new(kernel: &Kernel) -> Result<Self> {
         let dir = paths::console_logs();
         let kernel = kernel.name.rsplit('/').next().unwrap_or_default();
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         remove_all_but_newest(&dir, 50);
         let file = tempfile::Builder::new()
             .prefix(&format!("{kernel}-"))
             .suffix(".log")
             .tempfile_in(&dir)
-            .with_context(|| format!("cannot make a file in {}", dir.display()))?;
+            .with_context(|| format!("cannot create a file in {}", dir.display()))?;
         let (_, path) = file.keep().context("cannot keep the console log")?;
         Ok(Self { path })
     }

@@ -60,7 +60,7 @@ pub(crate) fn write(
     disk: bool,
     command: &[OsString],
 ) -> Result<File> {
-    let file = tempfile::tempfile().context("cannot make a temporary file")?;
+    let file = tempfile::tempfile().context("cannot create a temporary file")?;
     let mut image = Image::new(BufWriter::new(file));
     for folder in FOLDERS {
         image.folder(folder)?;

@@ -110,10 +110,10 @@ pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
     let Sinks { stdout, stderr, console } = sinks;
     let mut ports = Vec::new();
     for _ in 0..PORTS {
-        ports.push(UnixStream::pair().context("cannot make a socket pair")?);
+        ports.push(UnixStream::pair().context("cannot create a socket pair")?);
     }
     let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = ports.into_iter().unzip();
-    let mut complaints = tempfile::tempfile().context("cannot make a temporary file")?;
+    let mut complaints = tempfile::tempfile().context("cannot create a temporary file")?;
     let mut command = command(machine, &theirs);
     command.stderr(complaints.try_clone().context("cannot copy a file descriptor")?);
     process::announce(&command);

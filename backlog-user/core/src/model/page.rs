@@ -26,7 +26,7 @@ use crate::counter::Range;
 use crate::event::{
     Acceptor, Admitted, Closed, Count, DropEvent, LastAccept, Limit, Listener, ListenerId,
 };
-use crate::text::whose::safe;
+use crate::text::owner_text::safe;
 
 /// See the module's head.
 #[derive(Debug)]

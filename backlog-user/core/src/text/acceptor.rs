@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::format::{duration, plural};
-use super::whose::safe;
+use super::owner_text::safe;
 use crate::event::{Acceptor, Doing, State};
 
 /// Kinds of doing that are named; the rest is added up.

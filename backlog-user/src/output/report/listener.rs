@@ -6,7 +6,7 @@ use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
 use backlog_core::text::acceptor;
 use backlog_core::text::format::{duration, plural};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use backlog_ebpf::cause::Beside;
 use maud::{Markup, html};
 
@@ -40,9 +40,9 @@ fn whose_it_is(run: &Run<'_>, page: &Page) -> Vec<Fact> {
     let owner = identity.owner.as_deref();
     let cmdline = owner.map(|owner| &owner.main.cmdline).filter(|line| !line.is_empty());
     vec![
-        ("Process", whose::process(listener).map(plain)),
+        ("Process", owner_text::process(listener).map(plain)),
         ("Command line", cmdline.map(|line| html! { code { (outside(line)) } })),
-        ("Lives in", owner.map(|owner| plain(whose::home(owner).join(", ")))),
+        ("Lives in", owner.map(|owner| plain(owner_text::home(owner).join(", ")))),
         ("Control group", identity.cgroup.as_deref().map(|path| html! { code { (outside(path)) } })),
         ("Network namespace", Some(plain(namespace(listener)))),
         ("Requested limit", Some(plain(asked(listener)))),
@@ -64,7 +64,7 @@ fn namespace(listener: &Listener) -> String {
 fn asked(listener: &Listener) -> String {
     match listener.call.as_ref().and_then(|call| Some((call, call.asked?))) {
         Some((call, asked)) => {
-            whose::cut(call, listener.limit).unwrap_or_else(|| asked.to_string())
+            owner_text::cut(call, listener.limit).unwrap_or_else(|| asked.to_string())
         }
         None if listener.opened_now => "unknown: not passed through listen(2) (io_uring?)".into(),
         None => "unknown: opened before the start".into(),

@@ -5,7 +5,7 @@ use backlog_core::model::group::{self, Group};
 use backlog_core::model::interval::Waits;
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::{duration, percent, plural};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use maud::{Markup, html};
 
 use super::context::Run;
@@ -50,7 +50,7 @@ fn row(summary: &Summary<'_>) -> Vec<Markup> {
     };
     vec![
         html! { (page.name()) @if page.closed.is_some() { " (closed)" } },
-        plain(whose::process(&page.listener).unwrap_or_else(|| "not known".into())),
+        plain(owner_text::process(&page.listener).unwrap_or_else(|| "not known".into())),
         html! { (summary.peak) " / " (limit) },
         html! { (percent(summary.peak, limit)) },
         html! { (page.totals.enqueued) },

@@ -2,7 +2,7 @@
 
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::percent;
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use maud::{Markup, html};
 
 use super::context::Run;
@@ -10,7 +10,7 @@ use super::context::Run;
 /// A string from outside, with characters made visible that move a cursor or reverse text. (The
 /// template escapes markup.)
 pub(super) fn outside(text: &str) -> String {
-    whose::safe(text)
+    owner_text::safe(text)
 }
 
 /// A column of a table.

@@ -5,7 +5,7 @@ use backlog_core::model::interval::Waits;
 use backlog_core::model::sizing::{self, Sizing};
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::{duration, plural};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use backlog_ebpf::cause::Cause;
 use maud::{Markup, html};
 
@@ -45,7 +45,7 @@ impl Verdict {
         reasons.extend(causes(summary));
         reasons.extend(peak(run, summary).map(|peak| html! { "The queue held up to " (peak) "." }));
         let cut =
-            page.listener.call.as_ref().and_then(|call| whose::cut(call, page.listener.limit));
+            page.listener.call.as_ref().and_then(|call| owner_text::cut(call, page.listener.limit));
         reasons.extend(cut.map(|cut| plain(format!("The limit was clamped: {cut}."))));
         reasons.extend(Waits::of(&page.wait).map(|waits| {
             plain(format!(
@@ -117,7 +117,7 @@ pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<
                         a href={ "#l" (summary.page.listener.id.0) } {
                             (summary.page.name())
                         }
-                        @if let Some(process) = whose::process(&summary.page.listener) {
+                        @if let Some(process) = owner_text::process(&summary.page.listener) {
                             " " span.soft { (process) }
                         }
                     }

@@ -8,7 +8,7 @@ use backlog_core::model::interval::Waits;
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::plural;
-use backlog_core::text::{acceptor, whose};
+use backlog_core::text::{acceptor, owner_text};
 use backlog_ebpf::cause::Cause;
 
 use crate::output::{advice, workers};
@@ -90,7 +90,7 @@ fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
     let mut lines = vec![owner(&page.listener)];
     let sizing = model.sizing(page, model.ticked_ns());
     if summary.drops > 0 || sizing.verdict.is_trouble() {
-        lines.insert(0, format!("{}: {}", sizing.verdict.name(), whose::safe(&sizing.why)));
+        lines.insert(0, format!("{}: {}", sizing.verdict.name(), owner_text::safe(&sizing.why)));
     }
     if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {
         lines.push(acceptor::sentence(acceptor));
@@ -102,7 +102,7 @@ fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
         lines.push(format!("accepted by {workers}"));
     }
     if let Some(failed) = page.accept_errors.sentence() {
-        lines.push(whose::safe(&failed));
+        lines.push(owner_text::safe(&failed));
     }
     if summary.drops > 0 {
         // Whose packet is only counted may be another client.
@@ -132,18 +132,18 @@ fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
 
 /// Who holds it, where it lives, and what was asked for it.
 fn owner(listener: &Listener) -> String {
-    let process = whose::process(listener).unwrap_or_else(|| "owner unknown".into());
+    let process = owner_text::process(listener).unwrap_or_else(|| "owner unknown".into());
     let mut words = vec![process.clone()];
     if let Some(owner) = &listener.identity.owner {
-        words.extend(whose::home(owner));
+        words.extend(owner_text::home(owner));
     }
     if let Some(netns) = listener.identity.netns.as_deref().filter(|name| *name != "host") {
-        words.push(format!("namespace {}", whose::safe(netns)));
+        words.push(format!("namespace {}", owner_text::safe(netns)));
     }
     let call = listener.call.as_ref();
     words.push(match call.and_then(|call| Some((call, call.asked?))) {
         Some((call, asked)) => {
-            let cut = whose::cut(call, listener.limit);
+            let cut = owner_text::cut(call, listener.limit);
             let cut = cut.unwrap_or_else(|| format!("requested {asked}"));
             // Mostly who holds it is who has asked.
             cut.strip_prefix(&process).map_or(cut.clone(), |rest| rest.trim_start().to_owned())

@@ -7,7 +7,7 @@ use backlog_core::model::interval::{Interval, Waits};
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::percent;
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 
 /// One listener in its last interval.
 #[derive(Clone, Debug)]
@@ -36,12 +36,12 @@ impl Row {
     /// The row of a listener without an interval yet.
     pub(crate) fn of(page: &Page) -> Self {
         let listener = &page.listener;
-        let owner = whose::process(listener).unwrap_or_default();
+        let owner = owner_text::process(listener).unwrap_or_default();
         let address = page.name();
         let mut words = vec![address.clone(), owner.clone()];
-        words.extend(listener.identity.owner.iter().flat_map(|owner| whose::home(owner)));
-        words.extend(listener.identity.cgroup.as_deref().map(whose::safe));
-        words.extend(listener.identity.netns.as_deref().map(whose::safe));
+        words.extend(listener.identity.owner.iter().flat_map(|owner| owner_text::home(owner)));
+        words.extend(listener.identity.cgroup.as_deref().map(owner_text::safe));
+        words.extend(listener.identity.netns.as_deref().map(owner_text::safe));
         Self {
             id: listener.id,
             address,

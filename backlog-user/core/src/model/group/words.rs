@@ -5,7 +5,7 @@ use crate::model::group::{AtClose, Group, Unbalanced};
 use crate::model::page::Page;
 use crate::model::summary::Summary;
 use crate::text::format::{duration, plural};
-use crate::text::whose::{self, safe};
+use crate::text::owner_text::{self, safe};
 
 /// The process that accepts at a member, if there is only one; otherwise the holder of its socket:
 /// with nginx, the parent and all workers hold every member.
@@ -13,7 +13,7 @@ use crate::text::whose::{self, safe};
 pub fn process(page: &Page) -> Option<String> {
     match page.workers.shares().as_slice() {
         [one] => Some(safe(&one.process.to_string())),
-        _ => whose::process(&page.listener),
+        _ => owner_text::process(&page.listener),
     }
 }
 
