@@ -1,12 +1,12 @@
 //! `backlog-trace replay`: a recording, shown as the run itself was. Needs no rights, and no
 //! kernel that could trace; nothing in the file is carried out.
 
-mod film;
 mod lines;
 mod pace;
 pub(crate) mod page_file;
 pub(crate) mod player;
 mod screen;
+mod seekable;
 pub(crate) mod source;
 
 use anyhow::Result;

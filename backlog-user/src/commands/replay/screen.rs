@@ -1,5 +1,5 @@
 //! A recording on the full screen, at a speed that keys change. The loop knows the wall clock, the
-//! keys and the signals; `pace` the time in the run, `film` the recording.
+//! keys and the signals; `pace` the time in the run, `seekable` the recording.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::film::{Film, Reel};
 use super::pace::Pace;
+use super::seekable::{Playback, SeekableRecording};
 use super::{beside, judge_by, page_file};
 use crate::cli::options::OptionsError;
 use crate::cli::{Output, ReplayArgs};
@@ -44,18 +44,18 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     }
     screen::check(std::env::var("TERM").ok().as_deref())?;
     let page = page_file::beside(args.report.as_deref(), &args.file)?;
-    let mut reel = Reel::open(&args.file)?;
-    judge_by(&mut reel.header, args.client_timeout.as_deref())?;
-    let replay = reel.header.options;
+    let mut recording = SeekableRecording::open(&args.file)?;
+    judge_by(&mut recording.header, args.client_timeout.as_deref())?;
+    let replay = recording.header.options;
     let style = show::style(OutputOptions { output, utc, quiet, verbose, replay });
     let zone = style.zone.clone();
-    let tui = Tui::new(style, every.unwrap_or(reel.interval));
+    let tui = Tui::new(style, every.unwrap_or(recording.interval));
     let mut outputs = beside(Outputs::screen(tui), page, zone, quiet);
     let remarks = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(play(&reel, every, speed, &mut outputs))?;
+        .block_on(play(&recording, every, speed, &mut outputs))?;
     for remark in remarks {
         notice(&remark);
     }
@@ -63,14 +63,14 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
 }
 
 async fn play(
-    reel: &Reel,
+    recording: &SeekableRecording,
     every: Option<Duration>,
     speed: f64,
     outputs: &mut Outputs,
 ) -> Result<Vec<String>> {
     let mut signals = Signals::watch()?;
-    let mut pace = Pace::new((reel.begin_ns, reel.end_ns), speed);
-    let mut film = Film::start(reel, every, outputs)?;
+    let mut pace = Pace::new((recording.begin_ns, recording.end_ns), speed);
+    let mut playback = Playback::start(recording, every, outputs)?;
     let Some(mut inputs) = outputs.tui().and_then(Tui::inputs) else {
         bail!("no keyboard input: stdin is not a terminal")
     };
@@ -84,25 +84,25 @@ async fn play(
         // Of many steps in time only where they lead to is played.
         if !(moved && inputs.waiting()) {
             if moved {
-                film.seek(outputs, pace.at_ns())?;
+                playback.seek(outputs, pace.at_ns())?;
                 last = Instant::now();
-            } else if !film.play(outputs, pace.at_ns(), Some(now + BATCH))? {
-                pace.hold(film.reached_ns());
+            } else if !playback.play(outputs, pace.at_ns(), Some(now + BATCH))? {
+                pace.hold(playback.reached_ns());
                 busy = true;
             }
             if let Some(tui) = outputs.tui() {
-                tui.played(playing(&pace, reel, busy));
+                tui.played(playing(&pace, recording, busy));
                 if pressed {
-                    tui.input(film.model(), Input::Draw)?;
+                    tui.input(playback.model(), Input::Draw)?;
                 }
             }
             (pressed, moved) = (false, false);
         }
-        outputs.update(Now { clock: film.clock(), model: film.model() }, &Update::Flush)?;
+        outputs.update(Now { clock: playback.clock(), model: playback.model() }, &Update::Flush)?;
         let wait = if busy {
             Some(Duration::ZERO)
         } else {
-            film.due_ns().and_then(|due_ns| pace.until(due_ns)).map(|wait| wait.min(TICK))
+            playback.due_ns().and_then(|due_ns| pace.until(due_ns)).map(|wait| wait.min(TICK))
         };
         // The screen and the keyboard get a turn at any speed.
         yield_now().await;
@@ -111,7 +111,7 @@ async fn play(
             () = signals.any() => break,
             input = inputs.next() => {
                 let Some(tui) = outputs.tui() else { break };
-                match tui.input(film.model(), input)? {
+                match tui.input(playback.model(), input)? {
                     Flow::On => {}
                     Flow::End => break,
                     Flow::Play(play) => {
@@ -123,14 +123,14 @@ async fn play(
             () = after(wait) => {}
         }
     }
-    film.finish(outputs)
+    playback.finish(outputs)
 }
 
-fn playing(pace: &Pace, reel: &Reel, busy: bool) -> Playing {
-    let start_ns = reel.header.meta.time_ns;
+fn playing(pace: &Pace, recording: &SeekableRecording, busy: bool) -> Playing {
+    let start_ns = recording.header.meta.time_ns;
     Playing {
         at_ns: pace.at_ns().saturating_sub(start_ns),
-        length_ns: reel.end_ns.saturating_sub(start_ns),
+        length_ns: recording.end_ns.saturating_sub(start_ns),
         speed: pace.speed(),
         stopped: pace.stopped(),
         ended: pace.ended() && !busy,

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::made_up::{MS, SECOND, steps};
 use super::{folder, record};
-use crate::commands::replay::film::{Film, Reel};
+use crate::commands::replay::seekable::{Playback, SeekableRecording};
 use crate::output::playing::Playing;
 use crate::output::table::TextStyle;
 use crate::output::tui::Tui;
@@ -19,22 +19,22 @@ fn screen() -> Tui {
     Tui::unseen(look, Duration::from_secs(1))
 }
 
-fn picture(film: &Film<'_>, tui: &mut Tui, at_ns: u64) -> String {
+fn picture(playback: &Playback<'_>, tui: &mut Tui, at_ns: u64) -> String {
     tui.played(Playing { at_ns, length_ns: 40 * SECOND, speed: Some(1.0), ..Playing::default() });
-    tui.picture(film.model(), SIZE)
+    tui.picture(playback.model(), SIZE)
 }
 
 /// Played from the beginning to a time, in small steps as by a clock.
-fn played(reel: &Reel, to_ns: u64) -> String {
+fn played(recording: &SeekableRecording, to_ns: u64) -> String {
     let mut tui = screen();
-    let mut film = Film::start(reel, None, &mut tui).unwrap();
+    let mut playback = Playback::start(recording, None, &mut tui).unwrap();
     let mut at_ns = 0;
     while at_ns < to_ns {
-        at_ns = to_ns.min(reel.begin_ns.max(at_ns + 70 * MS));
-        assert!(film.play(&mut tui, at_ns, None).unwrap());
-        picture(&film, &mut tui, at_ns);
+        at_ns = to_ns.min(recording.begin_ns.max(at_ns + 70 * MS));
+        assert!(playback.play(&mut tui, at_ns, None).unwrap());
+        picture(&playback, &mut tui, at_ns);
     }
-    picture(&film, &mut tui, to_ns)
+    picture(&playback, &mut tui, to_ns)
 }
 
 #[test]
@@ -43,19 +43,19 @@ fn a_seek_leads_to_the_same_screen_as_playing() {
     for (name, rotate) in [("run.zst", None), ("parts", Some((1, 100))), ("rest", Some((1, 3)))] {
         let path = folder.path().join(name);
         record(&path, rotate, &steps(20));
-        let reel = Reel::open(&path).unwrap();
-        assert_eq!(reel.end_ns, 25 * SECOND + 300 * MS);
-        assert_eq!(reel.interval, Duration::from_secs(1));
+        let recording = SeekableRecording::open(&path).unwrap();
+        assert_eq!(recording.end_ns, 25 * SECOND + 300 * MS);
+        assert_eq!(recording.interval, Duration::from_secs(1));
         // The remaining files of a rotated recording begin later than the run.
-        assert_eq!(reel.begin_ns > 5 * SECOND, name == "rest", "{name}");
-        let [early, late] = [reel.begin_ns + 1200 * MS, 24 * SECOND + 700 * MS];
+        assert_eq!(recording.begin_ns > 5 * SECOND, name == "rest", "{name}");
+        let [early, late] = [recording.begin_ns + 1200 * MS, 24 * SECOND + 700 * MS];
         let mut tui = screen();
-        let mut film = Film::start(&reel, None, &mut tui).unwrap();
+        let mut playback = Playback::start(&recording, None, &mut tui).unwrap();
         let mut pictures = Vec::new();
-        for to_ns in [late, early, reel.end_ns, early, reel.begin_ns, late] {
-            film.seek(&mut tui, to_ns).unwrap();
-            let shown = picture(&film, &mut tui, to_ns);
-            assert!(shown == played(&reel, to_ns), "{name} {to_ns}: {shown}");
+        for to_ns in [late, early, recording.end_ns, early, recording.begin_ns, late] {
+            playback.seek(&mut tui, to_ns).unwrap();
+            let shown = picture(&playback, &mut tui, to_ns);
+            assert!(shown == played(&recording, to_ns), "{name} {to_ns}: {shown}");
             pictures.push(shown);
         }
         assert_ne!(pictures[0], pictures[1], "{name}");
@@ -68,21 +68,21 @@ fn a_seek_leads_to_the_same_screen_as_playing() {
 fn a_step_back_forgets_notices_and_keeps_what_keys_have_done() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/replay/fixtures/overload.jsonl");
-    let reel = Reel::open(&path).unwrap();
+    let recording = SeekableRecording::open(&path).unwrap();
     let mut tui = screen();
-    let mut film = Film::start(&reel, None, &mut tui).unwrap();
-    film.seek(&mut tui, reel.end_ns).unwrap();
-    let full = picture(&film, &mut tui, 0);
+    let mut playback = Playback::start(&recording, None, &mut tui).unwrap();
+    playback.seek(&mut tui, recording.end_ns).unwrap();
+    let full = picture(&playback, &mut tui, 0);
     assert!(full.contains("nothing listens on port 8000 yet"), "{full}");
-    film.seek(&mut tui, reel.begin_ns).unwrap();
-    let begin = picture(&film, &mut tui, 0);
+    playback.seek(&mut tui, recording.begin_ns).unwrap();
+    let begin = picture(&playback, &mut tui, 0);
     assert!(!begin.contains("nothing listens on port 8000 yet"), "{begin}");
-    film.seek(&mut tui, reel.end_ns).unwrap();
-    assert_eq!(picture(&film, &mut tui, 0), full);
+    playback.seek(&mut tui, recording.end_ns).unwrap();
+    assert_eq!(picture(&playback, &mut tui, 0), full);
     // Only the end remains, which is not shown before the user ends the playback.
-    assert_eq!(film.due_ns(), Some(reel.end_ns));
-    assert!(film.play(&mut tui, u64::MAX, None).unwrap());
-    assert_eq!(film.due_ns(), Some(reel.end_ns));
+    assert_eq!(playback.due_ns(), Some(recording.end_ns));
+    assert!(playback.play(&mut tui, u64::MAX, None).unwrap());
+    assert_eq!(playback.due_ns(), Some(recording.end_ns));
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn a_deadline_leaves_the_rest_for_later() {
     let folder = folder();
     let path = folder.path().join("run");
     record(&path, None, &steps(3));
-    let reel = Reel::open(&path).unwrap();
+    let recording = SeekableRecording::open(&path).unwrap();
     let mut tui = screen();
-    let mut film = Film::start(&reel, None, &mut tui).unwrap();
+    let mut playback = Playback::start(&recording, None, &mut tui).unwrap();
     let now = Some(std::time::Instant::now());
-    assert!(!film.play(&mut tui, reel.end_ns, now).unwrap());
-    assert!(film.play(&mut tui, reel.end_ns, None).unwrap());
-    assert_eq!(film.reached_ns(), reel.end_ns);
+    assert!(!playback.play(&mut tui, recording.end_ns, now).unwrap());
+    assert!(playback.play(&mut tui, recording.end_ns, None).unwrap());
+    assert_eq!(playback.reached_ns(), recording.end_ns);
 }

@@ -19,7 +19,7 @@ use crate::output::sink::{Now, Sink, Update};
 const MOST: u64 = 4 << 30;
 
 /// A recording that can be read again and again.
-pub(super) struct Reel {
+pub(super) struct SeekableRecording {
     path: PathBuf,
     /// The copy of stdin; it is deleted with this.
     _copy: Option<NamedTempFile>,
@@ -31,7 +31,7 @@ pub(super) struct Reel {
     pub(super) interval: Duration,
 }
 
-impl Reel {
+impl SeekableRecording {
     /// Reads all of it once, to know how long it is.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let copy = (path == Path::new("-")).then(|| copy(io::stdin())).transpose()?;
@@ -75,8 +75,8 @@ fn copy(from: impl io::Read) -> Result<NamedTempFile> {
 }
 
 /// See the module's head.
-pub(super) struct Film<'a> {
-    reel: &'a Reel,
+pub(super) struct Playback<'a> {
+    recording: &'a SeekableRecording,
     every: Option<Duration>,
     source: Source,
     player: Player,
@@ -85,17 +85,17 @@ pub(super) struct Film<'a> {
     reached_ns: u64,
 }
 
-impl<'a> Film<'a> {
+impl<'a> Playback<'a> {
     /// The beginning, before any step is played.
     pub(super) fn start(
-        reel: &'a Reel,
+        recording: &'a SeekableRecording,
         every: Option<Duration>,
         sink: &mut dyn Sink,
     ) -> Result<Self> {
-        let mut source = reel.source()?;
-        let player = Player::start(&reel.header, every, sink)?;
+        let mut source = recording.source()?;
+        let player = Player::start(&recording.header, every, sink)?;
         let next = source.next();
-        Ok(Self { reel, every, source, player, next, reached_ns: 0 })
+        Ok(Self { recording, every, source, player, next, reached_ns: 0 })
     }
 
     pub(super) fn model(&self) -> &Model {
@@ -149,7 +149,7 @@ impl<'a> Film<'a> {
     /// Goes to another time, with nothing to be seen in between.
     pub(super) fn seek(&mut self, sink: &mut dyn Sink, to_ns: u64) -> Result<()> {
         if to_ns < self.reached_ns {
-            *self = Self::start(self.reel, self.every, sink)?;
+            *self = Self::start(self.recording, self.every, sink)?;
         }
         self.play(sink, to_ns, None)?;
         Ok(())
