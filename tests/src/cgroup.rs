@@ -40,7 +40,8 @@ impl Cgroup {
         let mut cgroup = Self { path: own.trim_end_matches('/').to_owned(), folders: Vec::new() };
         for name in names {
             folder.push(name);
-            fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
             cgroup.folders.push(folder.clone());
             cgroup.path = format!("{}/{name}", cgroup.path);
         }

@@ -94,7 +94,8 @@ fn download(wanted: &Wanted<'_>, folder: &Path, root: &Path) -> Result<String> {
         .with_context(|| format!("cannot create a folder in {}", folder.display()))?;
     unpack(wanted, &debs, scratch.path())?;
     remove(root)?;
-    fs::rename(scratch.keep(), root).with_context(|| format!("cannot create {}", root.display()))?;
+    fs::rename(scratch.keep(), root)
+        .with_context(|| format!("cannot create {}", root.display()))?;
     let names = debs.iter().filter_map(|deb| deb.file_name()?.to_str());
     let versions = names.filter_map(|name| version(name, wanted.packages));
     Ok(versions.collect::<Vec<_>>().join(", "))

@@ -9,7 +9,7 @@ use backlog_core::model::Model;
 use backlog_core::model::interval::{Interval, Waits};
 use backlog_core::model::page::Page;
 use backlog_core::text::format::percent;
-use backlog_core::text::whose::outside;
+use backlog_core::text::owner_text::outside;
 use backlog_ebpf::cause::{Beside, Cause};
 
 use super::column::{Column, text};

@@ -18,7 +18,7 @@ use backlog_core::run::{End, Meta};
 use backlog_core::settings::Spread;
 use backlog_core::text::acceptor::sentence;
 use backlog_core::text::format::{clock_time, duration, plural};
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 use jiff::tz::TimeZone;
 
 use super::sink::{Now, Sink, Update};
@@ -79,7 +79,7 @@ impl<W: Write> Table<W> {
 
     /// Says so if the kernel has granted less than was asked for.
     fn cut(&mut self, call: Option<&Call>, granted: u32) -> io::Result<()> {
-        match call.and_then(|call| whose::cut(call, granted)) {
+        match call.and_then(|call| owner_text::cut(call, granted)) {
             Some(text) => writeln!(self.out, "         {text}"),
             None => Ok(()),
         }
@@ -171,7 +171,7 @@ impl<W: Write> Table<W> {
         };
         let (name, Listener { depth, limit, .. }) = (page.full_name(), listener);
         write!(self.out, "{time} {name} {opened}: depth {depth}, limit {limit}")?;
-        match whose::process(listener) {
+        match owner_text::process(listener) {
             Some(process) => writeln!(self.out, ", {process}")?,
             None => writeln!(self.out)?,
         }
@@ -244,7 +244,7 @@ impl<W: Write> Table<W> {
     fn accept_errors(&mut self, errors: &AcceptErrors) -> io::Result<()> {
         let mut text = TextBlock::default();
         for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
-            text.labelled("         ", 9, &whose::safe(&error.sentence()));
+            text.labelled("         ", 9, &owner_text::safe(&error.sentence()));
         }
         write!(self.out, "{}", text.into_text())
     }

@@ -50,7 +50,8 @@ impl Apt {
         let dir = folder.join("apt");
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
-            fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
+            fs::create_dir_all(&part)
+                .with_context(|| format!("cannot create {}", part.display()))?;
         }
         let apt = Self { dir, suites };
         apt.write("status", "")?;

@@ -1,7 +1,7 @@
 //! What a model concludes of its listeners.
 
 use super::Model;
-use super::clients::Outside;
+use super::clients::UnadmittedClients;
 use super::group::{self, AtClose, Unbalanced};
 use super::page::Page;
 use super::sizing::{self, Given, Sizing};
@@ -44,16 +44,16 @@ impl Model {
     /// What is to be thought of the clients of a listener that the server has not accepted. With
     /// `admitted` they are all of `clients`.
     #[must_use]
-    pub fn outside(&self, page: &Page, time_ns: u64) -> Outside {
+    pub fn unadmitted(&self, page: &Page, time_ns: u64) -> UnadmittedClients {
         if page.clients == 0 {
-            return Outside::default();
+            return UnadmittedClients::default();
         }
-        let known = self.clients.outside(page.listener.id, page.depth(), time_ns);
+        let known = self.clients.unadmitted(page.listener.id, page.depth(), time_ns);
         let gave_up = known.gave_up + page.ended.gave_up;
         let believing = known.believing + page.ended.believing;
         let (reset, trying) = (page.ended.reset, known.trying);
         let unknown = page.clients.saturating_sub(page.admitted + gave_up + reset + trying);
-        Outside { gave_up, believing, reset, trying, unknown }
+        UnadmittedClients { gave_up, believing, reset, trying, unknown }
     }
 
     /// The listeners at the address of this one, in its namespace: those that may be its group.

@@ -124,7 +124,7 @@ const MOST: usize = 32_768;
 
 /// The likely outcome of a listener's clients that the server has not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outside {
+pub struct UnadmittedClients {
     /// They have left, or their next try is overdue.
     pub gave_up: u64,
     /// Those of them whose last ACK was refused, so they are connected only from their own view.
@@ -277,8 +277,8 @@ impl Clients {
     /// The likely outcome of a listener's unsettled attempts, with this many connections in its
     /// queue.
     #[must_use]
-    pub fn outside(&self, listener: ListenerId, depth: u32, now_ns: u64) -> Outside {
-        let mut outside = Outside::default();
+    pub fn unadmitted(&self, listener: ListenerId, depth: u32, now_ns: u64) -> UnadmittedClients {
+        let mut unadmitted = UnadmittedClients::default();
         let mut queued = 0;
         let all = self.young.iter().chain(&self.old);
         for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
@@ -286,22 +286,22 @@ impl Clients {
                 State::Ended(_) => {}
                 // It has left, and only a packet of it that came late is in the queue.
                 State::Queued if refused.closed => {
-                    outside.gave_up += 1;
-                    outside.believing += 1;
+                    unadmitted.gave_up += 1;
+                    unadmitted.believing += 1;
                 }
                 State::Queued => queued += 1,
-                State::Outside if refused.may_come_back(now_ns) => outside.trying += 1,
+                State::Outside if refused.may_come_back(now_ns) => unadmitted.trying += 1,
                 State::Outside => {
-                    outside.gave_up += 1;
-                    outside.believing += u64::from(refused.believes());
+                    unadmitted.gave_up += 1;
+                    unadmitted.believing += u64::from(refused.believes());
                 }
             }
         }
         // The others have left the queue, and the record of it was lost.
         let waiting = u64::from(depth).min(queued);
-        outside.trying += waiting;
-        outside.unknown = queued - waiting;
-        outside
+        unadmitted.trying += waiting;
+        unadmitted.unknown = queued - waiting;
+        unadmitted
     }
 
     /// This many were evicted before it began.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Mark};
 use crate::event::Event;
-use crate::model::past::Past;
 use crate::model::reconcile::Blind;
+use crate::model::snapshot::ModelSnapshot;
 use crate::recording::options::ReplayOptions;
 use crate::run::{End, Meta};
 
@@ -73,7 +73,7 @@ pub enum Step {
         /// Then.
         time_ns: u64,
         /// State that no event carries.
-        past: Box<Past>,
+        past: Box<ModelSnapshot>,
     },
     /// The end of an interval.
     Interval {

@@ -5,7 +5,8 @@ use crate::event::{Count, Event, What};
 use crate::model::Model;
 use crate::model::page::Page;
 
-/// Events that fill an empty model; with [`Past`](crate::model::past::Past) it is as this one.
+/// Events that fill an empty model. Together with
+/// [`ModelSnapshot`](crate::model::snapshot::ModelSnapshot) they restore this one.
 #[must_use]
 pub fn events(model: &Model, now_ns: u64) -> Vec<Event> {
     let mut events = Vec::new();

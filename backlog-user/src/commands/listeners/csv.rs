@@ -8,7 +8,7 @@ use anyhow::Result;
 use backlog_core::counter::Counter;
 use backlog_core::event::Listener;
 use backlog_core::owner::{Container, Owner, Process};
-use backlog_core::text::whose::outside;
+use backlog_core::text::owner_text::outside;
 
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};

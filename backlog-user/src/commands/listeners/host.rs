@@ -9,7 +9,7 @@ use backlog_core::event::{Listener, ListenerId};
 use backlog_core::owner::Owner;
 use backlog_core::settings::Settings;
 use backlog_core::text::format;
-use backlog_core::text::whose::safe;
+use backlog_core::text::owner_text::safe;
 
 use crate::host::kernel::slab::{Entry, Memory};
 

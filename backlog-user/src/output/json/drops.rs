@@ -2,7 +2,7 @@
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
-use backlog_core::model::clients::Outside;
+use backlog_core::model::clients::UnadmittedClients;
 use backlog_core::model::episode;
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
@@ -92,7 +92,8 @@ impl Drops {
     /// Those of a listener.
     pub(super) fn of(model: &Model, summary: &Summary<'_>, end_ns: u64) -> Self {
         let page = summary.page;
-        let Outside { gave_up, believing, reset, trying, unknown } = model.outside(page, end_ns);
+        let UnadmittedClients { gave_up, believing, reset, trying, unknown } =
+            model.unadmitted(page, end_ns);
         Self {
             total: summary.drops,
             clients: page.clients,

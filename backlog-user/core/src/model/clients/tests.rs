@@ -1,6 +1,6 @@
 use backlog_ebpf::cause::Cause;
 
-use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, Outside};
+use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, UnadmittedClients};
 use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
 const SECOND: u64 = 1_000_000_000;
@@ -31,8 +31,8 @@ fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     assert_eq!(clients.refused(&refused, 2 * SECOND).fate, None);
     let (admission, fate) = clients.admitted(&queued(&refused, true), 3 * SECOND);
     assert_eq!((admission, fate), (Admission::Returned, None));
-    let outside = clients.outside(refused.listener, 1, 4 * SECOND);
-    assert_eq!((outside.trying, outside.gave_up), if fin_refused { (0, 1) } else { (1, 0) });
+    let unadmitted = clients.unadmitted(refused.listener, 1, 4 * SECOND);
+    assert_eq!((unadmitted.trying, unadmitted.gave_up), if fin_refused { (0, 1) } else { (1, 0) });
     clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND)
 }
 
@@ -101,8 +101,8 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
     assert_eq!(clients.refused(&ghost, 60).retry_of_ns, Some(10));
     assert_eq!(clients.admitted(&queued(&ghost, true), 70), (Admission::Again, None));
     assert_eq!(clients.dequeued(&dequeued(&ghost, Leaving::Fin), 80), None);
-    let outside = clients.outside(refused.listener, 0, 3 * FIRST_PAUSE_NS);
-    assert_eq!(outside, Outside::default());
+    let unadmitted = clients.unadmitted(refused.listener, 0, 3 * FIRST_PAUSE_NS);
+    assert_eq!(unadmitted, UnadmittedClients::default());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_reset_client_has_ended() {
     let reset = drop(1, Cause::AcceptQueueFullReset);
     assert_eq!(clients.refused(&reset, 10).fate, Some(Fate::Reset));
     assert_eq!(clients.refused(&reset, 20).fate, None);
-    assert_eq!(clients.outside(reset.listener, 0, 20), Outside::default());
+    assert_eq!(clients.unadmitted(reset.listener, 0, 20), UnadmittedClients::default());
 }
 
 #[test]
@@ -142,10 +142,16 @@ fn a_client_that_has_closed_its_end_tries_no_more() {
     let mut clients = Clients::default();
     let refused = drop(1, Cause::AcceptQueueFullCookie);
     clients.refused(&refused, 10);
-    let outside = |clients: &Clients| clients.outside(refused.listener, 0, 30);
-    assert_eq!(outside(&clients), Outside { trying: 1, ..Outside::default() });
+    let unadmitted = |clients: &Clients| clients.unadmitted(refused.listener, 0, 30);
+    assert_eq!(
+        unadmitted(&clients),
+        UnadmittedClients { trying: 1, ..UnadmittedClients::default() }
+    );
     clients.refused(&DropEvent { fin: true, ..refused }, 20);
-    assert_eq!(outside(&clients), Outside { gave_up: 1, believing: 1, ..Outside::default() });
+    assert_eq!(
+        unadmitted(&clients),
+        UnadmittedClients { gave_up: 1, believing: 1, ..UnadmittedClients::default() }
+    );
 }
 
 #[test]
@@ -156,8 +162,11 @@ fn whoever_is_not_in_the_queue_any_more_is_unknown_without_its_record() {
         clients.refused(&refused, 10);
         clients.admitted(&queued(&refused, true), 20);
     }
-    let outside = clients.outside(ListenerId(1), 1, 30);
-    assert_eq!(outside, Outside { trying: 1, unknown: 2, ..Outside::default() });
+    let unadmitted = clients.unadmitted(ListenerId(1), 1, 30);
+    assert_eq!(
+        unadmitted,
+        UnadmittedClients { trying: 1, unknown: 2, ..UnadmittedClients::default() }
+    );
 }
 
 #[test]
@@ -196,8 +205,11 @@ fn who_has_been_silent_for_too_long_has_given_up() {
         }
     }
     // The next try is due at 8 s, and a little more is allowed for.
-    let outside = |second| clients.outside(ListenerId(1), 0, second * SECOND);
-    assert_eq!(outside(8), Outside { trying: 2, ..Outside::default() });
-    assert_eq!(outside(14), Outside { gave_up: 2, believing: 1, ..Outside::default() });
-    assert_eq!(clients.outside(ListenerId(2), 0, 14 * SECOND), Outside::default());
+    let unadmitted = |second| clients.unadmitted(ListenerId(1), 0, second * SECOND);
+    assert_eq!(unadmitted(8), UnadmittedClients { trying: 2, ..UnadmittedClients::default() });
+    assert_eq!(
+        unadmitted(14),
+        UnadmittedClients { gave_up: 2, believing: 1, ..UnadmittedClients::default() }
+    );
+    assert_eq!(clients.unadmitted(ListenerId(2), 0, 14 * SECOND), UnadmittedClients::default());
 }

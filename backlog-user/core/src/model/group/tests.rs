@@ -205,7 +205,7 @@ fn numbers_go_on_behind_a_snapshot() {
         opened(&mut model, index, 1 + index as u64);
     }
     closed(&mut model, 0, 5);
-    let past = model.past();
+    let past = model.snapshot();
     let mut copy = Model::new(0);
     for index in 0..3 {
         opened(&mut copy, index, 1 + index as u64);

@@ -211,14 +211,14 @@ fn sums_of_evicted_listeners_stay_in_the_account_of_their_namespace() {
     let reconcile::CounterCheck { kernel, seen, .. } = account.verdicts[0];
     assert_eq!((kernel, seen), (100, 100));
     // A recording that begins here has the same sums.
-    let past = model.past();
+    let past = model.snapshot();
     let mut later = Model::new(0);
     for event in crate::recording::snapshot::events(&model, 51 * SECOND) {
         later.apply(&event);
     }
     later.resume(51 * SECOND, &past);
     assert_eq!((later.dropped(), reconcile::accounts(&later)), (100, vec![account]));
-    assert_eq!(later.past(), past);
+    assert_eq!(later.snapshot(), past);
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::event::{Acceptor, ListenerId, Moves, Netns};
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Past {
-    pages: Vec<PagePast>,
+pub struct ModelSnapshot {
+    pages: Vec<PageSnapshot>,
     /// Counts of a network namespace's listeners from before its reconciliation began.
     before: BTreeMap<Netns, Sums>,
     gone: Gone,
@@ -34,7 +34,7 @@ pub struct Past {
 
 /// The state of one listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct PagePast {
+struct PageSnapshot {
     listener: ListenerId,
     clients: u64,
     peak_use: PeakUse,
@@ -75,7 +75,7 @@ struct Advice {
     paced: Paced,
 }
 
-impl PagePast {
+impl PageSnapshot {
     fn of(page: &Page) -> Self {
         Self {
             listener: page.listener.id,
@@ -127,11 +127,11 @@ impl PagePast {
 
 impl Model {
     /// State that events do not carry.
-    pub fn past(&self) -> Past {
+    pub fn snapshot(&self) -> ModelSnapshot {
         let before = self.namespaces.all_told();
         let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
-        Past {
-            pages: self.pages.values().map(PagePast::of).collect(),
+        ModelSnapshot {
+            pages: self.pages.values().map(PageSnapshot::of).collect(),
             before: before.map(|(netns, namespace)| (netns, namespace.before)).collect(),
             gone: self.gone,
             gone_sums: self.namespaces.evicted_sums(self.pages.values()),
@@ -141,7 +141,7 @@ impl Model {
     }
 
     /// An interval begins here; everything so far was before it.
-    pub fn resume(&mut self, time_ns: u64, past: &Past) {
+    pub fn resume(&mut self, time_ns: u64, past: &ModelSnapshot) {
         // Changes made by these events belong to no interval.
         drop(self.tick(time_ns));
         for known in &past.pages {
@@ -164,7 +164,7 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use super::PagePast;
+    use super::PageSnapshot;
 
     /// Recordings used to keep how many members were idle in the worst interval.
     #[test]
@@ -175,7 +175,7 @@ mod tests {
             "beside_idle":{{"idle":1,"with_room":2,"members":3}},"last_drops_ns":[{}]}}"#,
             none.trim_end_matches(',')
         );
-        let past: PagePast = serde_json::from_str(&text).unwrap();
+        let past: PageSnapshot = serde_json::from_str(&text).unwrap();
         assert_eq!((past.clients, past.advice.member), (3, 0));
     }
 }
