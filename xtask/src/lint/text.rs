@@ -11,8 +11,6 @@ use crate::paths;
 
 /// Where users and developers read prose.
 const PAGES: [&str; 2] = ["README.md", "docs"];
-/// Pages that are generated from code, whose comments are checked instead.
-const GENERATED: [&str; 1] = ["JSON.md"];
 /// Where sources are.
 const SOURCES: [&str; 4] = ["backlog-ebpf", "backlog-user", "tests", "xtask"];
 /// Where the texts of `--help` are kept.
@@ -32,7 +30,6 @@ pub(super) fn pages() -> Result<Vec<Text>> {
     for page in PAGES {
         files(&paths::root().join(page), "md", &mut found)?;
     }
-    found.retain(|path| !GENERATED.iter().any(|page| path.ends_with(page)));
     let mut help = Vec::new();
     files(&paths::root().join(HELP), "snap", &mut help)?;
     help.retain(|path| path.to_string_lossy().contains("cli__tests"));

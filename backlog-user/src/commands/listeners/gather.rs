@@ -247,7 +247,7 @@ mod tests {
     use super::{Wanted, host};
     use backlog_core::filter::{Filter, Held};
     use backlog_core::owner::{Owner, Process};
-    use backlog_core::text::whose;
+    use backlog_core::text::owner_text;
     use std::collections::{HashMap, HashSet};
     use std::net::{TcpListener, TcpStream};
     use std::path::Path;
@@ -279,7 +279,7 @@ mod tests {
         let [audited] = space.listeners.as_slice() else { panic!("{space:?}") };
         assert_eq!((audited.listener.local, audited.listener.depth), (local, 1));
         assert_eq!((audited.syn_queue, audited.group), (Some(0), None));
-        assert_eq!(whose::process_word(&audited.listener), "me[1]");
+        assert_eq!(owner_text::process_word(&audited.listener), "me[1]");
         // Another process's sockets are not in this list.
         let filter = Filter { process: Some(Held::default()), ..wanted.filter.clone() };
         let wanted = Wanted { filter, ..wanted };

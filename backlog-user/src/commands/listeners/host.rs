@@ -69,7 +69,7 @@ pub(crate) struct Audited {
     pub(crate) uid: u32,
     /// The name of the interface that it is bound to.
     pub(crate) interface: Option<String>,
-    /// Entries of its SYN queue; none where it cannot be told which are its own.
+    /// Entries of its SYN queue; none if its own entries cannot be identified.
     pub(crate) syn_queue: Option<u32>,
     /// Its place among those on the very same address, which share it by `SO_REUSEPORT`; none:
     /// it is alone, and whether others might join is not known.
@@ -162,7 +162,7 @@ impl Audited {
     /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
     pub(crate) fn address(&self) -> String {
         let local = self.listener.local;
-        // Whoever makes an interface names it as he likes.
+        // The creator of an interface chooses its name freely.
         match self.interface.as_deref().map(safe) {
             None => local.to_string(),
             Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),

@@ -6,7 +6,7 @@ mod remarks;
 use backlog_core::counter::Counter;
 use backlog_core::settings::Settings;
 use backlog_core::text::format::plural;
-use backlog_core::text::whose;
+use backlog_core::text::owner_text;
 
 use super::finding::Finding;
 use super::host::{Audited, Host, Space};
@@ -64,7 +64,7 @@ fn namespace(page: &mut TextBlock, space: &Space) {
 
 fn row(page: &mut TextBlock, audited: &Audited) {
     let listener = &audited.listener;
-    let (address, owner) = (audited.address(), whose::process_word(listener));
+    let (address, owner) = (audited.address(), owner_text::process_word(listener));
     let values = [
         listener.limit.to_string(),
         listener.depth.to_string(),
