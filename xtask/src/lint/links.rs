@@ -63,14 +63,15 @@ fn resolve(from: &str, target: &str) -> String {
     parts.join("/")
 }
 
-/// The anchors of headings, as GitHub makes them.
+/// The anchors of headings, as GitHub makes them, and those that a page sets itself.
 fn anchors(content: &str) -> impl Iterator<Item = String> {
-    let headings = content.lines().filter(|line| line.starts_with('#'));
-    headings.map(|line| {
+    let headings = content.lines().filter(|line| line.starts_with('#')).map(|line| {
         let heading = line.trim_start_matches('#').trim().to_lowercase();
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
         kept.collect::<String>().replace(' ', "-")
-    })
+    });
+    let set = content.split("<a id=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0));
+    headings.chain(set.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -92,8 +93,9 @@ mod tests {
 
     #[test]
     fn a_heading_is_an_anchor() {
-        let page = "# The queue's `limit`, again\ntext\n## One-two";
-        assert_eq!(anchors(page).collect::<Vec<_>>(), ["the-queues-limit-again", "one-two"]);
+        let page = "# The queue's `limit`, again\n| <a id=\"id\"></a>`id` |\n## One-two";
+        let found: Vec<String> = anchors(page).collect();
+        assert_eq!(found, ["the-queues-limit-again", "one-two", "id"]);
     }
 
     #[test]
