@@ -1,5 +1,5 @@
-//! What goes when it is over, so that a model is bounded however long the run: pages of closed
-//! listeners, and namespaces. Their sums stay.
+//! Evicts pages of closed listeners and ended namespaces, and keeps their sums, so that a model is
+//! bounded however long the run.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::page::Page;
 use super::summary::Summary;
 use crate::event::ListenerId;
 
-/// How much is kept of what is over.
+/// The number of closed listeners and quiet namespaces that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Closed listeners at which something happened: some 33 KB each.

@@ -76,8 +76,7 @@ pub(super) struct Namespaces {
     forgotten: Vec<Netns>,
 }
 
-/// One of them. It is kept while it has pages, something was counted there, or the kernel has
-/// told of it, and is evicted when it has ended.
+/// One of them. It is evicted when it has ended and has no page.
 #[derive(Debug, Default)]
 struct Entry {
     /// Pages of its listeners; of these: of listeners that are open.
@@ -98,12 +97,12 @@ impl Entry {
         self.told.as_ref().is_some_and(|told| told.ended)
     }
 
-    /// Has, or had, it a listener of ours at which anything happened, or that is still known?
+    /// Does it have a page, or did it have one of an active listener?
     fn has_listeners(&self) -> bool {
         self.pages > 0 || self.evicted
     }
 
-    /// May anything still move there? A listener is open, or was at this time.
+    /// May its counters still move? A listener is open, or was open at this time.
     fn moves(&self, since_ns: u64) -> bool {
         self.open > 0 || self.closed_ns.is_some_and(|closed_ns| closed_ns >= since_ns)
     }

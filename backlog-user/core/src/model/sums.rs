@@ -1,5 +1,4 @@
-//! What the listeners of a network namespace have counted together, as far as the kernel counts
-//! it as well.
+//! Sums over the listeners of a network namespace, of what the kernel counts as well.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;

@@ -33,7 +33,7 @@ pub(super) struct Enrichers {
     asked: Option<Netns>,
 }
 
-/// What an enricher has to work with at each moment.
+/// What an enricher works with.
 pub(super) struct Context<'a> {
     /// The source.
     pub(super) live: &'a mut Live,
@@ -47,14 +47,14 @@ pub(super) struct Context<'a> {
 pub(super) struct Reading {
     /// When.
     pub(super) time_ns: u64,
-    /// Who was asked.
+    /// The namespaces that were asked.
     pub(super) namespaces: Vec<Netns>,
     pub(super) before: Answers,
     pub(super) after: Answers,
 }
 
 impl Enrichers {
-    /// Nothing was looked up yet.
+    /// Enrichers that have looked nothing up yet.
     pub(super) fn new(counters: KernelCounters, owners: OwnerCache, acceptors: Acceptors) -> Self {
         let accepting = AcceptWatch::new(acceptors, monotonic_ns());
         Self { counters, owners, accepting, asked: None }

@@ -120,7 +120,7 @@ impl Sinks {
         self.outputs.tui().and_then(Tui::inputs)
     }
 
-    /// One of these has come.
+    /// Handles a key, or a change of the terminal.
     pub(super) fn input(&mut self, input: Input) -> io::Result<Flow> {
         match self.outputs.tui() {
             Some(tui) => tui.input(self.run.model(), input),
