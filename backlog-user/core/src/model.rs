@@ -114,7 +114,7 @@ impl Model {
             What::Drop(drop) => return Some(News::Refused(self.refused(drop, *time_ns))),
             What::Admitted(admitted) => {
                 let (admission, fate) = self.clients.admitted(admitted, *time_ns);
-                self.page(admitted.listener, |page| page.admitted(admitted, admission));
+                self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, admission));
                 self.settled(admitted.listener, fate);
             }
             What::Dequeued(dequeued) => {

@@ -99,8 +99,11 @@ const COOKIE_SLACK: u32 = 3;
 /// A queued attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It was refused before.
-    Returned,
+    /// It was refused before, first this long ago.
+    Returned {
+        /// From its first refusal to the accept queue.
+        delay_ns: u64,
+    },
     /// It was refused, but that had no record: it is another client.
     New,
     /// It was refused, but that is not remembered.
@@ -224,11 +227,13 @@ impl Clients {
         let attempt = self.known(attempt).unwrap_or(attempt);
         let unremembered = if self.incomplete { Admission::Unknown } else { Admission::New };
         let admission = match self.get(attempt) {
-            Some(Refused { state: State::Outside, .. }) => Admission::Returned,
+            Some(Refused { state: State::Outside, first_ns, .. }) => {
+                Admission::Returned { delay_ns: time_ns.saturating_sub(*first_ns) }
+            }
             Some(_) => return (Admission::Again, None),
             None => unremembered,
         };
-        if admission != Admission::Returned {
+        if !matches!(admission, Admission::Returned { .. }) {
             self.insert(attempt, Refused::new(time_ns, Cause::Other, false));
         }
         let Some(refused) = self.get(attempt) else { return (admission, None) };

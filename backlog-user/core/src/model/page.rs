@@ -229,8 +229,11 @@ impl Page {
     }
 
     /// A client that was refused has been queued.
-    pub fn admitted(&mut self, admitted: &Admitted, admission: Admission) {
+    pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
         self.unlimited.admitted(admitted, admission == Admission::Again);
+        if let Admission::Returned { delay_ns } = admission {
+            self.unlimited.syn.admitted(time_ns, delay_ns);
+        }
         if admission == Admission::Again {
             return;
         }

@@ -30,7 +30,7 @@ fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     let refused = DropEvent { fin: fin_refused, ..drop(1, cause) };
     assert_eq!(clients.refused(&refused, 2 * SECOND).fate, None);
     let (admission, fate) = clients.admitted(&queued(&refused, true), 3 * SECOND);
-    assert_eq!((admission, fate), (Admission::Returned, None));
+    assert_eq!((admission, fate), (Admission::Returned { delay_ns: 2 * SECOND }, None));
     let unadmitted = clients.unadmitted(refused.listener, 1, 4 * SECOND);
     assert_eq!((unadmitted.trying, unadmitted.gave_up), if fin_refused { (0, 1) } else { (1, 0) });
     clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND)
@@ -91,7 +91,7 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
     clients.refused(&refused, 10);
     clients.refused(&refused, 20);
     let admitted = queued(&refused, true);
-    assert_eq!(clients.admitted(&admitted, 30), (Admission::Returned, None));
+    assert_eq!(clients.admitted(&admitted, 30), (Admission::Returned { delay_ns: 20 }, None));
     assert_eq!(clients.admitted(&admitted, 40), (Admission::Again, None));
     let accepted = dequeued(&refused, Leaving::Accepted);
     let fate = Fate::Admitted { delay_ns: Some(40) };
@@ -125,7 +125,8 @@ fn a_recording_from_before_knows_only_that_it_was_queued() {
     let refused = drop(1, Cause::AcceptQueueFullSyn);
     clients.refused(&refused, 10);
     let fate = Some(Fate::Admitted { delay_ns: Some(20) });
-    assert_eq!(clients.admitted(&queued(&refused, false), 30), (Admission::Returned, fate));
+    let returned = Admission::Returned { delay_ns: 20 };
+    assert_eq!(clients.admitted(&queued(&refused, false), 30), (returned, fate));
 }
 
 #[test]

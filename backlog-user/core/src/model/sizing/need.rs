@@ -32,7 +32,7 @@ impl Need {
             Some(Cookies::Load) => u64::from(page.totals.syn_needed),
             _ => 0,
         };
-        let syn_queue = Some(unlimited.syn.needed.max(by_cookies)).filter(|needed| *needed > 0);
+        let syn_queue = Some(unlimited.syn.needed().max(by_cookies)).filter(|needed| *needed > 0);
         let measured_ns = page.paced.pause_ns().or(unlimited.pause_ns());
         let pause_ns = match (measured_ns, guess(page)) {
             (Some(measured_ns), Some(guess_ns)) if page.paced.accepts < FEW => {

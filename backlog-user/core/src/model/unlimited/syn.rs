@@ -3,6 +3,11 @@
 //! A request leaves the SYN queue one round trip after it arrived. That time is not measured, but
 //! the requests queued when a SYN is refused complete before that client's would have: while fewer
 //! connections have arrived since, it would still be in the queue.
+//!
+//! Refused clients send their SYN again and take room in the real queue that they would not have
+//! taken in a longer one. A client that is admitted after its first retry shows how long a round
+//! trip is at most, and so since when it had been in the queue: where that was while the queue was
+//! longest, it is subtracted there.
 
 use std::collections::VecDeque;
 
@@ -16,8 +21,12 @@ use crate::event::DropEvent;
 pub struct SynQueue {
     /// Refused SYNs whose requests would not have completed yet.
     missing: VecDeque<Missing>,
-    /// The longest simulated queue; zero: nobody was refused.
-    pub needed: u64,
+    /// The longest simulated queue before those of `recent`; zero: nobody was refused.
+    needed: u64,
+    /// The longest simulated queue of each of the last groups.
+    recent: VecDeque<Peak>,
+    /// The shortest time from a client's first retry to the accept queue.
+    round_trip_ns: Option<u64>,
     /// The number of times that it began to be too short: groups of refused SYNs in flight at the
     /// same time.
     pub groups: u64,
@@ -29,6 +38,25 @@ struct Missing {
     /// It would have completed when this many connections had arrived, if known.
     until: Option<u32>,
 }
+
+/// The moment of a group when the simulated queue was longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Peak {
+    time_ns: u64,
+    length: u64,
+    /// Of these: retries of clients that were refused before.
+    retries: u64,
+}
+
+impl Peak {
+    fn without_retries(&self) -> u64 {
+        self.length.saturating_sub(self.retries)
+    }
+}
+
+/// A client sends its SYN again after this time (`TCP_TIMEOUT_INIT`), and once more after another
+/// two of it.
+const RETRY_NS: u64 = 1_000_000_000;
 
 /// No round trip is longer: a client sends its SYN again after a second.
 const LONGEST_NS: u64 = 1_000_000_000;
@@ -49,12 +77,46 @@ impl SynQueue {
         while self.missing.front().is_some_and(completed) {
             self.missing.pop_front();
         }
-        self.groups += u64::from(self.missing.is_empty());
+        let is_new_group = self.missing.is_empty();
+        self.groups += u64::from(is_new_group);
         if self.missing.len() < MOST {
             let until = arrived.map(|arrived| arrived.wrapping_add(drop.syn_queue));
             self.missing.push_back(Missing { refused_ns: time_ns, until });
         }
-        let needed = u64::from(drop.syn_queue) + self.missing.len() as u64;
-        self.needed = self.needed.max(needed);
+        let length = u64::from(drop.syn_queue) + self.missing.len() as u64;
+        self.reached(Peak { time_ns, length, retries: 0 }, is_new_group);
+    }
+
+    fn reached(&mut self, peak: Peak, is_new_group: bool) {
+        match self.recent.back_mut() {
+            Some(last) if !is_new_group && last.length >= peak.length => return,
+            Some(last) if !is_new_group => *last = peak,
+            _ => self.recent.push_back(peak),
+        }
+        let is_over = |one: &Peak| peak.time_ns.saturating_sub(one.time_ns) > LONGEST_NS;
+        while let Some(over) = self.recent.pop_front_if(|one| is_over(one)) {
+            self.needed = self.needed.max(over.without_retries());
+        }
+    }
+
+    /// A client that was refused first `delay_ns` ago has left it for the accept queue.
+    pub(in crate::model) fn admitted(&mut self, time_ns: u64, delay_ns: u64) {
+        if (RETRY_NS..2 * RETRY_NS).contains(&delay_ns) {
+            let round_trip_ns = delay_ns - RETRY_NS;
+            let least = self.round_trip_ns.map_or(round_trip_ns, |least| least.min(round_trip_ns));
+            self.round_trip_ns = Some(least);
+        }
+        let Some(round_trip_ns) = self.round_trip_ns else { return };
+        let in_queue = time_ns.saturating_sub(round_trip_ns)..time_ns;
+        for peak in &mut self.recent {
+            peak.retries += u64::from(in_queue.contains(&peak.time_ns));
+        }
+    }
+
+    /// The longest that it would have been; zero: nobody was refused.
+    #[must_use]
+    pub fn needed(&self) -> u64 {
+        let recent = self.recent.iter().map(Peak::without_retries);
+        recent.fold(self.needed, u64::max)
     }
 }

@@ -166,6 +166,45 @@ fn both_queues_are_in_the_number() {
     assert!((60..=66).contains(&sizing.backlog.unwrap()), "{}", sizing.why);
 }
 
+fn refused_far(model: &mut Model, time_ns: u64, ports: std::ops::Range<u16>, arrived: u32) {
+    for port in ports {
+        let client = ([10, 0, 0, 9], port).into();
+        let so_far = Some(SoFar { arrived, ..SoFar::default() });
+        let (cause, limit) = (Cause::SynQueueFull, 32);
+        let drop = DropEvent { cause, client, depth: 0, syn_queue: limit, so_far, ..drop(limit) };
+        apply(model, time_ns, What::Drop(drop));
+    }
+}
+
+/// 60 clients at a time, 100 ms away, and the retries of those refused the first time are in the
+/// SYN queue when the second 60 come.
+#[test]
+fn retries_in_the_syn_queue_are_no_need() {
+    let mut model = model(32);
+    refused_far(&mut model, SECOND, 1..29, 0);
+    refused_far(&mut model, 2020 * MS, 101..157, 32);
+    for port in 1..29 {
+        let client = ([10, 0, 0, 9], port).into();
+        let admitted = Admitted {
+            listener: ID,
+            client,
+            isn: 0,
+            depth: 1,
+            trough: 0,
+            free_ns: 1,
+            so_far: None,
+            followed: true,
+        };
+        apply(&mut model, 2100 * MS, What::Admitted(admitted));
+    }
+    let mut totals = Totals { enqueued: 120, accepted: 120, peak: 2, ..Totals::default() };
+    totals.drops[Cause::SynQueueFull as usize] = 84;
+    totals.syn_queue_peak = 32;
+    count(&mut model, 10 * SECOND, &totals);
+    let sizing = sizing(&model, 10 * SECOND);
+    assert_eq!(sizing.needed_syn_queue, Some(60), "{}", sizing.why);
+}
+
 fn cookies(sent: u64, valid: u64) -> Sizing {
     let mut model = model(32);
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
