@@ -44,7 +44,7 @@ struct Missing {
 struct Peak {
     time_ns: u64,
     length: u64,
-    /// Of these: retries of clients that were refused before.
+    /// Those of them that are retries of clients refused before.
     retries: u64,
 }
 
