@@ -202,7 +202,7 @@ fn what_cannot_be_entered_has_no_old_refusals_either_and_is_not_compared() {
             let run = stop(tracer);
             let summary = run.summary(PORT).unwrap();
             assert_eq!((summary.drops.total, summary.enqueued), (0, 8), "{:?}", run.lines);
-            assert!(run.stderr.contains("not looked into"), "{}", run.stderr);
+            assert!(run.stderr.contains("not inspected"), "{}", run.stderr);
             let compared = run.lines.iter().filter(|line| counted(line).is_some());
             let compared: Vec<_> = compared.filter(|line| line.raw["netns"] == shut).collect();
             assert!(compared.is_empty(), "{compared:?}");

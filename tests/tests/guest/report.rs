@@ -44,7 +44,7 @@ fn the_page_says_what_the_lines_say() {
 #[test]
 fn a_place_that_cannot_be_written_is_refused_at_once() {
     in_guest_once(|| {
-        for (path, cure) in [("/no/such/folder/x.html", "make that folder"), ("/", "in it")] {
+        for (path, cure) in [("/no/such/folder/x.html", "create that folder"), ("/", "in it")] {
             let run = tracer::run(&["--report", path, "-d", "60s"], LIMIT).unwrap();
             assert_eq!(run.code(), Some(2), "{path}: {}", run.stderr);
             assert!(run.stderr.contains(cure), "{path}: {}", run.stderr);
