@@ -7,6 +7,7 @@ pub(crate) mod csv;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod outputs;
+pub(crate) mod place;
 pub(crate) mod playing;
 pub(crate) mod reconciled;
 pub(crate) mod record;

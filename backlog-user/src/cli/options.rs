@@ -11,6 +11,7 @@ use crate::cli::mistyped;
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
 use crate::cli::{Args, Backend, Output};
+use crate::output::place::is_same_name;
 use crate::output::record::RecordOptions;
 use crate::output::whole_file::{FileError, WholeFile};
 
@@ -77,6 +78,8 @@ pub(crate) enum OptionsError {
     Size(String),
     #[error("--tui cannot be combined with -o json or -o csv: leave one of them out")]
     TuiIsNoJson,
+    #[error("--record and --report name the same file: name another one for one of them")]
+    SameFile,
     #[error("COUNT must be at least 1")]
     NoIntervals,
 }
@@ -130,6 +133,11 @@ impl Options {
         let rotate = record_rotate.map(|text| size(&text)).transpose()?;
         if tui && output != Output::Table {
             return Err(OptionsError::TuiIsNoJson);
+        }
+        if let (Some(record), Some(report)) = (&record, &report)
+            && is_same_name(record, report)
+        {
+            return Err(OptionsError::SameFile);
         }
         Ok(Self {
             replay: ReplayOptions {
@@ -242,6 +250,7 @@ mod tests {
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),
             ("--tui -o json", "leave one of them out"),
+            ("--record ./x --report x", "same file"),
             ("--report /no/such/folder/x.html", "create that folder"),
         ] {
             let error = match options(line) {

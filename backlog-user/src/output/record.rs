@@ -20,6 +20,7 @@ use backlog_core::recording::memory::Memory;
 use backlog_core::recording::options::ReplayOptions;
 use backlog_core::run::{End, Meta};
 
+use crate::output::place::Place;
 use sink::Sink;
 
 /// What was asked for.
@@ -64,10 +65,11 @@ struct Recording {
 
 impl Recorder {
     /// Creates the file before anything is attached, so that a wrong name is reported immediately.
+    /// It has a name of its own until the run begins: a run that cannot trace replaces nothing.
     pub(crate) fn create(wanted: Option<&RecordOptions>) -> Result<Self> {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
         let path = wanted.path.display();
-        if wanted.rotate.is_some() && wanted.path.metadata().is_ok_and(|there| !there.is_file()) {
+        if wanted.rotate.is_some() && Place::of(&wanted.path) != Place::Name {
             bail!("--record-rotate: {path} is not a regular file and cannot be renamed");
         }
         let sink = Sink::create(&wanted.path)
@@ -96,6 +98,7 @@ impl Recorder {
                 clock: clock.latest(),
                 options,
             };
+            recording.sink.publish()?;
             recording.head(header)?;
             recording.sink.flush()
         });
@@ -244,6 +247,7 @@ impl Recording {
         let RecordOptions { path, keep, .. } = &self.wanted;
         sink::rotate(path, *keep)?;
         self.sink = Sink::create(path)?;
+        self.sink.publish()?;
         self.memory = Memory::default();
         self.head(Header { part: header.part + 1, clock: clock.latest(), ..header })?;
         for event in backlog_core::recording::snapshot::events(model, time_ns) {

@@ -1,26 +1,21 @@
-//! A file that is there as a whole or not at all: it is written beside its place, then
-//! renamed. Whether it can be written is asked at the start of a run, not at the end. Knows
-//! files; what is in them is for others to say.
+//! A file that is there as a whole or not at all: it is written beside its name, which is then
+//! replaced, whatever stands there by then: nothing is written through a link. Only its owner can
+//! read it, since it names clients and command lines. Whether it can be written is asked at the
+//! start of a run, not at the end.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
+use crate::output::place::Place;
+
 /// A file to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeFile {
-    /// As it was typed.
-    typed: PathBuf,
-    /// Where it is: a link is followed.
-    place: PathBuf,
+    name: PathBuf,
 }
-
-/// Names of what a process has open.
-const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
 
 /// Why it cannot be written, and what to do.
 #[derive(Debug, Error)]
@@ -39,25 +34,14 @@ pub(crate) enum FileError {
 
 impl WholeFile {
     /// Asks whether it can be written. Nothing is left of that, and what is there stays.
-    pub(crate) fn check(typed: &Path) -> Result<Self, FileError> {
-        // What stands behind a name of a descriptor is somebody's who has it open already:
-        // another file in its place would be seen by nobody.
-        if DESCRIPTORS.iter().any(|name| typed.starts_with(name)) {
-            return Err(FileError::Device(typed.to_owned()));
+    pub(crate) fn check(name: &Path) -> Result<Self, FileError> {
+        match Place::of(name) {
+            Place::Name if name.file_name().is_some() => {}
+            Place::Name | Place::Folder => return Err(FileError::Folder(name.to_owned())),
+            // Whoever has it open would not see a file that replaces the name.
+            Place::Descriptor | Place::Special => return Err(FileError::Device(name.to_owned())),
         }
-        // A dangling link is itself replaced.
-        let place = fs::canonicalize(typed).unwrap_or_else(|_| typed.to_owned());
-        if let Ok(data) = fs::metadata(&place) {
-            if data.is_dir() {
-                return Err(FileError::Folder(typed.to_owned()));
-            }
-            if !data.is_file() {
-                return Err(FileError::Device(typed.to_owned()));
-            }
-        } else if place.file_name().is_none() {
-            return Err(FileError::Folder(typed.to_owned()));
-        }
-        let file = Self { typed: typed.to_owned(), place };
+        let file = Self { name: name.to_owned() };
         let folder = file.folder().to_owned();
         file.beside().map_err(|error| FileError::NotWritable { folder, error })?;
         Ok(file)
@@ -67,7 +51,7 @@ impl WholeFile {
     /// error says where.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let Err(error) = self.replace(bytes) else { return Ok(()) };
-        let name = self.typed.display();
+        let name = self.name.display();
         let rescue = match keep_elsewhere(bytes) {
             Ok(path) => format!("it is in {} instead: move it", path.display()),
             Err(_) => "free space there, or name a FILE elsewhere".to_owned(),
@@ -77,7 +61,7 @@ impl WholeFile {
 
     /// As it was typed.
     pub(crate) fn name(&self) -> &Path {
-        &self.typed
+        &self.name
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
@@ -85,24 +69,30 @@ impl WholeFile {
         file.write_all(bytes)?;
         // Else a crash right after the rename could leave an empty file in its place.
         file.as_file().sync_all()?;
-        file.persist(&self.place)?;
+        file.persist(&self.name)?;
         Ok(())
     }
 
     /// A file with a name of its own in the same folder, which goes if it is not renamed.
     fn beside(&self) -> io::Result<NamedTempFile> {
-        Builder::new()
-            .prefix(".backlog-trace-")
-            // As any file that is made here: less the umask.
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(self.folder())
+        beside(&self.name)
     }
 
     fn folder(&self) -> &Path {
-        match self.place.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
+        folder_of(&self.name)
+    }
+}
+
+/// A file in the folder of another one, with a name that nobody else can know before it is there
+/// and that goes if the file is not renamed. Only its owner can read and write it.
+pub(crate) fn beside(name: &Path) -> io::Result<NamedTempFile> {
+    Builder::new().prefix(".backlog-trace-").tempfile_in(folder_of(name))
+}
+
+fn folder_of(name: &Path) -> &Path {
+    match name.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -118,7 +108,7 @@ fn keep_elsewhere(bytes: &[u8]) -> io::Result<PathBuf> {
 mod tests {
     use super::WholeFile;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -136,17 +126,25 @@ mod tests {
         file.write(b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(names(folder.path()), ["a.html"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
-    fn a_link_stays_one() {
+    fn a_link_is_replaced_and_never_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
         fs::write(&real, "old").unwrap();
         symlink(&real, &link).unwrap();
-        WholeFile::check(&link).unwrap().write(b"new").unwrap();
-        assert_eq!(fs::read(&real).unwrap(), b"new");
-        assert!(link.is_symlink());
+        let file = WholeFile::check(&link).unwrap();
+        file.write(b"new").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"old");
+        assert!(!link.is_symlink());
+        // One that was put there between check and write.
+        fs::remove_file(&link).unwrap();
+        symlink(&real, &link).unwrap();
+        file.write(b"newer").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"old");
+        assert_eq!(fs::read(&link).unwrap(), b"newer");
     }
 
     #[test]

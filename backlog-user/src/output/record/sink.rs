@@ -1,18 +1,28 @@
-//! The file that a recording goes to: plain, or compressed if its name ends in `.zst`. An existing
-//! file is kept; a half-written one is still readable.
+//! The file that a recording goes to: plain, or compressed if its name ends in `.zst`. It is written
+//! beside its name, and takes the name when the run begins; what stands there is kept as `NAME.old`.
+//! Only its owner can read it, since it names clients and command lines. A half-written one is
+//! still readable.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Error, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempPath;
 use zstd::stream::write::Encoder;
+
+use crate::output::place::{Place, open_descriptor, open_special};
+use crate::output::whole_file::beside;
 
 /// Fast, and near to what slower levels give for lines that are much alike.
 const LEVEL: i32 = 3;
 
 /// One file, written to.
-pub(super) struct Sink(Option<Out>);
+pub(super) struct Sink {
+    out: Option<Out>,
+    /// The file has this name until it is published under the other one.
+    unpublished: Option<(TempPath, PathBuf)>,
+}
 
 enum Out {
     Plain(BufWriter<Counted>),
@@ -38,31 +48,41 @@ impl Write for Counted {
 }
 
 impl Sink {
-    /// Creates a new file. An existing one is renamed to `NAME.old`; a pipe or a device is written
-    /// to directly.
+    /// Creates a new file beside the name, which stays what it is until [`Self::publish`]. A pipe
+    /// or a device is written to directly.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let file = match fs::metadata(path) {
-            Ok(there) if !there.is_file() => OpenOptions::new().write(true).open(path)?,
-            there => {
-                if there.is_ok() {
-                    fs::rename(path, with_end(path, ".old"))?;
-                }
-                // Never through a link that somebody has put there meanwhile.
-                OpenOptions::new().write(true).create_new(true).open(path)?
+        let (file, unpublished) = match Place::of(path) {
+            Place::Name => {
+                let (file, name) = beside(path)?.into_parts();
+                (file, Some((name, path.to_owned())))
             }
+            Place::Special => (open_special(path)?, None),
+            Place::Descriptor => (open_descriptor(path)?, None),
+            Place::Folder => return Err(Error::other("it is a folder: name a file in it")),
         };
         let file = Counted { file, bytes: 0 };
         let compressed = path.extension().is_some_and(|end| end == "zst");
-        Ok(Self(Some(if compressed {
+        let out = if compressed {
             Out::Compressed(Encoder::new(file, LEVEL)?)
         } else {
             Out::Plain(BufWriter::new(file))
-        })))
+        };
+        Ok(Self { out: Some(out), unpublished })
+    }
+
+    /// Gives the file its name. What has that name is renamed to `NAME.old`.
+    pub(super) fn publish(&mut self) -> io::Result<()> {
+        let Some((file, name)) = self.unpublished.take() else { return Ok(()) };
+        match fs::rename(&name, with_end(&name, ".old")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok(file.persist(&name)?)
     }
 
     /// Bytes in the file.
     pub(super) fn bytes(&self) -> u64 {
-        match &self.0 {
+        match &self.out {
             Some(Out::Plain(out)) => out.get_ref().bytes,
             Some(Out::Compressed(out)) => out.get_ref().bytes,
             None => 0,
@@ -71,7 +91,7 @@ impl Sink {
 
     /// Nothing more comes.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        match self.0.take() {
+        match self.out.take() {
             Some(Out::Plain(mut out)) => out.flush(),
             Some(Out::Compressed(out)) => out.finish()?.flush(),
             None => Ok(()),
@@ -81,7 +101,7 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
+        match &mut self.out {
             Some(Out::Plain(out)) => out.write(bytes),
             Some(Out::Compressed(out)) => out.write(bytes),
             None => Ok(bytes.len()),
@@ -90,7 +110,7 @@ impl Write for Sink {
 
     /// A reader of the file finds everything written so far.
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.0 {
+        match &mut self.out {
             Some(Out::Plain(out)) => out.flush(),
             Some(Out::Compressed(out)) => out.flush(),
             None => Ok(()),
