@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) duration: Option<String>,
 
-    /// Stop after the Nth drop and exit with status 1
+    /// Stop after the Nth drop and exit with status 1; before an INTERVAL: --until-drop=N
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
     pub(crate) until_drop: Option<u64>,
 
@@ -97,8 +97,9 @@ pub(crate) struct Args {
 
     /// Record all events to FILE for `replay`; compressed if the name ends in .zst
     ///
-    /// An existing FILE is renamed to FILE.old. If writing fails (e.g. disk full), a warning
-    /// is printed, tracing continues, and the exit status is 2.
+    /// When tracing begins, an existing FILE is renamed to FILE.old. Only its owner can read a
+    /// new FILE. If writing fails (e.g. disk full), a warning is printed, tracing continues,
+    /// and the exit status is 2.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
@@ -123,7 +124,7 @@ pub(crate) struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Show attached probes, idle listeners, and tracing overhead at exit
+    /// Show attached probes and idle listeners, and tracing overhead at exit
     ///
     /// Enables BPF run-time statistics host-wide, adding about 35 ns to every eBPF program
     /// invocation.

@@ -48,8 +48,8 @@ enum Task {
     Lint,
     /// Run a command as root in a freshly booted Debian kernel
     Vm(vm::Args),
-    /// Format check, lints, host tests, then the guest tests natively, if this kernel
-    /// permits, and in every kernel with every backend
+    /// Format check, lints, host tests, then guest tests natively, if this kernel permits,
+    /// and in each kernel with each backend (the core of them; --all: all of them)
     Test(test::Args),
     /// Provoke each cause of a drop in every kernel, and write docs/measured/CAUSES.md
     Causes(causes::Args),

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: every check, on this machine first, then in each kernel
-//! of the matrix with each backend, and the sum at the end. The host's part
+//! of the matrix with each backend (the core, if not `--all`), and the sum at the end. The host's part
 //! needs no eBPF tools (`BACKLOG_EBPF=skip` puts a stub in the object's place).
 //! What happens in the kernels is in `matrix`, what is run there in `suite`, how
 //! libtest's results are counted in `tally`.

@@ -16,25 +16,25 @@ Examples:
 /// Examples of `replay`.
 pub(super) const REPLAY: &str = "\
 Examples:
-  backlog-trace replay run.jsonl.zst            print the table and the summary
-  backlog-trace replay run.jsonl.zst 60 -o csv  one row per minute
-  backlog-trace replay run.jsonl.zst --tui --speed 10
-  backlog-trace replay run.jsonl.zst --client-timeout 2s
+  backlog-trace replay run.zst            print the table and the summary
+  backlog-trace replay run.zst 60 -o csv  one row per minute
+  backlog-trace replay run.zst --tui --speed 10
+  backlog-trace replay run.zst --client-timeout 2s
   ssh host cat run.jsonl | backlog-trace replay -
 
 A recording truncated by a kill or a full disk is replayed as far as it goes;
 what could not be read is reported on stderr.
 
-Exit status: 0 fine, 2 error.";
+Exit status: 0 success, 2 error.";
 
 /// Examples of `report`.
 pub(super) const REPORT: &str = "\
 Examples:
-  backlog-trace report run.jsonl.zst            writes run.html
+  backlog-trace report run.zst            writes run.html
   backlog-trace report run.zst -o ticket-17.html --utc
   ssh host cat run.zst | backlog-trace report - -o run.html
 
-Exit status: 0 fine, 2 error.";
+Exit status: 0 success, 2 error.";
 
 /// Examples of tracing.
 pub(super) const TRACE: &str = "\

@@ -57,7 +57,7 @@ const COLUMNS: [RowColumn; 22] = [
     Column::new("netns_name", "the name of its network namespace", |row| {
         outside(row.page.listener.identity.netns.as_ref())
     }),
-    Column::new("pid", "the number of its main process", |row| {
+    Column::new("pid", "the pid of its main process", |row| {
         text(row.process.as_ref().map(|process| process.pid))
     }),
     Column::new("comm", "the name of its main process", |row| {

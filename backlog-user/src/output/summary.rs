@@ -240,7 +240,7 @@ fn group(text: &mut String, model: &Model, group: &Group<'_>, time_ns: u64) {
     text.push_str(&paragraphs.into_text());
 }
 
-/// How long the SYN queue was, what bounds it, and whether cookies took its place.
+/// How long the SYN queue was, what bounds it, and whether cookies were sent for lack of room.
 fn syn_queue(
     text: &mut String,
     zone: &TimeZone,
@@ -274,7 +274,7 @@ fn syn_queue(
         let always = if set.syncookies == Some(2) { " (tcp_syncookies=2: always)" } else { "" };
         let _ = writeln!(
             text,
-            "               cookies took its place for {}{always}",
+            "               SYN cookies were sent for {}{always}",
             plural(cookies, "SYN")
         );
     }

@@ -57,7 +57,7 @@ const COLUMNS: [RowColumn; 32] = [
         row.listener().local.port().to_string()
     }),
     Column::new("family", "`ipv4` or `ipv6`", |row| row.listener().family().to_owned()),
-    Column::new("v6only", "an IPv6 socket that takes no IPv4 clients", |row| {
+    Column::new("v6only", "an IPv6 socket that accepts no IPv4 clients", |row| {
         row.listener().v6_only.to_string()
     }),
     Column::new("interface", "the interface that it is bound to", |row| {

@@ -86,7 +86,7 @@ pub(crate) struct ListenerLine<'a> {
     port: u16,
     /// The family of its address.
     family: Family,
-    /// An IPv6 socket that takes no IPv4 clients.
+    /// An IPv6 socket that accepts no IPv4 clients.
     v6only: bool,
     /// The interface that it is bound to (`SO_BINDTODEVICE`, link-local addresses). Null: none.
     interface: Option<&'a str>,
@@ -123,7 +123,7 @@ pub(crate) struct ListenerLine<'a> {
     reuseport: Option<bool>,
     /// Its place among those on exactly the same address. Null: it is alone.
     group: Option<Membership>,
-    /// It takes MPTCP.
+    /// It accepts MPTCP.
     mptcp: bool,
     /// The user that its socket belongs to.
     uid: u32,

@@ -1,5 +1,5 @@
 //! May this process load tracing programs, and if not, why. What each capability is for
-//! is in README.md, "Rights".
+//! is in docs/REQUIREMENTS.md, "Privileges".
 
 use std::fs;
 use std::path::Path;

@@ -27,7 +27,7 @@ pub(super) struct Drops {
     admitted: u64,
     /// Attempts that ended without being accepted.
     gave_up: u64,
-    /// Those of `gave_up` whose client took itself to be connected.
+    /// Those of `gave_up` whose client believed that it was connected.
     believing: u64,
     /// Attempts that the kernel reset.
     reset: u64,
@@ -68,7 +68,7 @@ pub(super) struct Abandoned {
 pub(super) struct Episodes<'a> {
     /// How many there were.
     count: u64,
-    /// At most 128 of them, the first and the last.
+    /// At most 128 of them, the first ones and the last ones.
     kept: Vec<Episode<'a>>,
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Line<'a> {
     /// The wall clock was set during the run. `time` is by the new clock; `mono_ns` goes on.
     Clock(ClockLine),
     /// `listen()` was called again on an open listener, or its limit has changed. Also the call
-    /// that opened a listener, if a packet met the socket before the call was through.
+    /// that opened a listener, if a packet met the socket before the call returned.
     Limit(LimitLine<'a>),
     /// A packet was refused. At most about `--drop-records` drops of a listener have a line each
     /// second; the counts have all of them.

@@ -22,7 +22,7 @@ pub(crate) struct ListenerFields<'a> {
     port: u16,
     /// The family of its address.
     family: Family,
-    /// An IPv6 socket that takes no IPv4 clients.
+    /// An IPv6 socket that accepts no IPv4 clients.
     v6only: bool,
     /// The inode number of its network namespace.
     netns: u32,
@@ -35,7 +35,7 @@ pub(crate) struct ListenerFields<'a> {
     netns_name: Option<&'a str>,
     /// The inode number of its socket. Null: it has none, or not known.
     inode: Option<u64>,
-    /// The cookie of its socket. Null: nobody has asked the kernel for it.
+    /// The cookie of its socket. Null: not queried.
     cookie: Option<u64>,
     /// The granted backlog. The queue is full when its depth is above it.
     limit: u32,

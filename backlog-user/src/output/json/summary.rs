@@ -131,7 +131,8 @@ struct Peak {
     time: Option<Time>,
 }
 
-/// The SYN queue: how long it was, what bounds it, and how often cookies took its place.
+/// The SYN queue: how long it was, what bounds it, and how often cookies were sent for lack of
+/// room.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SynQueue {

@@ -11,9 +11,10 @@ use fastrand::Rng;
 
 use self::simulated::{Load, nanoseconds};
 use super::{Confidence, Sizing, Verdict};
-use crate::event::{DropEvent, Event, Identity, Listener, ListenerId, SoFar, What};
+use crate::event::{Call, DropEvent, Event, Identity, Listener, ListenerId, SoFar, What};
 use crate::model::Model;
 use crate::model::unlimited::Unlimited;
+use crate::settings::Settings;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -70,6 +71,32 @@ fn assert_right(load: &Load, limit: u32) {
 fn a_burst_is_sized_by_what_it_needed() {
     let load = Load::of(burst(SECOND / 2, 200), 10 * MS, 12 * SECOND);
     assert_right(&load, 16);
+}
+
+/// 200 clients at a limit of 16, of a server that requests 2048 or 64.
+#[test]
+fn a_clamp_is_mended_where_it_is() {
+    let load = Load::of(burst(SECOND / 2, 200), 10 * MS, 12 * SECOND);
+    for (requested, set, said) in [
+        (2048, Some(16), "or more: it is 16 and clamps the 2048 that the server requests"),
+        (2048, None, "or more: it clamped the 2048 that the server requests"),
+        (2048, Some(4096), "net.core.somaxconn was raised since it called listen()"),
+        (64, Some(16), "(it is 16 and would clamp it)"),
+        (16, Some(4096), "to listen(). The last of"),
+    ] {
+        let mut model = Model::new(0);
+        let call = Some(Call { asked: Some(requested), ..Call::default() });
+        let what = What::Listener(Listener { call, ..listener(16) });
+        model.apply(&Event { time_ns: 0, what });
+        if let Some(somaxconn) = set {
+            let settings = Settings { somaxconn: Some(somaxconn), ..Settings::default() };
+            model.apply(&Event { time_ns: 0, what: What::Namespace { netns: 1.into(), settings } });
+        }
+        load.run(16, &mut model);
+        let sizing = model.sizing(model.get(ID).unwrap(), load.end_ns);
+        assert!(sizing.why.contains(said), "{requested}, {set:?}: {}", sizing.why);
+        assert_eq!(sizing.why.matches("pass ").count(), usize::from(requested < 200));
+    }
 }
 
 #[test]

@@ -81,17 +81,10 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         }
         parts.push(part);
     }
-    parts.push(format!("pass {backlog} to listen()"));
+    parts.push(limits_to_set(backlog, sizing.somaxconn, given.somaxconn, page));
     let mut text = sentences(&parts);
-    match (sizing.somaxconn, given.somaxconn) {
-        (Some(least), Some(set)) => {
-            let _ = write!(
-                text,
-                " and set net.core.somaxconn to {least} or more (it is {set} and would cut it)"
-            );
-        }
-        (None, None) => text += "; net.core.somaxconn, which may cut it, is not known",
-        _ => {}
+    if given.somaxconn.is_none() && !text.contains("net.core.somaxconn") {
+        text += "; net.core.somaxconn, which may clamp it, is not known";
     }
     if let Some(wait_ns) = sizing.wait_ns {
         let depth = sizing.needed_depth.unwrap_or(0);
@@ -110,6 +103,32 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         sizing.restart.as_deref().unwrap_or("its server"),
     );
     text
+}
+
+/// The backlog to pass, unless the server requests at least as much already, and what
+/// `net.core.somaxconn` must be at least where it is less. `set` is its value, if known.
+fn limits_to_set(backlog: u32, least: Option<u32>, set: Option<u32>, page: &Page) -> String {
+    let requested = page.listener.call.as_ref().and_then(|call| call.asked);
+    let requested = requested.filter(|requested| requested.cast_unsigned() >= backlog);
+    match (requested, least.zip(set)) {
+        (None, None) => format!("pass {backlog} to listen()"),
+        (None, Some((least, set))) => format!(
+            "pass {backlog} to listen() and set net.core.somaxconn to {least} or more (it is \
+             {set} and would clamp it)"
+        ),
+        (Some(requested), Some((least, set))) => format!(
+            "set net.core.somaxconn to {least} or more: it is {set} and clamps the {requested} \
+             that the server requests"
+        ),
+        (Some(requested), None) if set.is_some() => format!(
+            "{backlog} would be enough, and the server requests {requested}: \
+             net.core.somaxconn was raised since it called listen()"
+        ),
+        (Some(requested), None) => format!(
+            "set net.core.somaxconn to {backlog} or more: it clamped the {requested} that the \
+             server requests"
+        ),
+    }
 }
 
 /// The SYN queue was full, and what became of the SYNs.
