@@ -38,7 +38,7 @@ impl WholeFile {
         match Place::of(name) {
             Place::Name if name.file_name().is_some() => {}
             Place::Name | Place::Folder => return Err(FileError::Folder(name.to_owned())),
-            // Whoever has it open would not see a file that replaces the name.
+            // A process that has it open would not see a file that replaces the name.
             Place::Descriptor | Place::Special => return Err(FileError::Device(name.to_owned())),
         }
         let file = Self { name: name.to_owned() };

@@ -95,7 +95,7 @@ fn a_clamp_is_mended_where_it_is() {
         load.run(16, &mut model);
         let sizing = model.sizing(model.get(ID).unwrap(), load.end_ns);
         assert!(sizing.why.contains(said), "{requested}, {set:?}: {}", sizing.why);
-        assert_eq!(sizing.why.matches("pass ").count(), usize::from(requested < 200));
+        assert_eq!(sizing.why.matches("Pass ").count(), usize::from(requested < 200));
     }
 }
 
