@@ -45,11 +45,18 @@ impl Place {
     }
 }
 
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Do both name the same entry of a folder?
 pub(crate) fn is_same_name(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         (
             folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
             path.file_name().map(OsStr::to_owned),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
-use crate::output::place::Place;
+use crate::output::place::{Place, folder_of};
 
 /// A file to be written.
 #[derive(Clone, Debug)]
@@ -87,13 +87,6 @@ impl WholeFile {
 /// and that goes if the file is not renamed. Only its owner can read and write it.
 pub(crate) fn beside(name: &Path) -> io::Result<NamedTempFile> {
     Builder::new().prefix(".backlog-trace-").tempfile_in(folder_of(name))
-}
-
-fn folder_of(name: &Path) -> &Path {
-    match name.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// In the folder for temporary files.

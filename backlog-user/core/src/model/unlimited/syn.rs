@@ -59,7 +59,7 @@ impl Peak {
 const RETRY_NS: u64 = 1_000_000_000;
 
 /// No round trip is longer: a client sends its SYN again after a second.
-const LONGEST_NS: u64 = 1_000_000_000;
+const LONGEST_NS: u64 = RETRY_NS;
 
 /// Those that are kept.
 const MOST: usize = 1 << 16;

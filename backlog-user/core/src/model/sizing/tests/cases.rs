@@ -127,28 +127,12 @@ fn far_clients(model: &mut Model) -> u64 {
                 continue;
             }
             port += 1;
-            let so_far = Some(SoFar { arrived, ..SoFar::default() });
-            let cause = Cause::SynQueueFull;
-            let client = ([10, 0, 0, 9], port).into();
-            let drop =
-                DropEvent { cause, client, depth: 0, syn_queue: limit, so_far, ..drop(limit) };
-            apply(model, time_ns, What::Drop(drop));
+            refused_far(model, time_ns, port..port + 1, arrived);
         }
         arrived += limit + 28;
     }
     let so_far = Some(SoFar { arrived, ..SoFar::default() });
-    let client = ([10, 0, 0, 9], 1).into();
-    let admitted = Admitted {
-        listener: ID,
-        client,
-        isn: 0,
-        depth: 1,
-        trough: 0,
-        free_ns: 1,
-        so_far,
-        followed: false,
-    };
-    apply(model, 9 * SECOND, What::Admitted(admitted));
+    apply(model, 9 * SECOND, What::Admitted(Admitted { so_far, ..admitted_far(1) }));
     10 * SECOND
 }
 
@@ -176,6 +160,19 @@ fn refused_far(model: &mut Model, time_ns: u64, ports: std::ops::Range<u16>, arr
     }
 }
 
+fn admitted_far(port: u16) -> Admitted {
+    Admitted {
+        listener: ID,
+        client: ([10, 0, 0, 9], port).into(),
+        isn: 0,
+        depth: 1,
+        trough: 0,
+        free_ns: 1,
+        so_far: None,
+        followed: false,
+    }
+}
+
 /// 60 clients at a time, 100 ms away, and the retries of those refused the first time are in the
 /// SYN queue when the second 60 come.
 #[test]
@@ -184,17 +181,7 @@ fn retries_in_the_syn_queue_are_no_need() {
     refused_far(&mut model, SECOND, 1..29, 0);
     refused_far(&mut model, 2020 * MS, 101..157, 32);
     for port in 1..29 {
-        let client = ([10, 0, 0, 9], port).into();
-        let admitted = Admitted {
-            listener: ID,
-            client,
-            isn: 0,
-            depth: 1,
-            trough: 0,
-            free_ns: 1,
-            so_far: None,
-            followed: true,
-        };
+        let admitted = Admitted { followed: true, ..admitted_far(port) };
         apply(&mut model, 2100 * MS, What::Admitted(admitted));
     }
     let mut totals = Totals { enqueued: 120, accepted: 120, peak: 2, ..Totals::default() };
