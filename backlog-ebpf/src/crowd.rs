@@ -4,7 +4,8 @@
 //! A request leaves the SYN queue one round trip after it arrived, and so would the request that a
 //! cookie replaces. That time is not measured. But the requests queued when a cookie is sent
 //! complete before its client does: when as many connections have arrived, the round trip is over,
-//! and a new group of cookies begins.
+//! and a new group of cookies begins. A client whose ACK is refused because the accept queue is full
+//! has completed its round trip as well.
 
 use core::mem::size_of;
 
@@ -18,8 +19,10 @@ pub struct Crowd {
     pub until: u32,
     /// Cookies in it.
     pub cookies: u32,
+    /// ACKs with a cookie that were refused, which count as arrivals.
+    pub refused: u32,
     /// Always zero.
-    pub pad: u64,
+    pub pad: u32,
 }
 
 /// No round trip is longer: a client sends its SYN again after a second.
@@ -27,7 +30,14 @@ const LONGEST_NS: u64 = 1_000_000_000;
 
 impl Crowd {
     /// Nothing counted.
-    pub const NONE: Self = Self { since_ns: 0, until: 0, cookies: 0, pad: 0 };
+    pub const NONE: Self = Self { since_ns: 0, until: 0, cookies: 0, refused: 0, pad: 0 };
+
+    /// Records an ACK with a cookie that was refused.
+    #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+    #[inline(always)]
+    pub const fn refuse(&mut self) {
+        self.refused = self.refused.wrapping_add(1);
+    }
 
     /// Records a cookie sent at a SYN queue of this length, after this many arrivals. Returns the
     /// length that the queue would have with room for it.
@@ -36,6 +46,7 @@ impl Crowd {
     #[inline(always)]
     pub const fn note(&mut self, queue: u32, arrived: u32, now_ns: u64) -> u32 {
         let old = now_ns.wrapping_sub(self.since_ns) > LONGEST_NS;
+        let arrived = arrived.wrapping_add(self.refused);
         // Half of the numbers are behind, the others ahead: the count wraps around.
         if old || arrived.wrapping_sub(self.until) < 1 << 31 {
             // Clients with a cookie are among those that arrive.
@@ -72,6 +83,19 @@ mod tests {
         // A longer break.
         let needed = (0..10).map(|index| crowd.note(32, 120, 9000 * MS + index * MS)).max();
         assert_eq!(needed, Some(42));
+    }
+
+    /// 98 clients at a time, and the accept queue has room for 40 of them.
+    #[test]
+    fn a_client_refused_by_the_accept_queue_is_no_longer_in_flight() {
+        let mut crowd = Crowd::NONE;
+        for burst in 0..8 {
+            let begin = 1000 + 700 * u64::from(burst);
+            let needed =
+                (0..66).map(|index| crowd.note(32, burst * 40, (begin + index) * MS)).max();
+            assert_eq!(needed, Some(98), "burst {burst}");
+            (0..58).for_each(|_| crowd.refuse());
+        }
     }
 
     /// 1,000 a second, 100 ms away, at a SYN queue of 32: 100 are in flight.

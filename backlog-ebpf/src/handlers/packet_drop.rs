@@ -50,6 +50,9 @@ pub(crate) fn count_drop(
     if !counted {
         totals.uncounted += 1;
     }
+    if matches!(cause, Cause::AcceptQueueFullCookie) {
+        histograms::refuse_cookie(tracked.slot);
+    }
     let Some(number) = record_number(totals, cause, now) else {
         return;
     };

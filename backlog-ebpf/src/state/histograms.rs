@@ -125,6 +125,14 @@ pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
     unsafe { (*distributions).crowd.note(queue, (*distributions).arrived, now) }
 }
 
+/// Records that the accept queue had no room for a client with a SYN cookie.
+#[inline(always)]
+pub(crate) fn refuse_cookie(slot: u32) {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of the array; of two CPUs that write, either may be the last.
+    unsafe { (*distributions).crowd.refuse() };
+}
+
 /// Records that a listener has refused a client that may return.
 #[inline(always)]
 pub(crate) fn record_drop(slot: u32, now: u64) {
