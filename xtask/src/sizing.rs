@@ -116,11 +116,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     for row in guests::collect(&report, kernel, &suite)? {
         let shapes = shapes(&row.errors)?;
         ensure!(!shapes.is_empty(), "kernel {} printed no row", row.series);
+        ensure!(row.passed(), "kernel {}: the guest test failed: see its log", row.series);
         render(&mut text, &row.version, &shapes);
         let Row { series, .. } = &row;
-        if !row.passed() {
-            failed.push(format!("kernel {series}"));
-        }
         for (name, shape) in &shapes {
             let short = shape.short();
             failed.extend(short.iter().map(|what| format!("kernel {series}, {name}: {what}")));
