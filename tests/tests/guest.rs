@@ -41,6 +41,7 @@ mod guest {
     mod replay;
     mod report;
     mod rows;
+    mod shapes;
     mod sizing;
     mod stopped;
     mod telling;

@@ -161,7 +161,8 @@ pub(crate) fn trace_as<T: DeserializeOwned>(
         .collect();
     let arguments = ["--port", &format!("{PORT}-{last}"), "--cmd", &joined(&commands)];
     let before = Counters::read().unwrap();
-    let run = tracer::run(&arguments, LIMIT).unwrap();
+    let each = Duration::from_secs(30) * u32::try_from(variants.len()).unwrap();
+    let run = tracer::run(&arguments, LIMIT + each).unwrap();
     let kernel = Counters::read().unwrap().change_since(&before);
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
     let parts = (PORT..=last)

@@ -29,16 +29,18 @@ pub(crate) struct Asked<'a> {
     pub(crate) run: u32,
     pub(crate) backlog: u32,
     pub(crate) expected: &'a str,
+    /// What the longer queue needed.
+    pub(crate) needed: Option<u64>,
 }
 
 /// The recommendation for a load, and the refusals before; the number of 20 runs that must be
 /// right.
 pub(crate) fn sizing(asked: &Asked<'_>, of_twenty: u32, sizing: &Value, refused: u64) {
-    let Asked { shape, run, backlog, expected } = *asked;
+    let Asked { shape, run, backlog, expected, needed } = *asked;
     print(&json!({
         "sizing": true, "shape": shape, "run": run, "before": backlog, "refused": refused,
         "expected": expected, "of_twenty": of_twenty,
-        "verdict": sizing["verdict"], "needed": sizing["needed_depth"],
+        "verdict": sizing["verdict"], "needed": needed,
         "backlog": sizing["backlog"], "why": sizing["why"],
     }));
 }

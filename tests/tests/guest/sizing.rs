@@ -17,173 +17,8 @@ use super::help::{
     LIMIT, Load, PORT, Variant, await_depth, in_guest, in_guest_once, stop, trace_load,
 };
 use super::rows;
-
-/// A shape of load.
-struct Shape {
-    name: &'static str,
-    backlog: u32,
-    workers: u32,
-    /// The number of 20 runs that must be right.
-    of_twenty: u32,
-    expected: Expected,
-    /// The options of the load in this run: each is a bit different.
-    options: fn(u32) -> String,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Expected {
-    /// A larger queue takes it.
-    Raise,
-    /// None does.
-    AddWorkers,
-    /// The backlog is enough.
-    Fits,
-    /// No backlog helps: nobody accepts any more.
-    AcceptorStalled,
-    /// One member of a group is slow.
-    Unbalanced,
-}
-
-impl Expected {
-    fn verdict(self) -> &'static str {
-        match self {
-            Self::Raise => "raise",
-            Self::AddWorkers => "add_workers",
-            Self::Fits => "fits",
-            Self::AcceptorStalled => "acceptor_stalled",
-            Self::Unbalanced => "unbalanced",
-        }
-    }
-}
-
-/// Clients that do not wait for each other, and give up.
-const CLIENTS: &str = "--connect nonblocking --connect-timeout 2500ms";
-
-const ONE_BURST: Shape = shape("one burst", Expected::Raise, |run| {
-    let size = 100 + 10 * run;
-    format!("--count {size} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
-});
-
-const TWICE_AS_MANY: Shape =
-    shape("accepts at 0.5 of the arrivals", Expected::AddWorkers, |_| at_rate(200));
-
-static SHAPES: [Shape; 17] = [
-    ONE_BURST,
-    shape("bursts, one a second", Expected::Raise, |run| {
-        let (size, all) = (60 + 5 * run, 3 * (60 + 5 * run));
-        format!("--count {all} --burst {size} --rate {size} --accept-delay 3ms {CLIENTS}")
-    }),
-    shape("a stalled acceptor", Expected::Raise, |run| {
-        let rate = 100 + 5 * run;
-        format!("--duration 5s --rate {rate} --stall-every 2s --stall-for 700ms {CLIENTS}")
-    }),
-    Shape {
-        backlog: 32,
-        ..shape("many clients with retries", Expected::Raise, |run| {
-            let size = 200 + 20 * run;
-            format!(
-                "--count {size} --burst {size} --rate {size} --accept-delay 5ms \
-                 --connect nonblocking --connect-timeout 8s"
-            )
-        })
-    },
-    Shape {
-        backlog: 4,
-        ..shape("Poisson, workers at 0.8 of their rate", Expected::Raise, |run| {
-            let seed = 1 + run;
-            format!("--duration 12s --rate 80 --poisson {seed} --accept-delay 9ms {CLIENTS}")
-        })
-    },
-    TWICE_AS_MANY,
-    shape("accepts at 0.8 of the arrivals", Expected::AddWorkers, |_| at_rate(125)),
-    shape("accepts at 1.2 of the arrivals", Expected::Fits, |_| at_rate(75)),
-    shape("accepts at 1.5 of the arrivals", Expected::Fits, |_| at_rate(60)),
-    shape("an acceptor that stops for good", Expected::AcceptorStalled, |run| {
-        let stop = 60 + 5 * run;
-        format!("--duration 6s --rate 60 --accept-delay 2ms --stop-after {stop} {CLIENTS}")
-    }),
-    shape("accept fails with EMFILE", Expected::AcceptorStalled, |run| {
-        let exhaust = 60 + 5 * run;
-        format!("--duration 6s --rate 60 --accept-delay 2ms --exhaust-after {exhaust} {CLIENTS}")
-    }),
-    Shape {
-        backlog: 4096,
-        workers: 4,
-        ..shape("a backlog too large for its clients", Expected::AddWorkers, |run| {
-            let rate = 70 + run;
-            format!("--duration 15s --rate {rate} --accept-delay 100ms --hold 2s {CLIENTS}")
-        })
-    },
-    Shape {
-        workers: 4,
-        ..shape("a SO_REUSEPORT group with one slow member", Expected::Unbalanced, |run| {
-            let rate = 120 + 4 * run;
-            format!(
-                "--duration 8s --rate {rate} --reuseport --accept-delay 1ms --stall-every 2s \
-                 --stall-for 1500ms --stall-thread 0 {CLIENTS}"
-            )
-        })
-    },
-    Shape {
-        backlog: 4,
-        of_twenty: 18,
-        ..shape("Poisson, exponential service at 0.8", Expected::Raise, |run| {
-            let seed = 1 + run;
-            format!(
-                "--duration 12s --rate 80 --poisson {seed} --accept-delay 9ms --delay-seed {seed} \
-                 {CLIENTS}"
-            )
-        })
-    },
-    Shape {
-        backlog: 32,
-        ..shape("far clients, no SYN cookies", Expected::Raise, |run| far(run, 0))
-    },
-    Shape { backlog: 32, ..shape("far clients, SYN cookies", Expected::Raise, |run| far(run, 1)) },
-    Shape {
-        workers: 4,
-        ..shape("a pre-fork server too slow", Expected::AddWorkers, |run| {
-            let rate = 80 + run;
-            format!("--prefork --duration 8s --rate {rate} --accept-delay 100ms {CLIENTS}")
-        })
-    },
-];
-
-/// Bursts of clients that are a round trip of 100 ms away, at a server that accepts at once: the
-/// SYN queue is what fills.
-fn far(run: u32, cookies: u32) -> String {
-    let (size, all) = (60 + 2 * run, 8 * (60 + 2 * run));
-    let rate = f64::from(size) / 0.7;
-    format!(
-        "--round-trip 100ms --syncookies {cookies} --count {all} --burst {size} --rate {rate:.1} \
-         {CLIENTS}"
-    )
-}
-
-/// One worker, and a small backlog.
-const fn shape(name: &'static str, expected: Expected, options: fn(u32) -> String) -> Shape {
-    Shape { name, backlog: 16, workers: 1, of_twenty: 19, expected, options }
-}
-
-fn at_rate(rate: u32) -> String {
-    format!("--duration 8s --rate {rate} --accept-delay 10ms {CLIENTS}")
-}
-
-/// Everybody comes while the acceptor stands still: what is needed does not depend on how fast
-/// clients come and the acceptor is.
-const BURST_IN_A_STALL: Shape = shape("a burst in a stall", Expected::Raise, |_| {
-    let stall = "--stall 2s --stall-after 3";
-    // They stay until they are accepted: a client that closes in a stall looks impatient.
-    format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms --hold 3s {stall} {CLIENTS}")
-});
-
-/// An acceptor at 0.4 of few arrivals: a machine that stands still for two seconds fills no
-/// queue of what is recommended.
-const FEW_BUT_TOO_MANY: Shape = Shape {
-    backlog: 32,
-    ..shape("accepts at 0.4 of few arrivals", Expected::AddWorkers, |_| {
-        format!("--duration 10s --rate 12 --accept-delay 200ms {CLIENTS}")
-    })
+use super::shapes::{
+    BURST_IN_A_STALL, Expected, FEW_BUT_TOO_MANY, ONE_BURST, SHAPES, Shape, TWICE_AS_MANY,
 };
 
 /// The shapes that are tried: for the table those whose name contains `BACKLOG_SHAPE`, or all;
@@ -217,6 +52,12 @@ struct Trial {
     workers: u32,
 }
 
+impl Trial {
+    fn first(shape: &'static Shape, run: u32) -> Self {
+        Self { shape, run, backlog: shape.backlog, workers: shape.workers }
+    }
+}
+
 /// Runs loads one after the other under one run of the tool: of each its summary.
 fn traced(trials: &[Trial]) -> Vec<Summary> {
     let variants: Vec<Variant<'_>> = trials
@@ -247,42 +88,44 @@ fn full(summary: &Summary) -> u64 {
     refused + summary.drops.of("syn_queue_full") + cookies.unwrap_or(0)
 }
 
+/// The loads that are tried before their advice is: starting the tool takes longer than a load.
+const AT_ONCE: usize = 8;
+
 #[test]
 fn what_is_recommended_is_enough_and_less_is_not() {
     in_guest_once(|| {
-        let runs = runs();
-        for run in 0..runs.unwrap_or(1) {
-            let first: Vec<Trial> = shapes()
-                .into_iter()
-                .map(|shape| {
-                    let Shape { backlog, workers, .. } = *shape;
-                    Trial { shape, run, backlog, workers }
-                })
-                .collect();
+        let first: Vec<Trial> = (0..runs().unwrap_or(1))
+            .flat_map(|run| shapes().into_iter().map(move |shape| Trial::first(shape, run)))
+            .collect();
+        for trials in first.chunks(AT_ONCE) {
             let mut again = Vec::new();
-            for (trial, summary) in first.iter().zip(traced(&first)) {
-                let Trial { shape, backlog, .. } = *trial;
-                let sizing = &summary.sizing;
-                let (verdict, expected) = (text(sizing, "verdict"), shape.expected.verdict());
-                let why = text(sizing, "why");
-                assert!(!why.is_empty(), "{}: no reason", shape.name);
-                again.extend(trials_of_advice(trial, sizing));
-                let asked = rows::Asked { shape: shape.name, run, backlog, expected };
-                rows::sizing(&asked, shape.of_twenty, sizing, full(&summary));
-                // One run may be unlucky: the experiment counts them.
-                assert!(runs.is_some() || verdict == expected, "{}: {why}", shape.name);
+            for (trial, summary) in trials.iter().zip(traced(trials)) {
+                assert_verdict(trial, &summary);
+                again.extend(trials_of_advice(trial, &summary.sizing));
             }
             let tried = if again.is_empty() { Vec::new() } else { traced(&again) };
             for (trial, summary) in again.iter().zip(&tried) {
-                let Trial { shape, backlog, workers, .. } = *trial;
+                let Trial { shape, run, backlog, workers } = *trial;
                 let more = (workers > shape.workers).then_some(workers);
                 rows::tried(shape.name, run, backlog, more, full(summary), summary.peak.depth);
             }
-            if runs.is_none() {
+            if runs().is_none() {
                 assert_advice(&again, &tried);
             }
         }
     });
+}
+
+/// The verdict is the expected one; where runs are counted, one may be unlucky: its row says so.
+fn assert_verdict(trial: &Trial, summary: &Summary) {
+    let Trial { shape, run, backlog, .. } = *trial;
+    let sizing = &summary.sizing;
+    let (verdict, expected) = (text(sizing, "verdict"), shape.expected.verdict());
+    let why = text(sizing, "why");
+    assert!(!why.is_empty(), "{}: no reason", shape.name);
+    let asked = rows::Asked { shape: shape.name, run, backlog, expected, needed: needed(sizing) };
+    rows::sizing(&asked, shape.of_twenty, sizing, full(summary));
+    assert!(runs().is_some() || verdict == expected, "{}: {why}", shape.name);
 }
 
 /// The same load with the recommended backlog and with 0.8 of what the longer queue needed; or with
@@ -290,13 +133,17 @@ fn what_is_recommended_is_enough_and_less_is_not() {
 fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     if let Some(wanted) = sizing["backlog"].as_u64() {
         let wanted = u32::try_from(wanted).unwrap();
-        let queues = ["needed_depth", "needed_syn_queue"];
-        let needed = queues.iter().filter_map(|queue| sizing[*queue].as_u64()).max().unwrap_or(0);
-        let less = u32::try_from(needed).unwrap() * 8 / 10;
+        let less = u32::try_from(needed(sizing).unwrap_or(0)).unwrap() * 8 / 10;
         return [wanted, less].map(|backlog| Trial { backlog, ..*trial }).to_vec();
     }
     let workers = sizing["times_present_rate"].as_f64().and_then(|times| more(trial, times));
     workers.map(|workers| Trial { workers, ..*trial }).into_iter().collect()
+}
+
+/// What the longer queue needs.
+fn needed(sizing: &Value) -> Option<u64> {
+    let queues = ["needed_depth", "needed_syn_queue"];
+    queues.iter().filter_map(|queue| sizing[*queue].as_u64()).max()
 }
 
 /// As many times the workers, rounded up.
