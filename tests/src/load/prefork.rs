@@ -64,12 +64,21 @@ impl Worker {
             taken.push(decode(&report));
             gate.count();
         }
-        let mut status = 0;
-        // SAFETY: a child of this process that nobody else waits for, and a place for its status.
-        unsafe { libc::waitpid(self.pid, &raw mut status, 0) };
+        let status = reap(self.pid)?;
         ensure!(libc::WIFSIGNALED(status), "a worker ended by itself: status {status:#x}");
         Ok(taken)
     }
+}
+
+/// Waits for the end of a worker. The signals that wake the threads at the end interrupt it.
+fn reap(pid: libc::pid_t) -> Result<libc::c_int> {
+    let mut status = 0;
+    // SAFETY: a child of this process that nobody else waits for, and a place for its status.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+        let error = Error::last_os_error();
+        ensure!(error.kind() == ErrorKind::Interrupted, "cannot reap a worker: {error}");
+    }
+    Ok(status)
 }
 
 /// Ends a worker that was not reaped yet.

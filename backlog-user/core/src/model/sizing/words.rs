@@ -50,15 +50,21 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
             );
         }
     }
-    let others: u64 = page.totals.drops.iter().sum();
-    if others > 0 {
-        let _ = write!(
-            text,
-            ". {} for another cause, which no limit changes",
-            refused(others, "packet"),
-        );
+    if let Some(others) = for_other_causes(page) {
+        let _ = write!(text, ". {others}");
     }
     text
+}
+
+/// `41 packets were refused for another cause (last_quarter 41), which no limit changes`; for a
+/// page whose limit refused nobody.
+fn for_other_causes(page: &Page) -> Option<String> {
+    let drops = Cause::ALL.iter().zip(page.totals.drops).filter(|(_, count)| *count > 0);
+    let causes: Vec<String> =
+        drops.map(|(cause, count)| format!("{} {count}", cause.name())).collect();
+    let packets = refused(page.totals.drops.iter().sum(), "packet");
+    let causes = (!causes.is_empty()).then(|| causes.join(", "));
+    causes.map(|causes| format!("{packets} for another cause ({causes}), which no limit changes"))
 }
 
 fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -363,10 +369,14 @@ fn not_enough(seen: &Seen<'_>) -> String {
             syn_queue(page, seen.need.cookies),
         );
     }
-    format!(
+    let mut text = format!(
         "only {}: run backlog-trace -P {port} -d 10m while there is load",
         plural(page.totals.enqueued, "connection"),
-    )
+    );
+    if let Some(others) = for_other_causes(page) {
+        let _ = write!(text, ". {others}");
+    }
+    text
 }
 
 /// How many clients were refused.

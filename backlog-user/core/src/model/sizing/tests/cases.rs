@@ -225,6 +225,22 @@ fn what_fits_fits_both_queues() {
     assert_eq!(sizing.confidence, Confidence::Medium);
 }
 
+/// What the limit did not refuse is named with its causes, with little data and with much.
+#[test]
+fn refusals_for_another_cause_are_named() {
+    for (accepted, verdict) in [(5, Verdict::NotEnoughData), (480, Verdict::Fits)] {
+        let mut model = model(1024);
+        let mut totals = Totals { enqueued: accepted, accepted, peak: 2, ..Totals::default() };
+        totals.drops[Cause::LastQuarter as usize] = 41;
+        count(&mut model, 10 * SECOND, &totals);
+        let sizing = sizing(&model, 10 * SECOND);
+        assert_eq!(sizing.verdict, verdict);
+        let others = "41 packets were refused for another cause (last_quarter 41), which no limit \
+                      changes";
+        assert!(sizing.why.ends_with(others), "{}", sizing.why);
+    }
+}
+
 /// A limit that refuses somebody is not enough, whatever the model says.
 #[test]
 fn a_raise_is_never_below_the_present_limit() {
