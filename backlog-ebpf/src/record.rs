@@ -124,7 +124,7 @@ pub struct Drop {
     /// How many pauses these are.
     pub paced: u32,
     /// Drops that this CPU has counted so far without a record.
-    pub unrecorded: u32,
+    pub records_suppressed: u32,
 }
 
 /// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).

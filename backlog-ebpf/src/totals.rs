@@ -31,21 +31,21 @@ pub struct Totals {
     pub accepted: u64,
     /// Those whose enqueue was not seen, because it was before the start or
     /// because the table of queued connections was full.
-    pub untimed: u64,
+    pub accepts_without_wait: u64,
     /// Those of `enqueued` that found the table of queued connections full.
-    pub untracked: u64,
+    pub pending_overflow: u64,
     /// Connections added since the start that no program saw before they were accepted. None of the
     /// above counts includes them.
-    pub unseen: u64,
+    pub enqueue_missed: u64,
     /// Packets refused, by [`Cause`].
     pub drops: [u64; Cause::COUNT],
     /// Those of `drops` that no kernel counter includes.
-    pub uncounted: u64,
+    pub not_in_mib: u64,
     /// Those of `drops` beyond the rate limit of records, without a record of their own.
-    pub unrecorded: u64,
+    pub records_suppressed: u64,
     /// Refused attempts evicted from the table of possible retries: their retries are not
     /// recognised.
-    pub unfollowed: u64,
+    pub retry_table_evictions: u64,
     /// Side events, by [`Beside`].
     pub beside: [u64; Beside::COUNT],
     /// How far all this has moved the listener's `sk_drops`.
@@ -59,7 +59,7 @@ pub struct Totals {
     /// The longest wait of an accepted connection, nanoseconds.
     pub longest_ns: u64,
     /// When an `untimed` one was accepted last, `CLOCK_MONOTONIC` nanoseconds.
-    pub untimed_ns: u64,
+    pub longest_without_wait_ns: u64,
     /// The deepest queue, the newcomer included.
     pub peak: u32,
     /// The longest SYN queue, the newcomer included.
@@ -109,7 +109,7 @@ pub struct Stray {
 
 const _: () = {
     assert!(offset_of!(Totals, drops) == 40);
-    assert!(offset_of!(Totals, uncounted) == 40 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, not_in_mib) == 40 + 8 * Cause::COUNT);
     assert!(offset_of!(Totals, beside) == 64 + 8 * Cause::COUNT);
     assert!(offset_of!(Totals, sk_drops) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(offset_of!(Totals, lost) == 72 + 8 * (Cause::COUNT + Beside::COUNT));

@@ -52,7 +52,7 @@ fn stages(criterion: &mut Criterion) {
                     };
                     std::iter::repeat_with(pass).take(times(passes)).sum::<Duration>()
                 });
-                assert_eq!(pipeline.undecoded(), 0);
+                assert_eq!(pipeline.decode_errors(), 0);
             });
         };
         records("flood", 1, streams::flood(1, RECORDS));

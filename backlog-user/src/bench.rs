@@ -136,8 +136,8 @@ impl Pipeline {
 
     /// Records that could not be read.
     #[must_use]
-    pub fn undecoded(&self) -> u64 {
-        self.translator.undecoded()
+    pub fn decode_errors(&self) -> u64 {
+        self.translator.decode_errors()
     }
 
     fn write_down(&mut self) -> io::Result<()> {

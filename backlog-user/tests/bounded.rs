@@ -68,7 +68,7 @@ fn held(stage: Stage, out: impl Write + 'static, intervals: u64) -> Vec<usize> {
         run.interval(now_ns).unwrap();
         held.push(LIVE.load(Relaxed).saturating_sub(before));
     }
-    assert_eq!(run.undecoded(), u64::from(OPEN));
+    assert_eq!(run.decode_errors(), u64::from(OPEN));
     held
 }
 

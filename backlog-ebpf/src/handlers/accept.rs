@@ -131,7 +131,7 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
     let Some(tracked) = listener::of(sk) else { return tally::count_unattributed_accept() };
     if is_seeded() {
         // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*tracked.totals).unseen += 1 };
+        unsafe { (*tracked.totals).enqueue_missed += 1 };
         workers::record_accept(tracked.slot);
     } else {
         tally::count_accept(tracked, 0, 0, AcceptedBy::CurrentThread);
@@ -156,12 +156,12 @@ pub(crate) fn on_destroy(sk: *const Sock) {
     // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
     let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
     if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
-        // Somebody had accepted it, unseen.
+        // Somebody had accepted it, and no program saw its enqueue.
         let totals = tracked.totals;
         // SAFETY: this CPU's element of the per-CPU array. How long it waited is not known.
         unsafe {
             if pending.enqueued_ns == 0 {
-                (*totals).untimed += 1;
+                (*totals).accepts_without_wait += 1;
             } else {
                 (*totals).accepted += 1;
             }

@@ -52,7 +52,7 @@ pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl
             pending.early_ns = early_ns;
             tally::count_tracked_accept(pending, child.address(), 0, AcceptedBy::Unknown);
         }
-        InsertOutcome::Full => totals.untracked += 1,
+        InsertOutcome::Full => totals.pending_overflow += 1,
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
     );
     if !announced {
         // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*tracked.totals).untracked += 1 };
+        unsafe { (*tracked.totals).pending_overflow += 1 };
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn count_drop(
     totals.drops[cause as usize] += 1;
     totals.sk_drops += sk_drops;
     if !counted {
-        totals.uncounted += 1;
+        totals.not_in_mib += 1;
     }
     if matches!(cause, Cause::AcceptQueueFullCookie) {
         histograms::refuse_cookie(tracked.slot);
@@ -106,7 +106,7 @@ fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
         (record.depth, record.limit, record.syn_queue) = (*depth, *limit, *syn_queue);
         record.client = *client;
         // SAFETY: `totals` is this CPU's element of the per-CPU array.
-        record.unrecorded = unsafe { (*totals).unrecorded } as u32;
+        record.records_suppressed = unsafe { (*totals).records_suppressed } as u32;
         let acceptor = histograms::acceptor_state(*slot);
         (record.trough, record.arrived) = (acceptor.trough, acceptor.arrived);
         (record.free_ns, record.accepted_ns) = (acceptor.free_ns, acceptor.accepted_ns);
@@ -128,7 +128,7 @@ fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> Option<u32> {
     }
     let bit = 1 << (cause as u32);
     if totals.window_used >= DROP_RECORDS.load() && totals.window_causes & bit != 0 {
-        totals.unrecorded += 1;
+        totals.records_suppressed += 1;
         return None;
     }
     totals.window_causes |= bit;

@@ -61,7 +61,7 @@ pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u6
         };
         let Attempt { tag: before, refused_ns } = *chosen;
         if before != 0 && before != tag && now < refused_ns + KEPT_NS {
-            (*totals).unfollowed += 1;
+            (*totals).retry_table_evictions += 1;
         }
         (*chosen).refused_ns = now;
         (&raw mut (*chosen).tag).write_volatile(tag);

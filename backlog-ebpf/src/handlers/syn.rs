@@ -220,7 +220,7 @@ fn classify_drop(
 #[inline(always)]
 pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
     totals.drops[cause as usize] += count;
-    totals.unrecorded += count;
+    totals.records_suppressed += count;
 }
 
 /// Hook: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing

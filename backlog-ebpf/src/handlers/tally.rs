@@ -55,8 +55,8 @@ pub(crate) fn count_accept(tracked: Tracked, enqueued_ns: u64, early_ns: u64, by
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
     if enqueued_ns == 0 {
-        totals.untimed += 1;
-        totals.untimed_ns = now;
+        totals.accepts_without_wait += 1;
+        totals.longest_without_wait_ns = now;
         return;
     }
     totals.accepted += 1;

@@ -102,7 +102,7 @@ impl Stream {
             paced_ns: 0,
             stalled_ns: 0,
             paced: 0,
-            unrecorded: 0,
+            records_suppressed: 0,
             flags: 0,
             free_ns: 0,
             accepted_ns: 0,

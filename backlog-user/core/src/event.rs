@@ -57,7 +57,8 @@ pub enum What {
         count: Box<Count>,
     },
     /// The kernel was asked how deep a queue is.
-    Level {
+    #[serde(rename = "level")]
+    DepthSample {
         /// Whose.
         listener: ListenerId,
         /// How deep.

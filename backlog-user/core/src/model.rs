@@ -138,7 +138,7 @@ impl Model {
                     page.count(count, self.start_ns);
                 }
             }
-            What::Level { listener, depth, limit } => {
+            What::DepthSample { listener, depth, limit } => {
                 self.page(*listener, |page| page.level(*depth, *limit));
             }
             What::Namespace { netns, settings } => {
@@ -175,8 +175,8 @@ impl Model {
                 let was = entry.get().listener.limit;
                 // It was open before, and this is its first event: another listen call. Or
                 // a packet has met it before the call that opens it was through.
-                let untold = entry.get().listener.call.is_none();
-                let again = listener.call.is_some() && (untold || !listener.opened_now);
+                let without_record = entry.get().listener.call.is_none();
+                let again = listener.call.is_some() && (without_record || !listener.opened_now);
                 entry.get_mut().seen_again(listener);
                 let Listener { id, limit: now, depth, .. } = *listener;
                 if was != now || again {

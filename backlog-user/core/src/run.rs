@@ -101,7 +101,8 @@ pub struct End {
     #[serde(with = "form::Astray")]
     pub stray: Stray,
     /// Records that could not be read.
-    pub undecoded: u64,
+    #[serde(rename = "undecoded")]
+    pub decode_errors: u64,
     /// Events that programs missed because they were interrupted by themselves.
     pub missed: Option<u64>,
     /// The reconciliation, from the model.
@@ -116,7 +117,7 @@ pub struct End {
     pub command: Option<CommandEnd>,
     /// Why the recording of this run is incomplete; none: it is complete, or there is none.
     #[serde(skip)]
-    pub unrecorded: Option<String>,
+    pub recording_incomplete: Option<String>,
     /// Problems of the recording from which the run was read.
     #[serde(skip)]
     pub remarks: Vec<String>,

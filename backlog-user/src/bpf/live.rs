@@ -326,8 +326,8 @@ impl Live {
     }
 
     /// Records that could not be read.
-    pub(crate) fn undecoded(&self) -> u64 {
-        self.translator.undecoded()
+    pub(crate) fn decode_errors(&self) -> u64 {
+        self.translator.decode_errors()
     }
 
     /// The listener of a slot.

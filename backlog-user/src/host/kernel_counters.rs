@@ -146,7 +146,7 @@ impl KernelCounters {
         }
         for listed in after.listed() {
             if let Some(listener) = of_socket(listed.netns, listed.inode) {
-                push(What::Level { listener, depth: listed.depth, limit: listed.limit });
+                push(What::DepthSample { listener, depth: listed.depth, limit: listed.limit });
             }
         }
         let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();

@@ -95,11 +95,11 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     if reset > 0 {
         line += ". A reset client was refused for good: it has an error and does not retry";
     }
-    if page.totals.unfollowed > 0 {
+    if page.totals.retry_table_evictions > 0 {
         let _ = write!(
             line,
             ". the retries of {} were not tracked: the table was full",
-            plural(page.totals.unfollowed, "client")
+            plural(page.totals.retry_table_evictions, "client")
         );
     }
     Some(line)

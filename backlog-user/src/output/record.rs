@@ -44,7 +44,7 @@ pub(crate) struct Recorder {
     /// Why there is no more of it.
     failure: Option<String>,
     /// Nobody has been told yet.
-    untold: bool,
+    failure_unreported: bool,
 }
 
 struct Recording {
@@ -168,8 +168,8 @@ impl Recorder {
 
     /// The same, once.
     pub(crate) fn complaint(&mut self) -> Option<String> {
-        let untold = std::mem::take(&mut self.untold);
-        untold.then(|| self.failure.clone()).flatten()
+        let failure_unreported = std::mem::take(&mut self.failure_unreported);
+        failure_unreported.then(|| self.failure.clone()).flatten()
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Recording) -> io::Result<()>) {
@@ -177,7 +177,7 @@ impl Recorder {
         if let Err(error) = write(recording) {
             let path = recording.wanted.path.display();
             self.failure = Some(format!("the recording {path} is incomplete: {error}"));
-            self.untold = true;
+            self.failure_unreported = true;
             self.open = None;
         }
     }

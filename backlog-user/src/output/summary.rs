@@ -115,21 +115,21 @@ fn listener(
     if let Some(still) = advice::still_queued(page, end.time_ns) {
         let _ = writeln!(text, "  waiting      {still}");
     }
-    if totals.untimed > 0 {
+    if totals.accepts_without_wait > 0 {
         let at_least = page
             .at_least_us
             .map_or(String::new(), |us| format!("; one waited at least {}", duration(us)));
         let _ = writeln!(
             text,
             "  not timed    {} queued before the start{at_least}",
-            plural(totals.untimed, "connection"),
+            plural(totals.accepts_without_wait, "connection"),
         );
     }
-    if totals.unseen > 0 {
+    if totals.enqueue_missed > 0 {
         let _ = writeln!(
             text,
             "  not seen     {} whose enqueue was missed: no depth and no wait",
-            plural(totals.unseen, "connection"),
+            plural(totals.enqueue_missed, "connection"),
         );
     }
     for beside in Beside::ALL {
@@ -154,10 +154,10 @@ fn listener(
         "depth met by arrivals",
         "depth",
         &page.depth,
-        totals.enqueued.saturating_sub(totals.unseen),
+        totals.enqueued.saturating_sub(totals.enqueue_missed),
     );
     peak_use(text, &page.peak_use);
-    let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
+    let timed = totals.accepted.saturating_sub(totals.accepts_without_wait + totals.enqueue_missed);
     section(text, "accept latency", "microseconds", &page.wait, timed);
 }
 
@@ -284,16 +284,16 @@ fn drops(summary: &Summary<'_>) -> String {
     if summary.drops == 0 {
         return "none".into();
     }
-    let untold = summary.page.totals.unrecorded;
+    let without_record = summary.page.totals.records_suppressed;
     // Whose packet is only counted may be another client.
-    let least = if untold > 0 { "at least " } else { "" };
+    let least = if without_record > 0 { "at least " } else { "" };
     let mut text = format!(
         "{} of {least}{}",
         plural(summary.drops, "packet"),
         plural(summary.page.clients, "client")
     );
-    if untold > 0 {
-        let _ = write!(text, "\n               {untold} only counted, see --drop-records");
+    if without_record > 0 {
+        let _ = write!(text, "\n               {without_record} only counted, see --drop-records");
     }
     for cause in Cause::ALL {
         let count = summary.page.totals.drops[cause as usize];
@@ -350,18 +350,18 @@ fn lost(text: &mut String, summary: &Summary<'_>) {
             kinds.join(", "),
         );
     }
-    let untracked = summary.page.totals.untracked;
-    if untracked > 0 {
+    let pending_overflow = summary.page.totals.pending_overflow;
+    if pending_overflow > 0 {
         let _ = writeln!(
             text,
             "  lost         {} not timed: too many were queued at once",
-            plural(untracked, "connection"),
+            plural(pending_overflow, "connection"),
         );
     }
 }
 
 fn unknown(text: &mut String, model: &Model, end: &End) {
-    let End { stray, undecoded, missed, .. } = end;
+    let End { stray, decode_errors, missed, .. } = end;
     let mut say = |count: u64, noun: &str, what: &str| {
         if count > 0 {
             let _ = writeln!(text, "{} {what}.", plural(count, noun));
@@ -374,7 +374,7 @@ fn unknown(text: &mut String, model: &Model, end: &End) {
     let first = "may have been dropped uncounted: the first on its CPU in a network namespace whose \
                  counters were unknown at the start";
     say(stray.hidden, "packet", first);
-    say(*undecoded, "record", "could not be read");
+    say(*decode_errors, "record", "could not be read");
     say(missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU");
     say(model.gone().active, "summary", "left out: listeners that closed early in a long run");
     let ended = model.ended();
@@ -390,7 +390,7 @@ fn unknown(text: &mut String, model: &Model, end: &End) {
     if let Some(command) = &end.command {
         let _ = writeln!(text, "{command}.");
     }
-    if let Some(why) = &end.unrecorded {
+    if let Some(why) = &end.recording_incomplete {
         let _ = writeln!(text, "Incomplete: {why}.");
     }
 }

@@ -186,13 +186,13 @@ fn show(sink: &mut dyn Sink) {
         time_ns: SECOND,
         elapsed_ns: SECOND,
         stray: Stray { no_slot: 2, closed: 0, ..Stray::default() },
-        undecoded: 0,
+        decode_errors: 0,
         missed: Some(1),
         accounts: reconcile::accounts(&model),
         blind,
         cost: cost(),
         command: Some(CommandEnd { exit_code: Some(3), ..CommandEnd::default() }),
-        unrecorded: None,
+        recording_incomplete: None,
         remarks: Vec::new(),
     };
     sink.update(
@@ -240,8 +240,8 @@ fn count(model: &mut Model) -> Vec<Interval> {
     let mut totals = Totals {
         enqueued: 47,
         accepted: 43,
-        untimed: 1,
-        unseen: 2,
+        accepts_without_wait: 1,
+        enqueue_missed: 2,
         peak: 17,
         peak_ns: 16 * MS,
         longest_ns: 234_300 * MS / 1000,
@@ -250,7 +250,7 @@ fn count(model: &mut Model) -> Vec<Interval> {
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 14;
     totals.drops[Cause::AcceptQueueFullAck as usize] = 1;
     totals.drops[Cause::LastQuarter as usize] = 1;
-    totals.unrecorded = 1;
+    totals.records_suppressed = 1;
     totals.sk_drops = 17;
     totals.beside[Beside::SynQueueFullCookie as usize] = 4;
     totals.beside[Beside::SynCookieSent as usize] = 3;
@@ -272,7 +272,7 @@ fn count(model: &mut Model) -> Vec<Interval> {
         model.apply(&Event { time_ns: SECOND, what });
     }
     for (id, depth, limit) in [(1, 5, 16), (2, 0, 4096)] {
-        let what = What::Level { listener: ListenerId(id), depth, limit };
+        let what = What::DepthSample { listener: ListenerId(id), depth, limit };
         model.apply(&Event { time_ns: SECOND, what });
     }
     model.tick(SECOND)

@@ -13,20 +13,20 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
         let Totals {
             enqueued,
             accepted,
-            untimed,
-            untracked,
-            unseen,
+            accepts_without_wait,
+            pending_overflow,
+            enqueue_missed,
             drops,
-            uncounted,
-            unrecorded,
-            unfollowed,
+            not_in_mib,
+            records_suppressed,
+            retry_table_evictions,
             beside,
             sk_drops,
             lost,
             peak_ns,
             syn_queue_peak_ns,
             longest_ns,
-            untimed_ns,
+            longest_without_wait_ns,
             peak,
             syn_queue_peak,
             window_ns: _,
@@ -41,15 +41,15 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
         } = cpu;
         let sum = &mut count.totals;
         // For people every connection is one.
-        sum.enqueued += enqueued + unseen;
-        sum.accepted += accepted + untimed + unseen;
-        sum.untimed += untimed;
-        sum.untracked += untracked;
-        sum.unseen += unseen;
+        sum.enqueued += enqueued + enqueue_missed;
+        sum.accepted += accepted + accepts_without_wait + enqueue_missed;
+        sum.accepts_without_wait += accepts_without_wait;
+        sum.pending_overflow += pending_overflow;
+        sum.enqueue_missed += enqueue_missed;
         add(&mut sum.drops, drops);
-        sum.uncounted += uncounted;
-        sum.unrecorded += unrecorded;
-        sum.unfollowed += unfollowed;
+        sum.not_in_mib += not_in_mib;
+        sum.records_suppressed += records_suppressed;
+        sum.retry_table_evictions += retry_table_evictions;
         add(&mut sum.beside, beside);
         sum.sk_drops += sk_drops;
         add(&mut sum.lost, lost);
@@ -70,7 +70,7 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
             (*syn_queue_peak, *syn_queue_peak_ns),
         );
         sum.longest_ns = sum.longest_ns.max(*longest_ns);
-        sum.untimed_ns = sum.untimed_ns.max(*untimed_ns);
+        sum.longest_without_wait_ns = sum.longest_without_wait_ns.max(*longest_without_wait_ns);
         let recent = epochs[(ended & 1) as usize];
         if recent.epoch == ended {
             count.recent_peak = count.recent_peak.max(recent.depth);
@@ -114,8 +114,8 @@ mod tests {
         let first = Totals {
             enqueued: 5,
             accepted: 2,
-            untimed: 1,
-            unseen: 3,
+            accepts_without_wait: 1,
+            enqueue_missed: 3,
             drops: [1; 9],
             peak: 17,
             peak_ns: 100,
@@ -133,7 +133,7 @@ mod tests {
         };
         let count = sum([first, second].iter(), 2);
         assert_eq!((count.totals.enqueued, count.totals.accepted), (15, 6));
-        assert_eq!((count.totals.untimed, count.totals.unseen), (1, 3));
+        assert_eq!((count.totals.accepts_without_wait, count.totals.enqueue_missed), (1, 3));
         assert_eq!(count.totals.drops, [1; 9]);
         assert_eq!((count.totals.peak, count.totals.peak_ns), (17, 90));
         assert_eq!(count.totals.longest_ns, 300);

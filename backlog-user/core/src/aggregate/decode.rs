@@ -125,7 +125,7 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
         paced_ns: bytes.get_u64_ne(),
         stalled_ns: bytes.get_u64_ne(),
         paced: bytes.get_u32_ne(),
-        unrecorded: bytes.get_u32_ne(),
+        records_suppressed: bytes.get_u32_ne(),
     })
 }
 
@@ -231,11 +231,11 @@ mod tests {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
             [cause, flags]: [u16; 2],
             [isn, depth, limit, syn_queue, trough]: [u32; 5],
-            [arrived, paced, unrecorded]: [u32; 3],
+            [arrived, paced, records_suppressed]: [u32; 3],
             [free_ns, accepted_ns, filled_ns, paced_ns, stalled_ns]: [u64; 5]) -> Drop {
             Drop {
                 header, cause, isn, depth, limit, syn_queue, trough, client, arrived, free_ns,
-                accepted_ns, filled_ns, paced_ns, stalled_ns, paced, unrecorded, flags,
+                accepted_ns, filled_ns, paced_ns, stalled_ns, paced, records_suppressed, flags,
             }
         }
     }

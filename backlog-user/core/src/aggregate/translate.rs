@@ -22,7 +22,7 @@ pub struct Translator {
     pub registry: Registry,
     /// By slot: its distributions at the last count, also of listeners before.
     distributions: HashMap<u32, Box<Distributions>>,
-    undecoded: u64,
+    decode_errors: u64,
 }
 
 impl Translator {
@@ -37,7 +37,7 @@ impl Translator {
         let event = decoded.as_ref().ok().and_then(|record| self.event(record, note, events));
         match event {
             Some(event) => events.push(event),
-            None => self.undecoded += 1,
+            None => self.decode_errors += 1,
         }
     }
 
@@ -156,8 +156,8 @@ impl Translator {
 
     /// Records that could not be read.
     #[must_use]
-    pub fn undecoded(&self) -> u64 {
-        self.undecoded
+    pub fn decode_errors(&self) -> u64 {
+        self.decode_errors
     }
 }
 
@@ -190,7 +190,7 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<DropEvent> {
             stalled_ns: wire.stalled_ns,
             arrived: wire.arrived,
             filled_ns: wire.filled_ns,
-            unrecorded: wire.unrecorded,
+            records_suppressed: wire.records_suppressed,
         }),
         fin: wire.flags & record::FIN != 0,
     })

@@ -8,7 +8,7 @@ use super::{Caller, form};
 /// The kernel's totals of one listener, all CPUs added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// The sums; `accepted` includes the untimed ones, `enqueued` and `accepted` the unseen;
+    /// The sums; `accepted` includes `accepts_without_wait`, `enqueued` and `accepted` include `enqueue_missed`;
     /// `peak` is the largest, with its time.
     #[serde(with = "form::Sums")]
     pub totals: Totals,

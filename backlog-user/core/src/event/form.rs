@@ -39,20 +39,20 @@ pub(super) struct Sums {
     enqueued: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     accepted: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    untimed: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    untracked: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    unseen: u64,
+    #[serde(rename = "untimed", default, skip_serializing_if = "is_zero")]
+    accepts_without_wait: u64,
+    #[serde(rename = "untracked", default, skip_serializing_if = "is_zero")]
+    pending_overflow: u64,
+    #[serde(rename = "unseen", default, skip_serializing_if = "is_zero")]
+    enqueue_missed: u64,
     #[serde(with = "causes", default, skip_serializing_if = "is_zero")]
     drops: [u64; Cause::COUNT],
-    #[serde(default, skip_serializing_if = "is_zero")]
-    uncounted: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    unrecorded: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    unfollowed: u64,
+    #[serde(rename = "uncounted", default, skip_serializing_if = "is_zero")]
+    not_in_mib: u64,
+    #[serde(rename = "unrecorded", default, skip_serializing_if = "is_zero")]
+    records_suppressed: u64,
+    #[serde(rename = "unfollowed", default, skip_serializing_if = "is_zero")]
+    retry_table_evictions: u64,
     #[serde(with = "besides", default, skip_serializing_if = "is_zero")]
     beside: [u64; Beside::COUNT],
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -65,8 +65,8 @@ pub(super) struct Sums {
     syn_queue_peak_ns: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     longest_ns: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    untimed_ns: u64,
+    #[serde(rename = "untimed_ns", default, skip_serializing_if = "is_zero")]
+    longest_without_wait_ns: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     peak: u32,
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -85,8 +85,8 @@ pub struct SoFar {
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub filled_ns: u64,
     /// Drops without a record that the CPU of this one had counted.
-    #[serde(default, skip_serializing_if = "form::is_zero")]
-    pub unrecorded: u32,
+    #[serde(rename = "unrecorded", default, skip_serializing_if = "form::is_zero")]
+    pub records_suppressed: u32,
 }
 
 /// A client that had been refused has been queued.

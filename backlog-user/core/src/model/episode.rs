@@ -17,7 +17,7 @@ pub struct Episode {
     pub packets: u64,
     /// Those of `packets` that are only counted, so that their clients are unknown.
     #[serde(default)]
-    pub unrecorded: u64,
+    pub without_record: u64,
     /// Clients refused for the first time, as far as their drops were recorded.
     pub clients: u64,
     /// The state of the acceptor when it began.
@@ -39,7 +39,7 @@ impl Episode {
     /// How many clients it refused for the first time, as far as that is known.
     #[must_use]
     pub fn new_clients(&self) -> NewClients {
-        match (self.clients, self.unrecorded) {
+        match (self.clients, self.without_record) {
             (clients, 0) => NewClients::Exactly(clients),
             (0, _) => NewClients::Unknown,
             (clients, _) => NewClients::AtLeast(clients),
@@ -103,15 +103,15 @@ impl Episodes {
     }
 
     /// Drops without a record were counted in an interval that ends now. Their clients are unknown.
-    pub fn counted(&mut self, time_ns: u64, elapsed_ns: u64, unrecorded: u64) {
-        if unrecorded == 0 {
+    pub fn counted(&mut self, time_ns: u64, elapsed_ns: u64, without_record: u64) {
+        if without_record == 0 {
             return;
         }
         let goes_on = self.goes_on(time_ns, elapsed_ns.max(GAP_NS));
         self.unconfirmed += u64::from(!goes_on);
-        self.add(time_ns, unrecorded, goes_on);
+        self.add(time_ns, without_record, goes_on);
         if let Some(last) = self.kept.last_mut() {
-            last.unrecorded += unrecorded;
+            last.without_record += without_record;
         }
     }
 
@@ -144,7 +144,7 @@ impl Episodes {
             begin_ns,
             last_ns,
             packets,
-            unrecorded: 0,
+            without_record: 0,
             clients: 0,
             acceptor: None,
         });
@@ -174,9 +174,12 @@ mod tests {
         episodes.refused(GAP_NS, true);
         episodes.counted(GAP_NS + 10, GAP_NS, 3);
         episodes.counted(9 * GAP_NS, GAP_NS, 5);
-        let unrecorded: Vec<_> =
-            episodes.kept().iter().map(|one| (one.packets, one.unrecorded, one.clients)).collect();
-        assert_eq!(unrecorded, [(4, 3, 1), (5, 5, 0)]);
+        let without_record: Vec<_> = episodes
+            .kept()
+            .iter()
+            .map(|one| (one.packets, one.without_record, one.clients))
+            .collect();
+        assert_eq!(without_record, [(4, 3, 1), (5, 5, 0)]);
     }
 
     #[test]

@@ -277,8 +277,8 @@ impl Page {
         self.depth.add(depths, u64::from(totals.peak));
         self.wait.add(waits, microseconds(totals.longest_ns));
         self.recent_wait.add(waits, microseconds(*recent_longest_ns));
-        if totals.untimed_ns != 0 {
-            let at_least = totals.untimed_ns.saturating_sub(start_ns) / 1000;
+        if totals.longest_without_wait_ns != 0 {
+            let at_least = totals.longest_without_wait_ns.saturating_sub(start_ns) / 1000;
             self.at_least_us = self.at_least_us.max(Some(at_least));
         }
     }

@@ -12,22 +12,22 @@ use crate::counter::Counter;
 pub struct Sums {
     drops: [u64; Cause::COUNT],
     beside: [u64; Beside::COUNT],
-    uncounted: u64,
+    not_in_mib: u64,
 }
 
 impl Sums {
     /// Those of one listener.
     #[must_use]
     pub fn of_listener(totals: &Totals) -> Self {
-        let Totals { drops, beside, uncounted, .. } = *totals;
-        Self { drops, beside, uncounted }
+        let Totals { drops, beside, not_in_mib, .. } = *totals;
+        Self { drops, beside, not_in_mib }
     }
 
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         add(&mut self.drops, &other.drops);
         add(&mut self.beside, &other.beside);
-        self.uncounted += other.uncounted;
+        self.not_in_mib += other.not_in_mib;
     }
 
     /// Takes others out that were added before.
@@ -37,7 +37,7 @@ impl Sums {
         };
         each(&mut self.drops, &other.drops);
         each(&mut self.beside, &other.beside);
-        self.uncounted = self.uncounted.wrapping_sub(other.uncounted);
+        self.not_in_mib = self.not_in_mib.wrapping_sub(other.not_in_mib);
     }
 
     /// Refused packets.
@@ -53,7 +53,7 @@ impl Sums {
         let drops = drops.map(|cause| self.drops[cause as usize]).reduce(|sum, moved| sum + moved);
         let drops = drops.map(|drops| match counter {
             // Some drops no counter of the kernel counts.
-            Counter::ListenDrops => drops.saturating_sub(self.uncounted),
+            Counter::ListenDrops => drops.saturating_sub(self.not_in_mib),
             _ => drops,
         });
         let beside = Beside::ALL.into_iter().filter(|beside| beside.moves().contains(&counter));
@@ -74,7 +74,7 @@ mod tests {
         for cause in Cause::ALL {
             totals.drops[cause as usize] = 1 << (cause as u32);
         }
-        totals.uncounted = totals.drops[Cause::ListenerLeft as usize];
+        totals.not_in_mib = totals.drops[Cause::ListenerLeft as usize];
         totals.beside[Beside::JoinRefused as usize] = 1000;
         totals.beside[Beside::Ignored as usize] = 5000;
         totals

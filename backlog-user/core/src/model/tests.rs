@@ -65,7 +65,7 @@ fn counted(count: Count) -> What {
 }
 
 fn level(depth: u32) -> What {
-    What::Level { listener: ID, depth, limit: 16 }
+    What::DepthSample { listener: ID, depth, limit: 16 }
 }
 
 #[test]
@@ -116,7 +116,12 @@ fn waits_and_depths_are_added_up_and_the_longest_is_exact() {
 #[test]
 fn a_wait_that_began_before_the_start_is_no_wait() {
     let mut model = model();
-    let totals = Totals { accepted: 1, untimed: 1, untimed_ns: SECOND, ..Totals::default() };
+    let totals = Totals {
+        accepted: 1,
+        accepts_without_wait: 1,
+        longest_without_wait_ns: SECOND,
+        ..Totals::default()
+    };
     model.apply(&event(SECOND, count(&totals, 0)));
     let page = model.get(ID).unwrap();
     assert_eq!(page.wait.count(), 0);
@@ -212,7 +217,7 @@ fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
         .collect();
     assert_eq!(firsts, [true, false, false, false]);
     // Ten were counted: some had no record of their own.
-    let mut totals = Totals { unrecorded: 6, ..Totals::default() };
+    let mut totals = Totals { records_suppressed: 6, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 10;
     model.apply(&event(SECOND, count(&totals, 17)));
     let row = model.tick(SECOND).remove(0);

@@ -53,7 +53,7 @@ pub struct Unlimited {
     /// When the last of them was.
     told_ns: u64,
     /// By CPU: drops without a record that are accounted for, and their sum.
-    unrecorded: BTreeMap<u32, u32>,
+    records_suppressed: BTreeMap<u32, u32>,
     accounted: u64,
     /// The SYN queue.
     pub syn: SynQueue,
@@ -90,7 +90,7 @@ impl Default for Unlimited {
             told: 0.0,
             told_firsts: 0.0,
             told_ns: 0,
-            unrecorded: BTreeMap::new(),
+            records_suppressed: BTreeMap::new(),
             accounted: 0,
             syn: SynQueue::default(),
         }
@@ -104,8 +104,9 @@ impl Unlimited {
         self.trough = self.trough.min(drop.trough);
         let Some(so_far) = &drop.so_far else { return };
         self.pace.saw(so_far);
-        let before = self.unrecorded.insert(drop.cpu, so_far.unrecorded).unwrap_or(0);
-        let more = so_far.unrecorded.wrapping_sub(before);
+        let before =
+            self.records_suppressed.insert(drop.cpu, so_far.records_suppressed).unwrap_or(0);
+        let more = so_far.records_suppressed.wrapping_sub(before);
         if more > 0 {
             self.accounted += u64::from(more);
             self.estimate(u64::from(more), time_ns, drop.limit);
@@ -155,19 +156,19 @@ impl Unlimited {
 
     /// This many drops have had no record so far. Only for recordings whose records do not carry
     /// this number.
-    pub fn untold(&mut self, untold: u64, time_ns: u64, limit: u32) {
-        let more = untold.saturating_sub(self.accounted);
-        if more > 0 && self.told > 0.0 && self.unrecorded.is_empty() {
-            self.accounted = untold;
+    pub fn estimate_without_record(&mut self, without_record: u64, time_ns: u64, limit: u32) {
+        let more = without_record.saturating_sub(self.accounted);
+        if more > 0 && self.told > 0.0 && self.records_suppressed.is_empty() {
+            self.accounted = without_record;
             self.estimate(more, time_ns, limit);
         }
     }
 
     /// The state after the last record: this many drops have had none.
     #[must_use]
-    pub fn at_end(&self, untold: u64, limit: u32) -> Self {
+    pub fn at_end(&self, without_record: u64, limit: u32) -> Self {
         let mut end = self.clone();
-        let more = untold.saturating_sub(self.accounted);
+        let more = without_record.saturating_sub(self.accounted);
         if more > 0 {
             end.estimate(more, self.told_ns, limit);
         }

@@ -146,8 +146,9 @@ impl Same {
 pub enum Of {
     /// [`What::Count`](crate::event::What::Count)
     Count,
-    /// [`What::Level`](crate::event::What::Level)
-    Level,
+    /// [`What::DepthSample`](crate::event::What::DepthSample)
+    #[serde(rename = "level")]
+    DepthSample,
     /// [`What::SkDrops`](crate::event::What::SkDrops)
     SkDrops,
     /// [`What::Namespace`](crate::event::What::Namespace)

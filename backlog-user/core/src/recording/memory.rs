@@ -58,7 +58,7 @@ impl Memory {
 fn key(what: &What) -> Option<(Of, u64)> {
     match what {
         What::Count { listener, .. } => Some((Of::Count, listener.0.into())),
-        What::Level { listener, .. } => Some((Of::Level, listener.0.into())),
+        What::DepthSample { listener, .. } => Some((Of::DepthSample, listener.0.into())),
         What::SkDrops { listener, .. } => Some((Of::SkDrops, listener.0.into())),
         What::Namespace { netns, .. } => Some((Of::Namespace, netns.number())),
         What::Counters { netns, .. } => Some((Of::Counters, netns.number())),
@@ -85,7 +85,7 @@ mod tests {
     use crate::recording::line::Of;
 
     fn level(id: u32, depth: u32) -> What {
-        What::Level { listener: ListenerId(id), depth, limit: 16 }
+        What::DepthSample { listener: ListenerId(id), depth, limit: 16 }
     }
 
     #[test]
@@ -93,10 +93,10 @@ mod tests {
         let mut memory = Memory::default();
         assert_eq!(memory.note(&level(1, 3)), None);
         assert_eq!(memory.note(&level(2, 3)), None);
-        assert_eq!(memory.note(&level(1, 3)), Some((Of::Level, 1)));
+        assert_eq!(memory.note(&level(1, 3)), Some((Of::DepthSample, 1)));
         assert_eq!(memory.note(&level(1, 4)), None);
         assert_eq!(memory.note(&level(1, 3)), None);
-        assert_eq!(memory.recall(Of::Level, 1), Some(level(1, 3)));
+        assert_eq!(memory.recall(Of::DepthSample, 1), Some(level(1, 3)));
         assert_eq!(memory.recall(Of::Count, 1), None);
     }
 

@@ -23,7 +23,7 @@ pub fn events(model: &Model, now_ns: u64) -> Vec<Event> {
             events.push(Event { time_ns, what: What::Closed(closed) });
         } else {
             let (depth, limit) = (page.depth(), page.listener.limit);
-            now(What::Level { listener, depth, limit });
+            now(What::DepthSample { listener, depth, limit });
         }
     }
     for (netns, settings, moved, begins) in model.known_namespaces() {

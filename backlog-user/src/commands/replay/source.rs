@@ -159,7 +159,7 @@ impl Source {
             time_ns: self.last_ns,
             elapsed_ns: self.last_ns.saturating_sub(self.start_ns),
             blind: self.blind,
-            unrecorded: Some(why),
+            recording_incomplete: Some(why),
             ..End::default()
         };
         end.stray.no_slot = self.blind.no_slot;

@@ -327,7 +327,7 @@ fn what_does_not_change_takes_no_room() {
             recorder.event(&Event { time_ns: second * SECOND + u64::from(id), what });
         }
         for id in 0..1000 {
-            let what = What::Level { listener: ListenerId(id), depth: 0, limit: 128 };
+            let what = What::DepthSample { listener: ListenerId(id), depth: 0, limit: 128 };
             recorder.event(&Event { time_ns: second * SECOND + 5000, what });
         }
         recorder.interval(second * SECOND + 5000, &Blind::default());

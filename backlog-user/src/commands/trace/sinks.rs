@@ -94,9 +94,9 @@ impl Sinks {
     pub(super) fn end(&mut self, end: End) -> io::Result<bool> {
         self.recorder.end(&end);
         self.complain();
-        let unrecorded = self.recorder.failure().map(str::to_owned);
-        let incomplete = unrecorded.is_some();
-        self.run.end(&mut self.outputs, End { unrecorded, ..end })?;
+        let recording_incomplete = self.recorder.failure().map(str::to_owned);
+        let incomplete = recording_incomplete.is_some();
+        self.run.end(&mut self.outputs, End { recording_incomplete, ..end })?;
         Ok(incomplete)
     }
 

@@ -103,10 +103,10 @@ impl Drops {
             reset,
             trying,
             unknown,
-            unfollowed: page.totals.unfollowed,
+            unfollowed: page.totals.retry_table_evictions,
             delay_us: (&page.delay).into(),
-            only_counted: page.totals.unrecorded,
-            uncounted: page.totals.uncounted,
+            only_counted: page.totals.records_suppressed,
+            uncounted: page.totals.not_in_mib,
             by_cause: EveryCount::of(&Cause::ALL, &page.totals.drops),
         }
     }
@@ -135,7 +135,7 @@ impl<'a> Episodes<'a> {
 
 impl<'a> Episode<'a> {
     fn of(clock: &Clock, episode: &'a episode::Episode) -> Self {
-        let episode::Episode { begin_ns, last_ns, packets, unrecorded: _, clients, acceptor } =
+        let episode::Episode { begin_ns, last_ns, packets, without_record: _, clients, acceptor } =
             episode;
         Self {
             begin: Time::of(clock, *begin_ns),

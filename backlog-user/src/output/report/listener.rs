@@ -87,15 +87,15 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
             @if totals.syn_queue_peak_ns > 0 { ", at " (run.moment(totals.syn_queue_peak_ns)) }
         }
     });
-    let not_timed = (totals.untimed > 0).then(|| {
+    let not_timed = (totals.accepts_without_wait > 0).then(|| {
         html! {
-            (plural(totals.untimed, "connection")) " queued before the start"
+            (plural(totals.accepts_without_wait, "connection")) " queued before the start"
             @if let Some(us) = page.at_least_us { "; one waited at least " (duration(us)) }
         }
     });
-    let unseen = (totals.unseen > 0).then(|| {
+    let enqueue_missed = (totals.enqueue_missed > 0).then(|| {
         html! {
-            (plural(totals.unseen, "connection")) " whose enqueue was missed: no depth and no wait"
+            (plural(totals.enqueue_missed, "connection")) " whose enqueue was missed: no depth and no wait"
         }
     });
     vec![
@@ -109,7 +109,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
         ("Peak", peak(run, summary)),
         ("SYN queue", syn_queue),
         ("Not timed", not_timed),
-        ("Not seen", unseen),
+        ("Not seen", enqueue_missed),
         ("Beside", (!beside.is_empty()).then(|| plain(beside.join(", ")))),
         ("Accepted by", workers::sentence(page).map(plain)),
         ("Stall", page.idle.as_deref().map(|idle| plain(outside(&acceptor::sentence(idle))))),
@@ -168,8 +168,8 @@ fn histograms(summary: &Summary<'_>) -> Markup {
     let page = summary.page;
     let id = page.listener.id.0;
     let totals = &page.totals;
-    let timed = totals.accepted.saturating_sub(totals.untimed + totals.unseen);
-    let met = totals.enqueued.saturating_sub(totals.unseen);
+    let timed = totals.accepted.saturating_sub(totals.accepts_without_wait + totals.enqueue_missed);
+    let met = totals.enqueued.saturating_sub(totals.enqueue_missed);
     let used: u64 = page.peak_use.0.iter().skip(1).sum();
     html! {
         div.bars {

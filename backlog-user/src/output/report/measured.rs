@@ -100,7 +100,8 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
 fn unknown(run: &Run<'_>) -> Vec<String> {
     let end = run.end;
     let lost: u64 = run.summaries.iter().map(|summary| summary.lost).sum();
-    let untracked: u64 = run.summaries.iter().map(|one| one.page.totals.untracked).sum();
+    let pending_overflow: u64 =
+        run.summaries.iter().map(|one| one.page.totals.pending_overflow).sum();
     let ended = run.model.ended();
     let counts = [
         (
@@ -108,13 +109,13 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
             "record",
             "found the ring buffer full: counts and histograms are complete, per-drop lines are missing",
         ),
-        (untracked, "connection", "not timed: too many were queued at once"),
+        (pending_overflow, "connection", "not timed: too many were queued at once"),
         (end.stray.no_slot, "event", "not attributed: the table of listeners was full"),
         (end.stray.closed, "event", "not attributed: their listener had just closed"),
         (end.stray.accepts, "accept", "not attributed: the listener of the connection is unknown"),
         (end.stray.drops, "refused packet", "not attributed: the listener is unknown"),
         (end.stray.hidden, "packet", "may be a drop: first in a namespace not known at the start"),
-        (end.undecoded, "record", "could not be read"),
+        (end.decode_errors, "record", "could not be read"),
         (end.missed.unwrap_or(0), "event", "missed by programs that ran already on that CPU"),
         (ended.uncompared, "network namespace", "not compared: ended too soon"),
         (ended.unread_drops, "refused packet", "not compared: after a namespace's last reading"),

@@ -43,7 +43,7 @@ fn row(summary: &Summary<'_>) -> Vec<Markup> {
     let wait = |pick: fn(&Waits) -> u64| {
         plain(waits.as_ref().map_or("–".into(), |waits| duration(pick(waits))))
     };
-    let clients = if page.totals.unrecorded > 0 {
+    let clients = if page.totals.records_suppressed > 0 {
         format!("≥ {}", page.clients)
     } else {
         page.clients.to_string()

@@ -78,7 +78,7 @@ fn heading(run: &Run<'_>) -> Markup {
         @if let Some(command) = &end.command {
             p { (command) "." }
         }
-        @if let Some(why) = &end.unrecorded {
+        @if let Some(why) = &end.recording_incomplete {
             p { strong.bad { "Incomplete" } ": " (outside(why)) "." }
         }
     }

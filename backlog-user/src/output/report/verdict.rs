@@ -79,7 +79,7 @@ fn refused(summary: &Summary<'_>) -> Markup {
     if summary.drops == 0 {
         return plain("No packet was refused.");
     }
-    let clients = clients(page.clients, page.totals.unrecorded);
+    let clients = clients(page.clients, page.totals.records_suppressed);
     let were = if summary.drops == 1 { "was" } else { "were" };
     plain(format!("{} of {clients} {were} refused.", plural(summary.drops, "packet")))
 }
@@ -151,7 +151,8 @@ fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
     }
     let refusing = ordered.iter().filter(|summary| summary.drops > 0);
     let attempts: u64 = refusing.clone().map(|summary| summary.page.clients).sum();
-    let only_counted: u64 = refusing.clone().map(|summary| summary.page.totals.unrecorded).sum();
+    let only_counted: u64 =
+        refusing.clone().map(|summary| summary.page.totals.records_suppressed).sum();
     format!(
         "{} of {} were refused at {} of {listeners}.{rest}",
         plural(drops, "packet"),

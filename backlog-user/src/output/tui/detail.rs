@@ -106,7 +106,7 @@ fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
     }
     if summary.drops > 0 {
         // Whose packet is only counted may be another client.
-        let least = if page.totals.unrecorded > 0 { "at least " } else { "" };
+        let least = if page.totals.records_suppressed > 0 { "at least " } else { "" };
         let causes: Vec<String> = Cause::ALL
             .iter()
             .map(|cause| (cause.name(), page.totals.drops[*cause as usize]))

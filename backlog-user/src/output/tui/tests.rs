@@ -117,7 +117,7 @@ fn tick(model: &mut Model, state: &mut State, second: u64) {
         let listener = ListenerId(id);
         apply(model, time_ns, What::Count { listener, count: Box::new(count) });
         let limit = if id == 1 { 16 } else { 128 };
-        apply(model, time_ns, What::Level { listener, depth: recent_peak / 2, limit });
+        apply(model, time_ns, What::DepthSample { listener, depth: recent_peak / 2, limit });
     }
     let rows = model.tick(time_ns);
     let rows = rows.iter().map(|row| Row::after(model.get(row.listener).unwrap(), row));
@@ -260,7 +260,7 @@ fn many() -> (Model, State) {
     let mut state = State::new(SECOND);
     for id in 1..=300 {
         apply(&mut model, 0, What::Listener(listener(id, &format!("10.0.0.1:{}", 1000 + id), 400)));
-        let level = What::Level { listener: ListenerId(id), depth: id, limit: 400 };
+        let level = What::DepthSample { listener: ListenerId(id), depth: id, limit: 400 };
         apply(&mut model, 0, level);
     }
     let rows = model.tick(SECOND);

@@ -28,7 +28,7 @@ impl PeakUse {
 
 impl Page {
     /// Feeds an interval to the simulated queue without a limit.
-    fn size(&mut self, time_ns: u64, row: &Interval, untold: u64) {
+    fn size(&mut self, time_ns: u64, row: &Interval, without_record: u64) {
         let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
         self.paced.accepts += paced.accepts;
         self.paced.pauses_ns += paced.pauses_ns;
@@ -45,20 +45,20 @@ impl Page {
         // Its slot may have been another's before.
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
-        self.episodes.counted(time_ns, row.elapsed_ns, untold);
-        self.unlimited.untold(self.untold(), time_ns, self.listener.limit);
+        self.episodes.counted(time_ns, row.elapsed_ns, without_record);
+        self.unlimited.estimate_without_record(self.without_record(), time_ns, self.listener.limit);
     }
 
     /// Drops without a record.
-    fn untold(&self) -> u64 {
-        self.totals.unrecorded + self.totals.lost[Kind::Drop as usize]
+    fn without_record(&self) -> u64 {
+        self.totals.records_suppressed + self.totals.lost[Kind::Drop as usize]
     }
 
     /// The queue that there would have been without a limit, with the drops that have no
     /// record.
     #[must_use]
     pub fn unlimited_at_end(&self) -> Unlimited {
-        self.unlimited.at_end(self.untold(), self.listener.limit)
+        self.unlimited.at_end(self.without_record(), self.listener.limit)
     }
 
     /// Ends an interval; none for a listener that was closed before it began. Its activity is drawn
@@ -102,9 +102,10 @@ impl Page {
             timeline.push(time_ns, &row, &self.recent_wait);
         }
         // Beyond the rate of records, or the ring was full.
-        let untold = |totals: &Totals| totals.unrecorded + totals.lost[Kind::Drop as usize];
-        let untold = difference(untold(&self.totals), untold(&before));
-        self.size(time_ns, &row, untold);
+        let without_record =
+            |totals: &Totals| totals.records_suppressed + totals.lost[Kind::Drop as usize];
+        let without_record = difference(without_record(&self.totals), without_record(&before));
+        self.size(time_ns, &row, without_record);
         self.recent_wait.clear();
         Some(row)
     }

@@ -214,7 +214,7 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
         // They are accounted for by the next record of their CPU, or at the end.
         let estimated = unlimited.at_end(300, 16).estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
-        let so_far = Some(SoFar { unrecorded: 300, ..SoFar::default() });
+        let so_far = Some(SoFar { records_suppressed: 300, ..SoFar::default() });
         unlimited.saw(&DropEvent { so_far, ..drop(16) }, 2000);
         let at_end = unlimited.at_end(300, 16).estimated;
         assert!((at_end - unlimited.estimated).abs() < 1e-6, "{at_end}");

@@ -206,7 +206,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     }
     at(now, What::Counters { netns: NETNS.into(), moved: Box::new(moved) });
     for (id, depth) in [(1, u32::try_from(second).unwrap()), (3, 0)] {
-        at(now, What::Level { listener: ListenerId(id), depth, limit: 16 });
+        at(now, What::DepthSample { listener: ListenerId(id), depth, limit: 16 });
     }
     let moved = Range { low: 3 * second, high: 3 * second };
     at(now, What::SkDrops { listener: ListenerId(1), moved });

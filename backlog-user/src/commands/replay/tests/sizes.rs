@@ -67,7 +67,7 @@ fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
         What::Count { listener: ID, count: Box::new(count) },
         What::Namespace { netns: NETNS.into(), settings: Settings::default() },
         What::Counters { netns: NETNS.into(), moved: Box::new(moved) },
-        What::Level { listener: ID, depth: rng.u32(..128), limit: 128 },
+        What::DepthSample { listener: ID, depth: rng.u32(..128), limit: 128 },
         What::SkDrops { listener: ID, moved: range(number * 1000) },
     ]
     .map(|what| Event { time_ns, what })
@@ -94,7 +94,7 @@ fn drop_at(number: u64, rng: &mut Rng) -> Event {
             stalled_ns: 0,
             arrived: u32::try_from(number).unwrap() + 129,
             filled_ns: number * 1_000_000 - number % 1000,
-            unrecorded: 0,
+            records_suppressed: 0,
         }),
         fin: false,
     };

@@ -25,7 +25,7 @@ impl Session<'_> {
         live.leftovers()?;
         live.count(&mut self.queue.events)?;
         let stray = live.stray_at_end(self.options.filter.by_owner());
-        let undecoded = live.undecoded();
+        let decode_errors = live.decode_errors();
         let start_ns = self.start_ns;
         self.enrich(|enrichers, context| enrichers.compare(&reading, context))?;
         self.enrich(|_, context| look_at_queues(context, start_ns, time_ns))?;
@@ -41,7 +41,7 @@ impl Session<'_> {
             time_ns,
             elapsed_ns: time_ns - self.start_ns,
             stray,
-            undecoded,
+            decode_errors,
             missed,
             blind: self.blind(missed),
             cost,

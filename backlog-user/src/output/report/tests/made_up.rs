@@ -224,7 +224,7 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
     if busy && (20..36).contains(&second) && second != 29 && second != 30 {
         totals.drops[Cause::AcceptQueueFullSyn as usize] += 20 + second;
         totals.drops[Cause::AcceptQueueFullAck as usize] += second % 3;
-        totals.unrecorded += 17 + second + second % 3;
+        totals.records_suppressed += 17 + second + second % 3;
         totals.beside[Beside::Ignored as usize] += 1;
     }
     let went = totals.accepted - before.accepted;
@@ -297,7 +297,7 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
             tell(&mut model, sink, time_ns, what);
             let limit = if id.0 == 1 && second >= 45 { 24 } else { listener.limit };
             let level = if id.0 == 1 { depth(second) } else { 0 };
-            let what = What::Level { listener: id, depth: level, limit };
+            let what = What::DepthSample { listener: id, depth: level, limit };
             tell(&mut model, sink, time_ns, what);
         }
         if second == 45 && !host.listeners.is_empty() {
@@ -330,7 +330,7 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
         time_ns: SECONDS * SECOND,
         elapsed_ns: SECONDS * SECOND,
         stray: Stray { no_slot: 2, ..Stray::default() },
-        undecoded: 0,
+        decode_errors: 0,
         missed: Some(0),
         accounts: reconcile::accounts(&model),
         blind: Blind { no_slot: 2, ..Blind::default() },
@@ -340,7 +340,7 @@ pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
             ..Cost::default()
         },
         command: None,
-        unrecorded: None,
+        recording_incomplete: None,
         remarks: Vec::new(),
     };
     sink.update(

@@ -144,7 +144,7 @@ impl Teller {
         let what = What::Count { listener, count: Box::new(count) };
         model.apply(&Event { time_ns, what });
         let depth = u32::try_from(totals.enqueued - totals.accepted).unwrap();
-        let what = What::Level { listener, depth, limit: self.limit };
+        let what = What::DepthSample { listener, depth, limit: self.limit };
         model.apply(&Event { time_ns, what });
     }
 

@@ -269,7 +269,7 @@ fn the_age_of_those_that_are_still_queued_is_exact_where_it_is_known() {
         ..Count::default()
     };
     apply(&mut model, 3 * SECOND, What::Count { listener: ID, count: Box::new(count) });
-    apply(&mut model, 3 * SECOND, What::Level { listener: ID, depth: 10, limit: 128 });
+    apply(&mut model, 3 * SECOND, What::DepthSample { listener: ID, depth: 10, limit: 128 });
     let oldest = |model: &Model| model.get(ID).unwrap().still_queued(9 * SECOND).unwrap();
     let queued = oldest(&model);
     assert_eq!((queued.oldest_ns, queued.at_least), (Some(7 * SECOND), true));

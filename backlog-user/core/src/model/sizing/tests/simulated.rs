@@ -118,7 +118,7 @@ impl Load {
                 let depth = u32::try_from(queue.len()).unwrap();
                 model.apply(&Event {
                     time_ns: counted_ns,
-                    what: What::Level { listener: ID, depth, limit },
+                    what: What::DepthSample { listener: ID, depth, limit },
                 });
                 model.tick(counted_ns);
             }
@@ -241,7 +241,7 @@ impl Seen {
             stalled_ns: self.pace.stalled_ns,
             arrived: u32::try_from(self.totals.enqueued).unwrap(),
             filled_ns: self.filled_ns,
-            unrecorded: 0,
+            records_suppressed: 0,
         }
     }
 
