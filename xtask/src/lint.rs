@@ -38,6 +38,14 @@ pub(crate) fn run() -> Vec<Error> {
         &mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         "lints (rustup component add clippy)",
     ));
+    let mut logging =
+        cargo(&["clippy", "--quiet", "--package=backlog-user", "--features=ebpf-log"]);
+    logging.args(["--", "-D", "warnings"]);
+    check(with_tool(
+        &mut cargo(&["clippy", "--version"]),
+        &mut logging,
+        "lints of the log of the programs (rustup component add clippy)",
+    ));
     check(spelling::check());
     check(prose::check());
     check(links::check());

@@ -12,7 +12,7 @@ pub(crate) mod row;
 pub(crate) mod suite;
 mod tally;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use crate::backend::Backend;
 use crate::lint::{self, cargo};
 use crate::vm::{self, Emulation};
-use crate::{process, servers, setup};
+use crate::{paths, process, servers, setup};
 use suite::Suite;
 use tally::Tally;
 
@@ -75,6 +75,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     }
     let mut tally = Tally::default();
     note(host(filter.as_deref(), &mut tally));
+    if *all {
+        note(logging());
+    }
     let suite = Suite {
         filters: filter.iter().cloned().collect(),
         variables: vec![
@@ -118,6 +121,15 @@ fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     }
     anyhow::ensure!(output.status.success(), "{}: {line}", output.status);
     Ok(())
+}
+
+/// The programs with their log lines, a feature for developers, load on this machine's kernel.
+fn logging() -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root());
+    command.args(["run", "--quiet", "--package=backlog-user", "--features=ebpf-log"]);
+    command.args(["--", "--check-programs"]);
+    process::run(&mut command).context("the programs with their log")
 }
 
 /// A panic in another thread leaves nothing half-done in what we share.
