@@ -183,7 +183,8 @@ causes! {
         by_limit: false,
         meaning: "a last ACK: the listener was closing",
         witness: "`inet_child_forget` was called for a connection that was about to be queued, at \
-                  a socket that is not in LISTEN. No counter moves",
+                  a socket that is not in LISTEN. `ListenDrops` moves for data of a Fast Open SYN, \
+                  and no counter for an ACK",
     }
     /// A SYN: `ListenDrops` moved in `tcp_conn_request` and none of the others
     /// explains it (no memory, no route, a security module, TCP-AO).

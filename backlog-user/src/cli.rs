@@ -41,12 +41,14 @@ pub(crate) struct Args {
     pub(crate) port: Option<String>,
 
     /// Trace only listeners that this process holds or opens
+    ///
+    /// Its children are not included, except for the listeners that they share with it.
     #[arg(short, long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 
     /// Trace only this network namespace: a pid, a path, a name from `ip netns`, or an
     /// inode number
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Option<String>,
 
     /// Trace only listeners whose sockets were created in or below this cgroup (v2):
@@ -117,7 +119,7 @@ pub(crate) struct Args {
     pub(crate) record_keep: u32,
 
     /// Select how to attach to the kernel
-    #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
 
     /// Print only data and errors: no headings, no log messages

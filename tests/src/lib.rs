@@ -14,6 +14,7 @@ pub mod cpus;
 pub mod delay;
 pub mod epoll;
 pub mod handshake;
+pub mod inodes;
 pub mod interface;
 pub mod load;
 pub mod narrow;

@@ -27,7 +27,7 @@ pub(crate) struct ListenersArgs {
 
     /// List only this network namespace: a pid, a path, a name from `ip netns`, or an
     /// inode number
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Option<String>,
 
     /// List only listeners whose sockets were created in or below this cgroup (v2)
@@ -54,7 +54,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) output: DoctorOutput,
 
     /// Check only this backend
-    #[arg(long, value_name = "B", value_enum, default_value_t = Backend::Auto)]
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
 
     /// Also print every value read from the kernel's BTF

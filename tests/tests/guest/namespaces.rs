@@ -14,9 +14,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
 use backlog_tests::clock::wait_until;
 use backlog_tests::counters::Counters;
+use backlog_tests::inodes::{self, LowerNumbers};
 use backlog_tests::netns::{self, Resident};
 use backlog_tests::tracer::{self, Line, Run, Tracer};
 use serde_json::Value;
@@ -259,7 +259,7 @@ fn a_namespace_that_gets_the_number_of_the_one_asked_for_is_another() {
 fn number_comes_back() -> bool {
     let mut lower = LowerNumbers::default();
     let make = || (Resident::settle().unwrap(), netns::inode().unwrap().to_string());
-    let (first, _) = uts_namespace();
+    let first = inodes::lowest_free().unwrap();
     let (resident, inode) = netns::fresh(make).unwrap();
     let mut tracer = Tracer::start(&["0.2", "-P", PORT_TEXT, "--netns", &inode], LIMIT).unwrap();
     let refused = || {
@@ -273,7 +273,7 @@ fn number_comes_back() -> bool {
     drop(resident);
     let mut others = Vec::new();
     while others.last().is_none_or(|last: &Truth| last.netns != asked.netns) {
-        if others.len() >= FOLLOWERS || lower.fill(first).is_err() {
+        if others.len() >= FOLLOWERS || lower.fill(first, LIMIT).is_err() {
             stop(tracer);
             return false;
         }
@@ -292,44 +292,6 @@ fn number_comes_back() -> bool {
     assert!(run.stderr.contains("--netns: this network namespace has ended"), "{}", run.stderr);
     assert_no_difference(&run);
     true
-}
-
-/// Inode numbers kept in use. The kernel gives the lowest that is free, to a network namespace
-/// and to each of the some seventy files of its /proc/net; a UTS namespace takes exactly one. So
-/// a network namespace gets the numbers of one that has ended if all that are lower are in use.
-#[derive(Default)]
-struct LowerNumbers(Vec<File>);
-
-impl LowerNumbers {
-    /// Takes all that are lower than this one, until it is the lowest that is free: the
-    /// namespace that had it has ended.
-    fn fill(&mut self, first: u64) -> Result<()> {
-        wait_until("its lowest number is free", LIMIT, || {
-            let (number, file) = uts_namespace();
-            if number < first {
-                self.0.push(file);
-            }
-            Ok(number == first)
-        })
-    }
-}
-
-/// A fresh UTS namespace, which lives as long as the file is open, and its inode number.
-fn uts_namespace() -> (u64, File) {
-    let open = || File::open("/proc/thread-self/ns/uts").unwrap();
-    let make = move || {
-        let before = open();
-        // SAFETY: unshare takes flags only and changes nothing but which namespace this thread
-        // is in.
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUTS) }, 0);
-        let fresh = open();
-        // The thread goes back, since it leaves its namespace only some time after it is joined.
-        // SAFETY: setns takes numbers only and changes nothing but which namespace this thread
-        // is in.
-        assert_eq!(unsafe { libc::setns(before.as_raw_fd(), libc::CLONE_NEWUTS) }, 0);
-        (fresh.metadata().unwrap().st_ino(), fresh)
-    };
-    thread::spawn(make).join().unwrap()
 }
 
 /// Most are over before they can be compared: their drops are counted, and they are.

@@ -146,7 +146,8 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
         found.push(Finding { level, kind, space: None, listener: None, fact, cure });
     };
     if host.filtered && listeners().next().is_none() {
-        let cure = "start the server, or relax the filter (-P, -p, -4, -6, --netns)".to_owned();
+        let cure =
+            "start the server, or relax the filter (-P, -p, -4, -6, --netns, --cgroup)".to_owned();
         let fact = "no listener matches the filter".to_owned();
         push(Level::Problem, Kind::NothingListens, fact, Some(cure));
     }
