@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-/// A log message or an error, on stderr. A closed stderr is not a reason to stop.
+use backlog_core::text::outside::harmless;
+
+/// A log message or an error, on stderr. It may quote names and paths from outside. A closed stderr
+/// is not a reason to stop.
 pub(crate) fn notice(text: &str) {
-    let _ = writeln!(io::stderr(), "backlog-trace: {text}");
+    let _ = writeln!(io::stderr(), "backlog-trace: {}", harmless(text));
 }

@@ -2,4 +2,5 @@
 
 pub mod acceptor;
 pub mod format;
+pub mod outside;
 pub mod owner_text;

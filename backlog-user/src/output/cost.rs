@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use backlog_core::run::cost::{Cost, Cpu, Looks, ProgramCost, Runs};
 use backlog_core::text::format::plural;
+use backlog_core::text::outside::safe;
 
 /// Programs with a row of their own.
 const ROWS: usize = 6;
@@ -81,7 +82,7 @@ fn runs(cost: &Cost) -> String {
                 cost.percent(runs.time_ns),
             )
         }
-        (None, Some(why)) => format!("their runs are not counted:\n   {why}"),
+        (None, Some(why)) => format!("their runs are not counted:\n   {}", safe(why)),
         (None, None) => "their runs are unknown".into(),
     }
 }
@@ -97,6 +98,7 @@ fn table(text: &mut String, cost: &Cost) {
     let mut row = |run: Runs, name: &str, hook: &str| {
         let mean = run.mean_ns().unwrap_or(0);
         let share = cost.percent(run.time_ns);
+        let (name, hook) = (safe(name), safe(hook));
         let line = format!("{:>9} {mean:>7} {share:>6.2}  {name:<14} {hook}", run.count);
         let _ = writeln!(text, "{}", line.trim_end());
     };

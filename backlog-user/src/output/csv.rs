@@ -9,6 +9,7 @@ use backlog_core::model::Model;
 use backlog_core::model::interval::{Interval, Waits};
 use backlog_core::model::page::Page;
 use backlog_core::text::format::percent;
+use backlog_core::text::outside::safe;
 use backlog_core::text::owner_text::outside;
 use backlog_ebpf::cause::{Beside, Cause};
 
@@ -157,6 +158,7 @@ impl<W: Write> Csv<W> {
         let counts = row.interval.drops.iter().chain(&row.interval.beside).map(u64::to_string);
         let before = COLUMNS.iter().map(|column| (column.value)(row)).chain(counts);
         let fields = before.chain(LAST.iter().map(|column| (column.value)(row)));
+        let fields = fields.map(|field| safe(&field));
         self.out.write_record(fields).map_err(plain)
     }
 

@@ -1,4 +1,7 @@
-//! Lines of at most 80 columns, broken between words and indented.
+//! Lines of at most 80 columns, broken between words and indented. Strings from outside become
+//! harmless here.
+
+use backlog_core::text::outside::safe;
 
 /// What every terminal and every mail shows.
 const COLUMNS: usize = 80;
@@ -26,7 +29,7 @@ impl TextBlock {
 
     /// A line as it is: a row of a table.
     pub(crate) fn line(&mut self, text: &str) {
-        self.0.push_str(text.trim_end());
+        self.0.push_str(safe(text).trim_end());
         self.0.push('\n');
     }
 

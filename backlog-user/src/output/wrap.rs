@@ -1,7 +1,10 @@
 //! Lines of at most 80 columns: a longer one is broken between words, and the rest hangs
-//! below where its text began. A word is never cut, be it an address or a name.
+//! below where its text began. A word is never cut, be it an address or a name. All text of the
+//! table and the summary passes here, so here strings from outside become harmless.
 
 use std::io::{self, Write};
+
+use backlog_core::text::outside::harmless;
 
 /// What every terminal and every mail shows.
 const COLUMNS: usize = 80;
@@ -20,12 +23,12 @@ impl<W: Write> Wrapped<W> {
     }
 
     fn end_line(&mut self) -> io::Result<()> {
-        if self.line.len() <= COLUMNS {
-            self.line.push(b'\n');
-            self.out.write_all(&self.line)?;
+        let text = String::from_utf8_lossy(&self.line);
+        let text = harmless(&text);
+        if text.len() <= COLUMNS {
+            writeln!(self.out, "{text}")?;
         } else {
-            let text = wrap(&String::from_utf8_lossy(&self.line));
-            self.out.write_all(text.as_bytes())?;
+            self.out.write_all(wrap(&text).as_bytes())?;
         }
         self.line.clear();
         Ok(())
@@ -121,6 +124,16 @@ mod tests {
           requested    gunicorn[812] requested -1 (the maximum), net.core.somaxconn
                        grants 128 of it all
         ");
+    }
+
+    #[test]
+    fn no_character_commands_the_terminal() {
+        let evil = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\r";
+        for text in [evil.to_owned(), format!("{evil} {evil}").repeat(5)] {
+            let shown = wrapped(&format!("{text}\n"));
+            assert!(!shown.contains(|char: char| char != '\n' && char.is_control()), "{shown:?}");
+            assert!(shown.starts_with("?]0;x??2J??") && !shown.contains('\u{202e}'), "{shown:?}");
+        }
     }
 
     #[test]

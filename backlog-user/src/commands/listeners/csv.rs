@@ -8,6 +8,7 @@ use anyhow::Result;
 use backlog_core::counter::Counter;
 use backlog_core::event::Listener;
 use backlog_core::owner::{Container, Owner, Process};
+use backlog_core::text::outside::safe;
 use backlog_core::text::owner_text::outside;
 
 use super::finding::Finding;
@@ -157,7 +158,7 @@ pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> R
         for audited in &space.listeners {
             let kinds = kinds.get(&audited.inode()).map(Vec::as_slice).unwrap_or_default();
             let row = Row { space, audited, kinds };
-            out.write_record(COLUMNS.iter().map(|column| (column.value)(&row)))?;
+            out.write_record(COLUMNS.iter().map(|column| safe(&(column.value)(&row))))?;
         }
     }
     Ok(out.flush()?)

@@ -6,15 +6,44 @@ use backlog_core::clock::Clock;
 use backlog_core::event::{Caller, ListenerId, State};
 use backlog_core::model::sizing::{Confidence, Cookies, Verdict};
 use backlog_core::run::Backend;
+use backlog_core::text::outside::is_active;
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::record::Kind;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 /// Writes one line.
 pub(crate) fn write(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
+    line.serialize(&mut Serializer::with_formatter(&mut *out, Escaping))?;
     out.write_all(b"\n")
+}
+
+/// One line of JSON, in which a string from outside has no character that a terminal obeys: JSON
+/// itself requires that only of C0. A reader gets the string as it was.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_active) {
+            let (before, after) = rest.split_at(at);
+            out.write_all(before.as_bytes())?;
+            let mut after = after.chars();
+            for unit in
+                after.next().into_iter().flat_map(|char| char.encode_utf16(&mut [0; 2]).to_vec())
+            {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = after.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 /// A moment, which is printed in UTC with nanoseconds.
@@ -35,7 +64,7 @@ impl From<Timestamp> for Time {
 }
 
 impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{:.9}", self.0))
     }
 }
@@ -91,7 +120,7 @@ names!(Backend, Beside, Cause, Confidence, Cookies, Kind, State, Verdict);
 pub(crate) struct Named<T>(pub(crate) T);
 
 impl<T: Name> Serialize for Named<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.0.name())
     }
 }
@@ -115,7 +144,7 @@ impl<T: Name> EveryCount<T> {
 }
 
 impl<T: Name> Serialize for EveryCount<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.iter().map(|(row, count)| (row.name(), count)))
     }
 }
@@ -134,7 +163,7 @@ impl<T: Name> NonZeroCounts<T> {
 }
 
 impl<T: Name> Serialize for NonZeroCounts<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(to)
     }
 }
@@ -144,7 +173,7 @@ impl<T: Name> Serialize for NonZeroCounts<T> {
 pub(crate) struct ByCounter<V>(pub(crate) Vec<(&'static str, V)>);
 
 impl<V: Serialize> Serialize for ByCounter<V> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.iter().map(|(counter, value)| (counter, value)))
     }
 }
@@ -180,5 +209,23 @@ pub(crate) struct Process<'a> {
 impl<'a> From<&'a Caller> for Process<'a> {
     fn from(caller: &'a Caller) -> Self {
         Self { pid: caller.pid, comm: &caller.comm }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write;
+
+    #[test]
+    fn characters_that_a_terminal_obeys_are_escaped_and_read_back() {
+        let text = "a\u{1b}]0;x\u{7}\u{7f}\u{9b}2J\u{202e}\u{2028}\u{e0041}\"ü\n";
+        let mut out = Vec::new();
+        write(&mut out, &text).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert_eq!(
+            line,
+            "\"a\\u001b]0;x\\u0007\\u007f\\u009b2J\\u202e\\u2028\\udb40\\udc41\\\"ü\\n\"\n"
+        );
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
     }
 }

@@ -2,6 +2,7 @@
 //! which is nothing.
 
 use backlog_core::model::summary::Summary;
+use backlog_core::text::outside::harmless;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::context::Run;
@@ -61,7 +62,9 @@ pub(super) fn render(run: &Run<'_>) -> String {
             }
         }
     };
-    page.into_string()
+    // The template escapes markup. Characters that turn or hide text are no markup: whichever part
+    // of the page has a string from outside, here they become harmless.
+    harmless(&page.into_string()).into_owned()
 }
 
 fn heading(run: &Run<'_>) -> Markup {

@@ -8,6 +8,7 @@ mod list;
 mod plot;
 mod text;
 
+use backlog_core::text::outside::is_active;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -27,6 +28,21 @@ const WIDE: u16 = 110;
 pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    panes(buffer, area, state, theme);
+    disarm(buffer);
+}
+
+/// Cells go to the terminal as they are, so strings from outside become harmless here, whichever
+/// pane has written them.
+fn disarm(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(is_active) {
+            cell.set_symbol("?");
+        }
+    }
+}
+
+fn panes(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     if area.width < LEAST.0 || area.height < LEAST.1 {
         too_small(buffer, area, theme);
         return;
@@ -130,5 +146,25 @@ fn pane(buffer: &mut Buffer, area: Rect, pane: Pane, state: &State, theme: Theme
             histogram::depths(buffer, depths, &state.detail, theme);
             histogram::waits(buffer, waits, &state.detail, theme);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disarm;
+    use ratatui::buffer::Buffer;
+    use ratatui::layout::Rect;
+
+    #[test]
+    fn no_cell_commands_the_terminal() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 4, 1));
+        for (cell, symbol) in
+            buffer.content.iter_mut().zip(["\u{9b}", "a\u{200d}", "ü", "\u{202e}"])
+        {
+            cell.set_symbol(symbol);
+        }
+        disarm(&mut buffer);
+        let shown: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+        assert_eq!(shown, "??ü?");
     }
 }

@@ -1,0 +1,76 @@
+//! Strings from outside: names, command lines, paths, texts of a recording. Anybody may have chosen
+//! them, so no character of theirs may command a terminal or change how the text beside it reads.
+//!
+//! Views hold these strings as they are, and JSON prints them whole. They are made harmless where
+//! text leaves the program, once per way out: `output/wrap.rs` (table and summary),
+//! `output/text_block.rs` (`listeners`, `doctor`), `output/csv.rs`, `output/json/values.rs`,
+//! `output/report/page.rs`, `output/tui/draw.rs` and `notice.rs`. A new view writes through one of
+//! these, so it cannot forget. Only a line break has to be replaced earlier, by [`safe`]: at the
+//! way out it may as well be one of ours.
+
+use std::borrow::Cow;
+
+/// Is it a character that a terminal or a browser obeys or hides, instead of showing it? These
+/// are controls (C0, DEL, C1), separators of lines and paragraphs, and what has no width: marks
+/// that turn the direction of text, joiners, fillers, tags.
+#[must_use]
+pub fn is_active(char: char) -> bool {
+    if matches!(char, ' '..='~') {
+        return false;
+    }
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{70f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+            | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A string from outside as part of a line: active characters and line breaks become `?`.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    text.chars().map(|char| if is_active(char) { '?' } else { char }).collect()
+}
+
+/// Text that is about to leave the program: the same, but line breaks stay.
+#[must_use]
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |char| char != '\n' && is_active(char);
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|char| if acts(char) { '?' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{harmless, is_active, safe};
+
+    #[test]
+    fn a_name_moves_no_cursor() {
+        assert_eq!(safe("a\u{1b}[2Jb\nc"), "a?[2Jb?c");
+        assert_eq!(safe("cod\u{202e}exe"), "cod?exe");
+        assert_eq!(harmless("a\tb\nc\u{9b}2J\u{2028}"), "a?b\nc?2J?");
+        assert!(matches!(harmless("a\nb"), std::borrow::Cow::Borrowed("a\nb")));
+    }
+
+    #[test]
+    fn each_kind_is_active_and_letters_are_not() {
+        for range in [
+            '\0'..='\u{1f}',
+            '\u{7f}'..='\u{9f}',
+            '\u{202a}'..='\u{202e}',
+            '\u{2066}'..='\u{2069}',
+            '\u{200b}'..='\u{200f}',
+            '\u{2028}'..='\u{2029}',
+            '\u{61c}'..='\u{61c}',
+            '\u{feff}'..='\u{feff}',
+            '\u{e0001}'..='\u{e007f}',
+        ] {
+            assert!(range.clone().all(is_active), "{range:?}");
+        }
+        let shown = "aZ ~\u{a0}äß–≥…中\u{fffd}é\u{301}🦀";
+        assert!(!shown.contains(is_active));
+    }
+}
