@@ -16,9 +16,25 @@ pub struct Mark {
 
 /// The differences seen so far, in order of time; never empty.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Marks")]
 pub struct Clock {
     first: Mark,
     later: Vec<Mark>,
+}
+
+/// A clock as it is read: its order is not trusted.
+#[derive(Deserialize)]
+struct Marks {
+    first: Mark,
+    later: Vec<Mark>,
+}
+
+impl From<Marks> for Clock {
+    fn from(Marks { first, later }: Marks) -> Self {
+        let mut clock = Self::new(first);
+        later.into_iter().for_each(|mark| clock.note(mark));
+        clock
+    }
 }
 
 /// Smaller differences are the two readings' distance.
@@ -61,18 +77,25 @@ impl Clock {
         *self.later.last().unwrap_or(&self.first)
     }
 
-    /// Takes a difference that holds from its time on.
+    /// Takes a difference that holds from its time on, whatever was noted before of later times.
     pub fn note(&mut self, mark: Mark) {
+        while self.later.pop_if(|last| last.monotonic_ns >= mark.monotonic_ns).is_some() {}
         self.later.push(mark);
+    }
+
+    /// How many differences are kept.
+    #[must_use]
+    pub fn marks(&self) -> usize {
+        self.later.len()
     }
 
     /// Takes a difference if it is another one than before. By how much the wall clock was set
     /// meanwhile, in nanoseconds, if it was.
     pub fn add(&mut self, mark: Mark) -> Option<i128> {
         let last = self.newest();
-        let step_ns = mark.offset_ns - last.offset_ns;
+        let step_ns = mark.offset_ns.saturating_sub(last.offset_ns);
         if step_ns.abs() > DRIFT_NS {
-            self.later.push(mark);
+            self.note(mark);
         }
         (step_ns.abs() > STEP_NS).then_some(step_ns)
     }
@@ -80,13 +103,11 @@ impl Clock {
     /// The time on the wall at a monotonic time.
     #[must_use]
     pub fn wall(&self, monotonic_ns: u64) -> Timestamp {
-        let mark = self
-            .later
-            .iter()
-            .rev()
-            .find(|mark| mark.monotonic_ns <= monotonic_ns)
-            .unwrap_or(&self.first);
-        Timestamp::from_nanosecond(i128::from(monotonic_ns) + mark.offset_ns).unwrap_or_default()
+        let later = self.later.partition_point(|mark| mark.monotonic_ns <= monotonic_ns);
+        let mark = later.checked_sub(1).and_then(|last| self.later.get(last));
+        let mark = mark.unwrap_or(&self.first);
+        let wall_ns = mark.offset_ns.saturating_add(monotonic_ns.into());
+        Timestamp::from_nanosecond(wall_ns).unwrap_or_default()
     }
 }
 
@@ -105,5 +126,27 @@ mod tests {
         assert_eq!(clock.wall(699).as_nanosecond(), 1_000_000_000_000_000_699);
         assert_eq!(clock.wall(999).as_nanosecond(), 1_000_000_000_002_000_999);
         assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_002_001_001);
+    }
+
+    /// Whatever the order in which marks come, they are kept in the order of time.
+    #[test]
+    fn the_mark_noted_last_holds_and_what_it_overrides_is_not_kept() {
+        let mut clock = Clock::fixed(0);
+        let mark = |monotonic_ns, offset_ns| Mark { monotonic_ns, offset_ns };
+        for time_ns in (1000..1000 + 60_000).rev() {
+            clock.note(mark(time_ns, 7));
+        }
+        assert_eq!(clock.marks(), 1);
+        clock.note(mark(2000, 8));
+        clock.note(mark(3000, 9));
+        clock.note(mark(2500, 10));
+        let walls = [999, 1500, 2400, 2500, 4000].map(|time_ns| {
+            i64::try_from(clock.wall(time_ns).as_nanosecond()).unwrap() - time_ns.cast_signed()
+        });
+        assert_eq!(walls, [0, 7, 8, 10, 10]);
+        let text = r#"{"first":{"monotonic_ns":0,"offset_ns":1},"later":[
+            {"monotonic_ns":9,"offset_ns":2},{"monotonic_ns":5,"offset_ns":3}]}"#;
+        let read: Clock = serde_json::from_str(text).unwrap();
+        assert_eq!((read.marks(), read.newest()), (1, mark(5, 3)));
     }
 }

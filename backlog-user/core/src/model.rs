@@ -254,6 +254,12 @@ impl Model {
         self.pages.values()
     }
 
+    /// How many listeners and how many network namespaces are known.
+    #[must_use]
+    pub fn known(&self) -> (usize, usize) {
+        (self.pages.len(), self.namespaces.len())
+    }
+
     /// Is any listener known?
     #[must_use]
     pub fn is_empty(&self) -> bool {

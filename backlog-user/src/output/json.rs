@@ -26,7 +26,6 @@ use std::io::{self, Write};
 use backlog_core::clock::Clock;
 use backlog_core::event::Netns;
 use backlog_core::model::Model;
-use backlog_core::model::group::{Group, groups};
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Account, Blind, CounterCheck};
 use backlog_core::model::summary::Summary;
@@ -36,6 +35,7 @@ use super::sink::{Now, Sink, Update};
 use acceptor::AcceptorLine;
 use accepts::AcceptErrorsLine;
 use end::EndLine;
+use group::Groups;
 use interval::IntervalLine;
 use line::Line;
 use listener::{ClosedLine, LimitLine, ListenerLine};
@@ -151,7 +151,7 @@ impl<W: Write> Json<W> {
         summaries: &[Summary<'_>],
         end: &End,
     ) -> io::Result<()> {
-        let groups: Vec<Group<'_>> = groups(summaries).collect();
+        let groups = Groups::of(summaries);
         for summary in summaries {
             let line = SummaryLine::of(clock, model, &groups, summary, end);
             self.line(&Line::Summary(Box::new(line)))?;

@@ -1,5 +1,6 @@
 //! What was seen against what the kernel counted, as text.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use backlog_core::event::Netns;
@@ -33,13 +34,27 @@ pub(crate) fn unread(drops: u64) -> String {
     )
 }
 
-/// What to call the namespace of an account: its inode number, and what else tells it from
-/// another one that had the same number.
-pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
-    let alike = accounts.iter().filter(|other| other.netns.inode() == netns.inode()).count();
-    match netns.identity() {
-        Some(identity) if alike > 1 => format!("{netns} (id {identity})"),
-        _ => netns.to_string(),
+/// What namespaces are called, of which there may be thousands.
+pub(crate) struct Names(HashMap<u32, usize>);
+
+impl Names {
+    /// Of these accounts.
+    pub(crate) fn of(accounts: &[Account]) -> Self {
+        let mut alike = HashMap::new();
+        for account in accounts {
+            *alike.entry(account.netns.inode()).or_default() += 1;
+        }
+        Self(alike)
+    }
+
+    /// The namespace's inode number, and what else tells it from another one that had the same
+    /// number.
+    pub(crate) fn name(&self, netns: Netns) -> String {
+        let alike = self.0.get(&netns.inode()).copied().unwrap_or(0);
+        match netns.identity() {
+            Some(identity) if alike > 1 => format!("{netns} (id {identity})"),
+            _ => netns.to_string(),
+        }
     }
 }
 
@@ -47,13 +62,14 @@ pub(crate) fn namespace(netns: Netns, accounts: &[Account]) -> String {
 /// two that everybody looks for.
 pub(crate) fn render(text: &mut String, end: &End) {
     let several = end.accounts.len() > 1;
+    let names = Names::of(&end.accounts);
     for Account { netns, verdicts, unread_drops } in &end.accounts {
         let always = |verdict: &CounterCheck| {
             !several && matches!(verdict.counter, "ListenOverflows" | "ListenDrops")
         };
         let shown: Vec<_> =
             verdicts.iter().filter(|verdict| verdict.moved() || always(verdict)).collect();
-        let name = namespace(*netns, &end.accounts);
+        let name = names.name(*netns);
         if several && !shown.is_empty() {
             let _ = writeln!(text, "\nNetwork namespace {name}");
         }

@@ -3,6 +3,7 @@
 
 pub(crate) mod columns;
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -18,6 +19,7 @@ use backlog_core::run::{End, Meta};
 use backlog_core::settings::Spread;
 use backlog_core::text::acceptor::sentence;
 use backlog_core::text::format::{clock_time, duration, plural};
+use backlog_core::text::outside::safe;
 use backlog_core::text::owner_text;
 use jiff::tz::TimeZone;
 
@@ -152,7 +154,7 @@ impl<W: Write> Table<W> {
         if self.style.quiet {
             return Ok(());
         }
-        let (kernel, backend) = (&meta.kernel, meta.backend.name());
+        let (kernel, backend) = (safe(&meta.kernel), meta.backend.name());
         writeln!(self.out, "Tracing accept queues of {kernel} with {backend}. Ctrl-C ends.")?;
         writeln!(self.out, "{}", bounds(&meta.bounds()))?;
         self.out.flush()
@@ -244,7 +246,7 @@ impl<W: Write> Table<W> {
     fn accept_errors(&mut self, errors: &AcceptErrors) -> io::Result<()> {
         let mut text = TextBlock::default();
         for error in errors.errors.iter().filter(|error| !error.is_empty_queue()) {
-            text.labelled("         ", 9, &owner_text::safe(&error.sentence()));
+            text.labelled("         ", 9, &safe(&error.sentence()));
         }
         write!(self.out, "{}", text.into_text())
     }
@@ -288,6 +290,7 @@ impl<W: Write> Table<W> {
         blind: &Blind,
     ) -> io::Result<()> {
         let time = self.time(clock, time_ns, 0);
+        let names = LazyCell::new(|| reconciled::Names::of(accounts));
         let all = accounts.iter().flat_map(|account| {
             account.verdicts.iter().map(move |verdict| (account.netns, verdict))
         });
@@ -299,7 +302,7 @@ impl<W: Write> Table<W> {
             let shown = self.shown.insert((netns, counter), difference).unwrap_or(0);
             if difference != shown && difference != 0 && !by_right && !self.style.quiet {
                 let line = reconciled::line(verdict, blind);
-                let name = reconciled::namespace(netns, accounts);
+                let name = names.name(netns);
                 writeln!(self.out, "{time} network namespace {name}: {line}")?;
             }
         }

@@ -46,6 +46,12 @@ impl FailedAccepts {
         is_new
     }
 
+    /// As it is kept here: a recording may have more.
+    pub(super) fn bound(&mut self) {
+        let surplus = self.kept.drain(MOST.min(self.kept.len())..);
+        self.left_out += surplus.map(|error| error.count).sum::<u64>();
+    }
+
     /// `accept() failed 41 times with EMFILE: python3[81] is out of file descriptors
     /// (RLIMIT_NOFILE 24)`, and so on for each error. None: no call has failed, as far as was
     /// watched. The names of processes are as they are.

@@ -1,7 +1,7 @@
 //! Which listeners are known at each address: those of one namespace may be a group, and where
 //! there are several namespaces, the address alone does not tell them apart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use crate::event::{Listener, ListenerId, Netns};
@@ -11,7 +11,7 @@ use crate::event::{Listener, ListenerId, Netns};
 pub(super) struct Addresses {
     everywhere: HashMap<SocketAddr, Known>,
     /// Those with a page, in the order of their opening.
-    in_namespace: HashMap<(Netns, SocketAddr), Vec<ListenerId>>,
+    in_namespace: HashMap<(Netns, SocketAddr), BTreeSet<ListenerId>>,
 }
 
 /// The namespace of the first page at an address, whether another has one, and how many pages
@@ -38,7 +38,7 @@ impl Addresses {
     /// A listener was found.
     pub(super) fn opened(&mut self, listener: &Listener) -> Met {
         let Listener { id, netns, local, .. } = *listener;
-        self.in_namespace.entry((netns, local)).or_default().push(id);
+        self.in_namespace.entry((netns, local)).or_default().insert(id);
         let fresh = || Known { netns, several: false, pages: 0 };
         let known = self.everywhere.entry(local).or_insert_with(fresh);
         known.pages += 1;
@@ -53,8 +53,8 @@ impl Addresses {
     }
 
     /// The listeners at the address of this one, in its namespace; itself included.
-    pub(super) fn beside(&self, listener: &Listener) -> &[ListenerId] {
-        self.in_namespace.get(&(listener.netns, listener.local)).map_or(&[], Vec::as_slice)
+    pub(super) fn beside(&self, listener: &Listener) -> Option<&BTreeSet<ListenerId>> {
+        self.in_namespace.get(&(listener.netns, listener.local))
     }
 
     /// Its page is gone.
@@ -67,7 +67,7 @@ impl Addresses {
             }
         }
         if let Some(here) = self.in_namespace.get_mut(&(netns, local)) {
-            here.retain(|other| *other != id);
+            here.remove(&id);
             if here.is_empty() {
                 self.in_namespace.remove(&(netns, local));
             }

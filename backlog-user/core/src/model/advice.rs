@@ -6,6 +6,10 @@ use super::group::{self, AtClose, Unbalanced};
 use super::page::Page;
 use super::sizing::{self, Given, Sizing};
 
+/// Listeners at one address that are compared with each other. A server has as many members as
+/// CPUs, twice after a reload.
+const COMPARED: usize = 2048;
+
 impl Model {
     /// The verdict on a listener at this time.
     #[must_use]
@@ -57,7 +61,9 @@ impl Model {
     }
 
     /// The listeners at the address of this one, in its namespace: those that may be its group.
+    /// Each is compared with all others, so of too many none is.
     fn beside(&self, page: &Page) -> impl Iterator<Item = &Page> {
-        self.addresses.beside(&page.listener).iter().filter_map(|id| self.get(*id))
+        let all = self.addresses.beside(&page.listener).filter(|all| all.len() <= COMPARED);
+        all.into_iter().flatten().filter_map(|id| self.get(*id))
     }
 }

@@ -8,6 +8,7 @@
 //! client has gone.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use backlog_ebpf::cause::Cause;
 // Twice as fast as the standard hasher, and seeded as well: an attacker who floods a listener must
@@ -88,6 +89,9 @@ pub struct Clients {
     forgotten: u64,
     /// Attempts that were counted may be missing here.
     incomplete: bool,
+    /// The attempts of each listener, made when somebody asks and dropped when one changes:
+    /// each of thousands of listeners is asked for at the end.
+    by_listener: OnceLock<HashMap<u32, Vec<Refused>>>,
 }
 
 /// A packet with a SYN cookie counts as the ACK of a handshake up to this many sequence numbers
@@ -207,6 +211,7 @@ impl Refused {
 impl Clients {
     /// Records a refusal.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
+        self.by_listener.take();
         let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
             attempt = self.known(attempt).unwrap_or(attempt);
@@ -223,6 +228,7 @@ impl Clients {
 
     /// An attempt was queued. If no record shows how it leaves the queue, it counts as accepted.
     pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64) -> (Admission, Option<Fate>) {
+        self.by_listener.take();
         let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
         let attempt = self.known(attempt).unwrap_or(attempt);
         let unremembered = if self.incomplete { Admission::Unknown } else { Admission::New };
@@ -249,6 +255,7 @@ impl Clients {
 
     /// One has left the queue.
     pub fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Fate> {
+        self.by_listener.take();
         let attempt = Attempt::of(dequeued.listener, dequeued.client, dequeued.isn);
         let attempt = self.known(attempt)?;
         let refused = self.get(attempt)?;
@@ -285,8 +292,8 @@ impl Clients {
     pub fn unadmitted(&self, listener: ListenerId, depth: u32, now_ns: u64) -> UnadmittedClients {
         let mut unadmitted = UnadmittedClients::default();
         let mut queued = 0;
-        let all = self.young.iter().chain(&self.old);
-        for (_, refused) in all.filter(|(attempt, _)| attempt.listener == listener.0) {
+        let all = self.by_listener.get_or_init(|| self.listed());
+        for refused in all.get(&listener.0).into_iter().flatten() {
             match refused.state {
                 State::Ended(_) => {}
                 // It has left, and only a packet of it that came late is in the queue.
@@ -307,6 +314,14 @@ impl Clients {
         unadmitted.trying += waiting;
         unadmitted.unknown = queued - waiting;
         unadmitted
+    }
+
+    fn listed(&self) -> HashMap<u32, Vec<Refused>> {
+        let mut all: HashMap<u32, Vec<Refused>> = HashMap::default();
+        for (attempt, refused) in self.young.iter().chain(&self.old) {
+            all.entry(attempt.listener).or_default().push(*refused);
+        }
+        all
     }
 
     /// This many were evicted before it began.

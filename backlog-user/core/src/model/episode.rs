@@ -124,6 +124,14 @@ impl Episodes {
         }
     }
 
+    /// As it is kept here: a recording may have more.
+    pub(super) fn bound(&mut self) {
+        let surplus = self.kept.len().saturating_sub(MOST);
+        if surplus > 0 {
+            self.kept.drain(MOST / 2..MOST / 2 + surplus);
+        }
+    }
+
     /// Is the last episode no longer ago than `gap_ns`?
     fn goes_on(&self, time_ns: u64, gap_ns: u64) -> bool {
         self.kept.last().is_some_and(|last| time_ns.saturating_sub(last.last_ns) <= gap_ns)

@@ -14,7 +14,7 @@ pub use self::unbalanced::Unbalanced;
 pub(super) use self::unbalanced::of as unbalanced;
 use super::page::Page;
 use super::summary::Summary;
-use crate::event::{ListenerId, Netns};
+use crate::event::Netns;
 
 /// The common address of a group's members.
 pub(super) type Key = (Netns, SocketAddr, bool);
@@ -127,12 +127,6 @@ impl Group<'_> {
         let most = self.members.iter().map(|member| member.page.totals.enqueued).max()?;
         let sum = self.enqueued();
         (sum > 0).then(|| most as f64 * self.members.len() as f64 / sum as f64)
-    }
-
-    /// Is this listener a member?
-    #[must_use]
-    pub fn has(&self, listener: ListenerId) -> bool {
-        self.members.iter().any(|member| member.page.listener.id == listener)
     }
 
     /// Members that are open.

@@ -1,23 +1,34 @@
 //! Restarted servers: the new listener continues the history of the closed one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use crate::event::{Listener, ListenerId, Netns};
 
+type Key = (Netns, SocketAddr, bool);
+
 /// Listeners that have closed, by what they were bound to, while no other has taken their
 /// place.
 #[derive(Debug, Default)]
-pub(super) struct History(HashMap<(Netns, SocketAddr, bool), Vec<ListenerId>>);
+pub(super) struct History {
+    closed: HashMap<Key, BTreeMap<u64, ListenerId>>,
+    /// The place of each in the order in which they closed: thousands may have closed at one
+    /// address, and each is forgotten on its own.
+    places: HashMap<ListenerId, u64>,
+    next: u64,
+}
 
-fn key(listener: &Listener) -> (Netns, SocketAddr, bool) {
+fn key(listener: &Listener) -> Key {
     (listener.netns, listener.local, listener.v6_only)
 }
 
 impl History {
     /// A listener has closed.
     pub(super) fn closed(&mut self, listener: &Listener) {
-        self.0.entry(key(listener)).or_default().push(listener.id);
+        self.forget(listener);
+        self.next += 1;
+        self.places.insert(listener.id, self.next);
+        self.closed.entry(key(listener)).or_default().insert(self.next, listener.id);
     }
 
     /// Links a new listener to the last one closed at its address, if there is one. A listener that
@@ -26,20 +37,23 @@ impl History {
         if !listener.opened_now {
             return None;
         }
-        let closed = self.0.get_mut(&key(listener))?;
-        let last = closed.pop();
-        if closed.is_empty() {
-            self.0.remove(&key(listener));
-        }
-        last
+        let (_, last) = self.closed.get(&key(listener))?.last_key_value()?;
+        let last = *last;
+        self.remove(&key(listener), last);
+        Some(last)
     }
 
     /// Nothing more is known of one that has closed.
     pub(super) fn forget(&mut self, listener: &Listener) {
-        if let Some(closed) = self.0.get_mut(&key(listener)) {
-            closed.retain(|id| *id != listener.id);
+        self.remove(&key(listener), listener.id);
+    }
+
+    fn remove(&mut self, key: &Key, id: ListenerId) {
+        let Some(place) = self.places.remove(&id) else { return };
+        if let Some(closed) = self.closed.get_mut(key) {
+            closed.remove(&place);
             if closed.is_empty() {
-                self.0.remove(&key(listener));
+                self.closed.remove(key);
             }
         }
     }

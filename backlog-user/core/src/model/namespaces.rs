@@ -154,6 +154,11 @@ impl Namespaces {
         self.all.entry(netns).or_default().told.get_or_insert_default()
     }
 
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The last reading of a namespace.
     pub(super) fn get(&self, netns: Netns) -> Option<&Namespace> {
         self.all.get(&netns)?.told.as_ref()

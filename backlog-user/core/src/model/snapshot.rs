@@ -122,6 +122,10 @@ impl PageSnapshot {
         page.accept_errors.clone_from(&advice.accept_errors);
         page.idle.clone_from(&advice.idle);
         page.workers.clone_from(&advice.workers);
+        page.episodes.bound();
+        page.unlimited.bound();
+        page.accept_errors.bound();
+        page.workers.bound();
     }
 }
 

@@ -194,6 +194,12 @@ impl Unlimited {
         self.pace.pause_ns()
     }
 
+    /// As it is kept here: a recording may have more.
+    pub(super) fn bound(&mut self) {
+        self.peaks.truncate(PEAKS);
+        self.syn.bound();
+    }
+
     /// Applied at every step: the acceptor's idle time, and the smallest depth.
     fn step(&mut self, depth: u32, free_ns: u64) {
         let trough = std::mem::replace(&mut self.trough, NO_TROUGH);

@@ -47,6 +47,12 @@ impl Workers {
         }
     }
 
+    /// As it is kept here: a recording may have more.
+    pub(super) fn bound(&mut self) {
+        let surplus = self.kept.drain(MOST.min(self.kept.len())..);
+        self.other += surplus.map(|one| one.count).sum::<u64>();
+    }
+
     /// The processes that accept, the busiest first.
     #[must_use]
     pub fn shares(&self) -> Vec<Share<'_>> {

@@ -138,6 +138,14 @@ impl Same {
             _ => self.ids.push((id, id)),
         }
     }
+
+    /// The number of events that it stands for.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let ranges = self.ids.iter().filter(|(from, to)| from <= to);
+        let counts = ranges.map(|(from, to)| (to - from).saturating_add(1));
+        counts.fold(0, u64::saturating_add)
+    }
 }
 
 /// Kinds of events that come at each interval, whether anything has changed or not.

@@ -46,6 +46,18 @@ impl Memory {
         Some(told.what.clone())
     }
 
+    /// The number of its entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// Has it none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
     /// An interval has ended: entries without an event in it and in the previous one are evicted,
     /// because the number of short-lived listeners is unbounded.
     pub fn end_interval(&mut self) {

@@ -1,5 +1,8 @@
 //! The place of a listener in its `SO_REUSEPORT` group.
 
+use std::collections::HashMap;
+
+use backlog_core::event::ListenerId;
 use backlog_core::model::Model;
 use backlog_core::model::group;
 use backlog_core::model::summary::Summary;
@@ -75,25 +78,56 @@ struct AtClose {
     would_have_moved: Option<bool>,
 }
 
+/// The group of each member, summed up once: there may be thousands of members.
+pub(super) struct Groups(HashMap<ListenerId, Sums>);
+
+/// What is the same for all members.
+#[derive(Clone, Copy)]
+struct Sums {
+    size: usize,
+    open: usize,
+    replaced: bool,
+    enqueued: u64,
+    imbalance: Option<f64>,
+}
+
+impl Groups {
+    /// All groups of these listeners.
+    pub(super) fn of(summaries: &[Summary<'_>]) -> Self {
+        let mut all = HashMap::new();
+        for group in group::groups(summaries) {
+            let sums = Sums {
+                size: group.members.len(),
+                open: group.open(),
+                replaced: group.replaced,
+                enqueued: group.enqueued(),
+                imbalance: group.imbalance(),
+            };
+            all.extend(group.members.iter().map(|member| (member.page.listener.id, sums)));
+        }
+        Self(all)
+    }
+}
+
 impl Group {
     /// That of a listener; none if it is in no group.
     pub(super) fn of(
         model: &Model,
-        groups: &[group::Group<'_>],
+        groups: &Groups,
         summary: &Summary<'_>,
         end_ns: u64,
     ) -> Option<Self> {
         let page = summary.page;
-        let group = groups.iter().find(|group| group.has(page.listener.id))?;
-        let sum = group.enqueued();
+        let group = groups.0.get(&page.listener.id)?;
+        let sum = group.enqueued;
         let unbalanced = model.unbalanced(page, end_ns);
         Some(Self {
-            size: group.members.len(),
-            open: group.open(),
+            size: group.size,
+            open: group.open,
             replaced: group.replaced,
             member: page.member,
             share: (sum > 0).then(|| page.totals.enqueued as f64 / sum as f64),
-            imbalance: group.imbalance(),
+            imbalance: group.imbalance,
             most_idle_while_dropping: unbalanced.as_ref().map(|found| found.idle),
             with_room_while_dropping: unbalanced.as_ref().map(|found| found.with_room),
             unbalanced: unbalanced.as_ref().map(Unbalanced::from),

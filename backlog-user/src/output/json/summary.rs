@@ -3,7 +3,6 @@
 use backlog_core::clock::Clock;
 use backlog_core::event::LastAccept;
 use backlog_core::model::Model;
-use backlog_core::model::group;
 use backlog_core::model::page::{Page, StillQueued};
 use backlog_core::model::reconcile::{self, Account};
 use backlog_core::model::summary::Summary;
@@ -16,7 +15,7 @@ use super::acceptor::AcceptorState;
 use super::accepts::{AcceptCounts, AllFailedCalls};
 use super::distribution::Distribution;
 use super::drops::{Abandoned, Drops, Episodes};
-use super::group::Group;
+use super::group::{Group, Groups};
 use super::listener::ListenerFields;
 use super::namespace::{Comparison, comparisons};
 use super::sizing::Sizing;
@@ -168,7 +167,7 @@ impl<'a> SummaryLine<'a> {
     pub(super) fn of(
         clock: &Clock,
         model: &Model,
-        groups: &[group::Group<'_>],
+        groups: &Groups,
         summary: &Summary<'a>,
         end: &End,
     ) -> Self {
@@ -217,7 +216,10 @@ impl<'a> SummaryLine<'a> {
 
 /// The comparisons of a listener's network namespace, and its own.
 fn reconciled(page: &Page, accounts: &[Account]) -> ByCounter<Comparison> {
-    let account = accounts.iter().find(|account| account.netns == page.listener.netns);
+    // They are in the order of namespaces.
+    let netns = page.listener.netns;
+    let account = accounts.binary_search_by_key(&netns, |account| account.netns);
+    let account = account.ok().and_then(|at| accounts.get(at));
     let own = reconcile::of_listener(page);
     comparisons(account.into_iter().flat_map(|account| &account.verdicts).chain(own.as_ref()))
 }

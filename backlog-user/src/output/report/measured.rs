@@ -1,5 +1,7 @@
 //! The host's settings, how it was measured and what is not known, and the command.
 
+use std::collections::HashMap;
+
 use backlog_core::event::Netns;
 use backlog_core::settings::Settings;
 use backlog_core::text::format::{bytes, plural};
@@ -17,13 +19,14 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
         Column::Number("net.ipv4.tcp_syncookies"),
         Column::Number("net.ipv4.tcp_abort_on_overflow"),
     ];
+    let names = names(run);
     let mut rows: Vec<_> = run
         .model
         .namespaces()
         .into_iter()
         .filter_map(|netns| {
             let settings = run.model.settings_of(netns)?;
-            Some(row(namespace(run, netns), settings))
+            Some(row(namespace(&names, netns), settings))
         })
         .collect();
     if rows.is_empty() {
@@ -38,12 +41,14 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
 }
 
 /// `4026531840 (host)`
-fn namespace(run: &Run<'_>, netns: Netns) -> String {
-    let named = run.summaries.iter().find_map(|summary| {
-        let listener = &summary.page.listener;
-        listener.identity.netns.as_deref().filter(|_| listener.netns == netns)
-    });
-    named.map_or(netns.to_string(), |name| format!("{netns} ({})", outside(name)))
+/// The names of namespaces, by what the first named listener of each knows.
+fn names<'a>(run: &Run<'a>) -> HashMap<Netns, &'a str> {
+    let listeners = run.summaries.iter().rev().map(|summary| &summary.page.listener);
+    listeners.filter_map(|one| Some((one.netns, one.identity.netns.as_deref()?))).collect()
+}
+
+fn namespace(names: &HashMap<Netns, &str>, netns: Netns) -> String {
+    names.get(&netns).map_or(netns.to_string(), |name| format!("{netns} ({})", outside(name)))
 }
 
 fn row(name: String, settings: &Settings) -> Vec<Markup> {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::context::Run;
 use super::shared::{Column, plain, table};
-use crate::output::reconciled::{namespace, unread};
+use crate::output::reconciled::{Names, unread};
 
 const COLUMNS: [Column; 4] = [
     Column::Words("Counter"),
@@ -25,13 +25,14 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
             Some(row(run, &name, &verdict))
         })
         .collect();
+    let names = Names::of(&run.end.accounts);
     html! {
         section aria-labelledby="judged" {
             h2 #judged { "Compared with the kernel's own counters" }
             p { "The kernel counts the refusals of a whole network namespace, without listener, \
                 cause or moment. Both must agree; where they differ, possible reasons are given." }
             @for Account { netns, verdicts, unread_drops } in &run.end.accounts {
-                @let name = namespace(*netns, &run.end.accounts);
+                @let name = names.name(*netns);
                 h3 { "Network namespace " (name) }
                 @if verdicts.is_empty() {
                     p { "Its counters could not be read, so nothing is compared." }

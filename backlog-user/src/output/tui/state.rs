@@ -171,7 +171,9 @@ impl State {
 
     /// A listener was closed.
     pub(crate) fn closed(&mut self, id: ListenerId) {
-        self.live.rows.retain(|row| row.id != id);
+        if let Some(at) = self.live.rows.iter().position(|row| row.id == id) {
+            self.live.rows.swap_remove(at);
+        }
         self.unsorted = true;
     }
 

@@ -64,6 +64,9 @@ const LONGEST_NS: u64 = RETRY_NS;
 /// Those that are kept.
 const MOST: usize = 1 << 16;
 
+/// Peaks of the last second that are kept: there are at most as many as recorded drops.
+const MOST_RECENT: usize = 4096;
+
 impl SynQueue {
     /// A client's first SYN was refused because the SYN queue was full.
     pub(super) fn refused(&mut self, drop: &DropEvent, time_ns: u64) {
@@ -95,6 +98,16 @@ impl SynQueue {
         }
         let is_over = |one: &Peak| peak.time_ns.saturating_sub(one.time_ns) > LONGEST_NS;
         while let Some(over) = self.recent.pop_front_if(|one| is_over(one)) {
+            self.needed = self.needed.max(over.without_retries());
+        }
+        self.bound();
+    }
+
+    /// As it is kept here: a recording may have more.
+    pub(in crate::model) fn bound(&mut self) {
+        self.missing.truncate(MOST);
+        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
+        for over in self.recent.drain(..surplus) {
             self.needed = self.needed.max(over.without_retries());
         }
     }
