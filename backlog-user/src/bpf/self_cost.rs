@@ -16,6 +16,11 @@ use crate::clock::monotonic_ns;
 use objects::Objects;
 use statistics::Statistics;
 
+/// Bytes of memory that this process occupies; none: not known.
+pub(crate) fn resident() -> Option<u64> {
+    process::memory(Path::new("/")).resident
+}
+
 /// Watches the cost of the run.
 pub(crate) struct Own {
     root: PathBuf,

@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
     let mut outputs = beside(lines, page, show::style(wish).zone, quiet);
     let mut player = Player::start(&header, every, &mut outputs)?;
     for step in &mut source {
+        let step = step?;
         if let Step::Notice { text, .. } = &step {
             if !quiet {
                 notice(text);

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Outcome> {
     let mut page = Report::new(style.zone, place, true);
     let mut player = Player::start(&header, None, &mut page)?;
     for step in &mut source {
-        player.step(&mut page, step)?;
+        player.step(&mut page, step?)?;
     }
     for remark in source.remarks() {
         notice(&remark);

@@ -6,14 +6,14 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use backlog_core::recording::bounds::{Beyond, LINE_BYTES, WINDOW_LOG};
 use zstd::stream::read::Decoder;
 
 /// What each compressed file begins with.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// No line of a recording is longer: the first one of a part, with 1,024 closed listeners
-/// and as many that are open, is a tenth of this.
-const LONGEST: u64 = 64 << 20;
+/// What zstd says of a window beyond its bound: its error has no kind of its own.
+const WINDOW_TOO_LARGE: &str = "requires too much memory";
 
 /// See the module's head.
 pub(super) struct Lines {
@@ -41,7 +41,9 @@ impl Lines {
         let compressed = first == ZSTD;
         let all = Cursor::new(first).chain(from);
         let from: Box<dyn BufRead> = if compressed {
-            Box::new(BufReader::new(Decoder::new(all)?))
+            let mut decoder = Decoder::new(all)?;
+            decoder.window_log_max(WINDOW_LOG)?;
+            Box::new(BufReader::new(decoder))
         } else {
             Box::new(BufReader::new(all))
         };
@@ -49,31 +51,31 @@ impl Lines {
     }
 
     /// The next complete line; none: there is no more.
-    pub(super) fn next(&mut self) -> Option<&[u8]> {
+    ///
+    /// # Errors
+    /// It is beyond a bound.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Beyond> {
         if self.cut.is_some() {
-            return None;
+            return Ok(None);
         }
         self.line.clear();
-        let read = self.from.by_ref().take(LONGEST).read_until(b'\n', &mut self.line);
-        match read {
-            Ok(_) if self.line.ends_with(b"\n") => Some(&self.line),
-            Ok(0) => None,
-            Ok(_) if self.line.len() as u64 == LONGEST => {
-                self.cut = Some(format!("a line is longer than {LONGEST} bytes"));
-                None
+        let read = self.from.by_ref().take(LINE_BYTES).read_until(b'\n', &mut self.line);
+        let cut = match read {
+            Ok(_) if self.line.ends_with(b"\n") => return Ok(Some(&self.line)),
+            Ok(0) => return Ok(None),
+            Ok(_) if self.line.len() as u64 == LINE_BYTES => {
+                return Err(Beyond::of("a line with more bytes", LINE_BYTES));
             }
-            Ok(_) => {
-                self.cut = Some("its last line is cut".to_owned());
-                None
-            }
+            Ok(_) => "its last line is cut".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.cut = Some("its end is missing".to_owned());
-                None
+                "its end is missing".to_owned()
             }
-            Err(error) => {
-                self.cut = Some(format!("it cannot be read further: {error}"));
-                None
+            Err(error) if error.to_string().contains(WINDOW_TOO_LARGE) => {
+                return Err(Beyond::of("a zstd window with more bytes", 1_u64 << WINDOW_LOG));
             }
-        }
+            Err(error) => format!("it cannot be read further: {error}"),
+        };
+        self.cut = Some(cut);
+        Ok(None)
     }
 }

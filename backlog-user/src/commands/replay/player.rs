@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
+use backlog_core::recording::bounds::{self, Beyond};
 use backlog_core::recording::line::{Header, Step};
 
 use crate::commands::show::Presenter;
@@ -19,6 +20,8 @@ pub(crate) struct Player {
     /// When the last interval ended, and the last one that was shown.
     ended_ns: u64,
     shown_ns: u64,
+    /// Steps of work that are left.
+    pub(super) work: u64,
 }
 
 impl Player {
@@ -36,6 +39,7 @@ impl Player {
             every_ns: every.map_or(0, |every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
             ended_ns: start_ns,
             shown_ns: start_ns,
+            work: bounds::WORK,
         })
     }
 
@@ -51,6 +55,34 @@ impl Player {
 
     /// The next step.
     pub(crate) fn step(&mut self, sink: &mut dyn Sink, step: Step) -> io::Result<()> {
+        self.work(&step).map_err(io::Error::other)?;
+        self.apply(sink, step)?;
+        self.check().map_err(io::Error::other)
+    }
+
+    /// Counts the work that a step makes: a line of 50 bytes may touch all that is known.
+    fn work(&mut self, step: &Step) -> Result<(), Beyond> {
+        let work = match step {
+            Step::Begin { .. } | Step::Interval { .. } | Step::Rest { .. } => {
+                let (listeners, namespaces) = self.model().known();
+                1 + listeners as u64 + namespaces as u64
+            }
+            _ => 1,
+        };
+        let left = self.work.checked_sub(work);
+        self.work = left.ok_or_else(|| Beyond::in_length("more steps", bounds::WORK))?;
+        Ok(())
+    }
+
+    /// What a step adds to is within its bounds.
+    fn check(&self) -> Result<(), Beyond> {
+        let (listeners, namespaces) = self.model().known();
+        bounds::check("more listeners at a time", listeners, bounds::LISTENERS)?;
+        bounds::check("more network namespaces at a time", namespaces, bounds::NAMESPACES)?;
+        bounds::check("more comparisons of the clocks", self.clock().marks(), bounds::CLOCK_MARKS)
+    }
+
+    fn apply(&mut self, sink: &mut dyn Sink, step: Step) -> io::Result<()> {
         let run = &mut self.run;
         match step {
             Step::Event(event) => run.event(sink, &event).map(drop),

@@ -40,6 +40,7 @@ impl SeekableRecording {
         let start_ns = header.meta.time_ns;
         let (mut begin_ns, mut end_ns, mut first_ns) = (start_ns, start_ns, None);
         for step in source {
+            let step = step?;
             end_ns = end_ns.max(step.time_ns().unwrap_or(0));
             match step {
                 Step::Begin { time_ns, .. } => begin_ns = time_ns,
@@ -94,7 +95,7 @@ impl<'a> Playback<'a> {
     ) -> Result<Self> {
         let mut source = recording.source()?;
         let player = Player::start(&recording.header, every, sink)?;
-        let next = source.next();
+        let next = source.next().transpose()?;
         Ok(Self { recording, every, source, player, next, reached_ns: 0 })
     }
 
@@ -132,7 +133,8 @@ impl<'a> Playback<'a> {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(false);
             }
-            let step = std::mem::replace(&mut self.next, self.source.next());
+            let next = self.source.next().transpose().map_err(io::Error::other)?;
+            let step = std::mem::replace(&mut self.next, next);
             self.reached_ns = due_ns;
             match step {
                 Some(Step::Notice { text, .. }) => {

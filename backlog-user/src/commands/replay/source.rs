@@ -1,5 +1,5 @@
 //! A recording as steps, from its files, the oldest first. Their content is not trusted: unreadable
-//! lines are counted, and missing files are reported.
+//! lines are counted, and missing files are reported. What is beyond a bound ends the reading.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -7,12 +7,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use backlog_core::event::Event;
 use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::bounds::{self, Beyond};
 use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
 use backlog_core::recording::memory::Memory;
 use backlog_core::run::End;
 use serde::Deserialize;
 
 use super::lines::Lines;
+use crate::bpf::self_cost::resident;
 use crate::output::record::parts;
 
 /// The steps of a recording, in their order.
@@ -31,6 +33,47 @@ pub(crate) struct Source {
     ended: bool,
     unreadable: u64,
     remarks: Vec<String>,
+    pub(super) text: Text,
+}
+
+/// The text that was read, and what it may come to.
+pub(super) struct Text {
+    bytes: u64,
+    most_bytes: u64,
+    /// When the memory is checked next, and what tells it.
+    next_check: u64,
+    pub(super) resident: fn() -> Option<u64>,
+}
+
+/// Bytes of text between two checks of the memory.
+const CHECK_EVERY: u64 = 8 << 20;
+
+impl Default for Text {
+    fn default() -> Self {
+        let most_bytes = bounds::TEXT_BYTES;
+        Self { bytes: 0, most_bytes, next_check: CHECK_EVERY, resident }
+    }
+}
+
+impl Text {
+    /// The same with another bound.
+    #[cfg(test)]
+    pub(super) fn up_to(most_bytes: u64) -> Self {
+        Self { most_bytes, ..Self::default() }
+    }
+
+    fn add(&mut self, line: &[u8]) -> Result<(), Beyond> {
+        self.bytes += line.len() as u64;
+        if self.bytes > self.most_bytes {
+            return Err(Beyond::in_length("more bytes of text", self.most_bytes));
+        }
+        if self.bytes < self.next_check {
+            return Ok(());
+        }
+        self.next_check = self.bytes + CHECK_EVERY;
+        let bytes = (self.resident)().unwrap_or(0);
+        bounds::check("a content that takes more bytes of memory", bytes, bounds::MEMORY_BYTES)
+    }
 }
 
 /// The first line of every format.
@@ -62,6 +105,7 @@ impl Source {
                         first = header;
                         files.push_front(lines);
                     }
+                    Err(error) if error.is::<Beyond>() => return Err(error),
                     _ => break,
                 }
             }
@@ -90,6 +134,7 @@ impl Source {
             ended: false,
             unreadable: 0,
             remarks,
+            text: Text::default(),
         }
     }
 
@@ -104,16 +149,19 @@ impl Source {
         remarks
     }
 
-    fn take(&mut self, line: Line<'_>) {
+    fn take(&mut self, line: Line<'_>) -> Result<(), Beyond> {
         match line {
             // Only first lines are.
             Line::Header(_) => self.unreadable += 1,
             Line::Event(event) => {
                 let event = event.into_owned();
+                bounds::event(&event)?;
                 self.memory.note(&event.what);
-                self.waiting.push_back(Step::Event(event));
+                let remembered = self.memory.len();
+                bounds::check("more values to repeat", remembered, bounds::REMEMBERED)?;
+                self.wait(Step::Event(event));
             }
-            Line::Same(same) => self.again(&same),
+            Line::Same(same) => self.again(&same)?,
             Line::Step(step) => {
                 let step = step.into_owned();
                 match &step {
@@ -125,29 +173,36 @@ impl Source {
                     _ => {}
                 }
                 let known = std::mem::take(&mut self.known);
-                if known {
-                    self.waiting.clear();
-                }
                 if !(known && matches!(step, Step::Begin { .. })) {
-                    self.waiting.push_back(step);
+                    self.wait(step);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What is known already is not kept, since it may be most of a file.
+    fn wait(&mut self, step: Step) {
+        if !self.known {
+            self.waiting.push_back(step);
         }
     }
 
     /// What has not changed.
-    fn again(&mut self, same: &Same) {
+    fn again(&mut self, same: &Same) -> Result<(), Beyond> {
+        bounds::check("a line that repeats more events", same.count(), bounds::REPEATED)?;
         let Same { time_ns, of, ids } = same;
         for (from, to) in ids {
             for id in *from..=*to {
                 let Some(what) = self.memory.recall(*of, id) else {
                     // The line with it could not be read either.
                     self.unreadable += 1;
-                    return;
+                    return Ok(());
                 };
-                self.waiting.push_back(Step::Event(Event { time_ns: *time_ns, what }));
+                self.wait(Step::Event(Event { time_ns: *time_ns, what }));
             }
         }
+        Ok(())
     }
 
     /// The end of a run that was not recorded to its end: as much as is known of it.
@@ -178,36 +233,49 @@ impl Source {
 }
 
 impl Iterator for Source {
-    type Item = Step;
+    type Item = Result<Step, Beyond>;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if !self.known
-                && let Some(step) = self.waiting.pop_front()
-            {
-                return Some(self.give(step));
+            if let Some(step) = self.waiting.pop_front() {
+                return Some(Ok(self.give(step)));
             }
-            let Some(file) = self.files.front_mut() else {
+            if self.files.is_empty() {
                 if self.ended {
                     return None;
                 }
                 let end = self.cut_short();
-                return Some(self.give(end));
-            };
-            let Some(line) = file.next() else {
-                let cut = file.cut.take();
-                self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
-                self.files.pop_front();
-                // The next one begins with the known state.
-                self.memory = Memory::default();
-                self.known = true;
-                continue;
-            };
-            match serde_json::from_slice(line) {
-                Ok(line) => self.take(line),
-                Err(_) => self.unreadable += 1,
+                return Some(Ok(self.give(end)));
+            }
+            if let Err(beyond) = self.read() {
+                self.files.clear();
+                self.ended = true;
+                return Some(Err(beyond));
             }
         }
+    }
+}
+
+impl Source {
+    /// Reads a line, or goes on to the next file.
+    fn read(&mut self) -> Result<(), Beyond> {
+        let Some(file) = self.files.front_mut() else { return Ok(()) };
+        let Some(line) = file.next()? else {
+            let cut = file.cut.take();
+            self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
+            self.files.pop_front();
+            // The next one begins with the known state.
+            self.memory = Memory::default();
+            self.known = true;
+            return Ok(());
+        };
+        self.text.add(line)?;
+        bounds::form(line)?;
+        match serde_json::from_slice(line) {
+            Ok(line) => self.take(line)?,
+            Err(_) => self.unreadable += 1,
+        }
+        bounds::check("more lines that cannot be read", self.unreadable, bounds::UNREADABLE)
     }
 }
 
@@ -216,9 +284,10 @@ fn open(path: &Path) -> Result<(Header, Lines)> {
     let mut lines = Lines::open(path)?;
     let name = path.display();
     let no_recording = || format!("{name} is not a backlog-trace recording");
-    let Some(first) = lines.next() else {
+    let Some(first) = lines.next()? else {
         bail!("{}: it has no complete first line", no_recording())
     };
+    bounds::form(first)?;
     let Probe { header: Format { format } } =
         serde_json::from_slice(first).with_context(no_recording)?;
     if format > FORMAT {

@@ -32,7 +32,7 @@ fn live(header: &Header, steps: impl Iterator<Item = Step>) -> String {
 }
 
 /// As the command writes it.
-fn page(recording: &Path) -> String {
+pub(super) fn page(recording: &Path) -> String {
     let folder = folder();
     let path = folder.path().join("page.html");
     let args = ReportArgs {
@@ -62,7 +62,7 @@ fn it_is_byte_for_byte_that_of_the_run() {
         let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };
         let table = Outputs::lines(Box::new(Table::new(io::sink(), look)));
         let (header, source) = Source::open(&path).unwrap();
-        show(&mut beside(table, place, TimeZone::UTC, true), &header, source);
+        show(&mut beside(table, place, TimeZone::UTC, true), &header, source.map(Result::unwrap));
         assert!(fs::read_to_string(page_beside).unwrap() == run, "{name}");
     }
 }

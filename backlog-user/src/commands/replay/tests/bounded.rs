@@ -1,0 +1,217 @@
+//! A recording is bounded in memory and time whatever it says: what fits is shown, and what is
+//! beyond a bound ends with its reason.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use backlog_core::clock::Mark;
+use backlog_core::event::{Closed, Event, Listener, ListenerId, Netns, What};
+use backlog_core::model::reconcile::Blind;
+use backlog_core::recording::bounds;
+use backlog_core::recording::line::Step;
+
+use super::made_up::{NETNS, SECOND, header, listener, steps};
+use super::{folder, record, replay};
+use crate::commands::replay::player::Player;
+use crate::commands::replay::source::{Source, Text};
+use crate::output::csv::Csv;
+use crate::output::json::Json;
+
+/// Plays steps until the first error.
+fn play(steps: impl IntoIterator<Item = Step>, work: u64) -> Result<(), String> {
+    let mut sink = Csv::new(io::sink(), false);
+    let mut player = Player::start(&header(), None, &mut sink).unwrap();
+    player.work = work;
+    let mut steps = steps.into_iter();
+    steps.try_for_each(|step| player.step(&mut sink, step)).map_err(|error| error.to_string())
+}
+
+fn at(id: usize, netns: Netns) -> Step {
+    let id = u32::try_from(id).unwrap();
+    let [high, low, ..] = (id << 8).to_be_bytes();
+    let local = format!("10.{high}.{low}.{}:80", id % 256);
+    Step::Event(Event {
+        time_ns: 0,
+        what: What::Listener(Listener { netns, ..listener(id, &local) }),
+    })
+}
+
+fn interval(time_ns: u64) -> Step {
+    Step::Interval { time_ns, blind: Blind::default() }
+}
+
+#[track_caller]
+fn both_sides(fits: Result<(), String>, beyond: Result<(), String>, why: &str) {
+    assert_eq!(fits, Ok(()));
+    let told = beyond.unwrap_err();
+    assert!(told.starts_with("cannot show the recording: it has ") && told.contains(why), "{told}");
+}
+
+#[test]
+fn listeners_namespaces_and_comparisons_of_clocks_are_bounded() {
+    let all = |count| play((0..count).map(|id| at(id, NETNS.into())), bounds::WORK);
+    let most = bounds::LISTENERS;
+    both_sides(all(most), all(most + 1), "more listeners at a time than 32768;");
+    let namespace = |id| What::Baseline { netns: Netns::new(u32::try_from(id).unwrap(), 1) };
+    let all = |count| {
+        let steps = (0..count).map(|id| Step::Event(Event { time_ns: 0, what: namespace(id) }));
+        play(steps, bounds::WORK)
+    };
+    let most = bounds::NAMESPACES;
+    both_sides(all(most), all(most + 1), "more network namespaces at a time than 32768;");
+    let mark = |id| Mark { monotonic_ns: id as u64, offset_ns: 0 };
+    let all =
+        |count| play((0..count).map(|id| Step::Clock { mark: mark(id), set: None }), bounds::WORK);
+    let most = bounds::CLOCK_MARKS;
+    both_sides(all(most), all(most + 1), "more comparisons of the clocks than 65536;");
+}
+
+/// An interval of 50 bytes is as much work as there are listeners.
+#[test]
+fn work_is_bounded() {
+    let run = |intervals: u64, work| {
+        let found = (0..100).map(|id| at(id, NETNS.into()));
+        play(found.chain((1..=intervals).map(|second| interval(second * SECOND))), work)
+    };
+    // Each interval is one step, one of each listener, and one of their namespace.
+    both_sides(run(50, 100 + 50 * 102), run(51, 100 + 50 * 102), "more steps than 8589934592;");
+}
+
+/// Reads lines after a header, and returns what ends the reading.
+fn read(path: &Path, lines: &[u8], text: Text) -> Result<(), String> {
+    let mut file = fs::File::create(path).unwrap();
+    serde_json::to_writer(&mut file, &serde_json::json!({ "header": header() })).unwrap();
+    file.write_all(b"\n").unwrap();
+    file.write_all(lines).unwrap();
+    drop(file);
+    let (_, mut source) = Source::open(path).unwrap();
+    source.text = text;
+    let ended = source.by_ref().find_map(Result::err).map(|beyond| beyond.to_string());
+    // Nothing follows the error.
+    assert!(ended.is_none() || source.next().is_none());
+    ended.map_or(Ok(()), Err)
+}
+
+#[test]
+fn lines_that_stand_for_many_events_are_bounded() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let level = br#"{"event":{"time_ns":1,"what":{"level":{"listener":1,"depth":3,"limit":16}}}}"#;
+    let run = |ranges: usize| {
+        let ids = vec!["[1,1]"; ranges].join(",");
+        let same = format!("\n{{\"same\":{{\"time_ns\":1,\"of\":\"level\",\"ids\":[{ids}]}}}}\n");
+        read(&path, &[&level[..], same.as_bytes()].concat(), Text::default())
+    };
+    both_sides(run(1000), run(bounds::ENTRIES + 1), "a list with more entries than 65536;");
+    let range = |last: u64| {
+        let same =
+            format!("{{\"same\":{{\"time_ns\":1,\"of\":\"level\",\"ids\":[[1,{last}]]}}}}\n");
+        read(&path, same.as_bytes(), Text::default())
+    };
+    let most = bounds::REPEATED;
+    both_sides(range(most), range(most + 1), "a line that repeats more events than 131072;");
+    assert!(range(u64::MAX).is_err());
+}
+
+#[test]
+fn lines_are_bounded_in_number_length_and_sum() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let empty =
+        |count: u64| read(&path, &vec![b'\n'; usize::try_from(count).unwrap()], Text::default());
+    let most = bounds::UNREADABLE;
+    both_sides(empty(most), empty(most + 1), "more lines that cannot be read than 65536;");
+    let long = |length: u64| {
+        let mut line = vec![b' '; usize::try_from(length).unwrap()];
+        *line.last_mut().unwrap() = b'\n';
+        read(&path, &line, Text::default())
+    };
+    let most = bounds::LINE_BYTES;
+    both_sides(long(most), long(most + 1), "a line with more bytes than 67108864;");
+    let sum = |most| read(&path, &[b'\n'; 100], Text::up_to(most));
+    both_sides(sum(100), sum(99), "more bytes of text than 99; replay a copy of one of its files");
+    // The memory is checked now and then.
+    let takes = |resident| {
+        let mut text = Text::default();
+        text.resident = resident;
+        let mut line = vec![b' '; 10 << 20];
+        line.push(b'\n');
+        read(&path, &line, text)
+    };
+    let (fits, beyond): (fn() -> _, fn() -> _) =
+        (|| Some(bounds::MEMORY_BYTES), || Some(bounds::MEMORY_BYTES + 1));
+    both_sides(takes(fits), takes(beyond), "takes more bytes of memory than 3221225472;");
+}
+
+#[test]
+fn cpus_are_bounded() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let run = |cpu: u32| {
+        let line = format!(
+            "{{\"event\":{{\"time_ns\":1,\"what\":{{\"drop\":{{\"listener\":1,\"cause\":\
+             \"accept_queue_full_syn\",\"client\":\"10.0.0.1:80\",\"isn\":1,\"depth\":1,\"limit\":1,\
+             \"syn_queue\":0,\"cpu\":{cpu}}}}}}}}}\n"
+        );
+        read(&path, line.as_bytes(), Text::default())
+    };
+    both_sides(run(bounds::CPUS - 1), run(bounds::CPUS), "more CPUs than 8192;");
+}
+
+#[test]
+fn the_window_of_zstd_is_bounded() {
+    let folder = folder();
+    let path = folder.path().join("run.zst");
+    record(&path, None, &steps(1));
+    let text = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+    let open = |window| {
+        let mut out = zstd::Encoder::new(fs::File::create(&path).unwrap(), 1).unwrap();
+        out.window_log(window).unwrap();
+        out.write_all(&text).unwrap();
+        out.finish().unwrap();
+        Source::open(&path).map(drop).map_err(|error| format!("{error:#}"))
+    };
+    let most = bounds::WINDOW_LOG;
+    both_sides(open(most), open(most + 1), "a zstd window with more bytes than 134217728;");
+}
+
+/// What was quadratic: at this size only what is linear ends in reasonable time.
+#[test]
+fn thousands_of_listeners_at_one_address_are_shown() {
+    const COUNT: u32 = 6_000;
+    let one = |id| Listener { reuseport: Some(true), ..listener(id, "10.0.0.1:80") };
+    let mut all = Vec::new();
+    let mut event = |time_ns, what| all.push(Step::Event(Event { time_ns, what }));
+    for id in 1..=COUNT {
+        event(u64::from(id), What::Listener(one(id)));
+    }
+    for id in (1..=COUNT).rev() {
+        let closed = Closed { listener: ListenerId(id), depth: 1, syn_queue: 0 };
+        event(SECOND, What::Closed(closed));
+    }
+    all.extend([interval(SECOND), interval(2 * SECOND)]);
+    let end = steps(1).pop().unwrap();
+    assert_eq!(summaries(all.clone().into_iter().chain([end.clone()])), COUNT as usize);
+    // After their eviction nothing is left of them.
+    all.extend([interval(3 * SECOND), end]);
+    assert_eq!(summaries(all), 0);
+}
+
+/// The lines of summaries in JSON.
+fn summaries(steps: impl IntoIterator<Item = Step>) -> usize {
+    let mut json = Vec::new();
+    let mut sink = Json::new(&mut json, false);
+    let mut player = Player::start(&header(), None, &mut sink).unwrap();
+    steps.into_iter().for_each(|step| player.step(&mut sink, step).unwrap());
+    String::from_utf8(json).unwrap().matches("\"type\":\"summary\"").count()
+}
+
+/// A file after the first begins with what is known: it is not kept while it is read.
+#[test]
+fn a_recording_with_nothing_but_a_beginning_is_short() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    record(&path, Some((1, 1)), &steps(3));
+    assert!(replay(&path).1[0].contains("first files are gone"));
+}
