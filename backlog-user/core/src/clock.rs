@@ -32,7 +32,9 @@ struct Marks {
 impl From<Marks> for Clock {
     fn from(Marks { first, later }: Marks) -> Self {
         let mut clock = Self::new(first);
-        later.into_iter().for_each(|mark| clock.note(mark));
+        for mark in later {
+            clock.note(mark);
+        }
         clock
     }
 }

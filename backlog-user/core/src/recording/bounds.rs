@@ -77,12 +77,16 @@ impl std::error::Error for Beyond {}
 ///
 /// # Errors
 /// More than the bound.
-pub fn check<T: PartialOrd + fmt::Display>(what: &str, count: T, most: T) -> Result<(), Beyond> {
+pub fn check<T: Copy + PartialOrd + fmt::Display>(
+    what: &str,
+    count: T,
+    most: T,
+) -> Result<(), Beyond> {
     if count > most { Err(Beyond::of(what, most)) } else { Ok(()) }
 }
 
 /// The form of a line, before anything is allocated for what is in it. A line that is no JSON
-/// may pass: whoever reads it finds that.
+/// may pass: its reader finds that.
 ///
 /// # Errors
 /// A string, a list or the nesting is beyond its bound.

@@ -152,7 +152,7 @@ fn pane(buffer: &mut Buffer, area: Rect, pane: Pane, state: &State, theme: Theme
 #[cfg(test)]
 mod tests {
     use super::disarm;
-    use ratatui::buffer::Buffer;
+    use ratatui::buffer::{Buffer, Cell};
     use ratatui::layout::Rect;
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             cell.set_symbol(symbol);
         }
         disarm(&mut buffer);
-        let shown: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+        let shown: String = buffer.content.iter().map(Cell::symbol).collect();
         assert_eq!(shown, "??ü?");
     }
 }

@@ -1,4 +1,4 @@
-//! A recording whose strings try to command the terminal of whoever replays it.
+//! A recording whose strings try to command the terminal of the one who replays it.
 
 use std::fs;
 use std::path::Path;
