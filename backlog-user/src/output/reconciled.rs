@@ -38,7 +38,7 @@ pub(crate) fn unread(drops: u64) -> String {
 pub(crate) struct Names(HashMap<u32, usize>);
 
 impl Names {
-    /// Of these accounts.
+    /// Counts the accounts that share an inode number.
     pub(crate) fn of(accounts: &[Account]) -> Self {
         let mut alike = HashMap::new();
         for account in accounts {

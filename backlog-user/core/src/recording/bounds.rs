@@ -85,8 +85,8 @@ pub fn check<T: Copy + PartialOrd + fmt::Display>(
     if count > most { Err(Beyond::of(what, most)) } else { Ok(()) }
 }
 
-/// The form of a line, before anything is allocated for what is in it. A line that is no JSON
-/// may pass: its reader finds that.
+/// The form of a line, before anything is allocated for what is in it. Invalid JSON may pass:
+/// the parser rejects it later.
 ///
 /// # Errors
 /// A string, a list or the nesting is beyond its bound.
@@ -121,7 +121,7 @@ pub fn form(line: &[u8]) -> Result<(), Beyond> {
     Ok(())
 }
 
-/// A line of so many bytes has no string and no list beyond its bound. Most lines are shorter.
+/// No string and no list of a line up to this length is beyond its bound. Most lines are shorter.
 const SHORT: usize = 4096;
 
 /// The length of a string, up to its quote.
@@ -170,7 +170,7 @@ mod tests {
             let told = ends(&beyond).unwrap();
             assert!(told.contains(why) && told.ends_with("record the run again"), "{told}");
         }
-        // What looks like a list within a string is none, and a list ends.
+        // Brackets within a string do not count, nor do the entries of a list that has ended.
         assert_eq!(ends(&format!("[\"{}\"]", "[,".repeat(ENTRIES))), None);
         assert_eq!(ends(&format!("[{}1]", "[1],".repeat(ENTRIES / 2))), None);
         assert_eq!(ends("]]}}\"\\"), None);

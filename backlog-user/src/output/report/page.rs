@@ -62,8 +62,8 @@ pub(super) fn render(run: &Run<'_>) -> String {
             }
         }
     };
-    // The template escapes markup. Characters that turn or hide text are no markup: whichever part
-    // of the page has a string from outside, here they become harmless.
+    // The template escapes markup. It leaves characters that turn or hide text, which become
+    // harmless here, whichever part of the page has them.
     harmless(&page.into_string()).into_owned()
 }
 

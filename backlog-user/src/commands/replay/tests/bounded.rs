@@ -207,7 +207,7 @@ fn summaries(steps: impl IntoIterator<Item = Step>) -> usize {
     String::from_utf8(json).unwrap().matches("\"type\":\"summary\"").count()
 }
 
-/// A file after the first begins with what is known: it is not kept while it is read.
+/// A file after the first repeats the state of the run. If only that file is left, it is shown.
 #[test]
 fn a_recording_with_nothing_but_a_beginning_is_short() {
     let folder = folder();
