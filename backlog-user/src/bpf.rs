@@ -12,3 +12,4 @@ mod pod;
 mod program_log;
 pub(crate) mod self_cost;
 pub(crate) mod startup_scan;
+pub(crate) mod switch;

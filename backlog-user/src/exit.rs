@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Done,
     /// As asked, but the recording is incomplete.
     Unrecorded,
+    /// As asked, but a reader did not take all output.
+    Unwritten,
     /// As asked, but the command of `--cmd` failed.
     CommandFailed,
     /// With the drops that `--until-drop` waited for.
@@ -30,7 +32,9 @@ impl Outcome {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::DropsSeen | Self::Findings => ExitCode::from(SEEN),
-            Self::WouldFail | Self::Unrecorded | Self::CommandFailed => ExitCode::from(FAILED),
+            Self::WouldFail | Self::Unrecorded | Self::Unwritten | Self::CommandFailed => {
+                ExitCode::from(FAILED)
+            }
         }
     }
 }

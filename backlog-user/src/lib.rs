@@ -15,6 +15,7 @@ mod docs;
 mod exit;
 mod host;
 mod notice;
+mod outlet;
 mod output;
 
 use std::io;
@@ -43,11 +44,13 @@ pub fn main() -> ExitCode {
             Err(error) => Err(error.into()),
         },
     };
-    match result {
+    let code = match result {
         Ok(outcome) => outcome.code(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
-    }
+    };
+    // Messages that nobody has taken: only the exit status can say so.
+    if notice::finish().bytes > 0 { ExitCode::from(exit::FAILED) } else { code }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

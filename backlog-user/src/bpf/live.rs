@@ -7,6 +7,7 @@ mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use backlog_core::aggregate::decode::{Record, decode};
@@ -20,6 +21,7 @@ use backlog_ebpf::totals::Stray;
 use crate::bpf::load::{Loaded, Maps};
 use crate::bpf::pod::{DistributionsPod, TotalsPod, WorkersPod};
 use crate::bpf::startup_scan;
+use crate::bpf::switch::Switch;
 use crate::clock::monotonic_ns;
 use crate::host::namespaces::Namespaces;
 use slots::Retiring;
@@ -98,20 +100,32 @@ impl Live {
         startup_scan::after(&mut self.loaded, namespaces).map(drop)
     }
 
-    /// Deactivates the programs. Running ones finish.
-    pub(crate) fn end(&mut self) -> Result<()> {
+    /// Deactivates the programs. Running ones finish. Returns the end of the run, which was before
+    /// if another thread has stopped them.
+    pub(crate) fn end(&mut self) -> Result<u64> {
         self.running = false;
-        self.set_epoch(0)
+        self.loaded.switch.stop()
+    }
+
+    /// Stops and detaches the programs, from any thread.
+    pub(crate) fn switch(&self) -> Arc<Switch> {
+        Arc::clone(&self.loaded.switch)
+    }
+
+    /// Has another thread stopped them?
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.loaded.switch.stopped_ns().is_some()
+    }
+
+    /// Until when they have counted: now, or the end of the run.
+    pub(crate) fn counted_until(&self) -> u64 {
+        self.loaded.switch.stopped_ns().unwrap_or_else(monotonic_ns)
     }
 
     fn next_epoch(&mut self) -> Result<()> {
         // Zero would stop the programs.
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
-        self.set_epoch(self.epoch)
-    }
-
-    fn set_epoch(&mut self, epoch: u32) -> Result<()> {
-        self.loaded.maps.epoch.set(0, epoch, 0).context("setting the epoch of the programs")
+        self.loaded.switch.begin_epoch(self.epoch)
     }
 
     /// Listeners that a dump of the kernel's sockets shows.
@@ -249,7 +263,7 @@ impl Live {
 
     /// Takes the programs off their hooks; the maps stay readable.
     pub(crate) fn detach(&mut self) {
-        self.loaded.detach();
+        self.loaded.switch.detach();
     }
 
     /// The listener that has this inode in this namespace.
@@ -334,6 +348,13 @@ impl Live {
     fn listener(&mut self, slot: u32, events: &mut Vec<Event>) -> Option<ListenerId> {
         let Self { translator, loaded, .. } = self;
         translator.listener(slot, |slot| note(&loaded.maps, slot), events)
+    }
+}
+
+impl Drop for Live {
+    /// Others may hold the switch for as long as the process lives.
+    fn drop(&mut self) {
+        self.detach();
     }
 }
 

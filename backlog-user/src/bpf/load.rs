@@ -27,9 +27,9 @@ use crate::bpf::plan::{Attach, Hook, Way};
 use crate::bpf::pod::{
     DistributionsPod, ListenerPod, PendingPod, StrayPod, TotalsPod, WaitingPod, WorkersPod,
 };
+use crate::bpf::switch::Switch;
 use crate::host::namespaces::identity::Identify;
 use accept_probe::Probe;
-use loader::unload;
 pub(crate) use loader::{Attached, Loader};
 use refusal::explain;
 
@@ -65,7 +65,6 @@ pub(crate) struct Maps {
     pub(crate) workers: Array<MapData, WorkersPod>,
     pub(crate) crowded: Array<MapData, u32>,
     pub(crate) listeners: HashMap<MapData, u64, u32>,
-    pub(crate) epoch: Array<MapData, u32>,
     pub(crate) free_slots: Queue<MapData, u32>,
     pub(crate) stray: PerCpuArray<MapData, StrayPod>,
     pub(crate) seed: Array<MapData, u32>,
@@ -75,7 +74,8 @@ pub(crate) struct Maps {
 
 /// Programs that are attached, and their maps.
 pub(crate) struct Loaded {
-    pub(crate) programs: Ebpf,
+    /// The programs themselves, and what stops and detaches them.
+    pub(crate) switch: Arc<Switch>,
     pub(crate) maps: Maps,
     pub(crate) attached: Attached,
     /// The probe that is attached while nobody accepts.
@@ -104,7 +104,8 @@ impl Loaded {
             })
         };
         let mut sum = None;
-        for (_, program) in self.programs.programs().filter(|(name, _)| alone(name)) {
+        let programs = self.switch.programs();
+        for (_, program) in programs.all.programs().filter(|(name, _)| alone(name)) {
             let Ok(descriptor) = program.fd() else {
                 continue;
             };
@@ -118,8 +119,9 @@ impl Loaded {
 
     /// The kernel's id of each attached program, if all are known.
     pub(crate) fn numbers(&self) -> Option<BTreeMap<&'static str, u32>> {
+        let programs = self.switch.programs();
         let number = |hook: &Hook| {
-            let program = self.programs.program(hook.program)?;
+            let program = programs.all.program(hook.program)?;
             Some((hook.program, program.info().ok()?.id()))
         };
         self.attached.hooks.iter().map(number).collect()
@@ -140,7 +142,8 @@ impl Loaded {
     /// A run of the iterator over the sockets of a namespace: that of the thread which
     /// turns it into a file.
     pub(crate) fn iterator(&mut self) -> Result<IterLink> {
-        let program = self.programs.program_mut("it_queued").context(
+        let mut programs = self.switch.programs();
+        let program = programs.all.program_mut("it_queued").context(
             "the eBPF object has no \
             program it_queued",
         )?;
@@ -151,12 +154,12 @@ impl Loaded {
 
     /// Attaches the probe on failing calls of `accept()`.
     pub(crate) fn attach_accept_probe(&mut self) -> Result<()> {
-        self.accept_probe.attach(&mut self.programs)
+        self.accept_probe.attach(&mut self.switch.programs())
     }
 
     /// Detaches it.
     pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
-        self.accept_probe.detach()
+        self.accept_probe.detach(&self.switch)
     }
 
     /// Its counts, and the number of failures without room.
@@ -169,18 +172,11 @@ impl Loaded {
         if by_cookie {
             return Identify::Cookie;
         }
-        let program =
-            self.looks_into_queues().then(|| self.programs.program("it_queued")).flatten();
+        let programs = self.switch.programs();
+        let program = self.looks_into_queues().then(|| programs.all.program("it_queued")).flatten();
         let owned =
             program.and_then(|program| program.fd().ok()?.as_fd().try_clone_to_owned().ok());
         owned.map_or(Identify::Unknown, |program| Identify::Iterator(Arc::new(program)))
-    }
-
-    /// Takes every program off its hook; the maps stay readable.
-    pub(crate) fn detach(&mut self) {
-        for (_, program) in self.programs.programs_mut() {
-            unload(program);
-        }
     }
 }
 
@@ -261,7 +257,6 @@ fn take_maps(programs: &mut Ebpf) -> Result<Maps> {
         workers: Array::try_from(take("WORKERS")?)?,
         crowded: Array::try_from(take("CROWDED")?)?,
         listeners: HashMap::try_from(take("LISTENERS")?)?,
-        epoch: Array::try_from(take(".bss")?)?,
         free_slots: Queue::try_from(take("FREE_SLOTS")?)?,
         stray: PerCpuArray::try_from(take("STRAY")?)?,
         seed: Array::try_from(take("SEED")?)?,

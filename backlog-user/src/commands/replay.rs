@@ -9,6 +9,8 @@ mod screen;
 mod seekable;
 pub(crate) mod source;
 
+use std::io::{self, BufWriter};
+
 use anyhow::Result;
 use backlog_core::recording::line::{Header, Step};
 use jiff::tz::TimeZone;
@@ -34,7 +36,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
     judge_by(&mut header, args.client_timeout.as_deref())?;
     let ReplayArgs { output, utc, quiet, verbose, .. } = *args;
     let wish = OutputOptions { output, utc, quiet, verbose, replay: header.options };
-    let lines = Outputs::lines(show::lines(wish));
+    let lines = Outputs::lines(show::lines(wish, BufWriter::new(io::stdout())));
     let mut outputs = beside(lines, page, show::style(wish).zone, quiet);
     let mut player = Player::start(&header, every, &mut outputs)?;
     for step in &mut source {

@@ -1,6 +1,6 @@
 //! How a run is shown, live or replayed: both go through here, so that both show the same.
 
-use std::io::{self, BufWriter};
+use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
 use backlog_core::event::Event;
@@ -32,9 +32,8 @@ pub(crate) struct OutputOptions {
     pub(crate) replay: ReplayOptions,
 }
 
-/// The output that was asked for, on stdout.
-pub(crate) fn lines(options: OutputOptions) -> Box<dyn Sink> {
-    let out = BufWriter::new(io::stdout());
+/// The output that was asked for.
+pub(crate) fn lines(options: OutputOptions, out: impl Write + 'static) -> Box<dyn Sink> {
     let style = style(options);
     match options.output {
         Output::Json => Box::new(Json::new(out, style.idle_rows)),

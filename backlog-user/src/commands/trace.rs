@@ -3,6 +3,7 @@
 mod child;
 mod clock_steps;
 mod enrichers;
+mod guard;
 mod queue;
 mod session;
 pub(crate) mod signals;
@@ -31,8 +32,10 @@ use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
 use crate::commands::show::{self, OutputOptions};
 use crate::commands::trace::enrichers::Enrichers;
+use crate::commands::trace::guard::Guard;
 use crate::commands::trace::session::{Parts, Session};
 use crate::commands::trace::signals::Signals;
+use crate::commands::trace::sinks::Destinations;
 use crate::exit::Outcome;
 use crate::host::acceptors::Acceptors;
 use crate::host::kernel::btf::Btf;
@@ -42,6 +45,8 @@ use crate::host::namespaces::identity::Identify;
 use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::find::Finder;
 use crate::host::owner_cache::OwnerCache;
+use crate::notice::{self, notice};
+use crate::outlet::{Lost, OnStall, Outlet, Target};
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
 use crate::output::report::{Destination, Report};
@@ -74,7 +79,12 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         let limits = limits([].iter(), Sizes::of(&options, 1));
         return check_programs(&kernel.btf, &layout, limits, wanted(options.backend));
     }
-    let signals = Signals::watch()?;
+    let guard = Guard::start()?;
+    let heard = guard.clone();
+    let signals = Signals::watch(move || heard.end())?;
+    notice::never_block().context("starting the thread that writes to stderr")?;
+    let mut stdout = Outlet::open(Target::Stdout, OnStall::Lose)
+        .context("starting the thread that writes to stdout")?;
     let recorder = Recorder::create(options.record.as_ref())?;
     let mut kernel_counters = KernelCounters::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
@@ -87,7 +97,9 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     sized_by.retain(|listed| options.filter.lists(listed));
     let sizes = Sizes::of(options, possible_cpus()?);
     let limits = limits(sized_by.listed(), sizes);
+    guard.stage("loading the programs");
     let mut loader = Loader::create(&layout, &options.filter, limits)?;
+    guard.stage("attaching the programs");
     let chosen = attach::best(&mut loader, &kernel.btf, &layout, wanted(options.backend))?;
     let counts_kprobes = kernel.btf.field("bpf_link_info", "perf_event.kprobe.missed").is_some();
     drop(kernel.btf);
@@ -128,16 +140,29 @@ async fn trace(mut options: Options) -> Result<Outcome> {
         bpf_stats: own.counts_runs(),
     };
     let acceptors = Acceptors::new(&root.join("proc"));
+    guard.stage("reading the listeners of the host");
     let parts = Parts {
         live: Live::new(programs, by_inode),
         enrichers: Enrichers::new(kernel_counters, OwnerCache::new(finder), acceptors),
-        outputs: outputs(options),
-        recorder,
+        to: Destinations { outputs: outputs(options, &stdout), recorder, stdout: stdout.clone() },
         own,
         meta,
         asked,
+        guard,
     };
-    Session::start(options, parts)?.run(signals).await
+    let outcome = Session::start(options, parts)?.run(signals).await;
+    written(outcome, stdout.finish())
+}
+
+/// The outcome when stdout has ended as well: what its reader did not take is reported.
+pub(crate) fn written(outcome: Result<Outcome>, stdout: io::Result<Lost>) -> Result<Outcome> {
+    let outcome = outcome?;
+    let Lost { lines, bytes } = stdout?;
+    if bytes == 0 {
+        return Ok(outcome);
+    }
+    notice(&format!("stdout: its reader has stalled; not written: {lines} lines, {bytes} bytes"));
+    Ok(Outcome::Unwritten)
 }
 
 /// The kernel's types took some 80 MB while they were read; the C library would keep that for
@@ -256,7 +281,7 @@ fn limits<'a>(listed: impl Iterator<Item = &'a SockDiagListener>, sizes: Sizes) 
     }
 }
 
-fn outputs(options: &Options) -> Outputs {
+fn outputs(options: &Options, stdout: &Outlet) -> Outputs {
     let wish = OutputOptions {
         output: options.output,
         utc: options.utc,
@@ -267,9 +292,9 @@ fn outputs(options: &Options) -> Outputs {
     let style = show::style(wish);
     let zone = style.zone.clone();
     let outputs = if options.tui {
-        Outputs::screen(Tui::new(style, options.interval))
+        Outputs::screen(Tui::new(style, options.interval, stdout.clone()))
     } else {
-        Outputs::lines(show::lines(wish))
+        Outputs::lines(show::lines(wish, stdout.clone()))
     };
     match &options.report {
         None => outputs,

@@ -17,6 +17,7 @@ use backlog_core::event::{Event, Listener, ListenerId, Netns, What};
 
 use crate::host::namespaces::Namespaces;
 use crate::host::namespaces::identity::Identify;
+use answers::Answer;
 pub(crate) use answers::{Answers, Ask};
 use names::LOOKS_FOR_NAMES;
 
@@ -35,6 +36,8 @@ pub(crate) struct KernelCounters {
     start: BTreeMap<Netns, (Values, Values)>,
     /// Likewise the `sk_drops` of the listeners that were there, by namespace and inode.
     start_drops: HashMap<(Netns, u64), (u32, u32)>,
+    /// The counters at the last reading after the programs' totals.
+    last: BTreeMap<Netns, Values>,
     /// Namespaces to which no way was found.
     lost: BTreeSet<Netns>,
     /// Where the next turn begins, and that of those in which nothing listens any more.
@@ -55,6 +58,7 @@ impl KernelCounters {
             looks_left: LOOKS_FOR_NAMES,
             start: BTreeMap::new(),
             start_drops: HashMap::new(),
+            last: BTreeMap::new(),
             lost: BTreeSet::new(),
             next: 0,
             next_quiet: Netns::default(),
@@ -141,6 +145,7 @@ impl KernelCounters {
                     push(What::Baseline { netns });
                 }
                 let moved = Box::new(moved(&start, &(first, last)));
+                self.last.insert(netns, last);
                 push(What::Counters { netns, moved });
             }
         }
@@ -162,6 +167,24 @@ impl KernelCounters {
             };
             push(What::SkDrops { listener, moved });
         }
+    }
+
+    /// The counting was stopped before these were read, which left some namespaces without an
+    /// answer: their counters had reached at least what the last reading says. Returns how many
+    /// there are.
+    pub(crate) fn fall_back(&self, before: &mut Answers, after: &Answers) -> usize {
+        let silent = |netns: &&Netns| !before.by_netns.contains_key(netns);
+        let late: Vec<Netns> = after.by_netns.keys().filter(silent).copied().collect();
+        for netns in &late {
+            let began = self.start.get(netns).map(|(_, second)| *second);
+            let zeros = self.new.contains(netns).then_some([Some(0); Counter::COUNT]);
+            let counters = self.last.get(netns).copied().or(began).or(zeros);
+            if let Some(answer) = after.by_netns.get(netns) {
+                let answer = Answer { counters, listed: None, ..answer.clone() };
+                before.by_netns.insert(*netns, answer);
+            }
+        }
+        late.len()
     }
 
     /// The baseline of a namespace's counters, and whether it is known. A namespace created during

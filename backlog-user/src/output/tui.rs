@@ -13,7 +13,7 @@ mod theme;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use super::playing::Playing;
 use super::sink::{Now, Sink, Update};
 use super::table::{Table, TextStyle};
 use crate::notice::notice;
+use crate::outlet::Outlet;
 use detail::Detail;
 use inputs::{Input, Inputs, Source};
 use row::Row;
@@ -44,13 +45,14 @@ pub(crate) struct Tui {
     theme: Theme,
     style: TextStyle,
     screen: Option<Screen>,
-    take: fn(&Source) -> io::Result<Option<Screen>>,
+    take: fn(&Source, Outlet) -> io::Result<Option<Screen>>,
     source: Source,
     inputs: Option<Inputs>,
     /// What the table would say at its moment is a notice here, in the same words.
     teller: Table<Told>,
     told: Told,
-    summary: Table<BufWriter<Stdout>>,
+    out: Outlet,
+    summary: Table<Outlet>,
     /// Notices of a run that is played: they are repeated at the end.
     said: VecDeque<String>,
     /// Something has changed that is not drawn.
@@ -99,8 +101,8 @@ impl Told {
 }
 
 impl Tui {
-    /// A screen for intervals of this length.
-    pub(crate) fn new(style: TextStyle, interval: Duration) -> Self {
+    /// A screen for intervals of this length, drawn there.
+    pub(crate) fn new(style: TextStyle, interval: Duration, out: Outlet) -> Self {
         let (source, inputs) = Inputs::new();
         let told = Told::default();
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
@@ -113,7 +115,8 @@ impl Tui {
             inputs: Some(inputs),
             teller: Table::new(told.clone(), style.clone()),
             told,
-            summary: Table::new(BufWriter::new(io::stdout()), style.clone()),
+            summary: Table::new(out.clone(), style.clone()),
+            out,
             said: VecDeque::new(),
             style,
             stale: false,
@@ -125,8 +128,11 @@ impl Tui {
     /// Draws on a terminal that only remembers, which needs no real one.
     #[cfg(test)]
     pub(crate) fn unseen(style: TextStyle, interval: Duration) -> Self {
-        let mut tui = Self::new(style, interval);
-        tui.take = |_| Ok(None);
+        use crate::outlet::{OnStall, Target};
+
+        let out = Outlet::open(Target::Stdout, OnStall::Lose).unwrap();
+        let mut tui = Self::new(style, interval, out);
+        tui.take = |_, _| Ok(None);
         tui
     }
 
@@ -170,11 +176,12 @@ impl Tui {
         self.hear();
         self.state.look(|id| model.get(id).map(|page| Detail::of(model, page)));
         let Self { screen, state, theme, .. } = self;
-        if let Some(screen) = screen {
-            screen.draw(|frame| draw::draw(frame, state, *theme))?;
-        }
-        self.stale = false;
+        self.stale = match screen {
+            Some(screen) => !screen.draw(|frame| draw::draw(frame, state, *theme))?,
+            None => false,
+        };
         self.drawn = Some(Instant::now());
+        self.draw_soon();
         Ok(())
     }
 
@@ -223,9 +230,10 @@ impl Tui {
 }
 
 /// Takes the terminal, and begins to read its keys.
-fn take(source: &Source) -> io::Result<Option<Screen>> {
+fn take(source: &Source, out: Outlet) -> io::Result<Option<Screen>> {
     let words = source.clone();
-    let screen = Captured::prepare(move || words.words()).and_then(Screen::take)?;
+    let screen =
+        Captured::prepare(move || words.words()).and_then(|stderr| Screen::take(stderr, out))?;
     source.begin()?;
     Ok(Some(screen))
 }
@@ -281,7 +289,7 @@ impl Tui {
         self.said.clear();
         self.state.at(meta.time_ns, self.time(clock, meta.time_ns, 0));
         if self.screen.is_none() {
-            self.screen = (self.take)(&self.source).map_err(|error| {
+            self.screen = (self.take)(&self.source, self.out.clone()).map_err(|error| {
                 let what = "--tui: setting up the terminal (the table needs none)";
                 io::Error::new(error.kind(), format!("{what}: {error}"))
             })?;

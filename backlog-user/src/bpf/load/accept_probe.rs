@@ -1,7 +1,6 @@
 //! The programs on failing calls of `accept()`: loaded and attached when they are wanted, which
 //! is rare.
 
-use std::any::Any;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +10,7 @@ use aya::programs::{Program, ProgramError};
 use backlog_ebpf::accepts::{Failure, FailureKey};
 
 use crate::bpf::pod::{FailureKeyPod, FailurePod};
+use crate::bpf::switch::{Links, Programs, Switch};
 
 /// See the module's head.
 pub(crate) struct Probe {
@@ -18,11 +18,7 @@ pub(crate) struct Probe {
     other: Array<MapData, u32>,
     /// Does `io_uring` identify the failed request?
     of_uring: bool,
-    /// What keeps the programs attached: dropping it takes them off.
-    links: Links,
 }
-
-type Links = Vec<Box<dyn Any + Send + Sync>>;
 
 impl Probe {
     /// Takes the maps.
@@ -34,25 +30,27 @@ impl Probe {
             failed: HashMap::try_from(take("FAILED")?)?,
             other: Array::try_from(take("FAILED_OTHER")?)?,
             of_uring,
-            links: Links::new(),
         })
     }
 
     /// Attaches to the end of every system call, which also covers 32-bit programs, and to the
-    /// completions of `io_uring`.
-    pub(super) fn attach(&mut self, programs: &mut Ebpf) -> Result<()> {
-        let mut links = attach_one(programs, "rt_failed", "sys_exit")?;
-        if self.of_uring {
-            links.extend(attach_one(programs, "rt_uring_failed", "io_uring_complete")?);
+    /// completions of `io_uring`; not after all programs were detached.
+    pub(super) fn attach(&self, programs: &mut Programs) -> Result<()> {
+        if programs.detached {
+            return Ok(());
         }
-        self.links = links;
+        let mut links = attach_one(&mut programs.all, "rt_failed", "sys_exit")?;
+        if self.of_uring {
+            links.extend(attach_one(&mut programs.all, "rt_uring_failed", "io_uring_complete")?);
+        }
+        programs.accept_probe = links;
         Ok(())
     }
 
     /// Detaches the programs and drops their counts. The kernel waits for each CPU meanwhile, some
     /// ten milliseconds, so another thread does it.
-    pub(super) fn detach(&mut self) -> Result<()> {
-        let links = std::mem::take(&mut self.links);
+    pub(super) fn detach(&mut self, switch: &Switch) -> Result<()> {
+        let links = std::mem::take(&mut switch.programs().accept_probe);
         thread::Builder::new()
             .name("detach".into())
             .spawn(move || drop(links))

@@ -1,7 +1,10 @@
 //! The programs before and while they are attached: tried, verified, attached by choice
 //! and taken off again.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, anyhow, bail};
+use aya::maps::Array;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 use backlog_core::filter::Filter;
@@ -11,6 +14,7 @@ use super::refusal::refused;
 use super::{Limits, Loaded, create, fill_ports, fill_wanted, kernel_types, take_maps};
 use crate::bpf::layout::Layout;
 use crate::bpf::plan::{Attach, Hook, Plan, Way};
+use crate::bpf::switch::{Switch, unload};
 
 /// The verifier's figures for a program.
 #[derive(Debug, serde::Serialize)]
@@ -162,13 +166,14 @@ impl Loader {
     pub(crate) fn ready(mut self, attached: Attached, counts_kprobes: bool) -> Result<Loaded> {
         let mut maps = take_maps(&mut self.programs)?;
         let accept_probe = Probe::of(&mut self.programs, self.uring_requests)?;
+        let epoch = self.programs.take_map(".bss").context("the eBPF object has no map .bss")?;
         for slot in 0..self.limits.slots {
             maps.free_slots.push(slot, 0).context("filling the table of free slots")?;
         }
         Ok(Loaded {
             #[cfg(feature = "ebpf-log")]
             log: crate::bpf::program_log::ProgramLog::start(&mut self.programs)?,
-            programs: self.programs,
+            switch: Arc::new(Switch::new(self.programs, Array::try_from(epoch)?)),
             maps,
             attached,
             accept_probe,
@@ -186,21 +191,6 @@ pub(crate) struct Attached {
     pub(crate) fallbacks: Vec<String>,
     /// Hooks that the kernel refused and that are not indispensable.
     pub(crate) gaps: Vec<String>,
-}
-
-/// Takes a program off its hooks and out of the kernel.
-pub(super) fn unload(program: &mut Program) {
-    // An error says that it was not loaded.
-    let _ = match program {
-        Program::FEntry(program) => program.unload(),
-        Program::FExit(program) => program.unload(),
-        Program::KProbe(program) => program.unload(),
-        Program::BtfTracePoint(program) => program.unload(),
-        Program::RawTracePoint(program) => program.unload(),
-        Program::TracePoint(program) => program.unload(),
-        Program::Iter(program) => program.unload(),
-        _ => Ok(()),
-    };
 }
 
 /// Loads one program for its hook. One that sits on several is loaded once.

@@ -15,8 +15,10 @@ use crate::cli::options::OptionsError;
 use crate::cli::{Output, ReplayArgs};
 use crate::commands::show::{self, OutputOptions};
 use crate::commands::trace::signals::Signals;
+use crate::commands::trace::written;
 use crate::exit::Outcome;
-use crate::notice::notice;
+use crate::notice::{self, notice};
+use crate::outlet::{OnStall, Outlet, Target};
 use crate::output::Flow;
 use crate::output::outputs::Outputs;
 use crate::output::playing::Playing;
@@ -49,7 +51,10 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     let replay = recording.header.options;
     let style = show::style(OutputOptions { output, utc, quiet, verbose, replay });
     let zone = style.zone.clone();
-    let tui = Tui::new(style, every.unwrap_or(recording.interval));
+    notice::never_block().context("starting the thread that writes to stderr")?;
+    let mut stdout = Outlet::open(Target::Stdout, OnStall::Lose)
+        .context("starting the thread that writes to stdout")?;
+    let tui = Tui::new(style, every.unwrap_or(recording.interval), stdout.clone());
     let mut outputs = beside(Outputs::screen(tui), page, zone, quiet);
     let remarks = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,7 +64,7 @@ pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome>
     for remark in remarks {
         notice(&remark);
     }
-    Ok(Outcome::Done)
+    written(Ok(Outcome::Done), stdout.finish())
 }
 
 async fn play(
@@ -68,7 +73,7 @@ async fn play(
     speed: f64,
     outputs: &mut Outputs,
 ) -> Result<Vec<String>> {
-    let mut signals = Signals::watch()?;
+    let mut signals = Signals::watch(|| ())?;
     let mut pace = Pace::new((recording.begin_ns, recording.end_ns), speed);
     let mut playback = Playback::start(recording, every, outputs)?;
     let Some(mut inputs) = outputs.tui().and_then(Tui::inputs) else {

@@ -117,7 +117,8 @@ impl Enrichers {
         let before = self.counters.ask(namespaces.iter().copied(), Ask::All);
         context.live.count(&mut context.queue.events)?;
         let after = self.counters.ask(namespaces.iter().copied(), Ask::All);
-        let reading = Reading { time_ns: monotonic_ns(), namespaces, before, after };
+        let time_ns = context.live.counted_until();
+        let reading = Reading { time_ns, namespaces, before, after };
         self.compare(&reading, context);
         Ok(reading)
     }
@@ -128,14 +129,23 @@ impl Enrichers {
         let namespaces = self.counters.turn_of_all(&context.model.namespaces());
         let ask = |what| self.counters.ask(namespaces.iter().copied(), what);
         // The counters are read as near to the end as can be.
-        let mut before = ask(Ask::All);
-        before.update(ask(Ask::Counters));
+        let (first, nearer) = (ask(Ask::All), ask(Ask::Counters));
         let missed = context.live.missed();
-        context.live.end()?;
-        let time_ns = monotonic_ns();
+        let time_ns = context.live.end()?;
         let counters = ask(Ask::Counters);
         let mut after = ask(Ask::All);
         after.update(counters);
+        // Only what was read before the counting was stopped is a lower bound.
+        let mut before = first.given_by(time_ns);
+        before.update(nearer.given_by(time_ns));
+        let late = self.counters.fall_back(&mut before, &after);
+        if late > 0 {
+            context.queue.say(format!(
+                "the tool was busy when the run ended: the kernel's counters of {late} network \
+                 namespaces were read some time before and after it, so what was missed in \
+                 between may not show"
+            ));
+        }
         Ok((Reading { time_ns, namespaces, before, after }, missed))
     }
 

@@ -21,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::child::Bounding;
 use super::clock_steps::Steps;
 use super::enrichers::{Context, Enrichers};
+use super::guard::Guard;
 use super::queue::Queue;
 use super::signals::Signals;
 use super::sinks::Sinks;
@@ -48,12 +49,18 @@ pub(crate) struct Session<'a> {
     intervals: u64,
     /// How the command of `--cmd` ended.
     command: Option<CommandEnd>,
+    /// Ends the run in our place if we are stuck.
+    guard: Guard,
 }
 
 impl Session<'_> {
     /// Runs until it is to end, and shows the summary.
     pub(crate) async fn run(mut self, mut signals: Signals) -> Result<Outcome> {
         let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
+        if let Some(command) = &command {
+            self.guard.command(command.group());
+        }
+        self.guard.begun(self.live.get_ref().switch(), self.options.duration);
         // Unless it ends first.
         self.command =
             command.is_some().then(|| CommandEnd { stopped: true, ..CommandEnd::default() });
@@ -100,8 +107,10 @@ impl Session<'_> {
                 () = reader_gone(stdout.as_ref()) => bail!(io::Error::from(BrokenPipe)),
             }
         }
+        let guard = self.guard.clone();
         let outcome = self.finish();
         if let Some(command) = command {
+            guard.stage("waiting for the end of --cmd");
             command.stop().await;
         }
         outcome
@@ -110,6 +119,7 @@ impl Session<'_> {
     fn is_over(&self) -> bool {
         self.sinks.has_dropped_enough()
             || self.options.count.is_some_and(|limit| self.intervals >= limit)
+            || self.live.get_ref().is_stopped()
     }
 
     /// Dispatches all events in their order: an enricher completes an event before it is applied

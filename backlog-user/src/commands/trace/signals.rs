@@ -1,33 +1,60 @@
-//! The signals that end a run with its summary. Watched before anything is
-//! attached: one that comes while the tool starts up ends it in order, too.
+//! The signals that end a run with its summary. They are watched before anything is attached, by a
+//! thread of their own: whatever the others wait for, the first signal is heard and the second one
+//! ends the process at once.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals as Arriving;
+use signal_hook::low_level::emulate_default_handler;
+use tokio::sync::Notify;
+
+use crate::output::tui::screen;
+
+/// `timeout` signals a process and then its group, and a shell repeats the SIGHUP of a terminal: a
+/// signal this soon after the first one is the same wish.
+const ECHO: Duration = Duration::from_millis(250);
 
 /// SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
+    first: Arc<Notify>,
 }
 
 impl Signals {
-    /// Begins to watch. Must be called within a runtime.
-    pub(crate) fn watch() -> Result<Self> {
-        let watch = |kind, name| signal(kind).with_context(|| format!("watching for {name}"));
-        Ok(Self {
-            interrupt: watch(SignalKind::interrupt(), "SIGINT")?,
-            terminate: watch(SignalKind::terminate(), "SIGTERM")?,
-            hangup: watch(SignalKind::hangup(), "SIGHUP")?,
-        })
+    /// Begins to watch; `heard` is called when the first one arrives.
+    pub(crate) fn watch(heard: impl FnOnce() + Send + 'static) -> Result<Self> {
+        let arriving = Arriving::new([SIGINT, SIGTERM, SIGHUP]).context("watching for signals")?;
+        let first = Arc::new(Notify::new());
+        let notify = Arc::clone(&first);
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || hear(arriving, &notify, heard))
+            .context("starting the thread that watches for signals")?;
+        Ok(Self { first })
     }
 
-    /// Waits for one of them.
+    /// Waits for the first of them.
     pub(crate) async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+        self.first.notified().await;
+    }
+}
+
+fn hear(mut arriving: Arriving, notify: &Notify, heard: impl FnOnce()) {
+    let mut signals = arriving.forever();
+    if signals.next().is_some() {
+        notify.notify_one();
+        heard();
+    }
+    let first = Instant::now();
+    for signal in signals {
+        if first.elapsed() < ECHO {
+            continue;
         }
+        screen::give_back_now();
+        // Ends the process; it fails only for signals that are not watched for.
+        let _ = emulate_default_handler(signal);
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::options::Options;
 use crate::clock::{self, monotonic_ns};
 use crate::commands::show::Presenter;
 use crate::notice::notice;
+use crate::outlet::Outlet;
 use crate::output::Flow;
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
@@ -24,6 +25,15 @@ pub(super) struct Sinks {
     run: Presenter,
     outputs: Outputs,
     recorder: Recorder,
+    stdout: Outlet,
+}
+
+/// Where a run goes.
+pub(crate) struct Destinations {
+    pub(crate) outputs: Outputs,
+    pub(crate) recorder: Recorder,
+    /// What the outputs write to.
+    pub(crate) stdout: Outlet,
 }
 
 impl Sinks {
@@ -32,13 +42,12 @@ impl Sinks {
         options: &Options,
         clock: Clock,
         meta: &Meta,
-        mut outputs: Outputs,
-        mut recorder: Recorder,
+        Destinations { mut outputs, mut recorder, stdout }: Destinations,
     ) -> io::Result<Self> {
         let mut run = Presenter::new(clock, meta.time_ns, options.replay);
         run.begin(&mut outputs, meta)?;
         recorder.start(run.clock(), meta, options.replay);
-        Ok(Self { run, outputs, recorder })
+        Ok(Self { run, outputs, recorder, stdout })
     }
 
     /// What is known of the run.
@@ -128,8 +137,11 @@ impl Sinks {
         }
     }
 
-    /// Says once if nothing more is recorded.
+    /// Says once if nothing more is recorded, or if the reader of stdout has stalled.
     fn complain(&mut self) {
+        if let Some(text) = self.stdout.news() {
+            notice(&format!("stdout: {text}"));
+        }
         if let Some(text) = self.recorder.complaint() {
             notice(&format!("{text}; tracing continues without it"));
         }

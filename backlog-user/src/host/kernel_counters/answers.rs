@@ -9,6 +9,7 @@ use backlog_core::event::Netns;
 use backlog_core::settings::{Settings, Spread};
 
 use super::KernelCounters;
+use crate::clock::monotonic_ns;
 use crate::host::kernel::{counters, settings};
 use crate::host::sock_diag;
 
@@ -27,6 +28,8 @@ pub(super) struct Answer {
     pub(super) settings: Settings,
     /// None where only the counters were asked for, or where it failed.
     pub(super) listed: Option<Vec<SockDiagListener>>,
+    /// When all of this had been read.
+    pub(super) read_ns: u64,
 }
 
 /// The namespaces to read.
@@ -65,6 +68,12 @@ impl Answers {
         }
     }
 
+    /// Leaves out the answers given after this moment.
+    pub(crate) fn given_by(mut self, time_ns: u64) -> Self {
+        self.by_netns.retain(|_, answer| answer.read_ns <= time_ns);
+        self
+    }
+
     /// Leaves out the listeners that are not wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&SockDiagListener) -> bool) {
         for answer in self.by_netns.values_mut() {
@@ -101,15 +110,15 @@ impl KernelCounters {
             let counters = counters::read(Path::new("/proc/thread-self/net"));
             let settings = settings::read(Path::new("/"));
             let listed = (what == Ask::All).then(|| sock_diag::dump(netns)).transpose();
-            Ok((netns, counters, settings, listed))
+            Ok((netns, counters, settings, listed, monotonic_ns()))
         });
         let words = |error| format!("{error:#}");
         match asked {
-            Ok((netns, counters, settings, Ok(listed))) => {
-                (Some((netns, Answer { counters, settings, listed })), None)
+            Ok((netns, counters, settings, Ok(listed), read_ns)) => {
+                (Some((netns, Answer { counters, settings, listed, read_ns })), None)
             }
-            Ok((netns, counters, settings, Err(error))) => {
-                let answer = Answer { counters, settings, listed: None };
+            Ok((netns, counters, settings, Err(error), read_ns)) => {
+                let answer = Answer { counters, settings, listed: None, read_ns };
                 (Some((netns, answer)), Some(words(error)))
             }
             Err(error) => (None, Some(words(error))),

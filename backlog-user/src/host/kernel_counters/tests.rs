@@ -2,7 +2,7 @@
 
 use backlog_core::counter::Counter;
 use backlog_core::counter::Range;
-use backlog_core::event::Netns;
+use backlog_core::event::{Event, Netns, What};
 use backlog_core::settings::Settings;
 
 use super::answers::{Answer, Answers};
@@ -44,7 +44,8 @@ fn who_has_another_s_number_is_another() {
     kernel_counters.are_new([second]);
     assert_eq!(kernel_counters.start_of(second, at(12)), ((at(0), at(0)), true));
     let mut answers = Answers::default();
-    let answer = Answer { counters: Some(at(12)), settings: Settings::default(), listed: None };
+    let answer =
+        Answer { counters: Some(at(12)), settings: Settings::default(), listed: None, read_ns: 0 };
     answers.by_netns.insert(second, answer);
     assert_eq!(kernel_counters.ended(&[first, second], &answers), [first]);
     assert!(
@@ -82,7 +83,8 @@ fn those_that_are_gone_or_share_a_number_take_nobody_s_turn() {
 fn settings_are_those_of_the_namespaces_that_are_traced() {
     let somaxconn = |value| Settings { somaxconn: Some(value), ..Settings::default() };
     let listens = vec![listed("0.0.0.0:80")];
-    let answer = |value, listed| Answer { counters: None, settings: somaxconn(value), listed };
+    let answer =
+        |value, listed| Answer { counters: None, settings: somaxconn(value), listed, read_ns: 0 };
     let mut answers = Answers::default();
     answers.by_netns.insert(1.into(), answer(4096, Some(Vec::new())));
     assert_eq!(answers.settings(None), None);
@@ -130,4 +132,40 @@ fn one_that_was_forgotten_and_is_still_there_begins_anew() {
         kernel_counters.are_new([netns]);
         assert_eq!(kernel_counters.start_of(netns, at(9)), ((at(9), at(9)), false));
     }
+}
+
+#[test]
+fn what_was_read_after_the_stop_is_bounded_by_the_reading_before_it() {
+    let at = |value| [Some(value); Counter::COUNT];
+    let answer = |value, read_ns| Answer {
+        counters: Some(at(value)),
+        settings: Settings::default(),
+        listed: None,
+        read_ns,
+    };
+    let netns = |inode| Netns::new(inode, 1);
+    let mut kernel_counters = KernelCounters::find();
+    for inode in [1, 2, 3] {
+        kernel_counters.start.insert(netns(inode), (at(10), at(11)));
+    }
+    let mut events = Vec::new();
+    let mut interval = Answers::default();
+    interval.by_netns.insert(netns(2), answer(20, 1));
+    kernel_counters.events(&interval, &interval, 1, |_, _| None, &mut events);
+    let (mut before, mut after) = (Answers::default(), Answers::default());
+    for (inode, read_ns) in [(1, 5), (2, 6), (3, 7)] {
+        before.by_netns.insert(netns(inode), answer(30, read_ns));
+        after.by_netns.insert(netns(inode), answer(40, 9));
+    }
+    let mut before = before.given_by(5);
+    assert_eq!(kernel_counters.fall_back(&mut before, &after), 2);
+    events.clear();
+    kernel_counters.events(&before, &after, 9, |_, _| None, &mut events);
+    let low = |event: &Event| match &event.what {
+        What::Counters { moved, .. } => moved[0].map(|range| (range.low, range.high)),
+        _ => None,
+    };
+    let moved: Vec<(u64, u64)> = events.iter().filter_map(low).collect();
+    // In time; since the last interval; since the start.
+    assert_eq!(moved, [(19, 30), (9, 30), (0, 30)]);
 }

@@ -121,6 +121,7 @@ impl KernelCounters {
 
     fn forget(&mut self, netns: Netns) {
         self.start.remove(&netns);
+        self.last.remove(&netns);
         self.new.remove(&netns);
         self.lost.remove(&netns);
         if self.named.get(&netns.inode()) == Some(&netns) {

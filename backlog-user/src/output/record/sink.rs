@@ -4,13 +4,14 @@
 //! still readable.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Error, Write};
+use std::fs;
+use std::io::{self, Error, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 use zstd::stream::write::Encoder;
 
+use crate::outlet::{OnStall, Outlet, Target};
 use crate::output::place::{Place, open_descriptor, open_special};
 use crate::output::whole_file::beside;
 
@@ -25,25 +26,25 @@ pub(super) struct Sink {
 }
 
 enum Out {
-    Plain(BufWriter<Counted>),
+    Plain(Counted),
     Compressed(Encoder<'static, Counted>),
 }
 
 /// A file that knows how much was written to it.
 struct Counted {
-    file: File,
+    out: Outlet,
     bytes: u64,
 }
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.out.write(bytes)?;
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
 
@@ -60,13 +61,11 @@ impl Sink {
             Place::Descriptor => (open_descriptor(path)?, None),
             Place::Folder => return Err(Error::other("it is a folder: name a file in it")),
         };
-        let file = Counted { file, bytes: 0 };
+        let out = Outlet::open(Target::File(file), OnStall::Fail)?;
+        let file = Counted { out, bytes: 0 };
         let compressed = path.extension().is_some_and(|end| end == "zst");
-        let out = if compressed {
-            Out::Compressed(Encoder::new(file, LEVEL)?)
-        } else {
-            Out::Plain(BufWriter::new(file))
-        };
+        let out =
+            if compressed { Out::Compressed(Encoder::new(file, LEVEL)?) } else { Out::Plain(file) };
         Ok(Self { out: Some(out), unpublished })
     }
 
@@ -83,19 +82,21 @@ impl Sink {
     /// Bytes in the file.
     pub(super) fn bytes(&self) -> u64 {
         match &self.out {
-            Some(Out::Plain(out)) => out.get_ref().bytes,
+            Some(Out::Plain(out)) => out.bytes,
             Some(Out::Compressed(out)) => out.get_ref().bytes,
             None => 0,
         }
     }
 
-    /// Nothing more comes.
+    /// Nothing more comes: waits until all is written, for as long as the reader or the disk takes
+    /// something.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        match self.out.take() {
-            Some(Out::Plain(mut out)) => out.flush(),
-            Some(Out::Compressed(out)) => out.finish()?.flush(),
-            None => Ok(()),
-        }
+        let mut file = match self.out.take() {
+            Some(Out::Plain(file)) => file,
+            Some(Out::Compressed(out)) => out.finish()?,
+            None => return Ok(()),
+        };
+        file.out.finish().map(drop)
     }
 }
 

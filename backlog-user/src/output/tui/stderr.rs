@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::dup2_stderr;
+
+use crate::notice;
 
 /// See the module's head.
 pub(crate) struct Captured {
@@ -46,6 +49,7 @@ const LONGEST: u64 = 4096;
 const MARK: &[u8] = b"\0end of the screen\n";
 /// How long to wait for that.
 const PATIENCE: Duration = Duration::from_millis(500);
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 impl Captured {
     /// Prepares it; `wake` is called for each line.
@@ -71,7 +75,9 @@ impl Captured {
     pub(crate) fn end(&self) {
         let _ = dup2_stderr(&self.real);
         // A child may still write: the pipe has no end that could be waited for.
-        let marked = rustix::io::write(&self.pipe, MARK).is_ok();
+        // It is full if its reader cannot write to a stalled stderr: then nothing is waited for.
+        let has_room = poll(&mut [PollFd::new(&self.pipe, PollFlags::OUT)], Some(&NOW)) == Ok(1);
+        let marked = has_room && rustix::io::write(&self.pipe, MARK).is_ok();
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         if marked {
             let _ = reached.recv_timeout(PATIENCE);
@@ -94,13 +100,12 @@ impl Captured {
             return;
         }
         let kept = self.shared.kept();
-        let mut err = io::stderr().lock();
         let lost = kept.count - kept.lines.len();
         if lost > 0 {
-            let _ = writeln!(err, "({lost} earlier lines are not repeated)");
+            notice::line(&format!("({lost} earlier lines are not repeated)"));
         }
         for line in &kept.lines {
-            let _ = writeln!(err, "{line}");
+            notice::line(line);
         }
     }
 }

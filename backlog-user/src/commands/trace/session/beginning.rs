@@ -16,29 +16,28 @@ use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::clock::{self, monotonic_ns};
 use crate::commands::trace::enrichers::Enrichers;
+use crate::commands::trace::guard::Guard;
 use crate::commands::trace::queue::Queue;
-use crate::commands::trace::sinks::Sinks;
+use crate::commands::trace::sinks::{Destinations, Sinks};
 use crate::host::kernel::slab;
 use crate::host::kernel_counters::{Answers, Ask};
-use crate::output::outputs::Outputs;
-use crate::output::record::Recorder;
 
 /// What a run is made of, when each has done its part before.
 pub(crate) struct Parts {
     pub(crate) live: Live,
     pub(crate) enrichers: Enrichers,
-    pub(crate) outputs: Outputs,
-    pub(crate) recorder: Recorder,
+    pub(crate) to: Destinations,
     pub(crate) own: Own,
     pub(crate) meta: Meta,
     /// Keeps the network namespace of `--netns` open since it was named.
     pub(crate) asked: Option<File>,
+    pub(crate) guard: Guard,
 }
 
 impl<'a> Session<'a> {
     /// Lets the programs begin and shows the existing listeners. Must be called within a runtime.
     pub(crate) fn start(options: &'a Options, parts: Parts) -> Result<Self> {
-        let Parts { mut live, mut enrichers, outputs, recorder, mut own, mut meta, asked } = parts;
+        let Parts { mut live, mut enrichers, to, mut own, mut meta, asked, guard } = parts;
         let clock = clock::start();
         enrichers.counters.find_again();
         let mut filter = options.filter.clone();
@@ -67,13 +66,14 @@ impl<'a> Session<'a> {
             options,
             live,
             enrichers,
-            sinks: Sinks::begin(options, clock, &meta, outputs, recorder)?,
+            sinks: Sinks::begin(options, clock, &meta, to)?,
             queue: Queue::default(),
             own,
             start_ns: meta.time_ns,
             backend: meta.backend,
             intervals: 0,
             command: None,
+            guard,
         };
         session.found(&listed)?;
         session.notices(&meta, &listed);

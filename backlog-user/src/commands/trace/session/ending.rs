@@ -7,18 +7,26 @@ use super::Session;
 use super::queued::look_at_queues;
 use crate::commands::trace::enrichers::Enrichers;
 use crate::exit::Outcome;
+use crate::outlet;
 
 impl Session<'_> {
     /// The last records, counts and queued connections, and the summary.
     pub(super) fn finish(&mut self) -> Result<Outcome> {
+        self.guard.end();
+        self.guard.stage("taking the last records");
         self.enrich(Enrichers::end_accept_probe)??;
         // Processes that have just opened listeners must be checked as well.
         self.catch_up()?;
+        self.guard.stage("reading the kernel's counters");
         // The rest takes a second and does not belong to the run.
         let (reading, missed) = self.enrich(Enrichers::stop)??;
         let time_ns = reading.time_ns;
         let mut cost = self.own.end();
+        self.guard.stage("detaching the programs");
         self.live.get_mut().detach();
+        // Nothing is held up any more by a slow reader.
+        outlet::hurry(false);
+        self.guard.stage("reading the programs' last counts");
         self.take_the_rest()?;
         let live = self.live.get_mut();
         live.discover(&mut self.queue.events);
@@ -30,7 +38,9 @@ impl Session<'_> {
         self.enrich(|enrichers, context| enrichers.compare(&reading, context))?;
         self.enrich(|_, context| look_at_queues(context, start_ns, time_ns))?;
         self.enrich(|enrichers, context| enrichers.end_namespaces(&reading, context))?;
+        self.guard.stage("looking for the owners of the listeners in /proc");
         self.enrich(|enrichers, context| enrichers.identify(time_ns, true, context))?;
+        self.guard.stage("writing the summary");
         // The last, incomplete interval; with COUNT there is none.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             self.sinks.rest(time_ns)?;

@@ -5,7 +5,8 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 
-use super::{Captured, Screen, refuse};
+use super::{Captured, Outlet, Screen, refuse};
+use crate::outlet::{OnStall, Target};
 
 /// Says to this program that it is the one on the terminal.
 const PANICS: &str = "BACKLOG_TEST_PANICS";
@@ -38,7 +39,8 @@ fn on_a_terminal() {
     if std::env::var_os(PANICS).is_none() {
         return;
     }
-    let _screen = Screen::take(Captured::prepare(|| {}).unwrap()).unwrap();
+    let out = Outlet::open(Target::Stdout, OnStall::Lose).unwrap();
+    let _screen = Screen::take(Captured::prepare(|| {}).unwrap(), out).unwrap();
     eprintln!("a notice");
     panic!("this is no fault");
 }

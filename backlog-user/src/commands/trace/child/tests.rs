@@ -1,0 +1,71 @@
+//! The group is signalled while its leader is not reaped, and never afterwards.
+
+use super::Bounding;
+use rustix::process::{Pid, Signal, test_kill_process, test_kill_process_group};
+use std::fs;
+use std::future::Future;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+fn in_runtime<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test)
+}
+
+/// The state of a process, as procfs shows it; none: it is gone.
+fn state(pid: Pid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn an_ended_leader_keeps_its_number_until_its_group_is_killed() {
+    in_runtime(async {
+        let mut command = Bounding::start("sleep 1000 & exit 3").unwrap();
+        let group = command.group();
+        let end = command.wait().await.unwrap();
+        assert_eq!((end.exit_code, end.signal), (Some(3), None));
+        assert_eq!(state(group.leader), Some('Z'));
+        // Its background process is alive.
+        test_kill_process_group(group.leader).unwrap();
+        assert!(!*group.reaped.lock().unwrap());
+        drop(command);
+        assert!(*group.reaped.lock().unwrap());
+        assert_eq!(state(group.leader), None);
+    });
+}
+
+#[test]
+fn a_group_is_not_signalled_after_its_leader_is_reaped() {
+    in_runtime(async {
+        let mut command = Bounding::start("exit 0").unwrap();
+        command.wait().await.unwrap();
+        let ours = command.group();
+        drop(command);
+        // Another process has got the number: here the number is replaced instead.
+        let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let leader = Pid::from_child(&other);
+        let theirs = super::Group {
+            leader,
+            pidfd: ours.pidfd.try_clone().unwrap(),
+            reaped: std::sync::Mutex::new(*ours.reaped.lock().unwrap()),
+        };
+        theirs.signal(Signal::TERM);
+        theirs.kill();
+        test_kill_process(leader).unwrap();
+        assert_eq!(other.try_wait().unwrap(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_command_that_ignores_sigterm_is_killed() {
+    in_runtime(async {
+        let command = Bounding::start("trap '' TERM; while :; do sleep 1000; done").unwrap();
+        let group = command.group();
+        command.stop().await;
+        assert!(*group.reaped.lock().unwrap());
+        assert_eq!(state(group.leader), None);
+    });
+}

@@ -1,0 +1,191 @@
+//! Ends a run whose session does not: the session reads `/proc` and writes files, and each of
+//! these can block for as long as a process or a disk is stuck. A thread that does neither stops
+//! the counting, detaches the programs, and at last ends the process.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use signal_hook::low_level::exit;
+
+use super::child::Group;
+use crate::bpf::switch::Switch;
+use crate::exit::FAILED;
+use crate::notice::{self, notice};
+use crate::outlet;
+use crate::output::tui::screen;
+
+/// The guard checks this often, once the run is to end. It counts these steps instead of reading a
+/// clock: the time in which the process itself was stopped does not count.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Steps that the session has to stop the counting, to detach the programs, and to do anything
+/// else before the guard does it.
+const STOP: u32 = 4;
+const DETACH: u32 = 75;
+const GIVE_UP: u32 = 1500;
+
+/// What the guard must know.
+enum Message {
+    /// The session does this now.
+    Stage(&'static str),
+    /// `--cmd` runs.
+    Command(Arc<Group>),
+    /// The programs count; the run is to end then.
+    Begun(Arc<Switch>, Option<Instant>),
+    /// The run is to end now.
+    End,
+}
+
+/// The session's and the signals' line to the guard, which ends with the last of them.
+#[derive(Clone)]
+pub(crate) struct Guard(Sender<Message>);
+
+impl Guard {
+    /// Starts its thread.
+    pub(crate) fn start() -> Result<Self> {
+        let (sender, messages) = channel();
+        thread::Builder::new()
+            .name("guard".into())
+            .spawn(move || Watch::new(messages).run())
+            .context("starting the thread that guards the end of the run")?;
+        Ok(Self(sender))
+    }
+
+    /// The session does this now, for a message if it is stuck in it.
+    pub(crate) fn stage(&self, doing: &'static str) {
+        self.send(Message::Stage(doing));
+    }
+
+    /// The command of `--cmd` runs.
+    pub(crate) fn command(&self, group: Arc<Group>) {
+        self.send(Message::Command(group));
+    }
+
+    /// The programs count, and the run is to end after this time.
+    pub(crate) fn begun(&self, switch: Arc<Switch>, duration: Option<Duration>) {
+        // A time too far away to be expressed never comes.
+        let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
+        self.send(Message::Begun(switch, deadline));
+    }
+
+    /// The run is to end now.
+    pub(crate) fn end(&self) {
+        outlet::hurry(true);
+        self.send(Message::End);
+    }
+
+    fn send(&self, message: Message) {
+        // Without a guard there is nobody to know it.
+        let _ = self.0.send(message);
+    }
+}
+
+/// The guard's thread.
+struct Watch {
+    messages: Receiver<Message>,
+    stage: &'static str,
+    switch: Option<Arc<Switch>>,
+    command: Option<Arc<Group>>,
+    deadline: Option<Instant>,
+    /// The run is to end; the steps since then, and since the session last did anything.
+    ending: bool,
+    steps: u32,
+    idle: u32,
+    /// Writes until then: while a slow reader reads, the guard does not give up.
+    writes: u64,
+}
+
+impl Watch {
+    fn new(messages: Receiver<Message>) -> Self {
+        Self {
+            messages,
+            stage: "starting",
+            switch: None,
+            command: None,
+            deadline: None,
+            ending: false,
+            steps: 0,
+            idle: 0,
+            writes: 0,
+        }
+    }
+
+    /// Until the session is over.
+    fn run(mut self) {
+        loop {
+            match self.next() {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if self.ending => self.step(),
+                Err(RecvTimeoutError::Timeout) => {
+                    outlet::hurry(true);
+                    self.ending = true;
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Result<Message, RecvTimeoutError> {
+        match self.deadline {
+            _ if self.ending => self.messages.recv_timeout(STEP),
+            Some(deadline) => {
+                self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            }
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        self.idle = 0;
+        match message {
+            Message::Stage(doing) => self.stage = doing,
+            Message::Command(group) => self.command = Some(group),
+            Message::Begun(switch, deadline) => {
+                self.switch = Some(switch);
+                self.deadline = deadline;
+                self.steps = 0;
+            }
+            Message::End => self.ending = true,
+        }
+    }
+
+    fn step(&mut self) {
+        self.steps = self.steps.saturating_add(1);
+        self.idle += 1;
+        if let Some(switch) = &self.switch {
+            if self.steps == STOP {
+                // If the map cannot be written, the programs count until they are detached.
+                let _ = switch.stop();
+            } else if self.steps == DETACH {
+                switch.detach();
+            }
+        }
+        let writes = outlet::writes();
+        if writes != self.writes {
+            self.writes = writes;
+            self.idle = 0;
+        }
+        if self.idle >= GIVE_UP {
+            self.give_up();
+        }
+    }
+
+    /// Ends the process, which detaches the programs as well.
+    fn give_up(&self) {
+        screen::give_back_now();
+        if let Some(group) = &self.command {
+            group.kill();
+        }
+        notice(&format!(
+            "the run does not end by itself: it is stuck for {} s while {}; the rest of its output \
+             is lost",
+            (STEP * GIVE_UP).as_secs(),
+            self.stage
+        ));
+        notice::finish();
+        exit(FAILED.into());
+    }
+}
