@@ -23,6 +23,7 @@ pub mod netns;
 pub mod output;
 pub mod packets;
 pub mod proc;
+pub mod ptrace;
 pub mod requests;
 pub mod route;
 pub mod servers;

@@ -43,6 +43,7 @@ mod guest {
     mod rows;
     mod shapes;
     mod sizing;
+    mod stalled;
     mod stopped;
     mod telling;
     mod tui;
