@@ -124,6 +124,6 @@ fn test(
         }
     }
     let backends = Backend::ALL.map(Some);
-    rows.extend(guests::test_all(kernels, &backends, &suite, built));
+    rows.extend(guests::test_all(guests::jobs(kernels, &backends, &suite), built));
     rows
 }

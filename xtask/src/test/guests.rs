@@ -27,6 +27,23 @@ pub(crate) struct Wanted {
     pub(crate) kernel: Kernel,
 }
 
+/// A suite in a kernel with a backend, or with the tool's own choice.
+pub(crate) struct Job<'a> {
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) backend: Option<Backend>,
+    pub(crate) suite: &'a Suite,
+}
+
+/// A suite in each of the kernels with each of the backends.
+pub(crate) fn jobs<'a>(
+    kernels: &'a [Wanted],
+    backends: &'a [Option<Backend>],
+    suite: &'a Suite,
+) -> impl Iterator<Item = Job<'a>> {
+    let of = move |wanted| backends.iter().map(move |one| Job { wanted, backend: *one, suite });
+    kernels.iter().flat_map(of)
+}
+
 /// The available kernels of those wanted, or of all, and a line for each unavailable one.
 pub(crate) fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
     let matrix: Vec<String> = MATRIX.iter().map(|&series| series.to_owned()).collect();
@@ -51,35 +68,29 @@ pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Resu
     for line in &untested {
         process::say(line);
     }
-    let rows = test_all(&kernels, &[None], suite, &Built::make()?);
+    let rows = test_all(jobs(&kernels, &[None], suite), &Built::make()?);
     row::failures(&rows);
     Ok(rows)
 }
 
-/// A row for each kernel and backend, in their order.
-pub(crate) fn test_all(
-    kernels: &[Wanted],
-    backends: &[Option<Backend>],
-    suite: &Suite,
-    built: &Built,
-) -> Vec<Row> {
+/// A row for each job, in their order.
+pub(crate) fn test_all<'a>(jobs: impl Iterator<Item = Job<'a>>, built: &Built) -> Vec<Row> {
     let mut added = built.programs_added();
     added.push(guest::tests_added(&built.tests));
-    let jobs = kernels.iter().flat_map(|wanted| backends.iter().map(move |one| (wanted, *one)));
     let mut queue: Vec<_> = jobs.enumerate().collect();
     let total = queue.len();
     // The long ones first, or one of them runs alone at the end.
-    queue.sort_by_key(|(_, (wanted, backend))| suite.is_cut(&wanted.series, *backend));
+    queue.sort_by_key(|(_, job)| job.suite.is_cut(&job.wanted.series, job.backend));
     let queue = Mutex::new(VecDeque::from(queue));
     let rows = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(total) {
             scope.spawn(|| {
                 loop {
-                    let Some((place, (wanted, backend))) = lock(&queue).pop_front() else {
+                    let Some((place, job)) = lock(&queue).pop_front() else {
                         break;
                     };
-                    let Wanted { series, kernel } = wanted;
+                    let Job { wanted: Wanted { series, kernel }, backend, suite } = job;
                     process::say(&format!(
                         "testing kernel {} ({}), {} of {total}",
                         row::label(series, backend),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 
+use super::guests::Job;
 use super::row::{self, Row};
 use super::suite::{Built, Suite};
 use super::tally::Tally;
@@ -98,18 +99,18 @@ fn in_guests(
     built: &Built,
 ) -> Result<(Vec<Row>, Vec<String>)> {
     report.require(Need::Guests)?;
-    let (mut kernels, missing) = guests::obtain(kernels)?;
+    let (kernels, missing) = guests::obtain(kernels)?;
     let backends = if backends.is_empty() { &Backend::ALL } else { backends };
     let backends: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
     let mut untested = missing;
     for wanted in &kernels {
         untested.extend(backends.iter().filter_map(|one| suite.cut(&wanted.series, *one)));
     }
-    let mut rows = guests::test_all(&kernels, &backends, suite, built);
-    if suite.filters.is_empty() {
-        kernels.retain(|wanted| wanted.series == kernels::ONE);
-        rows.extend(guests::test_all(&kernels, &[None], &sizing::suite(), built));
-    }
+    let advice = sizing::suite();
+    let one = kernels.iter().filter(|wanted| wanted.series == kernels::ONE);
+    let one = one.filter(|_| suite.filters.is_empty());
+    let one = one.map(|wanted| Job { wanted, backend: None, suite: &advice });
+    let rows = guests::test_all(guests::jobs(&kernels, &backends, suite).chain(one), built);
     Ok((rows, untested))
 }
 
