@@ -24,7 +24,7 @@ const HEADING: &str = "\
 
 `cargo xtask sizing` wrote this page (some hours; `--shape NAME` renews some rows). Each shape of \
 load meets a server with a small backlog; then the same load meets one with the backlog that the \
-tool recommends, and one with 0.8 of what the longer queue needed; or one with as many workers as \
+tool recommends, and one whose longer queue holds 0.8 of what it needed; or one with as many workers as \
 the tool recommends. In each run the load is slightly larger, or its timing differs. The guest has \
 one CPU, and its clock counts instructions. The command fails if fewer than 19 of 20 runs give the \
 expected result (18 where service times are exponential). [SIZING.md](../SIZING.md) describes the \

@@ -128,16 +128,24 @@ fn assert_verdict(trial: &Trial, summary: &Summary) {
     assert!(runs().is_some() || verdict == expected, "{}: {why}", shape.name);
 }
 
-/// The same load with the recommended backlog and with 0.8 of what the longer queue needed; or with
-/// the recommended number of workers.
+/// The same load with the recommended backlog and with a limit at which the longer queue holds 0.8
+/// of what it needs; or with the recommended number of workers.
 fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     if let Some(wanted) = sizing["backlog"].as_u64() {
-        let wanted = u32::try_from(wanted).unwrap();
-        let less = u32::try_from(needed(sizing).unwrap_or(0)).unwrap() * 8 / 10;
-        return [wanted, less].map(|backlog| Trial { backlog, ..*trial }).to_vec();
+        let limits = [wanted, limit_for(sizing, 8)];
+        return limits
+            .map(|limit| Trial { backlog: u32::try_from(limit).unwrap(), ..*trial })
+            .into();
     }
     let workers = sizing["times_present_rate"].as_f64().and_then(|times| more(trial, times));
     workers.map(|workers| Trial { workers, ..*trial }).into_iter().collect()
+}
+
+/// The limit at which the longer queue holds these tenths of what it needs: the accept queue holds
+/// one connection more than its limit, the SYN queue as many requests.
+fn limit_for(sizing: &Value, tenths: u64) -> u64 {
+    let holds = |queue: &str| sizing[queue].as_u64().unwrap_or(0) * tenths / 10;
+    holds("needed_depth").saturating_sub(1).max(holds("needed_syn_queue"))
 }
 
 /// What the longer queue needs.
