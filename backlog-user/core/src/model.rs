@@ -61,6 +61,7 @@ pub struct Model {
     room: usize,
     memory: Memory,
     client_timeout_ns: u64,
+    one_family: bool,
     start_ns: u64,
     /// The ends of the last two intervals, the later first.
     ticks_ns: [u64; 2],
@@ -85,6 +86,7 @@ impl Model {
             room: 0,
             memory: Memory::default(),
             client_timeout_ns: CLIENT_TIMEOUT_NS,
+            one_family: false,
             start_ns,
             ticks_ns: [start_ns; 2],
         }
@@ -292,6 +294,11 @@ impl Model {
     /// The client timeout.
     pub fn set_client_timeout(&mut self, timeout_ns: u64) {
         self.client_timeout_ns = timeout_ns;
+    }
+
+    /// Clients of the other family are left out, though they take places in the same queues.
+    pub fn set_one_family(&mut self, one_family: bool) {
+        self.one_family = one_family;
     }
 
     /// Refused attempts that were evicted.

@@ -144,6 +144,7 @@ impl Options {
                 named_ports: ports.is_some(),
                 until_drop,
                 client_timeout_ns: Some(client_timeout_ns),
+                one_family: ipv4 || ipv6,
             },
             filter: Filter { ports, family: Filter::family_of(ipv4, ipv6), ..Filter::default() },
             selection: Selection { netns, pid, cgroup },

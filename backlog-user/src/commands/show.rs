@@ -46,7 +46,7 @@ pub(crate) fn lines(options: OutputOptions, out: impl Write + 'static) -> Box<dy
 pub(crate) fn style(options: OutputOptions) -> TextStyle {
     let OutputOptions { output: _, utc, quiet, verbose, replay } = options;
     // The others are the presenter's.
-    let ReplayOptions { named_ports, until_drop: _, client_timeout_ns: _ } = replay;
+    let ReplayOptions { named_ports, until_drop: _, client_timeout_ns: _, one_family: _ } = replay;
     let idle_rows = verbose || (named_ports && !quiet);
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
@@ -80,11 +80,12 @@ impl Presenter {
     /// For a run that starts at this time.
     pub(crate) fn new(clock: Clock, start_ns: u64, options: ReplayOptions) -> Self {
         // The outputs apply the first one.
-        let ReplayOptions { named_ports: _, until_drop, client_timeout_ns } = options;
+        let ReplayOptions { named_ports: _, until_drop, client_timeout_ns, one_family } = options;
         let mut model = Model::new(start_ns);
         if let Some(timeout_ns) = client_timeout_ns {
             model.set_client_timeout(timeout_ns);
         }
+        model.set_one_family(one_family);
         Self { model, clock, limiter: DropLimiter { seen: 0, until: until_drop } }
     }
 

@@ -57,15 +57,8 @@ impl FailedAccepts {
     /// watched. The names of processes are as they are.
     #[must_use]
     pub fn sentence(&self) -> Option<String> {
-        let mut text = String::new();
-        let (failures, empty): (Vec<_>, Vec<_>) =
-            self.kept.iter().partition(|error| !error.is_empty_queue());
-        for error in failures {
-            if !text.is_empty() {
-                text += "; ";
-            }
-            text += &error.sentence();
-        }
+        let mut text = self.failures().unwrap_or_default();
+        let empty: Vec<_> = self.kept.iter().filter(|error| error.is_empty_queue()).collect();
         let found_nothing: u64 = empty.iter().map(|error| error.count).sum();
         if found_nothing > 0 {
             if !text.is_empty() {
@@ -83,6 +76,24 @@ impl FailedAccepts {
         }
         (!text.is_empty()).then_some(text)
     }
+
+    /// The calls that failed, in words; none: none did.
+    fn failures(&self) -> Option<String> {
+        self.sentences(|error| !error.is_empty_queue())
+    }
+
+    /// Those that go on failing until somebody mends the cause: a lack of descriptors, of memory, or
+    /// of permission.
+    #[must_use]
+    pub fn lasting(&self) -> Option<String> {
+        self.sentences(AcceptError::is_lasting)
+    }
+
+    fn sentences(&self, wanted: impl Fn(&AcceptError) -> bool) -> Option<String> {
+        let wanted = self.kept.iter().filter(|error| wanted(error));
+        let sentences: Vec<String> = wanted.map(AcceptError::sentence).collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
+    }
 }
 
 impl AcceptErrors {
@@ -94,6 +105,12 @@ impl AcceptErrors {
 }
 
 impl AcceptError {
+    /// It comes again at each call until its cause is mended.
+    fn is_lasting(&self) -> bool {
+        use errno::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
+        [EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM, EACCES].contains(&self.errno)
+    }
+
     /// Nothing was queued: a non-blocking server asks until this comes, or another worker was
     /// faster.
     #[must_use]

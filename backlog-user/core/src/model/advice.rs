@@ -24,6 +24,10 @@ impl Model {
             entry_bytes,
             elapsed_ns: end_ns.saturating_sub(page.first_seen_ns),
             unbalanced: self.unbalanced(page, time_ns),
+            partial: self.one_family
+                && listener.local.is_ipv6()
+                && listener.local.ip().is_unspecified()
+                && !listener.v6_only,
             end_ns,
             cookies_always: self
                 .settings_of(listener.netns)

@@ -126,6 +126,18 @@ impl Page {
         by_limit.map(|cause| self.totals.drops[*cause as usize]).sum()
     }
 
+    /// The limit that refused the last packet, if it has been raised since.
+    #[must_use]
+    pub fn outdated_limit(&self) -> Option<u32> {
+        self.stalls.last_limit().filter(|limit| *limit < self.listener.limit)
+    }
+
+    /// Packets that a larger limit than the present one would have let in.
+    #[must_use]
+    pub fn refused_by_present_limit(&self) -> u64 {
+        if self.outdated_limit().is_some() { 0 } else { self.refused_by_limit() }
+    }
+
     /// The page of a listener that was found now.
     #[must_use]
     pub fn new(listener: Listener, time_ns: u64) -> Self {

@@ -19,6 +19,8 @@ pub struct Stalls {
     last: Option<Still>,
     /// When that was.
     last_ns: Option<u64>,
+    /// The limit that refused it.
+    last_limit: Option<u32>,
 }
 
 /// A period without an accept.
@@ -46,6 +48,7 @@ impl Stalls {
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, pause_ns: Option<f64>) {
         self.clients += u64::from(first);
         self.last_ns = Some(time_ns);
+        self.last_limit = Some(drop.limit);
         // Early recordings do not say when the last accept was.
         let is_known = drop.accepted_ns != 0 || drop.so_far.is_some();
         if drop.depth == 0 || !is_known {
@@ -82,6 +85,12 @@ impl Stalls {
     #[must_use]
     pub fn last_refused_ns(&self) -> Option<u64> {
         self.last_ns
+    }
+
+    /// The limit that refused it.
+    #[must_use]
+    pub fn last_limit(&self) -> Option<u32> {
+        self.last_limit
     }
 
     /// Do stalls explain most of the clients that were refused?

@@ -100,6 +100,8 @@ pub struct Given {
     pub elapsed_ns: u64,
     /// It waits or drops while other members of its group have room.
     pub unbalanced: Option<Unbalanced>,
+    /// Some of its clients are left out by their family.
+    pub partial: bool,
     /// Until when.
     pub end_ns: u64,
     /// `tcp_syncookies=2`: cookies say nothing of room in the SYN queue.
@@ -195,7 +197,7 @@ impl<'a> Seen<'a> {
         let unlimited = page.unlimited_at_end();
         let need = Need::of(page, &unlimited, given);
         let late = Late::of(page, given);
-        let refused = page.refused_by_limit();
+        let refused = page.refused_by_present_limit();
         Self { page, given, unlimited, refused, need, late, stalled_since_ns: stalled(page, given) }
     }
 }
@@ -268,7 +270,10 @@ impl Sizing {
         let Seen { given, need, late, unlimited, .. } = seen;
         if let Some(worst) = worst(unlimited, need, given) {
             self.grew(seen, &worst);
-            self.wait_ns = need.wait_ns.map(round_to_u64);
+            // At the rate that the verdict names; whoever has waited for longer is a bound.
+            let at_rate = self.accept_rate.map(|rate| worst.peak / rate * 1e9);
+            let wait_ns = at_rate.or(need.wait_ns).map(round_to_u64);
+            self.wait_ns = wait_ns.map(|wait_ns| wait_ns.max(seen.page.totals.longest_ns));
         } else if let Some(growth) = late.growth {
             self.accept_rate = seen.page.paced.rate();
             self.needed_rate = self.accept_rate.map(|rate| rate + growth.rate);
@@ -306,7 +311,7 @@ impl Sizing {
 
     fn grew(&mut self, seen: &Seen<'_>, stretch: &Stretch) {
         self.needed_depth = Some(round_to_u64(stretch.peak.ceil()));
-        self.accept_rate = stretch.rate().or_else(|| seen.need.rate());
+        self.accept_rate = seen.need.rate_of(stretch);
         self.needed_rate = self.accept_rate.map(|rate| rate + stretch.growth());
         self.since_ns = Some(stretch.begin_ns);
         self.lasted_ns = Some(stretch.growth_ns());

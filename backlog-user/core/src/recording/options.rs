@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::form::is_zero;
+
 /// The command line fills them, the header of a recording carries them, and a run applies them,
 /// live or replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,4 +15,7 @@ pub struct ReplayOptions {
     /// `--client-timeout`, nanoseconds; early recordings have none.
     #[serde(default)]
     pub client_timeout_ns: Option<u64>,
+    /// `-4` or `-6`: clients of the other family are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub one_family: bool,
 }

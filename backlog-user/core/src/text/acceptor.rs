@@ -12,6 +12,9 @@ const NAMED: usize = 3;
 /// A worker that has not accepted for this long, and waits for events, does not want to.
 const UNWILLING_NS: u64 = 100_000_000;
 
+/// CPU time over less than this says nothing.
+const LEAST_OVER_NS: u64 = 10_000_000;
+
 /// The time of the last accept, if there was none before the inspection.
 const UNSEEN: &str = "no accept was seen until then";
 
@@ -20,7 +23,7 @@ pub fn sentence(acceptor: &Acceptor) -> String {
     let Acceptor { process, tid, gone, idle, holder, seen_accepting, .. } = acceptor;
     let mut text = String::new();
     if *idle {
-        text += "nobody accepts although the queue is not empty. ";
+        text += "nobody had accepted for long although the queue was not empty. ";
     }
     let of_thread = tid.filter(|tid| *tid != process.pid);
     let by = of_thread.map_or_else(String::new, |tid| format!(", by thread {tid}"));
@@ -46,7 +49,7 @@ pub fn sentence(acceptor: &Acceptor) -> String {
         doing(&mut text, acceptor);
     }
     if let (Some(cpu_ns), Some(over_ns)) = (acceptor.cpu_ns, acceptor.cpu_over_ns)
-        && over_ns > 0
+        && over_ns >= LEAST_OVER_NS
     {
         let percent = cpu_ns as f64 * 100.0 / over_ns as f64;
         let _ = write!(text, "; {percent:.0} % of a CPU in the last {}", duration(over_ns / 1000));
@@ -65,7 +68,7 @@ fn when(acceptor: &Acceptor) -> String {
 /// All wait for events, have not accepted for a while, and the queue is full: they do not want to
 /// accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that waits
 /// for its only client: the two cannot be distinguished.
-fn unwilling(acceptor: &Acceptor) -> Option<String> {
+pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     let [Doing { state: State::Asleep, wchan: Some(wchan), .. }] = &acceptor.doing[..] else {
         return None;
     };
@@ -282,7 +285,7 @@ mod tests {
         };
         assert_eq!(
             sentence(&idle),
-            "nobody accepts although the queue is not empty. gunicorn[812]: last accept 412ms \
+            "nobody had accepted for long although the queue was not empty. gunicorn[812]: last accept 412ms \
              before; all 4 workers in epoll_wait (do_epoll_wait): not accepting (a connection \
              limit of its own?)"
         );

@@ -20,6 +20,9 @@ pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
         Verdict::NotEnoughData
     } else if stalled {
         Verdict::AcceptorStalled
+    } else if seen.given.partial {
+        // The others take places in the same queues, and their number is not known.
+        Verdict::NotEnoughData
     } else if worst(&seen.unlimited, &seen.need, seen.given).is_some() || seen.late.is_late() {
         Verdict::AddWorkers
     } else if seen.refused > 0 || seen.need.cookies == Some(Cookies::Load) {
@@ -91,7 +94,7 @@ pub(super) fn confidence(seen: &Seen<'_>) -> Confidence {
     let Seen { page, given, unlimited, .. } = seen;
     let lost: u64 = page.totals.lost.iter().sum();
     let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
-    if seen.refused > 0 || seen.need.cookies.is_some() {
+    if page.refused_by_limit() > 0 || seen.need.cookies.is_some() {
         return match page.episodes.independent().max(seen.need.bursts) {
             _ if guessed => Confidence::Low,
             0 | 1 => Confidence::Low,

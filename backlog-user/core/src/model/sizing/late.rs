@@ -13,11 +13,21 @@ pub(super) struct Late {
     pub(super) beyond: u64,
     /// The oldest that is still queued has waited for longer than that.
     pub(super) still: bool,
-    /// Clients that had waited and left before they were accepted, and the shortest time after
-    /// which one did.
-    pub(super) left: Option<(u64, u64)>,
+    /// Clients that had left before they were accepted.
+    pub(super) left: Option<Left>,
     /// The growth of the queue until it was deepest.
     pub(super) growth: Option<Growth>,
+}
+
+/// Clients that had left before they were accepted.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    pub(super) clients: u64,
+    /// The shortest time after which one of them did; none: known only to be less than
+    /// [`IMPATIENT_NS`].
+    pub(super) after_ns: Option<u64>,
+    /// They are so many that this is how long clients wait.
+    many: bool,
 }
 
 /// A queue from the arrival that found it empty until it was deepest.
@@ -32,6 +42,9 @@ pub(super) struct Growth {
 
 /// Fewer that left say nothing.
 const FEW: u64 = 5;
+
+/// From this part of all clients on, those that leave are not exceptions, percent.
+const MANY_PERCENT: u64 = 10;
 
 impl Late {
     pub(super) fn of(page: &Page, given: &Given) -> Self {
@@ -53,23 +66,37 @@ impl Late {
 
     /// The time that clients wait: as the user says, or as long as those that left did.
     pub(super) fn timeout_ns(&self, given: &Given) -> u64 {
-        let patience_ns = self.left.map_or(u64::MAX, |(_, after_ns)| after_ns);
+        let left = self.left.filter(|left| left.many);
+        let patience_ns = left.map_or(u64::MAX, |left| left.after_ns.unwrap_or(IMPATIENT_NS));
         given.client_timeout_ns.min(patience_ns)
     }
 }
 
-/// Those that left after they had waited, and the shortest time after which one did.
-fn left(page: &Page) -> Option<(u64, u64)> {
+/// Those that left after they had waited, or reset their connection while most had to wait.
+fn left(page: &Page) -> Option<Left> {
     let beside = |one: Beside| page.totals.beside[one as usize];
+    let (reset, fin) = (beside(Beside::AbandonedReset), beside(Beside::AbandonedFin));
+    let accepted = page.wait.count();
+    let many = |clients: u64| clients * 100 >= accepted * MANY_PERCENT;
     // Older recordings do not distinguish clients: they have the shortest wait until the accept, of
     // all clients that had left.
-    let left = match page.totals.left_waiting {
-        0 => beside(Beside::AbandonedReset) + beside(Beside::AbandonedFin),
+    let clients = match page.totals.left_waiting {
+        0 => reset + fin,
         waiting => waiting,
     };
-    let accepted = page.wait.count();
     let after_ns = page.totals.left_after_ns;
-    (left >= FEW && left * 100 >= accepted && after_ns >= IMPATIENT_NS).then_some((left, after_ns))
+    if clients >= FEW && clients * 100 >= accepted && after_ns >= IMPATIENT_NS {
+        return Some(Left { clients, after_ns: Some(after_ns), many: many(clients) });
+    }
+    // A health check resets its connection at once, and one that is accepted at once says nothing
+    // of patience. A FIN may be the end of a request whose client still waits.
+    let [median_us] = page.wait.quantiles([0.5])?;
+    let waited = median_us * 1000 >= IMPATIENT_NS;
+    (reset >= FEW && many(reset) && waited).then_some(Left {
+        clients: reset,
+        after_ns: None,
+        many: true,
+    })
 }
 
 fn growth(page: &Page) -> Option<Growth> {

@@ -22,6 +22,8 @@ pub(super) struct Need {
     pause_ns: Option<f64>,
     rate: Option<f64>,
     longest_ns: f64,
+    /// The longest time without an accept in which clients were refused.
+    stalled: Option<(u64, u64)>,
 }
 
 impl Need {
@@ -35,24 +37,30 @@ impl Need {
         let syn_queue = Some(unlimited.syn.needed().max(by_cookies)).filter(|needed| *needed > 0);
         let measured_ns = page.paced.pause_ns().or(unlimited.pause_ns());
         let pause_ns = match (measured_ns, guess(page)) {
-            (Some(measured_ns), Some(guess_ns)) if page.paced.accepts < FEW => {
-                Some(measured_ns.max(guess_ns))
+            // A few accepts do not say how fast the others come.
+            (Some(measured_ns), guess_ns) if page.paced.accepts < FEW => {
+                guess_ns.map(|guess_ns| measured_ns.max(guess_ns))
             }
             (measured_ns, guess_ns) => measured_ns.or(guess_ns),
         };
         let rate = page.paced.rate().filter(|_| page.paced.accepts >= FEW);
         let rate = rate.or_else(|| pause_ns.map(|pause_ns| 1e9 / pause_ns));
-        let bursts = unlimited.near_peaks().max(unlimited.syn.groups).max(groups(page, by_cookies));
+        let refused = page.refused_by_present_limit() > 0;
+        // Cookies are counted, not when they were sent, and retries get some too: only where
+        // nobody was refused do they say how often clients came.
+        let by_count = if refused { 0 } else { groups(page, by_cookies) };
+        let bursts = unlimited.near_peaks().max(unlimited.syn.groups).max(by_count);
         let mut need = Self {
             deepest,
             wait_ns: None,
             syn_queue,
             cookies,
             bursts,
-            refused: page.refused_by_limit() > 0,
+            refused,
             pause_ns,
             rate: rate.filter(|_| page.totals.accepted > 0),
             longest_ns: page.totals.longest_ns as f64,
+            stalled: page.stalls.longest,
         };
         need.wait_ns = deepest.and_then(|deepest| need.wait_of(deepest.peak));
         need
@@ -64,9 +72,15 @@ impl Need {
         self.pause_ns.map(|pause_ns| (depth * pause_ns).max(self.longest_ns))
     }
 
-    /// Accepts per second while any were queued, over the whole run.
-    pub(super) fn rate(&self) -> Option<f64> {
-        self.rate
+    /// Accepts per second while a queue grew: its own, or if too few were accepted then, that of the
+    /// whole run while any were queued. None: nobody accepted for most of that time.
+    pub(super) fn rate_of(&self, stretch: &Stretch) -> Option<f64> {
+        let stalled_ns = self.stalled.map_or(0, |(since_ns, until_ns)| {
+            let end_ns = until_ns.min(stretch.begin_ns + stretch.growth_ns());
+            end_ns.saturating_sub(since_ns.max(stretch.begin_ns))
+        });
+        let rate = self.rate.filter(|_| stalled_ns * 2 <= stretch.growth_ns());
+        stretch.rate().or(rate)
     }
 
     /// The smallest limit that would have refused nobody. It is never below a limit that refused
@@ -98,14 +112,16 @@ const FEW: u64 = 8;
 /// for at most one of its pauses.
 fn guess(page: &Page) -> Option<f64> {
     let (peak, longest_ns) = (page.totals.peak, page.totals.longest_ns);
-    (peak > 0 && longest_ns > 0).then(|| longest_ns as f64 / f64::from(peak))
+    let enough = page.totals.accepted >= FEW;
+    (enough && peak > 0 && longest_ns > 0).then(|| longest_ns as f64 / f64::from(peak))
 }
 
 /// The kind of traffic behind cookies sent because the SYN queue had no room.
 fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let needed = beside(Beside::SynQueueFullCookie);
-    if needed == 0 || given.cookies_always {
+    let has_room = page.outdated_limit().is_some() && page.totals.syn_needed <= page.listener.limit;
+    if needed == 0 || given.cookies_always || has_room {
         return None;
     }
     let (sent, valid) = (beside(Beside::SynCookieSent), beside(Beside::SynCookieValid));

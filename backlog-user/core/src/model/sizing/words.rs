@@ -5,10 +5,12 @@ mod unbalanced;
 use std::fmt::Write as _;
 
 use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::totals::IMPATIENT_NS;
 
+use super::late::Left;
 use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
-use crate::text::acceptor::sentence;
+use crate::text::acceptor::{sentence, unwilling};
 use crate::text::format::{bytes, duration, plural};
 
 pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -50,21 +52,31 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
             );
         }
     }
-    if let Some(others) = for_other_causes(page) {
-        let _ = write!(text, ". {others}");
+    for sentence in [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten() {
+        let _ = write!(text, ". {sentence}");
     }
     text
 }
 
-/// `41 packets were refused for another cause (last_quarter 41), which no limit changes`; for a
-/// page whose limit refused nobody.
+/// `123 packets were refused by a limit of 16, before it was raised to 200`.
+fn by_outdated_limit(page: &Page) -> Option<String> {
+    let (before, now) = (page.outdated_limit()?, page.listener.limit);
+    let packets = refused(page.refused_by_limit(), "packet");
+    Some(format!("{packets} by a limit of {before}, before it was raised to {now}"))
+}
+
+/// `41 packets were refused for another cause (last_quarter 41), which no limit changes`.
 fn for_other_causes(page: &Page) -> Option<String> {
-    let drops = Cause::ALL.iter().zip(page.totals.drops).filter(|(_, count)| *count > 0);
-    let causes: Vec<String> =
-        drops.map(|(cause, count)| format!("{} {count}", cause.name())).collect();
-    let packets = refused(page.totals.drops.iter().sum(), "packet");
+    let others = Cause::ALL.iter().zip(page.totals.drops);
+    let others = others.filter(|(cause, count)| *count > 0 && !cause.is_by_limit());
+    let (mut causes, mut packets) = (Vec::new(), 0);
+    for (cause, count) in others {
+        causes.push(format!("{} {count}", cause.name()));
+        packets += count;
+    }
+    let text = refused(packets, "packet");
     let causes = (!causes.is_empty()).then(|| causes.join(", "));
-    causes.map(|causes| format!("{packets} for another cause ({causes}), which no limit changes"))
+    causes.map(|causes| format!("{text} for another cause ({causes}), which no limit changes"))
 }
 
 fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -99,6 +111,12 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
             ". The last of {depth} in the queue waits about {}",
             duration(wait_ns / 1000)
         );
+    } else if sizing.needed_depth.is_some() {
+        let _ = write!(
+            text,
+            ". How long the last in the queue waits is not known: only {}",
+            accepted(page.totals.accepted)
+        );
     }
     if let Some(memory) = sizing.memory_bytes {
         let _ = write!(text, "; a full queue takes {} of kernel memory", bytes(memory));
@@ -108,7 +126,32 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         ". A running listener keeps its limit until listen() is called again: restart {}",
         sizing.restart.as_deref().unwrap_or("its server"),
     );
+    for sentence in hindrances(page) {
+        let _ = write!(text, ". {sentence}");
+    }
     text
+}
+
+/// `1 connection was accepted`.
+fn accepted(count: u64) -> String {
+    format!("{} {} accepted", plural(count, "connection"), if count == 1 { "was" } else { "were" })
+}
+
+/// What kept the server from accepting, which neither workers nor a backlog change: failed calls of
+/// `accept()`, workers that do not call it, and a time in which nobody did.
+fn hindrances(page: &Page) -> Vec<String> {
+    let failed = page.accept_errors.lasting().map(|failed| {
+        format!("{failed}: neither a backlog nor workers change that, so mend it first")
+    });
+    let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
+    let unwilling = looked.and_then(unwilling).map(|all| format!("When drops began, {all}"));
+    let still = page.stalls.longest.map(|(since_ns, until_ns)| {
+        format!(
+            "Nobody accepted for {} while clients were refused: find out why",
+            duration(until_ns.saturating_sub(since_ns) / 1000)
+        )
+    });
+    [failed, unwilling, still].into_iter().flatten().collect()
 }
 
 /// The backlog to pass, unless the server requests at least as much already, and what
@@ -199,9 +242,10 @@ fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
         let _ = write!(
             text,
             ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
-             and a client gives up after {timeout} (--client-timeout)",
+             and {}",
             sizing.needed_depth.unwrap_or(0),
             duration(wait_ns / 1000),
+            patience(seen),
         );
     }
     if let Some(largest) = sizing.largest_backlog {
@@ -216,7 +260,21 @@ fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
             let _ = write!(text, ": {limit} is too large");
         }
     }
+    for sentence in hindrances(seen.page) {
+        let _ = write!(text, ". {sentence}");
+    }
     text
+}
+
+/// How long clients wait: as long as those that left did, or as the user says.
+fn patience(seen: &Seen<'_>) -> String {
+    let patience_ns = seen.late.timeout_ns(seen.given);
+    let patience = duration(patience_ns / 1000);
+    if patience_ns < seen.given.client_timeout_ns {
+        format!("clients leave after {patience}")
+    } else {
+        format!("a client gives up after {patience} (--client-timeout)")
+    }
 }
 
 /// A factor in tenths, rounded up.
@@ -231,6 +289,8 @@ fn late(seen: &Seen<'_>, timeout: &str) -> String {
     let mut parts = Vec::new();
     if seen.refused > 0 {
         parts.push(clients(seen));
+    } else {
+        parts.extend(by_outdated_limit(seen.page));
     }
     let accepted = seen.page.totals.accepted;
     if late.beyond > 0 {
@@ -240,10 +300,17 @@ fn late(seen: &Seen<'_>, timeout: &str) -> String {
             late.beyond
         ));
     }
-    if let Some((left, after_ns)) = late.left {
+    if let Some(Left { clients, after_ns, .. }) = late.left {
+        let (did, when) = match after_ns {
+            Some(after_ns) => {
+                ("left", format!("none of them before {}", duration(after_ns / 1000)))
+            }
+            None => {
+                ("reset their connection", format!("most within {}", duration(IMPATIENT_NS / 1000)))
+            }
+        };
         parts.push(format!(
-            "{left} of {accepted} clients had left before they were accepted, none of them before {}",
-            duration(after_ns / 1000)
+            "{clients} of {accepted} clients had {did} before they were accepted, {when}"
         ));
     }
     if late.still
@@ -285,10 +352,9 @@ fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
         let stalls = &page.stalls;
         parts.push(format!(
             "{} of {} with a record were refused while nobody had accepted for more than a second \
-             (for {lasted} at the longest), {}",
+             (for {lasted} at the longest)",
             stalls.stalled,
             plural(stalls.clients, "client"),
-            who(page),
         ));
         parts.push(
             "a larger backlog only makes clients wait until somebody accepts again: find out why \
@@ -348,6 +414,12 @@ fn sentences(parts: &[String]) -> String {
 fn not_enough(seen: &Seen<'_>) -> String {
     let page = seen.page;
     let port = page.listener.local.port();
+    if seen.given.partial {
+        return format!(
+            "IPv4 and IPv6 clients share this queue, and -4 or -6 leaves some of them out: run \
+             backlog-trace -P {port} without it"
+        );
+    }
     if seen.unlimited.firsts >= 0.5 {
         return format!(
             "{}, and nothing was accepted until the end: run backlog-trace -P {port} for \
@@ -355,11 +427,11 @@ fn not_enough(seen: &Seen<'_>) -> String {
             clients(seen),
         );
     }
-    if page.refused_by_limit() > 0 {
+    if seen.refused > 0 {
         return format!(
             "{}, but no record of them was kept: run backlog-trace -P {port} with a higher \
              --drop-records",
-            refused(page.refused_by_limit(), "packet"),
+            refused(seen.refused, "packet"),
         );
     }
     if seen.need.cookies.is_some() {
@@ -373,8 +445,8 @@ fn not_enough(seen: &Seen<'_>) -> String {
         "only {}: run backlog-trace -P {port} -d 10m while there is load",
         plural(page.totals.enqueued, "connection"),
     );
-    if let Some(others) = for_other_causes(page) {
-        let _ = write!(text, ". {others}");
+    for sentence in [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten() {
+        let _ = write!(text, ". {sentence}");
     }
     text
 }

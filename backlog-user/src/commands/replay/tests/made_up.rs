@@ -223,6 +223,7 @@ pub(super) fn header() -> Header {
             named_ports: true,
             until_drop: Some(1000),
             client_timeout_ns: Some(7 * SECOND),
+            one_family: false,
         },
     }
 }

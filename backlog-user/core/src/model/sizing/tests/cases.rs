@@ -6,7 +6,7 @@ use backlog_ebpf::totals::Totals;
 use super::super::Cookies;
 use super::simulated::Load;
 use super::{Confidence, ID, MS, SECOND, Sizing, Verdict, burst, drop, judged, listener, steady};
-use crate::event::{Admitted, Count, DropEvent, Event, SoFar, What};
+use crate::event::{Admitted, Count, DropEvent, Event, Limit, Listener, SoFar, What};
 use crate::model::Model;
 
 fn model(limit: u32) -> Model {
@@ -114,6 +114,114 @@ fn a_queue_in_which_clients_give_up_needs_workers() {
     assert!((76..=84).contains(&sizing.largest_backlog.unwrap()), "{}", sizing.why);
     let times = sizing.times.unwrap();
     assert!((times - 70.0 / 40.0).abs() < 0.05, "{}", sizing.why);
+}
+
+/// 60 clients a second at a worker that takes 20 ms; of those that wait, some leave.
+fn impatient(totals: impl FnOnce(&mut Totals)) -> Sizing {
+    let load = Load::of(steady(SECOND, 9 * SECOND, 60), 20 * MS, 12 * SECOND);
+    let mut model = model(512);
+    assert_eq!(load.run(512, &mut model), 0);
+    let mut changed = model.get(ID).unwrap().totals;
+    totals(&mut changed);
+    count(&mut model, load.end_ns, &changed);
+    sizing(&model, load.end_ns)
+}
+
+/// However soon they leave: a queue that most clients leave is too slow for them.
+#[test]
+fn clients_that_reset_soon_need_workers_if_they_are_many() {
+    let all = impatient(|totals| totals.beside[Beside::AbandonedReset as usize] = 430);
+    assert_eq!(all.verdict, Verdict::AddWorkers, "{}", all.why);
+    let most = "clients had reset their connection before they were accepted, most within 250ms";
+    assert!(all.why.starts_with("430 of ") && all.why.contains(most), "{}", all.why);
+    // As many as are accepted within a quarter of a second.
+    assert!(all.largest_backlog.unwrap() <= 13, "{}", all.why);
+    // Health checks reset their connections at once.
+    let few = impatient(|totals| totals.beside[Beside::AbandonedReset as usize] = 40);
+    assert_eq!(few.verdict, Verdict::Fits, "{}", few.why);
+}
+
+/// The patience of a few is not that of all.
+#[test]
+fn few_that_leave_do_not_set_the_backlog_for_all() {
+    let sizing = impatient(|totals| {
+        totals.beside[Beside::AbandonedFin as usize] = 7;
+        (totals.left_waiting, totals.left_after_ns) = (7, 302 * MS);
+    });
+    assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+    assert!((240..=250).contains(&sizing.largest_backlog.unwrap()), "{}", sizing.why);
+}
+
+/// `listen()` was called again with a larger backlog, and since then nobody was refused.
+#[test]
+fn a_limit_that_was_raised_is_judged_by_what_came_after() {
+    let load = Load::of(burst(SECOND, 80), 10 * MS, 4 * SECOND);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let before = sizing(&model, load.end_ns);
+    assert_eq!(before.verdict, Verdict::Raise, "{}", before.why);
+    let limit = Limit { listener: ID, now: 200, was: 16, depth: 0, call: None, opens: false };
+    apply(&mut model, 5 * SECOND, What::Limit(limit));
+    let totals = model.get(ID).unwrap().totals;
+    count(&mut model, 6 * SECOND, &totals);
+    let after = sizing(&model, 6 * SECOND);
+    assert_eq!(after.verdict, Verdict::Fits, "{}", after.why);
+    let told = "refused by a limit of 16, before it was raised to 200";
+    assert!(after.why.contains(told), "{}", after.why);
+}
+
+/// Workers are killed, and clients go on coming: nobody accepts, at whatever rate they did before.
+#[test]
+fn a_time_without_an_accept_has_no_rate() {
+    let stalls = vec![(3 * SECOND, 9 * SECOND / 2)];
+    let load = Load { stalls, ..Load::of(steady(SECOND, 8 * SECOND, 100), 3 * MS, 12 * SECOND) };
+    let mut model = model(16);
+    model.set_client_timeout(500 * MS);
+    assert!(load.run(16, &mut model) > 0);
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.accept_rate, None, "{}", sizing.why);
+    assert_eq!(sizing.largest_backlog, None, "{}", sizing.why);
+    assert!(sizing.why.contains("Nobody accepted for 1."), "{}", sizing.why);
+}
+
+/// Cookies are counted, not when they were sent: where clients were refused, episodes say how often.
+#[test]
+fn cookies_raise_no_confidence_in_a_single_episode() {
+    let load = Load::of(burst(SECOND, 60), MS, 4 * SECOND);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let mut totals = model.get(ID).unwrap().totals;
+    totals.beside[Beside::SynQueueFullCookie as usize] = 40;
+    totals.beside[Beside::SynCookieSent as usize] = 40;
+    totals.beside[Beside::SynCookieValid as usize] = 40;
+    totals.syn_needed = 23;
+    count(&mut model, load.end_ns, &totals);
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!((sizing.verdict, sizing.confidence), (Verdict::Raise, Confidence::Low));
+}
+
+/// Clients of the other family take places in the same queue, and nobody counts them.
+#[test]
+fn one_family_of_two_sizes_no_queue() {
+    for (local, verdict) in [("[::]:8000", Verdict::NotEnoughData), ("[::1]:8000", Verdict::Raise)]
+    {
+        let mut model = Model::new(0);
+        model.set_one_family(true);
+        let listener = Listener { local: local.parse().unwrap(), ..listener(16) };
+        model.apply(&Event { time_ns: 0, what: What::Listener(listener) });
+        let load = Load::of(burst(SECOND, 60), MS, 4 * SECOND);
+        assert!(load.run(16, &mut model) > 0);
+        let sizing = sizing(&model, load.end_ns);
+        assert_eq!(sizing.verdict, verdict, "{}", sizing.why);
+    }
+}
+
+/// The last accepts are too few to say how long the last client would wait.
+#[test]
+fn a_few_accepts_promise_no_wait() {
+    let load = Load::of(burst(SECOND, 300), 20 * MS, SECOND + 50 * MS);
+    let (sizing, _) = judged(&load, 8);
+    assert_eq!(sizing.wait_ns, None, "{}", sizing.why);
 }
 
 /// 60 clients at once, a round trip of 100 ms away, eight times; the SYN queue has room for 32.
