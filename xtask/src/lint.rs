@@ -1,8 +1,9 @@
 //! `cargo xtask lint`: format, clippy, spelling and language, links between pages, the form of
-//! commit messages, and the direction of imports. If rustfmt or clippy is not installed, the check
+//! commit messages, the direction of imports, and dependencies. If rustfmt or clippy is not installed, the check
 //! is skipped with a message.
 
 mod commits;
+mod dependencies;
 mod imports;
 mod links;
 mod prose;
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Vec<Error> {
     check(links::check());
     check(commits::check());
     check(imports::check());
+    check(dependencies::check());
     failures
 }
 

@@ -109,7 +109,7 @@ const LLVM: [Package; 4] = [
 ];
 
 const BPF_LINKER: Missing = Missing {
-    what: "bpf-linker (cargo install bpf-linker --no-default-features --features llvm-22)",
+    what: "bpf-linker (cargo install --locked bpf-linker --no-default-features --features llvm-22)",
     why: "links the eBPF half",
     need: Need::Build,
 };
@@ -217,7 +217,7 @@ fn install_bpf_linker() -> Result<()> {
     let (bin, prefix) = (ask("--bindir")?, ask("--prefix")?);
     let path = std::env::var("PATH").unwrap_or_default();
     let mut cargo = Command::new("cargo");
-    cargo.args(["install", "bpf-linker", "--version", "^0.13", "--force"]);
+    cargo.args(["install", "bpf-linker", "--version", "^0.13", "--locked", "--force"]);
     cargo.args(["--no-default-features", "--features", "llvm-22"]);
     cargo.env("LLVM_PREFIX", &prefix).env("LLVM_SYS_221_PREFIX", &prefix);
     cargo.env("PATH", format!("{bin}:{path}"));

@@ -270,7 +270,7 @@ impl Sizing {
         let Seen { given, need, late, unlimited, .. } = seen;
         if let Some(worst) = worst(unlimited, need, given) {
             self.grew(seen, &worst);
-            // At the rate that the verdict names; whoever has waited for longer is a bound.
+            // At the rate that the verdict names; the longest real wait is a lower bound.
             let at_rate = self.accept_rate.map(|rate| worst.peak / rate * 1e9);
             let wait_ns = at_rate.or(need.wait_ns).map(round_to_u64);
             self.wait_ns = wait_ns.map(|wait_ns| wait_ns.max(seen.page.totals.longest_ns));

@@ -68,6 +68,7 @@ fn when(acceptor: &Acceptor) -> String {
 /// All wait for events, have not accepted for a while, and the queue is full: they do not want to
 /// accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that waits
 /// for its only client: the two cannot be distinguished.
+#[must_use]
 pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     let [Doing { state: State::Asleep, wchan: Some(wchan), .. }] = &acceptor.doing[..] else {
         return None;
