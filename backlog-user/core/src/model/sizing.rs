@@ -217,7 +217,7 @@ pub fn of(page: &Page, given: &Given) -> Sizing {
         largest_backlog: None,
         headroom_percent: None,
         needed_depth: None,
-        needed_syn_queue: seen.need.syn_queue,
+        needed_syn_queue: seen.need.syn_queue.filter(|_| !given.partial),
         cookies: seen.need.cookies,
         wait_ns: None,
         memory_bytes: None,
