@@ -30,6 +30,7 @@ pub mod servers;
 pub mod socket;
 pub mod ss;
 pub mod sysctl;
+pub mod terminal;
 pub mod tmux;
 pub mod tracer;
 pub mod types;

@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: format, clippy, spelling and language, links between pages, the form of
-//! commit messages, the direction of imports, and dependencies. If rustfmt or clippy is not installed, the check
-//! is skipped with a message.
+//! commit messages, the direction of imports, and dependencies. A check whose tool is not installed is
+//! skipped with a message.
 
 mod commits;
 mod dependencies;
@@ -34,19 +34,17 @@ pub(crate) fn run() -> Vec<Error> {
         &mut cargo(&["fmt", "--check"]),
         "format (rustup component add rustfmt)",
     ));
-    check(with_tool(
-        &mut cargo(&["clippy", "--version"]),
-        &mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        "lints (rustup component add clippy)",
-    ));
-    let mut logging =
-        cargo(&["clippy", "--quiet", "--package=backlog-user", "--features=ebpf-log"]);
-    logging.args(["--", "-D", "warnings"]);
-    check(with_tool(
-        &mut cargo(&["clippy", "--version"]),
-        &mut logging,
-        "lints of the log of the programs (rustup component add clippy)",
-    ));
+    for what in
+        [&["--workspace", "--all-targets"], &["--package=backlog-user", "--features=ebpf-log"]]
+    {
+        let mut clippy = cargo(&["clippy", "--quiet"]);
+        clippy.args(what).args(["--", "-D", "warnings"]);
+        check(with_tool(
+            &mut cargo(&["clippy", "--version"]),
+            &mut clippy,
+            "lints (rustup component add clippy)",
+        ));
+    }
     check(spelling::check());
     check(prose::check());
     check(links::check());

@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use backlog_tests::bpf;
 use backlog_tests::clock::wait_until;
 use backlog_tests::ptrace::Held;
+use backlog_tests::terminal;
 use backlog_tests::tracer::{self, Kind, Line};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, scratch};
@@ -192,8 +193,8 @@ fn a_recording_that_is_not_read_is_incomplete_and_the_rest_is_written() {
 #[test]
 fn a_terminal_that_is_stopped_is_given_back() {
     in_guest_once(|| {
-        let (_ours, theirs) = terminal();
-        let before = settings(&theirs);
+        let (_ours, theirs) = terminal::open();
+        let before = terminal::settings(&theirs);
         // As Ctrl-S does it.
         // SAFETY: an open descriptor.
         assert_eq!(unsafe { libc::tcflow(theirs.as_raw_fd(), libc::TCOOFF) }, 0);
@@ -205,37 +206,15 @@ fn a_terminal_that_is_stopped_is_given_back() {
         command.args(more.split_whitespace()).env("TERM", "xterm");
         let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         wait_until("the tool to trace", LIMIT, || Ok(recording.exists())).unwrap();
-        wait_until("the screen", LIMIT, || Ok(settings(&theirs) != before)).unwrap();
+        wait_until("the screen", LIMIT, || Ok(terminal::settings(&theirs) != before)).unwrap();
         let pid = child.id().try_into().unwrap();
         // SAFETY: it takes two numbers; the child was not waited for.
         assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
         wait_until("the tool to end", LIMIT, || Ok(child.try_wait()?.is_some())).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(2));
-        assert_eq!(settings(&theirs), before);
+        assert_eq!(terminal::settings(&theirs), before);
         fs::remove_file(&recording).unwrap();
     });
-}
-
-/// A terminal: our end, and the tool's.
-fn terminal() -> (OwnedFd, OwnedFd) {
-    let (mut ours, mut theirs) = (-1, -1);
-    let null = std::ptr::null_mut();
-    // SAFETY: places for two descriptors that outlive the call; no name, no settings.
-    let done =
-        unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null, null.cast(), null.cast()) };
-    assert_eq!(done, 0, "no terminal: {}", io::Error::last_os_error());
-    // SAFETY: two descriptors that nobody else knows of yet.
-    unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
-}
-
-/// Its settings, as one can compare them.
-fn settings(terminal: &OwnedFd) -> (u32, u32, u32) {
-    // SAFETY: integers and arrays: all zero is a valid value.
-    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
-    // SAFETY: an open descriptor, and a place that outlives the call.
-    let done = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut settings) };
-    assert_eq!(done, 0);
-    (settings.c_iflag, settings.c_oflag, settings.c_lflag)
 }
 
 /// Its main thread is stuck, as in a file of `/proc`, while the signal comes: other threads stop

@@ -1,13 +1,12 @@
 //! A verdict in sentences.
 
+mod add_workers;
 mod unbalanced;
 
 use std::fmt::Write as _;
 
 use backlog_ebpf::cause::{Beside, Cause};
-use backlog_ebpf::totals::IMPATIENT_NS;
 
-use super::late::Left;
 use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
 use crate::text::acceptor::{sentence, unwilling};
@@ -17,7 +16,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     match sizing.verdict {
         Verdict::Fits => fits(sizing, seen),
         Verdict::Raise => raise(sizing, seen),
-        Verdict::AddWorkers => add_workers(sizing, seen),
+        Verdict::AddWorkers => add_workers::why(sizing, seen),
         Verdict::AcceptorStalled => stalled(sizing, seen),
         Verdict::Unbalanced => unbalanced::why(seen.page, seen.given),
         Verdict::NotEnoughData => not_enough(seen),
@@ -52,10 +51,19 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
             );
         }
     }
-    for sentence in [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten() {
+    append(&mut text, by_other_limits(page));
+    text
+}
+
+fn append(text: &mut String, sentences: impl IntoIterator<Item = String>) {
+    for sentence in sentences {
         let _ = write!(text, ". {sentence}");
     }
-    text
+}
+
+/// The refusals that are not the present limit's.
+fn by_other_limits(page: &Page) -> impl Iterator<Item = String> {
+    [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten()
 }
 
 /// `123 packets were refused by a limit of 16, before it was raised to 200`.
@@ -115,7 +123,7 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         let _ = write!(
             text,
             ". How long the last in the queue waits is not known: only {}",
-            accepted(page.totals.accepted)
+            happened(page.totals.accepted, "connection", "accepted")
         );
     }
     if let Some(memory) = sizing.memory_bytes {
@@ -126,19 +134,12 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         ". A running listener keeps its limit until listen() is called again: restart {}",
         sizing.restart.as_deref().unwrap_or("its server"),
     );
-    for sentence in hindrances(page) {
-        let _ = write!(text, ". {sentence}");
-    }
+    append(&mut text, hindrances(page));
     text
 }
 
-/// `1 connection was accepted`.
-fn accepted(count: u64) -> String {
-    format!("{} {} accepted", plural(count, "connection"), if count == 1 { "was" } else { "were" })
-}
-
 /// What kept the server from accepting, which neither workers nor a backlog change: failed calls of
-/// `accept()`, workers that do not call it, and a time in which nobody did.
+/// `accept()`, workers that do not call it, and a pause of all of them.
 fn hindrances(page: &Page) -> Vec<String> {
     let failed = page.accept_errors.lasting().map(|failed| {
         format!("{failed}: neither a backlog nor workers change that, so mend it first")
@@ -206,119 +207,6 @@ fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
         );
     }
     text
-}
-
-fn add_workers(sizing: &Sizing, seen: &Seen<'_>) -> String {
-    let timeout = duration(seen.given.client_timeout_ns / 1000);
-    let mut text = late(seen, &timeout);
-    if let (Some(rate), Some(needed), Some(lasted_ns)) =
-        (sizing.accept_rate, sizing.needed_rate, sizing.lasted_ns)
-    {
-        let depth = sizing.needed_depth.unwrap_or(0);
-        let lasted = duration(lasted_ns / 1000);
-        if lasted_ns > seen.given.client_timeout_ns {
-            let _ = write!(
-                text,
-                ". For {lasted} clients came at {needed:.1}/s and were accepted at {rate:.1}/s"
-            );
-        } else {
-            let _ = write!(
-                text,
-                ". Within {lasted} the queue grew to {depth}, and {rate:.1}/s were accepted. To \
-                 serve the last of them in time, {needed:.1}/s are needed"
-            );
-        }
-        let _ = write!(
-            text,
-            ": {:.1} times the present workers, or an accept() that comes as much sooner",
-            up(sizing.times.unwrap_or(1.0)),
-        );
-    } else if seen.page.totals.accepted == 0 {
-        text += ". Nothing was accepted at all";
-    } else {
-        text += ". Add workers, or make accept() come sooner";
-    }
-    if let Some(wait_ns) = sizing.wait_ns {
-        let _ = write!(
-            text,
-            ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
-             and {}",
-            sizing.needed_depth.unwrap_or(0),
-            duration(wait_ns / 1000),
-            patience(seen),
-        );
-    }
-    if let Some(largest) = sizing.largest_backlog {
-        let patience = seen.late.timeout_ns(seen.given);
-        let _ = write!(
-            text,
-            ". The largest backlog that still serves clients within {} at that rate is {largest}",
-            duration(patience / 1000),
-        );
-        let limit = seen.page.listener.limit;
-        if limit > largest {
-            let _ = write!(text, ": {limit} is too large");
-        }
-    }
-    for sentence in hindrances(seen.page) {
-        let _ = write!(text, ". {sentence}");
-    }
-    text
-}
-
-/// How long clients wait: as long as those that left did, or as the user says.
-fn patience(seen: &Seen<'_>) -> String {
-    let patience_ns = seen.late.timeout_ns(seen.given);
-    let patience = duration(patience_ns / 1000);
-    if patience_ns < seen.given.client_timeout_ns {
-        format!("clients leave after {patience}")
-    } else {
-        format!("a client gives up after {patience} (--client-timeout)")
-    }
-}
-
-/// A factor in tenths, rounded up.
-fn up(factor: f64) -> f64 {
-    // A value that is a tenth except for rounding stays a tenth.
-    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
-}
-
-/// The clients that were refused, waited too long, or left.
-fn late(seen: &Seen<'_>, timeout: &str) -> String {
-    let late = &seen.late;
-    let mut parts = Vec::new();
-    if seen.refused > 0 {
-        parts.push(clients(seen));
-    } else {
-        parts.extend(by_outdated_limit(seen.page));
-    }
-    let accepted = seen.page.totals.accepted;
-    if late.beyond > 0 {
-        parts.push(format!(
-            "{} of {accepted} accepted clients had waited for more than {timeout} \
-             (--client-timeout)",
-            late.beyond
-        ));
-    }
-    if let Some(Left { clients, after_ns, .. }) = late.left {
-        let (did, when) = match after_ns {
-            Some(after_ns) => {
-                ("left", format!("none of them before {}", duration(after_ns / 1000)))
-            }
-            None => {
-                ("reset their connection", format!("most within {}", duration(IMPATIENT_NS / 1000)))
-            }
-        };
-        parts.push(format!(
-            "{clients} of {accepted} clients had {did} before they were accepted, {when}"
-        ));
-    }
-    if late.still
-        && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
-    {
-        parts.push(still(&queued));
-    }
-    parts.join("; ")
 }
 
 /// `17 are still queued, the oldest for 8.1s`.
@@ -445,9 +333,7 @@ fn not_enough(seen: &Seen<'_>) -> String {
         "only {}: run backlog-trace -P {port} -d 10m while there is load",
         plural(page.totals.enqueued, "connection"),
     );
-    for sentence in [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten() {
-        let _ = write!(text, ". {sentence}");
-    }
+    append(&mut text, by_other_limits(page));
     text
 }
 
@@ -459,5 +345,9 @@ fn clients(seen: &Seen<'_>) -> String {
 
 /// `1 packet was refused`, `2 packets were refused`.
 fn refused(count: u64, noun: &str) -> String {
-    format!("{} {} refused", plural(count, noun), if count == 1 { "was" } else { "were" })
+    happened(count, noun, "refused")
+}
+
+fn happened(count: u64, noun: &str, what: &str) -> String {
+    format!("{} {} {what}", plural(count, noun), if count == 1 { "was" } else { "were" })
 }

@@ -1,37 +1,16 @@
 //! The terminal is given back as it was: by a program that panics on a terminal of its own.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::io::Read as _;
 use std::process::{Command, Stdio};
+
+use backlog_tests::terminal;
 
 use super::{Captured, Outlet, Screen, refuse};
 use crate::outlet::{OnStall, Target};
 
 /// Says to this program that it is the one on the terminal.
 const PANICS: &str = "BACKLOG_TEST_PANICS";
-
-/// A terminal: our end, and the program's.
-fn pty() -> (OwnedFd, OwnedFd) {
-    let (mut ours, mut theirs) = (-1, -1);
-    let null = std::ptr::null_mut();
-    // SAFETY: places for two descriptors that outlive the call; no name, no settings.
-    let done =
-        unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null, null.cast(), null.cast()) };
-    assert_eq!(done, 0, "no terminal: {}", io::Error::last_os_error());
-    // SAFETY: two descriptors that nobody else knows of yet.
-    unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
-}
-
-/// Its settings, as one can compare them.
-fn settings(terminal: &OwnedFd) -> (u32, u32, u32) {
-    // SAFETY: integers and arrays: all zero is a valid value.
-    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
-    // SAFETY: an open descriptor, and a place that outlives the call.
-    let done = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut settings) };
-    assert_eq!(done, 0);
-    (settings.c_iflag, settings.c_oflag, settings.c_lflag)
-}
 
 /// What the test below runs on a terminal; by itself it does nothing.
 #[test]
@@ -47,8 +26,8 @@ fn on_a_terminal() {
 
 #[test]
 fn a_panic_gives_the_terminal_back_and_is_read() {
-    let (ours, theirs) = pty();
-    let before = settings(&theirs);
+    let (ours, theirs) = terminal::open();
+    let before = terminal::settings(&theirs);
     let end = || Stdio::from(theirs.try_clone().unwrap());
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "output::tui::screen::tests::on_a_terminal", "--nocapture"]);
@@ -57,7 +36,7 @@ fn a_panic_gives_the_terminal_back_and_is_read() {
     drop(command);
     let status = child.wait().unwrap();
     assert!(!status.success());
-    assert_eq!(settings(&theirs), before, "the terminal's settings");
+    assert_eq!(terminal::settings(&theirs), before, "the terminal's settings");
     drop(theirs);
     let mut bytes = Vec::new();
     // It ends with an error when nobody has the other end any more.

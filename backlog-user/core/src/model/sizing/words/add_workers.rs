@@ -1,0 +1,121 @@
+//! Why no backlog helps: clients come faster than they are accepted, or do not wait.
+
+use std::fmt::Write as _;
+
+use backlog_ebpf::totals::IMPATIENT_NS;
+
+use super::{append, by_outdated_limit, clients, hindrances, still};
+use crate::model::sizing::late::Left;
+use crate::model::sizing::{Seen, Sizing};
+use crate::text::format::duration;
+
+pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
+    let timeout = duration(seen.given.client_timeout_ns / 1000);
+    let mut text = late(seen, &timeout);
+    if let (Some(rate), Some(needed), Some(lasted_ns)) =
+        (sizing.accept_rate, sizing.needed_rate, sizing.lasted_ns)
+    {
+        let depth = sizing.needed_depth.unwrap_or(0);
+        let lasted = duration(lasted_ns / 1000);
+        if lasted_ns > seen.given.client_timeout_ns {
+            let _ = write!(
+                text,
+                ". For {lasted} clients came at {needed:.1}/s and were accepted at {rate:.1}/s"
+            );
+        } else {
+            let _ = write!(
+                text,
+                ". Within {lasted} the queue grew to {depth}, and {rate:.1}/s were accepted. To \
+                 serve the last of them in time, {needed:.1}/s are needed"
+            );
+        }
+        let _ = write!(
+            text,
+            ": {:.1} times the present workers, or an accept() that comes as much sooner",
+            up(sizing.times.unwrap_or(1.0)),
+        );
+    } else if seen.page.totals.accepted == 0 {
+        text += ". Nothing was accepted at all";
+    } else {
+        text += ". Add workers, or make accept() come sooner";
+    }
+    if let Some(wait_ns) = sizing.wait_ns {
+        let _ = write!(
+            text,
+            ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
+             and {}",
+            sizing.needed_depth.unwrap_or(0),
+            duration(wait_ns / 1000),
+            patience(seen),
+        );
+    }
+    if let Some(largest) = sizing.largest_backlog {
+        let patience = seen.late.timeout_ns(seen.given);
+        let _ = write!(
+            text,
+            ". The largest backlog that still serves clients within {} at that rate is {largest}",
+            duration(patience / 1000),
+        );
+        let limit = seen.page.listener.limit;
+        if limit > largest {
+            let _ = write!(text, ": {limit} is too large");
+        }
+    }
+    append(&mut text, hindrances(seen.page));
+    text
+}
+
+/// How long clients wait: as long as those that left did, or as the user says.
+fn patience(seen: &Seen<'_>) -> String {
+    let patience_ns = seen.late.timeout_ns(seen.given);
+    let patience = duration(patience_ns / 1000);
+    if patience_ns < seen.given.client_timeout_ns {
+        format!("clients leave after {patience}")
+    } else {
+        format!("a client gives up after {patience} (--client-timeout)")
+    }
+}
+
+/// A factor in tenths, rounded up.
+fn up(factor: f64) -> f64 {
+    // A value that is a tenth except for rounding stays a tenth.
+    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
+}
+
+/// The clients that were refused, waited too long, or left.
+fn late(seen: &Seen<'_>, timeout: &str) -> String {
+    let late = &seen.late;
+    let mut parts = Vec::new();
+    if seen.refused > 0 {
+        parts.push(clients(seen));
+    } else {
+        parts.extend(by_outdated_limit(seen.page));
+    }
+    let accepted = seen.page.totals.accepted;
+    if late.beyond > 0 {
+        parts.push(format!(
+            "{} of {accepted} accepted clients had waited for more than {timeout} \
+             (--client-timeout)",
+            late.beyond
+        ));
+    }
+    if let Some(Left { clients, after_ns, .. }) = late.left {
+        let (did, when) = match after_ns {
+            Some(after_ns) => {
+                ("left", format!("none of them before {}", duration(after_ns / 1000)))
+            }
+            None => {
+                ("reset their connection", format!("most within {}", duration(IMPATIENT_NS / 1000)))
+            }
+        };
+        parts.push(format!(
+            "{clients} of {accepted} clients had {did} before they were accepted, {when}"
+        ));
+    }
+    if late.still
+        && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
+    {
+        parts.push(still(&queued));
+    }
+    parts.join("; ")
+}
