@@ -138,7 +138,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 120);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 112);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 use super::{
     listener,
     packet_drop::{self, PacketDrop},
+    tally,
 };
 use crate::kernel::{
     globals::{
@@ -58,13 +59,13 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
         return;
     }
     let Some(tracked) = listener::of(sk) else { return };
+    if valid {
+        tally::cookies_answered(tracked, 1);
+    }
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
     if failed {
         totals.beside[Beside::SynCookieFailed as usize] += 1;
-    }
-    if valid {
-        totals.beside[Beside::SynCookieValid as usize] += 1;
     }
     if discarded {
         totals.beside[Beside::Ignored as usize] += 1;

@@ -50,9 +50,6 @@ pub(crate) fn count_drop(
     if !counted {
         totals.not_in_mib += 1;
     }
-    if matches!(cause, Cause::AcceptQueueFullCookie) {
-        histograms::refuse_cookie(tracked.slot);
-    }
     let Some(number) = record_number(totals, cause, now) else {
         return;
     };

@@ -22,6 +22,17 @@ use crate::state::{
     workers,
 };
 
+/// Counts ACKs with a valid SYN cookie.
+#[inline(always)]
+pub(crate) fn cookies_answered(tracked: Tracked, acks: u64) {
+    if acks == 0 {
+        return;
+    }
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe { (*tracked.totals).beside[Beside::SynCookieValid as usize] += acks };
+    histograms::answer_cookies(tracked.slot, acks as u32);
+}
+
 /// An accept of a connection that was seen being queued, and is in this state (zero: it was
 /// accepted before that was seen).
 #[inline(always)]

@@ -122,15 +122,15 @@ pub(crate) fn filled_ns(slot: u32) -> u64 {
 pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
     // SAFETY: an element of the array; of two CPUs that write, either may be the last.
-    unsafe { (*distributions).crowd.note(queue, (*distributions).arrived, now) }
+    unsafe { (*distributions).crowd.note(queue, now) }
 }
 
-/// Records that the accept queue had no room for a client with a SYN cookie.
+/// Records ACKs with a valid SYN cookie.
 #[inline(always)]
-pub(crate) fn refuse_cookie(slot: u32) {
+pub(crate) fn answer_cookies(slot: u32, acks: u32) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
     // SAFETY: an element of the array; of two CPUs that write, either may be the last.
-    unsafe { (*distributions).crowd.refuse() };
+    unsafe { (*distributions).crowd.answer(acks) };
 }
 
 /// Records that a listener has refused a client that may return.

@@ -6,7 +6,7 @@
 use backlog_ebpf::cause::Beside;
 
 use super::{ports, twin::Twin};
-use crate::handlers::{accept, enqueue, listener};
+use crate::handlers::{accept, enqueue, listener, tally};
 use crate::kernel::{
     globals::{SKC_BIND_NODE, SKC_NET, SKC_NUM, SKC_STATE},
     mptcp, read,
@@ -62,8 +62,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     if cookies != 0
         && let Some(tracked) = listener::find(parent)
     {
-        // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*tracked.totals).beside[Beside::SynCookieValid as usize] += cookies };
+        tally::cookies_answered(tracked, cookies);
     }
 }
 

@@ -6,7 +6,7 @@ use super::{birth, packet::Packet, ports};
 use crate::handlers::{
     listener,
     packet_drop::{self, PacketDrop},
-    syn,
+    syn, tally,
 };
 use crate::kernel::{
     globals::{NET_ABORT_ON_OVERFLOW, NET_MAX_SYN_BACKLOG, NET_SYNCOOKIES},
@@ -33,8 +33,7 @@ pub(super) fn syn(packet: &Packet) {
     };
     let Some((sk, tracked)) = tracked_at(found, dropped) else { return };
     // Of packets before this one whose end was not seen.
-    // SAFETY: this CPU's element of the per-CPU array.
-    unsafe { (*tracked.totals).beside[Beside::SynCookieValid as usize] += moved.cookie_valid };
+    tally::cookies_answered(tracked, moved.cookie_valid);
     syn::classify_syn(&moved, sk, tracked, packet.skb, || {
         let quarter = !mptcp::is_join(packet.skb) && last_quarter(packet.net, sk);
         if quarter { DropHint::LastQuarter } else { DropHint::None }
@@ -91,10 +90,10 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         ports::first(packet.net as u64, packet.port)
     };
     let Some((sk, tracked)) = tracked_at(found, lost) else { return };
+    tally::cookies_answered(tracked, moved.cookie_valid);
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
     totals.beside[Beside::SynCookieFailed as usize] += moved.cookie_failed;
-    totals.beside[Beside::SynCookieValid as usize] += moved.cookie_valid;
     if !lost {
         return;
     }
