@@ -16,6 +16,16 @@ pub(crate) fn command(word: &str) -> Option<String> {
     (!names.iter().any(|name| name == word)).then(|| explain(word, &names))
 }
 
+/// The error for the name of a command where an interval is expected: options came before it.
+pub(crate) fn late_command(word: &str) -> Option<String> {
+    commands().iter().any(|name| name == word).then(|| {
+        format!(
+            "`{word}` is a command and must come first: put its options after it \
+             (backlog-trace {word} OPTIONS)"
+        )
+    })
+}
+
 /// The names of all commands.
 fn commands() -> Vec<String> {
     Args::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
@@ -63,7 +73,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{command, distance};
+    use super::{command, distance, late_command};
 
     #[test]
     fn a_mistyped_command_is_no_interval() {
@@ -85,6 +95,13 @@ mod tests {
         for right in ["listeners", "man", "1", "0.5", "10s", "1m", "-q", "--port", "1e300", ""] {
             assert_eq!(command(right), None, "{right}");
         }
+    }
+
+    #[test]
+    fn a_command_behind_options_is_named() {
+        let error = late_command("listeners").unwrap();
+        assert!(error.contains("put its options after it"), "{error}");
+        assert_eq!(late_command("10s"), None);
     }
 
     #[test]

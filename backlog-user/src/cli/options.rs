@@ -169,7 +169,7 @@ impl Options {
 
 /// INTERVAL; a mistyped command stands in its place.
 fn length_of_interval(text: &str) -> Result<Duration, OptionsError> {
-    if let Some(error) = mistyped::command(text) {
+    if let Some(error) = mistyped::command(text).or_else(|| mistyped::late_command(text)) {
         return Err(OptionsError::Command(error));
     }
     let interval = time("INTERVAL", text)?;

@@ -139,7 +139,7 @@ pub struct Sizing {
     pub accept_rate: Option<f64>,
     /// The number needed.
     pub needed_rate: Option<f64>,
-    /// The ratio of this to the rate reached.
+    /// The ratio of this to the rate reached, rounded up to tenths, at least 1.1.
     pub times: Option<f64>,
     /// When that began.
     pub since_ns: Option<u64>,
@@ -293,7 +293,7 @@ impl Sizing {
             let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
             self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
         }
-        self.times = self.needed_rate.filter(|_| rate > 0.0).map(|needed| needed / rate);
+        self.times = self.needed_rate.filter(|_| rate > 0.0).map(|needed| in_tenths(needed / rate));
     }
 
     fn stalled(&mut self, seen: &Seen<'_>) {
@@ -316,6 +316,13 @@ impl Sizing {
         self.since_ns = Some(stretch.begin_ns);
         self.lasted_ns = Some(stretch.growth_ns());
     }
+}
+
+/// A factor that is enough: in tenths, rounded up. Exactly as many workers as are needed would leave
+/// no room for chance.
+fn in_tenths(factor: f64) -> f64 {
+    // A value that is a tenth except for rounding stays a tenth.
+    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
 }
 
 /// The nearest number.

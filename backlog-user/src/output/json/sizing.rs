@@ -38,7 +38,7 @@ pub(super) struct Sizing {
     accept_rate: Option<f64>,
     /// Accepts per second that were needed then.
     needed_rate: Option<f64>,
-    /// `needed_rate` divided by `accept_rate`.
+    /// `needed_rate` divided by `accept_rate`, rounded up to tenths, at least 1.1.
     times_present_rate: Option<f64>,
     /// When that queue began to grow; of `acceptor_stalled`, since when nobody accepted.
     since: Option<Time>,

@@ -91,7 +91,7 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
     let (page, given) = (seen.page, seen.given);
     let limit = page.listener.limit;
     let backlog = sizing.backlog.unwrap_or(limit);
-    let mut parts = Vec::new();
+    let mut parts: Vec<_> = to_mend_first(page).into_iter().collect();
     if seen.refused > 0 {
         let episodes = plural(page.episodes.count(), "episode");
         let mut part = format!("{} in {episodes}, by a limit of {limit}", clients(seen));
@@ -138,12 +138,16 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
     text
 }
 
-/// What kept the server from accepting, which neither workers nor a backlog change: failed calls of
-/// `accept()`, workers that do not call it, and a pause of all of them.
+/// Failed calls of `accept()`, which neither workers nor a backlog change. A verdict begins with
+/// them: nothing else helps before they are mended.
+fn to_mend_first(page: &Page) -> Option<String> {
+    let failed = page.accept_errors.lasting()?;
+    Some(format!("{failed}: neither a backlog nor workers change that, so mend it first"))
+}
+
+/// What else kept the server from accepting: workers that do not call `accept()`, and a pause of all
+/// of them.
 fn hindrances(page: &Page) -> Vec<String> {
-    let failed = page.accept_errors.lasting().map(|failed| {
-        format!("{failed}: neither a backlog nor workers change that, so mend it first")
-    });
     let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
     let unwilling = looked.and_then(unwilling).map(|all| format!("When drops began, {all}"));
     let still = page.stalls.longest.map(|(since_ns, until_ns)| {
@@ -152,7 +156,7 @@ fn hindrances(page: &Page) -> Vec<String> {
             duration(until_ns.saturating_sub(since_ns) / 1000)
         )
     });
-    [failed, unwilling, still].into_iter().flatten().collect()
+    [unwilling, still].into_iter().flatten().collect()
 }
 
 /// The backlog to pass, unless the server requests at least as much already, and what

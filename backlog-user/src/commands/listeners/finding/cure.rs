@@ -31,8 +31,8 @@ pub(super) fn larger(space: &Space, audited: &Audited) -> String {
 /// A queue that is not emptied in time.
 pub(super) fn full(space: &Space, audited: &Audited) -> String {
     format!(
-        "make it accept faster (backlog-trace -P PORT shows how long connections wait); or, if \
-         they arrive in bursts, {}",
+        "find out whether anybody accepts, and how fast (backlog-trace -P PORT shows accepts and \
+         waits); if somebody does and connections arrive in bursts, {}",
         larger(space, audited)
     )
 }

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 
 use backlog_ebpf::totals::IMPATIENT_NS;
 
-use super::{append, by_outdated_limit, clients, hindrances, still};
+use super::{append, by_outdated_limit, clients, hindrances, still, to_mend_first};
 use crate::model::sizing::late::Left;
 use crate::model::sizing::{Seen, Sizing};
 use crate::text::format::duration;
 
 pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     let timeout = duration(seen.given.client_timeout_ns / 1000);
-    let mut text = late(seen, &timeout);
+    let first = to_mend_first(seen.page).map_or(String::new(), |mend| format!("{mend}. "));
+    let mut text = first + &late(seen, &timeout);
     if let (Some(rate), Some(needed), Some(lasted_ns)) =
         (sizing.accept_rate, sizing.needed_rate, sizing.lasted_ns)
     {
@@ -32,7 +33,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
         let _ = write!(
             text,
             ": {:.1} times the present workers, or an accept() that comes as much sooner",
-            up(sizing.times.unwrap_or(1.0)),
+            sizing.times.unwrap_or(1.0),
         );
     } else if seen.page.totals.accepted == 0 {
         text += ". Nothing was accepted at all";
@@ -74,12 +75,6 @@ fn patience(seen: &Seen<'_>) -> String {
     } else {
         format!("a client gives up after {patience} (--client-timeout)")
     }
-}
-
-/// A factor in tenths, rounded up.
-fn up(factor: f64) -> f64 {
-    // A value that is a tenth except for rounding stays a tenth.
-    ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
 }
 
 /// The clients that were refused, waited too long, or left.
