@@ -14,6 +14,7 @@ mod docs;
 mod instructions;
 mod kernels;
 mod lint;
+mod monitoring;
 mod native;
 mod pages;
 mod paths;
@@ -65,6 +66,12 @@ enum Task {
     Pictures(pictures::Args),
     /// Write docs/schema.json and the tables of docs/ that are generated from the code
     Docs,
+    /// Write the rules, rule tests and dashboards of packaging/ from the code
+    Monitoring(monitoring::Args),
+    /// Check the files of packaging/ with the programs that read them
+    CheckMonitoring(monitoring::check::Args),
+    /// Measure what a fleet of hosts costs one Prometheus, and write docs/measured/FLEET.md
+    Fleet(monitoring::fleet::Args),
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
 }
@@ -92,6 +99,9 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Bench(args) => bench::command(&args),
         Task::Pictures(args) => pictures::command(&args),
         Task::Docs => docs::command(),
+        Task::Monitoring(args) => monitoring::command(&args),
+        Task::CheckMonitoring(args) => monitoring::check::command(&args),
+        Task::Fleet(args) => monitoring::fleet::command(&args),
         Task::Demo(args) => demo::command(&args),
     }
 }

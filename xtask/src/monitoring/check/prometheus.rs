@@ -1,0 +1,53 @@
+//! What Prometheus and its Alertmanager say of their files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Outcome;
+use crate::monitoring::times::Scale;
+use crate::monitoring::{Params, RULES, tools, write_files};
+use crate::{paths, process};
+
+/// The scale at which the rules are tested against a real overload.
+const TEST_SCALE: u32 = 60;
+
+/// The rules as they are, and as a test in a hurry has them.
+pub(super) fn rules() -> Result<Outcome> {
+    let scaled = tempfile::tempdir()?;
+    write_files(scaled.path(), &Params { scale: Scale::new(TEST_SCALE)?, ..Params::default() })?;
+    run("promtool", &["check", "rules"], &folder().join(RULES))?;
+    run("promtool", &["check", "rules"], &scaled.path().join("prometheus").join(RULES))?;
+    Ok(Outcome::Passed(format!("as written, and at a scale of {TEST_SCALE}")))
+}
+
+/// The unit tests of the rules.
+pub(super) fn unit_tests() -> Result<Outcome> {
+    run("promtool", &["test", "rules"], &folder().join("backlog-rules-test.yml"))
+}
+
+/// The example of a configuration.
+pub(super) fn config() -> Result<Outcome> {
+    run("promtool", &["check", "config"], &folder().join("prometheus.yml"))
+}
+
+/// The example of the Alertmanager's.
+pub(super) fn alertmanager() -> Result<Outcome> {
+    run("amtool", &["check-config"], &folder().join("alertmanager.yml"))
+}
+
+fn folder() -> PathBuf {
+    paths::root().join("packaging/prometheus")
+}
+
+fn run(program: &str, args: &[&str], file: &Path) -> Result<Outcome> {
+    let tool = match tools::obtain(program) {
+        Ok(tool) => tool,
+        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    let version = process::output(Command::new(&tool).arg("--version"))?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    process::run(Command::new(&tool).args(args).arg(file))?;
+    Ok(Outcome::Passed(version.split(" (").next().unwrap_or_default().replace("version ", "")))
+}

@@ -1,0 +1,65 @@
+//! The checked-in files are those of the code, and the code speaks of metrics that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::metrics::METRICS;
+use super::{Params, alerts, bound, config, dashboards, files, rules};
+use crate::paths;
+
+#[test]
+fn the_files_are_those_of_the_code() {
+    for (name, text) in files(&Params::default()).unwrap() {
+        let file = paths::root().join("packaging").join(&name);
+        let here = fs::read_to_string(&file).unwrap_or_default();
+        assert!(here == text, "packaging/{name} differs: run `cargo xtask monitoring`");
+    }
+}
+
+#[test]
+fn every_query_reads_series_that_exist() {
+    let known: BTreeSet<&str> =
+        METRICS.iter().map(|metric| metric.name).chain(rules::recorded()).chain(["up"]).collect();
+    let params = Params::default();
+    let panels = dashboards::ALL.iter().flat_map(|page| dashboards::expressions(page, &params));
+    for (rule, expr) in rules::expressions(&params).into_iter().chain(panels) {
+        for name in names(&expr) {
+            assert!(known.contains(name), "{rule}: {name} is no metric of serve");
+        }
+    }
+}
+
+/// Words with a prefix of ours.
+fn names(expr: &str) -> impl Iterator<Item = &str> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "_:".contains(char);
+    expr.split(move |char| !is_part(char))
+        .filter(|word| word.contains("backlog_") || word.contains("backlog:"))
+        .filter(|word| !word.is_empty())
+}
+
+#[test]
+fn a_timeout_becomes_the_bound_below_it() {
+    assert_eq!(bound(1.048_576).unwrap(), "1.048576");
+    assert_eq!(bound(5.0).unwrap(), "4.194304");
+    assert_eq!(bound(1.0).unwrap(), "0.262144");
+    assert!(bound(0.0).is_err());
+}
+
+#[test]
+fn what_is_inhibited_is_an_alert() {
+    let alerts: BTreeSet<&str> = alerts::all().map(|alert| alert.name).collect();
+    for inhibition in &config::INHIBITIONS {
+        for name in inhibition.targets.iter().chain([&inhibition.source]) {
+            assert!(alerts.contains(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_alert_is_tested_firing_and_silent() {
+    for alert in alerts::all() {
+        let mut moments = alert.cases.iter().flat_map(|case| case.expect);
+        assert!(moments.clone().any(|at| !at.fires.is_empty()), "{} never fires", alert.name);
+        assert!(moments.any(|at| at.fires.is_empty()), "{} is never silent", alert.name);
+    }
+}

@@ -1,0 +1,33 @@
+//! The programs that read these files: on this machine, or from Debian's packages, unpacked beside
+//! the kernels without being installed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::paths;
+use crate::tree::{self, Wanted};
+
+const FOLDER: &str = "monitoring";
+
+const TOOLS: Wanted<'_> = Wanted {
+    folder: FOLDER,
+    what: "prometheus, promtool, amtool and kustomize (some 100 MB)",
+    packages: &["prometheus", "promtool", "prometheus-alertmanager", "kustomize"],
+    surplus: &["usr/share", "usr/lib/systemd", "usr/lib/x86_64-linux-gnu/perl", "var"],
+    files: &[],
+};
+
+/// A program that is here, without downloading it.
+pub(super) fn find(program: &str) -> Option<PathBuf> {
+    let unpacked = paths::kernels().join(FOLDER).join("root/usr/bin").join(program);
+    paths::on_path(program).or_else(|| unpacked.is_file().then_some(unpacked))
+}
+
+/// A program, downloaded if it is not here.
+pub(super) fn obtain(program: &str) -> Result<PathBuf> {
+    if find(program).is_none() {
+        tree::obtain(&TOOLS, |_, _| Ok(()))?;
+    }
+    find(program).with_context(|| format!("{program} is not in Debian's packages"))
+}
