@@ -83,7 +83,7 @@ pub(super) fn prometheus(rules: &'static str, params: &Params) -> Prometheus {
     Prometheus {
         global: Global {
             scrape_interval: interval(),
-            scrape_timeout: params.scale.fill("$10s"),
+            scrape_timeout: interval(),
             evaluation_interval: interval(),
         },
         rule_files: [rules],

@@ -2,6 +2,8 @@
 //! them with the checked-in rules. Writes docs/measured/FLEET.md.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -42,7 +44,6 @@ struct Row {
     peak: u64,
     cpu: f64,
     rules: f64,
-    alerts: f64,
 }
 
 /// Measures each number of hosts.
@@ -67,27 +68,28 @@ fn measure(hosts: u32, args: &Args) -> Result<Row> {
             write(folder.path(), name, &text)?;
         }
     }
-    write(folder.path(), "prometheus.yml", &config(hosts, standin, port))?;
+    write(folder.path(), "prometheus.yml", &config(hosts, standin))?;
     process::say(&format!(
         "{hosts} hosts, {} listeners each, for {} min",
         args.listeners, args.minutes
     ));
+    let begin = Instant::now();
     let prometheus = Prometheus::start(folder.path(), port)?;
     thread::sleep(Duration::from_secs(args.minutes * 60));
     let ask = |query: &str| ask::value(&url(port), query);
+    let own = own_metrics(port)?;
     let (resident, peak) = memory(prometheus.child.id())?;
+    let seconds = begin.elapsed().as_secs_f64();
     let row = Row {
         hosts,
         listeners: args.listeners,
-        up: ask("sum(up{job=\"backlog-trace\"})")?,
-        series: ask("prometheus_tsdb_head_series")?,
-        samples: ask("rate(prometheus_tsdb_head_samples_appended_total{type=\"float\"}[2m])")
-            .or_else(|_| ask("rate(prometheus_tsdb_head_samples_appended_total[2m])"))?,
+        up: ask("sum(max_over_time(up{job=\"backlog-trace\"}[2m]))")?,
+        series: highest(&own, "prometheus_tsdb_head_series"),
+        samples: highest(&own, "prometheus_tsdb_head_samples_appended_total") / seconds,
         resident,
         peak,
-        cpu: ask("rate(process_cpu_seconds_total{job=\"prometheus\"}[2m])")?,
-        rules: ask("max(prometheus_rule_group_last_duration_seconds)")?,
-        alerts: ask("count(ALERTS{alertstate=\"firing\"}) or vector(0)")?,
+        cpu: highest(&own, "process_cpu_seconds_total") / seconds,
+        rules: highest(&own, "prometheus_rule_group_last_duration_seconds"),
     };
     process::say(self::row(&row).trim());
     // The pages of a host and of a listener show one.
@@ -114,7 +116,7 @@ fn url(port: u16) -> String {
 }
 
 /// All hosts at one address, each with a path of its own that becomes its name.
-fn config(hosts: u32, standin: u16, own: u16) -> String {
+fn config(hosts: u32, standin: u16) -> String {
     let groups: Vec<String> = (0..hosts)
         .map(|host| {
             format!(
@@ -126,8 +128,6 @@ fn config(hosts: u32, standin: u16, own: u16) -> String {
         "global: {{scrape_interval: 15s, evaluation_interval: 15s}}
 rule_files: [{}]
 scrape_configs:
-- job_name: prometheus
-  static_configs: [{{targets: ['127.0.0.1:{own}']}}]
 - job_name: backlog-trace
   static_configs:
 {}",
@@ -178,6 +178,27 @@ impl Drop for Prometheus {
     }
 }
 
+/// What a Prometheus says of itself. It need not scrape itself for that.
+fn own_metrics(port: u16) -> Result<String> {
+    let what = "cannot read the metrics of prometheus";
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context(what)?;
+    client.set_read_timeout(Some(Duration::from_mins(1))).context(what)?;
+    client.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").context(what)?;
+    let mut text = String::new();
+    client.read_to_string(&mut text).context(what)?;
+    Ok(text)
+}
+
+/// The highest value of a metric.
+fn highest(metrics: &str, name: &str) -> f64 {
+    let series = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+    });
+    let values = series.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok());
+    values.fold(0.0, f64::max)
+}
+
 /// Resident memory of a process in KiB: now, and at most.
 fn memory(pid: u32) -> Result<(u64, u64)> {
     let file = format!("/proc/{pid}/status");
@@ -199,11 +220,12 @@ fn page(rows: &[Row], version: &str, minutes: u64) -> String {
 every 15 s, with the rules of packaging/prometheus. The stand-ins export every metric of
 `backlog-trace serve`, with the labels of ordinary listeners; all ran on one machine with 2 CPUs.
 
-| hosts | answered | listeners each | series | samples/s | memory MiB | at most MiB | KiB per series | CPUs | slowest rule group | alerts |
-|---|---|---|---|---|---|---|---|---|---|---|
+| hosts | answered | listeners each | series | samples/s | memory MiB | at most MiB | KiB per series | CPUs | slowest rule group |
+|---|---|---|---|---|---|---|---|---|---|
 {lines}
-Memory is that of the Prometheus process (VmRSS, VmHWM). CPUs is its CPU time by the time of the last two
-minutes. The head block keeps two to three hours: samples of later hours add a byte or two each.
+Memory is that of the Prometheus process (VmRSS, VmHWM); it holds the samples of two to three hours before
+it writes them to disk, and each adds a byte or two. CPUs is the CPU time by the time of the run. Other
+work ran on the machine, so the time of the slowest rule group is an upper bound.
 "
     )
 }
@@ -211,7 +233,7 @@ minutes. The head block keeps two to three hours: samples of later hours add a b
 fn row(row: &Row) -> String {
     let mib = |kib: u64| kib / 1024;
     format!(
-        "| {} | {} | {} | {} | {:.0} | {} | {} | {:.1} | {:.2} | {:.0} ms | {} |\n",
+        "| {} | {} | {} | {} | {:.0} | {} | {} | {:.1} | {:.2} | {:.1} s |\n",
         row.hosts,
         row.up,
         row.listeners,
@@ -221,7 +243,6 @@ fn row(row: &Row) -> String {
         mib(row.peak),
         row.resident as f64 / row.series,
         row.cpu,
-        row.rules * 1_000.0,
-        row.alerts,
+        row.rules,
     )
 }

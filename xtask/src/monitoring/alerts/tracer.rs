@@ -79,21 +79,23 @@ const UNRECONCILED: Alert = Alert {
     }],
 };
 
+/// The table of clients that retry is bounded and evicts in a flood: no count depends on it.
 const LOST: Alert = Alert {
     name: "BacklogTracerLost",
     severity: Severity::Warning,
-    expr: "sum without (reason) (increase(backlog_tracer_lost_total[$15m])) > 0",
+    expr: "sum without (reason) (increase(backlog_tracer_lost_total{reason!=\"client_forgotten\"}[$15m])) > 0",
     hold: "",
     keep: "",
     summary: "backlog-trace on {instance} has lost {value} events in $15m",
     action: "Counts stay exact unless no_slot or undecoded rose; single drops or owners are missing. The reason label says what to raise.",
     cases: &[Case {
-        name: "five records in a full ring buffer; not losses of yesterday",
+        name: "five records in a full ring buffer; not losses of yesterday, not clients of a flood",
         interval: "15s",
         input: &[
             series_of(Host, LOST_TOTAL, &[("reason", "ring_full")], "0x40 5x40"),
             series_of(Host, LOST_TOTAL, &[("reason", "no_slot")], "0x80"),
             series_of(SecondHost, LOST_TOTAL, &[("reason", "ring_full")], "9x80"),
+            series_of(SecondHost, LOST_TOTAL, &[("reason", "client_forgotten")], "0+9x80"),
         ],
         expect: &[at("9m", &[]), at("12m", &[fires(Host, "5")])],
     }],
