@@ -6,11 +6,17 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::metrics::{METRICS, Metric, Of, WAIT_BOUNDS};
+
+/// Different pages, and how many seconds they are kept.
+const DIFFERENT: u32 = 20;
+const KEPT: u64 = 5;
+/// How long a client may take to send its request.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Starts to answer, until the process ends; returns the port.
 pub(super) fn start(listeners: u32) -> Result<u16> {
@@ -19,21 +25,41 @@ pub(super) fn start(listeners: u32) -> Result<u16> {
     let port = server.local_addr().context("cannot read the port")?.port();
     let start = Instant::now();
     thread::spawn(move || {
+        let mut pages = Pages { listeners, ..Pages::default() };
         for client in server.incoming().flatten() {
-            let seconds = start.elapsed().as_secs_f64();
+            pages.renew(start.elapsed().as_secs());
             // A client that goes away needs no answer.
-            thread::spawn(move || answer(&client, listeners, seconds).ok());
+            answer(&client, &pages).ok();
         }
     });
     Ok(port)
 }
 
-fn answer(mut client: &TcpStream, listeners: u32, seconds: f64) -> std::io::Result<()> {
+/// The pages of some seconds. Hosts share them, so that the stand-in needs little of the machine.
+#[derive(Default)]
+struct Pages {
+    listeners: u32,
+    second: u64,
+    texts: Vec<String>,
+}
+
+impl Pages {
+    fn renew(&mut self, second: u64) {
+        if self.texts.is_empty() || second >= self.second + KEPT {
+            let page = |host| page(host, self.listeners, second as f64);
+            self.texts = (0..DIFFERENT).map(page).collect();
+            self.second = second;
+        }
+    }
+}
+
+fn answer(mut client: &TcpStream, pages: &Pages) -> std::io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
     let mut lines = BufReader::new(client).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let host = request.split('/').nth(1).and_then(|host| host.parse().ok()).unwrap_or(0);
-    let body = page(host, listeners, seconds);
+    let host: usize = request.split('/').nth(1).and_then(|host| host.parse().ok()).unwrap_or(0);
+    let body = pages.texts.iter().cycle().nth(host % pages.texts.len()).map_or("", String::as_str);
     write!(
         client,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n\
