@@ -180,6 +180,21 @@ fn a_closed_listener_has_one_last_row() {
     assert_eq!(model.tick(2 * SECOND).len(), 0);
 }
 
+/// The programs' counts are read after the record of the close, which may be in the next interval.
+#[test]
+fn what_is_counted_after_the_interval_of_the_close_has_a_row() {
+    let mut model = model();
+    let totals = Totals { enqueued: 3, accepted: 3, ..Totals::default() };
+    model.apply(&event(1, count(&totals, 1)));
+    model.apply(&event(2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
+    assert_eq!(model.tick(SECOND)[0].enqueued, 3);
+    let late = Totals { enqueued: 5, accepted: 5, ..totals };
+    model.apply(&event(SECOND + 1, count(&late, 0)));
+    let rows = model.tick(2 * SECOND);
+    assert_eq!((rows.len(), rows[0].enqueued, rows[0].accepted), (1, 2, 2));
+    assert_eq!(model.tick(3 * SECOND).len(), 0);
+}
+
 #[test]
 fn closed_listeners_do_not_fill_the_memory() {
     let mut model = Model::new(0);

@@ -61,10 +61,19 @@ impl Page {
         self.unlimited.at_end(self.without_record(), self.listener.limit)
     }
 
-    /// Ends an interval; none for a listener that was closed before it began. Its activity is drawn
-    /// if there is room for one more history.
+    /// Has anything been counted since the last interval ended?
+    fn has_moved(&self) -> bool {
+        let counts =
+            |totals: &Totals| (totals.enqueued, totals.accepted, totals.drops, totals.beside);
+        counts(&self.totals) != counts(&self.counted)
+    }
+
+    /// Ends an interval; none for a listener that was closed before it began, unless what happened
+    /// before was counted only now: the rows add up to the summary. Its activity is drawn if there
+    /// is room for one more history.
     pub fn tick(&mut self, time_ns: u64, elapsed_ns: u64, room: &mut usize) -> Option<Interval> {
-        if self.closed.is_some_and(|(closed, _)| closed + elapsed_ns < time_ns) {
+        let closed_ns = self.closed.map(|(closed_ns, _)| closed_ns.saturating_add(elapsed_ns));
+        if closed_ns.is_some_and(|closed_ns| closed_ns < time_ns) && !self.has_moved() {
             return None;
         }
         let before = std::mem::replace(&mut self.counted, self.totals);
