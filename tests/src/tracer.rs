@@ -45,11 +45,16 @@ struct Readers {
     err: JoinHandle<String>,
 }
 
+/// The tool's path.
+#[must_use]
+pub fn path() -> OsString {
+    env::var_os(PATH_VARIABLE).unwrap_or_else(|| OsString::from("backlog-trace"))
+}
+
 /// A command that runs the tool with JSON lines; add arguments at will.
 #[must_use]
 pub fn command() -> Command {
-    let path = env::var_os(PATH_VARIABLE).unwrap_or_else(|| OsString::from("backlog-trace"));
-    let mut command = Command::new(path);
+    let mut command = Command::new(path());
     let more = env::var(OPTIONS_VARIABLE).unwrap_or_default();
     command.args(["-o", "json"]).args(more.split_whitespace()).stdin(Stdio::null());
     command

@@ -25,6 +25,7 @@ mod guest {
     mod drops;
     mod ending;
     mod filters;
+    mod foreign;
     mod groups;
     mod handshakes;
     mod help;

@@ -1,5 +1,6 @@
 //! The validated command line.
 
+use std::path::Path;
 use std::time::Duration;
 
 use backlog_core::filter::Filter;
@@ -78,6 +79,10 @@ pub(crate) enum OptionsError {
     Size(String),
     #[error("--tui cannot be combined with -o json or -o csv: leave one of them out")]
     TuiIsNoJson,
+    #[error(
+        "--record: stdout already has the output of the run: name a file or a pipe (./- is a file)"
+    )]
+    RecordIsStdout,
     #[error("--record and --report name the same file: name another one for one of them")]
     SameFile,
     #[error("COUNT must be at least 1")]
@@ -133,6 +138,9 @@ impl Options {
         let rotate = record_rotate.map(|text| size(&text)).transpose()?;
         if tui && output != Output::Table {
             return Err(OptionsError::TuiIsNoJson);
+        }
+        if record.as_deref() == Some(Path::new("-")) {
+            return Err(OptionsError::RecordIsStdout);
         }
         if let (Some(record), Some(report)) = (&record, &report)
             && is_same_name(record, report)
@@ -252,6 +260,8 @@ mod tests {
             ("--record x --record-rotate 99999999999G", "100M"),
             ("--tui -o json", "leave one of them out"),
             ("--record ./x --report x", "same file"),
+            ("--record -", "name a file or a pipe"),
+            ("--report -", "stdout already has the output of the run"),
             ("--report /no/such/folder/x.html", "create that folder"),
         ] {
             let error = match options(line) {

@@ -1,8 +1,9 @@
 //! What a name that is written to stands for. A file or a link is replaced as a whole, so nothing
 //! is written through a link that somebody else has made. A pipe or a device is written to only if
-//! it belongs to the user who runs the tool or to root: in a folder that others can write, anybody
-//! may have made it.
+//! it belongs to root, to the user who runs the tool, or to the one who called sudo: in a folder
+//! that others can write, anybody may have made it.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Error, ErrorKind};
@@ -77,7 +78,7 @@ pub(crate) fn open_special(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(flags.bits()).map_err(Error::other)?;
     let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(named)?;
     let data = file.metadata()?;
-    check(&data, geteuid().as_raw())?;
+    check(&data, &users())?;
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
@@ -93,14 +94,21 @@ fn named(error: Error) -> Error {
     }
 }
 
-/// Is what was opened a pipe or a device of `user` or of root?
-fn check(data: &Metadata, user: u32) -> io::Result<()> {
+/// Those whose pipes may be written to: root, the user who runs this, and the one who called sudo,
+/// whom sudo names.
+fn users() -> Vec<u32> {
+    let sudo = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
+    [0, geteuid().as_raw()].into_iter().chain(sudo).collect()
+}
+
+/// Is what was opened a pipe or a device of one of these users?
+fn check(data: &Metadata, users: &[u32]) -> io::Result<()> {
     let kind = data.file_type();
     if !(kind.is_fifo() || kind.is_char_device()) {
         return Err(Error::other("it is neither a pipe nor a character device: name a file"));
     }
     let owner = data.uid();
-    if owner == 0 || owner == user {
+    if users.contains(&owner) {
         return Ok(());
     }
     let what = if kind.is_fifo() { "a pipe" } else { "a device" };
@@ -155,11 +163,9 @@ mod tests {
         let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
         open_special(&path).unwrap();
         let (data, user) = (reader.metadata().unwrap(), geteuid().as_raw());
-        check(&data, user).unwrap();
-        if user != 0 {
-            let error = check(&data, user + 1).unwrap_err();
-            assert!(error.to_string().contains("a pipe of user"), "{error}");
-        }
+        check(&data, &[user]).unwrap();
+        let error = check(&data, &[user + 1]).unwrap_err();
+        assert!(error.to_string().contains("a pipe of user"), "{error}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct WholeFile {
 /// Why it cannot be written, and what to do.
 #[derive(Debug, Error)]
 pub(crate) enum FileError {
+    #[error("stdout already has the output of the run: name a file (./- is a file)")]
+    Stdout,
     #[error("{0} is a folder: name a file in it")]
     Folder(PathBuf),
     #[error("{0} is a device or a pipe: name a regular file, which is replaced as a whole")]
@@ -35,6 +37,9 @@ pub(crate) enum FileError {
 impl WholeFile {
     /// Asks whether it can be written. Nothing is left of that, and what is there stays.
     pub(crate) fn check(name: &Path) -> Result<Self, FileError> {
+        if name == Path::new("-") {
+            return Err(FileError::Stdout);
+        }
         match Place::of(name) {
             Place::Name if name.file_name().is_some() => {}
             Place::Name | Place::Folder => return Err(FileError::Folder(name.to_owned())),

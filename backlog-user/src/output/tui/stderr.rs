@@ -1,6 +1,6 @@
 //! Captures stderr while the full screen is active: log messages, and the output of `--cmd`. It is
-//! split into lines, moves no cursor, and is repeated when the screen is restored. A stderr that is
-//! not a terminal also receives it immediately.
+//! split into lines, made harmless, and repeated when the screen is restored. A stderr that is not a
+//! terminal also receives it immediately, as it is.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use backlog_core::text::outside::harmless;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::dup2_stderr;
 
@@ -105,7 +106,7 @@ impl Captured {
             notice::line(&format!("({lost} earlier lines are not repeated)"));
         }
         for line in &kept.lines {
-            notice::line(line);
+            notice::line(&harmless(line));
         }
     }
 }
@@ -134,7 +135,7 @@ struct Reader {
 
 impl Reader {
     fn read(mut self, shared: &Shared, wake: impl Fn()) {
-        let tells_at_once = !self.to.is_terminal();
+        let to_terminal = self.to.is_terminal();
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -155,7 +156,11 @@ impl Reader {
                 shared.keep(&line);
                 wake();
             }
-            if !showing || tells_at_once {
+            // A command that outlives the screen still writes here.
+            if !showing && to_terminal {
+                let text = String::from_utf8_lossy(&line);
+                let _ = self.to.write_all(harmless(&text).as_bytes());
+            } else if !to_terminal {
                 let _ = self.to.write_all(&line);
             }
         }

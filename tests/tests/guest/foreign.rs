@@ -1,0 +1,267 @@
+//! Folders that other users may write in. Whatever they plant there, and whatever they swap while
+//! the tool writes, nothing is written through it, and what the tool writes is its user's alone.
+
+use std::ffi::CString;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use backlog_tests::tracer;
+
+use super::help::{LIMIT, PORT_TEXT, in_guest_once, scratch};
+
+/// The other user.
+const NOBODY: u32 = 65_534;
+
+const SECRET: &str = "root:secret:1:0:99999:7:::\n";
+
+/// Makes this thread the other user's, for good. Unlike the functions of libc, the system calls
+/// change only the thread that makes them.
+fn become_nobody() {
+    // SAFETY: the first takes a length of zero, the others numbers.
+    let done = unsafe {
+        [
+            libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()),
+            libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY),
+            libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY),
+        ]
+    };
+    assert_eq!(done, [0; 3], "{}", io::Error::last_os_error());
+}
+
+/// Does something as the other user.
+fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let done = scope.spawn(|| {
+            become_nobody();
+            act()
+        });
+        done.join().unwrap()
+    })
+}
+
+fn pipe(path: &Path) -> io::Result<()> {
+    let name = CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: a C string that outlives the call.
+    match unsafe { libc::mkfifo(name.as_ptr(), 0o666) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A folder that goes when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(mode: u32, owner: u32) -> Self {
+        let path = scratch("folder");
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        Self(path)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A file and a folder that are none of the other user's business.
+struct Victims(Folder);
+
+impl Victims {
+    fn new() -> Self {
+        let folder = Folder::new(0o755, 0);
+        fs::write(folder.at("shadow"), SECRET).unwrap();
+        fs::set_permissions(folder.at("shadow"), Permissions::from_mode(0o600)).unwrap();
+        Self(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.at("shadow")
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self) {
+        let names: Vec<_> =
+            fs::read_dir(&self.0.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["shadow"]);
+        let data = fs::symlink_metadata(self.file()).unwrap();
+        assert!(data.is_file());
+        assert_eq!((data.uid(), data.mode() & 0o777), (0, 0o600));
+        assert_eq!(fs::read_to_string(self.file()).unwrap(), SECRET);
+    }
+}
+
+/// A new file that only the tool's user can read.
+#[track_caller]
+fn assert_own(path: &Path) {
+    let data = fs::symlink_metadata(path).unwrap();
+    assert!(data.is_file() && data.len() > 0, "{}: {data:?}", path.display());
+    assert_eq!((data.uid(), data.mode() & 0o777), (0, 0o600), "{}", path.display());
+}
+
+fn traced(arguments: &[&str]) -> tracer::Run {
+    let arguments = [&["--port", PORT_TEXT, "-d", "0.3s"], arguments].concat();
+    tracer::run(&arguments, LIMIT).unwrap()
+}
+
+#[test]
+fn links_in_a_sticky_folder_are_replaced() {
+    in_guest_once(|| {
+        let (folder, victims) = (Folder::new(0o1777, 0), Victims::new());
+        as_nobody(|| {
+            for name in ["run.jsonl", "run.jsonl.old", "page.html"] {
+                symlink(victims.file(), folder.at(name)).unwrap();
+            }
+            // It leads to nothing so far.
+            symlink(victims.0.at("new"), folder.at("dangling.jsonl")).unwrap();
+        });
+        let (record, report) = (folder.text("run.jsonl"), folder.text("page.html"));
+        let run = traced(&["--record", &record, "--report", &report]);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        let dangling = folder.text("dangling.jsonl");
+        let run = traced(&["--record", &dangling]);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        for path in [record, report, dangling] {
+            assert_own(path.as_ref());
+        }
+        // The link itself was moved aside.
+        assert!(folder.at("run.jsonl.old").is_symlink());
+        victims.assert_untouched();
+    });
+}
+
+#[test]
+fn another_users_pipe_is_refused_and_ones_own_is_written_to() {
+    in_guest_once(|| {
+        let folder = Folder::new(0o1777, 0);
+        let theirs = folder.at("theirs");
+        as_nobody(|| pipe(&theirs).unwrap());
+        // It has a reader.
+        let mut ends = File::options().read(true).write(true).open(&theirs).unwrap();
+        let name = theirs.to_str().unwrap();
+        let run = traced(&["--record", name]);
+        assert_eq!(run.code(), Some(2));
+        assert!(run.stderr.contains("a pipe of user 65534"), "{}", run.stderr);
+        let run = traced(&["--report", name]);
+        assert_eq!(run.code(), Some(2));
+        assert!(run.stderr.contains("a device or a pipe"), "{}", run.stderr);
+        // What follows is all that is read from it.
+        io::Write::write_all(&mut ends, b"nothing").unwrap();
+        let mut text = [0; 100];
+        let length = ends.read(&mut text).unwrap();
+        assert_eq!(&text[..length], b"nothing");
+        drop(ends);
+        // Root's own, and that of the user who called sudo.
+        let own = folder.at("own");
+        pipe(&own).unwrap();
+        assert_recorded(&own, &mut tracer::command());
+        assert_recorded(&theirs, tracer::command().env("SUDO_UID", NOBODY.to_string()));
+    });
+}
+
+/// The whole recording comes through the pipe.
+fn assert_recorded(pipe: &Path, command: &mut Command) {
+    thread::scope(|scope| {
+        let text = scope.spawn(|| fs::read_to_string(pipe).unwrap());
+        // Opened by the thread above, or else the tool says that nobody reads.
+        let writer = File::options().write(true).open(pipe).unwrap();
+        let arguments = ["--port", PORT_TEXT, "-d", "0.3s", "--record"];
+        let run = command.args(arguments).arg(pipe).output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        drop(writer);
+        let text = text.join().unwrap();
+        assert!(text.starts_with("{\"header\"") && text.contains("\"end\""), "{text}");
+    });
+}
+
+/// Names that the tool uses, in its folder.
+const NAMES: [&str; 5] =
+    ["run.jsonl", "run.jsonl.old", "run.jsonl.1", "page.html", "replayed.html"];
+
+/// Swaps what has a name, as fast as it can: by nothing, links to a file, a folder and nothing, a
+/// pipe, a file, a folder. What the tool creates beside these is swapped, too.
+fn swap_until(over: &AtomicBool, folder: &Folder, victims: &Victims) -> u64 {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut swaps = 0;
+    while !over.load(Ordering::SeqCst) {
+        let entries = fs::read_dir(&folder.0).unwrap().flatten();
+        let temporary = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.'));
+        let names: Vec<PathBuf> =
+            NAMES.iter().map(|name| folder.at(name)).chain(temporary).collect();
+        let path = &names[random.usize(..names.len())];
+        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        let swapped = match random.u32(..7) {
+            0 => Ok(()),
+            1 => symlink(victims.file(), path),
+            2 => symlink(&victims.0.0, path),
+            3 => symlink(victims.0.at("new"), path),
+            4 => pipe(path),
+            5 => fs::write(path, "mine"),
+            _ => fs::create_dir(path),
+        };
+        // The tool may have been faster.
+        swaps += u64::from(swapped.is_ok());
+    }
+    swaps
+}
+
+/// Whatever each run makes of it, it ends by itself and touches nothing outside.
+#[test]
+fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
+    in_guest_once(|| {
+        let (folder, victims) = (Folder::new(0o755, NOBODY), Victims::new());
+        let recording = scratch("run.jsonl");
+        let run = traced(&["--record", recording.to_str().unwrap()]);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        let over = AtomicBool::new(false);
+        let swaps = thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                become_nobody();
+                swap_until(&over, &folder, &victims)
+            });
+            let mut written = 0;
+            for _ in 0..4 {
+                let (record, report) = (folder.text("run.jsonl"), folder.text("page.html"));
+                let rotate = ["--record-rotate", "64K"];
+                let run =
+                    traced(&[&["--record", &record, "--report", &report], &rotate[..]].concat());
+                assert!(matches!(run.code(), Some(0 | 2)), "{:?}: {}", run.code(), run.stderr);
+                written += u32::from(run.code() == Some(0));
+            }
+            for _ in 0..60 {
+                let mut command = Command::new(tracer::path());
+                // The page of a name that is a folder by now is rescued to where the user wants it.
+                command.env("TMPDIR", &folder.0).args(["report", "-o"]);
+                let run = command.arg(folder.at("replayed.html")).arg(&recording).output().unwrap();
+                assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
+                written += u32::from(run.status.success());
+            }
+            over.store(true, Ordering::SeqCst);
+            let swaps = swapping.join().unwrap();
+            println!("{written} of 64 runs wrote all, during {swaps} swaps");
+            assert!(written > 0, "no run could write anything");
+            swaps
+        });
+        fs::remove_file(&recording).unwrap();
+        assert!(swaps > 100, "{swaps} swaps are no race");
+        victims.assert_untouched();
+    });
+}
