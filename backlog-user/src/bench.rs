@@ -86,7 +86,10 @@ impl Pipeline {
     pub fn records(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             for _ in 0..BATCH {
-                let Some(record) = first(bytes) else { break };
+                let record = first(bytes);
+                if record.is_empty() {
+                    break;
+                }
                 bytes = &bytes[record.len()..];
                 let decoded = decode(record);
                 if let Ok(Record::Closed(record::Listener { header, .. })) = &decoded {
@@ -156,8 +159,9 @@ impl Pipeline {
     }
 }
 
-/// The first of these records: all that remains if the ring buffer has no size.
-fn first(bytes: &[u8]) -> Option<&[u8]> {
-    let size = usize::from(u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?));
-    bytes.get(..size.max(size_of::<Header>())).or(Some(bytes))
+/// The first of these records: all that remains if it is cut.
+fn first(bytes: &[u8]) -> &[u8] {
+    let size =
+        bytes.get(2..).and_then(<[u8]>::first_chunk).map_or(0, |size| u16::from_ne_bytes(*size));
+    bytes.get(..usize::from(size).max(size_of::<Header>())).unwrap_or(bytes)
 }

@@ -13,6 +13,9 @@ mod commands;
 #[cfg(test)]
 mod docs;
 mod exit;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod notice;
 mod outlet;

@@ -11,6 +11,7 @@ mod build;
 mod causes;
 mod demo;
 mod docs;
+mod fuzz;
 mod instructions;
 mod kernels;
 mod lint;
@@ -64,6 +65,8 @@ enum Task {
     Bench(bench::Args),
     /// Take pictures of the screen of --tui for docs/ (root, and a kernel that permits tracing)
     Pictures(pictures::Args),
+    /// Fuzz everything that reads bytes from outside, for a bounded time
+    Fuzz(fuzz::Args),
     /// Write docs/schema.json and the tables of docs/ that are generated from the code
     Docs,
     /// Write the rules, rule tests and dashboards of packaging/ from the code
@@ -98,6 +101,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Backends(args) => backends::command(&args),
         Task::Bench(args) => bench::command(&args),
         Task::Pictures(args) => pictures::command(&args),
+        Task::Fuzz(args) => fuzz::command(&args),
         Task::Docs => docs::command(),
         Task::Monitoring(args) => monitoring::command(&args),
         Task::CheckMonitoring(args) => monitoring::check::command(&args),

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Terminal,
     /// A browser for the report: without it the test of the page is skipped.
     Browser,
+    /// The fuzzer.
+    Fuzz,
     /// Shells for their completions: without them the completions are not tested.
     Shells,
 }
@@ -75,7 +77,7 @@ const fn package(
     Package { name, program, why, need }
 }
 
-const BASIC: [Package; 13] = [
+const BASIC: [Package; 14] = [
     package("gcc", Some("cc"), "links the programs", Need::Build),
     package("libc6-dev", None, "the C library, static too", Need::Build),
     package("qemu-system-x86", Some("qemu-system-x86_64"), "boots the kernels", Need::Guests),
@@ -87,6 +89,7 @@ const BASIC: [Package; 13] = [
     package("chromium", Some("chromium"), "tests the report, and takes its picture", Need::Browser),
     package("pngquant", Some("pngquant"), "makes that picture small", Need::Browser),
     package("fonts-dejavu-core", None, "what that browser writes with", Need::Browser),
+    package("g++", Some("c++"), "compiles libFuzzer", Need::Fuzz),
     package("zsh", Some("zsh"), "reads its completions", Need::Shells),
     package("fish", Some("fish"), "reads its completions", Need::Shells),
 ];

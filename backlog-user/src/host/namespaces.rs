@@ -212,7 +212,7 @@ pub(crate) fn inode(path: &Path) -> io::Result<u32> {
 
 /// The namespace that a line of `mountinfo` shows, if it does: its root is then the
 /// name of the namespace, and the mount point the way in.
-fn mounted(line: &str) -> Option<(u32, PathBuf)> {
+pub(crate) fn mounted(line: &str) -> Option<(u32, PathBuf)> {
     let mut fields = line.split(' ');
     let root = fields.nth(3)?;
     let number = root.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;

@@ -6,5 +6,5 @@ pub(crate) mod cgroup;
 pub(crate) mod container;
 mod descriptors;
 pub(crate) mod find;
-mod path;
+pub(crate) mod path;
 mod process;

@@ -3,6 +3,7 @@
 //! ask the kernel (`sock_diag`).
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use backlog_core::aggregate::registry::SockDiagListener;
@@ -73,29 +74,47 @@ fn ask(question: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<()> {
     socket.send(question, 0).context("requesting the list of TCP sockets")?;
     loop {
         let (bytes, _) = socket.recv_from_full().context("reading the list of TCP sockets")?;
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
-                .map_err(|error| anyhow!("reading the list of TCP sockets: {error}"))?;
-            // Messages are padded to four bytes.
-            let length = (message.header.length as usize).next_multiple_of(4).min(rest.len());
-            rest = &rest[length.max(1)..];
-            match message.payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    each(&response);
-                }
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => {
-                    let error = error.to_io();
-                    if error.raw_os_error() == Some(libc::ENOENT) {
-                        bail!("the kernel has no sock_diag for TCP: load the module tcp_diag");
-                    }
-                    return Err(error).context("the kernel refuses to list sockets");
-                }
-                _ => {}
-            }
+        if answers(&bytes, &mut each)?.is_break() {
+            return Ok(());
         }
     }
+}
+
+/// Takes the answers of one datagram; a break: they were the last.
+fn answers(mut rest: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<ControlFlow<()>> {
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
+            .map_err(|error| anyhow!("reading the list of TCP sockets: {error}"))?;
+        // Messages are padded to four bytes.
+        let length = (message.header.length as usize).next_multiple_of(4).min(rest.len());
+        rest = &rest[length.max(1)..];
+        match message.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                each(&response);
+            }
+            NetlinkPayload::Done(_) => return Ok(ControlFlow::Break(())),
+            NetlinkPayload::Error(error) => {
+                let error = error.to_io();
+                if error.raw_os_error() == Some(libc::ENOENT) {
+                    bail!("the kernel has no sock_diag for TCP: load the module tcp_diag");
+                }
+                return Err(error).context("the kernel refuses to list sockets");
+            }
+            _ => {}
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Reads the answers in one datagram, as listeners and as requests.
+#[cfg(feature = "bench")]
+pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<SockDiagListener>, Vec<Request>)> {
+    let (mut listeners, mut requests) = (Vec::new(), Vec::new());
+    let _ = answers(datagram, |response| {
+        listeners.push(listed(1.into(), response));
+        requests.extend(request_of(response));
+    })?;
+    Ok((listeners, requests))
 }
 
 /// Which TCP sockets of this family are in these states?

@@ -126,18 +126,19 @@ impl Tui {
     }
 
     /// Draws on a terminal that only remembers, which needs no real one.
-    #[cfg(test)]
-    pub(crate) fn unseen(style: TextStyle, interval: Duration) -> Self {
+    #[cfg(any(test, feature = "bench"))]
+    pub(crate) fn unseen(style: TextStyle, interval: Duration) -> io::Result<Self> {
         use crate::outlet::{OnStall, Target};
 
-        let out = Outlet::open(Target::Stdout, OnStall::Lose).unwrap();
+        let nowhere = std::fs::File::options().write(true).open("/dev/null")?;
+        let out = Outlet::open(Target::File(nowhere), OnStall::Lose)?;
         let mut tui = Self::new(style, interval, out);
         tui.take = |_, _| Ok(None);
-        tui
+        Ok(tui)
     }
 
     /// What is to be seen on it.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn picture(&mut self, model: &Model, (columns, rows): (u16, u16)) -> String {
         let Self { state, .. } = self;
         state.look(|id| model.get(id).map(|page| Detail::of(model, page)));

@@ -2,6 +2,9 @@
 //! lines are counted, and missing files are reported. What is beyond a bound ends the reading.
 
 use std::collections::VecDeque;
+use std::fmt;
+#[cfg(feature = "bench")]
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -112,6 +115,15 @@ impl Source {
         }
         let source = Self::of(&first, files);
         Ok((first, source))
+    }
+
+    /// Reads a recording that is in memory.
+    #[cfg(feature = "bench")]
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Result<(Header, Self)> {
+        let lines = Lines::new(Box::new(io::Cursor::new(bytes)))?;
+        let (header, lines) = begin("it", lines)?;
+        let source = Self::of(&header, VecDeque::from([lines]));
+        Ok((header, source))
     }
 
     fn of(header: &Header, files: VecDeque<Lines>) -> Self {
@@ -281,8 +293,11 @@ impl Source {
 
 /// Opens one file and reads its header.
 fn open(path: &Path) -> Result<(Header, Lines)> {
-    let mut lines = Lines::open(path)?;
-    let name = path.display();
+    begin(path.display(), Lines::open(path)?)
+}
+
+/// Reads the header of the file with this name.
+fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
     let no_recording = || format!("{name} is not a backlog-trace recording");
     let Some(first) = lines.next()? else {
         bail!("{}: it has no complete first line", no_recording())

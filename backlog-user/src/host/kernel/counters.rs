@@ -13,7 +13,7 @@ pub(crate) fn read(folder: &Path) -> Option<Values> {
 }
 
 /// The file has a line of names and a line of values for each group.
-fn parse(text: &str) -> Option<Values> {
+pub(crate) fn parse(text: &str) -> Option<Values> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
     let names = lines.next()?.split_whitespace();
     let values = lines.next()?.split_whitespace();

@@ -117,7 +117,7 @@ impl Cgroups {
 
 /// Where `mountinfo` says that the unified hierarchy is mounted. One that shows the whole is
 /// better than one that shows a part.
-fn mount_point(lines: &str) -> Option<PathBuf> {
+pub(crate) fn mount_point(lines: &str) -> Option<PathBuf> {
     let mounts: Vec<MountInfo> = lines
         .lines()
         .filter_map(|line| MountInfo::from_line(line).ok())

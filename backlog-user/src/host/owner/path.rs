@@ -10,7 +10,7 @@ const HIERARCHIES: [&str; 5] = ["name=systemd", "", "memory", "cpu", "pids"];
 
 /// The path of the cgroup, from the text of `/proc/PID/cgroup`. One that says more than `/`
 /// is preferred: not everything is in every hierarchy.
-pub(super) fn of(text: &str) -> Option<String> {
+pub(crate) fn of(text: &str) -> Option<String> {
     let ProcessCGroups(groups) = ProcessCGroups::from_buf_read(text.as_bytes()).ok()?;
     let in_hierarchy = |name: &&str| {
         let group = groups.iter().find(|group| match *name {
@@ -26,7 +26,7 @@ pub(super) fn of(text: &str) -> Option<String> {
 
 /// The innermost systemd unit that has processes of its own, of a cgroup's path: slices only
 /// hold other units.
-pub(super) fn unit(path: &str) -> Option<&str> {
+pub(crate) fn unit(path: &str) -> Option<&str> {
     path.rsplit('/').find(|part| {
         let kind = part.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map(|(_, kind)| kind);
         matches!(kind, Some("service" | "scope" | "socket"))

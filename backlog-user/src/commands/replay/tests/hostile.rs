@@ -90,7 +90,7 @@ fn no_pane_of_the_screen_commands_the_terminal() {
     poisoned(&path);
     let recording = SeekableRecording::open(&path).unwrap();
     let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
-    let mut tui = Tui::unseen(look, Duration::from_secs(1));
+    let mut tui = Tui::unseen(look, Duration::from_secs(1)).unwrap();
     let mut playback = Playback::start(&recording, None, &mut tui).unwrap();
     playback.seek(&mut tui, recording.end_ns).unwrap();
     tui.played(Playing::default());

@@ -16,7 +16,7 @@ const SIZE: (u16, u16) = (120, 40);
 
 fn screen() -> Tui {
     let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
-    Tui::unseen(look, Duration::from_secs(1))
+    Tui::unseen(look, Duration::from_secs(1)).unwrap()
 }
 
 fn picture(playback: &Playback<'_>, tui: &mut Tui, at_ns: u64) -> String {
