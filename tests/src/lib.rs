@@ -27,6 +27,7 @@ pub mod ptrace;
 pub mod requests;
 pub mod route;
 pub mod servers;
+pub mod soak;
 pub mod socket;
 pub mod ss;
 pub mod sysctl;

@@ -24,6 +24,7 @@ mod process;
 mod servers;
 mod setup;
 mod sizing;
+mod soak;
 mod test;
 mod tree;
 mod vm;
@@ -75,6 +76,8 @@ enum Task {
     CheckMonitoring(monitoring::check::Args),
     /// Measure what a fleet of hosts costs one Prometheus, and write docs/measured/FLEET.md
     Fleet(monitoring::fleet::Args),
+    /// Trace for many minutes while everything comes, goes, stops and fills up, and compare all counts
+    Soak(soak::Args),
     /// Watch an overloaded server for some seconds
     Demo(demo::Args),
 }
@@ -106,6 +109,7 @@ fn dispatch(task: Task) -> Result<u8> {
         Task::Monitoring(args) => monitoring::command(&args),
         Task::CheckMonitoring(args) => monitoring::check::command(&args),
         Task::Fleet(args) => monitoring::fleet::command(&args),
+        Task::Soak(args) => soak::command(&args),
         Task::Demo(args) => demo::command(&args),
     }
 }

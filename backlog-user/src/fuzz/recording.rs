@@ -1,13 +1,14 @@
 //! A recording, from its bytes to every output: what `replay`, `replay --tui` and `report` do.
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
 use backlog_core::text::outside::is_active;
 use jiff::tz::TimeZone;
 
-use super::ring::Written;
 use crate::commands::replay::player::Player;
 use crate::commands::replay::source::Source;
 use crate::output::csv::Csv;
@@ -19,9 +20,29 @@ use crate::output::table::{Table, TextStyle};
 use crate::output::tui::Tui;
 use crate::output::whole_file::WholeFile;
 
+/// Collects what an output writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Written {
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.0.take()
+    }
+}
+
 /// Shows it by each output at the same time.
 pub(super) fn read(bytes: &[u8]) {
-    // A recording that is refused, from its first line or in the middle, is no failure.
+    // A recording that is refused, from its first line or in the middle, is fine.
     let _ = show(bytes);
 }
 

@@ -31,7 +31,7 @@ const STRINGS: [&str; 8] = [
     "accept_queue_full_syn",
 ];
 
-/// Changes one to four things; none: it is no text.
+/// Changes one to four things; none: these bytes are not text.
 pub(crate) fn mutate_lines(text: &[u8], seed: u32) -> Option<Vec<u8>> {
     let rng = &mut Rng::with_seed(u64::from(seed));
     let text = str::from_utf8(text).ok()?;

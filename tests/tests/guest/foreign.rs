@@ -80,7 +80,7 @@ impl Drop for Folder {
     }
 }
 
-/// A file and a folder that are none of the other user's business.
+/// A file and a folder that the other user has nothing to do with.
 struct Victims(Folder);
 
 impl Victims {
