@@ -86,8 +86,8 @@ fn build(tools: &Tools, out: &Path) -> Result<PathBuf> {
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_else(|_| "x86_64".into());
     cargo
         .current_dir(&workspace)
-        .args(["build", "--package", "backlog-ebpf", "--bin", "backlog-ebpf", "--release"])
-        .args(["--target", TARGET, "--target-dir"])
+        .args(["build", "--package", "backlog-ebpf", "--bin", "backlog-ebpf"])
+        .args(["--profile", "ebpf", "--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&arch, linker));
     if env::var_os("CARGO_FEATURE_EBPF_LOG").is_some() {
@@ -97,7 +97,7 @@ fn build(tools: &Tools, out: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("building the eBPF programs failed ({status}): {cargo:?}");
     }
-    Ok(target_dir.join(TARGET).join("release/backlog-ebpf"))
+    Ok(target_dir.join(TARGET).join("ebpf/backlog-ebpf"))
 }
 
 /// Flags for rustc, separated as `CARGO_ENCODED_RUSTFLAGS` wants them.

@@ -18,10 +18,11 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::backend::Backend;
+use crate::build::{self, Profile};
 use crate::kernels::{self, Kernel};
 use crate::setup::Need;
 use crate::test::guests::{self, Wanted};
-use crate::{build, pages, process, setup};
+use crate::{pages, process, setup};
 use budget::Budgets;
 use guest::Bench;
 use rivals::Rivals;
@@ -140,7 +141,11 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         return then(0);
     }
     setup::ensure()?.require(Need::Guests)?;
-    let programs = if args.no_build { build::existing() } else { build::static_programs()? };
+    let programs = if args.no_build {
+        build::existing(Profile::Dist)
+    } else {
+        build::static_programs(Profile::Dist)?
+    };
     let (kernels, untested) = guests::obtain(&args.kernel)?;
     let rivals = rivals::obtain()
         .inspect_err(|error| process::say(&format!("measured without the rivals: {error:#}")))

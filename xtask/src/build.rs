@@ -1,6 +1,6 @@
-//! `cargo xtask build`: the tool and the test programs as static release
-//! binaries, which run in any guest and on any machine. Knows cargo; the eBPF
-//! half is built by backlog-user's own build script.
+//! `cargo xtask build`: the tool as a static binary, which runs in any guest and on any machine; and
+//! the test programs for the other tasks. Knows cargo; the eBPF half is built by backlog-user's own
+//! build script.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,13 +16,32 @@ use crate::{paths, process, setup};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const TOOL: &str = "backlog-trace";
 
+/// How a program is optimised: a profile of Cargo.toml.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// Built soon: for tests.
+    Release,
+    /// As it is shipped, and measured.
+    Dist,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+}
+
 /// Builds the tool and says where it is.
 pub(crate) fn command() -> Result<u8> {
     // Told, not enforced: cargo knows best, and an eBPF object may be given to it.
     if let Err(error) = setup::look()?.require(Need::Build) {
         process::say(&format!("{error:#}"));
     }
-    let programs = static_programs()?;
+    let mut cargo = cargo("build", Profile::Dist);
+    let programs = executables(cargo.args(["-p", "backlog-user", "--bins"]), "bin")?;
     let tool = tool(&programs)?;
     let size =
         fs::metadata(tool).with_context(|| format!("cannot inspect {}", tool.display()))?.len();
@@ -37,14 +56,14 @@ pub(crate) fn tool(programs: &[PathBuf]) -> Result<&Path> {
 }
 
 /// The tool and every program of the tests crate.
-pub(crate) fn static_programs() -> Result<Vec<PathBuf>> {
-    let mut cargo = cargo("build");
+pub(crate) fn static_programs(profile: Profile) -> Result<Vec<PathBuf>> {
+    let mut cargo = cargo("build", profile);
     executables(cargo.args(["-p", "backlog-user", "-p", "backlog-tests", "--bins"]), "bin")
 }
 
 /// The test binary that runs inside a guest.
 pub(crate) fn guest_tests() -> Result<PathBuf> {
-    let mut cargo = cargo("test");
+    let mut cargo = cargo("test", Profile::Release);
     cargo.args(["--no-run", "-p", "backlog-tests", "--test", "guest"]);
     let mut built = executables(&mut cargo, "test")?;
     match built.pop() {
@@ -54,8 +73,8 @@ pub(crate) fn guest_tests() -> Result<PathBuf> {
 }
 
 /// What an earlier build left, with no look at whether it is up to date.
-pub(crate) fn existing() -> Vec<PathBuf> {
-    let folder = paths::target().join(TARGET).join("release");
+pub(crate) fn existing(profile: Profile) -> Vec<PathBuf> {
+    let folder = paths::target().join(TARGET).join(profile.name());
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -67,10 +86,10 @@ pub(crate) fn existing() -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).filter(|path| is_program(path)).collect()
 }
 
-fn cargo(task: &str) -> Command {
+fn cargo(task: &str, profile: Profile) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root());
-    command.args([task, "--release", "--target", TARGET]);
+    command.args([task, "--profile", profile.name(), "--target", TARGET]);
     // With --target given, build scripts and macros do not get these flags.
     command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
     // From the cargo that runs us: it would name this package.

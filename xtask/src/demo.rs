@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::build::{self, Profile};
 use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::native::{self, Native};
 use crate::setup::Need;
 use crate::vm::{self, Added, ConsoleLog, Emulation, Guest, Sinks};
-use crate::{apart, build, process, setup};
+use crate::{apart, process, setup};
 
 /// The arguments of `demo`.
 #[derive(clap::Args)]
@@ -40,7 +41,7 @@ const PREFERRED: &str = "6.12";
 /// Runs the demo; the status is the tool's own.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
-    let programs = build::static_programs()?;
+    let programs = build::static_programs(Profile::Release)?;
     if !args.guest {
         let tool = build::tool(&programs)?;
         match native::look(tool, None) {

@@ -22,9 +22,10 @@ use qemu::Machine;
 pub(crate) use qemu::{Emulation, Outcome, Sinks, Verdict};
 pub(crate) use saved::{Both, Saved};
 
+use crate::build::{self, Profile};
 use crate::kernels::{Kernel, Kernels};
 use crate::setup::Need;
-use crate::{build, process, servers, setup};
+use crate::{process, servers, setup};
 
 /// Virtual CPUs, unless told.
 pub(crate) const CPUS: u32 = 2;
@@ -248,7 +249,11 @@ pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
 
 /// Our programs for the guest: built now, or as they are.
 fn programs(no_build: bool) -> Result<Vec<PathBuf>> {
-    if no_build { Ok(build::existing()) } else { build::static_programs() }
+    if no_build {
+        Ok(build::existing(Profile::Release))
+    } else {
+        build::static_programs(Profile::Release)
+    }
 }
 
 struct Tee(Vec<Box<dyn Write + Send>>);

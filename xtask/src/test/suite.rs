@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::backend::Backend;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::servers::Servers;
 use crate::vm::{Added, Emulation};
 
@@ -87,7 +87,10 @@ pub(crate) struct Built {
 impl Built {
     /// Builds them.
     pub(crate) fn make() -> Result<Self> {
-        Ok(Self { programs: build::static_programs()?, tests: build::guest_tests()? })
+        Ok(Self {
+            programs: build::static_programs(Profile::Release)?,
+            tests: build::guest_tests()?,
+        })
     }
 
     /// The tool.
