@@ -2,6 +2,7 @@
 //! output. What the model does not keep (the beginnings of drops, the metadata of the start) is
 //! stored here, bounded.
 
+mod annotations;
 mod context;
 mod episodes;
 mod listener;
@@ -12,7 +13,6 @@ mod page;
 mod plot;
 mod reconciled;
 mod shared;
-mod story;
 mod verdict;
 
 use std::io::{self, Write as _};
@@ -28,8 +28,8 @@ use jiff::tz::TimeZone;
 use super::sink::{Now, Sink, Update};
 use crate::notice::notice;
 use crate::output::whole_file::WholeFile;
+use annotations::Annotations;
 use context::Run;
-use story::Story;
 
 /// Where the page goes.
 #[derive(Clone, Debug)]
@@ -46,14 +46,14 @@ pub(crate) struct Report {
     tells: bool,
     /// The metadata of the start; none: the run has not begun.
     meta: Option<Meta>,
-    story: Story,
+    annotations: Annotations,
     written: bool,
 }
 
 impl Report {
     /// A view that writes there, with times of this zone.
     pub(crate) fn new(zone: TimeZone, place: Destination, tells: bool) -> Self {
-        Self { zone, place, tells, meta: None, story: Story::default(), written: false }
+        Self { zone, place, tells, meta: None, annotations: Annotations::default(), written: false }
     }
 }
 
@@ -110,19 +110,19 @@ impl Sink for Report {
 impl Report {
     fn start(&mut self, _: &Clock, meta: &Meta) {
         self.meta = Some(meta.clone());
-        self.story = Story::default();
+        self.annotations = Annotations::default();
     }
 
     fn limit(&mut self, _: &Clock, time_ns: u64, page: &Page, limit: &Limit) {
-        self.story.limit(page.listener.id, time_ns, limit);
+        self.annotations.limit(page.listener.id, time_ns, limit);
     }
 
     fn refused(&mut self, _: &Clock, _: &Model, refusal: &Refusal) {
-        self.story.refused(refusal);
+        self.annotations.refused(refusal);
     }
 
     fn clock_set(&mut self, _: &Clock, time_ns: u64, step_ns: i128) {
-        self.story.clock_set(time_ns, step_ns);
+        self.annotations.clock_set(time_ns, step_ns);
     }
 
     fn end(
@@ -133,8 +133,8 @@ impl Report {
         end: &End,
     ) -> io::Result<()> {
         let Some(meta) = &self.meta else { return Ok(()) };
-        let Self { zone, story, .. } = self;
-        let html = page::render(&Run { zone, clock, meta, model, summaries, end, story });
+        let Self { zone, annotations, .. } = self;
+        let html = page::render(&Run { zone, clock, meta, model, summaries, end, annotations });
         // The error already says where the page is instead.
         self.written = true;
         match &self.place {

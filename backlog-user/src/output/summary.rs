@@ -89,13 +89,8 @@ fn listener(
         page.depth(),
     );
     if let Some(peak_ns) = summary.peak_ns {
-        let _ = writeln!(
-            text,
-            "  peak         {} of {limit} ({} %) at {}",
-            summary.peak,
-            percent(summary.peak, limit),
-            clock_time(zone, clock.wall(peak_ns), 6),
-        );
+        let at = clock_time(zone, clock.wall(peak_ns), 6);
+        let _ = writeln!(text, "  peak         {} at {at}", peak(summary.peak, limit));
     }
     syn_queue(text, zone, clock, model, summary);
     let _ = writeln!(text, "  drops        {}", drops(summary));
@@ -151,7 +146,7 @@ fn listener(
     text.push_str(&advice::render(zone, clock, model, page, end));
     section(
         text,
-        "depth met by arrivals",
+        "depth at arrival",
         "depth",
         &page.depth,
         totals.enqueued.saturating_sub(totals.enqueue_missed),
@@ -278,6 +273,15 @@ fn syn_queue(
             plural(cookies, "SYN")
         );
     }
+}
+
+/// `17 of 16 (106 %)`. The kernel lets one more in than the limit: what is deeper arrived under a
+/// larger limit, before listen() was called again.
+fn peak(peak: u32, limit: u32) -> String {
+    if peak > limit.saturating_add(1) {
+        return format!("{peak}, above the present limit of {limit},");
+    }
+    format!("{peak} of {limit} ({} %)", percent(peak, limit))
 }
 
 fn drops(summary: &Summary<'_>) -> String {

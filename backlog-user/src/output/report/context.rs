@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::story::Story;
+use super::annotations::Annotations;
 
 /// All that the page is made of.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) struct Run<'a> {
     pub(super) model: &'a Model,
     pub(super) summaries: &'a [Summary<'a>],
     pub(super) end: &'a End,
-    pub(super) story: &'a Story,
+    pub(super) annotations: &'a Annotations,
 }
 
 impl Run<'_> {

@@ -7,13 +7,13 @@ use backlog_core::text::acceptor;
 use backlog_core::text::format::{duration, plural};
 use maud::{Markup, html};
 
+use super::annotations::Moments;
 use super::context::Run;
 use super::shared::{Column, plain, table};
-use super::story::Moments;
 
 /// The tables; nothing where nothing was refused.
 pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
-    let moments = run.story.of(summary.page.listener.id);
+    let moments = run.annotations.of(summary.page.listener.id);
     html! {
         (episodes(run, &summary.page.episodes))
         @if let Some(moments) = moments { (begun(run, moments)) }

@@ -119,7 +119,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
 }
 
 fn limits(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
-    let moments = run.story.of(summary.page.listener.id)?;
+    let moments = run.annotations.of(summary.page.listener.id)?;
     (!moments.limits.is_empty()).then(|| {
         html! {
             @for (index, (time_ns, limit)) in moments.limits.iter().enumerate() {

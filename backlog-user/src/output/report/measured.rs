@@ -135,10 +135,14 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
         texts.push("Whether programs missed events is not counted by this kernel.".into());
     }
     texts.extend(end.remarks.iter().map(|text| outside(text) + "."));
-    for (time_ns, step_ns) in &run.story.steps {
+    for (time_ns, step_ns) in &run.annotations.steps {
         let seconds = *step_ns as f64 / 1e9;
         let time = run.time(*time_ns, 6);
         texts.push(format!("The wall clock stepped by {seconds:+.3} s at {time}."));
+    }
+    let further = run.annotations.steps_left_out;
+    if further > 0 {
+        texts.push(format!("{} of the wall clock not listed.", plural(further, "further step")));
     }
     texts
 }

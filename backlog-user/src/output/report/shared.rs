@@ -77,7 +77,7 @@ pub(super) fn facts(all: &[Fact]) -> Markup {
 /// limit applied then.
 pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
     let (peak, limit) = (summary.peak, summary.page.listener.limit);
-    let moments = run.story.of(summary.page.listener.id);
+    let moments = run.annotations.of(summary.page.listener.id);
     let changed = moments.is_some_and(|all| all.limits.iter().any(|(_, one)| one.was != one.now));
     let peak_ns = summary.peak_ns?;
     Some(html! {

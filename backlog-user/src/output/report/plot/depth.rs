@@ -41,7 +41,7 @@ pub(in super::super) fn depth(run: &Run<'_>, summary: &Summary<'_>, timeline: &T
     // Not `summary.peak`: of a listener that is full all the time it is one of them.
     let peak = spans.iter().map(|span| span.peak).fold(summary.peak, u32::max);
     let top = if limit > peak.max(1).saturating_mul(TOO_HIGH) { peak } else { limit.max(peak) };
-    let begun = run.story.of(listener.id).map_or(&[][..], |moments| &moments.begun);
+    let begun = run.annotations.of(listener.id).map_or(&[][..], |moments| &moments.begun);
     let columns = timeline.columns(COLUMNS, run.meta.time_ns, run.end.time_ns);
     let plot = Plot { run, summary, timeline, begun, columns, top };
     let named = Named {

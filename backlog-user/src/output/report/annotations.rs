@@ -20,21 +20,23 @@ pub(super) struct Moments {
 
 /// See the module's head.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(super) struct Annotations {
     moments: BTreeMap<ListenerId, Moments>,
     /// Steps of the wall clock: when, and nanoseconds.
     pub(super) steps: Vec<(u64, i128)>,
+    /// Steps that are not here.
+    pub(super) steps_left_out: u64,
     /// Moments of all listeners.
     kept: usize,
 }
 
-/// Events kept per listener.
+/// Moments kept per listener, and steps of the clock.
 const MOST: usize = 300;
 
-/// Events kept for all listeners: some 10 MB.
+/// Moments kept for all listeners: some 10 MB.
 const MOST_OF_ALL: usize = 60_000;
 
-impl Story {
+impl Annotations {
     /// A packet was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         if refusal.first {
@@ -55,6 +57,8 @@ impl Story {
     pub(super) fn clock_set(&mut self, time_ns: u64, step_ns: i128) {
         if self.steps.len() < MOST {
             self.steps.push((time_ns, step_ns));
+        } else {
+            self.steps_left_out += 1;
         }
     }
 
@@ -76,19 +80,23 @@ impl Story {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Story};
+    use super::{Annotations, MOST};
     use backlog_core::event::{Limit, ListenerId};
 
     #[test]
     fn what_is_left_out_is_counted() {
-        let mut story = Story::default();
+        let mut annotations = Annotations::default();
         let listener = ListenerId(1);
         let limit = Limit { listener, now: 2, was: 1, depth: 0, call: None, opens: false };
         for time_ns in 0..MOST as u64 + 7 {
-            story.limit(listener, time_ns, &limit);
+            annotations.limit(listener, time_ns, &limit);
         }
-        let moments = story.of(listener).unwrap();
+        let moments = annotations.of(listener).unwrap();
         assert_eq!((moments.limits.len(), moments.left_out), (MOST, 7));
-        assert!(story.of(ListenerId(2)).is_none());
+        assert!(annotations.of(ListenerId(2)).is_none());
+        for time_ns in 0..MOST as u64 + 3 {
+            annotations.clock_set(time_ns, 5);
+        }
+        assert_eq!((annotations.steps.len(), annotations.steps_left_out), (MOST, 3));
     }
 }
