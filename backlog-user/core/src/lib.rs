@@ -9,6 +9,7 @@ pub mod clock;
 pub mod counter;
 pub mod event;
 pub mod filter;
+pub mod metrics;
 pub mod model;
 pub mod owner;
 pub mod recording;

@@ -56,6 +56,8 @@ pub struct Model {
     namespaces: Namespaces,
     /// Listeners that were closed and whose pages were evicted.
     gone: Gone,
+    /// The pages of those that were evicted last.
+    evicted: Vec<Page>,
     retention: Retention,
     /// The number of further listeners whose history is kept: zero unless an output draws it.
     room: usize,
@@ -82,6 +84,7 @@ impl Model {
             addresses: Addresses::default(),
             namespaces: Namespaces::default(),
             gone: Gone::default(),
+            evicted: Vec::new(),
             retention: Retention::default(),
             room: 0,
             memory: Memory::default(),

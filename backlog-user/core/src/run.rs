@@ -10,7 +10,7 @@ use crate::event::form;
 use crate::model::reconcile::{Account, Blind};
 use crate::settings::{Settings, Spread};
 use command::CommandEnd;
-use cost::Cost;
+use cost::{Cost, Looks};
 
 /// A set of hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,23 @@ pub struct Placed {
     pub program: String,
     /// `fexit tcp_check_req`
     pub how: String,
+}
+
+/// The state of the tool itself in the middle of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Health {
+    /// Counts that belong to no listener.
+    pub stray: Stray,
+    /// Records that could not be read.
+    pub decode_errors: u64,
+    /// Events that programs missed because they were interrupted by themselves.
+    pub missed: Option<u64>,
+    /// Searches for the owners of listeners.
+    pub looks: Looks,
+    /// Kernel memory of the maps.
+    pub maps_bytes: Option<u64>,
+    /// Kernel memory of the programs.
+    pub programs_bytes: Option<u64>,
 }
 
 /// The data of the end, in addition to the listeners' summaries.

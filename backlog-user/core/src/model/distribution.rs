@@ -118,6 +118,21 @@ impl Distribution {
         buckets.filter(|bucket| bucket.start() >= value).map(|bucket| bucket.count()).sum()
     }
 
+    /// How many values are up to each of these powers of two, exactly, and twice the sum of all
+    /// values, as if each were in the middle of its bucket.
+    #[must_use]
+    pub fn up_to<const N: usize>(&self, powers: &[u64; N]) -> ([u64; N], u64) {
+        let (mut counts, mut twice_the_sum) = ([0; N], 0_u64);
+        let buckets = self.some().into_iter().flat_map(|fine| fine.iter());
+        for bucket in buckets.filter(|bucket| bucket.count() > 0) {
+            let values = bucket.start() + bucket.end() + 2;
+            twice_the_sum = twice_the_sum.saturating_add(bucket.count().saturating_mul(values));
+            let above = powers.iter().position(|power| bucket.end() < *power);
+            counts.iter_mut().skip(above.unwrap_or(N)).for_each(|sum| *sum += bucket.count());
+        }
+        (counts, twice_the_sum)
+    }
+
     /// Buckets of powers of two, from the first to the last non-empty one: bucket k counts values
     /// in (2^(k-1), 2^k].
     #[must_use]
@@ -177,6 +192,20 @@ mod tests {
         distribution.add(&vec![(bucket(0, DEPTHS), 5)], 1);
         assert_eq!(distribution.buckets(), [Bucket { low: 0, high: 1, count: 5 }]);
         assert_eq!((distribution.max(), distribution.quantiles([0.5])), (Some(1), Some([1])));
+    }
+
+    #[test]
+    fn counts_up_to_a_power_of_two_are_exact_and_the_sum_is_within_a_64th() {
+        let mut distribution = Distribution::of_waits();
+        let values = [1, 64, 65, 256, 5000, 20_000];
+        for value in values {
+            distribution.add(&vec![(bucket(value - 1, WAITS), 1)], value);
+        }
+        let (counts, twice) = distribution.up_to(&[64, 256, 4096, 16_384]);
+        assert_eq!(counts, [2, 4, 4, 5]);
+        let sum: u64 = values.iter().sum();
+        assert!((twice / 2).abs_diff(sum) * 64 <= sum, "{twice} {sum}");
+        assert_eq!(Distribution::of_waits().up_to(&[64]), ([0], 0));
     }
 
     #[test]

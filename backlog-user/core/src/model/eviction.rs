@@ -15,12 +15,20 @@ pub struct Retention {
     pub closed: usize,
     /// Network namespaces in which nothing listens any more, and that may still be there.
     pub quiet: usize,
+    /// Hand evicted pages over, see [`Model::evicted`].
+    pub hand_over: bool,
+}
+
+impl Retention {
+    /// For a run of months whose output keeps what it needs: pages go at the end of the interval
+    /// after the one in which their listener closed.
+    pub const LONG_RUN: Self = Self { closed: 0, quiet: 256, hand_over: true };
 }
 
 impl Default for Retention {
     /// For the summary of a run.
     fn default() -> Self {
-        Self { closed: 1024, quiet: 16_384 }
+        Self { closed: 1024, quiet: 16_384, hand_over: false }
     }
 }
 
@@ -43,6 +51,7 @@ impl Model {
     /// were closed before this time go, the idle ones at once, the others when
     /// there are too many.
     pub(super) fn evict(&mut self, before_ns: u64) {
+        self.evicted.clear();
         let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
         let closed = self.pages.values().filter(|page| over(page));
         let (active, idle): (Vec<_>, Vec<_>) = closed
@@ -63,6 +72,14 @@ impl Model {
         self.addresses.forget(&page.listener);
         self.room += usize::from(page.timeline.is_some());
         self.namespaces.evicted(&page, active);
+        if self.retention.hand_over {
+            self.evicted.push(page);
+        }
+    }
+
+    /// The pages that were evicted at the end of the last interval, with their last counts.
+    pub fn evicted(&self) -> impl Iterator<Item = &Page> {
+        self.evicted.iter()
     }
 
     /// Listeners whose pages were evicted.

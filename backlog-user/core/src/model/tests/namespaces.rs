@@ -224,7 +224,7 @@ fn sums_of_evicted_listeners_stay_in_the_account_of_their_namespace() {
 #[test]
 fn quiet_namespaces_are_bounded_and_named_when_they_are_forgotten() {
     let mut model = Model::new(0);
-    model.retain(Retention { closed: 0, quiet: 2 });
+    model.retain(Retention { closed: 0, quiet: 2, ..Retention::default() });
     for id in 1..=6 {
         let (netns, now) = (Netns::new(7, id), u64::from(id));
         model.apply(&event(now, in_namespace(netns, id)));

@@ -1,0 +1,311 @@
+//! What `/metrics` shows of a run that goes on for months: a bounded number of series, each of an
+//! identity that survives a restart of the server (docs/METRICS.md). Pure: it reads the model at
+//! the end of each interval, and gives a [`Snapshot`] that nothing changes any more.
+//!
+//! A counter belongs to an identity and not to a socket. What a socket has counted in an interval is
+//! added to the series that it belongs to at that time and never moves to another one.
+
+mod counts;
+mod family;
+mod host;
+mod identity;
+mod samples;
+mod series;
+mod snapshot;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod text;
+mod window;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+use crate::event::ListenerId;
+use crate::model::Model;
+use crate::model::interval::Interval;
+use crate::model::page::Page;
+use crate::model::reconcile::Account;
+use crate::run::Health;
+use counts::Counts;
+pub use family::{FAMILIES, Family, Kind as FamilyKind};
+use host::Host;
+use identity::Identity;
+use series::{Kind, Series, Sized};
+pub use snapshot::{Facts, Now, Own, Snapshot};
+use sockets::{Socket, Target};
+pub use text::{Format, encode};
+
+/// The bounds of what is shown. They may change during the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Series of listeners; what is beyond is summed up as `other`.
+    pub max_listeners: usize,
+    /// How long series stay after the last socket has closed.
+    pub keep_closed_ns: u64,
+    /// How long a listener must have been open before it gets series of its own.
+    pub min_age_ns: u64,
+    /// The window of the peaks.
+    pub peak_window_ns: u64,
+}
+
+/// A verdict is renewed this often, and at once when packets are refused.
+const SIZED_EVERY_NS: u64 = 10_000_000_000;
+
+/// A listener waits this long for the name of its process, which the next scan of all processes
+/// finds.
+const NAMED_WITHIN_NS: u64 = 3_000_000_000;
+
+/// Below this limit a handful of clients is half of it, which says nothing.
+const LEAST_LIMIT: u32 = 8;
+
+/// A series, in the order in which they were shown first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct SeriesId(u64);
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Metrics {
+    bounds: Bounds,
+    /// Ports that the kernel hands out.
+    ephemeral: RangeInclusive<u16>,
+    sockets: HashMap<ListenerId, Socket>,
+    series: BTreeMap<SeriesId, Series>,
+    by_identity: HashMap<Identity, SeriesId>,
+    next: u64,
+    /// The sum of what has no series.
+    other: Series,
+    host: Host,
+}
+
+impl Metrics {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(bounds: Bounds, ephemeral: RangeInclusive<u16>) -> Self {
+        Self {
+            bounds,
+            ephemeral,
+            sockets: HashMap::new(),
+            series: BTreeMap::new(),
+            by_identity: HashMap::new(),
+            next: 0,
+            other: Series::new(Kind::Other, Identity::other()),
+            host: Host::default(),
+        }
+    }
+
+    /// From now on these bounds hold. Series that are shown stay until their sockets close.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// The end of an interval, with its rows in the order of the listeners.
+    pub fn interval(&mut self, model: &Model, rows: &[Interval], time_ns: u64) {
+        self.other.begin();
+        self.series.values_mut().for_each(Series::begin);
+        for page in model.evicted() {
+            self.count(page, None, time_ns);
+            self.sockets.remove(&page.listener.id);
+        }
+        for page in model.pages() {
+            let id = page.listener.id;
+            let found = rows.binary_search_by_key(&id, |row| row.listener);
+            let row = found.ok().and_then(|index| rows.get(index));
+            self.count(page, row, time_ns);
+            if let Some(row) = row {
+                self.show(model, page, row, time_ns);
+            }
+        }
+        let window_ns = self.bounds.peak_window_ns;
+        self.other.end(time_ns, window_ns);
+        self.series.values_mut().for_each(|series| series.end(time_ns, window_ns));
+        self.evict(time_ns);
+        let of_series: HashSet<&str> =
+            self.series.values().map(|series| series.identity.netns.as_str()).collect();
+        self.host.namespaces(model, &of_series);
+    }
+
+    /// The kernel's counters were compared with what was seen.
+    pub fn reconciled(&mut self, accounts: &[Account]) {
+        self.host.reconciled(accounts);
+    }
+
+    /// The state of the tool itself.
+    pub fn health(&mut self, health: &Health) {
+        self.host.health = *health;
+    }
+
+    /// All that is shown at this time.
+    #[must_use]
+    pub fn snapshot(&self, now: &Now<'_>) -> Snapshot {
+        let other =
+            (!self.other.counts.is_empty() || self.other.members > 0).then_some(&self.other);
+        let series = self.series.values().chain(other);
+        let is_pending = |socket: &&Socket| matches!(socket.target, Target::Pending(_));
+        let pending = self.sockets.values().filter(is_pending).count();
+        Snapshot::of(now, series, &self.host, (pending, self.bounds.max_listeners))
+    }
+
+    /// Adds what a socket has counted since the last interval to its series.
+    fn count(&mut self, page: &Page, row: Option<&Interval>, time_ns: u64) {
+        let id = page.listener.id;
+        let mut socket = self.sockets.remove(&id).unwrap_or_default();
+        let moved = socket.take(page, row, time_ns);
+        self.host.counts.add(&moved);
+        let target = std::mem::take(&mut socket.target);
+        socket.target = match self.place(page, target, time_ns) {
+            Target::Pending(mut so_far) => {
+                so_far.add(&moved);
+                Target::Pending(so_far)
+            }
+            Target::Shown(series) => {
+                self.at(series).counts.add(&moved);
+                Target::Shown(series)
+            }
+            Target::Other => {
+                self.other.counts.add(&moved);
+                Target::Other
+            }
+        };
+        self.sockets.insert(id, socket);
+    }
+
+    /// The series that a socket belongs to from now on.
+    fn place(&mut self, page: &Page, target: Target, time_ns: u64) -> Target {
+        let is_loud = is_loud(page);
+        match target {
+            Target::Pending(so_far) => match self.first_place(page, is_loud, time_ns) {
+                Some(target) => {
+                    self.counts_of(&target).add(&so_far);
+                    target
+                }
+                None => Target::Pending(so_far),
+            },
+            Target::Shown(series) if is_loud && self.at(series).kind == Kind::Ephemeral => {
+                match self.own(page, has_refused(page)) {
+                    Target::Other => Target::Shown(series),
+                    own => own,
+                }
+            }
+            Target::Other if page.closed.is_none() && (is_loud || self.has_room()) => {
+                self.own(page, has_refused(page))
+            }
+            Target::Shown(_) | Target::Other => target,
+        }
+    }
+
+    /// None: it is not clear yet whether it lasts.
+    fn first_place(&mut self, page: &Page, is_loud: bool, time_ns: u64) -> Option<Target> {
+        let listener = &page.listener;
+        if self.ephemeral.contains(&listener.local.port()) && !is_loud {
+            return Some(self.find_or_add(Kind::Ephemeral, Identity::ephemeral(listener), false));
+        }
+        let age_ns = time_ns.saturating_sub(page.first_seen_ns);
+        if page.closed.is_none() && listener.process().is_none() && age_ns < NAMED_WITHIN_NS {
+            return None;
+        }
+        let lasts = !listener.opened_now || age_ns >= self.bounds.min_age_ns;
+        if is_loud || lasts || self.by_identity.contains_key(&Identity::own(listener)) {
+            return Some(self.own(page, has_refused(page)));
+        }
+        let is_over = page.closed.is_some();
+        is_over.then(|| self.find_or_add(Kind::Ephemeral, Identity::ephemeral(listener), false))
+    }
+
+    fn own(&mut self, page: &Page, has_refused: bool) -> Target {
+        self.find_or_add(Kind::Own, Identity::own(&page.listener), has_refused)
+    }
+
+    /// The series of an identity; a new one if there is room for it, or if it may take the place of
+    /// one that has closed.
+    fn find_or_add(&mut self, kind: Kind, identity: Identity, may_evict: bool) -> Target {
+        if let Some(series) = self.by_identity.get(&identity) {
+            return Target::Shown(*series);
+        }
+        let has_room = self.has_room() || (may_evict && self.evict_closed());
+        if !has_room {
+            return Target::Other;
+        }
+        self.next += 1;
+        let id = SeriesId(self.next);
+        self.by_identity.insert(identity.clone(), id);
+        self.series.insert(id, Series::new(kind, identity));
+        Target::Shown(id)
+    }
+
+    fn has_room(&self) -> bool {
+        self.series.len() < self.bounds.max_listeners
+    }
+
+    fn at(&mut self, id: SeriesId) -> &mut Series {
+        // A socket's series stays for as long as the socket.
+        self.series.get_mut(&id).unwrap_or(&mut self.other)
+    }
+
+    fn counts_of(&mut self, target: &Target) -> &mut Counts {
+        match target {
+            Target::Shown(series) => &mut self.at(*series).counts,
+            Target::Pending(_) | Target::Other => &mut self.other.counts,
+        }
+    }
+
+    /// The state of a socket that is open, or has closed in the interval.
+    fn show(&mut self, model: &Model, page: &Page, row: &Interval, time_ns: u64) {
+        let Some(socket) = self.sockets.get_mut(&page.listener.id) else { return };
+        let series = match socket.target {
+            Target::Pending(_) => return,
+            Target::Shown(series) => self.series.get_mut(&series).unwrap_or(&mut self.other),
+            Target::Other => &mut self.other,
+        };
+        let settings = model.settings_of(page.listener.netns);
+        self.host.named(&page.listener);
+        if page.closed.is_some() {
+            return series.closes(page, row, settings);
+        }
+        if series.kind == Kind::Own && socket.is_to_be_sized(row, time_ns) {
+            let sizing = model.sizing(page, time_ns);
+            let (verdict, confidence) = (sizing.verdict, sizing.confidence);
+            socket.sized = Some(Sized { verdict, confidence, backlog: sizing.backlog });
+            socket.sized_ns = time_ns;
+        }
+        series.member(page, row, settings, socket.sized);
+    }
+
+    /// Evicts series that were closed for long enough, unless a page of theirs is still to be
+    /// counted.
+    fn evict(&mut self, time_ns: u64) {
+        let keep_ns = self.bounds.keep_closed_ns;
+        let is_over = |series: &Series| {
+            series.closed_ns.is_some_and(|closed_ns| closed_ns.saturating_add(keep_ns) <= time_ns)
+        };
+        let over = self.series.iter().filter(|(_, series)| is_over(series));
+        let over: Vec<SeriesId> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            self.remove(id);
+        }
+    }
+
+    /// Makes room: evicts the series that has been closed for longest. False: all are open.
+    fn evict_closed(&mut self) -> bool {
+        let closed = self.series.iter().filter_map(|(id, series)| Some((series.closed_ns?, *id)));
+        let Some((_, oldest)) = closed.min() else { return false };
+        self.remove(oldest);
+        true
+    }
+
+    fn remove(&mut self, id: SeriesId) {
+        if let Some(series) = self.series.remove(&id) {
+            self.by_identity.remove(&series.identity);
+        }
+    }
+}
+
+/// It is of interest whatever its port and its age.
+fn is_loud(page: &Page) -> bool {
+    let limit = page.listener.limit;
+    has_refused(page) || (limit >= LEAST_LIMIT && page.peak().0 >= limit.div_ceil(2))
+}
+
+fn has_refused(page: &Page) -> bool {
+    page.totals.drops.iter().any(|drops| *drops > 0)
+}

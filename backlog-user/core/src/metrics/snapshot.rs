@@ -1,0 +1,172 @@
+//! All that is shown at one moment: nothing changes it any more, so that a scrape is consistent and
+//! waits for nobody.
+
+use std::sync::Arc;
+
+use super::counts::Counts;
+use super::host::{Both, Host};
+use super::identity::{clipped, labels};
+use super::series::{Gauges, Kind, Series};
+use super::window::Highest;
+use crate::clock::Clock;
+use crate::model::Model;
+use crate::run::{Health, Meta};
+use crate::settings::Settings;
+
+/// What does not change during the run.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `version`, `backend` and `kernel`.
+    pub(super) build: String,
+    /// The labels of each hook.
+    pub(super) hooks: Vec<String>,
+    /// Hooks that are not attached as planned, and what this kernel does not show.
+    pub(super) fallbacks: usize,
+    pub(super) gaps: usize,
+    interval_s: f64,
+}
+
+impl Facts {
+    /// Those of a run with this interval.
+    #[must_use]
+    pub fn of(meta: &Meta, interval_s: f64) -> Self {
+        let build = [
+            ("version", meta.version.as_str()),
+            ("backend", meta.backend.name()),
+            ("kernel", &clipped(&meta.kernel)),
+        ];
+        let mut hooks: Vec<String> = meta
+            .hooks
+            .iter()
+            .map(|hook| labels([("moment", hook.moment.as_str()), ("how", &clipped(&hook.how))]))
+            .collect();
+        hooks.sort_unstable();
+        hooks.dedup();
+        let (fallbacks, gaps) = (meta.reasons.len(), meta.gaps.len());
+        Self { build: labels(build), hooks, fallbacks, gaps, interval_s }
+    }
+}
+
+/// The process that traces; none: not known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own {
+    /// CPU time in seconds.
+    pub cpu_s: Option<f64>,
+    /// Resident memory.
+    pub resident_bytes: Option<u64>,
+    /// Open descriptors.
+    pub open_fds: Option<u64>,
+    /// The most that it may open.
+    pub max_fds: Option<u64>,
+    /// When it was started, seconds since 1970.
+    pub start_s: Option<f64>,
+    /// Its threads.
+    pub threads: Option<u64>,
+}
+
+/// What a snapshot is taken of, beside the series.
+#[derive(Clone, Copy)]
+pub struct Now<'a> {
+    /// The state of the run.
+    pub model: &'a Model,
+    /// From monotonic times to those on the wall.
+    pub clock: &'a Clock,
+    /// When the last interval ended.
+    pub time_ns: u64,
+    /// What does not change.
+    pub facts: &'a Facts,
+    /// The process.
+    pub own: Own,
+}
+
+/// See the module's head.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(super) series: Vec<Shown>,
+    pub(super) host: Counts,
+    pub(super) counters: Vec<(String, Both)>,
+    pub(super) settings: Vec<(String, Settings)>,
+    pub(super) clients_forgotten: u64,
+    pub(super) health: Health,
+    pub(super) own: Own,
+    pub(super) facts: Facts,
+    pub(super) time_s: f64,
+    pub(super) interval_s: f64,
+    pub(super) listeners: Vec<(&'static str, u64)>,
+    pub(super) max_listeners: usize,
+}
+
+/// One series.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) labels: Arc<str>,
+    pub(super) info: Option<Arc<str>>,
+    pub(super) is_own: bool,
+    pub(super) counts: Counts,
+    pub(super) members: u64,
+    pub(super) gauges: Gauges,
+    pub(super) highest: Highest,
+    pub(super) imbalance: Option<f64>,
+    pub(super) accepted_s: Option<f64>,
+}
+
+impl Shown {
+    fn of(series: &Series, clock: &Clock) -> Self {
+        let accepted_ns = series.gauges.accepted_ns;
+        Self {
+            labels: Arc::clone(&series.labels),
+            info: series.info.clone(),
+            is_own: series.kind == Kind::Own,
+            counts: series.counts,
+            members: series.members,
+            gauges: series.gauges.clone(),
+            highest: series.highest(),
+            imbalance: series.imbalance(),
+            accepted_s: (accepted_ns != 0).then(|| wall_s(clock, accepted_ns)),
+        }
+    }
+
+    /// Has a connection or a refused packet ever come?
+    pub(super) fn is_used(&self) -> bool {
+        !self.counts.is_empty()
+    }
+}
+
+impl Snapshot {
+    pub(super) fn of<'a>(
+        now: &Now<'_>,
+        series: impl Iterator<Item = &'a Series> + Clone,
+        host: &Host,
+        (pending, max_listeners): (usize, usize),
+    ) -> Self {
+        let open = |kind: Kind| {
+            series.clone().filter(|series| series.kind == kind).map(|series| series.members).sum()
+        };
+        let closed = series.clone().filter(|series| series.members == 0).count() as u64;
+        let listeners = vec![
+            ("own", open(Kind::Own)),
+            ("ephemeral", open(Kind::Ephemeral)),
+            ("other", open(Kind::Other)),
+            ("pending", pending as u64),
+            ("closed", closed),
+        ];
+        Self {
+            series: series.map(|series| Shown::of(series, now.clock)).collect(),
+            host: host.counts,
+            counters: host.counters(),
+            settings: host.settings(now.model),
+            clients_forgotten: host.clients_forgotten,
+            health: host.health,
+            own: now.own,
+            facts: now.facts.clone(),
+            time_s: wall_s(now.clock, now.time_ns),
+            interval_s: now.facts.interval_s,
+            listeners,
+            max_listeners,
+        }
+    }
+}
+
+fn wall_s(clock: &Clock, time_ns: u64) -> f64 {
+    clock.wall(time_ns).as_millisecond() as f64 / 1000.0
+}
