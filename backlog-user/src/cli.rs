@@ -6,6 +6,7 @@ pub(crate) mod mistyped;
 mod named_options;
 pub(crate) mod options;
 pub(crate) mod selection;
+pub(crate) mod serve;
 mod subcommands;
 mod time;
 mod values;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::subcommands::{DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs};
 pub(crate) use self::values::{Backend, Check, DoctorOutput, ListenersOutput, Output, Shell};
 
@@ -192,6 +194,12 @@ pub(crate) enum Command {
     /// is reported as far as it goes, with a warning.
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
+    /// Serve metrics for Prometheus until it is stopped
+    ///
+    /// Traces like the command itself and serves what it counts at /metrics, in bounded memory
+    /// however long it runs. docs/METRICS.md lists the metrics.
+    #[command(after_long_help = examples::SERVE, args_override_self = true)]
+    Serve(ServeArgs),
     /// Generate shell completions on stdout
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
@@ -274,5 +282,7 @@ mod tests {
         insta::assert_snapshot!("report", report.render_long_help().to_string());
         let listeners = command.find_subcommand_mut("listeners").unwrap();
         insta::assert_snapshot!("listeners", listeners.render_long_help().to_string());
+        let serve = command.find_subcommand_mut("serve").unwrap();
+        insta::assert_snapshot!("serve", serve.render_long_help().to_string());
     }
 }

@@ -5,5 +5,6 @@ pub(crate) mod listeners;
 pub(crate) mod manual;
 pub(crate) mod replay;
 pub(crate) mod report;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod trace;

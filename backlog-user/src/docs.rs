@@ -4,6 +4,7 @@
 
 mod causes;
 mod fields;
+mod metrics;
 mod schema;
 
 use std::fs;
@@ -65,6 +66,12 @@ fn the_tables_of_json_are_those_of_the_lines() {
 fn the_columns_of_the_guide_are_those_of_the_table() {
     let columns = fields::columns(&crate::output::table::columns::columns());
     hold_blocks("GUIDE.md", &[("columns", columns)]);
+}
+
+#[test]
+fn the_tables_of_metrics_are_those_of_the_families() {
+    let tables = [("listener", metrics::table(true)), ("others", metrics::table(false))];
+    hold_blocks("METRICS.md", &tables);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
 use backlog_core::text::outside::harmless;
+use rustix::fs::fstat;
 
 use crate::outlet::{Lost, OnStall, Outlet, Target};
 
@@ -18,10 +19,43 @@ pub(crate) fn never_block() -> io::Result<()> {
     Ok(())
 }
 
-/// A log message or an error, on stderr. It may quote names and paths from outside. A closed stderr
-/// is not a reason to stop.
+/// How important a message is, as syslog and the journal number it.
+#[derive(Clone, Copy)]
+enum Priority {
+    Error = 3,
+    Notice = 5,
+}
+
+/// A log message, on stderr. It may quote names and paths from outside. A closed stderr is not a
+/// reason to stop.
 pub(crate) fn notice(text: &str) {
-    line(&format!("backlog-trace: {}", harmless(text)));
+    message(Priority::Notice, text);
+}
+
+/// An error that ends the program.
+pub(crate) fn error(text: &str) {
+    message(Priority::Error, text);
+}
+
+fn message(priority: Priority, text: &str) {
+    static JOURNAL: OnceLock<bool> = OnceLock::new();
+    let prefix = if *JOURNAL.get_or_init(is_journal) {
+        // Each line is an entry of its own.
+        format!("<{}>", priority as u8)
+    } else {
+        String::new()
+    };
+    let text = format!("backlog-trace: {}", harmless(text));
+    for text in text.lines() {
+        line(&format!("{prefix}{text}"));
+    }
+}
+
+/// Is stderr the journal? Then systemd has named its socket.
+fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let ours = fstat(io::stderr()).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    named.zip(ours.ok()).is_some_and(|(named, ours)| named == ours)
 }
 
 /// A line on stderr.

@@ -30,6 +30,8 @@ pub(crate) struct Own {
     hooks: Vec<Hook>,
     statistics: Statistics,
     first: Reading,
+    /// When the memory of the maps and programs was read last, and what it was.
+    memory: Option<(u64, (Option<u64>, Option<u64>))>,
 }
 
 /// The values at one moment.
@@ -57,6 +59,7 @@ impl Own {
             hooks: hooks.to_vec(),
             statistics: if statistics { Statistics::enable() } else { Statistics::default() },
             first: Reading::default(),
+            memory: None,
         }
     }
 
@@ -73,6 +76,21 @@ impl Own {
     /// From here on it is the run's cost.
     pub(crate) fn begin(&mut self) {
         self.first = self.read();
+    }
+
+    /// Kernel memory of the maps and of the programs, at most a minute ago: maps hardly grow, and
+    /// the kernel counts their memory anew for each reader.
+    pub(crate) fn kernel_memory(&mut self) -> (Option<u64>, Option<u64>) {
+        const MINUTE_NS: u64 = 60_000_000_000;
+        let now_ns = monotonic_ns();
+        match self.memory {
+            Some((read_ns, memory)) if now_ns.saturating_sub(read_ns) < MINUTE_NS => memory,
+            _ => {
+                let Objects { maps_bytes, programs_bytes, .. } = Objects::read(&self.root);
+                let (_, memory) = self.memory.insert((now_ns, (maps_bytes, programs_bytes)));
+                *memory
+            }
+        }
     }
 
     /// What it was. From here on the kernel may stop counting.

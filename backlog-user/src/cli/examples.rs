@@ -36,6 +36,17 @@ Examples:
 
 Exit status: 0 success, 2 error.";
 
+/// Examples of `serve`.
+pub(super) const SERVE: &str = "\
+Examples:
+  sudo backlog-trace serve                       metrics at 127.0.0.1:9469
+  sudo backlog-trace serve --config /etc/backlog-trace.toml
+  curl -s localhost:9469/metrics | grep backlog_drops_total
+
+SIGHUP reads the file of --config again; SIGINT and SIGTERM stop it.
+
+Exit status: 0 stopped by a signal, 2 error.";
+
 /// Examples of tracing.
 pub(super) const TRACE: &str = "\
 Examples:
@@ -50,6 +61,7 @@ Examples:
   backlog-trace report run.zst             ... or turn it into a page
   sudo backlog-trace listeners             check all listeners now
   sudo backlog-trace doctor                check whether tracing works here
+  sudo backlog-trace serve                 serve metrics for Prometheus
 
 Exit status: 0 success, 1 drops seen with --until-drop, 2 error, failed --cmd,
 or incomplete recording.";

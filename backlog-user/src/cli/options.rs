@@ -54,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) drop_records: u32,
     /// Bytes of the ring buffer.
     pub(crate) ring: u32,
+    /// It serves for months: SIGHUP reloads, and nobody needs to read stdout.
+    pub(crate) service: bool,
     /// Only load the programs.
     pub(crate) check_programs: bool,
 }
@@ -71,8 +73,8 @@ pub(crate) enum OptionsError {
     NoTime(&'static str),
     #[error("{0}")]
     Command(String),
-    #[error("INTERVAL: {0:?} is too short: at least 10ms")]
-    TooShort(Duration),
+    #[error("{0}: {1:?} is too short: at least 10ms")]
+    TooShort(&'static str, Duration),
     #[error("--until-drop must be at least 1")]
     NoDrops,
     #[error("--record-rotate: `{0}` is not a size of 64K or more: give 100M or 1G")]
@@ -170,6 +172,7 @@ impl Options {
             count,
             drop_records,
             ring: ring_kib << 10,
+            service: false,
             check_programs,
         })
     }
@@ -180,9 +183,14 @@ fn length_of_interval(text: &str) -> Result<Duration, OptionsError> {
     if let Some(error) = mistyped::command(text).or_else(|| mistyped::late_command(text)) {
         return Err(OptionsError::Command(error));
     }
-    let interval = time("INTERVAL", text)?;
+    interval("INTERVAL", text)
+}
+
+/// The length of an interval.
+pub(crate) fn interval(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
+    let interval = time(name, text)?;
     if interval < SHORTEST {
-        return Err(OptionsError::TooShort(interval));
+        return Err(OptionsError::TooShort(name, interval));
     }
     Ok(interval)
 }

@@ -6,9 +6,9 @@ use backlog_core::clock::Clock;
 use backlog_core::event::Event;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Blind};
-use backlog_core::model::{Model, News};
+use backlog_core::model::{Model, News, Retention};
 use backlog_core::recording::options::ReplayOptions;
-use backlog_core::run::{End, Meta};
+use backlog_core::run::{End, Health, Meta};
 use jiff::tz::TimeZone;
 
 use crate::cli::Output;
@@ -95,6 +95,9 @@ impl Presenter {
         if sink.draws() {
             self.model.keep_timelines();
         }
+        if sink.monitors() {
+            self.model.retain(Retention::LONG_RUN);
+        }
         Ok(())
     }
 
@@ -131,6 +134,18 @@ impl Presenter {
         let accounts = reconcile::accounts(&self.model);
         sink.update(self.now(), &Update::Reconciled { time_ns, accounts: &accounts, blind })?;
         Ok(rows)
+    }
+
+    /// Shows the state of the tool itself. In a run of months the clock has many marks, of which
+    /// the latest are enough.
+    pub(crate) fn health(
+        &mut self,
+        sink: &mut dyn Sink,
+        time_ns: u64,
+        health: &Health,
+    ) -> io::Result<()> {
+        self.clock = self.clock.latest();
+        sink.update(self.now(), &Update::Health { time_ns, health })
     }
 
     /// Ends the last, incomplete interval.

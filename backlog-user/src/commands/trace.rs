@@ -12,6 +12,7 @@ mod sinks;
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use aya::util::nr_cpus;
@@ -21,6 +22,7 @@ use backlog_core::run::Backend;
 use backlog_core::run::Meta;
 use backlog_ebpf::ABSENT;
 use backlog_ebpf::totals::Totals;
+use tokio::sync::Notify;
 
 use crate::bpf::attach::{self, Chosen};
 use crate::bpf::layout::Layout;
@@ -55,19 +57,38 @@ use crate::output::tui::{Tui, screen};
 /// Bytes that the totals of all slots may take.
 const TOTALS_BYTES: usize = 64 << 20;
 
+/// What a run has that goes on for months.
+pub(crate) struct Service {
+    /// What it shows.
+    pub(crate) outputs: Outputs,
+    /// Notified at SIGHUP.
+    pub(crate) reload: Arc<Notify>,
+    /// Called when a signal has ended it.
+    pub(crate) stopping: fn(),
+}
+
 /// Runs the tracer until it is to end.
 pub(crate) fn run(options: Options) -> Result<Outcome> {
     if options.tui {
         screen::check(std::env::var("TERM").ok().as_deref())?;
     }
+    start(options, None)
+}
+
+/// Runs it as a service.
+pub(crate) fn serve(options: Options, service: Service) -> Result<Outcome> {
+    start(options, Some(service))
+}
+
+fn start(options: Options, service: Option<Service>) -> Result<Outcome> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(trace(options))
+        .block_on(trace(options, service))
 }
 
-async fn trace(mut options: Options) -> Result<Outcome> {
+async fn trace(mut options: Options, service: Option<Service>) -> Result<Outcome> {
     let root = Path::new("/");
     rights::check(root)?;
     let kernel = KernelView::read(root)?;
@@ -81,7 +102,15 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     }
     let guard = Guard::start()?;
     let heard = guard.clone();
-    let signals = Signals::watch(move || heard.end())?;
+    let stopping = service.as_ref().map(|service| service.stopping);
+    let heard = move || {
+        heard.end();
+        if let Some(stopping) = stopping {
+            stopping();
+        }
+    };
+    let reload = service.as_ref().map(|service| Arc::clone(&service.reload));
+    let signals = Signals::watch(heard, reload)?;
     notice::never_block().context("starting the thread that writes to stderr")?;
     let mut stdout = Outlet::open(Target::Stdout, OnStall::Lose)
         .context("starting the thread that writes to stdout")?;
@@ -144,7 +173,11 @@ async fn trace(mut options: Options) -> Result<Outcome> {
     let parts = Parts {
         live: Live::new(programs, by_inode),
         enrichers: Enrichers::new(kernel_counters, OwnerCache::new(finder), acceptors),
-        to: Destinations { outputs: outputs(options, &stdout), recorder, stdout: stdout.clone() },
+        to: Destinations {
+            outputs: service.map_or_else(|| outputs(options, &stdout), |service| service.outputs),
+            recorder,
+            stdout: stdout.clone(),
+        },
         own,
         meta,
         asked,

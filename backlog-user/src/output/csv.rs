@@ -205,6 +205,7 @@ impl<W: Write> Sink for Csv<W> {
             | Update::AcceptErrors { .. }
             | Update::ClockSet { .. }
             | Update::Reconciled { .. }
+            | Update::Health { .. }
             | Update::Notice(_) => Ok(()),
         }
     }

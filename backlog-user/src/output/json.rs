@@ -87,7 +87,9 @@ impl<W: Write> Sink for Json<W> {
             Update::ClockSet { time_ns, step_ns } => {
                 Line::Clock(ClockLine::of(clock, time_ns, step_ns))
             }
-            Update::AcceptErrors { .. } | Update::Notice(_) => return Ok(()),
+            Update::AcceptErrors { .. } | Update::Health { .. } | Update::Notice(_) => {
+                return Ok(());
+            }
             Update::Start(meta) => {
                 self.line(&Line::Meta(MetaLine::of(clock, meta)))?;
                 return self.out.flush();

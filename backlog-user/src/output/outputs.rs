@@ -62,6 +62,10 @@ impl Sink for Outputs {
         self.main().draws() || self.beside.iter().any(|sink| sink.draws())
     }
 
+    fn monitors(&self) -> bool {
+        self.main().monitors()
+    }
+
     /// What one of them cannot do keeps nothing from the others at the end, where each has most
     /// to say. That a report was not written is worse than a closed pipe.
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {

@@ -101,6 +101,7 @@ impl Sink for Report {
             | Update::AcceptErrors { .. }
             | Update::Interval { .. }
             | Update::Reconciled { .. }
+            | Update::Health { .. }
             | Update::Flush
             | Update::Notice(_) => Ok(()),
         }

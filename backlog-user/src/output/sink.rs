@@ -9,7 +9,7 @@ use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind};
 use backlog_core::model::summary::Summary;
 use backlog_core::model::{Model, News, Refusal};
-use backlog_core::run::{End, Meta};
+use backlog_core::run::{End, Health, Meta};
 
 /// What an output may look at beside the update: the model as it is after it.
 #[derive(Clone, Copy)]
@@ -92,6 +92,14 @@ pub(crate) enum Update<'a> {
         /// What may explain a difference.
         blind: &'a Blind,
     },
+    /// The state of the tool itself after an interval, for an output that asks for it
+    /// ([`Sink::monitors`]).
+    Health {
+        /// When.
+        time_ns: u64,
+        /// What.
+        health: &'a Health,
+    },
     /// Flush the updates since the last time. (The start, an interval and the end flush on their
     /// own.)
     Flush,
@@ -128,6 +136,12 @@ impl<'a> Update<'a> {
 pub(crate) trait Sink {
     /// Does it draw how queues go over time? The model keeps that only if so.
     fn draws(&self) -> bool {
+        false
+    }
+
+    /// Does it show the state of the tool itself, for as long as it runs? It keeps what it needs of
+    /// listeners that have closed, so the model need not.
+    fn monitors(&self) -> bool {
         false
     }
 

@@ -136,7 +136,7 @@ impl<W: Write> Sink for Table<W> {
             Update::Refused(refusal) => self.refused(clock, model, refusal),
             Update::Acceptor { time_ns: _, acceptor } => self.acceptor(acceptor),
             Update::AcceptErrors { errors, is_new: true, time_ns: _ } => self.accept_errors(errors),
-            Update::AcceptErrors { .. } | Update::Notice(_) => Ok(()),
+            Update::AcceptErrors { .. } | Update::Health { .. } | Update::Notice(_) => Ok(()),
             Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
             Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
             Update::Reconciled { time_ns, accounts, blind } => {

@@ -274,7 +274,7 @@ impl Sink for Tui {
                 }
                 return self.summary.update(now, update);
             }
-            Update::Acceptor { .. } | Update::AcceptErrors { .. } => {}
+            Update::Acceptor { .. } | Update::AcceptErrors { .. } | Update::Health { .. } => {}
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ async fn play(
     speed: f64,
     outputs: &mut Outputs,
 ) -> Result<Vec<String>> {
-    let mut signals = Signals::watch(|| ())?;
+    let mut signals = Signals::watch(|| (), None)?;
     let mut pace = Pace::new((recording.begin_ns, recording.end_ns), speed);
     let mut playback = Playback::start(recording, every, outputs)?;
     let Some(mut inputs) = outputs.tui().and_then(Tui::inputs) else {

@@ -69,7 +69,7 @@ impl Session<'_> {
         // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut duration = pin!(at_most(self.options.duration));
-        let stdout = watch_stdout();
+        let stdout = if self.options.service { None } else { watch_stdout() };
         let mut steps = Steps::watch();
         let mut inputs = self.sinks.inputs();
         while !self.is_over() {

@@ -1,6 +1,6 @@
 //! The signals that end a run with its summary. They are watched before anything is attached, by a
 //! thread of their own: whatever the others wait for, the first signal is heard and the second one
-//! ends the process at once.
+//! ends the process at once. A service reads its configuration again at a SIGHUP and goes on.
 
 use std::sync::Arc;
 use std::thread;
@@ -24,14 +24,18 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to watch; `heard` is called when the first one arrives.
-    pub(crate) fn watch(heard: impl FnOnce() + Send + 'static) -> Result<Self> {
+    /// Begins to watch; `heard` is called when the first one arrives. With `reload` SIGHUP does not
+    /// end the run.
+    pub(crate) fn watch(
+        heard: impl FnOnce() + Send + 'static,
+        reload: Option<Arc<Notify>>,
+    ) -> Result<Self> {
         let arriving = Arriving::new([SIGINT, SIGTERM, SIGHUP]).context("watching for signals")?;
         let first = Arc::new(Notify::new());
         let notify = Arc::clone(&first);
         thread::Builder::new()
             .name("signals".into())
-            .spawn(move || hear(arriving, &notify, heard))
+            .spawn(move || hear(arriving, &notify, reload.as_deref(), heard))
             .context("starting the thread that watches for signals")?;
         Ok(Self { first })
     }
@@ -42,8 +46,15 @@ impl Signals {
     }
 }
 
-fn hear(mut arriving: Arriving, notify: &Notify, heard: impl FnOnce()) {
-    let mut signals = arriving.forever();
+fn hear(mut arriving: Arriving, notify: &Notify, reload: Option<&Notify>, heard: impl FnOnce()) {
+    let ends = |signal: &i32| match reload {
+        Some(reload) if *signal == SIGHUP => {
+            reload.notify_one();
+            false
+        }
+        _ => true,
+    };
+    let mut signals = arriving.forever().filter(ends);
     if signals.next().is_some() {
         notify.notify_one();
         heard();

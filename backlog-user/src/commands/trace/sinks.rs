@@ -7,7 +7,7 @@ use backlog_core::event::Event;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::model::{Model, News};
-use backlog_core::run::{End, Meta};
+use backlog_core::run::{End, Health, Meta};
 
 use crate::cli::options::Options;
 use crate::clock::{self, monotonic_ns};
@@ -17,6 +17,7 @@ use crate::outlet::Outlet;
 use crate::output::Flow;
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
+use crate::output::sink::Sink as _;
 use crate::output::tui::Tui;
 use crate::output::tui::inputs::{Input, Inputs};
 
@@ -82,6 +83,16 @@ impl Sinks {
         self.recorder.interval(time_ns, blind);
         self.recorder.batch(self.run.clock(), self.run.model(), time_ns);
         Ok(rows)
+    }
+
+    /// Does an output show the state of the tool itself?
+    pub(super) fn monitors(&self) -> bool {
+        self.outputs.monitors()
+    }
+
+    /// Shows it.
+    pub(super) fn health(&mut self, time_ns: u64, health: &Health) -> io::Result<()> {
+        self.run.health(&mut self.outputs, time_ns, health)
     }
 
     /// Ends the last, incomplete interval.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use backlog_core::model::reconcile::Blind;
-use backlog_core::run::Backend;
+use backlog_core::run::{Backend, Health};
 
 use super::Session;
 use crate::commands::trace::enrichers::Enrichers;
@@ -29,7 +29,25 @@ impl Session<'_> {
         })??;
         let blind = self.blind(self.live.get_ref().missed());
         let rows = self.sinks.interval(reading.time_ns, &blind)?;
+        if self.sinks.monitors() {
+            let health = self.health();
+            self.sinks.health(reading.time_ns, &health)?;
+        }
         self.enrich(|enrichers, context| enrichers.interval_ended(&rows, reading.time_ns, context))
+    }
+
+    /// The state of the tool itself.
+    fn health(&mut self) -> Health {
+        let live = self.live.get_ref();
+        let (maps_bytes, programs_bytes) = self.own.kernel_memory();
+        Health {
+            stray: live.stray(),
+            decode_errors: live.decode_errors(),
+            missed: live.missed(),
+            looks: self.enrichers.looks(),
+            maps_bytes,
+            programs_bytes,
+        }
     }
 
     /// What may explain a difference to the kernel's counters.

@@ -1,0 +1,235 @@
+//! The arguments of `serve`, typed and checked, and the file that may give them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backlog_core::filter::Filter;
+use backlog_core::metrics::Bounds;
+use backlog_core::recording::options::ReplayOptions;
+
+use super::options::{Options, OptionsError, client_timeout_ns, interval, time};
+use super::selection::Selection;
+use super::values::{Backend, Output};
+use super::{DROP_RECORDS, RING_KIB};
+
+/// The arguments of `serve`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Serve on this address and port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9469")]
+    pub(crate) listen: SocketAddr,
+
+    /// Read options from this TOML file; those on the command line override them
+    ///
+    /// A line for each option, by its long name: max-listeners = 500. SIGHUP reads the file
+    /// again; --max-listeners, --keep-closed, --min-age and --peak-window change at once, all
+    /// others with a restart.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Show at most N listeners; the others are summed up as `other`
+    #[arg(long, value_name = "N", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) max_listeners: u32,
+
+    /// Show closed listeners for this long; longer than the scrape interval
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub(crate) keep_closed: String,
+
+    /// Show a new listener only after this time, unless it fills up
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) min_age: String,
+
+    /// Show the deepest queue of this time; longer than the scrape interval
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) peak_window: String,
+
+    /// Update the metrics this often
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub(crate) interval: String,
+
+    /// Trace only these local ports: 8000, 80,443 or 8000-8100
+    #[arg(short = 'P', long, value_name = "PORTS")]
+    pub(crate) port: Option<String>,
+
+    /// Trace only listeners that this process holds or opens
+    #[arg(short, long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+
+    /// Trace only this network namespace: a pid, a path, a name from `ip netns`, or an
+    /// inode number
+    #[arg(long, value_name = "NETNS")]
+    pub(crate) netns: Option<String>,
+
+    /// Trace only listeners whose sockets were created in or below this cgroup (v2)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup: Option<PathBuf>,
+
+    /// Trace only IPv4 clients, including those of dual-stack listeners
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Trace only IPv6 clients
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+
+    /// Client timeout: a larger backlog is not recommended if queued clients would wait
+    /// longer than this
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) client_timeout: String,
+
+    /// Select how to attach to the kernel
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+
+    /// Read at most N individual drops per listener and second (split across CPUs);
+    /// further drops are only counted
+    #[arg(long, value_name = "N", default_value_t = DROP_RECORDS)]
+    pub(crate) drop_records: u32,
+
+    /// Size of the ring buffer in KiB (for the tests)
+    #[arg(long, hide = true, value_name = "KIB", default_value_t = RING_KIB,
+          value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub(crate) ring_kib: u32,
+}
+
+impl ServeArgs {
+    /// The options of the run.
+    pub(crate) fn options(&self) -> Result<Options, OptionsError> {
+        let Self { ipv4, ipv6, netns, pid, cgroup, .. } = self.clone();
+        let ports = self.port.as_deref().map(str::parse).transpose()?;
+        Ok(Options {
+            replay: ReplayOptions {
+                named_ports: ports.is_some(),
+                until_drop: None,
+                client_timeout_ns: Some(client_timeout_ns(&self.client_timeout)?),
+                one_family: ipv4 || ipv6,
+            },
+            filter: Filter { ports, family: Filter::family_of(ipv4, ipv6), ..Filter::default() },
+            selection: Selection { netns, pid, cgroup },
+            duration: None,
+            cmd: None,
+            output: Output::Table,
+            tui: false,
+            report: None,
+            utc: true,
+            record: None,
+            backend: self.backend,
+            quiet: false,
+            verbose: false,
+            interval: interval("--interval", &self.interval)?,
+            count: None,
+            drop_records: self.drop_records,
+            ring: self.ring_kib << 10,
+            service: true,
+            check_programs: false,
+        })
+    }
+
+    /// The bounds of what is shown.
+    pub(crate) fn bounds(&self) -> Result<Bounds, OptionsError> {
+        let ns = |name, text: &str| time(name, text).map(nanoseconds);
+        Ok(Bounds {
+            max_listeners: usize::try_from(self.max_listeners).unwrap_or(usize::MAX),
+            keep_closed_ns: ns("--keep-closed", &self.keep_closed)?,
+            min_age_ns: ns("--min-age", &self.min_age)?,
+            peak_window_ns: ns("--peak-window", &self.peak_window)?,
+        })
+    }
+
+    /// The same, with the other's options that change during a run.
+    pub(crate) fn with_bounds_of(&self, other: &Self) -> Self {
+        Self {
+            max_listeners: other.max_listeners,
+            keep_closed: other.keep_closed.clone(),
+            min_age: other.min_age.clone(),
+            peak_window: other.peak_window.clone(),
+            ..self.clone()
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The options of a configuration file as words of a command line.
+pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let mut words = Vec::new();
+    for (name, value) in table {
+        if name == "config" || name == "help" {
+            return Err(format!("`{name}` has no meaning in a file: remove it"));
+        }
+        match value {
+            toml::Value::Boolean(true) => words.push(format!("--{name}")),
+            toml::Value::Boolean(false) => {}
+            value => words.push(format!("--{name}={}", word(&name, &value)?)),
+        }
+    }
+    Ok(words)
+}
+
+/// A value; several ports may be a list.
+fn word(name: &str, value: &toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Float(number) => Ok(number.to_string()),
+        toml::Value::Array(values) => {
+            let words: Result<Vec<String>, String> =
+                values.iter().map(|value| word(name, value)).collect();
+            Ok(words?.join(","))
+        }
+        _ => Err(format!("`{name}` is a {}: give a string or a number", value.type_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+    use crate::cli::{Args, Command, ServeArgs};
+    use clap::Parser as _;
+
+    fn parse(line: &[&str]) -> ServeArgs {
+        let words = ["backlog-trace", "serve"].into_iter().chain(line.iter().copied());
+        match Args::try_parse_from(words).unwrap().command {
+            Some(Command::Serve(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_names_of_the_options_and_the_command_line_wins() {
+        let text = "max-listeners = 50\nport = [80, \"8000-8010\"]\nipv4 = true\nipv6 = false\n";
+        let mut line = words(text).unwrap();
+        assert_eq!(line, ["--ipv4", "--max-listeners=50", "--port=80,8000-8010"]);
+        line.push("--max-listeners=70".to_owned());
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        let args = parse(&line);
+        assert_eq!((args.max_listeners, args.ipv4), (70, true));
+        assert_eq!(args.bounds().unwrap().keep_closed_ns, 300_000_000_000);
+        assert!(args.options().unwrap().service);
+    }
+
+    #[test]
+    fn errors_of_a_file_say_what_is_wrong() {
+        for (text, why) in [
+            ("config = 'x'", "no meaning"),
+            ("port = 80\nport = 81", "duplicate key"),
+            ("min-age = { a = 1 }", "give a string or a number"),
+        ] {
+            let error = words(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_the_bounds_change_during_a_run() {
+        let (old, new) = (parse(&[]), parse(&["--max-listeners", "5", "--min-age", "1s"]));
+        assert_eq!(old.with_bounds_of(&new), new);
+        let other = parse(&["--interval", "2s"]);
+        assert_ne!(old.with_bounds_of(&other), other);
+    }
+}

@@ -1,0 +1,40 @@
+//! `serve`: a run that goes on for months and shows its counts at `/metrics`. The session traces as
+//! ever; at the end of each interval its sink publishes a snapshot, which a thread of its own
+//! serves. So no scrape makes the session wait, and a busy session answers scrapes.
+
+mod config;
+mod http;
+mod page;
+mod process;
+mod service;
+mod sink;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use sd_notify::NotifyState;
+use tokio::sync::Notify;
+
+use crate::cli::ServeArgs;
+use crate::commands::trace::{self, Service};
+use crate::exit::Outcome;
+use crate::output::outputs::Outputs;
+use config::Config;
+use sink::Publisher;
+
+/// Serves until a signal ends it.
+pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
+    let config = Config::read(args)?;
+    let options = config.args().options()?;
+    let reload = Arc::new(Notify::new());
+    let (publisher, published) = Publisher::new(config.bounds(), options.interval);
+    service::start(config, published, Arc::clone(&reload))?;
+    let outputs = Outputs::lines(Box::new(publisher));
+    trace::serve(options, Service { outputs, reload, stopping })
+}
+
+/// Tells systemd that it is about to end.
+fn stopping() {
+    // Without systemd nobody wants to know.
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+}

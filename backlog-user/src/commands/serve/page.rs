@@ -1,0 +1,49 @@
+//! What is published at the end of an interval. Its text is written once for all scrapes of that
+//! interval, at the first of them.
+
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use backlog_core::metrics::{Format, Snapshot, encode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::Bytes;
+use tokio::sync::watch;
+
+/// The last page; none before the first interval has ended.
+pub(super) type Published = watch::Receiver<Option<Arc<Page>>>;
+
+/// See the module's head.
+pub(super) struct Page {
+    snapshot: Snapshot,
+    /// When it was published.
+    pub(super) at: Instant,
+    texts: [OnceLock<Bytes>; 2],
+    zipped: [OnceLock<Bytes>; 2],
+}
+
+impl Page {
+    pub(super) fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot, at: Instant::now(), texts: Default::default(), zipped: Default::default() }
+    }
+
+    /// Its text in this form.
+    pub(super) fn text(&self, format: Format) -> Bytes {
+        let text = || Bytes::from(encode(&self.snapshot, format));
+        self.texts[format as usize].get_or_init(text).clone()
+    }
+
+    /// The same, compressed with gzip.
+    pub(super) fn zipped(&self, format: Format) -> Bytes {
+        let zipped = || zip(&self.text(format));
+        self.zipped[format as usize].get_or_init(zipped).clone()
+    }
+}
+
+fn zip(text: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 16), Compression::fast());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(text);
+    encoder.finish().unwrap_or_default().into()
+}

@@ -1,0 +1,16 @@
+//! The tables of docs/METRICS.md.
+
+use std::fmt::Write as _;
+
+use backlog_core::metrics::FAMILIES;
+
+/// Metrics of each listener, or all others, as they are named in a query.
+pub(super) fn table(of_listener: bool) -> String {
+    let mut text = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    for family in FAMILIES.iter().filter(|family| family.of_listener == of_listener) {
+        let (name, kind) = (family.name, family.kind);
+        let (suffix, labels, help) = (kind.suffix(), family.labels, family.help);
+        let _ = writeln!(text, "| `{name}{suffix}` | {} | {labels} | {help} |", kind.name());
+    }
+    text
+}
