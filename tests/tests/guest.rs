@@ -42,6 +42,8 @@ mod guest {
     mod replay;
     mod report;
     mod rows;
+    mod serve;
+    mod serve_prometheus;
     mod shapes;
     mod sizing;
     mod stalled;

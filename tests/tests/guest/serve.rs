@@ -1,0 +1,243 @@
+//! `serve`: its counts are those of the load, survive a restart of the server, and are bounded; it
+//! answers whatever clients do; and systemd hears of it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use backlog_tests::load::Truth;
+use backlog_tests::service::{self, Scrape, Service};
+use backlog_tests::{clock, netns, proc};
+
+use super::help::{LIMIT, PORT_TEXT, in_guest, in_guest_once, is_native, program, read_truth, scratch};
+
+const QUEUED: &str = "backlog_connections_queued_total";
+const ACCEPTED: &str = "backlog_connections_accepted_total";
+const PORT: &str = "port=\"8000\"";
+
+/// Fast enough for a test; a scrape still has several intervals between two.
+const FAST: [&str; 8] =
+    ["--interval", "0.2", "--min-age", "1s", "--keep-closed", "5s", "--peak-window", "5s"];
+
+fn load(arguments: &str) -> Truth {
+    let out = scratch("truth.json");
+    let mut command = Command::new(program("backlog-load"));
+    command.args(["--port", PORT_TEXT, "--out"]).arg(&out).args(arguments.split_whitespace());
+    assert!(command.status().unwrap().success());
+    read_truth(&out)
+}
+
+fn full(scrape: &Scrape) -> Option<f64> {
+    scrape.sum("backlog_drops_total", &[PORT, "accept_queue_full_"])
+}
+
+#[test]
+fn counts_are_those_of_the_load_and_survive_a_restart_of_the_server() {
+    in_guest(|| {
+        // Other namespaces of a native run have listeners on this port as well.
+        let here = [&FAST[..], &["--netns", "/proc/self/ns/net"]].concat();
+        let service = Service::start(&here, LIMIT).unwrap();
+        let (mut accepted, mut overflows) = (0, 0);
+        let mut last = service.scrape().unwrap();
+        for round in 0..3 {
+            // It refuses clients, so it is shown at once.
+            let truth = load(
+                "--backlog 4 --accept-delay 20ms --clients 2 --duration 2s \
+                              --connect nonblocking --connect-timeout 500ms --rate 100",
+            );
+            accepted += truth.accepted;
+            overflows += truth.kernel.get("ListenOverflows").copied().unwrap_or(0);
+            let scrape = service
+                .wait_for("the counts", LIMIT, |scrape| {
+                    let fell = scrape.fell_since(&last);
+                    assert!(fell.is_empty(), "{fell:#?}");
+                    last = scrape.clone();
+                    scrape.sum(ACCEPTED, &[PORT]) == Some(accepted as f64)
+                        && full(scrape) == Some(overflows as f64)
+                        && scrape.sum("backlog_listener_members", &[PORT]) == Some(0.0)
+                })
+                .unwrap();
+            assert!(overflows > 0, "the load itself");
+            assert_counts(&scrape, &format!("round {round}"));
+        }
+        // They vanish all together.
+        let gone = |scrape: &Scrape| scrape.sum("backlog_listener_members", &[PORT]).is_none();
+        let scrape = service.wait_for("the end of the series", LIMIT, gone).unwrap();
+        assert_eq!(scrape.sum(QUEUED, &[PORT]), None);
+        let host = scrape.sum("backlog_host_drops_total", &["accept_queue_full"]).unwrap();
+        assert!(host >= overflows as f64);
+        assert!(service.stop(LIMIT).unwrap().success());
+    });
+}
+
+/// What holds of each series at any time.
+fn assert_counts(scrape: &Scrape, what: &str) {
+    let of = |name: &str| scrape.sum(name, &[PORT]);
+    let timed = of("backlog_accept_wait_seconds_count");
+    let untimed = of("backlog_connections_untimed_total");
+    let sum = timed.zip(untimed).map(|(timed, untimed)| timed + untimed);
+    assert_eq!(sum, of(ACCEPTED), "{what}");
+    let all = scrape.sum("backlog_accept_wait_seconds_bucket", &[PORT, "le=\"+Inf\""]);
+    assert_eq!(all, timed, "{what}");
+    assert!(of("backlog_accept_queue_peak_use_ratio") > Some(1.0), "{what}");
+    assert_eq!(of("backlog_accept_queue_connections"), Some(0.0), "{what}");
+    assert_eq!(of("backlog_accept_queue_limit_connections"), Some(4.0), "{what}");
+    assert!(of("backlog_accept_queue_busy_seconds_total") > Some(0.5), "{what}");
+}
+
+#[test]
+fn answers_whatever_clients_do() {
+    in_guest_once(|| {
+        let service = Service::start(&FAST, LIMIT).unwrap();
+        for (request, status) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+            ("HEAD /metrics HTTP/1.0\r\n\r\n", 200),
+            ("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+            ("GET /other HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+            ("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
+            ("nonsense\r\n\r\n", 400),
+        ] {
+            assert_eq!(service.ask(request).unwrap().status, status, "{request}");
+        }
+        let open = service.get("/metrics", "Accept: application/openmetrics-text\r\n").unwrap();
+        assert!(open.head.contains("openmetrics-text") && open.body.ends_with("# EOF\n"));
+        // Far more clients than places: some say nothing, others do not read.
+        let mut held = Vec::new();
+        for number in 0..100 {
+            let mut stream = TcpStream::connect(service.address()).unwrap();
+            if number % 2 == 0 {
+                // It may have been closed for a later one.
+                let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+            }
+            held.push(stream);
+            assert_eq!(service.get("/metrics", "").unwrap().status, 200, "{number}");
+        }
+        // Places are taken from the oldest.
+        let mut first = held.swap_remove(1);
+        first.set_read_timeout(Some(LIMIT)).unwrap();
+        assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
+        let fds = fs::read_dir(format!("/proc/{}/fd", service.id())).unwrap().count();
+        drop(held);
+        assert!(fds < 150, "{fds} descriptors");
+    });
+}
+
+#[test]
+fn a_configuration_is_read_again_and_a_wrong_one_changes_nothing() {
+    in_guest_once(|| {
+        let file = scratch("config.toml");
+        fs::write(&file, "max-listeners = 7\ninterval = \"0.2\"\n").unwrap();
+        let service = Service::start(&["--config", file.to_str().unwrap()], LIMIT).unwrap();
+        let limit = |scrape: &Scrape| scrape.sum("backlog_tracer_series_limit_listeners", &[]);
+        assert_eq!(limit(&service.scrape().unwrap()), Some(7.0));
+        let reload =
+            |text: &str, message: &str| {
+                let behind = service.messages().len();
+                fs::write(&file, text).unwrap();
+                service.signal(libc::SIGHUP).unwrap();
+                clock::wait_until(message, LIMIT, || {
+                    Ok(service.messages()[behind..].contains(message))
+                })
+                .unwrap();
+            };
+        reload("max-listeners = 0\n", "nothing has changed");
+        reload("no-such = 1\n", "nothing has changed");
+        assert_eq!(limit(&service.scrape().unwrap()), Some(7.0));
+        reload("max-listeners = 9\ninterval = \"0.2\"\n", "is in use");
+        service.wait_for("the new limit", LIMIT, |scrape| limit(scrape) == Some(9.0)).unwrap();
+        reload("max-listeners = 8\ninterval = \"0.3\"\n", "restart the service");
+        assert!(service.stop(LIMIT).unwrap().success());
+        let _ = fs::remove_file(file);
+    });
+}
+
+#[test]
+fn systemd_hears_when_it_is_ready_alive_reloads_and_stops() {
+    in_guest_once(|| {
+        let path = scratch("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let next = || {
+            let mut bytes = [0; 256];
+            let length = socket.recv(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        };
+        let until = |wanted: &str| while !next().contains(wanted) {};
+        // systemd names the process that it watches: that of the shell, and then ours.
+        let inner = service::command();
+        let mut command = Command::new("sh");
+        command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(inner.get_program());
+        command.args(inner.get_args()).args(FAST).stderr(Stdio::piped());
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
+        let service = Service::spawn(&mut command, LIMIT).unwrap();
+        assert!(next().contains("READY=1"));
+        until("WATCHDOG=1");
+        service.signal(libc::SIGHUP).unwrap();
+        until("RELOADING=1");
+        until("READY=1");
+        service.signal(libc::SIGTERM).unwrap();
+        until("STOPPING=1");
+        assert!(service.stop(LIMIT).unwrap().success());
+        let _ = fs::remove_file(path);
+    });
+}
+
+#[test]
+fn it_ends_with_a_reason_if_it_cannot_listen() {
+    in_guest_once(|| {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let output = service::command().args(["--listen", &address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("cannot listen on") && text.contains("another address"), "{text}");
+    });
+}
+
+/// Rounds of the churn and the namespaces of each, on a machine and on an emulated one.
+const NATIVE: (usize, usize) = (4, 150);
+const EMULATED: (usize, usize) = (3, 30);
+
+#[test]
+fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
+    in_guest(|| {
+        let bounded = [&FAST[..], &["--max-listeners", "20"]].concat();
+        let service = Service::start(&bounded, LIMIT).unwrap();
+        let start = anonymous_kib(&service);
+        let (rounds, round) = if is_native() { NATIVE } else { EMULATED };
+        let mut after = Vec::new();
+        for _ in 0..rounds {
+            (0..round).for_each(|_| come_and_go());
+            let settled =
+                |scrape: &Scrape| scrape.sum("backlog_tracer_listeners", &["pending"]) == Some(0.0);
+            let scrape = service.wait_for("the end of the young ones", LIMIT, settled).unwrap();
+            assert!(scrape.len() < 2000, "{} series", scrape.len());
+            after.push(anonymous_kib(&service));
+        }
+        println!("anonymous memory: {start} KiB, after rounds of {round}: {after:?}");
+        // The first round fills tables and caches.
+        let grown = after[rounds - 1].saturating_sub(after[0]);
+        assert!(grown < 1024, "{start} {after:?}");
+    });
+}
+
+/// A namespace with a busy listener that refuses a client, and listeners beside it on ports of the
+/// kernel.
+fn come_and_go() {
+    netns::fresh(|| {
+        let listener = TcpListener::bind("127.0.0.1:8000").unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+        clients.iter().skip(1).for_each(|_| drop(listener.accept().unwrap()));
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(other.local_addr().unwrap()).unwrap();
+        other.accept().unwrap();
+    })
+    .unwrap();
+}
+
+fn anonymous_kib(service: &Service) -> u64 {
+    proc::status_kib(service.id(), "RssAnon").unwrap()
+}
