@@ -2,6 +2,7 @@
 //! the folder with both; without it they are on the path.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -104,24 +105,42 @@ impl Prometheus {
     /// # Errors
     /// When it fails.
     pub fn query(&self, query: &str) -> Result<Vec<(Value, f64)>> {
+        let value = |result: &Value| {
+            let value = result["value"][1].as_str().and_then(|text| text.parse().ok());
+            Some((result["metric"].clone(), value?))
+        };
+        let results = self.results(query)?;
+        results.iter().map(|result| value(result).context("no value")).collect()
+    }
+
+    /// The samples that a query of a range selects (`up[5m]`), with the labels of each series.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn samples(&self, query: &str) -> Result<Vec<(Value, Vec<f64>)>> {
+        let samples = |result: &Value| {
+            let pairs = result["values"].as_array()?.iter();
+            let values = pairs.map(|pair| pair[1].as_str()?.parse().ok());
+            Some((result["metric"].clone(), values.collect::<Option<_>>()?))
+        };
+        let results = self.results(query)?;
+        results.iter().map(|result| samples(result).context("no samples")).collect()
+    }
+
+    fn results(&self, query: &str) -> Result<Vec<Value>> {
         let mut escaped = String::new();
         for byte in query.bytes() {
             if byte.is_ascii_alphanumeric() {
                 escaped.push(char::from(byte));
             } else {
-                escaped.push_str(&format!("%{byte:02X}"));
+                let _ = write!(escaped, "%{byte:02X}");
             }
         }
         let path = format!("/api/v1/query?query={escaped}");
         let reply = service::get(self.address, &path, "")?;
         ensure!(reply.status == 200, "{query}: {}", reply.body);
         let answer: Value = serde_json::from_str(&reply.body)?;
-        let results = answer["data"]["result"].as_array().context("no result")?;
-        let value = |result: &Value| {
-            let value = result["value"][1].as_str().and_then(|text| text.parse().ok());
-            Some((result["metric"].clone(), value?))
-        };
-        results.iter().map(|result| value(result).context("no value")).collect()
+        Ok(answer["data"]["result"].as_array().context("no result")?.clone())
     }
 
     /// The alerts that fire for a port; empty: those of the tracer itself.

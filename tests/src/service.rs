@@ -153,11 +153,11 @@ impl Service {
         mut wanted: impl FnMut(&Scrape) -> bool,
     ) -> Result<Scrape> {
         let mut last = Scrape::default();
-        let waited = wait_until(what, limit, || {
+        let outcome = wait_until(what, limit, || {
             last = self.scrape()?;
             Ok(wanted(&last))
         });
-        waited.map(|()| last.clone()).with_context(|| format!("{last:#?}"))
+        outcome.map(|()| last.clone()).with_context(|| format!("{last:#?}"))
     }
 
     /// Sends a signal.

@@ -16,6 +16,9 @@ use crate::clock::monotonic_ns;
 use objects::Objects;
 use statistics::Statistics;
 
+/// Bytes of the maps and of the programs; none: not known.
+type KernelMemory = (Option<u64>, Option<u64>);
+
 /// Bytes of memory that this process occupies; none: not known.
 pub(crate) fn resident() -> Option<u64> {
     process::memory(Path::new("/")).resident
@@ -31,7 +34,7 @@ pub(crate) struct Own {
     statistics: Statistics,
     first: Reading,
     /// When the memory of the maps and programs was read last, and what it was.
-    memory: Option<(u64, (Option<u64>, Option<u64>))>,
+    memory: Option<(u64, KernelMemory)>,
 }
 
 /// The values at one moment.
@@ -80,7 +83,7 @@ impl Own {
 
     /// Kernel memory of the maps and of the programs, at most a minute ago: maps hardly grow, and
     /// the kernel counts their memory anew for each reader.
-    pub(crate) fn kernel_memory(&mut self) -> (Option<u64>, Option<u64>) {
+    pub(crate) fn kernel_memory(&mut self) -> KernelMemory {
         const MINUTE_NS: u64 = 60_000_000_000;
         let now_ns = monotonic_ns();
         match self.memory {

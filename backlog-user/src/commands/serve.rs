@@ -27,8 +27,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let config = Config::read(args)?;
     let options = config.args().options()?;
     let reload = Arc::new(Notify::new());
-    let (publisher, published) = Publisher::new(config.bounds(), options.interval);
-    service::start(config, published, Arc::clone(&reload))?;
+    let (publisher, pages) = Publisher::new(config.bounds(), options.interval);
+    service::start(config, pages, Arc::clone(&reload))?;
     let outputs = Outputs::lines(Box::new(publisher));
     trace::serve(options, Service { outputs, reload, stopping })
 }

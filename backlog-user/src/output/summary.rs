@@ -276,7 +276,7 @@ fn syn_queue(
 }
 
 /// `17 of 16 (106 %)`. The kernel lets one more in than the limit: what is deeper arrived under a
-/// larger limit, before listen() was called again.
+/// larger limit, before `listen()` was called again.
 fn peak(peak: u32, limit: u32) -> String {
     if peak > limit.saturating_add(1) {
         return format!("{peak}, above the present limit of {limit},");

@@ -34,7 +34,7 @@ const HEAD: usize = 16 << 10;
 
 /// Pages are older than this many intervals, and than [`AGE`]: the session is stuck.
 const INTERVALS: u32 = 10;
-const AGE: Duration = Duration::from_secs(60);
+const AGE: Duration = Duration::from_mins(1);
 
 /// Whether pages come.
 #[derive(Clone)]

@@ -121,7 +121,7 @@ pub(super) static ALL: [Family; 22] = [
         },
     ),
     counter("backlog_connections_queued", "Connections added to the accept queue.", |from, to| {
-        used(from, to, Counted::Queued)
+        used(from, to, Counted::Queued);
     }),
     counter("backlog_connections_accepted", "Connections taken by accept().", |from, to| {
         used(from, to, Counted::Accepted);

@@ -163,7 +163,7 @@ pub(super) static ALL: [Family; 26] = [
         |from, to| to.add("", from.health.looks.count),
     ),
     counter("backlog_tracer_owner_look_seconds", "", "Time that these took.", |from, to| {
-        to.add("", from.health.looks.elapsed.as_secs_f64())
+        to.add("", from.health.looks.elapsed.as_secs_f64());
     }),
     gauge(
         "backlog_tracer_bpf_memory_bytes",
@@ -183,7 +183,7 @@ pub(super) static ALL: [Family; 26] = [
         to.add_known("", from.own.cpu_s);
     }),
     gauge("process_resident_memory_bytes", "", "Resident memory of the tracer.", |from, to| {
-        to.add_known("", from.own.resident_bytes)
+        to.add_known("", from.own.resident_bytes);
     }),
     gauge("process_open_fds", "", "Open file descriptors of the tracer.", |from, to| {
         to.add_known("", from.own.open_fds);
