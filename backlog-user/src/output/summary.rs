@@ -14,7 +14,7 @@ use backlog_core::model::page::PeakUse;
 use backlog_core::model::reconcile;
 use backlog_core::model::summary::Summary;
 use backlog_core::run::End;
-use backlog_core::text::format::{clock_time, duration, percent, plural};
+use backlog_core::text::format::{clock_time, duration, plural};
 use backlog_core::text::owner_text;
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::record::Kind;
@@ -90,7 +90,7 @@ fn listener(
     );
     if let Some(peak_ns) = summary.peak_ns {
         let at = clock_time(zone, clock.wall(peak_ns), 6);
-        let _ = writeln!(text, "  peak         {} at {at}", peak(summary.peak, limit));
+        let _ = writeln!(text, "  peak         {} at {at}", summary.peak_of_limit());
     }
     syn_queue(text, zone, clock, model, summary);
     let _ = writeln!(text, "  drops        {}", drops(summary));
@@ -273,15 +273,6 @@ fn syn_queue(
             plural(cookies, "SYN")
         );
     }
-}
-
-/// `17 of 16 (106 %)`. The kernel lets one more in than the limit: what is deeper arrived under a
-/// larger limit, before `listen()` was called again.
-fn peak(peak: u32, limit: u32) -> String {
-    if peak > limit.saturating_add(1) {
-        return format!("{peak}, above the present limit of {limit},");
-    }
-    format!("{peak} of {limit} ({} %)", percent(peak, limit))
 }
 
 fn drops(summary: &Summary<'_>) -> String {

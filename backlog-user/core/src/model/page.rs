@@ -88,6 +88,8 @@ pub struct Page {
     pub alike: bool,
     /// The times without an accept when its full queue refused packets.
     pub stall: Stall,
+    /// Its limit has changed since it was seen first.
+    pub limit_changed: bool,
     /// Its history, if an output draws it and anything happened.
     pub timeline: Option<Timeline>,
     /// The current depth: the kernel's last answer, plus the enqueues and accepts since.
@@ -169,6 +171,7 @@ impl Page {
             grouped: false,
             alike: false,
             stall: Stall::default(),
+            limit_changed: false,
             timeline: None,
             level: listener.depth,
             recent_peak: 0,
@@ -184,6 +187,7 @@ impl Page {
     /// Another source or scan reports the same listener.
     pub fn seen_again(&mut self, listener: &Listener) {
         let known = &mut self.listener;
+        self.limit_changed |= known.limit != listener.limit;
         known.limit = listener.limit;
         known.inode = listener.inode.or(known.inode);
         known.cookie = listener.cookie.or(known.cookie);
@@ -203,6 +207,7 @@ impl Page {
 
     /// Its limit has changed.
     pub fn limited(&mut self, limit: &Limit) {
+        self.limit_changed |= limit.was != limit.now;
         self.listener.limit = limit.now;
         if limit.call.is_some() {
             self.listener.call.clone_from(&limit.call);

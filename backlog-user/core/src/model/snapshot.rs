@@ -39,6 +39,8 @@ struct PageSnapshot {
     clients: u64,
     peak_use: PeakUse,
     follows: Option<ListenerId>,
+    #[serde(default)]
+    limit_changed: bool,
     last_drops_ns: [Option<u64>; Cause::COUNT],
     /// The fate of its clients, and what it implies for its limit.
     #[serde(default)]
@@ -82,6 +84,7 @@ impl PageSnapshot {
             clients: page.clients,
             peak_use: page.peak_use,
             follows: page.follows,
+            limit_changed: page.limit_changed,
             last_drops_ns: page.last_drops_ns(),
             advice: Advice {
                 admitted: page.admitted,
@@ -107,6 +110,7 @@ impl PageSnapshot {
         page.clients = self.clients;
         page.peak_use = self.peak_use;
         page.follows = self.follows;
+        page.limit_changed |= self.limit_changed;
         page.restart_runs(self.last_drops_ns);
         let advice = &self.advice;
         (page.admitted, page.idle_ns, page.stall) = (advice.admitted, advice.idle_ns, advice.stall);

@@ -3,6 +3,7 @@
 use backlog_ebpf::record::Kind;
 
 use super::page::Page;
+use crate::text::format::percent;
 
 /// A page, with its sums.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,17 @@ impl<'model> Summary<'model> {
             peak,
             peak_ns: (peak > 0).then_some(peak_ns),
         }
+    }
+
+    /// `17 of 16 (106 %)`: the deepest queue and its limit. If that has changed, which one applied
+    /// to this queue is not known here.
+    #[must_use]
+    pub fn peak_of_limit(&self) -> String {
+        let (peak, limit) = (self.peak, self.page.listener.limit);
+        if self.page.limit_changed {
+            return format!("{peak} (its limit was changed)");
+        }
+        format!("{peak} of {limit} ({} %)", percent(peak, limit))
     }
 
     /// Did anything happen here?

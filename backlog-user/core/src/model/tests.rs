@@ -9,6 +9,7 @@ use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
 use super::interval::More;
+use super::summary::Summary;
 use super::{Model, News, Refusal, reconcile};
 use crate::counter::Range;
 use crate::counter::{Counter, Reading};
@@ -66,6 +67,18 @@ fn counted(count: Count) -> What {
 
 fn level(depth: u32) -> What {
     What::DepthSample { listener: ID, depth, limit: 16 }
+}
+
+/// Two CPUs may each let in one more than the limit.
+#[test]
+fn a_peak_is_of_its_limit_unless_that_was_changed() {
+    let mut model = model();
+    model.apply(&event(1, count(&Totals { peak: 18, peak_ns: 1, ..Totals::default() }, 18)));
+    let peak = |model: &Model| Summary::of(model.get(ID).unwrap()).peak_of_limit();
+    assert_eq!(peak(&model), "18 of 16 (113 %)");
+    let limit = Limit { listener: ID, now: 8, was: 16, depth: 0, call: None, opens: false };
+    model.apply(&event(2, What::Limit(limit)));
+    assert_eq!(peak(&model), "18 (its limit was changed)");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Small pieces of the page: times, tables, facts, strings from outside.
 
 use backlog_core::model::summary::Summary;
-use backlog_core::text::format::percent;
 use backlog_core::text::owner_text;
 use maud::{Markup, html};
 
@@ -73,20 +72,11 @@ pub(super) fn facts(all: &[Fact]) -> Markup {
     }
 }
 
-/// The deepest queue, its limit, and when. A changed limit has no percentage: the plot shows which
-/// limit applied then.
+/// The deepest queue, its limit, and when. If the limit was changed, the plot shows which one
+/// applied then.
 pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
-    let (peak, limit) = (summary.peak, summary.page.listener.limit);
-    let moments = run.annotations.of(summary.page.listener.id);
-    let changed = moments.is_some_and(|all| all.limits.iter().any(|(_, one)| one.was != one.now));
     let peak_ns = summary.peak_ns?;
-    Some(html! {
-        (peak)
-        @if changed { " (its limit was changed)" } @else {
-            " of " (limit) " (" (percent(peak, limit)) " %)"
-        }
-        ", at " (run.moment(peak_ns))
-    })
+    Some(html! { (summary.peak_of_limit()) ", at " (run.moment(peak_ns)) })
 }
 
 /// Plain text as markup.
