@@ -28,7 +28,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let options = config.args().options()?;
     let reload = Arc::new(Notify::new());
     let (publisher, pages) = Publisher::new(config.bounds(), options.interval);
-    service::start(config, pages, Arc::clone(&reload))?;
+    service::start(config, options.interval, pages, Arc::clone(&reload))?;
     let outputs = Outputs::lines(Box::new(publisher));
     trace::serve(options, Service { outputs, reload, stopping })
 }

@@ -3,14 +3,21 @@
 use backlog_core::metrics::Own;
 use procfs::process::{LimitValue, Process};
 
+/// When it was started, in seconds since 1970. It does not change: reading the time of the boot
+/// makes the kernel add up the counts of every interrupt.
+pub(super) fn start_s() -> Option<f64> {
+    let stat = Process::myself().ok()?.stat().ok()?;
+    let boot_s = procfs::boot_time_secs().ok()?;
+    Some(boot_s as f64 + stat.starttime as f64 / procfs::ticks_per_second() as f64)
+}
+
 /// Reads it below /proc; what cannot be read is not known.
-pub(super) fn read() -> Own {
+pub(super) fn read(start_s: Option<f64>) -> Own {
     let Ok(process) = Process::myself() else { return Own::default() };
     let ticks = procfs::ticks_per_second() as f64;
     let stat = process.stat().ok();
     let stat = stat.as_ref();
     let seconds = |count: u64| count as f64 / ticks;
-    let boot_s = procfs::boot_time_secs().ok();
     let limit = process.limits().ok().map(|limits| limits.max_open_files.soft_limit);
     Own {
         cpu_s: stat.map(|stat| seconds(stat.utime + stat.stime)),
@@ -20,7 +27,7 @@ pub(super) fn read() -> Own {
             LimitValue::Value(value) => Some(value),
             LimitValue::Unlimited => None,
         }),
-        start_s: stat.zip(boot_s).map(|(stat, boot_s)| boot_s as f64 + seconds(stat.starttime)),
+        start_s,
         threads: stat.and_then(|stat| u64::try_from(stat.num_threads).ok()),
     }
 }
@@ -29,7 +36,7 @@ pub(super) fn read() -> Own {
 mod tests {
     #[test]
     fn this_process_is_known() {
-        let own = super::read();
+        let own = super::read(super::start_s());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{own:?}");
         assert!(own.open_fds.is_some_and(|count| count > 2) && own.threads.is_some());
         let now_s = jiff::Timestamp::now().as_second() as f64;

@@ -17,14 +17,18 @@ use super::page::Published;
 use crate::notice::notice;
 
 /// Starts it, with its address bound: if that fails, nothing is traced.
-pub(super) fn start(config: Config, published: Published, reload: Arc<Notify>) -> Result<()> {
+pub(super) fn start(
+    config: Config,
+    interval: Duration,
+    published: Published,
+    reload: Arc<Notify>,
+) -> Result<()> {
     let listen = config.args().listen;
     let listener = TcpListener::bind(listen).with_context(|| {
         format!("--listen: cannot listen on {listen}: give another address and port")
     })?;
     listener.set_nonblocking(true).context("preparing the socket of --listen")?;
     let address = listener.local_addr().context("reading the address of --listen")?;
-    let interval = config.args().options()?.interval;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -21,6 +21,8 @@ pub(super) struct Publisher {
     bounds: SharedBounds,
     interval: Duration,
     facts: Facts,
+    /// When this process was started.
+    start_s: Option<f64>,
     page: watch::Sender<Option<Arc<Page>>>,
 }
 
@@ -29,7 +31,8 @@ impl Publisher {
     pub(super) fn new(bounds: SharedBounds, interval: Duration) -> (Self, Published) {
         let (page, published) = watch::channel(None);
         let metrics = Metrics::new(config::read(&bounds), ephemeral_ports());
-        (Self { metrics, bounds, interval, facts: Facts::default(), page }, published)
+        let (facts, start_s) = (Facts::default(), process::start_s());
+        (Self { metrics, bounds, interval, facts, start_s, page }, published)
     }
 
     fn publish(&self, now: Now<'_>, time_ns: u64) {
@@ -38,7 +41,7 @@ impl Publisher {
             clock: now.clock,
             time_ns,
             facts: &self.facts,
-            own: process::read(),
+            own: process::read(self.start_s),
         });
         self.page.send_replace(Some(Arc::new(Page::new(snapshot))));
     }
