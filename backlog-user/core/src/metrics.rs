@@ -27,6 +27,7 @@ use crate::model::interval::Interval;
 use crate::model::page::Page;
 use crate::model::reconcile::Account;
 use crate::run::Health;
+pub use counts::BOUNDS as WAIT_BOUNDS;
 use counts::Counts;
 pub use family::{FAMILIES, Family, Kind as FamilyKind};
 use host::Host;

@@ -1,9 +1,10 @@
 //! The metrics of `backlog-trace serve` that rules and dashboards may use: one row per metric, with
-//! the labels that it has beside those of its listener. A test compares every query with these rows,
-//! so that a metric that nobody exports cannot be alerted on.
+//! the labels that it has beside those of its listener. A test compares them with what serve exports,
+//! and another every query with these rows, so that a metric that nobody exports cannot be alerted
+//! on.
 
 /// Whose labels a metric has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Of {
     /// `netns`, `address`, `port`, `process`.
     Listener,

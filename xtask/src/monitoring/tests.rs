@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::metrics::METRICS;
+use backlog_core::metrics::{FAMILIES, FamilyKind};
+
+use super::metrics::{METRICS, Of, WAIT_BOUNDS};
 use super::{Params, alerts, bound, config, dashboards, files, rules};
 use crate::paths;
 
@@ -14,6 +16,39 @@ fn the_files_are_those_of_the_code() {
         let here = fs::read_to_string(&file).unwrap_or_default();
         assert!(here == text, "packaging/{name} differs: run `cargo xtask monitoring`");
     }
+}
+
+/// The rows here save the tasks from building what they only need to name.
+#[test]
+fn the_metrics_are_those_of_serve() {
+    let mut served = BTreeSet::new();
+    for family in FAMILIES {
+        // `how`: `reset`, `fin`, `close`
+        let labels = family.labels.split(':').next().unwrap_or_default();
+        let mut labels: Vec<&str> = labels.split('`').skip(1).step_by(2).collect();
+        let of_namespace = labels.first() == Some(&"netns");
+        if of_namespace {
+            labels.remove(0);
+        }
+        let of = match (family.of_listener, of_namespace) {
+            (true, _) => Of::Listener,
+            (false, true) => Of::Namespace,
+            (false, false) => Of::Host,
+        };
+        let mut add = |end: &str, labels: &[&'static str]| {
+            served.insert((format!("{}{end}", family.name), of, labels.to_vec()));
+        };
+        if family.kind == FamilyKind::Histogram {
+            add("_bucket", &labels);
+            add("_sum", &[]);
+            add("_count", &[]);
+        } else {
+            add(family.kind.suffix(), &labels);
+        }
+    }
+    let known = METRICS.iter().map(|one| (one.name.to_owned(), one.of, one.labels.to_vec()));
+    assert_eq!(known.collect::<BTreeSet<_>>(), served);
+    assert_eq!(WAIT_BOUNDS, backlog_core::metrics::WAIT_BOUNDS);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(super) const BOUNDS_US: [u64; 10] =
     [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
 
 /// The same in seconds, as the label `le` has them.
-pub(super) const BOUNDS: [&str; 10] = [
+pub const BOUNDS: [&str; 10] = [
     "6.4e-05",
     "0.000256",
     "0.001024",

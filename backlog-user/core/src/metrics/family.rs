@@ -55,8 +55,11 @@ pub struct Family {
     pub help: &'static str,
     /// Is it of each listener?
     pub of_listener: bool,
-    pub(super) write: fn(&Snapshot, &mut Samples<'_>),
+    pub(super) write: Write,
 }
+
+/// Adds the samples of a metric.
+type Write = fn(&Snapshot, &mut Samples<'_>);
 
 /// All metrics: of each listener, then of the namespaces, the host and the tracer.
 pub static FAMILIES: &[&Family] = &concat::<{ listener::ALL.len() + tracer::ALL.len() }>();

@@ -2,7 +2,7 @@
 
 use backlog_ebpf::cause::Cause;
 
-use super::{Family, Kind};
+use super::{Family, Kind, Write};
 use crate::metrics::counts::{BOUNDS, Counted};
 use crate::metrics::samples::{Samples, Value};
 use crate::metrics::snapshot::{Shown, Snapshot};
@@ -10,8 +10,6 @@ use crate::metrics::snapshot::{Shown, Snapshot};
 /// Causes that are shown from the start, so that an alert sees the first packet as an increase.
 pub(super) const FROM_THE_START: [Cause; 2] =
     [Cause::AcceptQueueFullSyn, Cause::AcceptQueueFullAck];
-
-type Write = fn(&Snapshot, &mut Samples<'_>);
 
 const fn family(
     name: &'static str,

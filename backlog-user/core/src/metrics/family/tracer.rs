@@ -3,14 +3,12 @@
 use backlog_ebpf::cause::Cause;
 
 use super::listener::FROM_THE_START;
-use super::{Family, Kind};
+use super::{Family, Kind, Write};
 use crate::metrics::counts::Counted;
 use crate::metrics::host::Both;
 use crate::metrics::samples::Samples;
 use crate::metrics::snapshot::Snapshot;
 use crate::settings::Settings;
-
-type Write = fn(&Snapshot, &mut Samples<'_>);
 
 const fn family(
     name: &'static str,
