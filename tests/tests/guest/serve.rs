@@ -198,9 +198,14 @@ fn it_ends_with_a_reason_if_it_cannot_listen() {
     });
 }
 
-/// Rounds of the churn and the namespaces of each, on a machine and on an emulated one.
-const NATIVE: (usize, usize) = (12, 150);
+/// Rounds of the churn and the namespaces of each, on a machine and on an emulated one. What is
+/// bounded is full after some 3,000 namespaces.
+const NATIVE: (usize, usize) = (40, 150);
 const EMULATED: (usize, usize) = (3, 30);
+
+/// The allocator keeps what the busiest interval took, so a busier one adds a step. 22,500
+/// namespaces added one of 2.4 MB after the first 3,000.
+const STEPS_KIB: u64 = 8192;
 
 #[test]
 fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
@@ -219,10 +224,16 @@ fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
             after.push(anonymous_kib(&service));
         }
         println!("anonymous memory: {start} KiB, after rounds of {round}: {after:?}");
-        // The first half fills what is bounded: namespaces in which nothing listens any more are
-        // kept up to a number.
-        let grown = after[rounds - 1].saturating_sub(after[rounds / 2]);
-        assert!(grown < 1024, "{start} {after:?}");
+        if !is_native() {
+            println!("absent: memory is not compared: an emulated kernel takes hours to fill it");
+            return;
+        }
+        // A list that only grows does so in most rounds, or by much.
+        let second_half = &after[rounds / 2..];
+        let rounds_that_grew = second_half.windows(2).filter(|pair| pair[1] > pair[0]).count();
+        assert!(rounds_that_grew <= rounds / 4, "{rounds_that_grew} rounds: {after:?}");
+        let grown_kib = after[rounds - 1].saturating_sub(after[rounds / 2]);
+        assert!(grown_kib < STEPS_KIB, "{grown_kib} KiB: {after:?}");
     });
 }
 
