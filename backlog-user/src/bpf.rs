@@ -10,6 +10,7 @@ pub(crate) mod plan;
 mod pod;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
+pub(crate) mod reserved;
 pub(crate) mod self_cost;
 pub(crate) mod startup_scan;
 pub(crate) mod switch;

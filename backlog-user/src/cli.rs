@@ -78,6 +78,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CMD")]
     pub(crate) cmd: Option<String>,
 
+    /// Run as this user, with only the capabilities that the run needs
+    ///
+    /// The user creates and owns recordings and reports, so they must be in folders that the user
+    /// can write to. The command of --cmd keeps the user and the rights of the caller.
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    pub(crate) user: Option<String>,
+
     /// Client timeout: a larger backlog is not recommended if queued clients would wait
     /// longer than this
     #[arg(long, value_name = "TIME", default_value = "5s")]

@@ -5,6 +5,7 @@
 mod causes;
 mod fields;
 mod metrics;
+mod rights;
 mod schema;
 
 use std::fs;
@@ -72,6 +73,11 @@ fn the_columns_of_the_guide_are_those_of_the_table() {
 fn the_tables_of_metrics_are_those_of_the_families() {
     let tables = [("listener", metrics::table(true)), ("others", metrics::table(false))];
     hold_blocks("METRICS.md", &tables);
+}
+
+#[test]
+fn the_capabilities_of_requirements_are_those_of_the_features() {
+    hold_blocks("REQUIREMENTS.md", &[("features", rights::features())]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod host;
 mod notice;
 mod outlet;
 mod output;
+mod rights;
 
 use std::io;
 use std::process::ExitCode;

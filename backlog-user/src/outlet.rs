@@ -13,13 +13,13 @@ use std::ops::Deref;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
+use crate::rights::threads::spawn;
 pub(crate) use queue::Lost;
 use queue::Queue;
 
@@ -105,8 +105,8 @@ impl Outlet {
     pub(crate) fn open(target: Target, on_stall: OnStall) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(on_stall));
         let theirs = Arc::clone(&queue);
-        let thread = thread::Builder::new().name(target.name().into());
-        thread.spawn(move || theirs.write_all(target.chunk(), |bytes| target.write(bytes)))?;
+        let name = target.name();
+        spawn(name, move || theirs.write_all(target.chunk(), |bytes| target.write(bytes)))?;
         Ok(Self { queue: Arc::new(Shared(queue)), collected: Vec::new() })
     }
 

@@ -41,6 +41,7 @@ mod guest {
     mod refusals;
     mod replay;
     mod report;
+    mod rights;
     mod rows;
     mod serve;
     mod serve_prometheus;

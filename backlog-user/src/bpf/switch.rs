@@ -13,7 +13,10 @@ use aya::programs::Program;
 use crate::clock::monotonic_ns;
 
 /// What keeps the probe on failing calls of `accept()` attached: dropping it takes it off.
-pub(crate) type Links = Vec<Box<dyn Any + Send + Sync>>;
+pub(crate) type Links = Vec<Link>;
+
+/// One of them.
+pub(crate) type Link = Box<dyn Any + Send + Sync>;
 
 /// See the module's head.
 pub(crate) struct Switch {

@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) duration: Option<Duration>,
     /// A command that bounds the run.
     pub(crate) cmd: Option<String>,
+    /// The user to run as.
+    pub(crate) user: Option<String>,
     /// Form of the output.
     pub(crate) output: Output,
     /// On a screen instead of in lines.
@@ -109,6 +111,7 @@ impl Options {
             duration,
             until_drop,
             cmd,
+            user,
             client_timeout,
             output,
             report,
@@ -160,6 +163,7 @@ impl Options {
             selection: Selection { netns, pid, cgroup },
             duration,
             cmd,
+            user,
             output,
             tui,
             report: report.as_deref().map(WholeFile::check).transpose()?,

@@ -74,6 +74,10 @@ pub(crate) struct ServeArgs {
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
 
+    /// Run as this user, with only the capabilities that the run needs
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    pub(crate) user: Option<String>,
+
     /// Client timeout: a larger backlog is not recommended if queued clients would wait
     /// longer than this
     #[arg(long, value_name = "TIME", default_value = "5s")]
@@ -97,7 +101,7 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     /// The options of the run.
     pub(crate) fn options(&self) -> Result<Options, OptionsError> {
-        let Self { ipv4, ipv6, netns, pid, cgroup, .. } = self.clone();
+        let Self { ipv4, ipv6, netns, pid, cgroup, user, .. } = self.clone();
         let ports = self.port.as_deref().map(str::parse).transpose()?;
         Ok(Options {
             replay: ReplayOptions {
@@ -110,6 +114,7 @@ impl ServeArgs {
             selection: Selection { netns, pid, cgroup },
             duration: None,
             cmd: None,
+            user,
             output: Output::Table,
             tui: false,
             report: None,

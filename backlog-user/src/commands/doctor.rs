@@ -4,6 +4,7 @@
 //! printed as JSON, or for people by `text`. Nothing stays attached, and no event is processed.
 
 mod facts;
+mod needs;
 pub(crate) mod report;
 mod text;
 mod trials;
@@ -37,8 +38,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
 
 fn examine(root: &Path, wanted: Option<Backend>) -> Report {
     let kernel = facts::kernel(root);
-    let process = facts::process(root);
     let mut trials = trials::make(root, wanted);
+    let process = facts::process(root, &kernel, wanted.or(trials.backend), trials.locked_memory);
     if let Some(gaps) = &mut trials.gaps {
         gaps.extend(process.unseen_namespaces.clone());
     }

@@ -28,9 +28,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let options = config.args().options()?;
     let reload = Arc::new(Notify::new());
     let (publisher, pages) = Publisher::new(config.bounds(), options.interval);
-    service::start(config, options.interval, pages, Arc::clone(&reload))?;
     let outputs = Outputs::lines(Box::new(publisher));
-    trace::serve(options, Service { outputs, reload, stopping })
+    let notified = Arc::clone(&reload);
+    let interval = options.interval;
+    let begin = move || service::start(config, interval, pages, notified);
+    trace::serve(options, Service { outputs, reload, stopping }, begin)
 }
 
 /// Tells systemd that it is about to end.

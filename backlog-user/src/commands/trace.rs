@@ -5,6 +5,7 @@ mod clock_steps;
 mod enrichers;
 mod guard;
 mod queue;
+mod rights;
 mod session;
 pub(crate) mod signals;
 mod sinks;
@@ -33,15 +34,17 @@ use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
 use crate::commands::show::{self, OutputOptions};
+use crate::commands::trace::child::Waiting;
 use crate::commands::trace::enrichers::Enrichers;
 use crate::commands::trace::guard::Guard;
+use crate::commands::trace::rights::Rights;
 use crate::commands::trace::session::{Parts, Session};
 use crate::commands::trace::signals::Signals;
 use crate::commands::trace::sinks::Destinations;
 use crate::exit::Outcome;
 use crate::host::acceptors::Acceptors;
 use crate::host::kernel::btf::Btf;
-use crate::host::kernel::{KernelView, rights};
+use crate::host::kernel::{self, KernelView};
 use crate::host::kernel_counters::{Ask, KernelCounters};
 use crate::host::namespaces::identity::Identify;
 use crate::host::namespaces::in_first_pid_namespace;
@@ -72,25 +75,44 @@ pub(crate) fn run(options: Options) -> Result<Outcome> {
     if options.tui {
         screen::check(std::env::var("TERM").ok().as_deref())?;
     }
-    start(options, None)
+    start(options, None, || Ok(()))
 }
 
-/// Runs it as a service.
-pub(crate) fn serve(options: Options, service: Service) -> Result<Outcome> {
-    start(options, Some(service))
+/// Runs it as a service. `begin` starts the threads of its own, with few rights.
+pub(crate) fn serve(
+    options: Options,
+    service: Service,
+    begin: impl FnOnce() -> Result<()>,
+) -> Result<Outcome> {
+    start(options, Some(service), begin)
 }
 
-fn start(options: Options, service: Option<Service>) -> Result<Outcome> {
+fn start(
+    options: Options,
+    service: Option<Service>,
+    begin: impl FnOnce() -> Result<()>,
+) -> Result<Outcome> {
+    let root = Path::new("/");
+    kernel::rights::check(root)?;
+    // Both before the first thread: the command has all rights of the caller, and the tool keeps
+    // few of them.
+    let command = options.cmd.as_deref().map(Waiting::fork).transpose()?;
+    let rights = Rights::prepare(root, &options)?;
+    begin()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(trace(options, service))
+        .block_on(trace(root, options, service, command, &rights))
 }
 
-async fn trace(mut options: Options, service: Option<Service>) -> Result<Outcome> {
-    let root = Path::new("/");
-    rights::check(root)?;
+async fn trace(
+    root: &Path,
+    mut options: Options,
+    service: Option<Service>,
+    command: Option<Waiting>,
+    rights: &Rights,
+) -> Result<Outcome> {
     let kernel = KernelView::read(root)?;
     let mut layout = Layout::find(&kernel.btf)?;
     if !Identify::has_cookies() {
@@ -183,7 +205,10 @@ async fn trace(mut options: Options, service: Option<Service>) -> Result<Outcome
         asked,
         guard,
     };
-    let outcome = Session::start(options, parts)?.run(signals).await;
+    let guard = parts.guard.clone();
+    let session = Session::start(options, parts)?;
+    rights.settle(options, &guard)?;
+    let outcome = session.run(signals, command).await;
     written(outcome, stdout.finish())
 }
 

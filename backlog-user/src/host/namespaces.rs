@@ -14,7 +14,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::host::kernel::rights::{Capabilities, Capability};
+use crate::host::kernel::rights;
+use crate::rights::capability::Capability;
 use names::Names;
 pub(crate) use names::in_first_pid_namespace;
 
@@ -57,7 +58,7 @@ impl Namespaces {
             }
         }
         found.names.read(proc_root);
-        let rights = Capabilities::read(proc_root);
+        let rights = rights::effective(proc_root);
         let has = |capability| rights.is_none_or(|set| set.has(capability));
         // One that hides from root as well is the doing of a security module.
         found.hidden &= !has(Capability::SysPtrace);
@@ -198,6 +199,11 @@ impl Namespaces {
         let thread = thread::Builder::new().spawn(enter).context("starting a thread")?;
         thread.join().map_err(|_| anyhow!("the thread in the network namespace panicked"))?
     }
+}
+
+/// The inode number of this thread's own.
+pub(crate) fn own_inode(proc_root: &Path) -> Result<u32> {
+    inode(&proc_root.join(OWN)).context("reading the network namespace of this process")
 }
 
 /// The inode number of a namespace behind a link of `/proc`.

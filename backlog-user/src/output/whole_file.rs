@@ -4,8 +4,10 @@
 //! start of a run, not at the end.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
@@ -93,6 +95,19 @@ impl WholeFile {
 pub(crate) fn beside(name: &Path) -> io::Result<NamedTempFile> {
     Builder::new().prefix(".backlog-trace-").tempfile_in(folder_of(name))
 }
+
+/// Can the rights of this thread create a file in this folder and give it this name?
+pub(crate) fn can_replace(name: &Path) -> bool {
+    let user = geteuid().as_raw();
+    let is_ours = |path: &Path| path.symlink_metadata().map_or(true, |data| data.uid() == user);
+    let folder = folder_of(name);
+    // In a folder such as /tmp, only the owner of either renames a file.
+    let is_sticky = folder.metadata().is_ok_and(|data| data.mode() & STICKY != 0);
+    beside(name).is_ok() && (!is_sticky || is_ours(folder) || is_ours(name))
+}
+
+/// `S_ISVTX`
+const STICKY: u32 = 0o1000;
 
 /// In the folder for temporary files.
 fn keep_elsewhere(bytes: &[u8]) -> io::Result<PathBuf> {

@@ -1,16 +1,16 @@
-//! The programs on failing calls of `accept()`: loaded and attached when they are wanted, which
-//! is rare.
+//! The programs on failing calls of `accept()`: attached when they are wanted, which is rare. They
+//! are loaded at the start, since loading needs capabilities that the tool gives up then.
 
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
-use aya::programs::{Program, ProgramError};
+use aya::programs::RawTracePoint;
 use backlog_ebpf::accepts::{Failure, FailureKey};
 
 use crate::bpf::pod::{FailureKeyPod, FailurePod};
-use crate::bpf::switch::{Links, Programs, Switch};
+use crate::bpf::switch::{Link, Links, Programs, Switch};
 
 /// See the module's head.
 pub(crate) struct Probe {
@@ -18,10 +18,17 @@ pub(crate) struct Probe {
     other: Array<MapData, u32>,
     /// Does `io_uring` identify the failed request?
     of_uring: bool,
+    /// Why they cannot be attached.
+    refused: Option<String>,
 }
 
+/// What each program is attached to; the second one is only for `io_uring`.
+const PROGRAMS: [(&str, &str); 2] =
+    [("rt_failed", "sys_exit"), ("rt_uring_failed", "io_uring_complete")];
+
 impl Probe {
-    /// Takes the maps.
+    /// Takes the maps and loads the programs. If the kernel refuses them, that is reported when they
+    /// are wanted.
     pub(super) fn of(programs: &mut Ebpf, of_uring: bool) -> Result<Self> {
         let mut take = |name: &'static str| {
             programs.take_map(name).with_context(|| format!("the eBPF object has no map {name}"))
@@ -30,6 +37,10 @@ impl Probe {
             failed: HashMap::try_from(take("FAILED")?)?,
             other: Array::try_from(take("FAILED_OTHER")?)?,
             of_uring,
+            refused: of_kernel(of_uring)
+                .try_for_each(|(name, _)| Ok(program(programs, name)?.load()?))
+                .err()
+                .map(|error: anyhow::Error| format!("loading the probe on accept(): {error:#}")),
         })
     }
 
@@ -39,9 +50,12 @@ impl Probe {
         if programs.detached {
             return Ok(());
         }
-        let mut links = attach_one(&mut programs.all, "rt_failed", "sys_exit")?;
-        if self.of_uring {
-            links.extend(attach_one(&mut programs.all, "rt_uring_failed", "io_uring_complete")?);
+        if let Some(why) = &self.refused {
+            bail!("{why}");
+        }
+        let mut links = Links::new();
+        for (name, tracepoint) in of_kernel(self.of_uring) {
+            links.push(attach_one(&mut programs.all, name, tracepoint)?);
         }
         programs.accept_probe = links;
         Ok(())
@@ -71,20 +85,20 @@ impl Probe {
     }
 }
 
-fn attach_one(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Links> {
-    let program = programs.program_mut(name).with_context(|| {
-        format!(
-            "the eBPF object has no \
-        program {name}"
-        )
-    })?;
-    let Program::RawTracePoint(program) = program else { bail!("{name} is not a raw tracepoint") };
-    match program.load() {
-        Err(ProgramError::AlreadyLoaded) => {}
-        result => result.context("loading the probe on accept()")?,
-    }
+fn of_kernel(of_uring: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROGRAMS.into_iter().take(if of_uring { 2 } else { 1 })
+}
+
+fn program<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint> {
+    let program = programs.program_mut(name);
+    let program = program.with_context(|| format!("the eBPF object has no program {name}"))?;
+    program.try_into().with_context(|| format!("{name} is not a raw tracepoint"))
+}
+
+fn attach_one(programs: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Link> {
+    let program = program(programs, name)?;
     let id = program
         .attach(tracepoint)
         .with_context(|| format!("attaching the probe on accept() to {tracepoint}"))?;
-    Ok(vec![Box::new(program.take_link(id)?)])
+    Ok(Box::new(program.take_link(id)?))
 }

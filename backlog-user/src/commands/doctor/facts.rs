@@ -6,9 +6,15 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::report::{Check, Kernel, Process, Right, Seen};
-use crate::host::kernel::rights::{Capabilities, Capability, in_user_namespace};
+use backlog_core::run::Backend;
+use rustix::process::geteuid;
+
+use super::needs;
+use super::report::{Check, Kernel, Process, Seen};
+use crate::bpf::reserved;
+use crate::host::kernel::rights::{self, in_user_namespace};
 use crate::host::namespaces::Namespaces;
+use crate::rights::threads;
 
 /// What of the kernel's configuration matters.
 const CONFIG: [&str; 8] = [
@@ -27,35 +33,6 @@ const SYSCTLS: [(&str, &str); 4] = [
     ("kernel.perf_event_paranoid", "kernel/perf_event_paranoid"),
     ("kernel.kptr_restrict", "kernel/kptr_restrict"),
     ("net.core.bpf_jit_enable", "net/core/bpf_jit_enable"),
-];
-
-const CAPABILITIES: [(Capability, &str, &str); 7] = [
-    (Capability::Bpf, "CAP_BPF", "eBPF programs and maps: needed"),
-    (Capability::Perfmon, "CAP_PERFMON", "programs that read the kernel: needed"),
-    (
-        Capability::SysAdmin,
-        "CAP_SYS_ADMIN",
-        "implies these two; enters other network namespaces; permits kprobes and perf \
-         tracepoints where kernel.perf_event_paranoid is above 2; counts the runs of programs \
-         (-v)",
-    ),
-    (
-        Capability::SysPtrace,
-        "CAP_SYS_PTRACE",
-        "finds the network namespaces of other users' processes",
-    ),
-    (
-        Capability::DacReadSearch,
-        "CAP_DAC_READ_SEARCH",
-        "perf tracepoints for users other than root, via tracefs; without them the tracepoint \
-         backend runs a program at every system call",
-    ),
-    (
-        Capability::SysResource,
-        "CAP_SYS_RESOURCE",
-        "memory beyond ulimit -l: needed before 5.11 only",
-    ),
-    (Capability::NetAdmin, "CAP_NET_ADMIN", "not needed for anything"),
 ];
 
 /// The kernel, below `root`.
@@ -86,19 +63,29 @@ pub(super) fn kernel(root: &Path) -> Kernel {
     }
 }
 
-/// This process.
-pub(super) fn process(root: &Path) -> Process {
+/// This process, and what a run with this backend needs of it.
+pub(super) fn process(
+    root: &Path,
+    kernel: &Kernel,
+    backend: Option<Backend>,
+    locked_memory: bool,
+) -> Process {
     let proc_root = root.join("proc");
-    let right = |set: Capabilities| {
-        CAPABILITIES.map(|(capability, name, purpose)| Right {
-            name,
-            effective: set.has(capability),
-            purpose,
-        })
+    let paranoid = match kernel.sysctls.get("kernel.perf_event_paranoid") {
+        Some(Seen::Value(text)) => text.parse().ok(),
+        _ => None,
     };
+    let host = needs::Host {
+        locked_memory,
+        reserved_bpf: threads::without(reserved::is_refused).unwrap_or(true),
+        restricted_perf: paranoid.is_none_or(|level: i32| level > 2),
+        is_other_user: !geteuid().is_root(),
+    };
+    let held = rights::effective(&proc_root);
     let namespaces = Namespaces::find(&proc_root);
     Process {
-        capabilities: Capabilities::read(&proc_root).map(|set| right(set).into()),
+        capabilities: held.map(needs::each),
+        needs: held.map(|held| needs::of_run(held, backend, host)),
         in_user_namespace: in_user_namespace(&proc_root),
         namespaces: namespaces.inodes().count(),
         unseen_namespaces: namespaces.unseen(),

@@ -85,6 +85,8 @@ pub(crate) struct Kernel {
 pub(crate) struct Process {
     /// Its capabilities, the most important first. Null: `/proc` does not show them.
     pub(crate) capabilities: Option<Vec<Right>>,
+    /// What a run needs. Null: the capabilities are not known.
+    pub(crate) needs: Option<Needs>,
     /// Its capabilities are those of a user namespace, and the kernel grants nothing for them.
     pub(crate) in_user_namespace: bool,
     /// Network namespaces that it can enter.
@@ -104,7 +106,40 @@ pub(crate) struct Right {
     /// It is in effect.
     pub(crate) effective: bool,
     /// What it is for.
-    pub(crate) purpose: &'static str,
+    pub(crate) purpose: String,
+}
+
+/// The capabilities that a run needs on this host.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Needs {
+    /// Those without which nothing is traced with this backend.
+    pub(crate) smallest: Vec<&'static str>,
+    /// Those with which nothing is left out, without further options.
+    pub(crate) complete: Vec<&'static str>,
+    /// Those of `complete` that this process lacks.
+    pub(crate) missing: Vec<&'static str>,
+    /// What needs which of them.
+    pub(crate) features: Vec<Need>,
+}
+
+/// What a feature needs.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Need {
+    /// The feature.
+    pub(crate) feature: &'static str,
+    /// The option with which a run uses it. Null: it needs no option.
+    pub(crate) option: Option<&'static str>,
+    /// All that it needs.
+    pub(crate) capabilities: Vec<&'static str>,
+    /// Those of them that this process lacks.
+    pub(crate) missing: Vec<&'static str>,
+    /// When it needs them: `start` (the tool gives them up when the programs are attached) or
+    /// `whole run`.
+    pub(crate) until: &'static str,
+    /// What happens without them.
+    pub(crate) without: &'static str,
 }
 
 /// Something that could be read, or why not.

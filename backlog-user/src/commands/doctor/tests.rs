@@ -6,9 +6,10 @@ use super::report::{
     Check, Global, Kernel, Line, Moment, Process, Readiness, Refused, Report, Right, Seen, Tried,
     Used,
 };
-use super::{SCHEMA, judge, text};
+use super::{SCHEMA, judge, needs, text};
 use crate::bpf::plan::Way;
 use crate::output::schema;
+use crate::rights::capability::{Capabilities, Capability};
 
 const NO_RIGHT: &str = "no permission to load eBPF programs (CAP_BPF and CAP_PERFMON are \
     missing): run it as root (sudo backlog-trace ...)";
@@ -53,12 +54,14 @@ fn kernel() -> Kernel {
 }
 
 fn process(effective: bool) -> Process {
-    let right = |name, purpose| Right { name, effective, purpose };
+    let right = |name, purpose: &str| Right { name, effective, purpose: purpose.to_owned() };
+    let held = if effective { Capabilities::of(&Capability::ALL) } else { Capabilities::NONE };
     Process {
         capabilities: Some(vec![
             right("CAP_BPF", "eBPF programs and maps: needed"),
             right("CAP_DAC_READ_SEARCH", "a purpose that is longer than what fits on its line"),
         ]),
+        needs: Some(needs::of_run(held, Some(Backend::Fentry), needs::Host::default())),
         in_user_namespace: false,
         namespaces: if effective { 3 } else { 1 },
         unseen_namespaces: (!effective).then(|| "2 others are not looked into".to_owned()),

@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::report::{Check, Global, Kernel, Moment, Process, Report, Seen, Tried, Used, by};
+use super::report::{Check, Global, Kernel, Moment, Needs, Process, Report, Seen, Tried, Used, by};
 use crate::output::text_block::TextBlock;
 
 /// Where the text of a line with a label begins.
 const LABEL: usize = 18;
 /// Where it begins after a `yes` or a `no`.
 const ANSWER: usize = 7;
-/// And where it begins after the name of a capability.
-const PURPOSE: usize = 28;
 
 /// All of it; `verbose`: every value as well.
 pub(super) fn render(report: &Report, verbose: bool) -> String {
@@ -71,15 +69,10 @@ fn kernel(page: &mut TextBlock, kernel: &Kernel) {
 }
 
 fn process(page: &mut TextBlock, process: &Process) {
-    page.heading("Capabilities of this process");
-    match &process.capabilities {
+    page.heading("Capabilities, and what needs them (yes: this process has them)");
+    match &process.needs {
         None => page.item(2, "not readable (/proc/self/status): is /proc mounted?"),
-        Some(rights) => {
-            for right in rights {
-                let answer = if right.effective { "yes" } else { "no" };
-                page.labelled(&format!("  {answer:<4} {:<21}", right.name), PURPOSE, right.purpose);
-            }
-        }
+        Some(needs) => self::needs(page, needs),
     }
     if process.in_user_namespace {
         page.item(2, "They belong to a user namespace and do not count for the kernel.");
@@ -87,6 +80,33 @@ fn process(page: &mut TextBlock, process: &Process) {
     let spaces = process.namespaces;
     let plural = if spaces == 1 { "" } else { "s" };
     page.item(2, &format!("It can enter {spaces} network namespace{plural}."));
+}
+
+fn needs(page: &mut TextBlock, needs: &Needs) {
+    for need in &needs.features {
+        let answer = if need.missing.is_empty() { "yes" } else { "no" };
+        let option = need.option.map(|option| format!("{option}: ")).unwrap_or_default();
+        let capabilities = need.capabilities.join(", ");
+        let feature = format!("{option}{}: {capabilities} ({})", need.feature, need.until);
+        page.labelled(&format!("  {answer:<5}"), ANSWER, &feature);
+        if !need.missing.is_empty() {
+            page.item(ANSWER, &format!("without: {}", need.without));
+        }
+    }
+    page.item(2, &format!("Smallest set that traces: {}.", needs.smallest.join(", ")));
+    page.item(2, &format!("Set that leaves out nothing: {}.", needs.complete.join(", ")));
+    if needs.missing.is_empty() {
+        page.item(2, "This process has all of them.");
+    } else {
+        let set = needs.complete.join(",").to_lowercase();
+        page.item(
+            2,
+            &format!(
+                "This process lacks {}: run it as root, or sudo setcap {set}+ep FILE.",
+                needs.missing.join(", ")
+            ),
+        );
+    }
 }
 
 fn backends(page: &mut TextBlock, report: &Report) {

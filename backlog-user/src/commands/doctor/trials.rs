@@ -23,6 +23,10 @@ pub(super) struct Trials {
     pub(super) ways: Vec<Tried>,
     pub(super) backends: Vec<Tried>,
     pub(super) shown: Option<&'static str>,
+    /// The same, if it works.
+    pub(super) backend: Option<Backend>,
+    /// The kernel counts eBPF memory as locked memory: before 5.11 a map had a field for that.
+    pub(super) locked_memory: bool,
     pub(super) hooks: Option<Vec<Moment>>,
     pub(super) values: Option<Vec<Global>>,
     pub(super) gaps: Option<Vec<String>>,
@@ -42,6 +46,8 @@ struct Trial {
 pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
     let kernel = KernelView::read(root);
     let values = kernel.as_ref().ok().map(|kernel| values(&kernel.btf));
+    let locked_memory =
+        kernel.as_ref().is_ok_and(|kernel| kernel.btf.field("bpf_map", "memory").is_some());
     // The order of a run: the first thing that is in the way there is it here.
     let ready = rights::check(root).and_then(|()| {
         let kernel = kernel?;
@@ -52,14 +58,17 @@ pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
         Ok(ready) => ready,
         Err(error) => {
             let why = format!("{error:#}");
-            return none(why.clone(), Check::NotChecked { why }, values);
+            let blocked = none(why.clone(), Check::NotChecked { why }, values);
+            return Trials { locked_memory, ..blocked };
         }
     };
     match Loader::create(&layout, &Filter::default(), limits) {
-        Ok(mut loader) => Trials { values, ..all(&mut loader, &btf, &layout, wanted) },
+        Ok(mut loader) => {
+            Trials { locked_memory, values, ..all(&mut loader, &btf, &layout, wanted) }
+        }
         Err(error) => {
             let why = format!("{error:#}");
-            none(why.clone(), Check::No { why }, values)
+            Trials { locked_memory, ..none(why.clone(), Check::No { why }, values) }
         }
     }
 }
@@ -79,6 +88,8 @@ fn none(why: String, ring_buffer: Check, values: Option<Vec<Global>>) -> Trials 
         blocked: Some(why),
         ring_buffer,
         shown: None,
+        backend: None,
+        locked_memory: false,
         hooks: None,
         values,
         gaps: None,
@@ -115,6 +126,7 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
         let check = refused.map_or(Check::Yes, |why| Check::No { why });
         backends.push(Tried { name: backend.name(), check });
     }
+    let backend = shown.as_ref().filter(|trial| trial.refused.is_none()).map(|one| one.backend);
     let (shown, hooks, gaps) = match shown {
         Some(trial) => {
             // An unavailable hook has no further facts.
@@ -133,6 +145,8 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
         ways: ways.iter().map(way).collect(),
         backends,
         shown,
+        backend,
+        locked_memory: false,
         hooks,
         values: None,
         gaps,

@@ -19,11 +19,12 @@ use backlog_core::text::format::plural;
 use super::defer_accept;
 use super::host::{Audited, Host, Member, Space};
 use super::requests::{Lengths, assign};
-use crate::host::kernel::rights::{Capabilities, Capability};
+use crate::host::kernel::rights;
 use crate::host::kernel::slab::Memory;
 use crate::host::kernel::{counters, settings};
 use crate::host::namespaces::{self, Namespaces, named};
 use crate::host::sock_diag;
+use crate::rights::capability::Capability;
 
 /// The selection.
 #[derive(Clone, Debug, Default)]
@@ -229,7 +230,7 @@ fn deferring(host: &mut Host) {
 /// Listeners whose owners are not shown to a process with its rights. (With all rights an
 /// owner may be unknown as well: the kernel itself has none.)
 fn strangers(host: &Host, proc_root: &Path) -> Option<String> {
-    let rights = Capabilities::read(proc_root)?;
+    let rights = rights::effective(proc_root)?;
     let may_look = rights.has(Capability::SysPtrace) && rights.has(Capability::DacReadSearch);
     let listeners = host.spaces.iter().flat_map(|space| &space.listeners);
     let count = listeners.filter(|audited| audited.owner().is_none()).count();

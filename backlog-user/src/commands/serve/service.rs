@@ -3,7 +3,6 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +14,7 @@ use super::config::Config;
 use super::http::{self, Health};
 use super::page::Published;
 use crate::notice::notice;
+use crate::rights::threads::spawn;
 
 /// Starts it, with its address bound: if that fails, nothing is traced.
 pub(super) fn start(
@@ -33,24 +33,22 @@ pub(super) fn start(
         .enable_all()
         .build()
         .context("starting the runtime of the HTTP server")?;
-    thread::Builder::new()
-        .name("http".into())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let health = Health::new(published.clone(), interval);
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return notice(&format!("--listen: {error}: restart it")),
-                };
-                notice(&format!("metrics are served at http://{address}/metrics"));
-                tokio::join!(
-                    http::serve(listener, health.clone()),
-                    reloads(config, &reload),
-                    tell_systemd(published, health),
-                );
-            });
-        })
-        .context("starting the thread of the HTTP server")?;
+    spawn("http", move || {
+        runtime.block_on(async move {
+            let health = Health::new(published.clone(), interval);
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return notice(&format!("--listen: {error}: restart it")),
+            };
+            notice(&format!("metrics are served at http://{address}/metrics"));
+            tokio::join!(
+                http::serve(listener, health.clone()),
+                reloads(config, &reload),
+                tell_systemd(published, health),
+            );
+        });
+    })
+    .context("starting the thread of the HTTP server")?;
     Ok(())
 }
 

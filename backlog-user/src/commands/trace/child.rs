@@ -2,22 +2,22 @@
 //! end with it. The group is signalled only while its leader, dead or alive, is not reaped: after
 //! that its number may be another process's.
 
+mod waiting;
+
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use backlog_core::run::command::CommandEnd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
+
+pub(crate) use waiting::Waiting;
 
 /// The time that a command may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,37 +42,20 @@ pub(crate) struct Group {
 }
 
 impl Bounding {
-    /// Starts it by `sh -c`. Our stdout is for data, so its output goes to stderr. Must be called
-    /// within a runtime.
-    pub(crate) fn start(text: &str) -> Result<Self> {
-        let what = || format!("starting --cmd: sh -c '{text}'");
-        keep_zombies();
-        let child = Command::new("sh")
-            .args(["-c", text])
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(io::stderr()))
-            .process_group(0)
-            .spawn()
-            .with_context(what)?;
-        let leader = Pid::from_child(&child);
-        // Nobody else reaps it, so the number is still its own.
-        let pidfd = pidfd_open(leader, PidfdFlags::empty()).map_err(io::Error::from);
-        let pidfd = pidfd.inspect_err(|_| {
-            let _ = kill_process_group(leader, Signal::KILL);
+    /// Watches it. Must be called within a runtime.
+    fn of(group: Arc<Group>) -> io::Result<Self> {
+        let watched = group.pidfd.try_clone().and_then(|watched| {
+            // SAFETY: it owns its descriptor, which stays open for as long as this lives.
+            let leader = unsafe { AsyncFd::register_with_interest(watched, Interest::READABLE) };
+            leader.map_err(io::Error::from)
         });
-        let pidfd = pidfd.with_context(what)?;
-        let watched = pidfd.try_clone().with_context(what)?;
-        let group = Arc::new(Group { leader, pidfd, reaped: Mutex::new(false) });
-        // SAFETY: it owns its descriptor, which stays open for as long as this lives.
-        let leader = unsafe { AsyncFd::register_with_interest(watched, Interest::READABLE) };
-        let leader = match leader {
-            Ok(leader) => leader,
+        match watched {
+            Ok(leader) => Ok(Self { group, leader }),
             Err(error) => {
                 group.kill();
-                return Err(anyhow::Error::from(error).context(what()));
+                Err(error)
             }
-        };
-        Ok(Self { group, leader })
+        }
     }
 
     /// Its processes.
@@ -100,6 +83,10 @@ impl Bounding {
 }
 
 impl Group {
+    fn new(leader: Pid, pidfd: OwnedFd) -> Self {
+        Self { leader, pidfd, reaped: Mutex::new(false) }
+    }
+
     /// How the leader has ended, if it has. It stays what it is.
     fn ended(&self) -> io::Result<Option<CommandEnd>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -138,13 +125,6 @@ impl Drop for Bounding {
     fn drop(&mut self) {
         self.group.kill();
     }
-}
-
-/// A parent may have set SIGCHLD to be ignored: then the kernel reaps a child as soon as it ends,
-/// and its number is free while we still use it.
-fn keep_zombies() {
-    // SAFETY: the default action runs no function of ours, and no other code of this process handles SIGCHLD.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 #[cfg(test)]

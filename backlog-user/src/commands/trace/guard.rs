@@ -2,6 +2,7 @@
 //! these can block for as long as a process or a disk is stuck. A thread that does neither stops
 //! the counting, detaches the programs, and at last ends the process.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -16,6 +17,8 @@ use crate::exit::FAILED;
 use crate::notice::{self, notice};
 use crate::outlet;
 use crate::output::tui::screen;
+use crate::rights::capability::Capabilities;
+use crate::rights::threads;
 
 /// The guard checks this often, once the run is to end. It counts these steps instead of reading a
 /// clock: the time in which the process itself was stopped does not count.
@@ -35,6 +38,8 @@ enum Message {
     Command(Arc<Group>),
     /// The programs count; the run is to end then.
     Begun(Arc<Switch>, Option<Instant>),
+    /// The guard is to keep only these capabilities, and reports that it has done so.
+    Reduce(Capabilities, Sender<io::Result<()>>),
     /// The run is to end now.
     End,
 }
@@ -69,6 +74,14 @@ impl Guard {
         // A time too far away to be expressed never comes.
         let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
         self.send(Message::Begun(switch, deadline));
+    }
+
+    /// Its thread keeps only these of its capabilities.
+    pub(crate) fn reduce_to(&self, kept: Capabilities) -> Result<()> {
+        let (reduced, result) = channel();
+        self.send(Message::Reduce(kept, reduced));
+        let result = result.recv().unwrap_or_else(|_| Err(io::Error::other("it has ended")));
+        result.context("giving up capabilities of the thread that guards the end of the run")
     }
 
     /// The run is to end now.
@@ -147,6 +160,10 @@ impl Watch {
                 self.switch = Some(switch);
                 self.deadline = deadline;
                 self.steps = 0;
+            }
+            Message::Reduce(kept, reduced) => {
+                // The session waits for it.
+                let _ = reduced.send(threads::reduce_to(kept));
             }
             Message::End => self.ending = true,
         }

@@ -18,7 +18,7 @@ use backlog_core::run::command::CommandEnd;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::child::Bounding;
+use super::child::Waiting;
 use super::clock_steps::Steps;
 use super::enrichers::{Context, Enrichers};
 use super::guard::Guard;
@@ -55,8 +55,12 @@ pub(crate) struct Session<'a> {
 
 impl Session<'_> {
     /// Runs until it is to end, and shows the summary.
-    pub(crate) async fn run(mut self, mut signals: Signals) -> Result<Outcome> {
-        let mut command = self.options.cmd.as_deref().map(Bounding::start).transpose()?;
+    pub(crate) async fn run(
+        mut self,
+        mut signals: Signals,
+        command: Option<Waiting>,
+    ) -> Result<Outcome> {
+        let mut command = command.map(Waiting::start).transpose()?;
         if let Some(command) = &command {
             self.guard.command(command.group());
         }

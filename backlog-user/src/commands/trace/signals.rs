@@ -3,7 +3,6 @@
 //! ends the process at once. A service reads its configuration again at a SIGHUP and goes on.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -13,6 +12,7 @@ use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::Notify;
 
 use crate::output::tui::screen;
+use crate::rights::threads::spawn;
 
 /// `timeout` signals a process and then its group, and a shell repeats the SIGHUP of a terminal: a
 /// signal this soon after the first one is the same wish.
@@ -33,9 +33,7 @@ impl Signals {
         let arriving = Arriving::new([SIGINT, SIGTERM, SIGHUP]).context("watching for signals")?;
         let first = Arc::new(Notify::new());
         let notify = Arc::clone(&first);
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || hear(arriving, &notify, reload.as_deref(), heard))
+        spawn("signals", move || hear(arriving, &notify, reload.as_deref(), heard))
             .context("starting the thread that watches for signals")?;
         Ok(Self { first })
     }

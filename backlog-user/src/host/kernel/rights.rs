@@ -1,48 +1,24 @@
-//! May this process load tracing programs, and if not, why. What each capability is for
-//! is in docs/REQUIREMENTS.md, "Privileges".
+//! May this process load tracing programs, and if not, why. What each capability is for is in
+//! `rights::table`.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-/// A capability that something here asks for, with its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Capability {
-    DacReadSearch = 2,
-    NetAdmin = 12,
-    SysPtrace = 19,
-    SysAdmin = 21,
-    SysResource = 24,
-    Perfmon = 38,
-    Bpf = 39,
-}
+use crate::rights::capability::{Capabilities, Capability};
 
-/// The capabilities of a process that are in effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Capabilities(u64);
-
-impl Capabilities {
-    /// Those of this process, from a `/proc`; none where it does not show them.
-    pub(crate) fn read(proc_root: &Path) -> Option<Self> {
-        Self::parse(&fs::read_to_string(proc_root.join("self/status")).ok()?)
-    }
-
-    fn parse(status: &str) -> Option<Self> {
-        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-        Some(Self(u64::from_str_radix(line.trim(), 16).ok()?))
-    }
-
-    /// Is it among them?
-    pub(crate) const fn has(self, capability: Capability) -> bool {
-        self.0 & (1 << capability as u32) != 0
-    }
+/// The capabilities of this process that are in effect, from a `/proc`; none where it does not show
+/// them.
+pub(crate) fn effective(proc_root: &Path) -> Option<Capabilities> {
+    let status = fs::read_to_string(proc_root.join("self/status")).ok()?;
+    Capabilities::parse(status.lines().find_map(|line| line.strip_prefix("CapEff:"))?)
 }
 
 /// Says what is missing and how to get it, or nothing.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let proc_root = root.join("proc");
-    if let Some(set) = Capabilities::read(&proc_root) {
+    if let Some(set) = effective(&proc_root) {
         let missing = match (set.has(Capability::Bpf), set.has(Capability::Perfmon)) {
             _ if set.has(Capability::SysAdmin) => None,
             (true, true) => None,

@@ -3,7 +3,6 @@
 
 use std::future::pending;
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use crossterm::event::{self, Event};
@@ -12,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::sleep;
 
 use super::key::Key;
+use crate::rights::threads::spawn;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Source {
     pub(crate) fn begin(&self) -> io::Result<()> {
         let keys = self.0.clone();
         // It is left where it waits when the run is over: a read cannot be interrupted.
-        thread::Builder::new().name("keys".into()).spawn(move || read(&keys))?;
+        spawn("keys", move || read(&keys))?;
         for (kind, input) in [
             (SignalKind::from_raw(libc::SIGTSTP), (|| Input::Stop) as fn() -> Input),
             (SignalKind::from_raw(libc::SIGCONT), || Input::Continued),

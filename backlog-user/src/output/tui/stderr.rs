@@ -9,7 +9,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use backlog_core::text::outside::harmless;
@@ -17,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::dup2_stderr;
 
 use crate::notice;
+use crate::rights::threads::spawn;
 
 /// See the module's head.
 pub(crate) struct Captured {
@@ -61,7 +61,7 @@ impl Captured {
         let (mark, reached) = sync_channel(1);
         let to = Reader { from: BufReader::new(reader), to: real.try_clone()?.into(), mark };
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("stderr".into()).spawn(move || to.read(&theirs, wake))?;
+        spawn("stderr", move || to.read(&theirs, wake))?;
         Ok(Self { real, pipe: pipe.into(), shared, reached: Mutex::new(reached) })
     }
 

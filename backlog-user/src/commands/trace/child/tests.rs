@@ -1,9 +1,12 @@
 //! The group is signalled while its leader is not reaped, and never afterwards.
 
-use super::Bounding;
-use rustix::process::{Pid, Signal, test_kill_process, test_kill_process_group};
+use super::Waiting;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, test_kill_process, test_kill_process_group, waitid,
+};
 use std::fs;
 use std::future::Future;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -21,7 +24,7 @@ fn state(pid: Pid) -> Option<char> {
 #[test]
 fn an_ended_leader_keeps_its_number_until_its_group_is_killed() {
     in_runtime(async {
-        let mut command = Bounding::start("sleep 1000 & exit 3").unwrap();
+        let mut command = Waiting::fork("sleep 1000 & exit 3").unwrap().start().unwrap();
         let group = command.group();
         let end = command.wait().await.unwrap();
         assert_eq!((end.exit_code, end.signal), (Some(3), None));
@@ -38,7 +41,7 @@ fn an_ended_leader_keeps_its_number_until_its_group_is_killed() {
 #[test]
 fn a_group_is_not_signalled_after_its_leader_is_reaped() {
     in_runtime(async {
-        let mut command = Bounding::start("exit 0").unwrap();
+        let mut command = Waiting::fork("exit 0").unwrap().start().unwrap();
         command.wait().await.unwrap();
         let ours = command.group();
         drop(command);
@@ -62,10 +65,22 @@ fn a_group_is_not_signalled_after_its_leader_is_reaped() {
 #[test]
 fn a_command_that_ignores_sigterm_is_killed() {
     in_runtime(async {
-        let command = Bounding::start("trap '' TERM; while :; do sleep 1000; done").unwrap();
+        let command =
+            Waiting::fork("trap '' TERM; while :; do sleep 1000; done").unwrap().start().unwrap();
         let group = command.group();
         command.stop().await;
         assert!(*group.reaped.lock().unwrap());
         assert_eq!(state(group.leader), None);
+    });
+}
+
+#[test]
+fn a_command_that_is_not_started_ends() {
+    in_runtime(async {
+        let waiting = Waiting::fork("exit 3").unwrap();
+        let pidfd = waiting.pidfd.try_clone().unwrap();
+        drop(waiting);
+        let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+        assert_eq!(status.exit_status(), Some(0));
     });
 }

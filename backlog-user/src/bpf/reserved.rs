@@ -1,0 +1,18 @@
+//! Does the kernel reserve every call of `bpf()` for `CAP_BPF`? Before 5.19 it does where
+//! `kernel.unprivileged_bpf_disabled` is set; later kernels reserve only the calls that create
+//! something.
+
+use std::io;
+
+/// `BPF_MAP_LOOKUP_ELEM`
+const LOOKUP: libc::c_long = 1;
+
+/// A trial with the rights of the calling thread: it reads from a map that does not exist.
+pub(crate) fn is_refused() -> bool {
+    // The first field is the map's descriptor.
+    let attributes = [u64::from(u32::MAX), 0, 0, 0];
+    let size = size_of_val(&attributes);
+    // SAFETY: the kernel reads the attributes, and there is no such descriptor to do anything with.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, LOOKUP, attributes.as_ptr(), size) };
+    result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}

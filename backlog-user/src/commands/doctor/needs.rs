@@ -1,0 +1,123 @@
+//! The capabilities that a run on this host needs, by the table that the tracer itself reads.
+
+use backlog_core::run::Backend;
+
+use super::report::{Need, Needs, Right};
+use crate::rights::capability::{Capabilities, Capability};
+use crate::rights::table::{FEATURES, Feature, Uses, kept};
+
+/// What of this host decides what is needed.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Host {
+    /// eBPF memory counts against the limit of locked memory.
+    pub(super) locked_memory: bool,
+    /// The kernel reserves every call of `bpf()`.
+    pub(super) reserved_bpf: bool,
+    /// `kernel.perf_event_paranoid` is above 2.
+    pub(super) restricted_perf: bool,
+    /// This user is not root.
+    pub(super) is_other_user: bool,
+}
+
+/// Each capability, and what it is for.
+pub(super) fn each(held: Capabilities) -> Vec<Right> {
+    let right = |capability: Capability| Right {
+        name: capability.name(),
+        effective: held.has(capability),
+        purpose: purpose(capability),
+    };
+    Capability::ALL.into_iter().map(right).collect()
+}
+
+fn purpose(capability: Capability) -> String {
+    let needs = |feature: &&Feature| feature.capabilities.contains(&capability);
+    let with_option = |feature: &Feature| match feature.run.option() {
+        "" => feature.name.to_owned(),
+        option => format!("{option}: {}", feature.name),
+    };
+    let names: Vec<String> = FEATURES.iter().filter(needs).map(with_option).collect();
+    if names.is_empty() { "not needed for anything".to_owned() } else { names.join("; ") }
+}
+
+/// What a run with this backend needs; none: no backend works yet, so the best is meant.
+pub(super) fn of_run(held: Capabilities, backend: Option<Backend>, host: Host) -> Needs {
+    let on_tracepoints = backend == Some(Backend::Tracepoint);
+    let uses = Uses {
+        locked_memory: host.locked_memory,
+        reserved_bpf: host.reserved_bpf,
+        restricted_kprobes: host.restricted_perf && backend == Some(Backend::Kprobe),
+        restricted_tracepoints: host.restricted_perf && on_tracepoints,
+        tracefs: host.is_other_user && on_tracepoints,
+        other_namespaces: true,
+        ..Uses::default()
+    };
+    let (smallest, complete) = (uses.to_trace(), uses.to_attach());
+    let applies = |one: &&Feature| uses.is(one.run) || !one.run.option().is_empty();
+    Needs {
+        smallest: smallest.names().collect(),
+        complete: complete.names().collect(),
+        missing: lacking(complete, held).names().collect(),
+        features: FEATURES.iter().filter(applies).map(|one| need(one, held)).collect(),
+    }
+}
+
+fn need(feature: &Feature, held: Capabilities) -> Need {
+    let needed = Capabilities::of(feature.capabilities);
+    Need {
+        feature: feature.name,
+        option: Some(feature.run.option()).filter(|option| !option.is_empty()),
+        capabilities: needed.names().collect(),
+        missing: lacking(needed, held).names().collect(),
+        until: feature.until.word(),
+        without: feature.without,
+    }
+}
+
+/// `CAP_SYS_ADMIN` stands in for `CAP_BPF` and `CAP_PERFMON`.
+fn lacking(needed: Capabilities, held: Capabilities) -> Capabilities {
+    let missing = needed.except(held);
+    let stands_in = held.has(Capability::SysAdmin) && !kept(missing, held).is_none();
+    let implied = Capabilities::of(&[Capability::Bpf, Capability::Perfmon]);
+    if stands_in { missing.except(implied) } else { missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, each, of_run};
+    use crate::rights::capability::{Capabilities, Capability};
+    use backlog_core::run::Backend;
+
+    fn held(capabilities: &[Capability]) -> Capabilities {
+        Capabilities::of(capabilities)
+    }
+
+    #[test]
+    fn two_capabilities_trace_with_fentry() {
+        let two = held(&[Capability::Bpf, Capability::Perfmon]);
+        let debian = Host { restricted_perf: true, is_other_user: true, ..Host::default() };
+        let needs = of_run(two, Some(Backend::Fentry), debian);
+        assert_eq!(needs.smallest, ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(needs.missing, ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
+        let kprobe = of_run(two, Some(Backend::Kprobe), debian);
+        assert_eq!(kprobe.smallest, ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"]);
+        let tracepoint = of_run(two, Some(Backend::Tracepoint), debian);
+        assert_eq!(tracepoint.smallest, ["CAP_BPF", "CAP_PERFMON"]);
+    }
+
+    #[test]
+    fn the_oldest_capability_includes_two() {
+        let admin = held(&[Capability::SysAdmin]);
+        let needs = of_run(admin, Some(Backend::Fentry), Host::default());
+        assert_eq!(needs.missing, ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
+    }
+
+    #[test]
+    fn an_option_names_what_it_needs() {
+        let needs = of_run(Capabilities::NONE, None, Host::default());
+        let command = needs.features.iter().find(|need| need.option == Some("--cmd")).unwrap();
+        assert_eq!((&command.missing[..], command.until), (&["CAP_KILL"][..], "whole run"));
+        let rights = each(Capabilities::NONE);
+        assert!(rights.iter().all(|right| !right.effective && !right.purpose.is_empty()));
+    }
+}

@@ -1,0 +1,96 @@
+//! The rights of a run. Before the first thread, the process becomes the user of `--user` and keeps
+//! what attaching needs; once the programs are attached, each thread keeps what the rest of the run
+//! needs. What a run can do without is found by trials, not by the version of the kernel.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::bpf::reserved;
+use crate::cli::options::Options;
+use crate::commands::trace::guard::Guard;
+use crate::host::namespaces::own_inode;
+use crate::notice::notice;
+use crate::output::whole_file::{self, WholeFile};
+use crate::rights::capability::{Capabilities, Capability};
+use crate::rights::table::{Uses, kept};
+use crate::rights::user::User;
+use crate::rights::{process, seccomp, threads};
+
+/// See the module's head.
+pub(super) struct Rights(Uses);
+
+impl Rights {
+    /// Before the first thread: threads inherit the rights of the one that starts them.
+    pub(super) fn prepare(root: &Path, options: &Options) -> Result<Self> {
+        let other_user = options.user.as_deref().map(|text| User::find(root, text)).transpose()?;
+        // A user's files are in folders that this user may write to.
+        let for_files = other_user.is_none();
+        let rotates = options.record.as_ref().is_some_and(|record| record.rotate.is_some());
+        let uses = Uses {
+            verbose: options.verbose,
+            command: options.cmd.is_some(),
+            user: other_user.is_some(),
+            files: for_files && (options.record.is_some() || options.report.is_some()),
+            later_files: for_files && (rotates || options.report.is_some()),
+            // Not known yet.
+            locked_memory: true,
+            restricted_kprobes: true,
+            restricted_tracepoints: true,
+            tracefs: true,
+            other_namespaces: true,
+            reserved_bpf: true,
+        };
+        process::prepare(kept(uses.to_attach(), threads::held()?), other_user)?;
+        if let (Some(_), Some(report)) = (other_user, &options.report) {
+            WholeFile::check(report.name()).context("--report: as the user of --user")?;
+        }
+        Ok(Self(uses))
+    }
+
+    /// All programs are attached: every thread keeps only what the run still needs. Fails if one
+    /// has kept more.
+    pub(super) fn settle(&self, options: &Options, guard: &Guard) -> Result<()> {
+        let uses = self.still_used(options).context("trying what works without capabilities")?;
+        let kept = kept(uses.to_the_end(), threads::held()?);
+        guard.reduce_to(of_guard(&uses, kept))?;
+        threads::reduce_to(kept).context("giving up capabilities")?;
+        let filter = seccomp::install();
+        threads::check(kept)?;
+        if let Err(error) = filter
+            && !options.quiet
+        {
+            notice(&format!("no system call is refused to this run: {error:#}; continuing"));
+        }
+        if options.verbose {
+            notice(&format!("capabilities kept for the run: {kept}"));
+        }
+        Ok(())
+    }
+
+    fn still_used(&self, options: &Options) -> Result<Uses> {
+        let Self(uses) = self;
+        let other_namespaces = match options.filter.netns {
+            Some(netns) => own_inode(Path::new("/proc"))? != netns.inode(),
+            None => true,
+        };
+        let later_files = uses.later_files && !threads::without(|| writes_as_itself(options))?;
+        let reserved_bpf = threads::without(reserved::is_refused)?;
+        Ok(Uses { later_files, other_namespaces, reserved_bpf, ..*uses })
+    }
+}
+
+/// It stops the programs and kills the command in the session's place. Where `CAP_SYS_ADMIN` stands
+/// in for `CAP_BPF`, it needs that one.
+fn of_guard(uses: &Uses, kept: Capabilities) -> Capabilities {
+    let stands_in = uses.reserved_bpf && !kept.has(Capability::Bpf);
+    let more = if stands_in { Capability::SysAdmin } else { Capability::Bpf };
+    kept.common(Capabilities::of(&[Capability::Bpf, Capability::Kill, more]))
+}
+
+/// Can the files that are written later be created and replaced with the rights of this thread?
+fn writes_as_itself(options: &Options) -> bool {
+    let rotated = options.record.as_ref().filter(|record| record.rotate.is_some());
+    let names = options.report.iter().map(WholeFile::name);
+    names.chain(rotated.map(|record| record.path.as_path())).all(whole_file::can_replace)
+}

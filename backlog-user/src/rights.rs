@@ -1,0 +1,13 @@
+//! The rights of this process: which capabilities each feature needs, and how the tool gives up the
+//! rest.
+//!
+//! `table` says what is needed, `process` prepares the process before its first thread, `threads`
+//! reduces single threads and checks all of them, `user` reads `--user`, and `seccomp` refuses the
+//! system calls that a run never makes. docs/SECURITY.md gives the reasons.
+
+pub(crate) mod capability;
+pub(crate) mod process;
+pub(crate) mod seccomp;
+pub(crate) mod table;
+pub(crate) mod threads;
+pub(crate) mod user;
