@@ -152,7 +152,9 @@ pub(crate) fn classify_syn(
     let totals = unsafe { &mut *tracked.totals };
     // The newcomer is in it, unless it was refused.
     tally::syn_queue_peak(totals, sk);
-    if moved.queue_cookie != 0 {
+    // The kernel counts a SYN at a full SYN queue before it looks at the accept queue: one that a
+    // full accept queue refuses gets no cookie, and waits for no ACK.
+    if moved.queue_cookie != 0 && moved.cookie_sent != 0 {
         estimate_needed_queue(totals, sk, tracked.slot);
     }
     let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;

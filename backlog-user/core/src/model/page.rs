@@ -4,7 +4,7 @@
 mod acceptor;
 mod tick;
 
-use backlog_ebpf::cause::Cause;
+use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,15 @@ impl Page {
     #[must_use]
     pub fn refused_by_present_limit(&self) -> u64 {
         if self.outdated_limit().is_some() { 0 } else { self.refused_by_limit() }
+    }
+
+    /// SYNs answered with a cookie because the SYN queue was full. The kernel counts a full SYN queue
+    /// before it looks at the accept queue, which may refuse the SYN after all (tcp_conn_request,
+    /// 5.10 to 7.3).
+    #[must_use]
+    pub fn cookies_at_full_syn_queue(&self) -> u64 {
+        let beside = |one: Beside| self.totals.beside[one as usize];
+        beside(Beside::SynQueueFullCookie).min(beside(Beside::SynCookieSent))
     }
 
     /// The page of a listener that was found now.

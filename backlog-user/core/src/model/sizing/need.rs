@@ -119,7 +119,7 @@ fn guess(page: &Page) -> Option<f64> {
 /// The kind of traffic behind cookies sent because the SYN queue had no room.
 fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     let beside = |one: Beside| page.totals.beside[one as usize];
-    let needed = beside(Beside::SynQueueFullCookie);
+    let needed = page.cookies_at_full_syn_queue();
     let has_room = page.outdated_limit().is_some() && page.totals.syn_needed <= page.listener.limit;
     if needed == 0 || given.cookies_always || has_room {
         return None;
@@ -131,6 +131,6 @@ fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
 /// About how many times cookies were sent for as many clients at once as at most.
 fn groups(page: &Page, needed: u64) -> u64 {
     let at_once = needed.saturating_sub(u64::from(page.listener.limit));
-    let all = page.totals.beside[Beside::SynQueueFullCookie as usize];
+    let all = page.cookies_at_full_syn_queue();
     if at_once == 0 { 0 } else { round_to_u64((all as f64 / at_once as f64).floor()) }
 }

@@ -195,12 +195,11 @@ fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
     }
     if cookies.is_some() {
         let beside = |one: Beside| page.totals.beside[one as usize];
-        let sent = beside(Beside::SynQueueFullCookie);
         let and = if drops > 0 { " and " } else { "" };
         let _ = write!(
             text,
             "{and}{} answered with a cookie ({} with a valid cookie came for {} that {} sent: {})",
-            plural(sent, "SYN"),
+            plural(page.cookies_at_full_syn_queue(), "SYN"),
             plural(beside(Beside::SynCookieValid), "ACK"),
             beside(Beside::SynCookieSent),
             if beside(Beside::SynCookieSent) == 1 { "was" } else { "were" },

@@ -311,6 +311,22 @@ fn cookies(sent: u64, valid: u64) -> Sizing {
     sizing(&model, 10 * SECOND)
 }
 
+/// The full accept queue refuses a SYN after the kernel has counted the full SYN queue.
+#[test]
+fn a_syn_that_got_no_cookie_is_not_said_to_have_got_one() {
+    let mut model = model(32);
+    let mut totals = Totals { enqueued: 480, accepted: 480, peak: 32, ..Totals::default() };
+    totals.beside[Beside::SynQueueFullCookie as usize] = 90;
+    count(&mut model, 5 * SECOND, &totals);
+    assert_eq!(sizing(&model, 5 * SECOND).cookies, None);
+    totals.beside[Beside::SynCookieSent as usize] = 60;
+    totals.beside[Beside::SynCookieValid as usize] = 60;
+    (totals.syn_queue_peak, totals.syn_needed) = (32, 60);
+    count(&mut model, 10 * SECOND, &totals);
+    let sizing = sizing(&model, 10 * SECOND);
+    assert!(sizing.why.contains("60 SYNs answered with a cookie"), "{}", sizing.why);
+}
+
 #[test]
 fn cookies_for_lack_of_room_are_need_unless_nobody_answers_them() {
     let sizing = cookies(224, 224);
