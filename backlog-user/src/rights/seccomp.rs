@@ -160,7 +160,7 @@ mod tests {
             [
                 errno(libc::SYS_execve, [0; 3]),
                 errno(libc::SYS_execve | X32, [0; 3]),
-                errno(520 | X32, [0; 3]),
+                errno(super::X32_ONLY[0] | X32, [0; 3]),
                 errno(libc::SYS_ptrace, [0; 3]),
                 errno(libc::SYS_mount, [0; 3]),
                 errno(libc::SYS_init_module, [0; 3]),

@@ -150,7 +150,7 @@ mod tests {
             match error {
                 None => assert_eq!(result, Ok(())),
                 Some(words) => {
-                    assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{result:?}")
+                    assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{result:?}");
                 }
             }
         }

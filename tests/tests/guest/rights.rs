@@ -34,7 +34,7 @@ const BPF: u64 = 1 << 39;
 /// What finding owners needs.
 const LOOK: u64 = SYS_PTRACE | DAC_READ_SEARCH;
 
-/// More clients than a small queue takes, all of whom are served in the end.
+/// More clients than a small queue takes; each is served in the end.
 const LOAD: &str = "--backlog 2 --count 30 --connect nonblocking --connect-timeout 10s \
                     --accept-delay 5ms";
 

@@ -141,7 +141,7 @@ impl Page {
     }
 
     /// SYNs answered with a cookie because the SYN queue was full. The kernel counts a full SYN queue
-    /// before it looks at the accept queue, which may refuse the SYN after all (tcp_conn_request,
+    /// before it looks at the accept queue, which may refuse the SYN after all (`tcp_conn_request`,
     /// 5.10 to 7.3).
     #[must_use]
     pub fn cookies_at_full_syn_queue(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The process that becomes the command of `--cmd`. It is forked before the tool gives up any right
 //! and before its first thread, so that the command has the rights, the signal mask, the limits and
-//! the umask of whoever called the tool. It waits for a descriptor and then calls exec.
+//! the umask of the caller. It waits for a descriptor and then calls exec.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
