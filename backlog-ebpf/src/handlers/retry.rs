@@ -12,7 +12,7 @@ use backlog_ebpf::{
 use crate::kernel::{
     globals::{TP_COPIED_SEQ, TP_RCV_NXT},
     read, time,
-    types::{Sock, TCP_CLOSE, TCP_CLOSE_WAIT},
+    types::{SkBuff, Sock, TCP_CLOSE, TCP_CLOSE_WAIT},
 };
 use crate::state::{histograms, maps::ATTEMPTS, ring, slots::Tracked};
 
@@ -66,6 +66,18 @@ pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u6
         (*chosen).refused_ns = now;
         (&raw mut (*chosen).tag).write_volatile(tag);
     }
+}
+
+/// Is this SYN a retry of an attempt in the table? Not inlined: it is rare and long.
+#[inline(never)]
+pub(crate) fn is_from_refused(syn: *const SkBuff) -> bool {
+    let (client, isn) = read::sender(syn);
+    let tag = tag(&client, isn);
+    let place = attempt::place(tag);
+    [place, place ^ 1].into_iter().any(|place| {
+        // SAFETY: an element of an array; a tag is read as a whole.
+        at(place).is_some_and(|found| unsafe { (*found).tag == tag })
+    })
 }
 
 /// Removes an attempt, if it is in the table.

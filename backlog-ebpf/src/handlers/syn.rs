@@ -8,7 +8,7 @@ use backlog_ebpf::{
 use super::{
     listener,
     packet_drop::{self, PacketDrop},
-    tally,
+    retry, tally,
 };
 use crate::kernel::{
     globals::{ICSK_FASTOPEN_LIMIT, ICSK_SYN_QUEUE, NET_SYNCOOKIES, SKC_NET},
@@ -155,7 +155,7 @@ pub(crate) fn classify_syn(
     // The kernel counts a SYN at a full SYN queue before it looks at the accept queue: one that a
     // full accept queue refuses gets no cookie, and waits for no ACK.
     if moved.queue_cookie != 0 && moved.cookie_sent != 0 {
-        estimate_needed_queue(totals, sk, tracked.slot);
+        estimate_needed_queue(totals, sk, tracked.slot, skb);
     }
     let mut count = |beside: Beside, moved: u64| totals.beside[beside as usize] += moved;
     count(Beside::SynQueueFullCookie, moved.queue_cookie);
@@ -178,13 +178,22 @@ pub(crate) fn classify_syn(
 }
 
 /// Estimates how long a SYN queue would be that had room for a SYN which got a cookie. With
-/// `tcp_syncookies=2` all get one, whatever room there is.
+/// `tcp_syncookies=2` all get one, whatever room there is. A client that the listener has refused
+/// sends its SYN again; with room for it at first it would not have.
 #[inline(always)]
-fn estimate_needed_queue(totals: &mut Totals, sk: impl KernelPtr<Sock>, slot: u32) {
+fn estimate_needed_queue(
+    totals: &mut Totals,
+    sk: impl KernelPtr<Sock>,
+    slot: u32,
+    skb: *const SkBuff,
+) {
     let (queue, limit) = (sock::syn_queue(sk), sock::limit(sk));
+    let now = time::now();
     // Another CPU may have taken some away since the kernel looked.
-    if queue >= limit - (limit >> 3) {
-        let needed = histograms::needed_syn_queue(slot, queue, time::now());
+    if queue >= limit - (limit >> 3)
+        && !(histograms::refused_lately(slot, now) && retry::is_from_refused(skb))
+    {
+        let needed = histograms::needed_syn_queue(slot, queue, now);
         if needed > totals.syn_needed {
             totals.syn_needed = needed;
         }

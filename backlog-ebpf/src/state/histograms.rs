@@ -47,10 +47,22 @@ pub(crate) fn record_arrival(slot: u32, depth: u32, now: u64) -> bool {
             let pace = &raw const (*distributions).pace;
             (*distributions).free_ns += (*pace).free_ns(empty_ns);
         }
-        // Another CPU may have refused one since this one read the clock.
-        let refused_ns = (*distributions).refused_ns;
-        refused_ns != 0 && now < refused_ns + KEPT_NS
+        is_recent((*distributions).refused_ns, now)
     }
+}
+
+/// Did this listener refuse a client that may send its SYN again?
+#[inline(always)]
+pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
+    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
+    // SAFETY: an element of the array; the time is read as a whole.
+    is_recent(unsafe { (*distributions).refused_ns }, now)
+}
+
+/// Another CPU may have refused one since this one read the clock.
+#[inline(always)]
+const fn is_recent(refused_ns: u64, now: u64) -> bool {
+    refused_ns != 0 && now < refused_ns + KEPT_NS
 }
 
 /// The state of the acceptor in a record of a drop or of a returning client.
