@@ -4,6 +4,7 @@ pub(crate) mod advice;
 pub(crate) mod column;
 mod cost;
 pub(crate) mod csv;
+pub(crate) mod folder;
 pub(crate) mod histogram;
 pub(crate) mod json;
 pub(crate) mod outputs;

@@ -12,7 +12,7 @@ use crate::cli::mistyped;
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
 use crate::cli::{Args, Backend, Output};
-use crate::output::place::is_same_name;
+use crate::output::folder::is_same_name;
 use crate::output::record::RecordOptions;
 use crate::output::whole_file::{FileError, WholeFile};
 

@@ -4,7 +4,6 @@
 //! that others can write, anybody may have made it.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Error, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -46,26 +45,6 @@ impl Place {
     }
 }
 
-/// The folder that a file is in.
-pub(crate) fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Do both name the same entry of a folder?
-pub(crate) fn is_same_name(one: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| {
-        let folder = folder_of(path);
-        (
-            folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
-            path.file_name().map(OsStr::to_owned),
-        )
-    };
-    whole(one) == whole(other)
-}
-
 /// Opens a file that this process has open, under its name.
 pub(crate) fn open_descriptor(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
@@ -78,7 +57,7 @@ pub(crate) fn open_special(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(flags.bits()).map_err(Error::other)?;
     let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(named)?;
     let data = file.metadata()?;
-    check(&data, &users())?;
+    check(&data, &trusted_users())?;
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
@@ -94,9 +73,9 @@ fn named(error: Error) -> Error {
     }
 }
 
-/// Those whose pipes may be written to: root, the user who runs this, and the one who called sudo,
+/// Those whose pipes may be written to, and whose links are followed: root, the user who runs this, and the one who called sudo,
 /// whom sudo names.
-fn users() -> Vec<u32> {
+pub(crate) fn trusted_users() -> Vec<u32> {
     let sudo = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
     [0, geteuid().as_raw()].into_iter().chain(sudo).collect()
 }

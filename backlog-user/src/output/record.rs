@@ -244,10 +244,7 @@ impl Recording {
         let Some(header) = self.header.clone() else { return Ok(()) };
         self.same_ends()?;
         self.sink.finish()?;
-        let RecordOptions { path, keep, .. } = &self.wanted;
-        sink::rotate(path, *keep)?;
-        self.sink = Sink::create(path)?;
-        self.sink.publish()?;
+        self.sink = self.sink.next(self.wanted.keep)?;
         self.memory = Memory::default();
         self.head(Header { part: header.part + 1, clock: clock.latest(), ..header })?;
         for event in backlog_core::recording::snapshot::events(model, time_ns) {

@@ -11,12 +11,13 @@ use rustix::process::geteuid;
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
-use crate::output::place::{Place, folder_of};
+use crate::output::folder::{Entry, folder_of};
+use crate::output::place::Place;
 
 /// A file to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeFile {
-    name: PathBuf,
+    entry: Entry,
 }
 
 /// Why it cannot be written, and what to do.
@@ -48,17 +49,18 @@ impl WholeFile {
             // A process that has it open would not see a file that replaces the name.
             Place::Descriptor | Place::Special => return Err(FileError::Device(name.to_owned())),
         }
-        let file = Self { name: name.to_owned() };
-        let folder = file.folder().to_owned();
-        file.beside().map_err(|error| FileError::NotWritable { folder, error })?;
-        Ok(file)
+        let not_writable =
+            |error| FileError::NotWritable { folder: folder_of(name).to_owned(), error };
+        let entry = Entry::open(name).map_err(not_writable)?;
+        beside(&entry).map_err(not_writable)?;
+        Ok(Self { entry })
     }
 
     /// Writes it. If that fails, what was to be in it is kept elsewhere if possible; the
     /// error says where.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let Err(error) = self.replace(bytes) else { return Ok(()) };
-        let name = self.name.display();
+        let name = self.name().display();
         let rescue = match keep_elsewhere(bytes) {
             Ok(path) => format!("it is in {} instead: move it", path.display()),
             Err(_) => "free space there, or name a FILE elsewhere".to_owned(),
@@ -68,42 +70,34 @@ impl WholeFile {
 
     /// As it was typed.
     pub(crate) fn name(&self) -> &Path {
-        &self.name
+        self.entry.typed()
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.beside()?;
+        let mut file = beside(&self.entry)?;
         file.write_all(bytes)?;
         // Else a crash right after the rename could leave an empty file in its place.
         file.as_file().sync_all()?;
-        file.persist(&self.name)?;
+        file.persist(self.entry.path())?;
         Ok(())
-    }
-
-    /// A file with a name of its own in the same folder, which goes if it is not renamed.
-    fn beside(&self) -> io::Result<NamedTempFile> {
-        beside(&self.name)
-    }
-
-    fn folder(&self) -> &Path {
-        folder_of(&self.name)
     }
 }
 
 /// A file in the folder of another one, with a name that nobody else can know before it is there
 /// and that goes if the file is not renamed. Only its owner can read and write it.
-pub(crate) fn beside(name: &Path) -> io::Result<NamedTempFile> {
-    Builder::new().prefix(".backlog-trace-").tempfile_in(folder_of(name))
+pub(crate) fn beside(entry: &Entry) -> io::Result<NamedTempFile> {
+    Builder::new().prefix(".backlog-trace-").tempfile_in(entry.folder())
 }
 
 /// Can the rights of this thread create a file in this folder and give it this name?
 pub(crate) fn can_replace(name: &Path) -> bool {
     let user = geteuid().as_raw();
     let is_ours = |path: &Path| path.symlink_metadata().map_or(true, |data| data.uid() == user);
-    let folder = folder_of(name);
+    let Ok(entry) = Entry::open(name) else { return false };
+    let folder = entry.folder();
     // In a folder such as /tmp, only the owner of either renames a file.
     let is_sticky = folder.metadata().is_ok_and(|data| data.mode() & STICKY != 0);
-    beside(name).is_ok() && (!is_sticky || is_ours(folder) || is_ours(name))
+    beside(&entry).is_ok() && (!is_sticky || is_ours(&folder) || is_ours(&entry.path()))
 }
 
 /// `S_ISVTX`

@@ -267,3 +267,74 @@ fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
         victims.assert_untouched();
     });
 }
+
+/// Swaps a folder, as fast as it can, by a link to another one, and back.
+fn swap_folder_until(over: &AtomicBool, folder: &Path, other: &Path) -> u64 {
+    let aside = folder.with_extension("aside");
+    let mut swaps = 0;
+    while !over.load(Ordering::SeqCst) {
+        fs::rename(folder, &aside).unwrap();
+        symlink(other, folder).unwrap();
+        thread::yield_now();
+        fs::remove_file(folder).unwrap();
+        fs::rename(&aside, folder).unwrap();
+        swaps += 1;
+    }
+    swaps
+}
+
+/// What is written stays in the folder that was opened at the start, or is not written.
+#[test]
+fn nothing_is_written_through_a_folder_that_is_swapped_meanwhile() {
+    in_guest_once(|| {
+        let (traces, reports) = if is_native() { (4, 60) } else { (1, 15) };
+        let (outer, victims) = (Folder::new(0o755, NOBODY), Victims::new());
+        let folder = outer.at("folder");
+        as_nobody(|| fs::create_dir(&folder).unwrap());
+        let recording = scratch("run.jsonl");
+        let run = traced(&["--record", recording.to_str().unwrap()]);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        let over = AtomicBool::new(false);
+        let swaps = thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                become_nobody();
+                swap_folder_until(&over, &folder, &victims.0.0)
+            });
+            let [record, page] = ["run.jsonl", "page.html"].map(|name| folder.join(name));
+            for _ in 0..traces {
+                let files = ["--record", record.to_str().unwrap(), "--record-rotate", "64K"];
+                let files = [&files[..], &["--report", page.to_str().unwrap()]].concat();
+                let code = traced(&files).code();
+                assert!(matches!(code, Some(0 | 2)), "{code:?}");
+            }
+            let mut written = 0;
+            for _ in 0..reports {
+                let mut command = Command::new(tracer::path());
+                let run = command.args(["report", "-o"]).arg(&page).arg(&recording);
+                let run = run.output().unwrap();
+                assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
+                written += u32::from(run.status.success());
+            }
+            over.store(true, Ordering::SeqCst);
+            let swaps = swapping.join().unwrap();
+            println!("{written} of {reports} pages were written, during {swaps} swaps");
+            swaps
+        });
+        fs::remove_file(&recording).unwrap();
+        assert!(swaps > 100, "{swaps} swaps are no race");
+        victims.assert_untouched();
+        // As it is now, no run is disturbed; through a link of the other user, none begins.
+        let page = folder.join("page.html");
+        let run = traced(&["--report", page.to_str().unwrap()]);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert_own(&page);
+        let link = outer.at("link");
+        as_nobody(|| symlink(&folder, &link).unwrap());
+        let through = link.join("page.html");
+        for option in ["--report", "--record"] {
+            let run = traced(&[option, through.to_str().unwrap()]);
+            assert_eq!(run.code(), Some(2), "{}", run.stderr);
+            assert!(run.stderr.contains("link is a link of user 65534"), "{}", run.stderr);
+        }
+    });
+}

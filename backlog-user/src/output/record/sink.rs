@@ -4,7 +4,7 @@
 //! still readable.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Error, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use tempfile::TempPath;
 use zstd::stream::write::Encoder;
 
 use crate::outlet::{OnStall, Outlet, Target};
+use crate::output::folder::Entry;
 use crate::output::place::{Place, open_descriptor, open_special};
 use crate::output::whole_file::beside;
 
@@ -22,7 +23,9 @@ const LEVEL: i32 = 3;
 pub(super) struct Sink {
     out: Option<Out>,
     /// The file has this name until it is published under the other one.
-    unpublished: Option<(TempPath, PathBuf)>,
+    unpublished: Option<TempPath>,
+    /// Its place; none: a pipe or a device.
+    entry: Option<Entry>,
 }
 
 enum Out {
@@ -52,31 +55,59 @@ impl Sink {
     /// Creates a new file beside the name, which stays what it is until [`Self::publish`]. A pipe
     /// or a device is written to directly.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let (file, unpublished) = match Place::of(path) {
-            Place::Name => {
-                let (file, name) = beside(path)?.into_parts();
-                (file, Some((name, path.to_owned())))
-            }
-            Place::Special => (open_special(path)?, None),
-            Place::Descriptor => (open_descriptor(path)?, None),
-            Place::Folder => return Err(Error::other("it is a folder: name a file in it")),
-        };
+        match Place::of(path) {
+            Place::Name => Self::beside(Entry::open(path)?),
+            Place::Special => Self::write_to(path, open_special(path)?),
+            Place::Descriptor => Self::write_to(path, open_descriptor(path)?),
+            Place::Folder => Err(Error::other("it is a folder: name a file in it")),
+        }
+    }
+
+    fn beside(entry: Entry) -> io::Result<Self> {
+        let (file, name) = beside(&entry)?.into_parts();
+        let mut sink = Self::write_to(entry.typed(), file)?;
+        (sink.unpublished, sink.entry) = (Some(name), Some(entry));
+        Ok(sink)
+    }
+
+    fn write_to(path: &Path, file: File) -> io::Result<Self> {
         let out = Outlet::open(Target::File(file), OnStall::Fail)?;
         let file = Counted { out, bytes: 0 };
         let compressed = path.extension().is_some_and(|end| end == "zst");
         let out =
             if compressed { Out::Compressed(Encoder::new(file, LEVEL)?) } else { Out::Plain(file) };
-        Ok(Self { out: Some(out), unpublished })
+        Ok(Self { out: Some(out), unpublished: None, entry: None })
     }
 
     /// Gives the file its name. What has that name is renamed to `NAME.old`.
     pub(super) fn publish(&mut self) -> io::Result<()> {
-        let Some((file, name)) = self.unpublished.take() else { return Ok(()) };
+        let (Some(file), Some(entry)) = (self.unpublished.take(), &self.entry) else {
+            return Ok(());
+        };
+        let name = entry.path();
         match fs::rename(&name, with_end(&name, ".old")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         Ok(file.persist(&name)?)
+    }
+
+    /// Another file of that name, for one that is finished: each that is there becomes one older, and
+    /// the oldest goes.
+    pub(super) fn next(&self, keep: u32) -> io::Result<Self> {
+        let Some(entry) = &self.entry else {
+            return Err(Error::other("it cannot be renamed"));
+        };
+        let path = entry.path();
+        for before in (0..keep).rev() {
+            match fs::rename(part(&path, before), part(&path, before + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut next = Self::beside(entry.clone())?;
+        next.publish()?;
+        Ok(next)
     }
 
     /// Bytes in the file.
@@ -129,17 +160,6 @@ impl Drop for Sink {
 /// The name of the file this many rotations back.
 pub(crate) fn part(path: &Path, before: u32) -> PathBuf {
     if before == 0 { path.to_owned() } else { with_end(path, &format!(".{before}")) }
-}
-
-/// Makes room for a new file: each that is there becomes one older, and the oldest goes.
-pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
-    for before in (0..keep).rev() {
-        match fs::rename(part(path, before), part(path, before + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {

@@ -1,0 +1,210 @@
+//! An entry of a folder that is held open from the first look at it to the last write: if the path
+//! to that folder is swapped meanwhile, what is written stays in the folder that was opened. A link on
+//! the way to it is followed only if it belongs to a user whom we trust: in a folder that others can
+//! write, anybody may have made it.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Error, ErrorKind};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlinkat};
+use rustix::io::Errno;
+
+use crate::output::place::trusted_users;
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    typed: PathBuf,
+    folder: Arc<OwnedFd>,
+}
+
+/// As many links as the kernel follows in a path (`MAXSYMLINKS`).
+const MOST_LINKS: u32 = 40;
+
+impl Entry {
+    /// Opens the folder that this name is in. The name itself is not looked at.
+    pub(crate) fn open(name: &Path) -> io::Result<Self> {
+        let folder = open(folder_of(name), &trusted_users())?;
+        Ok(Self { typed: name.to_owned(), folder: Arc::new(folder) })
+    }
+
+    /// As it was typed, for messages.
+    pub(crate) fn typed(&self) -> &Path {
+        &self.typed
+    }
+
+    /// A path by which the kernel finds it in the folder that is held open.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder().join(self.typed.file_name().unwrap_or_default())
+    }
+
+    /// A path of that folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.folder.as_raw_fd()).into()
+    }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Do both name the same entry of a folder?
+pub(crate) fn is_same_name(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = folder_of(path);
+        (
+            folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+            path.file_name().map(OsStr::to_owned),
+        )
+    };
+    whole(one) == whole(other)
+}
+
+/// Opens a folder one component after the other, each as it is at that moment. Links of other users
+/// than these are an error.
+fn open(path: &Path, trusted: &[u32]) -> io::Result<OwnedFd> {
+    let mut at = start(path)?;
+    let mut rest: VecDeque<OsString> = names(path).collect();
+    let mut links = 0;
+    while let Some(name) = rest.pop_front() {
+        let Some(link) = step(&mut at, &name)? else { continue };
+        let owner = fstat(&link)?.st_uid;
+        if !trusted.contains(&owner) {
+            let name = name.display();
+            let text = format!("{name} is a link of user {owner}: name the folder it leads to");
+            return Err(Error::new(ErrorKind::PermissionDenied, text));
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(Errno::LOOP.into());
+        }
+        let target = readlinkat(&link, "", Vec::new())?;
+        let target = PathBuf::from(OsStr::from_bytes(target.as_bytes()));
+        if target.is_absolute() {
+            at = start(&target)?;
+        }
+        names(&target).rev().for_each(|name| rest.push_front(name));
+    }
+    Ok(at)
+}
+
+/// Where the walk of a path begins.
+fn start(path: &Path) -> io::Result<OwnedFd> {
+    let from = if path.is_absolute() { "/" } else { "." };
+    Ok(openat(CWD, from, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The steps of a path, without the one where it begins.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(_) | Component::ParentDir => {
+            Some(OsString::from_vec(component.as_os_str().as_bytes().to_vec()))
+        }
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+/// Enters a folder, or returns the link of that name.
+fn step(at: &mut OwnedFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&*at, name, flags | OFlags::DIRECTORY, Mode::empty()) {
+        Ok(folder) => *at = folder,
+        // A link is no folder.
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            let found = openat(&*at, name, flags, Mode::empty())?;
+            if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Symlink {
+                return Err(Errno::NOTDIR.into());
+            }
+            return Ok(Some(found));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, open};
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::{Path, PathBuf};
+
+    use rustix::process::geteuid;
+
+    fn is_same(entry: &Path, folder: &Path) -> bool {
+        let inode = |path: &Path| path.metadata().unwrap().ino();
+        inode(entry) == inode(folder)
+    }
+
+    #[test]
+    fn an_entry_stays_in_the_folder_that_was_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let [ours, moved, theirs] = ["ours", "moved", "theirs"].map(|name| root.path().join(name));
+        fs::create_dir(&ours).unwrap();
+        fs::create_dir(&theirs).unwrap();
+        let entry = Entry::open(&ours.join("page.html")).unwrap();
+        fs::rename(&ours, &moved).unwrap();
+        symlink(&theirs, &ours).unwrap();
+        fs::write(entry.path(), "new").unwrap();
+        assert_eq!(fs::read_to_string(moved.join("page.html")).unwrap(), "new");
+        assert_eq!(fs::read_dir(&theirs).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn links_are_followed_if_their_owner_is_trusted() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("real/inner")).unwrap();
+        symlink("real", at("relative")).unwrap();
+        symlink(at("relative/inner"), at("absolute")).unwrap();
+        symlink("../real/inner/../../absolute", at("real/up")).unwrap();
+        let us = geteuid().as_raw();
+        for name in ["real/inner", "relative/inner", "absolute", "real/up", "real/./inner/../inner"]
+        {
+            let entry = Entry::open(&at(name).join("x")).unwrap();
+            assert!(is_same(&entry.folder(), &at("real/inner")), "{name}");
+            let is_link = name != "real/inner" && !name.contains("./");
+            // Links above the folder of this test belong to root.
+            let result = open(&at(name), &[us + 1]);
+            assert_eq!(result.is_err(), is_link, "{name}: {result:?}");
+        }
+        let error = open(&at("absolute"), &[us + 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("name the folder it leads to"), "{error}");
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        symlink("loop", at("loop")).unwrap();
+        symlink("gone", at("dangling")).unwrap();
+        for (name, number) in [
+            ("file", libc::ENOTDIR),
+            ("loop", libc::ELOOP),
+            ("dangling", libc::ENOENT),
+            ("none/x", libc::ENOENT),
+        ] {
+            let error = Entry::open(&at(name).join("x")).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(number), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_current_folder() {
+        let entry = Entry::open(Path::new("page.html")).unwrap();
+        assert!(is_same(&entry.folder(), Path::new(".")));
+        assert_eq!(entry.typed(), PathBuf::from("page.html"));
+    }
+}
