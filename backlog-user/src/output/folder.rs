@@ -27,7 +27,7 @@ pub(crate) struct Entry {
 const MOST_LINKS: u32 = 40;
 
 impl Entry {
-    /// Opens the folder that this name is in. The name itself is not looked at.
+    /// Opens the folder that this name is in. The name itself is not examined.
     pub(crate) fn open(name: &Path) -> io::Result<Self> {
         let folder = open(folder_of(name), &trusted_users())?;
         Ok(Self { typed: name.to_owned(), folder: Arc::new(folder) })
@@ -118,7 +118,7 @@ fn step(at: &mut OwnedFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(&*at, name, flags | OFlags::DIRECTORY, Mode::empty()) {
         Ok(folder) => *at = folder,
-        // A link is no folder.
+        // A link cannot be opened as a folder.
         Err(Errno::NOTDIR | Errno::LOOP) => {
             let found = openat(&*at, name, flags, Mode::empty())?;
             if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Symlink {
