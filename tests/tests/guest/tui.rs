@@ -96,7 +96,10 @@ impl Terminal {
 fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
     with_terminal(|terminal| {
         let load = Load::listening(PORT, OVERLOAD);
-        terminal.start("--cmd \"echo said by the command; exec sleep 1000\"");
+        // A line of plain words, and one that would colour the terminal.
+        terminal.start(
+            r#"--cmd "echo said by the command; printf %b \\\\033[31mred\\\\n; exec sleep 1000""#,
+        );
         load.go();
         // The plot with its limit and marks of drops, and the percentiles of waits.
         terminal
@@ -141,7 +144,10 @@ fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
         terminal.press(&["q"]);
         terminal.assert_restored(0);
         // The messages of the screen are repeated.
-        assert!(terminal.tmux.history().unwrap().contains("said by the command"));
+        let history = terminal.tmux.history().unwrap();
+        assert!(history.contains("said by the command"), "{history}");
+        // The terminal would not show what it obeys.
+        assert!(history.contains("?[31mred"), "{history}");
     });
 }
 
