@@ -40,7 +40,7 @@ pub(crate) struct KernelCounters {
     last: BTreeMap<Netns, Values>,
     /// Namespaces to which no way was found.
     lost: BTreeSet<Netns>,
-    /// Where the next turn begins, and that of those in which nothing listens any more.
+    /// Where the next turn begins, and that of namespaces without a listener.
     next: u32,
     next_quiet: Netns,
     /// Those that the model has forgotten while they may still be there.

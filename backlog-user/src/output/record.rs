@@ -41,9 +41,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Recorder {
     open: Option<Recording>,
-    /// Why there is no more of it.
+    /// Why recording stopped.
     failure: Option<String>,
-    /// Nobody has been told yet.
+    /// The failure has not been reported yet.
     failure_unreported: bool,
 }
 

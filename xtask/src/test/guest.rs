@@ -64,7 +64,8 @@ pub(super) fn test(
     if let Some(why) = boot.may_be_the_emulator() {
         let why = format!("{why} (console: {}); tested again", boot.console);
         process::say(&format!("kernel {label}: {why}"));
-        row::show(&format!("{label} first"), &boot.output.text());
+        let tally = Tally::of(&boot.results.text());
+        row::show(&format!("{label} first"), tally, &boot.output.text());
         again = Some(why);
         boot = Boot::of(&guest);
     }
@@ -82,7 +83,7 @@ pub(super) fn test(
         Err(error) => Some(error),
     };
     let output = output.text();
-    let file = row::show(&label, &output);
+    let file = row::show(&label, tally, &output);
     Row {
         series: series.to_owned(),
         backend,
@@ -101,11 +102,11 @@ pub(super) fn test(
 /// A guest's run.
 struct Boot {
     outcome: Result<vm::Outcome>,
-    /// What came, in that order, by and large: the two come by ports of their own.
+    /// Stdout and stderr, roughly in order: each comes by a port of its own.
     output: Saved,
-    /// The part from stdout: libtest's lines as it wrote them.
+    /// Stdout alone: the lines of libtest as it wrote them.
     results: Saved,
-    /// And stderr's.
+    /// Stderr alone.
     errors: Saved,
     /// The file of its console.
     console: String,

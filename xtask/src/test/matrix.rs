@@ -15,7 +15,7 @@ use crate::instructions::{self, Found, Instructions, Walked};
 use crate::setup::{Need, Report};
 use crate::{kernels, sizing};
 
-/// Tests, and prints what came of it. Returns what failed.
+/// Tests, and prints the results. Returns what failed.
 pub(super) fn run(
     report: &Report,
     kernels: &[String],

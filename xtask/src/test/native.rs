@@ -38,13 +38,14 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
         Ok(ran) => ran,
         Err(error) => (String::new(), Some(format!("{error:#}"))),
     };
-    let file = row::show(&label, &output);
+    let tally = Tally::of(&output);
+    let file = row::show(&label, tally, &output);
     Ok(Row {
         series: NAME.to_owned(),
         backend: Some(backend),
         version: kernel,
         seconds: start.elapsed().as_secs_f64(),
-        tally: Tally::of(&output),
+        tally,
         failed: tally::failed_tests(&output),
         again: None,
         trouble,

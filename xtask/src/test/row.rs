@@ -1,4 +1,4 @@
-//! What came of the tests with one kernel and backend, and the table of it.
+//! The result of the tests with one kernel and backend, and the table of all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::{paths, process};
 /// The most lines shown of a run that failed.
 const MOST_LINES: usize = 120;
 
-/// A kernel, a backend and what came of the tests.
+/// A kernel, a backend and the result of the tests.
 pub(crate) struct Row {
     /// The kernel's series, or `native`.
     pub(crate) series: String,
@@ -88,12 +88,11 @@ pub(super) fn trouble(status: i32, tally: Tally) -> Option<String> {
     }
 }
 
-/// Says what came of a run, and writes all that was printed to a file.
-pub(super) fn show(label: &str, output: &str) -> PathBuf {
+/// Prints the tally of a run, and writes its output to a file.
+pub(super) fn show(label: &str, tally: Tally, output: &str) -> PathBuf {
     let file = paths::test_logs().join(format!("{}.log", label.replace(' ', "-")));
     let written = fs::create_dir_all(paths::test_logs())
         .and_then(|()| fs::write(&file, tally::without_data(output)));
-    let tally = Tally::of(output);
     match written {
         Ok(()) => process::say(&format!("{label}: {tally}: {}", file.display())),
         Err(error) => process::say(&format!("{label}: {tally}; no {}: {error}", file.display())),

@@ -13,7 +13,7 @@ use crate::event::ListenerId;
 pub struct Retention {
     /// Closed listeners at which something happened: some 33 KB each.
     pub closed: usize,
-    /// Network namespaces in which nothing listens any more, and that may still be there.
+    /// Network namespaces without a listener that may still exist.
     pub quiet: usize,
     /// Hand evicted pages over, see [`Model::evicted`].
     pub hand_over: bool,

@@ -11,8 +11,7 @@ use super::{KernelCounters, LOOKS_FOR_NAMES};
 /// take turns. At the end of the run all are.
 pub(super) const AT_ONCE: usize = 32;
 
-/// Those in which nothing listens any more are asked only whether they are still there: a limited
-/// number per interval.
+/// Namespaces without a listener are only checked for their end: this many per interval.
 const QUIET_AT_ONCE: usize = 8;
 
 impl KernelCounters {
@@ -92,8 +91,7 @@ impl KernelCounters {
         ended
     }
 
-    /// Which namespaces of these, in which nothing listens any more, have ended: a few are asked
-    /// in each interval.
+    /// Which of these namespaces without a listener have ended: a few are checked in each interval.
     pub(crate) fn quiet_ended(&mut self, quiet: &[Netns]) -> Vec<Netns> {
         let all: BTreeSet<Netns> = quiet.iter().chain(&self.forgotten).copied().collect();
         let may_enter = |netns: &&Netns| self.namespaces.may_enter(netns.inode());

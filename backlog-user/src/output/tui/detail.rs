@@ -38,7 +38,7 @@ pub(crate) struct Detail {
     pub(crate) waits: (Vec<Bucket>, Option<Waits>),
 }
 
-/// A time in which anything happened.
+/// An interval with events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
     /// When it began and ended, monotonic nanoseconds.

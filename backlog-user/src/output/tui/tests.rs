@@ -327,7 +327,7 @@ fn the_selection_follows_the_first_until_it_is_moved() {
     assert_eq!((state.by, selected(&state)), (By::Address, 2));
     press(&mut state, &[Key::Home]);
     assert_eq!(selected(&state), 1);
-    // Who was closed is no longer in the list.
+    // A closed listener is no longer in the list.
     press(&mut state, &[Key::Down, Key::Down]);
     let there = state.listed().0.len();
     let id = ListenerId(selected(&state));

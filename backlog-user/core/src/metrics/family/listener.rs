@@ -111,7 +111,7 @@ pub(super) static ALL: [Family; 22] = [
     ),
     counter(
         "backlog_accept_queue_busy_seconds",
-        "Time in which anything was queued, summed over the members.",
+        "Time during which the accept queue was not empty, summed over the members.",
         |from, to| {
             for series in from.series.iter().filter(|series| series.is_used()) {
                 to.add(&series.labels, series.counts.get(Counted::BusyNs) as f64 / 1e9);
