@@ -206,7 +206,7 @@ pub(crate) enum Command {
     /// Traces like the command itself and serves what it counts at /metrics, in bounded memory
     /// however long it runs. docs/METRICS.md lists the metrics.
     #[command(after_long_help = examples::SERVE, args_override_self = true)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Generate shell completions on stdout
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

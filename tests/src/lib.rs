@@ -38,3 +38,4 @@ pub mod tmux;
 pub mod tracer;
 pub mod types;
 pub mod uring;
+pub mod victoria;

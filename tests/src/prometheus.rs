@@ -109,7 +109,7 @@ impl Prometheus {
             let value = result["value"][1].as_str().and_then(|text| text.parse().ok());
             Some((result["metric"].clone(), value?))
         };
-        let results = self.results(query)?;
+        let results = results(self.address, query)?;
         results.iter().map(|result| value(result).context("no value")).collect()
     }
 
@@ -123,24 +123,8 @@ impl Prometheus {
             let values = pairs.map(|pair| pair[1].as_str()?.parse().ok());
             Some((result["metric"].clone(), values.collect::<Option<_>>()?))
         };
-        let results = self.results(query)?;
+        let results = results(self.address, query)?;
         results.iter().map(|result| samples(result).context("no samples")).collect()
-    }
-
-    fn results(&self, query: &str) -> Result<Vec<Value>> {
-        let mut escaped = String::new();
-        for byte in query.bytes() {
-            if byte.is_ascii_alphanumeric() {
-                escaped.push(char::from(byte));
-            } else {
-                let _ = write!(escaped, "%{byte:02X}");
-            }
-        }
-        let path = format!("/api/v1/query?query={escaped}");
-        let reply = service::get(self.address, &path, "")?;
-        ensure!(reply.status == 200, "{query}: {}", reply.body);
-        let answer: Value = serde_json::from_str(&reply.body)?;
-        Ok(answer["data"]["result"].as_array().context("no result")?.clone())
     }
 
     /// The alerts that fire for a port; empty: those of the tracer itself.
@@ -154,6 +138,23 @@ impl Prometheus {
             .filter_map(|(labels, _)| Some(labels["alertname"].as_str()?.to_owned()))
             .collect())
     }
+}
+
+/// The result of an instant query to a server with the API of Prometheus.
+pub(crate) fn results(address: SocketAddr, query: &str) -> Result<Vec<Value>> {
+    let mut escaped = String::new();
+    for byte in query.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    let path = format!("/api/v1/query?query={escaped}");
+    let reply = service::get(address, &path, "")?;
+    ensure!(reply.status == 200, "{query}: {}", reply.body);
+    let answer: Value = serde_json::from_str(&reply.body)?;
+    Ok(answer["data"]["result"].as_array().context("no result")?.clone())
 }
 
 impl Drop for Prometheus {

@@ -137,9 +137,7 @@ impl Service {
     /// # Errors
     /// When there are none, or a line has another format.
     pub fn scrape(&self) -> Result<Scrape> {
-        let reply = self.get("/metrics", "")?;
-        ensure!(reply.status == 200, "{}", reply.head);
-        Scrape::parse(&reply.body)
+        scrape(self.address)
     }
 
     /// Waits until the metrics are as wanted.
@@ -196,6 +194,16 @@ impl Service {
 pub fn get(address: SocketAddr, path: &str, headers: &str) -> Result<Reply> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
     ask(address, &format!("{head}{headers}\r\n"))
+}
+
+/// Reads all metrics that are served at this address.
+///
+/// # Errors
+/// When there are none, or a line has another format.
+pub fn scrape(address: SocketAddr) -> Result<Scrape> {
+    let reply = get(address, "/metrics", "")?;
+    ensure!(reply.status == 200, "{}", reply.head);
+    Scrape::parse(&reply.body)
 }
 
 fn ask(address: SocketAddr, request: &str) -> Result<Reply> {

@@ -44,6 +44,7 @@ mod guest {
     mod rights;
     mod rows;
     mod serve;
+    mod serve_otlp;
     mod serve_prometheus;
     mod shapes;
     mod sizing;

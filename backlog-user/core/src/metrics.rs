@@ -9,6 +9,7 @@ mod counts;
 mod family;
 mod host;
 mod identity;
+pub mod otlp;
 mod samples;
 mod series;
 mod snapshot;
@@ -33,7 +34,7 @@ pub use family::{FAMILIES, Family, Kind as FamilyKind};
 use host::Host;
 use identity::Identity;
 use series::{Kind, Series, Sized};
-pub use snapshot::{Facts, Now, Own, Snapshot};
+pub use snapshot::{Facts, Now, Own, Pushed, Snapshot};
 use sockets::{Socket, Target};
 pub use text::{Format, encode};
 

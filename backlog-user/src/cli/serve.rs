@@ -45,6 +45,17 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) peak_window: String,
 
+    /// Push the metrics to this receiver of OTLP over HTTP, too
+    ///
+    /// Its host is an IP address or localhost, its path /v1/metrics unless the URL has one. What
+    /// cannot be sent is tried again for some minutes.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+
+    /// Push this often
+    #[arg(long, value_name = "TIME", default_value = "15s", requires = "otlp")]
+    pub(crate) otlp_interval: String,
+
     /// Update the metrics this often
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) interval: String,
@@ -132,6 +143,11 @@ impl ServeArgs {
         })
     }
 
+    /// The time between two pushes.
+    pub(crate) fn otlp_period(&self) -> Result<Duration, OptionsError> {
+        interval("--otlp-interval", &self.otlp_interval)
+    }
+
     /// The bounds of what is shown.
     pub(crate) fn bounds(&self) -> Result<Bounds, OptionsError> {
         let ns = |name, text: &str| time(name, text).map(nanoseconds);
@@ -200,7 +216,7 @@ mod tests {
     fn parse(line: &[&str]) -> ServeArgs {
         let words = ["backlog-trace", "serve"].into_iter().chain(line.iter().copied());
         match Args::try_parse_from(words).unwrap().command {
-            Some(Command::Serve(args)) => args,
+            Some(Command::Serve(args)) => *args,
             other => panic!("{other:?}"),
         }
     }

@@ -4,6 +4,7 @@
 
 mod config;
 mod http;
+mod otlp;
 mod page;
 mod process;
 mod service;
@@ -20,6 +21,7 @@ use crate::commands::trace::{self, Service};
 use crate::exit::Outcome;
 use crate::output::outputs::Outputs;
 use config::Config;
+use otlp::Push;
 use sink::Publisher;
 
 /// Serves until a signal ends it.
@@ -27,11 +29,13 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let config = Config::read(args)?;
     let options = config.args().options()?;
     let reload = Arc::new(Notify::new());
-    let (publisher, pages) = Publisher::new(config.bounds(), options.interval);
+    let push = Push::of(config.args())?;
+    let pushes = push.as_ref().map(|push| Arc::clone(&push.pushes));
+    let (publisher, pages) = Publisher::new(config.bounds(), options.interval, pushes);
     let outputs = Outputs::lines(Box::new(publisher));
     let notified = Arc::clone(&reload);
     let interval = options.interval;
-    let begin = move || service::start(config, interval, pages, notified);
+    let begin = move || service::start(config, interval, pages, notified, push);
     trace::serve(options, Service { outputs, reload, stopping }, begin)
 }
 

@@ -98,6 +98,8 @@ pub(crate) const METRICS: &[Metric] = &[
     host("backlog_tracer_owner_looks_total", &[]),
     host("backlog_tracer_owner_look_seconds_total", &[]),
     host("backlog_tracer_bpf_memory_bytes", &["kind"]),
+    host("backlog_tracer_otlp_points_total", &["result"]),
+    host("backlog_tracer_otlp_failures_total", &[]),
     host("process_cpu_seconds_total", &[]),
     host("process_resident_memory_bytes", &[]),
     host("process_open_fds", &[]),

@@ -31,22 +31,48 @@ impl Display for Value {
     }
 }
 
-/// Writes the samples of one family.
-pub(super) struct Samples<'a> {
-    out: &'a mut String,
-    name: &'a str,
-    suffix: &'static str,
+/// One sample.
+#[derive(Clone, Copy)]
+pub(super) struct Sample<'a> {
+    /// What a sample of a histogram adds to the name of the family; empty: another type's.
+    pub(super) part: &'static str,
+    /// Labels in the form of the exposition; empty: none.
+    pub(super) labels: &'a str,
+    /// One more label, whose value needs no escape.
+    pub(super) more: Option<(&'a str, &'a str)>,
+    pub(super) value: Value,
 }
 
+impl Sample<'_> {
+    /// Appends the line of this sample.
+    pub(super) fn write(&self, name: &str, suffix: &str, out: &mut String) {
+        let Self { part, labels, more, value } = self;
+        // Writing to a string cannot fail.
+        let _ = match (*labels, more) {
+            ("", None) => writeln!(out, "{name}{suffix}{part} {value}"),
+            ("", Some((label, of))) => {
+                writeln!(out, "{name}{suffix}{part}{{{label}=\"{of}\"}} {value}")
+            }
+            (_, None) => writeln!(out, "{name}{suffix}{part}{{{labels}}} {value}"),
+            (_, Some((label, of))) => {
+                writeln!(out, "{name}{suffix}{part}{{{labels},{label}=\"{of}\"}} {value}")
+            }
+        };
+    }
+}
+
+/// Takes the samples of one family, for whatever form they are written in.
+pub(super) struct Samples<'a>(&'a mut dyn FnMut(Sample<'_>));
+
 impl<'a> Samples<'a> {
-    /// Those of this name, with what the type of the family adds to it.
-    pub(super) fn of(out: &'a mut String, name: &'a str, suffix: &'static str) -> Self {
-        Self { out, name, suffix }
+    /// Passes each sample on.
+    pub(super) fn new(to: &'a mut dyn FnMut(Sample<'_>)) -> Self {
+        Self(to)
     }
 
     /// A sample; empty labels: it has none.
     pub(super) fn add(&mut self, labels: &str, value: impl Into<Value>) {
-        self.line(self.suffix, labels, None, value.into());
+        (self.0)(Sample { part: "", labels, more: None, value: value.into() });
     }
 
     /// The same, if the value is known.
@@ -57,36 +83,18 @@ impl<'a> Samples<'a> {
     }
 
     /// A sample with one more label, whose value needs no escape.
-    pub(super) fn add_with(
-        &mut self,
-        labels: &str,
-        (name, of): (&str, &str),
-        value: impl Into<Value>,
-    ) {
-        self.line(self.suffix, labels, Some((name, of)), value.into());
+    pub(super) fn add_with(&mut self, labels: &str, more: (&str, &str), value: impl Into<Value>) {
+        (self.0)(Sample { part: "", labels, more: Some(more), value: value.into() });
     }
 
     /// A sample of a histogram.
     pub(super) fn add_part(
         &mut self,
-        suffix: &str,
+        part: &'static str,
         labels: &str,
         le: Option<&str>,
         value: impl Into<Value>,
     ) {
-        self.line(suffix, labels, le.map(|le| ("le", le)), value.into());
-    }
-
-    fn line(&mut self, suffix: &str, labels: &str, more: Option<(&str, &str)>, value: Value) {
-        let Self { out, name, .. } = self;
-        // Writing to a string cannot fail.
-        let _ = match (labels, more) {
-            ("", None) => writeln!(out, "{name}{suffix} {value}"),
-            ("", Some((label, of))) => writeln!(out, "{name}{suffix}{{{label}=\"{of}\"}} {value}"),
-            (_, None) => writeln!(out, "{name}{suffix}{{{labels}}} {value}"),
-            (_, Some((label, of))) => {
-                writeln!(out, "{name}{suffix}{{{labels},{label}=\"{of}\"}} {value}")
-            }
-        };
+        (self.0)(Sample { part, labels, more: le.map(|le| ("le", le)), value: value.into() });
     }
 }

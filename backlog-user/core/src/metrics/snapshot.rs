@@ -64,6 +64,19 @@ pub struct Own {
     pub threads: Option<u64>,
 }
 
+/// Data points by what became of their pushes (`--otlp`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Taken by the receiver.
+    pub accepted: u64,
+    /// Not taken by it.
+    pub rejected: u64,
+    /// Not sent: the receiver was away for too long.
+    pub dropped: u64,
+    /// Requests that failed and were sent again, or will be.
+    pub failures: u64,
+}
+
 /// What a snapshot is taken of, beside the series.
 #[derive(Clone, Copy)]
 pub struct Now<'a> {
@@ -77,6 +90,8 @@ pub struct Now<'a> {
     pub facts: &'a Facts,
     /// The process.
     pub own: Own,
+    /// What was pushed; none: nothing is to be.
+    pub pushed: Option<Pushed>,
 }
 
 /// See the module's head.
@@ -89,8 +104,11 @@ pub struct Snapshot {
     pub(super) clients_forgotten: u64,
     pub(super) health: Health,
     pub(super) own: Own,
+    pub(super) pushed: Option<Pushed>,
     pub(super) facts: Facts,
     pub(super) time_s: f64,
+    /// The same in nanoseconds since 1970.
+    pub(super) wall_ns: u64,
     pub(super) interval_s: f64,
     pub(super) listeners: Vec<(&'static str, u64)>,
     pub(super) max_listeners: usize,
@@ -158,8 +176,10 @@ impl Snapshot {
             clients_forgotten: host.clients_forgotten,
             health: host.health,
             own: now.own,
+            pushed: now.pushed,
             facts: now.facts.clone(),
             time_s: wall_s(now.clock, now.time_ns),
+            wall_ns: u64::try_from(now.clock.wall(now.time_ns).as_nanosecond()).unwrap_or(0),
             interval_s: now.facts.interval_s,
             listeners,
             max_listeners,

@@ -6,14 +6,14 @@ use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 
-use super::{Bounds, FAMILIES, Facts, Format, Metrics, Now, Own, encode};
+use super::{Bounds, FAMILIES, Facts, Format, Metrics, Now, Own, Pushed, Snapshot, encode};
 use crate::clock::Clock;
 use crate::event::{Call, Caller, Closed, Count, Event, Identity, Listener, ListenerId, What};
 use crate::model::reconcile::{Account, CounterCheck};
 use crate::model::{Model, Retention};
 
 const SECOND: u64 = 1_000_000_000;
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     max_listeners: 1000,
     keep_closed_ns: 300 * SECOND,
     min_age_ns: 30 * SECOND,
@@ -21,14 +21,14 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// A run with an interval of a second.
-struct Made {
+pub(super) struct Made {
     model: Model,
     metrics: Metrics,
     time_ns: u64,
 }
 
 impl Made {
-    fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         let mut model = Model::new(0);
         model.retain(Retention::LONG_RUN);
         Self { model, metrics: Metrics::new(bounds, 32_768..=60_999), time_ns: 0 }
@@ -39,7 +39,7 @@ impl Made {
     }
 
     /// `nginx` begins to listen.
-    fn opens(&mut self, id: u32, port: u16, opened_now: bool) {
+    pub(super) fn opens(&mut self, id: u32, port: u16, opened_now: bool) {
         let call = Call {
             asked: Some(4096),
             caller: Some(Caller { pid: id, comm: "nginx".to_owned() }),
@@ -68,7 +68,7 @@ impl Made {
     }
 
     /// The connections so far, each accepted after 100 µs, and the refused packets.
-    fn counts(&mut self, id: u32, accepted: u64, refused: u64, peak: u32) {
+    pub(super) fn counts(&mut self, id: u32, accepted: u64, refused: u64, peak: u32) {
         let page = self.model.get(ListenerId(id)).unwrap();
         let more = u32::try_from(accepted - page.totals.accepted).unwrap();
         let mut totals = Totals { enqueued: accepted, accepted, peak, ..Totals::default() };
@@ -79,7 +79,7 @@ impl Made {
         self.apply(What::Count { listener: ListenerId(id), count: Box::new(count) });
     }
 
-    fn seconds(&mut self, seconds: u64) {
+    pub(super) fn seconds(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.time_ns += SECOND;
             let rows = self.model.tick(self.time_ns);
@@ -87,15 +87,19 @@ impl Made {
         }
     }
 
-    fn text(&self, format: Format) -> String {
-        let snapshot = self.metrics.snapshot(&Now {
+    pub(super) fn snapshot(&self, pushed: Option<Pushed>) -> Snapshot {
+        self.metrics.snapshot(&Now {
             model: &self.model,
             clock: &Clock::fixed(0),
             time_ns: self.time_ns,
             facts: &Facts::default(),
             own: Own::default(),
-        });
-        encode(&snapshot, format)
+            pushed,
+        })
+    }
+
+    fn text(&self, format: Format) -> String {
+        encode(&self.snapshot(None), format)
     }
 
     /// The value of the sample with these labels among its own.

@@ -1,7 +1,7 @@
 //! The two text forms of an exposition, from the one table of families.
 
 use super::family::{FAMILIES, Family, Kind};
-use super::samples::Samples;
+use super::samples::{Sample, Samples};
 use super::snapshot::Snapshot;
 
 /// A text form.
@@ -71,7 +71,8 @@ fn write(family: &Family, snapshot: &Snapshot, format: Format, out: &mut String)
         }
     }
     let headed = out.len();
-    (family.write)(snapshot, &mut Samples::of(out, family.name, suffix));
+    let mut line = |sample: Sample<'_>| sample.write(family.name, suffix, out);
+    (family.write)(snapshot, &mut Samples::new(&mut line));
     if out.len() == headed {
         out.truncate(begin);
     }

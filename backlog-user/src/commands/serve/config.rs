@@ -83,7 +83,7 @@ fn with_file(file: &Path) -> Result<ServeArgs> {
         anyhow!("--config: {}: {}", file.display(), first.trim_end())
     })?;
     match parsed.command {
-        Some(Command::Serve(args)) => Ok(args),
+        Some(Command::Serve(args)) => Ok(*args),
         _ => bail!("--config: {} does not hold options of `serve`", file.display()),
     }
 }

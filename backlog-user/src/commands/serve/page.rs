@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use backlog_core::metrics::{Format, Snapshot, encode};
+use backlog_core::metrics::{Format, Snapshot, encode, otlp};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
@@ -28,6 +28,11 @@ impl Page {
         Self { snapshot, at: Instant::now(), texts: Default::default(), zipped: Default::default() }
     }
 
+    /// As a request of OTLP, from a service and a host with these attributes.
+    pub(super) fn otlp(&self, attributes: &[(&str, &str)]) -> otlp::Encoded {
+        otlp::encode(&self.snapshot, attributes)
+    }
+
     /// Its text in this form.
     pub(super) fn text(&self, format: Format) -> Bytes {
         let text = || Bytes::from(encode(&self.snapshot, format));
@@ -41,7 +46,8 @@ impl Page {
     }
 }
 
-fn zip(text: &[u8]) -> Bytes {
+/// Compresses with gzip.
+pub(super) fn zip(text: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 16), Compression::fast());
     // Writing to memory cannot fail.
     let _ = encoder.write_all(text);

@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval_at};
 
 use super::config::Config;
 use super::http::{self, Health};
+use super::otlp::{self, Push};
 use super::page::Published;
 use crate::notice::notice;
 use crate::rights::threads::spawn;
@@ -22,6 +23,7 @@ pub(super) fn start(
     interval: Duration,
     published: Published,
     reload: Arc<Notify>,
+    push: Option<Push>,
 ) -> Result<()> {
     let listen = config.args().listen;
     let listener = TcpListener::bind(listen).with_context(|| {
@@ -44,12 +46,20 @@ pub(super) fn start(
             tokio::join!(
                 http::serve(listener, health.clone()),
                 reloads(config, &reload),
+                pushes(push, published.clone()),
                 tell_systemd(published, health),
             );
         });
     })
     .context("starting the thread of the HTTP server")?;
     Ok(())
+}
+
+/// Pushes, if it is to.
+async fn pushes(push: Option<Push>, published: Published) {
+    if let Some(push) = push {
+        otlp::run(push, published).await;
+    }
 }
 
 /// Reads the configuration again at each SIGHUP.

@@ -11,6 +11,7 @@ use backlog_core::metrics::{self, Facts, Metrics};
 use tokio::sync::watch;
 
 use super::config::{self, SharedBounds};
+use super::otlp::Pushes;
 use super::page::{Page, Published};
 use super::process;
 use crate::output::sink::{Now, Sink, Update};
@@ -23,16 +24,21 @@ pub(super) struct Publisher {
     facts: Facts,
     /// When this process was started.
     start_s: Option<f64>,
+    pushes: Option<Arc<Pushes>>,
     page: watch::Sender<Option<Arc<Page>>>,
 }
 
 impl Publisher {
     /// The sink, and what it publishes.
-    pub(super) fn new(bounds: SharedBounds, interval: Duration) -> (Self, Published) {
+    pub(super) fn new(
+        bounds: SharedBounds,
+        interval: Duration,
+        pushes: Option<Arc<Pushes>>,
+    ) -> (Self, Published) {
         let (page, published) = watch::channel(None);
         let metrics = Metrics::new(config::read(&bounds), ephemeral_ports());
         let (facts, start_s) = (Facts::default(), process::start_s());
-        (Self { metrics, bounds, interval, facts, start_s, page }, published)
+        (Self { metrics, bounds, interval, facts, start_s, pushes, page }, published)
     }
 
     fn publish(&self, now: Now<'_>, time_ns: u64) {
@@ -42,6 +48,7 @@ impl Publisher {
             time_ns,
             facts: &self.facts,
             own: process::read(self.start_s),
+            pushed: self.pushes.as_ref().map(|pushes| pushes.now()),
         });
         self.page.send_replace(Some(Arc::new(Page::new(snapshot))));
     }

@@ -44,7 +44,7 @@ fn settings(from: &Snapshot, to: &mut Samples<'_>, value: fn(&Settings) -> Optio
 }
 
 /// See the module's head.
-pub(super) static ALL: [Family; 26] = [
+pub(super) static ALL: [Family; 28] = [
     family(
         "backlog_host_drops",
         Kind::Counter,
@@ -176,6 +176,29 @@ pub(super) static ALL: [Family; 26] = [
                 }
             }
         },
+    ),
+    counter(
+        "backlog_tracer_otlp_points",
+        "`result`: `accepted`, `rejected`, `dropped`",
+        "Data points by what became of their push (--otlp): taken by the receiver, not taken by \
+         it, or dropped since it was away for too long; absent: nothing is pushed.",
+        |from, to| {
+            if let Some(pushed) = &from.pushed {
+                for (result, points) in [
+                    ("accepted", pushed.accepted),
+                    ("rejected", pushed.rejected),
+                    ("dropped", pushed.dropped),
+                ] {
+                    to.add_with("", ("result", result), points);
+                }
+            }
+        },
+    ),
+    counter(
+        "backlog_tracer_otlp_failures",
+        "",
+        "Pushes that failed; each is tried again until its points are dropped.",
+        |from, to| to.add_known("", from.pushed.map(|pushed| pushed.failures)),
     ),
     counter("process_cpu_seconds", "", "CPU time of the tracer.", |from, to| {
         to.add_known("", from.own.cpu_s);
