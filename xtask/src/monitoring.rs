@@ -13,6 +13,7 @@ mod metrics;
 mod rules;
 mod runbooks;
 mod standin;
+pub(crate) mod tested;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -12,9 +12,24 @@ const FOLDER: &str = "monitoring";
 
 const TOOLS: Wanted<'_> = Wanted {
     folder: FOLDER,
-    what: "prometheus, promtool, amtool and kustomize (some 100 MB)",
-    packages: &["prometheus", "promtool", "prometheus-alertmanager", "kustomize"],
-    surplus: &["usr/share", "usr/lib/systemd", "usr/lib/x86_64-linux-gnu/perl", "var"],
+    what: "prometheus, promtool, amtool, kustomize and victoria-metrics (some 110 MB)",
+    packages: &[
+        "prometheus",
+        "promtool",
+        "prometheus-alertmanager",
+        "kustomize",
+        "victoria-metrics",
+    ],
+    surplus: &[
+        "usr/bin/vmagent",
+        "usr/bin/vmbackup",
+        "usr/bin/vmrestore",
+        "usr/bin/vmctl",
+        "usr/share",
+        "usr/lib/systemd",
+        "usr/lib/x86_64-linux-gnu/perl",
+        "var",
+    ],
     files: &[],
 };
 
@@ -30,4 +45,13 @@ pub(super) fn obtain(program: &str) -> Result<PathBuf> {
         tree::obtain(&TOOLS, |_, _| Ok(()))?;
     }
     find(program).with_context(|| format!("{program} is not in Debian's packages"))
+}
+
+/// The folder of the unpacked programs, with at least this one: tests look for the others there, too.
+pub(super) fn folder(program: &str) -> Result<PathBuf> {
+    let folder = paths::kernels().join(FOLDER).join("root/usr/bin");
+    if !folder.join(program).is_file() {
+        tree::obtain(&TOOLS, |_, _| Ok(()))?;
+    }
+    Ok(folder)
 }

@@ -13,7 +13,7 @@ use super::tally::{self, Tally};
 use crate::apart::{self, End};
 use crate::backend::Backend;
 use crate::native::{self, Native};
-use crate::{process, servers};
+use crate::{monitoring, process, servers};
 
 /// What the kernel is called in place of a series.
 pub(crate) const NAME: &str = "native";
@@ -75,6 +75,7 @@ fn run(
         .env("BACKLOG_BIN", tool.parent().unwrap_or(tool))
         .env("TMPDIR", scratch.path())
         .envs(suite.servers.as_ref().map(|servers| (servers::VARIABLE, &servers.root)))
+        .envs(monitoring::tested::variables())
         .current_dir(scratch.path())
         .stdin(Stdio::null())
         .stdout(native::copy(&output)?)

@@ -6,20 +6,18 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Outcome;
+use crate::monitoring::tested::SCALE;
 use crate::monitoring::times::Scale;
 use crate::monitoring::{Params, RULES, tools, write_files};
 use crate::{paths, process};
 
-/// The scale at which the rules are tested against a real overload.
-const TEST_SCALE: u32 = 60;
-
 /// The rules as they are, and as a test in a hurry has them.
 pub(super) fn rules() -> Result<Outcome> {
     let scaled = tempfile::tempdir()?;
-    write_files(scaled.path(), &Params { scale: Scale::new(TEST_SCALE)?, ..Params::default() })?;
+    write_files(scaled.path(), &Params { scale: Scale::new(SCALE)?, ..Params::default() })?;
     run("promtool", &["check", "rules"], &folder().join(RULES))?;
     run("promtool", &["check", "rules"], &scaled.path().join("prometheus").join(RULES))?;
-    Ok(Outcome::Passed(format!("as written, and at a scale of {TEST_SCALE}")))
+    Ok(Outcome::Passed(format!("as written, and at a scale of {SCALE}")))
 }
 
 /// The unit tests of the rules.
