@@ -12,6 +12,7 @@ mod causes;
 mod demo;
 mod docs;
 mod fuzz;
+mod image;
 mod instructions;
 mod kernels;
 mod lint;
@@ -47,6 +48,8 @@ enum Task {
     Setup,
     /// Build the static release binary of backlog-trace
     Build,
+    /// Write the container image: the static binary alone, as an OCI layout and as one file
+    Image(image::Args),
     /// Check format, lints, language and commit messages
     Lint,
     /// Run a command as root in a freshly booted Debian kernel
@@ -96,6 +99,7 @@ fn dispatch(task: Task) -> Result<u8> {
     match task {
         Task::Setup => setup::command(),
         Task::Build => build::command(),
+        Task::Image(args) => image::command(&args),
         Task::Lint => Ok(lint::command()),
         Task::Vm(args) => vm::command(args),
         Task::Test(args) => test::command(&args),
