@@ -2,6 +2,7 @@
 //! queues, and which handshakes are not finished: what `ss -ltnm` and `ss -tn state syn-recv`
 //! ask the kernel (`sock_diag`).
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
@@ -94,8 +95,10 @@ fn answers(mut rest: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<Contr
             }
             NetlinkPayload::Done(_) => return Ok(ControlFlow::Break(())),
             NetlinkPayload::Error(error) => {
-                let error = error.to_io();
-                if error.raw_os_error() == Some(libc::ENOENT) {
+                // The crate's own conversion negates the lowest number there is.
+                let number = error.code.map_or(0, |code| code.get().saturating_neg());
+                let error = io::Error::from_raw_os_error(number);
+                if number == libc::ENOENT {
                     bail!("the kernel has no sock_diag for TCP: load the module tcp_diag");
                 }
                 return Err(error).context("the kernel refuses to list sockets");

@@ -7,7 +7,7 @@
 
 mod raw;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
@@ -80,7 +80,7 @@ impl Btf {
                 Some((name, index)) => (name, Some(index.strip_suffix(']')?.parse::<u32>().ok()?)),
                 None => (part, None),
             };
-            let member = self.member(id, name.as_bytes(), DEPTH)?;
+            let member = self.member(id, name.as_bytes(), DEPTH, &mut HashSet::new())?;
             (id, bit, bits) = (member.of, bit.checked_add(member.bit)?, member.bits);
             if let Some(index) = index {
                 let (element, count) = self.raw.array(&self.resolved(id)?)?;
@@ -143,14 +143,25 @@ impl Btf {
         None
     }
 
-    /// A member of a struct or union by its name; its place is counted from that.
-    fn member(&self, structure: u32, name: &[u8], depth: u32) -> Option<Member> {
+    /// A member of a struct or union by its name; its place is counted from that. Those that were
+    /// searched before are left out: a struct without a name that holds itself several times would
+    /// take for ever.
+    fn member(
+        &self,
+        structure: u32,
+        name: &[u8],
+        depth: u32,
+        searched: &mut HashSet<u32>,
+    ) -> Option<Member> {
+        if !searched.insert(structure) {
+            return None;
+        }
         let structure = self.resolved(structure)?;
         let deeper = depth.checked_sub(1)?;
         self.raw.members(structure).find_map(|member| match self.raw.name(member.name) {
             found if found == name => Some(member),
             b"" => {
-                let inner = self.member(member.of, name, deeper)?;
+                let inner = self.member(member.of, name, deeper, searched)?;
                 Some(Member { bit: member.bit.checked_add(inner.bit)?, ..inner })
             }
             _ => None,
