@@ -209,9 +209,27 @@ fn stat(folder: &Path) -> Option<Stat> {
     Stat::from_file(folder.join("stat")).ok()
 }
 
-/// What a thread is doing, and where it sleeps. Without the right to trace it the kernel says
-/// `0` for that, as it does for one that runs.
+/// How often a thread is read again that slept and was woken before the place was read.
+const READS_AGAIN: usize = 2;
+
+/// What a thread is doing, and where it sleeps. The kernel gives the two one after the other, and
+/// says `0` for the place of a thread that runs by then, or that we have no right to trace.
 fn state(task: &Path) -> Option<(State, Option<String>)> {
+    let mut found = read_state(task)?;
+    for _ in 0..READS_AGAIN {
+        if found.1.is_some() || !sleeps(found.0) {
+            break;
+        }
+        found = read_state(task)?;
+    }
+    Some(found)
+}
+
+fn sleeps(state: State) -> bool {
+    matches!(state, State::Asleep | State::Blocked)
+}
+
+fn read_state(task: &Path) -> Option<(State, Option<String>)> {
     let state = match stat(task)?.state {
         'Z' | 'X' => return None,
         'R' => State::Running,
@@ -220,7 +238,7 @@ fn state(task: &Path) -> Option<(State, Option<String>)> {
         'T' | 't' => State::Stopped,
         _ => State::Other,
     };
-    let wchan = matches!(state, State::Asleep | State::Blocked)
+    let wchan = sleeps(state)
         .then(|| fs::read_to_string(task.join("wchan")).ok())
         .flatten()
         .filter(|name| !name.is_empty() && name != "0");
