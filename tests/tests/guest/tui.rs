@@ -186,7 +186,8 @@ fn it_stops_and_goes_on_as_jobs_do() {
         terminal.shows("Listeners by");
         wait_until("the screen", LIMIT, || Ok(terminal.tmux.is_taken()? == (true, true))).unwrap();
         terminal.press(&["q"]);
-        terminal.assert_restored(0);
+        // Nothing may have happened before it was stopped.
+        terminal.assert_shown("Summary of", 0);
     });
 }
 
