@@ -12,7 +12,7 @@ pub(crate) fn is_refused() -> bool {
     // The first field is the map's descriptor.
     let attributes = [u64::from(u32::MAX), 0, 0, 0];
     let size = size_of_val(&attributes);
-    // SAFETY: the kernel reads the attributes, and there is no such descriptor to do anything with.
+    // SAFETY: the kernel only reads the attributes, and no map has this descriptor.
     let result = unsafe { libc::syscall(libc::SYS_bpf, LOOKUP, attributes.as_ptr(), size) };
     result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }

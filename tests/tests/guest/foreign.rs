@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,47 +224,79 @@ fn swap_until(over: &AtomicBool, folder: &Folder, victims: &Victims) -> u64 {
     swaps
 }
 
+/// The numbers of traces and of reports beside a swapper. The races are the same in an emulated
+/// kernel, and each start takes seconds there.
+fn runs() -> (u32, u32) {
+    if is_native() { (4, 60) } else { (1, 15) }
+}
+
+/// A recording, outside of the folder.
+fn recording() -> PathBuf {
+    let path = scratch("run.jsonl");
+    let run = traced(&["--record", path.to_str().unwrap()]);
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    path
+}
+
+/// Does something while the other user swaps; returns the number of swaps.
+fn while_swapping(swap: impl FnOnce(&AtomicBool) -> u64 + Send, runs: impl FnOnce()) -> u64 {
+    let over = AtomicBool::new(false);
+    let swaps = thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            become_nobody();
+            swap(&over)
+        });
+        // A failure must not leave the swapper running, which this scope would wait for.
+        let result = catch_unwind(AssertUnwindSafe(runs));
+        over.store(true, Ordering::SeqCst);
+        let swaps = swapping.join().unwrap();
+        result.unwrap_or_else(|failure| resume_unwind(failure));
+        swaps
+    });
+    assert!(swaps > 100, "{swaps} swaps are no race");
+    swaps
+}
+
+/// Traces into these files; says whether all was written.
+fn writes_run(record: &Path, page: &Path) -> bool {
+    let files = ["--record", record.to_str().unwrap(), "--report", page.to_str().unwrap()];
+    let run = traced(&[&files[..], &["--record-rotate", "64K"]].concat());
+    assert!(matches!(run.code(), Some(0 | 2)), "{:?}: {}", run.code(), run.stderr);
+    run.code() == Some(0)
+}
+
+/// Makes the page of a recording; says whether it was written.
+fn writes_page(page: &Path, recording: &Path, rescue: Option<&Path>) -> bool {
+    let mut command = Command::new(tracer::path());
+    command.envs(rescue.map(|folder| ("TMPDIR", folder)));
+    let run = command.args(["report", "-o"]).arg(page).arg(recording).output().unwrap();
+    assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
+    run.status.success()
+}
+
 /// Whatever each run makes of it, it ends by itself and touches nothing outside.
 #[test]
 fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
     in_guest_once(|| {
-        // The races are the same in an emulated kernel, and each start takes seconds there.
-        let (traces, reports) = if is_native() { (4, 60) } else { (1, 15) };
+        let (traces, reports) = runs();
         let (folder, victims) = (Folder::new(0o755, NOBODY), Victims::new());
-        let recording = scratch("run.jsonl");
-        let run = traced(&["--record", recording.to_str().unwrap()]);
-        assert_eq!(run.code(), Some(0), "{}", run.stderr);
-        let over = AtomicBool::new(false);
-        let swaps = thread::scope(|scope| {
-            let swapping = scope.spawn(|| {
-                become_nobody();
-                swap_until(&over, &folder, &victims)
-            });
-            let mut written = 0;
+        let recording = recording();
+        let mut written = 0;
+        let swap = |over: &AtomicBool| swap_until(over, &folder, &victims);
+        let swaps = while_swapping(swap, || {
             for _ in 0..traces {
-                let (record, report) = (folder.text("run.jsonl"), folder.text("page.html"));
-                let rotate = ["--record-rotate", "64K"];
-                let run =
-                    traced(&[&["--record", &record, "--report", &report], &rotate[..]].concat());
-                assert!(matches!(run.code(), Some(0 | 2)), "{:?}: {}", run.code(), run.stderr);
-                written += u32::from(run.code() == Some(0));
+                let done = writes_run(&folder.at("run.jsonl"), &folder.at("page.html"));
+                written += u32::from(done);
             }
             for _ in 0..reports {
-                let mut command = Command::new(tracer::path());
                 // The page of a name that is a folder by now is rescued to where the user wants it.
-                command.env("TMPDIR", &folder.0).args(["report", "-o"]);
-                let run = command.arg(folder.at("replayed.html")).arg(&recording).output().unwrap();
-                assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
-                written += u32::from(run.status.success());
+                let page = folder.at("replayed.html");
+                written += u32::from(writes_page(&page, &recording, Some(&folder.0)));
             }
-            over.store(true, Ordering::SeqCst);
-            let swaps = swapping.join().unwrap();
-            println!("{written} of {} runs wrote all, during {swaps} swaps", traces + reports);
-            assert!(written > 0, "no run could write anything");
-            swaps
         });
+        println!("{written} of {} runs wrote all, during {swaps} swaps", traces + reports);
+        assert!(written > 0, "no run could write anything");
         fs::remove_file(&recording).unwrap();
-        assert!(swaps > 100, "{swaps} swaps are no race");
         victims.assert_untouched();
     });
 }
@@ -287,44 +320,26 @@ fn swap_folder_until(over: &AtomicBool, folder: &Path, other: &Path) -> u64 {
 #[test]
 fn nothing_is_written_through_a_folder_that_is_swapped_meanwhile() {
     in_guest_once(|| {
-        let (traces, reports) = if is_native() { (4, 60) } else { (1, 15) };
+        let (traces, reports) = runs();
         let (outer, victims) = (Folder::new(0o755, NOBODY), Victims::new());
         let folder = outer.at("folder");
         as_nobody(|| fs::create_dir(&folder).unwrap());
-        let recording = scratch("run.jsonl");
-        let run = traced(&["--record", recording.to_str().unwrap()]);
-        assert_eq!(run.code(), Some(0), "{}", run.stderr);
-        let over = AtomicBool::new(false);
-        let swaps = thread::scope(|scope| {
-            let swapping = scope.spawn(|| {
-                become_nobody();
-                swap_folder_until(&over, &folder, &victims.0.0)
-            });
-            let [record, page] = ["run.jsonl", "page.html"].map(|name| folder.join(name));
+        let recording = recording();
+        let [record, page] = ["run.jsonl", "page.html"].map(|name| folder.join(name));
+        let mut written = 0;
+        let swap = |over: &AtomicBool| swap_folder_until(over, &folder, &victims.0.0);
+        let swaps = while_swapping(swap, || {
             for _ in 0..traces {
-                let files = ["--record", record.to_str().unwrap(), "--record-rotate", "64K"];
-                let files = [&files[..], &["--report", page.to_str().unwrap()]].concat();
-                let code = traced(&files).code();
-                assert!(matches!(code, Some(0 | 2)), "{code:?}");
+                written += u32::from(writes_run(&record, &page));
             }
-            let mut written = 0;
             for _ in 0..reports {
-                let mut command = Command::new(tracer::path());
-                let run = command.args(["report", "-o"]).arg(&page).arg(&recording);
-                let run = run.output().unwrap();
-                assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
-                written += u32::from(run.status.success());
+                written += u32::from(writes_page(&page, &recording, None));
             }
-            over.store(true, Ordering::SeqCst);
-            let swaps = swapping.join().unwrap();
-            println!("{written} of {reports} pages were written, during {swaps} swaps");
-            swaps
         });
+        println!("{written} of {} runs wrote all, during {swaps} swaps", traces + reports);
         fs::remove_file(&recording).unwrap();
-        assert!(swaps > 100, "{swaps} swaps are no race");
         victims.assert_untouched();
         // As it is now, no run is disturbed; through a link of the other user, none begins.
-        let page = folder.join("page.html");
         let run = traced(&["--report", page.to_str().unwrap()]);
         assert_eq!(run.code(), Some(0), "{}", run.stderr);
         assert_own(&page);

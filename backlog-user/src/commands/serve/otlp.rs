@@ -130,7 +130,7 @@ struct Pusher {
 }
 
 impl Pusher {
-    /// Encodes a page. Many listeners take some time, in which scrapes are to be answered.
+    /// Encodes a page, in a thread of its own: many listeners take time, and scrapes go on meanwhile.
     async fn enqueue(&mut self, page: Arc<Page>) {
         let encoded = spawn_blocking(move || {
             let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
