@@ -201,10 +201,11 @@ pub(crate) enum Command {
     /// is reported as far as it goes, with a warning.
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
-    /// Serve metrics for Prometheus until it is stopped
+    /// Serve metrics for Prometheus and a page for people until it is stopped
     ///
     /// Traces like the command itself and serves what it counts at /metrics, in bounded memory
-    /// however long it runs. docs/METRICS.md lists the metrics.
+    /// however long it runs. docs/METRICS.md lists the metrics. The page at / shows it as it goes
+    /// on, and makes reports of the last minutes: docs/PAGE.md.
     #[command(after_long_help = examples::SERVE, args_override_self = true)]
     Serve(Box<ServeArgs>),
     /// Generate shell completions on stdout

@@ -1,5 +1,6 @@
 //! What a user sees. Each view renders the same pages; none computes.
 
+pub(crate) mod about;
 pub(crate) mod advice;
 pub(crate) mod column;
 mod cost;
@@ -19,7 +20,9 @@ pub(crate) mod sink;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod text_block;
+pub(crate) mod told;
 pub(crate) mod tui;
+pub(crate) mod web;
 pub(crate) mod whole_file;
 pub(crate) mod workers;
 mod wrap;

@@ -2,11 +2,12 @@
 //! packets for states that no ordinary client can cause (`packets`), real servers (`servers`),
 //! accepts by `io_uring` (`uring`) and by 32-bit calls (`narrow`), fresh network namespaces, the
 //! kernel's counters, the output of `ss`, and the tool under test, run by its command line and JSON
-//! contract (`tracer`). And the cost of tracers, compared with others (`bench`). Nothing here links
-//! with the tool's own code.
+//! contract (`tracer`) or as a service (`service`), and a real browser (`browser`). And the cost of
+//! tracers, compared with others (`bench`). Nothing here links with the tool's own code.
 
 pub mod bench;
 pub mod bpf;
+pub mod browser;
 pub mod cgroup;
 pub mod clock;
 pub mod counters;

@@ -17,7 +17,7 @@ use crate::clock::wait_until;
 use crate::tracer::{OPTIONS_VARIABLE, PATH_VARIABLE};
 
 /// What the service says of its address.
-const SERVED: &str = "metrics are served at http://";
+const SERVED: &str = "metrics are served at ";
 
 /// A running service.
 #[derive(Debug)]
@@ -67,8 +67,10 @@ impl Service {
     /// # Errors
     /// The same.
     pub fn spawn(command: &mut Command, limit: Duration) -> Result<Self> {
+        if command.get_args().all(|argument| argument != "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
             .spawn()
             .with_context(|| format!("cannot start {command:?} (set {PATH_VARIABLE}?)"))?;
         let messages = Arc::new(Mutex::new(String::new()));
@@ -94,7 +96,12 @@ impl Service {
         }
         let messages = self.messages();
         let Some((_, rest)) = messages.split_once(SERVED) else { return Ok(false) };
+        let Some((scheme, rest)) = rest.split_once("://") else { return Ok(false) };
         self.address = rest.split('/').next().unwrap_or_default().parse()?;
+        if scheme == "https" {
+            // Who asks has TLS and knows when it is ready.
+            return Ok(true);
+        }
         Ok(self.get("/-/ready", "")?.status == 200)
     }
 

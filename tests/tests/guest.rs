@@ -36,6 +36,7 @@ mod guest {
     mod overload;
     mod owners;
     mod ownership;
+    mod page;
     mod pressure;
     mod programs;
     mod refusals;
@@ -46,6 +47,7 @@ mod guest {
     mod serve;
     mod serve_otlp;
     mod serve_prometheus;
+    mod serve_tls;
     mod shapes;
     mod sizing;
     mod stalled;

@@ -9,3 +9,4 @@ pub mod line;
 pub mod memory;
 pub mod options;
 pub mod snapshot;
+pub mod window;

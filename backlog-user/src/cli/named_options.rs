@@ -13,8 +13,16 @@ use crate::cli::Args;
 const OTHERS: [&str; 6] = ["all", "features", "kernel", "lib", "network", "nocapture"];
 
 /// Programs whose options are not ours.
-const PROGRAMS: [&str; 7] =
-    ["cargo ", "docker run", "podman run", "setpriv ", "systemctl", "systemd-analyze", "xtask"];
+const PROGRAMS: [&str; 8] = [
+    "cargo ",
+    "curl ",
+    "docker run",
+    "podman run",
+    "setpriv ",
+    "systemctl",
+    "systemd-analyze",
+    "xtask",
+];
 
 fn add(command: &Command, names: &mut BTreeSet<String>) {
     let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());

@@ -20,6 +20,28 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9469")]
     pub(crate) listen: SocketAddr,
 
+    /// Serve at this Unix socket as well; only its owner can connect, without a token
+    #[arg(long, value_name = "PATH", conflicts_with = "no_page")]
+    pub(crate) listen_unix: Option<PathBuf>,
+
+    /// Write the token of the page to this file [default: `token` in the runtime directory]
+    ///
+    /// The page at / shows clients and owners: it needs the token, as /?token=TOKEN. Each start
+    /// makes another one. Only the owner can read the file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Serve with TLS and passwords, by the web configuration file of Prometheus exporters
+    ///
+    /// YAML with a certificate, its key, and names with bcrypt hashes (docs/METRICS.md). SIGHUP
+    /// reads it again.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) web_config: Option<PathBuf>,
+
+    /// Serve metrics only: no page, no reports, and nothing is kept for them
+    #[arg(long)]
+    pub(crate) no_page: bool,
+
     /// Read options from this TOML file; those on the command line override them
     ///
     /// A line for each option, by its long name: max-listeners = 500. SIGHUP reads the file
@@ -146,6 +168,12 @@ impl ServeArgs {
     /// The time between two pushes.
     pub(crate) fn otlp_period(&self) -> Result<Duration, OptionsError> {
         interval("--otlp-interval", &self.otlp_interval)
+    }
+
+    /// Is the page served anywhere?
+    pub(crate) fn may_show_page(&self, tls: bool) -> bool {
+        let is_local = self.listen.ip().to_canonical().is_loopback();
+        !self.no_page && (tls || is_local || self.listen_unix.is_some())
     }
 
     /// The bounds of what is shown.

@@ -1,16 +1,21 @@
-//! `serve`: a run that goes on for months and shows its counts at `/metrics`. The session traces as
+//! `serve`: a run that goes on for months and shows its counts at `/metrics`, and a page for people. The session traces as
 //! ever; at the end of each interval its sink publishes a snapshot, which a thread of its own
 //! serves. So no scrape makes the session wait, and a busy session answers scrapes.
 
+mod board;
 mod config;
+mod health;
 mod http;
 mod otlp;
 mod page;
 mod process;
+mod report;
 mod service;
 mod sink;
+mod users;
+mod web_config;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use sd_notify::NotifyState;
@@ -20,9 +25,13 @@ use crate::cli::ServeArgs;
 use crate::commands::trace::{self, Service};
 use crate::exit::Outcome;
 use crate::output::outputs::Outputs;
+use crate::output::record::ring::Ring;
+use crate::output::web::{Viewers, Web};
 use config::Config;
 use otlp::Push;
+use service::Sources;
 use sink::Publisher;
+use web_config::WebConfig;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
@@ -31,12 +40,23 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let reload = Arc::new(Notify::new());
     let push = Push::of(config.args())?;
     let pushes = push.as_ref().map(|push| Arc::clone(&push.pushes));
-    let (publisher, pages) = Publisher::new(config.bounds(), options.interval, pushes);
-    let outputs = Outputs::lines(Box::new(publisher));
+    let (sink, published) = Publisher::new(config.bounds(), options.interval, pushes);
+    let viewers = Viewers::default();
+    let mut outputs = Outputs::lines(Box::new(sink));
+    let (mut moments, mut past) = (None, None);
+    let web = config.args().web_config.as_deref().map(WebConfig::read).transpose()?;
+    let web = web.unwrap_or_default();
+    if config.args().may_show_page(web.tls.is_some()) {
+        let (page, receiver) = Web::new(viewers.clone(), options.interval);
+        outputs = outputs.with(page);
+        (moments, past) = (Some(receiver), Some(Ring::default()));
+    }
+    let sources =
+        Sources { published, moments, viewers, past: past.clone(), web: Arc::new(Mutex::new(web)) };
     let notified = Arc::clone(&reload);
     let interval = options.interval;
-    let begin = move || service::start(config, interval, pages, notified, push);
-    trace::serve(options, Service { outputs, reload, stopping }, begin)
+    let begin = move || service::start(config, interval, sources, notified, push);
+    trace::serve(options, Service { outputs, past, reload, stopping }, begin)
 }
 
 /// Tells systemd that it is about to end.

@@ -33,6 +33,7 @@ use crate::bpf::plan::{self, Way, Ways};
 use crate::bpf::self_cost::Own;
 use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
+use crate::clock;
 use crate::commands::show::{self, OutputOptions};
 use crate::commands::trace::child::Waiting;
 use crate::commands::trace::enrichers::Enrichers;
@@ -54,6 +55,7 @@ use crate::notice::{self, notice};
 use crate::outlet::{Lost, OnStall, Outlet, Target};
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
+use crate::output::record::ring::Ring;
 use crate::output::report::{Destination, Report};
 use crate::output::tui::{Tui, screen};
 
@@ -64,6 +66,8 @@ const TOTALS_BYTES: usize = 64 << 20;
 pub(crate) struct Service {
     /// What it shows.
     pub(crate) outputs: Outputs,
+    /// What its reports are made of, unless it makes none.
+    pub(crate) past: Option<Ring>,
     /// Notified at SIGHUP.
     pub(crate) reload: Arc<Notify>,
     /// Called when a signal has ended it.
@@ -136,7 +140,10 @@ async fn trace(
     notice::never_block().context("starting the thread that writes to stderr")?;
     let mut stdout = Outlet::open(Target::Stdout, OnStall::Lose)
         .context("starting the thread that writes to stdout")?;
-    let recorder = Recorder::create(options.record.as_ref())?;
+    let recorder = match service.as_ref().and_then(|service| service.past.as_ref()) {
+        Some(ring) => Recorder::in_memory(ring, clock::monotonic_ns())?,
+        None => Recorder::create(options.record.as_ref())?,
+    };
     let mut kernel_counters = KernelCounters::find();
     let finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));
     let asked = options.selection.add_to(&mut options.filter, &finder)?;

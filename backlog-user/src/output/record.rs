@@ -1,8 +1,10 @@
 //! `--record`: writes a run to a file as it happens, so that `replay` can show it on any machine. A
 //! write error is reported once, and tracing continues.
 //!
-//! `line` is the form, `memory` leaves out what has not changed, `sink` is the file.
+//! `line` is the form, `memory` leaves out what has not changed, `sink` is the file, or `ring` the
+//! memory for the reports of a service.
 
+pub(crate) mod ring;
 pub(crate) mod sink;
 
 use std::borrow::Cow;
@@ -15,12 +17,14 @@ use backlog_core::clock::{Clock, Mark};
 use backlog_core::event::{Event, What};
 use backlog_core::model::Model;
 use backlog_core::model::reconcile::Blind;
+use backlog_core::model::snapshot::ModelSnapshot;
 use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
 use backlog_core::recording::memory::Memory;
 use backlog_core::recording::options::ReplayOptions;
 use backlog_core::run::{End, Meta};
 
 use crate::output::place::Place;
+use ring::Ring;
 use sink::Sink;
 
 /// What was asked for.
@@ -48,7 +52,8 @@ pub(crate) struct Recorder {
 }
 
 struct Recording {
-    wanted: RecordOptions,
+    /// None: to memory.
+    wanted: Option<RecordOptions>,
     sink: Sink,
     /// The start of the run; none before it begins.
     header: Option<Header>,
@@ -74,17 +79,14 @@ impl Recorder {
         }
         let sink = Sink::create(&wanted.path)
             .with_context(|| format!("--record: cannot create {path}"))?;
-        let open = Recording {
-            wanted: wanted.clone(),
-            sink,
-            header: None,
-            mark: None,
-            memory: Memory::default(),
-            same: None,
-            buffer: Vec::new(),
-            due: None,
-        };
+        let open = Recording::new(Some(wanted.clone()), sink);
         Ok(Self { open: Some(open), ..Self::default() })
+    }
+
+    /// Records to memory from this time on.
+    pub(crate) fn in_memory(ring: &Ring, time_ns: u64) -> Result<Self> {
+        let sink = Sink::memory(ring.begin(time_ns).context("recording to memory")?);
+        Ok(Self { open: Some(Recording::new(None, sink)), ..Self::default() })
     }
 
     /// The run has begun.
@@ -145,9 +147,12 @@ impl Recorder {
 
     /// All that came at once is written: begins another file if this one is full.
     pub(crate) fn batch(&mut self, clock: &Clock, model: &Model, time_ns: u64) {
-        self.write(|recording| match recording.wanted.rotate {
-            Some(most) if recording.sink.bytes() >= most => recording.rotate(clock, model, time_ns),
-            _ => Ok(()),
+        self.write(|recording| match recording.wanted.as_ref().map(|wanted| wanted.rotate) {
+            Some(Some(most)) if recording.sink.bytes() >= most => {
+                recording.rotate(clock, model, time_ns)
+            }
+            Some(_) => Ok(()),
+            None => recording.next_part(clock, model, time_ns),
         });
     }
 
@@ -175,8 +180,9 @@ impl Recorder {
     fn write(&mut self, write: impl FnOnce(&mut Recording) -> io::Result<()>) {
         let Some(recording) = &mut self.open else { return };
         if let Err(error) = write(recording) {
-            let path = recording.wanted.path.display();
-            self.failure = Some(format!("the recording {path} is incomplete: {error}"));
+            let path = recording.wanted.as_ref().map(|wanted| wanted.path.display());
+            let name = path.map_or_else(|| "in memory".to_owned(), |path| path.to_string());
+            self.failure = Some(format!("the recording {name} is incomplete: {error}"));
             self.failure_unreported = true;
             self.open = None;
         }
@@ -184,6 +190,19 @@ impl Recorder {
 }
 
 impl Recording {
+    fn new(wanted: Option<RecordOptions>, sink: Sink) -> Self {
+        Self {
+            wanted,
+            sink,
+            header: None,
+            mark: None,
+            memory: Memory::default(),
+            same: None,
+            buffer: Vec::new(),
+            due: None,
+        }
+    }
+
     fn head(&mut self, header: Header) -> io::Result<()> {
         self.header = Some(header.clone());
         self.line(&Line::Header(Box::new(header)))
@@ -241,16 +260,39 @@ impl Recording {
 
     /// Another file, that can be read without those before.
     fn rotate(&mut self, clock: &Clock, model: &Model, time_ns: u64) -> io::Result<()> {
-        let Some(header) = self.header.clone() else { return Ok(()) };
+        let Some(keep) = self.wanted.as_ref().map(|wanted| wanted.keep) else { return Ok(()) };
         self.same_ends()?;
         self.sink.finish()?;
-        self.sink = self.sink.next(self.wanted.keep)?;
+        self.sink = self.sink.next(keep)?;
+        self.restore(clock, model, time_ns, model.snapshot())
+    }
+
+    /// The same in memory, if the part is full.
+    fn next_part(&mut self, clock: &Clock, model: &Model, time_ns: u64) -> io::Result<()> {
+        if !self.sink.is_full(time_ns) {
+            return Ok(());
+        }
+        self.same_ends()?;
+        self.sink.next_part(time_ns)?;
+        // Its readers begin there, with counts of their own.
+        self.restore(clock, model, time_ns, ModelSnapshot::default())
+    }
+
+    /// A file begins with the state.
+    fn restore(
+        &mut self,
+        clock: &Clock,
+        model: &Model,
+        time_ns: u64,
+        past: ModelSnapshot,
+    ) -> io::Result<()> {
+        let Some(header) = self.header.clone() else { return Ok(()) };
         self.memory = Memory::default();
         self.head(Header { part: header.part + 1, clock: clock.latest(), ..header })?;
         for event in backlog_core::recording::snapshot::events(model, time_ns) {
             self.event(&event)?;
         }
-        self.step(&Step::Begin { time_ns, past: Box::new(model.snapshot()) })?;
+        self.step(&Step::Begin { time_ns, past: Box::new(past) })?;
         self.flush()
     }
 }

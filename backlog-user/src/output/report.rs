@@ -16,6 +16,7 @@ mod shared;
 mod verdict;
 
 use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use backlog_core::clock::Clock;
 use backlog_core::event::Limit;
@@ -36,6 +37,7 @@ use context::Run;
 pub(crate) enum Destination {
     File(WholeFile),
     Stdout,
+    Memory(Arc<Mutex<String>>),
 }
 
 /// Writes the page at the end.
@@ -144,6 +146,10 @@ impl Report {
                 if self.tells {
                     notice(&format!("report: {}", file.name().display()));
                 }
+                Ok(())
+            }
+            Destination::Memory(page) => {
+                *page.lock().unwrap_or_else(PoisonError::into_inner) = html;
                 Ok(())
             }
             Destination::Stdout => {

@@ -11,10 +11,8 @@ mod state;
 mod stderr;
 mod theme;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::rc::Rc;
+use std::io;
 use std::time::{Duration, Instant};
 
 use backlog_core::clock::Clock;
@@ -29,6 +27,7 @@ use super::Flow;
 use super::playing::Playing;
 use super::sink::{Now, Sink, Update};
 use super::table::{Table, TextStyle};
+use super::told::Told;
 use crate::notice::notice;
 use crate::outlet::Outlet;
 use detail::Detail;
@@ -67,38 +66,6 @@ const GAP: Duration = Duration::from_millis(250);
 
 /// Notices that are repeated.
 const MOST_SAID: usize = 500;
-
-/// Text that the table has written.
-#[derive(Clone, Debug, Default)]
-struct Told(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Told {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Told {
-    /// Each with its continued lines.
-    fn take(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.borrow_mut());
-        let mut notices: Vec<String> = Vec::new();
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            match notices.last_mut() {
-                Some(last) if line.starts_with(' ') => {
-                    last.push_str("; ");
-                    last.push_str(line.trim());
-                }
-                _ => notices.push(line.to_owned()),
-            }
-        }
-        notices
-    }
-}
 
 impl Tui {
     /// A screen for intervals of this length, drawn there.

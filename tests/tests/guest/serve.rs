@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use backlog_tests::load::Truth;
 use backlog_tests::service::{self, Scrape, Service};
@@ -18,6 +20,9 @@ use super::help::{
 const QUEUED: &str = "backlog_connections_queued_total";
 const ACCEPTED: &str = "backlog_connections_accepted_total";
 const PORT: &str = "port=\"8000\"";
+
+/// That of [`FAST`].
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Fast enough for a test; a scrape still has several intervals between two.
 const FAST: [&str; 8] =
@@ -94,7 +99,7 @@ fn answers_whatever_clients_do() {
     in_guest_once(|| {
         let service = Service::start(&FAST, LIMIT).unwrap();
         for (request, status) in [
-            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 421),
             ("HEAD /metrics HTTP/1.0\r\n\r\n", 200),
             ("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", 200),
             ("GET /other HTTP/1.1\r\nHost: x\r\n\r\n", 404),
@@ -124,6 +129,70 @@ fn answers_whatever_clients_do() {
         drop(held);
         assert!(fds < 150, "{fds} descriptors");
     });
+}
+
+/// The bound of a scrape of 1,000 listeners.
+const SCRAPE: Duration = Duration::from_millis(50);
+
+/// Prints the cost of a scrape of 1,000 listeners, and holds a release build to its bound:
+/// `cargo xtask test --kernel native --filter thousand`.
+#[test]
+fn a_scrape_of_a_thousand_listeners_is_one_pass() {
+    in_guest_once(|| {
+        let listeners: Vec<TcpListener> = (0..1000)
+            .map(|index| TcpListener::bind(("127.0.0.1", 10_000 + index)).unwrap())
+            .collect();
+        let here = [&FAST[..], &["--netns", "/proc/self/ns/net"]].concat();
+        let service = Service::start(&here, LIMIT).unwrap();
+        let clients: Vec<TcpStream> = listeners
+            .iter()
+            .map(|listener| {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                listener.accept().unwrap();
+                client
+            })
+            .collect();
+        // Those that something happened at have all series.
+        let all = |scrape: &Scrape| {
+            scrape.sum(ACCEPTED, &["address=\"127.0.0.1\""]).is_some_and(|sum| sum >= 999.0)
+        };
+        service.wait_for("the connections", LIMIT, all).unwrap();
+        let mut scrapes: Vec<(Duration, Duration, usize)> = (0..9)
+            .map(|_| {
+                // The first of an interval writes the text.
+                let (begin, cpu) = (Instant::now(), cpu_of_http(&service));
+                let body = service.get("/metrics", "").unwrap().body;
+                let (took, cpu) = (begin.elapsed(), cpu_of_http(&service) - cpu);
+                thread::sleep(INTERVAL);
+                (cpu, took, body.len())
+            })
+            .collect();
+        scrapes.sort_unstable();
+        let (cpu, took, bytes) = scrapes[scrapes.len() / 2];
+        let zipped = service.get("/metrics", "Accept-Encoding: gzip\r\n").unwrap().head;
+        let length = zipped.lines().find_map(|line| line.strip_prefix("content-length: "));
+        println!(
+            "a scrape of 1,000 listeners: {bytes} bytes of text, {} with gzip; median {:.1} ms of \
+             CPU, {:.1} ms until it is read",
+            length.unwrap(),
+            cpu.as_secs_f64() * 1e3,
+            took.as_secs_f64() * 1e3,
+        );
+        // Others may use the machine, too, so CPU time counts; a build for debugging is slow.
+        assert!(cfg!(debug_assertions) || !is_native() || cpu < SCRAPE, "{scrapes:?}");
+        drop(clients);
+    });
+}
+
+/// The CPU time of the thread that answers.
+fn cpu_of_http(service: &Service) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{}/task", service.id())).unwrap().flatten();
+    let is_http = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == "http")
+    };
+    let task = tasks.into_iter().find(is_http).unwrap();
+    let text = fs::read_to_string(task.path().join("schedstat")).unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
 #[test]

@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-#[cfg(feature = "bench")]
-use std::io;
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -120,10 +119,24 @@ impl Source {
     /// Reads a recording that is in memory.
     #[cfg(feature = "bench")]
     pub(crate) fn of_bytes(bytes: Vec<u8>) -> Result<(Header, Self)> {
-        let lines = Lines::new(Box::new(io::Cursor::new(bytes)))?;
-        let (header, lines) = begin("it", lines)?;
-        let source = Self::of(&header, VecDeque::from([lines]));
-        Ok((header, source))
+        Self::of_parts([bytes])
+    }
+
+    /// Reads one that is in memory in several parts, the oldest first.
+    pub(crate) fn of_parts(
+        parts: impl IntoIterator<Item = impl AsRef<[u8]> + 'static>,
+    ) -> Result<(Header, Self)> {
+        let mut first = None;
+        let mut files = VecDeque::new();
+        for part in parts {
+            let lines = Lines::new(Box::new(Cursor::new(part)))?;
+            let (header, lines) = begin("a part", lines)?;
+            first.get_or_insert(header);
+            files.push_back(lines);
+        }
+        let first = first.context("nothing is recorded yet")?;
+        let source = Self::of(&first, files);
+        Ok((first, source))
     }
 
     fn of(header: &Header, files: VecDeque<Lines>) -> Self {

@@ -1,30 +1,50 @@
-//! The HTTP server: `/metrics`, and whether the service is alive and ready. Whatever clients do,
-//! the number of connections and the life of each are bounded.
+//! The HTTP server. Whatever clients do, the number of connections and the life of each are
+//! bounded.
+
+mod access;
+mod events;
+mod private;
+mod query;
+mod response;
+mod routes;
+mod site;
+mod token;
+pub(super) mod unix;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backlog_core::metrics::Format;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
-use super::page::Published;
+use super::users::Users;
+use super::web_config::{self, SharedWeb, WebConfig};
+pub(super) use access::Guard;
+pub(super) use site::Site;
+pub(super) use token::Token;
 
-/// Connections at a time. One more ends the oldest, so that a client that holds connections keeps
-/// no scrape out.
+/// Connections at a time that wait for an answer. One more ends the oldest, so that a client that
+/// holds connections keeps no scrape out.
 const CONNECTIONS: usize = 16;
 
 /// A connection ends after this time: Prometheus's default timeout of a scrape.
 const LIFE: Duration = Duration::from_secs(10);
+
+/// A stream of events ends after this time, and the page opens another one, so that a client that has
+/// vanished holds its place for an hour at most.
+const LONG_LIFE: Duration = Duration::from_hours(1);
 
 /// After an error of `accept()`, which is mostly a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,104 +52,110 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a request's head.
 const HEAD: usize = 16 << 10;
 
-/// Pages are older than this many intervals, and than [`AGE`]: the session is stuck.
-const INTERVALS: u32 = 10;
-const AGE: Duration = Duration::from_mins(1);
+/// A socket that clients connect to.
+pub(super) trait Listener {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-/// Whether pages come.
-#[derive(Clone)]
-pub(super) struct Health {
-    published: Published,
-    longest: Duration,
+    async fn accept(&self) -> io::Result<Self::Stream>;
 }
 
-impl Health {
-    pub(super) fn new(published: Published, interval: Duration) -> Self {
-        Self { published, longest: interval.saturating_mul(INTERVALS).max(AGE) }
-    }
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
 
-    /// Pages come, or it has only begun.
-    pub(super) fn is_alive(&self) -> bool {
-        self.published.borrow().as_ref().is_none_or(|page| page.at.elapsed() < self.longest)
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        Ok(TcpListener::accept(self).await?.0)
     }
+}
 
-    fn is_ready(&self) -> bool {
-        self.published.borrow().is_some() && self.is_alive()
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        Ok(UnixListener::accept(self).await?.0)
     }
+}
+
+/// Its answer takes long: a stream of events or a report, whose numbers are bounded elsewhere.
+type IsLong = Arc<AtomicBool>;
+
+/// What stands before the page, and before everything.
+type Guards = (Guard, Option<Arc<Users>>);
+
+/// What a client has to get past.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) guard: Guard,
+    /// TLS and passwords, which a reload changes.
+    pub(super) web: SharedWeb,
 }
 
 /// Accepts connections for ever.
-pub(super) async fn serve(listener: TcpListener, health: Health) {
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+pub(super) async fn serve<L: Listener>(listener: L, site: Arc<Site>, door: Door) {
+    let mut open: VecDeque<(AbortHandle, IsLong)> = VecDeque::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok(stream) = listener.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
-        open.retain(|task| !task.is_finished());
-        while open.len() >= CONNECTIONS {
-            open.pop_front().iter().for_each(AbortHandle::abort);
-        }
-        open.push_back(tokio::spawn(connection(stream, health.clone())).abort_handle());
+        open.retain(|(task, _)| !task.is_finished());
+        make_room(&mut open);
+        let is_long = IsLong::default();
+        let Door { guard, web } = door.clone();
+        let WebConfig { tls, users } = web_config::present(&web);
+        let served =
+            connection(stream, tls, Arc::clone(&site), (guard, users), Arc::clone(&is_long));
+        open.push_back((tokio::spawn(served).abort_handle(), is_long));
     }
 }
 
-async fn connection(stream: TcpStream, health: Health) {
+fn make_room(open: &mut VecDeque<(AbortHandle, IsLong)>) {
+    let waits = |(_, is_long): &(AbortHandle, IsLong)| !is_long.load(Ordering::Relaxed);
+    while open.iter().filter(|one| waits(one)).count() >= CONNECTIONS {
+        let oldest = open.iter().position(waits).and_then(|at| open.remove(at));
+        if let Some((task, _)) = oldest {
+            task.abort();
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    tls: Option<TlsAcceptor>,
+    site: Arc<Site>,
+    guards: Guards,
+    is_long: IsLong,
+) {
+    let Some(tls) = tls else { return converse(stream, site, guards, is_long).await };
+    if let Ok(Ok(stream)) = timeout(LIFE, tls.accept(stream)).await {
+        converse(stream, site, guards, is_long).await;
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    site: Arc<Site>,
+    guards: Guards,
+    is_long: IsLong,
+) {
+    let mark = Arc::clone(&is_long);
     let answer = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &health);
-        async move { Ok::<_, Infallible>(response) }
+        let request = request.map(drop);
+        let (site, guards, is_long) = (Arc::clone(&site), guards.clone(), Arc::clone(&mark));
+        async move { Ok::<_, Infallible>(routes::answer(&request, &site, &guards, &is_long).await) }
     });
     let mut server = http1::Builder::new();
     // A connection for each request: an idle one would take a place.
     server.timer(TokioTimer::new()).header_read_timeout(LIFE).max_buf_size(HEAD).keep_alive(false);
+    let mut server = server.serve_connection(TokioIo::new(stream), answer);
     // A client that breaks off or is too slow has no answer to get.
-    let _ = timeout(LIFE, server.serve_connection(TokioIo::new(stream), answer)).await;
-}
-
-type Answer = Response<Full<Bytes>>;
-
-fn answer<B>(request: &Request<B>, health: &Health) -> Answer {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+    let end = Instant::now() + LONG_LIFE;
+    let mut was_long = false;
+    while timeout(LIFE, &mut server).await.is_err() && Instant::now() < end {
+        // A report that is made is read in a life of its own.
+        let is_long = is_long.load(Ordering::Relaxed);
+        if !is_long && !was_long {
+            break;
+        }
+        was_long = is_long;
     }
-    match request.uri().path() {
-        "/metrics" => metrics(request.headers(), health),
-        "/-/healthy" if health.is_alive() => text(StatusCode::OK, "healthy\n"),
-        "/-/healthy" => text(StatusCode::SERVICE_UNAVAILABLE, "the tracer is stuck\n"),
-        "/-/ready" if health.is_ready() => text(StatusCode::OK, "ready\n"),
-        "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        "/" => text(StatusCode::OK, "backlog-trace: metrics are at /metrics\n"),
-        _ => text(StatusCode::NOT_FOUND, "not found\n"),
-    }
-}
-
-fn metrics(headers: &HeaderMap, health: &Health) -> Answer {
-    let Some(page) = health.published.borrow().clone() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "the first interval has not ended\n");
-    };
-    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = Format::accepted(value(ACCEPT));
-    let zips = accepts_gzip(value(ACCEPT_ENCODING));
-    let body = if zips { page.zipped(format) } else { page.text(format) };
-    let mut response = Response::builder()
-        .header(CONTENT_TYPE, format.content_type())
-        .header(VARY, "Accept, Accept-Encoding");
-    if zips {
-        response = response.header(CONTENT_ENCODING, "gzip");
-    }
-    // The headers are constants that fit.
-    response.body(Full::new(body)).unwrap_or_default()
-}
-
-fn accepts_gzip(encodings: &str) -> bool {
-    encodings.split(',').any(|part| {
-        let mut words = part.split(';').map(str::trim);
-        words.next() == Some("gzip") && !words.any(|word| matches!(word, "q=0" | "q=0.0"))
-    })
-}
-
-fn text(status: StatusCode, text: &'static str) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    response
 }

@@ -1,58 +1,169 @@
 //! The thread beside the session: it serves HTTP, reads the configuration again, and tells systemd
 //! how the service is.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use sd_notify::NotifyState;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, interval_at};
 
+use super::board::Board;
 use super::config::Config;
-use super::http::{self, Health};
+use super::health::Health;
+use super::http::{self, Door, Guard, Site, Token, unix};
 use super::otlp::{self, Push};
 use super::page::Published;
+use super::web_config::{self, SharedWeb};
 use crate::notice::notice;
+use crate::output::record::ring::Ring;
+use crate::output::web::{Moment, Viewers};
 use crate::rights::threads::spawn;
 
-/// Starts it, with its address bound: if that fails, nothing is traced.
+/// What the kernel keeps of an answer that its reader does not take; it doubles this.
+const SEND_BUFFER: usize = 128 << 10;
+
+/// What the session sends.
+pub(super) struct Sources {
+    pub(super) published: Published,
+    pub(super) moments: Option<Receiver<Moment>>,
+    pub(super) viewers: Viewers,
+    pub(super) past: Option<Ring>,
+    pub(super) web: SharedWeb,
+}
+
+/// The sockets that are bound before anything is traced.
+struct Doors {
+    tcp: (TcpListener, Door),
+    unix: Option<UnixListener>,
+    /// Where what is served, for the log.
+    log: Vec<String>,
+}
+
+/// Starts it, with its addresses bound: if that fails, nothing is traced.
 pub(super) fn start(
     config: Config,
     interval: Duration,
-    published: Published,
+    sources: Sources,
     reload: Arc<Notify>,
     push: Option<Push>,
 ) -> Result<()> {
-    let listen = config.args().listen;
-    let listener = TcpListener::bind(listen).with_context(|| {
-        format!("--listen: cannot listen on {listen}: give another address and port")
-    })?;
-    listener.set_nonblocking(true).context("preparing the socket of --listen")?;
-    let address = listener.local_addr().context("reading the address of --listen")?;
+    let web = sources.web.clone();
+    let doors = Doors::open(&config, web)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // A report and the check of a password, each one at a time.
+        .max_blocking_threads(2)
         .build()
         .context("starting the runtime of the HTTP server")?;
-    spawn("http", move || {
-        runtime.block_on(async move {
-            let health = Health::new(published.clone(), interval);
-            let listener = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => return notice(&format!("--listen: {error}: restart it")),
-            };
-            notice(&format!("metrics are served at http://{address}/metrics"));
-            tokio::join!(
-                http::serve(listener, health.clone()),
-                reloads(config, &reload),
-                pushes(push, published.clone()),
-                tell_systemd(published, health),
-            );
-        });
-    })
-    .context("starting the thread of the HTTP server")?;
+    spawn("http", move || runtime.block_on(run(config, interval, sources, &reload, doors, push)))
+        .context("starting the thread of the HTTP server")?;
     Ok(())
+}
+
+impl Doors {
+    fn open(config: &Config, web: SharedWeb) -> Result<Self> {
+        let args = config.args();
+        let listen = args.listen;
+        let tcp = TcpListener::bind(listen).with_context(|| {
+            format!("--listen: cannot listen on {listen}: give another address and port")
+        })?;
+        tcp.set_nonblocking(true).context("preparing the socket of --listen")?;
+        // Connections inherit it.
+        set_socket_send_buffer_size(&tcp, SEND_BUFFER)
+            .context("preparing the socket of --listen")?;
+        let address = tcp.local_addr().context("reading the address of --listen")?;
+        let tls = web_config::present(&web).tls.is_some();
+        let url = format!("{}://{address}", if tls { "https" } else { "http" });
+        let mut log = vec![format!("metrics are served at {url}/metrics")];
+        let guard = guard(config, (address, &url, tls), &mut log)?;
+        let unix = args.listen_unix.as_deref().map(unix::listen).transpose()?;
+        log.extend(
+            args.listen_unix.iter().map(|path| format!("the page is at {}", path.display())),
+        );
+        Ok(Self { tcp: (tcp, Door { guard, web }), unix, log })
+    }
+}
+
+/// What stands before the page at this address.
+fn guard(
+    config: &Config,
+    (address, url, tls): (SocketAddr, &str, bool),
+    log: &mut Vec<String>,
+) -> Result<Guard> {
+    if config.args().no_page {
+        return Ok(Guard::Off);
+    }
+    if !tls && !address.ip().to_canonical().is_loopback() {
+        log.push(format!(
+            "the page is off at {address}: it names clients, and this address is not loopback and \
+             has no TLS (--web-config)"
+        ));
+        return Ok(Guard::Off);
+    }
+    let named = config.args().token_file.as_deref();
+    match Token::create(named) {
+        Ok(token) => {
+            let file = token.file().display();
+            log.push(format!("the page is at {url}/?token=TOKEN: {file} has the token"));
+            Ok(Guard::Token { token: Arc::new(token), tls })
+        }
+        Err(error) if named.is_some() => Err(error.context("--token-file")),
+        // Metrics matter more than the page.
+        Err(error) => {
+            log.push(format!("the page is off: {error:#}"));
+            Ok(Guard::Off)
+        }
+    }
+}
+
+async fn run(
+    config: Config,
+    interval: Duration,
+    sources: Sources,
+    reload: &Notify,
+    doors: Doors,
+    push: Option<Push>,
+) {
+    let Sources { published, moments, viewers, past, web } = sources;
+    let Doors { tcp: (tcp, door), unix, log } = doors;
+    let health = Health::new(published.clone(), interval);
+    let board = Board::new(viewers);
+    let reports = Arc::new(Semaphore::new(1));
+    let site = Site { health: health.clone(), board: Arc::clone(&board), past, reports };
+    let site = Arc::new(site);
+    let tcp = tokio::net::TcpListener::from_std(tcp);
+    let unix = unix.map(tokio::net::UnixListener::from_std).transpose();
+    let (tcp, unix) = match (tcp, unix) {
+        (Ok(tcp), Ok(unix)) => (tcp, unix),
+        (Err(error), _) | (_, Err(error)) => {
+            return notice(&format!("cannot serve: {error}: restart it"));
+        }
+    };
+    for text in &log {
+        notice(text);
+    }
+    if let Some(unix) = unix {
+        let door = Door { guard: Guard::Socket, web: SharedWeb::default() };
+        tokio::spawn(http::serve(unix, Arc::clone(&site), door));
+    }
+    let board = async {
+        if let Some(moments) = moments {
+            board.keep(moments).await;
+        }
+    };
+    tokio::join!(
+        http::serve(tcp, site, door),
+        board,
+        reloads(config, reload, &web),
+        pushes(push, published.clone()),
+        tell_systemd(published, health),
+    );
 }
 
 /// Pushes, if it is to.
@@ -63,7 +174,7 @@ async fn pushes(push: Option<Push>, published: Published) {
 }
 
 /// Reads the configuration again at each SIGHUP.
-async fn reloads(mut config: Config, reload: &Notify) {
+async fn reloads(mut config: Config, reload: &Notify, web: &SharedWeb) {
     loop {
         reload.notified().await;
         if let Ok(now) = NotifyState::monotonic_usec_now() {
@@ -72,6 +183,12 @@ async fn reloads(mut config: Config, reload: &Notify) {
         match config.reload() {
             Ok(text) => notice(text),
             Err(error) => notice(&format!("SIGHUP: nothing has changed: {error:#}")),
+        }
+        if let Some(file) = &config.args().web_config {
+            match web_config::reload(web, file) {
+                Ok(()) => notice("SIGHUP: --web-config is in use"),
+                Err(error) => notice(&format!("SIGHUP: TLS and passwords stay: {error:#}")),
+            }
         }
         tell(&[NotifyState::Ready]);
     }

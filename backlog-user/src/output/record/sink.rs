@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 use zstd::stream::write::Encoder;
 
+use super::ring::Writer;
 use crate::outlet::{OnStall, Outlet, Target};
 use crate::output::folder::Entry;
 use crate::output::place::{Place, open_descriptor, open_special};
@@ -31,6 +32,7 @@ pub(super) struct Sink {
 enum Out {
     Plain(Counted),
     Compressed(Encoder<'static, Counted>),
+    Memory(Writer),
 }
 
 /// A file that knows how much was written to it.
@@ -79,6 +81,24 @@ impl Sink {
         Ok(Self { out: Some(out), unpublished: None, entry: None })
     }
 
+    /// To memory.
+    pub(super) fn memory(writer: Writer) -> Self {
+        Self { out: Some(Out::Memory(writer)), unpublished: None, entry: None }
+    }
+
+    /// Is it memory whose part is as long as it may be?
+    pub(super) fn is_full(&self, time_ns: u64) -> bool {
+        matches!(&self.out, Some(Out::Memory(writer)) if writer.is_full(time_ns))
+    }
+
+    /// What follows is another part of the memory.
+    pub(super) fn next_part(&mut self, time_ns: u64) -> io::Result<()> {
+        match &mut self.out {
+            Some(Out::Memory(writer)) => writer.next(time_ns),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the file its name. What has that name is renamed to `NAME.old`.
     pub(super) fn publish(&mut self) -> io::Result<()> {
         let (Some(file), Some(entry)) = (self.unpublished.take(), &self.entry) else {
@@ -115,7 +135,7 @@ impl Sink {
         match &self.out {
             Some(Out::Plain(out)) => out.bytes,
             Some(Out::Compressed(out)) => out.get_ref().bytes,
-            None => 0,
+            Some(Out::Memory(_)) | None => 0,
         }
     }
 
@@ -125,7 +145,7 @@ impl Sink {
         let mut file = match self.out.take() {
             Some(Out::Plain(file)) => file,
             Some(Out::Compressed(out)) => out.finish()?,
-            None => return Ok(()),
+            Some(Out::Memory(_)) | None => return Ok(()),
         };
         file.out.finish().map(drop)
     }
@@ -136,6 +156,7 @@ impl Write for Sink {
         match &mut self.out {
             Some(Out::Plain(out)) => out.write(bytes),
             Some(Out::Compressed(out)) => out.write(bytes),
+            Some(Out::Memory(out)) => out.write(bytes),
             None => Ok(bytes.len()),
         }
     }
@@ -145,6 +166,7 @@ impl Write for Sink {
         match &mut self.out {
             Some(Out::Plain(out)) => out.flush(),
             Some(Out::Compressed(out)) => out.flush(),
+            Some(Out::Memory(out)) => out.flush(),
             None => Ok(()),
         }
     }

@@ -1,17 +1,14 @@
 //! What the screen shows of one listener, taken out of its page: whose it is, how its queue
 //! went, how depths and waits are distributed. The page has computed it; nothing here does.
 
-use backlog_core::event::{Listener, ListenerId};
+use backlog_core::event::ListenerId;
 use backlog_core::model::Model;
 use backlog_core::model::distribution::Bucket;
 use backlog_core::model::interval::Waits;
 use backlog_core::model::page::Page;
 use backlog_core::model::summary::Summary;
-use backlog_core::text::format::plural;
-use backlog_core::text::{acceptor, owner_text};
-use backlog_ebpf::cause::Cause;
 
-use crate::output::{advice, workers};
+use crate::output::about;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default)]
@@ -77,78 +74,10 @@ impl Detail {
             depth: page.depth(),
             peak: summary.peak,
             closed: page.closed.is_some(),
-            about: about(model, &summary),
+            about: about::lines(model, &summary, &model.sizing(page, model.ticked_ns())),
             points,
             depths: (page.depth.buckets(), Waits::of(&page.depth)),
             waits: (page.wait.buckets(), Waits::of(&page.wait)),
         }
     }
-}
-
-fn about(model: &Model, summary: &Summary<'_>) -> Vec<String> {
-    let page = summary.page;
-    let mut lines = vec![owner(&page.listener)];
-    let sizing = model.sizing(page, model.ticked_ns());
-    if summary.drops > 0 || sizing.verdict.is_trouble() {
-        lines.insert(0, format!("{}: {}", sizing.verdict.name(), owner_text::safe(&sizing.why)));
-    }
-    if let Some(acceptor) = page.episodes.kept().last().and_then(|last| last.acceptor.as_deref()) {
-        lines.push(acceptor::sentence(acceptor));
-    }
-    if let Some(idle) = page.idle.as_deref() {
-        lines.push(acceptor::sentence(idle));
-    }
-    if let Some(workers) = workers::sentence(page) {
-        lines.push(format!("accepted by {workers}"));
-    }
-    if let Some(failed) = page.accept_errors.sentence() {
-        lines.push(owner_text::safe(&failed));
-    }
-    if summary.drops > 0 {
-        // Whose packet is only counted may be another client.
-        let least = if page.totals.records_suppressed > 0 { "at least " } else { "" };
-        let causes: Vec<String> = Cause::ALL
-            .iter()
-            .map(|cause| (cause.name(), page.totals.drops[*cause as usize]))
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| format!("{name} {count}"))
-            .collect();
-        lines.push(format!(
-            "refused {} of {least}{}: {}",
-            plural(summary.drops, "packet"),
-            plural(page.clients, "client"),
-            causes.join(", "),
-        ));
-        lines.extend(advice::clients(model, page, model.ticked_ns()));
-    }
-    lines.push(format!(
-        "{} queued, {} accepted, {} in the queue",
-        plural(page.totals.enqueued, "connection"),
-        page.totals.accepted,
-        page.depth(),
-    ));
-    lines
-}
-
-/// Who holds it, where it lives, and what was asked for it.
-fn owner(listener: &Listener) -> String {
-    let process = owner_text::process(listener).unwrap_or_else(|| "owner unknown".into());
-    let mut words = vec![process.clone()];
-    if let Some(owner) = &listener.identity.owner {
-        words.extend(owner_text::home(owner));
-    }
-    if let Some(netns) = listener.identity.netns.as_deref().filter(|name| *name != "host") {
-        words.push(format!("namespace {}", owner_text::safe(netns)));
-    }
-    let call = listener.call.as_ref();
-    words.push(match call.and_then(|call| Some((call, call.asked?))) {
-        Some((call, asked)) => {
-            let cut = owner_text::cut(call, listener.limit);
-            let cut = cut.unwrap_or_else(|| format!("requested {asked}"));
-            // Mostly who holds it is who has asked.
-            cut.strip_prefix(&process).map_or(cut.clone(), |rest| rest.trim_start().to_owned())
-        }
-        None => "requested: unknown".into(),
-    });
-    words.join(", ")
 }

@@ -1,16 +1,14 @@
 //! The page in a real browser: headless Chromium, controlled by its own protocol over a pipe. It
 //! accesses only the file. Without Chromium the test says so.
 
-mod devtools;
-
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use backlog_tests::browser::Browser;
 use serde_json::json;
 
 use super::made_up::{host, page};
-use devtools::Browser;
 
 /// A page in a browser, or why not.
 fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {

@@ -1,6 +1,13 @@
 //! A headless Chromium that is asked by the `DevTools` protocol: JSON messages, each ended by
 //! a zero byte, over its file descriptors 3 and 4. Knows nothing of what it shows.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test's helper fails by a panic, as the test itself does"
+)]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,11 +23,12 @@ use tempfile::TempDir;
 /// A machine with other work to do may take its time.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Width of the window, unless told.
+/// Width of the window, unless another one is set.
 const WIDTH: u32 = 1100;
 
 /// A browser with one page.
-pub(super) struct Browser {
+#[derive(Debug)]
+pub struct Browser {
     process: Child,
     to: ChildStdin,
     messages: Receiver<Value>,
@@ -41,7 +49,8 @@ fn chromium() -> Option<PathBuf> {
 
 impl Browser {
     /// Starts one, if there is one on this machine.
-    pub(super) fn start() -> Option<Self> {
+    #[must_use]
+    pub fn start() -> Option<Self> {
         let program = chromium()?;
         let profile = tempfile::tempdir().unwrap();
         // Only a shell gives a child the descriptors 3 and 4 without unsafe code.
@@ -92,7 +101,7 @@ impl Browser {
     }
 
     /// Opens a page and waits until it is loaded.
-    pub(super) fn open(&mut self, url: &str) {
+    pub fn open(&mut self, url: &str) {
         self.call("Page.navigate", &json!({"url": url}));
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             let event = self.next();
@@ -101,7 +110,7 @@ impl Browser {
     }
 
     /// What an expression is.
-    pub(super) fn ask(&mut self, expression: &str) -> Value {
+    pub fn ask(&mut self, expression: &str) -> Value {
         let question =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.call("Runtime.evaluate", &question);
@@ -109,34 +118,49 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// Shows it on a screen or on paper, to somebody who likes it light or dark.
-    pub(super) fn media(&mut self, media: &str, scheme: &str) {
+    /// Emulates a medium (`screen` or `print`) and a colour scheme (`light` or `dark`).
+    pub fn media(&mut self, media: &str, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.call("Emulation.setEmulatedMedia", &json!({"media": media, "features": features}));
     }
 
-    /// Makes the window so wide.
-    pub(super) fn width(&mut self, width: u32) {
+    /// Sets the width of the window.
+    pub fn width(&mut self, width: u32) {
         let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
+    /// Waits until an expression is true, in the page's own time.
+    pub fn until(&mut self, expression: &str) {
+        let limit = PATIENCE.as_millis();
+        let wait = format!(
+            "new Promise((done, late) => {{
+                const end = Date.now() + {limit};
+                const look = () => ({expression}) ? done(true)
+                    : Date.now() > end ? late(new Error(document.body.innerText))
+                    : setTimeout(look, 100);
+                look();
+            }})"
+        );
+        self.ask(&wait);
+    }
+
     /// A picture of the whole page.
-    pub(super) fn picture(&mut self) -> Vec<u8> {
+    pub fn picture(&mut self) -> Vec<u8> {
         let how = json!({"format": "png", "captureBeyondViewport": true});
         let picture = self.call("Page.captureScreenshot", &how);
         BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
     /// What a screen reader finds.
-    pub(super) fn roles(&mut self) -> Vec<String> {
+    pub fn roles(&mut self) -> Vec<String> {
         let tree = self.call("Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().unwrap().iter();
         nodes.filter_map(|node| node["role"]["value"].as_str().map(str::to_owned)).collect()
     }
 
     /// Errors and warnings, whatever a script printed, and windows that it opened.
-    pub(super) fn complaints(&mut self) -> Vec<String> {
+    pub fn complaints(&mut self) -> Vec<String> {
         self.settle();
         let bad = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown"
@@ -150,7 +174,7 @@ impl Browser {
     }
 
     /// All that was loaded.
-    pub(super) fn fetched(&mut self) -> Vec<String> {
+    pub fn fetched(&mut self) -> Vec<String> {
         self.settle();
         let sent = |event: &&Value| event["method"] == "Network.requestWillBeSent";
         let url = |event: &Value| event["params"]["request"]["url"].to_string();

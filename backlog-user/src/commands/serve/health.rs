@@ -1,0 +1,32 @@
+//! Whether the session still publishes metrics.
+
+use std::time::Duration;
+
+use super::page::Published;
+
+/// If the last page is older than this many intervals and than [`AGE`], the session is stuck.
+const INTERVALS: u32 = 10;
+const AGE: Duration = Duration::from_mins(1);
+
+/// See the module's head.
+#[derive(Clone)]
+pub(super) struct Health {
+    pub(super) published: Published,
+    longest: Duration,
+}
+
+impl Health {
+    pub(super) fn new(published: Published, interval: Duration) -> Self {
+        Self { published, longest: interval.saturating_mul(INTERVALS).max(AGE) }
+    }
+
+    /// Pages come, or it has only begun.
+    pub(super) fn is_alive(&self) -> bool {
+        self.published.borrow().as_ref().is_none_or(|page| page.at.elapsed() < self.longest)
+    }
+
+    /// The first page has come.
+    pub(super) fn is_ready(&self) -> bool {
+        self.published.borrow().is_some() && self.is_alive()
+    }
+}

@@ -1,0 +1,55 @@
+//! The stream of events: a frame for each interval. A reader that is too slow misses frames, and one
+//! that takes nothing is disconnected.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::response::{Answer, text, with};
+use crate::commands::serve::board::{Board, VIEWERS};
+use crate::output::web::Viewer;
+
+/// A reader takes nothing for this long: it is gone, or will never catch up.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The stream begins with it, so that the browser knows at once that it is there, and how soon to
+/// connect again.
+const BEGIN: &[u8] = b"retry: 2000\n\n";
+
+/// A stream, if there is room for one more.
+pub(super) fn stream(board: &Arc<Board>, is_long: &AtomicBool) -> Answer {
+    let Some(viewer) = board.viewers.join(VIEWERS) else {
+        let why = "too many browsers show this page: close one of them\n";
+        let later = HeaderValue::from_static("10");
+        return with(text(StatusCode::SERVICE_UNAVAILABLE, why), RETRY_AFTER, later);
+    };
+    is_long.store(true, Ordering::Relaxed);
+    let (to, body) = Channel::<Bytes, Infallible>::new(1);
+    tokio::spawn(send(to, board.follow(), viewer));
+    let kind = HeaderValue::from_static("text/event-stream");
+    with(Response::new(body.boxed_unsync()), CONTENT_TYPE, kind)
+}
+
+/// Ends with the connection, whose other half is the body.
+async fn send(
+    mut to: Sender<Bytes, Infallible>,
+    mut frames: watch::Receiver<Bytes>,
+    _viewer: Viewer,
+) {
+    let mut next = Bytes::from_static(BEGIN);
+    while let Ok(Ok(())) = timeout(PATIENCE, to.send_data(next)).await {
+        if frames.changed().await.is_err() {
+            break;
+        }
+        next = frames.borrow_and_update().clone();
+    }
+}
