@@ -9,6 +9,7 @@ pub(crate) mod selection;
 pub(crate) mod serve;
 mod subcommands;
 mod time;
+mod tracing;
 mod values;
 
 use std::path::PathBuf;
@@ -17,12 +18,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::subcommands::{DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs};
+pub(crate) use self::tracing::{DROP_RECORDS, RING_KIB, SelectionArgs, TracingArgs};
 pub(crate) use self::values::{Backend, Check, DoctorOutput, ListenersOutput, Output, Shell};
-
-/// Default of `--drop-records`.
-pub(crate) const DROP_RECORDS: u32 = 1000;
-/// Default size of the ring buffer, KiB.
-pub(crate) const RING_KIB: u32 = 8192;
 
 /// Default of `--record-keep`.
 pub(crate) const RECORD_KEEP: u32 = 9;
@@ -38,33 +35,8 @@ pub(crate) const RECORD_KEEP: u32 = 9;
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// Trace only these local ports: 8000, 80,443 or 8000-8100
-    #[arg(short = 'P', long, value_name = "PORTS")]
-    pub(crate) port: Option<String>,
-
-    /// Trace only listeners that this process holds or opens
-    ///
-    /// Its children are not included, except for the listeners that they share with it.
-    #[arg(short, long, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
-
-    /// Trace only this network namespace: a pid, a path, a name from `ip netns`, or an
-    /// inode number
-    #[arg(long, value_name = "NETNS")]
-    pub(crate) netns: Option<String>,
-
-    /// Trace only listeners whose sockets were created in or below this cgroup (v2):
-    /// /system.slice/nginx.service
-    #[arg(long, value_name = "PATH")]
-    pub(crate) cgroup: Option<PathBuf>,
-
-    /// Trace only IPv4 clients, including those of dual-stack listeners
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Trace only IPv6 clients
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
 
     /// Stop after this time: 30s, 5m, 1h
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
@@ -84,11 +56,6 @@ pub(crate) struct Args {
     /// can write to. The command of --cmd keeps the user and the rights of the caller.
     #[arg(long, value_name = "NAME[:GROUP]")]
     pub(crate) user: Option<String>,
-
-    /// Client timeout: a larger backlog is not recommended if queued clients would wait
-    /// longer than this
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub(crate) client_timeout: String,
 
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
@@ -127,10 +94,6 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) record_keep: u32,
 
-    /// Select how to attach to the kernel
-    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
-    pub(crate) backend: Backend,
-
     /// Print only data and errors: no headings, no log messages
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -142,15 +105,8 @@ pub(crate) struct Args {
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 
-    /// Report at most N individual drops per listener and second (split across CPUs);
-    /// further drops are only counted
-    #[arg(long, value_name = "N", default_value_t = DROP_RECORDS)]
-    pub(crate) drop_records: u32,
-
-    /// Size of the ring buffer in KiB (for the tests)
-    #[arg(long, hide = true, value_name = "KIB", default_value_t = RING_KIB,
-          value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
-    pub(crate) ring_kib: u32,
+    #[command(flatten)]
+    pub(crate) tracing: TracingArgs,
 
     /// Load each program that fits this kernel, print the verifier's figures, and exit
     /// (for the tests)
@@ -201,11 +157,11 @@ pub(crate) enum Command {
     /// is reported as far as it goes, with a warning.
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
-    /// Serve metrics for Prometheus and a page for people until it is stopped
+    /// Serve metrics for Prometheus and a live page until stopped
     ///
     /// Traces like the command itself and serves what it counts at /metrics, in bounded memory
-    /// however long it runs. docs/METRICS.md lists the metrics. The page at / shows it as it goes
-    /// on, and makes reports of the last minutes: docs/PAGE.md.
+    /// however long it runs. docs/METRICS.md lists the metrics. The page at / shows the run live
+    /// and makes reports of the last minutes: docs/PAGE.md.
     #[command(after_long_help = examples::SERVE, args_override_self = true)]
     Serve(Box<ServeArgs>),
     /// Generate shell completions on stdout

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::cli::mistyped;
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
-use crate::cli::{Args, Backend, Output};
+use crate::cli::{Args, Backend, Output, TracingArgs};
 use crate::output::folder::is_same_name;
 use crate::output::record::RecordOptions;
 use crate::output::whole_file::{FileError, WholeFile};
@@ -102,17 +102,11 @@ impl Options {
         // Every field is named, so that a new option cannot be forgotten here. If it changes what
         // is shown, its place is in `ReplayOptions`.
         let Args {
-            port,
-            pid,
-            netns,
-            cgroup,
-            ipv4,
-            ipv6,
+            selection,
             duration,
             until_drop,
             cmd,
             user,
-            client_timeout,
             output,
             report,
             tui,
@@ -120,17 +114,15 @@ impl Options {
             record,
             record_rotate,
             record_keep: keep,
-            backend,
             quiet,
             verbose,
-            drop_records,
-            ring_kib,
+            tracing: TracingArgs { client_timeout, backend, drop_records, ring_kib },
             check_programs,
             interval,
             count,
             command: _,
         } = args;
-        let ports = port.map(|text| text.parse()).transpose()?;
+        let (filter, selection) = selection.check()?;
         let duration = duration.map(|text| time_above_zero("--duration", &text)).transpose()?;
         let client_timeout_ns = client_timeout_ns(&client_timeout)?;
         let interval = length_of_interval(&interval)?;
@@ -154,13 +146,13 @@ impl Options {
         }
         Ok(Self {
             replay: ReplayOptions {
-                named_ports: ports.is_some(),
+                named_ports: filter.ports.is_some(),
                 until_drop,
                 client_timeout_ns: Some(client_timeout_ns),
-                one_family: ipv4 || ipv6,
+                one_family: filter.family.is_some(),
             },
-            filter: Filter { ports, family: Filter::family_of(ipv4, ipv6), ..Filter::default() },
-            selection: Selection { netns, pid, cgroup },
+            filter,
+            selection,
             duration,
             cmd,
             user,

@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backlog_core::filter::Filter;
 use backlog_core::metrics::Bounds;
 use backlog_core::recording::options::ReplayOptions;
 
 use super::options::{Options, OptionsError, client_timeout_ns, interval, time};
-use super::selection::Selection;
-use super::values::{Backend, Output};
-use super::{DROP_RECORDS, RING_KIB};
+use super::tracing::{SelectionArgs, TracingArgs};
+use super::values::Output;
 
 /// The arguments of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -82,84 +80,46 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) interval: String,
 
-    /// Trace only these local ports: 8000, 80,443 or 8000-8100
-    #[arg(short = 'P', long, value_name = "PORTS")]
-    pub(crate) port: Option<String>,
-
-    /// Trace only listeners that this process holds or opens
-    #[arg(short, long, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
-
-    /// Trace only this network namespace: a pid, a path, a name from `ip netns`, or an
-    /// inode number
-    #[arg(long, value_name = "NETNS")]
-    pub(crate) netns: Option<String>,
-
-    /// Trace only listeners whose sockets were created in or below this cgroup (v2)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) cgroup: Option<PathBuf>,
-
-    /// Trace only IPv4 clients, including those of dual-stack listeners
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Trace only IPv6 clients
-    #[arg(short = '6', long)]
-    pub(crate) ipv6: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
 
     /// Run as this user, with only the capabilities that the run needs
     #[arg(long, value_name = "NAME[:GROUP]")]
     pub(crate) user: Option<String>,
 
-    /// Client timeout: a larger backlog is not recommended if queued clients would wait
-    /// longer than this
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub(crate) client_timeout: String,
-
-    /// Select how to attach to the kernel
-    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
-    pub(crate) backend: Backend,
-
-    /// Read at most N individual drops per listener and second (split across CPUs);
-    /// further drops are only counted
-    #[arg(long, value_name = "N", default_value_t = DROP_RECORDS)]
-    pub(crate) drop_records: u32,
-
-    /// Size of the ring buffer in KiB (for the tests)
-    #[arg(long, hide = true, value_name = "KIB", default_value_t = RING_KIB,
-          value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
-    pub(crate) ring_kib: u32,
+    #[command(flatten)]
+    pub(crate) tracing: TracingArgs,
 }
 
 impl ServeArgs {
     /// The options of the run.
     pub(crate) fn options(&self) -> Result<Options, OptionsError> {
-        let Self { ipv4, ipv6, netns, pid, cgroup, user, .. } = self.clone();
-        let ports = self.port.as_deref().map(str::parse).transpose()?;
+        let (filter, selection) = self.selection.clone().check()?;
+        let TracingArgs { client_timeout, backend, drop_records, ring_kib } = &self.tracing;
         Ok(Options {
             replay: ReplayOptions {
-                named_ports: ports.is_some(),
+                named_ports: filter.ports.is_some(),
                 until_drop: None,
-                client_timeout_ns: Some(client_timeout_ns(&self.client_timeout)?),
-                one_family: ipv4 || ipv6,
+                client_timeout_ns: Some(client_timeout_ns(client_timeout)?),
+                one_family: filter.family.is_some(),
             },
-            filter: Filter { ports, family: Filter::family_of(ipv4, ipv6), ..Filter::default() },
-            selection: Selection { netns, pid, cgroup },
+            filter,
+            selection,
             duration: None,
             cmd: None,
-            user,
+            user: self.user.clone(),
             output: Output::Table,
             tui: false,
             report: None,
             utc: true,
             record: None,
-            backend: self.backend,
+            backend: *backend,
             quiet: false,
             verbose: false,
             interval: interval("--interval", &self.interval)?,
             count: None,
-            drop_records: self.drop_records,
-            ring: self.ring_kib << 10,
+            drop_records: *drop_records,
+            ring: ring_kib << 10,
             service: true,
             check_programs: false,
         })
@@ -257,7 +217,7 @@ mod tests {
         line.push("--max-listeners=70".to_owned());
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
         let args = parse(&line);
-        assert_eq!((args.max_listeners, args.ipv4), (70, true));
+        assert_eq!((args.max_listeners, args.selection.ipv4), (70, true));
         assert_eq!(args.bounds().unwrap().keep_closed_ns, 300_000_000_000);
         assert!(args.options().unwrap().service);
     }

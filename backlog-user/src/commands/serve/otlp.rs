@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Bytes of an answer; a longer one is not read.
 const ANSWER: usize = 64 << 10;
 
-/// What became of the points so far; the sink shows it.
+/// Points by the result of their push, and failed requests.
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
     accepted: AtomicU64,
@@ -62,13 +62,13 @@ fn add(count: &AtomicU64, more: u64) {
     count.fetch_add(more, Ordering::Relaxed);
 }
 
-/// What came of a request.
+/// The result of a request.
 enum Sent {
-    /// The receiver has it, but perhaps not all points.
+    /// The receiver accepted it, perhaps without some of the points.
     Taken(Option<otlp::Rejected>),
-    /// It will not take this request.
+    /// The receiver does not accept this request.
     Refused(String),
-    /// It may take it later, and may have said when.
+    /// To be tried again, after this time if the receiver named one.
     Failed(anyhow::Error, Option<Duration>),
 }
 
