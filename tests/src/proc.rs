@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 
 /// Whether a thread sleeps, waiting for something outside.
 #[must_use]
@@ -22,6 +23,17 @@ pub fn status_kib(process: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let of = |line: &str| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned);
     status.lines().find_map(of)?.split_whitespace().next()?.parse().ok()
+}
+
+/// How many sockets a process has open.
+///
+/// # Errors
+/// When it has ended.
+pub fn sockets(process: u32) -> io::Result<usize> {
+    let all = fs::read_dir(format!("/proc/{process}/fd"))?.flatten();
+    // One may have been closed meanwhile.
+    let targets = all.filter_map(|entry| fs::read_link(entry.path()).ok());
+    Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
 }
 
 /// A process's name, of which the kernel keeps fifteen letters.

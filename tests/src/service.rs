@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -218,7 +218,13 @@ fn ask(address: SocketAddr, request: &str) -> Result<Reply> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).context("no answer")?;
+    match stream.read_to_end(&mut bytes) {
+        // The kernel resets a connection if the service has not read the whole request.
+        Err(error) if error.kind() != ErrorKind::ConnectionReset || bytes.is_empty() => {
+            return Err(error).context("no answer");
+        }
+        _ => {}
+    }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").context("no end of the headers")?;
     let status = head.split(' ').nth(1).context("no status")?.parse()?;

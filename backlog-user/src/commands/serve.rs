@@ -1,5 +1,5 @@
-//! `serve`: a run that goes on for months and shows its counts at `/metrics`, and a page for people. The session traces as
-//! ever; at the end of each interval its sink publishes a snapshot, which a thread of its own
+//! `serve`: a run of months, with its counts at `/metrics` and a live page. The session traces as in
+//! other runs; at the end of each interval its sinks publish a snapshot, which another thread
 //! serves. So no scrape makes the session wait, and a busy session answers scrapes.
 
 mod board;
@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod service;
 mod sink;
+mod turn;
 mod users;
 mod web_config;
 

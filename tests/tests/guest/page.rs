@@ -83,6 +83,12 @@ fn only_who_has_the_token_sees_it() {
         }
         let cookie = format!("Cookie: backlog_token_{port}={token}\r\n");
         assert_eq!(status("/history?listener=1", &format!("{host}{cookie}")), 200);
+        // The page tells no other site where it was, and the log has no request.
+        assert!(head.contains("referrer-policy: no-referrer"), "{head}");
+        // A proxy's form of a request names another host than the header.
+        let rebound = format!("GET http://evil.example/ HTTP/1.1\r\n{host}{cookie}\r\n");
+        assert_eq!(service.ask(&rebound).unwrap().status, 421);
+        assert!(!service.messages().contains(&token), "{}", service.messages());
         // Another start has another one.
         assert!(service.stop(LIMIT).unwrap().success());
         let (_service, other, other_file) = start(&[]);
@@ -177,6 +183,42 @@ fn a_hundred_streams_that_nobody_reads_cost_no_scrape_and_no_memory() {
         drop(first);
         wait_until("a free place", LIMIT, || Ok(stream(service.address(), &token).0 == 200))
             .unwrap();
+        let _ = fs::remove_file(file);
+    });
+}
+
+/// Listeners whose frames fill the buffers of a socket within a few seconds.
+const LISTENERS: u16 = 80;
+
+#[test]
+fn a_stalled_reader_of_events_is_disconnected() {
+    in_guest_once(|| {
+        let listeners: Vec<_> = (0..LISTENERS)
+            .map(|index| TcpListener::bind(("127.0.0.1", 10_000 + index)).unwrap())
+            .collect();
+        let (service, token, file) = start(&["--netns", "/proc/self/ns/net"]);
+        let sockets = || proc::sockets(service.id()).unwrap();
+        let (_, mut reader) = stream(service.address(), &token);
+        let before = sockets();
+        let stalled: Vec<_> = (1..VIEWERS).map(|_| stream(service.address(), &token)).collect();
+        assert!(stalled.iter().all(|(status, _)| *status == 200));
+        let mut frame = String::new();
+        // One that reads stays connected meanwhile.
+        wait_until("the end of the others", LIMIT, || {
+            frame.clear();
+            assert_ne!(reader.read_line(&mut frame).unwrap(), 0);
+            Ok(sockets() <= before)
+        })
+        .unwrap();
+        // Their places are free again.
+        let _new: Vec<_> = (1..VIEWERS)
+            .map(|_| {
+                let (status, one) = stream(service.address(), &token);
+                assert_eq!(status, 200);
+                one
+            })
+            .collect();
+        drop(listeners);
         let _ = fs::remove_file(file);
     });
 }

@@ -2,6 +2,7 @@
 //! answers whatever clients do; and systemd hears of it.
 
 use std::fs;
+use std::io::ErrorKind::{TimedOut, WouldBlock};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use backlog_tests::load::Truth;
 use backlog_tests::service::{self, Scrape, Service};
-use backlog_tests::{clock, netns, proc};
+use backlog_tests::{clock, netns, proc, socket};
 
 use super::help::{
     LIMIT, PORT_TEXT, in_guest, in_guest_once, is_native, program, read_truth, scratch,
@@ -95,31 +96,58 @@ fn assert_counts(scrape: &Scrape, what: &str) {
 }
 
 #[test]
-fn answers_whatever_clients_do() {
+fn answers_whatever_clients_ask() {
     in_guest_once(|| {
         let service = Service::start(&FAST, LIMIT).unwrap();
-        for (request, status) in [
-            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 421),
-            ("HEAD /metrics HTTP/1.0\r\n\r\n", 200),
-            ("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-            ("GET /other HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-            ("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
-            ("nonsense\r\n\r\n", 400),
+        let many = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(200));
+        let large =
+            format!("GET /metrics HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "b".repeat(32_768));
+        let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(32_768));
+        for (request, statuses) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[421][..]),
+            ("HEAD /metrics HTTP/1.0\r\n\r\n", &[200]),
+            ("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", &[200]),
+            ("GET /other HTTP/1.1\r\nHost: x\r\n\r\n", &[404]),
+            ("GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", &[404]),
+            ("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", &[404]),
+            ("GET //metrics HTTP/1.1\r\nHost: x\r\n\r\n", &[404]),
+            ("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", &[405]),
+            ("POST /report HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n", &[405]),
+            ("TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", &[405]),
+            ("nonsense\r\n\r\n", &[400]),
+            (&many, &[431]),
+            (&large, &[431]),
+            (&long, &[414, 431]),
         ] {
-            assert_eq!(service.ask(request).unwrap().status, status, "{request}");
+            let status = service.ask(request).unwrap().status;
+            let begin = request.get(..60).unwrap_or(request);
+            assert!(statuses.contains(&status), "{status}: {begin}");
         }
         let open = service.get("/metrics", "Accept: application/openmetrics-text\r\n").unwrap();
         assert!(open.head.contains("openmetrics-text") && open.body.ends_with("# EOF\n"));
+        // One request for each connection: what follows it is not read.
+        let twice = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
+        assert_eq!(service.ask(&twice).unwrap().body, "healthy\n");
+    });
+}
+
+#[test]
+fn a_thousand_clients_that_stay_keep_no_scrape_out() {
+    in_guest_once(|| {
+        let service = Service::start(&FAST, LIMIT).unwrap();
+        socket::raise_file_limit();
         // Far more clients than places: some say nothing, others do not read.
         let mut held = Vec::new();
-        for number in 0..100 {
+        for number in 0..1000 {
             let mut stream = TcpStream::connect(service.address()).unwrap();
             if number % 2 == 0 {
                 // It may have been closed for a later one.
                 let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
             }
             held.push(stream);
-            assert_eq!(service.get("/metrics", "").unwrap().status, 200, "{number}");
+            if number % 10 == 0 {
+                assert_eq!(service.get("/metrics", "").unwrap().status, 200, "{number}");
+            }
         }
         // Places are taken from the oldest.
         let mut first = held.swap_remove(1);
@@ -131,6 +159,30 @@ fn answers_whatever_clients_do() {
     });
 }
 
+/// Between two bytes of a slow client.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_client_that_sends_its_request_byte_by_byte_is_disconnected() {
+    in_guest_once(|| {
+        let service = Service::start(&FAST, LIMIT).unwrap();
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        stream.set_read_timeout(Some(PAUSE)).unwrap();
+        let mut rest = b"GET /metrics HTTP/1.1\r\nHost: ".iter().chain(std::iter::repeat(&b'x'));
+        clock::wait_until("the end of the connection", LIMIT, || {
+            let byte = [*rest.next().unwrap()];
+            let is_sent = stream.write_all(&byte).is_ok();
+            let has_ended = match stream.read(&mut [0; 512]) {
+                Ok(bytes) => bytes == 0,
+                Err(error) => !matches!(error.kind(), WouldBlock | TimedOut),
+            };
+            Ok(!is_sent || has_ended)
+        })
+        .unwrap();
+        assert_eq!(service.get("/metrics", "").unwrap().status, 200);
+    });
+}
+
 /// The bound of a scrape of 1,000 listeners.
 const SCRAPE: Duration = Duration::from_millis(50);
 
@@ -139,6 +191,7 @@ const SCRAPE: Duration = Duration::from_millis(50);
 #[test]
 fn a_scrape_of_a_thousand_listeners_is_one_pass() {
     in_guest_once(|| {
+        socket::raise_file_limit();
         let listeners: Vec<TcpListener> = (0..1000)
             .map(|index| TcpListener::bind(("127.0.0.1", 10_000 + index)).unwrap())
             .collect();
@@ -157,31 +210,36 @@ fn a_scrape_of_a_thousand_listeners_is_one_pass() {
             scrape.sum(ACCEPTED, &["address=\"127.0.0.1\""]).is_some_and(|sum| sum >= 999.0)
         };
         service.wait_for("the connections", LIMIT, all).unwrap();
-        let mut scrapes: Vec<(Duration, Duration, usize)> = (0..9)
-            .map(|_| {
-                // The first of an interval writes the text.
-                let (begin, cpu) = (Instant::now(), cpu_of_http(&service));
-                let body = service.get("/metrics", "").unwrap().body;
-                let (took, cpu) = (begin.elapsed(), cpu_of_http(&service) - cpu);
-                thread::sleep(INTERVAL);
-                (cpu, took, body.len())
-            })
-            .collect();
-        scrapes.sort_unstable();
-        let (cpu, took, bytes) = scrapes[scrapes.len() / 2];
-        let zipped = service.get("/metrics", "Accept-Encoding: gzip\r\n").unwrap().head;
-        let length = zipped.lines().find_map(|line| line.strip_prefix("content-length: "));
-        println!(
-            "a scrape of 1,000 listeners: {bytes} bytes of text, {} with gzip; median {:.1} ms of \
-             CPU, {:.1} ms until it is read",
-            length.unwrap(),
-            cpu.as_secs_f64() * 1e3,
-            took.as_secs_f64() * 1e3,
-        );
-        // Others may use the machine, too, so CPU time counts; a build for debugging is slow.
-        assert!(cfg!(debug_assertions) || !is_native() || cpu < SCRAPE, "{scrapes:?}");
+        for (form, headers) in [("plain", ""), ("gzip", "Accept-Encoding: gzip\r\n")] {
+            let (cpu, took, bytes) = cost(&service, headers);
+            println!(
+                "a scrape of 1,000 listeners, {form}: {bytes} bytes; median {:.1} ms of CPU, \
+                 {:.1} ms until it is read",
+                cpu.as_secs_f64() * 1e3,
+                took.as_secs_f64() * 1e3,
+            );
+            // Others may use the machine, too, so CPU time counts; a build for debugging is slow.
+            assert!(cfg!(debug_assertions) || !is_native() || cpu < SCRAPE, "{form}: {cpu:?}");
+        }
         drop(clients);
     });
+}
+
+/// Medians of some scrapes: CPU time of the thread that answers, time until all is read, bytes.
+fn cost(service: &Service, headers: &str) -> (Duration, Duration, String) {
+    let mut scrapes: Vec<_> = (0..9)
+        .map(|_| {
+            // The first of an interval writes the text.
+            let (begin, cpu) = (Instant::now(), cpu_of_http(service));
+            let head = service.get("/metrics", headers).unwrap().head;
+            let (took, cpu) = (begin.elapsed(), cpu_of_http(service).saturating_sub(cpu));
+            thread::sleep(INTERVAL);
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            (cpu, took, length.unwrap().to_owned())
+        })
+        .collect();
+    scrapes.sort_unstable();
+    scrapes.swap_remove(scrapes.len() / 2)
 }
 
 /// The CPU time of the thread that answers.

@@ -3,6 +3,7 @@
 
 mod access;
 mod events;
+mod life;
 mod private;
 mod query;
 mod response;
@@ -15,7 +16,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -26,25 +26,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::users::Users;
 use super::web_config::{self, SharedWeb, WebConfig};
 pub(super) use access::Guard;
+use life::{Life, SHORT};
 pub(super) use site::Site;
 pub(super) use token::Token;
 
 /// Connections at a time that wait for an answer. One more ends the oldest, so that a client that
 /// holds connections keeps no scrape out.
 const CONNECTIONS: usize = 16;
-
-/// A connection ends after this time: Prometheus's default timeout of a scrape.
-const LIFE: Duration = Duration::from_secs(10);
-
-/// A stream of events ends after this time, and the page opens another one, so that a client that has
-/// vanished holds its place for an hour at most.
-const LONG_LIFE: Duration = Duration::from_hours(1);
 
 /// After an error of `accept()`, which is mostly a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -75,9 +69,6 @@ impl Listener for UnixListener {
     }
 }
 
-/// Its answer takes long: a stream of events or a report, whose numbers are bounded elsewhere.
-type IsLong = Arc<AtomicBool>;
-
 /// What stands before the page, and before everything.
 type Guards = (Guard, Option<Arc<Users>>);
 
@@ -91,7 +82,7 @@ pub(super) struct Door {
 
 /// Accepts connections for ever.
 pub(super) async fn serve<L: Listener>(listener: L, site: Arc<Site>, door: Door) {
-    let mut open: VecDeque<(AbortHandle, IsLong)> = VecDeque::new();
+    let mut open: VecDeque<(AbortHandle, Life)> = VecDeque::new();
     loop {
         let Ok(stream) = listener.accept().await else {
             sleep(PAUSE).await;
@@ -99,17 +90,16 @@ pub(super) async fn serve<L: Listener>(listener: L, site: Arc<Site>, door: Door)
         };
         open.retain(|(task, _)| !task.is_finished());
         make_room(&mut open);
-        let is_long = IsLong::default();
+        let life = Life::short();
         let Door { guard, web } = door.clone();
         let WebConfig { tls, users } = web_config::present(&web);
-        let served =
-            connection(stream, tls, Arc::clone(&site), (guard, users), Arc::clone(&is_long));
-        open.push_back((tokio::spawn(served).abort_handle(), is_long));
+        let served = connection(stream, tls, Arc::clone(&site), (guard, users), life.clone());
+        open.push_back((tokio::spawn(served).abort_handle(), life));
     }
 }
 
-fn make_room(open: &mut VecDeque<(AbortHandle, IsLong)>) {
-    let waits = |(_, is_long): &(AbortHandle, IsLong)| !is_long.load(Ordering::Relaxed);
+fn make_room(open: &mut VecDeque<(AbortHandle, Life)>) {
+    let waits = |(_, life): &(AbortHandle, Life)| !life.is_long();
     while open.iter().filter(|one| waits(one)).count() >= CONNECTIONS {
         let oldest = open.iter().position(waits).and_then(|at| open.remove(at));
         if let Some((task, _)) = oldest {
@@ -123,11 +113,11 @@ async fn connection(
     tls: Option<TlsAcceptor>,
     site: Arc<Site>,
     guards: Guards,
-    is_long: IsLong,
+    life: Life,
 ) {
-    let Some(tls) = tls else { return converse(stream, site, guards, is_long).await };
-    if let Ok(Ok(stream)) = timeout(LIFE, tls.accept(stream)).await {
-        converse(stream, site, guards, is_long).await;
+    let Some(tls) = tls else { return converse(stream, site, guards, life).await };
+    if let Ok(Ok(stream)) = timeout(SHORT, tls.accept(stream)).await {
+        converse(stream, site, guards, life).await;
     }
 }
 
@@ -135,27 +125,20 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     site: Arc<Site>,
     guards: Guards,
-    is_long: IsLong,
+    life: Life,
 ) {
-    let mark = Arc::clone(&is_long);
+    let theirs = life.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
         let request = request.map(drop);
-        let (site, guards, is_long) = (Arc::clone(&site), guards.clone(), Arc::clone(&mark));
-        async move { Ok::<_, Infallible>(routes::answer(&request, &site, &guards, &is_long).await) }
+        let (site, guards, life) = (Arc::clone(&site), guards.clone(), theirs.clone());
+        async move { Ok::<_, Infallible>(routes::answer(&request, &site, &guards, &life).await) }
     });
     let mut server = http1::Builder::new();
     // A connection for each request: an idle one would take a place.
-    server.timer(TokioTimer::new()).header_read_timeout(LIFE).max_buf_size(HEAD).keep_alive(false);
-    let mut server = server.serve_connection(TokioIo::new(stream), answer);
-    // A client that breaks off or is too slow has no answer to get.
-    let end = Instant::now() + LONG_LIFE;
-    let mut was_long = false;
-    while timeout(LIFE, &mut server).await.is_err() && Instant::now() < end {
-        // A report that is made is read in a life of its own.
-        let is_long = is_long.load(Ordering::Relaxed);
-        if !is_long && !was_long {
-            break;
-        }
-        was_long = is_long;
+    server.timer(TokioTimer::new()).header_read_timeout(SHORT).max_buf_size(HEAD).keep_alive(false);
+    tokio::select! {
+        // A client that disconnects has no answer to get.
+        _ = server.serve_connection(TokioIo::new(stream), answer) => {}
+        () = life.over() => {}
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use sd_notify::NotifyState;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, interval_at};
 
 use super::board::Board;
@@ -19,6 +19,7 @@ use super::health::Health;
 use super::http::{self, Door, Guard, Site, Token, unix};
 use super::otlp::{self, Push};
 use super::page::Published;
+use super::turn::Turns;
 use super::web_config::{self, SharedWeb};
 use crate::notice::notice;
 use crate::output::record::ring::Ring;
@@ -101,8 +102,8 @@ fn guard(
     }
     if !tls && !address.ip().to_canonical().is_loopback() {
         log.push(format!(
-            "the page is off at {address}: it names clients, and this address is not loopback and \
-             has no TLS (--web-config)"
+            "the page is off at {address}: it names clients, so beyond loopback it needs TLS: give \
+             --web-config"
         ));
         return Ok(Guard::Off);
     }
@@ -134,8 +135,8 @@ async fn run(
     let Doors { tcp: (tcp, door), unix, log } = doors;
     let health = Health::new(published.clone(), interval);
     let board = Board::new(viewers);
-    let reports = Arc::new(Semaphore::new(1));
-    let site = Site { health: health.clone(), board: Arc::clone(&board), past, reports };
+    let site =
+        Site { health: health.clone(), board: Arc::clone(&board), past, reports: Turns::default() };
     let site = Arc::new(site);
     let tcp = tokio::net::TcpListener::from_std(tcp);
     let unix = unix.map(tokio::net::UnixListener::from_std).transpose();

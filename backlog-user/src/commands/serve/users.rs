@@ -11,8 +11,8 @@ use bcrypt::HashParts;
 use hyper::Request;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+
+use super::turn::Turns;
 
 /// Checked for unknown users: they take as long as a wrong password.
 const NOBODY: &str = "$2y$10$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
@@ -25,8 +25,8 @@ pub(super) struct Users {
     hashes: BTreeMap<String, String>,
     /// Digests of what was right.
     right: Mutex<HashSet<[u8; 32]>>,
-    /// A check keeps a CPU busy for long: guesses take no more than one.
-    turn: Semaphore,
+    /// Guesses take no more than one CPU.
+    turns: Turns,
 }
 
 impl Users {
@@ -34,10 +34,10 @@ impl Users {
     pub(super) fn new(hashes: BTreeMap<String, String>) -> Result<Self> {
         for (name, hash) in &hashes {
             HashParts::from_str(hash).map_err(|why| {
-                anyhow!("the password of {name} is not a hash of bcrypt ({why}): make one with htpasswd -nB {name}")
+                anyhow!("the password of {name} is not a bcrypt hash ({why}): make one with htpasswd -nB {name}")
             })?;
         }
-        Ok(Self { hashes, right: Mutex::default(), turn: Semaphore::new(1) })
+        Ok(Self { hashes, right: Mutex::default(), turns: Turns::default() })
     }
 
     /// Does the request show a name and its password?
@@ -49,8 +49,7 @@ impl Users {
         if self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
             return true;
         }
-        let Ok(_turn) = self.turn.acquire().await else { return false };
-        let checked = spawn_blocking(move || bcrypt::verify(password, &hash)).await;
+        let checked = self.turns.wait(move || bcrypt::verify(password, &hash)).await;
         let is_right = is_known && matches!(checked, Ok(Ok(true)));
         if is_right {
             let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);

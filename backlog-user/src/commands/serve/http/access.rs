@@ -74,7 +74,10 @@ impl Guard {
 /// somebody else's domain that was pointed here.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once for a request")]
 fn host<B>(request: &Request<B>, tls: bool) -> Result<Authority, Answer> {
-    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    // The form of a request to a proxy names the host in its first line, and that one counts.
+    let in_line = request.uri().authority().cloned();
+    let in_header = request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    let named = in_line.or(in_header);
     let known = |host: &Authority| {
         let name = host.host().trim_start_matches('[').trim_end_matches(']');
         tls || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
@@ -83,7 +86,7 @@ fn host<B>(request: &Request<B>, tls: bool) -> Result<Authority, Answer> {
     named.filter(|host| has_one && known(host)).ok_or_else(|| {
         text(
             StatusCode::MISDIRECTED_REQUEST,
-            "this page is served by address or as localhost, not by another name\n",
+            "this page is served under an IP address or localhost, not under another name\n",
         )
     })
 }
@@ -96,7 +99,7 @@ fn from_our_page<B>(request: &Request<B>) -> Result<(), Answer> {
     if request.uri().path() == "/" || matches!(site, None | Some(b"same-origin" | b"none")) {
         return Ok(());
     }
-    Err(text(StatusCode::FORBIDDEN, "not to a page of another site\n"))
+    Err(text(StatusCode::FORBIDDEN, "requests from pages of other sites are refused\n"))
 }
 
 /// Does a header show the token?

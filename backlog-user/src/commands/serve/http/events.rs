@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -14,11 +13,12 @@ use hyper::{Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::life::Life;
 use super::response::{Answer, text, with};
 use crate::commands::serve::board::{Board, VIEWERS};
 use crate::output::web::Viewer;
 
-/// A reader takes nothing for this long: it is gone, or will never catch up.
+/// A reader that takes nothing for this long is gone, or will never catch up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The stream begins with it, so that the browser knows at once that it is there, and how soon to
@@ -26,24 +26,26 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const BEGIN: &[u8] = b"retry: 2000\n\n";
 
 /// A stream, if there is room for one more.
-pub(super) fn stream(board: &Arc<Board>, is_long: &AtomicBool) -> Answer {
+pub(super) fn stream(board: &Arc<Board>, life: &Life) -> Answer {
     let Some(viewer) = board.viewers.join(VIEWERS) else {
         let why = "too many browsers show this page: close one of them\n";
         let later = HeaderValue::from_static("10");
         return with(text(StatusCode::SERVICE_UNAVAILABLE, why), RETRY_AFTER, later);
     };
-    is_long.store(true, Ordering::Relaxed);
+    life.extend();
     let (to, body) = Channel::<Bytes, Infallible>::new(1);
-    tokio::spawn(send(to, board.follow(), viewer));
+    tokio::spawn(send(to, board.follow(), viewer, life.clone()));
     let kind = HeaderValue::from_static("text/event-stream");
     with(Response::new(body.boxed_unsync()), CONTENT_TYPE, kind)
 }
 
-/// Ends with the connection, whose other half is the body.
+/// Ends with the connection, whose other half is the body, or ends the connection: what its reader has
+/// not taken would keep it open.
 async fn send(
     mut to: Sender<Bytes, Infallible>,
     mut frames: watch::Receiver<Bytes>,
     _viewer: Viewer,
+    life: Life,
 ) {
     let mut next = Bytes::from_static(BEGIN);
     while let Ok(Ok(())) = timeout(PATIENCE, to.send_data(next)).await {
@@ -52,4 +54,5 @@ async fn send(
         }
         next = frames.borrow_and_update().clone();
     }
+    life.end();
 }

@@ -1,7 +1,5 @@
-//! The page, its events, the past of a listener and reports: they name clients and owners, so a guard stands
-//! before them.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! The page, its events, the past of a listener and reports. They name clients and owners, so a guard
+//! admits each request.
 
 use backlog_core::event::ListenerId;
 use hyper::body::Bytes;
@@ -13,6 +11,7 @@ use hyper::{Method, Request, StatusCode};
 
 use super::access::{Guard, Pass};
 use super::events;
+use super::life::Life;
 use super::query::number;
 use super::response::{Answer, text, whole, with};
 use super::site::Site;
@@ -26,7 +25,7 @@ pub(super) async fn answer(
     request: &Request<()>,
     site: &Site,
     guard: &Guard,
-    is_long: &AtomicBool,
+    life: &Life,
 ) -> Answer {
     let path = request.uri().path();
     if !matches!(path, "/" | "/events" | "/history" | "/report") {
@@ -39,10 +38,12 @@ pub(super) async fn answer(
     // HEAD only asks for the headers of the page.
     let answer = match path {
         "/" => page(),
-        _ if request.method() == Method::HEAD => text(StatusCode::METHOD_NOT_ALLOWED, "GET it\n"),
-        "/events" => events::stream(&site.board, is_long),
+        _ if request.method() == Method::HEAD => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported here\n")
+        }
+        "/events" => events::stream(&site.board, life),
         "/history" => history(request, site),
-        _ => report(request, site, is_long).await,
+        _ => report(request, site, life).await,
     };
     safe(match pass {
         Pass::Known => answer,
@@ -77,19 +78,18 @@ fn page() -> Answer {
 }
 
 /// The report of the last minutes. It names its own policy.
-async fn report(request: &Request<()>, site: &Site, is_long: &AtomicBool) -> Answer {
+async fn report(request: &Request<()>, site: &Site, life: &Life) -> Answer {
     let minutes = number(request.uri().query(), "minutes").map(u64::from);
     let minutes = minutes.filter(|minutes| (1..=MOST_MINUTES).contains(minutes));
     let (Some(minutes), Some(past)) = (minutes, site.past.clone()) else {
         return text(StatusCode::BAD_REQUEST, format!("give ?minutes=1 to {MOST_MINUTES}\n"));
     };
-    let Ok(_turn) = site.reports.try_acquire() else {
+    let Some(made) = site.reports.now(move || report::render(&past, minutes)) else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "another report is being made: try again\n");
     };
-    is_long.store(true, Ordering::Relaxed);
-    // The thread that does it inherits the rights of this one: none.
-    let made = tokio::task::spawn_blocking(move || report::render(&past, minutes)).await;
-    is_long.store(false, Ordering::Relaxed);
+    life.extend();
+    let made = made.await;
+    life.shorten();
     match made {
         Ok(Ok(page)) => html(page),
         Ok(Err(error)) => {

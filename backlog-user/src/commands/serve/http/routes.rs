@@ -1,7 +1,6 @@
 //! Which path has which answer.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use backlog_core::metrics::Format;
 use hyper::header::{
@@ -10,6 +9,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::access::Guard;
+use super::life::Life;
 use super::private;
 use super::response::{Answer, text, whole, with};
 use super::site::Site;
@@ -21,7 +21,7 @@ pub(super) async fn answer(
     request: &Request<()>,
     site: &Site,
     (guard, users): &(Guard, Option<Arc<Users>>),
-    is_long: &AtomicBool,
+    life: &Life,
 ) -> Answer {
     if let Some(users) = users
         && !users.admit(request).await
@@ -31,7 +31,7 @@ pub(super) async fn answer(
         return with(answer, WWW_AUTHENTICATE, realm);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n");
     }
     let health = &site.health;
     match request.uri().path() {
@@ -40,7 +40,7 @@ pub(super) async fn answer(
         "/-/healthy" => text(StatusCode::SERVICE_UNAVAILABLE, "the tracer is stuck\n"),
         "/-/ready" if health.is_ready() => text(StatusCode::OK, "ready\n"),
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        _ => private::answer(request, site, guard, is_long).await,
+        _ => private::answer(request, site, guard, life).await,
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::commands::serve::board::Board;
 use crate::commands::serve::health::Health;
+use crate::commands::serve::turn::Turns;
 use crate::output::record::ring::Ring;
 
 /// See the module's head.
@@ -15,5 +14,5 @@ pub(in crate::commands::serve) struct Site {
     /// What reports are made of; none: the page is off.
     pub(in crate::commands::serve) past: Option<Ring>,
     /// One report at a time is made.
-    pub(in crate::commands::serve) reports: Arc<Semaphore>,
+    pub(in crate::commands::serve) reports: Turns,
 }
