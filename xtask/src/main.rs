@@ -67,7 +67,8 @@ enum Task {
     /// Count what tracing costs, beside other tracers, in every kernel; write docs/measured/COST.md
     /// and judge it by tests/budgets.json
     Bench(bench::Args),
-    /// Take pictures of the screen of --tui for docs/ (root, and a kernel that permits tracing)
+    /// Take pictures of --tui, --report and the page of serve for docs/ (root, and a kernel that
+    /// permits tracing)
     Pictures(pictures::Args),
     /// Fuzz everything that reads bytes from outside, for a bounded time
     Fuzz(fuzz::Args),

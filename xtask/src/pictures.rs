@@ -1,8 +1,9 @@
 //! `cargo xtask pictures`: the screen of `--tui` while a server is overloaded, as it is in a
-//! real terminal, and the page of `--report`, for docs/. Here if this kernel permits tracing;
+//! real terminal, and the pages of `--report` and of `serve`, for docs/. Here if this kernel permits tracing;
 //! it changes nothing else.
 
 mod cells;
+mod page;
 mod report;
 mod svg;
 
@@ -27,6 +28,24 @@ pub(crate) struct Args {
     /// Pictures of this binary, with backlog-load next to it (default: a release build)
     #[arg(long, value_name = "FILE")]
     tool: Option<PathBuf>,
+    /// Take only these pictures
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
+    part: Vec<Part>,
+}
+
+/// What pictures are of.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The page of `--report`
+    Report,
+    /// The page of `serve`
+    Page,
+    /// The screen of `--tui`
+    Tui,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Report, Self::Page, Self::Tui];
 }
 
 /// Where the pictures go; the text stands in the page between two marks.
@@ -52,6 +71,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LARGE: (u16, u16) = (112, 40);
 const SMALL: (u16, u16) = (80, 24);
 
+/// Colours of a picture of a page, which has few but for the edges of its letters.
+const COLOURS: &str = "64";
+
+/// A page should not be slow for its pictures.
+const MOST_BYTES: u64 = 200_000;
+
 /// Takes the pictures.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     setup::ensure()?;
@@ -61,9 +86,21 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     };
     let tool = tool.as_path();
     native::look(tool, None).context("the pictures are taken in this machine's kernel")?;
-    if !args.print {
+    let takes = |part| args.part.contains(&part);
+    if takes(Part::Report) && !args.print {
         report::take(tool)?;
     }
+    if takes(Part::Page) && !args.print {
+        page::take(tool)?;
+    }
+    if takes(Part::Tui) {
+        screen(tool, args.print)?;
+    }
+    Ok(0)
+}
+
+/// Takes those of the screen.
+fn screen(tool: &Path, print: bool) -> Result<()> {
     let _alone = native::alone()?;
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let terminal = Terminal { socket: folder.path().join("tmux") };
@@ -77,14 +114,24 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     ensure!(small.contains("Listeners by"), "it does not trace any more:\n{small}");
     terminal.run("send-keys", &["q"])?;
     let page = page(&small)?;
-    if !args.print {
+    if !print {
         let file = paths::root().join(SVG);
         let picture = svg::render(&cells::parse(&large), LARGE);
         fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
         process::say(&format!("written: {SVG}"));
     }
-    pages::publish(PAGE, &page, args.print)?;
-    Ok(0)
+    pages::publish(PAGE, &page, print)
+}
+
+/// Makes a picture small enough for a page.
+fn shrink(taken: &Path, to: &Path) -> Result<()> {
+    let mut pngquant = Command::new("pngquant");
+    pngquant.args(["--force", "--strip", COLOURS, "--output"]).arg(to).arg(taken);
+    process::run(&mut pngquant)?;
+    let bytes = fs::metadata(to).context("pngquant wrote nothing")?.len();
+    ensure!(bytes < MOST_BYTES, "{} has {bytes} bytes: show less of the page", to.display());
+    process::say(&format!("written: {} ({bytes} bytes)", to.display()));
+    Ok(())
 }
 
 /// The page with this screen in the place of the old one.

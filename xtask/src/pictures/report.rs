@@ -1,12 +1,11 @@
 //! The picture of `--report`: a real report of a server that is overloaded for a while, in a
 //! network namespace of its own, as a browser shows the top of it.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use crate::apart::{self, End};
 use crate::{native, paths, process};
@@ -26,12 +25,6 @@ const LIMIT: Duration = Duration::from_mins(3);
 /// What is seen of the page, in pixels.
 const SIZE: &str = "--window-size=1100,1990";
 
-/// Colours of the picture.
-const COLOURS: &str = "64";
-
-/// A page should not be slow for its pictures.
-const MOST_BYTES: u64 = 200_000;
-
 /// Takes it.
 pub(super) fn take(tool: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
@@ -45,16 +38,7 @@ pub(super) fn take(tool: &Path) -> Result<()> {
     browser.arg(format!("--screenshot={}", taken.display()));
     browser.arg(format!("file://{}", page.display()));
     process::run(&mut browser)?;
-    let small = folder.path().join("small.png");
-    // A page has few colours, but for the edges of its letters.
-    let mut pngquant = Command::new("pngquant");
-    process::run(pngquant.args(["--strip", COLOURS, "--output"]).arg(&small).arg(&taken))?;
-    let bytes = fs::metadata(&small).context("pngquant wrote nothing")?.len();
-    ensure!(bytes < MOST_BYTES, "the picture has {bytes} bytes: show less of the page");
-    let file = paths::root().join(PICTURE);
-    fs::copy(&small, &file).with_context(|| format!("cannot write {}", file.display()))?;
-    process::say(&format!("written: {PICTURE} ({bytes} bytes)"));
-    Ok(())
+    super::shrink(&taken, &paths::root().join(PICTURE))
 }
 
 /// Lets the tool write the report.
