@@ -66,6 +66,32 @@ pub struct Distributions {
     pub filled_ns: u64,
     /// SYNs that were answered with a cookie because the SYN queue was full.
     pub crowd: Crowd,
+    /// A depth that some CPU has noted in its [`Totals`](crate::totals::Totals) for this epoch, as
+    /// a [`mark`]: an arrival in the same epoch that makes the queue no deeper changes no peak.
+    pub deepest: u64,
+    /// The same of a wait, in steps of [`WAIT_STEP`] and rounded down: an accept in the same epoch
+    /// after fewer steps is not the longest.
+    pub longest: u64,
+}
+
+/// The step of [`Distributions::longest`] in nanoseconds, as a power of two.
+pub const WAIT_STEP: u32 = 10;
+
+/// A value of an epoch in one word, which a program reads and writes as a whole.
+#[must_use]
+#[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+#[inline(always)]
+pub const fn mark(epoch: u32, value: u32) -> u64 {
+    (epoch as u64) << u32::BITS | value as u64
+}
+
+/// The value of a mark, if it is of this epoch.
+#[must_use]
+#[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is the value")]
+#[inline(always)]
+pub const fn marked(mark: u64, epoch: u32) -> Option<u32> {
+    if mark >> u32::BITS == epoch as u64 { Some(mark as u32) } else { None }
 }
 
 impl Distributions {
@@ -84,6 +110,8 @@ impl Distributions {
         pace: Pace::NONE,
         filled_ns: 0,
         crowd: Crowd::NONE,
+        deepest: 0,
+        longest: 0,
     };
 }
 
@@ -130,6 +158,18 @@ pub const fn bucket(value: u64, count: usize) -> u32 {
     ((shift << GROUPING) + value as u32) & (count as u32 - 1)
 }
 
+/// Whole microseconds. A division takes a program more than the multiplication that is exact for
+/// what fits in 32 bits.
+#[must_use]
+#[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
+#[inline(always)]
+pub const fn micros(ns: u64) -> u64 {
+    /// 2^38 by 1000, rounded up.
+    const INVERSE: u64 = 274_877_907;
+
+    if ns >> u32::BITS == 0 { (ns * INVERSE) >> 38 } else { ns / 1000 }
+}
+
 /// The smallest value of a bucket.
 #[must_use]
 pub const fn first(bucket: u32) -> u64 {
@@ -138,11 +178,11 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 112);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 128);
 
 #[cfg(test)]
 mod tests {
-    use super::{DEPTHS, WAITS, bucket, first};
+    use super::{DEPTHS, WAITS, bucket, first, mark, marked, micros};
 
     fn last(count: usize) -> u32 {
         u32::try_from(count).unwrap() - 1
@@ -156,6 +196,27 @@ mod tests {
             assert_eq!(bucket(begin - 1, WAITS), index - 1, "{begin}");
         }
         assert_eq!(first(0), 0);
+    }
+
+    #[test]
+    fn microseconds_are_whole_ones() {
+        let limit = u64::from(u32::MAX);
+        let near = |ns: u64| (ns.saturating_sub(1001)..=ns + 1001).step_by(7);
+        let spread = (0..=limit).step_by(65_521);
+        for ns in spread.chain(near(0)).chain(near(limit)).chain([999, 1000, 1001, u64::MAX]) {
+            assert_eq!(micros(ns), ns / 1000, "{ns}");
+        }
+        // The last nanosecond of a microsecond is where a reciprocal is off first.
+        for ns in (999..=limit).step_by(1_000_000).chain([limit / 1000 * 1000 - 1]) {
+            assert_eq!(micros(ns), ns / 1000, "{ns}");
+        }
+    }
+
+    #[test]
+    fn a_mark_holds_in_its_epoch() {
+        assert_eq!(marked(mark(7, u32::MAX), 7), Some(u32::MAX));
+        assert_eq!(marked(mark(7, 3), 8), None);
+        assert_eq!(marked(mark(u32::MAX, 0), u32::MAX), Some(0));
     }
 
     #[test]

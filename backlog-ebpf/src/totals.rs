@@ -25,9 +25,11 @@ pub struct Epoch {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Connections added to the accept queue, as far as that was seen.
+    /// Connections added to the accept queue, beyond those that
+    /// [`Distributions::depths`](crate::distribution::Distributions::depths) counts.
     pub enqueued: u64,
-    /// Connections taken by accept whose enqueue was seen.
+    /// Connections taken by accept whose enqueue was seen, beyond those that
+    /// [`Distributions::waits`](crate::distribution::Distributions::waits) counts.
     pub accepted: u64,
     /// Those whose enqueue was not seen, because it was before the start or
     /// because the table of queued connections was full.

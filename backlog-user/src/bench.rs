@@ -101,7 +101,7 @@ impl Pipeline {
             self.write_down()?;
         }
         for slot in self.closed.drain(..) {
-            self.translator.registry.release(slot);
+            self.translator.release(slot, None);
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Pipeline {
     pub fn counts(&mut self, time_ns: u64, ended: u32, counted: &[Counted]) -> io::Result<()> {
         for Counted { slot, cpus, distributions } in counted {
             let Some(listener) = self.translator.registry.at(*slot) else { continue };
-            let distributions = || Some(**distributions);
+            let distributions = |_: &Distributions| Some(**distributions);
             let count = self.translator.count(*slot, cpus.iter(), ended, distributions);
             self.events.push(Event { time_ns, what: What::Count { listener, count } });
         }

@@ -49,15 +49,13 @@ fn graft(child: impl KernelPtr<Sock>) {
         return;
     }
     if let Some(pending) = fast::take(child.address()) {
-        let Pending { slot, enqueued_ns, early_ns, refused_isn, .. } = pending;
+        let Pending { slot, enqueued_ns, refused_isn, .. } = pending;
         // What a listener has in the table leaves it before the slot is another's.
-        if let Some(tracked) = slots::tracked(slot) {
-            tally::count_accept(tracked, enqueued_ns, early_ns, AcceptedBy::CurrentThread);
-            let state = read::field(child, &SKC_STATE);
-            tally::count_abandoned(tracked, child.address(), enqueued_ns, state);
-            if refused_isn != 0 {
-                retry::on_accept(tracked, child.address(), refused_isn, state);
-            }
+        tally::count_accept(slot, enqueued_ns, 0, AcceptedBy::CurrentThread);
+        let state = read::field(child, &SKC_STATE);
+        tally::count_abandoned(slot, child.address(), enqueued_ns, state);
+        if refused_isn != 0 {
+            retry::on_accept(slot, child.address(), refused_isn, state);
         }
         return;
     }
@@ -134,7 +132,7 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
         unsafe { (*tracked.totals).enqueue_missed += 1 };
         workers::record_accept(tracked.slot);
     } else {
-        tally::count_accept(tracked, 0, 0, AcceptedBy::CurrentThread);
+        tally::count_accept(tracked.slot, 0, 0, AcceptedBy::CurrentThread);
     }
 }
 

@@ -41,10 +41,10 @@ pub(crate) fn done<C: KernelPtr<Sock>>(
     }
     if filter::listener(sk)
         && filter::connection(child)
-        && let Some(tracked) = listener::of(sk.address())
-        && !(tracked.joins && mptcp::is_join_child(child))
+        && let Some(known) = listener::known_of(sk.address())
+        && !(known.joins && mptcp::is_join_child(child))
     {
-        enqueue::on_enqueue(tracked, sk, child);
+        enqueue::on_enqueue(known.slot, sk, child);
     }
 }
 

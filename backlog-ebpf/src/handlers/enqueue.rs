@@ -14,22 +14,22 @@ use crate::state::{
     histograms::{self, AcceptedBy},
     pending::{self, InsertOutcome, overflow},
     scratch::{self, TracedFn},
-    slots::Tracked,
+    slots::{self, Tracked},
 };
 
 /// Counts a connection that has been queued a moment ago, on this CPU. It may have been
 /// accepted by now.
 #[inline(always)]
-pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl KernelPtr<Sock>) {
+pub(crate) fn on_enqueue(slot: u32, sk: impl KernelPtr<Sock>, child: impl KernelPtr<Sock>) {
     let now = time::now();
     let depth = sock::depth(sk);
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *tracked.totals };
-    totals.enqueued += 1;
-    tally::peak(totals, tracked.slot, depth);
+    let Some(distributions) = histograms::at(slot) else { return };
+    tally::peak(slot, distributions, depth);
     // If it was taken before the note, it was the only one.
     let depth = if depth == 0 { 1 } else { depth };
-    let refused_isn = if histograms::record_arrival(tracked.slot, depth, now) {
+    let refused_isn = if histograms::record_arrival(distributions, depth, now)
+        && let Some(tracked) = slots::tracked(slot)
+    {
         retry::on_readmitted(tracked, child.address(), depth, now)
     } else {
         0
@@ -38,7 +38,7 @@ pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl
         enqueued_ns: now,
         listener: sk.address() as u64,
         since_ns: now,
-        slot: tracked.slot,
+        slot,
         depth,
         expected: depth,
         refused_isn,
@@ -52,7 +52,7 @@ pub(crate) fn on_enqueue(tracked: Tracked, sk: impl KernelPtr<Sock>, child: impl
             pending.early_ns = early_ns;
             tally::count_tracked_accept(pending, child.address(), 0, AcceptedBy::Unknown);
         }
-        InsertOutcome::Full => totals.pending_overflow += 1,
+        InsertOutcome::Full => count_overflow(slot),
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn on_queue_add<C: KernelPtr<Sock>>(sk: impl KernelPtr<Sock>, child: 
         return;
     }
     let Some(tracked) = listener::of(sk.address()) else { return };
-    on_enqueue(tracked, sk, child);
+    on_enqueue(tracked.slot, sk, child);
     if cookie {
         // SAFETY: this CPU's element of the per-CPU array.
         unsafe { (*tracked.totals).beside[Beside::SynCookieAccepted as usize] += 1 };
@@ -103,8 +103,16 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
         },
     );
     if !announced {
+        count_overflow(tracked.slot);
+    }
+}
+
+/// Counts a connection that has found the table of queued connections full.
+#[inline(always)]
+fn count_overflow(slot: u32) {
+    if let Some(Tracked { totals, .. }) = slots::tracked(slot) {
         // SAFETY: this CPU's element of the per-CPU array.
-        unsafe { (*tracked.totals).pending_overflow += 1 };
+        unsafe { (*totals).pending_overflow += 1 };
     }
 }
 
@@ -114,12 +122,10 @@ pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Tracked> {
     let tracked = listener::of(sk)?;
     let depth = sock::depth(sk);
     let (depth_made, now) = (overflow::confirm(child, depth), time::now());
-    if histograms::record_arrival(tracked.slot, depth_made, now) {
+    let distributions = histograms::at(tracked.slot)?;
+    if histograms::record_arrival(distributions, depth_made, now) {
         overflow::set_refused(child, retry::on_readmitted(tracked, child, depth_made, now));
     }
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *tracked.totals };
-    totals.enqueued += 1;
-    tally::peak(totals, tracked.slot, depth);
+    tally::peak(tracked.slot, distributions, depth);
     Some(tracked)
 }

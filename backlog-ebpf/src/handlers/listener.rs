@@ -14,18 +14,24 @@ use crate::state::{
     listener_info::{self, LISTENS_AGAIN, NO_SLOT},
     maps::{CLOSED, LISTENERS, SLOT_INFO, STRAY},
     ring, shared,
-    slots::{self, Tracked},
+    slots::{self, Known, Tracked},
 };
 
 /// The listener behind a socket; it gets a slot if it has none yet. None for one that
 /// has closed: it has had its slot and gets no second one.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<Tracked> {
+    find_known(sk)?.tracked()
+}
+
+/// The same without its totals.
+#[inline(always)]
+fn find_known(sk: *const Sock) -> Option<Known> {
     if let Some(cached) = listener_cache::find(sk) {
-        return slots::of_cached(cached);
+        return Some(Known::cached(cached));
     }
     if let Some(slot) = slots::find(sk) {
-        return slots::tracked(slot);
+        return Some(Known::at(slot));
     }
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN
         || !filter::namespace(sk)
@@ -40,7 +46,13 @@ pub(crate) fn find(sk: *const Sock) -> Option<Tracked> {
 /// a moment ago, if need be.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> Option<Tracked> {
-    let found = find(sk);
+    known_of(sk)?.tracked()
+}
+
+/// The same without its totals.
+#[inline(always)]
+pub(crate) fn known_of(sk: *const Sock) -> Option<Known> {
+    let found = find_known(sk);
     if found.is_some() {
         return found;
     }
@@ -49,7 +61,7 @@ pub(crate) fn of(sk: *const Sock) -> Option<Tracked> {
     if let Some(slot) = slot
         && SLOT_INFO.get(slot).is_some_and(|info| info.sk == sk as u64)
     {
-        return slots::tracked(slot);
+        return Some(Known::at(slot));
     }
     // One that never had a slot may be one that is left out.
     if slot.is_some() || !filter::by_owner() {
@@ -77,10 +89,10 @@ pub(crate) fn count_unattributed() {
 }
 
 #[inline(always)]
-fn register(sk: *const Sock, flags: u32) -> Option<Tracked> {
+fn register(sk: *const Sock, flags: u32) -> Option<Known> {
     match listener_info::register(sk, flags) {
         NO_SLOT => None,
-        slot => slots::tracked(slot),
+        slot => Some(Known::at(slot)),
     }
 }
 
@@ -187,7 +199,7 @@ pub(crate) fn stopping(sk: *const Sock) {
             && filter::chosen(sk)
             && read::protocol(sk) == IPPROTO_TCP =>
         {
-            register(sk, 0)
+            register(sk, 0).and_then(Known::tracked)
         }
         None => None,
     };

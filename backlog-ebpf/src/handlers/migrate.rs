@@ -9,7 +9,7 @@ use crate::kernel::{
     read, sock, time,
     types::{Sock, TCP_NEW_SYN_RECV},
 };
-use crate::state::{filter, pending, slots};
+use crate::state::{filter, histograms, pending, slots};
 
 /// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null if there is none. A
 /// request needs no action: it is queued at its new listener.
@@ -33,6 +33,8 @@ pub(crate) fn on_migrate(sk: *const Sock, child: *const Sock, to: *const Sock) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
     totals.beside[Beside::MigratedIn as usize] += 1;
-    tally::peak(totals, tracked.slot, sock::depth(to) + 1);
+    if let Some(distributions) = histograms::at(tracked.slot) {
+        tally::peak(tracked.slot, distributions, sock::depth(to) + 1);
+    }
     let _ = pending::move_to(child, to, tracked.slot, now);
 }

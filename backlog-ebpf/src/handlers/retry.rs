@@ -14,7 +14,12 @@ use crate::kernel::{
     read, time,
     types::{SkBuff, Sock, TCP_CLOSE, TCP_CLOSE_WAIT},
 };
-use crate::state::{histograms, maps::ATTEMPTS, ring, slots::Tracked};
+use crate::state::{
+    histograms,
+    maps::ATTEMPTS,
+    ring,
+    slots::{self, Tracked},
+};
 
 /// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
 /// order of this machine: `00 00 ff ff`.
@@ -130,7 +135,7 @@ pub(crate) fn on_readmitted(tracked: Tracked, child: *const Sock, depth: u32, no
 /// A connection in this state is accepted whose client had been refused before. State zero:
 /// it had just been queued.
 #[inline(always)]
-pub(crate) fn on_accept(tracked: Tracked, child: *const Sock, isn: u32, state: u8) {
+pub(crate) fn on_accept(slot: u32, child: *const Sock, isn: u32, state: u8) {
     // A SYN and a FIN count as one each.
     let received = read::field::<_, u32>(child, &TP_RCV_NXT).wrapping_sub(isn);
     let leaving = match state {
@@ -140,7 +145,9 @@ pub(crate) fn on_accept(tracked: Tracked, child: *const Sock, isn: u32, state: u
         _ if received > 1 => Leaving::AcceptedWithData,
         _ => Leaving::Accepted,
     };
-    on_dequeue(tracked, child, isn, leaving);
+    if let Some(tracked) = slots::tracked(slot) {
+        on_dequeue(tracked, child, isn, leaving);
+    }
 }
 
 /// Reports how a connection of a previously refused client left the queue. Not inlined, like

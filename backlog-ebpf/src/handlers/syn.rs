@@ -20,7 +20,7 @@ use crate::kernel::{
 use crate::state::{
     filter, histograms, listener_cache, mib_snapshot,
     scratch::{self, DropHint},
-    slots::{self, Tracked},
+    slots::{Known, Tracked},
     values::{CachedListener, MibCounts},
 };
 
@@ -102,7 +102,7 @@ fn kind(
 #[inline(never)]
 fn overflowed<S: KernelPtr<Sock>>(sk: S, cached: *mut CachedListener, skb: *const SkBuff) -> u32 {
     if filter::packet(skb)
-        && let Some(tracked) = slots::of_cached(cached)
+        && let Some(tracked) = Known::cached(cached).tracked()
     {
         let cause = Cause::AcceptQueueFullSyn;
         packet_drop::count_drop(

@@ -2,6 +2,7 @@
 
 use backlog_ebpf::{
     cause::Beside,
+    distribution::Distributions,
     pending::Pending,
     totals::{Epoch, IMPATIENT_NS, Totals},
 };
@@ -46,11 +47,11 @@ pub(crate) fn count_tracked_accept(
     // slot may have been given to another.
     if !slots::had_slot(pending.slot, pending.since_ns) {
         count_unattributed_accept();
-    } else if let Some(tracked) = slots::tracked(pending.slot) {
-        count_accept(tracked, pending.enqueued_ns, pending.early_ns, by);
-        count_abandoned(tracked, child, pending.enqueued_ns, state);
+    } else {
+        count_accept(pending.slot, pending.enqueued_ns, pending.early_ns, by);
+        count_abandoned(pending.slot, child, pending.enqueued_ns, state);
         if pending.refused_isn != 0 {
-            retry::on_accept(tracked, child, pending.refused_isn, state);
+            retry::on_accept(pending.slot, child, pending.refused_isn, state);
         }
     }
 }
@@ -58,29 +59,49 @@ pub(crate) fn count_tracked_accept(
 /// Counts an accept. A connection that was queued before the start is known from the startup scan,
 /// without its time.
 #[inline(always)]
-pub(crate) fn count_accept(tracked: Tracked, enqueued_ns: u64, early_ns: u64, by: AcceptedBy) {
+pub(crate) fn count_accept(slot: u32, enqueued_ns: u64, early_ns: u64, by: AcceptedBy) {
     let now = if early_ns == 0 { time::now() } else { early_ns };
     if matches!(by, AcceptedBy::CurrentThread) {
-        workers::record_accept(tracked.slot);
+        workers::record_accept(slot);
     }
-    // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *tracked.totals };
     if enqueued_ns == 0 {
-        totals.accepts_without_wait += 1;
-        totals.longest_without_wait_ns = now;
-        return;
+        return count_without_wait(slot, now);
     }
-    totals.accepted += 1;
+    let Some(distributions) = histograms::at(slot) else { return };
     // The clocks of two CPUs may differ by some nanoseconds.
     let wait_ns = if now > enqueued_ns { now - enqueued_ns } else { 0 };
+    longest(slot, distributions, wait_ns);
+    histograms::record_accept(distributions, wait_ns, now, by);
+}
+
+#[inline(always)]
+fn count_without_wait(slot: u32, now: u64) {
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    unsafe {
+        (*totals).accepts_without_wait += 1;
+        (*totals).longest_without_wait_ns = now;
+    }
+}
+
+/// Notes the wait of an accepted connection, if it may be the longest.
+#[inline(always)]
+fn longest(slot: u32, distributions: *mut Distributions, wait_ns: u64) {
+    let now = EPOCH.get();
+    if histograms::has_longer(distributions, now, wait_ns) {
+        return;
+    }
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *totals };
     if wait_ns > totals.longest_ns {
         totals.longest_ns = wait_ns;
     }
-    let epoch = epoch(totals);
+    let epoch = epoch(totals, now);
     if wait_ns > epoch.longest_ns {
         epoch.longest_ns = wait_ns;
     }
-    histograms::record_accept(tracked.slot, wait_ns, now, by);
+    histograms::set_longest(distributions, now, wait_ns);
 }
 
 /// Counts a connection that its client has left by the time it is accepted, in this state.
@@ -90,14 +111,15 @@ pub(crate) fn count_accept(tracked: Tracked, enqueued_ns: u64, early_ns: u64, by
 /// after a FIN or a reset that nobody answers yet. An acknowledgement that the kernel delays
 /// sets it as well, by 200 ms at most.
 #[inline(always)]
-pub(crate) fn count_abandoned(tracked: Tracked, child: *const Sock, enqueued_ns: u64, state: u8) {
+pub(crate) fn count_abandoned(slot: u32, child: *const Sock, enqueued_ns: u64, state: u8) {
     let beside = match state {
         TCP_CLOSE => Beside::AbandonedReset,
         TCP_CLOSE_WAIT => Beside::AbandonedFin,
         _ => return,
     };
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
     // SAFETY: this CPU's element of the per-CPU array.
-    let totals = unsafe { &mut *tracked.totals };
+    let totals = unsafe { &mut *totals };
     totals.beside[beside as usize] += 1;
     let left_ns = read::field::<_, u64>(child, &TP_MSTAMP) * 1000;
     if enqueued_ns == 0 || left_ns < enqueued_ns + IMPATIENT_NS {
@@ -122,24 +144,34 @@ pub(crate) fn count_unattributed_accept() {
     }
 }
 
-/// Notes the depth of a queue right after an arrival.
+/// Notes the depth of a queue right after an arrival, if it may be the deepest.
+///
+/// The peaks are this CPU's, since eBPF had no atomic maximum before 5.12. What all CPUs share is
+/// a depth that one of them has noted: what goes no further needs no note.
 #[inline(always)]
-pub(crate) fn peak(totals: &mut Totals, slot: u32, depth: u32) {
+pub(crate) fn peak(slot: u32, distributions: *mut Distributions, depth: u32) {
+    let now = EPOCH.get();
+    if histograms::has_deeper(distributions, now, depth) {
+        return;
+    }
+    let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *totals };
     if depth > totals.peak {
         totals.peak = depth;
         totals.peak_ns = time::now();
-        totals.peak_filled_ns = histograms::filled_ns(slot);
+        totals.peak_filled_ns = histograms::filled_ns(distributions);
     }
-    let epoch = epoch(totals);
+    let epoch = epoch(totals, now);
     if depth > epoch.depth {
         epoch.depth = depth;
     }
+    histograms::set_deepest(distributions, now, depth);
 }
 
-/// The peaks of the running epoch.
+/// The peaks of the running epoch, `now`.
 #[inline(always)]
-pub(crate) fn epoch(totals: &mut Totals) -> &mut Epoch {
-    let now = EPOCH.get();
+fn epoch(totals: &mut Totals, now: u32) -> &mut Epoch {
     let epoch = &mut totals.epochs[(now & 1) as usize];
     if epoch.epoch != now {
         *epoch = Epoch { epoch: now, depth: 0, longest_ns: 0 };

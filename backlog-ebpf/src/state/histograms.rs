@@ -5,7 +5,9 @@ use core::arch::asm;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use backlog_ebpf::{
     attempt::KEPT_NS,
-    distribution::{DEPTHS, NO_TROUGH, WAITS, bucket},
+    distribution::{
+        DEPTHS, Distributions, NO_TROUGH, WAIT_STEP, WAITS, bucket, mark, marked, micros,
+    },
 };
 
 use super::{maps::DISTRIBUTIONS, shared};
@@ -22,11 +24,60 @@ pub(crate) enum AcceptedBy {
     Unknown,
 }
 
+/// Those of a listener.
+#[inline(always)]
+pub(crate) fn at(slot: u32) -> Option<*mut Distributions> {
+    DISTRIBUTIONS.get_ptr_mut(slot)
+}
+
+/// Forgets what has been noted of the slot's previous listener in this epoch.
+#[inline(always)]
+pub(crate) fn reset_marks(slot: u32) {
+    let Some(distributions) = at(slot) else { return };
+    // SAFETY: an element of the array; the slot has no listener yet.
+    unsafe {
+        (*distributions).deepest = 0;
+        (*distributions).longest = 0;
+    }
+}
+
+/// Has a CPU noted this depth or a larger one in this epoch?
+#[inline(always)]
+pub(crate) fn has_deeper(distributions: *const Distributions, epoch: u32, depth: u32) -> bool {
+    // SAFETY: an element of the array; the mark is read as a whole.
+    let noted = unsafe { (&raw const (*distributions).deepest).read_volatile() };
+    marked(noted, epoch).is_some_and(|deepest| depth <= deepest)
+}
+
+/// This CPU has noted it. If two CPUs write at the same time, the lower value may stay: arrivals are
+/// then noted more often than they need to be.
+#[inline(always)]
+pub(crate) fn set_deepest(distributions: *mut Distributions, epoch: u32, depth: u32) {
+    // SAFETY: as in `has_deeper`.
+    unsafe { (&raw mut (*distributions).deepest).write_volatile(mark(epoch, depth)) };
+}
+
+/// Has a CPU noted a longer wait in this epoch?
+#[inline(always)]
+pub(crate) fn has_longer(distributions: *const Distributions, epoch: u32, wait_ns: u64) -> bool {
+    // SAFETY: as in `has_deeper`.
+    let noted = unsafe { (&raw const (*distributions).longest).read_volatile() };
+    marked(noted, epoch).is_some_and(|longest| wait_ns >> WAIT_STEP < u64::from(longest))
+}
+
+/// This CPU has noted it; as in [`set_deepest`].
+#[inline(always)]
+pub(crate) fn set_longest(distributions: *mut Distributions, epoch: u32, wait_ns: u64) {
+    let steps = wait_ns >> WAIT_STEP;
+    let steps = if steps > u64::from(u32::MAX) { u32::MAX } else { steps as u32 };
+    // SAFETY: as in `has_deeper`.
+    unsafe { (&raw mut (*distributions).longest).write_volatile(mark(epoch, steps)) };
+}
+
 /// Counts an arrival that made the queue this deep. Returns true if the listener has refused
 /// somebody recently, so that this may be a returning client.
 #[inline(always)]
-pub(crate) fn record_arrival(slot: u32, depth: u32, now: u64) -> bool {
-    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
+pub(crate) fn record_arrival(distributions: *mut Distributions, depth: u32, now: u64) -> bool {
     let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
     // SAFETY: an element of the array, and a place within it. Who finds the queue empty is
     // alone with it, but for an accept that is faster than this note: then the time is
@@ -123,9 +174,9 @@ pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
 
 /// Since when a queue has not been empty, while anything is in it.
 #[inline(always)]
-pub(crate) fn filled_ns(slot: u32) -> u64 {
+pub(crate) fn filled_ns(distributions: *const Distributions) -> u64 {
     // SAFETY: an element of the array.
-    DISTRIBUTIONS.get_ptr(slot).map_or(0, |distributions| unsafe { (*distributions).filled_ns })
+    unsafe { (*distributions).filled_ns }
 }
 
 /// A SYN was answered with a cookie at a SYN queue of this length. How long one would be that
@@ -155,10 +206,14 @@ pub(crate) fn record_drop(slot: u32, now: u64) {
 
 /// Counts an accept after this wait, and its thread if that is the current one.
 #[inline(always)]
-pub(crate) fn record_accept(slot: u32, wait_ns: u64, accepted_ns: u64, by: AcceptedBy) {
-    let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
+pub(crate) fn record_accept(
+    distributions: *mut Distributions,
+    wait_ns: u64,
+    accepted_ns: u64,
+    by: AcceptedBy,
+) {
     // Microseconds, rounded up, less one.
-    let index = within::<WAITS>(bucket(wait_ns.saturating_sub(1) / 1000, WAITS));
+    let index = within::<WAITS>(bucket(micros(wait_ns.saturating_sub(1)), WAITS));
     // SAFETY: as in `arrived`.
     unsafe { shared::count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
     // SAFETY: as above. If two threads accept at the same time, either value may stay.

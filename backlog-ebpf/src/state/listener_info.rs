@@ -8,7 +8,7 @@ use backlog_ebpf::{
 };
 
 use super::{
-    filter,
+    filter, histograms,
     maps::{FREE_SLOTS, LISTENERS, OWN_PORTS, SLOT_INFO, STRAY},
     namespace, ring, slots,
 };
@@ -45,6 +45,7 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
         unsafe { *own = 1 };
     }
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
+    histograms::reset_marks(slot);
     // SAFETY: the slot has just left the queue of free ones: it is ours.
     let listener = unsafe { &mut *info };
     describe(listener, sk, slot, flags);

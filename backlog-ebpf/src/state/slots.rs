@@ -19,22 +19,42 @@ use crate::kernel::types::Sock;
 pub(crate) struct Tracked {
     pub(crate) slot: u32,
     pub(crate) totals: *mut Totals,
+}
+
+/// A listener that has a slot. An ordinary connection needs no totals, which take a lookup.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) slot: u32,
     /// May MPTCP connections join through it?
     pub(crate) joins: bool,
+}
+
+impl Known {
+    /// The listener of a slot.
+    #[inline(always)]
+    pub(crate) fn at(slot: u32) -> Self {
+        Self { slot, joins: true }
+    }
+
+    /// The listener of an entry that holds.
+    #[inline(always)]
+    pub(crate) fn cached(cached: *mut CachedListener) -> Self {
+        // SAFETY: this CPU's element of the per-CPU array.
+        let CachedListener { slot, joins, .. } = unsafe { *cached };
+        Self { slot, joins: joins != 0 }
+    }
+
+    /// The same with this CPU's totals.
+    #[inline(always)]
+    pub(crate) fn tracked(self) -> Option<Tracked> {
+        tracked(self.slot)
+    }
 }
 
 /// The totals of a slot on this CPU.
 #[inline(always)]
 pub(crate) fn tracked(slot: u32) -> Option<Tracked> {
-    TOTALS.get_ptr_mut(slot).map(|totals| Tracked { slot, totals, joins: true })
-}
-
-/// The listener of an entry that holds.
-#[inline(always)]
-pub(crate) fn of_cached(cached: *mut CachedListener) -> Option<Tracked> {
-    // SAFETY: this CPU's element of the per-CPU array.
-    let CachedListener { slot, joins, .. } = unsafe { *cached };
-    tracked(slot).map(|tracked| Tracked { joins: joins != 0, ..tracked })
+    TOTALS.get_ptr_mut(slot).map(|totals| Tracked { slot, totals })
 }
 
 /// The slot of a socket, if it has one.

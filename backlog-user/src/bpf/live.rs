@@ -6,6 +6,7 @@ mod slots;
 mod workers;
 
 use std::collections::{HashMap, HashSet};
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::aggregate::translate::{self, Translator};
 use backlog_core::event::{Caller, Count, Event, LastAccept, ListenerId, Netns, What};
 use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
+use backlog_ebpf::distribution::Distributions;
 use backlog_ebpf::record::{self, Kind};
 use backlog_ebpf::totals::Stray;
 
 use crate::bpf::load::{Loaded, Maps};
+use crate::bpf::mapped_array::Table;
 use crate::bpf::pod::{DistributionsPod, TotalsPod, WorkersPod};
 use crate::bpf::startup_scan;
 use crate::bpf::switch::Switch;
@@ -202,7 +205,9 @@ impl Live {
             .totals
             .get(&slot, 0)
             .with_context(|| format!("reading the totals of slot {slot}"))?;
-        let distributions = || Some(self.loaded.maps.distributions.get(slot)?.0);
+        let table = &self.loaded.maps.distributions;
+        let whole = !self.running;
+        let distributions = |last: &Distributions| moved(table, slot, last, whole);
         let cpus = cpus.iter().map(|TotalsPod(totals)| totals);
         let mut count = self.translator.count(slot, cpus, ended, distributions);
         self.count_workers(slot, &mut count)?;
@@ -356,6 +361,27 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// The distributions of a slot, if they have moved since: each arrival moves one of the two values
+/// that are compared, and each accept the other, after it has been counted. They are read before
+/// the rest, so that what comes meanwhile is found at the next count. Two accepts in the same
+/// nanosecond may leave no trace there, so the last count is `whole`.
+fn moved(
+    table: &Table<DistributionsPod>,
+    slot: u32,
+    last: &Distributions,
+    whole: bool,
+) -> Option<Distributions> {
+    let arrived: u32 = table.part(slot, offset_of!(Distributions, arrived))?;
+    let accepted_ns: u64 = table.part(slot, offset_of!(Distributions, accepted_ns))?;
+    let never = (arrived, accepted_ns) == (0, 0);
+    let moved = (arrived, accepted_ns) != (last.arrived, last.accepted_ns);
+    if !moved && (never || !whole) {
+        return None;
+    }
+    let DistributionsPod(now) = table.get(slot)?;
+    Some(Distributions { arrived, accepted_ns, ..now })
 }
 
 /// The kernel's information on the listener of a slot.

@@ -56,6 +56,17 @@ impl<T: Pod> Table<T> {
         (index < self.count).then(|| unsafe { self.memory.add(offset).cast::<T>().read_volatile() })
     }
 
+    /// The part of an element at this offset, without a copy of the rest.
+    pub(crate) fn part<P: Pod>(&self, index: u32, offset: usize) -> Option<P> {
+        if index >= self.count || offset + size_of::<P>() > size_of::<T>() {
+            return None;
+        }
+        let place = self.stride * index as usize + offset;
+        // SAFETY: within an element, which is within the mapping; any bytes are a `P`, and a part
+        // has its alignment in its element.
+        Some(unsafe { self.memory.add(place).cast::<P>().read_volatile() })
+    }
+
     /// How many elements.
     pub(crate) fn count(&self) -> u32 {
         self.count

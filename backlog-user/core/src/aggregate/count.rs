@@ -100,9 +100,15 @@ pub fn moves(before: &[u32], now: &[u32]) -> Moves {
     (0..).zip(moved).filter(|(_, count)| *count > 0).collect()
 }
 
+/// How many these are together.
+#[must_use]
+pub fn all(moves: &Moves) -> u64 {
+    moves.iter().map(|(_, count)| u64::from(*count)).sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{moves, sum};
+    use super::{all, moves, sum};
     use backlog_ebpf::totals::{Epoch, Totals};
 
     fn epoch(epoch: u32, depth: u32, longest_ns: u64) -> Epoch {
@@ -143,6 +149,8 @@ mod tests {
 
     #[test]
     fn what_did_not_move_is_left_out() {
-        assert_eq!(moves(&[3, 7, 0, u32::MAX], &[3, 9, 0, 1]), [(1, 2), (3, 2)]);
+        let moved = moves(&[3, 7, 0, u32::MAX], &[3, 9, 0, 1]);
+        assert_eq!(moved, [(1, 2), (3, 2)]);
+        assert_eq!(all(&moved), 4);
     }
 }

@@ -20,9 +20,41 @@ use crate::event::{
 pub struct Translator {
     /// Which listener has which slot.
     pub registry: Registry,
-    /// By slot: its distributions at the last count, also of listeners before.
-    distributions: HashMap<u32, Box<Distributions>>,
+    /// By slot: what its distributions have counted.
+    distributions: HashMap<u32, Box<Counted>>,
     decode_errors: u64,
+}
+
+/// What the distributions of a slot have counted.
+struct Counted {
+    /// Their state at the last count, also of listeners before.
+    last: Distributions,
+    /// Arrivals at the slot's listener so far.
+    enqueued: u64,
+    /// Accepts at it so far.
+    accepted: u64,
+}
+
+impl Counted {
+    const NONE: Self = Self { last: Distributions::EMPTY, enqueued: 0, accepted: 0 };
+
+    /// Adds what has moved since the last count.
+    fn add(&mut self, now: &Distributions, count: &mut Count) {
+        let last = &self.last;
+        count.waits = count::moves(&last.waits, &now.waits);
+        count.depths = count::moves(&last.depths, &now.depths);
+        self.enqueued += count::all(&count.depths);
+        self.accepted += count::all(&count.waits);
+        // Values that have not moved belong to the slot's previous listener.
+        if now.noted_ns != last.noted_ns {
+            count.last_accept = last_accept(now);
+        }
+        count.paced = now.pace.count.wrapping_sub(last.pace.count);
+        count.paced_ns = now.pace.sum_ns.wrapping_sub(last.pace.sum_ns);
+        count.stalled_ns = now.pace.stalled_ns.wrapping_sub(last.pace.stalled_ns);
+        count.idle_moved_ns = now.idle_ns.wrapping_sub(last.idle_ns);
+        self.last = *now;
+    }
 }
 
 impl Translator {
@@ -122,36 +154,41 @@ impl Translator {
     }
 
     /// What each CPU has counted at a slot, and how far its distributions have moved since
-    /// the last count; they are read only if they can have moved. `ended` is the epoch that
-    /// has just ended.
+    /// the last count. `distributions` gets their state then, and returns None if they have not
+    /// moved. `ended` is the epoch that has just ended.
     pub fn count<'a>(
         &mut self,
         slot: u32,
         cpus: impl Iterator<Item = &'a Totals>,
         ended: u32,
-        distributions: impl FnOnce() -> Option<Distributions>,
+        distributions: impl FnOnce(&Distributions) -> Option<Distributions>,
     ) -> Box<Count> {
         let mut count = Box::new(count::sum(cpus, ended));
-        if count.totals.enqueued + count.totals.accepted > 0
-            && let Some(now) = distributions()
-        {
-            let last =
-                self.distributions.entry(slot).or_insert_with(|| Box::new(Distributions::EMPTY));
-            count.waits = count::moves(&last.waits, &now.waits);
-            count.depths = count::moves(&last.depths, &now.depths);
-            // Values that have not moved belong to the slot's previous listener.
-            if now.noted_ns != last.noted_ns {
-                count.last_accept = last_accept(&now);
+        let known = self.distributions.get(&slot).map_or(&Distributions::EMPTY, |it| &it.last);
+        if let Some(now) = distributions(known) {
+            let counted = self.distributions.entry(slot);
+            counted.or_insert_with(|| Box::new(Counted::NONE)).add(&now, &mut count);
+        }
+        if let Some(counted) = self.distributions.get(&slot) {
+            count.totals.enqueued += counted.enqueued;
+            count.totals.accepted += counted.accepted;
+            if count.totals.enqueued + count.totals.accepted > 0 {
+                let Distributions { filled_ns, free_ns, accepted_ns, .. } = counted.last;
+                (count.filled_ns, count.free_ns, count.accepted_ns) =
+                    (filled_ns, free_ns, accepted_ns);
             }
-            count.paced = now.pace.count.wrapping_sub(last.pace.count);
-            count.paced_ns = now.pace.sum_ns.wrapping_sub(last.pace.sum_ns);
-            count.stalled_ns = now.pace.stalled_ns.wrapping_sub(last.pace.stalled_ns);
-            count.filled_ns = now.filled_ns;
-            count.idle_moved_ns = now.idle_ns.wrapping_sub(last.idle_ns);
-            (count.free_ns, count.accepted_ns) = (now.free_ns, now.accepted_ns);
-            **last = now;
         }
         count
+    }
+
+    /// A slot is given back: what its distributions count from now on, which are here, is of its
+    /// next listener.
+    pub fn release(&mut self, slot: u32, now: Option<Distributions>) {
+        self.registry.release(slot);
+        if let Some(counted) = self.distributions.get_mut(&slot) {
+            (counted.enqueued, counted.accepted) = (0, 0);
+            counted.last = now.unwrap_or(counted.last);
+        }
     }
 
     /// Records that could not be read.
@@ -194,4 +231,51 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<DropEvent> {
         }),
         fin: wire.flags & record::FIN != 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Translator;
+    use backlog_ebpf::distribution::Distributions;
+    use backlog_ebpf::totals::Totals;
+
+    /// The distributions after these arrivals and accepts.
+    fn after(arrivals: u32, accepts: u32) -> Distributions {
+        let mut now = Distributions::EMPTY;
+        (now.depths[0], now.waits[7]) = (arrivals.wrapping_sub(9), accepts.wrapping_sub(9));
+        now
+    }
+
+    fn count(
+        translator: &mut Translator,
+        totals: &Totals,
+        now: Option<&Distributions>,
+    ) -> [u64; 2] {
+        let count = translator.count(1, [*totals].iter(), 1, |_| now.copied());
+        [count.totals.enqueued, count.totals.accepted]
+    }
+
+    #[test]
+    fn connections_are_those_of_the_distributions_and_those_beyond() {
+        let mut translator = Translator::default();
+        // What a listener before has left there.
+        count(&mut translator, &Totals::default(), Some(&after(0, 0)));
+        translator.release(1, None);
+        let beyond = Totals { enqueued: 1, accepted: 2, enqueue_missed: 4, ..Totals::default() };
+        assert_eq!(count(&mut translator, &beyond, None), [5, 6]);
+        assert_eq!(count(&mut translator, &beyond, Some(&after(7, 6))), [12, 12]);
+        // The buckets wrap around.
+        assert_eq!(count(&mut translator, &beyond, Some(&after(12, 10))), [17, 16]);
+        assert_eq!(count(&mut translator, &beyond, None), [17, 16]);
+    }
+
+    #[test]
+    fn the_next_listener_of_a_slot_begins_at_zero() {
+        let mut translator = Translator::default();
+        count(&mut translator, &Totals::default(), Some(&after(12, 10)));
+        // One more came after the last count.
+        translator.release(1, Some(after(13, 10)));
+        assert_eq!(count(&mut translator, &Totals::default(), None), [0, 0]);
+        assert_eq!(count(&mut translator, &Totals::default(), Some(&after(15, 11))), [2, 1]);
+    }
 }

@@ -52,7 +52,8 @@ impl Live {
             if let Some(listener) = self.translator.registry.at(slot) {
                 self.count_one(slot, listener, ended, events)?;
             }
-            self.translator.registry.release(slot);
+            let distributions = self.loaded.maps.distributions.get(slot).map(|pod| pod.0);
+            self.translator.release(slot, distributions);
             let cpus = nr_cpus().map_err(|(file, error)| {
                 anyhow::Error::new(error).context(format!("reading {file}"))
             })?;
