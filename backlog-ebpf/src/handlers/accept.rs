@@ -34,10 +34,17 @@ use crate::state::{
 /// accepts by 8 threads in `__inet_accept`).
 #[inline(always)]
 pub(crate) fn on_graft(newsk: impl KernelPtr<Sock>) {
+    let port: u16 = read::field(newsk, &SKC_NUM);
+    // A client that has reset its connection meanwhile has taken its port away.
+    let wanted = (port == 0 || filter::port(port)) && filter::namespace(newsk);
+    // What is in the table is a TCP socket, so an ordinary accept needs no look at the protocol.
+    if wanted && count_if_in_table(newsk) {
+        return;
+    }
     if MPTCP_FIRST.load() != ABSENT && read::protocol(newsk) == IPPROTO_MPTCP {
         graft(mptcp::tcp_of(newsk.address()));
-    } else {
-        graft(newsk);
+    } else if wanted {
+        not_in_table(newsk, port);
     }
 }
 
@@ -48,17 +55,30 @@ fn graft(child: impl KernelPtr<Sock>) {
     if (port != 0 && !filter::port(port)) || !filter::namespace(child) {
         return;
     }
-    if let Some(pending) = fast::take(child.address()) {
-        let Pending { slot, enqueued_ns, refused_isn, .. } = pending;
-        // What a listener has in the table leaves it before the slot is another's.
-        tally::count_accept(slot, enqueued_ns, 0, AcceptedBy::CurrentThread);
-        let state = read::field(child, &SKC_STATE);
-        tally::count_abandoned(slot, child.address(), enqueued_ns, state);
-        if refused_isn != 0 {
-            retry::on_accept(slot, child.address(), refused_isn, state);
-        }
-        return;
+    if !count_if_in_table(child) {
+        not_in_table(child, port);
     }
+}
+
+/// Counts the accept of a connection that has a place in the table.
+#[inline(always)]
+fn count_if_in_table(child: impl KernelPtr<Sock>) -> bool {
+    let Some(pending) = fast::take(child.address()) else { return false };
+    let Pending { slot, enqueued_ns, refused_isn, .. } = pending;
+    // What a listener has in the table leaves it before the slot is another's.
+    tally::count_accept(slot, enqueued_ns, 0, AcceptedBy::CurrentThread);
+    let state = read::field(child, &SKC_STATE);
+    tally::count_abandoned(slot, child.address(), enqueued_ns, state);
+    if refused_isn != 0 {
+        retry::on_accept(slot, child.address(), refused_isn, state);
+    }
+    true
+}
+
+/// The accept of a connection that has no place in the table: it may be in the map, or not be
+/// recorded yet.
+#[inline(always)]
+fn not_in_table(child: impl KernelPtr<Sock>, port: u16) {
     if overflow::in_use()
         && let Some(pending) = overflow::take(child.address())
     {
