@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -81,7 +82,7 @@ pub(crate) enum End {
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<End> {
     own_network(command);
     let held = Held::hold()?;
-    own_session(command, &held);
+    own_session(command);
     let child = command.spawn().with_context(|| {
         format!("cannot run apart from this machine: {}", process::line(command))
     })?;
@@ -91,18 +92,17 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<End> {
         if let Some(status) = session.0.try_wait().context("cannot wait for a program")? {
             return Ok(End::Status(status));
         }
-        if let Some(signal) = held.wait(LOOK) {
+        if let Some(signal) = held.came() {
             drop(session);
             held.die_of(signal);
         }
+        thread::sleep(LOOK);
     }
     Ok(End::TimedOut)
 }
 
-/// A session of its own, whose first process dies with us, and which can be
-/// interrupted as any other.
-fn own_session(command: &mut Command, held: &Held) {
-    let before = held.before();
+/// A session of its own, whose first process dies with us.
+fn own_session(command: &mut Command) {
     // SAFETY: as above.
     unsafe {
         let parent = libc::getpid();
@@ -114,7 +114,7 @@ fn own_session(command: &mut Command, held: &Held) {
             if libc::getppid() != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            signals::set_mask(&before)
+            Ok(())
         });
     }
 }
@@ -135,9 +135,10 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use super::{End, is_root, run};
-    use std::fs;
+    use std::os::unix::process::ExitStatusExt as _;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
+    use std::{env, fs, thread};
 
     #[test]
     fn nothing_is_left_after_the_limit() {
@@ -154,10 +155,49 @@ mod tests {
         assert!(matches!(end, End::TimedOut), "{end:?}");
         assert!(start.elapsed() < Duration::from_secs(20));
         let said = fs::read_to_string(file.path()).unwrap();
-        let sleeper = said.lines().next().unwrap();
-        let state = fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        assert_ended(said.lines().next().unwrap());
         assert!(said.contains("lo:") && !said.contains("eth0"), "{said}");
+    }
+
+    #[track_caller]
+    fn assert_ended(pid: &str) {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    /// It starts this test again in another process, which a signal can end.
+    #[test]
+    fn a_signal_ends_what_was_started_and_us() {
+        const FILE: &str = "XTASK_APART_FILE";
+        if !is_root() {
+            println!("not root: cannot create a network namespace");
+            return;
+        }
+        if let Some(file) = env::var_os(FILE) {
+            let mut command = Command::new("sh");
+            command.args(["-c", "sleep 60 & echo $! >\"$0\"; wait"]).arg(file);
+            // Another thread than the main one, as where guests are tested meanwhile.
+            run(&mut command, Duration::from_secs(60)).unwrap();
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "apart::tests::a_signal_ends_what_was_started_and_us"])
+            .env(FILE, file.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let limit = Instant::now() + Duration::from_secs(20);
+        let mut said = String::new();
+        while !said.ends_with('\n') && Instant::now() < limit {
+            thread::sleep(Duration::from_millis(10));
+            said = fs::read_to_string(file.path()).unwrap();
+        }
+        let pid = libc::pid_t::try_from(child.id()).unwrap();
+        // SAFETY: kill takes numbers; the child has not been waited for, so the number is its own.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
+        assert_ended(said.trim());
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     }
     let mut passed = true;
     if !no_tests {
-        let rows = test(here, &kernels, filter.as_deref(), &page, &built);
+        let rows = test(here, &kernels, filter.as_deref(), &page, &built)?;
         passed = rows.iter().all(Row::passed);
         page.tested(filter.as_deref(), rows);
     }
@@ -104,7 +104,7 @@ fn test(
     filter: Option<&str>,
     page: &Page,
     built: &Built,
-) -> Vec<Row> {
+) -> Result<Vec<Row>> {
     let suite = Suite {
         filters: filter.iter().map(|&filter| filter.to_owned()).collect(),
         variables: Vec::new(),
@@ -124,6 +124,6 @@ fn test(
         }
     }
     let backends = Backend::ALL.map(Some);
-    rows.extend(guests::test_all(guests::jobs(kernels, &backends, &suite), built));
-    rows
+    rows.extend(guests::test_all(guests::jobs(kernels, &backends, &suite, built)?, built));
+    Ok(rows)
 }

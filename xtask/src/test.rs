@@ -12,7 +12,7 @@ pub(crate) mod row;
 pub(crate) mod suite;
 mod tally;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -107,19 +107,21 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
 
 /// The tests that run anywhere. Only what failed is shown.
 fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
-    command.args(filter).stdin(Stdio::null()).stderr(Stdio::inherit());
+    const TESTS: [&str; 4] = ["test", "--workspace", "--no-fail-fast", "--quiet"];
+    // Built first, since cargo's messages are shown as they come.
+    process::run(cargo(&TESTS).arg("--no-run"))?;
+    let mut command = cargo(&TESTS);
+    command.args(filter);
     process::announce(&command);
-    let line = process::line(&command);
-    let output = command.output().with_context(|| format!("cannot start: {line}"))?;
+    let output = process::output(&mut command)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let found = Tally::of(&text);
     process::say(&format!("host: {found}"));
     tally.add(found);
     if !output.status.success() {
-        println!("{text}");
+        println!("{text}{}", String::from_utf8_lossy(&output.stderr));
     }
-    anyhow::ensure!(output.status.success(), "{}: {line}", output.status);
+    anyhow::ensure!(output.status.success(), "{}: {}", output.status, process::line(&command));
     Ok(())
 }
 

@@ -1,83 +1,92 @@
-//! Signals that would end us, held back until what we started is ended, too.
+//! Signals that would end us, held back until what we started is ended, too. For the whole process,
+//! whichever of its threads they come to.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::time::Duration;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context as _, Result};
+use signal_hook::{consts, flag, low_level};
 
 /// What a terminal, a shell or a service manager ends a program with.
-const DEADLY: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+const DEADLY: [libc::c_int; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
 
-/// While it lives, these signals wait. For the thread that holds them back, so
-/// it is to be the only one, or they end another.
-pub(super) struct Held {
-    signals: libc::sigset_t,
-    before: libc::sigset_t,
+/// What the handlers share with us. They are never removed: that would leave a signal ignored.
+struct Handlers {
+    /// Does a signal end us at once?
+    deadly: Arc<AtomicBool>,
+    /// The last one that came, or 0.
+    came: Arc<AtomicUsize>,
 }
+
+/// While it lives, these signals wait to be asked for. There is one at a time.
+pub(super) struct Held(&'static Handlers);
 
 impl Held {
     /// Holds them back from now on.
     pub(super) fn hold() -> Result<Self> {
-        let mut signals = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: sigemptyset makes the set a value, which the others change;
-        // pthread_sigmask fills the second one if it succeeds.
-        unsafe {
-            libc::sigemptyset(signals.as_mut_ptr());
-            for signal in DEADLY {
-                libc::sigaddset(signals.as_mut_ptr(), signal);
-            }
-            let error =
-                libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), before.as_mut_ptr());
-            if error != 0 {
-                return Err(io::Error::from_raw_os_error(error)).context("cannot hold signals");
-            }
-            Ok(Self { signals: signals.assume_init(), before: before.assume_init() })
-        }
+        static HANDLERS: LazyLock<Result<Handlers, String>> =
+            LazyLock::new(|| Handlers::install().map_err(|error| format!("{error:#}")));
+        let handlers = HANDLERS.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        handlers.deadly.store(false, Ordering::SeqCst);
+        Ok(Self(handlers))
     }
 
-    /// What was held back before, which is what a program started now is due.
-    pub(super) fn before(&self) -> libc::sigset_t {
-        self.before
-    }
-
-    /// Waits for one of them, up to this time.
-    pub(super) fn wait(&self, time: Duration) -> Option<libc::c_int> {
-        let time = libc::timespec {
-            tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: time.subsec_nanos().into(),
-        };
-        // SAFETY: both are values that live as long as the call.
-        let signal = unsafe {
-            libc::sigtimedwait(&raw const self.signals, std::ptr::null_mut(), &raw const time)
-        };
-        (signal > 0).then_some(signal)
+    /// The signal that came, if any.
+    pub(super) fn came(&self) -> Option<libc::c_int> {
+        let signal = self.0.came.swap(0, Ordering::SeqCst);
+        DEADLY.into_iter().find(|one| usize::try_from(*one) == Ok(signal))
     }
 
     /// Ends us by the signal that came, as if it had not been held back.
     pub(super) fn die_of(self, signal: libc::c_int) -> ! {
         drop(self);
-        // SAFETY: raise takes a number.
-        unsafe { libc::raise(signal) };
-        // Not reached: nobody here handles it, and one that is ignored does not come.
+        // It does not return; if it fails, the status says the same.
+        let _ = low_level::emulate_default_handler(signal);
         std::process::exit(128 + signal)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // It was a valid mask before.
-        let _ = set_mask(&self.before);
+        self.0.deadly.store(true, Ordering::SeqCst);
     }
 }
 
-/// Sets this thread's mask. May be called between fork and exec.
-pub(super) fn set_mask(mask: &libc::sigset_t) -> io::Result<()> {
-    // SAFETY: the mask is a value that lives as long as the call; the place
-    // for the old one may be null.
-    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
+impl Handlers {
+    fn install() -> Result<Self> {
+        let (deadly, came) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self")?;
+        let ignored = ignored(&status);
+        for signal in DEADLY.into_iter().filter(|signal| !contains(ignored, *signal)) {
+            let number = usize::try_from(signal).unwrap_or_default();
+            flag::register_conditional_default(signal, Arc::clone(&deadly))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&came), number))
+                .with_context(|| format!("cannot handle signal {signal}"))?;
+        }
+        Ok(Self { deadly, came })
+    }
+}
+
+/// The signals that we ignore, as `nohup` makes a program ignore SIGHUP: a bit for each.
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Signals are counted from 1, bits from 0.
+fn contains(mask: u64, signal: libc::c_int) -> bool {
+    mask >> (signal - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nohup_ignores_stays_ignored() {
+        let mask = ignored("Name:\tx\nSigIgn:\t0000000000000001\nSigCgt:\tffff\n");
+        assert!(contains(mask, consts::SIGHUP));
+        assert!(!contains(mask, consts::SIGTERM));
     }
 }

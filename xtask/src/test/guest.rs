@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::guests::{Job, Wanted};
 use super::row::{self, Row};
-use super::suite::Suite;
 use super::tally::{self, Tally};
-use crate::backend::Backend;
-use crate::kernels::Kernel;
 use crate::vm::{self, Added, Both, ConsoleLog, Guest, Saved, Sinks, Verdict};
 use crate::{process, servers};
 
@@ -27,26 +25,22 @@ pub(super) fn tests_added(host: &Path) -> Added {
 }
 
 /// The guest's command line.
-fn command(suite: &Suite, series: &str, backend: Option<Backend>) -> Vec<OsString> {
+fn command(job: &Job<'_>) -> Vec<OsString> {
+    let Job { backend, suite, share, .. } = job;
     let mut command = vec!["env".to_owned()];
-    let mut variables = suite.environment(backend);
+    let mut variables = suite.environment(*backend);
     if suite.servers.is_some() {
         variables.push((servers::VARIABLE, "/disk".to_owned()));
     }
     command.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
     command.push(TESTS.to_owned());
-    command.extend(suite.arguments(series, backend));
+    command.extend(share.arguments());
     command.into_iter().map(OsString::from).collect()
 }
 
 /// Tests one kernel with one backend.
-pub(super) fn test(
-    series: &str,
-    kernel: &Kernel,
-    backend: Option<Backend>,
-    suite: &Suite,
-    added: &[Added],
-) -> Row {
+pub(super) fn test(job: &Job<'_>, added: &[Added]) -> Row {
+    let Job { wanted: Wanted { series, kernel }, backend, suite, share } = job;
     let guest = Guest {
         kernel,
         cpus: suite.cpus,
@@ -56,9 +50,9 @@ pub(super) fn test(
         quiet_limit: Some(QUIET_LIMIT),
         added,
         disk: suite.servers.as_ref().map(|servers| &*servers.disk),
-        command: &command(suite, series, backend),
+        command: &command(job),
     };
-    let label = row::label(series, backend);
+    let label = job.label();
     let (mut boot, mut again) = (Boot::of(&guest), None);
     // What is not the emulator's fault happens again.
     if let Some(why) = boot.may_be_the_emulator() {
@@ -85,8 +79,9 @@ pub(super) fn test(
     let output = output.text();
     let file = row::show(&label, tally, &output);
     Row {
-        series: series.to_owned(),
-        backend,
+        series: series.clone(),
+        backend: *backend,
+        share: share.name.clone(),
         version: kernel.name.clone(),
         seconds: outcome.as_ref().map_or(0.0, |outcome| outcome.total.as_secs_f64()),
         tally,

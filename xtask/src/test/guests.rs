@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::row::Row;
-use super::suite::{Built, Suite};
+use super::suite::{Built, Share, Suite};
 use super::{guest, lock, row};
 use crate::backend::Backend;
 use crate::kernels::{Kernel, Kernels, MATRIX};
@@ -27,21 +27,38 @@ pub(crate) struct Wanted {
     pub(crate) kernel: Kernel,
 }
 
-/// A suite in a kernel with a backend, or with the tool's own choice.
+/// What one guest runs: a share of a suite, in a kernel with a backend or with the tool's own
+/// choice.
 pub(crate) struct Job<'a> {
     pub(crate) wanted: &'a Wanted,
     pub(crate) backend: Option<Backend>,
     pub(crate) suite: &'a Suite,
+    pub(crate) share: Share,
+}
+
+impl Job<'_> {
+    /// What it is called.
+    pub(super) fn label(&self) -> String {
+        row::label(&self.wanted.series, self.backend, self.share.name.as_deref())
+    }
 }
 
 /// A suite in each of the kernels with each of the backends.
 pub(crate) fn jobs<'a>(
     kernels: &'a [Wanted],
-    backends: &'a [Option<Backend>],
+    backends: &[Option<Backend>],
     suite: &'a Suite,
-) -> impl Iterator<Item = Job<'a>> {
-    let of = move |wanted| backends.iter().map(move |one| Job { wanted, backend: *one, suite });
-    kernels.iter().flat_map(of)
+    built: &Built,
+) -> Result<Vec<Job<'a>>> {
+    let names = built.test_names()?;
+    let mut jobs = Vec::new();
+    for wanted in kernels {
+        for &backend in backends {
+            let shares = suite.shares(&wanted.series, backend, &names, AT_ONCE);
+            jobs.extend(shares.into_iter().map(|share| Job { wanted, backend, suite, share }));
+        }
+    }
+    Ok(jobs)
 }
 
 /// The available kernels of those wanted, or of all, and a line for each unavailable one.
@@ -68,19 +85,20 @@ pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Resu
     for line in &untested {
         process::say(line);
     }
-    let rows = test_all(jobs(&kernels, &[None], suite), &Built::make()?);
+    let built = Built::make()?;
+    let rows = test_all(jobs(&kernels, &[None], suite, &built)?, &built);
     row::failures(&rows);
     Ok(rows)
 }
 
 /// A row for each job, in their order.
-pub(crate) fn test_all<'a>(jobs: impl Iterator<Item = Job<'a>>, built: &Built) -> Vec<Row> {
+pub(crate) fn test_all(jobs: Vec<Job<'_>>, built: &Built) -> Vec<Row> {
     let mut added = built.programs_added();
     added.push(guest::tests_added(&built.tests));
-    let mut queue: Vec<_> = jobs.enumerate().collect();
+    let mut queue: Vec<_> = jobs.into_iter().enumerate().collect();
     let total = queue.len();
     // The long ones first, or one of them runs alone at the end.
-    queue.sort_by_key(|(_, job)| job.suite.is_cut(&job.wanted.series, job.backend));
+    queue.sort_by_key(|(_, job)| job.share.is_core);
     let queue = Mutex::new(VecDeque::from(queue));
     let rows = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -90,14 +108,13 @@ pub(crate) fn test_all<'a>(jobs: impl Iterator<Item = Job<'a>>, built: &Built) -
                     let Some((place, job)) = lock(&queue).pop_front() else {
                         break;
                     };
-                    let Job { wanted: Wanted { series, kernel }, backend, suite } = job;
                     process::say(&format!(
                         "testing kernel {} ({}), {} of {total}",
-                        row::label(series, backend),
-                        kernel.name,
+                        job.label(),
+                        job.wanted.kernel.name,
                         place + 1
                     ));
-                    let row = guest::test(series, kernel, backend, suite, &added);
+                    let row = guest::test(&job, &added);
                     lock(&rows).push((place, row));
                 }
             });

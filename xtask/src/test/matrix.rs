@@ -2,6 +2,8 @@
 //! failures.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context as _, Error, Result, anyhow};
 
@@ -28,26 +30,29 @@ pub(super) fn run(
         Ok(built) => built,
         Err(error) => return vec![error],
     };
-    let (mut rows, mut failures, mut untested) = (Vec::new(), Vec::new(), Vec::new());
-    if here {
-        let (tested, missing) = natively(backends, suite, &built);
-        rows.extend(tested);
-        untested.extend(missing);
-    }
-    if let Some(kernels) = kernels {
-        // Native results are still printed.
-        match in_guests(report, &kernels, backends, suite, &built) {
-            Ok((tested, missing)) => {
-                if tested.is_empty() {
-                    failures.push(anyhow!("no kernel was tested in a guest"));
-                }
-                rows.extend(tested);
-                untested.extend(missing);
+    let mut failures = Vec::new();
+    // At once: the native tests wait most of the time, and guests have a lower priority.
+    let (native, guests) = thread::scope(|scope| {
+        let native = here.then(|| scope.spawn(|| natively(backends, suite, &built)));
+        let guests = kernels.map(|kernels| in_guests(report, &kernels, backends, suite, &built));
+        (native.map(ScopedJoinHandle::join), guests)
+    });
+    let (mut rows, mut untested) = match native.transpose() {
+        Ok(tested) => tested.unwrap_or_default(),
+        Err(panic) => resume_unwind(panic),
+    };
+    match guests {
+        Some(Ok((tested, missing))) => {
+            if tested.is_empty() {
+                failures.push(anyhow!("no kernel was tested in a guest"));
             }
-            Err(error) => failures.push(error.context("no kernel was tested in a guest")),
+            rows.extend(tested);
+            untested.extend(missing);
         }
-    } else if rows.is_empty() {
-        failures.push(anyhow!("no kernel was tested"));
+        // Native results are still printed.
+        Some(Err(error)) => failures.push(error.context("no kernel was tested in a guest")),
+        None if rows.is_empty() => failures.push(anyhow!("no kernel was tested")),
+        None => {}
     }
     row::not_tested(&rows);
     row::failures(&rows);
@@ -109,9 +114,13 @@ fn in_guests(
     let advice = sizing::suite();
     let one = kernels.iter().filter(|wanted| wanted.series == kernels::ONE);
     let one = one.filter(|_| suite.filters.is_empty());
-    let one = one.map(|wanted| Job { wanted, backend: None, suite: &advice });
-    let rows = guests::test_all(guests::jobs(&kernels, &backends, suite).chain(one), built);
-    Ok((rows, untested))
+    let one = one.map(|wanted| {
+        let share = advice.whole().named("sizing");
+        Job { wanted, backend: None, suite: &advice, share }
+    });
+    let mut jobs = guests::jobs(&kernels, &backends, suite, built)?;
+    jobs.extend(one);
+    Ok((guests::test_all(jobs, built), untested))
 }
 
 /// Compares the figures of the guests' verifiers with the checked-in ones: a line for each jump,

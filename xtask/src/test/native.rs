@@ -31,7 +31,7 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
     let tool = built.tool()?;
     let Native { kernel, backend } = native::look(tool, backend)?;
     let _alone = native::alone()?;
-    let label = row::label(NAME, Some(backend));
+    let label = row::label(NAME, Some(backend), None);
     process::say(&format!("testing natively: kernel {kernel} by {backend}"));
     let start = Instant::now();
     let (output, trouble) = match run(built, tool, backend, suite) {
@@ -43,6 +43,7 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
     Ok(Row {
         series: NAME.to_owned(),
         backend: Some(backend),
+        share: None,
         version: kernel,
         seconds: start.elapsed().as_secs_f64(),
         tally,
@@ -66,7 +67,7 @@ fn run(
     let mut output = native::file()?;
     let mut command = Command::new(&built.tests);
     command
-        .args(suite.arguments(NAME, Some(backend)))
+        .args(suite.whole().arguments())
         .envs(suite.environment(Some(backend)))
         .env("BACKLOG_GUEST", "1")
         .env("BACKLOG_NATIVE", "1")

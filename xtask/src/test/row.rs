@@ -17,6 +17,8 @@ pub(crate) struct Row {
     pub(crate) series: String,
     /// None: the tool's own choice.
     pub(crate) backend: Option<Backend>,
+    /// The share of the tests, if they were not all run together.
+    pub(crate) share: Option<String>,
     pub(crate) version: String,
     pub(crate) seconds: f64,
     pub(crate) tally: Tally,
@@ -46,6 +48,7 @@ impl Row {
         Self {
             series: series.to_owned(),
             backend,
+            share: None,
             version: String::new(),
             seconds: 0.0,
             tally: Tally {
@@ -64,16 +67,14 @@ impl Row {
 
     /// What it is called.
     pub(crate) fn label(&self) -> String {
-        label(&self.series, self.backend)
+        label(&self.series, self.backend, self.share.as_deref())
     }
 }
 
-/// A kernel with a backend, if one was asked for.
-pub(super) fn label(series: &str, backend: Option<Backend>) -> String {
-    match backend {
-        Some(backend) => format!("{series} {backend}"),
-        None => series.to_owned(),
-    }
+/// A kernel, with a backend if one was asked for, and with a share of the tests.
+pub(super) fn label(series: &str, backend: Option<Backend>, share: Option<&str>) -> String {
+    let words = [Some(series), backend.map(Backend::name), share];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Why the result of a test binary that ended with this status cannot be taken
@@ -90,7 +91,8 @@ pub(super) fn trouble(status: i32, tally: Tally) -> Option<String> {
 
 /// Prints the tally of a run, and writes its output to a file.
 pub(super) fn show(label: &str, tally: Tally, output: &str) -> PathBuf {
-    let file = paths::test_logs().join(format!("{}.log", label.replace(' ', "-")));
+    let file =
+        paths::test_logs().join(format!("{}.log", label.replace(' ', "-").replace('/', "-of-")));
     let written = fs::create_dir_all(paths::test_logs())
         .and_then(|()| fs::write(&file, tally::without_data(output)));
     match written {
@@ -133,14 +135,17 @@ pub(super) fn not_tested(rows: &[Row]) {
 /// Prints the table.
 pub(super) fn table(rows: &[Row]) {
     println!(
-        "\n{:<8} {:<11} {:<20} {:>6} {:>6} {:>7}",
-        "kernel", "backend", "version", "passed", "failed", "seconds"
+        "\n{:<8} {:<11} {:<6} {:<20} {:>6} {:>6} {:>7}",
+        "kernel", "backend", "share", "version", "passed", "failed", "seconds"
     );
     for row in rows {
-        let Row { series, backend, version, seconds, tally, again, trouble, .. } = row;
+        let Row { series, backend, share, version, seconds, tally, again, trouble, .. } = row;
         let backend = backend.map_or("auto", Backend::name);
         let Tally { passed, failed, results: _ } = tally;
-        println!("{series:<8} {backend:<11} {version:<20} {passed:>6} {failed:>6} {seconds:>7.1}");
+        let share = share.as_deref().unwrap_or("");
+        println!(
+            "{series:<8} {backend:<11} {share:<6} {version:<20} {passed:>6} {failed:>6} {seconds:>7.1}"
+        );
         for trouble in again.iter().chain(trouble) {
             println!("{series:<8} {backend:<11} {trouble}");
         }
