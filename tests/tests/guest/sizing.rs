@@ -208,18 +208,22 @@ fn who_was_refused_and_got_in_later_is_counted() {
         let believing = told("believing");
         assert!(
             admitted <= late + off && late <= admitted + believing + off,
-            "{admitted} and {believing} of {late} are told: {all:?}, {truth:?}"
+            "{admitted} and {believing} of {late} are told, {off} may be off: {all:?}, {truth:?}"
         );
         let told_clients = summary.drops.clients.unwrap();
         let refused = truth.connects.tried - in_time;
         assert!(
             told_clients.abs_diff(refused) <= off,
-            "{told_clients} of {refused} were refused: {all:?}, {truth:?}"
+            "{told_clients} of {refused} were refused, {off} may be off: {all:?}, {truth:?}"
         );
         let outside = told("gave_up") + told("reset") + told("trying") + told("unknown");
         assert_eq!(admitted + outside, told_clients, "each client is one of these");
         let delay = summary.drops.delay_us();
-        assert!(delay["p50"].as_u64().unwrap() >= LATE_US, "{delay}");
+        let median = delay["p50"].as_u64();
+        assert!(
+            median.is_some_and(|median| median >= LATE_US),
+            "{delay}, {off} may be off: {all:?}, {truth:?}"
+        );
     });
 }
 
