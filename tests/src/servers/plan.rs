@@ -1,9 +1,12 @@
 //! How each server is started, with the options that its documentation shows, and what its
 //! listeners will then be. The numbers are those of the programs' own sources and defaults.
 
+mod wsgi;
+
 use anyhow::Result;
 
 use crate::sysctl;
+use wsgi::{application, at_work};
 
 /// A server to be started.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -374,22 +377,6 @@ impl Truth {
             calls: 1,
         }
     }
-}
-
-/// What gunicorn serves.
-fn application() -> (&'static str, String) {
-    let text = "def app(environ, start):\n    start('204 No Content', [])\n    return []\n";
-    ("app.py", text.to_owned())
-}
-
-/// A WSGI application that says who answers, after some work.
-fn at_work() -> (&'static str, String) {
-    let text = "import os, time\n\
-                def app(environ, start):\n\
-                \x20   time.sleep(float(environ.get('QUERY_STRING') or 0))\n\
-                \x20   start('200 OK', [('Content-Type', 'text/plain')])\n\
-                \x20   return [str(os.getpid()).encode()]\n";
-    ("app.py", text.to_owned())
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -66,7 +66,7 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
 
 /// The priority of a guest. What runs natively beside it, as tests do, comes first: a guest uses a
 /// CPU as long as it lasts.
-const NICE: libc::c_int = 15;
+const NICE: libc::c_int = 5;
 
 /// In the child: die with the parent, give way to others, and keep the given descriptors open.
 fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {

@@ -3,6 +3,7 @@
 mod cases;
 mod margin;
 mod simulated;
+mod syn_queue;
 mod ticks;
 
 use backlog_ebpf::cause::Cause;

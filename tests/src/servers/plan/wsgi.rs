@@ -1,0 +1,17 @@
+//! The WSGI applications that gunicorn and uWSGI run: a file's name and text.
+
+/// What gunicorn serves.
+pub(super) fn application() -> (&'static str, String) {
+    let text = "def app(environ, start):\n    start('204 No Content', [])\n    return []\n";
+    ("app.py", text.to_owned())
+}
+
+/// A WSGI application that says who answers, after some work.
+pub(super) fn at_work() -> (&'static str, String) {
+    let text = "import os, time\n\
+                def app(environ, start):\n\
+                \x20   time.sleep(float(environ.get('QUERY_STRING') or 0))\n\
+                \x20   start('200 OK', [('Content-Type', 'text/plain')])\n\
+                \x20   return [str(os.getpid()).encode()]\n";
+    ("app.py", text.to_owned())
+}
