@@ -7,7 +7,7 @@ mod case;
 mod overload;
 mod tracer;
 
-pub(super) use case::{Case, Series, Subject};
+pub(super) use case::{Case, Series, Subject, series, series_of};
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The rule file: recording rules, then the alerts.
 
+pub(super) mod recorded;
 mod recording;
 
 use serde::Serialize;
@@ -74,7 +75,7 @@ pub(super) fn file(params: &Params) -> File {
 
 /// The names of the recorded series.
 #[cfg(test)]
-pub(super) fn recorded() -> impl Iterator<Item = &'static str> {
+pub(super) fn recorded_names() -> impl Iterator<Item = &'static str> {
     recording::GROUPS.iter().flat_map(|group| group.rules.iter().map(|(name, _)| *name))
 }
 

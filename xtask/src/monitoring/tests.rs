@@ -53,8 +53,12 @@ fn the_metrics_are_those_of_serve() {
 
 #[test]
 fn every_query_reads_series_that_exist() {
-    let known: BTreeSet<&str> =
-        METRICS.iter().map(|metric| metric.name).chain(rules::recorded()).chain(["up"]).collect();
+    let known: BTreeSet<&str> = METRICS
+        .iter()
+        .map(|metric| metric.name)
+        .chain(rules::recorded_names())
+        .chain(["up"])
+        .collect();
     let params = Params::default();
     let panels = dashboards::ALL.iter().flat_map(|page| dashboards::expressions(page, &params));
     for (rule, expr) in rules::expressions(&params).into_iter().chain(panels) {
@@ -87,6 +91,15 @@ fn what_is_inhibited_is_an_alert() {
         for name in inhibition.targets.iter().chain([&inhibition.source]) {
             assert!(alerts.contains(name), "{name}");
         }
+    }
+}
+
+#[test]
+fn each_recording_rule_is_tested() {
+    let tested: Vec<&str> =
+        rules::recorded::CASES.iter().flat_map(|case| case.expect).map(|(name, _)| *name).collect();
+    for name in rules::recorded_names() {
+        assert!(tested.contains(&name), "{name}");
     }
 }
 

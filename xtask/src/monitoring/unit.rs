@@ -1,11 +1,11 @@
 //! The unit tests of the rules, in the form that `promtool test rules` reads. They are generated
-//! from the cases that stand beside each alert, for the durations of the checked-in rules.
+//! from the cases that stand beside the recording rules and each alert, for the durations of the checked-in rules.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
 use super::alerts::{self, Alert, Case, Series, Subject};
-use super::rules::{Annotations, runbook};
+use super::rules::{Annotations, recorded, runbook};
 use super::{Params, words};
 
 /// A file of unit tests.
@@ -21,8 +21,10 @@ struct Test {
     name: String,
     interval: &'static str,
     input_series: Vec<Input>,
-    #[serde(rename = "alert_rule_test")]
-    expectations: Vec<Expectation>,
+    #[serde(rename = "alert_rule_test", skip_serializing_if = "Vec::is_empty")]
+    alerts: Vec<Expectation>,
+    #[serde(rename = "promql_expr_test", skip_serializing_if = "Vec::is_empty")]
+    recorded: Vec<Query>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +38,20 @@ struct Expectation {
     eval_time: &'static str,
     alertname: &'static str,
     exp_alerts: Vec<Expected>,
+}
+
+/// A query of a recorded series.
+#[derive(Serialize)]
+struct Query {
+    expr: &'static str,
+    eval_time: &'static str,
+    exp_samples: Vec<Sample>,
+}
+
+#[derive(Serialize)]
+struct Sample {
+    labels: String,
+    value: f64,
 }
 
 #[derive(Serialize)]
@@ -57,11 +73,34 @@ impl Serialize for Labels {
     }
 }
 
-/// All cases of all alerts.
+/// All cases of all rules.
 pub(super) fn file(rules: &'static str, params: &Params) -> File {
-    let tests = alerts::all()
+    let recorded = recorded::CASES.iter().map(|case| of_recorded(case, params));
+    let alerts = alerts::all()
         .flat_map(|alert| alert.cases.iter().map(move |case| test(alert, case, params)));
-    File { rule_files: [rules], evaluation_interval: "15s", tests: tests.collect() }
+    let tests = recorded.chain(alerts).collect();
+    File { rule_files: [rules], evaluation_interval: "15s", tests }
+}
+
+fn of_recorded(case: &recorded::Case, params: &Params) -> Test {
+    let queries = case.expect.iter().map(|&(expr, samples)| Query {
+        expr,
+        eval_time: case.time,
+        exp_samples: samples
+            .iter()
+            .map(|one| Sample {
+                labels: name(expr, &labels(one.subject, one.more, params)),
+                value: one.value,
+            })
+            .collect(),
+    });
+    Test {
+        name: case.name.to_owned(),
+        interval: case.interval,
+        input_series: case.input.iter().map(|series| input(series, params)).collect(),
+        alerts: Vec::new(),
+        recorded: queries.collect(),
+    }
 }
 
 fn test(alert: &Alert, case: &Case, params: &Params) -> Test {
@@ -80,15 +119,21 @@ fn test(alert: &Alert, case: &Case, params: &Params) -> Test {
         name: format!("{}: {}", alert.name, case.name),
         interval: case.interval,
         input_series: case.input.iter().map(|series| input(series, params)).collect(),
-        expectations: expect.collect(),
+        alerts: expect.collect(),
+        recorded: Vec::new(),
     }
 }
 
 fn input(series: &Series, params: &Params) -> Input {
     let labels = labels(series.subject, series.more, params);
+    Input { series: name(series.metric, &labels), values: series.values }
+}
+
+/// A series as a query names it.
+fn name(metric: &str, labels: &[(&'static str, String)]) -> String {
     let labels: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    Input { series: format!("{}{{{}}}", series.metric, labels.join(",")), values: series.values }
+    format!("{metric}{{{}}}", labels.join(","))
 }
 
 fn labels(

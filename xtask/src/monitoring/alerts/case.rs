@@ -7,6 +7,10 @@ pub(in crate::monitoring) enum Subject {
     Web,
     /// gunicorn at [::]:8000.
     Api,
+    /// The same service on a second host.
+    ApiElsewhere,
+    /// That service on all its hosts.
+    ApiService,
     /// A listener whose process is unknown.
     Nameless,
     /// The sum of listeners beyond the series limit.
@@ -30,6 +34,15 @@ impl Subject {
             Self::Api => {
                 &[("address", "::"), NODE, JOB, HERE, ("port", "8000"), ("process", "gunicorn")]
             }
+            Self::ApiElsewhere => &[
+                ("address", "10.0.0.2"),
+                ("instance", "node2:9469"),
+                JOB,
+                HERE,
+                ("port", "8000"),
+                ("process", "gunicorn"),
+            ],
+            Self::ApiService => &[JOB, ("port", "8000"), ("process", "gunicorn")],
             Self::Nameless => {
                 &[("address", "10.0.0.1"), NODE, JOB, HERE, ("port", "7"), ("process", "")]
             }
@@ -78,12 +91,16 @@ pub(in crate::monitoring) struct Case {
 }
 
 /// A series without further labels.
-pub(super) const fn series(subject: Subject, metric: &'static str, values: &'static str) -> Series {
+pub(in crate::monitoring) const fn series(
+    subject: Subject,
+    metric: &'static str,
+    values: &'static str,
+) -> Series {
     Series { metric, subject, more: &[], values }
 }
 
 /// A series with further labels.
-pub(super) const fn series_of(
+pub(in crate::monitoring) const fn series_of(
     subject: Subject,
     metric: &'static str,
     more: &'static [(&'static str, &'static str)],
