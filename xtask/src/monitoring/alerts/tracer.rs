@@ -5,7 +5,7 @@ use super::case::{Case, Fired, at, fires, series, series_of};
 use super::{Alert, Severity};
 
 /// They are ordered by how much is unknown.
-pub(super) const ALERTS: &[Alert] = &[DOWN, STUCK, UNRECONCILED, LOST, DEGRADED, SERIES_CUT];
+pub(super) const ALERTS: &[Alert] = &[DOWN, STUCK, UNRECONCILED, LOST, PUSHES_LOST, DEGRADED, SERIES_CUT];
 
 const KERNEL: &str = "backlog_kernel_counter_total";
 const SEEN: &str = "backlog_seen_counter_total";
@@ -98,6 +98,30 @@ const LOST: Alert = Alert {
             series_of(SecondHost, LOST_TOTAL, &[("reason", "client_forgotten")], "0+9x80"),
         ],
         expect: &[at("9m", &[]), at("12m", &[fires(Host, "5")])],
+    }],
+};
+
+const POINTS: &str = "backlog_tracer_otlp_points_total";
+
+/// Where pushes are lost, another way to this alert is needed: a scrape, or another receiver.
+const PUSHES_LOST: Alert = Alert {
+    name: "BacklogTracerPushesLost",
+    severity: Severity::Warning,
+    expr: "sum without (result) (increase(backlog_tracer_otlp_points_total{result!=\"accepted\"}[$15m])) > 0",
+    hold: "",
+    keep: "",
+    summary: "The OTLP receiver of {instance} lacks {value} data points of the last $15m",
+    action: "It was away for too long, or refused them. Read the log for its answer: journalctl -u backlog-trace. Counters continue where they were; gauges of that time are gone.",
+    cases: &[Case {
+        name: "forty were dropped and ten rejected; not points that were accepted",
+        interval: "15s",
+        input: &[
+            series_of(Host, POINTS, &[("result", "dropped")], "0x40 40x40"),
+            series_of(Host, POINTS, &[("result", "rejected")], "0x40 10x40"),
+            series_of(SecondHost, POINTS, &[("result", "accepted")], "0+100x80"),
+            series_of(SecondHost, POINTS, &[("result", "dropped")], "7x80"),
+        ],
+        expect: &[at("9m", &[]), at("12m", &[fires(Host, "50")])],
     }],
 };
 
