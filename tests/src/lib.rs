@@ -18,6 +18,7 @@ pub mod handshake;
 pub mod inodes;
 pub mod interface;
 pub mod load;
+pub mod monitoring;
 pub mod narrow;
 mod netlink;
 pub mod netns;

@@ -1,32 +1,16 @@
-//! A real Prometheus that scrapes a service, and its promtool. `BACKLOG_PROMETHEUS` names
-//! the folder with both; without it they are on the path.
+//! A real Prometheus that scrapes a service, and its promtool.
 
-use std::env;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::clock::wait_until;
-use crate::service;
-
-/// The environment variable with the folder of the programs.
-pub const VARIABLE: &str = "BACKLOG_PROMETHEUS";
-
-/// A program of that folder or of the path; none: it is not here.
-#[must_use]
-pub fn program(name: &str) -> Option<PathBuf> {
-    let folders = env::var_os(VARIABLE).into_iter().chain(env::var_os("PATH"));
-    let folders: Vec<PathBuf> =
-        folders.flat_map(|all| env::split_paths(&all).collect::<Vec<_>>()).collect();
-    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.exists())
-}
+use crate::monitoring::{Server, program};
 
 /// Runs promtool with this on its stdin.
 ///
@@ -43,11 +27,7 @@ pub fn promtool(arguments: &[&str], stdin: &str) -> Result<Output> {
 
 /// A running Prometheus.
 #[derive(Debug)]
-pub struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    folder: PathBuf,
-}
+pub struct Prometheus(Server);
 
 impl Prometheus {
     /// Starts it in a folder of its own, with a scrape of this target each 250 ms and these rules.
@@ -79,25 +59,12 @@ impl Prometheus {
         fs::write(&file, config.to_string())?;
         // The port is free until it is taken again, a moment later.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = fs::File::create(folder.join("log"))?;
-        let child = Command::new(path)
+        let mut command = Command::new(path);
+        command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("prometheus")?;
-        let mut prometheus = Self { child, address, folder: folder.to_owned() };
-        let ready = wait_until("Prometheus", limit, || {
-            if let Some(status) = prometheus.child.try_wait()? {
-                bail!("it ended with {status}");
-            }
-            Ok(service::get(address, "/-/ready", "").is_ok_and(|reply| reply.status == 200))
-        });
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-        ready.with_context(log).map(|()| prometheus)
+            .arg(format!("--web.listen-address={address}"));
+        Server::start(&mut command, (address, "/-/ready"), folder, limit).map(Self)
     }
 
     /// The values of an instant query, each with its labels.
@@ -105,12 +72,7 @@ impl Prometheus {
     /// # Errors
     /// When it fails.
     pub fn query(&self, query: &str) -> Result<Vec<(Value, f64)>> {
-        let value = |result: &Value| {
-            let value = result["value"][1].as_str().and_then(|text| text.parse().ok());
-            Some((result["metric"].clone(), value?))
-        };
-        let results = results(self.address, query)?;
-        results.iter().map(|result| value(result).context("no value")).collect()
+        self.0.query(query)
     }
 
     /// The samples that a query of a range selects (`up[5m]`), with the labels of each series.
@@ -123,7 +85,7 @@ impl Prometheus {
             let values = pairs.map(|pair| pair[1].as_str()?.parse().ok());
             Some((result["metric"].clone(), values.collect::<Option<_>>()?))
         };
-        let results = results(self.address, query)?;
+        let results = self.0.results(query)?;
         results.iter().map(|result| samples(result).context("no samples")).collect()
     }
 
@@ -137,31 +99,5 @@ impl Prometheus {
         Ok(alerts
             .filter_map(|(labels, _)| Some(labels["alertname"].as_str()?.to_owned()))
             .collect())
-    }
-}
-
-/// The result of an instant query to a server with the API of Prometheus.
-pub(crate) fn results(address: SocketAddr, query: &str) -> Result<Vec<Value>> {
-    let mut escaped = String::new();
-    for byte in query.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            escaped.push(char::from(byte));
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    let path = format!("/api/v1/query?query={escaped}");
-    let reply = service::get(address, &path, "")?;
-    ensure!(reply.status == 200, "{query}: {}", reply.body);
-    let answer: Value = serde_json::from_str(&reply.body)?;
-    Ok(answer["data"]["result"].as_array().context("no result")?.clone())
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already, and the folder is of no use without it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::clock::wait_until;
-use crate::prometheus::{program, results};
+use crate::monitoring::{Server, program};
 use crate::service;
 
 /// The name of the program.
@@ -18,11 +17,7 @@ pub const PROGRAM: &str = "victoria-metrics";
 
 /// A running one.
 #[derive(Debug)]
-pub struct Victoria {
-    child: Child,
-    address: SocketAddr,
-    folder: PathBuf,
-}
+pub struct Victoria(Server);
 
 impl Victoria {
     /// Starts it at this address, in a folder of its own.
@@ -32,33 +27,20 @@ impl Victoria {
     pub fn start(folder: &Path, address: SocketAddr, limit: Duration) -> Result<Self> {
         let path = program(PROGRAM).context("no VictoriaMetrics")?;
         fs::create_dir_all(folder)?;
-        let log = fs::File::create(folder.join("log"))?;
-        let child = Command::new(path)
+        let mut command = Command::new(path);
+        command
             .arg(format!("-httpListenAddr={address}"))
             .arg(format!("-storageDataPath={}", folder.join("data").display()))
             // What has arrived is found at once.
             .arg("-search.latencyOffset=0s")
-            .arg("-memory.allowedBytes=128MiB")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context(PROGRAM)?;
-        let mut victoria = Self { child, address, folder: folder.to_owned() };
-        let ready = wait_until("VictoriaMetrics", limit, || {
-            if let Some(status) = victoria.child.try_wait()? {
-                bail!("it ended with {status}");
-            }
-            Ok(service::get(address, "/health", "").is_ok_and(|reply| reply.status == 200))
-        });
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-        ready.with_context(log).map(|()| victoria)
+            .arg("-memory.allowedBytes=128MiB");
+        Server::start(&mut command, (address, "/health"), folder, limit).map(Self)
     }
 
     /// Where it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address
     }
 
     /// The values of an instant query, each with its labels.
@@ -66,22 +48,8 @@ impl Victoria {
     /// # Errors
     /// When it fails.
     pub fn query(&self, query: &str) -> Result<Vec<(Value, f64)>> {
-        let value = |result: &Value| {
-            let value = result["value"][1].as_str().and_then(|text| text.parse().ok());
-            Some((result["metric"].clone(), value?))
-        };
         // Written a second or two later; this makes it searchable.
-        service::get(self.address, "/internal/force_flush", "")?;
-        let results = results(self.address, query)?;
-        results.iter().map(|result| value(result).context("no value")).collect()
-    }
-}
-
-impl Drop for Victoria {
-    fn drop(&mut self) {
-        // It may have ended already, and the folder is of no use without it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
+        service::get(self.address(), "/internal/force_flush", "")?;
+        self.0.query(query)
     }
 }

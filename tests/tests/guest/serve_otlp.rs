@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use backlog_tests::prometheus::program;
+use backlog_tests::monitoring::program;
 use backlog_tests::service::{Scrape, Service};
 use backlog_tests::victoria::{PROGRAM, Victoria};
 use serde_json::Value;

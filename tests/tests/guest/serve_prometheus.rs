@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use backlog_tests::clock::wait_until;
 use backlog_tests::counters::Counters;
-use backlog_tests::prometheus::{Prometheus, program, promtool};
+use backlog_tests::monitoring::program;
+use backlog_tests::prometheus::{Prometheus, promtool};
 use backlog_tests::service::Service;
 
 use super::help::{LIMIT, in_guest, scratch};

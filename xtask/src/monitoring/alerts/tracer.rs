@@ -5,7 +5,8 @@ use super::case::{Case, Fired, at, fires, series, series_of};
 use super::{Alert, Severity};
 
 /// They are ordered by how much is unknown.
-pub(super) const ALERTS: &[Alert] = &[DOWN, STUCK, UNRECONCILED, LOST, PUSHES_LOST, DEGRADED, SERIES_CUT];
+pub(super) const ALERTS: &[Alert] =
+    &[DOWN, STUCK, UNRECONCILED, LOST, PUSHES_LOST, DEGRADED, SERIES_CUT];
 
 const KERNEL: &str = "backlog_kernel_counter_total";
 const SEEN: &str = "backlog_seen_counter_total";
