@@ -288,7 +288,10 @@ fn drops(summary: &Summary<'_>) -> String {
         plural(summary.page.clients, "client")
     );
     if without_record > 0 {
-        let _ = write!(text, "\n               {without_record} only counted, see --drop-records");
+        let _ = write!(
+            text,
+            "\n               {without_record} without a record: several at once, or beyond --drop-records"
+        );
     }
     for cause in Cause::ALL {
         let count = summary.page.totals.drops[cause as usize];

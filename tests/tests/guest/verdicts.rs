@@ -235,7 +235,11 @@ fn apaches_children_are_named_and_stall_when_all_are_kept() {
         assert!(why.contains("9 are still queued"), "{why}");
         let text = look["text"].as_str().unwrap();
         let so = "all 3 workers in poll() or select() (";
-        assert!(text.contains(so) && text.contains("waiting for a client being served"), "{text}");
+        assert!(
+            text.contains(so)
+                && text.contains("waiting for data from clients that are being served"),
+            "{text}"
+        );
         assert!(why.contains("the last to do so was apache2["), "{why}");
     });
 }

@@ -36,6 +36,21 @@ impl Attempt {
     }
 }
 
+/// An attempt without its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct End {
+    address: u128,
+    listener: u32,
+    port: u16,
+}
+
+impl Attempt {
+    fn end(self) -> End {
+        let Self { address, listener, isn: _, port } = self;
+        End { address, listener, port }
+    }
+}
+
 /// When an attempt was refused, its last cause, and its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
@@ -86,6 +101,10 @@ pub enum Fate {
 pub struct Clients {
     young: HashMap<Attempt, Refused>,
     old: HashMap<Attempt, Refused>,
+    /// The number of the last attempt from an address, of the young ones.
+    numbers: HashMap<End, u32>,
+    /// The same of the old ones.
+    old_numbers: HashMap<End, u32>,
     forgotten: u64,
     /// Attempts that were counted may be missing here.
     incomplete: bool,
@@ -99,6 +118,13 @@ pub struct Clients {
 /// (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3: the ACK
 /// of a FIN, after its connection was gone).
 const COOKIE_SLACK: u32 = 3;
+
+/// A client that believes that it is connected sends its request, and the bare ACK with which it
+/// answers a repeated SYN-ACK has the number behind that request. Tracepoints show this number alone
+/// (fentry and kprobes read the SYN's). Before its handshake is acknowledged a client sends at most
+/// 10 segments, which is less than this, even in the segments of 64 KiB of loopback. The numbers of a
+/// new connection from the same port are as far away only within 67 ms: they count in 64 ns.
+const SENT_AT_MOST: u32 = 1 << 20;
 
 /// A queued attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +234,14 @@ impl Refused {
     }
 }
 
+/// Was it an ACK that was refused, by its cause?
+fn is_of_an_ack(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::AcceptQueueFullAck | Cause::AcceptQueueFullCookie | Cause::AcceptQueueFullReset
+    )
+}
+
 impl Clients {
     /// Records a refusal.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
@@ -215,6 +249,9 @@ impl Clients {
         let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
             attempt = self.known(attempt).unwrap_or(attempt);
+        }
+        if is_of_an_ack(drop.cause) {
+            attempt = self.behind(attempt).unwrap_or(attempt);
         }
         if let Some(known) = self.get(attempt) {
             let retry_of_ns = Some(known.first_ns);
@@ -274,9 +311,24 @@ impl Clients {
             self.incomplete |= !self.old.is_empty();
             // The memory stays: new pages would cost more than all else here.
             self.old.clear();
+            self.old_numbers.clear();
             std::mem::swap(&mut self.young, &mut self.old);
+            std::mem::swap(&mut self.numbers, &mut self.old_numbers);
         }
         self.young.insert(attempt, refused);
+        self.numbers.insert(attempt.end(), attempt.isn);
+    }
+
+    /// The attempt that an ACK belongs to whose number is that of what the client has sent since.
+    fn behind(&self, attempt: Attempt) -> Option<Attempt> {
+        let is_known = |one: &Attempt| self.young.contains_key(one) || self.old.contains_key(one);
+        if is_known(&attempt) {
+            return Some(attempt);
+        }
+        let end = attempt.end();
+        let isn = *self.numbers.get(&end).or_else(|| self.old_numbers.get(&end))?;
+        let before = Attempt { isn, ..attempt };
+        (attempt.isn.wrapping_sub(isn) <= SENT_AT_MOST && is_known(&before)).then_some(before)
     }
 
     /// The attempt that a packet belongs to which has its number, or one a little behind it.

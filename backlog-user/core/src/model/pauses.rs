@@ -17,6 +17,8 @@ pub struct Stalls {
     pub longest: Option<(u64, u64)>,
     /// The time without an accept that the last drop was in.
     last: Option<Still>,
+    /// Those of `clients` that were refused in it.
+    in_last: u64,
     /// When that was.
     last_ns: Option<u64>,
     /// The limit that refused it.
@@ -52,7 +54,7 @@ impl Stalls {
         // Early recordings do not say when the last accept was.
         let is_known = drop.accepted_ns != 0 || drop.so_far.is_some();
         if drop.depth == 0 || !is_known {
-            self.last = None;
+            (self.last, self.in_last) = (None, 0);
             return;
         }
         let accepted_ns = drop.accepted_ns;
@@ -64,6 +66,7 @@ impl Stalls {
             (filled_ns, _) => accepted_ns.max(filled_ns),
         };
         self.last = Some(Still { accepted_ns, since_ns });
+        self.in_last = known.map_or(0, |_| self.in_last) + u64::from(first);
         let stalled_ns = time_ns.saturating_sub(since_ns);
         if stalled_ns as f64 <= least_ns(pause_ns) {
             return;
@@ -91,6 +94,12 @@ impl Stalls {
     #[must_use]
     pub fn last_limit(&self) -> Option<u32> {
         self.last_limit
+    }
+
+    /// Was most of the refused clients refused after the last accept? True if nobody was refused.
+    #[must_use]
+    pub fn explained_by_the_last(&self) -> bool {
+        self.in_last * 2 >= self.clients
     }
 
     /// Do stalls explain most of the clients that were refused?

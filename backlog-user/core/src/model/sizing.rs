@@ -145,7 +145,7 @@ pub struct Sizing {
     pub since_ns: Option<u64>,
     /// Its duration.
     pub lasted_ns: Option<u64>,
-    /// Who must call `listen()` again.
+    /// Who must call `listen()` again; none: unknown, or the listener has closed.
     pub restart: Option<String>,
     /// Those of the refused clients that were only estimated.
     pub estimated_clients: u64,
@@ -263,7 +263,8 @@ impl Sizing {
         self.smallest_limit = Some(smallest);
         self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
         self.memory_bytes = given.entry_bytes.map(|bytes| bytes * (u64::from(backlog) + 1));
-        self.restart = page.listener.process().map(|who| who.to_string());
+        let process = page.listener.process().filter(|_| page.closed.is_none());
+        self.restart = process.map(|who| who.to_string());
     }
 
     fn add_workers(&mut self, seen: &Seen<'_>) {

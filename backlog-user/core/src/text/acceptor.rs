@@ -23,7 +23,7 @@ pub fn sentence(acceptor: &Acceptor) -> String {
     let Acceptor { process, tid, gone, idle, holder, seen_accepting, .. } = acceptor;
     let mut text = String::new();
     if *idle {
-        text += "nobody had accepted for long although the queue was not empty. ";
+        text += "clients were waiting, and nobody had accepted for over a second. ";
     }
     let of_thread = tid.filter(|tid| *tid != process.pid);
     let by = of_thread.map_or_else(String::new, |tid| format!(", by thread {tid}"));
@@ -78,12 +78,16 @@ pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     if !for_long || acceptor.accepted_since_ns.is_some() || !acceptor.seen_accepting {
         return None;
     }
-    let busy = if place == POLL { "waiting for a client being served, or " } else { "" };
+    let busy =
+        if place == POLL { "waiting for data from clients that are being served, or " } else { "" };
     // That the queue is not empty has been said.
     let although = if acceptor.idle { "" } else { " although the queue is full" };
+    let all = match (acceptor.threads, who(acceptor)) {
+        (1, _) => "its only thread".to_owned(),
+        (_, who) => format!("all {who}"),
+    };
     Some(format!(
-        "all {} {place} ({}): {busy}not accepting{although} (a connection limit of its own?)",
-        who(acceptor),
+        "{all} {place} ({}): {busy}not accepting{although} (a connection limit of its own?)",
         safe(wchan),
     ))
 }
@@ -269,7 +273,7 @@ mod tests {
         assert_eq!(
             sentence(&kept),
             "gunicorn[812]: last accept 412ms before; all 3 workers in poll() or select() \
-             (poll_schedule_timeout.constprop.0): waiting for a client being served, or not \
+             (poll_schedule_timeout.constprop.0): waiting for data from clients that are being served, or not \
              accepting although the queue is full (a connection limit of its own?)"
         );
     }
@@ -286,7 +290,7 @@ mod tests {
         };
         assert_eq!(
             sentence(&idle),
-            "nobody had accepted for long although the queue was not empty. gunicorn[812]: last accept 412ms \
+            "clients were waiting, and nobody had accepted for over a second. gunicorn[812]: last accept 412ms \
              before; all 4 workers in epoll_wait (do_epoll_wait): not accepting (a connection \
              limit of its own?)"
         );

@@ -106,6 +106,20 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
 }
 
 #[test]
+fn an_ack_behind_the_request_is_of_the_same_client() {
+    let mut clients = Clients::default();
+    let mut refused =
+        |isn, cause| clients.refused(&drop(isn, cause), isn as u64).retry_of_ns.is_some();
+    assert!(!refused(880_864_318, Cause::AcceptQueueFullAck));
+    assert!(refused(880_864_336, Cause::AcceptQueueFullAck));
+    // Another connection from the same port.
+    assert!(!refused(900_000_000, Cause::AcceptQueueFullSyn));
+    assert!(refused(900_000_018, Cause::AcceptQueueFullReset));
+    assert!(!refused(900_000_018, Cause::AcceptQueueFullSyn), "a SYN has its own number");
+    assert!(!refused(950_000_000, Cause::AcceptQueueFullAck), "too far away");
+}
+
+#[test]
 fn a_client_whose_refusal_had_no_record_is_another_client() {
     let mut clients = Clients::default();
     let lost = drop(9, Cause::AcceptQueueFullSyn);
@@ -176,7 +190,7 @@ fn a_cookie_behind_its_own_ack_is_the_same_client() {
     let mut refused = |isn, cause, time_ns| clients.refused(&drop(isn, cause), time_ns).retry_of_ns;
     assert_eq!(refused(7, Cause::AcceptQueueFullSyn, 10), None);
     assert_eq!(refused(8, Cause::AcceptQueueFullCookie, 20), Some(10));
-    assert_eq!(refused(11, Cause::AcceptQueueFullCookie, 20), None);
+    assert_eq!(refused(5_000_000, Cause::AcceptQueueFullCookie, 20), None);
     // A SYN's own number belongs to no other attempt.
     assert_eq!(refused(9, Cause::AcceptQueueFullSyn, 30), None);
 }
@@ -200,7 +214,8 @@ fn nothing_is_lost_with_those_that_have_got_in() {
 #[test]
 fn who_has_been_silent_for_too_long_has_given_up() {
     let mut clients = Clients::default();
-    for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9, Cause::AcceptQueueFullCookie)] {
+    for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9_000_000, Cause::AcceptQueueFullCookie)]
+    {
         for second in [1, 2, 4] {
             clients.refused(&drop(isn, cause), second * SECOND);
         }

@@ -9,6 +9,9 @@ use crate::model::unlimited::{Stretch, Unlimited};
 /// Fewer connections say nothing.
 const FEW: u64 = 20;
 
+/// Fewer accepts do not say how long one takes.
+const FEW_ACCEPTS: u64 = 8;
+
 /// The verdict.
 pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
     let stalled =
@@ -18,11 +21,12 @@ pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
         Verdict::Unbalanced
     } else if too_little(seen, stalled) {
         Verdict::NotEnoughData
+    } else if seen.given.partial {
+        // The others take places in the same queues and are accepted in turn, neither of which is
+        // counted.
+        Verdict::NotEnoughData
     } else if stalled {
         Verdict::AcceptorStalled
-    } else if seen.given.partial {
-        // The others take places in the same queues, and their number is not known.
-        Verdict::NotEnoughData
     } else if worst(&seen.unlimited, &seen.need, seen.given).is_some() || seen.late.is_late() {
         Verdict::AddWorkers
     } else if seen.refused > 0 || seen.need.cookies == Some(Cookies::Load) {
@@ -64,18 +68,25 @@ fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
 }
 
 /// The start of the time without an accept until the end, if it is far longer than the acceptor's
-/// own pace. If its pace is unknown, the time must be longer than a client waits, unless clients
+/// own pace, and tells more than when the run ended: clients wait no longer, or it explains most
+/// refusals. If its pace is unknown, the time must be longer than a client waits, unless clients
 /// were refused in it.
 pub(super) fn stalled(page: &Page, given: &Given) -> Option<u64> {
     let since_ns = page.still_since()?;
+    let lasted_ns = given.end_ns.saturating_sub(since_ns);
     let pause_ns = page.unlimited.pause_ns().or_else(|| page.paced.pause_ns());
     let refused = page.stalls.last_refused_ns().is_some_and(|last_ns| last_ns > since_ns);
-    let least_ns = if pause_ns.is_none() && !refused {
+    let mut least_ns = if pause_ns.is_none() && !refused {
         given.client_timeout_ns as f64
     } else {
         pauses::least_ns(pause_ns)
     };
-    (given.end_ns.saturating_sub(since_ns) as f64 > least_ns).then_some(since_ns)
+    if page.totals.accepted < FEW_ACCEPTS {
+        // A slow request shows in the longest wait before it does in the pace.
+        least_ns = least_ns.max(page.totals.longest_ns as f64);
+    }
+    let matters = lasted_ns > given.client_timeout_ns || page.stalls.explained_by_the_last();
+    (lasted_ns as f64 > least_ns && matters).then_some(since_ns)
 }
 
 /// The stretch that no queue could have taken: it went on for longer than a client waits, or

@@ -26,8 +26,9 @@ pub(super) struct Left {
     /// The shortest time after which one of them did; none: known only to be less than
     /// [`IMPATIENT_NS`].
     pub(super) after_ns: Option<u64>,
-    /// They are so many that this is how long clients wait.
-    many: bool,
+    /// They are so many that this is how long clients wait. False where clients were refused: they
+    /// had waited for their retries before, and how long is not known.
+    is_patience: bool,
 }
 
 /// A queue from the arrival that found it empty until it was deepest.
@@ -66,7 +67,7 @@ impl Late {
 
     /// The time that clients wait: as the user says, or as long as those that left did.
     pub(super) fn timeout_ns(&self, given: &Given) -> u64 {
-        let left = self.left.filter(|left| left.many);
+        let left = self.left.filter(|left| left.is_patience);
         let patience_ns = left.map_or(u64::MAX, |left| left.after_ns.unwrap_or(IMPATIENT_NS));
         given.client_timeout_ns.min(patience_ns)
     }
@@ -76,7 +77,8 @@ impl Late {
 fn left(page: &Page) -> Option<Left> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let (reset, fin) = (beside(Beside::AbandonedReset), beside(Beside::AbandonedFin));
-    let accepted = page.wait.count();
+    let accepted = page.totals.accepted;
+    let from_the_start = page.refused_by_limit() == 0;
     let many = |clients: u64| clients * 100 >= accepted * MANY_PERCENT;
     // Older recordings do not distinguish clients: they have the shortest wait until the accept, of
     // all clients that had left.
@@ -86,7 +88,8 @@ fn left(page: &Page) -> Option<Left> {
     };
     let after_ns = page.totals.left_after_ns;
     if clients >= FEW && clients * 100 >= accepted && after_ns >= IMPATIENT_NS {
-        return Some(Left { clients, after_ns: Some(after_ns), many: many(clients) });
+        let is_patience = many(clients) && from_the_start;
+        return Some(Left { clients, after_ns: Some(after_ns), is_patience });
     }
     // A health check resets its connection at once, and one that is accepted at once says nothing
     // of patience. A FIN may be the end of a request whose client still waits.
@@ -95,7 +98,7 @@ fn left(page: &Page) -> Option<Left> {
     (reset >= FEW && many(reset) && waited).then_some(Left {
         clients: reset,
         after_ns: None,
-        many: true,
+        is_patience: from_the_start,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The verdict against a simulated queue, which knows how deep it would have become.
 
 mod cases;
+mod endings;
 mod margin;
 mod simulated;
 mod syn_queue;

@@ -35,8 +35,9 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
         _ => String::new(),
     };
     let mut text = format!(
-        "no client was refused by the limit of {limit}: at most {peak} were queued{syn}, so {} % \
-         of it were never used and a limit of {smallest} would have been enough",
+        "no client was refused by the limit of {limit}: at most {peak} {} ever queued{syn}, so {} % \
+         of it was never used and a limit of {smallest} would have been enough",
+        if peak == 1 { "was" } else { "were" },
         sizing.headroom_percent.unwrap_or(0),
     );
     let elapsed_ns = seen.given.elapsed_ns as f64;
@@ -52,7 +53,16 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
         }
     }
     append(&mut text, by_other_limits(page));
+    append(&mut text, lost_at_close(page));
     text
+}
+
+/// `28 connections were still queued when it closed`.
+fn lost_at_close(page: &Page) -> Option<String> {
+    let queued = page.closed.map_or(0, |(_, closed)| u64::from(closed.depth));
+    let are = if queued == 1 { "was" } else { "were" };
+    (queued > 0)
+        .then(|| format!("But {} {are} still queued when it closed", plural(queued, "connection")))
 }
 
 fn append(text: &mut String, sentences: impl IntoIterator<Item = String>) {
@@ -129,11 +139,15 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
     if let Some(memory) = sizing.memory_bytes {
         let _ = write!(text, "; a full queue takes {} of kernel memory", bytes(memory));
     }
-    let _ = write!(
-        text,
-        ". A running listener keeps its limit until listen() is called again: restart {}",
-        sizing.restart.as_deref().unwrap_or("its server"),
-    );
+    if page.closed.is_some() {
+        text += ". This listener has closed: the number is for what listens at its address next";
+    } else {
+        let _ = write!(
+            text,
+            ". A running listener keeps its limit until listen() is called again: restart {}",
+            sizing.restart.as_deref().unwrap_or("its server"),
+        );
+    }
     append(&mut text, hindrances(page));
     text
 }
@@ -198,14 +212,14 @@ fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
         let and = if drops > 0 { " and " } else { "" };
         let _ = write!(
             text,
-            "{and}{} answered with a cookie ({} with a valid cookie came for {} that {} sent: {})",
+            "{and}{} answered with a cookie ({} with a valid cookie for {} that {} sent: {})",
             plural(page.cookies_at_full_syn_queue(), "SYN"),
             plural(beside(Beside::SynCookieValid), "ACK"),
             beside(Beside::SynCookieSent),
             if beside(Beside::SynCookieSent) == 1 { "was" } else { "were" },
             match cookies {
-                Some(Cookies::Attack) => "this looks like an attack",
-                _ => "this looks like a load",
+                Some(Cookies::Attack) => "few answered, as in a SYN flood",
+                _ => "these are clients, not a SYN flood",
             },
         );
     }
@@ -252,9 +266,25 @@ fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
              nobody does"
                 .into(),
         );
+        parts.extend(until_then(sizing, seen));
     }
     parts.extend(evidence(page));
     sentences(&parts)
+}
+
+/// The backlog that holds the clients of a stall until it is over, if that is soon enough for them.
+fn until_then(sizing: &Sizing, seen: &Seen<'_>) -> Option<String> {
+    let timeout_ns = seen.given.client_timeout_ns;
+    let lasted_ns = sizing.lasted_ns.filter(|lasted_ns| *lasted_ns < timeout_ns)?;
+    sizing.needed_depth?;
+    let backlog =
+        seen.need.backlog(seen.need.smallest(seen.page.listener.limit), sizing.confidence);
+    Some(format!(
+        "Until that is mended, a backlog of {backlog} would hold them for the {} of such a pause, \
+         which is less than the {} of --client-timeout",
+        duration(lasted_ns / 1000),
+        duration(timeout_ns / 1000),
+    ))
 }
 
 /// The last acceptor, if known.

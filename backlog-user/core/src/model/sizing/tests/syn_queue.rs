@@ -120,7 +120,7 @@ fn cookies_for_lack_of_room_are_need_unless_nobody_answers_them() {
     assert!((60..=66).contains(&sizing.backlog.unwrap()), "{}", sizing.why);
     let sizing = cookies(9_000, 12);
     assert_eq!((sizing.verdict, sizing.cookies), (Verdict::NotEnoughData, Some(Cookies::Attack)));
-    assert!(sizing.why.contains("looks like an attack"), "{}", sizing.why);
+    assert!(sizing.why.contains("as in a SYN flood"), "{}", sizing.why);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
         }
         let _ = write!(
             text,
-            ": {:.1} times the present workers, or an accept() that comes as much sooner",
+            ": that takes {:.1} times the present workers, or accept() called that much sooner",
             sizing.times.unwrap_or(1.0),
         );
     } else if seen.page.totals.accepted == 0 {
@@ -43,8 +43,8 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     if let Some(wait_ns) = sizing.wait_ns {
         let _ = write!(
             text,
-            ". A larger backlog only turns refusals into waiting: the last of {} waits about {}, \
-             and {}",
+            ". A larger backlog only turns refusals into waiting: the last of {} would wait about \
+             {}, and {}",
             sizing.needed_depth.unwrap_or(0),
             duration(wait_ns / 1000),
             patience(seen),
@@ -96,15 +96,18 @@ fn late(seen: &Seen<'_>, timeout: &str) -> String {
     }
     if let Some(Left { clients, after_ns, .. }) = late.left {
         let (did, when) = match after_ns {
+            // Who was refused first had waited for a retry as well.
+            Some(_) if seen.refused > 0 => ("left", String::new()),
             Some(after_ns) => {
-                ("left", format!("none of them before {}", duration(after_ns / 1000)))
+                ("left", format!(", none of them before {}", duration(after_ns / 1000)))
             }
             None => {
-                ("reset their connection", format!("most within {}", duration(IMPATIENT_NS / 1000)))
+                let most = duration(IMPATIENT_NS / 1000);
+                ("reset their connection", format!(", most within {most}"))
             }
         };
         parts.push(format!(
-            "{clients} of {accepted} clients had {did} before they were accepted, {when}"
+            "{clients} of {accepted} clients had {did} before they were accepted{when}"
         ));
     }
     if late.still
