@@ -176,8 +176,7 @@ mod tests {
         if let Some(file) = env::var_os(FILE) {
             let mut command = Command::new("sh");
             command.args(["-c", "sleep 60 & echo $! >\"$0\"; wait"]).arg(file);
-            // Another thread than the main one, as where guests are tested meanwhile.
-            run(&mut command, Duration::from_secs(60)).unwrap();
+            run(&mut command, Duration::from_mins(1)).unwrap();
             return;
         }
         let file = tempfile::NamedTempFile::new().unwrap();

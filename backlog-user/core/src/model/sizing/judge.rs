@@ -22,8 +22,7 @@ pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
     } else if too_little(seen, stalled) {
         Verdict::NotEnoughData
     } else if seen.given.partial {
-        // The others take places in the same queues and are accepted in turn, neither of which is
-        // counted.
+        // The others take places in the same queues and are accepted in turn: neither is counted.
         Verdict::NotEnoughData
     } else if stalled {
         Verdict::AcceptorStalled
