@@ -2,8 +2,6 @@
 //! failures.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
-use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context as _, Error, Result, anyhow};
 
@@ -30,29 +28,27 @@ pub(super) fn run(
         Ok(built) => built,
         Err(error) => return vec![error],
     };
-    let mut failures = Vec::new();
-    // At once: the native tests wait most of the time, and guests have a lower priority.
-    let (native, guests) = thread::scope(|scope| {
-        let native = here.then(|| scope.spawn(|| natively(backends, suite, &built)));
-        let guests = kernels.map(|kernels| in_guests(report, &kernels, backends, suite, &built));
-        (native.map(ScopedJoinHandle::join), guests)
-    });
-    let (mut rows, mut untested) = match native.transpose() {
-        Ok(tested) => tested.unwrap_or_default(),
-        Err(panic) => resume_unwind(panic),
-    };
-    match guests {
-        Some(Ok((tested, missing))) => {
-            if tested.is_empty() {
-                failures.push(anyhow!("no kernel was tested in a guest"));
-            }
-            rows.extend(tested);
-            untested.extend(missing);
-        }
+    let (mut rows, mut failures, mut untested) = (Vec::new(), Vec::new(), Vec::new());
+    if here {
+        // Before the guests, which would be noise, and gain little: they use all CPUs.
+        let (tested, missing) = natively(backends, suite, &built);
+        rows.extend(tested);
+        untested.extend(missing);
+    }
+    if let Some(kernels) = kernels {
         // Native results are still printed.
-        Some(Err(error)) => failures.push(error.context("no kernel was tested in a guest")),
-        None if rows.is_empty() => failures.push(anyhow!("no kernel was tested")),
-        None => {}
+        match in_guests(report, &kernels, backends, suite, &built) {
+            Ok((tested, missing)) => {
+                if tested.is_empty() {
+                    failures.push(anyhow!("no kernel was tested in a guest"));
+                }
+                rows.extend(tested);
+                untested.extend(missing);
+            }
+            Err(error) => failures.push(error.context("no kernel was tested in a guest")),
+        }
+    } else if rows.is_empty() {
+        failures.push(anyhow!("no kernel was tested"));
     }
     row::not_tested(&rows);
     row::failures(&rows);

@@ -55,7 +55,7 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     }
     command.args(["-append", &append]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    // SAFETY: between fork and exec only the async-signal-safe prctl, getppid, setpriority
+    // SAFETY: between fork and exec only the async-signal-safe prctl, getppid
     // and fcntl are called, and nothing is allocated.
     unsafe {
         let parent = libc::getpid();
@@ -64,11 +64,7 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     command
 }
 
-/// The priority of a guest. What runs natively beside it, as tests do, comes first: a guest uses a
-/// CPU as long as it lasts.
-const NICE: libc::c_int = 5;
-
-/// In the child: die with the parent, give way to others, and keep the given descriptors open.
+/// In the child: die with the parent, and keep the given descriptors open.
 fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {
     // SAFETY: plain system calls with integers; the descriptors are open in
     // the parent, hence here.
@@ -79,9 +75,6 @@ fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {
         // It may have died before the line above.
         if libc::getppid() != parent {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        if libc::setpriority(libc::PRIO_PROCESS, 0, NICE) != 0 {
-            return Err(io::Error::last_os_error());
         }
         for &fd in inherited {
             if libc::fcntl(fd, libc::F_SETFD, 0) != 0 {
