@@ -91,7 +91,7 @@ fn leaving(groups: &[Leaving]) -> Summary {
     }
     let count: usize = groups.iter().map(|group| group.count).sum();
     await_depth(&listener, u32::try_from(count).unwrap());
-    // Connecting takes a slow guest a fifth of a second, which is no part of their wait.
+    // Connecting takes a slow guest a fifth of a second: their wait begins after it.
     let begin = Instant::now();
     for (group, clients) in waiting {
         thread::sleep((begin + group.after).saturating_duration_since(Instant::now()));
