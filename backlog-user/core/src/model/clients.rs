@@ -321,21 +321,24 @@ impl Clients {
 
     /// The attempt that an ACK belongs to whose number is that of what the client has sent since.
     fn behind(&self, attempt: Attempt) -> Option<Attempt> {
-        let is_known = |one: &Attempt| self.young.contains_key(one) || self.old.contains_key(one);
-        if is_known(&attempt) {
+        if self.has(&attempt) {
             return Some(attempt);
         }
         let end = attempt.end();
         let isn = *self.numbers.get(&end).or_else(|| self.old_numbers.get(&end))?;
         let before = Attempt { isn, ..attempt };
-        (attempt.isn.wrapping_sub(isn) <= SENT_AT_MOST && is_known(&before)).then_some(before)
+        (attempt.isn.wrapping_sub(isn) <= SENT_AT_MOST && self.has(&before)).then_some(before)
     }
 
     /// The attempt that a packet belongs to which has its number, or one a little behind it.
     fn known(&self, attempt: Attempt) -> Option<Attempt> {
         let behind = |by| Attempt { isn: attempt.isn.wrapping_sub(by), ..attempt };
         let mut candidates = (0..=COOKIE_SLACK).map(behind);
-        candidates.find(|one| self.young.contains_key(one) || self.old.contains_key(one))
+        candidates.find(|one| self.has(one))
+    }
+
+    fn has(&self, attempt: &Attempt) -> bool {
+        self.young.contains_key(attempt) || self.old.contains_key(attempt)
     }
 
     /// The likely outcome of a listener's unsettled attempts, with this many connections in its
