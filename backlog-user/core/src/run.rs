@@ -37,6 +37,12 @@ impl Backend {
             Self::Tracepoint => "tracepoint",
         }
     }
+
+    /// A reason of [`Meta::reasons`] that this backend is not used.
+    #[must_use]
+    pub fn refusal(self, why: &str) -> String {
+        format!("no {}: {why}", self.name())
+    }
 }
 
 /// The metadata of the start.

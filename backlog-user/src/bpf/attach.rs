@@ -50,7 +50,7 @@ pub(crate) fn best(
         });
         match attached {
             Ok(attached) => return Ok(Chosen { backend, attached, reasons }),
-            Err(error) => reasons.push(format!("no {}: {error:#}", backend.name())),
+            Err(error) => reasons.push(backend.refusal(&format!("{error:#}"))),
         }
     }
     Err(anyhow!("{}", reasons.join("; ")))

@@ -110,7 +110,7 @@ impl Share {
         Self { name: None, is_core: true, tests }
     }
 
-    /// Every so many-th test, from this one on: neighbours take about as long as each other.
+    /// Every `of`-th test, beginning with this one: neighbours take about as long as each other.
     fn dealt(names: &[String], number: usize, of: usize) -> Self {
         let mut tests = vec!["--exact".to_owned()];
         tests.extend(names.iter().skip(number).step_by(of).cloned());

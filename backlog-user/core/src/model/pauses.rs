@@ -96,7 +96,8 @@ impl Stalls {
         self.last_limit
     }
 
-    /// Was most of the refused clients refused after the last accept? True if nobody was refused.
+    /// Were at least half of the refused clients refused after the last accept? True if nobody
+    /// was refused.
     #[must_use]
     pub fn explained_by_the_last(&self) -> bool {
         self.in_last * 2 >= self.clients

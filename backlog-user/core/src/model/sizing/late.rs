@@ -26,7 +26,7 @@ pub(super) struct Left {
     /// The shortest time after which one of them did; none: known only to be less than
     /// [`IMPATIENT_NS`].
     pub(super) after_ns: Option<u64>,
-    /// They are so many that this is how long clients wait. False where clients were refused: they
+    /// Enough left to show how long clients wait. False where clients were refused: they
     /// had waited for their retries before, and how long is not known.
     is_patience: bool,
 }

@@ -60,9 +60,8 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
 /// `28 connections were still queued when it closed`.
 fn lost_at_close(page: &Page) -> Option<String> {
     let queued = page.closed.map_or(0, |(_, closed)| u64::from(closed.depth));
-    let are = if queued == 1 { "was" } else { "were" };
-    (queued > 0)
-        .then(|| format!("But {} {are} still queued when it closed", plural(queued, "connection")))
+    let lost = happened(queued, "connection", "still queued");
+    (queued > 0).then(|| format!("But {lost} when it closed"))
 }
 
 fn append(text: &mut String, sentences: impl IntoIterator<Item = String>) {

@@ -52,13 +52,14 @@ impl Session<'_> {
 fn of_backend(backend: Backend, reasons: &[String], gaps: &[String], verbose: bool) -> Vec<String> {
     let own = format!("backend {}: ", backend.name());
     let limits = gaps.iter().filter(|gap| gap.starts_with(&own)).count();
-    let is_refused = |name: &&str| reasons.iter().any(|why| why.starts_with(&refusal_of(name)));
-    let refused: Vec<&str> =
-        Backend::ALL.map(Backend::name).into_iter().filter(is_refused).collect();
+    let is_refused =
+        |other: &Backend| reasons.iter().any(|why| why.starts_with(&other.refusal("")));
+    let refused: Vec<Backend> = Backend::ALL.into_iter().filter(is_refused).collect();
+    let names: Vec<&str> = refused.iter().map(|other| other.name()).collect();
     if verbose || limits + refused.len() < 2 {
         return reasons.iter().chain(gaps).cloned().collect();
     }
-    let because = match refused.as_slice() {
+    let because = match names.as_slice() {
         [] => String::new(),
         [one] => format!(", because {one} is not available here"),
         several => format!(", because {} are not available here", several.join(" and ")),
@@ -70,15 +71,10 @@ fn of_backend(backend: Backend, reasons: &[String], gaps: &[String], verbose: bo
     let line =
         format!("backend {}{because}{blind}: see `backlog-trace doctor`, or -v", backend.name());
     let is_explained = |text: &&String| {
-        text.starts_with(&own) || refused.iter().any(|name| text.starts_with(&refusal_of(name)))
+        text.starts_with(&own) || refused.iter().any(|other| text.starts_with(&other.refusal("")))
     };
     let rest = reasons.iter().chain(gaps).filter(|text| !is_explained(text)).cloned();
     iter::once(line).chain(rest).collect()
-}
-
-/// How a reason begins that a backend is not used.
-fn refusal_of(backend: &str) -> String {
-    format!("no {backend}: ")
 }
 
 #[cfg(test)]
