@@ -141,11 +141,8 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         return then(0);
     }
     setup::ensure()?.require(Need::Guests)?;
-    let programs = if args.no_build {
-        build::existing(Profile::Dist)
-    } else {
-        build::static_programs(Profile::Dist)?
-    };
+    let programs =
+        if args.no_build { build::existing(Profile::Dist) } else { build::shipped_programs()? };
     let (kernels, untested) = guests::obtain(&args.kernel)?;
     let rivals = rivals::obtain()
         .inspect_err(|error| process::say(&format!("measured without the rivals: {error:#}")))

@@ -2,6 +2,7 @@
 //! the test programs for the other tasks. Knows cargo; the eBPF half is built by backlog-user's own
 //! build script.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,8 @@ const TOOL: &str = "backlog-trace";
 /// How a program is optimised: a profile of Cargo.toml.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
-    /// Built soon: for tests.
-    Release,
+    /// Built soon, and finds overflows: for tests.
+    Checked,
     /// As it is shipped, and measured.
     Dist,
 }
@@ -28,7 +29,7 @@ pub(crate) enum Profile {
 impl Profile {
     fn name(self) -> &'static str {
         match self {
-            Self::Release => "release",
+            Self::Checked => "checked",
             Self::Dist => "dist",
         }
     }
@@ -41,8 +42,8 @@ pub(crate) fn command() -> Result<u8> {
         process::say(&format!("{error:#}"));
     }
     let mut cargo = cargo("build", Profile::Dist);
-    let programs = executables(cargo.args(["-p", "backlog-user", "--bins"]), "bin")?;
-    let tool = tool(&programs)?;
+    let built = executables(cargo.args(["-p", "backlog-user", "--bins"]))?;
+    let tool = tool(&built.programs)?;
     let size =
         fs::metadata(tool).with_context(|| format!("cannot inspect {}", tool.display()))?.len();
     println!("{} ({:.1} MB)", tool.display(), size as f64 / 1e6);
@@ -55,21 +56,36 @@ pub(crate) fn tool(programs: &[PathBuf]) -> Result<&Path> {
     tool.map(PathBuf::as_path).with_context(|| format!("cargo built no program {TOOL}"))
 }
 
-/// The tool and every program of the tests crate.
-pub(crate) fn static_programs(profile: Profile) -> Result<Vec<PathBuf>> {
-    let mut cargo = cargo("build", profile);
-    executables(cargo.args(["-p", "backlog-user", "-p", "backlog-tests", "--bins"]), "bin")
+/// The tool and every program of the tests crate, as they are shipped.
+pub(crate) fn shipped_programs() -> Result<Vec<PathBuf>> {
+    let mut cargo = cargo("build", Profile::Dist);
+    cargo.args(["-p", "backlog-user", "-p", "backlog-tests", "--bins"]);
+    Ok(executables(&mut cargo)?.programs)
 }
 
-/// The test binary that runs inside a guest.
-pub(crate) fn guest_tests() -> Result<PathBuf> {
-    let mut cargo = cargo("test", Profile::Release);
-    cargo.args(["--no-run", "-p", "backlog-tests", "--test", "guest"]);
-    let mut built = executables(&mut cargo, "test")?;
-    match built.pop() {
-        Some(path) if built.is_empty() => Ok(path),
-        _ => bail!("expected one test binary: {}", process::line(&cargo)),
-    }
+/// The same for tests, and the test binary that runs inside a guest.
+pub(crate) fn checked_programs() -> Result<(Vec<PathBuf>, PathBuf)> {
+    // The tests of a package bring its programs along.
+    let mut cargo = tests();
+    let built = executables(cargo.args(["--no-run", "--test=*"]))?;
+    let guest = built.tests.into_iter().find(|path| is_guest(path));
+    let guest = guest.with_context(|| format!("no guest tests: {}", process::line(&cargo)))?;
+    Ok((built.programs, guest))
+}
+
+/// Cargo for the tests of all packages but this one, whose dependencies are built already. What
+/// runs on this machine and in guests comes of one selection of packages, or cargo would build
+/// their dependencies twice.
+pub(crate) fn tests() -> Command {
+    let mut cargo = cargo("test", Profile::Checked);
+    cargo.args(["--workspace", "--exclude=xtask"]);
+    cargo
+}
+
+/// Is this test binary, `guest-` and a hash, the one for guests?
+fn is_guest(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str);
+    name.and_then(|name| name.rsplit_once('-')).is_some_and(|(name, _)| name == "guest")
 }
 
 /// What an earlier build left, with no look at whether it is up to date.
@@ -97,9 +113,26 @@ fn cargo(task: &str, profile: Profile) -> Command {
     command
 }
 
-/// Runs cargo and returns the programs of one kind that it names, built now or
-/// before. (The tests of a package bring its programs along.)
-fn executables(command: &mut Command, kind: &str) -> Result<Vec<PathBuf>> {
+/// What cargo built, now or before.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Executables {
+    programs: Vec<PathBuf>,
+    tests: Vec<PathBuf>,
+}
+
+impl Executables {
+    /// Adds the executable that one of cargo's messages is about, if it is about one.
+    fn add(&mut self, message: &str) {
+        let Ok(message) = serde_json::from_str::<Value>(message) else { return };
+        let Some(path) = message.get("executable").and_then(Value::as_str) else { return };
+        let is_test = message.pointer("/profile/test") == Some(&Value::Bool(true));
+        let list = if is_test { &mut self.tests } else { &mut self.programs };
+        list.push(PathBuf::from(path));
+    }
+}
+
+/// Runs cargo and returns what it names.
+fn executables(command: &mut Command) -> Result<Executables> {
     process::announce(command);
     command.arg("--message-format=json-render-diagnostics");
     let output = command
@@ -110,16 +143,9 @@ fn executables(command: &mut Command, kind: &str) -> Result<Vec<PathBuf>> {
     if !output.status.success() {
         bail!("{}: {}", output.status, process::line(command));
     }
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    Ok(stdout.lines().filter_map(|line| executable(line, kind)).collect())
-}
-
-/// The program that one of cargo's messages is about.
-fn executable(message: &str, kind: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    let kinds = message.pointer("/target/kind")?.as_array()?;
-    kinds.iter().find(|one| *one == kind)?;
-    message.get("executable")?.as_str().map(PathBuf::from)
+    let mut found = Executables::default();
+    String::from_utf8_lossy(&output.stdout).lines().for_each(|line| found.add(line));
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -127,14 +153,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_programs_among_cargos_messages() {
-        let message = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"guest"},
-            "executable":"/t/release/deps/guest-1"}"#;
-        let program = PathBuf::from("/t/release/deps/guest-1");
-        assert_eq!(executable(message, "test"), Some(program));
-        assert_eq!(executable(message, "bin"), None);
-        let library = message.replace("\"/t/release/deps/guest-1\"", "null");
-        assert_eq!(executable(&library, "test"), None);
-        assert_eq!(executable("   Compiling x", "bin"), None);
+    fn tells_programs_from_tests() {
+        let message = r#"{"reason":"compiler-artifact","profile":{"test":true},
+            "executable":"/t/checked/deps/guest-1"}"#;
+        let mut found = Executables::default();
+        found.add(message);
+        found.add(&message.replace("true", "false").replace("deps/guest-1", "tool"));
+        found.add(&message.replace("\"/t/checked/deps/guest-1\"", "null"));
+        found.add("   Compiling x");
+        assert_eq!(found.programs, [PathBuf::from("/t/checked/tool")]);
+        assert_eq!(found.tests, [PathBuf::from("/t/checked/deps/guest-1")]);
+        assert!(is_guest(&found.tests[0]) && !is_guest(&found.programs[0]));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::native::{self, Native};
 use crate::setup::Need;
@@ -41,7 +41,7 @@ const PREFERRED: &str = "6.12";
 /// Runs the demo; the status is the tool's own.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
-    let programs = build::static_programs(Profile::Release)?;
+    let programs = build::checked_programs()?.0;
     if !args.guest {
         let tool = build::tool(&programs)?;
         match native::look(tool, None) {

@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::{paths, process};
 
 /// The arguments of `image`.
@@ -39,7 +39,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
-        None => build::tool(&build::static_programs(Profile::Dist)?)?.to_path_buf(),
+        None => build::tool(&build::shipped_programs()?)?.to_path_buf(),
     };
     let layout = write(&binary, &args.name)?;
     let file = layout.with_extension("tar");

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::native;
 use crate::{apart, pages, paths, process, setup};
 
@@ -82,7 +82,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     setup::ensure()?;
     let tool = match &args.tool {
         Some(tool) => tool.clone(),
-        None => build::tool(&build::static_programs(Profile::Release)?)?.to_owned(),
+        None => build::tool(&build::checked_programs()?.0)?.to_owned(),
     };
     let tool = tool.as_path();
     native::look(tool, None).context("the pictures are taken in this machine's kernel")?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::apart::{self, End};
-use crate::build::{self, Profile};
+use crate::build;
 use crate::kernels::Kernels;
 use crate::native::{self, Native};
 use crate::setup::Need;
@@ -70,7 +70,7 @@ const MEMORY: u32 = 1024;
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
     report.require(Need::Build)?;
-    let programs = build::static_programs(Profile::Release)?;
+    let programs = build::checked_programs()?.0;
     let words = ["--minutes".to_owned(), args.minutes.to_string()];
     let limit = Duration::from_mins(args.minutes.into()) + MARGIN;
     let (status, output) = match &args.kernel {

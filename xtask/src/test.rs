@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check, on this machine first, then in each kernel
 //! of the matrix with each backend (the core, if not `--all`), and the sum at the end. The host's part
-//! needs no eBPF tools (`BACKLOG_EBPF=skip` puts a stub in the object's place).
+//! needs no eBPF tools: where they are missing, a stub is in the object's place.
 //! What happens in the kernels is in `matrix`, what is run there in `suite`, how
 //! libtest's results are counted in `tally`.
 
@@ -16,12 +16,13 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 
 use crate::backend::Backend;
 use crate::lint::{self, cargo};
+use crate::setup::{Need, Report};
 use crate::vm::{self, Emulation};
-use crate::{paths, process, servers, setup};
+use crate::{build, paths, process, servers, setup};
 use suite::Suite;
 use tally::Tally;
 
@@ -74,7 +75,9 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         note(Err(failure));
     }
     let mut tally = Tally::default();
-    note(host(filter.as_deref(), &mut tally));
+    for failure in host(&report, filter.as_deref(), &mut tally) {
+        note(Err(failure));
+    }
     if *all {
         note(logging());
     }
@@ -105,13 +108,27 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(u8::from(!failures.is_empty() || tally.failed > 0))
 }
 
-/// The tests that run anywhere. Only what failed is shown.
-fn host(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    const TESTS: [&str; 4] = ["test", "--workspace", "--no-fail-fast", "--quiet"];
+/// The tests that run anywhere, of the tool and of this program: what failed.
+fn host(report: &Report, filter: Option<&str>, tally: &mut Tally) -> Vec<Error> {
+    let tool = || {
+        let mut command = build::tests();
+        if report.require(Need::Build).is_err() {
+            command.env("BACKLOG_EBPF", "skip");
+        }
+        command
+    };
+    let own = || cargo(&["test", "--package=xtask"]);
+    let mut run = |command: &dyn Fn() -> Command| one_host(command, filter, tally).err();
+    [run(&tool), run(&own)].into_iter().flatten().collect()
+}
+
+/// The tests that a cargo command runs. Only what failed is shown.
+fn one_host(command: &dyn Fn() -> Command, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     // Built first, since cargo's messages are shown as they come.
-    process::run(cargo(&TESTS).arg("--no-run"))?;
-    let mut command = cargo(&TESTS);
-    command.args(filter);
+    process::run(command().args(["--quiet", "--no-run"]))?;
+    let mut command = command();
+    command.args(["--quiet", "--no-fail-fast"]).args(filter);
+    command.env_remove("BACKLOG_GUEST");
     process::announce(&command);
     let output = process::output(&mut command)?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -249,11 +249,7 @@ pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
 
 /// Our programs for the guest: built now, or as they are.
 fn programs(no_build: bool) -> Result<Vec<PathBuf>> {
-    if no_build {
-        Ok(build::existing(Profile::Release))
-    } else {
-        build::static_programs(Profile::Release)
-    }
+    if no_build { Ok(build::existing(Profile::Checked)) } else { Ok(build::checked_programs()?.0) }
 }
 
 struct Tee(Vec<Box<dyn Write + Send>>);

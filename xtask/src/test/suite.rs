@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::backend::Backend;
-use crate::build::{self, Profile};
+use crate::build;
 use crate::process;
 use crate::servers::Servers;
 use crate::vm::{Added, Emulation};
@@ -137,10 +137,8 @@ pub(crate) struct Built {
 impl Built {
     /// Builds them.
     pub(crate) fn make() -> Result<Self> {
-        Ok(Self {
-            programs: build::static_programs(Profile::Release)?,
-            tests: build::guest_tests()?,
-        })
+        let (programs, tests) = build::checked_programs()?;
+        Ok(Self { programs, tests })
     }
 
     /// The names of all guest tests.
