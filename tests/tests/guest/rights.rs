@@ -34,8 +34,9 @@ const BPF: u64 = 1 << 39;
 /// What finding owners needs.
 const LOOK: u64 = SYS_PTRACE | DAC_READ_SEARCH;
 
-/// More clients than a small queue takes; each is served in the end.
-const LOAD: &str = "--backlog 2 --count 30 --connect nonblocking --connect-timeout 10s \
+/// More clients than a small queue takes. The queue has three slots, and those refused retry
+/// together, after 1, 3 and 7 s: four times three are served on the slowest machine.
+const LOAD: &str = "--backlog 2 --count 12 --connect nonblocking --connect-timeout 10s \
                     --accept-delay 5ms";
 
 /// The fields of a thread in /proc.
@@ -123,7 +124,8 @@ fn assert_counts(what: &str, run: &Run, truth: &load::Truth) {
     let missed = blind::missed(run);
     let summary = own_summary(run);
     assert!(truth.accepted > 0, "{what}: the load did nothing: {truth:?}");
-    assert_count(summary.enqueued, truth.accepted, missed, &format!("{what}: enqueued"));
+    let enqueued = truth.accepted + truth.left_in_queue;
+    assert_count(summary.enqueued, enqueued, missed, &format!("{what}: enqueued"));
     assert_count(summary.accepted, truth.accepted, missed, &format!("{what}: accepted"));
     let overflows = truth.kernel.get("ListenOverflows").copied().unwrap_or(0);
     assert!(overflows > 0, "{what}: nothing was refused: {truth:?}");
