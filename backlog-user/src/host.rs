@@ -1,6 +1,7 @@
 //! The host, as seen without our programs: its kernel, network namespaces, sockets and processes.
 
 pub(crate) mod acceptors;
+pub(crate) mod cpu_limit;
 pub(crate) mod kernel;
 pub(crate) mod kernel_counters;
 pub(crate) mod namespaces;

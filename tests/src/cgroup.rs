@@ -1,5 +1,5 @@
-//! A cgroup of one's own (version 2) for a program, below the one that we are in, and gone
-//! with its last process.
+//! A cgroup of one's own for a program, below the one that we are in, and gone with its last process:
+//! of version 2, or of version 1 where that has the controller for CPU time.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -48,6 +48,42 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// Makes a cgroup whose processes may use `quota_us` of CPU time in each `period_us`.
+    ///
+    /// # Errors
+    /// When no hierarchy limits CPU time here, or we may not change it.
+    pub fn with_cpu_limit(name: &str, quota_us: u32, period_us: u32) -> Result<Self> {
+        let path = "/proc/self/mountinfo";
+        let mounts = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+        let Some(top) = cpu_mount_point(&mounts) else {
+            let top = mount_point(&mounts).context("no cgroup2 is mounted")?;
+            let control = top.join(own()?.trim_start_matches('/')).join("cgroup.subtree_control");
+            write(&control, "+cpu")?;
+            let cgroup = Self::make(&[name])?;
+            cgroup.set("cpu.max", &format!("{quota_us} {period_us}"))?;
+            return Ok(cgroup);
+        };
+        let folder = top.join(name);
+        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let cgroup = Self { path: format!("/{name}"), folders: vec![folder] };
+        cgroup.set("cpu.cfs_period_us", &period_us.to_string())?;
+        cgroup.set("cpu.cfs_quota_us", &quota_us.to_string())?;
+        Ok(cgroup)
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        let folder = self.folders.last().context("a cgroup without a name")?;
+        write(&folder.join(name), value)
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// When there is none, or we may not move it.
+    pub fn add(&self, process: u32) -> Result<()> {
+        self.set("cgroup.procs", &process.to_string())
+    }
+
     /// Lets the program that the command starts join it before it does anything.
     ///
     /// # Errors
@@ -82,6 +118,10 @@ fn is_gone(folder: &Path) -> bool {
     fs::remove_dir(folder).is_ok() || !folder.exists()
 }
 
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {text} to {}", file.display()))
+}
+
 /// The cgroup that we are in.
 ///
 /// # Errors
@@ -99,9 +139,18 @@ fn mount_point(mounts: &str) -> Option<PathBuf> {
     Some(found.next()?.split(' ').nth(4)?.into())
 }
 
+/// Where version 1 is mounted with the controller for CPU time.
+fn cpu_mount_point(mounts: &str) -> Option<PathBuf> {
+    let has_cpu = |line: &&str| {
+        let options = line.split_once(" - cgroup ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        options.is_some_and(|options| options.split(',').any(|one| one == "cpu"))
+    };
+    Some(mounts.lines().find(has_cpu)?.split(' ').nth(4)?.into())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::mount_point;
+    use super::{cpu_mount_point, mount_point};
 
     #[test]
     fn version_2_is_found_beside_version_1() {
@@ -110,5 +159,8 @@ mod tests {
         let found = mount_point(mounts).unwrap();
         assert_eq!(found.to_str(), Some("/sys/fs/cgroup/unified"));
         assert_eq!(mount_point("1 2 0:3 / / rw - ext4 /dev/vda rw\n"), None);
+        assert_eq!(cpu_mount_point(mounts), None);
+        let cpu = "32 23 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
+        assert_eq!(cpu_mount_point(cpu).unwrap().to_str(), Some("/sys/fs/cgroup/cpu"));
     }
 }

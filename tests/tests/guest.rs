@@ -21,6 +21,7 @@ mod guest {
     mod compare;
     mod connections;
     mod cost;
+    mod cpu_limit;
     mod doctor;
     mod drops;
     mod ending;

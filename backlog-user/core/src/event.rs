@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counter::{Range, Reading};
 use crate::settings::Settings;
-pub use accepting::{AcceptError, AcceptErrors, Acceptor, Doing, State};
+pub use accepting::{AcceptError, AcceptErrors, Acceptor, CpuLimit, Doing, State};
 pub use count::{Accepts, Count, LastAccept, Memory, Moves};
 pub use listener::{Call, Caller, Closed, Identity, Limit, Listener, ListenerId};
 pub use netns::{Netns, low};

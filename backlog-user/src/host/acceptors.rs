@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backlog_core::event::{Acceptor, Caller, Doing, LastAccept, ListenerId, State};
+use backlog_core::event::{Acceptor, Caller, CpuLimit, Doing, LastAccept, ListenerId, State};
 use procfs::FromRead as _;
 use procfs::process::Stat;
 use rustix::param::clock_ticks_per_second;
 
+use super::cpu_limit::{self, Counts, CpuLimits};
 use crate::clock::monotonic_ns;
 
 /// The maximum number of processes of a listener to inspect.
@@ -19,15 +20,27 @@ const PROCESSES: usize = 64;
 const THREADS: usize = 512;
 /// Processes whose CPU time is noted at the end of an interval.
 const NOTED: usize = 128;
+/// Listeners whose CPU limits are noted then: each is a handful of files.
+const LIMITED: usize = 16;
 /// The pause between two inspections of any listeners.
 const REST_NS: u64 = 20_000_000;
 
 /// See the module's head.
 pub(crate) struct Acceptors {
     proc_root: PathBuf,
-    /// When CPU times were read, and those of the acceptors of each listener, by process.
-    used: HashMap<ListenerId, (u64, HashMap<u32, u64>)>,
+    /// What the acceptors of each listener had used when that was read last.
+    used: HashMap<ListenerId, Used>,
+    limits: CpuLimits,
     not_before_ns: u64,
+}
+
+/// See there.
+struct Used {
+    read_ns: u64,
+    /// CPU time by process.
+    cpu_ns: HashMap<u32, u64>,
+    /// The counts of CPU limits, of the first process.
+    limits: Vec<Counts>,
 }
 
 /// The subject of an inspection.
@@ -60,7 +73,8 @@ struct Seen {
 impl Acceptors {
     /// Below a `/proc`.
     pub(crate) fn new(proc_root: &Path) -> Self {
-        Self { proc_root: proc_root.to_owned(), used: HashMap::new(), not_before_ns: 0 }
+        let limits = CpuLimits::find(proc_root);
+        Self { proc_root: proc_root.to_owned(), used: HashMap::new(), limits, not_before_ns: 0 }
     }
 
     /// At the end of an interval: how much CPU time the acceptors of busy listeners have
@@ -68,13 +82,15 @@ impl Acceptors {
     pub(crate) fn note(&mut self, busy: impl Iterator<Item = (ListenerId, Vec<u32>)>) {
         self.used.clear();
         let mut left = NOTED;
-        for (listener, pids) in busy {
+        for (place, (listener, pids)) in busy.enumerate() {
             if pids.len() > left {
                 break;
             }
             left -= pids.len();
-            let used = pids.iter().filter_map(|pid| Some((*pid, self.cpu_ns(*pid)?))).collect();
-            self.used.insert(listener, (monotonic_ns(), used));
+            let cpu_ns = pids.iter().filter_map(|pid| Some((*pid, self.cpu_ns(*pid)?))).collect();
+            let first = pids.first().filter(|_| place < LIMITED);
+            let limits = first.map_or_else(Vec::new, |pid| self.limits.of(*pid));
+            self.used.insert(listener, Used { read_ns: monotonic_ns(), cpu_ns, limits });
         }
     }
 
@@ -127,6 +143,7 @@ impl Acceptors {
             gone: last_gone.is_some(),
             idle: about.idle,
             holder,
+            cpu_limit: self.limit_since(about.listener, &seen.pids),
         })
     }
 
@@ -184,12 +201,20 @@ impl Acceptors {
 
     /// CPU time of some processes since it was noted, and how long ago that was.
     fn used_since(&self, listener: ListenerId, pids: &[u32]) -> Option<(u64, u64)> {
-        let (noted_ns, before) = self.used.get(&listener)?;
+        let Used { read_ns, cpu_ns: before, .. } = self.used.get(&listener)?;
         let one = |pid: &u32| self.cpu_ns(*pid)?.checked_sub(*before.get(pid)?);
         let each: Vec<u64> = pids.iter().filter_map(one).collect();
         // Of all, or of none: a part would look idle.
         let all = !each.is_empty() && each.len() == pids.len();
-        all.then(|| (each.iter().sum(), monotonic_ns().saturating_sub(*noted_ns)))
+        all.then(|| (each.iter().sum(), monotonic_ns().saturating_sub(*read_ns)))
+    }
+
+    /// The CPU limit that has held the first of some processes back since then.
+    fn limit_since(&self, listener: ListenerId, pids: &[u32]) -> Option<CpuLimit> {
+        let Used { limits: before, .. } = self.used.get(&listener)?;
+        // Without a limit then, there is nothing to compare.
+        let pid = pids.first().filter(|_| !before.is_empty())?;
+        cpu_limit::most_used(before, &self.limits.of(*pid))
     }
 
     fn name(&self, pid: u32) -> Option<String> {

@@ -43,6 +43,24 @@ pub struct Acceptor {
     /// The holder of the listener, if no process that was seen accepting is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Caller>,
+    /// The CPU limit of a cgroup that held the first inspected process back, in the period of
+    /// `cpu_over_ns`. None: no limit did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_limit: Option<CpuLimit>,
+}
+
+/// A cgroup had used up its CPU time (`cpu.max`, or `cpu.cfs_quota_us`), and waited for the next
+/// period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuLimit {
+    /// CPU time that it may use in a period, microseconds.
+    pub quota_us: u64,
+    /// The period, microseconds.
+    pub period_us: u64,
+    /// Periods in which it ran.
+    pub periods: u64,
+    /// Those of them in which it was held back.
+    pub throttled: u64,
 }
 
 /// The state of several threads.

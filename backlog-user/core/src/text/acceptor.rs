@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::format::{duration, plural};
 use super::owner_text::safe;
-use crate::event::{Acceptor, Doing, State};
+use crate::event::{Acceptor, CpuLimit, Doing, State};
 
 /// Kinds of doing that are named; the rest is added up.
 const NAMED: usize = 3;
@@ -54,7 +54,19 @@ pub fn sentence(acceptor: &Acceptor) -> String {
         let percent = cpu_ns as f64 * 100.0 / over_ns as f64;
         let _ = write!(text, "; {percent:.0} % of a CPU in the last {}", duration(over_ns / 1000));
     }
+    if let Some(limit) = &acceptor.cpu_limit {
+        let _ = write!(text, "; {}", throttled(limit));
+    }
     text
+}
+
+/// `throttled in 9 of 10 periods by the cgroup limit of 0.50 CPUs`
+#[must_use]
+pub fn throttled(limit: &CpuLimit) -> String {
+    let CpuLimit { quota_us, period_us, periods, throttled } = *limit;
+    let cpus = quota_us as f64 / period_us.max(1) as f64;
+    let periods = plural(periods, "period");
+    format!("throttled in {throttled} of {periods} by the cgroup limit of {cpus:.2} CPUs")
 }
 
 fn when(acceptor: &Acceptor) -> String {
@@ -173,7 +185,7 @@ fn place(wchan: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::sentence;
-    use crate::event::{Acceptor, Caller, Doing, ListenerId, State};
+    use crate::event::{Acceptor, Caller, CpuLimit, Doing, ListenerId, State};
 
     fn doing(state: State, wchan: Option<&str>, threads: u32) -> Doing {
         Doing { state, wchan: wchan.map(Into::into), threads }
@@ -199,6 +211,7 @@ mod tests {
             gone: false,
             idle: false,
             holder: None,
+            cpu_limit: None,
         }
     }
 
@@ -314,6 +327,16 @@ mod tests {
             "gunicorn[812], which accepted last, is gone: last accept 412ms before; manager[811] \
              now holds the socket and has not been seen accepting; 1 of 1 thread sleeping on a timer \
              (hrtimer_nanosleep)"
+        );
+    }
+
+    #[test]
+    fn a_cpu_limit_that_held_it_back_is_named() {
+        let limit = CpuLimit { quota_us: 50_000, period_us: 100_000, periods: 10, throttled: 9 };
+        let text = sentence(&Acceptor { cpu_limit: Some(limit), ..acceptor() });
+        assert!(
+            text.ends_with("; throttled in 9 of 10 periods by the cgroup limit of 0.50 CPUs"),
+            "{text}"
         );
     }
 }

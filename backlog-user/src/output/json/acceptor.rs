@@ -1,7 +1,7 @@
 //! What those who accept at a listener were doing.
 
 use backlog_core::clock::Clock;
-use backlog_core::event::{Acceptor, Doing, State};
+use backlog_core::event::{Acceptor, CpuLimit, Doing, State};
 use backlog_core::text::acceptor::sentence;
 use serde::Serialize;
 
@@ -54,8 +54,26 @@ pub(crate) struct AcceptorState<'a> {
     gone: bool,
     /// Who holds the socket, if none of those seen accepting is left. Null: not so.
     holder: Option<Process<'a>>,
+    /// The CPU limit of a cgroup that held the first process back in the last `cpu_over_us`.
+    /// Absent: none did, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_limit: Option<CpuLimitState>,
     /// The same as a sentence.
     text: String,
+}
+
+/// The CPU limit of a cgroup: `cpu.max`, or `cpu.cfs_quota_us` of version 1.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CpuLimitState {
+    /// CPU time that the cgroup may use in a period, microseconds.
+    quota_us: u64,
+    /// The period, microseconds.
+    period_us: u64,
+    /// Periods in which it ran.
+    periods: u64,
+    /// Those of them in which it was throttled.
+    throttled: u64,
 }
 
 /// Why acceptors were examined.
@@ -107,8 +125,16 @@ impl<'a> From<&'a Acceptor> for AcceptorState<'a> {
             seen_accepting: acceptor.seen_accepting,
             gone: acceptor.gone,
             holder: acceptor.holder.as_ref().map(Process::from),
+            cpu_limit: acceptor.cpu_limit.as_ref().map(CpuLimitState::from),
             text: sentence(acceptor),
         }
+    }
+}
+
+impl From<&CpuLimit> for CpuLimitState {
+    fn from(limit: &CpuLimit) -> Self {
+        let CpuLimit { quota_us, period_us, periods, throttled } = *limit;
+        Self { quota_us, period_us, periods, throttled }
     }
 }
 

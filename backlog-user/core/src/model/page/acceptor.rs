@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Page;
-use crate::event::Count;
+use crate::event::{Count, CpuLimit};
 
 /// The oldest connection in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,15 @@ pub struct StillQueued {
 }
 
 impl Page {
+    /// The CPU limit that held the acceptors back, as they were inspected; of several inspections the
+    /// one that shows most of it.
+    #[must_use]
+    pub fn cpu_limit(&self) -> Option<&CpuLimit> {
+        let began = self.episodes.kept().iter().filter_map(|one| one.acceptor.as_deref());
+        let all = began.chain(self.idle.as_deref());
+        all.filter_map(|one| one.cpu_limit.as_ref()).max_by_key(|limit| limit.throttled)
+    }
+
     /// Time of the last accept, as of the last count; none: nobody has accepted since it was first
     /// seen.
     #[must_use]

@@ -9,7 +9,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
-use crate::text::acceptor::{sentence, unwilling};
+use crate::text::acceptor::{sentence, throttled, unwilling};
 use crate::text::format::{bytes, duration, plural};
 
 pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -162,6 +162,12 @@ fn to_mend_first(page: &Page) -> Option<String> {
 /// of them.
 fn hindrances(page: &Page) -> Vec<String> {
     let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
+    let throttled = page.cpu_limit().map(|limit| {
+        format!(
+            "When drops began, the acceptors were {}: raise it first, since more workers share it",
+            throttled(limit)
+        )
+    });
     let unwilling = looked.and_then(unwilling).map(|all| format!("When drops began, {all}"));
     let still = page.stalls.longest.map(|(since_ns, until_ns)| {
         format!(
@@ -169,7 +175,7 @@ fn hindrances(page: &Page) -> Vec<String> {
             duration(until_ns.saturating_sub(since_ns) / 1000)
         )
     });
-    [unwilling, still].into_iter().flatten().collect()
+    [throttled, unwilling, still].into_iter().flatten().collect()
 }
 
 /// The backlog to pass, unless the server requests at least as much already, and what
