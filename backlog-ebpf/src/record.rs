@@ -91,7 +91,7 @@ pub struct Drop {
     pub header: Header,
     /// A [`Cause`](crate::cause::Cause).
     pub cause: u16,
-    /// [`FIN`], or zero.
+    /// [`FIN`], [`RETRY`].
     pub flags: u16,
     /// The client's initial sequence number: with address and port it names
     /// one connection attempt, whose retries carry the same.
@@ -123,8 +123,13 @@ pub struct Drop {
     pub stalled_ns: u64,
     /// How many pauses these are.
     pub paced: u32,
-    /// Drops that this CPU has counted so far without a record.
+    /// Drops that this CPU has counted so far without a record
+    /// ([`Totals::records_suppressed`](crate::totals::Totals::records_suppressed)).
     pub records_suppressed: u32,
+    /// Those of them that were the first of their client.
+    pub suppressed_clients: u32,
+    /// Those of them that were retries.
+    pub suppressed_retries: u32,
 }
 
 /// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).
@@ -153,6 +158,8 @@ pub struct Admitted {
 
 /// [`Drop::flags`]: the packet carries a FIN, so the client has closed its end.
 pub const FIN: u16 = 1;
+/// [`Drop::flags`]: the attempt has been refused before.
+pub const RETRY: u16 = 2;
 
 /// A connection has left the queue whose attempt had been refused before ([`Kind::Dequeued`]).
 #[repr(C)]
@@ -296,7 +303,7 @@ const _: () = {
     assert!(offset_of!(Drop, arrived) == 68);
     assert!(offset_of!(Drop, filled_ns) == 88);
     assert!(offset_of!(Drop, paced) == 112);
-    assert!(size_of::<Drop>() == 120);
+    assert!(size_of::<Drop>() == 128);
 
     assert!(offset_of!(Admitted, isn) == 24);
     assert!(offset_of!(Admitted, depth) == 28);

@@ -45,6 +45,10 @@ pub struct Totals {
     pub not_in_mib: u64,
     /// Those of `drops` beyond the rate limit of records, without a record of their own.
     pub records_suppressed: u64,
+    /// Those of `records_suppressed` that were the first of their client.
+    pub suppressed_clients: u64,
+    /// Those of `records_suppressed` that were retries. What is neither was only counted.
+    pub suppressed_retries: u64,
     /// Refused attempts evicted from the table of possible retries: their retries are not
     /// recognised.
     pub retry_table_evictions: u64,
@@ -70,8 +74,12 @@ pub struct Totals {
     pub window_ns: u64,
     /// Drop records since then.
     pub window_used: u32,
+    /// Drops since then whose client was looked up, and which have no record.
+    pub window_clients: u32,
     /// A bit for each [`Cause`] that was reported since then.
     pub window_causes: u32,
+    /// Always zero.
+    pub pad: u32,
     /// For the current epoch, and of the one before.
     pub epochs: [Epoch; 2],
     /// The listener's `sk_drops` when this CPU last saw them.
@@ -112,16 +120,16 @@ pub struct Stray {
 const _: () = {
     assert!(offset_of!(Totals, drops) == 40);
     assert!(offset_of!(Totals, not_in_mib) == 40 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, beside) == 64 + 8 * Cause::COUNT);
-    assert!(offset_of!(Totals, sk_drops) == 64 + 8 * (Cause::COUNT + Beside::COUNT));
-    assert!(offset_of!(Totals, lost) == 72 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, beside) == 80 + 8 * Cause::COUNT);
+    assert!(offset_of!(Totals, sk_drops) == 80 + 8 * (Cause::COUNT + Beside::COUNT));
+    assert!(offset_of!(Totals, lost) == 88 + 8 * (Cause::COUNT + Beside::COUNT));
     assert!(
         size_of::<Totals>()
-            == 72
+            == 88
                 + 8 * (Cause::COUNT + Beside::COUNT + Kind::COUNT)
                 + 4 * 8
                 + 2 * 4
-                + 16
+                + 24
                 + 32
                 + 8
                 + 8

@@ -70,15 +70,10 @@ fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
     if moved.drops != 0 {
         if let Some(tracked) = listener::of(sk) {
             let (cause, sk_drops) = classify_drop(net, &moved);
+            let dropped = PacketDrop { cause, sk_drops, counted: true };
             // SAFETY: this CPU's element of the per-CPU array.
-            syn::count_unrecorded(unsafe { &mut *tracked.totals }, cause, moved.drops - 1);
-            packet_drop::count_drop(
-                sk,
-                tracked,
-                PacketDrop { cause, sk_drops, counted: true },
-                fin,
-                who,
-            );
+            syn::count_unrecorded(unsafe { &mut *tracked.totals }, &dropped, moved.drops - 1);
+            packet_drop::count_drop(sk, tracked, dropped, fin, who);
         }
     } else if matches!(hint, DropHint::NotQueued) {
         if let Some(tracked) = listener::of(sk) {

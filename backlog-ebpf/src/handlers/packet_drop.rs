@@ -3,7 +3,7 @@
 
 use backlog_ebpf::{
     cause::Cause,
-    record::{Drop as DropRecord, Endpoint, FIN, Kind},
+    record::{Drop as DropRecord, Endpoint, FIN, Kind, RETRY},
     totals::Totals,
 };
 
@@ -18,6 +18,9 @@ use crate::state::{histograms, ring, slots::Tracked};
 
 /// Drop records are limited by the second.
 const WINDOW_NS: u64 = 1_000_000_000;
+/// For this many drops of a second without a record the client is searched in the table of attempts:
+/// then clients are counted, and not guessed from packets. In a flood the rest is only counted.
+const MOST_CLIENTS: u32 = 1_500;
 
 /// The data of a drop.
 pub(crate) struct PacketDrop {
@@ -50,10 +53,15 @@ pub(crate) fn count_drop(
     if !counted {
         totals.not_in_mib += 1;
     }
-    let Some(number) = record_number(totals, cause, now) else {
+    let number = record_number(totals, cause, now);
+    if number == 0 && !counts_client(totals) {
         return;
-    };
+    }
     let (client, isn) = who();
+    if number == 0 {
+        count_client(&client, isn, tracked.totals, now);
+        return;
+    }
     let details = DropDetails {
         slot: tracked.slot,
         cause: cause as u32 | (u32::from(fin()) * u32::from(FIN)) << u16::BITS,
@@ -88,7 +96,7 @@ struct DropDetails {
 #[inline(never)]
 fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = details;
-    retry::remember(totals, client, *isn, *time_ns);
+    let again = retry::remember(totals, client, *isn, *time_ns);
     histograms::record_drop(*slot, *time_ns);
     // The first records of a second wake userspace; later ones can wait for a batch.
     let flags = if number <= URGENT_RECORDS.load() {
@@ -99,11 +107,15 @@ fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     ring::send(Kind::Drop, totals, flags, |record: &mut DropRecord| {
         record.header = ring::header::<DropRecord>(Kind::Drop, *slot, *time_ns);
         (record.cause, record.flags) = (*cause as u16, (*cause >> u16::BITS) as u16);
+        record.flags |= u16::from(again) * RETRY;
         record.isn = *isn;
         (record.depth, record.limit, record.syn_queue) = (*depth, *limit, *syn_queue);
         record.client = *client;
-        // SAFETY: `totals` is this CPU's element of the per-CPU array.
-        record.records_suppressed = unsafe { (*totals).records_suppressed } as u32;
+        // SAFETY: this CPU's element of the per-CPU array.
+        let totals = unsafe { &*totals };
+        record.records_suppressed = totals.records_suppressed as u32;
+        record.suppressed_clients = totals.suppressed_clients as u32;
+        record.suppressed_retries = totals.suppressed_retries as u32;
         let acceptor = histograms::acceptor_state(*slot);
         (record.trough, record.arrived) = (acceptor.trough, acceptor.arrived);
         (record.free_ns, record.accepted_ns) = (acceptor.free_ns, acceptor.accepted_ns);
@@ -113,22 +125,42 @@ fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     0
 }
 
-/// How many drop records of this second this one is. None: there are enough, it is
-/// only counted. A flood must not become a flood of records, nor hide another cause: the
-/// first of each is sent.
+/// How many drop records of this second this one is. Zero: there are enough, it gets none. A flood
+/// must not become a flood of records, nor hide another cause: the first of each is sent.
 #[inline(always)]
-fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> Option<u32> {
+fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> u32 {
     if now - totals.window_ns >= WINDOW_NS {
         totals.window_ns = now;
         totals.window_used = 0;
+        totals.window_clients = 0;
         totals.window_causes = 0;
     }
     let bit = 1 << (cause as u32);
     if totals.window_used >= DROP_RECORDS.load() && totals.window_causes & bit != 0 {
         totals.records_suppressed += 1;
-        return None;
+        return 0;
     }
     totals.window_causes |= bit;
     totals.window_used += 1;
-    Some(totals.window_used)
+    totals.window_used
+}
+
+/// Is the client of a drop without a record looked up?
+#[inline(always)]
+fn counts_client(totals: &mut Totals) -> bool {
+    let looks_up = totals.window_clients < MOST_CLIENTS;
+    totals.window_clients += u32::from(looks_up);
+    looks_up
+}
+
+/// Counts the client of a drop without a record, or its retry, and stores the attempt. Not inlined,
+/// to have a stack of its own.
+#[inline(never)]
+fn count_client(client: &Endpoint, isn: u32, totals: *mut Totals, now: u64) -> u32 {
+    let again = retry::remember(totals, client, isn, now);
+    // SAFETY: this CPU's element of the per-CPU array.
+    let totals = unsafe { &mut *totals };
+    totals.suppressed_retries += u64::from(again);
+    totals.suppressed_clients += u64::from(!again);
+    0
 }

@@ -44,13 +44,13 @@ fn at(place: u32) -> Option<*mut Attempt> {
     ATTEMPTS.get_ptr_mut(place)
 }
 
-/// Stores a refused attempt. If attempts that may still be retried hold both its places, the older
-/// one is evicted and counted.
+/// Stores a refused attempt, and says whether it was stored before. If attempts that may still be
+/// retried hold both its places, the older one is evicted and counted.
 #[inline(always)]
-pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) {
+pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) -> bool {
     let tag = tag(client, isn);
     let place = attempt::place(tag);
-    let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return };
+    let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return false };
     // SAFETY: elements of an array. Two CPUs may write one at a time: then one attempt is
     // lost, or its time is another's; a tag is written as a whole.
     unsafe {
@@ -70,6 +70,7 @@ pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u6
         }
         (*chosen).refused_ns = now;
         (&raw mut (*chosen).tag).write_volatile(tag);
+        before == tag
     }
 }
 

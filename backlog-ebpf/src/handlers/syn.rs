@@ -166,8 +166,8 @@ pub(crate) fn classify_syn(
     }
     match classify_drop(moved, skb, hint) {
         Ok(cause) => {
-            count_unrecorded(totals, cause, moved.drops - 1);
             let details = PacketDrop { cause, sk_drops: 1, counted: true };
+            count_unrecorded(totals, &details, moved.drops - 1);
             packet_drop::count_drop(sk, tracked, details, || false, || read::sender(skb));
         }
         Err(beside) => {
@@ -229,8 +229,9 @@ fn classify_drop(
 
 /// Counts earlier packets whose end was not seen like this one; no record of them is sent.
 #[inline(always)]
-pub(crate) fn count_unrecorded(totals: &mut Totals, cause: Cause, count: u64) {
-    totals.drops[cause as usize] += count;
+pub(crate) fn count_unrecorded(totals: &mut Totals, like: &PacketDrop, count: u64) {
+    totals.drops[like.cause as usize] += count;
+    totals.sk_drops += like.sk_drops * count;
     totals.records_suppressed += count;
 }
 

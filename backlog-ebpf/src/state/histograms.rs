@@ -10,7 +10,10 @@ use backlog_ebpf::{
     },
 };
 
-use super::{maps::DISTRIBUTIONS, shared};
+use super::{
+    maps::DISTRIBUTIONS,
+    shared::{self, REFUSED},
+};
 
 /// The acceptor is recorded only once in a while: more accuracy is not needed.
 const NOTED_NS: u64 = 1 << 20;
@@ -30,7 +33,8 @@ pub(crate) fn at(slot: u32) -> Option<*mut Distributions> {
     DISTRIBUTIONS.get_ptr_mut(slot)
 }
 
-/// Forgets what has been noted of the slot's previous listener in this epoch.
+/// Forgets what has been noted of the slot's previous listener in this epoch. The clients of the new
+/// one may have been refused by another: by the one that it replaces, or by one of its group.
 #[inline(always)]
 pub(crate) fn reset_marks(slot: u32) {
     let Some(distributions) = at(slot) else { return };
@@ -38,8 +42,12 @@ pub(crate) fn reset_marks(slot: u32) {
     unsafe {
         (*distributions).deepest = 0;
         (*distributions).longest = 0;
+        (*distributions).refused_ns = u64::from(REFUSED.get()) << REFUSED_SHIFT;
     }
 }
+
+/// The units of [`REFUSED`] are 2^30 ns.
+const REFUSED_SHIFT: u32 = 30;
 
 /// Has a CPU noted this depth or a larger one in this epoch?
 #[inline(always)]
@@ -202,6 +210,7 @@ pub(crate) fn record_drop(slot: u32, now: u64) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
     // SAFETY: an element of the array; of two that write, either may be the last.
     unsafe { (*distributions).refused_ns = now };
+    REFUSED.set((now >> REFUSED_SHIFT) as u32);
 }
 
 /// Counts an accept after this wait, and its thread if that is the current one.

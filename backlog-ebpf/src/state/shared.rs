@@ -18,6 +18,13 @@ impl Shared {
         unsafe { self.0.get().read_volatile() }
     }
 
+    /// Sets it. If two CPUs do at the same time, either value may stay.
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u32) {
+        // SAFETY: as in `get`.
+        unsafe { self.0.get().write_volatile(value) };
+    }
+
     /// Adds one, safe against concurrent additions.
     #[inline(always)]
     pub(crate) fn count(&self) {
@@ -36,6 +43,11 @@ pub(crate) static EPOCH: Shared = Shared(UnsafeCell::new(0));
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data")]
 pub(crate) static GENERATION: Shared = Shared(UnsafeCell::new(1));
+
+/// When a listener last refused a client, in units of 2^30 ns; zero: none has.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data")]
+pub(crate) static REFUSED: Shared = Shared(UnsafeCell::new(0));
 
 /// Adds one to a count that other CPUs may add to at the same moment.
 ///

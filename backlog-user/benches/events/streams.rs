@@ -103,6 +103,8 @@ impl Stream {
             stalled_ns: 0,
             paced: 0,
             records_suppressed: 0,
+            suppressed_clients: 0,
+            suppressed_retries: 0,
             flags: 0,
             free_ns: 0,
             accepted_ns: 0,

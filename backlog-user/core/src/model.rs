@@ -32,7 +32,7 @@ use std::collections::btree_map::Entry;
 
 use crate::event::{Closed, DropEvent, Event, Limit, Listener, ListenerId, Memory, What};
 use addresses::{Addresses, Met};
-use clients::{Clients, Fate, Known};
+use clients::{Clients, Known, Settled};
 pub use eviction::{Gone, Retention};
 use history::History;
 use interval::Interval;
@@ -118,13 +118,13 @@ impl Model {
             }
             What::Drop(drop) => return Some(News::Refused(self.refused(drop, *time_ns))),
             What::Admitted(admitted) => {
-                let (admission, fate) = self.clients.admitted(admitted, *time_ns);
+                let (admission, settled) = self.clients.admitted(admitted, *time_ns);
                 self.page(admitted.listener, |page| page.admitted(admitted, *time_ns, admission));
-                self.settled(admitted.listener, fate);
+                self.settled(settled);
             }
             What::Dequeued(dequeued) => {
-                let fate = self.clients.dequeued(dequeued, *time_ns);
-                self.settled(dequeued.listener, fate);
+                let settled = self.clients.dequeued(dequeued, *time_ns);
+                self.settled(settled);
             }
             What::Acceptor(acceptor) => {
                 self.page(acceptor.listener, |page| page.explain(acceptor));
@@ -221,14 +221,20 @@ impl Model {
 
     /// A packet was refused.
     fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Refusal {
-        let Known { retry_of_ns, fate } = self.clients.refused(drop, time_ns);
-        let new_client = retry_of_ns.is_none();
+        let Known { retry_of_ns, first: new_client, settled } = self.client_of(drop, time_ns);
         let (mut first, mut episode) = (false, false);
         self.page(drop.listener, |page| {
             (first, episode) = page.refused(drop, time_ns, new_client);
         });
-        self.settled(drop.listener, fate);
+        self.settled(settled);
         Refusal { time_ns, drop: *drop, retry_of_ns, first, episode }
+    }
+
+    /// What is known of the client of a refused packet.
+    fn client_of(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
+        let page = self.pages.get(&drop.listener);
+        let early = page.is_some_and(|page| page.may_be_a_retry(time_ns));
+        self.clients.refused(drop, time_ns, early)
     }
 
     /// Ends an interval: a row for each listener that was open in it.
@@ -288,8 +294,8 @@ impl Model {
         self.ticks_ns[0]
     }
 
-    fn settled(&mut self, listener: ListenerId, fate: Option<Fate>) {
-        if let Some(fate) = fate {
+    fn settled(&mut self, settled: Option<Settled>) {
+        if let Some(Settled { listener, fate }) = settled {
             self.page(listener, |page| page.settled(fate));
         }
     }

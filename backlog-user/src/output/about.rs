@@ -32,7 +32,7 @@ pub(crate) fn lines(model: &Model, summary: &Summary<'_>, sizing: &Sizing) -> Ve
     }
     if summary.drops > 0 {
         // Whose packet is only counted may be another client.
-        let least = if page.totals.records_suppressed > 0 { "at least " } else { "" };
+        let least = if page.has_every_client() { "" } else { "at least " };
         let causes: Vec<String> = Cause::ALL
             .iter()
             .map(|cause| (cause.name(), page.totals.drops[*cause as usize]))
@@ -42,7 +42,7 @@ pub(crate) fn lines(model: &Model, summary: &Summary<'_>, sizing: &Sizing) -> Ve
         lines.push(format!(
             "refused {} of {least}{}: {}",
             plural(summary.drops, "packet"),
-            plural(page.clients, "client"),
+            plural(page.clients(), "client"),
             causes.join(", "),
         ));
         lines.extend(advice::clients(model, page, model.ticked_ns()));

@@ -61,13 +61,15 @@ pub(super) fn render(
 
 /// What became of the clients that were refused, if any were.
 pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String> {
-    if page.clients == 0 {
+    if page.clients() == 0 {
         return None;
     }
     let UnadmittedClients { gave_up, believing, reset, trying, unknown } =
         model.unadmitted(page, time_ns);
-    let mut line = format!("{} refused at least once: ", plural(page.clients, "client"));
-    let _ = write!(line, "{} got in later", page.admitted);
+    let least = if page.has_every_client() { "" } else { "at least " };
+    let clients = plural(page.clients(), "client");
+    let mut line =
+        format!("{least}{clients} refused at least once: {} got in later", page.admitted);
     if let Some(waits) = Waits::of(&page.delay) {
         let _ = write!(
             line,
@@ -77,13 +79,20 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
             duration(waits.max)
         );
     }
-    let _ = write!(line, ", {gave_up} gave up");
-    if reset > 0 {
-        let _ = write!(line, ", {reset} were reset");
+    let were_reset = if reset == 1 { "was reset" } else { "were reset" };
+    for (count, what) in
+        [(gave_up, "gave up"), (reset, were_reset), (trying, "may still be trying")]
+    {
+        if count > 0 {
+            let _ = write!(line, ", {count} {what}");
+        }
     }
-    let _ = write!(line, ", {trying} may still be trying");
     if unknown > 0 {
         let _ = write!(line, ", the outcome of {unknown} is unknown");
+    }
+    if unknown > 0 && page.was_refusing() {
+        line += ". Clients were being refused when tracing began: of those that were seen first within \
+                 16s, nothing shows how long they had been trying";
     }
     if believing > 0 {
         let _ = write!(
@@ -98,7 +107,7 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     if page.totals.retry_table_evictions > 0 {
         let _ = write!(
             line,
-            ". the retries of {} were not tracked: the table was full",
+            ". the retries of {} were not tracked: others had taken their places in the table",
             plural(page.totals.retry_table_evictions, "client")
         );
     }
@@ -123,10 +132,13 @@ fn one(zone: &TimeZone, clock: &Clock, episode: &Episode) -> String {
         NewClients::AtLeast(clients) => format!("at least {}", plural(clients, "new client")),
         NewClients::Unknown => "new clients unknown".to_owned(),
     };
+    let lasted = match last_ns.saturating_sub(*begin_ns) / 1000 {
+        0 => String::new(),
+        us => format!(" for {}", duration(us)),
+    };
     let mut line = format!(
-        "{} for {}: {} refused, {new_clients}",
+        "{}{lasted}: {} refused, {new_clients}",
         clock_time(zone, clock.wall(*begin_ns), 6),
-        duration(last_ns.saturating_sub(*begin_ns) / 1000),
         plural(*packets, "packet"),
     );
     if let Some(acceptor) = acceptor {

@@ -113,6 +113,7 @@ fn listener(
     if totals.accepts_without_wait > 0 {
         let at_least = page
             .at_least_us
+            .filter(|us| *us > 0)
             .map_or(String::new(), |us| format!("; one waited at least {}", duration(us)));
         let _ = writeln!(
             text,
@@ -281,11 +282,11 @@ fn drops(summary: &Summary<'_>) -> String {
     }
     let without_record = summary.page.totals.records_suppressed;
     // Whose packet is only counted may be another client.
-    let least = if without_record > 0 { "at least " } else { "" };
+    let least = if summary.page.has_every_client() { "" } else { "at least " };
     let mut text = format!(
         "{} of {least}{}",
         plural(summary.drops, "packet"),
-        plural(summary.page.clients, "client")
+        plural(summary.page.clients(), "client")
     );
     if without_record > 0 {
         let _ = write!(

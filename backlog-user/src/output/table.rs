@@ -221,6 +221,7 @@ impl<W: Write> Table<W> {
         let time = self.time(clock, *time_ns, 6);
         let local = model.get(drop.listener).map_or("?".to_owned(), Page::full_name);
         let retry = match retry_of_ns {
+            None if drop.retry => ", retry".to_owned(),
             None => String::new(),
             Some(first) => {
                 format!(", retry after {}", duration(time_ns.saturating_sub(*first) / 1000))

@@ -105,6 +105,7 @@ fn refused(port: u16, isn: u32, cause: Cause) -> What {
         accepted_ns: 0,
         so_far: None,
         fin: false,
+        retry: false,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The addresses of the server and of the synthetic clients.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::LazyLock;
 
 use super::truth::Hit;
 
@@ -45,9 +46,11 @@ impl Client {
         SocketAddr::new(ip, FIRST_PORT + self.number)
     }
 
-    /// Its initial sequence number: one of its own.
+    /// Its initial sequence number: one of its own, and another one in each process, as a real
+    /// client's is. With the same number it would be a retry of a client of the play before.
     pub(super) fn isn(self) -> u32 {
-        100_000 + 1_000 * u32::from(self.number)
+        static FIRST: LazyLock<u32> = LazyLock::new(|| fastrand::u32(..));
+        FIRST.wrapping_add(1_000 * u32::from(self.number))
     }
 
     /// As the truth names it.
@@ -99,7 +102,9 @@ mod tests {
 
     #[test]
     fn a_client_is_named_as_it_sends() {
-        let hit = Client::new(3, false).hit();
-        assert_eq!((hit.addr.as_str(), hit.port, hit.isn), ("10.9.9.13", 4003, 103_000));
+        let client = Client::new(3, false);
+        let hit = client.hit();
+        assert_eq!((hit.addr.as_str(), hit.port, hit.isn), ("10.9.9.13", 4003, client.isn()));
+        assert_eq!(client.isn().wrapping_sub(Client::new(0, true).isn()), 3_000);
     }
 }

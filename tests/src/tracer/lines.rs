@@ -89,6 +89,8 @@ pub struct DropLine {
     pub cpu: Option<u32>,
     /// When this client was first refused, if that was earlier.
     pub retry_of: Option<Value>,
+    /// True: it was, and when is not known.
+    pub retry: Option<bool>,
 }
 
 /// A client's end.

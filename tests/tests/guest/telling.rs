@@ -12,7 +12,7 @@ use backlog_tests::tracer::{Kind, Line, Tracer};
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::help::{LIMIT, PORT, PORT_TEXT, in_guest, in_guest_once, program, stop};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, program, stop};
 
 /// A listener that takes two connections and no more.
 fn full_listener() -> (Socket, Vec<Socket>) {
@@ -55,7 +55,28 @@ fn no_more_drops_than_asked_for_and_all_of_them_counted() {
         // Each CPU has its part of the 20; more than one second may have passed.
         assert!((10..=200).contains(&told), "{told} told");
         assert_eq!(told + summary.drops.of("only_counted"), 300, "{told} told");
-        assert_eq!(summary.drops.clients, Some(told));
+        assert_eq!(summary.drops.clients, Some(300));
+    });
+}
+
+#[test]
+fn clients_are_counted_where_their_drops_have_no_record() {
+    in_guest(|| {
+        // Three fit, and 37 clients try several times.
+        let load = "--backlog 2 --count 40 --no-accept --hold-to-end --connect nonblocking \
+                    --connect-timeout 3500ms";
+        let load = Load::listening(PORT, load);
+        let tracer = Tracer::start(&["--port", PORT_TEXT, "--drop-records", "4"], LIMIT).unwrap();
+        load.go();
+        let truth = load.finish();
+        let run = stop(tracer);
+        assert_eq!(truth.connects.timed_out, 37, "the load itself");
+        let summary = run.summary(PORT).unwrap();
+        let told = run.drops().count() as u64;
+        assert!(summary.drops.total >= 2 * 37 && told < 37, "{told} of {}", summary.drops.total);
+        assert_eq!(told + summary.drops.of("only_counted"), summary.drops.total);
+        assert_eq!(summary.drops.clients, Some(37));
+        assert!(run.drops().any(|drop| drop.retry == Some(true)), "no client without a record");
     });
 }
 

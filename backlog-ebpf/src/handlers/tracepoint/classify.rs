@@ -110,13 +110,14 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         (true, true) => 1,
         (true, false) => 2,
     };
+    let refused = PacketDrop { cause, sk_drops, counted: dropped };
     if dropped {
-        syn::count_unrecorded(totals, cause, moved.drops - 1);
+        syn::count_unrecorded(totals, &refused, moved.drops - 1);
     }
     packet_drop::count_drop(
         sk,
         tracked,
-        PacketDrop { cause, sk_drops, counted: dropped },
+        refused,
         || packet.flags & TCP_FIN != 0,
         || {
             let (client, sequence) = read::sender(packet.skb);

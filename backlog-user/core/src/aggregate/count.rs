@@ -19,6 +19,8 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
             drops,
             not_in_mib,
             records_suppressed,
+            suppressed_clients,
+            suppressed_retries,
             retry_table_evictions,
             beside,
             sk_drops,
@@ -31,6 +33,8 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
             syn_queue_peak,
             window_ns: _,
             window_used: _,
+            window_clients: _,
+            pad: _,
             window_causes: _,
             epochs,
             seen_drops: _,
@@ -49,6 +53,8 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
         add(&mut sum.drops, drops);
         sum.not_in_mib += not_in_mib;
         sum.records_suppressed += records_suppressed;
+        sum.suppressed_clients += suppressed_clients;
+        sum.suppressed_retries += suppressed_retries;
         sum.retry_table_evictions += retry_table_evictions;
         add(&mut sum.beside, beside);
         sum.sk_drops += sk_drops;

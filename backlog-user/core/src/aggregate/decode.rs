@@ -126,6 +126,8 @@ fn refusal(header: Header, mut bytes: &[u8]) -> Result<Drop, DecodeError> {
         stalled_ns: bytes.get_u64_ne(),
         paced: bytes.get_u32_ne(),
         records_suppressed: bytes.get_u32_ne(),
+        suppressed_clients: bytes.get_u32_ne(),
+        suppressed_retries: bytes.get_u32_ne(),
     })
 }
 
@@ -231,11 +233,13 @@ mod tests {
         fn any_drop()(header in any_header(Kind::Drop), client in any_endpoint(),
             [cause, flags]: [u16; 2],
             [isn, depth, limit, syn_queue, trough]: [u32; 5],
-            [arrived, paced, records_suppressed]: [u32; 3],
+            [arrived, paced]: [u32; 2],
+            [records_suppressed, suppressed_clients, suppressed_retries]: [u32; 3],
             [free_ns, accepted_ns, filled_ns, paced_ns, stalled_ns]: [u64; 5]) -> Drop {
             Drop {
                 header, cause, isn, depth, limit, syn_queue, trough, client, arrived, free_ns,
                 accepted_ns, filled_ns, paced_ns, stalled_ns, paced, records_suppressed, flags,
+                suppressed_clients, suppressed_retries,
             }
         }
     }

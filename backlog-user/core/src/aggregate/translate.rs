@@ -228,8 +228,11 @@ fn refusal(wire: &record::Drop, listener: ListenerId) -> Option<DropEvent> {
             arrived: wire.arrived,
             filled_ns: wire.filled_ns,
             records_suppressed: wire.records_suppressed,
+            suppressed_clients: wire.suppressed_clients,
+            suppressed_retries: wire.suppressed_retries,
         }),
         fin: wire.flags & record::FIN != 0,
+        retry: wire.flags & record::RETRY != 0,
     })
 }
 

@@ -51,6 +51,10 @@ pub(super) struct Sums {
     not_in_mib: u64,
     #[serde(rename = "unrecorded", default, skip_serializing_if = "is_zero")]
     records_suppressed: u64,
+    #[serde(rename = "unrecorded_clients", default, skip_serializing_if = "is_zero")]
+    suppressed_clients: u64,
+    #[serde(rename = "unrecorded_retries", default, skip_serializing_if = "is_zero")]
+    suppressed_retries: u64,
     #[serde(rename = "unfollowed", default, skip_serializing_if = "is_zero")]
     retry_table_evictions: u64,
     #[serde(with = "besides", default, skip_serializing_if = "is_zero")]
@@ -83,6 +87,10 @@ pub(super) struct Sums {
     window_ns: u64,
     #[serde(skip)]
     window_used: u32,
+    #[serde(skip)]
+    window_clients: u32,
+    #[serde(skip)]
+    pad: u32,
     #[serde(skip)]
     window_causes: u32,
     #[serde(skip)]

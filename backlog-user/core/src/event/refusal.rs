@@ -44,6 +44,10 @@ pub struct DropEvent {
     /// The packet carries a FIN: the client has closed its end.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub fin: bool,
+    /// The kernel's table had the attempt: it has been refused before. Earlier recordings do not
+    /// have this.
+    #[serde(default, skip_serializing_if = "form::is_zero")]
+    pub retry: bool,
 }
 
 #[cfg(any(test, feature = "fixtures"))]
@@ -65,6 +69,7 @@ impl DropEvent {
             accepted_ns: 0,
             so_far: None,
             fin: false,
+            retry: false,
         }
     }
 }
@@ -87,6 +92,12 @@ pub struct SoFar {
     /// Drops without a record that the CPU of this one had counted.
     #[serde(rename = "unrecorded", default, skip_serializing_if = "form::is_zero")]
     pub records_suppressed: u32,
+    /// Those of them that were the first of their client.
+    #[serde(rename = "unrecorded_clients", default, skip_serializing_if = "form::is_zero")]
+    pub suppressed_clients: u32,
+    /// Those of them that were retries.
+    #[serde(rename = "unrecorded_retries", default, skip_serializing_if = "form::is_zero")]
+    pub suppressed_retries: u32,
 }
 
 /// A client that had been refused has been queued.

@@ -74,7 +74,7 @@ impl Counts {
             (Counted::Reset, beside(Beside::AbandonedReset)),
             (Counted::Fin, beside(Beside::AbandonedFin)),
             (Counted::Close, beside(Beside::KilledAtClose)),
-            (Counted::Clients, page.clients),
+            (Counted::Clients, page.clients()),
             (Counted::Cookies, beside(Beside::SynCookieSent)),
             (Counted::RingFull, totals.lost.iter().sum()),
             (Counted::ClientForgotten, totals.retry_table_evictions),

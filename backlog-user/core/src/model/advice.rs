@@ -53,14 +53,14 @@ impl Model {
     /// `admitted` they are all of `clients`.
     #[must_use]
     pub fn unadmitted(&self, page: &Page, time_ns: u64) -> UnadmittedClients {
-        if page.clients == 0 {
+        if page.clients() == 0 {
             return UnadmittedClients::default();
         }
         let known = self.clients.unadmitted(page.listener.id, page.depth(), time_ns);
         let gave_up = known.gave_up + page.ended.gave_up;
         let believing = known.believing + page.ended.believing;
         let (reset, trying) = (page.ended.reset, known.trying);
-        let unknown = page.clients.saturating_sub(page.admitted + gave_up + reset + trying);
+        let unknown = page.clients().saturating_sub(page.admitted + gave_up + reset + trying);
         UnadmittedClients { gave_up, believing, reset, trying, unknown }
     }
 

@@ -7,6 +7,8 @@
 //! FIN of a client that waited in vain creates a connection that the server accepts although the
 //! client has gone.
 
+mod unadmitted;
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -15,24 +17,25 @@ use backlog_ebpf::cause::Cause;
 // not be able to cause collisions.
 use foldhash::HashMap;
 
+pub use self::unadmitted::UnadmittedClients;
 use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
-/// One connection attempt, packed to be hashed at once.
+/// One connection attempt, packed to be hashed at once. Without its listener: a retry may
+/// reach another member of a group, or the listener that has replaced the one which refused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     address: u128,
-    listener: u32,
     isn: u32,
     port: u16,
 }
 
 impl Attempt {
-    fn of(listener: ListenerId, client: SocketAddr, isn: u32) -> Self {
+    fn of(client: SocketAddr, isn: u32) -> Self {
         let (address, port) = match client {
             SocketAddr::V4(client) => (client.ip().to_ipv6_mapped().to_bits(), client.port()),
             SocketAddr::V6(client) => (client.ip().to_bits(), client.port()),
         };
-        Self { address, listener: listener.0, isn, port }
+        Self { address, isn, port }
     }
 }
 
@@ -40,26 +43,27 @@ impl Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct End {
     address: u128,
-    listener: u32,
     port: u16,
 }
 
 impl Attempt {
     fn end(self) -> End {
-        let Self { address, listener, isn: _, port } = self;
-        End { address, listener, port }
+        let Self { address, isn: _, port } = self;
+        End { address, port }
     }
 }
 
 /// When an attempt was refused, its last cause, and its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
+    /// Who refused it first, or queued it if that is not known.
+    listener: ListenerId,
     first_ns: u64,
     last_ns: u64,
     cause: Cause,
     /// A packet of it that was refused carried a FIN.
     closed: bool,
-    /// The refusal itself is known; else only that it has been queued.
+    /// Its first refusal is known; else only a retry, or that it has been queued.
     known: bool,
     state: State,
 }
@@ -92,6 +96,15 @@ pub enum Fate {
     Reset,
     /// It was accepted, and whether it was still there is not known.
     Unknown,
+}
+
+/// It is known what has become of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The listener that refused it.
+    pub listener: ListenerId,
+    /// What has.
+    pub fate: Fate,
 }
 
 /// The refused attempts, in two generations: when the young one is full, the old one is evicted.
@@ -134,6 +147,8 @@ pub enum Admission {
         /// From its first refusal to the accept queue.
         delay_ns: u64,
     },
+    /// Another listener refused it, of the same group or before this one was opened.
+    Elsewhere,
     /// It was refused, but that had no record: it is another client.
     New,
     /// It was refused, but that is not remembered.
@@ -146,29 +161,16 @@ pub enum Admission {
 /// A refused packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// For a retry: the time of its first refusal.
+    /// For a retry whose first refusal is known: the time of that.
     pub retry_of_ns: Option<u64>,
+    /// It is the first packet of its client that was refused.
+    pub first: bool,
     /// The outcome of the client with this packet.
-    pub fate: Option<Fate>,
+    pub settled: Option<Settled>,
 }
 
 /// Attempts in a generation: about 4 MB.
 const MOST: usize = 32_768;
-
-/// The likely outcome of a listener's clients that the server has not accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnadmittedClients {
-    /// They have left, or their next try is overdue.
-    pub gave_up: u64,
-    /// Those of them whose last ACK was refused, so they are connected only from their own view.
-    pub believing: u64,
-    /// The kernel has reset them: refused for good.
-    pub reset: u64,
-    /// They may still be trying, or wait in the queue.
-    pub trying: u64,
-    /// Their outcome is unknown.
-    pub unknown: u64,
-}
 
 /// The longest pause before a client's first retry: RFC 6298 has a second, and this much more
 /// for a slow network.
@@ -176,9 +178,9 @@ const FIRST_PAUSE_NS: u64 = 3_000_000_000;
 
 impl Refused {
     /// A refusal, or an enqueue whose refusal is unknown.
-    fn new(time_ns: u64, cause: Cause, known: bool) -> Self {
+    fn new(listener: ListenerId, time_ns: u64, cause: Cause, known: bool) -> Self {
         let (first_ns, last_ns, state) = (time_ns, time_ns, State::Outside);
-        Self { first_ns, last_ns, cause, closed: false, known, state }
+        Self { listener, first_ns, last_ns, cause, closed: false, known, state }
     }
 
     /// Each pause is at most twice the previous one, so at most one second longer than all previous
@@ -199,19 +201,19 @@ impl Refused {
     }
 
     /// Another packet of it was refused.
-    fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Option<Fate> {
+    fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Option<Settled> {
         (self.last_ns, self.cause) = (time_ns, drop.cause);
         self.closed |= drop.fin;
         (drop.cause == Cause::AcceptQueueFullReset).then(|| self.end(Fate::Reset)).flatten()
     }
 
-    fn end(&mut self, fate: Fate) -> Option<Fate> {
+    fn end(&mut self, fate: Fate) -> Option<Settled> {
         let before = std::mem::replace(&mut self.state, State::Ended(fate));
         if let State::Ended(_) = before {
             self.state = before;
             return None;
         }
-        Some(fate)
+        Some(Settled { listener: self.listener, fate })
     }
 
     /// The outcome, by the way that its connection left the queue.
@@ -243,10 +245,11 @@ fn is_of_an_ack(cause: Cause) -> bool {
 }
 
 impl Clients {
-    /// Records a refusal.
-    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
+    /// Records a refusal. `early`: the client may have been refused before the run began, which
+    /// nothing shows.
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, early: bool) -> Known {
         self.by_listener.take();
-        let mut attempt = Attempt::of(drop.listener, drop.client, drop.isn);
+        let mut attempt = Attempt::of(drop.client, drop.isn);
         if drop.cause == Cause::AcceptQueueFullCookie {
             attempt = self.known(attempt).unwrap_or(attempt);
         }
@@ -254,46 +257,53 @@ impl Clients {
             attempt = self.behind(attempt).unwrap_or(attempt);
         }
         if let Some(known) = self.get(attempt) {
-            let retry_of_ns = Some(known.first_ns);
-            return Known { retry_of_ns, fate: known.refused(drop, time_ns) };
+            let retry_of_ns = known.known.then_some(known.first_ns);
+            return Known { retry_of_ns, first: false, settled: known.refused(drop, time_ns) };
         }
-        let mut refused = Refused::new(time_ns, drop.cause, true);
-        let fate = refused.refused(drop, time_ns);
+        // That a client was refused before, without a record, is known to the programs.
+        let first = !drop.retry;
+        let mut refused = Refused::new(drop.listener, time_ns, drop.cause, first && !early);
+        let settled = refused.refused(drop, time_ns);
         self.insert(attempt, refused);
-        Known { retry_of_ns: None, fate }
+        Known { retry_of_ns: None, first, settled }
     }
 
     /// An attempt was queued. If no record shows how it leaves the queue, it counts as accepted.
-    pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64) -> (Admission, Option<Fate>) {
+    pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64) -> (Admission, Option<Settled>) {
         self.by_listener.take();
-        let attempt = Attempt::of(admitted.listener, admitted.client, admitted.isn);
+        let attempt = Attempt::of(admitted.client, admitted.isn);
         let attempt = self.known(attempt).unwrap_or(attempt);
         let unremembered = if self.incomplete { Admission::Unknown } else { Admission::New };
         let admission = match self.get(attempt) {
+            Some(Refused { state: State::Outside, listener, .. })
+                if *listener != admitted.listener =>
+            {
+                Admission::Elsewhere
+            }
             Some(Refused { state: State::Outside, first_ns, .. }) => {
                 Admission::Returned { delay_ns: time_ns.saturating_sub(*first_ns) }
             }
             Some(_) => return (Admission::Again, None),
             None => unremembered,
         };
-        if !matches!(admission, Admission::Returned { .. }) {
-            self.insert(attempt, Refused::new(time_ns, Cause::Other, false));
+        if matches!(admission, Admission::New | Admission::Unknown) {
+            self.insert(attempt, Refused::new(admitted.listener, time_ns, Cause::Other, false));
         }
         let Some(refused) = self.get(attempt) else { return (admission, None) };
         refused.state = State::Queued;
-        let fate = if admitted.followed {
+        let settled = if admitted.followed {
             None
         } else {
             let fate = refused.fate(Leaving::Accepted, time_ns);
             refused.end(fate)
         };
-        (admission, fate)
+        (admission, settled)
     }
 
     /// One has left the queue.
-    pub fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Fate> {
+    pub fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Settled> {
         self.by_listener.take();
-        let attempt = Attempt::of(dequeued.listener, dequeued.client, dequeued.isn);
+        let attempt = Attempt::of(dequeued.client, dequeued.isn);
         let attempt = self.known(attempt)?;
         let refused = self.get(attempt)?;
         let fate = refused.fate(dequeued.leaving, time_ns);
@@ -339,44 +349,6 @@ impl Clients {
 
     fn has(&self, attempt: &Attempt) -> bool {
         self.young.contains_key(attempt) || self.old.contains_key(attempt)
-    }
-
-    /// The likely outcome of a listener's unsettled attempts, with this many connections in its
-    /// queue.
-    #[must_use]
-    pub fn unadmitted(&self, listener: ListenerId, depth: u32, now_ns: u64) -> UnadmittedClients {
-        let mut unadmitted = UnadmittedClients::default();
-        let mut queued = 0;
-        let all = self.by_listener.get_or_init(|| self.listed());
-        for refused in all.get(&listener.0).into_iter().flatten() {
-            match refused.state {
-                State::Ended(_) => {}
-                // It has left, and only a packet of it that came late is in the queue.
-                State::Queued if refused.closed => {
-                    unadmitted.gave_up += 1;
-                    unadmitted.believing += 1;
-                }
-                State::Queued => queued += 1,
-                State::Outside if refused.may_come_back(now_ns) => unadmitted.trying += 1,
-                State::Outside => {
-                    unadmitted.gave_up += 1;
-                    unadmitted.believing += u64::from(refused.believes());
-                }
-            }
-        }
-        // The others have left the queue, and the record of it was lost.
-        let waiting = u64::from(depth).min(queued);
-        unadmitted.trying += waiting;
-        unadmitted.unknown = queued - waiting;
-        unadmitted
-    }
-
-    fn listed(&self) -> HashMap<u32, Vec<Refused>> {
-        let mut all: HashMap<u32, Vec<Refused>> = HashMap::default();
-        for (attempt, refused) in self.young.iter().chain(&self.old) {
-            all.entry(attempt.listener).or_default().push(*refused);
-        }
-        all
     }
 
     /// This many were evicted before it began.

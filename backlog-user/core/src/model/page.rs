@@ -2,9 +2,10 @@
 //! waits and interval peaks.
 
 mod acceptor;
+mod refused;
 mod tick;
 
-use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::cause::Cause;
 use backlog_ebpf::distribution::{WAITS, bucket};
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,11 @@ pub struct Page {
     pub wait: Distribution,
     /// Peaks of the intervals in percent of the limit.
     pub peak_use: PeakUse,
-    /// Refused attempts, retries folded in.
-    pub clients: u64,
+    /// Refused attempts with a record, retries folded in.
+    pub(super) recorded_clients: u64,
+    /// Clients that were refused without a record, as their connections showed that were queued
+    /// later.
+    pub(super) returned_clients: u64,
     /// Those of them that were accepted later.
     pub admitted: u64,
     /// The delays since their first refusal, microseconds.
@@ -121,34 +125,6 @@ fn microseconds(nanoseconds: u64) -> u64 {
 }
 
 impl Page {
-    /// Packets that a larger limit would have let in.
-    #[must_use]
-    pub fn refused_by_limit(&self) -> u64 {
-        let by_limit = Cause::ALL.iter().filter(|cause| cause.is_by_limit());
-        by_limit.map(|cause| self.totals.drops[*cause as usize]).sum()
-    }
-
-    /// The limit that refused the last packet, if it has been raised since.
-    #[must_use]
-    pub fn outdated_limit(&self) -> Option<u32> {
-        self.stalls.last_limit().filter(|limit| *limit < self.listener.limit)
-    }
-
-    /// Packets that a larger limit than the present one would have let in.
-    #[must_use]
-    pub fn refused_by_present_limit(&self) -> u64 {
-        if self.outdated_limit().is_some() { 0 } else { self.refused_by_limit() }
-    }
-
-    /// SYNs answered with a cookie because the SYN queue was full. The kernel counts a full SYN queue
-    /// before it looks at the accept queue, which may refuse the SYN after all (`tcp_conn_request`,
-    /// 5.10 to 7.3).
-    #[must_use]
-    pub fn cookies_at_full_syn_queue(&self) -> u64 {
-        let beside = |one: Beside| self.totals.beside[one as usize];
-        beside(Beside::SynQueueFullCookie).min(beside(Beside::SynCookieSent))
-    }
-
     /// The page of a listener that was found now.
     #[must_use]
     pub fn new(listener: Listener, time_ns: u64) -> Self {
@@ -160,7 +136,8 @@ impl Page {
             depth: Distribution::of_depths(),
             wait: Distribution::of_waits(),
             peak_use: PeakUse::default(),
-            clients: 0,
+            recorded_clients: 0,
+            returned_clients: 0,
             admitted: 0,
             delay: Distribution::of_waits(),
             ended: Ended::default(),
@@ -240,7 +217,7 @@ impl Page {
 
     /// A packet was refused. Does it begin a run of its cause, and an episode?
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, new_client: bool) -> (bool, bool) {
-        self.clients += u64::from(new_client);
+        self.recorded_clients += u64::from(new_client);
         self.unlimited.saw(drop, time_ns);
         if drop.cause.is_by_limit() {
             self.unlimited.refused(drop, time_ns, new_client);
@@ -256,14 +233,12 @@ impl Page {
 
     /// A client that was refused has been queued.
     pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
-        self.unlimited.admitted(admitted, admission == Admission::Again);
+        let is_own = !matches!(admission, Admission::Again | Admission::Elsewhere);
+        self.unlimited.admitted(admitted, is_own);
         if let Admission::Returned { delay_ns } = admission {
             self.unlimited.syn.admitted(time_ns, delay_ns);
         }
-        if admission == Admission::Again {
-            return;
-        }
-        self.clients += u64::from(admission == Admission::New);
+        self.returned_clients += u64::from(admission == Admission::New);
     }
 
     /// It is settled what has become of a client that was refused.

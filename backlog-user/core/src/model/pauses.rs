@@ -19,7 +19,8 @@ pub struct Stalls {
     last: Option<Still>,
     /// Those of `clients` that were refused in it.
     in_last: u64,
-    /// When that was.
+    /// When the first and the last packet were refused.
+    first_ns: Option<u64>,
     last_ns: Option<u64>,
     /// The limit that refused it.
     last_limit: Option<u32>,
@@ -49,6 +50,7 @@ impl Stalls {
     /// first one.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, pause_ns: Option<f64>) {
         self.clients += u64::from(first);
+        self.first_ns.get_or_insert(time_ns);
         self.last_ns = Some(time_ns);
         self.last_limit = Some(drop.limit);
         // Early recordings do not say when the last accept was.
@@ -82,6 +84,12 @@ impl Stalls {
     #[must_use]
     pub fn since(&self, accepted_ns: u64) -> Option<u64> {
         self.last.filter(|last| last.accepted_ns == accepted_ns).map(|last| last.since_ns)
+    }
+
+    /// When the limit refused a packet for the first time.
+    #[must_use]
+    pub fn first_refused_ns(&self) -> Option<u64> {
+        self.first_ns
     }
 
     /// When the limit refused a packet last.

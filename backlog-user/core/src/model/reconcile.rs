@@ -52,6 +52,8 @@ pub struct Blind {
     pub no_slot: u64,
     /// Events at listeners that had just closed.
     pub at_closed: u64,
+    /// Packets that an unknown listener refused.
+    pub unattributed: u64,
     /// Events that programs missed.
     pub missed: u64,
     /// Packets that are ignored are not seen.
@@ -132,17 +134,18 @@ pub fn reasons(verdict: &CounterCheck, blind: &Blind) -> Vec<String> {
         reasons.push("a packet was in the middle of it when this was read".to_owned());
         return reasons;
     }
-    if blind.filtered {
-        reasons.push("of listeners or clients outside the filter".to_owned());
-    }
     for (count, what) in [
         (blind.no_slot, "found no slot"),
         (blind.at_closed, "came to a listener that had just closed"),
+        (blind.unattributed, "are of a listener that is unknown"),
         (blind.missed, "were missed by programs"),
     ] {
         if count > 0 {
             reasons.push(format!("events that {what}: {count}"));
         }
+    }
+    if blind.filtered {
+        reasons.push("of listeners or clients outside the filter".to_owned());
     }
     match counter {
         "sk_drops" => {
@@ -177,7 +180,9 @@ mod tests {
         assert!(!more.agrees());
         let blind = Blind { filtered: true, missed: 2, ..Blind::default() };
         let reasons_of = reasons(&more, &blind);
-        assert!(reasons_of[0].contains("filter") && reasons_of[1].ends_with("programs: 2"));
+        assert!(reasons_of[0].ends_with("programs: 2") && reasons_of[1].contains("filter"));
+        let unknown = reasons(&more, &Blind { unattributed: 3, ..Blind::default() });
+        assert!(unknown[0].ends_with("unknown: 3"), "{unknown:?}");
         let less = CounterCheck::new("ListenDrops", range(6), 7);
         assert!(reasons(&less, &blind)[0].contains("in the middle"));
         assert!(CounterCheck::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());

@@ -17,6 +17,7 @@ use super::sums::Sums;
 use super::unlimited::Unlimited;
 use super::workers::Workers;
 use super::{Gone, Model, NamespacesEnded};
+use crate::event::form::is_zero;
 use crate::event::{Acceptor, ListenerId, Moves, Netns};
 
 /// See the module's head.
@@ -75,13 +76,15 @@ struct Advice {
     stalls: Stalls,
     #[serde(default)]
     paced: Paced,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    returned_clients: u64,
 }
 
 impl PageSnapshot {
     fn of(page: &Page) -> Self {
         Self {
             listener: page.listener.id,
-            clients: page.clients,
+            clients: page.recorded_clients,
             peak_use: page.peak_use,
             follows: page.follows,
             limit_changed: page.limit_changed,
@@ -102,12 +105,14 @@ impl PageSnapshot {
                 workers: page.workers.clone(),
                 stalls: page.stalls,
                 paced: page.paced,
+                returned_clients: page.returned_clients,
             },
         }
     }
 
     fn restore(&self, page: &mut Page) {
-        page.clients = self.clients;
+        page.recorded_clients = self.clients;
+        page.returned_clients = self.advice.returned_clients;
         page.peak_use = self.peak_use;
         page.follows = self.follows;
         page.limit_changed |= self.limit_changed;

@@ -40,7 +40,7 @@ impl<'model> Summary<'model> {
     pub fn peak_of_limit(&self) -> String {
         let (peak, limit) = (self.peak, self.page.listener.limit);
         if self.page.limit_changed {
-            return format!("{peak} (its limit was changed)");
+            return format!("{peak} (the limit was changed, and is {limit} now)");
         }
         format!("{peak} of {limit} ({} %)", percent(peak, limit))
     }

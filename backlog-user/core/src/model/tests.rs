@@ -1,6 +1,7 @@
 //! The model, fed with synthetic events.
 
 mod namespaces;
+mod refused;
 
 use std::net::SocketAddr;
 
@@ -78,7 +79,7 @@ fn a_peak_is_of_its_limit_unless_that_was_changed() {
     assert_eq!(peak(&model), "18 of 16 (113 %)");
     let limit = Limit { listener: ID, now: 8, was: 16, depth: 0, call: None, opens: false };
     model.apply(&event(2, What::Limit(limit)));
-    assert_eq!(peak(&model), "18 (its limit was changed)");
+    assert_eq!(peak(&model), "18 (the limit was changed, and is 8 now)");
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn retries_are_one_client() {
     assert_eq!(first.retry_of_ns, None);
     assert_eq!(retry.retry_of_ns, Some(10));
     assert_eq!(other.retry_of_ns, None);
-    assert_eq!(model.get(ID).unwrap().clients, 2);
+    assert_eq!(model.get(ID).unwrap().clients(), 2);
 }
 
 #[test]

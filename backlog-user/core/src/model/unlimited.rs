@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::pace::Pace;
 pub use self::stretch::Stretch;
 use self::syn::SynQueue;
+use crate::event::form::is_zero;
 use crate::event::{Admitted, DropEvent};
 
 /// See the module's head.
@@ -55,8 +56,26 @@ pub struct Unlimited {
     /// By CPU: drops without a record that are accounted for, and their sum.
     records_suppressed: BTreeMap<u32, u32>,
     accounted: u64,
+    /// Those of them whose clients are known, likewise.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    looked_up: BTreeMap<u32, [u32; 2]>,
+    #[serde(skip_serializing_if = "is_zero")]
+    accounted_clients: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    accounted_retries: u64,
     /// The SYN queue.
     pub syn: SynQueue,
+}
+
+/// Drops without a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suppressed {
+    /// All of them.
+    pub packets: u64,
+    /// Those that are known to be the first of their client.
+    pub clients: u64,
+    /// Those that are known to be retries.
+    pub retries: u64,
 }
 
 /// The decay of a refusal's weight at the next one: about 100 of them count.
@@ -92,6 +111,9 @@ impl Default for Unlimited {
             told_ns: 0,
             records_suppressed: BTreeMap::new(),
             accounted: 0,
+            looked_up: BTreeMap::new(),
+            accounted_clients: 0,
+            accounted_retries: 0,
             syn: SynQueue::default(),
         }
     }
@@ -106,10 +128,17 @@ impl Unlimited {
         self.pace.saw(so_far);
         let before =
             self.records_suppressed.insert(drop.cpu, so_far.records_suppressed).unwrap_or(0);
-        let more = so_far.records_suppressed.wrapping_sub(before);
-        if more > 0 {
-            self.accounted += u64::from(more);
-            self.estimate(u64::from(more), time_ns, drop.limit);
+        let now = [so_far.suppressed_clients, so_far.suppressed_retries];
+        let [clients, retries] = if now == [0; 2] {
+            now
+        } else {
+            let before = self.looked_up.insert(drop.cpu, now).unwrap_or_default();
+            [now[0].wrapping_sub(before[0]), now[1].wrapping_sub(before[1])]
+        };
+        let packets = so_far.records_suppressed.wrapping_sub(before);
+        if packets > 0 {
+            let [packets, clients, retries] = [packets, clients, retries].map(u64::from);
+            self.without_record(Suppressed { packets, clients, retries }, time_ns, drop.limit);
         }
     }
 
@@ -132,13 +161,13 @@ impl Unlimited {
         self.first(1.0, time_ns, f64::from(drop.depth), begun);
     }
 
-    /// A client that was refused before has got in.
-    pub fn admitted(&mut self, admitted: &Admitted, again: bool) {
+    /// A client that was refused before has got in; `is_own`: it counts here, and has not got in yet.
+    pub fn admitted(&mut self, admitted: &Admitted, is_own: bool) {
         self.trough = self.trough.min(admitted.trough);
         if let Some(so_far) = &admitted.so_far {
             self.pace.saw(so_far);
         }
-        if again {
+        if !is_own {
             return;
         }
         self.step(admitted.depth, admitted.free_ns);
@@ -159,18 +188,25 @@ impl Unlimited {
     pub fn estimate_without_record(&mut self, without_record: u64, time_ns: u64, limit: u32) {
         let more = without_record.saturating_sub(self.accounted);
         if more > 0 && self.told > 0.0 && self.records_suppressed.is_empty() {
-            self.accounted = without_record;
-            self.estimate(more, time_ns, limit);
+            self.without_record(
+                Suppressed { packets: more, ..Suppressed::default() },
+                time_ns,
+                limit,
+            );
         }
     }
 
-    /// The state after the last record: this many drops have had none.
+    /// The state after the last record: these drops have had none.
     #[must_use]
-    pub fn at_end(&self, without_record: u64, limit: u32) -> Self {
+    pub fn at_end(&self, all: Suppressed, limit: u32) -> Self {
+        let more = Suppressed {
+            packets: all.packets.saturating_sub(self.accounted),
+            clients: all.clients.saturating_sub(self.accounted_clients),
+            retries: all.retries.saturating_sub(self.accounted_retries),
+        };
         let mut end = self.clone();
-        let more = without_record.saturating_sub(self.accounted);
-        if more > 0 {
-            end.estimate(more, self.told_ns, limit);
+        if more.packets > 0 {
+            end.without_record(more, self.told_ns, limit);
         }
         end
     }
@@ -209,13 +245,25 @@ impl Unlimited {
         self.excess = self.excess.max(-f64::from(trough.min(depth)));
     }
 
-    /// Drops without a record: as many of them are clients as of those that had a record last.
-    /// In a burst the first are clients, and those behind them their retries.
-    fn estimate(&mut self, packets: u64, time_ns: u64, limit: u32) {
-        let share = if self.told > 0.0 { self.told_firsts / self.told } else { 1.0 };
-        let firsts = packets as f64 * share;
-        self.estimated += firsts;
-        self.first(firsts, time_ns, f64::from(limit) + 1.0, 0.0);
+    /// More drops without a record. Where the client is not known, the share of new clients is that among
+    /// the drops whose client is; if there are none, that among the last drops with a record. In a burst
+    /// the first are clients, and those behind them their retries.
+    fn without_record(&mut self, more: Suppressed, time_ns: u64, limit: u32) {
+        self.accounted += more.packets;
+        self.accounted_clients += more.clients;
+        self.accounted_retries += more.retries;
+        let known = more.clients + more.retries;
+        let share = if known > 0 {
+            more.clients as f64 / known as f64
+        } else if self.told > 0.0 {
+            self.told_firsts / self.told
+        } else {
+            1.0
+        };
+        let estimated = more.packets.saturating_sub(known) as f64 * share;
+        self.estimated += estimated;
+        let depth = f64::from(limit) + 1.0;
+        self.first(more.clients as f64 + estimated, time_ns, depth, 0.0);
     }
 
     /// The elapsed part of the acceptor's pause since its last accept.

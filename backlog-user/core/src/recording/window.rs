@@ -147,6 +147,8 @@ fn rebase(
         (&mut totals.enqueue_missed, before.enqueue_missed),
         (&mut totals.not_in_mib, before.not_in_mib),
         (&mut totals.records_suppressed, before.records_suppressed),
+        (&mut totals.suppressed_clients, before.suppressed_clients),
+        (&mut totals.suppressed_retries, before.suppressed_retries),
         (&mut totals.retry_table_evictions, before.retry_table_evictions),
         (&mut totals.sk_drops, before.sk_drops),
         (&mut totals.left_waiting, before.left_waiting),

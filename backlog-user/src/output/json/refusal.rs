@@ -31,8 +31,11 @@ pub(crate) struct DropLine {
     syn_queue: u32,
     /// The CPU that handled the packet.
     cpu: u32,
-    /// When the first drop of this attempt was. Null: this is the first.
+    /// When the first drop of this attempt was. Null: this is the first, unless `retry` is true.
     retry_of: Option<Time>,
+    /// True: a retry whose first drop is not known, since it has no line. Else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<bool>,
 }
 
 /// The address of a client.
@@ -60,6 +63,7 @@ impl DropLine {
             syn_queue: drop.syn_queue,
             cpu: drop.cpu,
             retry_of: retry_of_ns.map(|first_ns| Time::of(clock, first_ns)),
+            retry: (drop.retry && retry_of_ns.is_none()).then_some(true),
         }
     }
 }

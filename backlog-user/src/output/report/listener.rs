@@ -90,7 +90,7 @@ fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
     let not_timed = (totals.accepts_without_wait > 0).then(|| {
         html! {
             (plural(totals.accepts_without_wait, "connection")) " queued before the start"
-            @if let Some(us) = page.at_least_us { "; one waited at least " (duration(us)) }
+            @if let Some(us) = page.at_least_us.filter(|us| *us > 0) { "; one waited at least " (duration(us)) }
         }
     });
     let enqueue_missed = (totals.enqueue_missed > 0).then(|| {

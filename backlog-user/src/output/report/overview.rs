@@ -43,11 +43,8 @@ fn row(summary: &Summary<'_>) -> Vec<Markup> {
     let wait = |pick: fn(&Waits) -> u64| {
         plain(waits.as_ref().map_or("–".into(), |waits| duration(pick(waits))))
     };
-    let clients = if page.totals.records_suppressed > 0 {
-        format!("≥ {}", page.clients)
-    } else {
-        page.clients.to_string()
-    };
+    let least = if page.has_every_client() { "" } else { "≥ " };
+    let clients = format!("{least}{}", page.clients());
     vec![
         html! { (page.name()) @if page.closed.is_some() { " (closed)" } },
         plain(owner_text::process(&page.listener).unwrap_or_else(|| "not known".into())),

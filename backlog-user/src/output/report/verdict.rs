@@ -79,14 +79,14 @@ fn refused(summary: &Summary<'_>) -> Markup {
     if summary.drops == 0 {
         return plain("No packet was refused.");
     }
-    let clients = clients(page.clients, page.totals.records_suppressed);
+    let clients = clients(page.clients(), page.has_every_client());
     let were = if summary.drops == 1 { "was" } else { "were" };
     plain(format!("{} of {clients} {were} refused.", plural(summary.drops, "packet")))
 }
 
 /// `at least 804 clients`: whose packet is only counted may be another one.
-fn clients(clients: u64, only_counted: u64) -> String {
-    let least = if only_counted > 0 { "at least " } else { "" };
+fn clients(clients: u64, all: bool) -> String {
+    let least = if all { "" } else { "at least " };
     format!("{least}{}", plural(clients, "client"))
 }
 
@@ -150,13 +150,12 @@ fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
         return format!("No packet was refused at {listeners}.{rest}");
     }
     let refusing = ordered.iter().filter(|summary| summary.drops > 0);
-    let attempts: u64 = refusing.clone().map(|summary| summary.page.clients).sum();
-    let only_counted: u64 =
-        refusing.clone().map(|summary| summary.page.totals.records_suppressed).sum();
+    let attempts: u64 = refusing.clone().map(|summary| summary.page.clients()).sum();
+    let all = refusing.clone().all(|summary| summary.page.has_every_client());
     format!(
         "{} of {} were refused at {} of {listeners}.{rest}",
         plural(drops, "packet"),
-        clients(attempts, only_counted),
+        clients(attempts, all),
         refusing.count(),
     )
 }

@@ -1,6 +1,6 @@
 use backlog_ebpf::cause::Cause;
 
-use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, UnadmittedClients};
+use super::{Admission, Clients, FIRST_PAUSE_NS, Fate, MOST, Settled, UnadmittedClients};
 use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
 const SECOND: u64 = 1_000_000_000;
@@ -26,21 +26,26 @@ fn dequeued(of: &DropEvent, leaving: Leaving) -> Dequeued {
 /// this way.
 fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     let mut clients = Clients::default();
-    clients.refused(&drop(1, Cause::AcceptQueueFullSyn), SECOND);
+    clients.refused(&drop(1, Cause::AcceptQueueFullSyn), SECOND, false);
     let refused = DropEvent { fin: fin_refused, ..drop(1, cause) };
-    assert_eq!(clients.refused(&refused, 2 * SECOND).fate, None);
-    let (admission, fate) = clients.admitted(&queued(&refused, true), 3 * SECOND);
-    assert_eq!((admission, fate), (Admission::Returned { delay_ns: 2 * SECOND }, None));
+    assert_eq!(clients.refused(&refused, 2 * SECOND, false).settled, None);
+    let (admission, settled) = clients.admitted(&queued(&refused, true), 3 * SECOND);
+    assert_eq!((admission, settled), (Admission::Returned { delay_ns: 2 * SECOND }, None));
     let unadmitted = clients.unadmitted(refused.listener, 1, 4 * SECOND);
     assert_eq!((unadmitted.trying, unadmitted.gave_up), if fin_refused { (0, 1) } else { (1, 0) });
-    clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND)
+    clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND).map(|settled| settled.fate)
+}
+
+/// The fate of a client of the only listener.
+fn settled(fate: Fate) -> Settled {
+    Settled { listener: ListenerId(1), fate }
 }
 
 #[test]
 fn memory_is_bounded_and_what_is_forgotten_is_counted() {
     let mut clients = Clients::default();
     let mut refused =
-        |isn| clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), isn as u64).retry_of_ns;
+        |isn| clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), isn as u64, false).retry_of_ns;
     for isn in 0..3 * MOST {
         assert_eq!(refused(isn), None);
     }
@@ -88,17 +93,17 @@ fn what_becomes_of_a_client_follows_from_its_state_at_the_accept() {
 fn a_second_connection_of_a_cookie_changes_nothing() {
     let mut clients = Clients::default();
     let refused = drop(1, Cause::AcceptQueueFullCookie);
-    clients.refused(&refused, 10);
-    clients.refused(&refused, 20);
+    clients.refused(&refused, 10, false);
+    clients.refused(&refused, 20, false);
     let admitted = queued(&refused, true);
     assert_eq!(clients.admitted(&admitted, 30), (Admission::Returned { delay_ns: 20 }, None));
     assert_eq!(clients.admitted(&admitted, 40), (Admission::Again, None));
     let accepted = dequeued(&refused, Leaving::Accepted);
     let fate = Fate::Admitted { delay_ns: Some(40) };
-    assert_eq!(clients.dequeued(&accepted, 50), Some(fate));
+    assert_eq!(clients.dequeued(&accepted, 50), Some(settled(fate)));
     // The ACK of its FIN, a number behind.
     let ghost = DropEvent { isn: 2, ..refused };
-    assert_eq!(clients.refused(&ghost, 60).retry_of_ns, Some(10));
+    assert_eq!(clients.refused(&ghost, 60, false).retry_of_ns, Some(10));
     assert_eq!(clients.admitted(&queued(&ghost, true), 70), (Admission::Again, None));
     assert_eq!(clients.dequeued(&dequeued(&ghost, Leaving::Fin), 80), None);
     let unadmitted = clients.unadmitted(refused.listener, 0, 3 * FIRST_PAUSE_NS);
@@ -109,7 +114,7 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
 fn an_ack_behind_the_request_is_of_the_same_client() {
     let mut clients = Clients::default();
     let mut refused =
-        |isn, cause| clients.refused(&drop(isn, cause), isn as u64).retry_of_ns.is_some();
+        |isn, cause| clients.refused(&drop(isn, cause), isn as u64, false).retry_of_ns.is_some();
     assert!(!refused(880_864_318, Cause::AcceptQueueFullAck));
     assert!(refused(880_864_336, Cause::AcceptQueueFullAck));
     // Another connection from the same port.
@@ -126,7 +131,7 @@ fn a_client_whose_refusal_had_no_record_is_another_client() {
     assert_eq!(clients.admitted(&queued(&lost, true), 10), (Admission::New, None));
     // Since when it had been trying is not known.
     let fate = Fate::Admitted { delay_ns: None };
-    assert_eq!(clients.dequeued(&dequeued(&lost, Leaving::Accepted), 20), Some(fate));
+    assert_eq!(clients.dequeued(&dequeued(&lost, Leaving::Accepted), 20), Some(settled(fate)));
     // After others were forgotten it may be one of them.
     clients.forgot(3);
     let other = drop(90, Cause::AcceptQueueFullSyn);
@@ -137,8 +142,8 @@ fn a_client_whose_refusal_had_no_record_is_another_client() {
 fn a_recording_from_before_knows_only_that_it_was_queued() {
     let mut clients = Clients::default();
     let refused = drop(1, Cause::AcceptQueueFullSyn);
-    clients.refused(&refused, 10);
-    let fate = Some(Fate::Admitted { delay_ns: Some(20) });
+    clients.refused(&refused, 10, false);
+    let fate = Some(settled(Fate::Admitted { delay_ns: Some(20) }));
     let returned = Admission::Returned { delay_ns: 20 };
     assert_eq!(clients.admitted(&queued(&refused, false), 30), (returned, fate));
 }
@@ -147,8 +152,8 @@ fn a_recording_from_before_knows_only_that_it_was_queued() {
 fn a_reset_client_has_ended() {
     let mut clients = Clients::default();
     let reset = drop(1, Cause::AcceptQueueFullReset);
-    assert_eq!(clients.refused(&reset, 10).fate, Some(Fate::Reset));
-    assert_eq!(clients.refused(&reset, 20).fate, None);
+    assert_eq!(clients.refused(&reset, 10, false).settled, Some(settled(Fate::Reset)));
+    assert_eq!(clients.refused(&reset, 20, false).settled, None);
     assert_eq!(clients.unadmitted(reset.listener, 0, 20), UnadmittedClients::default());
 }
 
@@ -156,13 +161,13 @@ fn a_reset_client_has_ended() {
 fn a_client_that_has_closed_its_end_tries_no_more() {
     let mut clients = Clients::default();
     let refused = drop(1, Cause::AcceptQueueFullCookie);
-    clients.refused(&refused, 10);
+    clients.refused(&refused, 10, false);
     let unadmitted = |clients: &Clients| clients.unadmitted(refused.listener, 0, 30);
     assert_eq!(
         unadmitted(&clients),
         UnadmittedClients { trying: 1, ..UnadmittedClients::default() }
     );
-    clients.refused(&DropEvent { fin: true, ..refused }, 20);
+    clients.refused(&DropEvent { fin: true, ..refused }, 20, false);
     assert_eq!(
         unadmitted(&clients),
         UnadmittedClients { gave_up: 1, believing: 1, ..UnadmittedClients::default() }
@@ -174,7 +179,7 @@ fn whoever_is_not_in_the_queue_any_more_is_unknown_without_its_record() {
     let mut clients = Clients::default();
     for isn in [100, 200, 300] {
         let refused = drop(isn, Cause::AcceptQueueFullSyn);
-        clients.refused(&refused, 10);
+        clients.refused(&refused, 10, false);
         clients.admitted(&queued(&refused, true), 20);
     }
     let unadmitted = clients.unadmitted(ListenerId(1), 1, 30);
@@ -187,7 +192,8 @@ fn whoever_is_not_in_the_queue_any_more_is_unknown_without_its_record() {
 #[test]
 fn a_cookie_behind_its_own_ack_is_the_same_client() {
     let mut clients = Clients::default();
-    let mut refused = |isn, cause, time_ns| clients.refused(&drop(isn, cause), time_ns).retry_of_ns;
+    let mut refused =
+        |isn, cause, time_ns| clients.refused(&drop(isn, cause), time_ns, false).retry_of_ns;
     assert_eq!(refused(7, Cause::AcceptQueueFullSyn, 10), None);
     assert_eq!(refused(8, Cause::AcceptQueueFullCookie, 20), Some(10));
     assert_eq!(refused(5_000_000, Cause::AcceptQueueFullCookie, 20), None);
@@ -200,13 +206,13 @@ fn nothing_is_lost_with_those_that_have_got_in() {
     let mut clients = Clients::default();
     for isn in 0..MOST {
         let refused = drop(isn, Cause::AcceptQueueFullSyn);
-        clients.refused(&refused, 10);
+        clients.refused(&refused, 10, false);
         if isn % 2 == 0 {
             clients.admitted(&queued(&refused, false), 10);
         }
     }
     for isn in MOST..=2 * MOST {
-        clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), 20);
+        clients.refused(&drop(isn, Cause::AcceptQueueFullSyn), 20, false);
     }
     assert_eq!(clients.forgotten(), MOST as u64 / 2);
 }
@@ -217,7 +223,7 @@ fn who_has_been_silent_for_too_long_has_given_up() {
     for (isn, cause) in [(1, Cause::AcceptQueueFullSyn), (9_000_000, Cause::AcceptQueueFullCookie)]
     {
         for second in [1, 2, 4] {
-            clients.refused(&drop(isn, cause), second * SECOND);
+            clients.refused(&drop(isn, cause), second * SECOND, false);
         }
     }
     // The next try is due at 8 s, and a little more is allowed for.
@@ -228,4 +234,40 @@ fn who_has_been_silent_for_too_long_has_given_up() {
         UnadmittedClients { gave_up: 2, believing: 1, ..UnadmittedClients::default() }
     );
     assert_eq!(clients.unadmitted(ListenerId(2), 0, 14 * SECOND), UnadmittedClients::default());
+}
+
+#[test]
+fn a_retry_whose_first_refusal_is_not_known_is_no_new_client_and_may_pause_for_longer() {
+    let mut clients = Clients::default();
+    let retry = DropEvent { retry: true, ..drop(1, Cause::AcceptQueueFullSyn) };
+    let known = clients.refused(&retry, SECOND, false);
+    assert_eq!((known.first, known.retry_of_ns), (false, None));
+    // Nor does anything show how long a client has been trying that was refused before the run.
+    let early = drop(2, Cause::AcceptQueueFullSyn);
+    assert!(clients.refused(&early, SECOND, true).first);
+    let again = clients.refused(&early, 2 * SECOND, true);
+    assert_eq!((again.first, again.retry_of_ns), (false, None));
+    let UnadmittedClients { trying, unknown, gave_up, .. } =
+        clients.unadmitted(retry.listener, 0, 60 * SECOND);
+    assert_eq!((trying, unknown, gave_up), (0, 2, 0));
+    clients.admitted(&queued(&early, true), 61 * SECOND);
+    let settled_now = clients.dequeued(&dequeued(&early, Leaving::Accepted), 62 * SECOND);
+    assert_eq!(settled_now, Some(settled(Fate::Admitted { delay_ns: None })));
+}
+
+#[test]
+fn a_client_that_another_listener_takes_has_not_given_up() {
+    let mut clients = Clients::default();
+    let refused = drop(1, Cause::AcceptQueueFullSyn);
+    clients.refused(&refused, SECOND, false);
+    // Another member of the group refuses a retry as well: the client is the same.
+    let other = ListenerId(2);
+    let elsewhere = DropEvent { listener: other, ..refused };
+    assert!(!clients.refused(&elsewhere, 2 * SECOND, false).first);
+    let taken = Admitted { listener: other, ..queued(&refused, true) };
+    assert_eq!(clients.admitted(&taken, 4 * SECOND), (Admission::Elsewhere, None));
+    let left = Dequeued { listener: other, ..dequeued(&refused, Leaving::Accepted) };
+    let fate = Fate::Admitted { delay_ns: Some(4 * SECOND) };
+    assert_eq!(clients.dequeued(&left, 5 * SECOND), Some(settled(fate)));
+    assert_eq!(clients.unadmitted(refused.listener, 0, 60 * SECOND), UnadmittedClients::default());
 }

@@ -9,7 +9,7 @@ use super::Page;
 use super::acceptor::Fresh;
 use crate::model::interval::{Interval, Waits};
 use crate::model::timeline::Timeline;
-use crate::model::unlimited::Unlimited;
+use crate::model::unlimited::{Suppressed, Unlimited};
 
 /// Numbers of intervals by their peak in percent of the limit: nothing queued, up to 10 %, up to 20
 /// %, ... up to 100 %, above.
@@ -58,7 +58,9 @@ impl Page {
     /// record.
     #[must_use]
     pub fn unlimited_at_end(&self) -> Unlimited {
-        self.unlimited.at_end(self.without_record(), self.listener.limit)
+        let Totals { suppressed_clients: clients, suppressed_retries: retries, .. } = self.totals;
+        let all = Suppressed { packets: self.without_record(), clients, retries };
+        self.unlimited.at_end(all, self.listener.limit)
     }
 
     /// Has anything been counted since the last interval ended?

@@ -15,7 +15,7 @@ use self::simulated::{Load, nanoseconds};
 use super::{Confidence, Sizing, Verdict};
 use crate::event::{Call, DropEvent, Event, Identity, Listener, ListenerId, SoFar, What};
 use crate::model::Model;
-use crate::model::unlimited::Unlimited;
+use crate::model::unlimited::{Suppressed, Unlimited};
 use crate::settings::Settings;
 
 const MS: u64 = 1_000_000;
@@ -203,7 +203,30 @@ fn drop(limit: u32) -> DropEvent {
         accepted_ns: 0,
         so_far: None,
         fin: false,
+        retry: false,
     }
+}
+
+#[test]
+fn clients_of_drops_without_a_record_count_as_the_programs_counted_them() {
+    let mut unlimited = Unlimited::default();
+    unlimited.refused(&drop(16), 1, true);
+    let all = Suppressed { packets: 300, clients: 40, retries: 60 };
+    let end = unlimited.at_end(all, 16);
+    // The same share is applied to the other 200.
+    assert!((end.firsts - 121.0).abs() < 1e-6, "{}", end.firsts);
+    assert!((end.estimated - 80.0).abs() < 1e-6, "{}", end.estimated);
+    let so_far = SoFar {
+        records_suppressed: 300,
+        suppressed_clients: 40,
+        suppressed_retries: 60,
+        ..SoFar::default()
+    };
+    unlimited.saw(&DropEvent { so_far: Some(so_far), ..drop(16) }, 2);
+    assert!((unlimited.firsts - end.firsts).abs() < 1e-6, "{}", unlimited.firsts);
+    // The next record says nothing new.
+    unlimited.saw(&DropEvent { so_far: Some(so_far), ..drop(16) }, 3);
+    assert!((unlimited.firsts - end.firsts).abs() < 1e-6, "{}", unlimited.firsts);
 }
 
 #[test]
@@ -214,11 +237,12 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
             unlimited.refused(&drop(16), time_ns, time_ns < 600);
         }
         // They are accounted for by the next record of their CPU, or at the end.
-        let estimated = unlimited.at_end(300, 16).estimated;
+        let all = Suppressed { packets: 300, ..Suppressed::default() };
+        let estimated = unlimited.at_end(all, 16).estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
         let so_far = Some(SoFar { records_suppressed: 300, ..SoFar::default() });
         unlimited.saw(&DropEvent { so_far, ..drop(16) }, 2000);
-        let at_end = unlimited.at_end(300, 16).estimated;
+        let at_end = unlimited.at_end(all, 16).estimated;
         assert!((at_end - unlimited.estimated).abs() < 1e-6, "{at_end}");
         assert!((unlimited.estimated - estimated).abs() < 1e-6, "{}", unlimited.estimated);
     }

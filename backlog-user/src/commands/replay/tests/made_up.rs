@@ -146,6 +146,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         accepted_ns: now - 600 * MS,
         so_far: Some(SoFar { paced: 20, paced_ns: 40 * MS, arrived: 50, ..SoFar::default() }),
         fin: false,
+        retry: false,
     };
     for index in 0..3 {
         at(now - 500 * MS + index, What::Drop(drop(index)));
@@ -263,5 +264,6 @@ fn acceptor(second: u64) -> Acceptor {
         gone: false,
         idle: false,
         holder: None,
+        cpu_limit: None,
     }
 }

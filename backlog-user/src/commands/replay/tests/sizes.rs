@@ -95,8 +95,11 @@ fn drop_at(number: u64, rng: &mut Rng) -> Event {
             arrived: u32::try_from(number).unwrap() + 129,
             filled_ns: number * 1_000_000 - number % 1000,
             records_suppressed: 0,
+            suppressed_clients: 0,
+            suppressed_retries: 0,
         }),
         fin: false,
+        retry: false,
     };
     Event { time_ns: number * 1_000_000 + rng.u64(..1_000_000), what: What::Drop(drop) }
 }

@@ -57,6 +57,7 @@ impl Session<'_> {
             filtered: self.options.filter.is_set(),
             no_slot: stray.no_slot,
             at_closed: stray.closed,
+            unattributed: stray.drops,
             missed: missed.unwrap_or(0),
             ignores: self.backend == Backend::Tracepoint,
         }

@@ -179,6 +179,7 @@ fn refused(second: u64, port: u16) -> What {
         so_far: None,
         cpu: 1,
         fin: false,
+        retry: false,
     })
 }
 
@@ -204,6 +205,7 @@ fn acceptor() -> What {
         gone: false,
         idle: false,
         holder: None,
+        cpu_limit: None,
     }))
 }
 

@@ -163,6 +163,7 @@ impl Teller {
             accepted_ns,
             so_far: None,
             fin: false,
+            retry: false,
         }
     }
 }

@@ -149,6 +149,7 @@ impl Load {
                     accepted_ns,
                     so_far,
                     fin: false,
+                    retry: false,
                 };
                 model.apply(&Event { time_ns, what: What::Drop(drop) });
                 if tries < 6 {
@@ -242,6 +243,8 @@ impl Seen {
             arrived: u32::try_from(self.totals.enqueued).unwrap(),
             filled_ns: self.filled_ns,
             records_suppressed: 0,
+            suppressed_clients: 0,
+            suppressed_retries: 0,
         }
     }
 

@@ -1,0 +1,63 @@
+//! The clients of a listener that it has refused and the server has not accepted.
+
+use foldhash::HashMap;
+
+use super::{Clients, Refused, State};
+use crate::event::ListenerId;
+
+/// The likely outcome of a listener's clients that the server has not accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnadmittedClients {
+    /// They have left, or their next try is overdue.
+    pub gave_up: u64,
+    /// Those of them whose last ACK was refused, so they are connected only from their own view.
+    pub believing: u64,
+    /// The kernel has reset them: refused for good.
+    pub reset: u64,
+    /// They may still be trying, or wait in the queue.
+    pub trying: u64,
+    /// Their outcome is unknown.
+    pub unknown: u64,
+}
+
+impl Clients {
+    /// The likely outcome of a listener's unsettled attempts, with this many connections in its
+    /// queue.
+    #[must_use]
+    pub fn unadmitted(&self, listener: ListenerId, depth: u32, now_ns: u64) -> UnadmittedClients {
+        let mut unadmitted = UnadmittedClients::default();
+        let mut queued = 0;
+        let all = self.by_listener.get_or_init(|| self.listed());
+        for refused in all.get(&listener.0).into_iter().flatten() {
+            match refused.state {
+                State::Ended(_) => {}
+                // It has left, and only a packet of it that came late is in the queue.
+                State::Queued if refused.closed => {
+                    unadmitted.gave_up += 1;
+                    unadmitted.believing += 1;
+                }
+                State::Queued => queued += 1,
+                State::Outside if refused.may_come_back(now_ns) => unadmitted.trying += 1,
+                // How long it pauses depends on how long it has been trying.
+                State::Outside if !refused.known && !refused.closed => unadmitted.unknown += 1,
+                State::Outside => {
+                    unadmitted.gave_up += 1;
+                    unadmitted.believing += u64::from(refused.believes());
+                }
+            }
+        }
+        // The others have left the queue, and the record of it was lost.
+        let waiting = u64::from(depth).min(queued);
+        unadmitted.trying += waiting;
+        unadmitted.unknown += queued - waiting;
+        unadmitted
+    }
+
+    fn listed(&self) -> HashMap<u32, Vec<Refused>> {
+        let mut all: HashMap<u32, Vec<Refused>> = HashMap::default();
+        for refused in self.young.values().chain(self.old.values()) {
+            all.entry(refused.listener.0).or_default().push(*refused);
+        }
+        all
+    }
+}
