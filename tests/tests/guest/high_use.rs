@@ -65,7 +65,9 @@ fn until_use_ends_at_a_queue_that_is_nearly_full_with_status_1() {
         assert!(event["peak_time"].as_str() <= event["time"].as_str(), "{event}");
         let summary = run.summary(PORT).unwrap();
         assert_eq!(summary.drops.total, 0, "{}", run.stderr);
-        assert_eq!(event["peak_time"].as_str(), summary.peak.time.as_deref(), "{event}");
+        if depth == summary.peak.depth {
+            assert_eq!(event["peak_time"].as_str(), summary.peak.time.as_deref(), "{event}");
+        }
         let truth = load.finish();
         assert_eq!(truth.connects.succeeded, 14, "the load itself: {truth:?}");
     });
@@ -75,7 +77,7 @@ fn until_use_ends_at_a_queue_that_is_nearly_full_with_status_1() {
 #[test]
 fn a_peak_within_an_interval_is_not_missed_and_one_below_is_none() {
     in_guest(|| {
-        let passing = "--backlog 16 --connect nonblocking --stall 200ms --hold-to-end";
+        let passing = "--backlog 16 --connect nonblocking --stall 1s --hold-to-end";
         for (clients, code) in [(12, 0), (13, 1)] {
             let load = format!("{passing} --count {clients}");
             let run = around(&["--until-use", "80", "600"], &load);
