@@ -5,6 +5,7 @@ pub(crate) mod mistyped;
 #[cfg(test)]
 mod named_options;
 pub(crate) mod options;
+mod percent;
 pub(crate) mod selection;
 pub(crate) mod serve;
 mod subcommands;
@@ -18,7 +19,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::subcommands::{DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs};
-pub(crate) use self::tracing::{DROP_RECORDS, RING_KIB, SelectionArgs, TracingArgs};
+pub(crate) use self::tracing::{DROP_RECORDS, EventArgs, RING_KIB, SelectionArgs, TracingArgs};
 pub(crate) use self::values::{Backend, Check, DoctorOutput, ListenersOutput, Output, Shell};
 
 /// Default of `--record-keep`.
@@ -45,6 +46,21 @@ pub(crate) struct Args {
     /// Stop after the Nth drop and exit with status 1; before an INTERVAL: --until-drop=N
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
     pub(crate) until_drop: Option<u64>,
+
+    /// Stop at the first queue whose peak reaches this share of its limit, with status 1
+    ///
+    /// 80% or 80: 103 connections at a limit of 128. A queue is full above 100%. The eBPF programs
+    /// keep the exact peak, so none is missed; it is seen at the end of its INTERVAL, or when
+    /// a drop shows it.
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    pub(crate) until_use: Option<String>,
+
+    /// Report each queue whose peak reaches this share of its limit, and go on
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true, conflicts_with = "until_use")]
+    pub(crate) warn_use: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) events: EventArgs,
 
     /// Run CMD with sh and stop when it exits; its output goes to stderr
     #[arg(long, value_name = "CMD")]
@@ -197,6 +213,13 @@ mod tests {
         assert_eq!(drops(&["x", "--until-drop"]), Some(1));
         assert_eq!(drops(&["x", "--until-drop", "5"]), Some(5));
         assert_eq!(drops(&["x", "--until-drop=5", "2"]), Some(5));
+    }
+
+    #[test]
+    fn a_run_waits_for_high_use_or_warns_of_it() {
+        assert!(Args::try_parse_from(["x", "--until-use", "80%", "5"]).is_ok());
+        let both = ["x", "--until-use", "80%", "--warn-use", "50%"];
+        assert!(Args::try_parse_from(both).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Exit status: drops were seen with `--until-drop`, or there are findings with `--check`.
+/// Exit status: what `--until-drop` or `--until-use` waits for was seen, or there are findings with
+/// `--check`.
 const SEEN: u8 = 1;
 /// Exit status: it could not go on.
 pub(crate) const FAILED: u8 = 2;
@@ -20,6 +21,8 @@ pub(crate) enum Outcome {
     CommandFailed,
     /// With the drops that `--until-drop` waited for.
     DropsSeen,
+    /// With the high use that `--until-use` waited for.
+    HighUseSeen,
     /// `listeners --check` has something to say.
     Findings,
     /// The doctor says that tracing would not work.
@@ -31,7 +34,7 @@ impl Outcome {
     pub(crate) fn code(self) -> ExitCode {
         match self {
             Self::Done => ExitCode::SUCCESS,
-            Self::DropsSeen | Self::Findings => ExitCode::from(SEEN),
+            Self::DropsSeen | Self::HighUseSeen | Self::Findings => ExitCode::from(SEEN),
             Self::WouldFail | Self::Unrecorded | Self::Unwritten | Self::CommandFailed => {
                 ExitCode::from(FAILED)
             }

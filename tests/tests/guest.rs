@@ -30,9 +30,11 @@ mod guest {
     mod groups;
     mod handshakes;
     mod help;
+    mod high_use;
     mod listeners;
     mod mix;
     mod namespaces;
+    mod on_event;
     mod outcomes;
     mod overload;
     mod owners;

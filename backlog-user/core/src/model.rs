@@ -9,6 +9,7 @@ pub mod distribution;
 pub mod episode;
 mod eviction;
 pub mod group;
+pub mod high_use;
 mod history;
 pub mod interval;
 mod members;
@@ -110,7 +111,7 @@ impl Model {
                 return Some(News::Closed(*closed));
             }
             What::Limit(limit) => {
-                self.page(limit.listener, |page| page.limited(limit));
+                self.page(limit.listener, |page| page.limited(limit, *time_ns));
                 return Some(News::Limit(limit.clone()));
             }
             What::Identity { listener, identity } => {
@@ -182,7 +183,7 @@ impl Model {
                 // a packet has met it before the call that opens it was through.
                 let without_record = entry.get().listener.call.is_none();
                 let again = listener.call.is_some() && (without_record || !listener.opened_now);
-                entry.get_mut().seen_again(listener);
+                entry.get_mut().seen_again(listener, time_ns);
                 let Listener { id, limit: now, depth, .. } = *listener;
                 if was != now || again {
                     let call = listener.call.clone();

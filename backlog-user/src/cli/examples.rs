@@ -53,6 +53,7 @@ Examples:
   sudo backlog-trace --port 8000           trace the accept queue of port 8000
   sudo backlog-trace 5 12                  trace everything, 12 rows of 5 s
   sudo backlog-trace --until-drop -d 1h    wait for the first refused client
+  sudo backlog-trace --until-use 80%       wait for a queue that is nearly full
   sudo backlog-trace -P 80,443 -o json     print one JSON object per line
   sudo backlog-trace --tui                 watch it live
   sudo backlog-trace -d 5m --report a.html write a page for the incident ticket
@@ -63,8 +64,8 @@ Examples:
   sudo backlog-trace doctor                check whether tracing works here
   sudo backlog-trace serve                 serve metrics for Prometheus
 
-Exit status: 0 success, 1 drops seen with --until-drop, 2 error, failed --cmd,
-or incomplete recording.";
+Exit status: 0 success, 1 seen what --until-drop or --until-use waits for,
+2 error, failed --cmd, or incomplete recording.";
 
 /// Examples of `listeners`.
 pub(super) const LISTENERS: &str = "\

@@ -9,9 +9,10 @@ use backlog_core::recording::options::ReplayOptions;
 use thiserror::Error;
 
 use crate::cli::mistyped;
+use crate::cli::percent::{HIGH_USE, parse_percent};
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
-use crate::cli::{Args, Backend, Output, TracingArgs};
+use crate::cli::{Args, Backend, EventArgs, Output, TracingArgs};
 use crate::output::folder::is_same_name;
 use crate::output::record::RecordOptions;
 use crate::output::whole_file::{FileError, WholeFile};
@@ -28,6 +29,10 @@ pub(crate) struct Options {
     pub(crate) selection: Selection,
     /// When to stop by itself.
     pub(crate) duration: Option<Duration>,
+    /// Stop at the first queue with high use.
+    pub(crate) until_use: bool,
+    /// A command for each event.
+    pub(crate) on_event: Option<String>,
     /// A command that bounds the run.
     pub(crate) cmd: Option<String>,
     /// The user to run as.
@@ -79,6 +84,8 @@ pub(crate) enum OptionsError {
     TooShort(&'static str, Duration),
     #[error("--until-drop must be at least 1")]
     NoDrops,
+    #[error("{name}: `{text}` is not a share of the limit from 1% to 1000%: give 80%")]
+    Percent { name: &'static str, text: String },
     #[error("--record-rotate: `{0}` is not a size of 64K or more: give 100M or 1G")]
     Size(String),
     #[error("--tui cannot be combined with -o json or -o csv: leave one of them out")]
@@ -105,6 +112,9 @@ impl Options {
             selection,
             duration,
             until_drop,
+            until_use,
+            warn_use,
+            events: EventArgs { on_event },
             cmd,
             user,
             output,
@@ -129,6 +139,8 @@ impl Options {
         if until_drop == Some(0) {
             return Err(OptionsError::NoDrops);
         }
+        let until = percent("--until-use", until_use.as_deref())?;
+        let warn = percent("--warn-use", warn_use.as_deref())?;
         if count == Some(0) {
             return Err(OptionsError::NoIntervals);
         }
@@ -148,12 +160,15 @@ impl Options {
             replay: ReplayOptions {
                 named_ports: filter.ports.is_some(),
                 until_drop,
+                high_use: high_use(until.or(warn), on_event.as_deref()),
                 client_timeout_ns: Some(client_timeout_ns),
                 one_family: filter.family.is_some(),
             },
             filter,
             selection,
             duration,
+            until_use: until.is_some(),
+            on_event,
             cmd,
             user,
             output,
@@ -215,6 +230,17 @@ pub(crate) fn client_timeout_ns(text: &str) -> Result<u64, OptionsError> {
     Ok(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// A share of the limit, if there is one.
+pub(crate) fn percent(name: &'static str, text: Option<&str>) -> Result<Option<u32>, OptionsError> {
+    let wrong = |text: &str| OptionsError::Percent { name, text: text.to_owned() };
+    text.map(|text| parse_percent(text).ok_or_else(|| wrong(text))).transpose()
+}
+
+/// The share of the limit that is reported: events have a default.
+pub(crate) fn high_use(given: Option<u32>, on_event: Option<&str>) -> Option<u32> {
+    given.or(on_event.map(|_| HIGH_USE))
+}
+
 fn time_above_zero(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
     let time = time(name, text)?;
     if time.is_zero() { Err(OptionsError::NoTime(name)) } else { Ok(time) }
@@ -245,6 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn a_level_is_percent_with_or_without_its_sign() {
+        let level = |line| {
+            let options = options(line).unwrap();
+            (options.replay.high_use, options.until_use)
+        };
+        assert_eq!(level(""), (None, false));
+        assert_eq!(level("--until-use 80%"), (Some(80), true));
+        assert_eq!(level("--until-use 80"), (Some(80), true));
+        assert_eq!(level("--until-use=1000%"), (Some(1000), true));
+        assert_eq!(level("--warn-use 1%"), (Some(1), false));
+        assert_eq!(level("--on-event true"), (Some(80), false));
+        assert_eq!(level("--on-event true --warn-use 50"), (Some(50), false));
+        assert_eq!(level("--on-event true --until-use 90"), (Some(90), true));
+    }
+
+    #[test]
     fn errors_say_what_would_be_right() {
         for (line, cure) in [
             ("--port web", "8000-8100"),
@@ -259,6 +301,11 @@ mod tests {
             ("1x", "not a time"),
             ("1 0", "at least 1"),
             ("--until-drop 0", "at least 1"),
+            ("--until-use 0", "1% to 1000%: give 80%"),
+            ("--until-use 1001%", "1% to 1000%"),
+            ("--until-use -5%", "1% to 1000%"),
+            ("--until-use 0.8", "1% to 1000%"),
+            ("--warn-use full", "--warn-use: `full`"),
             ("--record x --record-rotate 10", "100M"),
             ("--record x --record-rotate 10m", "100M"),
             ("--record x --record-rotate 99999999999G", "100M"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use backlog_core::metrics::Bounds;
 use backlog_core::recording::options::ReplayOptions;
 
-use super::options::{Options, OptionsError, client_timeout_ns, interval, time};
-use super::tracing::{SelectionArgs, TracingArgs};
+use super::options::{Options, OptionsError, client_timeout_ns, high_use, interval, percent, time};
+use super::tracing::{EventArgs, SelectionArgs, TracingArgs};
 use super::values::Output;
 
 /// The arguments of `serve`.
@@ -80,6 +80,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) interval: String,
 
+    /// Report each queue whose peak reaches this share of its limit, on the page and to --on-event
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    pub(crate) warn_use: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) events: EventArgs,
+
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
 
@@ -96,16 +103,21 @@ impl ServeArgs {
     pub(crate) fn options(&self) -> Result<Options, OptionsError> {
         let (filter, selection) = self.selection.clone().check()?;
         let TracingArgs { client_timeout, backend, drop_records, ring_kib } = &self.tracing;
+        let warn = percent("--warn-use", self.warn_use.as_deref())?;
+        let on_event = self.events.on_event.clone();
         Ok(Options {
             replay: ReplayOptions {
                 named_ports: filter.ports.is_some(),
                 until_drop: None,
+                high_use: high_use(warn, on_event.as_deref()),
                 client_timeout_ns: Some(client_timeout_ns(client_timeout)?),
                 one_family: filter.family.is_some(),
             },
             filter,
             selection,
             duration: None,
+            until_use: false,
+            on_event,
             cmd: None,
             user: self.user.clone(),
             output: Output::Table,

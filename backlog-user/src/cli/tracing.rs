@@ -55,6 +55,19 @@ impl SelectionArgs {
     }
 }
 
+/// What is done at an event.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct EventArgs {
+    /// Run CMD with sh when drops begin, a queue is nearly full, or nobody accepts
+    ///
+    /// CMD gets the event on stdin, as one line of JSON (docs/GUIDE.md); its output goes to stderr.
+    /// It has the rights of the caller. A queue is nearly full at 80%, or at --until-use or
+    /// --warn-use. Each kind of event at a listener starts CMD at most once in 10 s, with 4 at
+    /// once and 30 in a minute; CMD is stopped after 30 s. What is left out is counted.
+    #[arg(long, value_name = "CMD")]
+    pub(crate) on_event: Option<String>,
+}
+
 /// How it is traced and judged.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct TracingArgs {

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use backlog_core::clock::Clock;
 use backlog_core::event::Event;
+use backlog_core::model::high_use::{HighUse, HighUseWatch};
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::{self, Blind};
-use backlog_core::model::{Model, News, Retention};
+use backlog_core::model::{Model, News, Refusal, Retention};
 use backlog_core::recording::options::ReplayOptions;
 use backlog_core::run::{End, Health, Meta};
 use jiff::tz::TimeZone;
@@ -46,7 +47,13 @@ pub(crate) fn lines(options: OutputOptions, out: impl Write + 'static) -> Box<dy
 pub(crate) fn style(options: OutputOptions) -> TextStyle {
     let OutputOptions { output: _, utc, quiet, verbose, replay } = options;
     // The others are the presenter's.
-    let ReplayOptions { named_ports, until_drop: _, client_timeout_ns: _, one_family: _ } = replay;
+    let ReplayOptions {
+        named_ports,
+        until_drop: _,
+        high_use: _,
+        client_timeout_ns: _,
+        one_family: _,
+    } = replay;
     let idle_rows = verbose || (named_ports && !quiet);
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
@@ -74,19 +81,29 @@ pub(crate) struct Presenter {
     model: Model,
     clock: Clock,
     limiter: DropLimiter,
+    watch: HighUseWatch,
+    /// The first period of high use.
+    first_high: Option<HighUse>,
 }
 
 impl Presenter {
     /// For a run that starts at this time.
     pub(crate) fn new(clock: Clock, start_ns: u64, options: ReplayOptions) -> Self {
         // The outputs apply the first one.
-        let ReplayOptions { named_ports: _, until_drop, client_timeout_ns, one_family } = options;
+        let ReplayOptions { named_ports: _, until_drop, high_use, client_timeout_ns, one_family } =
+            options;
         let mut model = Model::new(start_ns);
         if let Some(timeout_ns) = client_timeout_ns {
             model.set_client_timeout(timeout_ns);
         }
         model.set_one_family(one_family);
-        Self { model, clock, limiter: DropLimiter { seen: 0, until: until_drop } }
+        Self {
+            model,
+            clock,
+            limiter: DropLimiter { seen: 0, until: until_drop },
+            watch: HighUseWatch::new(high_use),
+            first_high: None,
+        }
     }
 
     /// The run has begun.
@@ -110,7 +127,37 @@ impl Presenter {
         {
             sink.update(self.now(), &update)?;
         }
+        let high = news.as_ref().and_then(|news| self.high_use_of(event.time_ns, news));
+        self.show_high(sink, high.into_iter())?;
         Ok(news)
+    }
+
+    /// An event that shows how deep a queue is: does a period of high use begin?
+    fn high_use_of(&mut self, time_ns: u64, news: &News) -> Option<HighUse> {
+        let (listener, queue) = match news {
+            News::Found(listener) => {
+                let found = &self.model.get(*listener)?.listener;
+                (*listener, (found.depth, found.limit))
+            }
+            News::Limit(limit) => (limit.listener, (limit.depth, limit.now)),
+            News::Refused(Refusal { drop, .. }) => (drop.listener, (drop.depth, drop.limit)),
+            News::Closed(_) | News::Acceptor(_) | News::AcceptErrors(..) => return None,
+        };
+        self.watch.saw(listener, time_ns, queue)
+    }
+
+    /// Shows where periods of high use begin.
+    fn show_high(
+        &mut self,
+        sink: &mut dyn Sink,
+        begun: impl Iterator<Item = HighUse>,
+    ) -> io::Result<()> {
+        for high in begun {
+            let Some(page) = self.model.get(high.listener) else { continue };
+            sink.update(self.now(), &Update::HighUse { page, high: &high })?;
+            self.first_high.get_or_insert(high);
+        }
+        Ok(())
     }
 
     /// The wall clock was set by so much.
@@ -131,6 +178,8 @@ impl Presenter {
     ) -> io::Result<Vec<Interval>> {
         let rows = self.model.tick(time_ns);
         sink.update(self.now(), &Update::Interval { time_ns, rows: &rows })?;
+        let begun = self.watch.interval(time_ns, &rows);
+        self.show_high(sink, begun.into_iter())?;
         let accounts = reconcile::accounts(&self.model);
         sink.update(self.now(), &Update::Reconciled { time_ns, accounts: &accounts, blind })?;
         Ok(rows)
@@ -151,8 +200,10 @@ impl Presenter {
     /// Ends the last, incomplete interval.
     pub(crate) fn rest(&mut self, sink: &mut dyn Sink, time_ns: u64) -> io::Result<()> {
         let mut rows = self.model.tick(time_ns);
+        let begun = self.watch.interval(time_ns, &rows);
         rows.retain(Interval::moved);
-        sink.update(self.now(), &Update::Interval { time_ns, rows: &rows })
+        sink.update(self.now(), &Update::Interval { time_ns, rows: &rows })?;
+        self.show_high(sink, begun.into_iter())
     }
 
     /// The summary. The end is completed from the model.
@@ -171,6 +222,11 @@ impl Presenter {
     pub(crate) fn has_dropped_enough(&self) -> bool {
         let DropLimiter { seen, until } = self.limiter;
         until.is_some_and(|limit| seen.max(self.model.dropped()) >= limit)
+    }
+
+    /// Where the first period of high use began, if there was one.
+    pub(crate) fn first_high_use(&self) -> Option<&HighUse> {
+        self.first_high.as_ref()
     }
 
     /// What the outputs may look at.

@@ -1,9 +1,11 @@
 //! From the options to a session: reads the kernel, makes the plan, loads it.
 
 mod child;
+mod children;
 mod clock_steps;
 mod enrichers;
 mod guard;
+mod on_event;
 mod queue;
 mod rights;
 mod session;
@@ -35,7 +37,7 @@ use crate::cli::options::Options;
 use crate::cli::{self, DROP_RECORDS, RING_KIB};
 use crate::clock;
 use crate::commands::show::{self, OutputOptions};
-use crate::commands::trace::child::Waiting;
+use crate::commands::trace::children::Children;
 use crate::commands::trace::enrichers::Enrichers;
 use crate::commands::trace::guard::Guard;
 use crate::commands::trace::rights::Rights;
@@ -98,23 +100,23 @@ fn start(
 ) -> Result<Outcome> {
     let root = Path::new("/");
     kernel::rights::check(root)?;
-    // Both before the first thread: the command has all rights of the caller, and the tool keeps
-    // few of them.
-    let command = options.cmd.as_deref().map(Waiting::fork).transpose()?;
+    // All before the first thread: commands have all rights of the caller, and the tool keeps few
+    // of them.
+    let children = Children::fork(&options)?;
     let rights = Rights::prepare(root, &options)?;
     begin()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?
-        .block_on(trace(root, options, service, command, &rights))
+        .block_on(trace(root, options, service, children, &rights))
 }
 
 async fn trace(
     root: &Path,
     mut options: Options,
     service: Option<Service>,
-    command: Option<Waiting>,
+    mut children: Children,
     rights: &Rights,
 ) -> Result<Outcome> {
     let kernel = KernelView::read(root)?;
@@ -199,14 +201,12 @@ async fn trace(
     };
     let acceptors = Acceptors::new(&root.join("proc"));
     guard.stage("reading the listeners of the host");
+    let outputs = service.map_or_else(|| outputs(options, &stdout), |service| service.outputs);
+    let (outputs, started) = children.connect(outputs, options.verbose);
     let parts = Parts {
         live: Live::new(programs, by_inode),
         enrichers: Enrichers::new(kernel_counters, OwnerCache::new(finder), acceptors),
-        to: Destinations {
-            outputs: service.map_or_else(|| outputs(options, &stdout), |service| service.outputs),
-            recorder,
-            stdout: stdout.clone(),
-        },
+        to: Destinations { outputs, recorder, stdout: stdout.clone() },
         own,
         meta,
         asked,
@@ -215,7 +215,7 @@ async fn trace(
     let guard = parts.guard.clone();
     let session = Session::start(options, parts)?;
     rights.settle(options, &guard)?;
-    let outcome = session.run(signals, command).await;
+    let outcome = session.run(signals, children.command, started).await;
     written(outcome, stdout.finish())
 }
 

@@ -203,6 +203,7 @@ impl<W: Write> Sink for Csv<W> {
             | Update::Refused(_)
             | Update::Acceptor { .. }
             | Update::AcceptErrors { .. }
+            | Update::HighUse { .. }
             | Update::ClockSet { .. }
             | Update::Reconciled { .. }
             | Update::Health { .. }

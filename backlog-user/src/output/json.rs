@@ -6,6 +6,7 @@ mod cost;
 mod distribution;
 mod drops;
 mod end;
+pub(crate) mod event;
 mod group;
 mod interval;
 pub(crate) mod line;
@@ -35,6 +36,7 @@ use super::sink::{Now, Sink, Update};
 use acceptor::AcceptorLine;
 use accepts::AcceptErrorsLine;
 use end::EndLine;
+use event::EventLine;
 use group::Groups;
 use interval::IntervalLine;
 use line::Line;
@@ -84,6 +86,7 @@ impl<W: Write> Sink for Json<W> {
             Update::AcceptErrors { time_ns, errors, is_new: _ } if errors.says_something() => {
                 Line::AcceptErrors(AcceptErrorsLine::of(clock, time_ns, errors))
             }
+            Update::HighUse { page, high } => Line::Event(EventLine::high_use(clock, page, high)),
             Update::ClockSet { time_ns, step_ns } => {
                 Line::Clock(ClockLine::of(clock, time_ns, step_ns))
             }

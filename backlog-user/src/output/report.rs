@@ -101,6 +101,7 @@ impl Sink for Report {
             | Update::Closed { .. }
             | Update::Acceptor { .. }
             | Update::AcceptErrors { .. }
+            | Update::HighUse { .. }
             | Update::Interval { .. }
             | Update::Reconciled { .. }
             | Update::Health { .. }

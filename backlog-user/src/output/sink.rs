@@ -4,6 +4,7 @@ use std::io;
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{AcceptErrors, Acceptor, Closed, Limit};
+use backlog_core::model::high_use::HighUse;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind};
@@ -68,6 +69,13 @@ pub(crate) enum Update<'a> {
         errors: &'a AcceptErrors,
         /// In a way that they had not failed before.
         is_new: bool,
+    },
+    /// A period of high use begins: an accept queue is nearly full.
+    HighUse {
+        /// Where.
+        page: &'a Page,
+        /// How full.
+        high: &'a HighUse,
     },
     /// The wall clock was set.
     ClockSet {

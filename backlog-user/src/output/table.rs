@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use backlog_core::clock::Clock;
 use backlog_core::event::{AcceptErrors, Acceptor, Call, Closed, Limit, Listener, Netns};
 use backlog_core::model::group::words as groups;
+use backlog_core::model::high_use::HighUse;
 use backlog_core::model::interval::{Interval, More};
 use backlog_core::model::page::Page;
 use backlog_core::model::reconcile::{Account, Blind, CounterCheck};
@@ -137,6 +138,7 @@ impl<W: Write> Sink for Table<W> {
             Update::Acceptor { time_ns: _, acceptor } => self.acceptor(acceptor),
             Update::AcceptErrors { errors, is_new: true, time_ns: _ } => self.accept_errors(errors),
             Update::AcceptErrors { .. } | Update::Health { .. } | Update::Notice(_) => Ok(()),
+            Update::HighUse { page, high } => self.high_use(clock, page, high),
             Update::ClockSet { time_ns, step_ns } => self.clock_set(clock, time_ns, step_ns),
             Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
             Update::Reconciled { time_ns, accounts, blind } => {
@@ -250,6 +252,14 @@ impl<W: Write> Table<W> {
             text.labelled("         ", 9, &safe(&error.sentence()));
         }
         write!(self.out, "{}", text.into_text())
+    }
+
+    fn high_use(&mut self, clock: &Clock, page: &Page, high: &HighUse) -> io::Result<()> {
+        let time = match high.peak_ns {
+            Some(peak_ns) => self.time(clock, peak_ns, 6),
+            None => self.time(clock, high.time_ns, 0),
+        };
+        writeln!(self.out, "{time} USE {}: {}", page.full_name(), high.words())
     }
 
     fn clock_set(&mut self, clock: &Clock, time_ns: u64, step_ns: i128) -> io::Result<()> {

@@ -226,9 +226,10 @@ impl Sink for Tui {
                 self.state.closed(page.listener.id);
                 return self.tell(now, update);
             }
-            Update::Limit { .. } | Update::ClockSet { .. } | Update::Reconciled { .. } => {
-                return self.tell(now, update);
-            }
+            Update::Limit { .. }
+            | Update::HighUse { .. }
+            | Update::ClockSet { .. }
+            | Update::Reconciled { .. } => return self.tell(now, update),
             Update::Refused(refusal) => self.refused(clock, model, refusal),
             Update::Interval { time_ns, rows } => self.interval(clock, time_ns, model, rows),
             Update::Flush => self.draw_soon(),

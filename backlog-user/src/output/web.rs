@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use backlog_core::model::high_use::HighUse;
 use backlog_core::model::interval::Interval;
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -111,6 +112,7 @@ impl Sink for Web {
             | Update::Closed { time_ns, .. }
             | Update::Limit { time_ns, .. }
             | Update::ClockSet { time_ns, .. }
+            | Update::HighUse { high: &HighUse { time_ns, .. }, .. }
             | Update::Reconciled { time_ns, .. } => self.latest.tell(now, time_ns, update)?,
             Update::Acceptor { .. }
             | Update::AcceptErrors { .. }

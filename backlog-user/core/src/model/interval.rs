@@ -20,6 +20,10 @@ pub struct Interval {
     pub depth: u32,
     /// Deepest in between.
     pub peak: u32,
+    /// When that was; none: unknown.
+    pub peak_ns: Option<u64>,
+    /// The limit then; if that is unknown, the least one of the interval.
+    pub peak_limit: u32,
     /// The limit at the end.
     pub limit: u32,
     /// Refused packets by cause.
@@ -33,6 +37,26 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// A row with this peak and limit, and no other activity, for tests.
+    #[cfg(test)]
+    pub(super) fn made_up(listener: ListenerId, peak: u32, limit: u32) -> Self {
+        Self {
+            listener,
+            elapsed_ns: 0,
+            enqueued: 0,
+            accepted: 0,
+            depth: 0,
+            peak,
+            peak_ns: None,
+            peak_limit: limit,
+            limit,
+            drops: [0; Cause::COUNT],
+            more: Vec::new(),
+            beside: [0; Beside::COUNT],
+            wait: None,
+        }
+    }
+
     /// Refused packets.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -2,6 +2,7 @@
 //! waits and interval peaks.
 
 mod acceptor;
+mod limits;
 mod refused;
 mod tick;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::acceptor::Fresh;
 pub use self::acceptor::{Oldest, Paced, StillQueued};
+use self::limits::FormerLimits;
 pub use self::tick::PeakUse;
 use super::accept_errors::FailedAccepts;
 use super::clients::{Admission, Fate};
@@ -99,6 +101,7 @@ pub struct Page {
     /// The current depth: the kernel's last answer, plus the enqueues and accepts since.
     level: u32,
     recent_peak: u32,
+    former_limits: FormerLimits,
     recent_wait: Distribution,
     counted: Totals,
     /// Figures from the counts since the last interval.
@@ -161,6 +164,7 @@ impl Page {
             timeline: None,
             level: listener.depth,
             recent_peak: 0,
+            former_limits: FormerLimits::default(),
             recent_wait: Distribution::of_waits(),
             counted: Totals::default(),
             fresh: Fresh::default(),
@@ -171,10 +175,11 @@ impl Page {
     }
 
     /// Another source or scan reports the same listener.
-    pub fn seen_again(&mut self, listener: &Listener) {
+    pub fn seen_again(&mut self, listener: &Listener, time_ns: u64) {
+        self.limit_changed |= self.listener.limit != listener.limit;
+        // A scan sees the change some time later.
+        self.set_limit(listener.limit, listener.call.is_some().then_some(time_ns));
         let known = &mut self.listener;
-        self.limit_changed |= known.limit != listener.limit;
-        known.limit = listener.limit;
         known.inode = listener.inode.or(known.inode);
         known.cookie = listener.cookie.or(known.cookie);
         known.reuseport = listener.reuseport.or(known.reuseport);
@@ -192,9 +197,9 @@ impl Page {
     }
 
     /// Its limit has changed.
-    pub fn limited(&mut self, limit: &Limit) {
+    pub fn limited(&mut self, limit: &Limit, time_ns: u64) {
         self.limit_changed |= limit.was != limit.now;
-        self.listener.limit = limit.now;
+        self.set_limit(limit.now, Some(time_ns));
         if limit.call.is_some() {
             self.listener.call.clone_from(&limit.call);
         }
@@ -212,7 +217,15 @@ impl Page {
     /// The kernel has reported the depth of its queue.
     pub fn level(&mut self, depth: u32, limit: u32) {
         self.level = depth;
-        self.listener.limit = limit;
+        self.set_limit(limit, None);
+    }
+
+    /// It has this limit now, since this time if that is known.
+    fn set_limit(&mut self, limit: u32, time_ns: Option<u64>) {
+        let was = std::mem::replace(&mut self.listener.limit, limit);
+        if was != limit {
+            self.former_limits.replaced(was, time_ns);
+        }
     }
 
     /// A packet was refused. Does it begin a run of its cause, and an episode?

@@ -353,3 +353,21 @@ fn a_call_that_a_packet_was_faster_than_is_told_when_it_is_known() {
     let opened = Listener { call: None, ..again };
     assert_eq!(model.apply(&event(2, What::Listener(opened))), None);
 }
+
+#[test]
+fn a_peak_has_the_limit_of_its_time() {
+    for (peak_ns, peak_limit) in [(5, 16), (8, 128)] {
+        let mut model = model();
+        let limit = Limit { listener: ID, now: 128, was: 16, depth: 2, call: None, opens: false };
+        model.apply(&event(7, What::Limit(limit)));
+        let totals = Totals { peak: 12, peak_ns, ..Totals::default() };
+        model.apply(&event(9, count(&totals, 12)));
+        let rows = model.tick(SECOND);
+        let row = (rows[0].peak, rows[0].peak_ns, rows[0].peak_limit, rows[0].limit);
+        assert_eq!(row, (12, Some(peak_ns), peak_limit, 128));
+        // The programs keep the time of the first peak that was so deep.
+        model.apply(&event(SECOND + 1, count(&totals, 12)));
+        let rows = model.tick(2 * SECOND);
+        assert_eq!((rows[0].peak, rows[0].peak_ns, rows[0].peak_limit), (12, None, 128));
+    }
+}

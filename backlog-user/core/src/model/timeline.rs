@@ -169,27 +169,14 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
-    use backlog_ebpf::cause::{Beside, Cause};
-
     use super::{MOST_SPANS, Timeline};
     use crate::event::ListenerId;
     use crate::model::distribution::Distribution;
     use crate::model::interval::Interval;
 
     fn row(enqueued: u64, peak: u32) -> Interval {
-        Interval {
-            listener: ListenerId(1),
-            elapsed_ns: 10,
-            enqueued,
-            accepted: enqueued,
-            depth: 0,
-            peak,
-            limit: 16,
-            drops: [0; Cause::COUNT],
-            more: Vec::new(),
-            beside: [0; Beside::COUNT],
-            wait: None,
-        }
+        let idle = Interval::made_up(ListenerId(1), peak, 16);
+        Interval { elapsed_ns: 10, enqueued, accepted: enqueued, ..idle }
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub struct ReplayOptions {
     pub named_ports: bool,
     /// `--until-drop`.
     pub until_drop: Option<u64>,
+    /// The share of the limit whose use is reported, percent: `--until-use` or `--warn-use`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_use: Option<u32>,
     /// `--client-timeout`, nanoseconds; early recordings have none.
     #[serde(default)]
     pub client_timeout_ns: Option<u64>,

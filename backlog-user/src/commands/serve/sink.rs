@@ -78,6 +78,7 @@ impl Sink for Publisher {
             | Update::Refused(_)
             | Update::Acceptor { .. }
             | Update::AcceptErrors { .. }
+            | Update::HighUse { .. }
             | Update::ClockSet { .. }
             | Update::Flush
             | Update::Notice(_)

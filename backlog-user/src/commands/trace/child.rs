@@ -2,10 +2,11 @@
 //! end with it. The group is signalled only while its leader, dead or alive, is not reaped: after
 //! that its number may be another process's.
 
+pub(super) mod passing;
 mod waiting;
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 pub(crate) use waiting::Waiting;
+pub(super) use waiting::keep_zombies;
 
 /// The time that a command may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -83,12 +85,17 @@ impl Bounding {
 }
 
 impl Group {
-    fn new(leader: Pid, pidfd: OwnedFd) -> Self {
+    pub(super) fn new(leader: Pid, pidfd: OwnedFd) -> Self {
         Self { leader, pidfd, reaped: Mutex::new(false) }
     }
 
+    /// Readable when the leader has ended.
+    pub(super) fn leader(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
     /// How the leader has ended, if it has. It stays what it is.
-    fn ended(&self) -> io::Result<Option<CommandEnd>> {
+    pub(super) fn ended(&self) -> io::Result<Option<CommandEnd>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
         Ok(status.map(|status| CommandEnd {
@@ -99,7 +106,7 @@ impl Group {
     }
 
     /// Signals the group while it is ours.
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
             // All of them may have ended.

@@ -22,6 +22,7 @@ use super::child::Waiting;
 use super::clock_steps::Steps;
 use super::enrichers::{Context, Enrichers};
 use super::guard::Guard;
+use super::on_event::Started;
 use super::queue::Queue;
 use super::signals::Signals;
 use super::sinks::Sinks;
@@ -59,6 +60,7 @@ impl Session<'_> {
         mut self,
         mut signals: Signals,
         command: Option<Waiting>,
+        events: Option<Started>,
     ) -> Result<Outcome> {
         let mut command = command.map(Waiting::start).transpose()?;
         if let Some(command) = &command {
@@ -76,6 +78,7 @@ impl Session<'_> {
         let stdout = if self.options.service { None } else { watch_stdout() };
         let mut steps = Steps::watch();
         let mut inputs = self.sinks.inputs();
+        let mut interrupted = false;
         while !self.is_over() {
             let probe_due = self.enrichers.accept_probe_due();
             tokio::select! {
@@ -107,7 +110,10 @@ impl Session<'_> {
                     break;
                 }
                 () = &mut duration => break,
-                () = signals.any() => break,
+                () = signals.any() => {
+                    interrupted = true;
+                    break;
+                }
                 () = reader_gone(stdout.as_ref()) => bail!(io::Error::from(BrokenPipe)),
             }
         }
@@ -117,11 +123,15 @@ impl Session<'_> {
             guard.stage("waiting for the end of --cmd");
             command.stop().await;
         }
+        if let Some(events) = events {
+            events.finish(&mut signals, interrupted, &guard).await;
+        }
         outcome
     }
 
     fn is_over(&self) -> bool {
         self.sinks.has_dropped_enough()
+            || (self.options.until_use && self.sinks.first_high_use().is_some())
             || self.options.count.is_some_and(|limit| self.intervals >= limit)
             || self.live.get_ref().is_stopped()
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use backlog_core::clock::Clock;
 use backlog_core::event::Event;
+use backlog_core::model::high_use::HighUse;
 use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::model::{Model, News};
@@ -123,6 +124,11 @@ impl Sinks {
     /// Have the drops come that `--until-drop` waits for?
     pub(super) fn has_dropped_enough(&self) -> bool {
         self.run.has_dropped_enough()
+    }
+
+    /// Where the first period of high use began, if there was one.
+    pub(super) fn first_high_use(&self) -> Option<&HighUse> {
+        self.run.first_high_use()
     }
 
     /// When recorded data must leave the buffers.

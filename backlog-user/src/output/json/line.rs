@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::acceptor::AcceptorLine;
 use super::accepts::AcceptErrorsLine;
 use super::end::EndLine;
+use super::event::EventLine;
 use super::interval::IntervalLine;
 use super::listener::{ClosedLine, LimitLine, ListenerLine};
 use super::meta::{ClockLine, MetaLine};
@@ -39,6 +40,11 @@ pub(crate) enum Line<'a> {
     /// begins or nobody has accepted for a second although the queue is not empty. The line comes
     /// at the end of an interval and at the end of the watch.
     AcceptErrors(AcceptErrorsLine<'a>),
+    /// With `--until-use`, `--warn-use` or `--on-event`: the accept queue of a listener is nearly
+    /// full. A period of high use has one such line; it ends when the queue stays below the level
+    /// for 10 s. The command of `--on-event` gets this line on stdin, and for drops and
+    /// stalls one of the same form, which stdout has as `drop` and `acceptor`.
+    Event(EventLine<'a>),
     /// The end of an interval, for each listener with any activity; for every listener that
     /// matches with `--port` or `-v`.
     Interval(IntervalLine),

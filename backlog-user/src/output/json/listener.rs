@@ -90,7 +90,7 @@ impl<'a> From<&'a Listener> for ListenerFields<'a> {
 }
 
 /// Its main process, without a copy of the name.
-fn process(listener: &Listener) -> Option<Process<'_>> {
+pub(super) fn process(listener: &Listener) -> Option<Process<'_>> {
     if let Some(owner) = &listener.identity.owner {
         return Some(Process { pid: owner.main.pid, comm: &owner.main.comm });
     }

@@ -1,6 +1,6 @@
 //! The line of a drop. A flood has many of them, so nothing is collected before it is written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Refusal;
@@ -41,11 +41,17 @@ pub(crate) struct DropLine {
 /// The address of a client.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Client {
+pub(super) struct Client {
     /// Its address.
     addr: IpAddr,
     /// Its port.
     port: u16,
+}
+
+impl From<SocketAddr> for Client {
+    fn from(client: SocketAddr) -> Self {
+        Self { addr: client.ip(), port: client.port() }
+    }
 }
 
 impl DropLine {
@@ -56,7 +62,7 @@ impl DropLine {
             at: At::of(clock, *time_ns),
             listener: drop.listener.into(),
             cause: Named(drop.cause),
-            client: Client { addr: drop.client.ip(), port: drop.client.port() },
+            client: drop.client.into(),
             isn: drop.isn,
             depth: drop.depth,
             limit: drop.limit,

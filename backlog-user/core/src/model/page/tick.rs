@@ -82,6 +82,11 @@ impl Page {
         let depth = self.depth();
         let peak = self.recent_peak.max(depth);
         self.peak_use.record(peak, self.listener.limit);
+        let began_ns = time_ns.saturating_sub(elapsed_ns);
+        // The programs keep the time of the deepest queue of the run alone.
+        let is_deepest = peak > 0 && peak == self.totals.peak && self.totals.peak_ns > began_ns;
+        let peak_ns = is_deepest.then_some(self.totals.peak_ns);
+        let peak_limit = self.former_limits.at_peak(self.listener.limit, peak_ns);
         // The connections queued now are also queued at the beginning of the next interval.
         self.recent_peak = depth;
         let wait = Waits::of(&self.recent_wait);
@@ -99,6 +104,8 @@ impl Page {
             accepted: difference(self.totals.accepted, before.accepted),
             depth,
             peak,
+            peak_ns,
+            peak_limit,
             limit: self.listener.limit,
             drops,
             more,

@@ -223,6 +223,7 @@ pub(super) fn header() -> Header {
         options: ReplayOptions {
             named_ports: true,
             until_drop: Some(1000),
+            high_use: Some(100),
             client_timeout_ns: Some(7 * SECOND),
             one_family: false,
         },

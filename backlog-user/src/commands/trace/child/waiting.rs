@@ -2,21 +2,18 @@
 //! and before its first thread, so that the command has the rights, the signal mask, the limits and
 //! the umask of the caller. It waits for a descriptor and then calls exec.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio, exit};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rustix::io::{Errno, read, retry_on_intr, write};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::io::{read, retry_on_intr, write};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, setpgid};
 
+use super::passing::{receive, send};
 use super::{Bounding, Group};
 
 /// See the module's head. When it is dropped, and when the tool ends in any way, the process ends
@@ -43,7 +40,7 @@ impl Waiting {
         let start = || {
             let bounding = Bounding::of(Arc::new(Group::new(leader, pidfd)))?;
             let stderr = io::stderr();
-            send(&line, stderr.as_fd())?;
+            send(&line, &[0], stderr.as_fd(), SendFlags::empty())?;
             started(&line)?;
             Ok::<_, io::Error>(bounding)
         };
@@ -86,7 +83,7 @@ fn forked(text: &str) -> io::Result<Waiting> {
 fn become_command(mut command: Command, line: &OwnedFd) -> i32 {
     const NOT_STARTED: i32 = 127;
     let started = setpgid(None, None).map_err(io::Error::from).and_then(|()| {
-        let Some(stderr) = receive(line)? else { return Ok(()) };
+        let Some((_, stderr)) = receive(line, &mut [0])? else { return Ok(()) };
         command.stdout(Stdio::from(stderr.try_clone()?)).stderr(Stdio::from(stderr));
         // It returns only with an error.
         Err(command.exec())
@@ -103,35 +100,6 @@ fn become_command(mut command: Command, line: &OwnedFd) -> i32 {
     }
 }
 
-/// Sends the descriptor that becomes the command's stderr.
-fn send(line: &OwnedFd, stderr: BorrowedFd<'_>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [stderr];
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let bytes = [IoSlice::new(&[0])];
-    retry_on_intr(|| sendmsg(line, &bytes, &mut control, SendFlags::NOSIGNAL))?;
-    Ok(())
-}
-
-/// Waits for it; none: the other end is closed.
-fn receive(line: &OwnedFd) -> io::Result<Option<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let mut bytes = [IoSliceMut::new(&mut byte)];
-    let received =
-        retry_on_intr(|| recvmsg(line, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC))?;
-    if received.bytes == 0 {
-        return Ok(None);
-    }
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    descriptor.map(Some).ok_or_else(|| Errno::BADMSG.into())
-}
-
 /// Waits for exec, which closes the line, or for the reason why it has failed.
 fn started(line: &OwnedFd) -> io::Result<()> {
     let mut number = [0; size_of::<i32>()];
@@ -143,7 +111,7 @@ fn started(line: &OwnedFd) -> io::Result<()> {
 
 /// A parent may have set SIGCHLD to be ignored: then the kernel reaps a child as soon as it ends,
 /// and its number is free while we still use it.
-fn keep_zombies() {
+pub(crate) fn keep_zombies() {
     // SAFETY: the default action runs no function of ours, and no other code of this process handles SIGCHLD.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

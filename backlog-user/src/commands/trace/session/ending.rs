@@ -5,6 +5,7 @@ use backlog_core::run::End;
 
 use super::Session;
 use super::queued::look_at_queues;
+use crate::cli::Output;
 use crate::commands::trace::enrichers::Enrichers;
 use crate::exit::Outcome;
 use crate::outlet;
@@ -58,6 +59,7 @@ impl Session<'_> {
             command: self.command,
             ..End::default()
         };
+        self.say_high_use();
         let incomplete = self.sinks.end(end)?;
         Ok(self.outcome(incomplete))
     }
@@ -77,11 +79,27 @@ impl Session<'_> {
         (model.gone().active == 0).then(|| model.pages().map(|page| page.totals.enqueued).sum())
     }
 
+    /// Says on stderr what `--until-use` has waited for, where no line of the output does.
+    fn say_high_use(&mut self) {
+        let has_line = !self.options.tui && self.options.output != Output::Csv;
+        let Some(high) =
+            self.sinks.first_high_use().filter(|_| self.options.until_use && !has_line)
+        else {
+            return;
+        };
+        let page = self.sinks.model().get(high.listener);
+        let name = page.map_or_else(String::new, |page| format!("{}: ", page.full_name()));
+        let text = format!("--until-use: {name}{}", high.words());
+        self.sinks.notice(&text);
+    }
+
     fn outcome(&self, incomplete: bool) -> Outcome {
         if incomplete {
             Outcome::Unrecorded
         } else if self.sinks.has_dropped_enough() {
             Outcome::DropsSeen
+        } else if self.options.until_use && self.sinks.first_high_use().is_some() {
+            Outcome::HighUseSeen
         } else if self.command.is_some_and(|end| end.failed()) {
             Outcome::CommandFailed
         } else {

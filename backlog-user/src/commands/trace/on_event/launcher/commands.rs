@@ -1,0 +1,177 @@
+//! In the forked process: starts commands, ends those that run for too long, and reports how each
+//! ended. It has one thread, and waits for nothing but the next of these moments.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{SendFlags, send};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, setpgid};
+use rustix::stdio::{dup2_stdin, dup2_stdout};
+
+use super::{LONGEST, Report};
+use crate::commands::trace::child::{Group, passing};
+use crate::commands::trace::on_event::GRACE;
+
+/// See the module's head.
+pub(super) struct Commands {
+    text: String,
+    limit: Duration,
+    running: Vec<Running>,
+    /// The run is over.
+    ending: bool,
+}
+
+/// A command, with all processes of its group.
+struct Running {
+    group: Group,
+    /// When it is stopped, and then when it is killed.
+    until: Instant,
+    /// It got SIGTERM, for this reason.
+    stopped: Option<Report>,
+}
+
+impl Commands {
+    /// Lets go of what belongs to the tool: its terminal's signals, its input and its output, whose
+    /// readers wait for its end. Signals that end a tool are for the tool: it then ends this process.
+    pub(super) fn prepare(text: &str, limit: Duration) -> io::Result<Self> {
+        setpgid(None, None)?;
+        dup2_stdin(File::open("/dev/null")?)?;
+        dup2_stdout(File::create("/dev/null")?)?;
+        block_signals()?;
+        Ok(Self { text: text.to_owned(), limit, running: Vec::new(), ending: false })
+    }
+
+    /// Until the tool has closed its end and all commands have ended.
+    pub(super) fn run(mut self, line: &OwnedFd) -> io::Result<()> {
+        while !(self.ending && self.running.is_empty()) {
+            if self.wait(line)? {
+                self.receive(line);
+            }
+            self.end_running(line);
+        }
+        Ok(())
+    }
+
+    /// Waits for an event, the end of a command, or the next deadline. Is there an event?
+    fn wait(&self, line: &OwnedFd) -> io::Result<bool> {
+        let leaders = self.running.iter().map(|running| running.group.leader());
+        let mut polled: Vec<PollFd<'_>> =
+            leaders.map(|leader| PollFd::from_borrowed_fd(leader, PollFlags::IN)).collect();
+        if !self.ending {
+            polled.push(PollFd::new(line, PollFlags::IN));
+        }
+        let next = self.running.iter().map(|running| running.until).min();
+        let left = next.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut polled, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(!self.ending && polled.last().is_some_and(|line| !line.revents().is_empty()))
+    }
+
+    fn receive(&mut self, line: &OwnedFd) {
+        let mut event = vec![0; LONGEST];
+        let Ok(Some((size, stderr))) = passing::receive(line, &mut event) else {
+            // The tool has ended, or wants no more.
+            self.ending = true;
+            self.running.iter_mut().for_each(|running| running.stop(Report::Stopped));
+            return;
+        };
+        match start(&self.text, event.get(..size).unwrap_or_default(), stderr) {
+            Ok(group) => {
+                let until = Instant::now() + self.limit;
+                self.running.push(Running { group, until, stopped: None });
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                report(line, Report::NotStarted(errno));
+            }
+        }
+    }
+
+    /// Ends those that have ended, with their background processes, and those whose time is up.
+    fn end_running(&mut self, line: &OwnedFd) {
+        let now = Instant::now();
+        self.running.retain_mut(|running| {
+            let ended = match running.group.ended() {
+                Ok(Some(end)) => match (end.exit_code, end.signal) {
+                    (Some(status), _) => Report::Exited(status),
+                    (None, signal) => Report::Signalled(signal.unwrap_or(0)),
+                },
+                // Nothing more can be known of it.
+                Err(_) => Report::Signalled(0),
+                Ok(None) if now < running.until => return true,
+                Ok(None) if running.stopped.is_none() => {
+                    running.stop(Report::TooLong);
+                    return true;
+                }
+                Ok(None) => Report::TooLong,
+            };
+            running.group.kill();
+            report(line, running.stopped.unwrap_or(ended));
+            false
+        });
+    }
+}
+
+impl Running {
+    /// Tells it to end.
+    fn stop(&mut self, why: Report) {
+        if self.stopped.is_none() {
+            self.stopped = Some(why);
+            self.until = Instant::now() + GRACE;
+            self.group.signal(Signal::TERM);
+        }
+    }
+}
+
+/// The tool waits for no command, so one that is not heard is not missed.
+fn report(line: &OwnedFd, report: Report) {
+    let _ = send(line, &report.bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+/// Starts the command. Its input is a pipe that has the whole event already: whether and when it
+/// reads makes nobody wait.
+fn start(text: &str, event: &[u8], stderr: OwnedFd) -> io::Result<Group> {
+    let (reader, mut writer) = io::pipe()?;
+    ioctl_fionbio(&writer, true)?;
+    writer.write_all(event)?;
+    drop(writer);
+    let mut child = Command::new("sh")
+        .args(["-c", text])
+        .stdin(reader)
+        .stdout(Stdio::from(stderr.try_clone()?))
+        .stderr(Stdio::from(stderr))
+        .process_group(0)
+        .spawn()?;
+    // It is not reaped before, so the number is its own.
+    let leader = Pid::from_child(&child);
+    match pidfd_open(leader, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Group::new(leader, pidfd)),
+        Err(error) => {
+            let _ = child.kill().and_then(|()| child.wait());
+            Err(error.into())
+        }
+    }
+}
+
+/// The command unblocks them again, as every program that the standard library starts.
+fn block_signals() -> io::Result<()> {
+    // SAFETY: the set is filled before it is read, and both calls only read or write it.
+    let blocked = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if blocked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,133 @@
+//! How many commands events may start: a flood of events does not become a flood of
+//! processes. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use backlog_core::event::ListenerId;
+
+use crate::output::json::event::EventKind;
+
+/// An event of a kind at a listener starts a command at most this often.
+pub(super) const EACH: Duration = Duration::from_secs(10);
+/// Commands that run at the same time.
+pub(super) const AT_ONCE: usize = 4;
+/// All events together start at most this many commands in a minute.
+pub(super) const IN_A_MINUTE: usize = 30;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Events without a command, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Skipped {
+    /// An event of the kind at the listener had just started one.
+    pub(super) repeated: u64,
+    /// As many as may run at the same time did.
+    pub(super) busy: u64,
+    /// As many as may start in a minute had started.
+    pub(super) many: u64,
+    /// It could not be handed over.
+    pub(super) failed: u64,
+}
+
+impl Skipped {
+    /// All of them.
+    pub(super) fn all(self) -> u64 {
+        let Self { repeated, busy, many, failed } = self;
+        repeated + busy + many + failed
+    }
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    /// The last start of each kind at each listener, of the last [`EACH`].
+    last_ns: BTreeMap<(ListenerId, EventKind), u64>,
+    /// The starts of the last minute.
+    starts_ns: VecDeque<u64>,
+    pub(super) skipped: Skipped,
+}
+
+impl Limiter {
+    /// An event has happened now, while this many commands run. May it start one?
+    pub(super) fn admits(
+        &mut self,
+        event: (ListenerId, EventKind),
+        now_ns: u64,
+        running: usize,
+    ) -> bool {
+        let is_within = |time: Duration, then_ns: u64| {
+            u128::from(now_ns.saturating_sub(then_ns)) < time.as_nanos()
+        };
+        self.last_ns.retain(|_, then_ns| is_within(EACH, *then_ns));
+        self.starts_ns.retain(|then_ns| is_within(MINUTE, *then_ns));
+        if self.last_ns.contains_key(&event) {
+            self.skipped.repeated += 1;
+            return false;
+        }
+        if running >= AT_ONCE {
+            self.skipped.busy += 1;
+            return false;
+        }
+        if self.starts_ns.len() >= IN_A_MINUTE {
+            self.skipped.many += 1;
+            return false;
+        }
+        self.last_ns.insert(event, now_ns);
+        self.starts_ns.push_back(now_ns);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AT_ONCE, IN_A_MINUTE, Limiter, Skipped};
+    use crate::output::json::event::EventKind::{self, Drops, HighUse};
+    use backlog_core::event::ListenerId;
+
+    const SECOND: u64 = 1_000_000_000;
+    const KINDS: [EventKind; 2] = [Drops, HighUse];
+
+    #[test]
+    fn a_kind_of_a_listener_starts_one_in_ten_seconds() {
+        let mut limiter = Limiter::default();
+        let mut starts = Vec::new();
+        for tenth in 0..300 {
+            if limiter.admits((ListenerId(1), Drops), 5 + tenth * SECOND / 10, 0) {
+                starts.push(tenth);
+            }
+        }
+        assert_eq!(starts, [0, 100, 200]);
+        assert_eq!(limiter.skipped, Skipped { repeated: 297, ..Skipped::default() });
+        // Others do not wait for it.
+        assert!(limiter.admits((ListenerId(1), HighUse), 30 * SECOND, 0));
+        assert!(limiter.admits((ListenerId(2), Drops), 30 * SECOND, 0));
+    }
+
+    #[test]
+    fn few_run_at_once_and_a_skipped_event_holds_nothing_up() {
+        let mut limiter = Limiter::default();
+        assert!(!limiter.admits((ListenerId(1), Drops), SECOND, AT_ONCE));
+        assert!(limiter.admits((ListenerId(1), Drops), 2 * SECOND, AT_ONCE - 1));
+        assert_eq!(limiter.skipped, Skipped { busy: 1, ..Skipped::default() });
+    }
+
+    #[test]
+    fn a_thousand_listeners_start_no_thousand_commands() {
+        let mut limiter = Limiter::default();
+        let mut started = 0;
+        let mut total = 0;
+        for second in 0..180 {
+            for listener in 0..1000 {
+                for kind in KINDS {
+                    total += 1;
+                    let event = (ListenerId(listener), kind);
+                    started += usize::from(limiter.admits(event, second * SECOND, 0));
+                    assert!(limiter.last_ns.len() <= IN_A_MINUTE);
+                }
+            }
+        }
+        assert_eq!(started, 3 * IN_A_MINUTE);
+        assert_eq!(started as u64 + limiter.skipped.all(), total);
+    }
+}
