@@ -90,6 +90,10 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     if unknown > 0 {
         let _ = write!(line, ", the outcome of {unknown} is unknown");
     }
+    if unknown > 0 && page.closed.is_some() {
+        line += ". Clients that were trying when the listener closed are reset at their next try, or \
+                 another listener answers";
+    }
     if unknown > 0 && page.was_refusing() {
         line += ". Clients were being refused when tracing began: of those that were seen first within \
                  16s, nothing shows how long they had been trying";

@@ -1,11 +1,18 @@
 //! What becomes of refused clients: admitted is who is still there when the server accepts its
-//! connection. Provoked by crafted packets, so that the truth is known of each client.
+//! connection. Provoked by crafted packets, so that the truth is known of each client; and a client
+//! whose listener has been replaced before its retry.
 
+use std::io::ErrorKind;
+
+use backlog_tests::clock::wait_until;
 use backlog_tests::packets::Truth;
+use backlog_tests::tracer::{Kind, Tracer};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::blind;
 use super::compare::assert_as_sent;
-use super::help::{Part, in_guest, trace_packets};
+use super::help::{LIMIT, PORT, PORT_TEXT, Part, in_guest, stop, trace_packets};
+use super::telling::{address, full_listener, knock};
 
 /// The counts of clients, by what became of them.
 const OUTCOMES: [&str; 5] = ["admitted", "gave_up", "reset", "trying", "unknown"];
@@ -41,5 +48,43 @@ fn a_fin_is_no_return_and_a_reset_is_an_end() {
                 assert_outcomes(part, &[("reset", refused), ("admitted", 0), ("trying", 0)]);
             }
         }
+    });
+}
+
+#[test]
+fn clients_that_the_successor_of_their_listener_accepts_have_got_in() {
+    in_guest(|| {
+        const CLIENTS: usize = 3;
+        let mut tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
+        let (listener, queued) = full_listener();
+        let clients: Vec<Socket> = (0..CLIENTS).map(|_| knock()).collect();
+        let drops = |kind: &Kind| matches!(kind, Kind::Drop(_));
+        tracer
+            .wait_for("the drops", LIMIT, |lines| {
+                lines.iter().filter(|line| drops(&line.kind)).count() >= CLIENTS
+            })
+            .unwrap();
+        drop(listener);
+        let successor = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        successor.set_reuse_address(true).unwrap();
+        successor.set_nonblocking(true).unwrap();
+        successor.bind(&address()).unwrap();
+        successor.listen(16).unwrap();
+        let mut accepted = Vec::new();
+        wait_until("the retries", LIMIT, || {
+            match successor.accept() {
+                Ok((one, _)) => accepted.push(one),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            Ok(accepted.len() == CLIENTS)
+        })
+        .unwrap();
+        let run = stop(tracer);
+        drop((queued, clients, accepted, successor));
+        let refusing = run.summaries().find(|one| one.listener.port == PORT && one.drops.total > 0);
+        let drops = &refusing.unwrap().drops;
+        assert_eq!(drops.clients, Some(CLIENTS as u64), "{drops:?}");
+        assert_eq!(drops.of("admitted"), CLIENTS as u64, "{drops:?}");
     });
 }

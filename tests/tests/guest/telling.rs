@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, program, stop};
 
 /// A listener that takes two connections and no more.
-fn full_listener() -> (Socket, Vec<Socket>) {
+pub(super) fn full_listener() -> (Socket, Vec<Socket>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
     listener.bind(&address()).unwrap();
     listener.listen(1).unwrap();
@@ -24,12 +24,12 @@ fn full_listener() -> (Socket, Vec<Socket>) {
     (listener, clients)
 }
 
-fn address() -> SockAddr {
+pub(super) fn address() -> SockAddr {
     SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)))
 }
 
 /// A client that begins to connect, and waits for nothing.
-fn knock() -> Socket {
+pub(super) fn knock() -> Socket {
     let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
     client.set_nonblocking(true).unwrap();
     // It is in progress: that is the error.

@@ -56,10 +56,15 @@ impl Model {
         if page.clients() == 0 {
             return UnadmittedClients::default();
         }
-        let known = self.clients.unadmitted(page.listener.id, page.depth(), time_ns);
+        // Nobody answers a retry after it has closed, or another listener does: who is silent since
+        // then has not given up, and who was trying has no known outcome.
+        let closed_ns = page.closed.map(|(closed_ns, _)| closed_ns);
+        let until_ns = closed_ns.map_or(time_ns, |closed_ns| closed_ns.min(time_ns));
+        let known = self.clients.unadmitted(page.listener.id, page.depth(), until_ns);
         let gave_up = known.gave_up + page.ended.gave_up;
         let believing = known.believing + page.ended.believing;
-        let (reset, trying) = (page.ended.reset, known.trying);
+        let trying = if closed_ns.is_some() { 0 } else { known.trying };
+        let reset = page.ended.reset;
         let unknown = page.clients().saturating_sub(page.admitted + gave_up + reset + trying);
         UnadmittedClients { gave_up, believing, reset, trying, unknown }
     }

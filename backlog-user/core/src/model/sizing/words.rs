@@ -161,14 +161,19 @@ fn to_mend_first(page: &Page) -> Option<String> {
 /// What else kept the server from accepting: workers that do not call `accept()`, and a pause of all
 /// of them.
 fn hindrances(page: &Page) -> Vec<String> {
-    let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
+    let looks = || page.episodes.kept().iter().rev().filter_map(|one| one.acceptor.as_deref());
+    let unwilling_looks = looks().filter_map(unwilling).count();
     let throttled = page.cpu_limit().map(|limit| {
         format!(
             "When drops began, the acceptors were {}: raise it first, since more workers share it",
             throttled(limit)
         )
     });
-    let unwilling = looked.and_then(unwilling).map(|all| format!("When drops began, {all}"));
+    // What half of the looks show is no accident.
+    let unwilling = looks()
+        .find_map(unwilling)
+        .filter(|_| unwilling_looks * 2 >= looks().count())
+        .map(|all| format!("When drops began, {all}"));
     let still = page.stalls.longest.map(|(since_ns, until_ns)| {
         format!(
             "Nobody accepted for {} while clients were refused: find out why",

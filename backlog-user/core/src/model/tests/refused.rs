@@ -3,7 +3,7 @@
 use backlog_ebpf::totals::Totals;
 
 use super::{ID, SECOND, client, count, drop, event, listener, model};
-use crate::event::{Admitted, DropEvent, Listener, What};
+use crate::event::{Admitted, Closed, DropEvent, Listener, What};
 use crate::model::Model;
 
 #[test]
@@ -47,4 +47,14 @@ fn clients_that_may_have_been_refused_before_the_run_have_not_given_up() {
     assert_eq!(unadmitted(7, SECOND / 2), (true, 0, 1));
     assert_eq!(unadmitted(0, SECOND / 2), (false, 1, 0));
     assert_eq!(unadmitted(7, 2 * SECOND), (false, 1, 0));
+}
+
+#[test]
+fn clients_of_a_listener_that_has_closed_have_no_known_outcome() {
+    let mut model = model();
+    model.apply(&event(1, drop(1, 1)));
+    let closed = Closed { listener: ID, depth: 0, syn_queue: 0 };
+    model.apply(&event(SECOND, What::Closed(closed)));
+    let all = model.unadmitted(model.get(ID).unwrap(), 60 * SECOND);
+    assert_eq!((all.gave_up, all.trying, all.unknown), (0, 0, 1));
 }
