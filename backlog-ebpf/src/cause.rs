@@ -3,8 +3,8 @@
 //!
 //! Each has one row here: its name in JSON, CSV and the summary, the counters of the kernel that
 //! it moves (which reconciliation compares), what it means to people, how the programs know it,
-//! and of a cause whether a larger limit would have helped (which sizing asks). The tables of
-//! docs/CAUSES.md and the names in docs/schema.json are generated from these rows.
+//! and of a cause whether a larger limit would have helped (which sizing asks) and what to do. The
+//! tables of docs/CAUSES.md, the names in docs/schema.json and `explain` come from these rows.
 
 use crate::counter::Counter;
 
@@ -80,6 +80,7 @@ macro_rules! causes {
             by_limit: $by_limit:literal,
             meaning: $meaning:literal,
             witness: $witness:literal,
+            remedy: $remedy:literal,
         })+
     ) => {
         rows! {
@@ -101,6 +102,14 @@ macro_rules! causes {
                     $(Self::$row => $by_limit),+
                 }
             }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$row => $remedy),+
+                }
+            }
         }
     };
 }
@@ -117,6 +126,7 @@ causes! {
         by_limit: true,
         meaning: "a SYN: the accept queue was full, so the client tries again",
         witness: "ListenOverflows moved in `tcp_conn_request`",
+        remedy: "nobody accepted fast enough: follow the verdict",
     }
     /// The last ACK of a handshake, while the accept queue was full
     /// (`ListenOverflows` in `tcp_check_req`). The server sends its SYN-ACK again.
@@ -127,6 +137,7 @@ causes! {
         meaning: "the last ACK of a handshake: the accept queue was full, so the client believes that it \
                   is connected until it hears otherwise",
         witness: "ListenOverflows moved in `tcp_check_req`",
+        remedy: "nobody accepted fast enough: follow the verdict",
     }
     /// The last ACK of a SYN-cookie handshake, while the accept queue was full:
     /// nothing on the server remembers the client (`cookie_v4_check`).
@@ -137,6 +148,7 @@ causes! {
         meaning: "the last ACK of a SYN-cookie handshake: the accept queue was full; the client believes \
                   that it is connected, and nothing on the server remembers it",
         witness: "ListenOverflows moved in `cookie_v4_check` or `cookie_v6_check`",
+        remedy: "nobody accepted fast enough: follow the verdict",
     }
     /// As `AcceptQueueFullAck`, answered with a reset (`tcp_abort_on_overflow`).
     AcceptQueueFullReset {
@@ -147,6 +159,8 @@ causes! {
                   (tcp_abort_on_overflow)",
         witness: "ListenOverflows moved in `tcp_check_req`, and EmbryonicRsts moved or the sysctl \
                   is set at that moment",
+        remedy: "nobody accepted fast enough: follow the verdict; and `sysctl -w \
+                 net.ipv4.tcp_abort_on_overflow=0`, so that clients are not reset",
     }
     /// A SYN, while the SYN queue was full and cookies were off (`TCPReqQFullDrop`).
     SynQueueFull {
@@ -155,6 +169,8 @@ causes! {
         by_limit: true,
         meaning: "a SYN: the SYN queue was full, and SYN cookies are off",
         witness: "TCPReqQFullDrop moved in `tcp_conn_request`",
+        remedy: "handshakes were not finished fast enough (distant clients, or a SYN flood): turn SYN \
+                 cookies on (`sysctl -w net.ipv4.tcp_syncookies=1`), or set a larger limit",
     }
     /// A SYN, by the last-quarter rule of `tcp_max_syn_backlog`.
     LastQuarter {
@@ -165,6 +181,8 @@ causes! {
                   ones, and SYN cookies are off",
         witness: "ListenDrops moved in `tcp_conn_request`, and `tcp_peer_is_proven` was called in \
                   it and returned false: the kernel calls it for this rule alone",
+        remedy: "turn SYN cookies on (`sysctl -w net.ipv4.tcp_syncookies=1`), or raise \
+                 `net.ipv4.tcp_max_syn_backlog`",
     }
     /// A last ACK: no memory or no route for the child socket.
     NoChild {
@@ -175,6 +193,8 @@ causes! {
         witness: "ListenDrops moved alone in `tcp_check_req` or the cookie check; or a valid \
                   cookie came to nothing before a child was made (PassiveOpens did not move; no \
                   other counter does)",
+        remedy: "no queue was full: look for a lack of memory, a missing route, a security module \
+                 (`dmesg`)",
     }
     /// The listener left LISTEN while the handshake finished.
     ListenerLeft {
@@ -185,6 +205,8 @@ causes! {
         witness: "`inet_child_forget` was called for a connection that was about to be queued, at \
                   a socket that is not in LISTEN. `ListenDrops` moves for data of a Fast Open SYN, \
                   and no counter for an ACK",
+        remedy: "the listener closed during the handshake, by a restart or a reload: keep the old \
+                 socket open, or let `SO_REUSEPORT` members take over (`net.ipv4.tcp_migrate_req`)",
     }
     /// A SYN: `ListenDrops` moved in `tcp_conn_request` and none of the others
     /// explains it (no memory, no route, a security module, TCP-AO).
@@ -194,6 +216,8 @@ causes! {
         by_limit: false,
         meaning: "a SYN: no memory, no route to the client, a security module, or TCP-AO",
         witness: "ListenDrops moved alone in `tcp_conn_request`, and no other function explains it",
+        remedy: "no queue was full: look for a lack of memory, a missing route, a security module \
+                 (`dmesg`)",
     }
 }
 

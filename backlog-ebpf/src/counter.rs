@@ -42,6 +42,25 @@ impl Counter {
         Self::DeferAcceptDrop,
     ];
 
+    /// What it counts.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ListenOverflows => "SYNs and last ACKs that a full accept queue refused",
+            Self::ListenDrops => "SYNs and last ACKs that were refused, for any reason",
+            Self::ReqQFullDrop => "SYNs that a full SYN queue refused, with SYN cookies off",
+            Self::ReqQFullDoCookies => "SYNs that found the SYN queue full, with SYN cookies on",
+            Self::SyncookiesSent => "SYNs that were answered with a cookie",
+            Self::SyncookiesRecv => "ACKs with a valid cookie",
+            Self::SyncookiesFailed => "ACKs with a cookie that was wrong or too old",
+            Self::FastOpenListenOverflow => "Fast Open SYNs that found the Fast Open queue full",
+            Self::DeferAcceptDrop => {
+                "bare ACKs that TCP_DEFER_ACCEPT puts off: nothing is lost, but sk_drops of the \
+                 listener moves as well"
+            }
+        }
+    }
+
     /// As the kernel names it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -173,6 +173,15 @@ pub(crate) enum Command {
     /// is reported as far as it goes, with a warning.
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
+    /// Explain a name in the output: a verdict, cause, counter, column or finding
+    ///
+    /// Prints what it is, how it is known, and what to do. Without NAME it lists all names.
+    #[command(after_help = examples::EXPLAIN)]
+    Explain {
+        /// Name as the output shows it, in any case
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Serve metrics for Prometheus and a live page until stopped
     ///
     /// Traces like the command itself and serves what it counts at /metrics, in bounded memory

@@ -1,6 +1,7 @@
 //! The subcommands, one module each; without one the program traces.
 
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod listeners;
 pub(crate) mod manual;
 pub(crate) mod replay;

@@ -7,6 +7,7 @@ mod fields;
 mod metrics;
 mod rights;
 mod schema;
+mod verdicts;
 
 use std::fs;
 use std::path::PathBuf;
@@ -64,9 +65,14 @@ fn the_tables_of_json_are_those_of_the_lines() {
 }
 
 #[test]
-fn the_columns_of_the_guide_are_those_of_the_table() {
+fn the_tables_of_the_guide_are_those_of_the_rows() {
     let columns = fields::columns(&crate::output::table::columns::columns());
-    hold_blocks("GUIDE.md", &[("columns", columns)]);
+    hold_blocks("GUIDE.md", &[("columns", columns), ("remedies", causes::remedies())]);
+}
+
+#[test]
+fn the_verdicts_of_sizing_are_those_of_the_code() {
+    hold_blocks("SIZING.md", &[("verdicts", verdicts::table())]);
 }
 
 #[test]

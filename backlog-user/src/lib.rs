@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
         Some(cli::Command::Replay(args)) => commands::replay::run(&args),
         Some(cli::Command::Report(args)) => commands::report::run(&args),
         Some(cli::Command::Serve(args)) => commands::serve::run(*args),
+        Some(cli::Command::Explain { name }) => commands::explain::run(name.as_deref()),
         Some(cli::Command::Completions { shell }) => commands::manual::completions(shell),
         Some(cli::Command::Man { of }) => commands::manual::page(of.as_deref()),
         None => match cli::options::Options::check(args) {

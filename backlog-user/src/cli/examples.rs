@@ -13,6 +13,15 @@ Examples:
   backlog-trace man > /usr/local/share/man/man1/backlog-trace.1
   backlog-trace man replay | man -l -";
 
+/// Examples of `explain`.
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  backlog-trace explain accept_queue_full_ack
+  backlog-trace explain add_workers
+  backlog-trace explain ListenOverflows
+
+Exit status: 0 success, 2 there is no such name.";
+
 /// Examples of `replay`.
 pub(super) const REPLAY: &str = "\
 Examples:

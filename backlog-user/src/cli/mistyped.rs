@@ -35,16 +35,26 @@ fn explain(word: &str, names: &[String]) -> String {
     if word.eq_ignore_ascii_case("help") || word.eq_ignore_ascii_case("version") {
         return format!("unknown command `{word}`: did you mean --{}?", word.to_ascii_lowercase());
     }
-    let word_lower = word.to_lowercase();
-    let starts = |name: &&String| word.len() > 1 && name.starts_with(&word_lower);
-    let near = |name: &&String| distance(&word_lower, name) <= name.len() / 3;
-    match names.iter().find(starts).or_else(|| names.iter().find(near)) {
+    let names_as_str: Vec<&str> = names.iter().map(String::as_str).collect();
+    match nearest(word, &names_as_str) {
         Some(name) => format!("unknown command `{word}`: did you mean `{name}`?"),
         None => format!(
             "`{word}` is neither a command ({}) nor an interval (1, 0.5, 10s)",
             names.join(", ")
         ),
     }
+}
+
+/// The name that a word is the beginning of, or most like; none: it is like none.
+pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let starts = |name: &&&str| word.len() > 1 && name.to_lowercase().starts_with(&word);
+    if let Some(begun) = names.iter().find(starts) {
+        return Some(begun);
+    }
+    let all = names.iter().map(|name| (distance(&word, &name.to_lowercase()), *name));
+    let near = all.filter(|(distance, name)| *distance <= name.len() / 3);
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// How many letters must be put in, left out, replaced or exchanged with the next.

@@ -6,7 +6,7 @@
 
 pub(crate) mod csv;
 mod defer_accept;
-mod finding;
+pub(crate) mod finding;
 mod gather;
 mod host;
 pub(crate) mod json;

@@ -19,6 +19,15 @@ pub(super) fn causes() -> String {
     text
 }
 
+/// What each cause calls for.
+pub(super) fn remedies() -> String {
+    let mut text = "| cause | do this |\n|---|---|\n".to_owned();
+    for cause in Cause::ALL {
+        let _ = writeln!(text, "| `{}` | {} |", cause.name(), cause.remedy());
+    }
+    text
+}
+
 /// Side events.
 pub(super) fn side_events() -> String {
     let mut text = "| name | what | how it is known |\n|---|---|---|\n".to_owned();
@@ -31,7 +40,7 @@ pub(super) fn side_events() -> String {
 
 /// Which rows move which of the kernel's counters.
 pub(super) fn counters() -> String {
-    let mut text = "| the kernel's | is the sum of |\n|---|---|\n".to_owned();
+    let mut text = "| the kernel's | counts | is the sum of |\n|---|---|---|\n".to_owned();
     for counter in Counter::ALL {
         let drops = Cause::ALL.into_iter().filter(|row| row.moves().contains(&counter));
         let events = Beside::ALL.into_iter().filter(|row| row.moves().contains(&counter));
@@ -41,7 +50,8 @@ pub(super) fn counters() -> String {
             .map(|name| format!("`{name}`"))
             .collect();
         if !names.is_empty() {
-            let _ = writeln!(text, "| {} | {} |", counter.name(), names.join(", "));
+            let (name, meaning) = (counter.name(), counter.meaning());
+            let _ = writeln!(text, "| {name} | {meaning} | {} |", names.join(", "));
         }
     }
     text

@@ -6,7 +6,6 @@ pub(crate) struct Column<F> {
     /// As in the header.
     pub(crate) name: &'static str,
     /// What the value means, with its unit.
-    #[cfg_attr(not(test), expect(dead_code, reason = "docs are generated from it"))]
     pub(crate) meaning: &'static str,
     /// Gets the value of a row.
     pub(crate) value: F,
@@ -16,19 +15,15 @@ impl<F> Column<F> {
     pub(crate) const fn new(name: &'static str, meaning: &'static str, value: F) -> Self {
         Self { name, meaning, value }
     }
-}
 
-/// What docs say of a column (tests only).
-#[cfg(test)]
-pub(crate) type ColumnDoc = (&'static str, String);
-
-#[cfg(test)]
-impl<F> Column<F> {
     /// Its name and meaning.
     pub(crate) fn doc(&self) -> ColumnDoc {
         (self.name, self.meaning.to_owned())
     }
 }
+
+/// What docs and `explain` say of a column: its name and meaning.
+pub(crate) type ColumnDoc = (&'static str, String);
 
 /// A value of CSV; empty: not known.
 pub(crate) fn text(value: Option<impl ToString>) -> String {

@@ -13,7 +13,7 @@ use backlog_core::text::outside::safe;
 use backlog_core::text::owner_text::outside;
 use backlog_ebpf::cause::{Beside, Cause};
 
-use super::column::{Column, text};
+use super::column::{Column, ColumnDoc, text};
 use super::sink::{Now, Sink, Update};
 
 /// What a row is made of.
@@ -123,9 +123,14 @@ const LAST: [RowColumn; 2] = [
     ),
 ];
 
+/// The columns that are not the count of a cause or side event.
+pub(crate) fn own_columns() -> Vec<ColumnDoc> {
+    COLUMNS.iter().map(Column::doc).chain(LAST.iter().map(Column::doc)).collect()
+}
+
 /// All columns, for the docs.
 #[cfg(test)]
-pub(crate) fn columns() -> Vec<super::column::ColumnDoc> {
+pub(crate) fn columns() -> Vec<ColumnDoc> {
     let causes = Cause::ALL.map(|cause| (cause.name(), format!("drops: {}", cause.meaning())));
     let events = Beside::ALL.map(|event| (event.name(), event.meaning().to_owned()));
     let before = COLUMNS.iter().map(Column::doc).chain(causes).chain(events);

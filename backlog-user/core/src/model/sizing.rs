@@ -4,62 +4,16 @@
 mod judge;
 mod late;
 mod need;
+mod verdict;
 mod words;
 
 use self::judge::{confidence, judge, stalled, worst};
 use self::late::Late;
 use self::need::Need;
+pub use self::verdict::Verdict;
 use super::group::Unbalanced;
 use super::page::Page;
 use super::unlimited::{Stretch, Unlimited};
-
-/// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing: the limit was enough.
-    Fits,
-    /// A larger queue would have taken the burst.
-    Raise,
-    /// No queue helps: clients come faster than they are accepted.
-    AddWorkers,
-    /// No backlog helps: nobody accepts.
-    AcceptorStalled,
-    /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
-    Unbalanced,
-    /// Nothing follows from the data.
-    NotEnoughData,
-}
-
-impl Verdict {
-    /// Every one.
-    pub const ALL: [Self; 6] = [
-        Self::Fits,
-        Self::Raise,
-        Self::AddWorkers,
-        Self::AcceptorStalled,
-        Self::Unbalanced,
-        Self::NotEnoughData,
-    ];
-
-    /// Is anything to be done?
-    #[must_use]
-    pub fn is_trouble(self) -> bool {
-        !matches!(self, Self::Fits | Self::NotEnoughData)
-    }
-
-    /// The name in JSON and in the summary.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fits => "fits",
-            Self::Raise => "raise",
-            Self::AddWorkers => "add_workers",
-            Self::AcceptorStalled => "acceptor_stalled",
-            Self::Unbalanced => "unbalanced",
-            Self::NotEnoughData => "not_enough_data",
-        }
-    }
-}
 
 /// How much was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

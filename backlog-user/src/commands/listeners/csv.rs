@@ -137,8 +137,7 @@ const COLUMNS: [RowColumn; 32] = [
     ),
 ];
 
-/// All columns, for the docs.
-#[cfg(test)]
+/// All columns, for docs and `explain`.
 pub(crate) fn columns() -> Vec<crate::output::column::ColumnDoc> {
     COLUMNS.iter().map(Column::doc).collect()
 }

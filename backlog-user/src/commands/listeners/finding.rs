@@ -33,66 +33,66 @@ impl Level {
     }
 }
 
-/// What a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(rename = "finding_kind"))]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// Problem: the depth is above the limit, so each new client is refused.
-    QueueFull,
-    /// Problem: the depth is at 80 % of the limit or more.
-    QueueHigh,
-    /// Problem without cookies, else notice: the same of the SYN queue, which the limit bounds as
-    /// well.
-    SynQueueHigh,
-    /// Problem or notice: `sk_drops` is above 0, unless `ListenDrops` of the namespace is 0, since
-    /// then none of them was a loss. A notice if all of them may be ACKs that `TCP_DEFER_ACCEPT`
-    /// put off and whether it is set could not be looked up.
-    Drops,
-    /// Info: the same, where `TCP_DEFER_ACCEPT` is set and `TCPDeferAcceptDrop` of the namespace,
-    /// which counts each ACK that it puts off, is not below `sk_drops`.
-    DeferAccept,
-    /// Info: `ListenDrops` is above 0, and no present listener has dropped anything.
-    DropsOfClosed,
-    /// Problem: `tcp_abort_on_overflow` is on, and something listens.
-    AbortOnOverflow,
-    /// Problem or notice: `tcp_syncookies` is 0, and something listens. A problem if
-    /// `tcp_max_syn_backlog` - (`tcp_max_syn_backlog` >> 2) + 1, all the places that unknown
-    /// clients then get, is less than the largest limit.
-    SyncookiesOff,
-    /// Problem: `-P`, `-p`, `--cgroup`, `-4` or `-6` was given, and no listener matches.
-    NothingListens,
-    /// Notice: the limit is somaxconn, so what was asked for was clamped, or is exactly that.
-    AtSomaxconn,
-    /// Notice: a limit below 64 bounds the SYN queue as well, of a listener that is not on a
-    /// loopback address.
-    SynQueueBound,
-    /// Info: somaxconn was lowered since; after a restart the limit would be less.
-    AboveSomaxconn,
-    /// Info: what a queue entry takes, and what a limit and its double could cost at most.
-    Memory,
+/// Makes the kinds: each has its name and meaning here, which the schema and `explain` read.
+macro_rules! kinds {
+    ($($row:ident { name: $name:literal, meaning: $meaning:literal })+) => {
+        /// What a finding is about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        #[cfg_attr(test, schemars(rename = "finding_kind"))]
+        #[serde(rename_all = "snake_case")]
+        pub(crate) enum Kind {
+            $(#[doc = $meaning] $row),+
+        }
+
+        impl Kind {
+            /// Every one.
+            pub(crate) const ALL: &[Self] = &[$(Self::$row),+];
+
+            /// As it is printed, and as it is serialised.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$row => $name),+
+                }
+            }
+
+            /// Its level, and when there is such a finding.
+            pub(crate) const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$row => $meaning),+
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// As it is printed, and as it is serialised.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::QueueHigh => "queue_high",
-            Self::SynQueueHigh => "syn_queue_high",
-            Self::Drops => "drops",
-            Self::DeferAccept => "defer_accept",
-            Self::DropsOfClosed => "drops_of_closed",
-            Self::AbortOnOverflow => "abort_on_overflow",
-            Self::SyncookiesOff => "syncookies_off",
-            Self::NothingListens => "nothing_listens",
-            Self::AtSomaxconn => "at_somaxconn",
-            Self::SynQueueBound => "syn_queue_bound",
-            Self::AboveSomaxconn => "above_somaxconn",
-            Self::Memory => "memory",
-        }
-    }
+kinds! {
+    QueueFull { name: "queue_full", meaning: "Problem: the depth is above the limit, so each new client is refused." }
+    QueueHigh { name: "queue_high", meaning: "Problem: the depth is at 80 % of the limit or more." }
+    SynQueueHigh { name: "syn_queue_high", meaning: "Problem without cookies, else notice: the same of the SYN queue, which the \
+                  limit bounds as well." }
+    Drops { name: "drops", meaning: "Problem or notice: `sk_drops` is above 0, unless `ListenDrops` of the \
+                  namespace is 0, since then none of them was a loss. A notice if all of them \
+                  may be ACKs that `TCP_DEFER_ACCEPT` put off and whether it is set could not \
+                  be looked up." }
+    DeferAccept { name: "defer_accept", meaning: "Info: the same, where `TCP_DEFER_ACCEPT` is set and `TCPDeferAcceptDrop` of \
+                  the namespace, which counts each ACK that it puts off, is not below \
+                  `sk_drops`." }
+    DropsOfClosed { name: "drops_of_closed", meaning: "Info: `ListenDrops` is above 0, and no present listener has dropped \
+                  anything." }
+    AbortOnOverflow { name: "abort_on_overflow", meaning: "Problem: `tcp_abort_on_overflow` is on, and something listens." }
+    SyncookiesOff { name: "syncookies_off", meaning: "Problem or notice: `tcp_syncookies` is 0, and something listens. A problem \
+                  if `tcp_max_syn_backlog` - (`tcp_max_syn_backlog` >> 2) + 1, all the places \
+                  that unknown clients then get, is less than the largest limit." }
+    NothingListens { name: "nothing_listens", meaning: "Problem: `-P`, `-p`, `--cgroup`, `-4` or `-6` was given, and no listener \
+                  matches." }
+    AtSomaxconn { name: "at_somaxconn", meaning: "Notice: the limit is somaxconn, so what was asked for was clamped, or is \
+                  exactly that." }
+    SynQueueBound { name: "syn_queue_bound", meaning: "Notice: a limit below 64 bounds the SYN queue as well, of a listener that is \
+                  not on a loopback address." }
+    AboveSomaxconn { name: "above_somaxconn", meaning: "Info: somaxconn was lowered since; after a restart the limit would be less." }
+    Memory { name: "memory", meaning: "Info: what a queue entry takes, and what a limit and its double could cost \
+                  at most." }
 }
 
 /// A finding.

@@ -63,8 +63,7 @@ fn wait(row: &Interval, pick: fn(&Waits) -> u64) -> String {
     row.wait.as_ref().map_or_else(|| "-".to_owned(), |waits| duration(pick(waits)))
 }
 
-/// The columns, for the docs.
-#[cfg(test)]
+/// The columns, for docs and `explain`.
 pub(crate) fn columns() -> Vec<crate::output::column::ColumnDoc> {
     COLUMNS.iter().map(|(_, column)| column.doc()).collect()
 }
