@@ -23,6 +23,8 @@ pub(super) struct Commands {
     text: String,
     limit: Duration,
     running: Vec<Running>,
+    /// The signals that the caller had blocked: the command gets these back.
+    blocked: libc::sigset_t,
     /// The run is over.
     ending: bool,
 }
@@ -43,8 +45,8 @@ impl Commands {
         setpgid(None, None)?;
         dup2_stdin(File::open("/dev/null")?)?;
         dup2_stdout(File::create("/dev/null")?)?;
-        block_signals()?;
-        Ok(Self { text: text.to_owned(), limit, running: Vec::new(), ending: false })
+        let blocked = block_signals()?;
+        Ok(Self { text: text.to_owned(), limit, running: Vec::new(), blocked, ending: false })
     }
 
     /// Until the tool has closed its end and all commands have ended.
@@ -76,6 +78,35 @@ impl Commands {
         Ok(!self.ending && polled.last().is_some_and(|line| !line.revents().is_empty()))
     }
 
+    /// Starts the command. Its input is a pipe that has the whole event already: whether and when it
+    /// reads makes nobody wait.
+    fn start(&self, event: &[u8], stderr: OwnedFd) -> io::Result<Group> {
+        let (reader, mut writer) = io::pipe()?;
+        ioctl_fionbio(&writer, true)?;
+        writer.write_all(event)?;
+        drop(writer);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &self.text])
+            .stdin(reader)
+            .stdout(Stdio::from(stderr.try_clone()?))
+            .stderr(Stdio::from(stderr))
+            .process_group(0);
+        let blocked = self.blocked;
+        // SAFETY: between fork and exec there is one system call, with memory of the fork's own.
+        unsafe { command.pre_exec(move || set_blocked(&blocked)) };
+        let mut child = command.spawn()?;
+        // It is not reaped before, so the number is its own.
+        let leader = Pid::from_child(&child);
+        match pidfd_open(leader, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Group::new(leader, pidfd)),
+            Err(error) => {
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(error.into())
+            }
+        }
+    }
+
     fn receive(&mut self, line: &OwnedFd) {
         let mut event = vec![0; LONGEST];
         let Ok(Some((size, stderr))) = passing::receive(line, &mut event) else {
@@ -84,7 +115,7 @@ impl Commands {
             self.running.iter_mut().for_each(|running| running.stop(Report::Stopped));
             return;
         };
-        match start(&self.text, event.get(..size).unwrap_or_default(), stderr) {
+        match self.start(event.get(..size).unwrap_or_default(), stderr) {
             Ok(group) => {
                 let until = Instant::now() + self.limit;
                 self.running.push(Running { group, until, stopped: None });
@@ -137,41 +168,26 @@ fn report(line: &OwnedFd, report: Report) {
     let _ = send(line, &report.bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// Starts the command. Its input is a pipe that has the whole event already: whether and when it
-/// reads makes nobody wait.
-fn start(text: &str, event: &[u8], stderr: OwnedFd) -> io::Result<Group> {
-    let (reader, mut writer) = io::pipe()?;
-    ioctl_fionbio(&writer, true)?;
-    writer.write_all(event)?;
-    drop(writer);
-    let mut child = Command::new("sh")
-        .args(["-c", text])
-        .stdin(reader)
-        .stdout(Stdio::from(stderr.try_clone()?))
-        .stderr(Stdio::from(stderr))
-        .process_group(0)
-        .spawn()?;
-    // It is not reaped before, so the number is its own.
-    let leader = Pid::from_child(&child);
-    match pidfd_open(leader, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Group::new(leader, pidfd)),
-        Err(error) => {
-            let _ = child.kill().and_then(|()| child.wait());
-            Err(error.into())
-        }
-    }
-}
-
-/// The command unblocks them again, as every program that the standard library starts.
-fn block_signals() -> io::Result<()> {
-    // SAFETY: the set is filled before it is read, and both calls only read or write it.
-    let blocked = unsafe {
+/// Blocks the signals that end a tool, and returns those that were blocked before: a program that the
+/// standard library starts inherits the mask.
+fn block_signals() -> io::Result<libc::sigset_t> {
+    // SAFETY: both sets are filled before they are read, and all calls only read or write them.
+    let (done, before) = unsafe {
+        let mut before = std::mem::zeroed();
         let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut before);
         libc::sigemptyset(&raw mut set);
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
             libc::sigaddset(&raw mut set, signal);
         }
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+        (libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before), before)
     };
-    if blocked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if done == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Blocks these signals and no others.
+fn set_blocked(signals: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the call only reads the set.
+    let done = unsafe { libc::sigprocmask(libc::SIG_SETMASK, signals, std::ptr::null_mut()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
