@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_name_has_a_suggestion() {
-        let error = explain("acept_queue_full_syn", &entries::all()).unwrap_err().to_string();
+        let error = explain("accept_queue_full_sin", &entries::all()).unwrap_err().to_string();
         assert!(error.contains("did you mean `accept_queue_full_syn`?"), "{error}");
         let error = explain("xyz", &entries::all()).unwrap_err().to_string();
         assert!(error.starts_with("nothing is called `xyz`: `backlog-trace explain`"), "{error}");

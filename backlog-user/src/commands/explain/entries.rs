@@ -43,7 +43,7 @@ impl Kind {
         Self::ListenersCsvColumn,
     ];
 
-    /// Of one of them.
+    /// What one is called.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Verdict => "verdict on a listener",
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// Of all of them.
+    /// What all are called, as a heading.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Verdict => "Verdicts (sizing)",

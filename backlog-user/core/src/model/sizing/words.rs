@@ -169,7 +169,7 @@ fn hindrances(page: &Page) -> Vec<String> {
             throttled(limit)
         )
     });
-    // What half of the looks show is no accident.
+    // What half of the looks show did not happen by chance.
     let unwilling = looks()
         .find_map(unwilling)
         .filter(|_| unwilling_looks * 2 >= looks().count())
