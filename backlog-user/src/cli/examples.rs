@@ -20,7 +20,7 @@ Examples:
   backlog-trace explain add_workers
   backlog-trace explain ListenOverflows
 
-Exit status: 0 success, 2 there is no such name.";
+Exit status: 0 success, 2 unknown name.";
 
 /// Examples of `replay`.
 pub(super) const REPLAY: &str = "\

@@ -57,9 +57,9 @@ pub struct CpuLimit {
     pub quota_us: u64,
     /// The period, microseconds.
     pub period_us: u64,
-    /// Periods in which it ran.
+    /// Periods that the limit was enforced in (`nr_periods`).
     pub periods: u64,
-    /// Those of them in which it was held back.
+    /// Periods in which the cgroup was throttled (`nr_throttled`).
     pub throttled: u64,
 }
 

@@ -55,7 +55,7 @@ pub struct Page {
     /// Clients that were refused without a record, as their connections showed that were queued
     /// later.
     pub(super) returned_clients: u64,
-    /// Those of them that were accepted later.
+    /// Refused clients that were accepted later.
     pub admitted: u64,
     /// The delays since their first refusal, microseconds.
     pub delay: Distribution,

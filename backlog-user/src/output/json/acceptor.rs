@@ -70,9 +70,9 @@ struct CpuLimitState {
     quota_us: u64,
     /// The period, microseconds.
     period_us: u64,
-    /// Periods in which it ran.
+    /// Periods that the limit was enforced in (`nr_periods`).
     periods: u64,
-    /// Those of them in which it was throttled.
+    /// Periods in which the cgroup was throttled (`nr_throttled`).
     throttled: u64,
 }
 
