@@ -96,6 +96,14 @@ pub struct Totals {
     pub left_waiting: u64,
 }
 
+impl Totals {
+    /// Drops without a record: beyond the rate of records, or the ring was full.
+    #[must_use]
+    pub const fn drops_without_record(&self) -> u64 {
+        self.records_suppressed + self.lost[Kind::Drop as usize]
+    }
+}
+
 /// No client loses patience so soon: who leaves earlier has another reason. Health checks
 /// close at once, and some clients send their FIN with the request.
 pub const IMPATIENT_NS: u64 = 250_000_000;

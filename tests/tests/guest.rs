@@ -4,8 +4,9 @@
 //!
 //! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool, `BACKLOG_BIN` the
 //! folder of the other programs (/bin), and `BACKLOG_TRACE_OPTIONS` adds options to every run of
-//! the tool. `BACKLOG_NATIVE` marks a native run, and `BACKLOG_SERVERS` names the folder of the
-//! real servers.
+//! the tool. `BACKLOG_NATIVE` marks a native run, `BACKLOG_TESTED_NATIVELY` a guest after such
+//! a run has had what is of userspace alone, and `BACKLOG_SERVERS` names the folder of the real
+//! servers.
 
 #![expect(
     clippy::unwrap_used,

@@ -95,7 +95,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
         limit: guests::LIMIT + Duration::from_secs(steps.min(&MOST_STEPS) * 3),
         short: !all && backend.is_empty() && filter.is_none(),
     };
-    for failure in matrix::run(&report, kernel, backend, &suite, &mut tally) {
+    for failure in matrix::run(&report, kernel, backend, suite, &mut tally) {
         note(Err(failure));
     }
 

@@ -9,7 +9,7 @@ use backlog_tests::netns;
 use backlog_tests::tracer::{self, Line, Run, Tracer};
 use serde_json::Value;
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, await_depth, in_guest, program};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, await_depth, in_guest, in_guest_once, program};
 
 /// A queue of 16 that nobody empties.
 const FULLER: &str = "--backlog 16 --no-accept --connect nonblocking --connect-timeout 1s \
@@ -95,7 +95,7 @@ fn a_peak_within_an_interval_is_not_missed_and_one_below_is_none() {
 
 #[test]
 fn a_queue_that_is_nearly_full_at_the_start_is_found() {
-    in_guest(|| {
+    in_guest_once(|| {
         let listener = listener(4);
         let _clients = [(); 3].map(|()| TcpStream::connect(("127.0.0.1", PORT)).unwrap());
         await_depth(&listener, 3);
@@ -112,7 +112,7 @@ fn a_queue_that_is_nearly_full_at_the_start_is_found() {
 /// A queue with a limit of zero takes one connection, and is full then.
 #[test]
 fn a_limit_of_zero_and_the_first_of_two_ends_are_handled() {
-    in_guest(|| {
+    in_guest_once(|| {
         let load = "--backlog 0 --no-accept --connect nonblocking --connect-timeout 1s --count 1";
         let run = around(&["--until-use", "100%"], load);
         assert_eq!(run.code(), Some(1), "{}", run.stderr);
@@ -136,7 +136,7 @@ fn a_limit_of_zero_and_the_first_of_two_ends_are_handled() {
 /// The members of a group are separate queues; the run goes on, and says it once for each.
 #[test]
 fn warn_use_names_each_member_of_a_group_and_goes_on() {
-    in_guest(|| {
+    in_guest_once(|| {
         let load = "--backlog 4 --reuseport --threads 2 --no-accept --connect nonblocking \
                     --connect-timeout 1s --count 40";
         let run = around(&["--warn-use", "100%"], load);
@@ -153,7 +153,7 @@ fn warn_use_names_each_member_of_a_group_and_goes_on() {
 
 #[test]
 fn what_has_no_line_is_said_on_stderr() {
-    in_guest(|| {
+    in_guest_once(|| {
         let load = format!("{} -q --port {PORT} {FULLER}", program("backlog-load").display());
         let load = format!("{load} --count 14 >&2");
         let output = Command::new(tracer::path())

@@ -24,7 +24,7 @@ use backlog_tests::tracer::{self, Line, Run, Tracer};
 use serde_json::Value;
 
 use super::blind::{self, assert_close};
-use super::help::{LIMIT, in_guest, stop};
+use super::help::{LIMIT, await_depth, in_guest, stop};
 
 /// A port of no other test: the tool sees every namespace of the machine.
 const PORT: u16 = 8077;
@@ -63,14 +63,18 @@ impl Full {
         // SAFETY: the socket is open; a second call changes the backlog alone.
         assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
         let queued = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).unwrap();
+        await_depth(&listener, 1);
         Self { listener, _queued: queued }
     }
 
-    /// Causes this many refused clients.
+    /// Causes this many refused clients, and waits until the kernel has counted each: on a busy
+    /// machine ksoftirqd handles a SYN after its client has given up.
     fn refuse(&self, count: u64) {
         let address: SocketAddr = self.listener.local_addr().unwrap();
         for _ in 0..count {
+            let before = overflows();
             assert!(TcpStream::connect_timeout(&address, CONNECT).is_err(), "the load itself");
+            wait_until("the refused SYN", LIMIT, || Ok(overflows() > before)).unwrap();
         }
     }
 
@@ -116,8 +120,9 @@ fn wait_for_comparison(tracer: &mut Tracer, behind: usize, truth: Truth) {
     let told = |lines: &[Line]| lines.iter().skip(behind).any(is_told);
     let waited = tracer.wait_for("the comparison", LIMIT, told);
     let lines = tracer.lines().unwrap();
-    let since = lines.get(behind..).unwrap_or_default();
-    assert!(waited.is_ok(), "{waited:?}: {truth:?}: {since:#?}");
+    let since = lines.iter().skip(behind).filter(|line| line.raw["netns"] == truth.netns);
+    let since: Vec<String> = since.map(|line| line.raw.to_string()).collect();
+    assert!(waited.is_ok(), "{waited:?}: {truth:?}: {}", since.join("\n"));
 }
 
 /// What a line `namespace` says of `ListenOverflows`: the kernel's and the tool's.

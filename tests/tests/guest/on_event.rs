@@ -10,7 +10,7 @@ use backlog_tests::clock::wait_until;
 use backlog_tests::tracer::{self, Tracer};
 use serde_json::Value;
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, program, scratch};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, program, scratch};
 use super::high_use::{listener, own};
 
 /// A queue that overflows soon. Its clients stay, and nobody accepts.
@@ -85,7 +85,7 @@ fn a_command_gets_the_event_and_the_run_waits_for_it() {
 
 #[test]
 fn a_queue_that_is_nearly_full_and_one_that_nobody_empties_are_events() {
-    in_guest(|| {
+    in_guest_once(|| {
         let (file, command) = keeping();
         // Two of three places: no client is refused.
         let listener = listener(2);
@@ -145,7 +145,7 @@ fn the_command_has_the_rights_of_the_caller() {
 /// It does not read its event, ignores SIGTERM, and has a background process.
 #[test]
 fn a_hanging_command_holds_nothing_up_and_ends_with_the_run() {
-    in_guest(|| {
+    in_guest_once(|| {
         let file = scratch("pid");
         let hanging = format!("trap '' TERM; sleep 1000 & echo $! >{}; wait", file.display());
         for (signal, code) in [(libc::SIGINT, Some(0)), (libc::SIGKILL, None)] {
@@ -173,7 +173,7 @@ fn a_hanging_command_holds_nothing_up_and_ends_with_the_run() {
 /// Nine listeners overflow within a moment, and each command runs for longer than that.
 #[test]
 fn commands_are_few_and_the_rest_is_counted() {
-    in_guest(|| {
+    in_guest_once(|| {
         let file = scratch("started");
         let command = format!("echo x >>{}; exec sleep 1000", file.display());
         let loads = (PORT..PORT + 9).map(|port| {
@@ -202,7 +202,7 @@ fn commands_are_few_and_the_rest_is_counted() {
 
 #[test]
 fn a_failure_is_said_once_and_does_not_change_the_status() {
-    in_guest(|| {
+    in_guest_once(|| {
         let load = format!("{} -q --port {PORT} {OVERFLOW} >&2", program("backlog-load").display());
         let options = [
             "--port",

@@ -20,7 +20,7 @@ pub(super) fn run(
     report: &Report,
     kernels: &[String],
     backends: &[Backend],
-    suite: &Suite,
+    mut suite: Suite,
     tally: &mut Tally,
 ) -> Vec<Error> {
     let (here, kernels) = native::among(kernels);
@@ -31,13 +31,16 @@ pub(super) fn run(
     let (mut rows, mut failures, mut untested) = (Vec::new(), Vec::new(), Vec::new());
     if here {
         // Before the guests, which would be noise, and gain little: they use all CPUs.
-        let (tested, missing) = natively(backends, suite, &built);
+        let (tested, missing) = natively(backends, &suite, &built);
+        if suite.short && tested.iter().any(|row| row.trouble.is_none()) {
+            suite.variables.push(("BACKLOG_TESTED_NATIVELY", "1".to_owned()));
+        }
         rows.extend(tested);
         untested.extend(missing);
     }
     if let Some(kernels) = kernels {
         // Native results are still printed.
-        match in_guests(report, &kernels, backends, suite, &built) {
+        match in_guests(report, &kernels, backends, &suite, &built) {
             Ok((tested, missing)) => {
                 if tested.is_empty() {
                     failures.push(anyhow!("no kernel was tested in a guest"));

@@ -8,8 +8,10 @@ use super::tally::{self, Tally};
 use crate::backend::Backend;
 use crate::{paths, process};
 
-/// The most lines shown of a run that failed.
-const MOST_LINES: usize = 120;
+/// The most lines shown of a run that failed: the first of them have what the first test said,
+/// and the last the names of all that failed.
+const FIRST_LINES: usize = 60;
+const LAST_LINES: usize = 60;
 
 /// A kernel, a backend and the result of the tests.
 pub(crate) struct Row {
@@ -102,18 +104,22 @@ pub(super) fn show(label: &str, tally: Tally, output: &str) -> PathBuf {
     file
 }
 
-/// Prints what failed tests said, and of a run that did not end its last lines.
+/// Prints what failed tests said, and of a run that did not end its first and last lines.
 pub(super) fn failures(rows: &[Row]) {
     for row in rows.iter().filter(|row| !row.passed()) {
         let label = row.label();
         let told = tally::failures(&row.output).unwrap_or(&row.output);
         let lines: Vec<&str> = told.lines().collect();
-        let cut = lines.len().saturating_sub(MOST_LINES);
+        let (first, rest) = lines.split_at(lines.len().min(FIRST_LINES));
+        let (cut, last) = rest.split_at(rest.len().saturating_sub(LAST_LINES));
         println!();
-        if cut > 0 {
-            println!("{label} | ({cut} lines more: {})", row.file.display());
+        for line in first {
+            println!("{label} | {line}");
         }
-        for line in lines.iter().skip(cut) {
+        if !cut.is_empty() {
+            println!("{label} | ({} lines more: {})", cut.len(), row.file.display());
+        }
+        for line in last {
             println!("{label} | {line}");
         }
     }

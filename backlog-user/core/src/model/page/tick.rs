@@ -1,7 +1,6 @@
 //! The end of an interval.
 
 use backlog_ebpf::cause::Cause;
-use backlog_ebpf::record::Kind;
 use backlog_ebpf::totals::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -46,12 +45,11 @@ impl Page {
         let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns += empty_ns;
         self.episodes.counted(time_ns, row.elapsed_ns, without_record);
-        self.unlimited.estimate_without_record(self.without_record(), time_ns, self.listener.limit);
-    }
-
-    /// Drops without a record.
-    fn without_record(&self) -> u64 {
-        self.totals.records_suppressed + self.totals.lost[Kind::Drop as usize]
+        self.unlimited.estimate_without_record(
+            self.totals.drops_without_record(),
+            time_ns,
+            self.listener.limit,
+        );
     }
 
     /// The queue that there would have been without a limit, with the drops that have no
@@ -59,7 +57,7 @@ impl Page {
     #[must_use]
     pub fn unlimited_at_end(&self) -> Unlimited {
         let Totals { suppressed_clients: clients, suppressed_retries: retries, .. } = self.totals;
-        let all = Suppressed { packets: self.without_record(), clients, retries };
+        let all = Suppressed { packets: self.totals.drops_without_record(), clients, retries };
         self.unlimited.at_end(all, self.listener.limit)
     }
 
@@ -119,10 +117,8 @@ impl Page {
         if let Some(timeline) = &mut self.timeline {
             timeline.push(time_ns, &row, &self.recent_wait);
         }
-        // Beyond the rate of records, or the ring was full.
         let without_record =
-            |totals: &Totals| totals.records_suppressed + totals.lost[Kind::Drop as usize];
-        let without_record = difference(without_record(&self.totals), without_record(&before));
+            difference(self.totals.drops_without_record(), before.drops_without_record());
         self.size(time_ns, &row, without_record);
         self.recent_wait.clear();
         Some(row)
