@@ -59,6 +59,10 @@ pub struct Distributions {
     pub trough: u32,
     /// Arrivals. Two CPUs may count one at a time as one: it is for estimates.
     pub arrived: u32,
+    /// `arrived` before the arrival that last found the queue empty.
+    pub filled_arrived: u32,
+    /// Always zero.
+    pub pad: u32,
     /// How fast connections are accepted while any wait.
     pub pace: Pace,
     /// When an arrival last found the queue empty: while anything is queued, it has not been
@@ -107,6 +111,8 @@ impl Distributions {
         refused_ns: 0,
         trough: NO_TROUGH,
         arrived: 0,
+        filled_arrived: 0,
+        pad: 0,
         pace: Pace::NONE,
         filled_ns: 0,
         crowd: Crowd::NONE,
@@ -178,7 +184,7 @@ pub const fn first(bucket: u32) -> u64 {
 }
 
 const _: () = assert!(WAITS.is_power_of_two() && DEPTHS.is_power_of_two());
-const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 128);
+const _: () = assert!(size_of::<Distributions>() == 4 * (WAITS + DEPTHS) + 136);
 
 #[cfg(test)]
 mod tests {

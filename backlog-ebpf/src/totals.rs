@@ -78,8 +78,9 @@ pub struct Totals {
     pub window_clients: u32,
     /// A bit for each [`Cause`] that was reported since then.
     pub window_causes: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// How many connections had arrived when the queue was deepest, from the one that found it
+    /// empty; zero: not known, and meaningless for a depth of 1.
+    pub peak_arrivals: u32,
     /// For the current epoch, and of the one before.
     pub epochs: [Epoch; 2],
     /// The listener's `sk_drops` when this CPU last saw them.

@@ -123,9 +123,9 @@ pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Tracked> {
     let depth = sock::depth(sk);
     let (depth_made, now) = (overflow::confirm(child, depth), time::now());
     let distributions = histograms::at(tracked.slot)?;
+    tally::peak(tracked.slot, distributions, depth);
     if histograms::record_arrival(distributions, depth_made, now) {
         overflow::set_refused(child, retry::on_readmitted(tracked, child, depth_made, now));
     }
-    tally::peak(tracked.slot, distributions, depth);
     Some(tracked)
 }

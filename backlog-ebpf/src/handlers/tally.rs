@@ -144,7 +144,7 @@ pub(crate) fn count_unattributed_accept() {
     }
 }
 
-/// Notes the depth of a queue right after an arrival, if it may be the deepest.
+/// Notes the depth of a queue right after an arrival that is not recorded yet, if it may be the deepest.
 ///
 /// The peaks are this CPU's, since eBPF had no atomic maximum before 5.12. What all CPUs share is
 /// a depth that one of them has noted: what goes no further needs no note.
@@ -160,7 +160,7 @@ pub(crate) fn peak(slot: u32, distributions: *mut Distributions, depth: u32) {
     if depth > totals.peak {
         totals.peak = depth;
         totals.peak_ns = time::now();
-        totals.peak_filled_ns = histograms::filled_ns(distributions);
+        (totals.peak_filled_ns, totals.peak_arrivals) = histograms::filled(distributions);
     }
     let epoch = epoch(totals, now);
     if depth > epoch.depth {

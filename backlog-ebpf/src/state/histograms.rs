@@ -97,9 +97,11 @@ pub(crate) fn record_arrival(distributions: *mut Distributions, depth: u32, now:
             (*distributions).trough = found;
         }
         let empty_ns = now.wrapping_sub((*distributions).accepted_ns);
-        (*distributions).arrived = (*distributions).arrived.wrapping_add(1);
+        let arrived = (*distributions).arrived;
+        (*distributions).arrived = arrived.wrapping_add(1);
         if depth <= 1 {
             (*distributions).filled_ns = now;
+            (*distributions).filled_arrived = arrived;
         }
         if depth <= 1 && empty_ns < now {
             (*distributions).idle_ns += empty_ns;
@@ -180,11 +182,15 @@ pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
     }
 }
 
-/// Since when a queue has not been empty, while anything is in it.
+/// Since when a queue has not been empty, while anything is in it, and how many have arrived since:
+/// the one that found it empty, and one that is not recorded yet.
 #[inline(always)]
-pub(crate) fn filled_ns(distributions: *const Distributions) -> u64 {
+pub(crate) fn filled(distributions: *const Distributions) -> (u64, u32) {
     // SAFETY: an element of the array.
-    unsafe { (*distributions).filled_ns }
+    unsafe {
+        let arrived = (*distributions).arrived.wrapping_sub((*distributions).filled_arrived);
+        ((*distributions).filled_ns, arrived.wrapping_add(1))
+    }
 }
 
 /// A SYN was answered with a cookie at a SYN queue of this length. How long one would be that

@@ -128,7 +128,7 @@ impl Model {
                 self.settled(settled);
             }
             What::Acceptor(acceptor) => {
-                self.page(acceptor.listener, |page| page.explain(acceptor));
+                self.page(acceptor.listener, |page| page.explain(acceptor, event.time_ns));
                 return Some(News::Acceptor(acceptor.clone()));
             }
             What::AcceptErrors(errors) => {

@@ -34,8 +34,8 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
             window_ns: _,
             window_used: _,
             window_clients: _,
-            pad: _,
             window_causes: _,
+            peak_arrivals,
             epochs,
             seen_drops: _,
             syn_needed,
@@ -62,7 +62,7 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
         let before = (sum.peak, sum.peak_ns);
         (sum.peak, sum.peak_ns) = highest(before, (*peak, *peak_ns));
         if (sum.peak, sum.peak_ns) != before {
-            sum.peak_filled_ns = *peak_filled_ns;
+            (sum.peak_filled_ns, sum.peak_arrivals) = (*peak_filled_ns, *peak_arrivals);
         }
         if *left_after_ns != 0 {
             let before = sum.left_after_ns;

@@ -80,6 +80,8 @@ pub(super) struct Sums {
     #[serde(default, skip_serializing_if = "is_zero")]
     peak_filled_ns: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
+    peak_arrivals: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
     left_after_ns: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     left_waiting: u64,
@@ -89,8 +91,6 @@ pub(super) struct Sums {
     window_used: u32,
     #[serde(skip)]
     window_clients: u32,
-    #[serde(skip)]
-    pad: u32,
     #[serde(skip)]
     window_causes: u32,
     #[serde(skip)]

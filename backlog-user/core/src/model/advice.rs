@@ -29,9 +29,7 @@ impl Model {
                 && listener.local.ip().is_unspecified()
                 && !listener.v6_only,
             end_ns,
-            cookies_always: self
-                .settings_of(listener.netns)
-                .is_some_and(|set| set.syncookies == Some(2)),
+            syncookies: self.settings_of(listener.netns).and_then(|set| set.syncookies),
         };
         sizing::of(page, &given)
     }

@@ -84,6 +84,8 @@ pub struct Page {
     pub accept_errors: FailedAccepts,
     /// The state of the acceptors the last time that nobody had accepted for long.
     pub idle: Option<Box<Acceptor>>,
+    /// When they were inspected for that; zero: an earlier recording does not say.
+    pub idle_seen_ns: u64,
     /// The listener that was closed at the same address before this one was opened.
     pub follows: Option<ListenerId>,
     /// Its number among the listeners that were open at its address together with it, from 1.
@@ -155,6 +157,7 @@ impl Page {
             workers: Workers::default(),
             accept_errors: FailedAccepts::default(),
             idle: None,
+            idle_seen_ns: 0,
             follows: None,
             member: 1,
             grouped: false,
@@ -206,9 +209,9 @@ impl Page {
     }
 
     /// The acceptors were inspected: when drops began, or because nobody had accepted for long.
-    pub fn explain(&mut self, acceptor: &Acceptor) {
+    pub fn explain(&mut self, acceptor: &Acceptor, time_ns: u64) {
         if acceptor.idle {
-            self.idle = Some(Box::new(acceptor.clone()));
+            (self.idle, self.idle_seen_ns) = (Some(Box::new(acceptor.clone())), time_ns);
         } else {
             self.episodes.explain(acceptor);
         }

@@ -104,6 +104,13 @@ impl Stalls {
         self.last_limit
     }
 
+    /// Clients that the limit refused for the first time after the last accept before the last refusal,
+    /// as far as they have a record.
+    #[must_use]
+    pub fn refused_since_last_accept(&self) -> u64 {
+        self.in_last
+    }
+
     /// Were at least half of the refused clients refused after the last accept? True if nobody
     /// was refused.
     #[must_use]

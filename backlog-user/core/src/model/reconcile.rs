@@ -130,7 +130,16 @@ pub fn of_listener(page: &Page) -> Option<CounterCheck> {
 pub fn reasons(verdict: &CounterCheck, blind: &Blind) -> Vec<String> {
     let mut reasons = Vec::new();
     let CounterCheck { counter, kernel, seen } = *verdict;
+    // Tracepoints also leave open which packets lose nothing.
+    let infers_members = counter == "sk_drops" && blind.ignores;
     if kernel < seen {
+        if infers_members {
+            reasons.push(
+                "another member of its SO_REUSEPORT group refused them: tracepoints do not show \
+                 which one does"
+                    .to_owned(),
+            );
+        }
         reasons.push("a packet was in the middle of it when this was read".to_owned());
         return reasons;
     }

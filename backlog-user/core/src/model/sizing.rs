@@ -7,10 +7,12 @@ mod need;
 mod verdict;
 mod words;
 
-use self::judge::{confidence, judge, stalled, worst};
+use self::judge::{confidence, judge, paused, stalled, worst};
 use self::late::Late;
 use self::need::Need;
 pub use self::verdict::Verdict;
+use backlog_ebpf::cause::Cause;
+
 use super::group::Unbalanced;
 use super::page::Page;
 use super::unlimited::{Stretch, Unlimited};
@@ -58,8 +60,9 @@ pub struct Given {
     pub partial: bool,
     /// Until when.
     pub end_ns: u64,
-    /// `tcp_syncookies=2`: cookies say nothing of room in the SYN queue.
-    pub cookies_always: bool,
+    /// `net.ipv4.tcp_syncookies` of the listener's namespace. With 2, cookies say nothing of room in
+    /// the SYN queue.
+    pub syncookies: Option<u8>,
 }
 
 /// A verdict with its reason.
@@ -138,12 +141,18 @@ struct Seen<'a> {
     page: &'a Page,
     given: &'a Given,
     unlimited: Unlimited,
-    /// Packets that the limit refused.
+    /// Packets that the limit refused, without those of a SYN flood.
     refused: u64,
     need: Need,
     late: Late,
     /// The start of a time without an accept, far longer than usual, that lasts until the end.
     stalled_since_ns: Option<u64>,
+    /// One that was over before the end and refused nobody, but made clients wait for too long: since
+    /// when, and until when at least.
+    paused: Option<(u64, u64)>,
+    /// The numbers follow from a time in which retries of clients that were refused before the run
+    /// count as clients.
+    from_before: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -151,8 +160,14 @@ impl<'a> Seen<'a> {
         let unlimited = page.unlimited_at_end();
         let need = Need::of(page, &unlimited, given);
         let late = Late::of(page, given);
-        let refused = page.refused_by_present_limit();
-        Self { page, given, unlimited, refused, need, late, stalled_since_ns: stalled(page, given) }
+        let mut refused = page.refused_by_present_limit();
+        if need.flood {
+            refused = refused.saturating_sub(page.totals.drops[Cause::SynQueueFull as usize]);
+        }
+        let (stalled_since_ns, paused) = (stalled(page, given), paused(page, &late, refused));
+        let deepest = need.deepest;
+        let from_before = deepest.is_some_and(|deepest| page.may_be_a_retry(deepest.begin_ns));
+        Self { page, given, unlimited, refused, need, late, stalled_since_ns, paused, from_before }
     }
 }
 
@@ -222,25 +237,37 @@ impl Sizing {
     }
 
     fn add_workers(&mut self, seen: &Seen<'_>) {
-        let Seen { given, need, late, unlimited, .. } = seen;
-        if let Some(worst) = worst(unlimited, need, given) {
+        let Seen { page, given, need, late, unlimited, .. } = seen;
+        let deepest = need.deepest.filter(|_| seen.refused > 0);
+        if let Some(worst) = worst(unlimited, need, given).or(deepest) {
             self.grew(seen, &worst);
             // At the rate that the verdict names; the longest real wait is a lower bound.
             let at_rate = self.accept_rate.map(|rate| worst.peak / rate * 1e9);
             let wait_ns = at_rate.or(need.wait_ns).map(round_to_u64);
-            self.wait_ns = wait_ns.map(|wait_ns| wait_ns.max(seen.page.totals.longest_ns));
+            self.wait_ns = wait_ns.map(|wait_ns| wait_ns.max(page.totals.longest_ns));
         } else if let Some(growth) = late.growth {
-            self.accept_rate = seen.page.paced.rate();
-            self.needed_rate = self.accept_rate.map(|rate| rate + growth.rate);
+            if growth.lasted_ns > given.client_timeout_ns {
+                (self.needed_rate, self.accept_rate) = growth.rates().unzip();
+            } else if !growth.is_pause(page.paced.pause_ns()) {
+                // A burst is over before many of it are accepted.
+                self.accept_rate = page.paced.rate();
+                self.needed_rate =
+                    self.accept_rate.zip(growth.rates()).map(|(rate, (came, _))| came.max(rate));
+            }
             self.needed_depth = Some(growth.depth);
             self.since_ns = Some(growth.since_ns);
             self.lasted_ns = Some(growth.lasted_ns);
-            self.wait_ns = Some(seen.page.totals.longest_ns).filter(|wait_ns| *wait_ns > 0);
+            self.wait_ns = Some(page.totals.longest_ns).filter(|wait_ns| *wait_ns > 0);
         }
-        let Some(rate) = self.accept_rate else { return };
+        let Some(rate) = self.accept_rate.filter(|rate| *rate > 0.0) else {
+            self.accept_rate = None;
+            return;
+        };
         let timeout_s = late.timeout_ns(given) as f64 / 1e9;
         self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        // Where it still grew at the end, more of it would have come.
         if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
+            && !unlimited.grows_until(given.end_ns)
             && let Some(depth) = self.needed_depth
         {
             // A burst: its last client is to be accepted before it gives up.
@@ -254,12 +281,14 @@ impl Sizing {
     fn stalled(&mut self, seen: &Seen<'_>) {
         let end_ns = seen.given.end_ns;
         let stall = seen.stalled_since_ns.map(|since_ns| (since_ns, end_ns));
-        if let Some((since_ns, until_ns)) = stall.or(seen.page.stalls.longest) {
+        if let Some((since_ns, until_ns)) = stall.or(seen.paused).or(seen.page.stalls.longest) {
             self.since_ns = Some(since_ns);
             self.lasted_ns = Some(until_ns.saturating_sub(since_ns));
         }
         // Whether more would have arrived later is unknown.
-        if stall.is_none() {
+        if seen.paused.is_some() {
+            self.needed_depth = seen.late.growth.map(|growth| growth.depth);
+        } else if stall.is_none() {
             self.needed_depth = seen.need.deepest.map(|deepest| round_to_u64(deepest.peak.ceil()));
         }
     }

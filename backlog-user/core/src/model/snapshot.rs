@@ -63,6 +63,8 @@ struct Advice {
     accept_errors: FailedAccepts,
     #[serde(default)]
     idle: Option<Box<Acceptor>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    idle_seen_ns: u64,
     #[serde(default)]
     stall: Stall,
     /// Its number in its group; zero: not known.
@@ -99,6 +101,7 @@ impl PageSnapshot {
                 unlimited: page.unlimited.clone(),
                 accept_errors: page.accept_errors.clone(),
                 idle: page.idle.clone(),
+                idle_seen_ns: page.idle_seen_ns,
                 stall: page.stall,
                 member: page.member,
                 grouped: page.grouped,
@@ -130,6 +133,7 @@ impl PageSnapshot {
         page.unlimited.clone_from(&advice.unlimited);
         page.accept_errors.clone_from(&advice.accept_errors);
         page.idle.clone_from(&advice.idle);
+        page.idle_seen_ns = advice.idle_seen_ns;
         page.workers.clone_from(&advice.workers);
         page.episodes.bound();
         page.unlimited.bound();

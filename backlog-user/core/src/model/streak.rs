@@ -50,15 +50,17 @@ impl DropBurst {
     /// not counted yet are in the next count.
     pub(super) fn end(&mut self, cause: Cause, dropped: u64, time_ns: u64) -> Option<More> {
         let Self { told, firsts, clients, .. } = *self;
+        let packets = dropped.saturating_sub(firsts);
+        // The rest of them is in the next count, with its packets.
+        let counted = clients.min(packets);
         *self = Self {
             last_ns: self.last_ns(),
             counted_ns: (dropped > told).then_some(time_ns),
             told: told.saturating_sub(dropped),
             firsts: firsts.saturating_sub(dropped),
-            clients: 0,
+            clients: clients - counted,
         };
-        let packets = dropped.saturating_sub(firsts);
-        (packets > 0).then_some(More { cause, packets, clients })
+        (packets > 0).then_some(More { cause, packets, clients: counted })
     }
 }
 
@@ -83,6 +85,19 @@ mod tests {
         assert_eq!(run.end(CAUSE, 5, GAP_NS).unwrap().packets, 4);
         assert!(!run.note(2 * GAP_NS, true));
         assert_eq!(run.last_ns(), Some(2 * GAP_NS));
+    }
+
+    #[test]
+    fn clients_are_in_the_interval_of_their_packets() {
+        let mut run = DropBurst::default();
+        for time_ns in 1..=21 {
+            run.note(time_ns, true);
+        }
+        // The count was read before the last six records.
+        let first = run.end(CAUSE, 15, 100).unwrap();
+        assert_eq!((first.packets, first.clients), (14, 14));
+        let second = run.end(CAUSE, 6, 200).unwrap();
+        assert_eq!((second.packets, second.clients), (6, 6));
     }
 
     #[test]

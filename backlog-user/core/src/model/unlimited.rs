@@ -148,6 +148,9 @@ impl Unlimited {
         self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
         self.told_ns = time_ns;
         if !first {
+            if drop.cause == Cause::SynQueueFull {
+                self.syn.refused_again();
+            }
             return;
         }
         if drop.cause == Cause::SynQueueFull && drop.depth <= drop.limit {
@@ -222,6 +225,14 @@ impl Unlimited {
         let all = self.peaks.iter().copied().chain(now);
         let most = all.clone().fold(0.0, f64::max);
         all.filter(|peak| *peak >= NEAR * most).count() as u64
+    }
+
+    /// Was a surge still growing at this time that was deeper than all before? How deep it would have
+    /// become is not known.
+    #[must_use]
+    pub fn grows_until(&self, end_ns: u64) -> bool {
+        let before = self.peaks.first().copied().unwrap_or(0.0);
+        self.now.is_some_and(|now| before < NEAR * now.peak && now.grows_until(end_ns))
     }
 
     /// The mean pause of the acceptor lately, nanoseconds, if it is known.

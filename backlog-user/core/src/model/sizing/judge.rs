@@ -1,5 +1,6 @@
 //! Which verdict it is, and with how much confidence.
 
+use super::late::Late;
 use super::need::Need;
 use super::{Confidence, Cookies, Given, Seen, Verdict};
 use crate::model::page::Page;
@@ -14,8 +15,8 @@ const FEW_ACCEPTS: u64 = 8;
 
 /// The verdict.
 pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
-    let stalled =
-        seen.stalled_since_ns.is_some() || (seen.refused > 0 && seen.page.stalls.explain_most());
+    let explained = seen.refused > 0 && seen.page.stalls.explain_most();
+    let stalled = seen.stalled_since_ns.is_some() || seen.paused.is_some() || explained;
     if seen.given.unbalanced.is_some() {
         // For a member that stalls while others accept, it says so as well.
         Verdict::Unbalanced
@@ -44,9 +45,11 @@ fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
     if *refused > 0 {
         // Their records were lost: when it was, and who, is not known. Or it ended in the middle
         // of it.
-        return unlimited.firsts < 0.5 || is_cut_short(page, unlimited, given);
+        return unlimited.firsts < 0.5
+            || is_cut_short(page, unlimited, given)
+            || (unlimited.grows_until(given.end_ns) && worst(unlimited, need, given).is_none());
     }
-    if need.cookies == Some(Cookies::Attack) {
+    if need.cookies == Some(Cookies::Attack) || need.flood {
         // The clients' need cannot be distinguished from that of an attack.
         return !late.is_late();
     }
@@ -63,7 +66,8 @@ fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
     let accepted_ns = page.last_accepted_ns().unwrap_or(0);
     let waits =
         |one: Stretch| one.begin_ns > accepted_ns && one.growth_ns() <= given.client_timeout_ns;
-    page.depth() > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
+    let queued = page.closed.map_or(page.depth(), |(_, closed)| closed.depth);
+    queued > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
 }
 
 /// The start of the time without an accept until the end, if it is far longer than the acceptor's
@@ -88,6 +92,16 @@ pub(super) fn stalled(page: &Page, given: &Given) -> Option<u64> {
     (lasted_ns as f64 > least_ns && matters).then_some(since_ns)
 }
 
+/// The time without an accept in which the queue became deepest, if it is over and refused nobody,
+/// but made clients wait for too long or leave: since when, and until when at least.
+pub(super) fn paused(page: &Page, late: &Late, refused: u64) -> Option<(u64, u64)> {
+    let growth = late.growth.filter(|_| refused == 0 && late.is_late())?;
+    let pause_ns = page.paced.pause_ns();
+    let is_stall = growth.lasted_ns as f64 > pauses::least_ns(pause_ns);
+    (is_stall && growth.is_pause(pause_ns))
+        .then(|| (growth.since_ns, growth.since_ns + growth.lasted_ns))
+}
+
 /// The stretch that no queue could have taken: it went on for longer than a client waits, or
 /// the last one in that queue would have waited longer.
 pub(super) fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option<Stretch> {
@@ -103,7 +117,8 @@ pub(super) fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option
 pub(super) fn confidence(seen: &Seen<'_>) -> Confidence {
     let Seen { page, given, unlimited, .. } = seen;
     let lost: u64 = page.totals.lost.iter().sum();
-    let guessed = unlimited.estimated > 0.1 * unlimited.firsts || lost > 0;
+    let estimated = unlimited.estimated > 0.1 * unlimited.firsts;
+    let guessed = estimated || lost > 0 || seen.from_before;
     if page.refused_by_limit() > 0 || seen.need.cookies.is_some() {
         return match page.episodes.independent().max(seen.need.bursts) {
             _ if guessed => Confidence::Low,

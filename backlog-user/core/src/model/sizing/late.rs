@@ -29,6 +29,9 @@ pub(super) struct Left {
     /// Enough left to show how long clients wait. False where clients were refused: they
     /// had waited for their retries before, and how long is not known.
     is_patience: bool,
+    /// They show that clients wait for too long. A few where clients were refused do not: a longer
+    /// queue would have spared them the wait for their retries.
+    matters: bool,
 }
 
 /// A queue from the arrival that found it empty until it was deepest.
@@ -37,12 +40,37 @@ pub(super) struct Growth {
     pub(super) since_ns: u64,
     pub(super) lasted_ns: u64,
     pub(super) depth: u64,
-    /// By how much more came per second than were accepted.
-    pub(super) rate: f64,
+    /// How many connections arrived in that time; none: an earlier recording does not say.
+    arrivals: Option<u64>,
+}
+
+impl Growth {
+    /// Arrivals and accepts per second.
+    pub(super) fn rates(&self) -> Option<(f64, f64)> {
+        let arrivals = self.arrivals?;
+        let accepted = arrivals.saturating_sub(self.depth);
+        let per_second = |count: u64| count as f64 * 1e9 / self.lasted_ns as f64;
+        Some((per_second(arrivals), per_second(accepted)))
+    }
+
+    /// Was hardly anybody accepted in that time, by an acceptor that takes this pause between two
+    /// connections while others wait?
+    pub(super) fn is_pause(&self, pause_ns: Option<f64>) -> bool {
+        let (Some(arrivals), Some(pause_ns)) = (self.arrivals, pause_ns) else { return false };
+        let accepted = arrivals.saturating_sub(self.depth) as f64;
+        let usual = self.lasted_ns as f64 / pause_ns.max(1.0);
+        usual >= FEW_ACCEPTS && accepted * HARDLY < usual
+    }
 }
 
 /// Fewer that left say nothing.
 const FEW: u64 = 5;
+
+/// Fewer accepts do not make a rate.
+const FEW_ACCEPTS: f64 = 8.0;
+
+/// Hardly anybody is accepted if it is this many times fewer than usual.
+const HARDLY: f64 = 8.0;
 
 /// From this part of all clients on, those that leave are not exceptions, percent.
 const MANY_PERCENT: u64 = 10;
@@ -62,7 +90,7 @@ impl Late {
 
     /// Did anybody wait for too long?
     pub(super) fn is_late(&self) -> bool {
-        self.beyond > 0 || self.still || self.left.is_some()
+        self.beyond > 0 || self.still || self.left.is_some_and(|left| left.matters)
     }
 
     /// The time that clients wait: as the user says, or as long as those that left did.
@@ -88,8 +116,12 @@ fn left(page: &Page) -> Option<Left> {
     };
     let after_ns = page.totals.left_after_ns;
     if clients >= FEW && clients * 100 >= accepted && after_ns >= IMPATIENT_NS {
-        let is_patience = many(clients) && from_the_start;
-        return Some(Left { clients, after_ns: Some(after_ns), is_patience });
+        return Some(Left {
+            clients,
+            after_ns: Some(after_ns),
+            is_patience: many(clients) && from_the_start,
+            matters: many(clients) || from_the_start,
+        });
     }
     // A health check resets its connection at once, and one that is accepted at once says nothing
     // of patience. A FIN may be the end of a request whose client still waits.
@@ -99,16 +131,21 @@ fn left(page: &Page) -> Option<Left> {
         clients: reset,
         after_ns: None,
         is_patience: from_the_start,
+        matters: true,
     })
 }
 
 fn growth(page: &Page) -> Option<Growth> {
     let (depth, peak_ns) = page.peak();
     let since_ns = page.totals.peak_filled_ns;
-    if depth != page.totals.peak || since_ns < page.first_seen_ns.max(1) || since_ns >= peak_ns {
+    // The time of a queue of one is that of an earlier one.
+    if depth <= 1
+        || depth != page.totals.peak
+        || since_ns < page.first_seen_ns.max(1)
+        || since_ns >= peak_ns
+    {
         return None;
     }
-    let lasted_ns = peak_ns - since_ns;
-    let rate = f64::from(depth) * 1e9 / lasted_ns as f64;
-    Some(Growth { since_ns, lasted_ns, depth: depth.into(), rate })
+    let arrivals = Some(u64::from(page.totals.peak_arrivals)).filter(|arrivals| *arrivals > 0);
+    Some(Growth { since_ns, lasted_ns: peak_ns - since_ns, depth: depth.into(), arrivals })
 }

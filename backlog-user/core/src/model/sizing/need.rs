@@ -16,6 +16,8 @@ pub(super) struct Need {
     pub(super) syn_queue: Option<u64>,
     /// The kind of traffic behind cookies sent for lack of room in it.
     pub(super) cookies: Option<Cookies>,
+    /// The SYNs that a full SYN queue refused were a flood: few of their clients sent another one.
+    pub(super) flood: bool,
     /// The number of independent peaks nearly as long as the longest.
     pub(super) bursts: u64,
     refused: bool,
@@ -34,7 +36,10 @@ impl Need {
             Some(Cookies::Load) => u64::from(page.totals.syn_needed),
             _ => 0,
         };
-        let syn_queue = Some(unlimited.syn.needed().max(by_cookies)).filter(|needed| *needed > 0);
+        let flood = unlimited.syn.is_flood(given.end_ns);
+        // No queue holds a flood.
+        let by_refusals = if flood { 0 } else { unlimited.syn.needed() };
+        let syn_queue = Some(by_refusals.max(by_cookies)).filter(|needed| *needed > 0);
         let measured_ns = page.paced.pause_ns().or(unlimited.pause_ns());
         let pause_ns = match (measured_ns, guess(page)) {
             // A few accepts do not say how fast the others come.
@@ -49,12 +54,14 @@ impl Need {
         // Cookies are counted, not when they were sent, and retries get some too: only where
         // nobody was refused do they say how often clients came.
         let by_count = if refused { 0 } else { groups(page, by_cookies) };
-        let bursts = unlimited.near_peaks().max(unlimited.syn.groups).max(by_count);
+        let by_groups = if flood { 0 } else { unlimited.syn.groups };
+        let bursts = unlimited.near_peaks().max(by_groups).max(by_count);
         let mut need = Self {
             deepest,
             wait_ns: None,
             syn_queue,
             cookies,
+            flood,
             bursts,
             refused,
             pause_ns,
@@ -121,7 +128,7 @@ fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let needed = page.cookies_at_full_syn_queue();
     let has_room = page.outdated_limit().is_some() && page.totals.syn_needed <= page.listener.limit;
-    if needed == 0 || given.cookies_always || has_room {
+    if needed == 0 || given.syncookies == Some(2) || has_room {
         return None;
     }
     let (sent, valid) = (beside(Beside::SynCookieSent), beside(Beside::SynCookieValid));

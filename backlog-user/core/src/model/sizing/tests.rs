@@ -3,6 +3,7 @@
 mod cases;
 mod endings;
 mod margin;
+mod pauses;
 mod simulated;
 mod syn_queue;
 mod ticks;

@@ -1,6 +1,7 @@
 //! A verdict in sentences.
 
 mod add_workers;
+mod stalled;
 mod unbalanced;
 
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
-use crate::text::acceptor::{sentence, throttled, unwilling};
+use crate::text::acceptor::{throttled, unwilling};
 use crate::text::format::{bytes, duration, plural};
 
 pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -17,8 +18,8 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
         Verdict::Fits => fits(sizing, seen),
         Verdict::Raise => raise(sizing, seen),
         Verdict::AddWorkers => add_workers::why(sizing, seen),
-        Verdict::AcceptorStalled => stalled(sizing, seen),
-        Verdict::Unbalanced => unbalanced::why(seen.page, seen.given),
+        Verdict::AcceptorStalled => stalled::why(sizing, seen),
+        Verdict::Unbalanced => unbalanced::why(seen),
         Verdict::NotEnoughData => not_enough(seen),
     }
 }
@@ -82,18 +83,30 @@ fn by_outdated_limit(page: &Page) -> Option<String> {
     Some(format!("{packets} by a limit of {before}, before it was raised to {now}"))
 }
 
-/// `41 packets were refused for another cause (last_quarter 41), which no limit changes`.
+/// `41 packets were refused for another cause (last_quarter 41), which no backlog changes: backlog-trace
+/// explain last_quarter says what does`.
 fn for_other_causes(page: &Page) -> Option<String> {
     let others = Cause::ALL.iter().zip(page.totals.drops);
     let others = others.filter(|(cause, count)| *count > 0 && !cause.is_by_limit());
-    let (mut causes, mut packets) = (Vec::new(), 0);
+    let (mut causes, mut packets, mut first) = (Vec::new(), 0, "");
     for (cause, count) in others {
+        if causes.is_empty() {
+            first = cause.name();
+        }
         causes.push(format!("{} {count}", cause.name()));
         packets += count;
     }
     let text = refused(packets, "packet");
-    let causes = (!causes.is_empty()).then(|| causes.join(", "));
-    causes.map(|causes| format!("{text} for another cause ({causes}), which no limit changes"))
+    let all = match causes.len() {
+        0 => return None,
+        1 => first.to_owned(),
+        _ => "NAME".to_owned(),
+    };
+    Some(format!(
+        "{text} for another cause ({}), which no backlog changes: backlog-trace explain {all} says what \
+         does",
+        causes.join(", ")
+    ))
 }
 
 fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -110,7 +123,7 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
         parts.push(part);
     }
     if sizing.needed_syn_queue.is_some() || sizing.cookies.is_some() {
-        let mut part = syn_queue(page, sizing.cookies);
+        let mut part = syn_queue(page, sizing.cookies, seen.need.flood);
         if let Some(needed) = sizing.needed_syn_queue {
             let _ = write!(part, ": with room for all it would have held about {needed}");
         }
@@ -147,8 +160,19 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
             sizing.restart.as_deref().unwrap_or("its server"),
         );
     }
+    append(&mut text, add_workers::left(seen));
+    append(&mut text, from_before(seen));
     append(&mut text, hindrances(page));
     text
+}
+
+/// The numbers of a run that began in the middle of an overload.
+fn from_before(seen: &Seen<'_>) -> Option<String> {
+    seen.from_before.then(|| {
+        "Clients were being refused when tracing began, and their retries count as new clients for \
+         16s: the numbers may be too high, and a longer run has better ones"
+            .to_owned()
+    })
 }
 
 /// Failed calls of `accept()`, which neither workers nor a backlog change. A verdict begins with
@@ -170,10 +194,13 @@ fn hindrances(page: &Page) -> Vec<String> {
         )
     });
     // What half of the looks show did not happen by chance.
-    let unwilling = looks()
+    let at_drops = looks()
         .find_map(unwilling)
         .filter(|_| unwilling_looks * 2 >= looks().count())
         .map(|all| format!("When drops began, {all}"));
+    let idle = || page.idle.as_deref().and_then(unwilling);
+    let unwilling = at_drops
+        .or_else(|| idle().map(|all| format!("When nobody had accepted for over a second, {all}")));
     let still = page.stalls.longest.map(|(since_ns, until_ns)| {
         format!(
             "Nobody accepted for {} while clients were refused: find out why",
@@ -210,12 +237,15 @@ fn limits_to_set(backlog: u32, least: Option<u32>, set: Option<u32>, page: &Page
 }
 
 /// The SYN queue was full, and what became of the SYNs.
-fn syn_queue(page: &Page, cookies: Option<Cookies>) -> String {
+fn syn_queue(page: &Page, cookies: Option<Cookies>, flood: bool) -> String {
     let limit = page.listener.limit;
     let drops = page.totals.drops[Cause::SynQueueFull as usize];
     let mut text = format!("the SYN queue, which has the same limit of {limit}, was full for ");
     if drops > 0 {
         let _ = write!(text, "{}", plural(drops, "refused SYN"));
+    }
+    if flood {
+        text += " (few of their clients sent another one, as in a SYN flood)";
     }
     if cookies.is_some() {
         let beside = |one: Beside| page.totals.beside[one as usize];
@@ -249,79 +279,6 @@ fn oldest(queued: &StillQueued) -> String {
     oldest.map_or(String::new(), |oldest| format!(", the oldest for {at_least}{oldest}"))
 }
 
-fn stalled(sizing: &Sizing, seen: &Seen<'_>) -> String {
-    let page = seen.page;
-    let lasted = duration(sizing.lasted_ns.unwrap_or(0) / 1000);
-    let mut parts = Vec::new();
-    if seen.refused > 0 {
-        parts.push(clients(seen));
-    }
-    let goes_on = seen.stalled_since_ns.is_some();
-    if goes_on {
-        parts.push(format!("nobody has accepted for {lasted}, {}", who(page)));
-        if let Some(queued) = page.still_queued(seen.given.end_ns) {
-            parts.push(still(&queued));
-        }
-        parts.push("no backlog helps where nobody accepts: a longer queue only fills later".into());
-    } else {
-        let stalls = &page.stalls;
-        parts.push(format!(
-            "{} of {} with a record were refused while nobody had accepted for more than a second \
-             (for {lasted} at the longest)",
-            stalls.stalled,
-            plural(stalls.clients, "client"),
-        ));
-        parts.push(
-            "a larger backlog only makes clients wait until somebody accepts again: find out why \
-             nobody does"
-                .into(),
-        );
-        parts.extend(until_then(sizing, seen));
-    }
-    parts.extend(evidence(page));
-    sentences(&parts)
-}
-
-/// The backlog that holds the clients of a stall until it is over, if that is soon enough for them.
-fn until_then(sizing: &Sizing, seen: &Seen<'_>) -> Option<String> {
-    let timeout_ns = seen.given.client_timeout_ns;
-    let lasted_ns = sizing.lasted_ns.filter(|lasted_ns| *lasted_ns < timeout_ns)?;
-    sizing.needed_depth?;
-    let backlog =
-        seen.need.backlog(seen.need.smallest(seen.page.listener.limit), sizing.confidence);
-    Some(format!(
-        "Until that is mended, a backlog of {backlog} would hold them for the {} of such a pause, \
-         which is less than the {} of --client-timeout",
-        duration(lasted_ns / 1000),
-        duration(timeout_ns / 1000),
-    ))
-}
-
-/// The last acceptor, if known.
-fn who(page: &Page) -> String {
-    let Some(last) = page.last_accept else {
-        return "and who accepted before is not known".into();
-    };
-    let worker = page.workers.process(last.pid).cloned();
-    let known = worker.or_else(|| page.listener.process().filter(|one| one.pid == last.pid));
-    let process = known.map_or_else(|| format!("process {}", last.pid), |one| one.to_string());
-    if last.tid == last.pid {
-        format!("the last to do so was {process}")
-    } else {
-        format!("the last to do so was thread {} of {process}", last.tid)
-    }
-}
-
-/// The known reasons why nobody accepts: the errors of `accept()`, and the state of the threads
-/// when drops began, or else when nobody had accepted for long.
-fn evidence(page: &Page) -> impl Iterator<Item = String> {
-    let failed = page.accept_errors.sentence();
-    let looked = page.episodes.kept().iter().rev().find_map(|one| one.acceptor.as_deref());
-    let doing = looked.map(|acceptor| format!("when drops began: {}", sentence(acceptor)));
-    let idle = || page.idle.as_deref().map(sentence);
-    [failed, doing.or_else(idle)].into_iter().flatten()
-}
-
 /// Each begins with a capital letter but for the first, which follows a colon.
 fn sentences(parts: &[String]) -> String {
     let mut text = String::new();
@@ -351,12 +308,19 @@ fn not_enough(seen: &Seen<'_>) -> String {
              backlog-trace -P {port} without it"
         );
     }
-    if seen.unlimited.firsts >= 0.5 {
-        return format!(
-            "{}, and nothing was accepted until the end: run backlog-trace -P {port} for \
-             longer",
-            clients(seen),
-        );
+    if seen.refused > 0 && seen.unlimited.firsts >= 0.5 {
+        let end = if page.closed.is_some() { "it closed" } else { "the end" };
+        let why = if seen.unlimited.grows_until(seen.given.end_ns) {
+            let depth = seen.unlimited.stretches().map(|one| one.peak).fold(0.0, f64::max);
+            format!(
+                "and more came than were accepted until {end}, when a queue without a limit would have \
+                 held {}",
+                round_to_u64(depth.ceil())
+            )
+        } else {
+            format!("and nothing was accepted until {end}")
+        };
+        return format!("{}, {why}: run backlog-trace -P {port} for longer", clients(seen));
     }
     if seen.refused > 0 {
         return format!(
@@ -365,11 +329,16 @@ fn not_enough(seen: &Seen<'_>) -> String {
             refused(seen.refused, "packet"),
         );
     }
-    if seen.need.cookies.is_some() {
+    if seen.need.flood || seen.need.cookies.is_some() {
         return format!(
-            "{}. What its clients need cannot be told apart from that: run backlog-trace -P \
+            "{}. {}What its clients need cannot be told apart from that: run backlog-trace -P \
              {port} -d 10m when it is over",
-            syn_queue(page, seen.need.cookies),
+            syn_queue(page, seen.need.cookies, seen.need.flood),
+            if seen.given.syncookies == Some(0) {
+                "With net.ipv4.tcp_syncookies=1 a flood refuses nobody. "
+            } else {
+                ""
+            },
         );
     }
     let mut text = format!(

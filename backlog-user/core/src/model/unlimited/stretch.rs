@@ -23,6 +23,9 @@ pub struct Stretch {
 /// Fewer accepts say little of a rate.
 const FEW: u32 = 8;
 
+/// A surge that would have grown by so many since is over.
+const CLIENTS_MISSED: f64 = 8.0;
+
 impl Stretch {
     /// It begins, at a queue that is so deep.
     pub(super) fn begin(begin_ns: u64, depth: f64, first: Mark) -> Self {
@@ -47,6 +50,13 @@ impl Stretch {
     #[must_use]
     pub fn growth(&self) -> f64 {
         (self.peak - self.begin) * 1e9 / self.growth_ns().max(1) as f64
+    }
+
+    /// Did it still grow at this time? The next refused client is then overdue by less than the time
+    /// in which a few came.
+    pub(super) fn grows_until(&self, end_ns: u64) -> bool {
+        let since_ns = end_ns.saturating_sub(self.peak_ns) as f64;
+        self.peak > self.begin && since_ns * self.growth() < CLIENTS_MISSED * 1e9
     }
 
     /// How long it grew.

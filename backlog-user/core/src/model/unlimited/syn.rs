@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::event::DropEvent;
+use crate::event::form::is_zero;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,14 @@ pub struct SynQueue {
     /// The number of times that it began to be too short: groups of refused SYNs in flight at the
     /// same time.
     pub groups: u64,
+    /// Clients whose first SYN was refused because it was full, and when the last of them came.
+    #[serde(skip_serializing_if = "is_zero")]
+    firsts: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    last_first_ns: u64,
+    /// Packets that such clients have sent later, whether they were refused again or got in.
+    #[serde(skip_serializing_if = "is_zero")]
+    later: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +70,9 @@ const RETRY_NS: u64 = 1_000_000_000;
 /// No round trip is longer: a client sends its SYN again after a second.
 const LONGEST_NS: u64 = RETRY_NS;
 
+/// Fewer refused clients are no flood.
+const FLOOD: u64 = 100;
+
 /// Those that are kept.
 const MOST: usize = 1 << 16;
 
@@ -68,8 +80,22 @@ const MOST: usize = 1 << 16;
 const MOST_RECENT: usize = 4096;
 
 impl SynQueue {
+    /// A client's SYN was refused once more.
+    pub(super) fn refused_again(&mut self) {
+        self.later += 1;
+    }
+
+    /// Did few of the refused clients ever send another SYN, though there was time for it? A client's
+    /// kernel does so after a second.
+    #[must_use]
+    pub fn is_flood(&self, end_ns: u64) -> bool {
+        let old_enough = end_ns.saturating_sub(self.last_first_ns) > 2 * RETRY_NS;
+        self.firsts >= FLOOD && old_enough && self.later * 2 < self.firsts
+    }
+
     /// A client's first SYN was refused because the SYN queue was full.
     pub(super) fn refused(&mut self, drop: &DropEvent, time_ns: u64) {
+        (self.firsts, self.last_first_ns) = (self.firsts + 1, time_ns);
         let arrived = drop.so_far.as_ref().map(|so_far| so_far.arrived);
         let completed = |one: &Missing| {
             let by_count = one.until.zip(arrived);
@@ -114,6 +140,7 @@ impl SynQueue {
 
     /// A client that was refused first `delay_ns` ago has left it for the accept queue.
     pub(in crate::model) fn admitted(&mut self, time_ns: u64, delay_ns: u64) {
+        self.later += 1;
         if (RETRY_NS..2 * RETRY_NS).contains(&delay_ns) {
             let round_trip_ns = delay_ns - RETRY_NS;
             let least = self.round_trip_ns.map_or(round_trip_ns, |least| least.min(round_trip_ns));

@@ -233,8 +233,8 @@ fn refusals_for_another_cause_are_named() {
         count(&mut model, 10 * SECOND, &totals);
         let sizing = sizing(&model, 10 * SECOND);
         assert_eq!(sizing.verdict, verdict);
-        let others = "41 packets were refused for another cause (last_quarter 41), which no limit \
-                      changes";
+        let others = "41 packets were refused for another cause (last_quarter 41), which no backlog \
+                      changes: backlog-trace explain last_quarter says what does";
         assert!(sizing.why.ends_with(others), "{}", sizing.why);
     }
 }

@@ -192,6 +192,8 @@ struct Seen {
     totals: Totals,
     idle_ns: u64,
     filled_ns: u64,
+    /// Arrivals before that.
+    filled_arrived: u64,
     acceptor: Acceptor,
     longest_ns: u64,
     waits: Vec<(u32, u32)>,
@@ -219,7 +221,7 @@ impl Seen {
     fn arrived(&mut self, found: u32, time_ns: u64) {
         self.acceptor.trough = self.acceptor.trough.min(found);
         if found == 0 {
-            self.filled_ns = time_ns;
+            (self.filled_ns, self.filled_arrived) = (time_ns, self.totals.enqueued);
         }
         if found == 0 && self.acceptor.accepted_ns > 0 {
             let empty_ns = time_ns - self.acceptor.accepted_ns;
@@ -232,6 +234,8 @@ impl Seen {
         if depth > self.totals.peak {
             (self.totals.peak, self.totals.peak_ns) = (depth, time_ns);
             self.totals.peak_filled_ns = self.filled_ns;
+            let arrivals = self.totals.enqueued - self.filled_arrived;
+            self.totals.peak_arrivals = u32::try_from(arrivals).unwrap();
         }
     }
 

@@ -25,7 +25,10 @@ fn far_clients(model: &mut Model) -> u64 {
         arrived += limit + 28;
     }
     let so_far = Some(SoFar { arrived, ..SoFar::default() });
-    apply(model, 9 * SECOND, What::Admitted(Admitted { so_far, ..admitted_far(1) }));
+    for client in 1..=port {
+        let what = What::Admitted(Admitted { so_far: so_far.clone(), ..admitted_far(client) });
+        apply(model, 9 * SECOND, what);
+    }
     10 * SECOND
 }
 

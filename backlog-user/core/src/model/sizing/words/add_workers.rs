@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use backlog_ebpf::totals::IMPATIENT_NS;
 
-use super::{append, by_outdated_limit, clients, hindrances, still, to_mend_first};
+use super::{append, by_outdated_limit, clients, from_before, hindrances, still, to_mend_first};
 use crate::model::sizing::late::Left;
 use crate::model::sizing::{Seen, Sizing};
 use crate::text::format::duration;
@@ -38,17 +38,31 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     } else if seen.page.totals.accepted == 0 {
         text += ". Nothing was accepted at all";
     } else {
+        if let Some(growth) = seen.late.growth
+            && growth.is_pause(seen.page.paced.pause_ns())
+        {
+            let lasted = duration(growth.lasted_ns / 1000);
+            let _ = write!(text, ". Hardly anybody was accepted for {lasted}: find out why");
+        }
         text += ". Add workers, or make accept() come sooner";
     }
     if let Some(wait_ns) = sizing.wait_ns {
-        let _ = write!(
-            text,
-            ". A larger backlog only turns refusals into waiting: the last of {} would wait about \
-             {}, and {}",
-            sizing.needed_depth.unwrap_or(0),
-            duration(wait_ns / 1000),
-            patience(seen),
-        );
+        let (depth, wait) = (sizing.needed_depth.unwrap_or(0), duration(wait_ns / 1000));
+        let patience = patience(seen);
+        let _ = if wait_ns > seen.late.timeout_ns(seen.given) {
+            write!(
+                text,
+                ". A larger backlog only turns refusals into waiting: the last of {depth} would wait \
+                 about {wait}, and {patience}"
+            )
+        } else {
+            // It went on for longer than a client waits, so it would have gone on to grow.
+            write!(
+                text,
+                ". A larger backlog only fills later: {depth} would have been in it at last, and \
+                 the last of them would wait about {wait}; {patience}"
+            )
+        };
     }
     if let Some(largest) = sizing.largest_backlog {
         let patience = seen.late.timeout_ns(seen.given);
@@ -62,6 +76,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
             let _ = write!(text, ": {limit} is too large");
         }
     }
+    append(&mut text, from_before(seen));
     append(&mut text, hindrances(seen.page));
     text
 }
@@ -78,7 +93,7 @@ fn patience(seen: &Seen<'_>) -> String {
 }
 
 /// The clients that were refused, waited too long, or left.
-fn late(seen: &Seen<'_>, timeout: &str) -> String {
+pub(super) fn late(seen: &Seen<'_>, timeout: &str) -> String {
     let late = &seen.late;
     let mut parts = Vec::new();
     if seen.refused > 0 {
@@ -94,26 +109,27 @@ fn late(seen: &Seen<'_>, timeout: &str) -> String {
             late.beyond
         ));
     }
-    if let Some(Left { clients, after_ns, .. }) = late.left {
-        let (did, when) = match after_ns {
-            // Who was refused first had waited for a retry as well.
-            Some(_) if seen.refused > 0 => ("left", String::new()),
-            Some(after_ns) => {
-                ("left", format!(", none of them before {}", duration(after_ns / 1000)))
-            }
-            None => {
-                let most = duration(IMPATIENT_NS / 1000);
-                ("reset their connection", format!(", most within {most}"))
-            }
-        };
-        parts.push(format!(
-            "{clients} of {accepted} clients had {did} before they were accepted{when}"
-        ));
-    }
+    parts.extend(left(seen));
     if late.still
         && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
     {
         parts.push(still(&queued));
     }
     parts.join("; ")
+}
+
+/// `7 of 360 clients had left before they were accepted`.
+pub(super) fn left(seen: &Seen<'_>) -> Option<String> {
+    let Left { clients, after_ns, .. } = seen.late.left?;
+    let (did, when) = match after_ns {
+        // Who was refused first had waited for a retry as well.
+        Some(_) if seen.refused > 0 => ("left", String::new()),
+        Some(after_ns) => ("left", format!(", none of them before {}", duration(after_ns / 1000))),
+        None => {
+            let most = duration(IMPATIENT_NS / 1000);
+            ("reset their connection", format!(", most within {most}"))
+        }
+    };
+    let accepted = seen.page.totals.accepted;
+    Some(format!("{clients} of {accepted} clients had {did} before they were accepted{when}"))
 }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
+use super::{append, sentences, still};
 use crate::model::group::Unbalanced;
 use crate::model::group::words as groups;
 use crate::model::page::Page;
-use crate::model::sizing::Given;
+use crate::model::sizing::Seen;
 use crate::text::format::{duration, plural};
 
-pub(super) fn why(page: &Page, given: &Given) -> String {
+pub(super) fn why(seen: &Seen<'_>) -> String {
+    let (page, given) = (seen.page, seen.given);
     let Some(found) = given.unbalanced else { return String::new() };
     let name = groups::process(page);
     let who = name.as_deref().unwrap_or("this member");
@@ -29,6 +31,12 @@ pub(super) fn why(page: &Page, given: &Given) -> String {
     }
     if let Some(stall) = stall(page, &found) {
         let _ = write!(text, ". {stall}");
+    }
+    if let Some(since_ns) = page.still_since().filter(|_| seen.stalled_since_ns.is_some()) {
+        let queued = page.still_queued(given.end_ns).as_ref().map(still);
+        let evidence = super::stalled::evidence(page, since_ns, given.end_ns);
+        let parts: Vec<String> = queued.into_iter().chain(evidence).collect();
+        append(&mut text, (!parts.is_empty()).then(|| sentences(&parts)));
     }
     let _ = write!(
         text,

@@ -1,0 +1,190 @@
+//! Pauses that refuse nobody, floods, and runs that begin or end in the middle of an overload.
+
+use backlog_ebpf::cause::{Beside, Cause};
+use backlog_ebpf::totals::Totals;
+
+use super::cases::{apply, count, model, sizing};
+use super::simulated::Load;
+use super::{Confidence, ID, MS, SECOND, Sizing, Verdict, burst, drop, judged, listener, steady};
+use crate::event::{Acceptor, Caller, Closed, Count, DropEvent, Event, Listener, What};
+use crate::model::Model;
+use crate::settings::Settings;
+
+/// 40 clients a second, which wait for a second; every 6 s nobody accepts for 2 s.
+#[test]
+fn a_pause_that_refuses_nobody_is_no_lack_of_workers() {
+    let stalls = (0..4).map(|round| (4 + 6 * round, 6 + 6 * round));
+    let stalls = stalls.map(|(begin, end)| (begin * SECOND, end * SECOND)).collect();
+    let load = Load { stalls, ..Load::of(steady(SECOND, 25 * SECOND, 40), MS, 26 * SECOND) };
+    let mut model = model(4096);
+    model.set_client_timeout(SECOND);
+    assert_eq!(load.run(4096, &mut model), 0);
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
+    assert_eq!((sizing.accept_rate, sizing.needed_rate), (None, None), "{}", sizing.why);
+    assert!(
+        sizing.why.contains("was accepted for 2.0s, in which the queue grew to 8"),
+        "{sizing:?}"
+    );
+}
+
+/// The rates of a queue that grew are those of its growth, and not of the whole run.
+#[test]
+fn a_worker_that_becomes_slow_is_judged_by_that_time() {
+    // 16 accepts a second for the last 8 s, 1,000 before.
+    let slow = (0..8 * 16).map(|pause| {
+        let begin_ns = 10 * SECOND + pause * 625 * MS / 10;
+        (begin_ns + MS, begin_ns + 62 * MS)
+    });
+    let arrivals = steady(SECOND, 18 * SECOND, 50);
+    let load = Load { stalls: slow.collect(), ..Load::of(arrivals, MS, 18 * SECOND) };
+    let mut model = model(4096);
+    model.set_client_timeout(2 * SECOND);
+    assert_eq!(load.run(4096, &mut model), 0);
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+    let (reached, needed) = (sizing.accept_rate.unwrap(), sizing.needed_rate.unwrap());
+    assert!((needed - 50.0).abs() < 2.0, "{}", sizing.why);
+    assert!((15.0..34.0).contains(&reached), "{}", sizing.why);
+    assert!(sizing.times.unwrap() > 1.4, "{}", sizing.why);
+}
+
+/// Bursts of 60 at a queue of 16; of 324 clients that were accepted in time, 7 have left.
+#[test]
+fn a_few_that_leave_after_a_refusal_change_no_number() {
+    let arrivals = (0..6).flat_map(|round| burst((1 + 4 * round) * SECOND, 60)).collect();
+    let load = Load::of(arrivals, 20 * MS, 26 * SECOND);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let before = sizing(&model, load.end_ns);
+    assert_eq!(before.verdict, Verdict::Raise, "{}", before.why);
+    let mut totals = model.get(ID).unwrap().totals;
+    totals.beside[Beside::AbandonedFin as usize] = 7;
+    (totals.left_waiting, totals.left_after_ns) = (7, 302 * MS);
+    count(&mut model, load.end_ns, &totals);
+    let after = sizing(&model, load.end_ns);
+    assert_eq!((after.verdict, after.backlog), (Verdict::Raise, before.backlog), "{}", after.why);
+    assert!(after.why.contains("7 of 324 clients had left"), "{}", after.why);
+}
+
+/// 100 clients a second, 50 accepted; the run ends before it is over.
+#[test]
+fn a_surge_that_still_grows_has_no_number() {
+    let until = |seconds: u64, limit| {
+        let arrivals = steady(SECOND, (1 + seconds) * SECOND, 100);
+        judged(&Load::of(arrivals, 20 * MS, (1 + seconds) * SECOND), limit).0
+    };
+    for seconds in [3, 4] {
+        let sizing = until(seconds, 16);
+        assert_eq!(sizing.verdict, Verdict::NotEnoughData, "{}", sizing.why);
+        assert!(sizing.why.contains("more came than were accepted until the end"), "{sizing:?}");
+    }
+    for seconds in [7, 12] {
+        let sizing = until(seconds, 16);
+        assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+        assert!((1.9..=2.2).contains(&sizing.times.unwrap()), "{}", sizing.why);
+    }
+}
+
+/// The same for one that closes.
+#[test]
+fn what_closes_before_it_accepts_anything_is_not_sized() {
+    let load = Load::of(burst(SECOND, 60), 100 * SECOND, SECOND + 500 * MS);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let mut totals = model.get(ID).unwrap().totals;
+    totals.accepted = 0;
+    let nothing = Count { totals, ..Count::default() };
+    apply(&mut model, load.end_ns, What::Count { listener: ID, count: Box::new(nothing) });
+    let closed = Closed { listener: ID, depth: 17, syn_queue: 0 };
+    apply(&mut model, load.end_ns, What::Closed(closed));
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::NotEnoughData, "{}", sizing.why);
+    assert!(sizing.why.contains("nothing was accepted until it closed"), "{}", sizing.why);
+}
+
+/// SYNs that nobody sends again, without cookies.
+fn flood(later: u16) -> Sizing {
+    let mut model = model(128);
+    let settings = Settings { syncookies: Some(0), ..Settings::default() };
+    apply(&mut model, 0, What::Namespace { netns: 1.into(), settings });
+    let cause = Cause::SynQueueFull;
+    for port in 1..=400 {
+        let client = ([10, 0, 0, 9], port).into();
+        let syn = DropEvent { client, cause, depth: 0, syn_queue: 128, ..drop(128) };
+        apply(&mut model, SECOND + u64::from(port) * MS, What::Drop(syn.clone()));
+        if port <= later {
+            apply(&mut model, 2 * SECOND + u64::from(port) * MS, What::Drop(syn));
+        }
+    }
+    let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
+    totals.drops[cause as usize] = 400 + u64::from(later);
+    totals.syn_queue_peak = 128;
+    count(&mut model, 10 * SECOND, &totals);
+    sizing(&model, 10 * SECOND)
+}
+
+#[test]
+fn a_flood_without_cookies_has_no_number() {
+    let sizing = flood(30);
+    assert_eq!(sizing.verdict, Verdict::NotEnoughData, "{}", sizing.why);
+    assert!(sizing.why.contains("as in a SYN flood"), "{}", sizing.why);
+    assert!(sizing.why.contains("tcp_syncookies=1"), "{}", sizing.why);
+    // Clients send their SYN again.
+    let sizing = flood(390);
+    assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
+}
+
+/// The run begins while clients are being refused.
+#[test]
+fn numbers_from_the_middle_of_an_overload_are_said_to_be_rough() {
+    for (drops, rough) in [(70, true), (0, false)] {
+        let mut model = Model::new(0);
+        let old = Listener { opened_now: false, sk_drops: Some(drops), ..listener(16) };
+        model.apply(&Event { time_ns: 0, what: What::Listener(old) });
+        let load = Load::of(burst(200 * MS, 80), 10 * MS, 6 * SECOND);
+        assert!(load.run(16, &mut model) > 0);
+        let sizing = sizing(&model, load.end_ns);
+        assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
+        assert_eq!(sizing.why.contains("retries count as new clients"), rough, "{}", sizing.why);
+        assert_eq!(sizing.confidence, Confidence::Low);
+    }
+}
+
+fn inspected(pid: u32, idle: bool, gone: bool) -> Acceptor {
+    Acceptor {
+        listener: ID,
+        process: Caller { pid, comm: "server".into() },
+        looked_after_ns: MS,
+        last_accept_ns: None,
+        accepted_since_ns: None,
+        tid: None,
+        processes: 1,
+        threads: 1,
+        doing: Vec::new(),
+        cpu_ns: None,
+        cpu_over_ns: None,
+        seen_accepting: true,
+        gone,
+        idle,
+        holder: None,
+        cpu_limit: None,
+    }
+}
+
+/// A burst overflows while somebody accepts; later nobody does any more.
+#[test]
+fn the_evidence_of_a_stall_is_from_that_time() {
+    let stalls = vec![(9 * SECOND, 100 * SECOND)];
+    let arrivals = burst(SECOND, 40).into_iter().chain([10 * SECOND]).collect();
+    let load = Load { stalls, ..Load::of(arrivals, 10 * MS, 18 * SECOND) };
+    let mut model = model(16);
+    apply(&mut model, 0, What::Acceptor(Box::new(inspected(11, false, false))));
+    assert!(load.run(16, &mut model) > 0);
+    apply(&mut model, 12 * SECOND, What::Acceptor(Box::new(inspected(12, true, true))));
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
+    assert!(sizing.why.contains("all of them before nobody accepted any more"), "{}", sizing.why);
+    assert!(sizing.why.contains("server[12], which accepted last, is gone"), "{}", sizing.why);
+    assert!(!sizing.why.contains("server[11]"), "{}", sizing.why);
+}
