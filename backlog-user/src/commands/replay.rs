@@ -1,6 +1,7 @@
 //! `backlog-trace replay`: a recording, shown as the run itself was. Needs no rights, and no
 //! kernel that could trace; nothing in the file is carried out.
 
+mod files;
 mod lines;
 mod pace;
 pub(crate) mod page_file;

@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use crate::event::{Event, What};
+use crate::event::{Count, Event, What};
 
 /// Bytes of one line. The longest is `begin`, with some 3 kB for each known listener.
 pub const LINE_BYTES: u64 = 64 << 20;
+/// Bytes of the first line of a file. It has the command line, of which the kernel takes 6 MiB at
+/// most and usually 2 MiB.
+pub const HEADER_BYTES: u64 = 8 << 20;
 /// Bytes of one string, as escaped in JSON. The longest is an argument of the command line, of
 /// which the kernel takes 128 KiB.
 pub const STRING_BYTES: usize = 1 << 20;
@@ -32,7 +35,7 @@ pub const REMEMBERED: usize = 3 * LISTENERS + 2 * NAMESPACES;
 pub const CLOCK_MARKS: usize = 65_536;
 /// CPUs: the kernel's own bound (`NR_CPUS` of x86).
 pub const CPUS: u32 = 8192;
-/// Steps of work: one for an event, and one for each listener and namespace at the end of an
+/// Steps of work: one for an event and for each KiB of its value, and one for each listener and namespace at the end of an
 /// interval. A thousand listeners take three weeks for it, at an interval of a second.
 pub const WORK: u64 = 1 << 33;
 /// The binary logarithm of the window of zstd: 128 MiB, as `zstd -d` takes without being asked.
@@ -146,6 +149,16 @@ pub fn event(event: &Event) -> Result<(), Beyond> {
         }
         _ => Ok(()),
     }
+}
+
+/// Bytes of memory that a value takes which a line `same` may repeat: only counts have lists.
+#[must_use]
+pub fn size(what: &What) -> u64 {
+    let What::Count { count, .. } = what else { return size_of::<What>() as u64 };
+    let Count { waits, depths, accepts, .. } = &**count;
+    let names: usize = accepts.iter().map(|one| one.process.comm.len()).sum();
+    let lists = size_of_val(&waits[..]) + size_of_val(&depths[..]) + size_of_val(&accepts[..]);
+    (size_of::<What>() + size_of::<Count>() + lists + names) as u64
 }
 
 #[cfg(test)]

@@ -40,10 +40,10 @@ impl Memory {
     }
 
     /// The last event.
-    pub fn recall(&mut self, of: Of, id: u64) -> Option<What> {
+    pub fn recall(&mut self, of: Of, id: u64) -> Option<&What> {
         let told = self.last.get_mut(&(of, id))?;
         told.round = self.round;
-        Some(told.what.clone())
+        Some(&told.what)
     }
 
     /// The number of its entries.
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(memory.note(&level(1, 3)), Some((Of::DepthSample, 1)));
         assert_eq!(memory.note(&level(1, 4)), None);
         assert_eq!(memory.note(&level(1, 3)), None);
-        assert_eq!(memory.recall(Of::DepthSample, 1), Some(level(1, 3)));
+        assert_eq!(memory.recall(Of::DepthSample, 1), Some(&level(1, 3)));
         assert_eq!(memory.recall(Of::Count, 1), None);
     }
 

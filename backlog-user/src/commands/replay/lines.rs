@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use backlog_core::recording::bounds::{Beyond, LINE_BYTES, WINDOW_LOG};
+use backlog_core::recording::bounds::{Beyond, HEADER_BYTES, LINE_BYTES, WINDOW_LOG};
 use zstd::stream::read::Decoder;
 
 /// What each compressed file begins with.
@@ -50,22 +50,47 @@ impl Lines {
         Ok(Self { from, line: Vec::new(), cut: None })
     }
 
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self { from: Box::new(io::empty()), line: Vec::new(), cut: None }
+    }
+
+    /// A file whose first bytes could not be read.
+    pub(super) fn cut(error: &io::Error) -> Self {
+        Self { cut: Some(unreadable(error)), ..Self::empty() }
+    }
+
     /// The next complete line; none: there is no more.
     ///
     /// # Errors
     /// It is beyond a bound.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Beyond> {
+        let complete = self.read(LINE_BYTES, "a line with more bytes")?;
+        Ok(complete.then_some(&self.line))
+    }
+
+    /// The first line, which is short: that of each file is read before any of them is shown. Its
+    /// memory is not kept.
+    ///
+    /// # Errors
+    /// It is beyond a bound.
+    pub(super) fn header(&mut self) -> Result<Option<Vec<u8>>, Beyond> {
+        let complete = self.read(HEADER_BYTES, "a first line with more bytes")?;
+        let line = std::mem::take(&mut self.line);
+        Ok(complete.then_some(line))
+    }
+
+    /// Is there a complete line, of at most this many bytes?
+    fn read(&mut self, most: u64, what: &str) -> Result<bool, Beyond> {
         if self.cut.is_some() {
-            return Ok(None);
+            return Ok(false);
         }
         self.line.clear();
-        let read = self.from.by_ref().take(LINE_BYTES).read_until(b'\n', &mut self.line);
+        let read = self.from.by_ref().take(most).read_until(b'\n', &mut self.line);
         let cut = match read {
-            Ok(_) if self.line.ends_with(b"\n") => return Ok(Some(&self.line)),
-            Ok(0) => return Ok(None),
-            Ok(_) if self.line.len() as u64 == LINE_BYTES => {
-                return Err(Beyond::of("a line with more bytes", LINE_BYTES));
-            }
+            Ok(_) if self.line.ends_with(b"\n") => return Ok(true),
+            Ok(0) => return Ok(false),
+            Ok(_) if self.line.len() as u64 == most => return Err(Beyond::of(what, most)),
             Ok(_) => "its last line is cut".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 "its end is missing".to_owned()
@@ -73,9 +98,13 @@ impl Lines {
             Err(error) if error.to_string().contains(WINDOW_TOO_LARGE) => {
                 return Err(Beyond::of("a zstd window with more bytes", 1_u64 << WINDOW_LOG));
             }
-            Err(error) => format!("it cannot be read further: {error}"),
+            Err(error) => unreadable(&error),
         };
         self.cut = Some(cut);
-        Ok(None)
+        Ok(false)
     }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("it cannot be read further: {error}")
 }

@@ -60,13 +60,15 @@ impl Player {
         self.check().map_err(io::Error::other)
     }
 
-    /// Counts the work that a step makes: a line of 50 bytes may touch all that is known.
+    /// Counts the work that a step makes: a line of 50 bytes may touch all that is known,
+    /// or repeat a long value.
     fn work(&mut self, step: &Step) -> Result<(), Beyond> {
         let work = match step {
             Step::Begin { .. } | Step::Interval { .. } | Step::Rest { .. } => {
                 let (listeners, namespaces) = self.model().known();
                 1 + listeners as u64 + namespaces as u64
             }
+            Step::Event(event) => 1 + (bounds::size(&event.what) >> 10),
             _ => 1,
         };
         let left = self.work.checked_sub(work);

@@ -1,33 +1,33 @@
 //! A recording as steps, from its files, the oldest first. Their content is not trusted: unreadable
 //! lines are counted, and missing files are reported. What is beyond a bound ends the reading.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::io::Cursor;
+use std::iter::FlatMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::vec::IntoIter;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use backlog_core::event::Event;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::bounds::{self, Beyond};
-use backlog_core::recording::line::{FORMAT, Header, Line, Same, Step};
+use backlog_core::recording::line::{Header, Line, Of, Same, Step};
 use backlog_core::recording::memory::Memory;
 use backlog_core::run::End;
-use serde::Deserialize;
 
-use super::lines::Lines;
+use super::files::Files;
 use crate::bpf::self_cost::resident;
-use crate::output::record::parts;
 
 /// The steps of a recording, in their order.
 pub(crate) struct Source {
-    /// The file that is read, and those after it.
-    files: VecDeque<Lines>,
+    files: Files,
     memory: Memory,
     /// All events until the next other step are known already: a new file repeats them.
     known: bool,
-    /// Steps from one line that are not returned yet.
-    waiting: VecDeque<Step>,
+    /// The step of the last line, until it is returned.
+    waiting: Option<Step>,
+    /// The rest of the last line, if it repeats events. They are made one at a time: a short line
+    /// repeats a long value as often as it likes.
+    repeats: Option<Repeats>,
     /// The start of the run.
     start_ns: u64,
     last_ns: u64,
@@ -42,18 +42,18 @@ pub(crate) struct Source {
 pub(super) struct Text {
     bytes: u64,
     most_bytes: u64,
-    /// When the memory is checked next, and what tells it.
-    next_check: u64,
+    /// Bytes since the memory was checked, and what tells it.
+    unchecked: u64,
     pub(super) resident: fn() -> Option<u64>,
 }
 
-/// Bytes of text between two checks of the memory.
+/// Bytes of text and of repeated values between two checks of the memory.
 const CHECK_EVERY: u64 = 8 << 20;
 
 impl Default for Text {
     fn default() -> Self {
         let most_bytes = bounds::TEXT_BYTES;
-        Self { bytes: 0, most_bytes, next_check: CHECK_EVERY, resident }
+        Self { bytes: 0, most_bytes, unchecked: 0, resident }
     }
 }
 
@@ -69,49 +69,42 @@ impl Text {
         if self.bytes > self.most_bytes {
             return Err(Beyond::in_length("more bytes of text", self.most_bytes));
         }
-        if self.bytes < self.next_check {
+        self.check_memory(line.len() as u64)
+    }
+
+    /// Checks the memory now and then, after this many more bytes of text or of repeated values.
+    fn check_memory(&mut self, bytes: u64) -> Result<(), Beyond> {
+        self.unchecked += bytes;
+        if self.unchecked < CHECK_EVERY {
             return Ok(());
         }
-        self.next_check = self.bytes + CHECK_EVERY;
+        self.unchecked = 0;
         let bytes = (self.resident)().unwrap_or(0);
         bounds::check("a content that takes more bytes of memory", bytes, bounds::MEMORY_BYTES)
     }
 }
 
-/// The first line of every format.
-#[derive(Deserialize)]
-struct Probe {
-    header: Format,
+/// The rest of a line `same`.
+struct Repeats {
+    time_ns: u64,
+    of: Of,
+    ids: Ids,
 }
 
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
+/// Each number of the ranges.
+type Ids =
+    FlatMap<IntoIter<(u64, u64)>, RangeInclusive<u64>, fn((u64, u64)) -> RangeInclusive<u64>>;
+
+impl Repeats {
+    fn of(Same { time_ns, of, ids }: Same) -> Self {
+        Self { time_ns, of, ids: ids.into_iter().flat_map(|(from, to)| from..=to) }
+    }
 }
 
 impl Source {
     /// Opens a recording, with the older files of a rotated one; `-` is stdin.
     pub(crate) fn open(path: &Path) -> Result<(Header, Self)> {
-        let (mut first, lines) = open(path)?;
-        let mut files = VecDeque::from([lines]);
-        if path != Path::new("-") {
-            for older in parts(path).skip(1) {
-                if first.part == 0 || !older.exists() {
-                    break;
-                }
-                // Another run's may lie there from before.
-                match open(&older) {
-                    Ok((header, lines))
-                        if header.is_of_run(&first) && header.part + 1 == first.part =>
-                    {
-                        first = header;
-                        files.push_front(lines);
-                    }
-                    Err(error) if error.is::<Beyond>() => return Err(error),
-                    _ => break,
-                }
-            }
-        }
+        let (first, files) = Files::open(path)?;
         let source = Self::of(&first, files);
         Ok((first, source))
     }
@@ -126,20 +119,12 @@ impl Source {
     pub(crate) fn of_parts(
         parts: impl IntoIterator<Item = impl AsRef<[u8]> + 'static>,
     ) -> Result<(Header, Self)> {
-        let mut first = None;
-        let mut files = VecDeque::new();
-        for part in parts {
-            let lines = Lines::new(Box::new(Cursor::new(part)))?;
-            let (header, lines) = begin("a part", lines)?;
-            first.get_or_insert(header);
-            files.push_back(lines);
-        }
-        let first = first.context("nothing is recorded yet")?;
+        let (first, files) = Files::of_parts(parts)?;
         let source = Self::of(&first, files);
         Ok((first, source))
     }
 
-    fn of(header: &Header, files: VecDeque<Lines>) -> Self {
+    fn of(header: &Header, files: Files) -> Self {
         let mut remarks = Vec::new();
         if header.part > 0 {
             remarks.push(
@@ -152,7 +137,8 @@ impl Source {
             files,
             memory: Memory::default(),
             known: false,
-            waiting: VecDeque::new(),
+            waiting: None,
+            repeats: None,
             start_ns: header.meta.time_ns,
             last_ns: header.meta.time_ns,
             blind: Blind::default(),
@@ -186,7 +172,7 @@ impl Source {
                 bounds::check("more values to repeat", remembered, bounds::REMEMBERED)?;
                 self.wait(Step::Event(event));
             }
-            Line::Same(same) => self.again(&same)?,
+            Line::Same(same) => self.again(same)?,
             Line::Step(step) => {
                 let step = step.into_owned();
                 match &step {
@@ -209,23 +195,34 @@ impl Source {
     /// What is known already is not kept, since it may be most of a file.
     fn wait(&mut self, step: Step) {
         if !self.known {
-            self.waiting.push_back(step);
+            self.waiting = Some(step);
         }
     }
 
     /// What has not changed.
-    fn again(&mut self, same: &Same) -> Result<(), Beyond> {
+    fn again(&mut self, same: Same) -> Result<(), Beyond> {
         bounds::check("a line that repeats more events", same.count(), bounds::REPEATED)?;
-        let Same { time_ns, of, ids } = same;
-        for (from, to) in ids {
-            for id in *from..=*to {
-                let Some(what) = self.memory.recall(*of, id) else {
-                    // The line with it could not be read either.
-                    self.unreadable += 1;
-                    return Ok(());
-                };
-                self.wait(Step::Event(Event { time_ns: *time_ns, what }));
-            }
+        self.repeats = Some(Repeats::of(same));
+        Ok(())
+    }
+
+    /// The next event that the last line repeats, if it has any left.
+    fn repeat(&mut self) -> Result<(), Beyond> {
+        let Some(repeats) = &mut self.repeats else { return Ok(()) };
+        let Some(id) = repeats.ids.next() else {
+            self.repeats = None;
+            return Ok(());
+        };
+        let Repeats { time_ns, of, .. } = *repeats;
+        let Some(what) = self.memory.recall(of, id) else {
+            // The line with it could not be read either.
+            self.unreadable += 1;
+            self.repeats = None;
+            return Ok(());
+        };
+        if !self.known {
+            self.text.check_memory(bounds::size(what))?;
+            self.waiting = Some(Step::Event(Event { time_ns, what: what.clone() }));
         }
         Ok(())
     }
@@ -262,18 +259,20 @@ impl Iterator for Source {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(step) = self.waiting.pop_front() {
+            if let Some(step) = self.waiting.take() {
                 return Some(Ok(self.give(step)));
             }
-            if self.files.is_empty() {
+            if self.repeats.is_none() && self.files.is_empty() {
                 if self.ended {
                     return None;
                 }
                 let end = self.cut_short();
                 return Some(Ok(self.give(end)));
             }
-            if let Err(beyond) = self.read() {
-                self.files.clear();
+            let more = if self.repeats.is_some() { self.repeat() } else { self.read() };
+            if let Err(beyond) = more {
+                self.files = Files::default();
+                self.repeats = None;
                 self.ended = true;
                 return Some(Err(beyond));
             }
@@ -284,11 +283,11 @@ impl Iterator for Source {
 impl Source {
     /// Reads a line, or goes on to the next file.
     fn read(&mut self) -> Result<(), Beyond> {
-        let Some(file) = self.files.front_mut() else { return Ok(()) };
+        let Some(file) = self.files.current()? else { return Ok(()) };
         let Some(line) = file.next()? else {
             let cut = file.cut.take();
             self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
-            self.files.pop_front();
+            self.files.end_current();
             // The next one begins with the known state.
             self.memory = Memory::default();
             self.known = true;
@@ -301,32 +300,5 @@ impl Source {
             Err(_) => self.unreadable += 1,
         }
         bounds::check("more lines that cannot be read", self.unreadable, bounds::UNREADABLE)
-    }
-}
-
-/// Opens one file and reads its header.
-fn open(path: &Path) -> Result<(Header, Lines)> {
-    begin(path.display(), Lines::open(path)?)
-}
-
-/// Reads the header of the file with this name.
-fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
-    let no_recording = || format!("{name} is not a backlog-trace recording");
-    let Some(first) = lines.next()? else {
-        bail!("{}: it has no complete first line", no_recording())
-    };
-    bounds::form(first)?;
-    let Probe { header: Format { format } } =
-        serde_json::from_slice(first).with_context(no_recording)?;
-    if format > FORMAT {
-        bail!(
-            "{name} is of format {format}, and this version ({}) reads up to {FORMAT}: replay it \
-             with the version that recorded it, or a newer one",
-            env!("CARGO_PKG_VERSION")
-        );
-    }
-    match serde_json::from_slice(first).with_context(no_recording)? {
-        Line::Header(header) => Ok((*header, lines)),
-        _ => bail!("{}: its first line is not a header", no_recording()),
     }
 }

@@ -4,15 +4,20 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use backlog_core::clock::Mark;
-use backlog_core::event::{Closed, Event, Listener, ListenerId, Netns, What};
+use backlog_core::event::{
+    Accepts, Caller, Closed, Count, Event, Listener, ListenerId, Netns, What,
+};
 use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::bounds;
 use backlog_core::recording::line::Step;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::made_up::{NETNS, SECOND, header, listener, steps};
-use super::{folder, record, replay};
+use super::{folder, record, replay, sink};
 use crate::commands::replay::player::Player;
 use crate::commands::replay::source::{Source, Text};
 use crate::output::csv::Csv;
@@ -78,13 +83,17 @@ fn work_is_bounded() {
     both_sides(run(50, 100 + 50 * 102), run(51, 100 + 50 * 102), "more steps than 8589934592;");
 }
 
-/// Reads lines after a header, and returns what ends the reading.
-fn read(path: &Path, lines: &[u8], text: Text) -> Result<(), String> {
+/// A header, and these lines.
+fn write(path: &Path, lines: &[u8]) {
     let mut file = fs::File::create(path).unwrap();
     serde_json::to_writer(&mut file, &serde_json::json!({ "header": header() })).unwrap();
     file.write_all(b"\n").unwrap();
     file.write_all(lines).unwrap();
-    drop(file);
+}
+
+/// Reads lines after a header, and returns what ends the reading.
+fn read(path: &Path, lines: &[u8], text: Text) -> Result<(), String> {
+    write(path, lines);
     let (_, mut source) = Source::open(path).unwrap();
     source.text = text;
     let ended = source.by_ref().find_map(Result::err).map(|beyond| beyond.to_string());
@@ -112,6 +121,67 @@ fn lines_that_stand_for_many_events_are_bounded() {
     let most = bounds::REPEATED;
     both_sides(range(most), range(most + 1), "a line that repeats more events than 131072;");
     assert!(range(u64::MAX).is_err());
+}
+
+/// A count whose thread has a name of this length.
+fn count(name: usize) -> Event {
+    let process = Caller { pid: 1, comm: "x".repeat(name) };
+    let accepts = vec![Accepts { process, tid: 1, count: 1 }];
+    let count = Box::new(Count { accepts, ..Count::default() });
+    Event { time_ns: 1, what: What::Count { listener: ListenerId(1), count } }
+}
+
+/// A short line may repeat a long value: each is made when the one before was taken, and both
+/// memory and work are counted by its size.
+#[test]
+fn repeated_values_are_bounded_by_their_size() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let taken = |resident| {
+        let mut lines = serde_json::to_string(&serde_json::json!({ "event": count(1 << 20) }));
+        let ids = vec!["[1,1]"; 50].join(",");
+        let same = format!("\n{{\"same\":{{\"time_ns\":1,\"of\":\"count\",\"ids\":[{ids}]}}}}\n");
+        lines.as_mut().unwrap().push_str(&same);
+        write(&path, lines.unwrap().as_bytes());
+        let (_, mut source) = Source::open(&path).unwrap();
+        source.text.resident = resident;
+        source.by_ref().take_while(Result::is_ok).count()
+    };
+    // The end of the run was not recorded, and is added.
+    assert_eq!(taken(|| Some(bounds::MEMORY_BYTES)), 1 + 50 + 1);
+    // At the first check, the value itself and six repetitions were taken.
+    assert_eq!(taken(|| Some(bounds::MEMORY_BYTES + 1)), 7);
+    let run = |work| play((0..3).map(|_| Step::Event(count(1 << 20))), work);
+    both_sides(run(3 * 1026), run(3 * 1025 - 1), "more steps than 8589934592;");
+}
+
+/// The first lines of all files of a rotated recording are read before anything is shown.
+#[test]
+fn first_lines_are_short() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let open = |length: u64| {
+        let mut line = serde_json::to_string(&serde_json::json!({ "header": header() })).unwrap();
+        line.push_str(&" ".repeat(usize::try_from(length).unwrap() - line.len() - 1));
+        fs::write(&path, line + "\n").unwrap();
+        Source::open(&path).map(drop).map_err(|error| format!("{error:#}"))
+    };
+    let most = bounds::HEADER_BYTES;
+    both_sides(open(most), open(most + 1), "a first line with more bytes than 8388608;");
+}
+
+/// Where an older file would be is something that nobody ever writes to.
+#[test]
+fn nobody_waits_for_the_writer_of_a_pipe() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    record(&path, Some((1, 1)), &steps(3));
+    let older = sink::part(&path, 1);
+    fs::remove_file(&older).unwrap();
+    mknodat(CWD, &older, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let (opened, open) = channel();
+    std::thread::spawn(move || opened.send(Source::open(&path).is_ok()));
+    assert_eq!(open.recv_timeout(Duration::from_mins(1)), Ok(true));
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! The files of a recording, the oldest first. One is read at a time: each of the others is a
+//! descriptor and nothing else, since there may be hundreds, with any content.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{Cursor, Seek as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use backlog_core::recording::bounds::{self, Beyond};
+use backlog_core::recording::line::{FORMAT, Header, Line};
+use serde::Deserialize;
+
+use super::lines::Lines;
+use crate::output::record::parts;
+
+/// See the module's head.
+#[derive(Default)]
+pub(super) struct Files(VecDeque<Part>);
+
+enum Part {
+    /// It is read, or will be: its header was.
+    Open(Lines),
+    /// It is read from its beginning when its turn comes.
+    Later(File),
+}
+
+impl Files {
+    /// Opens a recording, with the older files of a rotated one; `-` is stdin. Returns the header
+    /// of the oldest.
+    pub(super) fn open(path: &Path) -> Result<(Header, Self)> {
+        let (mut first, lines) = begin(path.display(), Lines::open(path)?)?;
+        let mut files = VecDeque::from([Part::Open(lines)]);
+        if path == Path::new("-") {
+            return Ok((first, Self(files)));
+        }
+        for older in parts(path).skip(1) {
+            if first.part == 0 {
+                break;
+            }
+            // Another run's may lie there from before.
+            match open_older(&older) {
+                Ok((header, file)) if header.is_of_run(&first) && header.part + 1 == first.part => {
+                    first = header;
+                    files.push_front(Part::Later(file));
+                }
+                Err(error) if error.is::<Beyond>() => return Err(error),
+                _ => break,
+            }
+        }
+        Ok((first, Self(files)))
+    }
+
+    /// Those that are in memory, the oldest first.
+    pub(super) fn of_parts(
+        parts: impl IntoIterator<Item = impl AsRef<[u8]> + 'static>,
+    ) -> Result<(Header, Self)> {
+        let mut first = None;
+        let mut files = VecDeque::new();
+        for part in parts {
+            let lines = Lines::new(Box::new(Cursor::new(part)))?;
+            let (header, lines) = begin("a part", lines)?;
+            first.get_or_insert(header);
+            files.push_back(Part::Open(lines));
+        }
+        Ok((first.context("nothing is recorded yet")?, Self(files)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The file that is read, behind its header.
+    pub(super) fn current(&mut self) -> Result<Option<&mut Lines>, Beyond> {
+        if let Some(part @ Part::Later(_)) = self.0.front_mut()
+            && let Part::Later(file) = std::mem::replace(part, Part::Open(Lines::empty()))
+        {
+            let mut lines = Lines::new(Box::new(file)).unwrap_or_else(|error| Lines::cut(&error));
+            lines.header()?;
+            *part = Part::Open(lines);
+        }
+        match self.0.front_mut() {
+            Some(Part::Open(lines)) => Ok(Some(lines)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The next one's turn comes.
+    pub(super) fn end_current(&mut self) {
+        self.0.pop_front();
+    }
+}
+
+/// Opens a file that a rotation has renamed, and reads its header. Anything but a regular file is
+/// something else: nothing is read from it, and nobody waits for the writer of a pipe.
+fn open_older(path: &Path) -> Result<(Header, File)> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        bail!("{} is not a regular file", path.display());
+    }
+    let (header, _) = begin(path.display(), Lines::new(Box::new(file.try_clone()?))?)?;
+    file.rewind()?;
+    Ok((header, file))
+}
+
+/// The first line of every format.
+#[derive(Deserialize)]
+struct Probe {
+    header: Format,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Reads the header of the file with this name.
+fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
+    let no_recording = || format!("{name} is not a backlog-trace recording");
+    let Some(first) = lines.header()? else {
+        bail!("{}: it has no complete first line", no_recording())
+    };
+    let first = first.as_slice();
+    bounds::form(first)?;
+    let Probe { header: Format { format } } =
+        serde_json::from_slice(first).with_context(no_recording)?;
+    if format > FORMAT {
+        bail!(
+            "{name} is of format {format}, and this version ({}) reads up to {FORMAT}: replay it \
+             with the version that recorded it, or a newer one",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    match serde_json::from_slice(first).with_context(no_recording)? {
+        Line::Header(header) => Ok((*header, lines)),
+        _ => bail!("{}: its first line is not a header", no_recording()),
+    }
+}
