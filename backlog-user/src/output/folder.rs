@@ -4,6 +4,7 @@
 //! write, anybody may have made it.
 
 use std::collections::VecDeque;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Error, ErrorKind};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -11,10 +12,11 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlinkat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat, readlinkat,
+};
 use rustix::io::Errno;
-
-use crate::output::place::trusted_users;
+use rustix::process::geteuid;
 
 /// See the module's head.
 #[derive(Clone, Debug)]
@@ -47,6 +49,13 @@ impl Entry {
     pub(crate) fn folder(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.folder.as_raw_fd()).into()
     }
+}
+
+/// Those whose pipes may be written to, and whose links are followed: root, the user who runs this,
+/// and the one who called sudo, whom sudo names.
+pub(crate) fn trusted_users() -> Vec<u32> {
+    let sudo = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
+    [0, geteuid().as_raw()].into_iter().chain(sudo).collect()
 }
 
 /// The folder that a file is in.
@@ -86,6 +95,12 @@ fn open(path: &Path, trusted: &[u32]) -> io::Result<OwnedFd> {
         links += 1;
         if links > MOST_LINKS {
             return Err(Errno::LOOP.into());
+        }
+        // Below `/proc` such a link leads to a folder that a process has, whatever its text says.
+        if fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            at = openat(&at, &name, flags, Mode::empty())?;
+            continue;
         }
         let target = readlinkat(&link, "", Vec::new())?;
         let target = PathBuf::from(OsStr::from_bytes(target.as_bytes()));
@@ -136,6 +151,7 @@ mod tests {
     use super::{Entry, open};
     use std::fs;
     use std::io::ErrorKind;
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::{MetadataExt as _, symlink};
     use std::path::{Path, PathBuf};
 
@@ -181,6 +197,21 @@ mod tests {
         let error = open(&at("absolute"), &[us + 1]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.to_string().contains("name the folder it leads to"), "{error}");
+    }
+
+    /// Its text would name another folder once that one is renamed.
+    #[test]
+    fn a_link_below_proc_leads_to_what_the_process_has() {
+        let root = tempfile::tempdir().unwrap();
+        let [ours, moved, theirs] = ["ours", "moved", "theirs"].map(|name| root.path().join(name));
+        fs::create_dir(&ours).unwrap();
+        let held = fs::File::open(&ours).unwrap();
+        fs::rename(&ours, &moved).unwrap();
+        fs::create_dir(&theirs).unwrap();
+        let path = format!("/proc/self/fd/{}/x", held.as_raw_fd());
+        assert!(is_same(&Entry::open(Path::new(&path)).unwrap().folder(), &moved));
+        let path = Path::new("/proc/self/root").join(theirs.strip_prefix("/").unwrap());
+        assert!(is_same(&Entry::open(&path.join("x")).unwrap().folder(), &theirs));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! it belongs to root, to the user who runs the tool, or to the one who called sudo: in a folder
 //! that others can write, anybody may have made it.
 
-use std::env;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Error, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::geteuid;
+
+use crate::output::folder::{Entry, trusted_users};
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,25 @@ pub(crate) enum Place {
     Descriptor,
 }
 
-/// Names of what a process has open.
-const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+/// Is it a name of what a process has open? Others below `/proc` lead to any file of any user.
+fn is_descriptor(path: &Path) -> bool {
+    let is_number = |name: &str| name.parse::<u32>().is_ok();
+    // Without what does not count: `//` and `/./`.
+    let names: Option<Vec<_>> = path.components().map(|name| name.as_os_str().to_str()).collect();
+    match names.as_deref() {
+        Some(["/", "dev", "stdin" | "stdout" | "stderr" | "fd"]) => true,
+        Some(["/", "dev", "fd", number]) => is_number(number),
+        Some(["/", "proc", process, "fd", number]) => {
+            (matches!(*process, "self" | "thread-self") || is_number(process)) && is_number(number)
+        }
+        _ => false,
+    }
+}
 
 impl Place {
     /// What it is now. It may be something else when it is opened.
     pub(crate) fn of(path: &Path) -> Self {
-        if DESCRIPTORS.iter().any(|name| path.starts_with(name)) {
+        if is_descriptor(path) {
             return Self::Descriptor;
         }
         // What cannot be asked cannot be created either, and that has a better error.
@@ -47,17 +59,27 @@ impl Place {
 
 /// Opens a file that this process has open, under its name.
 pub(crate) fn open_descriptor(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).open(path)
+    let file = open_at_once(OpenOptions::new().append(true), path, OFlags::empty())?;
+    wait_again(file)
 }
 
-/// Opens a pipe or a device, if it is ours. A pipe without a reader is an error: waiting for one
-/// could last for ever.
+/// Opens a pipe or a device, if it is ours and on the way to it are no links of others.
 pub(crate) fn open_special(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).map_err(Error::other)?;
-    let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(named)?;
-    let data = file.metadata()?;
-    check(&data, &trusted_users())?;
+    let entry = Entry::open(path)?;
+    let file = open_at_once(OpenOptions::new().write(true), &entry.path(), OFlags::NOFOLLOW)
+        .map_err(named)?;
+    check(&file.metadata()?, &trusted_users())?;
+    wait_again(file)
+}
+
+/// A pipe without a reader is an error: waiting for one could last for ever.
+fn open_at_once(options: &mut OpenOptions, path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = i32::try_from((flags | OFlags::NONBLOCK).bits()).map_err(Error::other)?;
+    options.custom_flags(flags).open(path)
+}
+
+/// From now on, a write waits for the reader.
+fn wait_again(file: File) -> io::Result<File> {
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
@@ -71,13 +93,6 @@ fn named(error: Error) -> Error {
         Some(libc::ELOOP) => Error::new(error.kind(), "it has just become a symbolic link"),
         _ => error,
     }
-}
-
-/// Those whose pipes may be written to, and whose links are followed: root, the user who runs this, and the one who called sudo,
-/// whom sudo names.
-pub(crate) fn trusted_users() -> Vec<u32> {
-    let sudo = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
-    [0, geteuid().as_raw()].into_iter().chain(sudo).collect()
 }
 
 /// Is what was opened a pipe or a device of one of these users?
@@ -99,12 +114,12 @@ fn check(data: &Metadata, users: &[u32]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, check, open_special};
+    use super::{Place, check, open_descriptor, open_special};
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{lchown, symlink};
     use std::path::Path;
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat};
     use rustix::process::geteuid;
 
     fn pipe(path: &Path) {
@@ -115,6 +130,9 @@ mod tests {
     fn each_name_is_what_it_stands_for() {
         let folder = tempfile::tempdir().unwrap();
         let in_folder = |name: &str| folder.path().join(name);
+        let below_proc = |name: &str| {
+            Path::new("/proc/self/root").join(in_folder(name).strip_prefix("/").unwrap())
+        };
         fs::write(in_folder("file"), "").unwrap();
         pipe(&in_folder("pipe"));
         symlink(in_folder("pipe"), in_folder("link")).unwrap();
@@ -126,7 +144,16 @@ mod tests {
             (folder.path().to_owned(), Place::Folder),
             ("/dev/null".into(), Place::Special),
             ("/dev/stdout".into(), Place::Descriptor),
+            ("/dev//fd/./1".into(), Place::Descriptor),
             ("/proc/self/fd/1".into(), Place::Descriptor),
+            ("/proc/thread-self/fd/1".into(), Place::Descriptor),
+            ("/proc/1/fd/1".into(), Place::Descriptor),
+            ("/proc/self/fd/1/x".into(), Place::Name),
+            ("/proc/self/cwd".into(), Place::Name),
+            ("/proc/self/fd".into(), Place::Folder),
+            (below_proc("pipe"), Place::Special),
+            (below_proc("link"), Place::Name),
+            (below_proc("file"), Place::Name),
         ] {
             assert_eq!(Place::of(&path), place, "{}", path.display());
         }
@@ -145,6 +172,37 @@ mod tests {
         check(&data, &[user]).unwrap();
         let error = check(&data, &[user + 1]).unwrap_err();
         assert!(error.to_string().contains("a pipe of user"), "{error}");
+    }
+
+    #[test]
+    fn a_descriptor_of_a_pipe_without_a_reader_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        pipe(&path);
+        let error = open_descriptor(&path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+        let _reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let file = open_descriptor(&path).unwrap();
+        assert!(!fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+    }
+
+    /// The folder is that of a stranger's link, and the pipe would be ours.
+    #[test]
+    fn a_pipe_is_not_found_through_a_link_of_another_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        pipe(&real.join("pipe"));
+        symlink(&real, &link).unwrap();
+        let reader = fs::OpenOptions::new().read(true).write(true).open(real.join("pipe"));
+        open_special(&link.join("pipe")).unwrap();
+        // Only root can give it away.
+        if geteuid().is_root() {
+            lchown(&link, Some(65534), None).unwrap();
+            let error = open_special(&link.join("pipe")).unwrap_err();
+            assert!(error.to_string().contains("link of user 65534"), "{error}");
+        }
+        drop(reader);
     }
 
     #[test]
