@@ -13,8 +13,8 @@ use crate::cli::percent::{HIGH_USE, parse_percent};
 use crate::cli::selection::Selection;
 use crate::cli::time::parse_time;
 use crate::cli::{Args, Backend, EventArgs, Output, TracingArgs};
-use crate::output::folder::is_same_name;
 use crate::output::record::RecordOptions;
+use crate::output::record::sink::is_name_of;
 use crate::output::whole_file::{FileError, WholeFile};
 
 /// Valid options.
@@ -94,7 +94,10 @@ pub(crate) enum OptionsError {
         "--record: stdout already has the output of the run: name a file or a pipe (./- is a file)"
     )]
     RecordIsStdout,
-    #[error("--record and --report name the same file: name another one for one of them")]
+    #[error(
+        "--record and --report name the same file, or one that the recording is renamed to: name \
+         another one for one of them"
+    )]
     SameFile,
     #[error("COUNT must be at least 1")]
     NoIntervals,
@@ -152,7 +155,7 @@ impl Options {
             return Err(OptionsError::RecordIsStdout);
         }
         if let (Some(record), Some(report)) = (&record, &report)
-            && is_same_name(record, report)
+            && is_name_of(record, report, if rotate.is_some() { keep } else { 0 })
         {
             return Err(OptionsError::SameFile);
         }
@@ -311,6 +314,8 @@ mod tests {
             ("--record x --record-rotate 99999999999G", "100M"),
             ("--tui -o json", "leave one of them out"),
             ("--record ./x --report x", "same file"),
+            ("--record x --report x.old", "same file"),
+            ("--record x --record-rotate 64K --report x.9", "same file"),
             ("--record -", "name a file or a pipe"),
             ("--report -", "stdout already has the output of the run"),
             ("--report /no/such/folder/x.html", "create that folder"),

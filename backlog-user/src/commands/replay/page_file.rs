@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::output::record::parts;
+use crate::output::record::sink::is_name_of;
 use crate::output::report::Destination;
 use crate::output::whole_file::WholeFile;
 
@@ -23,8 +24,10 @@ pub(crate) fn place(page: &Path, recording: &Path) -> Result<Destination> {
     let same = |part: &PathBuf| {
         fs::canonicalize(part).is_ok_and(|part| real.as_ref().is_ok_and(|real| *real == part))
     };
-    if parts(recording).take_while(|part| part.exists()).any(|part| same(&part)) {
-        bail!("{} is the recording itself: name another file", page.display());
+    let is_part = parts(recording).take_while(|part| part.exists()).any(|part| same(&part));
+    // A recording that still runs is renamed to those that are not there yet.
+    if is_part || is_name_of(recording, page, u32::MAX) {
+        bail!("{} is a file of the recording: name another file", page.display());
     }
     Ok(Destination::File(WholeFile::check(page)?))
 }
@@ -66,7 +69,7 @@ mod tests {
             fs::write(folder.path().join(name), "precious").unwrap();
         }
         std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
-        for name in ["run", "run.1", "link"] {
+        for name in ["run", "run.1", "link", "run.old", "run.3"] {
             let error = place(&folder.path().join(name), &path).unwrap_err();
             assert!(error.to_string().contains("name another file"), "{error:#}");
         }

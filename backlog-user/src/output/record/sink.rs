@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Error, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
@@ -13,7 +14,7 @@ use zstd::stream::write::Encoder;
 
 use super::ring::Writer;
 use crate::outlet::{OnStall, Outlet, Target};
-use crate::output::folder::Entry;
+use crate::output::folder::{Entry, is_same_name};
 use crate::output::place::{Place, open_descriptor, open_special};
 use crate::output::whole_file::beside;
 
@@ -184,8 +185,47 @@ pub(crate) fn part(path: &Path, before: u32) -> PathBuf {
     if before == 0 { path.to_owned() } else { with_end(path, &format!(".{before}")) }
 }
 
+/// Is it the name of a file of this recording: its own, that of what stood there before, or, up to
+/// this many rotations back, that of an older one? They need not exist yet.
+pub(crate) fn is_name_of(recording: &Path, name: &Path, rotations: u32) -> bool {
+    let (Some(own), Some(other)) = (recording.file_name(), name.file_name()) else { return false };
+    let Some(end) = other.as_bytes().strip_prefix(own.as_bytes()) else { return false };
+    let number = |end: &[u8]| str::from_utf8(end.strip_prefix(b".")?).ok()?.parse::<u32>().ok();
+    let is_taken = matches!(end, b"" | b".old") || number(end).is_some_and(|end| end <= rotations);
+    is_taken && is_same_name(recording, &name.with_file_name(own))
+}
+
 fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name_of;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_names_of_a_recording_are_known_before_they_are_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        symlink(&folder, root.path().join("link")).unwrap();
+        for (name, rotations, is_taken) in [
+            ("folder/run", 0, true),
+            ("link/../folder/./run", 0, true),
+            ("link/run.old", 0, true),
+            ("folder/run.1", 0, false),
+            ("folder/run.9", 9, true),
+            ("folder/run.10", 9, false),
+            ("folder/run.1.html", 9, false),
+            ("folder/run1", 9, false),
+            ("run", 9, false),
+        ] {
+            let name = root.path().join(name);
+            assert_eq!(is_name_of(&folder.join("run"), &name, rotations), is_taken, "{name:?}");
+        }
+    }
 }
