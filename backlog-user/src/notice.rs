@@ -1,6 +1,7 @@
 //! Log messages on stderr, next to the output.
 
 use std::io::{self, Write as _};
+use std::iter::repeat;
 use std::sync::OnceLock;
 
 use backlog_core::text::outside::harmless;
@@ -45,10 +46,17 @@ fn message(priority: Priority, text: &str) {
     } else {
         String::new()
     };
-    let text = format!("backlog-trace: {}", harmless(text));
-    for text in text.lines() {
+    for text in lines(text) {
         line(&format!("{prefix}{text}"));
     }
+}
+
+/// The lines of a message. All but the first are indented: a line break in a name or a text from
+/// outside begins nothing that looks like a message of its own.
+fn lines(text: &str) -> Vec<String> {
+    let text = harmless(text);
+    let begins = ["backlog-trace: "].into_iter().chain(repeat("  "));
+    text.lines().zip(begins).map(|(line, begin)| format!("{begin}{line}")).collect()
 }
 
 /// Is stderr the journal? Then systemd has named its socket.
@@ -77,4 +85,16 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn finish() -> Lost {
     let finished = QUEUED.get().map(|outlet| outlet.clone().finish());
     finished.and_then(Result::ok).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines;
+
+    #[test]
+    fn only_the_first_line_of_a_message_looks_like_one() {
+        let text = "cannot open a\nbacklog-trace: done\r\u{1b}[2J\n\nb";
+        let shown = ["backlog-trace: cannot open a", "  backlog-trace: done??[2J", "  ", "  b"];
+        assert_eq!(lines(text), shown);
+    }
 }

@@ -14,6 +14,7 @@ use std::io::{self, BufWriter};
 
 use anyhow::Result;
 use backlog_core::recording::line::{Header, Step};
+use backlog_core::text::outside::safe;
 use jiff::tz::TimeZone;
 
 use crate::cli::ReplayArgs;
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
         let step = step?;
         if let Step::Notice { text, .. } = &step {
             if !quiet {
-                notice(text);
+                notice(&safe(text));
             }
             continue;
         }

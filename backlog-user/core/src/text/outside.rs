@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 /// Is it a character that a terminal or a browser obeys or hides, instead of showing it? These
 /// are controls (C0, DEL, C1), separators of lines and paragraphs, and what has no width: marks
-/// that turn the direction of text, joiners, fillers, tags.
+/// that turn the direction of text, joiners, fillers, tags, selectors of variants.
 #[must_use]
 pub fn is_active(char: char) -> bool {
     if matches!(char, ' '..='~') {
@@ -22,7 +22,7 @@ pub fn is_active(char: char) -> bool {
         || matches!(char,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{70f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
             | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
@@ -65,7 +65,9 @@ mod tests {
             '\u{200b}'..='\u{200f}',
             '\u{2028}'..='\u{2029}',
             '\u{61c}'..='\u{61c}',
+            '\u{fe00}'..='\u{fe0f}',
             '\u{feff}'..='\u{feff}',
+            '\u{e0100}'..='\u{e01ef}',
             '\u{e0001}'..='\u{e007f}',
         ] {
             assert!(range.clone().all(is_active), "{range:?}");

@@ -8,9 +8,10 @@ use std::io::{Cursor, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use backlog_core::recording::bounds::{self, Beyond};
 use backlog_core::recording::line::{FORMAT, Header, Line};
+use backlog_core::text::outside::safe;
 use serde::Deserialize;
 
 use super::lines::Lines;
@@ -118,6 +119,8 @@ struct Format {
 
 /// Reads the header of the file with this name.
 fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
+    // Its errors quote what is in the line.
+    let parse_error = |error: serde_json::Error| anyhow!(safe(&error.to_string()));
     let no_recording = || format!("{name} is not a backlog-trace recording");
     let Some(first) = lines.header()? else {
         bail!("{}: it has no complete first line", no_recording())
@@ -125,7 +128,7 @@ fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
     let first = first.as_slice();
     bounds::form(first)?;
     let Probe { header: Format { format } } =
-        serde_json::from_slice(first).with_context(no_recording)?;
+        serde_json::from_slice(first).map_err(parse_error).with_context(no_recording)?;
     if format > FORMAT {
         bail!(
             "{name} is of format {format}, and this version ({}) reads up to {FORMAT}: replay it \
@@ -133,7 +136,7 @@ fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
             env!("CARGO_PKG_VERSION")
         );
     }
-    match serde_json::from_slice(first).with_context(no_recording)? {
+    match serde_json::from_slice(first).map_err(parse_error).with_context(no_recording)? {
         Line::Header(header) => Ok((*header, lines)),
         _ => bail!("{}: its first line is not a header", no_recording()),
     }

@@ -222,6 +222,7 @@ fn what_is_no_recording_or_a_newer_one_is_refused_with_a_cure() {
         ("TIME LISTENER\n", "is not a backlog-trace recording"),
         ("{\"type\":\"meta\"}\n", "is not a backlog-trace recording"),
         ("{\"header\":{\"format\":2,\"all\":\"else\"}}\n", "or a newer one"),
+        ("{\"header\":{\"format\":1,\"meta\":{\"backend\":\"a\\nb\"}}}\n", "unknown variant `a?b`"),
     ] {
         fs::write(&path, text).unwrap();
         let error = Source::open(&path).err().unwrap();

@@ -9,6 +9,7 @@ use backlog_core::model::interval::Interval;
 use backlog_core::model::reconcile::Blind;
 use backlog_core::model::{Model, News};
 use backlog_core::run::{End, Health, Meta};
+use backlog_core::text::outside::safe;
 
 use crate::cli::options::Options;
 use crate::clock::{self, monotonic_ns};
@@ -74,7 +75,8 @@ impl Sinks {
     /// Prints and records a message that belongs to the run.
     pub(super) fn notice(&mut self, text: &str) {
         self.recorder.notice(monotonic_ns(), text);
-        notice(text);
+        // As a replay shows it.
+        notice(&safe(text));
     }
 
     /// Ends an interval with its rows. Later events belong to the next one, also in the recording,
