@@ -103,6 +103,7 @@ fn start(
     // All before the first thread: commands have all rights of the caller, and the tool keeps few
     // of them.
     let children = Children::fork(&options)?;
+    survive_file_limit();
     let rights = Rights::prepare(root, &options)?;
     begin()?;
     tokio::runtime::Builder::new_current_thread()
@@ -110,6 +111,13 @@ fn start(
         .build()
         .context("starting the runtime")?
         .block_on(trace(root, options, service, children, &rights))
+}
+
+/// A file as long as `RLIMIT_FSIZE` permits is an error of the write, and not the end of the run. Must
+/// be called after the forks: the commands have the action of the caller.
+fn survive_file_limit() {
+    // SAFETY: ignoring a signal runs no function of ours, and no other code here handles this one.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 async fn trace(

@@ -129,6 +129,24 @@ fn a_kill_loses_only_what_came_last() {
     });
 }
 
+/// The kernel would end the tool by SIGXFSZ.
+#[test]
+fn a_limit_of_file_sizes_is_said_and_tracing_goes_on() {
+    in_guest_once(|| {
+        let file = scratch("limited");
+        let tool = format!(
+            "ulimit -f 16; exec {} --port {PORT_TEXT} --record {} -d 2s 0.01",
+            tool().get_program().display(),
+            file.display()
+        );
+        let run = run(Command::new("sh").args(["-c", &tool]));
+        assert_eq!(run.code, Some(2), "{}", run.err);
+        assert_eq!(run.err.matches("is incomplete: File too large").count(), 1, "{}", run.err);
+        assert!(run.out.contains("Summary of"), "{}", run.out);
+        fs::remove_file(&file).unwrap();
+    });
+}
+
 #[test]
 fn a_full_disk_is_said_and_tracing_goes_on() {
     in_guest_once(|| {
