@@ -18,6 +18,7 @@ mod news;
 pub mod page;
 pub mod pauses;
 pub mod reconcile;
+pub mod saturating;
 pub mod sizing;
 pub mod snapshot;
 pub mod stall;

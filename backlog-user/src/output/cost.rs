@@ -31,7 +31,7 @@ fn cpu(cost: &Cost) -> String {
         seconds(cpu.sum_us()),
         seconds(user_us),
         seconds(system_us),
-        cost.percent(cpu.sum_us() * 1000),
+        cost.percent(cpu.sum_us().saturating_mul(1000)),
     );
     if let Some(before) = cost.cpu_before {
         let _ = write!(

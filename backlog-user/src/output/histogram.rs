@@ -35,7 +35,7 @@ pub(crate) fn render(unit: &str, rows: &[Row]) -> String {
     }
     let _ = writeln!(text, "{unit:>20} : {:<9}distribution", "count");
     for Row { range, count } in rows {
-        let stars = (count * WIDTH).div_ceil(most);
+        let stars = (u128::from(*count) * u128::from(WIDTH)).div_ceil(u128::from(most));
         let bar = "*".repeat(usize::try_from(stars).unwrap_or(0));
         let _ = writeln!(text, "{range:>20} : {count:<9}|{bar:<40}|");
     }

@@ -35,7 +35,7 @@ pub(crate) fn render(
     let mut text = String::new();
     let seconds = end.elapsed_ns as f64 / 1e9;
     let idle = summaries.iter().filter(|summary| !summary.active()).count() as u64;
-    let idle = idle + model.gone().idle;
+    let idle = idle.saturating_add(model.gone().idle);
     let _ = writeln!(text, "\nSummary of {seconds:.1} s");
     for summary in summaries.iter().filter(|summary| summary.active()) {
         listener(&mut text, zone, clock, model, summary, end);
@@ -153,7 +153,9 @@ fn listener(
         totals.enqueued.saturating_sub(totals.enqueue_missed),
     );
     peak_use(text, &page.peak_use);
-    let timed = totals.accepted.saturating_sub(totals.accepts_without_wait + totals.enqueue_missed);
+    let timed = totals
+        .accepted
+        .saturating_sub(totals.accepts_without_wait.saturating_add(totals.enqueue_missed));
     section(text, "accept latency", "microseconds", &page.wait, timed);
 }
 

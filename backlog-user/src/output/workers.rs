@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use backlog_core::model::page::Page;
+use backlog_core::model::saturating::saturating;
 use backlog_core::model::workers::Share;
 use backlog_core::text::format::plural;
 use backlog_core::text::owner_text::safe;
@@ -25,7 +26,7 @@ pub(crate) fn sentence(page: &Page) -> Option<String> {
     let named: Vec<String> = shares.iter().take(NAMED).map(one).collect();
     let mut text = named.join(", ");
     if let Some(rest) = shares.get(NAMED..).filter(|rest| !rest.is_empty()) {
-        let accepts: u64 = rest.iter().map(|share| share.accepts).sum();
+        let accepts = saturating(rest.iter().map(|share| share.accepts));
         let _ = write!(text, ", {} more {accepts}", rest.len());
     }
     let other = page.workers.other;

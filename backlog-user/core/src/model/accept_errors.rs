@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{AcceptError, AcceptErrors};
+use crate::model::saturating::saturating;
 
 /// Distinct processes and errors per listener.
 const MOST: usize = 32;
@@ -24,22 +25,22 @@ impl FailedAccepts {
     /// Adds the counts since the last time. Returns true if a process fails with an error that is
     /// new for it and is not an empty queue.
     pub fn add(&mut self, moved: &AcceptErrors) -> bool {
-        self.watched_ns += moved.watched_ns;
-        self.left_out += moved.left_out;
+        self.watched_ns = self.watched_ns.saturating_add(moved.watched_ns);
+        self.left_out = self.left_out.saturating_add(moved.left_out);
         let mut is_new = false;
         for error in &moved.errors {
             let same = |known: &&mut AcceptError| {
                 known.process.pid == error.process.pid && known.errno == error.errno
             };
             if let Some(known) = self.kept.iter_mut().find(same) {
-                known.count += error.count;
+                known.count = known.count.saturating_add(error.count);
                 known.last_ns = known.last_ns.max(error.last_ns);
                 known.nofile = error.nofile.or(known.nofile);
             } else if self.kept.len() < MOST {
                 is_new |= !error.is_empty_queue();
                 self.kept.push(error.clone());
             } else {
-                self.left_out += error.count;
+                self.left_out = self.left_out.saturating_add(error.count);
             }
         }
         self.kept.sort_by_key(|error| std::cmp::Reverse(error.count));
@@ -49,7 +50,7 @@ impl FailedAccepts {
     /// As it is kept here: a recording may have more.
     pub(super) fn bound(&mut self) {
         let surplus = self.kept.drain(MOST.min(self.kept.len())..);
-        self.left_out += surplus.map(|error| error.count).sum::<u64>();
+        self.left_out = self.left_out.saturating_add(saturating(surplus.map(|error| error.count)));
     }
 
     /// `accept() failed 41 times with EMFILE: python3[81] is out of file descriptors
@@ -59,7 +60,7 @@ impl FailedAccepts {
     pub fn sentence(&self) -> Option<String> {
         let mut text = self.failures().unwrap_or_default();
         let empty: Vec<_> = self.kept.iter().filter(|error| error.is_empty_queue()).collect();
-        let found_nothing: u64 = empty.iter().map(|error| error.count).sum();
+        let found_nothing = saturating(empty.iter().map(|error| error.count));
         if found_nothing > 0 {
             if !text.is_empty() {
                 text += "; ";

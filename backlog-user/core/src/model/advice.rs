@@ -5,6 +5,7 @@ use super::clients::UnadmittedClients;
 use super::group::{self, AtClose, Unbalanced};
 use super::page::Page;
 use super::sizing::{self, Given, Sizing};
+use crate::model::saturating::saturating;
 
 /// Listeners at one address that are compared with each other. A server has as many members as
 /// CPUs, twice after a reload.
@@ -59,11 +60,12 @@ impl Model {
         let closed_ns = page.closed.map(|(closed_ns, _)| closed_ns);
         let until_ns = closed_ns.map_or(time_ns, |closed_ns| closed_ns.min(time_ns));
         let known = self.clients.unadmitted(page.listener.id, page.depth(), until_ns);
-        let gave_up = known.gave_up + page.ended.gave_up;
-        let believing = known.believing + page.ended.believing;
+        let gave_up = known.gave_up.saturating_add(page.ended.gave_up);
+        let believing = known.believing.saturating_add(page.ended.believing);
         let trying = if closed_ns.is_some() { 0 } else { known.trying };
         let reset = page.ended.reset;
-        let unknown = page.clients().saturating_sub(page.admitted + gave_up + reset + trying);
+        let unknown =
+            page.clients().saturating_sub(saturating([page.admitted, gave_up, reset, trying]));
         UnadmittedClients { gave_up, believing, reset, trying, unknown }
     }
 

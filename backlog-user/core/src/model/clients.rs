@@ -187,7 +187,8 @@ impl Refused {
     /// ones together: a client that has been silent for longer has given up.
     fn may_come_back(&self, now_ns: u64) -> bool {
         let tried_ns = self.last_ns.saturating_sub(self.first_ns);
-        !self.closed && now_ns.saturating_sub(self.last_ns) <= 2 * tried_ns + FIRST_PAUSE_NS
+        let pause_ns = tried_ns.saturating_mul(2).saturating_add(FIRST_PAUSE_NS);
+        !self.closed && now_ns.saturating_sub(self.last_ns) <= pause_ns
     }
 
     /// Its last refusal was that of the ACK which ends a handshake: the client is connected in

@@ -111,7 +111,7 @@ impl Episodes {
         self.unconfirmed += u64::from(!goes_on);
         self.add(time_ns, without_record, goes_on);
         if let Some(last) = self.kept.last_mut() {
-            last.without_record += without_record;
+            last.without_record = last.without_record.saturating_add(without_record);
         }
     }
 
@@ -140,7 +140,7 @@ impl Episodes {
     fn add(&mut self, time_ns: u64, packets: u64, goes_on: bool) {
         if let Some(last) = self.kept.last_mut().filter(|_| goes_on) {
             last.last_ns = last.last_ns.max(time_ns);
-            last.packets += packets;
+            last.packets = last.packets.saturating_add(packets);
             return;
         }
         self.count += 1;

@@ -15,6 +15,7 @@ pub(super) use self::unbalanced::of as unbalanced;
 use super::page::Page;
 use super::summary::Summary;
 use crate::event::Netns;
+use crate::model::saturating::saturating;
 
 /// The common address of a group's members.
 pub(super) type Key = (Netns, SocketAddr, bool);
@@ -118,7 +119,7 @@ impl Group<'_> {
     /// Connections that came to any of them.
     #[must_use]
     pub fn enqueued(&self) -> u64 {
-        self.members.iter().map(|member| member.page.totals.enqueued).sum()
+        saturating(self.members.iter().map(|member| member.page.totals.enqueued))
     }
 
     /// The busiest member's share, relative to the mean; none if nothing arrived.

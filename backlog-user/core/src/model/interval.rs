@@ -4,6 +4,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 
 use super::distribution::Distribution;
 use crate::event::ListenerId;
+use crate::model::saturating::saturating;
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,14 +61,14 @@ impl Interval {
     /// Refused packets.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.drops.iter().sum()
+        saturating(self.drops)
     }
 
     /// Did anything happen?
     #[must_use]
     pub fn moved(&self) -> bool {
-        let beside: u64 = self.beside.iter().sum();
-        self.enqueued + self.accepted + self.dropped() + beside > 0
+        let beside = saturating(self.beside);
+        saturating([self.enqueued, self.accepted, self.dropped(), beside]) > 0
     }
 
     /// Did anything happen, or is anything queued?
@@ -114,5 +115,23 @@ impl Waits {
     pub fn of(distribution: &Distribution) -> Option<Self> {
         let [p50, p90, p99, max] = distribution.quantiles([0.5, 0.9, 0.99, 1.0])?;
         Some(Self { p50, p90, p99, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Interval;
+    use crate::event::ListenerId;
+    use backlog_ebpf::cause::Cause;
+
+    /// A recording may have any number.
+    #[test]
+    fn sums_of_the_largest_counts_do_not_wrap_around() {
+        let mut interval = Interval::made_up(ListenerId(1), 0, 16);
+        assert!(!interval.moved());
+        interval.drops = [u64::MAX; Cause::COUNT];
+        interval.enqueued = 1;
+        assert_eq!(interval.dropped(), u64::MAX);
+        assert!(interval.moved());
     }
 }

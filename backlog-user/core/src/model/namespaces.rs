@@ -10,6 +10,7 @@ use super::page::Page;
 use super::sums::Sums;
 use crate::counter::Reading;
 use crate::event::{Netns, form};
+use crate::model::saturating::saturating;
 use crate::settings::Settings;
 
 /// The kernel's counters of a network namespace, and the tool's counts at that time.
@@ -59,7 +60,7 @@ impl NamespacesEnded {
             (true, true) => {
                 self.equal += 1;
                 self.unread += u64::from(!namespace.is_read_to(sums));
-                self.unread_drops += namespace.unread_drops(sums);
+                self.unread_drops = self.unread_drops.saturating_add(namespace.unread_drops(sums));
             }
             (false, _) => self.uncompared += 1,
         }
@@ -209,7 +210,8 @@ impl Namespaces {
 
     /// Refused packets, in those that have ended as well.
     pub(super) fn dropped(&self) -> u64 {
-        self.ended.dropped + self.all.values().map(|entry| entry.sums.dropped()).sum::<u64>()
+        let present = self.all.values().map(|entry| entry.sums.dropped());
+        saturating(present.chain([self.ended.dropped]))
     }
 
     /// Evicts those that are over. Where more than `most` are quiet, without a page but perhaps
@@ -224,7 +226,7 @@ impl Namespaces {
             different += usize::from(told.ended && differs);
             let stays = !told.ended || (differs && different <= DIFFERENT_KEPT);
             if !stays {
-                ended.dropped += sums.dropped();
+                ended.dropped = ended.dropped.saturating_add(sums.dropped());
                 ended.add(told, sums);
             }
             stays
@@ -245,7 +247,7 @@ impl Namespaces {
         quiet.sort_unstable();
         for (_, netns) in quiet.into_iter().take(surplus) {
             let Some(Entry { sums, told, .. }) = self.all.remove(&netns) else { continue };
-            self.ended.dropped += sums.dropped();
+            self.ended.dropped = self.ended.dropped.saturating_add(sums.dropped());
             self.ended.add(&told.unwrap_or_default(), &sums);
             self.forgotten.push(netns);
         }

@@ -285,7 +285,7 @@ impl Page {
         self.last_accept = last_accept.or(self.last_accept);
         let came = totals.enqueued.saturating_sub(self.totals.enqueued);
         let went = totals.accepted.saturating_sub(self.totals.accepted);
-        let level = (u64::from(self.level) + came).saturating_sub(went);
+        let level = came.saturating_add(self.level.into()).saturating_sub(went);
         self.level = u32::try_from(level).unwrap_or(u32::MAX);
         self.workers.add(&count.accepts, count.other_accepts);
         self.fresh.add(count);

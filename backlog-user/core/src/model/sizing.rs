@@ -231,7 +231,8 @@ impl Sizing {
         self.backlog = Some(backlog);
         self.smallest_limit = Some(smallest);
         self.somaxconn = given.somaxconn.filter(|set| *set < backlog).map(|_| backlog);
-        self.memory_bytes = given.entry_bytes.map(|bytes| bytes * (u64::from(backlog) + 1));
+        self.memory_bytes =
+            given.entry_bytes.map(|bytes| bytes.saturating_mul(u64::from(backlog) + 1));
         let process = page.listener.process().filter(|_| page.closed.is_none());
         self.restart = process.map(|who| who.to_string());
     }

@@ -3,6 +3,7 @@
 use backlog_ebpf::record::Kind;
 
 use super::page::Page;
+use crate::model::saturating::saturating;
 use crate::text::format::percent;
 
 /// A page, with its sums.
@@ -27,8 +28,8 @@ impl<'model> Summary<'model> {
         let (peak, peak_ns) = page.peak();
         Self {
             page,
-            drops: page.totals.drops.iter().sum(),
-            lost: page.totals.lost.iter().sum(),
+            drops: saturating(page.totals.drops),
+            lost: saturating(page.totals.lost),
             peak,
             peak_ns: (peak > 0).then_some(peak_ns),
         }
@@ -49,9 +50,9 @@ impl<'model> Summary<'model> {
     #[must_use]
     pub fn active(&self) -> bool {
         let totals = &self.page.totals;
-        let beside: u64 = totals.beside.iter().sum();
+        let beside = saturating(totals.beside);
         let longest = self.peak.max(totals.syn_queue_peak);
-        totals.enqueued + totals.accepted + self.drops + beside > 0 || longest > 0
+        saturating([totals.enqueued, totals.accepted, self.drops, beside]) > 0 || longest > 0
     }
 
     /// Lost records of one kind.

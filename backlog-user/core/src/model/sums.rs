@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::count::add;
 use crate::counter::Counter;
+use crate::model::saturating::saturating;
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ impl Sums {
     pub fn add(&mut self, other: &Self) {
         add(&mut self.drops, &other.drops);
         add(&mut self.beside, &other.beside);
-        self.not_in_mib += other.not_in_mib;
+        self.not_in_mib = self.not_in_mib.saturating_add(other.not_in_mib);
     }
 
     /// Takes others out that were added before.
@@ -43,14 +44,14 @@ impl Sums {
     /// Refused packets.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.drops.iter().sum()
+        saturating(self.drops)
     }
 
     /// The expected change of a counter; none: the tool does not count what moves it.
     #[must_use]
     pub fn moved(&self, counter: Counter) -> Option<u64> {
         let drops = Cause::ALL.into_iter().filter(|cause| cause.moves().contains(&counter));
-        let drops = drops.map(|cause| self.drops[cause as usize]).reduce(|sum, moved| sum + moved);
+        let drops = drops.map(|cause| self.drops[cause as usize]).reduce(u64::saturating_add);
         let drops = drops.map(|drops| match counter {
             // Some drops no counter of the kernel counts.
             Counter::ListenDrops => drops.saturating_sub(self.not_in_mib),
@@ -58,7 +59,7 @@ impl Sums {
         });
         let beside = Beside::ALL.into_iter().filter(|beside| beside.moves().contains(&counter));
         let beside = beside.map(|beside| self.beside[beside as usize]);
-        drops.into_iter().chain(beside).reduce(|sum, moved| sum + moved)
+        drops.into_iter().chain(beside).reduce(u64::saturating_add)
     }
 }
 

@@ -116,7 +116,9 @@ impl Timeline {
         let mut halves = false;
         for span in self.spans.drain(..) {
             match joined.last_mut() {
-                Some(last) if halves && last.end_ns + span.length() >= span.begin_ns => {
+                Some(last)
+                    if halves && last.end_ns.saturating_add(span.length()) >= span.begin_ns =>
+                {
                     last.join(&span);
                     halves = false;
                 }
@@ -155,12 +157,12 @@ impl Span {
         self.depth = *depth;
         self.peak = self.peak.max(*peak);
         self.limit = *limit;
-        self.enqueued += enqueued;
-        self.accepted += accepted;
-        self.drops += drops;
+        self.enqueued = self.enqueued.saturating_add(*enqueued);
+        self.accepted = self.accepted.saturating_add(*accepted);
+        self.drops = self.drops.saturating_add(*drops);
         for (high, count) in waits {
             match self.waits.binary_search_by_key(high, |(high, _)| *high) {
-                Ok(place) => self.waits[place].1 += count,
+                Ok(place) => self.waits[place].1 = self.waits[place].1.saturating_add(*count),
                 Err(place) => self.waits.insert(place, (*high, *count)),
             }
         }

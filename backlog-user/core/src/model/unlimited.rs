@@ -260,10 +260,10 @@ impl Unlimited {
     /// the drops whose client is; if there are none, that among the last drops with a record. In a burst
     /// the first are clients, and those behind them their retries.
     fn without_record(&mut self, more: Suppressed, time_ns: u64, limit: u32) {
-        self.accounted += more.packets;
-        self.accounted_clients += more.clients;
-        self.accounted_retries += more.retries;
-        let known = more.clients + more.retries;
+        self.accounted = self.accounted.saturating_add(more.packets);
+        self.accounted_clients = self.accounted_clients.saturating_add(more.clients);
+        self.accounted_retries = self.accounted_retries.saturating_add(more.retries);
+        let known = more.clients.saturating_add(more.retries);
         let share = if known > 0 {
             more.clients as f64 / known as f64
         } else if self.told > 0.0 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Accepts, Caller};
+use crate::model::saturating::saturating;
 
 /// Threads that are kept of one listener.
 const MOST: usize = 256;
@@ -29,19 +30,19 @@ pub struct Share<'a> {
 impl Workers {
     /// Adds the counts since the last time.
     pub fn add(&mut self, moved: &[Accepts], other: u64) {
-        self.other += other;
+        self.other = self.other.saturating_add(other);
         for accepts in moved {
             let same = |known: &&mut Accepts| {
                 (known.process.pid, known.tid) == (accepts.process.pid, accepts.tid)
             };
             if let Some(known) = self.kept.iter_mut().find(same) {
-                known.count += accepts.count;
+                known.count = known.count.saturating_add(accepts.count);
                 continue;
             }
             if self.kept.len() >= MOST
                 && let Some(least) = (0..MOST).min_by_key(|index| self.kept[*index].count)
             {
-                self.other += self.kept.swap_remove(least).count;
+                self.other = self.other.saturating_add(self.kept.swap_remove(least).count);
             }
             self.kept.push(accepts.clone());
         }
@@ -50,7 +51,7 @@ impl Workers {
     /// As it is kept here: a recording may have more.
     pub(super) fn bound(&mut self) {
         let surplus = self.kept.drain(MOST.min(self.kept.len())..);
-        self.other += surplus.map(|one| one.count).sum::<u64>();
+        self.other = self.other.saturating_add(saturating(surplus.map(|one| one.count)));
     }
 
     /// The processes that accept, the busiest first.
@@ -62,7 +63,7 @@ impl Workers {
         for one in threads {
             match shares.iter_mut().find(|share| share.process.pid == one.process.pid) {
                 Some(share) => {
-                    share.accepts += one.count;
+                    share.accepts = share.accepts.saturating_add(one.count);
                     share.threads.push(one);
                 }
                 None => shares.push(Share {
@@ -85,13 +86,13 @@ impl Workers {
     /// Accepts whose thread was seen.
     #[must_use]
     pub fn attributed(&self) -> u64 {
-        self.kept.iter().map(|one| one.count).sum()
+        saturating(self.kept.iter().map(|one| one.count))
     }
 
     /// Those of this many accepts whose thread was not seen.
     #[must_use]
     pub fn not_seen(&self, accepted: u64) -> u64 {
-        accepted.saturating_sub(self.attributed() + self.other)
+        accepted.saturating_sub(self.attributed().saturating_add(self.other))
     }
 }
 

@@ -34,8 +34,8 @@ impl Runs {
 impl std::iter::Sum for Runs {
     fn sum<I: Iterator<Item = Self>>(runs: I) -> Self {
         runs.fold(Self::default(), |sum, run| Self {
-            count: sum.count + run.count,
-            time_ns: sum.time_ns + run.time_ns,
+            count: sum.count.saturating_add(run.count),
+            time_ns: sum.time_ns.saturating_add(run.time_ns),
         })
     }
 }
@@ -73,7 +73,7 @@ impl Cpu {
     /// Both.
     #[must_use]
     pub fn sum_us(self) -> u64 {
-        self.user_us + self.system_us
+        self.user_us.saturating_add(self.system_us)
     }
 }
 

@@ -121,7 +121,8 @@ fn doing(text: &mut String, acceptor: &Acceptor) {
         let wchan = wchan.as_deref();
         let _ = write!(text, "; {threads} of {of} {}", activity(*state, wchan));
     }
-    let rest: u32 = acceptor.doing.iter().skip(NAMED).map(|one| one.threads).sum();
+    let rest: u32 =
+        acceptor.doing.iter().skip(NAMED).fold(0, |sum: u32, one| sum.saturating_add(one.threads));
     if rest > 0 {
         let _ = write!(text, "; {rest} more doing something else");
     }

@@ -342,13 +342,12 @@ fn what_does_not_change_takes_no_room() {
 }
 
 proptest! {
-    /// Any file is either shown or rejected. (Larger numbers make sums that wrap around, which
-    /// fails only in a debug build.)
+    /// Any file is either shown or rejected.
     #[test]
     fn nothing_in_a_file_ends_the_reader(
         at in 0..2000_usize,
         number in prop_oneof![
-            (0..1_u64 << 53).prop_map(|number| number.to_string()),
+            any::<u64>().prop_map(|number| number.to_string()),
             any::<i32>().prop_map(|number| number.to_string()),
             Just("null".to_owned()),
         ],

@@ -3,6 +3,7 @@
 use backlog_core::event::Listener;
 use backlog_core::model::interval::Waits;
 use backlog_core::model::page::Page;
+use backlog_core::model::saturating::saturating;
 use backlog_core::model::summary::Summary;
 use backlog_core::text::acceptor;
 use backlog_core::text::format::{duration, plural};
@@ -168,9 +169,11 @@ fn histograms(summary: &Summary<'_>) -> Markup {
     let page = summary.page;
     let id = page.listener.id.0;
     let totals = &page.totals;
-    let timed = totals.accepted.saturating_sub(totals.accepts_without_wait + totals.enqueue_missed);
+    let timed = totals
+        .accepted
+        .saturating_sub(totals.accepts_without_wait.saturating_add(totals.enqueue_missed));
     let met = totals.enqueued.saturating_sub(totals.enqueue_missed);
-    let used: u64 = page.peak_use.0.iter().skip(1).sum();
+    let used = saturating(page.peak_use.0.iter().skip(1).copied());
     html! {
         div.bars {
             @if let Some(waits) = Waits::of(&page.wait) {

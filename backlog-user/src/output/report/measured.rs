@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use backlog_core::event::Netns;
+use backlog_core::model::saturating::saturating;
 use backlog_core::settings::Settings;
 use backlog_core::text::format::{bytes, plural};
 use maud::{Markup, html};
@@ -104,9 +105,9 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
 /// What was lost or left out on the way.
 fn unknown(run: &Run<'_>) -> Vec<String> {
     let end = run.end;
-    let lost: u64 = run.summaries.iter().map(|summary| summary.lost).sum();
-    let pending_overflow: u64 =
-        run.summaries.iter().map(|one| one.page.totals.pending_overflow).sum();
+    let lost = saturating(run.summaries.iter().map(|summary| summary.lost));
+    let pending_overflow =
+        saturating(run.summaries.iter().map(|one| one.page.totals.pending_overflow));
     let ended = run.model.ended();
     let counts = [
         (
@@ -151,7 +152,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
 fn cost(run: &Run<'_>) -> Option<Markup> {
     let cost = &run.end.cost;
     let cpu = cost.cpu?;
-    let share = cost.percent(cpu.sum_us() * 1000);
+    let share = cost.percent(cpu.sum_us().saturating_mul(1000));
     let memory = cost.memory.peak.map(|peak| format!(", {} of memory at most", bytes(peak)));
     Some(plain(format!(
         "{:.3} s of CPU time ({share:.2} % of one CPU){}",

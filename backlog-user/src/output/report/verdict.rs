@@ -2,6 +2,7 @@
 //! the model's verdict, what became of its clients, and why.
 
 use backlog_core::model::interval::Waits;
+use backlog_core::model::saturating::saturating;
 use backlog_core::model::sizing::{self, Sizing};
 use backlog_core::model::summary::Summary;
 use backlog_core::text::format::{duration, plural};
@@ -130,9 +131,9 @@ pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<
 
 /// The run in a sentence.
 fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
-    let drops: u64 = ordered.iter().map(|summary| summary.drops).sum();
+    let drops = saturating(ordered.iter().map(|summary| summary.drops));
     let gone = run.model.gone();
-    let all = ordered.len() as u64 + gone.idle + gone.active;
+    let all = saturating([ordered.len() as u64, gone.idle, gone.active]);
     if all == 0 {
         return "No listener was seen.".into();
     }
@@ -150,7 +151,7 @@ fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
         return format!("No packet was refused at {listeners}.{rest}");
     }
     let refusing = ordered.iter().filter(|summary| summary.drops > 0);
-    let attempts: u64 = refusing.clone().map(|summary| summary.page.clients()).sum();
+    let attempts = saturating(refusing.clone().map(|summary| summary.page.clients()));
     let all = refusing.clone().all(|summary| summary.page.has_every_client());
     format!(
         "{} of {} were refused at {} of {listeners}.{rest}",

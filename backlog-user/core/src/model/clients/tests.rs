@@ -236,6 +236,17 @@ fn who_has_been_silent_for_too_long_has_given_up() {
     assert_eq!(clients.unadmitted(ListenerId(2), 0, 14 * SECOND), UnadmittedClients::default());
 }
 
+/// A recording may have any times.
+#[test]
+fn a_pause_as_long_as_the_clock_does_not_wrap_around() {
+    let mut clients = Clients::default();
+    for time_ns in [0, u64::MAX - 1] {
+        clients.refused(&drop(1, Cause::AcceptQueueFullSyn), time_ns, false);
+    }
+    let unadmitted = clients.unadmitted(ListenerId(1), 0, u64::MAX);
+    assert_eq!(unadmitted, UnadmittedClients { trying: 1, ..UnadmittedClients::default() });
+}
+
 #[test]
 fn a_retry_whose_first_refusal_is_not_known_is_no_new_client_and_may_pause_for_longer() {
     let mut clients = Clients::default();

@@ -5,6 +5,7 @@ use backlog_ebpf::cause::Beside;
 
 use super::super::page::Page;
 use super::end_ns;
+use crate::model::saturating::saturating;
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +58,8 @@ pub(crate) fn of<'model>(
     let own = page.totals.beside[Beside::Migrated as usize];
     let others = members.iter().filter(|other| other.listener.id != page.listener.id);
     let lost = |other: &&Page| other.closed.is_some_and(|(_, closed)| closed.depth > 0);
-    let arrived: u64 =
-        others.clone().map(|other| other.totals.beside[Beside::MigratedIn as usize]).sum();
+    let arrived =
+        saturating(others.clone().map(|other| other.totals.beside[Beside::MigratedIn as usize]));
     let moved = if others.copied().any(|other| lost(&other)) { own } else { own.max(arrived) };
     Some(AtClose {
         time_ns,

@@ -4,6 +4,7 @@
 
 use super::super::page::Page;
 use super::end_ns;
+use crate::model::saturating::saturating;
 
 /// The evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +63,7 @@ struct Fared {
 impl Fared {
     fn of(page: &Page, now_ns: u64) -> Self {
         let drops = page.refused_by_limit();
-        let wanted = (page.totals.enqueued + drops).max(1);
+        let wanted = page.totals.enqueued.saturating_add(drops).max(1);
         let stalled_us = stalled_ns(page, now_ns).unwrap_or(0) / 1000;
         Self { refused: drops as f64 / wanted as f64, wait_us: tail_us(page).max(stalled_us) }
     }
@@ -92,17 +93,19 @@ fn stalled_ns(page: &Page, now_ns: u64) -> Option<u64> {
 /// of its time at least?
 fn together(page: &Page, other: &Page, now_ns: u64) -> bool {
     let (begin_ns, end) = (other.first_seen_ns, end_ns(other));
-    let (mut all, mut beside) = (0, 0);
+    let (mut all, mut beside) = (0_u64, 0_u64);
     for episode in page.episodes.kept() {
-        all += episode.packets;
-        beside += episode.packets * u64::from((begin_ns..end).contains(&episode.begin_ns));
+        all = all.saturating_add(episode.packets);
+        beside = beside.saturating_add(
+            episode.packets * u64::from((begin_ns..end).contains(&episode.begin_ns)),
+        );
     }
     if all == 0 {
         let until_ns = end_ns(page).min(now_ns);
         all = until_ns.saturating_sub(page.first_seen_ns);
         beside = until_ns.min(end).saturating_sub(page.first_seen_ns.max(begin_ns));
     }
-    beside > 0 && beside * 2 >= all
+    beside > 0 && beside >= all - beside
 }
 
 /// Nine of ten arrivals did not find the queue full.
@@ -120,7 +123,7 @@ pub(crate) fn of<'model>(
     let drops = page.refused_by_limit();
     let here = Fared::of(page, now_ns);
     let slow_us = if drops > 0 { SLOW_US } else { SLOW_WITHOUT_DROPS_US };
-    if page.totals.enqueued + drops < FEW || here.wait_us < slow_us {
+    if page.totals.enqueued.saturating_add(drops) < FEW || here.wait_us < slow_us {
         return None;
     }
     let members = super::of(page, pages)?;
@@ -147,7 +150,7 @@ pub(crate) fn of<'model>(
     {
         return None;
     }
-    let others_enqueued: u64 = others.iter().map(|other| other.totals.enqueued).sum();
+    let others_enqueued = saturating(others.iter().map(|other| other.totals.enqueued));
     let waits = with_room.iter().filter_map(|other| p99_us(other));
     Some(Unbalanced {
         member: page.member,
@@ -156,7 +159,7 @@ pub(crate) fn of<'model>(
         idle: with_room.iter().filter(|other| other.peak().0 == 0).count(),
         share: page.totals.enqueued as f64 / (page.totals.enqueued + others_enqueued).max(1) as f64,
         drops,
-        others_drops: others.iter().map(|other| other.refused_by_limit()).sum(),
+        others_drops: saturating(others.iter().map(|other| other.refused_by_limit())),
         wait_us: p99_us(page),
         others_wait_us: waits.clone().min().zip(waits.max()),
         stalled_ns: stalled_ns(page, now_ns),

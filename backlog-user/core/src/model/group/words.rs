@@ -101,7 +101,7 @@ pub fn unbalanced(found: &Unbalanced) -> String {
     let Unbalanced { member, drops, others_drops, others, with_room, .. } = *found;
     let mut parts = Vec::new();
     if drops > 0 {
-        parts.push(format!("{drops} of {}", plural(drops + others_drops, "drop")));
+        parts.push(format!("{drops} of {}", plural(drops.saturating_add(others_drops), "drop")));
     }
     if let Some(wait_us) = found.wait_us {
         let there = found

@@ -36,7 +36,7 @@ impl Paced {
     /// Accepts per second, stalls included.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        let busy_ns = self.pauses_ns + self.stalls_ns;
+        let busy_ns = self.pauses_ns.saturating_add(self.stalls_ns);
         (self.accepts > 0 && busy_ns > 0).then(|| self.accepts as f64 * 1e9 / busy_ns as f64)
     }
 }
@@ -53,10 +53,10 @@ pub(super) struct Fresh {
 
 impl Fresh {
     pub(super) fn add(&mut self, count: &Count) {
-        self.idle_moved_ns += count.idle_moved_ns;
-        self.paced.accepts += count.paced;
-        self.paced.pauses_ns += count.paced_ns;
-        self.paced.stalls_ns += count.stalled_ns;
+        self.idle_moved_ns = self.idle_moved_ns.saturating_add(count.idle_moved_ns);
+        self.paced.accepts = self.paced.accepts.saturating_add(count.paced);
+        self.paced.pauses_ns = self.paced.pauses_ns.saturating_add(count.paced_ns);
+        self.paced.stalls_ns = self.paced.stalls_ns.saturating_add(count.stalled_ns);
         (self.accepted_ns, self.filled_ns) = (count.accepted_ns, count.filled_ns);
     }
 

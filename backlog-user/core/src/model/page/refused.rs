@@ -6,6 +6,7 @@ use backlog_ebpf::record::Kind;
 use super::Page;
 use crate::event::Listener;
 use crate::model::episode::GAP_NS;
+use crate::model::saturating::saturating;
 
 /// A client that pauses for longer before a retry has been trying for 15 s: few do that.
 const LONGEST_PAUSE_NS: u64 = 16_000_000_000;
@@ -15,7 +16,7 @@ impl Page {
     #[must_use]
     pub fn refused_by_limit(&self) -> u64 {
         let by_limit = Cause::ALL.iter().filter(|cause| cause.is_by_limit());
-        by_limit.map(|cause| self.totals.drops[*cause as usize]).sum()
+        saturating(by_limit.map(|cause| self.totals.drops[*cause as usize]))
     }
 
     /// The limit that refused the last packet, if it has been raised since.
@@ -46,7 +47,7 @@ impl Page {
         // The programs know the clients of drops without a record if there are few of them a second;
         // those of records that were lost show when they return.
         let without_record = self.totals.suppressed_clients.max(self.returned_clients);
-        self.recorded_clients + without_record
+        self.recorded_clients.saturating_add(without_record)
     }
 
     /// Was it refusing clients when it was found?
@@ -74,7 +75,7 @@ impl Page {
     #[must_use]
     pub fn has_every_client(&self) -> bool {
         let totals = &self.totals;
-        let known = totals.suppressed_clients + totals.suppressed_retries;
+        let known = totals.suppressed_clients.saturating_add(totals.suppressed_retries);
         totals.records_suppressed <= known && totals.lost[Kind::Drop as usize] == 0
     }
 }

@@ -29,9 +29,9 @@ impl Page {
     /// Feeds an interval to the simulated queue without a limit.
     fn size(&mut self, time_ns: u64, row: &Interval, without_record: u64) {
         let Fresh { idle_moved_ns, accepted_ns, paced, .. } = self.fresh.take();
-        self.paced.accepts += paced.accepts;
-        self.paced.pauses_ns += paced.pauses_ns;
-        self.paced.stalls_ns += paced.stalls_ns;
+        self.paced.accepts = self.paced.accepts.saturating_add(paced.accepts);
+        self.paced.pauses_ns = self.paced.pauses_ns.saturating_add(paced.pauses_ns);
+        self.paced.stalls_ns = self.paced.stalls_ns.saturating_add(paced.stalls_ns);
         self.unlimited.counted(paced.accepts, paced.pauses_ns);
         // Nothing has arrived since the queue became empty, so the kernel has not added that time
         // yet.
@@ -42,8 +42,9 @@ impl Page {
         };
         let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
         // Its slot may have been another's before.
-        let empty_ns = (idle_moved_ns + since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
-        self.idle_ns += empty_ns;
+        let empty_ns =
+            idle_moved_ns.saturating_add(since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
+        self.idle_ns = self.idle_ns.saturating_add(empty_ns);
         self.episodes.counted(time_ns, row.elapsed_ns, without_record);
         self.unlimited.estimate_without_record(
             self.totals.drops_without_record(),

@@ -5,6 +5,7 @@ use super::need::Need;
 use super::{Confidence, Cookies, Given, Seen, Verdict};
 use crate::model::page::Page;
 use crate::model::pauses;
+use crate::model::saturating::saturating;
 use crate::model::unlimited::{Stretch, Unlimited};
 
 /// Fewer connections say nothing.
@@ -53,7 +54,7 @@ fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
         // The clients' need cannot be distinguished from that of an attack.
         return !late.is_late();
     }
-    let seen = page.totals.enqueued + u64::from(page.peak().0);
+    let seen = page.totals.enqueued.saturating_add(page.peak().0.into());
     seen < FEW && !late.is_late() && need.cookies.is_none()
 }
 
@@ -116,7 +117,7 @@ pub(super) fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option
 /// By the number of independent bursts, or by how much was seen.
 pub(super) fn confidence(seen: &Seen<'_>) -> Confidence {
     let Seen { page, given, unlimited, .. } = seen;
-    let lost: u64 = page.totals.lost.iter().sum();
+    let lost = saturating(page.totals.lost);
     let estimated = unlimited.estimated > 0.1 * unlimited.firsts;
     let guessed = estimated || lost > 0 || seen.from_before;
     if page.refused_by_limit() > 0 || seen.need.cookies.is_some() {

@@ -107,15 +107,16 @@ fn left(page: &Page) -> Option<Left> {
     let (reset, fin) = (beside(Beside::AbandonedReset), beside(Beside::AbandonedFin));
     let accepted = page.totals.accepted;
     let from_the_start = page.refused_by_limit() == 0;
-    let many = |clients: u64| clients * 100 >= accepted * MANY_PERCENT;
+    let many =
+        |clients: u64| u128::from(clients) * 100 >= u128::from(accepted) * u128::from(MANY_PERCENT);
     // Older recordings do not distinguish clients: they have the shortest wait until the accept, of
     // all clients that had left.
     let clients = match page.totals.left_waiting {
-        0 => reset + fin,
+        0 => reset.saturating_add(fin),
         waiting => waiting,
     };
     let after_ns = page.totals.left_after_ns;
-    if clients >= FEW && clients * 100 >= accepted && after_ns >= IMPATIENT_NS {
+    if clients >= FEW && clients.saturating_mul(100) >= accepted && after_ns >= IMPATIENT_NS {
         return Some(Left {
             clients,
             after_ns: Some(after_ns),
@@ -126,7 +127,7 @@ fn left(page: &Page) -> Option<Left> {
     // A health check resets its connection at once, and one that is accepted at once says nothing
     // of patience. A FIN may be the end of a request whose client still waits.
     let [median_us] = page.wait.quantiles([0.5])?;
-    let waited = median_us * 1000 >= IMPATIENT_NS;
+    let waited = median_us.saturating_mul(1000) >= IMPATIENT_NS;
     (reset >= FEW && many(reset) && waited).then_some(Left {
         clients: reset,
         after_ns: None,

@@ -83,10 +83,10 @@ impl Need {
     /// whole run while any were queued. None: nobody accepted for most of that time.
     pub(super) fn rate_of(&self, stretch: &Stretch) -> Option<f64> {
         let stalled_ns = self.stalled.map_or(0, |(since_ns, until_ns)| {
-            let end_ns = until_ns.min(stretch.begin_ns + stretch.growth_ns());
+            let end_ns = until_ns.min(stretch.begin_ns.saturating_add(stretch.growth_ns()));
             end_ns.saturating_sub(since_ns.max(stretch.begin_ns))
         });
-        let rate = self.rate.filter(|_| stalled_ns * 2 <= stretch.growth_ns());
+        let rate = self.rate.filter(|_| stalled_ns <= stretch.growth_ns() / 2);
         stretch.rate().or(rate)
     }
 
@@ -132,7 +132,7 @@ fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
         return None;
     }
     let (sent, valid) = (beside(Beside::SynCookieSent), beside(Beside::SynCookieValid));
-    Some(if valid * 2 >= sent.max(needed) { Cookies::Load } else { Cookies::Attack })
+    Some(if valid.saturating_mul(2) >= sent.max(needed) { Cookies::Load } else { Cookies::Attack })
 }
 
 /// About how many times cookies were sent for as many clients at once as at most.

@@ -88,13 +88,13 @@ fn by_outdated_limit(page: &Page) -> Option<String> {
 fn for_other_causes(page: &Page) -> Option<String> {
     let others = Cause::ALL.iter().zip(page.totals.drops);
     let others = others.filter(|(cause, count)| *count > 0 && !cause.is_by_limit());
-    let (mut causes, mut packets, mut first) = (Vec::new(), 0, "");
+    let (mut causes, mut packets, mut first) = (Vec::new(), 0_u64, "");
     for (cause, count) in others {
         if causes.is_empty() {
             first = cause.name();
         }
         causes.push(format!("{} {count}", cause.name()));
-        packets += count;
+        packets = packets.saturating_add(count);
     }
     let text = refused(packets, "packet");
     let all = match causes.len() {

@@ -42,7 +42,8 @@ impl Stretch {
     pub fn rate(&self) -> Option<f64> {
         let accepted = self.last.paced.wrapping_sub(self.first.paced);
         let paced_ns = self.last.paced_ns.saturating_sub(self.first.paced_ns);
-        let busy_ns = paced_ns + self.last.stalled_ns.saturating_sub(self.first.stalled_ns);
+        let stalled_ns = self.last.stalled_ns.saturating_sub(self.first.stalled_ns);
+        let busy_ns = paced_ns.saturating_add(stalled_ns);
         (accepted >= FEW && busy_ns > 0).then(|| f64::from(accepted) * 1e9 / busy_ns as f64)
     }
 

@@ -15,6 +15,7 @@ use backlog_core::model::reconcile::Blind;
 use backlog_core::recording::bounds;
 use backlog_core::recording::line::Step;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
 
 use super::made_up::{NETNS, SECOND, header, listener, steps};
 use super::{folder, record, replay, sink};
@@ -244,6 +245,41 @@ fn the_window_of_zstd_is_bounded() {
     };
     let most = bounds::WINDOW_LOG;
     both_sides(open(most), open(most + 1), "a zstd window with more bytes than 134217728;");
+}
+
+/// Counts and times may be as large as their type: no sum of them wraps around.
+#[test]
+fn the_largest_numbers_are_shown() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    record(&path, None, &steps(3));
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    let mut lines: Vec<Value> =
+        rest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for name in ["time_ns", "enqueued", "accepted", "count", "drops", "beside", "low", "high", ""] {
+        for line in &mut lines {
+            enlarge(line, name, name.is_empty());
+        }
+        let all = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        fs::write(&path, format!("{head}\n{all}")).unwrap();
+        replay(&path);
+    }
+}
+
+/// Replaces numbers that have this name, or are within something that has it.
+fn enlarge(value: &mut Value, name: &str, is_within: bool) {
+    match value {
+        Value::Number(number) if is_within && number.as_u64() > Some(u32::MAX.into()) => {
+            *value = u64::MAX.into();
+        }
+        Value::Number(_) if is_within => *value = (u64::MAX >> 1).into(),
+        Value::Array(all) => all.iter_mut().for_each(|one| enlarge(one, name, is_within)),
+        Value::Object(all) => {
+            all.iter_mut().for_each(|(key, one)| enlarge(one, name, is_within || key == name));
+        }
+        _ => {}
+    }
 }
 
 /// What was quadratic: at this size only what is linear ends in reasonable time.

@@ -109,7 +109,8 @@ impl ValueFormatter<f64> for Axis {
 fn time_label(run: &Run<'_>, at: f64, step: f64) -> String {
     // A little later: what is a hair before a second is that second.
     let since = Duration::from_secs_f64(at.max(0.0)) + Duration::from_nanos(500);
-    let time_ns = run.meta.time_ns + u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    let time_ns =
+        run.meta.time_ns.saturating_add(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
     let time = run.time(time_ns, if step < 0.1 { 3 } else { usize::from(step < 1.0) });
     let short = if step < 60.0 { time.as_str() } else { time.get(..5).unwrap_or(&time) };
     if run.length() < DAY {

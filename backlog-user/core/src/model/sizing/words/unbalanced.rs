@@ -54,7 +54,7 @@ fn trouble(found: &Unbalanced) -> String {
         (_, 0) => format!("All {} of the group happened here", plural(drops, "drop")),
         _ => format!(
             "{drops} of {} of the group happened here",
-            plural(drops + others_drops, "drop")
+            plural(drops.saturating_add(others_drops), "drop")
         ),
     }
 }
