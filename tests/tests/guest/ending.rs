@@ -2,15 +2,16 @@
 //! force; with the right exit status and nothing left behind. (By signals:
 //! pressure.rs.)
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use backlog_tests::bpf;
 use backlog_tests::clock::wait_until;
 use backlog_tests::tracer::{self, Tracer};
 
-use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest};
+use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, scratch};
 
 /// A queue that overflows soon, and a load that ends soon after.
 const OVERFLOW: &str = "--backlog 2 --count 8 --no-accept --connect nonblocking \
@@ -77,5 +78,43 @@ fn killed_by_force_it_leaves_no_program_in_the_kernel() {
             Ok(left.iter().all(|program| before.contains(program)))
         })
         .unwrap();
+    });
+}
+
+/// Else the command starts, with the caller's action for SIGXFSZ.
+#[test]
+fn a_run_that_is_to_end_before_it_begins_starts_no_command() {
+    in_guest_once(|| {
+        let (started, err) = (scratch("started"), scratch("err"));
+        let command = format!("grep SigIgn /proc/self/status >{}; sleep 5", started.display());
+        let begin = |signalled: bool| {
+            let mut tool = Command::new(tracer::path());
+            tool.args(["-q", "--port", PORT_TEXT, "-d", "1s", "--cmd", &command]);
+            let files = [&err; 2].map(|path| File::create(path).unwrap());
+            let [out, err] = files;
+            let mut tool = tool.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
+            let handles = || {
+                let status = fs::read_to_string(format!("/proc/{}/status", tool.id()))?;
+                let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+                let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16)?;
+                Ok(caught & 1 << (libc::SIGTERM - 1) != 0)
+            };
+            wait_until("the tool to watch for signals", LIMIT, handles).unwrap();
+            if signalled {
+                let id = i32::try_from(tool.id()).unwrap();
+                // SAFETY: the call has no memory; the child is not reaped yet.
+                assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0);
+            }
+            assert_eq!(tool.wait().unwrap().code(), Some(0));
+        };
+        begin(true);
+        assert!(!started.exists());
+        begin(false);
+        let ignored = fs::read_to_string(&started).unwrap();
+        let ignored = ignored.trim().rsplit('\t').next().unwrap();
+        let ignored = u64::from_str_radix(ignored, 16).unwrap();
+        assert_eq!(ignored & 1 << (libc::SIGXFSZ - 1), 0, "{ignored:x}");
+        fs::remove_file(&started).unwrap();
+        fs::remove_file(&err).unwrap();
     });
 }

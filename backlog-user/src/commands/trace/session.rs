@@ -62,6 +62,8 @@ impl Session<'_> {
         command: Option<Waiting>,
         events: Option<Started>,
     ) -> Result<Outcome> {
+        // A run that is to end already starts nothing: the waiting process ends without a command.
+        let command = command.filter(|_| !signals.has_come());
         let mut command = command.map(Waiting::start).transpose()?;
         if let Some(command) = &command {
             self.guard.command(command.group());

@@ -3,6 +3,7 @@
 //! ends the process at once. A service reads its configuration again at a SIGHUP and goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -21,6 +22,7 @@ const ECHO: Duration = Duration::from_millis(250);
 /// SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
     first: Arc<Notify>,
+    has_come: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -32,10 +34,21 @@ impl Signals {
     ) -> Result<Self> {
         let arriving = Arriving::new([SIGINT, SIGTERM, SIGHUP]).context("watching for signals")?;
         let first = Arc::new(Notify::new());
-        let notify = Arc::clone(&first);
-        spawn("signals", move || hear(arriving, &notify, reload.as_deref(), heard))
+        let has_come = Arc::new(AtomicBool::new(false));
+        let (notify, come) = (Arc::clone(&first), Arc::clone(&has_come));
+        let heard = move || {
+            come.store(true, Ordering::SeqCst);
+            notify.notify_one();
+            heard();
+        };
+        spawn("signals", move || hear(arriving, reload.as_deref(), heard))
             .context("starting the thread that watches for signals")?;
-        Ok(Self { first })
+        Ok(Self { first, has_come })
+    }
+
+    /// Has the first of them arrived?
+    pub(crate) fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::SeqCst)
     }
 
     /// Waits for the first of them.
@@ -44,7 +57,7 @@ impl Signals {
     }
 }
 
-fn hear(mut arriving: Arriving, notify: &Notify, reload: Option<&Notify>, heard: impl FnOnce()) {
+fn hear(mut arriving: Arriving, reload: Option<&Notify>, heard: impl FnOnce()) {
     let ends = |signal: &i32| match reload {
         Some(reload) if *signal == SIGHUP => {
             reload.notify_one();
@@ -54,7 +67,6 @@ fn hear(mut arriving: Arriving, notify: &Notify, reload: Option<&Notify>, heard:
     };
     let mut signals = arriving.forever().filter(ends);
     if signals.next().is_some() {
-        notify.notify_one();
         heard();
     }
     let first = Instant::now();
