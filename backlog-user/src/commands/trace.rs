@@ -211,8 +211,10 @@ async fn trace(
     guard.stage("reading the listeners of the host");
     let outputs = service.map_or_else(|| outputs(options, &stdout), |service| service.outputs);
     let (outputs, started) = children.connect(outputs, options.verbose);
+    let live = Live::new(programs, by_inode);
+    guard.attached(live.switch(), options.duration);
     let parts = Parts {
-        live: Live::new(programs, by_inode),
+        live,
         enrichers: Enrichers::new(kernel_counters, OwnerCache::new(finder), acceptors),
         to: Destinations { outputs, recorder, stdout: stdout.clone() },
         own,

@@ -30,14 +30,17 @@ const STOP: u32 = 4;
 const DETACH: u32 = 75;
 const GIVE_UP: u32 = 1500;
 
+/// Reading the listeners of a large host takes seconds.
+const LONGEST_START: Duration = Duration::from_secs(30);
+
 /// What the guard must know.
 enum Message {
     /// The session does this now.
     Stage(&'static str),
     /// `--cmd` runs.
     Command(Arc<Group>),
-    /// The programs count; the run is to end then.
-    Begun(Arc<Switch>, Option<Instant>),
+    /// The programs are attached; the run is to end then.
+    Attached(Arc<Switch>, Option<Instant>),
     /// The guard is to keep only these capabilities, and reports that it has done so.
     Reduce(Capabilities, Sender<io::Result<()>>),
     /// The run is to end now.
@@ -69,11 +72,22 @@ impl Guard {
         self.send(Message::Command(group));
     }
 
+    /// The programs are attached, and the session reads the host before they count. With a duration,
+    /// a run that has not begun long after its end is stuck.
+    pub(crate) fn attached(&self, switch: Arc<Switch>, duration: Option<Duration>) {
+        self.end_after(switch, duration.map(|duration| duration.saturating_add(LONGEST_START)));
+    }
+
     /// The programs count, and the run is to end after this time.
     pub(crate) fn begun(&self, switch: Arc<Switch>, duration: Option<Duration>) {
+        self.stage("tracing");
+        self.end_after(switch, duration);
+    }
+
+    fn end_after(&self, switch: Arc<Switch>, duration: Option<Duration>) {
         // A time too far away to be expressed never comes.
         let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
-        self.send(Message::Begun(switch, deadline));
+        self.send(Message::Attached(switch, deadline));
     }
 
     /// Its thread keeps only these of its capabilities.
@@ -156,7 +170,7 @@ impl Watch {
         match message {
             Message::Stage(doing) => self.stage = doing,
             Message::Command(group) => self.command = Some(group),
-            Message::Begun(switch, deadline) => {
+            Message::Attached(switch, deadline) => {
                 self.switch = Some(switch);
                 self.deadline = deadline;
                 self.steps = 0;

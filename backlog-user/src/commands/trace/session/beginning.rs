@@ -57,11 +57,13 @@ impl<'a> Session<'a> {
             live.want(listed.listed().map(|listed| listed.inode).collect())?;
         }
         meta.traced = listed.settings(filter.netns.map(Netns::inode));
+        guard.stage("looking for the owners of the listeners in /proc");
         enrichers.owners.look(&listed.listed().map(|listed| listed.inode).collect());
         // SAFETY: `Live` owns the ring's map and never replaces it, so its
         // descriptor stays open and the same for as long as this lives.
         let live = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) }
             .context("watching the ring buffer")?;
+        guard.stage("writing the first lines");
         let mut session = Self {
             options,
             live,

@@ -50,7 +50,8 @@ impl Session<'_> {
         cost.looks = self.enrichers.looks();
         let end = End {
             time_ns,
-            elapsed_ns: time_ns - self.start_ns,
+            // It may have been stopped before it began.
+            elapsed_ns: time_ns.saturating_sub(self.start_ns),
             stray,
             decode_errors,
             missed,
