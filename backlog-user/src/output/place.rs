@@ -63,7 +63,7 @@ pub(crate) fn open_descriptor(path: &Path) -> io::Result<File> {
     wait_again(file)
 }
 
-/// Opens a pipe or a device, if it is ours and on the way to it are no links of others.
+/// Opens a pipe or a device, if it is ours and the links on the way to it are of trusted users.
 pub(crate) fn open_special(path: &Path) -> io::Result<File> {
     let entry = Entry::open(path)?;
     let file = open_at_once(OpenOptions::new().write(true), &entry.path(), OFlags::NOFOLLOW)

@@ -261,8 +261,8 @@ fn the_largest_numbers_are_shown() {
         for line in &mut lines {
             enlarge(line, name, name.is_empty());
         }
-        let all = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        fs::write(&path, format!("{head}\n{all}")).unwrap();
+        let all: Vec<String> = lines.iter().map(Value::to_string).collect();
+        fs::write(&path, format!("{head}\n{}\n", all.join("\n"))).unwrap();
         replay(&path);
     }
 }
