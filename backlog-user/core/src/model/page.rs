@@ -236,7 +236,8 @@ impl Page {
         self.recorded_clients += u64::from(new_client);
         self.unlimited.saw(drop, time_ns);
         if drop.cause.is_by_limit() {
-            self.unlimited.refused(drop, time_ns, new_client);
+            let from_before = self.may_be_a_retry(time_ns);
+            self.unlimited.refused(drop, time_ns, new_client, from_before);
             self.stalls.refused(drop, time_ns, new_client, self.unlimited.pause_ns());
             // Its slot may have been another's before.
             let accepted_ns = drop.accepted_ns;

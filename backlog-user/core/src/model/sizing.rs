@@ -150,9 +150,6 @@ struct Seen<'a> {
     /// One that was over before the end and refused nobody, but made clients wait for too long: since
     /// when, and until when at least.
     paused: Option<(u64, u64)>,
-    /// The numbers follow from a time in which retries of clients that were refused before the run
-    /// count as clients.
-    from_before: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -165,9 +162,7 @@ impl<'a> Seen<'a> {
             refused = refused.saturating_sub(page.totals.drops[Cause::SynQueueFull as usize]);
         }
         let (stalled_since_ns, paused) = (stalled(page, given), paused(page, &late, refused));
-        let deepest = need.deepest;
-        let from_before = deepest.is_some_and(|deepest| page.may_be_a_retry(deepest.begin_ns));
-        Self { page, given, unlimited, refused, need, late, stalled_since_ns, paused, from_before }
+        Self { page, given, unlimited, refused, need, late, stalled_since_ns, paused }
     }
 }
 
@@ -266,6 +261,11 @@ impl Sizing {
         };
         let timeout_s = late.timeout_ns(given) as f64 / 1e9;
         self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        if unlimited.from_before {
+            // How many clients came is not known.
+            (self.needed_rate, self.needed_depth, self.wait_ns) = (None, None, None);
+            return;
+        }
         // Where it still grew at the end, more of it would have come.
         if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
             && !unlimited.grows_until(given.end_ns)

@@ -65,6 +65,9 @@ pub struct Unlimited {
     accounted_retries: u64,
     /// The SYN queue.
     pub syn: SynQueue,
+    /// Retries of clients that were refused before the run may count as clients in every surge so far.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub from_before: bool,
 }
 
 /// Drops without a record.
@@ -115,6 +118,7 @@ impl Default for Unlimited {
             accounted_clients: 0,
             accounted_retries: 0,
             syn: SynQueue::default(),
+            from_before: false,
         }
     }
 }
@@ -142,8 +146,13 @@ impl Unlimited {
         }
     }
 
-    /// A packet was refused by the limit; `first`: the client's first one.
-    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool) {
+    /// A packet was refused by the limit; `first`: the client's first one. `from_before`: it may be a
+    /// retry of one that was refused before the run.
+    pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, from_before: bool) {
+        if self.from_before && !from_before {
+            self.restart(time_ns);
+        }
+        self.from_before = from_before;
         self.told = self.told * LATELY + 1.0;
         self.told_firsts = self.told_firsts * LATELY + f64::from(u8::from(first));
         self.told_ns = time_ns;
@@ -316,6 +325,14 @@ impl Unlimited {
         if self.excess <= 0.0 {
             self.end_stretch();
         }
+    }
+
+    /// Forgets the surges so far, and goes on from the queue as it is.
+    fn restart(&mut self, time_ns: u64) {
+        let mark = self.pace.mark();
+        self.now = self.now.map(|now| now.restarted(time_ns, mark));
+        (self.deepest, self.longest) = (None, None);
+        self.peaks.clear();
     }
 
     fn end_stretch(&mut self) {

@@ -119,7 +119,7 @@ pub(super) fn confidence(seen: &Seen<'_>) -> Confidence {
     let Seen { page, given, unlimited, .. } = seen;
     let lost = saturating(page.totals.lost);
     let estimated = unlimited.estimated > 0.1 * unlimited.firsts;
-    let guessed = estimated || lost > 0 || seen.from_before;
+    let guessed = estimated || lost > 0 || unlimited.from_before;
     if page.refused_by_limit() > 0 || seen.need.cookies.is_some() {
         return match page.episodes.independent().max(seen.need.bursts) {
             _ if guessed => Confidence::Low,

@@ -211,7 +211,7 @@ fn drop(limit: u32) -> DropEvent {
 #[test]
 fn clients_of_drops_without_a_record_count_as_the_programs_counted_them() {
     let mut unlimited = Unlimited::default();
-    unlimited.refused(&drop(16), 1, true);
+    unlimited.refused(&drop(16), 1, true, false);
     let all = Suppressed { packets: 300, clients: 40, retries: 60 };
     let end = unlimited.at_end(all, 16);
     // The same share is applied to the other 200.
@@ -235,7 +235,7 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
     for (retries, least, most) in [(400, 0.0, 6.0), (0, 300.0, 300.0)] {
         let mut unlimited = Unlimited::default();
         for time_ns in 0..600 + retries {
-            unlimited.refused(&drop(16), time_ns, time_ns < 600);
+            unlimited.refused(&drop(16), time_ns, time_ns < 600, false);
         }
         // They are accounted for by the next record of their CPU, or at the end.
         let all = Suppressed { packets: 300, ..Suppressed::default() };

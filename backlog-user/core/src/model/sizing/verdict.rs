@@ -74,7 +74,8 @@ impl Verdict {
             }
             Self::AcceptorStalled => {
                 "connections are queued and nobody has accepted them for far longer than usual, \
-                 until the end; or most clients were refused during such a time"
+                 until the end; or most clients were refused during such a time; or nobody was \
+                 refused, but the pause made clients wait too long"
             }
             Self::Unbalanced => {
                 "a member of a `SO_REUSEPORT` group waits or drops, or has stalled, while other \
@@ -83,8 +84,9 @@ impl Verdict {
             Self::NotEnoughData => {
                 "fewer than 20 connections, no client refused, and nobody waited too long; or \
                  packets were refused, but no record of a refused client was kept; or nothing has \
-                 been accepted since the refusals began, in a run that ended soon after; or the SYN \
-                 cookies that were sent look like an attack; or `-4` or `-6` leaves out some of the \
+                 been accepted since the refusals began, in a run that ended soon after; or the \
+                 queue was still growing at the end; or the SYNs that were refused or answered with \
+                 a cookie look like an attack; or `-4` or `-6` leaves out some of the \
                  clients that share the queue"
             }
         }

@@ -168,9 +168,9 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
 
 /// The numbers of a run that began in the middle of an overload.
 fn from_before(seen: &Seen<'_>) -> Option<String> {
-    seen.from_before.then(|| {
+    seen.unlimited.from_before.then(|| {
         "Clients were being refused when tracing began, and their retries count as new clients for \
-         16s: the numbers may be too high, and a longer run has better ones"
+         16s: numbers of clients may be too high, and a longer run has better ones"
             .to_owned()
     })
 }

@@ -23,13 +23,18 @@ pub struct Stretch {
 /// Fewer accepts say little of a rate.
 const FEW: u32 = 8;
 
-/// A surge that would have grown by so many since is over.
+/// A surge is over if it would have grown by this many since.
 const CLIENTS_MISSED: f64 = 8.0;
 
 impl Stretch {
     /// It begins, at a queue that is so deep.
     pub(super) fn begin(begin_ns: u64, depth: f64, first: Mark) -> Self {
         Self { begin_ns, peak_ns: begin_ns, begin: depth, peak: depth, first, last: first }
+    }
+
+    /// What is left of it from this time on.
+    pub(super) fn restarted(&self, time_ns: u64, mark: Mark) -> Self {
+        Self::begin(time_ns, self.peak, mark)
     }
 
     /// It is deeper than ever.

@@ -31,11 +31,9 @@ pub struct SynQueue {
     /// The number of times that it began to be too short: groups of refused SYNs in flight at the
     /// same time.
     pub groups: u64,
-    /// Clients whose first SYN was refused because it was full, and when the last of them came.
+    /// Clients whose first SYN was refused because it was full.
     #[serde(skip_serializing_if = "is_zero")]
-    firsts: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    last_first_ns: u64,
+    firsts: Firsts,
     /// Packets that such clients have sent later, whether they were refused again or got in.
     #[serde(skip_serializing_if = "is_zero")]
     later: u64,
@@ -57,6 +55,36 @@ struct Peak {
     retries: u64,
 }
 
+/// Clients by the age of their first refusal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Firsts {
+    /// Those that have had time for a retry since.
+    old: u64,
+    /// Those of the period before this one, and of this one.
+    last: u64,
+    now: u64,
+    /// When the period began.
+    since_ns: u64,
+}
+
+impl Firsts {
+    /// The length of a period. A client sends its SYN again after half of it.
+    const PERIOD_NS: u64 = 2 * RETRY_NS;
+
+    /// One more, or none, at this time.
+    fn at(mut self, time_ns: u64, more: u64) -> Self {
+        let elapsed_ns = time_ns.saturating_sub(self.since_ns);
+        if elapsed_ns > Self::PERIOD_NS {
+            let is_next = elapsed_ns <= 2 * Self::PERIOD_NS;
+            self.old += self.last + if is_next { 0 } else { self.now };
+            self.last = if is_next { self.now } else { 0 };
+            (self.now, self.since_ns) = (0, time_ns);
+        }
+        self.now += more;
+        self
+    }
+}
+
 impl Peak {
     fn without_retries(&self) -> u64 {
         self.length.saturating_sub(self.retries)
@@ -70,7 +98,7 @@ const RETRY_NS: u64 = 1_000_000_000;
 /// No round trip is longer: a client sends its SYN again after a second.
 const LONGEST_NS: u64 = RETRY_NS;
 
-/// Fewer refused clients are no flood.
+/// Fewer refused clients do not make a flood.
 const FLOOD: u64 = 100;
 
 /// Those that are kept.
@@ -89,13 +117,13 @@ impl SynQueue {
     /// kernel does so after a second.
     #[must_use]
     pub fn is_flood(&self, end_ns: u64) -> bool {
-        let old_enough = end_ns.saturating_sub(self.last_first_ns) > 2 * RETRY_NS;
-        self.firsts >= FLOOD && old_enough && self.later * 2 < self.firsts
+        let old = self.firsts.at(end_ns, 0).old;
+        old >= FLOOD && self.later * 2 < old
     }
 
     /// A client's first SYN was refused because the SYN queue was full.
     pub(super) fn refused(&mut self, drop: &DropEvent, time_ns: u64) {
-        (self.firsts, self.last_first_ns) = (self.firsts + 1, time_ns);
+        self.firsts = self.firsts.at(time_ns, 1);
         let arrived = drop.so_far.as_ref().map(|so_far| so_far.arrived);
         let completed = |one: &Missing| {
             let by_count = one.until.zip(arrived);

@@ -112,13 +112,20 @@ fn flood(later: u16) -> Sizing {
     for port in 1..=400 {
         let client = ([10, 0, 0, 9], port).into();
         let syn = DropEvent { client, cause, depth: 0, syn_queue: 128, ..drop(128) };
-        apply(&mut model, SECOND + u64::from(port) * MS, What::Drop(syn.clone()));
+        apply(&mut model, SECOND + u64::from(port) * MS, What::Drop(syn));
         if port <= later {
             apply(&mut model, 2 * SECOND + u64::from(port) * MS, What::Drop(syn));
         }
     }
+    // Clients come until the end.
+    for port in 1000..1080 {
+        let client = ([10, 0, 0, 9], port).into();
+        let syn = DropEvent { client, cause, depth: 0, syn_queue: 128, ..drop(128) };
+        let time_ns = 3 * SECOND + u64::from(port - 1000) * 7 * SECOND / 80;
+        apply(&mut model, time_ns, What::Drop(syn));
+    }
     let mut totals = Totals { enqueued: 480, accepted: 480, peak: 2, ..Totals::default() };
-    totals.drops[cause as usize] = 400 + u64::from(later);
+    totals.drops[cause as usize] = 480 + u64::from(later);
     totals.syn_queue_peak = 128;
     count(&mut model, 10 * SECOND, &totals);
     sizing(&model, 10 * SECOND)
@@ -149,6 +156,32 @@ fn numbers_from_the_middle_of_an_overload_are_said_to_be_rough() {
         assert_eq!(sizing.why.contains("retries count as new clients"), rough, "{}", sizing.why);
         assert_eq!(sizing.confidence, Confidence::Low);
     }
+}
+
+/// 100 clients a second at 50 accepts a second, and 400 that were refused before the run.
+#[test]
+fn retries_from_before_the_run_are_no_rate() {
+    let judged = |seconds: u64| {
+        let mut model = Model::new(0);
+        let old = Listener { opened_now: false, sk_drops: Some(70), ..listener(16) };
+        model.apply(&Event { time_ns: 0, what: What::Listener(old) });
+        let older = steady(100 * MS, 8 * SECOND, 50);
+        let mut arrivals: Vec<u64> =
+            steady(0, seconds * SECOND, 100).into_iter().chain(older).collect();
+        arrivals.retain(|time_ns| *time_ns < seconds * SECOND);
+        arrivals.sort_unstable();
+        let load = Load::of(arrivals, 20 * MS, seconds * SECOND);
+        assert!(load.run(16, &mut model) > 0);
+        sizing(&model, load.end_ns)
+    };
+    let early = judged(7);
+    assert_eq!((early.verdict, early.needed_rate), (Verdict::AddWorkers, None), "{}", early.why);
+    assert!(early.why.contains("50.0/s were accepted, and more came"), "{}", early.why);
+    assert!(early.why.contains("retries count as new clients for 16s"), "{}", early.why);
+    let later = judged(40);
+    assert_eq!(later.verdict, Verdict::AddWorkers, "{}", later.why);
+    assert!((later.needed_rate.unwrap() - 100.0).abs() < 4.0, "{}", later.why);
+    assert!(!later.why.contains("retries"), "{}", later.why);
 }
 
 fn inspected(pid: u32, idle: bool, gone: bool) -> Acceptor {

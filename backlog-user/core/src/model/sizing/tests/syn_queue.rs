@@ -26,7 +26,7 @@ fn far_clients(model: &mut Model) -> u64 {
     }
     let so_far = Some(SoFar { arrived, ..SoFar::default() });
     for client in 1..=port {
-        let what = What::Admitted(Admitted { so_far: so_far.clone(), ..admitted_far(client) });
+        let what = What::Admitted(Admitted { so_far, ..admitted_far(client) });
         apply(model, 9 * SECOND, what);
     }
     10 * SECOND

@@ -35,6 +35,8 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
             ": that takes {:.1} times the present workers, or accept() called that much sooner",
             sizing.times.unwrap_or(1.0),
         );
+    } else if let Some(rate) = sizing.accept_rate {
+        let _ = write!(text, ". {rate:.1}/s were accepted, and more came");
     } else if seen.page.totals.accepted == 0 {
         text += ". Nothing was accepted at all";
     } else {

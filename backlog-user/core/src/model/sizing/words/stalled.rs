@@ -98,7 +98,8 @@ fn who(page: &Page) -> String {
 }
 
 /// The known reasons why nobody accepted in this time: the errors of `accept()`, and the state of the
-/// acceptors, as they were inspected then. If they were not, the last inspection before.
+/// acceptors, as they were inspected then. If they were not, the last inspection before, or the next
+/// one.
 pub(super) fn evidence(page: &Page, since_ns: u64, until_ns: u64) -> Vec<String> {
     let began = page.episodes.kept().iter().rev().filter_map(|one| {
         let acceptor = one.acceptor.as_deref()?;
@@ -110,7 +111,7 @@ pub(super) fn evidence(page: &Page, since_ns: u64, until_ns: u64) -> Vec<String>
     all.sort_by_key(|(time_ns, _)| std::cmp::Reverse(*time_ns));
     let within = |(time_ns, _): &&(u64, &Acceptor)| (since_ns..=until_ns).contains(time_ns);
     let before = |(time_ns, _): &&(u64, &Acceptor)| *time_ns <= until_ns;
-    let found = all.iter().find(within).or_else(|| all.iter().find(before));
+    let found = all.iter().find(within).or_else(|| all.iter().find(before)).or_else(|| all.last());
     let doing = found.map(|(_, acceptor)| {
         let text = sentence(acceptor);
         if acceptor.idle { text } else { format!("when drops began: {text}") }
