@@ -18,9 +18,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use self::serve::ServeArgs;
-pub(crate) use self::subcommands::{DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs};
+pub(crate) use self::subcommands::{
+    CompareArgs, DoctorArgs, ListenersArgs, ReplayArgs, ReportArgs,
+};
 pub(crate) use self::tracing::{DROP_RECORDS, EventArgs, RING_KIB, SelectionArgs, TracingArgs};
-pub(crate) use self::values::{Backend, Check, DoctorOutput, ListenersOutput, Output, Shell};
+pub(crate) use self::values::{
+    Backend, Check, CompareOutput, DoctorOutput, ListenersOutput, Output, Shell,
+};
 
 /// Default of `--record-keep`.
 pub(crate) const RECORD_KEEP: u32 = 9;
@@ -173,6 +177,12 @@ pub(crate) enum Command {
     /// is reported as far as it goes, with a warning.
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
+    /// Compare two recordings: did a change help?
+    ///
+    /// Prints for each address what both runs know of its connections, refusals, waits and
+    /// limit, and whether the second run shows a change. Needs no privileges.
+    #[command(after_long_help = examples::COMPARE)]
+    Compare(CompareArgs),
     /// Explain a name in the output: a verdict, cause, counter, column or finding
     ///
     /// Prints what it is, how it is known, and what to do. Without NAME it lists all names.

@@ -1,5 +1,6 @@
 //! The subcommands, one module each; without one the program traces.
 
+pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod listeners;

@@ -56,6 +56,7 @@ fn the_tables_of_json_are_those_of_the_lines() {
             ("trace", fields::lines(&schema, schema::TRACE)),
             ("listeners", fields::lines(&schema, schema::LISTENERS)),
             ("doctor", fields::lines(&schema, schema::DOCTOR)),
+            ("compare", fields::lines(&schema, schema::COMPARE)),
             ("objects", fields::objects(&schema)),
             ("values", fields::values(&schema)),
             ("csv", fields::columns(&crate::output::csv::columns())),

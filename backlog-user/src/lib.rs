@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
         Some(cli::Command::Doctor(args)) => commands::doctor::run(&args),
         Some(cli::Command::Replay(args)) => commands::replay::run(&args),
         Some(cli::Command::Report(args)) => commands::report::run(&args),
+        Some(cli::Command::Compare(args)) => commands::compare::run(&args),
         Some(cli::Command::Serve(args)) => commands::serve::run(*args),
         Some(cli::Command::Explain { name }) => commands::explain::run(name.as_deref()),
         Some(cli::Command::Completions { shell }) => commands::manual::completions(shell),

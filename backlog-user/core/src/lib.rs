@@ -6,6 +6,7 @@
 
 pub mod aggregate;
 pub mod clock;
+pub mod compare;
 pub mod counter;
 pub mod event;
 pub mod filter;

@@ -13,6 +13,18 @@ Examples:
   backlog-trace man > /usr/local/share/man/man1/backlog-trace.1
   backlog-trace man replay | man -l -";
 
+/// Examples of `compare`.
+pub(super) const COMPARE: &str = "\
+Examples:
+  backlog-trace compare monday.zst tuesday.zst
+  backlog-trace compare before.zst after.zst --client-timeout 2s
+  backlog-trace compare before.zst after.zst -o json | jq -r .text
+
+The same address in the same network namespace is compared; where that differs,
+a port that each run has once.
+
+Exit status: 0 success, 2 error.";
+
 /// Examples of `explain`.
 pub(super) const EXPLAIN: &str = "\
 Examples:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ArgAction;
 
-use super::values::{Backend, Check, DoctorOutput, ListenersOutput, Output};
+use super::values::{Backend, Check, CompareOutput, DoctorOutput, ListenersOutput, Output};
 
 /// The arguments of `listeners`.
 #[derive(Debug, clap::Args)]
@@ -128,6 +128,31 @@ pub(crate) struct ReportArgs {
     /// Client timeout to judge by, instead of that of the run
     ///
     /// A larger backlog is not recommended if queued clients would wait longer than this.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) client_timeout: Option<String>,
+
+    /// Print times in UTC
+    #[arg(long)]
+    pub(crate) utc: bool,
+}
+
+/// The arguments of `compare`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// Recording of the run before the change, with its rotated files beside it
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+
+    /// Recording of the run after it
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", value_enum,
+          default_value_t = CompareOutput::Table)]
+    pub(crate) output: CompareOutput,
+
+    /// Client timeout to judge both by, instead of those of the runs
     #[arg(long, value_name = "TIME")]
     pub(crate) client_timeout: Option<String>,
 

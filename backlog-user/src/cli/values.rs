@@ -33,6 +33,15 @@ pub(crate) enum ListenersOutput {
     Csv,
 }
 
+/// Output format of `compare`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareOutput {
+    /// Human-readable
+    Table,
+    /// One JSON object per line
+    Json,
+}
+
 /// Output format of `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorOutput {

@@ -55,9 +55,14 @@ pub(crate) fn style(options: OutputOptions) -> TextStyle {
         one_family: _,
     } = replay;
     let idle_rows = verbose || (named_ports && !quiet);
+    TextStyle { zone: zone(utc), idle_rows, quiet, cost: verbose }
+}
+
+/// The zone of printed times.
+pub(crate) fn zone(utc: bool) -> TimeZone {
     // Without /etc/localtime it is UTC, as for every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
-    TextStyle { zone: zone.unwrap_or(TimeZone::UTC), idle_rows, quiet, cost: verbose }
+    zone.unwrap_or(TimeZone::UTC)
 }
 
 /// Limits which drops are shown one by one: with `--until-drop N` the first N.

@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::commands::{doctor, listeners};
+use crate::commands::{compare, doctor, listeners};
 use crate::output::json;
 
 /// Adds the kinds of lines of one command, in their order.
@@ -17,15 +17,18 @@ pub(super) const LISTENERS: Kinds = kinds::<listeners::json::Line<'_>>;
 /// That of `doctor`.
 pub(super) const DOCTOR: Kinds = kinds::<doctor::report::Line<'_>>;
 
-const DESCRIPTION: &str = "One line of backlog-trace -o json, of listeners -o json, or the object \
-                           of doctor -o json. Fields are only added within a schema: whoever reads \
+/// Those of `compare`.
+pub(super) const COMPARE: Kinds = kinds::<compare::json::Line<'_>>;
+
+const DESCRIPTION: &str = "One line of backlog-trace -o json, of listeners or compare -o json, or \
+                           the object of doctor -o json. Fields are only added within a schema: whoever reads \
                            them lets unknown ones pass.";
 
 /// Columns of the file.
 const WIDTH: usize = 100;
 
 /// The registry of everything that `-o json` prints.
-const ALL: [Kinds; 3] = [TRACE, LISTENERS, DOCTOR];
+const ALL: [Kinds; 4] = [TRACE, LISTENERS, DOCTOR, COMPARE];
 
 fn kinds<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     T::json_schema(generator).into()

@@ -63,6 +63,11 @@ impl Distribution {
         }
     }
 
+    /// Adds all of another one, of the same kind.
+    pub fn merge(&mut self, other: &Self) {
+        self.add(&other.moves(), other.longest);
+    }
+
     /// Forgets the values, not the memory.
     pub fn clear(&mut self) {
         if self.count > 0

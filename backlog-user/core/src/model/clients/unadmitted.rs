@@ -20,6 +20,26 @@ pub struct UnadmittedClients {
     pub unknown: u64,
 }
 
+impl UnadmittedClients {
+    /// Those of both.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            gave_up: self.gave_up + other.gave_up,
+            believing: self.believing + other.believing,
+            reset: self.reset + other.reset,
+            trying: self.trying + other.trying,
+            unknown: self.unknown + other.unknown,
+        }
+    }
+
+    /// How many there are: those that believe that they are connected have also given up.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.gave_up + self.reset + self.trying + self.unknown
+    }
+}
+
 impl Clients {
     /// The likely outcome of a listener's unsettled attempts, with this many connections in its
     /// queue.
