@@ -101,7 +101,7 @@ impl Totals {
     /// Drops without a record: beyond the rate of records, or the ring was full.
     #[must_use]
     pub const fn drops_without_record(&self) -> u64 {
-        self.records_suppressed + self.lost[Kind::Drop as usize]
+        self.records_suppressed.saturating_add(self.lost[Kind::Drop as usize])
     }
 }
 

@@ -1,11 +1,14 @@
 //! Two runs side by side: what each knows of the listeners at an address, which addresses belong
 //! together, and whether the later run shows a change.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 
 use crate::model::Model;
 use crate::model::clients::UnadmittedClients;
 use crate::model::distribution::Distribution;
+use crate::model::saturating::saturating;
 use crate::model::sizing::{Confidence, Verdict};
 use crate::model::summary::Summary;
 
@@ -105,14 +108,15 @@ impl Run {
     /// What a model knows at this time of a run that began at that.
     #[must_use]
     pub fn of(model: &Model, start_ns: u64, time_ns: u64) -> Self {
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: BTreeMap<(SocketAddr, Option<String>), Place> = BTreeMap::new();
         for summary in model.summaries().iter().filter(|summary| summary.active()) {
             let new = Place::of(model, summary, time_ns);
-            match places.iter_mut().find(|place| place.is_at(&new)) {
-                Some(place) => place.merge(new),
-                None => places.push(new),
+            match places.entry((new.local, new.netns.clone())) {
+                Entry::Occupied(place) => place.into_mut().merge(new),
+                Entry::Vacant(place) => drop(place.insert(new)),
             }
         }
+        let places = places.into_values().collect();
         Self { elapsed_ns: time_ns.saturating_sub(start_ns), places, evicted: model.gone().active }
     }
 }
@@ -143,8 +147,9 @@ impl Place {
         }
     }
 
-    fn is_at(&self, other: &Self) -> bool {
-        (self.local, &self.netns) == (other.local, &other.netns)
+    /// No other place of a run has this one.
+    fn key(&self) -> (SocketAddr, Option<&str>) {
+        (self.local, self.netns.as_deref())
     }
 
     fn merge(&mut self, other: Self) {
@@ -157,13 +162,13 @@ impl Place {
         };
         self.listeners += other.listeners;
         self.open += other.open;
-        self.enqueued += other.enqueued;
-        self.accepted += other.accepted;
-        self.drops += other.drops;
-        self.clients += other.clients;
+        self.enqueued = self.enqueued.saturating_add(other.enqueued);
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.drops = self.drops.saturating_add(other.drops);
+        self.clients = self.clients.saturating_add(other.clients);
         self.every_client &= other.every_client;
         self.unadmitted = self.unadmitted.plus(&other.unadmitted);
-        self.episodes += other.episodes;
+        self.episodes = self.episodes.saturating_add(other.episodes);
         if use_of(other.peak) > use_of(self.peak) {
             self.peak = other.peak;
         }
@@ -176,7 +181,7 @@ impl Place {
     /// Clients that came: those that were queued, and those that never were.
     #[must_use]
     pub fn attempts(&self) -> u64 {
-        self.enqueued + self.unadmitted.count()
+        self.enqueued.saturating_add(self.unadmitted.count())
     }
 
     /// The part of the clients that was refused at least once; none: none came.
@@ -193,7 +198,7 @@ fn is_lasting(name: &str) -> bool {
     name != "host" && !name.starts_with("pid ")
 }
 
-/// The trouble-most first.
+/// The most trouble first.
 fn rank(verdict: Verdict) -> usize {
     let known = |verdict: &Verdict| *verdict != Verdict::NotEnoughData;
     let mut order = Verdict::AS_TESTED.into_iter().filter(known);
@@ -209,28 +214,30 @@ fn use_of((depth, limit): (u32, u32)) -> f64 {
 /// left of a port belongs together if each run has one. In the order of refusals and connections.
 #[must_use]
 pub fn pairs<'run>(before: &'run Run, after: &'run Run) -> Vec<Pair<'run>> {
-    let mut left: Vec<&Place> = after.places.iter().collect();
+    let mut left: BTreeMap<_, _> = after.places.iter().map(|place| (place.key(), place)).collect();
     let mut pairs = Vec::new();
-    let mut alone = Vec::new();
+    // Of each run what has no equal in the other one.
+    let mut by_port: BTreeMap<u16, [Vec<&Place>; 2]> = BTreeMap::new();
     for place in &before.places {
-        match left.iter().position(|other| other.is_at(place)) {
-            Some(index) => {
-                pairs.push(Pair { before: Some(place), after: Some(left.remove(index)) });
-            }
-            None => alone.push(place),
+        match left.remove(&place.key()) {
+            Some(same) => pairs.push(Pair { before: Some(place), after: Some(same) }),
+            None => by_port.entry(place.local.port()).or_default()[0].push(place),
         }
     }
-    for place in &alone {
-        let port = |other: &&Place| other.local.port() == place.local.port();
-        let only = alone.iter().copied().filter(port).count() == 1
-            && left.iter().copied().filter(port).count() == 1;
-        let found = left.iter().position(port).filter(|_| only);
-        pairs.push(Pair { before: Some(place), after: found.map(|index| left.remove(index)) });
+    for place in left.into_values() {
+        by_port.entry(place.local.port()).or_default()[1].push(place);
     }
-    pairs.extend(left.into_iter().map(|place| Pair { before: None, after: Some(place) }));
+    for [gone, new] in by_port.into_values() {
+        if let ([before], [after]) = (&gone[..], &new[..]) {
+            pairs.push(Pair { before: Some(before), after: Some(after) });
+            continue;
+        }
+        pairs.extend(gone.into_iter().map(|place| Pair { before: Some(place), after: None }));
+        pairs.extend(new.into_iter().map(|place| Pair { before: None, after: Some(place) }));
+    }
     pairs.sort_by_key(|pair| {
         let sides = || [pair.before, pair.after].into_iter().flatten();
-        let sum = |count: fn(&Place) -> u64| sides().map(count).sum::<u64>();
+        let sum = |count: fn(&Place) -> u64| saturating(sides().map(count));
         std::cmp::Reverse((sum(|place| place.drops), sum(|place| place.enqueued)))
     });
     pairs

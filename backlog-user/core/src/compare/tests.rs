@@ -108,3 +108,14 @@ fn members_of_a_group_and_successors_are_one_place() {
     assert_eq!((sum.listeners, sum.open, sum.limits), (3, 2, (16, 32)));
     assert_eq!((sum.enqueued, sum.clients, sum.peak), (16, 3, (9, 8)));
 }
+
+/// A recording may have any number.
+#[test]
+fn sums_of_the_largest_counts_do_not_wrap_around() {
+    let mut sum = place(HTTP, u64::MAX, 3);
+    sum.merge(place(HTTP, u64::MAX, 3));
+    sum.unadmitted.unknown = u64::MAX;
+    sum.unadmitted = sum.unadmitted.plus(&sum.unadmitted);
+    assert_eq!((sum.enqueued, sum.attempts()), (u64::MAX, u64::MAX));
+    assert_eq!(pairs(&run(vec![sum], 1), &run(vec![place(HTTP, u64::MAX, 0)], 1)).len(), 1);
+}

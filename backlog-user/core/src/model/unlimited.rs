@@ -330,7 +330,7 @@ impl Unlimited {
     /// Forgets the surges so far, and goes on from the queue as it is.
     fn restart(&mut self, time_ns: u64) {
         let mark = self.pace.mark();
-        self.now = self.now.map(|now| now.restarted(time_ns, mark));
+        self.now = self.now.map(|now| Stretch::begin(time_ns, now.peak, mark));
         (self.deepest, self.longest) = (None, None);
         self.peaks.clear();
     }

@@ -77,11 +77,11 @@ fn table(text: &mut TextBlock, pair: &Pair<'_>, before: &Run, after: &Run) {
         });
         row("  gave up or were reset", &|place, _| {
             let UnadmittedClients { gave_up, reset, .. } = place.unadmitted;
-            (gave_up + reset).to_string()
+            gave_up.saturating_add(reset).to_string()
         });
         row("  unknown, or trying", &|place, _| {
             let UnadmittedClients { trying, unknown, .. } = place.unadmitted;
-            (trying + unknown).to_string()
+            trying.saturating_add(unknown).to_string()
         });
         row("episodes of refusals", &|place, _| place.episodes.to_string());
     }

@@ -4,6 +4,7 @@ use foldhash::HashMap;
 
 use super::{Clients, Refused, State};
 use crate::event::ListenerId;
+use crate::model::saturating::saturating;
 
 /// The likely outcome of a listener's clients that the server has not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,18 +26,18 @@ impl UnadmittedClients {
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
-            gave_up: self.gave_up + other.gave_up,
-            believing: self.believing + other.believing,
-            reset: self.reset + other.reset,
-            trying: self.trying + other.trying,
-            unknown: self.unknown + other.unknown,
+            gave_up: self.gave_up.saturating_add(other.gave_up),
+            believing: self.believing.saturating_add(other.believing),
+            reset: self.reset.saturating_add(other.reset),
+            trying: self.trying.saturating_add(other.trying),
+            unknown: self.unknown.saturating_add(other.unknown),
         }
     }
 
     /// How many there are: those that believe that they are connected have also given up.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.gave_up + self.reset + self.trying + self.unknown
+        saturating([self.gave_up, self.reset, self.trying, self.unknown])
     }
 }
 

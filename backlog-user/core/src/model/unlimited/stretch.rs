@@ -32,11 +32,6 @@ impl Stretch {
         Self { begin_ns, peak_ns: begin_ns, begin: depth, peak: depth, first, last: first }
     }
 
-    /// What is left of it from this time on.
-    pub(super) fn restarted(&self, time_ns: u64, mark: Mark) -> Self {
-        Self::begin(time_ns, self.peak, mark)
-    }
-
     /// It is deeper than ever.
     pub(super) fn grow(&mut self, time_ns: u64, depth: f64, mark: Mark) {
         (self.peak_ns, self.peak, self.last) = (time_ns, depth, mark);
