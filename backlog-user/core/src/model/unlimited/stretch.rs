@@ -53,8 +53,8 @@ impl Stretch {
         (self.peak - self.begin) * 1e9 / self.growth_ns().max(1) as f64
     }
 
-    /// Did it still grow at this time? The next refused client is then overdue by less than the time
-    /// in which a few came.
+    /// Did it still grow at this time? If so, no more time has passed since the last refused client
+    /// than a few of them took to come.
     pub(super) fn grows_until(&self, end_ns: u64) -> bool {
         let since_ns = end_ns.saturating_sub(self.peak_ns) as f64;
         self.peak > self.begin && since_ns * self.growth() < CLIENTS_MISSED * 1e9

@@ -22,10 +22,7 @@ fn a_pause_that_refuses_nobody_is_no_lack_of_workers() {
     let sizing = sizing(&model, load.end_ns);
     assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
     assert_eq!((sizing.accept_rate, sizing.needed_rate), (None, None), "{}", sizing.why);
-    assert!(
-        sizing.why.contains("was accepted for 2.0s, in which the queue grew to 8"),
-        "{sizing:?}"
-    );
+    assert!(sizing.why.contains("was accepted for 2.0s, while the queue grew to 8"), "{sizing:?}");
 }
 
 /// The rates of a queue that grew are those of its growth, and not of the whole run.

@@ -24,7 +24,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     } else if seen.paused.is_some() {
         parts.push(late(seen, &duration(seen.given.client_timeout_ns / 1000)));
         parts.push(format!(
-            "hardly anybody was accepted for {lasted}, in which the queue grew to {}",
+            "hardly anybody was accepted for {lasted}, while the queue grew to {}",
             sizing.needed_depth.unwrap_or(0)
         ));
         parts.push("a backlog does not change that: find out why nobody accepted".into());
