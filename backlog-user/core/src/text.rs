@@ -4,3 +4,4 @@ pub mod acceptor;
 pub mod format;
 pub mod outside;
 pub mod owner_text;
+pub mod shell;

@@ -1,5 +1,6 @@
 //! The arguments of the subcommands.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::ArgAction;
@@ -60,6 +61,11 @@ pub(crate) struct DoctorArgs {
     /// Also print every value read from the kernel's BTF
     #[arg(short, long)]
     pub(crate) verbose: bool,
+
+    /// Also report the smallest set of capabilities for this run: its options, or serve and its
+    /// options
+    #[arg(last = true, value_name = "RUN")]
+    pub(crate) run: Vec<OsString>,
 }
 
 /// The arguments of `replay`.

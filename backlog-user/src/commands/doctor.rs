@@ -9,16 +9,23 @@ pub(crate) mod report;
 mod text;
 mod trials;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
+use std::iter;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use backlog_core::run::Backend;
+use clap::Parser as _;
 
-use crate::cli::{DoctorArgs, DoctorOutput};
-use crate::commands::trace::wanted;
+use crate::cli::options::Options;
+use crate::cli::{Args, Command, DoctorArgs, DoctorOutput};
+use crate::commands::serve;
+use crate::commands::trace::{rights, wanted};
 use crate::exit::Outcome;
+use crate::host::namespaces::named;
 use crate::output::json::values;
+use needs::Asked;
 use report::{Check, Line, Readiness, Report, Tried};
 
 /// `schema` of the JSON object.
@@ -26,7 +33,9 @@ const SCHEMA: u32 = 1;
 
 /// Looks, tries, and prints.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
-    let report = examine(Path::new("/"), wanted(args.backend));
+    let asked = asked(&args.run)?;
+    let backend = wanted(args.backend).or(asked.as_ref().and_then(|asked| asked.backend));
+    let report = examine(Path::new("/"), backend, asked.as_ref());
     let mut out = io::stdout().lock();
     match args.output {
         DoctorOutput::Table => out.write_all(text::render(&report, args.verbose).as_bytes())?,
@@ -36,10 +45,35 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
     Ok(if report.verdict.works { Outcome::Done } else { Outcome::WouldFail })
 }
 
-fn examine(root: &Path, wanted: Option<Backend>) -> Report {
+/// The run behind `--`.
+fn asked(words: &[OsString]) -> Result<Option<Asked>> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let mut args = Args::parse_from(
+        iter::once(OsStr::new("backlog-trace")).chain(words.iter().map(OsString::as_os_str)),
+    );
+    let mut options = match args.command.take() {
+        None => Options::check(args)?,
+        Some(Command::Serve(args)) => serve::options(*args)?,
+        Some(_) => bail!(
+            "doctor: this subcommand needs no capabilities to trace: name the options of a run, \
+             or serve and its options"
+        ),
+    };
+    if let Some(netns) = &options.selection.netns {
+        options.filter.netns = Some(named::find(Path::new("/"), netns)?.netns.into());
+    }
+    let words = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let uses = rights::used_here(&options).context("doctor: trying what the run needs")?;
+    Ok(Some(Asked { words, uses, backend: wanted(options.backend) }))
+}
+
+fn examine(root: &Path, wanted: Option<Backend>, asked: Option<&Asked>) -> Report {
     let kernel = facts::kernel(root);
     let mut trials = trials::make(root, wanted);
-    let process = facts::process(root, &kernel, wanted.or(trials.backend), trials.locked_memory);
+    let process =
+        facts::process(root, &kernel, wanted.or(trials.backend), trials.locked_memory, asked);
     if let Some(gaps) = &mut trials.gaps {
         gaps.extend(process.unseen_namespaces.clone());
     }

@@ -23,6 +23,7 @@ use sd_notify::NotifyState;
 use tokio::sync::Notify;
 
 use crate::cli::ServeArgs;
+use crate::cli::options::Options;
 use crate::commands::trace::{self, Service};
 use crate::exit::Outcome;
 use crate::output::outputs::Outputs;
@@ -33,6 +34,11 @@ use otlp::Push;
 use service::Sources;
 use sink::Publisher;
 use web_config::WebConfig;
+
+/// The options of the run that these arguments ask for, with those of their file.
+pub(crate) fn options(args: ServeArgs) -> Result<Options> {
+    Ok(Config::read(args)?.args().options()?)
+}
 
 /// Serves until a signal ends it.
 pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {

@@ -7,7 +7,7 @@ mod enrichers;
 mod guard;
 mod on_event;
 mod queue;
-mod rights;
+pub(crate) mod rights;
 mod session;
 pub(crate) mod signals;
 mod sinks;

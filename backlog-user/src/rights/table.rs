@@ -201,11 +201,17 @@ pub(crate) const FEATURES: [Feature; 14] = [
 ];
 
 impl Run {
-    /// Nothing is traced without it, where it applies.
+    /// A run that uses it does not start or traces nothing without it.
     pub(crate) const fn is_required(self) -> bool {
         matches!(
             self,
-            Self::Load | Self::LockedMemory | Self::RestrictedKprobes | Self::ReservedBpf
+            Self::Load
+                | Self::LockedMemory
+                | Self::RestrictedKprobes
+                | Self::ReservedBpf
+                | Self::User
+                | Self::Files
+                | Self::LaterFiles
         )
     }
 

@@ -120,7 +120,10 @@ impl Outcome {
         let disk = if self.disk_full { "full" } else { "not full" };
         writeln!(to, "| the tool | {} |", self.run.ended())?;
         writeln!(to, "| the disk of the recording | {disk} |")?;
-        writeln!(to, "| recording | {} |", shown(&self.end("/recording_incomplete"), "complete"))?;
+        let recording = shown(&self.end("/recording_incomplete"), "complete");
+        // Without the name of its file, which differs from run to run.
+        let (_, recording) = recording.split_once(" is ").unwrap_or(("", &recording));
+        writeln!(to, "| recording | {recording} |")?;
         for pointer in ENDED {
             writeln!(to, "| {} | {} |", named(pointer), shown(&self.end(pointer), "unknown"))?;
         }

@@ -16,7 +16,8 @@ use super::compare::{
     is_absent,
 };
 use super::help::{
-    LIMIT, PORT, PORT_TEXT, Part, in_guest, part, program, read_truth, scratch, stop, trace_packets,
+    LIMIT, PORT, PORT_TEXT, Part, in_guest, in_guest_once, part, program, read_truth, scratch,
+    stop, trace_packets,
 };
 
 /// In the test's own namespace, which the tool is in as well.
@@ -207,7 +208,7 @@ const DROPS: [&str; 10] = [
 
 #[test]
 fn until_drop_ends_at_the_first_drop_of_every_cause() {
-    in_guest(|| {
+    in_guest_once(|| {
         for play in DROPS {
             if blind::to(&play.replace('-', "_")) {
                 let _ = writeln!(stderr(), "not seen by {}: {play}", blind::backend());

@@ -2,6 +2,8 @@
 //! rights; `--cmd` keeps the rights of the caller; the sets that `doctor` names are enough without
 //! root.
 
+mod named;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -11,9 +13,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use backlog_tests::clock::wait_until;
-use backlog_tests::tracer::{self, Kind, Line, PATH_VARIABLE, Run, Summary, Tracer};
+use backlog_tests::tracer::{self, Kind, Line, Run, Summary, Tracer};
 use backlog_tests::{load, netns, sysctl};
-use serde_json::Value;
 
 use super::blind::{self, assert_count};
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, scratch, stop};
@@ -25,6 +26,8 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const FOWNER: u64 = 1 << 3;
 const KILL: u64 = 1 << 5;
+const SETGID: u64 = 1 << 6;
+const SETUID: u64 = 1 << 7;
 const SETPCAP: u64 = 1 << 8;
 const SYS_PTRACE: u64 = 1 << 19;
 const SYS_ADMIN: u64 = 1 << 21;
@@ -152,13 +155,11 @@ fn each_run_keeps_what_its_options_need() {
         let netns = netns::inode().unwrap().to_string();
         let always = LOOK | if bpf_is_reserved() { BPF } else { 0 };
         let others = always | SYS_ADMIN;
-        let runs: [(&[&str], u64); 8] = [
+        let runs: [(&[&str], u64); 6] = [
             (&[], others),
             (&["--netns", &netns], always),
-            (&["-v"], others),
             (&["--cmd", "sleep 1000"], others | KILL),
-            (&["--record", recording], others),
-            (&["--report", ours], others),
+            (&["-v", "--record", recording, "--report", ours], others),
             (&["--report", theirs], others | DAC_OVERRIDE | FOWNER),
             (&["--user", "65534:65534", "--netns", &netns], always),
         ];
@@ -275,78 +276,6 @@ fn the_command_has_the_rights_of_the_caller() {
             fs::remove_file(&theirs).unwrap();
         }
         fs::remove_file(&ours).unwrap();
-    });
-}
-
-/// The sets that `doctor` names for the backend of these tests.
-fn named_by_doctor() -> Value {
-    let tool = std::env::var_os(PATH_VARIABLE).unwrap_or_else(|| "backlog-trace".into());
-    let output = Command::new(tool)
-        .args(["doctor", "-o", "json", "--backend", blind::backend()])
-        .output()
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    report["process"]["needs"].clone()
-}
-
-/// The bits of capabilities by their names.
-fn bits(names: &Value) -> u64 {
-    let bit = |name: &Value| match name.as_str().unwrap() {
-        "CAP_BPF" => BPF,
-        "CAP_PERFMON" => PERFMON,
-        "CAP_SYS_ADMIN" => SYS_ADMIN,
-        "CAP_SYS_PTRACE" => SYS_PTRACE,
-        "CAP_DAC_READ_SEARCH" => DAC_READ_SEARCH,
-        "CAP_SYS_RESOURCE" => 1 << 24,
-        name => unreachable!("{name} is not expected"),
-    };
-    names.as_array().unwrap().iter().map(bit).fold(0, |bits, bit| bits | bit)
-}
-
-#[test]
-fn what_doctor_names_is_enough_without_root() {
-    in_guest(|| {
-        let needs = named_by_doctor();
-        let (smallest, complete) = (bits(&needs["smallest"]), bits(&needs["complete"]));
-        let netns = netns::inode().unwrap().to_string();
-        for (what, given, knows_owners) in
-            [("smallest", smallest, false), ("complete", complete, true)]
-        {
-            let given = given & Status::own().set("CapPrm");
-            let load = Load::listening(PORT, LOAD);
-            let mut command = tracer::command();
-            command.args(["--port", PORT_TEXT, "--netns", &netns]);
-            as_nobody(&mut command, given);
-            let tracer = start(&mut command);
-            let threads = settled(&tracer);
-            let always = LOOK | if bpf_is_reserved() { BPF } else { 0 };
-            assert_reduced(what, &threads, given & always);
-            load.go();
-            let truth = load.finish();
-            let run = stop(tracer);
-            assert_counts(what, &run, &truth);
-            let owner = own_summary(&run).listener.owner.as_ref();
-            assert_eq!(owner.is_some(), knows_owners, "{what}: {}", run.stderr);
-        }
-    });
-}
-
-#[test]
-fn doctor_names_what_is_missing() {
-    in_guest(|| {
-        let tool = std::env::var_os(PATH_VARIABLE).unwrap_or_else(|| "backlog-trace".into());
-        let mut command = Command::new(tool);
-        command.args(["doctor", "-o", "json"]);
-        as_nobody(&mut command, SYS_PTRACE | KILL);
-        let output = command.output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let needs = &report["process"]["needs"];
-        let missing = bits(&needs["missing"]);
-        assert_eq!(missing & (BPF | PERFMON), BPF | PERFMON, "{needs}");
-        assert_eq!(missing & SYS_PTRACE, 0, "{needs}");
-        let features = needs["features"].as_array().unwrap();
-        let command = features.iter().find(|feature| feature["option"] == "--cmd").unwrap();
-        assert_eq!(command["missing"].as_array().unwrap().len(), 0, "{command}");
     });
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use backlog_core::run::Backend;
 use rustix::process::geteuid;
 
-use super::needs;
+use super::needs::{self, Asked};
 use super::report::{Check, Kernel, Process, Seen};
 use crate::bpf::reserved;
 use crate::host::kernel::rights::{self, in_user_namespace};
@@ -69,6 +69,7 @@ pub(super) fn process(
     kernel: &Kernel,
     backend: Option<Backend>,
     locked_memory: bool,
+    asked: Option<&Asked>,
 ) -> Process {
     let proc_root = root.join("proc");
     let paranoid = match kernel.sysctls.get("kernel.perf_event_paranoid") {
@@ -85,7 +86,7 @@ pub(super) fn process(
     let namespaces = Namespaces::find(&proc_root);
     Process {
         capabilities: held.map(needs::each),
-        needs: held.map(|held| needs::of_run(held, backend, host)),
+        needs: held.map(|held| needs::of_run(held, backend, host, asked)),
         in_user_namespace: in_user_namespace(&proc_root),
         namespaces: namespaces.inodes().count(),
         unseen_namespaces: namespaces.unseen(),

@@ -2,7 +2,7 @@
 
 use backlog_core::run::Backend;
 
-use super::report::{Need, Needs, Right};
+use super::report::{Need, Needs, Right, RunNeeds};
 use crate::rights::capability::{Capabilities, Capability};
 use crate::rights::table::{FEATURES, Feature, Uses, kept};
 
@@ -18,6 +18,17 @@ pub(super) struct Host {
     pub(super) restricted_perf: bool,
     /// This user is not root.
     pub(super) is_other_user: bool,
+}
+
+/// A run whose needs are asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Its options, as they were given.
+    pub(super) words: Vec<String>,
+    /// What they use on this host.
+    pub(super) uses: Uses,
+    /// The backend that it names.
+    pub(super) backend: Option<Backend>,
 }
 
 /// Each capability, and what it is for.
@@ -40,8 +51,14 @@ fn purpose(capability: Capability) -> String {
     if names.is_empty() { "not needed for anything".to_owned() } else { names.join("; ") }
 }
 
-/// What a run with this backend needs; none: no backend works yet, so the best is meant.
-pub(super) fn of_run(held: Capabilities, backend: Option<Backend>, host: Host) -> Needs {
+/// What a run with this backend needs; none: no backend works yet, so the best is meant. `asked`:
+/// also what a run with these options uses.
+pub(super) fn of_run(
+    held: Capabilities,
+    backend: Option<Backend>,
+    host: Host,
+    asked: Option<&Asked>,
+) -> Needs {
     let on_tracepoints = backend == Some(Backend::Tracepoint);
     let uses = Uses {
         locked_memory: host.locked_memory,
@@ -59,6 +76,28 @@ pub(super) fn of_run(held: Capabilities, backend: Option<Backend>, host: Host) -
         complete: complete.names().collect(),
         missing: lacking(complete, held).names().collect(),
         features: FEATURES.iter().filter(applies).map(|one| need(one, held)).collect(),
+        run: asked.map(|asked| of_options(asked, uses, held)),
+    }
+}
+
+/// The host decides on a part of the capabilities, the options on the rest.
+fn of_options(asked: &Asked, host: Uses, held: Capabilities) -> RunNeeds {
+    let uses = Uses {
+        verbose: asked.uses.verbose,
+        command: asked.uses.command,
+        user: asked.uses.user,
+        files: asked.uses.files,
+        later_files: asked.uses.later_files,
+        other_namespaces: asked.uses.other_namespaces,
+        ..host
+    };
+    let complete = uses.to_attach().and(uses.to_trace());
+    RunNeeds {
+        options: asked.words.clone(),
+        smallest: uses.to_trace().names().collect(),
+        complete: complete.names().collect(),
+        whole_run: uses.to_the_end().names().collect(),
+        missing: lacking(complete, held).names().collect(),
     }
 }
 
@@ -84,8 +123,9 @@ fn lacking(needed: Capabilities, held: Capabilities) -> Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, each, of_run};
+    use super::{Asked, Host, each, of_run};
     use crate::rights::capability::{Capabilities, Capability};
+    use crate::rights::table::Uses;
     use backlog_core::run::Backend;
 
     fn held(capabilities: &[Capability]) -> Capabilities {
@@ -96,25 +136,42 @@ mod tests {
     fn two_capabilities_trace_with_fentry() {
         let two = held(&[Capability::Bpf, Capability::Perfmon]);
         let debian = Host { restricted_perf: true, is_other_user: true, ..Host::default() };
-        let needs = of_run(two, Some(Backend::Fentry), debian);
+        let needs = of_run(two, Some(Backend::Fentry), debian, None);
         assert_eq!(needs.smallest, ["CAP_BPF", "CAP_PERFMON"]);
         assert_eq!(needs.missing, ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
-        let kprobe = of_run(two, Some(Backend::Kprobe), debian);
+        let kprobe = of_run(two, Some(Backend::Kprobe), debian, None);
         assert_eq!(kprobe.smallest, ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"]);
-        let tracepoint = of_run(two, Some(Backend::Tracepoint), debian);
+        let tracepoint = of_run(two, Some(Backend::Tracepoint), debian, None);
         assert_eq!(tracepoint.smallest, ["CAP_BPF", "CAP_PERFMON"]);
     }
 
     #[test]
     fn the_oldest_capability_includes_two() {
         let admin = held(&[Capability::SysAdmin]);
-        let needs = of_run(admin, Some(Backend::Fentry), Host::default());
+        let needs = of_run(admin, Some(Backend::Fentry), Host::default(), None);
         assert_eq!(needs.missing, ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
     }
 
     #[test]
+    fn a_run_needs_what_its_options_use() {
+        let words = vec!["--cmd".to_owned(), "wrk".to_owned()];
+        let uses = Uses { command: true, user: true, ..Uses::default() };
+        let asked = Asked { words, uses, backend: None };
+        let two = held(&[Capability::Bpf, Capability::Perfmon]);
+        let needs = of_run(two, Some(Backend::Fentry), Host::default(), Some(&asked));
+        let run = needs.run.unwrap();
+        assert_eq!(run.smallest, ["CAP_BPF", "CAP_PERFMON", "CAP_SETUID", "CAP_SETGID"]);
+        assert_eq!(run.whole_run, ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_KILL"]);
+        let lacks =
+            ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"];
+        assert_eq!(run.missing, lacks);
+        // The namespaces of others are not among them, while a run without options wants them.
+        assert!(needs.missing.contains(&"CAP_SYS_ADMIN"));
+    }
+
+    #[test]
     fn an_option_names_what_it_needs() {
-        let needs = of_run(Capabilities::NONE, None, Host::default());
+        let needs = of_run(Capabilities::NONE, None, Host::default(), None);
         let command = needs.features.iter().find(|need| need.option == Some("--cmd")).unwrap();
         assert_eq!((&command.missing[..], command.until), (&["CAP_KILL"][..], "whole run"));
         let rights = each(Capabilities::NONE);

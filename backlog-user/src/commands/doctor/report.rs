@@ -121,6 +121,25 @@ pub(crate) struct Needs {
     pub(crate) missing: Vec<&'static str>,
     /// What needs which of them.
     pub(crate) features: Vec<Need>,
+    /// What the run behind `--` needs. Null: none was given.
+    pub(crate) run: Option<RunNeeds>,
+}
+
+/// The capabilities that a run with certain options needs on this host.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RunNeeds {
+    /// Its options, as they were given.
+    pub(crate) options: Vec<String>,
+    /// Those without which it does not start or traces nothing.
+    pub(crate) smallest: Vec<&'static str>,
+    /// Those with which nothing of it is left out.
+    pub(crate) complete: Vec<&'static str>,
+    /// Those of `complete` that it keeps until it ends. It gives up the others once its programs
+    /// are attached.
+    pub(crate) whole_run: Vec<&'static str>,
+    /// Those of `complete` that this process lacks.
+    pub(crate) missing: Vec<&'static str>,
 }
 
 /// What a feature needs.

@@ -10,6 +10,7 @@ use super::{SCHEMA, judge, needs, text};
 use crate::bpf::plan::Way;
 use crate::output::schema;
 use crate::rights::capability::{Capabilities, Capability};
+use crate::rights::table::Uses;
 
 const NO_RIGHT: &str = "no permission to load eBPF programs (CAP_BPF and CAP_PERFMON are \
     missing): run it as root (sudo backlog-trace ...)";
@@ -61,7 +62,7 @@ fn process(effective: bool) -> Process {
             right("CAP_BPF", "eBPF programs and maps: needed"),
             right("CAP_DAC_READ_SEARCH", "a purpose that is longer than what fits on its line"),
         ]),
-        needs: Some(needs::of_run(held, Some(Backend::Fentry), needs::Host::default())),
+        needs: Some(needs::of_run(held, Some(Backend::Fentry), needs::Host::default(), None)),
         in_user_namespace: false,
         namespaces: if effective { 3 } else { 1 },
         unseen_namespaces: (!effective).then(|| "2 others are not looked into".to_owned()),
@@ -209,6 +210,23 @@ fn only_tracepoints() {
     let text = text::render(&hardened(), false);
     lines_fit(&text);
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn needs_of_one_run() {
+    let asked = needs::Asked {
+        words: vec!["--cmd".into(), "ab -n 9 x".into()],
+        uses: Uses { command: true, files: true, ..Uses::default() },
+        backend: None,
+    };
+    let held = Capabilities::of(&[Capability::Bpf, Capability::Perfmon]);
+    let needs = needs::of_run(held, None, needs::Host::default(), Some(&asked));
+    let report = Report { process: Process { needs: Some(needs), ..process(true) }, ..well() };
+    let text = text::render(&report, false);
+    lines_fit(&text);
+    let run = text.split_once("  For the run").unwrap().1.split("\n\n").next().unwrap();
+    insta::assert_snapshot!(run);
+    schema::check(&serde_json::to_value(Line::Doctor(&report)).unwrap());
 }
 
 #[test]

@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::report::{Check, Global, Kernel, Moment, Needs, Process, Report, Seen, Tried, Used, by};
+use backlog_core::text::shell::quoted;
+
+use super::report::{
+    Check, Global, Kernel, Moment, Needs, Process, Report, RunNeeds, Seen, Tried, Used, by,
+};
 use crate::output::text_block::TextBlock;
 
 /// Where the text of a line with a label begins.
@@ -106,6 +110,36 @@ fn needs(page: &mut TextBlock, needs: &Needs) {
                 needs.missing.join(", ")
             ),
         );
+    }
+    if let Some(run) = &needs.run {
+        of_options(page, run);
+    }
+}
+
+fn of_options(page: &mut TextBlock, run: &RunNeeds) {
+    let or_none = |names: &[&str]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let words = run.options.iter().map(|word| quoted(word));
+    let words = words.collect::<Vec<_>>().join(" ");
+    page.item(2, &format!("For the run {words}:"));
+    let mut labelled = |label: &str, text: &str| {
+        page.labelled(&format!("    {label:<width$}", width = LABEL - 4), LABEL, text);
+    };
+    labelled("smallest set", &or_none(&run.smallest));
+    labelled("complete set", &or_none(&run.complete));
+    labelled("whole run", &or_none(&run.whole_run));
+    match &run.missing[..] {
+        [] => labelled("missing", "none"),
+        missing => labelled(
+            "missing",
+            &format!(
+                "{}: run it as root, or grant the complete set (setcap, or AmbientCapabilities= \
+                 of systemd)",
+                missing.join(", ")
+            ),
+        ),
     }
 }
 

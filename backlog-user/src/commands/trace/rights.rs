@@ -24,15 +24,7 @@ impl Rights {
     /// Before the first thread: threads inherit the rights of the one that starts them.
     pub(super) fn prepare(root: &Path, options: &Options) -> Result<Self> {
         let other_user = options.user.as_deref().map(|text| User::find(root, text)).transpose()?;
-        // A user's files are in folders that this user may write to.
-        let for_files = other_user.is_none();
-        let rotates = options.record.as_ref().is_some_and(|record| record.rotate.is_some());
         let uses = Uses {
-            verbose: options.verbose,
-            command: options.cmd.is_some(),
-            user: other_user.is_some(),
-            files: for_files && (options.record.is_some() || options.report.is_some()),
-            later_files: for_files && (rotates || options.report.is_some()),
             // Not known yet.
             locked_memory: true,
             restricted_kprobes: true,
@@ -40,6 +32,7 @@ impl Rights {
             tracefs: true,
             other_namespaces: true,
             reserved_bpf: true,
+            ..asked_for(options)
         };
         process::prepare(kept(uses.to_attach(), threads::held()?), other_user)?;
         if let (Some(_), Some(report)) = (other_user, &options.report) {
@@ -70,14 +63,51 @@ impl Rights {
 
     fn still_used(&self, options: &Options) -> Result<Uses> {
         let Self(uses) = self;
-        let other_namespaces = match options.filter.netns {
-            Some(netns) => own_inode(Path::new("/proc"))? != netns.inode(),
-            None => true,
-        };
-        let later_files = uses.later_files && !threads::without(|| writes_as_itself(options))?;
         let reserved_bpf = threads::without(reserved::is_refused)?;
+        let Uses { later_files, other_namespaces, .. } = without_needless(*uses, options)?;
         Ok(Uses { later_files, other_namespaces, reserved_bpf, ..*uses })
     }
+}
+
+/// What the options of a run ask for. What the host makes necessary is not part of it.
+fn asked_for(options: &Options) -> Uses {
+    let user = options.user.is_some();
+    // The files of --user are in folders that this user may write to.
+    let report = !user && options.report.is_some();
+    let record = options.record.as_ref().filter(|_| !user);
+    Uses {
+        verbose: options.verbose,
+        command: options.cmd.is_some(),
+        user,
+        files: report || record.is_some(),
+        later_files: report || record.is_some_and(|record| record.rotate.is_some()),
+        other_namespaces: true,
+        ..Uses::default()
+    }
+}
+
+/// What the options of a run use on this host, by trials: a folder of the user's own needs no
+/// capability, nor does the tool's own namespace.
+pub(crate) fn used_here(options: &Options) -> Result<Uses> {
+    without_needless(asked_for(options), options)
+}
+
+fn without_needless(uses: Uses, options: &Options) -> Result<Uses> {
+    let other_namespaces = match options.filter.netns {
+        Some(netns) => own_inode(Path::new("/proc"))? != netns.inode(),
+        None => true,
+    };
+    let needs_more = |names: Vec<&Path>| {
+        let replaces_all = || names.into_iter().all(whole_file::can_replace);
+        anyhow::Ok(!threads::without(replaces_all)?)
+    };
+    let (once, again) = files(options);
+    Ok(Uses {
+        files: uses.files && needs_more([once, again.clone()].concat())?,
+        later_files: uses.later_files && needs_more(again)?,
+        other_namespaces,
+        ..uses
+    })
 }
 
 /// It stops the programs and kills the command in the session's place. Where `CAP_SYS_ADMIN` stands
@@ -88,9 +118,16 @@ fn of_guard(uses: &Uses, kept: Capabilities) -> Capabilities {
     kept.common(Capabilities::of(&[Capability::Bpf, Capability::Kill, more]))
 }
 
-/// Can the files that are written later be created and replaced with the rights of this thread?
-fn writes_as_itself(options: &Options) -> bool {
-    let rotated = options.record.as_ref().filter(|record| record.rotate.is_some());
-    let names = options.report.iter().map(WholeFile::name);
-    names.chain(rotated.map(|record| record.path.as_path())).all(whole_file::can_replace)
+/// The files that a run creates once, and those that it replaces until its end.
+fn files(options: &Options) -> (Vec<&Path>, Vec<&Path>) {
+    // A pipe or a device is opened, and not replaced.
+    let is_replaced = |path: &Path| path.metadata().map_or(true, |found| found.is_file());
+    let record = options.record.as_ref().map(|record| (record.path.as_path(), &record.rotate));
+    let record = record.filter(|(path, _)| is_replaced(path));
+    let report = options.report.iter().map(WholeFile::name).filter(|path| is_replaced(path));
+    match record {
+        Some((path, None)) => (vec![path], report.collect()),
+        Some((path, Some(_))) => (Vec::new(), report.chain([path]).collect()),
+        None => (Vec::new(), report.collect()),
+    }
 }

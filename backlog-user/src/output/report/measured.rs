@@ -6,6 +6,7 @@ use backlog_core::event::Netns;
 use backlog_core::model::saturating::saturating;
 use backlog_core::settings::Settings;
 use backlog_core::text::format::{bytes, plural};
+use backlog_core::text::shell::quoted;
 use maud::{Markup, html};
 
 use super::context::Run;
@@ -171,27 +172,5 @@ pub(super) fn command(run: &Run<'_>) -> Markup {
             h2 #command { "The command" }
             pre tabindex="0" { code { (outside(&line)) } }
         }
-    }
-}
-
-/// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+=/.,:@%".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn the_command_can_be_typed_again() {
-        assert_eq!(quoted("--port=80,443"), "--port=80,443");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
     }
 }
