@@ -36,7 +36,11 @@ pub fn main() -> ExitCode {
     }
     // clap itself exits with 2 on a wrong command line and 0 after --help.
     let mut args = cli::Args::parse();
-    let result = match args.command.take() {
+    let command = args.command.take();
+    if !matches!(command, None | Some(cli::Command::Serve(_))) {
+        outlet::survive_file_limit();
+    }
+    let result = match command {
         Some(cli::Command::Listeners(args)) => commands::listeners::run(&args),
         Some(cli::Command::Doctor(args)) => commands::doctor::run(&args),
         Some(cli::Command::Replay(args)) => commands::replay::run(&args),

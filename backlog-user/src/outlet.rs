@@ -23,6 +23,13 @@ use crate::rights::threads::spawn;
 pub(crate) use queue::Lost;
 use queue::Queue;
 
+/// Makes a write beyond `RLIMIT_FSIZE` fail, where the kernel would end the process by SIGXFSZ. A run
+/// calls it after its forks, since its commands have the caller's action for the signal.
+pub(crate) fn survive_file_limit() {
+    // SAFETY: ignoring a signal runs no function of ours, and no other code here handles this one.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// A reader that takes nothing for this long has stalled.
 const STALL: Duration = Duration::from_secs(3);
 

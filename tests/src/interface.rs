@@ -14,15 +14,26 @@ use socket2::{Domain, Socket, Type};
 /// # Errors
 /// When there is no such interface or it is not ours to change.
 pub fn set_up(name: &str) -> Result<()> {
+    change_flags(name, |flags| flags | UP).with_context(|| format!("cannot bring {name} up"))
+}
+
+/// Takes an interface down: from then on no packet arrives by it.
+///
+/// # Errors
+/// As for [`set_up`].
+pub fn set_down(name: &str) -> Result<()> {
+    change_flags(name, |flags| flags & !UP).with_context(|| format!("cannot take {name} down"))
+}
+
+fn change_flags(name: &str, change: impl Fn(libc::c_short) -> libc::c_short) -> Result<()> {
     let control = control(Domain::IPV4)?;
     let mut request = request(name)?;
     ioctl(&control, libc::SIOCGIFFLAGS, &mut request)
         .with_context(|| format!("cannot read the flags of {name}"))?;
     // SAFETY: SIOCGIFFLAGS has just filled this member of the union.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
-    request.ifr_ifru.ifru_flags = flags | UP;
-    ioctl(&control, libc::SIOCSIFFLAGS, &mut request)
-        .with_context(|| format!("cannot bring {name} up"))
+    request.ifr_ifru.ifru_flags = change(flags);
+    Ok(ioctl(&control, libc::SIOCSIFFLAGS, &mut request)?)
 }
 
 /// Gives an interface an IPv4 address and a netmask.

@@ -54,7 +54,7 @@ use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::find::Finder;
 use crate::host::owner_cache::OwnerCache;
 use crate::notice::{self, notice};
-use crate::outlet::{Lost, OnStall, Outlet, Target};
+use crate::outlet::{self, Lost, OnStall, Outlet, Target};
 use crate::output::outputs::Outputs;
 use crate::output::record::Recorder;
 use crate::output::record::ring::Ring;
@@ -103,7 +103,7 @@ fn start(
     // All before the first thread: commands have all rights of the caller, and the tool keeps few
     // of them.
     let children = Children::fork(&options)?;
-    survive_file_limit();
+    outlet::survive_file_limit();
     let rights = Rights::prepare(root, &options)?;
     begin()?;
     tokio::runtime::Builder::new_current_thread()
@@ -111,13 +111,6 @@ fn start(
         .build()
         .context("starting the runtime")?
         .block_on(trace(root, options, service, children, &rights))
-}
-
-/// A file as long as `RLIMIT_FSIZE` permits is an error of the write, and not the end of the run. Must
-/// be called after the forks: the commands have the action of the caller.
-fn survive_file_limit() {
-    // SAFETY: ignoring a signal runs no function of ours, and no other code here handles this one.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 async fn trace(

@@ -170,6 +170,10 @@ pub struct Options {
     /// Wait this long for a connection that is still missing and may come
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_time)]
     pub settle: Duration,
+    /// Take loopback down before the count, so that nothing arrives between the count and the
+    /// close (only in a network namespace of its own)
+    #[arg(long)]
+    pub cut_before_count: bool,
     /// List each wait, and each client without an answer
     #[arg(long)]
     pub each_wait: bool,

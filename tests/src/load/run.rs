@@ -18,8 +18,8 @@ use super::server::Server;
 use super::truth::{Peer, Truth};
 use crate::counters::Counters;
 use crate::delay::Delay;
-use crate::socket;
 use crate::sysctl::Sysctl;
+use crate::{interface, socket};
 
 /// A server that accepts nothing for this long beyond its own pauses is stuck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -63,6 +63,11 @@ pub fn run(options: &Options) -> Result<Truth> {
     drain(options, &listeners, &server, clients.counts.succeeded)?;
     let wall = start.elapsed();
     let accepts = server.stop()?;
+    if options.cut_before_count {
+        interface::set_down("lo")?;
+        // ksoftirqd may still have packets that had arrived before.
+        thread::sleep(options.settle);
+    }
     let left_in_queue = listeners.depth()?;
     let granted = listeners.limit()?;
     clients.counts.reset_later = hold.finish();

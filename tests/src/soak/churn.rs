@@ -166,6 +166,8 @@ impl Shared {
             .args(["-q", "--port", &port.to_string(), "--out"])
             .arg(&out)
             .args(kind.split_whitespace())
+            // Who is stopped between the count and the close would miss what arrives meanwhile.
+            .arg("--cut-before-count")
             .stdin(Stdio::null())
             .spawn()
             .context("starting it")?;

@@ -134,15 +134,26 @@ fn a_kill_loses_only_what_came_last() {
 fn a_limit_of_file_sizes_is_said_and_tracing_goes_on() {
     in_guest_once(|| {
         let file = scratch("limited");
-        let tool = format!(
+        let traced = format!(
             "ulimit -f 16; exec {} --port {PORT_TEXT} --record {} -d 2s 0.01",
             tool().get_program().display(),
             file.display()
         );
-        let run = run(Command::new("sh").args(["-c", &tool]));
+        let run = run(Command::new("sh").args(["-c", &traced]));
         assert_eq!(run.code, Some(2), "{}", run.err);
         assert_eq!(run.err.matches("is incomplete: File too large").count(), 1, "{}", run.err);
         assert!(run.out.contains("Summary of"), "{}", run.out);
+        let page = scratch("limited.html");
+        let report = format!(
+            "ulimit -f 1; exec {} report {} -o {}",
+            tool().get_program().display(),
+            file.display(),
+            page.display()
+        );
+        let run = self::run(Command::new("sh").args(["-c", &report]));
+        assert_eq!(run.code, Some(2), "{}", run.err);
+        assert!(run.err.contains("File too large"), "{}", run.err);
+        assert!(!page.exists(), "a part of a page");
         fs::remove_file(&file).unwrap();
     });
 }

@@ -62,13 +62,7 @@ struct Stalled {
 impl Stalled {
     /// Starts it, and returns when it traces: then its recording has its name.
     fn start(ports: &str, arguments: &[&str], direct: impl FnOnce(&mut Command)) -> Self {
-        let (recording, stderr, stdout) = (scratch("run.jsonl"), scratch("err"), scratch("out"));
-        let mut command = tracer::command();
-        command.args(["--port", ports, "--record"]).arg(&recording).args(arguments);
-        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
-        direct(&mut command);
-        let child = command.spawn().unwrap();
-        let mut started = Self { child, recording, stderr, stdout };
+        let mut started = Self::spawn(ports, arguments, direct);
         wait_until("the tool to trace", LIMIT, || {
             let ended = started.child.try_wait()?;
             assert_eq!(ended, None, "{}", started.errors());
@@ -76,6 +70,16 @@ impl Stalled {
         })
         .unwrap();
         started
+    }
+
+    fn spawn(ports: &str, arguments: &[&str], direct: impl FnOnce(&mut Command)) -> Self {
+        let (recording, stderr, stdout) = (scratch("run.jsonl"), scratch("err"), scratch("out"));
+        let mut command = tracer::command();
+        command.args(["--port", ports, "--record"]).arg(&recording).args(arguments);
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        direct(&mut command);
+        let child = command.spawn().unwrap();
+        Self { child, recording, stderr, stdout }
     }
 
     fn signal(&self, signal: i32) {
@@ -262,17 +266,37 @@ fn a_stuck_tool_stops_counting_and_detaches() {
     });
 }
 
+/// Two tools, since each takes half a minute to give up: one is stuck in its run, one while it loads
+/// and attaches its programs.
 #[test]
 fn a_tool_that_stays_stuck_ends_and_says_in_what() {
     in_guest_once(|| {
-        let mut tool = Stalled::start(PORT_TEXT, &["--cmd", "sleep 1000"], |_| {});
-        let held = Held::hold(tool.pid()).unwrap();
-        tool.signal(libc::SIGINT);
-        assert_eq!(tool.wait().code(), Some(2));
+        let mut running = Stalled::start(PORT_TEXT, &["--cmd", "sleep 1000"], |_| {});
+        let mut starting = Stalled::spawn(PORT_TEXT, &[], |_| {});
+        await_handler(starting.pid());
+        let held = [&running, &starting].map(|tool| Held::hold(tool.pid()).unwrap());
+        assert!(!starting.recording.exists(), "it traces already");
+        for tool in [&running, &starting] {
+            tool.signal(libc::SIGINT);
+        }
+        let codes = [&mut running, &mut starting].map(|tool| tool.wait().code());
+        assert_eq!(codes, [Some(2); 2]);
         drop(held);
-        let errors = tool.errors();
-        assert!(errors.contains("the run does not end by itself: it is stuck"), "{errors}");
+        let [running, starting] = [running, starting].map(|tool| tool.errors());
+        let stuck = "the run does not end by itself: it is stuck";
+        assert!(running.contains(stuck), "{running}");
+        assert!(starting.contains(stuck) && !starting.contains("while tracing"), "{starting}");
     });
+}
+
+/// Waits until a tool that starts handles SIGINT.
+fn await_handler(pid: i32) {
+    wait_until("a handler of SIGINT", LIMIT, || {
+        let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        Ok(u64::from_str_radix(caught, 16).unwrap() & (1 << (libc::SIGINT - 1)) != 0)
+    })
+    .unwrap();
 }
 
 #[test]
