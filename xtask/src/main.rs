@@ -1,7 +1,6 @@
-//! `cargo xtask`: the project's own tasks, each in a file of its own.
-//! This file knows the command line and the exit status; it does no work.
-//! Exit status: 0 fine, 1 a check or test failed, 2 a task could not be done;
-//! `vm` and `demo` pass on the status of the command that ran.
+//! `cargo xtask`: the development tasks of this project, one file each. This file only parses the
+//! command line and sets the exit status: 0 success, 1 a check or test failed, 2 a task could not
+//! be executed. `vm` and `demo` pass on the status of the command that ran.
 
 mod apart;
 mod backend;
