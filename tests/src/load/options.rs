@@ -1,5 +1,5 @@
-//! What a user of `backlog-load` may ask for, and which wishes exclude each
-//! other. Names and defaults are stable: tests, docs and benches use them.
+//! The command line of `backlog-load`, and which options exclude each other. Names and defaults are
+//! stable, since tests, docs and benchmarks use them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -198,7 +198,7 @@ pub enum IpVersion {
     V6,
 }
 
-/// How a server thread waits.
+/// How a server thread waits for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accept {
     /// Asleep in accept(2)
@@ -220,7 +220,7 @@ pub enum Accept {
 }
 
 impl Accept {
-    /// The calls of a 32-bit program.
+    /// The way of 32-bit calls, if it is one.
     pub(crate) fn narrow(self) -> Option<narrow::Way> {
         match self {
             Self::Narrow => Some(narrow::Way::Direct),
@@ -229,7 +229,7 @@ impl Accept {
         }
     }
 
-    /// Requests of `io_uring`.
+    /// The way of `io_uring` requests, if it is one.
     pub(crate) fn uring(self) -> Option<uring::Way> {
         match self {
             Self::Uring => Some(uring::Way::Single),
@@ -245,7 +245,7 @@ impl Accept {
     }
 }
 
-/// How a client waits.
+/// How a client waits for its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Connect {
     /// Asleep in connect(2)
@@ -264,10 +264,10 @@ pub enum Switch {
 }
 
 impl Options {
-    /// Refuses what cannot be done together.
+    /// Rejects combinations that are impossible.
     ///
     /// # Errors
-    /// With words that name both wishes.
+    /// With a text that names both options.
     pub fn check(&self) -> Result<()> {
         ensure!(self.threads > 0, "--threads must be at least 1");
         ensure!(self.clients > 0, "--clients must be at least 1");
@@ -289,7 +289,7 @@ impl Options {
         Ok(())
     }
 
-    /// How many connects to begin; none is "until the duration is over".
+    /// The number of connects; None means until the duration is over.
     pub(crate) fn limit(&self) -> Option<u64> {
         match (self.count, self.duration) {
             (None, None) => Some(100),
@@ -297,13 +297,13 @@ impl Options {
         }
     }
 
-    /// After how many accepts to listen again, and with which backlog.
+    /// The number of accepts before listening again, and the new backlog.
     pub(crate) fn second_listen(&self) -> Option<(u64, i32)> {
         let half = self.count.unwrap_or(0) / 2;
         self.relisten.map(|backlog| (half.max(1), backlog))
     }
 
-    /// Where to listen.
+    /// The address to listen on.
     pub(crate) fn listen_ip(&self) -> IpAddr {
         match self.family {
             Family::V4 => Ipv4Addr::LOCALHOST.into(),
@@ -312,7 +312,7 @@ impl Options {
         }
     }
 
-    /// Where clients connect to.
+    /// The address that clients connect to.
     pub(crate) fn connect_ip(&self) -> IpAddr {
         match (self.client_family, self.family) {
             (Some(IpVersion::V6), _) | (None, Family::V6) => Ipv6Addr::LOCALHOST.into(),
@@ -322,17 +322,17 @@ impl Options {
         }
     }
 
-    /// After how many accepts the server accepts nothing more.
+    /// The number of accepts after which the server accepts nothing more.
     pub(crate) fn ends_after(&self) -> Option<u64> {
         self.stop_after.or(self.exhaust_after)
     }
 
-    /// Whether a client sends a byte: with the SYN, or after the connect.
+    /// Does a client send a byte, with the SYN or after the connect?
     pub(crate) fn sends_byte(&self) -> bool {
         self.fastopen || self.defer_accept == Switch::Yes
     }
 
-    /// A notice for the person at the terminal.
+    /// Prints a message to the user.
     pub(crate) fn notice(&self, words: &str) {
         if !self.quiet {
             eprintln!("backlog-load: {words}");

@@ -1,4 +1,4 @@
-//! What a user of `backlog-packets` may ask for.
+//! The command line of `backlog-packets`.
 
 use std::path::PathBuf;
 
@@ -56,28 +56,28 @@ pub struct Options {
 }
 
 impl Options {
-    /// The backlog, given or usual.
+    /// The backlog, as given or by default.
     #[must_use]
     pub fn backlog(&self) -> u16 {
         self.backlog.unwrap_or(self.scenario.usual_backlog())
     }
 
-    /// The number of clients, given or usual.
+    /// The number of clients, as given or by default.
     #[must_use]
     pub fn count(&self) -> u16 {
         self.count.unwrap_or(self.scenario.usual_count(self.backlog()))
     }
 
-    /// How often a refused packet is sent in all.
+    /// How many times a refused packet is sent.
     #[must_use]
     pub fn times(&self) -> u64 {
         1 + u64::from(self.retries)
     }
 
-    /// Refuses what would not be exact.
+    /// Rejects values with which the result would not be exact.
     ///
     /// # Errors
-    /// With words that say what the limits are.
+    /// With a text that states the limits.
     pub fn check(&self) -> Result<()> {
         let (name, backlog) = (self.scenario.name(), self.backlog());
         let backlogs = self.scenario.backlogs();
