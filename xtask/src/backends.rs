@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Only guest tests whose name contains this
     #[arg(long, value_name = "NAME", conflicts_with = "no_tests")]
     filter: Option<String>,
-    /// Leave out whether the guest tests pass
+    /// Skip the guest tests
     #[arg(long)]
     no_tests: bool,
     /// Only write tests/instructions.json: no tests and no tables

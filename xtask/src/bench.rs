@@ -50,16 +50,16 @@ pub(crate) struct Args {
     /// Only tracers of the part cost whose name contains this: floor, tcpsynbl, bpftrace, ...
     #[arg(long, value_name = "NAME")]
     tracer: Vec<String>,
-    /// A third of the rounds, and no tracer that takes long to start
+    /// Run a third of the rounds, without tracers that start slowly
     #[arg(long)]
     quick: bool,
-    /// Take the programs as they were last built
+    /// Use the programs of the last build
     #[arg(long)]
     no_build: bool,
     /// Only print the tables
     #[arg(long)]
     print: bool,
-    /// Hold each budget that is not reached where it is now, for this reason
+    /// Record budgets that are not met as they are now, with this reason
     #[arg(long, value_name = "WHY")]
     accept: Option<String>,
 }

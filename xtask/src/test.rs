@@ -32,18 +32,18 @@ pub(crate) struct Args {
     /// permits tracing, and the whole matrix)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
-    /// Only this way of attaching (default: each in the guests, the best natively)
+    /// Only this backend (default: each in the guests, the best natively)
     #[arg(long, value_enum)]
     backend: Vec<Backend>,
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-    /// Every test with every kernel and backend (hours). Else, unless a backend or a test is
-    /// named, one kernel has all tests with its best backend, and the rest the core
+    /// Run every test with every kernel and backend (hours). Otherwise, unless a backend or a test
+    /// is named, one kernel runs all tests with its best backend, and the others the core
     #[arg(long)]
     all: bool,
-    /// In the guests, a thread for each virtual CPU: more races, and a crash now
-    /// and then that is the emulator's own fault
+    /// In the guests, run each virtual CPU in a thread: more races, and occasional crashes by the
+    /// emulator
     #[arg(long)]
     parallel: bool,
     /// The random mix of drops: another seed

@@ -41,7 +41,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are command line flags")]
 pub(crate) struct Args {
-    /// Show which kernels there are, and whether they are downloaded
+    /// List the kernels, and whether they are downloaded
     #[arg(long)]
     list: bool,
     /// 5.10, 6.1, 6.12, 6.18, 7.x, newest, a version like 6.1.192, or a vmlinuz file
@@ -56,8 +56,7 @@ pub(crate) struct Args {
     /// A clock that counts instructions: exact costs, the same in each run with one CPU
     #[arg(long)]
     icount: bool,
-    /// A thread for each virtual CPU: more races, and a crash now and then that is
-    /// the emulator's own fault
+    /// Run each virtual CPU in a thread: more races, and occasional crashes by the emulator
     #[arg(long, conflicts_with = "icount")]
     parallel: bool,
     /// Give up after this many seconds
@@ -66,13 +65,13 @@ pub(crate) struct Args {
     /// A file to put into the guest, with its mode
     #[arg(long, value_name = "HOSTFILE=GUESTPATH", value_parser = parse_added)]
     add: Vec<Added>,
-    /// Show the servers of the tests, a root with nginx and others, at /disk
+    /// Mount the root of the tests' servers (nginx and others) at /disk
     #[arg(long)]
     servers: bool,
-    /// Show the kernel's console on stderr as it comes
+    /// Copy the kernel's console to stderr
     #[arg(long)]
     console: bool,
-    /// Take the programs as they were last built
+    /// Use the programs of the last build
     #[arg(long)]
     no_build: bool,
     /// What to run, and its arguments

@@ -29,7 +29,7 @@ pub struct Options {
     /// Only these backends of the tool
     #[arg(long, value_name = "BACKEND")]
     pub backend: Vec<String>,
-    /// Tracers whose name contains this are left out
+    /// Skip tracers whose name contains this
     #[arg(long, value_name = "NAME")]
     pub skip: Vec<String>,
     /// Only tracers whose name contains one of these
