@@ -1,4 +1,4 @@
-//! The command line as it is typed.
+//! The command line as typed, before it is validated.
 
 mod examples;
 pub(crate) mod mistyped;

@@ -1,6 +1,6 @@
 //! backlog-trace: which TCP accept queues overflow, when, why, and which clients are affected.
 //!
-//! Data flows in one direction: hook, record, ring buffer, decode, event, model, view. See
+//! An event passes a hook, a record, the ring buffer, decoding, the model, and the views. See
 //! docs/dev/ARCHITECTURE.md.
 
 #[cfg(feature = "bench")]

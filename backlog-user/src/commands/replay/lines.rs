@@ -1,6 +1,6 @@
-//! Reads the lines of one file of a recording, plain or compressed, which its first bytes
-//! determine, not its name. The file is untrusted, so the length of lines is bounded. A truncated
-//! last line is not an error.
+//! Reads the lines of one file of a recording. Its first bytes, not its name, show whether it is
+//! compressed. The file is untrusted, so the length of lines is bounded. A truncated last line is
+//! not an error.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};

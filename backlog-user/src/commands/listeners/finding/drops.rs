@@ -1,5 +1,5 @@
 //! What a listener's `sk_drops` means. The kernel increments it for refusals, but also for packets
-//! that lost nothing. The counters of the namespace count only one kind each, and decide.
+//! that lost nothing. The counters of the namespace count only one kind each, so they decide.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
 //! The waits of accepted connections over time, as a heat map: a column for each span, a row for
-//! each power of two, darker for more connections.
+//! each power of two, more opaque for more connections.
 
 use backlog_core::model::summary::Summary;
 use backlog_core::model::timeline::{Span, Timeline};

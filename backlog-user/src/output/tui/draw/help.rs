@@ -1,4 +1,4 @@
-//! The keys.
+//! The help pane, which lists the keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
