@@ -1,6 +1,5 @@
-//! What benchmarks and tests of the whole way need: bytes as the ring holds them, and
-//! counts as the maps hold them, through the code of a live run, up to where they want.
-//! No part of the tool.
+//! Support for benchmarks and end-to-end tests: feeds ring-buffer bytes and map contents through
+//! the code of a live run, up to a chosen stage. The tool itself does not use it.
 
 use std::io::{self, Write};
 
@@ -21,41 +20,41 @@ use crate::output::json::Json;
 use crate::output::sink::Sink;
 use crate::output::table::{Table, TextStyle};
 
-/// How far events go.
+/// How far the pipeline processes events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// They are made, and dropped.
+    /// Events are decoded and discarded.
     Decode,
-    /// They are written into the model.
+    /// Events are applied to the model.
     Model,
-    /// The table shows them.
+    /// The table prints them.
     Table,
-    /// JSON lines show them.
+    /// JSON lines print them.
     Json,
 }
 
-/// The content of the maps for one slot.
+/// What the maps hold for one slot.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Which.
+    /// The listener's slot.
     pub slot: u32,
-    /// What each CPU has counted.
+    /// The totals of each CPU.
     pub cpus: Vec<Totals>,
-    /// Of all CPUs.
+    /// The distributions, which all CPUs share.
     pub distributions: Box<Distributions>,
 }
 
-/// A run without a kernel.
+/// The event pipeline of a run, without a kernel.
 pub struct Pipeline {
     translator: Translator,
     end: End,
-    /// As in a session: reused from one batch to the next.
+    /// Reused between batches, as in a session.
     events: Vec<Event>,
-    /// Slots to be given back.
+    /// Slots of closed listeners, freed after each call of [`Pipeline::records`].
     closed: Vec<u32>,
 }
 
-/// Where events end.
+/// The last stage of the pipeline.
 enum End {
     Nowhere,
     Model(Box<Model>),
@@ -63,7 +62,7 @@ enum End {
 }
 
 impl Pipeline {
-    /// One that ends at this stage; its view writes here.
+    /// Creates a pipeline that ends at this stage; the output writes to `out`.
     pub fn new(stage: Stage, out: impl Write + 'static) -> Self {
         let style = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: false, cost: false };
         let presenter =
@@ -77,12 +76,12 @@ impl Pipeline {
         Self { translator: Translator::default(), end, events: Vec::new(), closed: Vec::new() }
     }
 
-    /// Takes records, each as long as its header says, in batches as a live run does. The
-    /// slots of listeners that were closed are free afterwards.
+    /// Processes records, each as long as its header says, in batches like those of a live run.
+    /// Frees the slots of closed listeners afterwards.
     ///
     /// # Errors
     ///
-    /// The output's destination has failed.
+    /// Writing the output failed.
     pub fn records(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             for _ in 0..BATCH {
@@ -95,7 +94,7 @@ impl Pipeline {
                 if let Ok(Record::Closed(record::Listener { header, .. })) = &decoded {
                     self.closed.push(header.slot);
                 }
-                // There is no kernel that could have noted anything.
+                // Without a kernel, no map holds information on the listener.
                 self.translator.record(&decoded, |_| None, &mut self.events);
             }
             self.write_down()?;
@@ -106,11 +105,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes the counts of the epoch that has just ended.
+    /// Processes the counts of the epoch that has just ended.
     ///
     /// # Errors
     ///
-    /// The output's destination has failed.
+    /// Writing the output failed.
     pub fn counts(&mut self, time_ns: u64, ended: u32, counted: &[Counted]) -> io::Result<()> {
         for Counted { slot, cpus, distributions } in counted {
             let Some(listener) = self.translator.registry.at(*slot) else { continue };
@@ -125,7 +124,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The output's destination has failed.
+    /// Writing the output failed.
     pub fn interval(&mut self, time_ns: u64) -> io::Result<()> {
         match &mut self.end {
             End::Nowhere => {}
@@ -137,7 +136,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Records that could not be read.
+    /// The number of records that could not be decoded.
     #[must_use]
     pub fn decode_errors(&self) -> u64 {
         self.translator.decode_errors()
@@ -159,7 +158,7 @@ impl Pipeline {
     }
 }
 
-/// The first of these records: all that remains if it is cut.
+/// The first of these records; all remaining bytes if it is truncated.
 fn first(bytes: &[u8]) -> &[u8] {
     let size =
         bytes.get(2..).and_then(<[u8]>::first_chunk).map_or(0, |size| u16::from_ne_bytes(*size));

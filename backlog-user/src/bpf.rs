@@ -1,5 +1,5 @@
-//! The userspace side of the programs: planning their hooks, loading and attaching them, and
-//! reading their counts.
+//! The userspace side of the eBPF programs: plans their hooks, loads and attaches them, and reads
+//! what they report.
 
 pub(crate) mod attach;
 pub(crate) mod layout;

@@ -1,4 +1,4 @@
-//! The command line as it is typed.
+//! The command line as typed, before it is validated.
 
 mod examples;
 pub(crate) mod mistyped;
@@ -254,7 +254,7 @@ mod tests {
         let flat = args("x --port 80 5 12").unwrap();
         assert!(flat.command.is_none());
         assert_eq!((flat.interval.as_str(), flat.count), ("5", Some(12)));
-        // It takes no argument of tracing; after such an argument, its name is not a command.
+        // This command takes no tracing options; after such an option, its name is not a command.
         assert!(args("x doctor --port 80").is_err());
         assert_eq!(args("x --port 80 doctor").unwrap().interval, "doctor");
     }

@@ -1,27 +1,27 @@
-//! Reads the clocks: the kernel's monotonic one and the wall's, and how they differ.
+//! Reads the kernel's monotonic clock and the wall clock, and how far they are apart.
 
 use backlog_core::clock::{Clock, Mark};
 use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t};
 
-/// Compares the clocks for the first time.
+/// Starts to compare the clocks.
 pub(crate) fn start() -> Clock {
     Clock::new(measure())
 }
 
-/// Compares the clocks again. By how much the wall clock was set meanwhile, in nanoseconds, if
-/// it was.
+/// Compares the clocks again. Returns how far the wall clock was stepped in the meantime, in
+/// nanoseconds, if it was.
 pub(crate) fn compare(clock: &mut Clock) -> Option<i128> {
     clock.add(measure())
 }
 
-/// `CLOCK_MONOTONIC`, nanoseconds: what `bpf_ktime_get_ns` gives.
+/// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` returns it.
 pub(crate) fn monotonic_ns() -> u64 {
     u64::try_from(read(CLOCK_MONOTONIC)).unwrap_or(0)
 }
 
-/// Reads both clocks. If it was preempted between the readings, it reads again.
+/// Reads both clocks, and retries if it was preempted between the readings.
 fn measure() -> Mark {
-    /// The readings are this close, nanoseconds, but for bad luck.
+    /// Without preemption, the readings are closer than this, in nanoseconds.
     const CLOSE: i128 = 1_000_000;
     const TRIES: u32 = 5;
 

@@ -1,4 +1,4 @@
-//! The subcommands, one module each; without one the program traces.
+//! The subcommands, one module each. Without a subcommand, the program traces.
 
 pub(crate) mod compare;
 pub(crate) mod doctor;

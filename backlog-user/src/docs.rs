@@ -1,6 +1,6 @@
-//! Docs that are generated from the code (tests only): docs/schema.json, and the tables between
-//! markers in other pages. A test fails if they differ from the code;
-//! `cargo xtask docs` writes them.
+//! Generates documentation from the code (tests only): docs/schema.json, and the tables between
+//! markers in other pages. A test fails if they differ from the code; `cargo xtask docs` writes
+//! them.
 
 mod causes;
 mod fields;
@@ -19,7 +19,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
 }
 
-/// Compares a file of docs/ with what the code says, or writes it.
+/// Compares a file in docs/ with the text generated from the code, or writes it.
 fn hold(name: &str, text: &str) {
     let path = path(name);
     if std::env::var_os(UPDATE).is_some() {
@@ -27,10 +27,10 @@ fn hold(name: &str, text: &str) {
         return;
     }
     let same = fs::read_to_string(&path).unwrap() == text;
-    assert!(same, "docs/{name} is not what the code says: run `cargo xtask docs`");
+    assert!(same, "docs/{name} differs from the code: run `cargo xtask docs`");
 }
 
-/// The same for parts of a file, each between `<!-- generated: NAME -->` and `<!-- end -->`.
+/// The same for the parts of a file between `<!-- generated: NAME -->` and `<!-- end -->`.
 fn hold_blocks(name: &str, blocks: &[(&str, String)]) {
     let mut text = fs::read_to_string(path(name)).unwrap();
     for (block, content) in blocks {

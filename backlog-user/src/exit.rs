@@ -1,36 +1,35 @@
-//! How the program ends.
+//! How the program ends, and its exit status.
 
 use std::process::ExitCode;
 
-/// Exit status: what `--until-drop` or `--until-use` waits for was seen, or there are findings with
-/// `--check`.
+/// Exit status: `--until-drop` or `--until-use` was reached, or `--check` has findings.
 const SEEN: u8 = 1;
-/// Exit status: it could not go on.
+/// Exit status: the program failed.
 pub(crate) const FAILED: u8 = 2;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// As asked.
+    /// As requested.
     Done,
-    /// As asked, but the recording is incomplete.
+    /// As requested, but the recording is incomplete.
     Unrecorded,
-    /// As asked, but a reader did not take all output.
+    /// As requested, but a reader did not take all of the output.
     Unwritten,
-    /// As asked, but the command of `--cmd` failed.
+    /// As requested, but the command of `--cmd` failed.
     CommandFailed,
-    /// With the drops that `--until-drop` waited for.
+    /// With the drops of `--until-drop`.
     DropsSeen,
-    /// With the high use that `--until-use` waited for.
+    /// With the high use of `--until-use`.
     HighUseSeen,
-    /// `listeners --check` has something to say.
+    /// `listeners --check` has findings.
     Findings,
-    /// The doctor says that tracing would not work.
+    /// `doctor` found that tracing would not work.
     WouldFail,
 }
 
 impl Outcome {
-    /// Its exit status.
+    /// The exit status.
     pub(crate) fn code(self) -> ExitCode {
         match self {
             Self::Done => ExitCode::SUCCESS,

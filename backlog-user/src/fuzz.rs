@@ -1,21 +1,22 @@
-//! What is fuzzed: each reader of bytes from outside, as a function of these bytes. It panics if the
-//! reader does, or if its result breaks a promise. `cargo xtask fuzz` searches for such bytes; the
-//! host tests read all seeds and all bytes that were found. No part of the tool.
+//! The fuzz targets: each reader of external bytes as a function of these bytes. A target panics if
+//! the reader does, or if the result violates a promise. `cargo xtask fuzz` searches for such
+//! bytes, and the host tests read all seeds and everything that was found. The tool itself does not
+//! use this.
 
 mod host;
 mod recording;
 mod ring;
 
-/// A reader of bytes from outside.
+/// A reader of external bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, also of the folders of its seeds and regressions.
+    /// The target's name, which its folders of seeds and regressions share.
     pub name: &'static str,
-    /// Reads these bytes.
+    /// Reads the bytes.
     pub read: fn(&[u8]),
 }
 
-/// All of them.
+/// All targets.
 pub const TARGETS: [Target; 5] = [
     Target { name: "btf", read: host::btf },
     Target { name: "proc", read: host::proc },
@@ -38,7 +39,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// The seeds, and everything that was found once.
+    /// Reads the seeds and everything that was ever found.
     #[test]
     fn no_known_bytes_break_a_reader() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz");
@@ -48,7 +49,7 @@ mod tests {
                 let folder = root.join(folder).join(target.name);
                 for entry in fs::read_dir(folder).into_iter().flatten() {
                     let path = entry.unwrap().path();
-                    // The name of the last one tells which bytes the panic is about.
+                    // If it panics, the last name shows which bytes caused it.
                     println!("{}", path.display());
                     (target.read)(&fs::read(path).unwrap());
                     count += 1;

@@ -1,4 +1,4 @@
-//! The host, as seen without our programs: its kernel, network namespaces, sockets and processes.
+//! The host as seen without our programs: its kernel, network namespaces, sockets and processes.
 
 pub(crate) mod acceptors;
 pub(crate) mod cpu_limit;

@@ -1,6 +1,6 @@
 //! backlog-trace: which TCP accept queues overflow, when, why, and which clients are affected.
 //!
-//! The way is straight: hook, record, ring, decode, event, model, view. See
+//! An event passes a hook, a record, the ring buffer, decoding, the model, and the views. See
 //! docs/dev/ARCHITECTURE.md.
 
 #[cfg(feature = "bench")]
@@ -27,14 +27,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Runs the program on its command line.
+/// Runs the program with its command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let first = std::env::args_os().nth(1);
     if let Some(error) = first.and_then(|word| cli::mistyped::command(word.to_str()?)) {
         return fail(&anyhow::Error::msg(error));
     }
-    // clap itself exits with 2 on a wrong command line and 0 after --help.
+    // clap itself exits with 2 on a wrong command line and with 0 after --help.
     let mut args = cli::Args::parse();
     let command = args.command.take();
     if !matches!(command, None | Some(cli::Command::Serve(_))) {
@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     };
-    // Messages that nobody has taken: only the exit status can say so.
+    // If messages were lost, only the exit status can show it.
     if notice::finish().bytes > 0 { ExitCode::from(exit::FAILED) } else { code }
 }
 
@@ -69,7 +69,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit::FAILED)
 }
 
-/// The reader of our output has closed it: not an error.
+/// Has the reader of our output closed it? That is not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

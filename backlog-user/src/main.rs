@@ -1,4 +1,4 @@
-//! The program. All it does is in the library, which benchmarks and tests share.
+//! The program. Everything is in the library, which benchmarks and tests share.
 
 use std::process::ExitCode;
 

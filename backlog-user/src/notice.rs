@@ -1,4 +1,4 @@
-//! Log messages on stderr, next to the output.
+//! Writes log messages to stderr, next to the output.
 
 use std::io::{self, Write as _};
 use std::iter::repeat;
@@ -9,31 +9,31 @@ use rustix::fs::fstat;
 
 use crate::outlet::{Lost, OnStall, Outlet, Target};
 
-/// Stderr of a run that must not wait for its reader.
+/// Stderr during a run, which must not wait for its reader.
 static QUEUED: OnceLock<Outlet> = OnceLock::new();
 
-/// From now on no message waits for the reader of stderr.
+/// From now on, messages do not wait for the reader of stderr.
 pub(crate) fn never_block() -> io::Result<()> {
     let outlet = Outlet::open(Target::Stderr, OnStall::Lose)?;
-    // A second call changes nothing.
+    // A second call has no effect.
     let _ = QUEUED.set(outlet);
     Ok(())
 }
 
-/// How important a message is, as syslog and the journal number it.
+/// The priority of a message, as syslog and the journal number it.
 #[derive(Clone, Copy)]
 enum Priority {
     Error = 3,
     Notice = 5,
 }
 
-/// A log message, on stderr. It may quote names and paths from outside. A closed stderr is not a
-/// reason to stop.
+/// Logs a message to stderr. It may quote untrusted names and paths. A closed stderr does not stop
+/// the program.
 pub(crate) fn notice(text: &str) {
     message(Priority::Notice, text);
 }
 
-/// An error that ends the program.
+/// Logs an error that ends the program.
 pub(crate) fn error(text: &str) {
     message(Priority::Error, text);
 }
@@ -41,7 +41,7 @@ pub(crate) fn error(text: &str) {
 fn message(priority: Priority, text: &str) {
     static JOURNAL: OnceLock<bool> = OnceLock::new();
     let prefix = if *JOURNAL.get_or_init(is_journal) {
-        // Each line is an entry of its own.
+        // Each line is a separate journal entry.
         format!("<{}>", priority as u8)
     } else {
         String::new()
@@ -51,22 +51,22 @@ fn message(priority: Priority, text: &str) {
     }
 }
 
-/// The lines of a message. All but the first are indented: a line break in a name or a text from
-/// outside begins nothing that looks like a message of its own.
+/// The lines of a message, indented after the first one, so that a line break in an untrusted name
+/// or text cannot forge another message.
 fn lines(text: &str) -> Vec<String> {
     let text = harmless(text);
     let begins = ["backlog-trace: "].into_iter().chain(repeat("  "));
     text.lines().zip(begins).map(|(line, begin)| format!("{begin}{line}")).collect()
 }
 
-/// Is stderr the journal? Then systemd has named its socket.
+/// Does stderr go to the journal? systemd then names its socket in the environment.
 fn is_journal() -> bool {
     let named = std::env::var("JOURNAL_STREAM").ok();
     let ours = fstat(io::stderr()).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
     named.zip(ours.ok()).is_some_and(|(named, ours)| named == ours)
 }
 
-/// A line on stderr.
+/// Writes a line to stderr.
 pub(crate) fn line(text: &str) {
     match QUEUED.get() {
         None => {
@@ -80,8 +80,8 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// No message follows: waits for as long as its reader reads. Returns what was lost. A reader that
-/// is gone loses nothing that it wanted.
+/// Writes what is left, for as long as the reader reads. Returns what was lost; a reader that has
+/// closed stderr loses nothing that it wanted.
 pub(crate) fn finish() -> Lost {
     let finished = QUEUED.get().map(|outlet| outlet.clone().finish());
     finished.and_then(Result::ok).unwrap_or_default()

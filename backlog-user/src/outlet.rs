@@ -1,7 +1,7 @@
 //! Output that never blocks its writer for long: a queue, and a thread that does the writes, which
-//! may block (a pager that waits, a stopped terminal, a slow disk). A reader that is slow but
-//! reads loses nothing: a full queue makes the writer wait. A reader that takes nothing for
-//! [`STALL`] has stalled: from then on whole lines are lost and counted, or the output fails.
+//! may block (a paused pager, a stopped terminal, a slow disk). A slow reader that still reads
+//! loses nothing, since a full queue makes the writer wait. A reader that takes nothing for
+//! [`STALL`] has stalled: from then on whole lines are dropped and counted, or the output fails.
 
 mod queue;
 #[cfg(test)]
@@ -33,58 +33,58 @@ pub(crate) fn survive_file_limit() {
 /// A reader that takes nothing for this long has stalled.
 const STALL: Duration = Duration::from_secs(3);
 
-/// How long a flush waits for its bytes to be written. Usually that takes microseconds; it keeps
-/// stdout and stderr in order where both go to the same terminal.
+/// How long a flush waits for its bytes to be written. This usually takes microseconds, and keeps
+/// stdout and stderr in order if both go to the same terminal.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Bytes that an outlet collects before it passes them on without a flush.
+/// The number of bytes that an outlet collects before it queues them without a flush.
 const COLLECTED: usize = 64 << 10;
 
-/// A pipe and a terminal take this much as soon as they have room, so the thread sees each step
-/// of a slow reader. A file gets more at once.
+/// Pipes and terminals accept this much as soon as they have room, so the thread notices every step
+/// of a slow reader. Files get more at once.
 const CHUNK: usize = 4 << 10;
 const FILE_CHUNK: usize = 64 << 10;
 
-/// The run is ending while programs are attached: no write may wait then.
+/// The run is ending while programs are attached, so no write may wait.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// From now on no write waits for a reader, or each may wait again.
+/// Sets whether writes must not wait for a reader.
 pub(crate) fn hurry(hurry: bool) {
     ENDING.store(hurry, Ordering::SeqCst);
 }
 
-/// Writes of all outlets so far.
+/// The number of successful writes of all outlets.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// How many writes have succeeded so far: it grows for as long as a reader reads.
+/// The number of successful writes so far: it grows while a reader reads.
 pub(crate) fn writes() -> u64 {
     WRITES.load(Ordering::Relaxed)
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 pub(crate) enum Target {
     Stdout,
     Stderr,
     File(File),
 }
 
-/// What a stalled reader means.
+/// What to do if the reader stalls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnStall {
-    /// Whole lines are lost and counted until it reads again.
+    /// Drop and count whole lines until it reads again.
     Lose,
-    /// The output has failed, since it is of no use with a part missing.
+    /// Fail, since the output is useless with a part missing.
     Fail,
 }
 
-/// See the module's head. A clone writes to the same queue.
+/// A writer. Its clones write to the same queue.
 pub(crate) struct Outlet {
     queue: Arc<Shared>,
-    /// Not in the queue yet.
+    /// Bytes that are not in the queue yet.
     collected: Vec<u8>,
 }
 
-/// The writers' end of a queue: its thread ends after the last of them.
+/// The writers' side of a queue. When the last one is dropped, the thread ends.
 struct Shared(Arc<Queue>);
 
 impl Drop for Shared {
@@ -108,7 +108,7 @@ impl Clone for Outlet {
 }
 
 impl Outlet {
-    /// Starts the thread that writes there.
+    /// Starts the thread that writes to the target.
     pub(crate) fn open(target: Target, on_stall: OnStall) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(on_stall));
         let theirs = Arc::clone(&queue);
@@ -117,23 +117,23 @@ impl Outlet {
         Ok(Self { queue: Arc::new(Shared(queue)), collected: Vec::new() })
     }
 
-    /// Has the reader not taken all of it yet?
+    /// Is there anything that the reader has not taken yet?
     pub(crate) fn is_behind(&self) -> bool {
         self.queue.is_behind()
     }
 
-    /// Waits until all is written, but not longer than this.
+    /// Waits until everything is written, but not longer than this.
     pub(crate) fn settle(&mut self, limit: Duration) -> io::Result<()> {
         self.pass_on()?;
         self.queue.settle(limit)
     }
 
-    /// What is new about the reader: it has stalled, or reads again.
+    /// Returns a message if the reader has stalled or reads again since the last call.
     pub(crate) fn news(&self) -> Option<String> {
         self.queue.news()
     }
 
-    /// Nothing more comes: waits for as long as the reader reads. Returns what was lost.
+    /// Ends the output: waits for as long as the reader reads. Returns what was lost.
     pub(crate) fn finish(&mut self) -> io::Result<Lost> {
         self.pass_on()?;
         self.queue.finish()
@@ -147,7 +147,7 @@ impl Outlet {
 impl Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.collected.extend_from_slice(bytes);
-        // Lines are lost as a whole, so they are passed on as a whole.
+        // Only whole lines are dropped, so only whole lines are queued.
         let whole = self.collected.ends_with(b"\n") || !self.queue.loses_lines();
         if whole && self.collected.len() >= COLLECTED {
             self.pass_on()?;
@@ -161,7 +161,7 @@ impl Write for Outlet {
         }
         let was_behind = self.is_behind();
         self.pass_on()?;
-        // Who waits for a stalled reader each time is stalled as well.
+        // Waiting for a stalled reader at each flush would stall the writer as well.
         let limit = if was_behind { Duration::ZERO } else { SETTLE };
         self.queue.settle(limit)
     }
@@ -169,7 +169,7 @@ impl Write for Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        // An output that ends by an error has reported it; the rest is written if it can be.
+        // An output that has failed has reported it; the rest is written if possible.
         let _ = self.pass_on();
     }
 }
@@ -202,7 +202,7 @@ impl Target {
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         match self.with(|fd| rustix::io::write(fd, bytes)) {
             Err(Errno::INTR) => Ok(0),
-            // Another process that has it open does not want to block.
+            // Another process that shares the descriptor has made it non-blocking.
             Err(Errno::AGAIN) => self.with(|fd| {
                 let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
                 match poll(&mut ready, None) {
@@ -210,7 +210,7 @@ impl Target {
                     Err(error) => Err(error),
                 }
             }),
-            // A descriptor that was never open for writing: as in the standard library.
+            // The descriptor was never open for writing: treat it as the standard library does.
             Err(Errno::BADF) if !matches!(self, Self::File(_)) => Ok(bytes.len()),
             written => {
                 WRITES.fetch_add(1, Ordering::Relaxed);

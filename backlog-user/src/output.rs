@@ -1,4 +1,4 @@
-//! What a user sees. Each view renders the same pages; none computes.
+//! What a user sees. Each view renders the same state of listeners; none computes it.
 
 pub(crate) mod about;
 pub(crate) mod advice;
@@ -29,14 +29,14 @@ mod wrap;
 
 use playing::Play;
 
-/// Whether a run is to go on.
+/// Whether a run continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// It goes on.
+    /// It continues.
     On,
-    /// It ends, with its summary.
+    /// It ends with its summary.
     End,
-    /// A recording is to be played otherwise.
+    /// Playback of a recording changes.
     Play(Play),
 }
 

@@ -1,9 +1,9 @@
-//! The rights of this process: which capabilities each feature needs, and how the tool gives up the
-//! rest.
+//! The privileges of this process: which capabilities each feature needs, and how the tool drops
+//! the rest.
 //!
-//! `table` says what is needed, `process` prepares the process before its first thread, `threads`
-//! reduces single threads and checks all of them, `user` reads `--user`, and `seccomp` refuses the
-//! system calls that a run never makes. docs/SECURITY.md gives the reasons.
+//! `table` lists what is needed, `process` prepares the process before its first thread starts,
+//! `threads` reduces single threads and checks all of them, `user` parses `--user`, and `seccomp`
+//! blocks system calls that a run never makes. docs/SECURITY.md gives the reasons.
 
 pub(crate) mod capability;
 pub(crate) mod process;

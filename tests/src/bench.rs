@@ -1,7 +1,7 @@
-//! The cost of tracers: loops of connections on loopback, measured without a tracer and with each
-//! one, by this thread's run time. In a guest whose clock counts instructions, that is their
-//! number. The loops are in `stage`, the timing in `rounds`, empty programs in `empty` and `floor`,
-//! tracers in `rival`, `child` and `attach`, the growth of the cost in `scale`.
+//! Measures the cost of tracers: loops of connections on loopback, without a tracer and with each
+//! one, by this thread's run time. In a guest whose clock counts instructions, that is the number
+//! of instructions. The loops are in `stage`, the timing in `rounds`, empty programs in `empty` and
+//! `floor`, tracers in `rival`, `child` and `attach`, the growth of the cost in `scale`.
 
 mod attach;
 mod child;
@@ -34,17 +34,17 @@ use rounds::Effort;
 use stage::Stage;
 use types::Types;
 
-/// Without a tracer.
+/// The name for measurements without a tracer.
 const NONE: &str = "none";
-/// The same when all are gone.
+/// The same after all tracers are gone.
 const AGAIN: &str = "none, at the end";
-/// After attaching and detaching the kernel has some work left, behind grace periods.
+/// After attaching and detaching, the kernel still has work to do after grace periods.
 const SETTLE: Duration = Duration::from_secs(1);
-/// For what a tracer does a little later, in batches, and in each second: whole seconds,
-/// and longer than any scenario.
+/// The time for work that a tracer does later, in batches, or each second: whole seconds, and
+/// longer than any scenario.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// Measures all that the options name.
+/// Measures everything that the options select.
 ///
 /// # Errors
 /// When the loop itself fails. A tracer that cannot run is reported and is not an error.
@@ -66,7 +66,7 @@ fn cost(options: &Options) -> Result<()> {
     for rival in rival::RIVALS.into_iter().filter(|rival| options.wants_rival(*rival)) {
         bench.beside(rival)?;
     }
-    // To see that nothing has been left behind.
+    // Checks that nothing was left behind.
     bench.all(AGAIN, None)
 }
 
@@ -91,7 +91,7 @@ impl Bench {
         })
     }
 
-    /// With a set of empty programs.
+    /// Measures with a set of empty programs.
     fn empty(&mut self, set: Set, types: &Result<Types>) -> Result<()> {
         let tracer = set.name;
         let attached = match types {
@@ -109,7 +109,7 @@ impl Bench {
         }
     }
 
-    /// With a tracer.
+    /// Measures with a tracer.
     fn beside(&mut self, rival: Rival) -> Result<()> {
         let tracer = rival.name;
         match Attached::start(rival, &mut self.stage, self.start_limit) {
@@ -122,7 +122,7 @@ impl Bench {
         }
     }
 
-    /// Every scenario, with whatever is attached at the moment.
+    /// Measures every scenario with whatever is currently attached.
     fn all(&mut self, tracer: &str, beside: Option<&Beside>) -> Result<()> {
         std::thread::sleep(SETTLE);
         if let Some(beside) = beside {
@@ -131,7 +131,7 @@ impl Bench {
         }
         for scenario in self.scenarios.clone() {
             let stage = &mut self.stage;
-            // Its work in a second with hardly a connection does not belong to the cost of
+            // Subtract its work in a second with few connections, which is not part of the cost of
             // connections.
             let few = |stage: &mut Stage| stage.turns(scenario, scenario.warm_up());
             let ((), before) = window(beside, || few(stage))?;
@@ -140,8 +140,8 @@ impl Bench {
                 rounds::measure(stage, scenario, self.effort)
             })?;
             let mut shares = vec![after - before];
-            // A tracer may report more of these in one second than in the next: the median of three
-            // counts.
+            // A tracer may report more of these in one second than in the next, so the median of
+            // three counts.
             for _ in 0..if scenario.is_cheap() { 2 } else { 0 } {
                 let ((), before) = window(beside, || few(stage))?;
                 let ((), after) = window(beside, || {
@@ -159,8 +159,8 @@ impl Bench {
     }
 }
 
-/// Does some work, and waits for the end of a window of time if there is a tracer beside;
-/// what the work gave, and how long the tracer's own process ran.
+/// Does some work, and if there is a tracer, waits for the end of a window of time. Returns the
+/// result of the work, and the run time of the tracer's own process.
 fn window<T>(beside: Option<&Beside>, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let Some(beside) = beside else {
         return Ok((work()?, 0.0));

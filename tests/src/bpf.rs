@@ -1,6 +1,5 @@
-//! Which BPF programs are loaded in the kernel and how often each ran, by raw
-//! bpf(2): to see what a tool has attached and that it leaves none behind,
-//! without trusting the tool or its library.
+//! Lists the BPF programs in the kernel and how often each ran, by raw bpf(2): to see what a tool
+//! has attached and that it leaves none behind, without trusting the tool or its library.
 
 use std::io::{Error, Result};
 use std::mem::size_of;
@@ -17,15 +16,15 @@ const ENABLE_STATS: c_long = 32;
 /// A loaded program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
-    /// The kernel's number for it.
+    /// The kernel's ID of the program.
     pub id: u32,
     /// Its name, cut to 15 bytes by the kernel.
     pub name: String,
-    /// How often it ran while somebody counted (see [`count_runs`]).
+    /// How often it ran while runs were counted (see [`count_runs`]).
     pub runs: u64,
 }
 
-/// All programs loaded at the moment, by rising id.
+/// All currently loaded programs, by rising ID.
 ///
 /// # Errors
 /// When not permitted (`CAP_SYS_ADMIN` or `CAP_BPF` is needed).
@@ -34,7 +33,7 @@ pub fn programs() -> Result<Vec<Program>> {
     let mut id = 0;
     while let Some(next) = next_id(id)? {
         id = next;
-        // A program unloaded between the two calls is simply not there.
+        // The program may have been unloaded between the two calls.
         match look_at(id) {
             Ok(program) => found.push(program),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -44,17 +43,17 @@ pub fn programs() -> Result<Vec<Program>> {
     Ok(found)
 }
 
-/// Has the kernel count how often each program runs, until the descriptor is closed.
+/// Makes the kernel count how often each program runs, until the descriptor is closed.
 ///
 /// # Errors
 /// When not permitted, or before Linux 5.8.
 pub fn count_runs() -> Result<OwnedFd> {
-    // The only kind there is: the run time, with the count beside it.
+    // The only kind of statistics: run time and count.
     let mut kind = 0_u32;
     owned(bpf(ENABLE_STATS, &mut kind)?)
 }
 
-/// `union bpf_attr` for the commands that take or give an id.
+/// `union bpf_attr` for the commands that take or return an ID.
 #[repr(C)]
 #[derive(Default)]
 struct IdAttr {
@@ -71,8 +70,8 @@ struct InfoAttr {
     info: u64,
 }
 
-/// `struct bpf_prog_info` as far as the runs: the kernel fills what fits. The many counts
-/// and addresses stay 0, which asks for none of the lists.
+/// `struct bpf_prog_info` up to the run count: the kernel fills what fits. The counts and addresses
+/// stay 0, so that it returns none of the lists.
 #[repr(C)]
 #[derive(Default)]
 struct ProgInfo {

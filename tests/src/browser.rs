@@ -1,5 +1,5 @@
-//! A headless Chromium that is asked by the `DevTools` protocol: JSON messages, each ended by
-//! a zero byte, over its file descriptors 3 and 4. Knows nothing of what it shows.
+//! A headless Chromium, controlled by the `DevTools` protocol: JSON messages, each ended by a zero
+//! byte, over its file descriptors 3 and 4. Knows nothing about the page.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A machine with other work to do may take its time.
+/// A busy machine may take its time.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Width of the window, unless another one is set.
@@ -32,11 +32,11 @@ pub struct Browser {
     process: Child,
     to: ChildStdin,
     messages: Receiver<Value>,
-    /// What it said unasked.
+    /// Events that it has sent.
     events: Vec<Value>,
     asked: u64,
     session: Option<String>,
-    /// Its settings and caches, which go with it.
+    /// Its settings and caches, which are deleted with it.
     _profile: TempDir,
 }
 
@@ -48,18 +48,18 @@ fn chromium() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts one, if there is one on this machine.
+    /// Starts a browser, if this machine has one.
     #[must_use]
     pub fn start() -> Option<Self> {
         let program = chromium()?;
         let profile = tempfile::tempdir().unwrap();
-        // Only a shell gives a child the descriptors 3 and 4 without unsafe code.
+        // Without unsafe code, only a shell can give a child descriptors 3 and 4.
         let script = "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2";
         let mut process = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(program)
             .args(["--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run"])
-            // As root it has no sandbox; what it is shown is our own page.
+            // As root, the browser has no sandbox; it only opens our own page.
             .args(["--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"])
             .args(["--disable-background-networking", "--disable-component-update"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -109,7 +109,7 @@ impl Browser {
         }
     }
 
-    /// What an expression is.
+    /// The value of an expression.
     pub fn ask(&mut self, expression: &str) -> Value {
         let question =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -152,14 +152,14 @@ impl Browser {
         BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
-    /// What a screen reader finds.
+    /// The roles and names that a screen reader finds.
     pub fn roles(&mut self) -> Vec<String> {
         let tree = self.call("Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().unwrap().iter();
         nodes.filter_map(|node| node["role"]["value"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Errors and warnings, whatever a script printed, and windows that it opened.
+    /// Errors and warnings, anything that a script printed, and windows that it opened.
     pub fn complaints(&mut self) -> Vec<String> {
         self.settle();
         let bad = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
@@ -173,7 +173,7 @@ impl Browser {
         self.events.iter().filter(bad).map(Value::to_string).collect()
     }
 
-    /// All that was loaded.
+    /// The URLs of everything that was loaded.
     pub fn fetched(&mut self) -> Vec<String> {
         self.settle();
         let sent = |event: &&Value| event["method"] == "Network.requestWillBeSent";
@@ -181,7 +181,7 @@ impl Browser {
         self.events.iter().filter(sent).map(url).collect()
     }
 
-    /// What it was about to say comes before the answer to a question.
+    /// Waits for an answer, which arrives after all pending events.
     fn settle(&mut self) {
         self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done)))");
     }
@@ -210,7 +210,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Its own processes go when the first one does.
+    /// Its child processes end with the first one.
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

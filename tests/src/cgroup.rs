@@ -1,5 +1,5 @@
-//! A cgroup of one's own for a program, below the one that we are in, and gone with its last process:
-//! of version 2, or of version 1 where that has the controller for CPU time.
+//! A cgroup for a test program, below our own, which is removed after its last process has ended:
+//! of version 2, or of version 1 if that has the CPU controller.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,21 +12,21 @@ use anyhow::{Context, Result};
 
 use crate::clock::wait_until;
 
-/// Longest time until the kernel counts no process in it any more.
+/// The time limit until the kernel counts no process in it any more.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A cgroup that is removed when this is dropped.
 #[derive(Debug)]
 #[must_use = "it is removed when this is dropped"]
 pub struct Cgroup {
-    /// Its path as /proc/PID/cgroup tells it.
+    /// Its path, as in /proc/PID/cgroup.
     pub path: String,
-    /// The folders that were made, the outermost first.
+    /// The created folders, the outermost first.
     folders: Vec<PathBuf>,
 }
 
 impl Cgroup {
-    /// Makes a cgroup with the given names, each below the one before.
+    /// Creates a cgroup for each of these names, each below the one before.
     ///
     /// # Errors
     /// When there is no hierarchy of version 2, or we may not change it.
@@ -36,7 +36,7 @@ impl Cgroup {
         let mount = mount_point(&mounts).context("no cgroup2 is mounted")?;
         let own = own()?;
         let mut folder = mount.join(own.trim_start_matches('/'));
-        // Dropped if one of them cannot be made.
+        // Created first, so that the drop removes it if one of them cannot be created.
         let mut cgroup = Self { path: own.trim_end_matches('/').to_owned(), folders: Vec::new() };
         for name in names {
             folder.push(name);
@@ -48,7 +48,7 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Makes a cgroup whose processes may use `quota_us` of CPU time in each `period_us`.
+    /// Creates a cgroup whose processes may use `quota_us` of CPU time in each `period_us`.
     ///
     /// # Errors
     /// When no hierarchy limits CPU time here, or we may not change it.
@@ -79,12 +79,12 @@ impl Cgroup {
     /// Moves a process into it.
     ///
     /// # Errors
-    /// When there is none, or we may not move it.
+    /// When the process does not exist, or we may not move it.
     pub fn add(&self, process: u32) -> Result<()> {
         self.set("cgroup.procs", &process.to_string())
     }
 
-    /// Lets the program that the command starts join it before it does anything.
+    /// Makes the command's process join it before it executes the program.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -107,7 +107,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         for folder in self.folders.iter().rev() {
-            // A process that was killed just now is still in it. What is left is empty.
+            // A process that was just killed may still be in it.
             let _ = wait_until("the cgroup to be empty", LIMIT, || Ok(is_gone(folder)));
         }
     }
@@ -122,7 +122,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {text} to {}", file.display()))
 }
 
-/// The cgroup that we are in.
+/// The cgroup of this process.
 ///
 /// # Errors
 /// When there is no hierarchy of version 2.
@@ -133,13 +133,13 @@ pub fn own() -> Result<String> {
     Ok(line.context("no cgroup of version 2")?.to_owned())
 }
 
-/// Where the hierarchy of version 2 is mounted, by lines of /proc/PID/mountinfo.
+/// The mount point of version 2 in /proc/PID/mountinfo.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
     let mut found = mounts.lines().filter(|line| line.contains(" - cgroup2 "));
     Some(found.next()?.split(' ').nth(4)?.into())
 }
 
-/// Where version 1 is mounted with the controller for CPU time.
+/// The mount point of version 1 with the CPU controller.
 fn cpu_mount_point(mounts: &str) -> Option<PathBuf> {
     let has_cpu = |line: &&str| {
         let options = line.split_once(" - cgroup ").and_then(|(_, rest)| rest.split(' ').nth(1));

@@ -1,5 +1,5 @@
-//! Time: the monotonic clock that the kernel's hooks read too, durations as
-//! users write them, and waiting for a condition with a limit.
+//! Time: the monotonic clock that the kernel's hooks also read, durations as users write them, and
+//! waiting for a condition with a time limit.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,20 @@ use anyhow::{Context, Result, bail};
 /// The interval between two checks of a condition.
 const STEP: Duration = Duration::from_millis(2);
 
-/// `CLOCK_MONOTONIC` in nanoseconds: comparable with `bpf_ktime_get_ns`,
-/// which `Instant` does not show.
+/// `CLOCK_MONOTONIC` in nanoseconds: comparable with `bpf_ktime_get_ns`, unlike `Instant`.
 #[must_use]
 pub fn mono_ns() -> u64 {
     nanoseconds(libc::CLOCK_MONOTONIC)
 }
 
-/// How long the calling thread has run, in nanoseconds: its interrupts are in it, other
-/// threads are not.
+/// The run time of the calling thread in nanoseconds: includes its interrupts, but no other
+/// threads.
 #[must_use]
 pub fn thread_ns() -> u64 {
     nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// Any clock, in nanoseconds; 0 if there is none of that number.
+/// The time of any clock in nanoseconds; 0 if the clock does not exist.
 pub(crate) fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec that outlives the call; the clocks above
@@ -57,10 +56,10 @@ pub fn parse_time(text: &str) -> Result<Duration> {
         .with_context(|| format!("{text:?} is too long"))
 }
 
-/// Waits until `met` answers true, at most `limit`.
+/// Waits until `met` returns true, at most `limit`.
 ///
 /// # Errors
-/// When the limit passes, naming `what` was waited for, or when `met` fails.
+/// When the limit passes, with `what` was waited for, or when `met` fails.
 pub fn wait_until(
     what: &str,
     limit: Duration,
@@ -72,7 +71,7 @@ pub fn wait_until(
             return Ok(());
         }
         if Instant::now() >= end {
-            bail!("waited {limit:?} in vain: {what}");
+            bail!("waited {limit:?} without success: {what}");
         }
         std::thread::sleep(STEP);
     }

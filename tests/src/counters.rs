@@ -1,4 +1,4 @@
-//! The kernel's own counters of one network namespace, from /proc: the reference of every test.
+//! Reads the kernel's own counters of a network namespace from /proc: the reference of every test.
 //! Knows the file format and which counters concern accept queues; the caller knows the expected
 //! values.
 
@@ -7,7 +7,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// The counters that move when a handshake ends, well or badly.
+/// The counters that change when a handshake succeeds or fails.
 pub const WATCHED: [&str; 17] = [
     "ListenOverflows",
     "ListenDrops",
@@ -28,16 +28,16 @@ pub const WATCHED: [&str; 17] = [
     "TCPTimeouts",
 ];
 
-/// Named counters, or the change of some: what the truths carry as `kernel`.
+/// Counters by name, or their changes: the field `kernel` of the truths.
 pub type Changes = BTreeMap<String, u64>;
 
-/// All counters of a namespace at one moment.
+/// All counters of a namespace at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(Changes);
 
 impl Counters {
-    /// Reads the calling thread's namespace. `/proc/net` would be that of the
-    /// process's first thread, which need not be the same.
+    /// Reads the calling thread's namespace; `/proc/net` would be that of the process's first
+    /// thread.
     ///
     /// # Errors
     /// When /proc is not mounted.
@@ -57,14 +57,14 @@ impl Counters {
         self.0.get(name).copied().unwrap_or(0)
     }
 
-    /// Does this kernel have it?
+    /// Does this kernel have the counter?
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// How the watched counters moved from `earlier` to now. A counter that
-    /// this kernel lacks is left out.
+    /// The changes of the watched counters since `earlier`. A counter that this kernel lacks is
+    /// left out.
     #[must_use]
     pub fn change_since(&self, earlier: &Self) -> Changes {
         WATCHED
@@ -77,8 +77,8 @@ impl Counters {
     }
 }
 
-/// Pairs of lines with one prefix: first the names, then the numbers. The
-/// prefix is dropped, for the names watched are unique without it.
+/// Parses pairs of lines with the same prefix: names, then numbers. The prefix is dropped, since
+/// the watched names are unique without it.
 fn parse(text: &str) -> Changes {
     let lines: Vec<&str> = text.lines().collect();
     lines
@@ -86,7 +86,7 @@ fn parse(text: &str) -> Changes {
         .flat_map(|pair| {
             let names = pair[0].split_whitespace().skip(1);
             let values = pair[1].split_whitespace().skip(1);
-            // Not every value is a count (snmp's MaxConn is -1): skip those.
+            // Skip values that are not counts (snmp's MaxConn is -1).
             names
                 .zip(values)
                 .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))

@@ -1,10 +1,10 @@
-//! Processors: which ones this thread may run on, and keeping it on one, so
-//! that the kernel handles its packets and their timers there, one by one.
+//! CPUs: lists those that this thread may run on, and pins it to one, so that the kernel processes
+//! its packets and their timers there, one by one.
 
 use std::io::{Error, Result};
 use std::mem::{MaybeUninit, size_of};
 
-/// The processors that the calling thread may run on.
+/// The CPUs that the calling thread may run on.
 ///
 /// # Errors
 /// When the kernel has more of them than the set has room for.
@@ -23,11 +23,10 @@ pub fn allowed() -> Result<Vec<usize>> {
     Ok((0..most).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
 }
 
-/// Keeps the calling thread on one processor, and the threads that it starts
-/// from now on.
+/// Pins the calling thread, and threads that it starts from now on, to a CPU.
 ///
 /// # Errors
-/// When there is no such processor or it is not permitted.
+/// When there is no such CPU or it is not permitted.
 pub fn stay_on(cpu: usize) -> Result<()> {
     // SAFETY: an array of integers: all zero is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -51,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_thread_stays_where_it_is_told() {
-        // In a thread of its own: the test's may serve other tests.
+        // In a thread of its own, since the test's thread may run other tests.
         let stays = || {
             let last = *allowed().unwrap().last().unwrap();
             stay_on(last).unwrap();

@@ -1,4 +1,4 @@
-//! Distance: what loopback carries arrives later, by the kernel's `sch_netem`.
+//! Delays packets on loopback with the kernel's `sch_netem`, to simulate distance.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::netlink::request;
 const OPTIONS: u16 = 2;
 /// `TCA_NETEM_LATENCY64`, nanoseconds, since Linux 4.16.
 const LATENCY: u16 = 10;
-/// Packets that may be under way at once.
+/// The maximum number of packets in transit.
 const LIMIT: u32 = 100_000;
 
-/// A delay of loopback in the namespace of the thread that made it; dropping it ends it.
+/// A delay of loopback in the namespace of the thread that created it, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the delay ends when this is dropped"]
 pub struct Delay {
@@ -46,7 +46,7 @@ impl Delay {
 
 impl Drop for Delay {
     fn drop(&mut self) {
-        // A namespace of one's own is thrown away anyhow: no harm if it fails.
+        // A failure does no harm, since the test's namespace is discarded.
         let _ = request(RouteNetlinkMessage::DelQueueDiscipline(of_root(self.index)), 0);
     }
 }
@@ -57,7 +57,7 @@ fn of_root(index: i32) -> TcMessage {
     message
 }
 
-/// `struct tc_netem_qopt` and an attribute behind it.
+/// `struct tc_netem_qopt` followed by an attribute.
 fn options(one_way: Duration) -> Result<Vec<u8>> {
     let latency_ns = i64::try_from(one_way.as_nanos()).context("the delay is too long")?;
     let mut bytes = Vec::new();

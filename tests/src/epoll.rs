@@ -1,4 +1,4 @@
-//! epoll(7), as far as a server and many clients in one thread need it.
+//! The part of epoll(7) that a server and many clients in one thread need.
 
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
-/// Most events taken at once.
+/// The maximum number of events per call.
 const BATCH: usize = 64;
 
 /// An epoll instance; closed when dropped.
@@ -14,10 +14,10 @@ const BATCH: usize = 64;
 pub struct Epoll(OwnedFd);
 
 impl Epoll {
-    /// Makes one.
+    /// Creates an instance.
     ///
     /// # Errors
-    /// When there are no file descriptors left.
+    /// When no file descriptor is left.
     pub fn new() -> Result<Self> {
         // SAFETY: takes a flag only.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
@@ -28,8 +28,7 @@ impl Epoll {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Watches `file` for `events`; they are reported with `token`. Closing
-    /// the file ends the watch.
+    /// Watches `file` for `events`, which are reported with `token`, until the file is closed.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -47,8 +46,8 @@ impl Epoll {
         if done == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
 
-    /// The tokens of files with something to report, at most after `limit`
-    /// (rounded up to a millisecond). A signal counts as "none".
+    /// Waits at most `limit` (rounded up to a millisecond), and returns the tokens of files with
+    /// events. Returns none after a signal.
     ///
     /// # Errors
     /// When the kernel refuses.

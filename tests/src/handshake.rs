@@ -1,5 +1,5 @@
-//! How a program and the one that watches it find the right moment: one
-//! creates a file when it is ready, the other waits until a file exists.
+//! Synchronises a program with its observer: one creates a file when it is ready, the other waits
+//! until the file exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::clock::{parse_time, wait_until};
 
-/// The flags for it, the same in both programs.
+/// The options for this, the same in both programs.
 #[derive(Args, Clone, Debug)]
 pub struct Handshake {
     /// Create this file once the server listens
@@ -25,10 +25,10 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Signals that it is ready, then waits for the signal to start.
+    /// Reports that it is ready, then waits for the signal to start.
     ///
     /// # Errors
-    /// When the file cannot be created or the other one does not appear.
+    /// When the file cannot be created, or the other one does not appear.
     pub fn meet(&self) -> Result<()> {
         if let Some(path) = &self.ready_file {
             fs::write(path, "ready\n")

@@ -1,4 +1,4 @@
-//! Inode numbers of namespaces, kept in use so that the kernel gives a certain one next.
+//! Keeps inode numbers of namespaces in use, so that the kernel assigns a particular one next.
 
 use std::fs::File;
 use std::io::Error;
@@ -12,18 +12,19 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::clock::wait_until;
 
-/// Inode numbers kept in use. The kernel gives the lowest that is free, to a network namespace
-/// and to each of the some seventy files of its /proc/net; a UTS namespace takes exactly one. So
-/// a network namespace gets the numbers of one that has ended if all that are lower are in use.
+/// Inode numbers that are kept in use. The kernel assigns the lowest free number to a network
+/// namespace and to each of some seventy files in its /proc/net, whereas a UTS namespace takes
+/// exactly one. So a network namespace gets the numbers of one that has ended if all lower ones are
+/// in use.
 #[derive(Debug, Default)]
 pub struct LowerNumbers(Vec<File>);
 
 impl LowerNumbers {
-    /// Takes all that are lower than this one, until it is the lowest that is free: the
-    /// namespace that had it has ended.
+    /// Takes all numbers below this one, until it is the lowest free one. The namespace that had it
+    /// has ended.
     ///
     /// # Errors
-    /// When the number is not freed in time, or a namespace cannot be made (not root).
+    /// When the number is not freed in time, or a namespace cannot be created (not root).
     pub fn fill(&mut self, first: u64, limit: Duration) -> Result<()> {
         wait_until("its lowest number is free", limit, || {
             let (number, file) = uts_namespace()?;
@@ -35,15 +36,16 @@ impl LowerNumbers {
     }
 }
 
-/// The lowest number that is free now.
+/// The lowest number that is currently free.
 ///
 /// # Errors
-/// When a namespace cannot be made (not root).
+/// When a namespace cannot be created (not root).
 pub fn lowest_free() -> Result<u64> {
     uts_namespace().map(|(number, _)| number)
 }
 
-/// A fresh UTS namespace, which lives as long as the file is open, and its inode number.
+/// Creates a UTS namespace, which exists as long as the file is open; also returns its inode
+/// number.
 fn uts_namespace() -> Result<(u64, File)> {
     let make = || {
         let before = own()?;
@@ -52,9 +54,9 @@ fn uts_namespace() -> Result<(u64, File)> {
         let made = unsafe { libc::unshare(libc::CLONE_NEWUTS) };
         ensure!(made == 0, "cannot make a UTS namespace: {}", Error::last_os_error());
         let fresh = own()?;
-        // The thread goes back, since it leaves its namespace only some time after it is joined.
-        // SAFETY: setns takes numbers only and changes nothing but which namespace this thread
-        // is in.
+        // Move the thread back, since joining the thread does not wait until it has left its
+        // namespace. SAFETY: setns takes numbers only and changes nothing but which namespace this
+        // thread is in.
         let back = unsafe { libc::setns(before.as_raw_fd(), libc::CLONE_NEWUTS) };
         ensure!(back == 0, "cannot return to a UTS namespace: {}", Error::last_os_error());
         let number = fresh.metadata().context("a UTS namespace's number")?.st_ino();

@@ -1,5 +1,5 @@
-//! Network interfaces by ioctl: up, and with an address. A test guest has no
-//! `ip` program, and netlink would be more code than these four calls.
+//! Configures network interfaces by ioctl: brings them up and sets addresses. A test guest has no
+//! `ip` program, and netlink would take more code than these four calls.
 
 use std::ffi::c_void;
 use std::io::Error;
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 /// Brings an interface up.
 ///
 /// # Errors
-/// When there is no such interface or it is not ours to change.
+/// When there is no such interface, or we may not change it.
 pub fn set_up(name: &str) -> Result<()> {
     change_flags(name, |flags| flags | UP).with_context(|| format!("cannot bring {name} up"))
 }
@@ -70,7 +70,7 @@ pub fn add_ipv6(name: &str, address: Ipv6Addr, prefix: u32) -> Result<()> {
         .with_context(|| format!("cannot give {name} the address {address}"))
 }
 
-/// An `ifreq` for the named interface, the rest zero.
+/// An `ifreq` for the named interface; the rest is zero.
 pub(crate) fn request(name: &str) -> Result<libc::ifreq> {
     // SAFETY: ifreq is integers and byte arrays: all zero is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -84,8 +84,7 @@ pub(crate) fn request(name: &str) -> Result<libc::ifreq> {
     Ok(request)
 }
 
-/// One ioctl that takes a structure; the structure must be the one `call`
-/// works on.
+/// Calls an ioctl with a structure, which must be the one that `call` uses.
 pub(crate) fn ioctl<T>(
     file: &impl AsRawFd,
     call: impl TryInto<libc::Ioctl>,

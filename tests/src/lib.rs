@@ -1,9 +1,10 @@
-//! The basis of the truth tests: a load with its own account as the reference (`load`), crafted
-//! packets for states that no ordinary client can cause (`packets`), real servers (`servers`),
-//! accepts by `io_uring` (`uring`) and by 32-bit calls (`narrow`), fresh network namespaces, the
-//! kernel's counters, the output of `ss`, and the tool under test, run by its command line and JSON
-//! contract (`tracer`) or as a service (`service`), and a real browser (`browser`). And the cost of
-//! tracers, compared with others (`bench`). Nothing here links with the tool's own code.
+//! The library of the truth tests: a load that keeps its own account as the reference (`load`),
+//! crafted packets for states that ordinary clients cannot cause (`packets`), real servers
+//! (`servers`), accepts by `io_uring` (`uring`) and by 32-bit calls (`narrow`), new network
+//! namespaces, the kernel's counters, the output of `ss`, and a real browser (`browser`). It runs
+//! the tool under test by its command line and JSON contract (`tracer`) or as a service
+//! (`service`), and measures the cost of tracers (`bench`). Nothing here links with the tool's own
+//! code.
 
 pub mod bench;
 pub mod bpf;

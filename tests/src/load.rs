@@ -1,9 +1,10 @@
-//! The load: a server with a chosen backlog and clients at a chosen rate,
-//! both in one process, so that it knows the truth about each connection.
+//! The load: a server with a chosen backlog and clients at a chosen rate in one process, which
+//! therefore knows the truth about each connection.
 //!
-//! `options`: the command line; `listener`: the sockets; `server`: the acceptors, and `gate` when
-//! they accept; `pacer`: when clients connect, `client` and `client_nonblocking` how; `hold`: when
-//! they close; `judge`: the arithmetic; `truth`: the JSON; `run`: all of it in order.
+//! `options` is the command line, `listener` opens the sockets, `server` accepts, and `gate`
+//! decides when. `pacer` decides when clients connect, `client` and `client_nonblocking` how, and
+//! `hold` when they close. `judge` does the arithmetic, `truth` is the JSON, and `run` calls all of
+//! these in order.
 
 mod client;
 mod client_nonblocking;

@@ -1,4 +1,5 @@
-//! A monitoring server with the API of Prometheus, in a folder of its own: started, asked and ended.
+//! A monitoring server with the API of Prometheus, in a folder of its own: starts it, queries it
+//! and ends it.
 
 use std::env;
 use std::fmt::Write as _;
@@ -17,7 +18,7 @@ use crate::service;
 /// The environment variable with the folder of the programs.
 pub const VARIABLE: &str = "BACKLOG_PROMETHEUS";
 
-/// A program of that folder or of the path; none: it is not here.
+/// A program in that folder or on the path; None if it is not installed.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {
     let folders = env::var_os(VARIABLE).into_iter().chain(env::var_os("PATH"));
@@ -35,7 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until it answers at the path that says so.
+    /// Starts the server, and waits until it answers at the path that shows that it is ready.
     ///
     /// # Errors
     /// When it does not start, ends, or is not ready in time.
@@ -99,7 +100,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already, and the folder is of no use without it.
+        // It may have ended already, and the folder is useless without it.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);

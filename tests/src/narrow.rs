@@ -1,5 +1,5 @@
-//! System calls as a 32-bit program makes them: by `int 0x80`, with the numbers of i386, from
-//! a program of 64 bits. To the kernel that is the same as the call of a 32-bit program.
+//! System calls as a 32-bit program makes them: by `int 0x80`, with the numbers of i386, from a
+//! 64-bit program. To the kernel this is the same as a call by a 32-bit program.
 
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -17,16 +17,18 @@ const ACCEPT4: u32 = 364;
 const CALL_LISTEN: u32 = 4;
 const CALL_ACCEPT: u32 = 5;
 
-/// How a 32-bit program calls.
+/// How a 32-bit program makes the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By a number of its own for each call.
+    /// By a system call number for each call.
     Direct,
-    /// By `socketcall`, with the arguments in memory: older C libraries, and accept(2) in any.
+    /// By `socketcall`, with the arguments in memory: older C libraries do this, and accept(2) in
+    /// any.
     Socketcall,
 }
 
-/// Can this kernel run 32-bit programs? A child tries it, since a kernel that cannot kills.
+/// Can this kernel run 32-bit programs? A child tries it, since a kernel that cannot would kill the
+/// process.
 ///
 /// # Errors
 /// With the reason why it cannot.
@@ -54,7 +56,7 @@ pub fn works() -> Result<()> {
     Err(Error::other("this kernel runs no 32-bit programs (CONFIG_IA32_EMULATION, ia32_emulation)"))
 }
 
-/// listen(2).
+/// Calls listen(2).
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -70,7 +72,7 @@ pub fn listen(socket: &impl AsRawFd, backlog: c_int, way: Way) -> Result<()> {
     checked(returned).map(drop)
 }
 
-/// accept(2), without the client's address.
+/// Calls accept(2), without the client's address.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -95,7 +97,7 @@ fn word(number: c_int) -> u32 {
     number.cast_unsigned()
 }
 
-/// Words in memory that 32 bits can point to.
+/// Words in memory that a 32-bit pointer can reach.
 struct Low(*mut c_void);
 
 impl Low {
@@ -133,7 +135,7 @@ impl Drop for Low {
     }
 }
 
-/// A call; what i386 returns.
+/// Makes a call; returns the result of i386.
 #[cfg(target_arch = "x86_64")]
 fn call(number: u32, [first, second, third, fourth]: [u32; 4]) -> i32 {
     let mut returned = u64::from(number);
@@ -155,11 +157,11 @@ fn call(number: u32, [first, second, third, fourth]: [u32; 4]) -> i32 {
             lateout("r11") _,
         );
     }
-    // The lower half is all that a 32-bit program sees.
+    // A 32-bit program sees only the lower half.
     (returned & u64::from(u32::MAX)).try_into().map_or(-1, u32::cast_signed)
 }
 
-/// A call; there is no such thing here.
+/// This architecture has no such calls.
 #[cfg(not(target_arch = "x86_64"))]
 fn call(_: u32, _: [u32; 4]) -> i32 {
     -libc::ENOSYS

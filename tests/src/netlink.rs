@@ -1,4 +1,4 @@
-//! One request to rtnetlink and the kernel's answer.
+//! Sends a request to rtnetlink and returns the kernel's answer.
 
 use anyhow::{Context, Result, anyhow, bail};
 use netlink_packet_core::{
@@ -8,7 +8,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
-/// Asks the kernel and waits for its word.
+/// Sends the request and waits for the acknowledgement.
 pub(crate) fn request(message: RouteNetlinkMessage, flags: u16) -> Result<()> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;

@@ -1,6 +1,6 @@
-//! A network namespace of one's own for a piece of work: a thread moves into
-//! a fresh one, brings loopback up and does the work there. Processes and
-//! threads started inside inherit it; it vanishes with the last of them.
+//! Runs work in a network namespace of its own: a thread moves into a new one, brings loopback up
+//! and does the work there. Processes and threads started inside inherit the namespace, which
+//! vanishes with the last of them.
 
 use std::ffi::CString;
 use std::fs;
@@ -14,11 +14,11 @@ use anyhow::{Context, Result};
 
 use crate::interface;
 
-/// Does `work` in a fresh namespace. A panic inside goes on outside, so a
-/// test's assertions may be made there.
+/// Runs `work` in a new namespace. A panic inside is passed on, so that `work` may contain a test's
+/// assertions.
 ///
 /// # Errors
-/// When a namespace cannot be made (not root, or no `CONFIG_NET_NS`).
+/// When a namespace cannot be created (not root, or no `CONFIG_NET_NS`).
 pub fn fresh<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let inside = scope.spawn(|| {
@@ -29,7 +29,7 @@ pub fn fresh<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     })
 }
 
-/// Does `work` in the namespace of a process. A panic goes on outside.
+/// Runs `work` in the namespace of a process. A panic is passed on.
 ///
 /// # Errors
 /// When there is no such process, or it may not be entered.
@@ -49,7 +49,7 @@ pub fn within<T: Send>(process: u32, work: impl FnOnce() -> T + Send) -> Result<
     })
 }
 
-/// Moves the calling thread into a fresh namespace with loopback up.
+/// Moves the calling thread into a new namespace with loopback up.
 ///
 /// # Errors
 /// As for [`fresh`].
@@ -63,17 +63,17 @@ pub fn enter_fresh() -> Result<()> {
     interface::set_up("lo")
 }
 
-/// A process that does nothing but live in the namespace in which it was made, so that others
-/// find a way to enter it. Ended when this is dropped.
+/// A process that only lives in the namespace in which it was created, so that others can enter it.
+/// Ended when this is dropped.
 #[derive(Debug)]
 #[must_use = "it ends when this is dropped"]
 pub struct Resident(libc::pid_t);
 
 impl Resident {
-    /// Makes it, in the calling thread's namespace.
+    /// Creates the process in the calling thread's namespace.
     ///
     /// # Errors
-    /// When there is no room for a process.
+    /// When the process cannot be created.
     pub fn settle() -> Result<Self> {
         // SAFETY: the child makes one system call, which touches no memory and takes no lock.
         match unsafe { libc::fork() } {
@@ -86,7 +86,7 @@ impl Resident {
         }
     }
 
-    /// Its number.
+    /// Its process ID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.cast_unsigned()
@@ -103,8 +103,8 @@ impl Drop for Resident {
     }
 }
 
-/// The inode number of the calling thread's namespace: its name in the
-/// tool's `netns` field and `--netns` option.
+/// The inode number of the calling thread's namespace, as in the tool's `netns` field and `--netns`
+/// option.
 ///
 /// # Errors
 /// When /proc is not mounted.
@@ -113,17 +113,17 @@ pub fn inode() -> Result<u64> {
     Ok(fs::metadata(path).with_context(|| format!("cannot read {path}"))?.st_ino())
 }
 
-/// A name for a process's namespace, as `ip netns attach` gives it: where `ip netns` looks
-/// for names, on the whole machine. Taken away when this is dropped.
+/// A name for a process's namespace, as `ip netns attach` creates it, in the folder where `ip
+/// netns` looks on the whole machine. Removed when this is dropped.
 #[derive(Debug)]
 #[must_use = "the name is taken away when this is dropped"]
 pub struct Name(CString);
 
 impl Name {
-    /// Gives it.
+    /// Creates the name.
     ///
     /// # Errors
-    /// When it cannot be mounted, or there is such a name.
+    /// When it cannot be mounted, or the name exists.
     pub fn give(name: &str, process: u32) -> Result<Self> {
         let path = format!("/run/netns/{name}");
         fs::create_dir_all("/run/netns").context("cannot make /run/netns")?;

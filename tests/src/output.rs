@@ -1,5 +1,5 @@
-//! Where a program's truth goes: one JSON object, alone on stdout or in a
-//! file. Everything else a program says goes to stderr.
+//! Writes a program's truth: one JSON object, alone on stdout or in a file. All other output goes
+//! to stderr.
 
 use std::fs;
 use std::io::{ErrorKind, Write, stdout};
@@ -23,11 +23,11 @@ pub fn write_truth<T: Serialize>(truth: &T, file: Option<&Path>) -> Result<()> {
             _ => Ok(()),
         };
     };
-    // A device or a pipe is written to: by a rename it would be gone, for everybody.
+    // Write to a device or pipe: a rename would remove it for everybody.
     if path.metadata().is_ok_and(|there| !there.is_file()) {
         return fs::write(path, line).with_context(|| format!("cannot write {}", path.display()));
     }
-    // By rename, so that a reader that waits for the file never reads half of it.
+    // By rename, so that a waiting reader never reads half of the file.
     let part = path.with_extension("part");
     fs::write(&part, line).with_context(|| format!("cannot write {}", part.display()))?;
     fs::rename(&part, path).with_context(|| format!("cannot create {}", path.display()))
@@ -47,7 +47,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         write_truth(&1, Some(&file)).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
-        // It cannot be written to; what matters is that it stays.
+        // It cannot be written to, but must not be replaced.
         let _listener = UnixListener::bind(&socket).unwrap();
         assert!(write_truth(&1, Some(&socket)).is_err());
         assert!(!socket.metadata().unwrap().is_file());

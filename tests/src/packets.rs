@@ -1,13 +1,10 @@
-//! Crafted packets through a tun device: handshakes left half open, final
-//! ACKs sent when the queue is full, SYN cookies answered late or wrong, clients
-//! without a route. No ordinary client can do these, and only they reach every
-//! way in which a listener loses a connection, and those in which it only seems
-//! to.
+//! Crafted packets through a tun device: half-open handshakes, final ACKs to a full queue, late or
+//! wrong SYN cookies, clients without a route. Ordinary clients cannot do this, but it is needed to
+//! cause every way in which a listener loses a connection, and those in which it only seems to.
 //!
-//! `tun` the device, `segment` one TCP packet, `client` who sends it, `listen`
-//! the listeners, `stage` both before each other; `scenario` what there is to
-//! provoke, `plays` how, `done` what must come of it; `run` the whole with its
-//! comparison, `truth` the JSON.
+//! `tun` is the device, `segment` a TCP packet, `client` its sender, `listen` opens the listeners,
+//! and `stage` combines them. `scenario` lists what can be provoked, `plays` does it, and `done`
+//! holds the expected results. `run` runs a scenario and compares, and `truth` is the JSON.
 
 mod client;
 mod done;

@@ -1,17 +1,17 @@
-//! Information from /proc about threads and processes.
+//! Reads facts about threads and processes from /proc.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 
-/// Whether a thread sleeps, waiting for something outside.
+/// Is a thread asleep, waiting for something outside?
 #[must_use]
 pub fn asleep(thread: i32) -> bool {
     is_in_state(thread, 'S')
 }
 
-/// Whether a signal has stopped a process.
+/// Has a signal stopped a process?
 #[must_use]
 pub fn stopped(process: i32) -> bool {
     is_in_state(process, 'T')
@@ -25,31 +25,31 @@ pub fn status_kib(process: u32, field: &str) -> Option<u64> {
     status.lines().find_map(of)?.split_whitespace().next()?.parse().ok()
 }
 
-/// How many sockets a process has open.
+/// The number of open sockets of a process.
 ///
 /// # Errors
 /// When it has ended.
 pub fn sockets(process: u32) -> io::Result<usize> {
     let all = fs::read_dir(format!("/proc/{process}/fd"))?.flatten();
-    // One may have been closed meanwhile.
+    // A descriptor may have been closed in the meantime.
     let targets = all.filter_map(|entry| fs::read_link(entry.path()).ok());
     Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
 }
 
-/// A process's name, of which the kernel keeps fifteen letters.
+/// The name of a process, which the kernel cuts to fifteen characters.
 #[must_use]
 pub fn comm(process: u32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
     Some(name.trim_end_matches('\n').to_owned())
 }
 
-/// How many threads a process has; none: it is gone.
+/// The number of threads of a process; zero if it is gone.
 #[must_use]
 pub fn threads(process: u32) -> usize {
     tasks(process).count()
 }
 
-/// Whether each thread of a process sleeps.
+/// Is each thread of a process asleep?
 #[must_use]
 pub fn all_asleep(process: u32) -> bool {
     tasks(process).all(asleep)
@@ -60,13 +60,13 @@ fn tasks(process: u32) -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Is there such a process, and has it not ended?
+/// Does this process exist, and has it not ended?
 #[must_use]
 pub fn lives(process: u32) -> bool {
     stat(process).is_some_and(|stat| !stat.starts_with(['Z', 'X']))
 }
 
-/// A process with its children, theirs, and so on; without those that have ended.
+/// A process with all its descendants, except for those that have ended.
 #[must_use]
 pub fn family(process: u32) -> BTreeSet<u32> {
     let all: Vec<(u32, u32)> = processes().filter_map(|one| Some((one, parent(one)?))).collect();
@@ -80,13 +80,13 @@ pub fn family(process: u32) -> BTreeSet<u32> {
     family
 }
 
-/// How many sockets listen on a port in a process's network namespace.
+/// The number of sockets that listen on a port in a process's network namespace.
 #[must_use]
 pub fn listening(process: u32, port: u16) -> usize {
     let here = format!(":{port:04X}");
     let is_one = |line: &&str| {
         let mut fields = line.split_whitespace().skip(1);
-        // Its own address, the other one, and the state: 0A is LISTEN.
+        // The fields are the local address, the remote one, and the state: 0A is LISTEN.
         fields.next().is_some_and(|own| own.ends_with(&here)) && fields.nth(1) == Some("0A")
     };
     let count = |table: &str| {
@@ -96,7 +96,7 @@ pub fn listening(process: u32, port: u16) -> usize {
     count("tcp") + count("tcp6")
 }
 
-/// The cgroups of a process, one of each hierarchy.
+/// The cgroups of a process, one in each hierarchy.
 #[must_use]
 pub fn cgroups(process: u32) -> BTreeSet<String> {
     let text = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
@@ -112,8 +112,8 @@ fn parent(process: u32) -> Option<u32> {
     stat(process)?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// /proc/PID/stat from the state on: the name in brackets before it may hold anything, but
-/// no ')' follows that at its end.
+/// /proc/PID/stat from the state on: the name in brackets before it may contain anything, but no
+/// ')' follows that one.
 fn stat(process: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     Some(stat.rsplit_once(") ")?.1.to_owned())
@@ -123,8 +123,8 @@ fn is_in_state(thread: i32, state: char) -> bool {
     u32::try_from(thread).ok().and_then(stat).is_some_and(|stat| stat.starts_with(state))
 }
 
-/// Where each thread of this process, and of those that it has started, sleeps in the kernel:
-/// what a test that does not end waits for.
+/// Where each thread of this process and its descendants sleeps in the kernel: shows what a hanging
+/// test waits for.
 #[must_use]
 pub fn waiting() -> String {
     let mut text = String::new();

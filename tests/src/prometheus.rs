@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a service, and its promtool.
+//! Runs a real Prometheus that scrapes a service, and promtool.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::monitoring::{Server, program};
 
-/// Runs promtool with this on its stdin.
+/// Runs promtool with this stdin.
 ///
 /// # Errors
-/// When it is not here or does not run.
+/// When it is not installed or does not run.
 pub fn promtool(arguments: &[&str], stdin: &str) -> Result<Output> {
     let path = program("promtool").context("no promtool")?;
     let mut command = Command::new(path);
@@ -30,10 +30,11 @@ pub fn promtool(arguments: &[&str], stdin: &str) -> Result<Output> {
 pub struct Prometheus(Server);
 
 impl Prometheus {
-    /// Starts it in a folder of its own, with a scrape of this target each 250 ms and these rules.
+    /// Starts Prometheus in a folder of its own, with a scrape of this target every 250 ms and
+    /// these rules.
     ///
     /// # Errors
-    /// When it is not here, or is not ready in time.
+    /// When it is not installed, or is not ready in time.
     pub fn start(
         folder: &Path,
         target: SocketAddr,
@@ -57,7 +58,7 @@ impl Prometheus {
         });
         let file = folder.join("prometheus.yml");
         fs::write(&file, config.to_string())?;
-        // The port is free until it is taken again, a moment later.
+        // The port is free until it is bound again, a moment later.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(path);
         command
@@ -75,7 +76,7 @@ impl Prometheus {
         self.0.query(query)
     }
 
-    /// The samples that a query of a range selects (`up[5m]`), with the labels of each series.
+    /// The samples that a range query selects (`up[5m]`), with the labels of each series.
     ///
     /// # Errors
     /// When it fails.
@@ -89,10 +90,10 @@ impl Prometheus {
         results.iter().map(|result| samples(result).context("no samples")).collect()
     }
 
-    /// The alerts that fire for a port; empty: those of the tracer itself.
+    /// The firing alerts for a port; with an empty port, those on the tracer itself.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When it cannot be queried.
     pub fn firing(&self, port: &str) -> Result<Vec<String>> {
         let query = format!("ALERTS{{alertstate=\"firing\",port=\"{port}\"}}");
         let alerts = self.query(&query)?.into_iter();

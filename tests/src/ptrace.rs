@@ -1,17 +1,17 @@
-//! Holds one thread of a process: as stuck as one that waits for a file system that does not
-//! answer, while its other threads run.
+//! Holds one thread of a process, which is then as stuck as one that waits for an unresponsive file
+//! system, while the other threads run.
 
 use std::io::{Error, Result};
 use std::ptr::null_mut;
 
-/// A thread that does nothing until this is dropped. The thread that made it must drop it.
+/// A thread that does nothing until this is dropped. The thread that created this must drop it.
 #[derive(Debug)]
 pub struct Held {
     thread: i32,
 }
 
 impl Held {
-    /// Holds a thread, and returns when it has stopped.
+    /// Holds a thread; returns once it has stopped.
     ///
     /// # Errors
     /// When the kernel refuses it.
@@ -31,7 +31,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Its process may have ended meanwhile.
+        // The process may have ended in the meantime.
         let _ = request(libc::PTRACE_DETACH, self.thread);
     }
 }

@@ -1,4 +1,4 @@
-//! The requests in the SYN queues, as /proc lists them.
+//! Counts the requests in the SYN queues, as /proc lists them.
 
 use std::fs;
 
@@ -7,9 +7,8 @@ use anyhow::{Context, Result};
 /// The state of a request in the column `st`: `SYN_RECV`.
 const SYN_RECV: &str = "03";
 
-/// How many half-open requests there are at a port, in the calling thread's
-/// namespace. (Those of IPv4 clients of an IPv6 listener are in the file of
-/// IPv4.)
+/// The number of half-open requests at a port, in the calling thread's namespace. (Those of IPv4
+/// clients of an IPv6 listener are in the file of IPv4.)
 ///
 /// # Errors
 /// When /proc is not mounted.
@@ -19,7 +18,7 @@ pub fn at_port(port: u16) -> Result<u64> {
         let path = format!("/proc/thread-self/net/{file}");
         match fs::read_to_string(&path) {
             Ok(text) => count += count_in(&text, port),
-            // A kernel without IPv6.
+            // The kernel has no IPv6.
             Err(error) if file == "tcp6" && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {path}")),
         }

@@ -1,6 +1,6 @@
-//! Routes by rtnetlink: a prefix that cannot be reached, while a guard lives.
-//! (The ioctls of `interface` cannot do it: the kernel takes an IPv6 route with
-//! `RTF_REJECT` from there for one through loopback.)
+//! Makes a prefix unreachable by rtnetlink, until a guard is dropped. (The ioctls of `interface`
+//! cannot do this: the kernel takes an IPv6 route with `RTF_REJECT` from there for one through
+//! loopback.)
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::netlink::request;
 
-/// A prefix that has no route; dropping it brings the route back.
+/// An unreachable prefix; dropping it restores the route.
 #[derive(Debug)]
 #[must_use = "the route returns when this is dropped"]
 pub struct Unreachable {
@@ -22,8 +22,8 @@ pub struct Unreachable {
 }
 
 impl Unreachable {
-    /// Makes `address`/`bits` unreachable in the calling thread's namespace:
-    /// a longer prefix than that of an interface wins against it.
+    /// Makes `address`/`bits` unreachable in the calling thread's namespace: the longer prefix
+    /// takes precedence over that of an interface.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -37,7 +37,7 @@ impl Unreachable {
 
 impl Drop for Unreachable {
     fn drop(&mut self) {
-        // A namespace of one's own is thrown away anyhow: no harm if it fails.
+        // A failure does no harm, since the test's namespace is discarded.
         let message = RouteNetlinkMessage::DelRoute(route(self.address, self.bits));
         let _ = request(message, 0);
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::netns;
 
-    /// In a namespace without any route but those of loopback.
+    /// Tests in a namespace that has only the routes of loopback.
     fn comes_and_goes(any: &str, far: &str, bits: u8) {
         let socket = UdpSocket::bind((any, 0)).unwrap();
         let why = || socket.connect((far, 7)).unwrap_err().kind();

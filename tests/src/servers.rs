@@ -1,8 +1,9 @@
-//! Real servers of Debian's packages, started as their users start them: the truth about who
-//! listens. Each says before what its listeners will be, and is only there when they are.
+//! Real servers from Debian packages, started as their users start them: the truth about who
+//! listens. Each declares what its listeners will be, and counts as started only when they exist.
 //!
-//! `root`: the folder that they run in; `plan`: how each is started, and its truth; `running`: one
-//! of them from its start to its end; `load`: clients that connect all the time.
+//! `root` is the folder that they run in, `plan` defines how each is started and its truth,
+//! `running` handles one of them from its start to its end, and `load` has clients that connect all
+//! the time.
 
 mod load;
 mod plan;

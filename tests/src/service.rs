@@ -1,5 +1,5 @@
-//! `backlog-trace serve` under test, asked by HTTP as a scraper would. A service that is still
-//! there when a test is over is killed.
+//! `backlog-trace serve` under test, queried by HTTP like a scraper. A service that still runs when
+//! a test is over is killed.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::clock::wait_until;
 use crate::tracer::{OPTIONS_VARIABLE, PATH_VARIABLE};
 
-/// What the service says of its address.
+/// The service's message with its address.
 const SERVED: &str = "metrics are served at ";
 
 /// A running service.
@@ -38,11 +38,11 @@ pub struct Reply {
     pub body: String,
 }
 
-/// All samples of an answer, by name and labels, as they are written.
+/// All samples of an answer, by name and labels as written.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape(BTreeMap<String, f64>);
 
-/// A command that runs the service; add arguments at will.
+/// A command that runs the service; callers may add arguments.
 #[must_use]
 pub fn command() -> Command {
     let path = env::var_os(PATH_VARIABLE).unwrap_or_else(|| OsString::from("backlog-trace"));
@@ -54,15 +54,15 @@ pub fn command() -> Command {
 }
 
 impl Service {
-    /// Starts it at any port, and waits until it is ready.
+    /// Starts it on any port, and waits until it is ready.
     ///
     /// # Errors
-    /// When it does not get there; with what it said on stderr.
+    /// When it does not get there; with its output on stderr.
     pub fn start(arguments: &[&str], limit: Duration) -> Result<Self> {
         Self::spawn(command().args(arguments), limit)
     }
 
-    /// The same with a command.
+    /// The same with a prepared command.
     ///
     /// # Errors
     /// The same.
@@ -99,7 +99,7 @@ impl Service {
         let Some((scheme, rest)) = rest.split_once("://") else { return Ok(false) };
         self.address = rest.split('/').next().unwrap_or_default().parse()?;
         if scheme == "https" {
-            // Who asks has TLS and knows when it is ready.
+            // With TLS, the caller finds out itself when it is ready.
             return Ok(true);
         }
         Ok(self.get("/-/ready", "")?.status == 200)
@@ -111,19 +111,19 @@ impl Service {
         self.child.id()
     }
 
-    /// Where it serves.
+    /// The address that it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it said on stderr.
+    /// Its output on stderr so far.
     #[must_use]
     pub fn messages(&self) -> String {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gets a path, with more headers, each with its line break.
+    /// Gets a path, with further headers, each with its line break.
     ///
     /// # Errors
     /// When there is no answer.
@@ -131,7 +131,7 @@ impl Service {
         get(self.address, path, headers)
     }
 
-    /// Sends a whole request.
+    /// Sends a complete request.
     ///
     /// # Errors
     /// When there is no answer.
@@ -147,7 +147,7 @@ impl Service {
         scrape(self.address)
     }
 
-    /// Waits until the metrics are as wanted.
+    /// Waits until the metrics satisfy a condition.
     ///
     /// # Errors
     /// When the limit passes before.
@@ -179,7 +179,7 @@ impl Service {
         Ok(())
     }
 
-    /// Ends it as systemd does.
+    /// Ends it like systemd.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -194,7 +194,7 @@ impl Service {
     }
 }
 
-/// Gets a path of any HTTP server, with more headers, each with its line break.
+/// Gets a path from any HTTP server, with further headers, each with its line break.
 ///
 /// # Errors
 /// When there is no answer.
@@ -203,7 +203,7 @@ pub fn get(address: SocketAddr, path: &str, headers: &str) -> Result<Reply> {
     ask(address, &format!("{head}{headers}\r\n"))
 }
 
-/// Reads all metrics that are served at this address.
+/// Reads all metrics at this address.
 ///
 /// # Errors
 /// When there are none, or a line has another format.
@@ -236,7 +236,7 @@ fn ask(address: SocketAddr, request: &str) -> Result<Reply> {
     Ok(Reply { status, head: head.to_owned(), body })
 }
 
-/// The body of an answer in chunks.
+/// The body of a chunked answer.
 fn unchunked(mut rest: &str) -> Result<String> {
     let mut body = String::new();
     while let Some((size, chunk)) = rest.split_once("\r\n") {
@@ -270,11 +270,11 @@ impl Scrape {
         let all = all?;
         let count = all.len();
         let all: BTreeMap<String, f64> = all.into_iter().collect();
-        ensure!(all.len() == count, "a sample is there twice");
+        ensure!(all.len() == count, "a sample appears twice");
         Ok(Self(all))
     }
 
-    /// The sum of the samples of this name that have all of these labels; none: there is none.
+    /// The sum of the samples with this name and all of these labels; None if there are none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let is_it = |text: &str| {
@@ -286,13 +286,13 @@ impl Scrape {
         found.reduce(|sum, value| sum + value)
     }
 
-    /// How many samples.
+    /// The number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Are there none?
+    /// Are there no samples?
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,7 +1,7 @@
-//! The tool for many minutes, while listeners, network namespaces and processes come and go, queues
-//! overflow, servers, readers and the tool itself are stopped, and the disk of its recording fills
-//! up. At the end every count is compared with that of the loads and the kernel, and the tool's
-//! memory and descriptors must not have grown.
+//! Runs the tool for many minutes, while listeners, network namespaces and processes come and go,
+//! queues overflow, servers, readers and the tool itself are stopped, and the disk of its recording
+//! fills up. At the end, every count is compared with that of the loads and of the kernel, and the
+//! tool's memory and descriptors must not have grown.
 
 mod churn;
 mod disk;
@@ -55,7 +55,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 /// How long the kernel may take to free programs.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs it, prints the table, and returns whether all was as it should be.
+/// Runs it, prints the table, and returns whether everything was right.
 ///
 /// # Errors
 /// When it could not be run: not root, no tool, or a load that cannot start.
@@ -97,11 +97,12 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// Programs that were not there before. The kernel frees them after a grace period.
+/// The number of programs that did not exist before. The kernel frees programs after a grace
+/// period.
 fn programs_left(before: &[bpf::Program]) -> usize {
     let is_new = |one: &bpf::Program| before.iter().all(|old| old.id != one.id);
     let mut left = 0;
-    // What is left at last is the answer, not an error.
+    // If some are left at the end, that is the result, not an error.
     let _ = wait_until("the programs to be freed", GRACE, || {
         left = bpf::programs()?.iter().filter(|one| is_new(one)).count();
         Ok(left == 0)
@@ -109,7 +110,7 @@ fn programs_left(before: &[bpf::Program]) -> usize {
     left
 }
 
-/// One of our programs, which lie in the same folder.
+/// The path of one of our programs, which are in the same folder.
 fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("which program is this?")?;
     Ok(own.with_file_name(name))

@@ -1,5 +1,5 @@
-//! What socket2 does not offer: the state of a listener's queue, the TCP
-//! options that concern handshakes, and waiting for readability.
+//! Functions that socket2 lacks: the state of a listener's queue, TCP options that concern
+//! handshakes, and waiting for readability.
 
 use std::fs::File;
 use std::io::{Error, Result};
@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use libc::{c_int, c_long, c_void, socklen_t};
 
-/// From the kernel's socket.h, the same number on all but two architectures
-/// that no test runs on.
+/// From the kernel's socket.h; the number is the same on all but two architectures, on which no
+/// test runs.
 const SO_MEMINFO: c_int = 55;
 
 /// A listener's accept queue as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// How many wait in it.
+    /// The number of connections in it.
     pub depth: u32,
-    /// The granted backlog; one more than this fits.
+    /// The granted backlog; one more connection than this fits.
     pub limit: u32,
 }
 
-/// Reads a listener's queue. For a socket in LISTEN the kernel puts it into
-/// two fields of `tcp_info` that mean something else otherwise; for an MPTCP
-/// listener they are those of its TCP subflow.
+/// Reads a listener's queue. For a socket in LISTEN, the kernel stores it in two fields of
+/// `tcp_info` that otherwise have another meaning. For an MPTCP listener they are those of its TCP
+/// subflow.
 ///
 /// # Errors
 /// When the socket is not TCP.
@@ -49,8 +49,8 @@ pub fn queue(listener: &impl AsRawFd) -> Result<Queue> {
     Ok(Queue { depth: info.tcpi_unacked, limit: info.tcpi_sacked })
 }
 
-/// How many packets a listener has discarded, for whatever reason: `sk_drops`.
-/// For an MPTCP listener it stays 0, since only its TCP subflow counts.
+/// The number of packets that a listener has discarded for any reason: `sk_drops`. For an MPTCP
+/// listener it stays 0, since only its TCP subflow counts.
 ///
 /// # Errors
 /// When this is not a socket.
@@ -71,11 +71,11 @@ pub fn drops(listener: &impl AsRawFd) -> Result<u64> {
     if done == 0 { Ok(numbers[DROPS].into()) } else { Err(Error::last_os_error()) }
 }
 
-/// The protocol of a socket that another process holds by a descriptor, such as
-/// `IPPROTO_MPTCP`: what is listened with is not to be seen otherwise without a module.
+/// The protocol of a socket that another process holds by a descriptor, such as `IPPROTO_MPTCP`:
+/// without a module, there is no other way to find out whether it listens with MPTCP.
 ///
 /// # Errors
-/// When the process or the descriptor is not there, or we may not look at it.
+/// When the process or the descriptor does not exist, or we may not access it.
 pub fn protocol_of(process: u32, file: RawFd) -> Result<c_int> {
     // SAFETY: both take numbers only; what they return is checked.
     let socket = unsafe {
@@ -124,8 +124,8 @@ pub fn set_tcp_option(socket: &impl AsRawFd, option: c_int, value: c_int) -> Res
     if done == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// Waits until `file` can be read from (a listener: accepted from), at most
-/// `limit`. A signal counts as "not yet".
+/// Waits until `file` can be read from (for a listener: accepted from), at most `limit`. Returns
+/// false after a signal.
 ///
 /// # Errors
 /// When poll(2) itself fails.
@@ -142,8 +142,8 @@ pub fn readable(file: &impl AsRawFd, limit: Duration) -> Result<bool> {
     }
 }
 
-/// Raises the limit of open files to what is permitted: a full queue and its
-/// clients need more than the usual 1024.
+/// Raises the limit of open files to the maximum: a full queue and its clients need more than the
+/// usual 1024.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls. A failure leaves the old limit,
@@ -156,7 +156,7 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Gives this thread a table of descriptors of its own, and takes all that are free in it.
+/// Gives this thread its own table of descriptors, and takes all that are free in it.
 ///
 /// # Errors
 /// When the table cannot be read.

@@ -1,5 +1,5 @@
-//! What `ss -ltnp` says of the listeners in a network namespace: who holds each of them, by
-//! another way than the tool's.
+//! The output of `ss -ltnp` on the listeners in a network namespace: who holds each of them, found
+//! in another way than the tool's.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -11,7 +11,7 @@ use crate::servers::Root;
 /// A listener.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Row {
-    /// The address; `*` is both IP versions.
+    /// The address; `*` means both IP versions.
     pub addr: String,
     /// The port.
     pub port: u16,
@@ -19,7 +19,7 @@ pub struct Row {
     pub depth: u64,
     /// Its limit.
     pub limit: u64,
-    /// Who holds it; empty where that cannot be seen.
+    /// Its holders; empty if they are not visible.
     pub users: Vec<User>,
     /// The inode number of the socket.
     pub inode: u64,
@@ -30,7 +30,7 @@ pub struct Row {
 pub struct User {
     /// Its name.
     pub comm: String,
-    /// Its number.
+    /// Its process ID.
     pub pid: u32,
     /// The descriptor.
     pub fd: i32,
@@ -47,7 +47,7 @@ impl Row {
 /// All listeners in the calling thread's network namespace.
 ///
 /// # Errors
-/// When `ss` fails, or says what we do not understand.
+/// When `ss` fails, or its output is not understood.
 pub fn listeners(root: &Root) -> Result<Vec<Row>> {
     let mut command = root.command("/usr/bin/ss", &env::temp_dir())?;
     // -e for the inode.
@@ -65,7 +65,7 @@ fn row_of(line: &str) -> Option<Row> {
     let mut words = line.split_whitespace().skip_while(|word| *word != "LISTEN").skip(1);
     let (depth, limit) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let (addr, port) = words.next()?.rsplit_once(':')?;
-    // A name may hold anything, so what comes before and after it is found by its brackets.
+    // A name may contain anything, so its brackets separate it from the rest.
     let (users, rest) = match line.split_once(" users:((") {
         Some((_, users)) => users.rsplit_once("))")?,
         None => ("", line),

@@ -1,12 +1,12 @@
-//! Kernel settings of the calling thread's network namespace, put back when
-//! the guard goes out of scope.
+//! Changes kernel settings of the calling thread's network namespace, and restores them when the
+//! guard is dropped.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// A setting changed; dropping it restores the old value.
+/// A changed setting; dropping it restores the old value.
 #[derive(Debug)]
 #[must_use = "the old value returns when this is dropped"]
 pub struct Sysctl {
@@ -30,7 +30,7 @@ impl Sysctl {
 
 impl Drop for Sysctl {
     fn drop(&mut self) {
-        // A namespace of one's own is thrown away anyhow: no harm if it fails.
+        // A failure does no harm, since the test's namespace is discarded.
         let _ = fs::write(&self.path, &self.old);
     }
 }
@@ -46,7 +46,7 @@ pub fn get(name: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// /proc/sys/net is that of the reading thread's own namespace.
+/// /proc/sys/net shows the namespace of the thread that opens it.
 fn path_of(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name.replace('.', "/"))
 }

@@ -1,9 +1,9 @@
-//! A terminal of its own for a tested program.
+//! A pseudo-terminal for a tested program.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// A pseudo-terminal: our end, and the tested program's.
+/// Opens a pseudo-terminal: our end, and the tested program's.
 ///
 /// # Panics
 /// If none can be opened.
@@ -19,7 +19,7 @@ pub fn open() -> (OwnedFd, OwnedFd) {
     unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
 }
 
-/// Its settings, as one can compare them.
+/// Its settings, for comparison.
 ///
 /// # Panics
 /// If it is not a terminal.

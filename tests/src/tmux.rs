@@ -1,5 +1,5 @@
-//! A real terminal without a user: keys are sent to it, and its screen is read. tmux runs on a
-//! socket of its own, so that no other session is touched.
+//! A real terminal without a user: tests send keys to it and read its screen. tmux runs on a socket
+//! of its own, so that no other session is affected.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::clock::wait_until;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// A terminal with a shell in it; it ends with this.
+/// A terminal with a shell, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Tmux {
     socket: PathBuf,
 }
 
 impl Tmux {
-    /// Is tmux here?
+    /// Checks that tmux is installed.
     ///
     /// # Errors
     /// When it is not.
@@ -31,7 +31,7 @@ impl Tmux {
         Ok(())
     }
 
-    /// Opens a terminal of this size; `socket` is a path that nobody else has.
+    /// Opens a terminal of this size; `socket` must be an unused path.
     ///
     /// # Errors
     /// When tmux does not start.
@@ -39,7 +39,7 @@ impl Tmux {
         let terminal = Self { socket: socket.to_owned() };
         let mut command = terminal.command("new-session");
         command.args(["-d", "-x", &columns.to_string(), "-y", &rows.to_string()]);
-        // A plain shell with job control, whatever the user's is.
+        // A plain shell with job control, whichever shell the user has.
         command.args(["env", "PS1=$ ", "ENV=", "sh", "-i"]);
         run(&mut command)?;
         Ok(terminal)
@@ -70,7 +70,7 @@ impl Tmux {
         self.press(&["Enter"])
     }
 
-    /// Another size.
+    /// Changes the size.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -79,7 +79,7 @@ impl Tmux {
         run(self.command("resize-window").args(["-x", &columns, "-y", &rows])).map(drop)
     }
 
-    /// What is on its screen.
+    /// The content of the screen.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -87,7 +87,7 @@ impl Tmux {
         run(self.command("capture-pane").arg("-p"))
     }
 
-    /// The same with what has scrolled away.
+    /// The screen with the scrollback.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -95,7 +95,7 @@ impl Tmux {
         run(self.command("capture-pane").args(["-p", "-J", "-S", "-"]))
     }
 
-    /// Forgets what has scrolled away.
+    /// Clears the scrollback.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -103,7 +103,7 @@ impl Tmux {
         run(&mut self.command("clear-history")).map(drop)
     }
 
-    /// Is a program at work on the whole screen (the alternate one), and is the cursor hidden?
+    /// Does a program use the alternate screen, and is the cursor hidden?
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -113,7 +113,7 @@ impl Tmux {
         Ok((text.starts_with('1'), text.trim_end().ends_with('0')))
     }
 
-    /// Waits until the screen is as wanted; it is in the error.
+    /// Waits until the screen satisfies a condition; the error contains the screen.
     ///
     /// # Errors
     /// When the limit passes.
@@ -128,7 +128,7 @@ impl Tmux {
             screen = self.screen()?;
             let met = wanted(&screen);
             if !met {
-                // Each look is a process.
+                // Each check starts a process.
                 thread::sleep(BETWEEN_LOOKS);
             }
             Ok(met)
@@ -140,7 +140,7 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        // With all that runs in it.
+        // This kills everything that runs in it.
         let _ = self.command("kill-server").stderr(Stdio::null()).status();
     }
 }

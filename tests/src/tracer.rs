@@ -1,6 +1,6 @@
-//! The tool under test, run as a user would: by its command line, judged by
-//! its JSON lines, its words on stderr and its exit status. Every wait has a
-//! limit, and a tool that is still there when a test is over is killed.
+//! The tool under test, run as a user would run it, and judged by its JSON lines, its messages on
+//! stderr and its exit status. Every wait has a limit, and a tool that still runs when a test is
+//! over is killed.
 
 mod lines;
 mod listener;
@@ -27,8 +27,8 @@ use crate::clock::wait_until;
 
 /// The environment variable with the tool's path.
 pub const PATH_VARIABLE: &str = "BACKLOG_TRACE";
-/// The environment variable with options for every run, such as
-/// `--backend kprobe`: the same tests, another way of attaching.
+/// The environment variable with options for every run, such as `--backend kprobe`, to run the same
+/// tests with another backend.
 pub const OPTIONS_VARIABLE: &str = "BACKLOG_TRACE_OPTIONS";
 
 /// A running tool.
@@ -51,7 +51,7 @@ pub fn path() -> OsString {
     env::var_os(PATH_VARIABLE).unwrap_or_else(|| OsString::from("backlog-trace"))
 }
 
-/// A command that runs the tool with JSON lines; add arguments at will.
+/// A command that runs the tool with JSON lines; callers may add arguments.
 #[must_use]
 pub fn command() -> Command {
     let mut command = Command::new(path());
@@ -60,26 +60,26 @@ pub fn command() -> Command {
     command
 }
 
-/// Runs the tool to its own end.
+/// Runs the tool until it ends by itself.
 ///
 /// # Errors
-/// When it does not start, does not end in time, or breaks the contract.
+/// When it does not start, does not end in time, or violates the contract.
 pub fn run(arguments: &[&str], limit: Duration) -> Result<Run> {
     Tracer::spawn(command().args(arguments))?.wait(limit)
 }
 
 impl Tracer {
-    /// Starts the tool and waits until its `meta` line says that it traces.
+    /// Starts the tool and waits until its `meta` line shows that it traces.
     ///
     /// # Errors
-    /// When it does not start; with what it said on stderr.
+    /// When it does not start; with its output on stderr.
     pub fn start(arguments: &[&str], limit: Duration) -> Result<Self> {
         let mut tracer = Self::spawn(command().args(arguments))?;
         let has_meta = |lines: &[Line]| lines.iter().any(|line| matches!(line.kind, Kind::Meta(_)));
         match tracer.wait_for("the meta line", limit, has_meta) {
             Ok(()) => Ok(tracer),
             Err(error) => {
-                // It may have ended by itself, and what it said tells why.
+                // It may have ended by itself, and its output says why.
                 let _ = tracer.signal(libc::SIGKILL);
                 let run = tracer.wait(limit)?;
                 Err(error.context(format!("{} with: {}", run.status, run.stderr)))
@@ -87,7 +87,7 @@ impl Tracer {
         }
     }
 
-    /// Starts a command with its output collected.
+    /// Starts a command and collects its output.
     ///
     /// # Errors
     /// When it does not start.
@@ -113,12 +113,12 @@ impl Tracer {
     /// The lines so far.
     ///
     /// # Errors
-    /// When one breaks the contract.
+    /// When one violates the contract.
     pub fn lines(&self) -> Result<Vec<Line>> {
         lock(&self.out).iter().map(|text| Line::parse(text)).collect()
     }
 
-    /// Waits until the lines so far are as wanted.
+    /// Waits until the lines so far satisfy a condition.
     ///
     /// # Errors
     /// When the limit passes or the tool ends before.
@@ -129,7 +129,7 @@ impl Tracer {
         mut wanted: impl FnMut(&[Line]) -> bool,
     ) -> Result<()> {
         wait_until(what, limit, || {
-            // Checked before the lines, so that the last ones are not missed.
+            // Checked before the lines are read, so that the last ones are not missed.
             let ended = self.child.try_wait().context("wait")?.is_some()
                 && self.readers.as_ref().is_none_or(|r| r.out.is_finished());
             if wanted(&self.lines()?) {
@@ -154,16 +154,16 @@ impl Tracer {
         Ok(())
     }
 
-    /// Ends it as Ctrl-C does and takes its summary.
+    /// Sends SIGINT like Ctrl-C, and returns the run with its summary.
     ///
     /// # Errors
-    /// When it does not end in time or breaks the contract.
+    /// When it does not end in time or violates the contract.
     pub fn stop(self, limit: Duration) -> Result<Run> {
         self.signal(libc::SIGINT)?;
         self.wait(limit)
     }
 
-    /// Ends it by force.
+    /// Kills it.
     ///
     /// # Errors
     /// When even that does not help.
@@ -172,18 +172,17 @@ impl Tracer {
         self.wait(limit)
     }
 
-    /// Waits for its own end.
+    /// Waits until it ends by itself.
     ///
     /// # Errors
-    /// When it does not come in time (it is killed then) or a line breaks the
-    /// contract.
+    /// When it does not end in time (it is then killed) or a line violates the contract.
     pub fn wait(mut self, limit: Duration) -> Result<Run> {
         let child = &mut self.child;
         let ended = wait_until("the tool to end", limit, || {
             Ok(child.try_wait().context("wait")?.is_some())
         });
         if ended.is_err() {
-            // Then the readers end too, and its output is complete.
+            // This ends the readers too, so its output is complete.
             let _ = self.child.kill();
         }
         let status = self.child.wait().context("wait")?;
@@ -203,8 +202,7 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // A test that failed half-way must not leave a tracer behind. It is not an error if it has
-        // ended.
+        // A failed test must not leave a tracer behind. It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -221,7 +219,7 @@ fn read_lines(from: ChildStdout, to: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> 
 fn read_words(mut from: ChildStderr) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is still worth showing.
+        // The output before an error is still worth showing.
         let _ = from.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })
@@ -242,7 +240,7 @@ mod tests {
 
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        // If the tests run in the background, SIGINT is ignored, also in every child process.
+        // If the tests run in the background, SIGINT is ignored in every child process as well.
         // SAFETY: signal is safe to call between fork and exec, and touches no memory.
         unsafe {
             command.pre_exec(|| {

@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow};
 use btfparse::{Error, ErrorKind, Readable, TypeInformation};
 
-/// Where a kernel shows them.
+/// The file in which the kernel provides its BTF.
 pub const FILE: &str = "/sys/kernel/btf/vmlinux";
 
-/// That file's bytes, as the library wants to read them.
+/// The bytes of that file, in a form that the library reads.
 struct Bytes(Vec<u8>);
 
 impl Readable for Bytes {

@@ -1,4 +1,4 @@
-//! Accepts by `io_uring(7)`, in each of the ways that differ in the kernel.
+//! Accepts by `io_uring(7)`, in each way that makes a difference in the kernel.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
@@ -12,16 +12,17 @@ use libc::c_int;
 
 use crate::clock::mono_ns;
 
-/// Entries of a ring: one accept, and one that takes it back.
+/// Entries of a ring: an accept, and its cancellation.
 const ENTRIES: u32 = 8;
-/// What tells completions apart.
+/// The user data of completions.
 const ACCEPT: u64 = 1;
 const OTHER: u64 = 2;
 
 /// How connections are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A request for each: done at once, or in the thread that asked when a client comes.
+    /// A request for each: completed immediately, or in the thread that submitted it when a client
+    /// connects.
     Single,
     /// One request for all of them.
     Multishot,
@@ -29,7 +30,7 @@ pub enum Way {
     Pool,
 }
 
-/// May this process use it, and does the kernel know this way?
+/// May this process use it, and does the kernel support this way?
 ///
 /// # Errors
 /// With the reason why not.
@@ -38,7 +39,7 @@ pub fn works(way: Way) -> Result<()> {
     let mut acceptor = Acceptor::new(&listener, way)?;
     acceptor.arm()?;
     acceptor.ring.submit()?;
-    // It fails at once, or waits for a client, and then it is given up.
+    // The request either fails immediately, or waits for a client and is then cancelled.
     match acceptor.take_back() {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             Err(Error::other("this kernel knows no multishot accept (before 5.19)"))
@@ -47,7 +48,7 @@ pub fn works(way: Way) -> Result<()> {
     }
 }
 
-/// A connection, and the time of its completion, by `CLOCK_MONOTONIC`.
+/// A connection, and the time of its completion on `CLOCK_MONOTONIC`.
 pub type Accepted = (OwnedFd, u64);
 
 /// A ring of one thread that accepts on one listener.
@@ -60,7 +61,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Makes the ring. The listener must live as long.
+    /// Creates the ring. The listener must outlive it.
     ///
     /// # Errors
     /// When `io_uring` is not available here.
@@ -70,10 +71,10 @@ impl Acceptor {
         Ok(Self { ring, listener, way, armed: false, ready: VecDeque::new() })
     }
 
-    /// Waits for one connection. None: a signal has come, or there was nothing to accept.
+    /// Waits for a connection. None: a signal has arrived, or there was nothing to accept.
     ///
     /// # Errors
-    /// What the request has failed with.
+    /// The error of the request.
     pub fn accept(&mut self) -> Result<Option<Accepted>> {
         if let Some(ready) = self.ready.pop_front() {
             return Ok(Some(ready));
@@ -89,10 +90,11 @@ impl Acceptor {
         Ok(self.ready.pop_front())
     }
 
-    /// Takes the request back, until the next accept; connections that it has brought meanwhile.
+    /// Cancels the request until the next accept; returns the connections that it has accepted in
+    /// the meantime.
     ///
     /// # Errors
-    /// What the request has failed with.
+    /// The error of the request.
     pub fn take_back(&mut self) -> Result<Vec<OwnedFd>> {
         self.take()?;
         if self.armed {
@@ -124,7 +126,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Takes what has been completed.
+    /// Processes completions.
     fn take(&mut self) -> Result<()> {
         let now = mono_ns();
         let done: Vec<_> = self.ring.completion().collect();
@@ -134,7 +136,7 @@ impl Acceptor {
             match one.result() {
                 // SAFETY: the kernel has just made it, and nobody else knows of it.
                 new @ 0.. => self.ready.push_back((unsafe { OwnedFd::from_raw_fd(new) }, now)),
-                // Taken back; by 5.10 a worker that sleeps in it is interrupted instead.
+                // It was cancelled; 5.10 instead interrupts a worker that sleeps in it.
                 error if [libc::ECANCELED, libc::EINTR].contains(&-error) => {}
                 error => failed = Err(Error::from_raw_os_error(-error)),
             }
@@ -143,23 +145,23 @@ impl Acceptor {
     }
 }
 
-/// listen(2), by a request.
+/// Calls listen(2) by a request.
 ///
 /// # Errors
-/// When the kernel refuses: before 6.11 it knows no such request.
+/// When the kernel refuses: before 6.11 it has no such request.
 pub fn listen(socket: &impl AsRawFd, backlog: c_int) -> Result<()> {
     let mut ring = ring()?;
     let entry = opcode::Listen::new(Fd(socket.as_raw_fd()), backlog).build();
     once(&mut ring, &entry).map(drop)
 }
 
-/// A table of registered files, into which connections are accepted: they have no descriptor.
+/// A table of registered files, into which connections are accepted without a descriptor.
 pub struct Registered {
     ring: IoUring,
 }
 
 impl Registered {
-    /// Makes one.
+    /// Creates the table.
     ///
     /// # Errors
     /// When `io_uring` is not available here.
@@ -172,7 +174,7 @@ impl Registered {
     /// Accepts one connection, and closes it.
     ///
     /// # Errors
-    /// What a request has failed with: before 5.15 the kernel knows no such accept.
+    /// The error of a request: before 5.15 the kernel has no such accept.
     pub fn accept_and_close(&mut self, listener: &impl AsRawFd) -> Result<()> {
         let place =
             DestinationSlot::try_from_slot_target(0).map_err(|_| ErrorKind::InvalidInput)?;
@@ -195,7 +197,7 @@ fn ring() -> Result<IoUring> {
     })
 }
 
-/// One request, to its end.
+/// Submits a request and waits for its completion.
 fn once(ring: &mut IoUring, entry: &Entry) -> Result<c_int> {
     push(ring, &entry.clone().user_data(OTHER))?;
     ring.submit_and_wait(1)?;

@@ -1,4 +1,4 @@
-//! A real `VictoriaMetrics`, which takes OTLP, and how it is asked.
+//! Runs a real `VictoriaMetrics`, which accepts OTLP, and queries it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ impl Victoria {
     /// Starts it at this address, in a folder of its own.
     ///
     /// # Errors
-    /// When it is not here, or is not ready in time.
+    /// When it is not installed, or is not ready in time.
     pub fn start(folder: &Path, address: SocketAddr, limit: Duration) -> Result<Self> {
         let path = program(PROGRAM).context("no VictoriaMetrics")?;
         fs::create_dir_all(folder)?;
@@ -31,13 +31,13 @@ impl Victoria {
         command
             .arg(format!("-httpListenAddr={address}"))
             .arg(format!("-storageDataPath={}", folder.join("data").display()))
-            // What has arrived is found at once.
+            // Makes new data visible immediately.
             .arg("-search.latencyOffset=0s")
             .arg("-memory.allowedBytes=128MiB");
         Server::start(&mut command, (address, "/health"), folder, limit).map(Self)
     }
 
-    /// Where it serves.
+    /// The address that it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.0.address
@@ -48,7 +48,7 @@ impl Victoria {
     /// # Errors
     /// When it fails.
     pub fn query(&self, query: &str) -> Result<Vec<(Value, f64)>> {
-        // Written a second or two later; this makes it searchable.
+        // Data is written a second or two later; this makes it searchable.
         service::get(self.address(), "/internal/force_flush", "")?;
         self.0.query(query)
     }

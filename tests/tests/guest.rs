@@ -1,12 +1,12 @@
-//! The truth tests: the tool under test next to a load that knows the truth, in a real kernel, as
-//! root, inside the guest that `cargo xtask test` boots. On a host each of them prints that it is
+//! The truth tests run the tool next to a load that knows the truth, in a real kernel, as root,
+//! inside the guest that `cargo xtask test` boots. On a host, each of them prints that it is
 //! skipped.
 //!
 //! Environment: `BACKLOG_GUEST=1` turns them on; `BACKLOG_TRACE` names the tool, `BACKLOG_BIN` the
 //! folder of the other programs (/bin), and `BACKLOG_TRACE_OPTIONS` adds options to every run of
-//! the tool. `BACKLOG_NATIVE` marks a native run, `BACKLOG_TESTED_NATIVELY` a guest after such
-//! a run has had what is of userspace alone, and `BACKLOG_SERVERS` names the folder of the real
-//! servers.
+//! the tool. `BACKLOG_NATIVE` marks a native run, `BACKLOG_TESTED_NATIVELY` a guest after a native
+//! run that has covered the tests of userspace alone, and `BACKLOG_SERVERS` names the folder of the
+//! real servers.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! Running a program apart from this machine: in a network namespace of its own, which vanishes
-//! with it, and in a session of its own, of which no process remains when it is done or
-//! interrupted. Nothing else on the machine is touched. It does not know what the program does.
+//! Runs a program isolated from this machine: in a network namespace that vanishes with it, and in
+//! a session of its own, whose processes all end when it is done or interrupted. Nothing else on
+//! the machine is affected.
 
 mod processes;
 mod signals;
@@ -18,16 +18,16 @@ use anyhow::{Context as _, Result};
 use crate::process;
 use signals::Held;
 
-/// The interval between two checks whether the program has ended.
+/// How often to check whether the program has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Are we root? Otherwise nothing here works.
+/// Are we root? Nothing in this module works otherwise.
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid takes nothing, changes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Lets the command run in a fresh network namespace with loopback up.
+/// Makes the command run in a new network namespace with loopback up.
 pub(crate) fn own_network(command: &mut Command) {
     // SAFETY: between fork and exec only system calls are made, and nothing is
     // allocated: the errors hold a number.
@@ -41,9 +41,9 @@ pub(crate) fn own_network(command: &mut Command) {
     }
 }
 
-/// Brings up `lo` of the network namespace that we are in.
+/// Brings up `lo` in the current network namespace.
 fn loopback_up() -> io::Result<()> {
-    // Any socket will do to name the namespace.
+    // Any socket will do for the ioctls on the namespace's interfaces.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // SAFETY: ifreq is integers and byte arrays: all zero is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -67,18 +67,17 @@ fn loopback_up() -> io::Result<()> {
 #[expect(clippy::cast_possible_truncation, reason = "IFF_UP is 1; TryFrom is not const")]
 const UP: libc::c_short = libc::IFF_UP as libc::c_short;
 
-/// How a program that has a time limit ended.
+/// How a program with a time limit ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
-    /// By itself.
+    /// It ended by itself.
     Status(ExitStatus),
-    /// It was killed.
+    /// It was killed at the limit.
     TimedOut,
 }
 
-/// Runs the command in a network namespace and a session of its own until it
-/// ends or the limit is over. What it started and left is killed. Ctrl-C kills
-/// all of it, and us.
+/// Runs the command in a network namespace and session of its own until it ends or the limit is
+/// over. Everything that it leaves behind is killed. Ctrl-C kills all of it, and this process.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<End> {
     own_network(command);
     let held = Held::hold()?;
@@ -101,7 +100,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<End> {
     Ok(End::TimedOut)
 }
 
-/// A session of its own, whose first process dies with us.
+/// Makes the command run in a session of its own, whose first process dies with us.
 fn own_session(command: &mut Command) {
     // SAFETY: as above.
     unsafe {
@@ -110,7 +109,7 @@ fn own_session(command: &mut Command) {
             if libc::setsid() == -1 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // We may have died before the line above.
+            // We may have died before the call above.
             if libc::getppid() != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
@@ -119,15 +118,15 @@ fn own_session(command: &mut Command) {
     }
 }
 
-/// The first process of a session. No process of the session outlives it.
+/// The first process of a session. Dropping it kills all processes of the session.
 struct Session(Child);
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // The number is the session's until the first process is waited for,
-        // and as long as another of its processes lives.
+        // The session ID cannot be reused until the first process is reaped and all others have
+        // ended.
         processes::kill_session(self.0.id());
-        // It is not an error if it has ended.
+        // The process may have ended already.
         let _ = self.0.wait();
     }
 }
@@ -165,7 +164,7 @@ mod tests {
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
     }
 
-    /// It starts this test again in another process, which a signal can end.
+    /// Runs this test again in another process, which a signal can kill.
     #[test]
     fn a_signal_ends_what_was_started_and_us() {
         const FILE: &str = "XTASK_APART_FILE";

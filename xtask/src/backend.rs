@@ -1,5 +1,4 @@
-//! The tool's ways of attaching, as its `--backend` names them. What each of
-//! them does is the tool's business.
+//! The backends of the tool, as its `--backend` names them.
 
 use std::fmt;
 
@@ -14,10 +13,10 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// Every one, the best first.
+    /// All, the best first.
     pub(crate) const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
 
-    /// As the tool spells it.
+    /// The value of `--backend`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fentry => "fentry",
@@ -26,7 +25,7 @@ impl Backend {
         }
     }
 
-    /// The backend of this name.
+    /// The backend with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|backend| backend.name() == name)
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask backends`: how each backend attaches in every kernel, the verifier's figures, and
-//! the results of the guest tests, as tables in docs/; and the verifier's figures as the file that
-//! `cargo xtask test` compares with. The tool does the work; this runs it and formats its output.
+//! the results of the guest tests, as tables in docs/. Also writes the verifier's figures to the
+//! file that `cargo xtask test` compares with. The tool does the work; this runs it and formats its
+//! output.
 
 mod kernel;
 mod look;
@@ -21,7 +22,7 @@ use crate::vm::{self, Emulation};
 use crate::{pages, process, servers, setup};
 use page::Page;
 
-/// Where the tables go.
+/// The file with the tables.
 const FILE: &str = "docs/measured/BACKENDS.md";
 
 /// The arguments of `backends`.
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// Only guest tests whose name contains this
     #[arg(long, value_name = "NAME", conflicts_with = "no_tests")]
     filter: Option<String>,
-    /// Leave out whether the guest tests pass
+    /// Skip the guest tests
     #[arg(long)]
     no_tests: bool,
     /// Only write tests/instructions.json: no tests and no tables
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     print: bool,
 }
 
-/// Runs it; 1 if a test failed. The tables are written all the same, and say so.
+/// Runs it. Returns 1 if a test failed; the tables are written anyway, and say so.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let Args { kernel, filter, no_tests, instructions, print } = args;
     let report = setup::ensure()?;
@@ -64,7 +65,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     for Wanted { series, kernel } in &kernels {
         let looked = look::in_guest(kernel, &built)
             .with_context(|| format!("looking at kernel {series} ({})", kernel.name))?;
-        // A kernel from a file has no series that another would find it by.
+        // A kernel given as a file has no series by which others could find it.
         if !series.contains('/') {
             known.put(series, &kernel.name, &instructions::parse(&looked.programs));
         }
@@ -97,7 +98,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(u8::from(!passed))
 }
 
-/// The guest tests with every backend that a kernel permits.
+/// Runs the guest tests with every backend that a kernel permits.
 fn test(
     here: bool,
     kernels: &[Wanted],

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the cost of tracing a connection, a refused SYN and a system call, in guest
-//! instructions, compared with other tools; and its growth. As tables in docs/, compared with
-//! tests/budgets.json. `backlog-bench` measures in guests whose clock counts instructions; this
-//! boots them, and formats and judges its output.
+//! instructions, compared with other tools; and how the cost grows. The results are tables in
+//! docs/, judged by tests/budgets.json. `backlog-bench` measures in guests whose clock counts
+//! instructions; this boots them, and formats and judges its output.
 
 mod budget;
 mod events;
@@ -50,21 +50,21 @@ pub(crate) struct Args {
     /// Only tracers of the part cost whose name contains this: floor, tcpsynbl, bpftrace, ...
     #[arg(long, value_name = "NAME")]
     tracer: Vec<String>,
-    /// A third of the rounds, and no tracer that takes long to start
+    /// Run a third of the rounds, without tracers that start slowly
     #[arg(long)]
     quick: bool,
-    /// Take the programs as they were last built
+    /// Use the programs of the last build
     #[arg(long)]
     no_build: bool,
     /// Only print the tables
     #[arg(long)]
     print: bool,
-    /// Hold each budget that is not reached where it is now, for this reason
+    /// Record budgets that are not met as they are now, with this reason
     #[arg(long, value_name = "WHY")]
     accept: Option<String>,
 }
 
-/// A part of the bench, with a page of its own.
+/// A part of the benchmark, with a page of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// What each tracer costs: docs/measured/COST.md
@@ -78,7 +78,7 @@ pub(crate) enum Part {
 impl Part {
     const ALL: [Self; 3] = [Self::Cost, Self::Scale, Self::Events];
 
-    /// By its name.
+    /// The part with this name.
     fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.name() == name)
     }
@@ -91,7 +91,7 @@ impl Part {
         }
     }
 
-    /// Where its tables go.
+    /// The page with its tables.
     fn file(self) -> &'static str {
         match self {
             Self::Cost | Self::Events => "docs/measured/COST.md",
@@ -99,13 +99,13 @@ impl Part {
         }
     }
 
-    /// Is it measured in this kernel unless others are named? What grows with listeners and
-    /// queues are the tool's own tables, the same in each, and it takes a quarter of an hour.
+    /// Is it measured in this kernel unless others are named? The part `scale` is about the tool's
+    /// own tables, which are the same in each kernel, and takes a quarter of an hour.
     fn is_for(self, series: &str) -> bool {
         self != Self::Scale || series == kernels::ONE
     }
 
-    /// What `--only` can name of it.
+    /// The names that `--only` accepts for this part.
     fn names(self) -> Vec<&'static str> {
         match self {
             Self::Cost => page::SCENARIOS.map(|(name, _)| name).to_vec(),
@@ -115,7 +115,7 @@ impl Part {
     }
 }
 
-/// What both parts need.
+/// What the parts share.
 struct Ready<'a> {
     args: &'a Args,
     programs: Vec<PathBuf>,
@@ -124,13 +124,13 @@ struct Ready<'a> {
     rivals: Option<Rivals>,
 }
 
-/// Runs it; 1 if a budget is broken. The tables are written all the same, unless something
-/// was left out of them: then they are printed.
+/// Runs the benchmark. Returns 1 if a budget is broken. The tables are written anyway, or printed
+/// if something was left out of them.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let mut parts = args.parts()?;
     let count = parts.len();
     parts.retain(|(part, _)| *part != Part::Events);
-    // Last: its section stands in a page that is written before.
+    // This comes last: its section is part of a page that is written before.
     let then = |status: u8| -> Result<u8> {
         if parts.len() == count {
             return Ok(status);
@@ -152,7 +152,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     for (part, only) in &parts {
         match ready.run(*part, only) {
             Ok(of_part) => broken.extend(of_part),
-            // The other part is measured all the same.
+            // Measure the other parts anyway.
             Err(error) => failed.push(format!("part {}: {error:#}", part.name())),
         }
     }
@@ -166,7 +166,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
 }
 
 impl Args {
-    /// The parts to be run, each with what `--only` names of it.
+    /// The parts to run, each with its names from `--only`.
     fn parts(&self) -> Result<Vec<(Part, Vec<String>)>> {
         let mut parts = if self.part.is_empty() { Part::ALL.to_vec() } else { self.part.clone() };
         if self.part.is_empty() && !self.tracer.is_empty() {
@@ -190,7 +190,7 @@ impl Args {
 }
 
 impl Ready<'_> {
-    /// Measures a part in every kernel and publishes its page; the broken budgets.
+    /// Measures a part in every kernel and writes its page. Returns the broken budgets.
     fn run(&self, part: Part, only: &[String]) -> Result<Vec<String>> {
         let Args { kernel, print, accept, .. } = self.args;
         let mut budgets = Budgets::read()?;
@@ -260,7 +260,7 @@ impl Ready<'_> {
         }
     }
 
-    /// Is nothing left out?
+    /// Was nothing left out?
     fn is_whole(&self, only: &[String]) -> bool {
         let Args { backend, tracer, quick, .. } = self.args;
         let all = backend.is_empty() && tracer.is_empty() && only.is_empty();

@@ -1,6 +1,6 @@
-//! `cargo xtask build`: the tool as a static binary, which runs in any guest and on any machine; and
-//! the test programs for the other tasks. Knows cargo; the eBPF half is built by backlog-user's own
-//! build script.
+//! `cargo xtask build`: builds the tool as a static binary, which runs in any guest and on any
+//! machine, and the test programs for other tasks. backlog-user's own build script builds the eBPF
+//! half.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,12 +17,12 @@ use crate::{paths, process, setup};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const TOOL: &str = "backlog-trace";
 
-/// How a program is optimised: a profile of Cargo.toml.
+/// An optimisation profile in Cargo.toml.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
-    /// Built soon, and finds overflows: for tests.
+    /// Builds fast and checks for overflows: for tests.
     Checked,
-    /// As it is shipped, and measured.
+    /// As shipped and measured.
     Dist,
 }
 
@@ -35,9 +35,10 @@ impl Profile {
     }
 }
 
-/// Builds the tool and says where it is.
+/// Builds the tool and prints its path.
 pub(crate) fn command() -> Result<u8> {
-    // Told, not enforced: cargo knows best, and an eBPF object may be given to it.
+    // Only report what is missing: cargo may still succeed, for example with an eBPF object that
+    // was passed in.
     if let Err(error) = setup::look()?.require(Need::Build) {
         process::say(&format!("{error:#}"));
     }
@@ -50,22 +51,22 @@ pub(crate) fn command() -> Result<u8> {
     Ok(0)
 }
 
-/// The tool among the programs built.
+/// The tool among the built programs.
 pub(crate) fn tool(programs: &[PathBuf]) -> Result<&Path> {
     let tool = programs.iter().find(|path| path.ends_with(TOOL));
     tool.map(PathBuf::as_path).with_context(|| format!("cargo built no program {TOOL}"))
 }
 
-/// The tool and every program of the tests crate, as they are shipped.
+/// Builds the tool and every program of the tests crate, as shipped.
 pub(crate) fn shipped_programs() -> Result<Vec<PathBuf>> {
     let mut cargo = cargo("build", Profile::Dist);
     cargo.args(["-p", "backlog-user", "-p", "backlog-tests", "--bins"]);
     Ok(executables(&mut cargo)?.programs)
 }
 
-/// The same for tests, and the test binary that runs inside a guest.
+/// Builds the same for tests, and the test binary that runs inside a guest.
 pub(crate) fn checked_programs() -> Result<(Vec<PathBuf>, PathBuf)> {
-    // The tests of a package bring its programs along.
+    // Testing a package also builds its programs.
     let mut cargo = tests();
     let built = executables(cargo.args(["--no-run", "--test=*"]))?;
     let guest = built.tests.into_iter().find(|path| is_guest(path));
@@ -73,22 +74,22 @@ pub(crate) fn checked_programs() -> Result<(Vec<PathBuf>, PathBuf)> {
     Ok((built.programs, guest))
 }
 
-/// Cargo for the tests of all packages but this one, whose dependencies are built already. What
-/// runs on this machine and in guests comes of one selection of packages, or cargo would build
-/// their dependencies twice.
+/// The cargo command for the tests of all packages except this one, whose dependencies are built
+/// already. Native and guest tests must come from the same selection of packages, or cargo would
+/// build their dependencies twice.
 pub(crate) fn tests() -> Command {
     let mut cargo = cargo("test", Profile::Checked);
     cargo.args(["--workspace", "--exclude=xtask"]);
     cargo
 }
 
-/// Is this test binary, `guest-` and a hash, the one for guests?
+/// Is this the test binary for guests, `guest-` and a hash?
 fn is_guest(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     name.and_then(|name| name.rsplit_once('-')).is_some_and(|(name, _)| name == "guest")
 }
 
-/// What an earlier build left, with no look at whether it is up to date.
+/// The programs of an earlier build, even if they are outdated.
 pub(crate) fn existing(profile: Profile) -> Vec<PathBuf> {
     let folder = paths::target().join(TARGET).join(profile.name());
     let Ok(entries) = fs::read_dir(folder) else {
@@ -106,14 +107,14 @@ fn cargo(task: &str, profile: Profile) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root());
     command.args([task, "--profile", profile.name(), "--target", TARGET]);
-    // With --target given, build scripts and macros do not get these flags.
+    // With --target, build scripts and macros do not get these flags.
     command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
-    // From the cargo that runs us: it would name this package.
+    // The variable comes from the cargo that runs us, and would name this package.
     command.env_remove("CARGO_MANIFEST_DIR");
     command
 }
 
-/// What cargo built, now or before.
+/// The executables that cargo has built, now or earlier.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Executables {
     programs: Vec<PathBuf>,
@@ -121,7 +122,7 @@ struct Executables {
 }
 
 impl Executables {
-    /// Adds the executable that one of cargo's messages is about, if it is about one.
+    /// Adds the executable in one of cargo's messages, if there is one.
     fn add(&mut self, message: &str) {
         let Ok(message) = serde_json::from_str::<Value>(message) else { return };
         let Some(path) = message.get("executable").and_then(Value::as_str) else { return };
@@ -131,7 +132,7 @@ impl Executables {
     }
 }
 
-/// Runs cargo and returns what it names.
+/// Runs cargo and returns the executables that it reports.
 fn executables(command: &mut Command) -> Result<Executables> {
     process::announce(command);
     command.arg("--message-format=json-render-diagnostics");

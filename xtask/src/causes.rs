@@ -1,6 +1,6 @@
-//! `cargo xtask causes`: each cause of a drop, provoked in every kernel on one CPU and on two, and
-//! a load on top, as tables in docs/. The guest tests do the work and the comparison; this runs
-//! them and formats their output.
+//! `cargo xtask causes`: provokes each cause of a drop in every kernel, on one CPU and on two, and
+//! runs a load in addition; the results are tables in docs/. The guest tests do the work and the
+//! comparison; this runs them and formats their output.
 
 mod page;
 mod rows;
@@ -16,7 +16,7 @@ use crate::vm::Emulation;
 use crate::{pages, process, setup};
 use page::Page;
 
-/// Where the tables go.
+/// The file with the tables.
 const FILE: &str = "docs/measured/CAUSES.md";
 
 /// The arguments of `causes`.
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     print: bool,
 }
 
-/// Runs it; 1 if a test failed. The tables are written all the same, and say so.
+/// Runs it. Returns 1 if a test failed; the tables are written anyway, and say so.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let Args { kernel, seconds, print } = args;
     let report = setup::ensure()?;
@@ -47,7 +47,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
                 ("BACKLOG_SECONDS", seconds.to_string()),
             ],
             cpus,
-            // On two CPUs that really run at once: what is measured here is races.
+            // Two CPUs must run in parallel, since this measures races.
             emulation: if cpus == 1 { Emulation::InTurn } else { Emulation::Parallel },
             servers: None,
             limit: guests::LIMIT + Duration::from_secs(seconds.saturating_mul(4)),

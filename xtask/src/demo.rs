@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: traces an overloaded server, on this machine if its kernel permits it, in a
-//! network namespace of its own, else in a guest. The output is the tool's own.
+//! `cargo xtask demo`: traces an overloaded server, in a network namespace on this machine if its
+//! kernel permits it, otherwise in a guest. The output is the tool's own.
 
 use std::ffi::OsString;
 use std::io;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     guest: bool,
 }
 
-/// A server that accepts more slowly than its clients arrive, with a short queue.
+/// A server with a short queue that accepts more slowly than its clients arrive.
 const DEMO: [&str; 7] = [
     "backlog-trace",
     "--port",
@@ -35,10 +35,10 @@ const DEMO: [&str; 7] = [
     "backlog-load --port 8000 --backlog 16 --rate 200 --duration 12s --accept-delay 8ms --clients 64",
 ];
 
-/// The kernel to boot, if need be and if it is downloaded.
+/// The kernel to boot, if this machine's kernel does not permit tracing.
 const PREFERRED: &str = "6.12";
 
-/// Runs the demo; the status is the tool's own.
+/// Runs the demo. Returns the tool's exit status.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
     let programs = build::checked_programs()?.0;
@@ -60,7 +60,7 @@ fn here(tool: &Path) -> Result<u8> {
     let mut command = Command::new(tool);
     command.args(DEMO.iter().skip(1));
     let _alone = native::alone()?;
-    // The load program lies beside the tool.
+    // The load program is next to the tool.
     if let Some(folder) = tool.parent() {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", folder.display()));
@@ -103,8 +103,8 @@ fn guest(programs: &[PathBuf]) -> Result<u8> {
         .with_context(|| format!("kernel {} (console: {})", kernel.name, log.path.display()))
 }
 
-/// The preferred kernel, or the newest that is on disk; else the preferred is
-/// downloaded.
+/// The preferred kernel if it is on disk, or else the newest on disk. If there is none, the
+/// preferred one is downloaded.
 fn kernel() -> Result<Kernel> {
     let kernels = Kernels::open()?;
     for series in [PREFERRED].iter().chain(MATRIX.iter().rev()) {

@@ -1,11 +1,11 @@
-//! `cargo xtask docs`: writes the docs that are generated from the code. The host tests that
-//! compare them know how; this only tells them to write.
+//! `cargo xtask docs`: writes the docs that are generated from the code, by making the host tests
+//! write them instead of comparing them.
 
 use anyhow::Result;
 
 use crate::{lint, process};
 
-/// What makes the tests write.
+/// The variable that makes the tests write.
 const UPDATE: &str = "BACKLOG_UPDATE_DOCS";
 
 /// Writes docs/schema.json and the generated tables.

@@ -1,6 +1,7 @@
-//! `cargo xtask fuzz`: runs libFuzzer on each reader of bytes from outside (`backlog_user::fuzz`) for a
-//! bounded time. Works with a stable compiler: coverage comes from LLVM's pass, not from cargo-fuzz.
-//! What is found stays in target/fuzz/findings; what reaches new code is kept for the next run.
+//! `cargo xtask fuzz`: runs libFuzzer on each reader of external bytes (`backlog_user::fuzz`) for a
+//! bounded time. It works with a stable compiler, since coverage comes from LLVM's pass instead of
+//! cargo-fuzz. Findings stay in target/fuzz/findings; inputs that reach new code are kept for the
+//! next run.
 
 mod output;
 
@@ -25,13 +26,13 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// As `backlog_user::fuzz` names them.
+/// The names in `backlog_user::fuzz`.
 const TARGETS: [&str; 5] = ["btf", "proc", "recording", "ring", "sock_diag"];
 
 /// Seeds, regressions and dictionaries.
 const FOLDER: &str = "tests/fuzz";
 
-/// With these the compiler counts which code runs, and compares numbers where libFuzzer sees it.
+/// Compiler flags that instrument the code for coverage, and show compared numbers to libFuzzer.
 const COVERAGE: [&str; 6] = [
     "--cfg fuzzing",
     "-Cpasses=sancov-module",
@@ -41,18 +42,18 @@ const COVERAGE: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// Not the default target: else build scripts and macros would be instrumented, too.
+/// An explicit target, since otherwise build scripts and macros would be instrumented, too.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The longest input. A larger one takes longer and reaches little more.
+/// The maximum input size: larger inputs take longer and reach little more.
 const BYTES: u32 = 64 << 10;
-/// Memory that one input may take, MiB. The readers of 64 KiB need far less than the bounds of a
-/// recording permit.
+/// The maximum memory per input, in MiB. With 64 KiB, the readers need far less than the bounds of
+/// a recording permit.
 const MEMORY: u32 = 1024;
-/// Seconds that one input may take.
+/// The maximum number of seconds per input.
 const SECONDS_OF_ONE: u32 = 30;
 
-/// Fuzzes; 1 if something was found.
+/// Runs the fuzzer. Returns 1 if something was found.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     setup::ensure()?.require(Need::Fuzz)?;
     let fuzzer = build()?;
@@ -72,7 +73,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(u8::from(found))
 }
 
-/// Builds the fuzzer, apart from all other builds.
+/// Builds the fuzzer in a target folder of its own.
 fn build() -> Result<PathBuf> {
     let folder = folder();
     let mut cargo = Command::new("cargo");
@@ -88,14 +89,14 @@ fn folder() -> PathBuf {
     paths::target().join("fuzz")
 }
 
-/// One reader's folders.
+/// The folders of one reader.
 struct Run {
     target: String,
-    /// Inputs that reached new code, of this and earlier runs.
+    /// Inputs that reached new code, in this and earlier runs.
     corpus: PathBuf,
-    /// What was found.
+    /// Inputs that broke something.
     findings: PathBuf,
-    /// What it begins with.
+    /// The initial inputs.
     seeds: Vec<PathBuf>,
     dictionary: Option<PathBuf>,
 }
@@ -155,7 +156,7 @@ impl Run {
     }
 }
 
-/// Where files cost no disk.
+/// Writing files here uses no disk.
 const MEMORY_FOLDER: &str = "/dev/shm";
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -1,6 +1,6 @@
-//! `cargo xtask image`: the container image, from scratch with the static binary and nothing else, as
-//! an OCI layout and as one file that engines load (`podman load`, `docker load`,
-//! `ctr images import`). No engine and no registry is needed. The same binary makes the same image.
+//! `cargo xtask image`: builds the container image, which contains only the static binary, as an
+//! OCI layout and as a single file for `podman load`, `docker load` or `ctr images import`. It
+//! needs no container engine and no registry. The same binary gives the same image.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     name: String,
 }
 
-/// As in packaging/container/Containerfile; a test compares them.
+/// As in packaging/container/Containerfile, which a test compares.
 const ENTRYPOINT: [&str; 1] = ["/backlog-trace"];
 const COMMAND: [&str; 3] = ["serve", "--listen", "127.0.0.1:9469"];
 const PORT: &str = "9469/tcp";
@@ -35,7 +35,7 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Writes both and says where they are.
+/// Writes both forms and prints where they are.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
@@ -49,7 +49,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Writes the layout of an image of this binary, and returns its folder.
+/// Writes the layout of an image with this binary, and returns its folder.
 fn write(binary: &Path, name: &str) -> Result<PathBuf> {
     let folder = paths::target().join("image/backlog-trace");
     if folder.exists() {
@@ -68,7 +68,7 @@ fn write(binary: &Path, name: &str) -> Result<PathBuf> {
         "layers": [blob(&blobs, LAYER, &packed)?],
     });
     let mut manifest = blob(&blobs, MANIFEST, manifest.to_string().as_bytes())?;
-    // The first names it for containerd, the second for the others.
+    // containerd reads the first name, others the second.
     let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
     manifest["annotations"] = json!({
         "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag,
@@ -95,7 +95,7 @@ fn config(layer: &str) -> Value {
     })
 }
 
-/// The binary alone, in a tar archive. It has no time and no user of this machine.
+/// A tar archive of the binary, without any time or user of this machine.
 fn layer(binary: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let mut header = tar::Header::new_gnu();
@@ -116,7 +116,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-/// Writes a blob, and returns its descriptor.
+/// Writes a blob and returns its descriptor.
 fn blob(folder: &Path, kind: &str, bytes: &[u8]) -> Result<Value> {
     let digest = digest(bytes);
     put(&folder.join(digest.trim_start_matches("sha256:")), bytes)?;
@@ -127,7 +127,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The layout as one file.
+/// Packs the layout into one file.
 fn archive(layout: &Path, path: &Path) -> Result<()> {
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     let mut archive = tar::Builder::new(file);

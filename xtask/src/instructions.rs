@@ -1,7 +1,6 @@
-//! How many instructions the verifier walked in each program, as checked in:
-//! tests/instructions.json, which `cargo xtask backends` writes. A program that
-//! has grown by a jump in some kernel nears the verifier's limit by accident,
-//! or does more for each packet than it did.
+//! The checked-in numbers of instructions that the verifier has processed in each program:
+//! tests/instructions.json, written by `cargo xtask backends`. A program that grows by a jump in
+//! some kernel comes close to the verifier's limit, or does more work per packet than before.
 
 mod program;
 
@@ -18,21 +17,21 @@ pub(crate) use program::programs;
 
 /// The file, below the workspace's root.
 pub(crate) const FILE: &str = "tests/instructions.json";
-/// The task that writes the file anew.
+/// The task that updates the file.
 const ACCEPT: &str = "cargo xtask backends --instructions";
 
-/// A program may grow by a tenth, and by this many in any case.
+/// A program may grow by a tenth, and in any case by this many instructions.
 const SLACK: u64 = 100;
 
-/// Programs, and what was walked; none where the kernel does not tell.
+/// Programs and their instruction counts; None if the kernel does not report them.
 pub(crate) type Walked = BTreeMap<String, Option<u64>>;
 
-/// What the tool's `--check-programs` says, among other lines.
+/// Parses the output of the tool's `--check-programs`, among other lines.
 pub(crate) fn parse(output: &str) -> Walked {
     programs(output).into_iter().map(|program| (program.name, program.walked)).collect()
 }
 
-/// The message if there is no such file.
+/// The message if the file does not exist.
 pub(crate) fn missing() -> String {
     format!("no {FILE}: what the verifier walked is not compared (to write it: {ACCEPT})")
 }
@@ -44,21 +43,21 @@ struct Numbers {
     walked: BTreeMap<String, u64>,
 }
 
-/// The file's contents, by the kernels' series.
+/// The content of the file, by kernel series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Instructions(BTreeMap<String, Numbers>);
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// A line for each program that has grown by a jump.
+    /// A message for each program that has grown by a jump.
     pub(crate) jumps: Vec<String>,
     /// What could not be compared.
     pub(crate) unknown: Option<String>,
 }
 
 impl Instructions {
-    /// The checked-in numbers; none if there is no such file.
+    /// The checked-in numbers; None if the file does not exist.
     pub(crate) fn read() -> Result<Option<Self>> {
         let text = match fs::read_to_string(path()) {
             Ok(text) => text,
@@ -73,8 +72,7 @@ impl Instructions {
         fs::write(path(), self.to_json()?).with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// Puts a kernel's numbers in place of those of its series. A kernel that
-    /// tells none has no place here.
+    /// Replaces the numbers of a kernel's series. A kernel that reports none is left out.
     pub(crate) fn put(&mut self, series: &str, version: &str, walked: &Walked) {
         let walked = told(walked);
         if walked.is_empty() {
@@ -84,7 +82,7 @@ impl Instructions {
         }
     }
 
-    /// Compares a kernel's numbers with those that are here.
+    /// Compares a kernel's numbers with the checked-in ones.
     pub(crate) fn compare(&self, series: &str, version: &str, walked: &Walked) -> Found {
         let walked = told(walked);
         let mut found = Found::default();
@@ -198,7 +196,7 @@ mod tests {
               (if it must be: cargo xtask backends --instructions --kernel 6.1)"]
         );
         assert!(found.unknown.is_some_and(|line| line.ends_with("fe_new")));
-        // Another version is named, not judged.
+        // Another version is reported, but does not fail.
         let found = known.compare("6.1", "6.1.10", &now);
         assert!(found.jumps.is_empty() && found.unknown.is_some());
         assert!(known.compare("7.x", "7.1", &now).unknown.is_some());

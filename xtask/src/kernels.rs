@@ -1,6 +1,6 @@
-//! Kernels to boot: from a name like `6.1` to files on disk. Keeps the index of what Debian offers
-//! (for a day) and what was unpacked, under one lock, so that several xtasks can share a folder.
-//! The modules below query apt, and select and unpack packages.
+//! Kernels to boot: resolves a name like `6.1` to files on disk. Keeps the index of Debian's
+//! kernels (for a day) and the unpacked ones under one lock, so that several xtasks can share a
+//! folder. The modules below query apt, and select and unpack packages.
 
 pub(crate) mod apt;
 mod modules;
@@ -22,11 +22,11 @@ use tempfile::TempDir;
 
 use crate::{paths, process};
 
-/// The kernels that are tested: Debian's stable releases, the backports, and
-/// the newest there is.
+/// The kernels to test: those of Debian's stable releases, the backports, and the newest one.
 pub(crate) const MATRIX: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.x"];
 
-/// The one of them for what is the tool's own and takes long: the newest stable release's.
+/// The kernel for slow measurements of what does not depend on the kernel: that of the newest
+/// stable release.
 pub(crate) const ONE: &str = "6.12";
 
 const A_DAY: Duration = Duration::from_hours(24);
@@ -34,7 +34,7 @@ const A_DAY: Duration = Duration::from_hours(24);
 /// A kernel on disk, ready to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// For people: the Debian version, or the path that was asked for.
+    /// For messages: the Debian version, or the path that was given.
     pub(crate) name: String,
     pub(crate) vmlinuz: PathBuf,
     pub(crate) config: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub(crate) struct Kernels {
 }
 
 impl Kernels {
-    /// Makes the folder if it is not there.
+    /// Creates the folder if it does not exist.
     pub(crate) fn open() -> Result<Self> {
         let dir = paths::kernels();
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -66,7 +66,7 @@ impl Kernels {
         self.load(choice).is_some()
     }
 
-    /// The kernel's files, downloaded and unpacked if need be.
+    /// Returns the kernel's files, after downloading and unpacking them if necessary.
     pub(crate) fn obtain(&self, wanted: &str) -> Result<Kernel> {
         let kernel = self.find(wanted)?;
         kernel.with_context(|| {
@@ -74,7 +74,7 @@ impl Kernels {
         })
     }
 
-    /// As `obtain`; None if no suite lists it.
+    /// Like `obtain`, but None if no suite lists it.
     pub(crate) fn find(&self, wanted: &str) -> Result<Option<Kernel>> {
         if wanted.contains('/') || Path::new(wanted).is_file() {
             return from_file(Path::new(wanted)).map(Some);
@@ -83,7 +83,7 @@ impl Kernels {
         choice.map(|choice| self.obtain_choice(&choice)).transpose()
     }
 
-    /// As `obtain`, for what `choose` gave.
+    /// Like `obtain`, for the result of `choose`.
     pub(crate) fn obtain_choice(&self, choice: &Choice) -> Result<Kernel> {
         if let Some(kernel) = self.load(choice) {
             return Ok(kernel);
@@ -95,8 +95,8 @@ impl Kernels {
             .with_context(|| format!("{} is incomplete", self.folder(choice).display()))
     }
 
-    /// A folder with the headers of a kernel (`src`) and the links that lead there
-    /// (`modules`), as Debian has them below /usr and /usr/lib.
+    /// Returns a folder with the headers of a kernel (`src`) and the links to them (`modules`), as
+    /// Debian has them below /usr and /usr/lib.
     pub(crate) fn headers(&self, version: &str) -> Result<PathBuf> {
         let folder = self.dir.join("headers").join(version);
         if folder.is_dir() {
@@ -112,7 +112,7 @@ impl Kernels {
         Ok(folder)
     }
 
-    /// A folder to download into, gone afterwards.
+    /// Creates a temporary folder to download into.
     fn scratch(&self) -> Result<TempDir> {
         tempfile::Builder::new()
             .prefix(".download-")
@@ -120,8 +120,7 @@ impl Kernels {
             .with_context(|| format!("cannot create a folder in {}", self.dir.display()))
     }
 
-    /// Reads the index, which is made anew when it is older than a day. With
-    /// no network an older one serves as well.
+    /// Reads the index, which is renewed after a day. Without network, an older one is used.
     fn index(&self) -> Result<&[Entry]> {
         if let Some(index) = self.index.get() {
             return Ok(index);
@@ -159,7 +158,7 @@ impl Kernels {
         fs::write(path, lines.concat()).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// The packages of a choice as files, each downloaded once.
+    /// Downloads the packages of a choice, each once.
     fn download(&self, choice: &Choice) -> Result<Vec<PathBuf>> {
         let folder = self.dir.join("debs").join(&choice.version);
         if !folder.exists() {
@@ -173,7 +172,7 @@ impl Kernels {
             Apt::new(&self.dir, apt::SUITES)?.download(&packages, scratch.path()).with_context(
                 || {
                     let index = self.dir.join("index.tsv");
-                    // The archive drops a version when a newer one comes.
+                    // The archive removes a version when a newer one is published.
                     let _ = fs::remove_file(index);
                     format!("kernel {} (run again to look for a newer one)", choice.version)
                 },
@@ -199,7 +198,7 @@ impl Kernels {
 
     fn load(&self, choice: &Choice) -> Option<Kernel> {
         let folder = self.folder(choice);
-        // Unpacked for another list of modules, perhaps by another clone.
+        // It may have been unpacked for another list of modules, perhaps by another clone.
         let wanted = fs::read_to_string(folder.join(unpack::WANTED)).ok()?;
         if wanted != modules::WANTED.join(" ") {
             return None;
@@ -221,7 +220,7 @@ impl Kernels {
     }
 }
 
-/// A vmlinuz of one's own; with a folder `modules` like ours beside it, its modules too.
+/// Uses a given vmlinuz, with the modules in a folder `modules` next to it if there is one.
 fn from_file(path: &Path) -> Result<Kernel> {
     if !path.is_file() {
         bail!("kernel {}: no such file", path.display());

@@ -1,5 +1,5 @@
-//! `cargo xtask lint`: format, clippy, spelling and language, links between pages, the form of
-//! commit messages, the direction of imports, and dependencies. A check whose tool is not installed is
+//! `cargo xtask lint`: checks format, clippy, spelling and language, links between pages, commit
+//! messages, the direction of imports, and dependencies. A check whose tool is not installed is
 //! skipped with a message.
 
 mod commits;
@@ -16,7 +16,7 @@ use anyhow::{Error, Result};
 
 use crate::{paths, process};
 
-/// Runs every check; 1 if one failed.
+/// Runs every check. Returns 1 if one failed.
 pub(crate) fn command() -> u8 {
     let failures = run();
     for failure in &failures {
@@ -25,7 +25,7 @@ pub(crate) fn command() -> u8 {
     u8::from(!failures.is_empty())
 }
 
-/// Runs every check, and returns what failed: one failure does not hide the others.
+/// Runs every check, also after a failure, and returns the failures.
 pub(crate) fn run() -> Vec<Error> {
     let mut failures = Vec::new();
     let mut check = |result: Result<()>| failures.extend(result.err());
@@ -54,7 +54,7 @@ pub(crate) fn run() -> Vec<Error> {
     failures
 }
 
-/// Runs a check if its tool is here.
+/// Runs a check if its tool is installed.
 fn with_tool(probe: &mut Command, check: &mut Command, name: &str) -> Result<()> {
     if process::works(probe) {
         process::run(check)
@@ -64,7 +64,7 @@ fn with_tool(probe: &mut Command, check: &mut Command, name: &str) -> Result<()>
     }
 }
 
-/// Cargo on this machine, where no eBPF object is needed.
+/// A cargo command on this machine, which needs no eBPF object.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root()).args(args);

@@ -1,7 +1,6 @@
-//! `cargo xtask`: the project's own tasks, each in a file of its own.
-//! This file knows the command line and the exit status; it does no work.
-//! Exit status: 0 fine, 1 a check or test failed, 2 a task could not be done;
-//! `vm` and `demo` pass on the status of the command that ran.
+//! `cargo xtask`: the development tasks of this project, one file each. This file only parses the
+//! command line and sets the exit status: 0 success, 1 a check or test failed, 2 a task could not
+//! be executed. `vm` and `demo` pass on the status of the command that ran.
 
 mod apart;
 mod backend;
@@ -44,7 +43,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what building and testing need (Debian, as root), or say what is missing
+    /// Install what building and testing need (Debian, as root), or list what is missing
     Setup,
     /// Build the static release binary of backlog-trace
     Build,
@@ -59,18 +58,18 @@ enum Task {
     Test(test::Args),
     /// Provoke each cause of a drop in every kernel, and write docs/measured/CAUSES.md
     Causes(causes::Args),
-    /// Try out what the tool recommends for loads of several shapes, and write the table
+    /// Test the tool's recommendations with loads of several shapes, and write the table
     Sizing(sizing::Args),
-    /// See how each backend attaches in every kernel, test it, and write
-    /// docs/measured/BACKENDS.md and tests/instructions.json
+    /// Attach each backend in every kernel, test it, and write docs/measured/BACKENDS.md and
+    /// tests/instructions.json
     Backends(backends::Args),
-    /// Count what tracing costs, beside other tracers, in every kernel; write docs/measured/COST.md
-    /// and judge it by tests/budgets.json
+    /// Measure the cost of tracing and of other tracers in every kernel, write
+    /// docs/measured/COST.md, and check tests/budgets.json
     Bench(bench::Args),
     /// Take pictures of --tui, --report and the page of serve for docs/ (root, and a kernel that
     /// permits tracing)
     Pictures(pictures::Args),
-    /// Fuzz everything that reads bytes from outside, for a bounded time
+    /// Fuzz everything that reads external bytes, for a bounded time
     Fuzz(fuzz::Args),
     /// Write docs/schema.json and the tables of docs/ that are generated from the code
     Docs,
@@ -80,9 +79,10 @@ enum Task {
     CheckMonitoring(monitoring::check::Args),
     /// Measure what a fleet of hosts costs one Prometheus, and write docs/measured/FLEET.md
     Fleet(monitoring::fleet::Args),
-    /// Trace for many minutes while everything comes, goes, stops and fills up, and compare all counts
+    /// Trace for many minutes while listeners come and go, processes stop and disks fill up, and
+    /// compare all counts
     Soak(soak::Args),
-    /// Watch an overloaded server for some seconds
+    /// Trace an overloaded server for some seconds
     Demo(demo::Args),
 }
 

@@ -1,5 +1,5 @@
-//! This machine's own kernel: may the tool trace here? It is asked by running
-//! it, in a network namespace of its own; what it says is passed on.
+//! Finds out whether the tool can trace this machine's own kernel, by running it in a network
+//! namespace of its own. Its error is passed on.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -14,20 +14,20 @@ use crate::apart::{self, End};
 use crate::backend::Backend;
 use crate::process;
 
-/// It ends by itself at once if it works.
+/// Options with which it ends at once if it works.
 const PROBE: [&str; 5] = ["--duration", "0.1", "-q", "--output", "json"];
 const PROBE_LIMIT: Duration = Duration::from_secs(15);
 
-/// What the tool says of a kernel that it can trace.
+/// The facts about a kernel that the tool can trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Native {
-    /// As `uname -r` says it.
+    /// The release, as `uname -r` prints it.
     pub(crate) kernel: String,
     pub(crate) backend: Backend,
 }
 
-/// Asks the tool whether it can trace this kernel, by the given backend or by
-/// the best. The error is why not.
+/// Runs the tool to see whether it can trace this kernel with the given backend, or with the best.
+/// The error says why it cannot.
 pub(crate) fn look(tool: &Path, backend: Option<Backend>) -> Result<Native> {
     if !apart::is_root() {
         bail!("not root");
@@ -46,12 +46,12 @@ pub(crate) fn look(tool: &Path, backend: Option<Backend>) -> Result<Native> {
     }
 }
 
-/// A file that every machine has where the tool works.
+/// A file that exists on every machine where the tool works.
 const EVERYONES: &str = "/sys/kernel/btf/vmlinux";
 
-/// Waits until no other xtask is at work in this machine's kernel, and keeps them
-/// waiting while the file is open: the tool sees every network namespace, so the
-/// ports of one would be in the other's way. Nothing is written.
+/// Waits until no other xtask uses this machine's kernel, and blocks others while the file is open:
+/// the tool sees every network namespace, so the ports of one test would disturb another. Nothing
+/// is written to the file.
 pub(crate) fn alone() -> Result<File> {
     let file = File::open(EVERYONES).with_context(|| format!("cannot open {EVERYONES}"))?;
     if file.try_lock().is_err() {
@@ -61,24 +61,24 @@ pub(crate) fn alone() -> Result<File> {
     Ok(file)
 }
 
-/// Collects the output of a program in a file without a name.
+/// An unnamed file that collects the output of a program.
 pub(crate) fn file() -> Result<File> {
     tempfile::tempfile().context("cannot create a temporary file")
 }
 
-/// The same file for a program to write to.
+/// The same file as a destination for a program.
 pub(crate) fn copy(file: &File) -> Result<Stdio> {
     Ok(file.try_clone().context("cannot copy a file descriptor")?.into())
 }
 
-/// What was written to it.
+/// The content of the file.
 pub(crate) fn text(file: &mut File) -> Result<String> {
     let mut bytes = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut bytes)).context("cannot read an output")?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What the line `meta` says.
+/// Parses the line `meta`.
 fn native(lines: &str) -> Result<Native> {
     let meta = meta(lines).context("the tool wrote no line of type meta")?;
     let word = |key: &str| {
@@ -97,7 +97,7 @@ pub(crate) fn meta(lines: &str) -> Option<Value> {
     values.find(|value| value.get("type").is_some_and(|kind| kind == "meta"))
 }
 
-/// The tool's words, without its name before each.
+/// The tool's messages on one line, without its name before each.
 pub(crate) fn one_line(words: &str) -> String {
     let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The pages of docs/ that a command writes from what it measured.
+//! The pages of docs/ that commands write from their measurements.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{paths, process};
 
-/// A page as it is.
+/// The current content of a page.
 pub(crate) fn current(page: &str) -> Result<String> {
     let file = paths::root().join(page);
     fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))

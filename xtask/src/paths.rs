@@ -1,10 +1,10 @@
-//! Where things are: the workspace, cargo's target folder, the kernels, the console logs. Knows
-//! names only; the user of a folder creates it.
+//! The paths of the workspace, cargo's target folder, the kernels, and the console logs. This only
+//! names the folders; their users create them.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The workspace's root, which is the folder above this crate.
+/// The root of the workspace, which is the folder above this crate.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
@@ -15,7 +15,7 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), absolute)
 }
 
-/// Downloaded kernels. `BACKLOG_KERNELS_DIR` lets several clones share them.
+/// The downloaded kernels. Several clones can share them by `BACKLOG_KERNELS_DIR`.
 pub(crate) fn kernels() -> PathBuf {
     env::var_os("BACKLOG_KERNELS_DIR").map_or_else(|| root().join("target/kernels"), absolute)
 }
@@ -25,18 +25,18 @@ pub(crate) fn console_logs() -> PathBuf {
     root().join("target/vm")
 }
 
-/// What the guest tests printed, a file for each kernel and backend.
+/// The output of the guest tests, a file for each kernel and backend.
 pub(crate) fn test_logs() -> PathBuf {
     root().join("target/tests")
 }
 
-/// Is there a program of this name on PATH?
+/// The program of this name on PATH, if there is one.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// Cargo's own bin folder, which need not be on PATH.
+/// Cargo's own bin folder, which may not be on PATH.
 pub(crate) fn cargo_bin() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)

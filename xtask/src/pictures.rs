@@ -1,6 +1,6 @@
-//! `cargo xtask pictures`: the screen of `--tui` while a server is overloaded, as it is in a
-//! real terminal, and the pages of `--report` and of `serve`, for docs/. Here if this kernel permits tracing;
-//! it changes nothing else.
+//! `cargo xtask pictures`: takes pictures for docs/ while a server is overloaded: the screen of
+//! `--tui` in a real terminal, and the pages of `--report` and of `serve`. It needs a kernel that
+//! permits tracing on this machine, and changes nothing else.
 
 mod cells;
 mod page;
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     part: Vec<Part>,
 }
 
-/// What pictures are of.
+/// The kinds of pictures.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     /// The page of `--report`
@@ -48,33 +48,33 @@ impl Part {
     const ALL: [Self; 3] = [Self::Report, Self::Page, Self::Tui];
 }
 
-/// Where the pictures go; the text stands in the page between two marks.
+/// The page with the picture as text, between two marks.
 const PAGE: &str = "docs/TUI.md";
 const SVG: &str = "docs/tui.svg";
 const BEGIN: &str = "<!-- written by cargo xtask pictures -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// A server that keeps up until it stalls for half a second, and two beside it.
+/// A server that keeps up until it stalls for half a second, and two other servers.
 const LOAD: &str = "backlog-load -q --port 8000 --backlog 16 --rate 110 --accept-delay 8ms \
     --clients 64 --stall 500ms --stall-after 3000 --duration 90s & \
     backlog-load -q --port 8080 --backlog 128 --rate 250 --accept-delay 2ms --clients 16 \
     --duration 90s & \
     backlog-load -q --port 8443 --backlog 64 --rate 15 --duration 90s & wait";
 
-/// How long the load runs before its picture is taken; the stall is in the middle.
+/// How long the load runs before the picture is taken; the stall is in the middle.
 const SCENE: Duration = Duration::from_secs(50);
-/// From another size to the next drawing.
+/// How long the tool may take to redraw after a change of size.
 const SETTLE: Duration = Duration::from_secs(2);
-/// For anything outside of the scene.
+/// The time limit of everything else.
 const LIMIT: Duration = Duration::from_secs(30);
 
 const LARGE: (u16, u16) = (112, 40);
 const SMALL: (u16, u16) = (80, 24);
 
-/// Colours of a picture of a page, which has few but for the edges of its letters.
+/// The number of colours in a picture of a page, which has few except for antialiasing.
 const COLOURS: &str = "64";
 
-/// A page should not be slow for its pictures.
+/// The maximum size of a picture, so that pages load fast.
 const MOST_BYTES: u64 = 200_000;
 
 /// Takes the pictures.
@@ -99,7 +99,7 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Takes those of the screen.
+/// Takes the pictures of the screen.
 fn screen(tool: &Path, print: bool) -> Result<()> {
     let _alone = native::alone()?;
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
@@ -111,7 +111,7 @@ fn screen(tool: &Path, print: bool) -> Result<()> {
     terminal.resize(SMALL)?;
     thread::sleep(SETTLE);
     let small = terminal.screen(&[])?;
-    ensure!(small.contains("Listeners by"), "it does not trace any more:\n{small}");
+    ensure!(small.contains("Listeners by"), "it has stopped tracing:\n{small}");
     terminal.run("send-keys", &["q"])?;
     let page = page(&small)?;
     if !print {
@@ -123,7 +123,7 @@ fn screen(tool: &Path, print: bool) -> Result<()> {
     pages::publish(PAGE, &page, print)
 }
 
-/// Makes a picture small enough for a page.
+/// Shrinks a picture for a page.
 fn shrink(taken: &Path, to: &Path) -> Result<()> {
     let mut pngquant = Command::new("pngquant");
     pngquant.args(["--force", "--strip", COLOURS, "--output"]).arg(to).arg(taken);
@@ -134,7 +134,7 @@ fn shrink(taken: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The page with this screen in the place of the old one.
+/// The page with this screen in place of the old one.
 fn page(screen: &str) -> Result<String> {
     let file = paths::root().join(PAGE);
     let page =
@@ -153,12 +153,12 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Opens it with the tool in it, in a network namespace of its own.
+    /// Starts it with the tool inside, in a network namespace of its own.
     fn open(&self, tool: &Path) -> Result<()> {
         let mut command = self.command("new-session");
         let (columns, rows) = LARGE;
         command.args(["-d", "-x", &columns.to_string(), "-y", &rows.to_string()]);
-        // The load program lies beside the tool.
+        // The load program is next to the tool.
         if let Some(folder) = tool.parent() {
             let path = std::env::var("PATH").unwrap_or_default();
             command.env("PATH", format!("{}:{path}", folder.display()));
@@ -199,7 +199,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It is not an error if everything has ended by itself.
+        // Everything may have ended by itself.
         let _ = self.command("kill-server").stderr(Stdio::null()).status();
     }
 }

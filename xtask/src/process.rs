@@ -1,5 +1,5 @@
-//! Runs other programs: each command line is shown before it runs and named in the error if it
-//! fails. It does not know what the programs do.
+//! Runs other programs: each command line is shown before it runs, and named in the error if it
+//! fails.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
@@ -8,12 +8,12 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Characters of a command line that a log shows.
+/// The maximum number of characters of a command line in a log.
 const LONGEST_IN_A_LOG: usize = 160;
-/// Lines of a failed program's output that an error shows.
+/// The maximum number of lines of a failed program's output in an error.
 const LINES_OF_A_FAILURE: usize = 60;
 
-/// The command line as one could type it.
+/// The command line, quoted for a shell.
 pub(crate) fn line(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
@@ -27,8 +27,8 @@ pub(crate) fn line(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Says on stderr what is about to run. In a log, where many stand below each
-/// other, a long line is cut: an error names it whole.
+/// Announces on stderr which command is about to run. In a log, long lines are cut; an error has
+/// the complete one.
 pub(crate) fn announce(command: &Command) {
     let line = line(command);
     match line.char_indices().nth(LONGEST_IN_A_LOG) {
@@ -39,13 +39,13 @@ pub(crate) fn announce(command: &Command) {
     }
 }
 
-/// Says on stderr what is going on.
+/// Prints a message on stderr.
 pub(crate) fn say(text: &str) {
     eprintln!("xtask: {text}");
 }
 
-/// Shows the command and runs it. Anything but success is an error. On a terminal
-/// what it prints is seen; elsewhere only if it failed: its last lines.
+/// Shows the command and runs it. Anything but success is an error. On a terminal its output is
+/// shown; otherwise only the last lines if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     announce(command);
     if !io::stderr().is_terminal() {
@@ -67,7 +67,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The end of what a program printed, its stdout first.
+/// The last lines of a program's output, stdout first.
 fn last_lines(output: &Output) -> String {
     let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).collect();
@@ -75,8 +75,7 @@ fn last_lines(output: &Output) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// Runs the command without a word and returns what it printed, whatever its
-/// exit status.
+/// Runs the command silently and returns its output, whatever its exit status.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command
         .stdin(Stdio::null())
@@ -84,8 +83,8 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("cannot start: {}", line(command)))
 }
 
-/// Runs the command without a word and returns its stdout. Anything but
-/// success is an error that holds its stderr.
+/// Runs the command silently and returns its stdout. Anything but success is an error with its
+/// stderr.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
@@ -95,12 +94,12 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Does this program start and succeed?
+/// Does this command run successfully?
 pub(crate) fn works(command: &mut Command) -> bool {
     output(command).is_ok_and(|output| output.status.success())
 }
 
-/// One word for a POSIX shell: single quotes leave nothing to interpret.
+/// Quotes a word for a POSIX shell: nothing within single quotes is interpreted.
 pub(crate) fn quote(word: &OsStr) -> Vec<u8> {
     let mut quoted = vec![b'\''];
     for &byte in word.as_bytes() {
@@ -114,7 +113,7 @@ pub(crate) fn quote(word: &OsStr) -> Vec<u8> {
     quoted
 }
 
-/// As `quote`, but plain words stay as they are.
+/// Like `quote`, but leaves plain words unchanged.
 fn shown(word: &OsStr) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+=/.,:@%".contains(byte);
     let bytes = word.as_bytes();

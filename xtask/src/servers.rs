@@ -1,5 +1,5 @@
-//! Real servers for the tests: Debian packages with all their dependencies, as a root folder to run
-//! them in, and as a disk for the guests. The tests decide which servers to start, and how.
+//! Real servers for the tests: Debian packages with all dependencies, as a root folder to run them
+//! in, and as a disk for the guests. The tests decide which servers to start, and how.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result};
 use crate::tree::{self, Wanted};
 use crate::{paths, process};
 
-/// Tells the tests where the servers' root is.
+/// The variable with the path of the servers' root, for the tests.
 pub(crate) const VARIABLE: &str = "BACKLOG_SERVERS";
 
-/// The servers and what looks at them (`ss`), of one release.
+/// The servers and the tools that inspect them (`ss`), all of one release.
 const SERVERS: Wanted<'_> = Wanted {
     folder: "servers",
     what: "nginx, gunicorn, uWSGI, uvicorn, Apache, haproxy, node-exporter, systemd and ss with \
@@ -42,7 +42,7 @@ const SERVERS: Wanted<'_> = Wanted {
         "usr/lib/x86_64-linux-gnu/ossl-modules",
         "var",
     ],
-    // On a machine they are made when packages are installed.
+    // Installing the packages would create these.
     files: &[
         ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/sh\n"),
         ("etc/group", "root:x:0:\nwww-data:x:33:\n"),
@@ -50,23 +50,23 @@ const SERVERS: Wanted<'_> = Wanted {
     ],
 };
 
-/// Python compiles what it imports, which takes an emulated machine seconds, and keeps that
-/// beside the source if it can be written there.
+/// Python compiles the modules that it imports, which takes seconds on an emulated machine, and
+/// caches the result next to the source if it can.
 const IMPORTS: &str = "import sys; sys.path.append(sys.argv[1] + '/usr/lib/python3/dist-packages')
 import http.server, gunicorn.app.wsgiapp, gunicorn.workers.sync";
 
-/// The unit of allocation of the disk.
+/// The block size of the disk.
 const BLOCK: u64 = 4096;
 
 /// The servers on this machine's disk.
 pub(crate) struct Servers {
-    /// A root for them.
+    /// A root folder.
     pub(crate) root: PathBuf,
-    /// The same as a file system in a file.
+    /// The same as a file system image.
     pub(crate) disk: PathBuf,
 }
 
-/// The servers, downloaded and unpacked once.
+/// Downloads and unpacks the servers once.
 pub(crate) fn obtain() -> Result<Servers> {
     let tree = tree::obtain(&SERVERS, |root, folder| {
         if let Err(error) = compile(root) {
@@ -78,7 +78,7 @@ pub(crate) fn obtain() -> Result<Servers> {
     Ok(Servers { disk: disk_in(folder), root: tree.root })
 }
 
-/// The same; without them the tests say what they leave out.
+/// Like `obtain`, but without servers the tests report what they skip.
 pub(crate) fn if_possible() -> Option<Servers> {
     obtain()
         .inspect_err(|error| process::say(&format!("tested without real servers: {error:#}")))
@@ -89,9 +89,9 @@ fn disk_in(folder: &Path) -> PathBuf {
     folder.join("disk")
 }
 
-/// Lets the tree's Python import what the servers will.
+/// Makes the tree's Python compile what the servers import.
 fn compile(root: &Path) -> Result<()> {
-    // By way of the tree's own loader: this needs no root rights, unlike chroot.
+    // Run it with the tree's own loader, which needs no root, unlike chroot.
     let mut python = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"));
     python.arg("--library-path").arg(root.join("usr/lib/x86_64-linux-gnu"));
     python.arg(root.join("usr/bin/python3")).args(["-c", IMPORTS]).arg(root);
@@ -99,13 +99,13 @@ fn compile(root: &Path) -> Result<()> {
     process::run(&mut python)
 }
 
-/// Writes the tree as an ext2 file system, which every kernel of the matrix reads without a
+/// Writes the tree as an ext2 file system, which every kernel of the matrix can read without a
 /// module.
 fn write_disk(root: &Path, disk: &Path) -> Result<()> {
     let Size { bytes, entries } = size(root)?;
-    // Its tables, and some room.
+    // Add space for its tables, and a margin.
     let blocks = (bytes / BLOCK + entries / 8) * 21 / 20 + 1024;
-    // Not on every user's PATH.
+    // It may not be on a user's PATH.
     let program = paths::on_path("mke2fs").unwrap_or_else(|| "/usr/sbin/mke2fs".into());
     let mut command = Command::new(program);
     command.args(["-q", "-F", "-t", "ext2", "-m", "0", "-b", &BLOCK.to_string()]);
@@ -113,7 +113,7 @@ fn write_disk(root: &Path, disk: &Path) -> Result<()> {
     process::run(command.arg(blocks.to_string()))
 }
 
-/// What a file system must have room for.
+/// The space that a file system needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     /// In whole blocks.

@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: installs what building and testing need, or says what to install. Knows
-//! which task needs which tool; a task decides from the `Report` whether it can run without.
+//! `cargo xtask setup`: installs what building and testing need, or lists what to install. It knows
+//! which task needs which tool; a task decides by the `Report` whether it can run.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{paths, process};
 
-/// What a tool is needed for.
+/// The purpose of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The eBPF half and the static programs.
+    /// Building the eBPF half and the static programs.
     Build,
     /// Booting kernels.
     Guests,
-    /// Real servers in the guests: without them their tests are skipped.
+    /// Running real servers in guests; without them, their tests are skipped.
     Servers,
-    /// A real terminal for the full screen: without it the natively run tests skip it.
+    /// A real terminal for the full screen; without it, the native tests skip it.
     Terminal,
-    /// A browser for the report: without it the test of the page is skipped.
+    /// A browser for the report; without it, the test of the page is skipped.
     Browser,
-    /// The fuzzer.
+    /// Fuzzing.
     Fuzz,
-    /// Shells for their completions: without them the completions are not tested.
+    /// Shells for their completions; without them, the completions are not tested.
     Shells,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Missing {
 pub(crate) struct Report(Vec<Missing>);
 
 impl Report {
-    /// An error that names what is missing for one need, if anything.
+    /// Fails with a list if something is missing for one purpose.
     pub(crate) fn require(&self, need: Need) -> Result<()> {
         let missing: Vec<&Missing> = self.0.iter().filter(|missing| missing.need == need).collect();
         if missing.is_empty() {
@@ -60,7 +60,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// A Debian package, and a program that on other systems shows that its equivalent is installed.
+/// A Debian package, and a program that shows on other systems that its equivalent is installed.
 struct Package {
     name: &'static str,
     program: Option<&'static str>,
@@ -94,16 +94,14 @@ const BASIC: [Package; 14] = [
     package("fish", Some("fish"), "reads its completions", Need::Shells),
 ];
 
-/// A compiler with a ready-made `core` for eBPF. Not needed with a nightly
-/// that has rust-src.
+/// A compiler with a prebuilt `core` for eBPF. Not needed with a nightly that has rust-src.
 const COMPILER: [Package; 3] = [
     package("rustc-web", None, "compiles the eBPF half", Need::Build),
     package("cargo-web", None, "compiles the eBPF half", Need::Build),
     package("libstd-rust-web-dev-bpf", None, "core for the eBPF target", Need::Build),
 ];
 
-/// What bpf-linker is made of: the LLVM of that compiler. Not needed once it
-/// is built.
+/// LLVM of the version that the compiler uses, to build bpf-linker. Not needed once that is built.
 const LLVM: [Package; 4] = [
     package("llvm-22-dev", Some("llvm-config-22"), "bpf-linker is built with it", Need::Build),
     package("libpolly-22-dev", None, "bpf-linker is built with it", Need::Build),
@@ -123,13 +121,13 @@ const NIGHTLY: Missing = Missing {
     need: Need::Build,
 };
 
-/// Runs `setup`. A package that cannot be installed is reported and is not an error.
+/// Runs `setup`. A package that cannot be installed is reported, but is not an error.
 pub(crate) fn command() -> Result<u8> {
     ensure()?;
     Ok(0)
 }
 
-/// Installs what is missing, where that can be done, and returns what still is.
+/// Installs what is missing if possible, and returns what is still missing.
 pub(crate) fn ensure() -> Result<Report> {
     let start = Instant::now();
     let report = look()?;
@@ -153,7 +151,7 @@ pub(crate) fn ensure() -> Result<Report> {
     Ok(report)
 }
 
-/// What is missing, changing nothing.
+/// Lists what is missing without changing anything.
 pub(crate) fn look() -> Result<Report> {
     let linker = bpf_linker().is_some();
     let mut packages: Vec<&Package> = BASIC.iter().collect();
@@ -209,9 +207,8 @@ fn install() -> Result<()> {
     Ok(())
 }
 
-/// LLVM 22's own folder must come first: else bpf-linker is linked against
-/// another LLVM, or none ("unable to find library -lLLVM"). It must be the LLVM
-/// of the compiler whose bitcode it reads.
+/// LLVM 22's own folder must come first, or bpf-linker is linked with another LLVM, or none
+/// ("unable to find library -lLLVM"). It must be the LLVM of the compiler whose bitcode it reads.
 fn install_bpf_linker() -> Result<()> {
     process::say("setup: building bpf-linker, which links the eBPF half (one to two minutes)");
     let ask = |what: &str| -> Result<String> {
@@ -229,7 +226,7 @@ fn install_bpf_linker() -> Result<()> {
     Ok(())
 }
 
-/// The packages that are not here.
+/// The packages that are not installed.
 fn absent<'a>(packages: &[&'a Package]) -> Result<Vec<&'a Package>> {
     if !is_debian() {
         let here = |package: &Package| {
@@ -240,7 +237,7 @@ fn absent<'a>(packages: &[&'a Package]) -> Result<Vec<&'a Package>> {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f", "${Package} ${db:Status-Status}\\n"]);
     query.args(packages.iter().map(|package| package.name));
-    // It fails when it knows nothing of one of them, and still names the others.
+    // It fails if it does not know one of them, but still lists the others.
     let output = process::output(&mut query)?;
     let installed = installed(&String::from_utf8_lossy(&output.stdout));
     Ok(packages
@@ -250,7 +247,7 @@ fn absent<'a>(packages: &[&'a Package]) -> Result<Vec<&'a Package>> {
         .collect())
 }
 
-/// The names in lines of name and status.
+/// Parses lines of name and status into the names of installed packages.
 fn installed(listing: &str) -> Vec<String> {
     listing.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()
 }
@@ -263,7 +260,7 @@ fn bpf_linker() -> Option<PathBuf> {
         .find(|program| process::works(Command::new(program).arg("--version")))
 }
 
-/// A nightly that can build `core` itself.
+/// Is there a nightly that can build `core` itself?
 fn nightly_has_source() -> bool {
     let mut rustup = Command::new("rustup");
     let Ok(rustc) = process::capture(rustup.args(["which", "--toolchain", "nightly", "rustc"]))

@@ -1,6 +1,6 @@
-//! `cargo xtask sizing`: loads of several shapes against small backlogs, the tool's
-//! recommendations, and the results with these and with 0.8 of them, in a guest, as a table in
-//! docs/. The guest tests do the work; this runs them often and counts.
+//! `cargo xtask sizing`: runs loads of several shapes against small backlogs in a guest, and
+//! records the tool's recommendations and the results with these and with 0.8 of them, as a table
+//! in docs/. The guest tests do the work; this repeats them and counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ use crate::test::suite::Suite;
 use crate::vm::Emulation;
 use crate::{kernels, pages, process, setup};
 
-/// Where the table goes.
+/// The file with the table.
 const FILE: &str = "docs/measured/SIZING.md";
 
-/// What the page begins with.
+/// The beginning of the page.
 const HEADING: &str = "\
 # Recommendations, tested
 
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     print: bool,
 }
 
-/// What a guest test prints of a shape.
+/// A line that a guest test prints on a shape.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -67,8 +67,8 @@ enum Line {
         #[serde(default)]
         why: String,
     },
-    /// What came of it: with what was recommended, and right after that with 0.8 of it; or with
-    /// more workers.
+    /// The result of a run with the recommendation and of the next one with 0.8 of it, or of a run
+    /// with more workers.
     Tried {
         shape: String,
         backlog: u32,
@@ -81,7 +81,7 @@ enum Line {
     },
 }
 
-/// A shape, over all its runs.
+/// A shape, with the results of all its runs.
 #[derive(Default)]
 struct Shape {
     expected: String,
@@ -94,15 +94,15 @@ struct Shape {
     enough: u32,
     less_refused: u32,
     tried: u32,
-    /// Run again with more workers: how many, and how often nobody was refused.
+    /// Runs with more workers: how many, and how often nobody was refused.
     workers: Vec<u32>,
     workers_enough: u32,
     of_twenty: Option<u32>,
-    /// The runs that went wrong, and how.
+    /// The runs that failed, and how.
     wrong: Vec<String>,
 }
 
-/// Runs it; 1 if the test failed.
+/// Runs it. Returns 1 if the test failed.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let Args { kernel, runs, shape, print } = args;
     let report = setup::ensure()?;
@@ -137,8 +137,8 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     Ok(u8::from(!failed.is_empty()))
 }
 
-/// One CPU and a clock that counts instructions: the same load does the same each time, and
-/// what else this machine does comes in no result.
+/// One CPU and a clock that counts instructions: the same load behaves the same each time, and
+/// other work on this machine does not affect the results.
 pub(crate) fn suite() -> Suite {
     Suite {
         filters: vec!["sizing::what_is_recommended".to_owned()],
@@ -151,7 +151,7 @@ pub(crate) fn suite() -> Suite {
     }
 }
 
-/// The shapes of a guest's output, in their order.
+/// The shapes in a guest's output, in order.
 fn shapes(output: &str) -> Result<Vec<(String, Shape)>> {
     let mut shapes: Vec<(String, Shape)> = Vec::new();
     for json in output.lines().filter_map(|line| line.split_once("ROW ").map(|(_, json)| json)) {
@@ -197,7 +197,7 @@ impl Shape {
                 self.workers.push(workers);
             }
             Line::Tried { backlog, refused, peak, run, .. } => {
-                // The two come in turn.
+                // The two alternate.
                 let less = !self.tried.is_multiple_of(2);
                 if less == (refused == 0) {
                     self.wrong.push(format!("run {run}: a backlog of {backlog} refused {refused}"));
@@ -218,8 +218,9 @@ impl Shape {
         self.verdicts.values().sum()
     }
 
-    /// Of twenty runs nineteen (or what the shape says) must be as they should: the verdict, and for `raise` that the
-    /// recommended backlog refuses nobody and 0.8 of the needed depth somebody. What is not.
+    /// What is not as it should be. Of twenty runs, nineteen (or as many as the shape says) must
+    /// have the right verdict, and for `raise` the recommended backlog must refuse nobody, while
+    /// 0.8 of the needed depth refuses somebody.
     fn short(&self) -> Vec<&'static str> {
         let tried = u32::try_from(self.backlogs.len()).unwrap_or(u32::MAX);
         let right = self.verdicts.get(&self.expected).copied().unwrap_or_default();
@@ -275,8 +276,8 @@ fn render(text: &mut String, version: &str, shapes: &[(String, Shape)]) {
     }
 }
 
-/// The page with its rows replaced by those of the new one that have their names, and the others
-/// of the new one behind them; all new if the kernel is another one.
+/// The page with the rows of the same names replaced by the new ones, and the other new rows
+/// appended; all rows are new for another kernel.
 fn replaced(page: &str, new: &str) -> String {
     let name =
         |line: &str| line.strip_prefix("| ")?.split_once(" |").map(|(name, _)| name.to_owned());
@@ -301,7 +302,7 @@ fn replaced(page: &str, new: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// From the least to the most.
+/// The range from the lowest to the highest value.
 fn range<T: Ord + Copy + std::fmt::Display>(values: &[T]) -> String {
     match (values.iter().min(), values.iter().max()) {
         (Some(least), Some(most)) if least == most => least.to_string(),

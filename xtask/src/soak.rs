@@ -1,6 +1,6 @@
-//! `cargo xtask soak`: the tool for many minutes beside loads that come and go, natively or in a
-//! guest. `backlog-soak` does the work and judges it; this runs it where it is wanted, and keeps its
-//! tables in docs/.
+//! `cargo xtask soak`: runs the tool for many minutes next to loads that come and go, natively or
+//! in a guest. `backlog-soak` does the work and judges it; this runs it, and stores its tables in
+//! docs/.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 const PROGRAM: &str = "backlog-soak";
 const FILE: &str = "docs/measured/SOAK.md";
 
-/// What the page begins with.
+/// The beginning of the page.
 const HEADING: &str = "\
 # Hours of trouble, in minutes
 
@@ -61,12 +61,13 @@ at most 3 descriptors or threads. To begin with, 1,100 listeners are opened, use
 tool keeps 1,024 closed ones, so this memory is at its bound from then on.
 ";
 
-/// How long the tool may take to start and end, and the last loads to end, in an emulated guest.
+/// How long the tool and the last loads may take in addition, to start and end in an emulated
+/// guest.
 const MARGIN: Duration = Duration::from_mins(10);
-/// Some hundred listeners, the tool and its loads.
+/// Enough for some hundred listeners, the tool and its loads.
 const MEMORY: u32 = 1024;
 
-/// Runs it; 1 if something was not as it should be.
+/// Runs it. Returns 1 if something was wrong.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let report = setup::ensure()?;
     report.require(Need::Build)?;
@@ -151,12 +152,12 @@ fn in_guest(
     Ok((status, out.text()))
 }
 
-/// What a section begins with.
+/// The beginning of a section.
 const SECTION: &str = "## ";
 
-/// The page with this section in place of the one with its heading, if there is one.
+/// The page with this section in place of the one with the same heading, or appended.
 fn with_section(page: &str, section: &str) -> String {
-    // The length of the run is not what it is about.
+    // The duration of a run is not part of its subject.
     let subject = |text: &str| -> Vec<String> {
         let heading = text.lines().next().unwrap_or_default();
         heading.split(", ").take(2).map(str::to_owned).collect()

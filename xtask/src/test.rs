@@ -1,8 +1,7 @@
-//! `cargo xtask test`: every check, on this machine first, then in each kernel
-//! of the matrix with each backend (the core, if not `--all`), and the sum at the end. The host's part
-//! needs no eBPF tools: where they are missing, a stub is in the object's place.
-//! What happens in the kernels is in `matrix`, what is run there in `suite`, how
-//! libtest's results are counted in `tally`.
+//! `cargo xtask test`: runs every check and test, on this machine first, then in each kernel of the
+//! matrix with each backend (without `--all`, mostly the core tests), and prints a summary. The
+//! host part needs no eBPF tools: without them, a stub replaces the eBPF object. `matrix` runs the
+//! kernels, `suite` defines what runs there, and `tally` counts libtest's results.
 
 mod guest;
 pub(crate) mod guests;
@@ -33,18 +32,18 @@ pub(crate) struct Args {
     /// permits tracing, and the whole matrix)
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
-    /// Only this way of attaching (default: each in the guests, the best natively)
+    /// Only this backend (default: each in the guests, the best natively)
     #[arg(long, value_enum)]
     backend: Vec<Backend>,
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-    /// Every test with every kernel and backend (hours). Else, unless a backend or a test is
-    /// named, one kernel has all tests with its best backend, and the rest the core
+    /// Run every test with every kernel and backend (hours). Otherwise, unless a backend or a test
+    /// is named, one kernel runs all tests with its best backend, and the others the core
     #[arg(long)]
     all: bool,
-    /// In the guests, a thread for each virtual CPU: more races, and a crash now
-    /// and then that is the emulator's own fault
+    /// In the guests, run each virtual CPU in a thread: more races, and occasional crashes by the
+    /// emulator
     #[arg(long)]
     parallel: bool,
     /// The random mix of drops: another seed
@@ -58,7 +57,7 @@ pub(crate) struct Args {
 /// Enough for a day.
 const MOST_STEPS: u64 = 28_800;
 
-/// Runs all; 1 if anything failed. One failure does not keep the rest from running.
+/// Runs everything. Returns 1 if anything failed; a failure does not stop the rest.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let Args { kernel, backend, filter, all, parallel, seed, steps } = args;
     let emulation = if *parallel { Emulation::Parallel } else { Emulation::InTurn };
@@ -103,12 +102,12 @@ pub(crate) fn command(args: &Args) -> Result<u8> {
     for failure in &failures {
         println!("failed: {failure}");
     }
-    // The last line, whatever came before: scripts read it.
+    // Always the last line, since scripts read it.
     println!("{tally}");
     Ok(u8::from(!failures.is_empty() || tally.failed > 0))
 }
 
-/// The tests that run anywhere, of the tool and of this program: what failed.
+/// Runs the tests that run anywhere, of the tool and of this program. Returns the failures.
 fn host(report: &Report, filter: Option<&str>, tally: &mut Tally) -> Vec<Error> {
     let tool = || {
         let mut command = build::tests();
@@ -122,9 +121,9 @@ fn host(report: &Report, filter: Option<&str>, tally: &mut Tally) -> Vec<Error> 
     [run(&tool), run(&own)].into_iter().flatten().collect()
 }
 
-/// The tests that a cargo command runs. Only what failed is shown.
+/// Runs the tests of a cargo command. Only failures are shown.
 fn one_host(command: &dyn Fn() -> Command, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    // Built first, since cargo's messages are shown as they come.
+    // Build first, since cargo's messages are shown immediately.
     process::run(command().args(["--quiet", "--no-run"]))?;
     let mut command = command();
     command.args(["--quiet", "--no-fail-fast"]).args(filter);
@@ -142,7 +141,8 @@ fn one_host(command: &dyn Fn() -> Command, filter: Option<&str>, tally: &mut Tal
     Ok(())
 }
 
-/// The programs with their log lines, a feature for developers, load on this machine's kernel.
+/// Checks that the programs with log lines, a feature for developers, load on this machine's
+/// kernel.
 fn logging() -> Result<()> {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root());
@@ -151,7 +151,7 @@ fn logging() -> Result<()> {
     process::run(&mut command).context("the programs with their log")
 }
 
-/// A panic in another thread leaves nothing half-done in what we share.
+/// A panic in another thread leaves the shared data consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

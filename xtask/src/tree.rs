@@ -1,7 +1,6 @@
-//! Programs of Debian's packages with all that they need, unpacked into a folder that can
-//! be a root of its own: nothing counts as installed, and no service is started. Made once,
-//! and kept beside the kernels, as little part of this repository. Which programs, and what
-//! for, is for others to say.
+//! Programs from Debian packages with all dependencies, unpacked into a folder that can serve as a
+//! root. Nothing is installed, and no service is started. A tree is created once and kept next to
+//! the kernels, outside of this repository. Other modules decide which programs to include.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,36 +12,36 @@ use crate::kernels::apt::{Apt, STABLE};
 use crate::kernels::unpack::extract;
 use crate::{paths, process};
 
-/// Links that every Debian system has, and no package.
+/// Links that every Debian system has, but that no package contains.
 const LINKS: [(&str, &str); 4] =
     [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/sbin")];
-/// Where the kernel's file systems and a program's own files are shown.
+/// Mount points for the kernel's file systems, and folders for files of the programs.
 const FOLDERS: [&str; 6] = ["proc", "sys", "dev", "tmp", "root", "run"];
 
-/// What is to be in it.
+/// The content of a tree.
 pub(crate) struct Wanted<'a> {
-    /// The folder beside the kernels.
+    /// The folder next to the kernels.
     pub(crate) folder: &'a str,
-    /// What is downloaded, for people: which programs, and how much.
+    /// A description for messages: which programs, and how large.
     pub(crate) what: &'a str,
-    /// Packages of one release of Debian; what they depend on comes with them.
+    /// Packages of one Debian release; dependencies are added.
     pub(crate) packages: &'a [&'a str],
-    /// What nobody needs to run them, by what its path begins with: it would fill a
-    /// guest's memory, or its disk.
+    /// Prefixes of paths that are not needed to run the programs, and would fill the memory or disk
+    /// of a guest.
     pub(crate) surplus: &'a [&'a str],
-    /// Files that no package has, and what stands in them.
+    /// Additional files, with their content.
     pub(crate) files: &'a [(&'a str, &'a str)],
 }
 
-/// What is on disk.
+/// A tree on disk.
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
-    /// Name and version of each of the packages.
+    /// The name and version of each package.
     pub(crate) versions: String,
 }
 
-/// Downloads and unpacks it, unless it is here. What is made of it by `finish` (of the root,
-/// in the folder) is made with it: both are whole, or are made again.
+/// Downloads and unpacks the tree unless it exists. `finish` (with the root and the folder) creates
+/// what is derived from it. Both are complete, or are created again.
 pub(crate) fn obtain(
     wanted: &Wanted<'_>,
     finish: impl FnOnce(&Path, &Path) -> Result<()>,
@@ -53,7 +52,7 @@ pub(crate) fn obtain(
     let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
     let (root, list) = (folder.join("root"), folder.join("versions"));
-    // What was wanted stands in the first line, the versions in the second.
+    // The first line has the wanted content, the second one the versions.
     let key = wanted.key();
     let here = fs::read_to_string(&list).unwrap_or_default();
     if let Some((was, versions)) = here.split_once('\n')
@@ -71,7 +70,7 @@ pub(crate) fn obtain(
 }
 
 impl Wanted<'_> {
-    /// Another one is another tree.
+    /// Identifies the wanted content: another key means another tree.
     fn key(&self) -> String {
         let Self { folder: _, what: _, packages, surplus, files } = self;
         let files = files.iter().map(|(path, text)| format!(" {path} {text:?}"));
@@ -79,7 +78,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Makes the root anew, and says which versions are in it.
+/// Creates the root again, and returns the versions of its packages.
 fn download(wanted: &Wanted<'_>, folder: &Path, root: &Path) -> Result<String> {
     if paths::on_path("apt-get").is_none() {
         bail!("the packages are fetched with apt-get, which is not here");
@@ -108,7 +107,7 @@ fn version(file: &str, packages: &[&str]) -> Option<String> {
     packages.contains(&package).then(|| format!("{package} {version}"))
 }
 
-/// The packages in a folder, in order.
+/// The packages in a folder, sorted.
 fn debs_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut debs = Vec::new();
     let entries =
@@ -149,7 +148,7 @@ fn unpack(wanted: &Wanted<'_>, debs: &[PathBuf], root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file or a folder, if it is there: not every release has each of them.
+/// Removes a file or folder, if it exists: not every release has all of them.
 fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {

@@ -1,6 +1,5 @@
-//! `cargo xtask vm`: a command as root in a freshly booted kernel, with its
-//! output and exit status as if it had run here. `boot` is the same for other
-//! tasks. The pieces: `image` makes the root, `qemu` boots it.
+//! `cargo xtask vm`: runs a command as root in a freshly booted kernel, and passes on its output
+//! and exit status. Other tasks use `boot`. `image` creates the root, and `qemu` boots it.
 
 mod console;
 mod image;
@@ -27,14 +26,14 @@ use crate::kernels::{Kernel, Kernels};
 use crate::setup::Need;
 use crate::{process, servers, setup};
 
-/// Virtual CPUs, unless told.
+/// The default number of virtual CPUs.
 pub(crate) const CPUS: u32 = 2;
-/// Memory in MiB, unless told.
+/// The default memory in MiB.
 pub(crate) const MEMORY: u32 = 1024;
 
-/// Booting takes 2 to 9 s,
+/// Booting takes 2 to 9 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(45);
-/// and more with a large image: at most a second for this many bytes.
+/// A large image takes longer: at most a second for this many bytes.
 const UNPACKED_IN_A_SECOND: u64 = 4 << 20;
 const ATTEMPTS: u32 = 3;
 
@@ -42,7 +41,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are command line flags")]
 pub(crate) struct Args {
-    /// Show which kernels there are, and whether they are downloaded
+    /// List the kernels, and whether they are downloaded
     #[arg(long)]
     list: bool,
     /// 5.10, 6.1, 6.12, 6.18, 7.x, newest, a version like 6.1.192, or a vmlinuz file
@@ -57,8 +56,7 @@ pub(crate) struct Args {
     /// A clock that counts instructions: exact costs, the same in each run with one CPU
     #[arg(long)]
     icount: bool,
-    /// A thread for each virtual CPU: more races, and a crash now and then that is
-    /// the emulator's own fault
+    /// Run each virtual CPU in a thread: more races, and occasional crashes by the emulator
     #[arg(long, conflicts_with = "icount")]
     parallel: bool,
     /// Give up after this many seconds
@@ -67,13 +65,13 @@ pub(crate) struct Args {
     /// A file to put into the guest, with its mode
     #[arg(long, value_name = "HOSTFILE=GUESTPATH", value_parser = parse_added)]
     add: Vec<Added>,
-    /// Show the servers of the tests, a root with nginx and others, at /disk
+    /// Mount the root of the tests' servers (nginx and others) at /disk
     #[arg(long)]
     servers: bool,
-    /// Show the kernel's console on stderr as it comes
+    /// Copy the kernel's console to stderr
     #[arg(long)]
     console: bool,
-    /// Take the programs as they were last built
+    /// Use the programs of the last build
     #[arg(long)]
     no_build: bool,
     /// What to run, and its arguments
@@ -81,7 +79,7 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// What to run in which guest.
+/// What to run, and in which guest.
 pub(crate) struct Guest<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) cpus: u32,
@@ -91,13 +89,13 @@ pub(crate) struct Guest<'a> {
     /// The guest hangs if its output stops for this long.
     pub(crate) quiet_limit: Option<Duration>,
     pub(crate) added: &'a [Added],
-    /// A file with a file system, which the guest shows at /disk and cannot change. Unlike
-    /// what is added, it costs no memory, and time only when it is read.
+    /// A file system image, which the guest mounts read-only at /disk. Unlike added files, it takes
+    /// no memory, and time only when it is read.
     pub(crate) disk: Option<&'a Path>,
     pub(crate) command: &'a [OsString],
 }
 
-/// Runs `vm`; the status is the guest command's own, or 2.
+/// Runs `vm`. Returns the exit status of the guest's command, or 2.
 pub(crate) fn command(args: Args) -> Result<u8> {
     let Args {
         list,
@@ -151,7 +149,7 @@ pub(crate) fn command(args: Args) -> Result<u8> {
         })
     };
     let outcome = boot(&guest, sinks)?;
-    // As for any filter whose reader has seen enough.
+    // Like any filter whose reader has closed the pipe.
     if let Verdict::SinkFailed(error) = &outcome.verdict
         && error.kind() == io::ErrorKind::BrokenPipe
     {
@@ -168,9 +166,9 @@ pub(crate) fn command(args: Args) -> Result<u8> {
     }
 }
 
-/// Boots the guest and waits for its end. A kernel that did not come up is
-/// booted again: with a thread for each virtual CPU, one boot in some 30 under
-/// QEMU 7.2 hangs or crashes early. Nothing of the command is lost by that.
+/// Boots the guest and waits for its end. A kernel that did not come up is booted again: with a
+/// thread for each virtual CPU, one boot in some 30 hangs or crashes early under QEMU 7.2. The
+/// command has not started by then, so nothing is lost.
 pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Result<Outcome> {
     let Guest { kernel, cpus, memory, emulation, limit, quiet_limit, added, disk, command } = guest;
     let initramfs = image::write(kernel, added, disk.is_some(), command)?;
@@ -206,12 +204,12 @@ pub(crate) fn boot(guest: &Guest<'_>, sinks: impl Fn() -> Result<Sinks>) -> Resu
     }
 }
 
-/// Did the guest break through no fault of what ran in it?
+/// Did the guest crash because of the emulator?
 pub(crate) fn is_emulators_fault(outcome: &Outcome) -> bool {
     matches!(&outcome.verdict, Verdict::Crashed(line) if signs::is_emulators_fault(line))
 }
 
-/// The command's exit status, or in words why there is none.
+/// The exit status of the command; otherwise fails with the reason why there is none.
 pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
     let Outcome { verdict, boot, total } = outcome;
     let reached = match boot {
@@ -247,7 +245,7 @@ pub(crate) fn describe(guest: &Guest<'_>, outcome: &Outcome) -> Result<u8> {
     }
 }
 
-/// Our programs for the guest: built now, or as they are.
+/// Our programs for the guest, built now or earlier.
 fn programs(no_build: bool) -> Result<Vec<PathBuf>> {
     if no_build { Ok(build::existing(Profile::Checked)) } else { Ok(build::checked_programs()?.0) }
 }

@@ -1,5 +1,5 @@
-//! The best backend that the kernel permits: tries the ways of attaching, makes the plan
-//! and carries it out, and falls back to the next backend where that fails.
+//! Attaches the best backend that the kernel permits: tries the attach types, makes a plan and
+//! executes it, and falls back to the next backend if that fails.
 
 use anyhow::{Result, anyhow};
 use backlog_core::run::Backend;
@@ -9,7 +9,7 @@ use crate::bpf::load::{Attached, Loader};
 use crate::bpf::plan::{self, KernelFacts, Way, Ways};
 use crate::host::kernel::btf::Btf;
 
-/// A backend that is attached.
+/// The backend that was attached.
 pub(crate) struct Chosen {
     pub(crate) backend: Backend,
     pub(crate) attached: Attached,
@@ -17,7 +17,7 @@ pub(crate) struct Chosen {
     pub(crate) reasons: Vec<String>,
 }
 
-/// Tries those of `ways` that were not tried yet.
+/// Tries those of the `wanted` attach types that were not tried yet.
 pub(crate) fn try_ways(loader: &mut Loader, ways: &mut Ways, wanted: &[Way]) {
     for way in wanted {
         if !ways.knows(*way) {
@@ -27,7 +27,7 @@ pub(crate) fn try_ways(loader: &mut Loader, ways: &mut Ways, wanted: &[Way]) {
     }
 }
 
-/// Attaches the best backend, or the wanted one.
+/// Attaches the best backend that works, or only the `wanted` one.
 pub(crate) fn best(
     loader: &mut Loader,
     btf: &Btf,
@@ -56,7 +56,7 @@ pub(crate) fn best(
     Err(anyhow!("{}", reasons.join("; ")))
 }
 
-/// Gives what a plan is made of.
+/// Calls `use_it` with the facts that a plan is made from.
 pub(crate) fn with<T>(
     btf: &Btf,
     layout: &Layout,

@@ -1,21 +1,20 @@
-//! The layout of this kernel's structs for the programs: each global of
-//! `backlog-ebpf/src/kernel/globals.rs`, and where its value comes from in BTF. Pure: a [`Btf`] in,
-//! a table of values out.
+//! Finds the layout of this kernel's structs in BTF: the value of each global in
+//! `backlog-ebpf/src/kernel/globals.rs`. Pure: a [`Btf`] in, a table of values out.
 
 use anyhow::{Result, bail};
 use backlog_ebpf::ABSENT;
 
 use crate::host::kernel::btf::Btf;
 
-/// What a global is filled with.
+/// Where the value of a global comes from.
 enum Source {
     /// The byte offset of a field.
     Offset(&'static str, &'static str),
-    /// The byte offset of a field that is a plain number and no atomic one.
+    /// The byte offset of a field, if it is a plain integer and not an atomic.
     Number(&'static str, &'static str),
-    /// The bits of a bitfield within its byte.
+    /// The mask of a bitfield within its byte.
     Mask(&'static str, &'static str),
-    /// The lowest of these bits.
+    /// The lowest bit of that mask.
     LowestBit(&'static str, &'static str),
     /// The sum of two byte offsets minus a third: from one member of a struct to
     /// a field of another member.
@@ -24,18 +23,18 @@ enum Source {
     Counter(&'static str),
 }
 
-/// Who can do without a value.
+/// Which backends can work without a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// Nobody.
+    /// None can.
     All,
     /// All but the tracepoint backend.
     Tracepoints,
-    /// Everybody: what it says does not exist then.
+    /// All can: the feature that needs it is then missing from this kernel.
     None,
 }
 
-/// A global, its source, and who needs it.
+/// A global, its source, and how necessary it is.
 struct Entry {
     global: &'static str,
     source: Source,
@@ -50,7 +49,7 @@ const fn optional(global: &'static str, structure: &'static str, path: &'static 
     Entry { global, source: Source::Offset(structure, path), need: Need::None }
 }
 
-/// Only the tracepoint backend needs it.
+/// A value that only the tracepoint backend needs.
 const fn fallback(global: &'static str, structure: &'static str, path: &'static str) -> Entry {
     Entry { global, source: Source::Offset(structure, path), need: Need::Tracepoints }
 }
@@ -67,8 +66,8 @@ const fn counter(global: &'static str, name: &'static str) -> Entry {
     Entry { global, source: Source::Counter(name), need: Need::All }
 }
 
-/// Where the kernel keeps a system call's first two arguments and its number. The last field gives
-/// the length of the whole, which lies at the end of a stack.
+/// Where `pt_regs` holds the first two arguments of a system call and its number. The last field
+/// determines the size of `pt_regs`, which lies at the top of the kernel stack.
 #[cfg(target_arch = "x86_64")]
 const REGS_FIRST: &str = "di";
 #[cfg(target_arch = "x86_64")]
@@ -77,7 +76,7 @@ const REGS_SECOND: &str = "si";
 const REGS_LAST: &str = "ss";
 #[cfg(target_arch = "x86_64")]
 const REGS_NUMBER: &str = "orig_ax";
-/// The same for a 32-bit program's system call, and the flag that marks one.
+/// The same for a 32-bit system call, and the flag that marks one.
 #[cfg(target_arch = "x86_64")]
 const REGS_32_FIRST: &str = "bx";
 #[cfg(target_arch = "x86_64")]
@@ -88,12 +87,12 @@ const TASK_STATUS: &str = "thread_info.status";
 const REGS_FIRST: &str = "orig_x0";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_SECOND: &str = "regs[1]";
-// Not looked for elsewhere: the kernel's helper is needed there.
+// There is no fallback on this architecture: the kernel must have the helper `bpf_task_pt_regs`.
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_LAST: &str = "";
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_NUMBER: &str = "syscallno";
-// Other architectures have other numbers and another mark.
+// This architecture has other system call numbers and another marker.
 #[cfg(not(target_arch = "x86_64"))]
 const REGS_32_FIRST: &str = "";
 #[cfg(not(target_arch = "x86_64"))]
@@ -109,7 +108,7 @@ const ENTRIES: &[Entry] = &[
     offset("SKC_FAMILY", "sock_common", "skc_family"),
     offset("SKC_STATE", "sock_common", "skc_state"),
     offset("SKC_NET", "sock_common", "skc_net.net"),
-    // Only with CONFIG_IPV6; without it no socket is of that family.
+    // Only with CONFIG_IPV6; without it, no socket has that family.
     optional("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
     optional("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
     offset("SKC_LISTENER", "sock_common", "skc_listener"),
@@ -123,8 +122,8 @@ const ENTRIES: &[Entry] = &[
     offset("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     offset("SK_DROPS", "sock", "sk_drops"),
     offset("SK_PROTOCOL", "sock", "sk_protocol"),
-    // Only with CONFIG_CGROUPS, and CONFIG_SOCK_CGROUP_DATA; before 5.15 some stable kernels
-    // keep a packed number there.
+    // Only with CONFIG_CGROUPS, and CONFIG_SOCK_CGROUP_DATA; some stable kernels before 5.15 store
+    // a packed number there.
     optional("SK_CGROUP", "sock", "sk_cgrp_data.cgroup"),
     optional("CGROUP_NODE", "cgroup", "kn"),
     optional("CGROUP_LEVEL", "cgroup", "level"),
@@ -160,7 +159,7 @@ const ENTRIES: &[Entry] = &[
     offset("NET_INUM", "net", "ns.inum"),
     offset("NET_HASH_MIX", "net", "hash_mix"),
     Entry { global: "NET_COOKIE", source: Source::Number("net", "net_cookie"), need: Need::None },
-    // Without CONFIG_SYSFS no namespace is known to be new.
+    // Without CONFIG_SYSFS the programs cannot tell that a namespace is new.
     optional("NET_LOOPBACK", "net", "loopback_dev"),
     optional("DEVICE_NODE", "net_device", "dev.kobj.sd"),
     optional("NODE_ROOT", "kernfs_node", "dir.root"),
@@ -231,12 +230,12 @@ const ENTRIES: &[Entry] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     values: Vec<(&'static str, u32)>,
-    /// Names that the tracepoint backend needs and that were not found.
+    /// Fields that the tracepoint backend needs and BTF lacks.
     lacking: Vec<String>,
 }
 
 impl Layout {
-    /// Finds every value, or names all that are missing.
+    /// Finds every value; the error lists all required ones that are missing.
     pub(crate) fn find(btf: &Btf) -> Result<Self> {
         let (layout, missing) = Self::survey(btf);
         if !missing.is_empty() {
@@ -307,8 +306,7 @@ impl Layout {
         (Self { values, lacking }, missing)
     }
 
-    /// Each global with its value, and where that comes from in the kernel's types; none:
-    /// it is not there.
+    /// Each global with its value (None if this kernel lacks it) and the field that it comes from.
     pub(crate) fn describe(btf: &Btf) -> Vec<(&'static str, Option<u32>, String)> {
         let (layout, _) = Self::survey(btf);
         let source = |global| ENTRIES.iter().find(|entry| entry.global == global);
@@ -319,25 +317,25 @@ impl Layout {
         described.collect()
     }
 
-    /// Does a socket have its cgroup, and that one its ancestors?
+    /// Can the programs read a socket's cgroup and the ancestors of that cgroup?
     pub(crate) fn knows_cgroups(&self) -> bool {
         let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
         ["SK_CGROUP", "CGROUP_NODE", "CGROUP_LEVEL", "NODE_ID"].into_iter().all(has)
             && ["CGROUP_ANCESTORS", "CGROUP_ANCESTOR_IDS"].into_iter().any(has)
     }
 
-    /// Fields that the tracepoint backend needs and this kernel's types do not have.
+    /// Fields that the tracepoint backend needs and this kernel's BTF lacks.
     pub(crate) fn lacking(&self) -> &[String] {
         &self.lacking
     }
 
-    /// Does the tracepoint on completions of `io_uring` identify the request?
+    /// Does the tracepoint `io_uring_complete` identify the request?
     pub(crate) fn knows_uring_requests(&self) -> bool {
         let has = |global| self.value(global).is_some_and(|value| value != ABSENT);
         self.value("URING_HAS_REQUEST") == Some(1) && has("URING_FILE") && has("URING_OPCODE")
     }
 
-    /// As if this kernel did not have it.
+    /// Treats a global as missing from this kernel.
     pub(crate) fn leave_out(&mut self, global: &str) {
         for (_, value) in self.values.iter_mut().filter(|(name, _)| *name == global) {
             *value = ABSENT;
@@ -366,7 +364,8 @@ struct Completion {
 impl Completion {
     fn find(btf: &Btf) -> Self {
         let arguments = btf.tracepoint("io_uring_complete").unwrap_or(0);
-        // A request has kept its completion since before the tracepoint passes that.
+        // `io_kiocb` had a `cqe` before the tracepoint passed one, so the field alone does not
+        // decide.
         let has_cqe = arguments == 3 && btf.field("io_kiocb", "cqe").is_some();
         let has_request = has_cqe || arguments > 4;
         let result = if has_request && !has_cqe { 3 } else { 2 };

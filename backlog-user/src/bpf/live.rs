@@ -1,5 +1,5 @@
-//! Events from the running kernel: records out of the ring, totals and queued
-//! connections out of the maps. It knows slots and maps; what leaves it does not.
+//! The live source of events: reads records from the ring buffer, and totals and queued connections
+//! from the maps. Slots and maps stay inside this module; the events that it emits name listeners.
 
 mod leftovers;
 mod slots;
@@ -30,39 +30,40 @@ use crate::host::namespaces::Namespaces;
 use slots::Retiring;
 use workers::WorkerCounts;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Live {
     loaded: Loaded,
     translator: Translator,
     workers: WorkerCounts,
-    /// The running epoch of the interval peaks, or the last one.
+    /// The current epoch of the interval peaks, or the last one after the end.
     epoch: u32,
     running: bool,
-    /// Slots of closed listeners, which are given back when nothing of them can
-    /// come any more.
+    /// Slots of closed listeners, freed once no record or count for them can still arrive.
     retiring: Vec<Retiring>,
-    /// When a slot was given back last.
+    /// When each slot was last freed.
     given_back: HashMap<u32, u64>,
-    /// Records of a close that were lost so far.
+    /// The number of lost close records so far.
     lost_closes: u64,
-    /// Sockets that were added to the filter.
+    /// Inodes of the sockets that were added to the filter.
     wanted: HashSet<u64>,
-    /// A listener was found whose open record was lost: its close record may be lost as well.
+    /// A listener was found whose open record was lost, so its close record may be lost as well.
     unheard: bool,
 }
 
-/// Records that are taken before others get their turn: no more than a CPU's cache holds.
+/// The maximum number of records per call of [`Live::drain`], so that other work gets its turn. A
+/// batch fits in the CPU cache.
 pub(crate) const BATCH: usize = 1 << 10;
 
 impl AsRawFd for Live {
-    /// The ring: readable when the programs want to be heard.
+    /// The ring buffer's descriptor: readable when the programs wake userspace.
     fn as_raw_fd(&self) -> RawFd {
         self.loaded.maps.events.as_raw_fd()
     }
 }
 
 impl Live {
-    /// Takes over the loaded programs. `by_inode`: only the inode number distinguishes namespaces.
+    /// Takes over the loaded programs. `by_inode`: namespaces are distinguished by their inode
+    /// numbers alone.
     pub(crate) fn new(loaded: Loaded, by_inode: bool) -> Self {
         let mut translator = Translator::default();
         translator.registry.by_inode = by_inode;
@@ -80,15 +81,15 @@ impl Live {
         }
     }
 
-    /// Several namespaces may get the inode number of `--netns` in turn: this is the one to trace.
-    /// Must be called before the programs begin.
+    /// Restricts tracing to this namespace, since later ones may reuse the inode number of
+    /// `--netns`. Must be called before the programs start.
     pub(crate) fn only(&mut self, netns: Netns) -> Result<()> {
         let identity = netns.identity().unwrap_or(0);
         self.loaded.maps.asked_netns.set(0, identity, 0).context("setting the filter of --netns")
     }
 
-    /// Lets the programs begin, with a startup scan before and after. Returns the namespaces that
-    /// could not be scanned, in words.
+    /// Starts the programs, after the first part of the startup scan. Returns the namespaces that
+    /// could not be scanned, as text.
     pub(crate) fn begin(&mut self, namespaces: &Namespaces) -> Result<Vec<String>> {
         let failures = startup_scan::before(&mut self.loaded, namespaces)?;
         self.running = true;
@@ -97,41 +98,41 @@ impl Live {
         Ok(failures)
     }
 
-    /// The look afterwards.
+    /// Runs the second part of the startup scan, after the start.
     pub(crate) fn begun(&mut self, namespaces: &Namespaces) -> Result<()> {
-        // Namespaces that cannot be scanned have been reported before.
+        // The first part has already reported the namespaces that cannot be scanned.
         startup_scan::after(&mut self.loaded, namespaces).map(drop)
     }
 
-    /// Deactivates the programs. Running ones finish. Returns the end of the run, which was before
-    /// if another thread has stopped them.
+    /// Stops counting; programs that are running finish. Returns the end of the run, which is
+    /// earlier if another thread has already stopped it.
     pub(crate) fn end(&mut self) -> Result<u64> {
         self.running = false;
         self.loaded.switch.stop()
     }
 
-    /// Stops and detaches the programs, from any thread.
+    /// The handle that stops and detaches the programs from any thread.
     pub(crate) fn switch(&self) -> Arc<Switch> {
         Arc::clone(&self.loaded.switch)
     }
 
-    /// Has another thread stopped them?
+    /// Has another thread stopped the programs?
     pub(crate) fn is_stopped(&self) -> bool {
         self.loaded.switch.stopped_ns().is_some()
     }
 
-    /// Until when they have counted: now, or the end of the run.
+    /// The time up to which the programs have counted: now, or the end of the run.
     pub(crate) fn counted_until(&self) -> u64 {
         self.loaded.switch.stopped_ns().unwrap_or_else(monotonic_ns)
     }
 
     fn next_epoch(&mut self) -> Result<()> {
-        // Zero would stop the programs.
+        // Epoch zero would stop the programs.
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
         self.loaded.switch.begin_epoch(self.epoch)
     }
 
-    /// Listeners that a dump of the kernel's sockets shows.
+    /// Adds listeners that a dump of the kernel's sockets shows.
     pub(crate) fn listed<'a>(
         &mut self,
         listed: impl Iterator<Item = &'a SockDiagListener>,
@@ -144,14 +145,14 @@ impl Live {
         }));
     }
 
-    /// Takes the records that are in the ring, but not for ever: the programs may
-    /// be faster. True: it was empty at the end.
+    /// Takes up to [`BATCH`] records from the ring buffer, since the programs may write faster than
+    /// we read. Returns true if the buffer was empty at the end.
     pub(crate) fn drain(&mut self, events: &mut Vec<Event>) -> bool {
         #[cfg(feature = "ebpf-log")]
         self.loaded.log.flush();
         for _ in 0..BATCH {
-            // A record is copied out before the next is asked for: while one is
-            // held, the ring has no more room.
+            // Each record is copied out before the next one is read: the ring buffer frees its
+            // space only then.
             let Some(decoded) = self.loaded.maps.events.next().map(|bytes| decode(&bytes)) else {
                 for closed in &mut self.retiring {
                     closed.drained = true;
@@ -160,7 +161,7 @@ impl Live {
             };
             if let Ok(Record::Closed(record::Listener { header, sk, .. })) = &decoded {
                 let slot = header.slot;
-                // It may have been found closed before this was read.
+                // `find_closed` may have reported the close before its record was read.
                 if self.retiring.iter().all(|closed| closed.slot != slot) {
                     self.retiring.push(Retiring { slot, sk: *sk, drained: false });
                 }
@@ -171,7 +172,7 @@ impl Live {
         false
     }
 
-    /// Reads the totals of every listener and begins a new epoch of peaks.
+    /// Reads the totals of every listener and starts a new epoch of peaks.
     pub(crate) fn count(&mut self, events: &mut Vec<Event>) -> Result<()> {
         let ended = self.epoch;
         if self.running {
@@ -183,7 +184,7 @@ impl Live {
         for (slot, listener) in slots {
             lost_closes += self.count_one(slot, listener, ended, events)?;
         }
-        // The sum falls when a slot is given back: only the last one is to compare with.
+        // The sum drops when a slot is freed, so compare only with the last sum.
         let lost = lost_closes > std::mem::replace(&mut self.lost_closes, lost_closes);
         if std::mem::take(&mut self.unheard) || lost {
             self.find_closed(events);
@@ -230,14 +231,15 @@ impl Live {
         Ok(())
     }
 
-    /// Accepts counted meanwhile are lost and belong to no thread's share.
+    /// Clears a slot's table of accepts by thread. Accepts counted between the read and this write
+    /// are not attributed to a thread.
     fn empty_workers(&mut self, slot: u32) -> Result<()> {
         self.workers.emptied(slot);
         let empty = WorkersPod(Workers::default());
         self.loaded.maps.workers.set(slot, empty, 0).context("emptying the table of acceptors")
     }
 
-    /// The processes that have accepted at a listener so far.
+    /// The processes that have accepted from a listener so far.
     pub(crate) fn seen_accepting(&self, listener: ListenerId) -> Vec<Caller> {
         let mut slots = self.translator.registry.slots();
         let slot = slots.find(|(_, id)| *id == listener).map(|(slot, _)| slot);
@@ -245,12 +247,12 @@ impl Live {
         now.map_or_else(Vec::new, |WorkersPod(now)| workers::processes(&now))
     }
 
-    /// Listeners that the filter is to let through from now on, and no others: a number may
-    /// be another socket's later. (Those that are known stay known.)
+    /// Sets the sockets that the filter lets through from now on. Others are removed, since their
+    /// inode numbers may be reused; listeners that already have a slot keep it.
     pub(crate) fn want(&mut self, sockets: HashSet<u64>) -> Result<()> {
         let map = &mut self.loaded.maps.wanted;
         for gone in self.wanted.difference(&sockets) {
-            // It may never have been there.
+            // It may be missing from the map.
             let _ = map.remove(gone);
         }
         for inode in sockets.difference(&self.wanted) {
@@ -260,28 +262,28 @@ impl Live {
         Ok(())
     }
 
-    /// Events that a program missed because it was already running on that CPU.
-    /// None where the kernel does not count them (before 5.12).
+    /// Events that a program missed because it was already running on that CPU. None if the kernel
+    /// does not count them (before 5.12).
     pub(crate) fn missed(&self) -> Option<u64> {
         self.loaded.missed()
     }
 
-    /// Takes the programs off their hooks; the maps stay readable.
+    /// Detaches the programs; the maps stay readable.
     pub(crate) fn detach(&mut self) {
         self.loaded.switch.detach();
     }
 
-    /// The listener that has this inode in this namespace.
+    /// The listener with this inode number in this namespace.
     pub(crate) fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
         self.translator.registry.of_socket(netns, inode)
     }
 
-    /// Namespaces that are now known to have been made during the run.
+    /// Namespaces that turned out to have been created during the run.
     pub(crate) fn take_new_namespaces(&mut self) -> Vec<Netns> {
         self.translator.registry.take_new()
     }
 
-    /// What belongs to no listener.
+    /// Events that were not attributed to any listener.
     pub(crate) fn stray(&self) -> Stray {
         let mut sum = Stray::default();
         if let Ok(cpus) = self.loaded.maps.stray.get(&0, 0) {
@@ -297,9 +299,10 @@ impl Live {
         sum
     }
 
-    /// The same when no program runs any more, with the remaining entries in the table of queued
-    /// connections: it reads the whole table, so it does not run at each interval. With a filter by
-    /// owner they may belong to filtered listeners.
+    /// The same at the end of the run, when no program runs any more, including the entries left in
+    /// the table of queued connections. It reads the whole table, so it is not called at each
+    /// interval. With a filter by owner those entries are left out, since they may belong to
+    /// listeners outside the filter.
     pub(crate) fn stray_at_end(&self, by_owner: bool) -> Stray {
         let mut sum = self.stray();
         if !by_owner {
@@ -308,7 +311,7 @@ impl Live {
         sum
     }
 
-    /// The last accept of a listener so far: its time and its process.
+    /// When a listener last accepted, and which process did.
     pub(crate) fn last_accept(&self, listener: ListenerId) -> (Option<u64>, Option<LastAccept>) {
         let slots = self.translator.registry.slots();
         let found = slots.into_iter().find(|(_, id)| *id == listener);
@@ -322,18 +325,18 @@ impl Live {
         self.loaded.attach_accept_probe()
     }
 
-    /// Detaches it.
+    /// Detaches the probe on failing calls of `accept()`.
     pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
         self.loaded.detach_accept_probe()
     }
 
-    /// Its counts, and the number of failures without room.
+    /// The probe's counts, and the number of failures that found its table full.
     pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         self.loaded.failed_accepts()
     }
 
-    /// Connections in the tables of queued ones, by listener: when each was queued; zero: before
-    /// the start. To be called when no program runs any more.
+    /// The queued connections of each listener, by the time of their enqueue; zero means before the
+    /// start. Must be called when no program runs any more.
     pub(crate) fn queued(&self) -> HashMap<ListenerId, Vec<u64>> {
         let mut queued: HashMap<ListenerId, Vec<u64>> = HashMap::new();
         for (slot, enqueued_ns) in leftovers::queued(&self.loaded.maps) {
@@ -344,12 +347,12 @@ impl Live {
         queued
     }
 
-    /// Records that could not be read.
+    /// The number of records that could not be decoded.
     pub(crate) fn decode_errors(&self) -> u64 {
         self.translator.decode_errors()
     }
 
-    /// The listener of a slot.
+    /// The listener of a slot, found in the kernel's map if its open record was lost.
     fn listener(&mut self, slot: u32, events: &mut Vec<Event>) -> Option<ListenerId> {
         let Self { translator, loaded, .. } = self;
         translator.listener(slot, |slot| note(&loaded.maps, slot), events)
@@ -357,16 +360,16 @@ impl Live {
 }
 
 impl Drop for Live {
-    /// Others may hold the switch for as long as the process lives.
+    /// Detaches the programs, since other owners of the switch may live as long as the process.
     fn drop(&mut self) {
         self.detach();
     }
 }
 
-/// The distributions of a slot, if they have moved since: each arrival moves one of the two values
-/// that are compared, and each accept the other, after it has been counted. They are read before
-/// the rest, so that what comes meanwhile is found at the next count. Two accepts in the same
-/// nanosecond may leave no trace there, so the last count is `whole`.
+/// The distributions of a slot, if they have changed: each enqueue changes one of the two values
+/// that are compared, and each accept the other, after the event was counted. They are read before
+/// the rest, so that a concurrent event is found at the next count. Two accepts in the same
+/// nanosecond may go unnoticed, so the last count is `whole`.
 fn moved(
     table: &Table<DistributionsPod>,
     slot: u32,

@@ -1,5 +1,5 @@
-//! Executes the plan: the only place that uses aya's loading calls. The result owns the programs;
-//! when it is dropped, nothing stays attached.
+//! Executes the plan; only this module calls aya's loader. The result owns the programs: dropping
+//! it detaches everything.
 
 mod accept_probe;
 mod loader;
@@ -36,7 +36,7 @@ use refusal::explain;
 /// The object built by `build.rs`; empty if the build skipped it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/backlog-ebpf.o"));
 
-/// Records of drops may wait in the ring until this many bytes are there.
+/// Drop records may wait in the ring buffer until it holds this many bytes.
 const WAKE_BYTES: u64 = 256 << 10;
 
 /// Settings fixed before the programs are loaded.
@@ -44,17 +44,17 @@ const WAKE_BYTES: u64 = 256 << 10;
 pub(crate) struct Limits {
     /// The maximum number of listeners at the same time.
     pub(crate) slots: u32,
-    /// How many connections can sit in accept queues at once and be timed.
+    /// How many queued connections can be tracked at once.
     pub(crate) pending: u32,
-    /// Bytes of the ring.
+    /// Size of the ring buffer in bytes.
     pub(crate) ring: u32,
-    /// Drop records of a listener in a second, on each CPU.
+    /// Drop records per listener, second and CPU.
     pub(crate) drop_records: u32,
-    /// Those of them that are reported immediately.
+    /// How many of them wake userspace immediately.
     pub(crate) urgent_records: u32,
 }
 
-/// The maps, by what they hold.
+/// The maps of the programs.
 pub(crate) struct Maps {
     pub(crate) events: RingBuf<MapData>,
     pub(crate) totals: PerCpuArray<MapData, TotalsPod>,
@@ -72,23 +72,23 @@ pub(crate) struct Maps {
     pub(crate) asked_netns: Array<MapData, u32>,
 }
 
-/// Programs that are attached, and their maps.
+/// The attached programs and their maps.
 pub(crate) struct Loaded {
-    /// The programs themselves, and what stops and detaches them.
+    /// The programs themselves, with the means to stop and detach them.
     pub(crate) switch: Arc<Switch>,
     pub(crate) maps: Maps,
     pub(crate) attached: Attached,
-    /// The probe that is attached while nobody accepts.
+    /// The probe on failing calls of `accept()`, attached only while nobody accepts.
     accept_probe: Probe,
-    /// Does the kernel count the runs of kprobe programs that it skips (since 6.7)?
+    /// Does the kernel count skipped runs of kprobe programs (since 6.7)?
     pub(crate) counts_kprobes: bool,
     #[cfg(feature = "ebpf-log")]
     pub(crate) log: crate::bpf::program_log::ProgramLog,
 }
 
 impl Loaded {
-    /// The sum of the programs' `recursion_misses`, if the kernel reports it. With two programs on
-    /// one tracepoint, the second one sees the events that the first one misses.
+    /// The sum of the programs' `recursion_misses`, if the kernel reports it. Pairs of programs on
+    /// one tracepoint are left out: the second one sees the events that the first one misses.
     pub(crate) fn missed(&self) -> Option<u64> {
         let hooks = &self.attached.hooks;
         let is_kprobe = |hook: &Hook| hook.attach.way() == Way::Kprobe;
@@ -117,7 +117,7 @@ impl Loaded {
         sum
     }
 
-    /// The kernel's id of each attached program, if all are known.
+    /// The kernel's ID of each attached program, if all are known.
     pub(crate) fn numbers(&self) -> Option<BTreeMap<&'static str, u32>> {
         let programs = self.switch.programs();
         let number = |hook: &Hook| {
@@ -127,20 +127,20 @@ impl Loaded {
         self.attached.hooks.iter().map(number).collect()
     }
 
-    /// Is the startup scan of the queues attached?
+    /// Is the iterator of the startup scan attached?
     pub(crate) fn looks_into_queues(&self) -> bool {
         self.attached.hooks.iter().any(|hook| hook.attach == Attach::Iter)
     }
 
-    /// Are there programs on tracepoints, which keep every queued connection in the map?
+    /// Are there programs on tracepoints, which track every queued connection in the map?
     pub(crate) fn on_tracepoints(&self) -> bool {
         let on_tracepoint =
             |hook: &Hook| matches!(hook.attach, Attach::BtfTracepoint | Attach::RawTracepoint);
         self.attached.hooks.iter().any(on_tracepoint)
     }
 
-    /// A run of the iterator over the sockets of a namespace: that of the thread which
-    /// turns it into a file.
+    /// An iterator over the sockets of a network namespace: that of the thread which opens it as a
+    /// file.
     pub(crate) fn iterator(&mut self) -> Result<IterLink> {
         let mut programs = self.switch.programs();
         let program = programs.all.program_mut("it_queued").context(
@@ -157,17 +157,17 @@ impl Loaded {
         self.accept_probe.attach(&mut self.switch.programs())
     }
 
-    /// Detaches it.
+    /// Detaches the probe on failing calls of `accept()`.
     pub(crate) fn detach_accept_probe(&mut self) -> Result<()> {
         self.accept_probe.detach(&self.switch)
     }
 
-    /// Its counts, and the number of failures without room.
+    /// The probe's counts, and the number of failures that found its table full.
     pub(crate) fn failed_accepts(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         self.accept_probe.counted()
     }
 
-    /// How to learn which network namespace a thread is in: as the programs do.
+    /// How to identify the network namespace of a thread in the same way as the programs.
     pub(crate) fn identify(&self, by_cookie: bool) -> Identify {
         if by_cookie {
             return Identify::Cookie;
@@ -180,7 +180,7 @@ impl Loaded {
     }
 }
 
-/// The kernel's types, for aya.
+/// The kernel's BTF, for aya.
 fn kernel_types() -> Result<Btf> {
     Btf::from_sys_fs().context("reading the kernel's type information")
 }
@@ -194,7 +194,8 @@ fn create(btf: &Btf, layout: &Layout, filter: &Filter, limits: Limits) -> Result
         );
     }
     raise_memlock();
-    // At half as many as there is room for, every fourth finds its place taken.
+    // The table is direct-mapped: when it is half full, every fourth connection finds its place
+    // taken.
     let places = 2 * limits.pending.next_power_of_two();
     let met_places = 4 * limits.slots.next_power_of_two();
     let mut loader = EbpfLoader::new();
@@ -278,8 +279,8 @@ fn fill_ports(programs: &mut Ebpf, ports: &PortSet) -> Result<()> {
     Ok(())
 }
 
-/// Sockets of all kinds. Those without room are not lost, since listeners are added once they are
-/// known.
+/// Fills the filter of sockets. A socket that finds the map full is not lost: listeners are added
+/// later, once they are known.
 fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Result<()> {
     let map = programs.map_mut("WANTED").context("the eBPF object has no map WANTED")?;
     let mut wanted: HashMap<&mut MapData, u64, u8> = HashMap::try_from(map)?;
@@ -291,8 +292,8 @@ fn fill_wanted(programs: &mut Ebpf, sockets: impl Iterator<Item = u64>) -> Resul
     Ok(())
 }
 
-/// Before 5.11 eBPF memory counts against this limit. If it may not be raised, the kernel is
-/// usually a later one, which ignores it.
+/// Before 5.11, eBPF memory counts against this limit. A failure is ignored: the kernel is usually
+/// a later one, which does not use the limit.
 fn raise_memlock() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the call reads the struct it is given and nothing else.

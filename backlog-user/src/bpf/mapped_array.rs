@@ -1,4 +1,4 @@
-//! An array map as memory shared with the programs: reading it needs no system call.
+//! An array map that is mapped into memory: it can be read without a system call.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use aya::Pod;
 use aya::maps::{Map, MapData};
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Table<T> {
     /// Keeps the map alive.
     _map: MapData,
     memory: NonNull<u8>,
-    /// From one element to the next.
+    /// Distance between two elements in bytes.
     stride: usize,
     count: u32,
     elements: PhantomData<T>,
@@ -25,14 +25,14 @@ unsafe impl<T> Send for Table<T> {}
 unsafe impl<T> Sync for Table<T> {}
 
 impl<T: Pod> Table<T> {
-    /// Maps it.
+    /// Maps the array.
     pub(crate) fn of(map: Map) -> Result<Self> {
         let Map::Array(map) = map else { bail!("a map of the programs is not an array") };
         let info = map.info().context("reading the size of a map")?;
         if info.value_size() as usize != size_of::<T>() {
             bail!("the elements of a map have {} bytes, not {}", info.value_size(), size_of::<T>());
         }
-        // Elements of an array begin at multiples of eight bytes.
+        // The kernel aligns array elements to eight bytes.
         let stride = size_of::<T>().next_multiple_of(8);
         let count = info.max_entries();
         let descriptor = map.fd().as_fd().as_raw_fd();
@@ -49,14 +49,14 @@ impl<T: Pod> Table<T> {
         Ok(Self { _map: map, memory, stride, count, elements: PhantomData })
     }
 
-    /// A copy of an element. One that is being written may be read in parts.
+    /// A copy of an element, which may be torn if a program is writing it.
     pub(crate) fn get(&self, index: u32) -> Option<T> {
         let offset = self.stride * index as usize;
         // SAFETY: within the mapping, which lives as long as the table; any bytes are a `T`.
         (index < self.count).then(|| unsafe { self.memory.add(offset).cast::<T>().read_volatile() })
     }
 
-    /// The part of an element at this offset, without a copy of the rest.
+    /// The part of an element at this offset; the rest is not copied.
     pub(crate) fn part<P: Pod>(&self, index: u32, offset: usize) -> Option<P> {
         if index >= self.count || offset + size_of::<P>() > size_of::<T>() {
             return None;
@@ -67,7 +67,7 @@ impl<T: Pod> Table<T> {
         Some(unsafe { self.memory.add(place).cast::<P>().read_volatile() })
     }
 
-    /// How many elements.
+    /// The number of elements.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }

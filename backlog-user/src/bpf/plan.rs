@@ -1,9 +1,9 @@
-//! Which program attaches to which hook of this kernel, and why. Pure: facts about the kernel in, a
-//! plan out; `load` executes it.
+//! Plans which program attaches to which hook of this kernel, and says why. Pure: facts about the
+//! kernel in, a plan out; `load` executes it.
 //!
-//! A *backend* is a set of hooks that see the same things: kernel functions (by fentry,
-//! or by kprobe) or tracepoints. Within it each moment has choices, the best first, and
-//! may fall back by itself. The reasons are in docs/dev/ARCHITECTURE.md, "What is hooked".
+//! A *backend* is a set of hooks that see the same events: kernel functions (by fentry, or by
+//! kprobe) or tracepoints. Each probe point has alternatives, the best first, and falls back on its
+//! own. docs/dev/ARCHITECTURE.md, "What is hooked", gives the reasons.
 
 mod functions;
 mod tracepoints;
@@ -21,11 +21,11 @@ pub(crate) struct KernelFacts<'a> {
     pub(crate) function: &'a dyn Fn(&str) -> Option<usize>,
     /// The number of arguments of a tracepoint, if it exists.
     pub(crate) tracepoint: &'a dyn Fn(&str) -> Option<usize>,
-    /// What a trial of the ways of attaching showed.
+    /// Which attach types worked in a trial.
     pub(crate) ways: &'a Ways,
-    /// Fields that the tracepoint backend needs and that the kernel's types do not have.
+    /// Fields that the tracepoint backend needs and the kernel's BTF lacks.
     pub(crate) lacking: &'a [String],
-    /// Does the tracepoint on completions of `io_uring` identify the request?
+    /// Does the tracepoint `io_uring_complete` identify the request?
     pub(crate) uring_requests: bool,
 }
 
@@ -38,21 +38,21 @@ pub(crate) const fn ways(backend: Backend) -> &'static [Way] {
     }
 }
 
-/// One program on one hook.
+/// A program on a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
-    /// What it is for, as `meta` and the notices name it.
+    /// The probe point, as `meta` and the log messages name it.
     pub(crate) moment: &'static str,
     /// The program in `backlog-ebpf/src/programs`.
     pub(crate) program: &'static str,
     /// The kernel function or the tracepoint.
     pub(crate) target: &'static str,
-    /// How.
+    /// The attach type.
     pub(crate) attach: Attach,
 }
 
 impl Hook {
-    /// As the start of a run reports it.
+    /// The hook as the start of a run reports it.
     pub(crate) fn placed(&self) -> Placed {
         Placed {
             moment: self.moment.to_owned(),
@@ -61,23 +61,23 @@ impl Hook {
         }
     }
 
-    /// `fexit tcp_check_req`
+    /// For example `fexit tcp_check_req`.
     pub(crate) fn describe(&self) -> String {
         format!("{} {}", self.attach.word(), self.target)
     }
 }
 
-/// Programs that do a job together.
+/// Programs that do a job together: all of them are attached, or none.
 pub(crate) type Alternative = Vec<Hook>;
 
-/// Something that is to be seen.
+/// An event to trace, with the alternatives for tracing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProbePoint {
     /// As in [`Hook::moment`].
     pub(crate) name: &'static str,
-    /// How, the best first.
+    /// The alternatives, the best first.
     pub(crate) choices: Vec<Alternative>,
-    /// The gap without it; none: the rest is useless then.
+    /// What is missing without it; None if the backend is useless without it.
     pub(crate) gap: Option<&'static str>,
 }
 
@@ -86,12 +86,12 @@ pub(crate) struct ProbePoint {
 pub(crate) struct Plan {
     /// The set of hooks.
     pub(crate) backend: Backend,
-    /// Enqueues before accepts: a connection that is queued after the first of
-    /// them is attached is known when the second one sees it.
+    /// The probe points. Enqueues come before accepts: once the enqueue hooks are attached, every
+    /// new connection is known to the accept hook when it is attached.
     pub(crate) moments: Vec<ProbePoint>,
-    /// What this kernel does not let us know, in sentences.
+    /// What cannot be known on this kernel, in sentences.
     pub(crate) gaps: Vec<String>,
-    /// The same where a program is attached and no better one.
+    /// Gaps that exist only if a certain program is attached.
     pub(crate) gaps_of: Vec<(&'static str, String)>,
 }
 
@@ -117,7 +117,7 @@ impl Plan {
     }
 }
 
-/// The plan for a backend, or why it cannot be.
+/// Makes the plan for a backend, or says why it is impossible.
 pub(crate) fn plan(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     let mut plan = plan_of(shown, backend)?;
     if (shown.tracepoint)("io_uring_complete").is_some() && !shown.uring_requests {
@@ -149,7 +149,7 @@ fn plan_of(shown: KernelFacts<'_>, backend: Backend) -> Result<Plan> {
     }
 }
 
-/// Collects moments.
+/// Collects the probe points and gaps of a plan.
 #[derive(Default)]
 struct ProbePoints {
     all: Vec<ProbePoint>,
@@ -158,22 +158,22 @@ struct ProbePoints {
 }
 
 impl ProbePoints {
-    /// Something that must be seen.
+    /// Adds a required probe point.
     fn must(&mut self, name: &'static str, choices: Vec<Alternative>) {
         self.all.push(ProbePoint { name, choices, gap: None });
     }
 
-    /// An optional hook; `gap` says what is missing without it.
+    /// Adds an optional probe point; `gap` says what is missing without it.
     fn may(&mut self, name: &'static str, choices: Vec<Alternative>, gap: &'static str) {
         self.all.push(ProbePoint { name, choices, gap: Some(gap) });
     }
 
-    /// What this kernel has no hook for.
+    /// Adds a gap for which this kernel has no hook.
     fn gap(&mut self, text: &str) {
         self.gaps.push(text.to_owned());
     }
 
-    /// What a program does not see.
+    /// Adds a gap that a program leaves.
     fn gap_of(&mut self, program: &'static str, text: String) {
         self.gaps_of.push((program, text));
     }
@@ -184,15 +184,14 @@ impl ProbePoints {
     }
 }
 
-/// Programs for one target. How a program is attached, its name says.
+/// An alternative with one target. The prefix of a program's name gives its attach type.
 fn choice(moment: &'static str, target: &'static str, programs: &[&'static str]) -> Alternative {
     let hook =
         |program: &&'static str| Hook { moment, program, target, attach: Attach::of(program) };
     programs.iter().map(hook).collect()
 }
 
-/// Programs that the plan does not use here and that fit all the same: the tests
-/// load them as well.
+/// Programs that fit this kernel but that the plan does not use. The tests load them as well.
 pub(crate) fn spare(plan: &Plan, shown: KernelFacts<'_>) -> Vec<Hook> {
     let mut fitting = functions::spare(shown);
     fitting.retain(|hook| plan.hooks().all(|used| used.program != hook.program));

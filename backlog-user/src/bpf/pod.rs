@@ -1,5 +1,5 @@
-//! The shared types as aya wants to see them in maps. The newtypes are here so
-//! that `backlog-ebpf` needs no dependency.
+//! Newtypes of the shared types that implement aya's `Pod`. They are here so that `backlog-ebpf`
+//! needs no dependency.
 
 use backlog_ebpf::accepts::{Failure, FailureKey, Workers};
 use backlog_ebpf::distribution::Distributions;

@@ -1,4 +1,4 @@
-//! Log lines of the programs on stderr, for developers (`--features ebpf-log`).
+//! Prints the programs' log on stderr, for developers (`--features ebpf-log`).
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -7,10 +7,10 @@ use log::{Log, Metadata, Record};
 
 use crate::notice::notice;
 
-/// Reads them.
+/// Reads the log.
 pub(crate) struct ProgramLog(EbpfLogger<Notices>);
 
-/// Passes every line on.
+/// Forwards each line to the notices.
 struct Notices;
 
 impl Log for Notices {
@@ -26,7 +26,7 @@ impl Log for Notices {
 }
 
 impl ProgramLog {
-    /// Begins to read.
+    /// Starts reading.
     pub(crate) fn start(programs: &mut Ebpf) -> Result<Self> {
         let logger = EbpfLogger::init_with_logger(programs, Notices)
             .context("reading the programs' log lines")?;

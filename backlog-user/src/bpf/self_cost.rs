@@ -1,6 +1,5 @@
-//! The cost of the tool itself: CPU time, memory, and the number and duration of its programs'
-//! runs. It is read at the beginning and at the end of the run; the difference is the cost of the
-//! run.
+//! The cost of the tool itself: CPU time, memory, and the run count and run time of its programs.
+//! It is read at the beginning and at the end of the run; the difference is the cost of the run.
 
 mod objects;
 mod process;
@@ -16,40 +15,40 @@ use crate::clock::monotonic_ns;
 use objects::Objects;
 use statistics::Statistics;
 
-/// Bytes of the maps and of the programs; none: not known.
+/// Memory of the maps and of the programs in bytes; None if unknown.
 type KernelMemory = (Option<u64>, Option<u64>);
 
-/// Bytes of memory that this process occupies; none: not known.
+/// Resident memory of this process in bytes; None if unknown.
 pub(crate) fn resident() -> Option<u64> {
     process::memory(Path::new("/")).resident
 }
 
-/// Watches the cost of the run.
+/// Measures the cost of the run.
 pub(crate) struct Own {
     root: PathBuf,
-    /// The kernel's id of each program. None: unknown.
+    /// The kernel's ID of each program. None if unknown.
     programs: Option<BTreeMap<&'static str, u32>>,
-    /// What they are attached to.
+    /// The hooks that the programs are attached to.
     hooks: Vec<Hook>,
     statistics: Statistics,
     first: Reading,
-    /// When the memory of the maps and programs was read last, and what it was.
+    /// When the memory of the maps and programs was last read, and its size.
     memory: Option<(u64, KernelMemory)>,
 }
 
-/// The values at one moment.
+/// The readings at one time.
 #[derive(Default)]
 struct Reading {
     time_ns: u64,
     cpu: Option<Cpu>,
     objects: Objects,
-    /// Are the runs of programs counted?
+    /// Are BPF run-time statistics on?
     counted: bool,
 }
 
 impl Own {
-    /// Reads what lies below `root`, usually `/`. With `statistics` the kernel is asked to
-    /// count the runs of programs from now on.
+    /// Reads from `/proc` and `/sys` below `root`, usually `/`. With `statistics`, the kernel
+    /// counts program runs from now on.
     pub(crate) fn watch(
         root: &Path,
         programs: Option<BTreeMap<&'static str, u32>>,
@@ -66,23 +65,23 @@ impl Own {
         }
     }
 
-    /// Are the runs of programs counted?
+    /// Are BPF run-time statistics on?
     pub(crate) fn counts_runs(&self) -> bool {
         self.statistics.on(&self.root)
     }
 
-    /// Why they are not, though it was asked for.
+    /// Why the statistics are off although they were requested.
     pub(crate) fn refusal(&self) -> Option<&str> {
         self.statistics.refusal().filter(|_| !self.counts_runs())
     }
 
-    /// From here on it is the run's cost.
+    /// Starts the measurement.
     pub(crate) fn begin(&mut self) {
         self.first = self.read();
     }
 
-    /// Kernel memory of the maps and of the programs, at most a minute ago: maps hardly grow, and
-    /// the kernel counts their memory anew for each reader.
+    /// Kernel memory of the maps and programs, at most a minute old: maps hardly grow, and the
+    /// kernel recomputes their memory at each read.
     pub(crate) fn kernel_memory(&mut self) -> KernelMemory {
         const MINUTE_NS: u64 = 60_000_000_000;
         let now_ns = monotonic_ns();
@@ -96,7 +95,7 @@ impl Own {
         }
     }
 
-    /// What it was. From here on the kernel may stop counting.
+    /// Returns the cost of the run, and lets the kernel stop counting.
     pub(crate) fn end(&mut self) -> Cost {
         let last = self.read();
         let cost = Cost {
@@ -124,8 +123,8 @@ impl Own {
         }
     }
 
-    /// The runs of each program, the longest first; none where they were not counted from
-    /// begin to end.
+    /// The runs of each program, the longest first; None unless they were counted during the whole
+    /// run.
     fn runs(&self, last: &Reading) -> Option<Vec<ProgramCost>> {
         let first = Some(&self.first).filter(|first| first.counted && last.counted)?;
         let of = |(name, id): (&&'static str, &u32)| {

@@ -1,8 +1,8 @@
 //! The startup scan: an iterator program visits the sockets of each network namespace, so that the
 //! programs know the listeners and queued connections from before the start.
 //!
-//! A thread that has entered a namespace scans it. Before the programs begin, this happens on each
-//! CPU, so that they know its counters as well.
+//! A thread enters each namespace to scan it. The scan before the start runs on each CPU, so that
+//! the programs know the CPU's counters in that namespace as well.
 
 use std::fs::read_to_string;
 use std::io;
@@ -15,10 +15,10 @@ use crate::bpf::load::Loaded;
 use crate::bpf::pod::PendingPod;
 use crate::host::namespaces::Namespaces;
 
-/// Runs after the first: enough for the longest queue that can be.
+/// The maximum number of repeated runs: enough for the longest possible queue.
 const MOST_RUNS: usize = 1 << 9;
 
-/// Scans before the programs begin. Returns the namespaces that could not be scanned, in words.
+/// Scans before the programs start. Returns the namespaces that could not be scanned, as text.
 pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<String>> {
     if loaded.on_tracepoints() {
         loaded.maps.crowded.set(0, 1, 0).context("choosing the table of connections")?;
@@ -30,8 +30,8 @@ pub(crate) fn before(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec
     look(loaded, namespaces, &online(Path::new("/")))
 }
 
-/// Right after they have begun: the counters of namespaces that are made from now on are known
-/// to begin with zero.
+/// Runs right after the start: namespaces that are created from now on are known to have counters
+/// that begin at zero.
 pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
     if !loaded.looks_into_queues() {
         return Ok(());
@@ -42,8 +42,8 @@ pub(crate) fn begun(loaded: &mut Loaded) -> Result<()> {
     loaded.maps.seed.set(0, SEED_DONE, 0).context("preparing the startup scan of the queues")
 }
 
-/// Scans after they have begun. Accepts in between do not belong to the run: recorded connections
-/// that are no longer in a queue are removed.
+/// Scans after the start. Accepts before it do not belong to the run: tracked connections that have
+/// left their queue since the first scan are removed.
 pub(crate) fn after(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<String>> {
     if !loaded.looks_into_queues() {
         return Ok(Vec::new());
@@ -60,7 +60,7 @@ pub(crate) fn after(loaded: &mut Loaded, namespaces: &Namespaces) -> Result<Vec<
         .map(|(key, _)| key)
         .collect();
     for key in gone {
-        // An accept may have been faster.
+        // An accept may have removed it first.
         let _ = loaded.maps.pending.remove(&key);
     }
     loaded.maps.seed.set(0, SEED_DONE, 0).context(setting)?;
@@ -80,16 +80,16 @@ fn look(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<
     Ok(failures.failures)
 }
 
-/// What came of a run.
+/// The result of one pass over the namespaces.
 #[derive(Default)]
 struct ScanPass {
-    /// Namespaces with a queue that continues.
+    /// Namespaces with a queue that was not read to its end.
     more: Vec<u32>,
-    /// The namespaces that could not be scanned, in words.
+    /// The namespaces that could not be scanned, as text.
     failures: Vec<String>,
 }
 
-/// Runs the iterator in each namespace, on each of these CPUs; with none, on any.
+/// Runs the iterator in each namespace, on each of these CPUs; on any CPU if the list is empty.
 fn run(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<ScanPass> {
     let mut run = ScanPass::default();
     for netns in namespaces.inodes() {
@@ -120,7 +120,7 @@ fn run(loaded: &mut Loaded, namespaces: &Namespaces, cpus: &[usize]) -> Result<S
 }
 
 /// Reads the iterator's output byte by byte, so that it stops after the listeners. Returns true if
-/// a queue continues.
+/// a queue was not read to its end.
 fn goes_on(file: &mut impl io::Read) -> io::Result<bool> {
     let mut more = false;
     let mut byte = [0];
@@ -130,8 +130,8 @@ fn goes_on(file: &mut impl io::Read) -> io::Result<bool> {
     Ok(more)
 }
 
-/// Moves this thread to a CPU. A CPU that may not be used is skipped: there the programs take their
-/// first snapshot later.
+/// Moves this thread to a CPU. A CPU that may not be used is skipped; the programs take their first
+/// snapshot there later.
 fn move_to(cpu: usize) -> Result<()> {
     // SAFETY: an all-zero set is a valid empty one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -150,7 +150,7 @@ fn move_to(cpu: usize) -> Result<()> {
     Ok(())
 }
 
-/// The CPUs that are in use.
+/// The CPUs that are online.
 fn online(root: &Path) -> Vec<usize> {
     let text = read_to_string(root.join("sys/devices/system/cpu/online")).unwrap_or_default();
     let mut cpus = parse_list(&text);
@@ -160,7 +160,7 @@ fn online(root: &Path) -> Vec<usize> {
     cpus
 }
 
-/// `0-3,8` as the kernel writes it.
+/// Parses a list like `0-3,8`, as the kernel writes it.
 fn parse_list(text: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -1,5 +1,5 @@
-//! The programs of a run, to be stopped and detached by any thread: by the session in order, or in
-//! its place while it is stuck.
+//! Stops and detaches the programs of a run, from any thread: the session does so in order, and the
+//! guard does so if the session is stuck.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,25 +12,25 @@ use aya::programs::Program;
 
 use crate::clock::monotonic_ns;
 
-/// What keeps the probe on failing calls of `accept()` attached: dropping it takes it off.
+/// Keeps the probe on failing calls of `accept()` attached; dropping it detaches the probe.
 pub(crate) type Links = Vec<Link>;
 
-/// One of them.
+/// The link of one program.
 pub(crate) type Link = Box<dyn Any + Send + Sync>;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Switch {
     epoch: Mutex<Array<MapData, u32>>,
-    /// When the counting was stopped; zero: it was not.
+    /// When counting was stopped; zero if it was not.
     stopped_ns: AtomicU64,
     programs: Mutex<Programs>,
 }
 
-/// The programs and what keeps them attached.
+/// The programs, and the links of the probe.
 pub(crate) struct Programs {
     pub(crate) all: Ebpf,
     pub(crate) accept_probe: Links,
-    /// Nothing may be attached any more.
+    /// Everything was detached, and nothing may be attached again.
     pub(crate) detached: bool,
 }
 
@@ -45,7 +45,7 @@ impl Switch {
         }
     }
 
-    /// Lets the programs count into this epoch, unless they were stopped.
+    /// Starts counting in this epoch, unless the programs were stopped.
     pub(crate) fn begin_epoch(&self, epoch: u32) -> Result<()> {
         let mut map = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stopped_ns().is_some() {
@@ -54,7 +54,7 @@ impl Switch {
         map.set(0, epoch, 0).context("setting the epoch of the programs")
     }
 
-    /// Stops the counting; running programs finish. Returns when it was stopped first.
+    /// Stops counting; running programs finish. Returns when it was first stopped.
     pub(crate) fn stop(&self) -> Result<u64> {
         let mut map = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stopped_ns) = self.stopped_ns() {
@@ -66,12 +66,12 @@ impl Switch {
         Ok(now_ns)
     }
 
-    /// When the counting was stopped.
+    /// When counting was stopped, if it was.
     pub(crate) fn stopped_ns(&self) -> Option<u64> {
         Some(self.stopped_ns.load(Ordering::SeqCst)).filter(|stopped_ns| *stopped_ns != 0)
     }
 
-    /// Takes every program off its hook; the maps stay readable.
+    /// Detaches every program; the maps stay readable.
     pub(crate) fn detach(&self) {
         let mut programs = self.programs();
         if programs.detached {
@@ -84,15 +84,15 @@ impl Switch {
         programs.detached = true;
     }
 
-    /// The programs, while no other thread uses them.
+    /// Locks the programs.
     pub(crate) fn programs(&self) -> MutexGuard<'_, Programs> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes a program off its hooks and out of the kernel.
+/// Detaches and unloads a program.
 pub(crate) fn unload(program: &mut Program) {
-    // An error says that it was not loaded.
+    // An error means that it was not loaded.
     let _ = match program {
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),

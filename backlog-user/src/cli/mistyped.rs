@@ -1,12 +1,12 @@
-//! A mistyped command. It would be taken for an INTERVAL, and its options for unknown ones.
-//! Pure.
+//! Detects a mistyped command, which would otherwise be taken for an INTERVAL and its options for
+//! unknown ones. Pure.
 
 use clap::CommandFactory as _;
 
 use crate::cli::Args;
 use crate::cli::time::parse_time;
 
-/// The error for a word in place of a command or an interval, if it looks like an unknown command.
+/// The error for a word in place of a command or interval, if it resembles a command.
 pub(crate) fn command(word: &str) -> Option<String> {
     let is_word = word.starts_with(char::is_alphabetic);
     if !is_word || parse_time(word).is_some() {
@@ -16,7 +16,7 @@ pub(crate) fn command(word: &str) -> Option<String> {
     (!names.iter().any(|name| name == word)).then(|| explain(word, &names))
 }
 
-/// The error for the name of a command where an interval is expected: options came before it.
+/// The error for a command's name in place of an interval: options precede it.
 pub(crate) fn late_command(word: &str) -> Option<String> {
     commands().iter().any(|name| name == word).then(|| {
         format!(
@@ -45,7 +45,7 @@ fn explain(word: &str, names: &[String]) -> String {
     }
 }
 
-/// The name that a word is the beginning of, or most like; none: it is like none.
+/// The name that begins with a word or resembles it most; None if no name resembles it.
 pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let starts = |name: &&&str| word.len() > 1 && name.to_lowercase().starts_with(&word);
@@ -57,7 +57,7 @@ pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// How many letters must be put in, left out, replaced or exchanged with the next.
+/// The edit distance: insertions, deletions, substitutions, and swaps of adjacent letters.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut rows: [Vec<usize>; 3] = [Vec::new(), Vec::new(), (0..=other.len()).collect()];

@@ -1,5 +1,4 @@
-//! Every `--option` that the documentation or a message names is one that the command line
-//! takes.
+//! Tests that every `--option` in the documentation and in messages exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,9 +29,9 @@ fn add(command: &Command, names: &mut BTreeSet<String>) {
     command.get_subcommands().for_each(|command| add(command, names));
 }
 
-/// What a line names.
+/// The options that a line names.
 fn named(line: &str) -> impl Iterator<Item = &str> {
-    // `var(--soft)` belongs to a style sheet; `a--b` and `---` are not options.
+    // `var(--soft)` is CSS; `a--b` and `---` are not options.
     let begins = |index: &usize| {
         let before = &line[..*index];
         !before.ends_with("var(")
@@ -46,7 +45,7 @@ fn named(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Files below a folder with this ending, without those of tests.
+/// The files below a folder that end in this, without tests.
 fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
@@ -74,9 +73,9 @@ fn every_option_that_is_named_exists() {
     let mut wrong = Vec::new();
     for file in all {
         let text = fs::read_to_string(&file).unwrap();
-        // What only tests say has its own reasons.
+        // Unit tests may name options that do not exist.
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        // A command of a page may go on in the next line, or, behind a backslash, in several.
+        // A command on a page may wrap to the next line, or to several after a backslash.
         let (mut goes_on, mut was_theirs) = (false, false);
         for (number, line) in (1..).zip(text.lines()) {
             let is_theirs = PROGRAMS.iter().any(|program| line.contains(program));

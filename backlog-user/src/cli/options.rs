@@ -21,53 +21,53 @@ use crate::output::whole_file::{FileError, WholeFile};
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
-    /// What decides what is shown: a recording keeps it.
+    /// What determines the output: a recording keeps it.
     pub(crate) replay: ReplayOptions,
-    /// The kernel's filter.
+    /// The filter that the programs apply.
     pub(crate) filter: Filter,
-    /// What must be looked up before it is a filter.
+    /// Filters that must be looked up before they can be applied.
     pub(crate) selection: Selection,
-    /// When to stop by itself.
+    /// How long to run.
     pub(crate) duration: Option<Duration>,
     /// Stop at the first queue with high use.
     pub(crate) until_use: bool,
-    /// A command for each event.
+    /// The command of `--on-event`.
     pub(crate) on_event: Option<String>,
-    /// A command that bounds the run.
+    /// The command of `--cmd`, which bounds the run.
     pub(crate) cmd: Option<String>,
     /// The user to run as.
     pub(crate) user: Option<String>,
-    /// Form of the output.
+    /// Output format.
     pub(crate) output: Output,
-    /// On a screen instead of in lines.
+    /// Full screen instead of lines.
     pub(crate) tui: bool,
-    /// Where the report goes.
+    /// The file of the report.
     pub(crate) report: Option<WholeFile>,
     /// Times in UTC.
     pub(crate) utc: bool,
-    /// Where the events are to be kept.
+    /// Where and how to record.
     pub(crate) record: Option<RecordOptions>,
-    /// Way of attaching.
+    /// The backend to attach.
     pub(crate) backend: Backend,
-    /// Only data and errors.
+    /// Print only data and errors.
     pub(crate) quiet: bool,
-    /// More than usual.
+    /// Print more than usual.
     pub(crate) verbose: bool,
     /// Length of an interval.
     pub(crate) interval: Duration,
-    /// How many intervals.
+    /// The maximum number of intervals.
     pub(crate) count: Option<u64>,
-    /// Drops reported individually, per listener and second.
+    /// Drops reported individually per listener and second.
     pub(crate) drop_records: u32,
-    /// Bytes of the ring buffer.
+    /// Size of the ring buffer in bytes.
     pub(crate) ring: u32,
-    /// It serves for months: SIGHUP reloads, and nobody needs to read stdout.
+    /// Runs as a service for months: SIGHUP reloads the configuration, and stdout need not be read.
     pub(crate) service: bool,
-    /// Only load the programs.
+    /// Load the programs and exit.
     pub(crate) check_programs: bool,
 }
 
-/// An error in the command line, and the remedy.
+/// An error in the command line, with a remedy.
 #[derive(Debug, Error)]
 pub(crate) enum OptionsError {
     #[error("--port")]
@@ -103,14 +103,14 @@ pub(crate) enum OptionsError {
     NoIntervals,
 }
 
-/// Shorter intervals would mostly measure themselves.
+/// Shorter intervals would mostly measure the tool itself.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 impl Options {
     /// Validates the command line.
     pub(crate) fn check(args: Args) -> Result<Self, OptionsError> {
-        // Every field is named, so that a new option cannot be forgotten here. If it changes what
-        // is shown, its place is in `ReplayOptions`.
+        // The pattern names every field, so that a new option cannot be forgotten here. An option
+        // that changes the output belongs in `ReplayOptions`.
         let Args {
             selection,
             duration,
@@ -192,7 +192,7 @@ impl Options {
     }
 }
 
-/// INTERVAL; a mistyped command stands in its place.
+/// Parses INTERVAL. A mistyped command may stand in its place.
 fn length_of_interval(text: &str) -> Result<Duration, OptionsError> {
     if let Some(error) = mistyped::command(text).or_else(|| mistyped::late_command(text)) {
         return Err(OptionsError::Command(error));
@@ -200,7 +200,7 @@ fn length_of_interval(text: &str) -> Result<Duration, OptionsError> {
     interval("INTERVAL", text)
 }
 
-/// The length of an interval.
+/// Parses the length of an interval.
 pub(crate) fn interval(name: &'static str, text: &str) -> Result<Duration, OptionsError> {
     let interval = time(name, text)?;
     if interval < SHORTEST {
@@ -209,10 +209,10 @@ pub(crate) fn interval(name: &'static str, text: &str) -> Result<Duration, Optio
     Ok(interval)
 }
 
-/// The smallest file of a rotated recording: each begins with all that is known.
+/// The smallest size of a rotated file, since each one begins with the whole state.
 const SMALLEST: u64 = 64 << 10;
 
-/// Bytes, or with a unit of 1,024.
+/// Parses bytes, or a number with a binary unit.
 fn size(text: &str) -> Result<u64, OptionsError> {
     let wrong = || OptionsError::Size(text.to_owned());
     let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
@@ -233,13 +233,13 @@ pub(crate) fn client_timeout_ns(text: &str) -> Result<u64, OptionsError> {
     Ok(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// A share of the limit, if there is one.
+/// Parses a share of the limit, if one was given.
 pub(crate) fn percent(name: &'static str, text: Option<&str>) -> Result<Option<u32>, OptionsError> {
     let wrong = |text: &str| OptionsError::Percent { name, text: text.to_owned() };
     text.map(|text| parse_percent(text).ok_or_else(|| wrong(text))).transpose()
 }
 
-/// The share of the limit that is reported: events have a default.
+/// The share of the limit to report at; `--on-event` has a default.
 pub(crate) fn high_use(given: Option<u32>, on_event: Option<&str>) -> Option<u32> {
     given.or(on_event.map(|_| HIGH_USE))
 }
@@ -322,7 +322,7 @@ mod tests {
         ] {
             let error = match options(line) {
                 Ok(options) => panic!("{line} gave {options:?}"),
-                // As it is printed, with its cause.
+                // The text that is printed, with its cause.
                 Err(error) => format!("{:#}", anyhow::Error::new(error)),
             };
             assert!(error.contains(cure), "{line}: {error}");

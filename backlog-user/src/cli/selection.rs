@@ -1,5 +1,5 @@
-//! Filters by what only the running system knows: a process, a network namespace, a cgroup.
-//! Looked up once, at the start.
+//! Filters that only the running system can resolve: by process, network namespace or cgroup. Each
+//! is resolved once, at the start.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use crate::host::namespaces::named::{self, Named};
 use crate::host::owner::cgroup::Cgroups;
 use crate::host::owner::find::Finder;
 
-/// What was typed.
+/// The filters as typed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     /// `--netns`
@@ -45,11 +45,10 @@ impl Selection {
     }
 }
 
-/// The inode number of the cgroup namespace that a host begins with
-/// (`PROC_CGROUP_INIT_INO`, 5.10 to 7.3).
+/// The inode number of the initial cgroup namespace (`PROC_CGROUP_INIT_INO`, 5.10 to 7.3).
 const HOST_CGROUPS: u64 = 0xefff_fffb;
 
-/// A cgroup and what is below it.
+/// A cgroup and all below it.
 fn subtree(path: &Path) -> Result<Subtree> {
     let mut cgroups = Cgroups::find(Path::new("/proc"));
     let id = cgroups.id_of(path)?;
@@ -66,7 +65,7 @@ fn subtree(path: &Path) -> Result<Subtree> {
     let mut members = HashSet::from([id]);
     let mut folders: Vec<PathBuf> = cgroups.top().map(|top| top.join(below)).into_iter().collect();
     while let Some(folder) = folders.pop() {
-        // One that is removed meanwhile has no listeners any more.
+        // A cgroup that was removed in the meantime has no listeners left.
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             if let Ok(found) = entry.metadata()
                 && found.is_dir()

@@ -1,4 +1,4 @@
-//! The arguments of `serve`, typed and checked, and the file that may give them.
+//! The arguments of `serve`: parses and validates them, and reads them from a configuration file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -99,7 +99,7 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// The options of the run.
+    /// Validates the options of the run.
     pub(crate) fn options(&self) -> Result<Options, OptionsError> {
         let (filter, selection) = self.selection.clone().check()?;
         let TracingArgs { client_timeout, backend, drop_records, ring_kib } = &self.tracing;
@@ -148,7 +148,7 @@ impl ServeArgs {
         !self.no_page && (tls || is_local || self.listen_unix.is_some())
     }
 
-    /// The bounds of what is shown.
+    /// The limits on what is shown.
     pub(crate) fn bounds(&self) -> Result<Bounds, OptionsError> {
         let ns = |name, text: &str| time(name, text).map(nanoseconds);
         Ok(Bounds {
@@ -159,7 +159,7 @@ impl ServeArgs {
         })
     }
 
-    /// The same, with the other's options that change during a run.
+    /// These arguments, with those of `other` that can change during a run.
     pub(crate) fn with_bounds_of(&self, other: &Self) -> Self {
         Self {
             max_listeners: other.max_listeners,
@@ -175,7 +175,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The options of a configuration file as words of a command line.
+/// Converts the options of a configuration file to words of a command line.
 pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     let mut words = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// A value; several ports may be a list.
+/// Converts a value; several ports may be given as a list.
 fn word(name: &str, value: &toml::Value) -> Result<String, String> {
     match value {
         toml::Value::String(text) => Ok(text.clone()),

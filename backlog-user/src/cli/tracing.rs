@@ -1,4 +1,4 @@
-//! The options that the tracer and the service share: what is traced, and how.
+//! The options that the tracer and the service share: what to trace, and how.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub(crate) const DROP_RECORDS: u32 = 1000;
 /// Default size of the ring buffer, KiB.
 pub(crate) const RING_KIB: u32 = 8192;
 
-/// What is traced.
+/// Selects what is traced.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// Trace only these local ports: 8000, 80,443 or 8000-8100
@@ -46,7 +46,8 @@ pub(crate) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    /// What the kernel can select by, and what must be looked up at the start.
+    /// Validates the selection: what the programs can filter by, and what must be looked up at the
+    /// start.
     pub(super) fn check(self) -> Result<(Filter, Selection), OptionsError> {
         let Self { port, pid, netns, cgroup, ipv4, ipv6 } = self;
         let ports = port.map(|text| text.parse()).transpose()?;

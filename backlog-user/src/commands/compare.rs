@@ -1,5 +1,5 @@
-//! `backlog-trace compare`: two recordings side by side, to show whether a change helped. Needs no
-//! rights. What a comparison means is in the core; this reads the recordings and prints.
+//! `backlog-trace compare`: shows two recordings side by side, and whether a change helped. Needs
+//! no privileges. The core compares; this module reads the recordings and prints the result.
 
 pub(crate) mod json;
 mod text;
@@ -23,11 +23,11 @@ use crate::output::sink::{Now, Sink, Update};
 
 /// A recording that was read.
 pub(crate) struct Recorded {
-    /// Its file, as it was named.
+    /// The file name as typed.
     pub(crate) file: String,
-    /// The run's start.
+    /// The start of the run.
     pub(crate) meta: Meta,
-    /// The same on the wall.
+    /// The start of the run on the wall clock.
     pub(crate) began: Timestamp,
     /// What is compared.
     pub(crate) run: Run,
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Notes until when a run went on, and whether its recording breaks off.
+/// Tracks the end of a run, and whether its recording is truncated.
 #[derive(Default)]
 struct Until {
     time_ns: u64,

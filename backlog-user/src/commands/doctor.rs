@@ -1,7 +1,7 @@
-//! `backlog-trace doctor`: what this kernel permits, which hooks will be used, and why.
+//! `backlog-trace doctor`: checks what this kernel permits, which hooks would be used, and why.
 //!
-//! `facts` reads the system and `trials` attaches each hook; both fill one `Report`, which is
-//! printed as JSON, or for people by `text`. Nothing stays attached, and no event is processed.
+//! `facts` reads the system and `trials` attaches each hook. Both fill one `Report`, which is
+//! printed as JSON, or as text by `text`. Everything is detached again, and no event is processed.
 
 mod facts;
 mod needs;
@@ -31,7 +31,7 @@ use report::{Check, Line, Readiness, Report, Tried};
 /// `schema` of the JSON object.
 const SCHEMA: u32 = 1;
 
-/// Looks, tries, and prints.
+/// Reads the facts, runs the trials, and prints the report.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
     let asked = asked(&args.run)?;
     let backend = wanted(args.backend).or(asked.as_ref().and_then(|asked| asked.backend));
@@ -94,8 +94,8 @@ fn examine(root: &Path, wanted: Option<Backend>, asked: Option<&Asked>) -> Repor
     }
 }
 
-/// Does tracing work, with which backend, and if not, what is the remedy? `blocked` is the reason
-/// why no trial was possible.
+/// Decides whether tracing works, with which backend, and if not, what to do. `blocked` is the
+/// reason why no trial was possible.
 fn judge(blocked: Option<String>, backends: &[Tried], wanted: Option<Backend>) -> Readiness {
     if let Some(why) = blocked {
         return Readiness { works: false, backend: None, why: Some(why) };

@@ -1,5 +1,5 @@
-//! `backlog-trace explain`: what a name in the output means, how it is known, and what to do. The
-//! texts are those of the rows that the docs are generated from.
+//! `backlog-trace explain`: explains a name in the output: its meaning, how it is determined, and
+//! what to do. The texts come from the tables that the docs are generated from.
 
 mod entries;
 
@@ -25,7 +25,7 @@ pub(crate) fn run(name: Option<&str>) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// All entries of this name: a column may be called like a finding.
+/// Explains all entries with this name: a column and a finding may share one.
 fn explain(name: &str, entries: &[Entry]) -> Result<String> {
     let name = name.trim();
     let found: Vec<&Entry> =
@@ -49,7 +49,7 @@ fn explain(name: &str, entries: &[Entry]) -> Result<String> {
     Ok(text.into_text())
 }
 
-/// The names, by kind.
+/// Lists the names by kind.
 fn list(entries: &[Entry]) -> String {
     let mut text = TextBlock::default();
     text.item(0, "backlog-trace explain NAME explains one of these:");
@@ -62,7 +62,7 @@ fn list(entries: &[Entry]) -> String {
     text.into_text()
 }
 
-/// A text of the docs without their marks.
+/// Removes the Markdown of a documentation text.
 fn plain(text: &str) -> String {
     text.replace('`', "")
 }

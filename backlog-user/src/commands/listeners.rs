@@ -1,8 +1,8 @@
-//! `backlog-trace listeners`: a list of every TCP listener of every network namespace, without
-//! tracing, with findings.
+//! `backlog-trace listeners`: lists every TCP listener in every network namespace, without tracing,
+//! with findings.
 //!
-//! `gather` asks the kernel, `finding` judges, `text`, `json` and `csv` show. No eBPF, and
-//! most of it without root.
+//! `gather` queries the kernel, `finding` evaluates the data, and `text`, `json` and `csv` print
+//! them. It uses no eBPF, and most of it works without root.
 
 pub(crate) mod csv;
 mod defer_accept;
@@ -29,7 +29,7 @@ use crate::notice::notice;
 use finding::Level;
 use gather::Wanted;
 
-/// Looks, judges, and prints.
+/// Gathers the data, evaluates it, and prints it.
 pub(crate) fn run(args: &ListenersArgs) -> Result<Outcome> {
     let root = Path::new("/");
     let mut finder = Finder::new(&root.join("proc"), &root.join("etc/passwd"));

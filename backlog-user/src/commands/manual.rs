@@ -1,5 +1,5 @@
-//! Files that a package ships with the program: shell completions and manual pages, generated from
-//! the definition of the command line.
+//! Generates the files that a package ships with the program: shell completions and manual pages,
+//! from the definition of the command line.
 
 use std::io::{self, Write};
 
@@ -28,7 +28,7 @@ fn completions_of(shell: cli::Shell) -> Vec<u8> {
     text
 }
 
-/// Prints the manual page of the whole or of a command.
+/// Prints the manual page of the program or of a subcommand.
 pub(crate) fn page(of: Option<&str>) -> Result<Outcome> {
     io::stdout().lock().write_all(&page_of(of)?)?;
     Ok(Outcome::Done)
@@ -36,7 +36,7 @@ pub(crate) fn page(of: Option<&str>) -> Result<Outcome> {
 
 fn page_of(of: Option<&str>) -> Result<Vec<u8>> {
     let mut whole = Args::command();
-    // So that a command's page shows how the command is typed.
+    // Fills in the usage line of each subcommand.
     whole.build();
     let command: Command = match of {
         None => whole,
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    /// The shell that shows the completions of a script.
+    /// Asks a real shell for its completions.
     #[test]
     fn fish_offers_them() {
         let folder = tempfile::tempdir().unwrap();

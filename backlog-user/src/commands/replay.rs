@@ -1,5 +1,5 @@
-//! `backlog-trace replay`: a recording, shown as the run itself was. Needs no rights, and no
-//! kernel that could trace; nothing in the file is carried out.
+//! `backlog-trace replay`: shows a recording as the run itself was shown. It needs no privileges
+//! and no kernel that can trace, and executes nothing from the file.
 
 mod files;
 mod lines;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Judges a run by another client timeout than its own, if one was given.
+/// Sets the client timeout that a run is judged by, if another one was given.
 pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Result<()> {
     if let Some(text) = client_timeout {
         header.options.client_timeout_ns = Some(client_timeout_ns(text)?);
@@ -65,7 +65,7 @@ pub(crate) fn judge_by(header: &mut Header, client_timeout: Option<&str>) -> Res
     Ok(())
 }
 
-/// Outputs, and a page if one was requested.
+/// Adds a page to the outputs, if one was requested.
 fn beside(outputs: Outputs, page: Option<Destination>, zone: TimeZone, quiet: bool) -> Outputs {
     match page {
         None => outputs,

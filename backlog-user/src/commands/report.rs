@@ -1,5 +1,5 @@
-//! `backlog-trace report`: a recording as a page. Knows the destination of the page; its content is
-//! made as in a live run.
+//! `backlog-trace report`: writes a recording as an HTML page. This module chooses its file; the
+//! content is produced as in a live run.
 
 use std::path::Path;
 

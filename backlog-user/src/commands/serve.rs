@@ -1,6 +1,6 @@
-//! `serve`: a run of months, with its counts at `/metrics` and a live page. The session traces as in
-//! other runs; at the end of each interval its sinks publish a snapshot, which another thread
-//! serves. So no scrape makes the session wait, and a busy session answers scrapes.
+//! `backlog-trace serve`: runs for months, with metrics at `/metrics` and a live page. The session
+//! traces as in other runs. At the end of each interval its sinks publish a snapshot, which another
+//! thread serves: no scrape delays the session, and a busy session does not delay scrapes.
 
 mod board;
 mod config;
@@ -40,7 +40,7 @@ pub(crate) fn options(args: ServeArgs) -> Result<Options> {
     Ok(Config::read(args)?.args().options()?)
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal stops it.
 pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     let config = Config::read(args)?;
     let options = config.args().options()?;
@@ -66,8 +66,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     trace::serve(options, Service { outputs, past, reload, stopping }, begin)
 }
 
-/// Tells systemd that it is about to end.
+/// Reports to systemd that the service is stopping.
 fn stopping() {
-    // Without systemd nobody wants to know.
+    // The error without systemd does not matter.
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
 }

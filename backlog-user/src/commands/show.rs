@@ -1,4 +1,4 @@
-//! How a run is shown, live or replayed: both go through here, so that both show the same.
+//! Shows a run, live or replayed. Both use this code, so that both look the same.
 
 use std::io::{self, Write};
 
@@ -18,22 +18,22 @@ use crate::output::json::Json;
 use crate::output::sink::{Now, Sink, Update};
 use crate::output::table::{Table, TextStyle};
 
-/// How the outputs are to look.
+/// Options of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputOptions {
-    /// Form of the output.
+    /// Output format.
     pub(crate) output: Output,
     /// Times in UTC.
     pub(crate) utc: bool,
-    /// Only data and errors.
+    /// Print only data and errors.
     pub(crate) quiet: bool,
-    /// More than usual.
+    /// Print more than usual.
     pub(crate) verbose: bool,
-    /// What the run itself was asked to show.
+    /// The options of the recorded run.
     pub(crate) replay: ReplayOptions,
 }
 
-/// The output that was asked for.
+/// The selected output.
 pub(crate) fn lines(options: OutputOptions, out: impl Write + 'static) -> Box<dyn Sink> {
     let style = style(options);
     match options.output {
@@ -43,10 +43,10 @@ pub(crate) fn lines(options: OutputOptions, out: impl Write + 'static) -> Box<dy
     }
 }
 
-/// How text is to look.
+/// The style of text output.
 pub(crate) fn style(options: OutputOptions) -> TextStyle {
     let OutputOptions { output: _, utc, quiet, verbose, replay } = options;
-    // The others are the presenter's.
+    // The presenter uses the other fields.
     let ReplayOptions {
         named_ports,
         until_drop: _,
@@ -58,14 +58,14 @@ pub(crate) fn style(options: OutputOptions) -> TextStyle {
     TextStyle { zone: zone(utc), idle_rows, quiet, cost: verbose }
 }
 
-/// The zone of printed times.
+/// The time zone of printed times.
 pub(crate) fn zone(utc: bool) -> TimeZone {
-    // Without /etc/localtime it is UTC, as for every program.
+    // Without /etc/localtime times are in UTC, as in every program.
     let zone = if utc { None } else { TimeZone::try_system().ok() };
     zone.unwrap_or(TimeZone::UTC)
 }
 
-/// Limits which drops are shown one by one: with `--until-drop N` the first N.
+/// Limits which drops are shown individually: with `--until-drop N`, the first N.
 #[derive(Clone, Copy, Debug)]
 struct DropLimiter {
     seen: u64,
@@ -73,7 +73,7 @@ struct DropLimiter {
 }
 
 impl DropLimiter {
-    /// Counts a drop. Is it to be shown?
+    /// Counts a drop. Should it be shown?
     fn admits(&mut self, news: &News) -> bool {
         let News::Refused(_) = news else { return true };
         self.seen += 1;
@@ -81,7 +81,7 @@ impl DropLimiter {
     }
 }
 
-/// Applies what happens in a run to its model, and hands what is news to the outputs.
+/// Applies events to the model of a run, and passes what is new to the outputs.
 pub(crate) struct Presenter {
     model: Model,
     clock: Clock,
@@ -92,9 +92,9 @@ pub(crate) struct Presenter {
 }
 
 impl Presenter {
-    /// For a run that starts at this time.
+    /// Creates a presenter for a run that starts at this time.
     pub(crate) fn new(clock: Clock, start_ns: u64, options: ReplayOptions) -> Self {
-        // The outputs apply the first one.
+        // The outputs apply `named_ports`.
         let ReplayOptions { named_ports: _, until_drop, high_use, client_timeout_ns, one_family } =
             options;
         let mut model = Model::new(start_ns);
@@ -111,7 +111,7 @@ impl Presenter {
         }
     }
 
-    /// The run has begun.
+    /// Shows the start of the run.
     pub(crate) fn begin(&mut self, sink: &mut dyn Sink, meta: &Meta) -> io::Result<()> {
         sink.update(self.now(), &Update::Start(meta))?;
         if sink.draws() {
@@ -123,7 +123,7 @@ impl Presenter {
         Ok(())
     }
 
-    /// Applies an event and shows what is news about it.
+    /// Applies an event and shows what is new.
     pub(crate) fn event(&mut self, sink: &mut dyn Sink, event: &Event) -> io::Result<Option<News>> {
         let news = self.model.apply(event);
         if let Some(news) = &news
@@ -137,7 +137,7 @@ impl Presenter {
         Ok(news)
     }
 
-    /// An event that shows how deep a queue is: does a period of high use begin?
+    /// Does this event show a queue so deep that a period of high use begins?
     fn high_use_of(&mut self, time_ns: u64, news: &News) -> Option<HighUse> {
         let (listener, queue) = match news {
             News::Found(listener) => {
@@ -165,7 +165,7 @@ impl Presenter {
         Ok(())
     }
 
-    /// The wall clock was set by so much.
+    /// The wall clock was stepped by this much.
     pub(crate) fn clock_set(
         &self,
         sink: &mut dyn Sink,
@@ -174,7 +174,7 @@ impl Presenter {
         sink.update(self.now(), &Update::ClockSet { time_ns, step_ns })
     }
 
-    /// Ends an interval: its rows.
+    /// Ends an interval and shows its rows.
     pub(crate) fn interval(
         &mut self,
         sink: &mut dyn Sink,
@@ -190,8 +190,8 @@ impl Presenter {
         Ok(rows)
     }
 
-    /// Shows the state of the tool itself. In a run of months the clock has many marks, of which
-    /// the latest are enough.
+    /// Shows the state of the tool itself. In a run of months, only the latest marks of the clock
+    /// are kept.
     pub(crate) fn health(
         &mut self,
         sink: &mut dyn Sink,
@@ -211,19 +211,19 @@ impl Presenter {
         self.show_high(sink, begun.into_iter())
     }
 
-    /// The summary. The end is completed from the model.
+    /// Shows the summary; the model completes the end.
     pub(crate) fn end(&self, sink: &mut dyn Sink, mut end: End) -> io::Result<()> {
         end.accounts = reconcile::accounts(&self.model);
         let summaries = self.model.summaries();
         sink.update(self.now(), &Update::End { summaries: &summaries, end: &end })
     }
 
-    /// Makes what was shown visible now.
+    /// Flushes the outputs.
     pub(crate) fn flush(&self, sink: &mut dyn Sink) -> io::Result<()> {
         sink.update(self.now(), &Update::Flush)
     }
 
-    /// Have the drops come that `--until-drop` waits for? Some may be only counted.
+    /// Have the drops of `--until-drop` occurred? Some of them may be counted only.
     pub(crate) fn has_dropped_enough(&self) -> bool {
         let DropLimiter { seen, until } = self.limiter;
         until.is_some_and(|limit| seen.max(self.model.dropped()) >= limit)
@@ -234,27 +234,27 @@ impl Presenter {
         self.first_high.as_ref()
     }
 
-    /// What the outputs may look at.
+    /// The state that the outputs may read.
     pub(crate) fn now(&self) -> Now<'_> {
         Now { clock: &self.clock, model: &self.model }
     }
 
-    /// What is known of the run.
+    /// The model of the run.
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    /// A recording begins in the middle of a run, or another one is played.
+    /// For a recording that begins in the middle of a run, or a replay that starts over.
     pub(crate) fn model_mut(&mut self) -> &mut Model {
         &mut self.model
     }
 
-    /// The times on the wall.
+    /// The clock that converts times to wall-clock times.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// To compare it with the wall's.
+    /// The clock, to compare it with the wall clock again.
     pub(crate) fn clock_mut(&mut self) -> &mut Clock {
         &mut self.clock
     }

@@ -1,4 +1,4 @@
-//! From the options to a session: reads the kernel, makes the plan, loads it.
+//! Turns options into a session: reads the kernel, makes the plan, and loads the programs.
 
 mod child;
 mod children;
@@ -61,22 +61,22 @@ use crate::output::record::ring::Ring;
 use crate::output::report::{Destination, Report};
 use crate::output::tui::{Tui, screen};
 
-/// Bytes that the totals of all slots may take.
+/// The maximum size of the totals of all slots, in bytes.
 const TOTALS_BYTES: usize = 64 << 20;
 
-/// What a run has that goes on for months.
+/// The parts of a run that only a service has.
 pub(crate) struct Service {
-    /// What it shows.
+    /// Its outputs.
     pub(crate) outputs: Outputs,
-    /// What its reports are made of, unless it makes none.
+    /// The recording that reports are made from, unless reports are off.
     pub(crate) past: Option<Ring>,
-    /// Notified at SIGHUP.
+    /// Notified on SIGHUP.
     pub(crate) reload: Arc<Notify>,
-    /// Called when a signal has ended it.
+    /// Called when a signal has ended the run.
     pub(crate) stopping: fn(),
 }
 
-/// Runs the tracer until it is to end.
+/// Runs the tracer until it ends.
 pub(crate) fn run(options: Options) -> Result<Outcome> {
     if options.tui {
         screen::check(std::env::var("TERM").ok().as_deref())?;
@@ -84,7 +84,7 @@ pub(crate) fn run(options: Options) -> Result<Outcome> {
     start(options, None, || Ok(()))
 }
 
-/// Runs it as a service. `begin` starts the threads of its own, with few rights.
+/// Runs the tracer as a service. `begin` starts the service's own threads, with few rights.
 pub(crate) fn serve(
     options: Options,
     service: Service,
@@ -100,8 +100,8 @@ fn start(
 ) -> Result<Outcome> {
     let root = Path::new("/");
     kernel::rights::check(root)?;
-    // All before the first thread: commands have all rights of the caller, and the tool keeps few
-    // of them.
+    // Fork before the first thread starts: the commands keep the rights of the caller, the tool
+    // drops most of them.
     let children = Children::fork(&options)?;
     outlet::survive_file_limit();
     let rights = Rights::prepare(root, &options)?;
@@ -185,7 +185,7 @@ async fn trace(
     let own = Own::watch(root, programs.numbers(), &programs.attached.hooks, options.verbose);
     gaps.extend(own.refusal().map(|why| format!("runs of the programs are not counted: {why}")));
     let meta = Meta {
-        // The session knows when it begins.
+        // The session sets it when it begins.
         time_ns: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: kernel.host,
@@ -194,7 +194,7 @@ async fn trace(
         hooks: programs.attached.hooks.iter().map(plan::Hook::placed).collect(),
         options: std::env::args().skip(1).collect(),
         settings: kernel.settings,
-        // Likewise.
+        // The session sets it as well.
         traced: None,
         reasons,
         gaps,
@@ -222,7 +222,7 @@ async fn trace(
     written(outcome, stdout.finish())
 }
 
-/// The outcome when stdout has ended as well: what its reader did not take is reported.
+/// The outcome after stdout was closed: reports the data that its reader did not take.
 pub(crate) fn written(outcome: Result<Outcome>, stdout: io::Result<Lost>) -> Result<Outcome> {
     let outcome = outcome?;
     let Lost { lines, bytes } = stdout?;
@@ -233,8 +233,8 @@ pub(crate) fn written(outcome: Result<Outcome>, stdout: io::Result<Lost>) -> Res
     Ok(Outcome::Unwritten)
 }
 
-/// The kernel's types took some 80 MB while they were read; the C library would keep that for
-/// the length of the run.
+/// Returns memory to the system: reading the kernel's BTF took some 80 MB, which the C library
+/// would keep for the whole run.
 fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it may be called at any time, and touches no memory that is in use.
@@ -243,7 +243,7 @@ fn give_back() {
     };
 }
 
-/// The backend that was asked for; none: the best.
+/// The selected backend; None means the best one.
 pub(crate) fn wanted(backend: cli::Backend) -> Option<Backend> {
     match backend {
         cli::Backend::Auto => None,
@@ -253,8 +253,8 @@ pub(crate) fn wanted(backend: cli::Backend) -> Option<Backend> {
     }
 }
 
-/// Loads every program that fits this kernel, of every backend that it permits, and prints
-/// a line of JSON for each.
+/// Loads every program that fits this kernel, for each backend that it permits, and prints a line
+/// of JSON for each.
 fn check_programs(
     btf: &Btf,
     layout: &Layout,
@@ -290,7 +290,7 @@ fn check_programs(
     Ok(Outcome::Done)
 }
 
-/// The sizes of a run that finds few listeners, for a trial.
+/// The limits of a run with few listeners, for a trial.
 pub(crate) fn trial_limits() -> Result<Limits> {
     let sizes = Sizes {
         cpus: possible_cpus()?,
@@ -301,12 +301,12 @@ pub(crate) fn trial_limits() -> Result<Limits> {
     Ok(limits([].iter(), sizes))
 }
 
-/// CPUs that have an element in a per-CPU map.
+/// The number of CPUs with an element in a per-CPU map.
 fn possible_cpus() -> Result<usize> {
     nr_cpus().map_err(|(file, error)| anyhow::Error::new(error).context(format!("reading {file}")))
 }
 
-/// Inputs for the sizes of the tables, in addition to the listeners.
+/// What determines the sizes of the tables, in addition to the listeners.
 #[derive(Clone, Copy)]
 struct Sizes {
     cpus: usize,
@@ -326,11 +326,11 @@ impl Sizes {
     }
 }
 
-/// Drop records of a second that wake userspace, of a listener and CPU.
+/// Drop records per listener, CPU and second that wake userspace.
 const URGENT_RECORDS: u32 = 16;
 
-/// Room for twice the present number, within what a host can spare: a slot costs its totals on each
-/// CPU and 6 KiB for its distributions, a queued connection some 150 bytes.
+/// Room for twice the current numbers, within what a host can spare: a slot costs its totals on
+/// each CPU and 6 KiB for its distributions, a queued connection some 150 bytes.
 fn limits<'a>(listed: impl Iterator<Item = &'a SockDiagListener>, sizes: Sizes) -> Limits {
     let Sizes { cpus, ring, drop_records, until_drop } = sizes;
     let (listeners, queues) = listed.fold((0_u32, 0_u32), |(count, sum), listed| {
@@ -343,7 +343,7 @@ fn limits<'a>(listed: impl Iterator<Item = &'a SockDiagListener>, sizes: Sizes) 
         slots: wanted.min(affordable).max(256),
         pending: queues.saturating_mul(2).clamp(1 << 16, 1 << 18),
         ring,
-        // Each CPU has its part.
+        // The limit is split across CPUs.
         drop_records: drop_records.div_ceil(u32::try_from(cpus).unwrap_or(u32::MAX)),
         urgent_records: u32::try_from(until_drop).unwrap_or(u32::MAX).max(URGENT_RECORDS),
     }

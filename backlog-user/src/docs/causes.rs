@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use backlog_core::counter::Counter;
 use backlog_ebpf::cause::{Beside, Cause};
 
-/// Causes of drops.
+/// The causes of drops.
 pub(super) fn causes() -> String {
     let mut text =
         "| cause | what was refused, and why | a larger limit helps | how it is known |\n\
@@ -19,7 +19,7 @@ pub(super) fn causes() -> String {
     text
 }
 
-/// What each cause calls for.
+/// The remedy for each cause.
 pub(super) fn remedies() -> String {
     let mut text = "| cause | do this |\n|---|---|\n".to_owned();
     for cause in Cause::ALL {
@@ -28,7 +28,7 @@ pub(super) fn remedies() -> String {
     text
 }
 
-/// Side events.
+/// The side events.
 pub(super) fn side_events() -> String {
     let mut text = "| name | what | how it is known |\n|---|---|---|\n".to_owned();
     for event in Beside::ALL {
@@ -38,7 +38,7 @@ pub(super) fn side_events() -> String {
     text
 }
 
-/// Which rows move which of the kernel's counters.
+/// Which rows increment which kernel counter.
 pub(super) fn counters() -> String {
     let mut text = "| the kernel's | counts | is the sum of |\n|---|---|---|\n".to_owned();
     for counter in Counter::ALL {

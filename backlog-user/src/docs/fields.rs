@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::schema::{Kinds, names};
 use crate::output::column::ColumnDoc;
 
-/// What every line of a command begins with, which the page says once.
+/// The fields that all lines have; the page explains them once.
 const COMMON: [&str; 3] = ["type", "time", "mono_ns"];
 
 /// A section for each line of a command.
@@ -17,7 +17,7 @@ pub(super) fn lines(schema: &Value, kinds: Kinds) -> String {
     names(kinds).into_iter().map(section).collect::<Vec<_>>().join("\n")
 }
 
-/// A section for each object that lines have.
+/// A section for each object within lines.
 pub(super) fn objects(schema: &Value) -> String {
     let (defs, lines) = (schema["$defs"].as_object().unwrap(), lines_of(schema));
     let mut objects: Vec<(&String, &Value)> = defs
@@ -28,7 +28,7 @@ pub(super) fn objects(schema: &Value) -> String {
     objects.into_iter().map(|(name, def)| section(name, def)).collect::<Vec<_>>().join("\n")
 }
 
-/// A row for each type of a value that is not an object.
+/// A row for each type of value that is not an object.
 pub(super) fn values(schema: &Value) -> String {
     let defs = schema["$defs"].as_object().unwrap();
     let mut rows: Vec<String> = defs
@@ -77,7 +77,7 @@ fn description(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().replace('|', "\\|")
 }
 
-/// What a type that is not an object takes.
+/// The possible values of a type that is not an object.
 fn value(def: &Value) -> String {
     let about = description(def);
     let about = if about.is_empty() { about } else { format!("{about} ") };
@@ -95,7 +95,7 @@ fn constant(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| format!("`{text}`"))
 }
 
-/// The type of a field, in a few words.
+/// A short name for the type of a field.
 fn kind(schema: &Value) -> String {
     let Some(fields) = schema.as_object() else { return "any".to_owned() };
     if let Some(name) = fields.get("$ref").and_then(Value::as_str) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use backlog_core::metrics::FAMILIES;
 
-/// Metrics of each listener, or all others, as they are named in a query.
+/// The metrics of each listener, or all others, by the name used in queries.
 pub(super) fn table(of_listener: bool) -> String {
     let mut text = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in FAMILIES.iter().filter(|family| family.of_listener == of_listener) {

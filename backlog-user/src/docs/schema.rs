@@ -1,4 +1,4 @@
-//! The JSON Schema of all lines, from their types.
+//! Generates the JSON Schema of all lines from their types.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -7,27 +7,27 @@ use serde_json::{Map, Value, json};
 use crate::commands::{compare, doctor, listeners};
 use crate::output::json;
 
-/// Adds the kinds of lines of one command, in their order.
+/// Adds the kinds of lines of one command, in order.
 pub(super) type Kinds = fn(&mut SchemaGenerator) -> Value;
 
-/// Those of a run.
+/// The lines of a run.
 pub(super) const TRACE: Kinds = kinds::<json::line::Line<'_>>;
-/// Those of `listeners`.
+/// The lines of `listeners`.
 pub(super) const LISTENERS: Kinds = kinds::<listeners::json::Line<'_>>;
-/// That of `doctor`.
+/// The line of `doctor`.
 pub(super) const DOCTOR: Kinds = kinds::<doctor::report::Line<'_>>;
 
-/// Those of `compare`.
+/// The lines of `compare`.
 pub(super) const COMPARE: Kinds = kinds::<compare::json::Line<'_>>;
 
 const DESCRIPTION: &str = "One line of backlog-trace -o json, of listeners or compare -o json, or \
                            the object of doctor -o json. Fields are only added within a schema: whoever reads \
                            them lets unknown ones pass.";
 
-/// Columns of the file.
+/// The maximum line width of the file.
 const WIDTH: usize = 100;
 
-/// The registry of everything that `-o json` prints.
+/// Everything that `-o json` prints.
 const ALL: [Kinds; 4] = [TRACE, LISTENERS, DOCTOR, COMPARE];
 
 fn kinds<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
@@ -38,7 +38,7 @@ fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().for_serialize().into_generator()
 }
 
-/// The variants of a command's enum of lines, by `type`.
+/// The variants of a command's line enum, by their `type`.
 fn variants(mut kinds: Value) -> Vec<(String, Value)> {
     let Value::Array(variants) = kinds["oneOf"].take() else { panic!("no enum: {kinds}") };
     let name = |line: &Value| line["properties"]["type"]["const"].as_str().unwrap().to_owned();
@@ -50,7 +50,7 @@ pub(super) fn names(kinds: Kinds) -> Vec<String> {
     variants(kinds(&mut generator())).into_iter().map(|(name, _)| name).collect()
 }
 
-/// A variant with the fields of the struct that it refers to.
+/// A variant, with the fields of the struct that it refers to inlined.
 fn line(mut variant: Value, defs: &mut Map<String, Value>) -> Value {
     let to = variant["$ref"].as_str().unwrap().strip_prefix("#/$defs/").unwrap().to_owned();
     let mut fields = defs.remove(&to).unwrap();
@@ -66,7 +66,7 @@ fn line(mut variant: Value, defs: &mut Map<String, Value>) -> Value {
     line.into()
 }
 
-/// All of it.
+/// The whole schema.
 pub(super) fn schema() -> Value {
     let mut generator = generator();
     let lines: Vec<_> = ALL.into_iter().flat_map(|kinds| variants(kinds(&mut generator))).collect();
@@ -90,11 +90,11 @@ pub(super) fn schema() -> Value {
     schema
 }
 
-/// Removes facts about Rust, and gives definitions the names that fields have.
+/// Removes details of Rust, and names the definitions like fields.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            // Readers let unknown fields pass.
+            // Readers must ignore unknown fields.
             fields.retain(|name, value| name != "additionalProperties" || *value != false);
             let is_number = |format: &Value| format.as_str().is_some_and(|name| name != "ip");
             fields.retain(|name, value| name != "format" || !is_number(value));
@@ -113,7 +113,7 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// `ListenerFields` as `listener_fields`.
+/// Converts `ListenerFields` to `listener_fields`.
 fn snake(name: &str) -> String {
     let mut text = String::new();
     for char in name.chars() {
@@ -125,7 +125,7 @@ fn snake(name: &str) -> String {
     text
 }
 
-/// As text: what fits on a line has one.
+/// Formats a value; one that fits on a line gets a single line.
 pub(super) fn text(value: &Value, indent: usize) -> String {
     let flat = value.to_string();
     let is_leaf = !flat.contains(":{") && !flat.contains("[{");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use backlog_core::model::sizing::Verdict;
 
-/// Verdicts, in the order in which they are tested.
+/// The verdicts, in the order in which they are tested.
 pub(super) fn table() -> String {
     let mut text = "| verdict | when | what to do |\n|---|---|---|\n".to_owned();
     for verdict in Verdict::AS_TESTED {

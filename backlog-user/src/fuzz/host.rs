@@ -1,4 +1,4 @@
-//! What the kernel tells: its types, the texts of `/proc`, and its answers about sockets.
+//! Data from the kernel: its BTF, the texts of `/proc`, and its answers about sockets.
 
 use crate::bpf::attach::with;
 use crate::bpf::layout::Layout;
@@ -11,11 +11,11 @@ use backlog_core::run::Backend;
 use procfs::FromRead as _;
 use procfs::process::Stat;
 
-/// BTF, with all questions that a start asks.
+/// Parses BTF and makes all lookups of a start.
 pub(super) fn btf(bytes: &[u8]) {
     let Ok(btf) = Btf::parse(bytes.to_vec()) else { return };
     drop(Layout::describe(&btf));
-    // Nesting, bitfields, arrays and names of types, of made-up structs.
+    // Nesting, bitfields, arrays and type names, in synthetic structs.
     for path in ["a", "b.c", "d[1]", "e[1].f", "g.h[2].i"] {
         let _ = btf.field("s", path);
     }
@@ -26,7 +26,7 @@ pub(super) fn btf(bytes: &[u8]) {
     }
 }
 
-/// A text of `/proc`, given to the parser of each.
+/// Passes a text of `/proc` to each parser.
 pub(super) fn proc(bytes: &[u8]) {
     let text = &*String::from_utf8_lossy(bytes);
     for line in text.lines() {
@@ -36,15 +36,16 @@ pub(super) fn proc(bytes: &[u8]) {
     }
     let _ = cgroup::mount_point(text);
     if let Some(found) = path::of(text) {
-        // What is shown of it is a part of it.
+        // The unit must be a part of the path.
         assert!(path::unit(&found).is_none_or(|unit| found.contains(unit)), "{found}");
     }
     let _ = counters::parse(text);
     name(bytes);
 }
 
-/// Any process may choose its name, which stands amid the numbers of `/proc/PID/stat`. The kernel
-/// keeps 15 bytes of it. The rest of that line is the kernel's own: procfs panics without brackets.
+/// A process may choose any name, which is embedded between the numbers of `/proc/PID/stat`. The
+/// kernel keeps 15 bytes of it. The rest of the line is the kernel's own; without the brackets,
+/// procfs would panic.
 fn name(bytes: &[u8]) {
     let name: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).take(15).collect();
     let line = [b"812 (", name.as_slice(), b") S 1", &b" 0".repeat(48), b"\n"].concat();
@@ -53,7 +54,7 @@ fn name(bytes: &[u8]) {
     assert_eq!(shown, Some(&*String::from_utf8_lossy(&name)), "{stat:?}");
 }
 
-/// A datagram of answers about sockets.
+/// Parses a datagram of answers about sockets.
 pub(super) fn sock_diag(bytes: &[u8]) {
     drop(answers::read(bytes));
 }

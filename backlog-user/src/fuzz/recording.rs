@@ -1,4 +1,4 @@
-//! A recording, from its bytes to every output: what `replay`, `replay --tui` and `report` do.
+//! Passes a recording through to every output, as `replay`, `replay --tui` and `report` do.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use crate::output::table::{Table, TextStyle};
 use crate::output::tui::Tui;
 use crate::output::whole_file::WholeFile;
 
-/// Collects what an output writes.
+/// Collects the bytes that an output writes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written(Rc<RefCell<Vec<u8>>>);
 
@@ -40,9 +40,9 @@ impl Written {
     }
 }
 
-/// Shows it by each output at the same time.
+/// Shows the recording by all outputs at the same time.
 pub(super) fn read(bytes: &[u8]) {
-    // A recording that is refused, from its first line or in the middle, is fine.
+    // A recording may be rejected, at its first line or later.
     let _ = show(bytes);
 }
 
@@ -69,7 +69,7 @@ fn show(bytes: &[u8]) -> Result<()> {
     assert_json(&json.take());
     assert_harmless(&table.take());
     assert_harmless(&csv.take());
-    // It is there only if the recording was shown to its end.
+    // The page exists only if the recording was shown to its end.
     if let Some(bytes) = found(std::fs::read(page))? {
         assert_harmless(&bytes);
     }
@@ -84,7 +84,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Does it command no terminal?
+/// Asserts that the output contains no terminal control sequences.
 fn assert_harmless(bytes: &[u8]) {
     let text = str::from_utf8(bytes);
     assert!(text.is_ok(), "{text:?}");
@@ -93,7 +93,7 @@ fn assert_harmless(bytes: &[u8]) {
     assert!(active.is_none(), "{:?}", active.and_then(|place| text.get(place..)));
 }
 
-/// Is each line an object of JSON, and harmless?
+/// Asserts that each line is a harmless JSON object.
 pub(super) fn assert_json(bytes: &[u8]) {
     assert_harmless(bytes);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

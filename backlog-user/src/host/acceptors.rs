@@ -1,6 +1,6 @@
-//! The state of a listener's acceptors when it begins to refuse packets: the states of their
-//! threads and their CPU time, from procfs. It only reads and stops no process; the number and size
-//! of inspections are bounded.
+//! The state of a listener's acceptors when it begins to drop packets: their thread states and CPU
+//! time, from procfs. This only reads, and stops no process. The number and size of inspections are
+//! bounded.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,66 +18,67 @@ use crate::clock::monotonic_ns;
 const PROCESSES: usize = 64;
 /// The maximum number of threads per inspection.
 const THREADS: usize = 512;
-/// Processes whose CPU time is noted at the end of an interval.
+/// The number of processes whose CPU time is recorded at the end of an interval.
 const NOTED: usize = 128;
-/// Listeners whose CPU limits are noted then: each is a handful of files.
+/// The number of listeners whose CPU limits are recorded at the same time; each takes a handful of
+/// file reads.
 const LIMITED: usize = 16;
-/// The pause between two inspections of any listeners.
+/// The pause between two inspections, for all listeners together.
 const REST_NS: u64 = 20_000_000;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Acceptors {
     proc_root: PathBuf,
-    /// What the acceptors of each listener had used when that was read last.
+    /// The last reading of what the acceptors of each listener had used.
     used: HashMap<ListenerId, Used>,
     limits: CpuLimits,
     not_before_ns: u64,
 }
 
-/// See there.
+/// A reading of the acceptors of a listener.
 struct Used {
     read_ns: u64,
     /// CPU time by process.
     cpu_ns: HashMap<u32, u64>,
-    /// The counts of CPU limits, of the first process.
+    /// The CPU limits of the first process.
     limits: Vec<Counts>,
 }
 
 /// The subject of an inspection.
 pub(crate) struct About<'a> {
     pub(crate) listener: ListenerId,
-    /// Those that hold it, as the tool's pid namespace numbers them.
+    /// The processes that hold it, numbered as in the tool's pid namespace.
     pub(crate) holders: &'a [u32],
-    /// The main one of them.
+    /// The main process among the holders.
     pub(crate) main: Option<Caller>,
-    /// Those that were seen accepting.
+    /// The processes that were seen accepting.
     pub(crate) accepting: &'a [Caller],
     pub(crate) last_accept: Option<LastAccept>,
     /// The time of the last accept by any process.
     pub(crate) accepted_ns: Option<u64>,
     /// When the first packet was refused.
     pub(crate) refused_ns: u64,
-    /// No packet was refused: nobody has accepted for long, as of now.
+    /// No packet was refused, but nobody has accepted for long as of now.
     pub(crate) idle: bool,
 }
 
-/// What some processes are doing.
+/// The state of some processes.
 #[derive(Default)]
 struct Seen {
-    /// Those that are there.
+    /// The processes that exist.
     pids: Vec<u32>,
     threads: u32,
     doing: Vec<Doing>,
 }
 
 impl Acceptors {
-    /// Below a `/proc`.
+    /// Reads from a `/proc`.
     pub(crate) fn new(proc_root: &Path) -> Self {
         let limits = CpuLimits::find(proc_root);
         Self { proc_root: proc_root.to_owned(), used: HashMap::new(), limits, not_before_ns: 0 }
     }
 
-    /// At the end of an interval: how much CPU time the acceptors of busy listeners have
+    /// Records, at the end of an interval, how much CPU time the acceptors of busy listeners have
     /// used so far.
     pub(crate) fn note(&mut self, busy: impl Iterator<Item = (ListenerId, Vec<u32>)>) {
         self.used.clear();
@@ -94,7 +95,7 @@ impl Acceptors {
         }
     }
 
-    /// Was there a look a moment ago?
+    /// Is the last inspection too recent?
     pub(crate) fn rests(&self, now_ns: u64) -> bool {
         now_ns < self.not_before_ns
     }
@@ -117,7 +118,7 @@ impl Acceptors {
             seen = self.seen(about.holders);
         }
         let last_gone = last.filter(|last| !self.is_there(last.pid));
-        // The holder matters if no existing process was seen accepting.
+        // The holder only matters if no existing process was seen accepting.
         let holder = (!accepting).then(|| self.holder(about, &seen)).flatten();
         let process = last.map_or_else(
             || holder.clone(),
@@ -147,7 +148,7 @@ impl Acceptors {
         })
     }
 
-    /// The threads of some processes.
+    /// The threads of these processes.
     fn seen(&self, pids: &[u32]) -> Seen {
         let mut seen = Seen::default();
         let mut doing: HashMap<(State, Option<String>), u32> = HashMap::new();
@@ -176,7 +177,7 @@ impl Acceptors {
         seen
     }
 
-    /// The main process of those that hold the listener and exist, else the first.
+    /// The main holder of the listener, if it exists, or else the first that exists.
     fn holder(&self, about: &About<'_>, seen: &Seen) -> Option<Caller> {
         let main = about.main.clone().filter(|main| seen.pids.contains(&main.pid));
         let first = || seen.pids.iter().find_map(|pid| self.caller(*pid));
@@ -193,26 +194,26 @@ impl Acceptors {
         self.name(pid).or_else(|| known().map(|one| one.comm.clone()))
     }
 
-    /// A zombie holds nothing and accepts nothing any more.
+    /// Does the process exist? A zombie holds and accepts nothing.
     fn is_there(&self, pid: u32) -> bool {
         let stat = stat(&self.proc_root.join(pid.to_string()));
         stat.is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
     }
 
-    /// CPU time of some processes since it was noted, and how long ago that was.
+    /// CPU time that these processes have used since it was recorded, and how long ago that was.
     fn used_since(&self, listener: ListenerId, pids: &[u32]) -> Option<(u64, u64)> {
         let Used { read_ns, cpu_ns: before, .. } = self.used.get(&listener)?;
         let one = |pid: &u32| self.cpu_ns(*pid)?.checked_sub(*before.get(pid)?);
         let each: Vec<u64> = pids.iter().filter_map(one).collect();
-        // Of all, or of none: a part would look idle.
+        // The total must include all of the processes: a part of them would look idle.
         let all = !each.is_empty() && each.len() == pids.len();
         all.then(|| (each.iter().sum(), monotonic_ns().saturating_sub(*read_ns)))
     }
 
-    /// The CPU limit that has held the first of some processes back since then.
+    /// The CPU limit that has throttled the first of these processes since then.
     fn limit_since(&self, listener: ListenerId, pids: &[u32]) -> Option<CpuLimit> {
         let Used { limits: before, .. } = self.used.get(&listener)?;
-        // Without a limit then, there is nothing to compare.
+        // Without a limit at that time, there is nothing to compare.
         let pid = pids.first().filter(|_| !before.is_empty())?;
         cpu_limit::most_used(before, &self.limits.of(*pid))
     }
@@ -222,7 +223,7 @@ impl Acceptors {
         Some(text.trim_end().to_owned())
     }
 
-    /// CPU time of a process so far; none: it is gone.
+    /// CPU time of a process so far; None if it is gone.
     fn cpu_ns(&self, pid: u32) -> Option<u64> {
         let tick_ns = 1_000_000_000 / clock_ticks_per_second().max(1);
         let stat = stat(&self.proc_root.join(pid.to_string()))?;
@@ -234,11 +235,12 @@ fn stat(folder: &Path) -> Option<Stat> {
     Stat::from_file(folder.join("stat")).ok()
 }
 
-/// How often a thread is read again that slept and was woken before the place was read.
+/// How often to read a thread again that slept at first but was woken before its wait channel was
+/// read.
 const READS_AGAIN: usize = 2;
 
-/// What a thread is doing, and where it sleeps. The kernel gives the two one after the other, and
-/// says `0` for the place of a thread that runs by then, or that we have no right to trace.
+/// The state of a thread, and where it sleeps. The kernel provides them in separate files, and
+/// prints `0` as the wait channel of a thread that runs by then, or that we may not trace.
 fn state(task: &Path) -> Option<(State, Option<String>)> {
     let mut found = read_state(task)?;
     for _ in 0..READS_AGAIN {
@@ -295,7 +297,7 @@ mod tests {
         Caller { pid, comm: comm.into() }
     }
 
-    /// A process with one thread, in a synthetic `/proc`.
+    /// A single-threaded process in a synthetic `/proc`.
     fn process(root: &Path, pid: u32, comm: &str, state: char, wchan: &str) {
         let stat = format!(
             "{pid} ({comm}) {state} 1 1 1 0 -1 4194304 0 0 0 0 2 1 0 0 20 0 1 0 100 1000 10 \
@@ -332,7 +334,7 @@ mod tests {
     fn a_dead_acceptor_is_gone_and_the_holder_is_described() {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), 80, "manager", 'S', "hrtimer_nanosleep");
-        // Its parent has not waited for it yet.
+        // A zombie: its parent has not reaped it yet.
         process(root.path(), 81, "service", 'Z', "0");
         for accepting in [[caller(81, "service")], [caller(83, "service")]] {
             let pid = accepting[0].pid;
@@ -357,7 +359,7 @@ mod tests {
         let found = acceptors.look(&About { last_accept: Some(last), ..about(&pids) }).unwrap();
         assert_eq!((found.process.pid, found.tid, found.processes), (pids[0], Some(77), 1));
         assert_eq!(found.doing.iter().map(|one| one.threads).sum::<u32>(), found.threads);
-        // The thread that asks runs.
+        // The thread of this test is running.
         assert!(found.doing.iter().any(|one| one.state == State::Running));
         assert!(found.cpu_ns.is_some() && found.cpu_over_ns.is_some());
     }

@@ -1,6 +1,5 @@
-//! The CPU limits of a process: of its cgroup and of those around it, and how often the kernel held
-//! their processes back because a limit was used up. A server that is held back does not accept,
-//! though CPUs are idle.
+//! The CPU limits of a process: those of its cgroup and of the enclosing ones, and how often the
+//! kernel throttled their processes. A throttled server does not accept, although CPUs are idle.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +9,7 @@ use procfs::process::MountInfo;
 
 use super::owner::cgroup::mount_point;
 
-/// Cgroups around each other that are read: a host has fewer.
+/// The maximum number of nested cgroups to read; hosts have fewer.
 const LEVELS: usize = 32;
 
 /// The hierarchies of cgroups that limit CPU time.
@@ -19,11 +18,11 @@ pub(crate) struct CpuLimits {
     proc_root: PathBuf,
     /// Where version 2 is mounted.
     unified: Option<PathBuf>,
-    /// Where version 1 is mounted with its controller `cpu`, which version 2 does not have then.
+    /// Where version 1 is mounted with its `cpu` controller, which version 2 then lacks.
     cpu: Option<PathBuf>,
 }
 
-/// What the kernel counts for a cgroup with a limit.
+/// The kernel's counts for a cgroup with a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
     folder: PathBuf,
@@ -34,7 +33,7 @@ pub(crate) struct Counts {
 }
 
 impl CpuLimits {
-    /// Finds the hierarchies, below a `/proc`.
+    /// Finds the hierarchies below a `/proc`.
     pub(crate) fn find(proc_root: &Path) -> Self {
         let lines = fs::read(proc_root.join("thread-self/mountinfo")).unwrap_or_default();
         let lines = String::from_utf8_lossy(&lines);
@@ -49,8 +48,8 @@ impl CpuLimits {
         Self { proc_root: proc_root.to_owned(), unified: mount_point(&lines), cpu }
     }
 
-    /// The limits that apply to a process now, from its cgroup outwards. Empty: none does, or it is
-    /// gone, or its cgroup is not below our own root.
+    /// The limits that apply to a process now, from its own cgroup outwards. Empty if there is
+    /// none, the process is gone, or its cgroup is not below our root.
     pub(crate) fn of(&self, pid: u32) -> Vec<Counts> {
         let file = self.proc_root.join(pid.to_string()).join("cgroup");
         let Ok(lines) = fs::read_to_string(file) else { return Vec::new() };
@@ -65,7 +64,7 @@ impl CpuLimits {
     }
 }
 
-/// The path below the mount in `/proc/PID/cgroup`, for the hierarchy with these controllers.
+/// The path in `/proc/PID/cgroup` for the hierarchy with these controllers.
 fn path_of(lines: &str, is_wanted: impl Fn(&[&str]) -> bool) -> Option<PathBuf> {
     let path = lines.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -76,14 +75,14 @@ fn path_of(lines: &str, is_wanted: impl Fn(&[&str]) -> bool) -> Option<PathBuf> 
     path.components().all(|part| matches!(part, Component::Normal(_))).then(|| path.to_owned())
 }
 
-/// `cpu.max`: `50000 100000`, or `max 100000` without a limit.
+/// Parses `cpu.max`: `50000 100000`, or `max 100000` without a limit.
 fn version_2(folder: &Path) -> Option<Counts> {
     let text = fs::read_to_string(folder.join("cpu.max")).ok()?;
     let (quota, period) = text.trim().split_once(' ')?;
     counts(folder, quota.parse().ok()?, period.parse().ok()?)
 }
 
-/// The quota is -1 without a limit.
+/// Without a limit, the quota is -1.
 fn version_1(folder: &Path) -> Option<Counts> {
     let number = |name| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     counts(folder, number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
@@ -99,7 +98,7 @@ fn counts(folder: &Path, quota_us: u64, period_us: u64) -> Option<Counts> {
     Some(Counts { folder: folder.to_owned(), quota_us, period_us, periods, throttled })
 }
 
-/// The limit that held the process back most between two readings; none did: none.
+/// The limit that throttled the process most between two readings; None if none did.
 pub(crate) fn most_used(before: &[Counts], now: &[Counts]) -> Option<CpuLimit> {
     let used = now.iter().filter_map(|now| {
         let before = before.iter().find(|before| before.folder == now.folder)?;

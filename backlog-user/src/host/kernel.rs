@@ -1,5 +1,4 @@
-//! Facts about the running kernel, read once. Other modules query them here; no decision is made
-//! here.
+//! Facts about the running kernel, read once. This module makes no decisions.
 
 pub(crate) mod btf;
 pub(crate) mod counters;
@@ -15,7 +14,7 @@ use backlog_core::settings::Settings;
 
 use btf::Btf;
 
-/// The kernel as the plan and the views need it.
+/// The facts that the plan and the outputs need.
 pub(crate) struct KernelView {
     /// The host's name, if it can be read.
     pub(crate) host: Option<String>,
@@ -94,7 +93,7 @@ mod tests {
             return;
         };
         let layout = Layout::find(&kernel.btf).unwrap();
-        // As if every way were permitted.
+        // Assume that all attach types are permitted.
         let ways = Ways::default();
         for backend in Backend::ALL {
             with(&kernel.btf, &layout, &ways, |shown| plan(shown, backend)).unwrap();

@@ -1,7 +1,7 @@
-//! Reads the kernel's own counters, so that the model can reconcile.
+//! Reads the kernel's own counters, so that the model can reconcile its totals with them.
 //!
-//! The programs' totals and the kernel's numbers cannot be read in one moment. So the
-//! kernel is asked before and after: what lies between the two answers agrees.
+//! The programs' totals and the kernel's counters cannot be read at the same instant. So the
+//! kernel's counters are read before and after the totals: a total between the two values agrees.
 
 mod answers;
 mod names;
@@ -21,34 +21,34 @@ use answers::Answer;
 pub(crate) use answers::{Answers, Ask};
 use names::LOOKS_FOR_NAMES;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct KernelCounters {
     namespaces: Namespaces,
     identify: Identify,
-    /// Those that were made during the run: their counters began with zeros.
+    /// Namespaces that were created during the run, so their counters began at zero.
     new: BTreeSet<Netns>,
-    /// The namespace behind each inode number, as far as names are concerned.
+    /// The namespace that each inode number's name belongs to.
     named: BTreeMap<u32, Netns>,
-    /// How often names may still be looked for in this interval.
+    /// How often this interval may still search for names.
     looks_left: u32,
-    /// The counters right before and right after the programs began.
+    /// The counters right before and right after the programs started.
     start: BTreeMap<Netns, (Values, Values)>,
-    /// Likewise the `sk_drops` of the listeners that were there, by namespace and inode.
+    /// The same for the `sk_drops` of the listeners that existed then, by namespace and inode.
     start_drops: HashMap<(Netns, u64), (u32, u32)>,
     /// The counters at the last reading after the programs' totals.
     last: BTreeMap<Netns, Values>,
-    /// Namespaces to which no way was found.
+    /// Namespaces that could not be reached.
     lost: BTreeSet<Netns>,
-    /// Where the next turn begins, and that of namespaces without a listener.
+    /// Where the next turn begins, and the next turn of namespaces without a listener.
     next: u32,
     next_quiet: Netns,
-    /// Those that the model has forgotten while they may still be there.
+    /// Namespaces that the model has evicted but that may still exist.
     forgotten: BTreeSet<Netns>,
 }
 
 impl KernelCounters {
-    /// Looks for the namespaces.
+    /// Finds the namespaces of the host.
     pub(crate) fn find() -> Self {
         Self {
             namespaces: Namespaces::find(Path::new("/proc")),
@@ -66,28 +66,28 @@ impl KernelCounters {
         }
     }
 
-    /// Those that are known.
+    /// The known namespaces.
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }
 
-    /// From here on this distinguishes namespaces with the same inode number.
+    /// Sets how to distinguish namespaces that reuse an inode number.
     pub(crate) fn identify_by(&mut self, identify: Identify) {
         self.identify = identify;
     }
 
-    /// These were made during the run.
+    /// Marks namespaces that were created during the run.
     pub(crate) fn are_new(&mut self, namespaces: impl IntoIterator<Item = Netns>) {
         let known = |netns: &Netns| !self.forgotten.contains(netns);
         self.new.extend(namespaces.into_iter().filter(known));
     }
 
-    /// Looks for namespaces once more.
+    /// Searches for namespaces again.
     pub(crate) fn find_again(&mut self) {
         self.namespaces.add(Namespaces::find(Path::new("/proc")));
     }
 
-    /// Takes the counters of right before and right after the programs began.
+    /// Sets the counters right before and right after the programs started.
     pub(crate) fn begin(&mut self, before: &Answers, after: &Answers) {
         for (netns, then) in &before.by_netns {
             let now = after.by_netns.get(netns).and_then(|answer| answer.counters);
@@ -97,18 +97,18 @@ impl KernelCounters {
         }
     }
 
-    /// Takes the `sk_drops` of the listeners, of before and after the same moment.
+    /// Sets the `sk_drops` of the listeners, before and after the same moment.
     pub(crate) fn begin_listeners(&mut self, before: &Answers, after: &Answers) {
         let first: HashMap<_, _> = before.listed().filter_map(drops_of).collect();
         for (socket, second) in after.listed().filter_map(drops_of) {
-            // One that was not there a moment before began with zero.
+            // A listener that did not exist a moment before began at zero.
             let first = first.get(&socket).copied().unwrap_or(0);
             self.start_drops.insert(socket, (first, second));
         }
     }
 
-    /// A listener was opened after the start: that is where its `sk_drops` begins. (Its
-    /// inode number may have been another's before.)
+    /// A listener was opened after the start, so its `sk_drops` begins here. (Its inode number may
+    /// have been in use before.)
     pub(crate) fn opened(&mut self, listener: &Listener) {
         if let (true, Some(inode), Some(drops)) =
             (listener.opened_now, listener.inode, listener.sk_drops)
@@ -124,8 +124,8 @@ impl KernelCounters {
         }
     }
 
-    /// The change since the start, from the two readings before and after the totals; `of_socket`
-    /// maps an inode to its listener.
+    /// Adds the changes since the start, from the two readings before and after the totals;
+    /// `of_socket` maps an inode to its listener.
     pub(crate) fn events(
         &mut self,
         before: &Answers,
@@ -158,7 +158,7 @@ impl KernelCounters {
         for (socket, last) in after.listed().filter_map(drops_of) {
             let (netns, inode) = socket;
             let Some(listener) = of_socket(netns, inode) else { continue };
-            // Without a beginning there is nothing to compare with.
+            // Without a start value there is nothing to compare.
             let Some(start) = self.start_drops.get(&socket).copied() else { continue };
             let first = first.get(&socket).copied().unwrap_or(start.1);
             let moved = Range {
@@ -169,9 +169,9 @@ impl KernelCounters {
         }
     }
 
-    /// The counting was stopped before these were read, which left some namespaces without an
-    /// answer: their counters had reached at least what the last reading says. Returns how many
-    /// there are.
+    /// Completes the `before` values of namespaces that were only read after the counting had
+    /// stopped: their counters had reached at least the values of the last reading. Returns the
+    /// number of these namespaces.
     pub(crate) fn fall_back(&self, before: &mut Answers, after: &Answers) -> usize {
         let silent = |netns: &&Netns| !before.by_netns.contains_key(netns);
         let late: Vec<Netns> = after.by_netns.keys().filter(silent).copied().collect();
@@ -188,7 +188,7 @@ impl KernelCounters {
     }
 
     /// The baseline of a namespace's counters, and whether it is known. A namespace created during
-    /// the run begins with zeros. Any other one that could not be read at the start, and one whose
+    /// the run begins at zero. Any other one that could not be read at the start, and one whose
     /// counters fell because its inode number was reused, begins with this reading.
     fn start_of(&mut self, netns: Netns, now: Values) -> ((Values, Values), bool) {
         let fell = |start: &Values| start.iter().zip(&now).any(|(start, now)| now < start);
@@ -210,8 +210,8 @@ fn drops_of(listed: &SockDiagListener) -> Option<((Netns, u64), u32)> {
     Some(((listed.netns, listed.inode), listed.sk_drops?))
 }
 
-/// How far each counter has moved: at least from after the start to before the end, at
-/// most from before the start to after the end.
+/// The change of each counter: at least from after the start to before the end, at most from before
+/// the start to after the end.
 fn moved(start: &(Values, Values), end: &(Values, Values)) -> Reading {
     std::array::from_fn(|index| {
         Some(Range {

@@ -1,4 +1,4 @@
-//! Network namespaces: a list of all, and access to another one without leaving one's own.
+//! Finds the network namespaces of the host, and runs code in another one without leaving its own.
 
 pub(crate) mod identity;
 pub(crate) mod named;
@@ -19,23 +19,22 @@ use crate::rights::capability::Capability;
 use names::Names;
 pub(crate) use names::in_first_pid_namespace;
 
-/// The way to this thread's own.
+/// The path of this thread's own namespace.
 const OWN: &str = "thread-self/ns/net";
 
-/// The namespaces that some process lives in or that are mounted somewhere, by inode
-/// number, each with a path to enter it by.
+/// The namespaces with a process or a mount point, by inode number, each with a path to enter it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Namespaces {
     ways: BTreeMap<u32, PathBuf>,
-    /// Those that this process has no right to enter.
+    /// Namespaces that this process may not enter.
     shut: BTreeSet<u32>,
-    /// Are there processes whose namespace it may not see?
+    /// Are there processes whose namespace is hidden from us?
     hidden: bool,
     names: Names,
 }
 
 impl Namespaces {
-    /// Looks for them below a `/proc`.
+    /// Finds the namespaces below a `/proc`.
     pub(crate) fn find(proc_root: &Path) -> Self {
         let mut found = Self::default();
         let own = proc_root.join(OWN);
@@ -48,11 +47,11 @@ impl Namespaces {
                 found.of_process(pid, &entry.path());
             }
         }
-        // `ip netns add` makes one that no process needs to live in.
+        // `ip netns add` creates one that need not have a process.
         let mounts = fs::read_to_string(proc_root.join("thread-self/mountinfo"));
         for (number, path) in mounts.iter().flat_map(|text| text.lines()).filter_map(mounted) {
             found.names.mounted(number, &path);
-            // A process may end sooner than this.
+            // A process may end before this.
             if own_inode != Some(number) {
                 found.ways.insert(number, path);
             }
@@ -60,7 +59,7 @@ impl Namespaces {
         found.names.read(proc_root);
         let rights = rights::effective(proc_root);
         let has = |capability| rights.is_none_or(|set| set.has(capability));
-        // One that hides from root as well is the doing of a security module.
+        // A security module may hide processes even from root.
         found.hidden &= !has(Capability::SysPtrace);
         if !has(Capability::SysAdmin) {
             let (open, shut) =
@@ -79,7 +78,7 @@ impl Namespaces {
                 self.names.lives(inode, pid);
                 self.ways.entry(inode).or_insert(path);
             }
-            // A namespace that has just ended gives the same error.
+            // Entering a namespace that has just ended gives the same error.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.hidden |= folder.exists();
             }
@@ -87,7 +86,7 @@ impl Namespaces {
         }
     }
 
-    /// The gaps of the tracer if this process has too few capabilities to enter other namespaces.
+    /// The tracer's gap if this process lacks the capabilities to enter other namespaces.
     pub(crate) fn unseen(&self) -> Option<String> {
         let closed = self.closed()?;
         Some(format!(
@@ -96,7 +95,7 @@ impl Namespaces {
         ))
     }
 
-    /// The namespaces that are not inspected if this process has too few capabilities.
+    /// What `listeners` cannot inspect if this process lacks the capabilities.
     pub(crate) fn closed(&self) -> Option<String> {
         let which = match (self.shut.len(), self.hidden) {
             (0, false) => return None,
@@ -107,7 +106,7 @@ impl Namespaces {
         Some(format!("{which} not inspected (that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE)"))
     }
 
-    /// Is it one that this process has no right to enter?
+    /// Is this process not allowed to enter it?
     pub(crate) fn is_shut(&self, netns: u32) -> bool {
         self.shut.contains(&netns)
     }
@@ -117,36 +116,36 @@ impl Namespaces {
         !self.hidden && !self.is_shut(netns)
     }
 
-    /// Adds a way that was found elsewhere.
+    /// Adds a path that was found elsewhere.
     pub(crate) fn add_way(&mut self, netns: u32, path: PathBuf) {
         self.ways.entry(netns).or_insert(path);
     }
 
-    /// Their inode numbers.
+    /// The inode numbers of all known namespaces.
     pub(crate) fn inodes(&self) -> impl Iterator<Item = u32> + '_ {
         self.ways.keys().copied()
     }
 
-    /// What to call one of them: `host`, the name that it is mounted by, or `pid 812 (nginx)`
-    /// by the first process that lives there.
+    /// The name of a namespace: `host`, the name of its mount point, or `pid 812 (nginx)` after the
+    /// first process in it.
     pub(crate) fn name_of(&self, netns: u32) -> Option<String> {
         self.names.of(netns)
     }
 
-    /// Only these of them.
+    /// A copy with only these namespaces.
     pub(crate) fn only(&self, wanted: &[u32]) -> Self {
         let mut some = self.clone();
         some.ways.retain(|netns, _| wanted.contains(netns));
         some
     }
 
-    /// Does its path still lead there? The process may have ended and its number be
-    /// another's.
+    /// Does its path still lead there? The process may have ended and its number may have been
+    /// reused.
     pub(crate) fn reaches(&self, netns: u32) -> bool {
         self.ways.get(&netns).is_some_and(|path| inode(path).is_ok_and(|inode| inode == netns))
     }
 
-    /// Adds those of a later look.
+    /// Adds the results of a later search.
     pub(crate) fn add(&mut self, later: Self) {
         let Self { ways, shut, hidden, names } = later;
         self.ways.retain(|netns, path| {
@@ -158,8 +157,8 @@ impl Namespaces {
         self.names.add(names);
     }
 
-    /// Runs something in one of them. A thread of its own enters it and ends there, so
-    /// that no other thread is moved.
+    /// Runs a function in a namespace, on a thread of its own, so that no other thread changes its
+    /// namespace.
     pub(crate) fn inside<T: Send + 'static>(
         &self,
         netns: u32,
@@ -173,7 +172,7 @@ impl Namespaces {
         Self::within(file, own, work)
     }
 
-    /// The same in one that is open already.
+    /// The same in a namespace that is already open.
     pub(crate) fn inside_open<T: Send + 'static>(
         &self,
         netns: u32,
@@ -201,23 +200,23 @@ impl Namespaces {
     }
 }
 
-/// The inode number of this thread's own.
+/// The inode number of this thread's own namespace.
 pub(crate) fn own_inode(proc_root: &Path) -> Result<u32> {
     inode(&proc_root.join(OWN)).context("reading the network namespace of this process")
 }
 
-/// The inode number of a namespace behind a link of `/proc`.
+/// The inode number of the namespace behind a link in `/proc`.
 pub(crate) fn inode(path: &Path) -> io::Result<u32> {
     let found = fs::metadata(path)?;
-    // In 5.10 a link that may not be followed leads to the folder that it is in.
+    // On 5.10, a link that may not be followed resolves to the directory that contains it.
     if found.is_dir() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     u32::try_from(found.ino()).map_err(io::Error::other)
 }
 
-/// The namespace that a line of `mountinfo` shows, if it does: its root is then the
-/// name of the namespace, and the mount point the way in.
+/// Parses a line of `mountinfo` that shows a namespace: the root is the namespace, and the mount
+/// point the path to enter it.
 pub(crate) fn mounted(line: &str) -> Option<(u32, PathBuf)> {
     let mut fields = line.split(' ');
     let root = fields.nth(3)?;
@@ -271,7 +270,7 @@ mod tests {
         let found = Namespaces::find(proc_root.path());
         assert_eq!(found.inodes().count(), 0);
         assert!(found.unseen().unwrap().starts_with("1 other network namespace is not"));
-        // It has its name nevertheless.
+        // It still has its name.
         assert_eq!(found.name_of(inode).unwrap(), "pid 77");
     }
 

@@ -1,6 +1,6 @@
-//! Who owns a listener: the processes that hold its socket, their user, systemd unit, cgroup
-//! and container. `find` looks for them below a `/proc`; `container` and `cgroup` understand
-//! paths; none of them asks a container runtime.
+//! The owners of a listener: the processes that hold its socket, with their user, systemd unit,
+//! cgroup and container. `find` searches a `/proc` for them; `container` and `path` parse cgroup
+//! paths; `cgroup` maps cgroup IDs to paths. Nothing queries a container runtime.
 
 pub(crate) mod cgroup;
 pub(crate) mod container;

@@ -1,5 +1,5 @@
-//! Caches the owner of each listener, and decides when to scan again: a scan of the descriptors of
-//! all processes takes a while, so it runs when an unknown process accepts, and for at most a
+//! Caches the owner of each listener, and decides when to scan again. A scan of all processes'
+//! descriptors takes a while, so it runs when an unknown process accepts, and takes at most a
 //! hundredth of the time.
 
 use std::collections::{HashMap, HashSet};
@@ -15,41 +15,41 @@ use crate::host::namespaces::in_first_pid_namespace;
 use crate::host::owner::cgroup::Cgroups;
 use crate::host::owner::find::Finder;
 
-/// After a scan, this multiple of its duration passes without one.
+/// The pause after a scan is this multiple of its duration.
 const REST: u32 = 100;
-/// And by this at least.
+/// The minimum pause.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
-/// Scans after the start of a listener whose owner could not be read: a server may start its
-/// workers a while later.
+/// The number of scans after the start of a listener whose owner could not be read: a server may
+/// start its workers a while later.
 const LOOKS: u8 = 2;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct OwnerCache {
     finder: Finder,
     cgroups: Cgroups,
-    /// By the inode number of a socket.
+    /// The owners by the inode number of the socket.
     known: HashMap<u64, Owner>,
     /// Sockets opened since the last interval, with the caller of `listen()`.
     new: HashMap<u64, Option<u32>>,
     looks_left: u8,
     looks: Looks,
-    /// Are processes numbered here as the kernel numbers them?
+    /// Does this process see the kernel's own process IDs?
     same_numbers: bool,
     not_before: Instant,
     looked_ns: u64,
     next_of_process: Instant,
 }
 
-/// An open listener, as the model knows it.
+/// An open listener of the model.
 pub(crate) struct Open<'a> {
-    /// Who it is.
+    /// Its data.
     pub(crate) listener: &'a Listener,
     /// The last acceptor.
     pub(crate) last_accept: Option<LastAccept>,
 }
 
 impl OwnerCache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub(crate) fn new(finder: Finder) -> Self {
         Self {
             finder,
@@ -65,12 +65,13 @@ impl OwnerCache {
         }
     }
 
-    /// Looks for the owners of sockets that are there.
+    /// Scans for the owners of these sockets.
     pub(crate) fn look(&mut self, sockets: &HashSet<u64>) {
         let start = Instant::now();
         self.looked_ns = monotonic_ns();
         let mut found = self.finder.scan(sockets);
-        // A process that ends during the scan closes its socket; the close event will report that.
+        // Keep the owners that the scan missed: if a process has ended, the close event of its
+        // socket will follow.
         self.known.retain(|inode, _| sockets.contains(inode) && !found.contains_key(inode));
         found.extend(self.known.drain());
         self.known = found;
@@ -88,7 +89,7 @@ impl OwnerCache {
         self.looks
     }
 
-    /// The known owner of a listener. An unknown listener is searched for soon.
+    /// The known owner of a listener. If it is unknown, a search follows soon.
     pub(crate) fn identify(&mut self, listener: &Listener, netns: Option<String>) -> Identity {
         let owner = listener.inode.and_then(|inode| self.known.get(&inode)).cloned();
         if let (None, Some(inode)) = (&owner, listener.inode) {
@@ -99,7 +100,7 @@ impl OwnerCache {
         Identity { owner: owner.map(Box::new), cgroup, netns }
     }
 
-    /// A listener has closed: its socket's number may be another's soon.
+    /// A listener has closed, so the inode number of its socket may be reused.
     pub(crate) fn closed(&mut self, listener: &Listener) {
         if let Some(inode) = listener.inode {
             self.known.remove(&inode);
@@ -107,7 +108,8 @@ impl OwnerCache {
         }
     }
 
-    /// The sockets that a process holds now; none if it has ended.
+    /// The sockets that a process holds now. Empty if it has ended, or if the last call is too
+    /// recent.
     pub(crate) fn sockets_of(&mut self, pid: u32) -> HashSet<u64> {
         if Instant::now() < self.next_of_process {
             return HashSet::new();
@@ -118,8 +120,8 @@ impl OwnerCache {
         sockets
     }
 
-    /// At the end of an interval or of the run: the changes of these. `name` knows the names of
-    /// network namespaces, by now perhaps of more.
+    /// Updates the identities of open listeners at the end of an interval or run. `name` may know
+    /// the names of more network namespaces by now.
     pub(crate) fn refresh<'a>(
         &mut self,
         open: impl Iterator<Item = Open<'a>> + Clone,
@@ -150,7 +152,7 @@ impl OwnerCache {
     }
 
     /// Checks whether the processes that opened listeners still hold them, one process each.
-    /// Workers started later are unknown when they accept.
+    /// Workers started later are noticed when they accept.
     fn ask(&mut self) {
         let new = std::mem::take(&mut self.new);
         let pids: HashSet<u32> = new.values().copied().flatten().collect();
@@ -162,10 +164,10 @@ impl OwnerCache {
         self.known.extend(found);
     }
 
-    /// Has a process accepted since the last scan that is not known to hold the socket? The socket
-    /// was passed on, or a worker was started.
+    /// Has a process accepted since the last scan that is not a known holder of the socket? Then
+    /// the socket was passed on, or a worker was started.
     fn is_stranger(&self, open: &Open<'_>) -> bool {
-        // In its own pid namespace the tool sees other pids than the kernel reports.
+        // In another pid namespace, the tool sees other pids than the kernel reports.
         if !self.same_numbers {
             return false;
         }

@@ -1,6 +1,6 @@
-//! Which sockets of a network namespace listen now, with the depth and limit of their
-//! queues, and which handshakes are not finished: what `ss -ltnm` and `ss -tn state syn-recv`
-//! ask the kernel (`sock_diag`).
+//! Lists the listening sockets of a network namespace, with the depth and limit of their queues,
+//! and the unfinished handshakes, by the kernel's `sock_diag`, as `ss -ltnm` and `ss -tn state
+//! syn-recv` do.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,26 +21,26 @@ use netlink_packet_sock_diag::inet::{
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 
-/// An attribute of a socket that the netlink crate has no name for: what its ULP says.
+/// A socket attribute that the netlink crate has no name for: information on its ULP.
 const ULP_INFO: u16 = 19;
-/// Likewise: the number of its cgroup.
+/// Another one: its cgroup ID.
 const CGROUP_ID: u16 = 21;
 
-/// A handshake that is not finished: an entry of some listener's SYN queue.
+/// An unfinished handshake: an entry in the SYN queue of some listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Where the client wants to connect to.
+    /// The address that the client connects to.
     pub(crate) local: SocketAddr,
-    /// The index of the interface that its listener is bound to; 0: to none.
+    /// The index of the interface that its listener is bound to, or 0.
     pub(crate) interface: u32,
 }
 
-/// The TCP listeners of this thread's namespace.
+/// The TCP listeners in this thread's namespace.
 pub(crate) fn dump(netns: Netns) -> Result<Vec<SockDiagListener>> {
     dump_with(netns, &ExtensionFlags::SKMEMINFO)
 }
 
-/// The same, and which of them are of MPTCP: four times as many bytes.
+/// The same, with a mark on MPTCP listeners, which takes four times as many bytes.
 pub(crate) fn dump_with_mptcp(netns: Netns) -> Result<Vec<SockDiagListener>> {
     dump_with(netns, &(ExtensionFlags::SKMEMINFO | ExtensionFlags::INFO))
 }
@@ -54,8 +54,8 @@ fn dump_with(netns: Netns, extensions: &ExtensionFlags) -> Result<Vec<SockDiagLi
     Ok(found)
 }
 
-/// The entries of all SYN queues of this thread's namespace: of IPv4 listeners and, if
-/// wanted, of IPv6 ones (IPv4 clients of theirs included).
+/// The entries of all SYN queues in this thread's namespace: of IPv4 listeners and, if wanted, of
+/// IPv6 ones (with their IPv4 clients).
 pub(crate) fn requests(ipv6: bool) -> Result<Vec<Request>> {
     let mut found = Vec::new();
     for family in [AF_INET, AF_INET6] {
@@ -67,7 +67,7 @@ pub(crate) fn requests(ipv6: bool) -> Result<Vec<Request>> {
     Ok(found)
 }
 
-/// Asks, and takes each answer.
+/// Sends a request and processes each answer.
 fn ask(question: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).context("opening a netlink socket")?;
     socket.bind_auto().context("binding a netlink socket")?;
@@ -81,7 +81,7 @@ fn ask(question: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<()> {
     }
 }
 
-/// Takes the answers of one datagram; a break: they were the last.
+/// Processes the answers in one datagram; breaks after the last one.
 fn answers(mut rest: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<ControlFlow<()>> {
     while !rest.is_empty() {
         let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
@@ -95,7 +95,7 @@ fn answers(mut rest: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<Contr
             }
             NetlinkPayload::Done(_) => return Ok(ControlFlow::Break(())),
             NetlinkPayload::Error(error) => {
-                // The crate's own conversion negates the lowest number there is.
+                // The crate's own conversion overflows on the lowest number.
                 let number = error.code.map_or(0, |code| code.get().saturating_neg());
                 let error = io::Error::from_raw_os_error(number);
                 if number == libc::ENOENT {
@@ -109,7 +109,7 @@ fn answers(mut rest: &[u8], mut each: impl FnMut(&InetResponse)) -> Result<Contr
     Ok(ControlFlow::Continue(()))
 }
 
-/// Reads the answers in one datagram, as listeners and as requests.
+/// Parses the answers in a datagram both as listeners and as requests.
 #[cfg(feature = "bench")]
 pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<SockDiagListener>, Vec<Request>)> {
     let (mut listeners, mut requests) = (Vec::new(), Vec::new());
@@ -120,7 +120,7 @@ pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<SockDiagListener>, Vec<Reques
     Ok((listeners, requests))
 }
 
-/// Which TCP sockets of this family are in these states?
+/// Builds the request for the TCP sockets of a family in these states.
 fn question(family: u8, states: StateFlags, extensions: ExtensionFlags) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -133,7 +133,7 @@ fn question(family: u8, states: StateFlags, extensions: ExtensionFlags) -> Vec<u
     bytes
 }
 
-/// A Fast Open child is in the same state, but is a full socket and in no SYN queue: only full
+/// A Fast Open child is in the same state, but it is a full socket and in no SYN queue. Only full
 /// sockets report memory.
 fn request_of(response: &InetResponse) -> Option<Request> {
     let id = &response.header.socket_id;
@@ -142,7 +142,7 @@ fn request_of(response: &InetResponse) -> Option<Request> {
     (!whole).then_some(Request { local, interface: id.interface_id })
 }
 
-/// An attribute that the netlink crate has no name for.
+/// A socket attribute that the netlink crate has no name for.
 fn attribute(response: &InetResponse, kind: u16) -> Option<Vec<u8>> {
     response.nlas.iter().find_map(|nla| match nla {
         Nla::Other(other) if other.kind() == kind => {
@@ -154,7 +154,7 @@ fn attribute(response: &InetResponse, kind: u16) -> Option<Vec<u8>> {
     })
 }
 
-/// For a socket in LISTEN the two queue fields are depth and limit.
+/// For a socket in LISTEN, the two queue fields are the depth and the limit.
 fn listed(netns: Netns, response: &InetResponse) -> SockDiagListener {
     let header = &response.header;
     let id = &header.socket_id;
@@ -183,7 +183,7 @@ fn listed(netns: Netns, response: &InetResponse) -> SockDiagListener {
     }
 }
 
-/// The first thing in what a ULP says is an attribute with its name.
+/// The first attribute in a ULP's information is its name.
 fn names_mptcp(value: &[u8]) -> bool {
     value.get(size_of::<libc::nlattr>()..).is_some_and(|name| name.starts_with(b"mptcp\0"))
 }
@@ -200,7 +200,7 @@ mod tests {
         let local = socket.local_addr().unwrap();
         let listed = match dump(1.into()) {
             Ok(listed) => listed,
-            // Only where the kernel lacks the module can it fail.
+            // It fails only on kernels without the module.
             Err(error) => return assert!(format!("{error:#}").contains("tcp_diag"), "{error:#}"),
         };
         let found = listed.iter().find(|listed| listed.local == local).unwrap();

@@ -1,5 +1,5 @@
-//! The queue between a writer and the thread that does the writes. All rules of waiting and losing
-//! are here; it knows no file.
+//! The queue between a writer and the thread that does the writes. It contains all rules on waiting
+//! and dropping, and does no I/O.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -10,43 +10,43 @@ use rustix::io::Errno;
 
 use super::{OnStall, STALL};
 
-/// Bytes that may wait for a reader before the writer waits as well.
+/// The number of bytes that may wait for a reader before the writer waits as well.
 const ROOM: usize = 4 << 20;
 
-/// A wait is checked this often. It is counted in such steps, so the time in which the process
-/// itself was stopped is not taken for a stall.
+/// How often a wait is checked. Waits are counted in these steps, so that time during which the
+/// process itself was stopped is not taken for a stall.
 const STEP: Duration = Duration::from_millis(20);
 
-/// At the end each reader gets at least this long.
+/// The minimum time that each reader gets at the end.
 const LEAST: Duration = Duration::from_millis(200);
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Queue {
     on_stall: OnStall,
     state: Mutex<State>,
-    /// There is something to write, or nothing more comes.
+    /// There is something to write, or the queue is closed.
     work: Condvar,
-    /// Something was written, or the writing failed.
+    /// Something was written, or writing has failed.
     progress: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     bytes: VecDeque<u8>,
-    /// Writes so far, and when the reader last took something or had nothing to take.
+    /// The number of writes, and when the reader last took something or had nothing to take.
     writes: u64,
     moved: Option<Instant>,
     stalled: bool,
     /// The stall has been reported.
     reported: bool,
-    /// Lines lost until the last report that it is over.
+    /// The number of lost lines when the end of a stall was last reported.
     lines_reported: usize,
     failure: Option<Failure>,
     lost: Lost,
     closed: bool,
 }
 
-/// What was not written.
+/// The data that was not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) lines: usize,
@@ -107,13 +107,13 @@ impl Queue {
         Self { on_stall, state: Mutex::default(), work: Condvar::new(), progress: Condvar::new() }
     }
 
-    /// May a part be missing?
+    /// May lines be dropped?
     pub(super) fn loses_lines(&self) -> bool {
         self.on_stall == OnStall::Lose
     }
 
-    /// Adds bytes, which are empty then. Waits for room if there is none, unless the reader has
-    /// stalled or the run is `ending`: what comes then is bounded by the last records and counts.
+    /// Queues the bytes and clears them. Waits if the queue is full, unless the reader has stalled
+    /// or the run is `ending`: what is still queued then is bounded by the last records and counts.
     pub(super) fn push(&self, bytes: &mut Vec<u8>, ending: impl Fn() -> bool) -> io::Result<()> {
         if bytes.is_empty() {
             return self.check();
@@ -141,7 +141,7 @@ impl Queue {
         result
     }
 
-    /// Has the writing failed?
+    /// Has writing failed?
     pub(super) fn check(&self) -> io::Result<()> {
         self.lock().check()
     }
@@ -151,7 +151,7 @@ impl Queue {
         !self.lock().bytes.is_empty()
     }
 
-    /// Waits until all is written, but not longer than this.
+    /// Waits until everything is written, but not longer than this.
     pub(super) fn settle(&self, limit: Duration) -> io::Result<()> {
         let behind = |state: &mut State| !state.bytes.is_empty() && state.failure.is_none();
         let waited = self.progress.wait_timeout_while(self.lock(), limit, behind);
@@ -159,13 +159,13 @@ impl Queue {
         state.check()
     }
 
-    /// Nothing more comes; what is there is written.
+    /// Closes the queue; what it holds is still written.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.work.notify_one();
     }
 
-    /// Nothing more comes. Waits until all is written, for as long as the reader reads.
+    /// Closes the queue and waits until everything is written, for as long as the reader reads.
     pub(super) fn finish(&self) -> io::Result<Lost> {
         self.close();
         let mut state = self.lock();
@@ -174,7 +174,7 @@ impl Queue {
             state.check()?;
             let still = state.moved.is_some_and(|moved| moved.elapsed() >= STALL);
             if still && waited >= LEAST {
-                // The thread may still be in the write of a part of it.
+                // The thread may still be writing a part of it.
                 let (first, second) = state.bytes.as_slices();
                 let (lines, bytes) = (lines(first) + lines(second), state.bytes.len());
                 state.stalled = true;
@@ -188,7 +188,7 @@ impl Queue {
         Ok(state.lost)
     }
 
-    /// What is new about the reader, once.
+    /// Returns a change of the reader's state once, as a message.
     pub(super) fn news(&self) -> Option<String> {
         let mut state = self.lock();
         match (state.stalled, state.reported) {
@@ -209,7 +209,7 @@ impl Queue {
         }
     }
 
-    /// Writes until nothing more comes or the writing fails: what the thread does.
+    /// The thread's loop: writes until the queue is closed and empty, or writing fails.
     pub(super) fn write_all(&self, chunk: usize, write: impl Fn(&[u8]) -> Result<usize, Errno>) {
         let mut part = Vec::with_capacity(chunk);
         while self.next(chunk, &mut part) {
@@ -241,7 +241,7 @@ impl Queue {
         }
     }
 
-    /// The next part to write; false: there is none, and none will come.
+    /// Takes the next part to write. Returns false if the queue is closed and empty.
     fn next(&self, chunk: usize, part: &mut Vec<u8>) -> bool {
         part.clear();
         let idle = |state: &mut State| state.bytes.is_empty() && !state.closed;

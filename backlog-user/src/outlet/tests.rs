@@ -1,5 +1,5 @@
-//! A reader that is slow loses nothing, one that has stalled is counted, and neither holds up the
-//! writer.
+//! Tests that a slow reader loses nothing, that the losses of a stalled one are counted, and that
+//! neither blocks the writer.
 
 use super::queue::Queue;
 use super::{Lost, OnStall, Outlet, STALL, Target};
@@ -16,7 +16,7 @@ fn pipe(on_stall: OnStall) -> (PipeReader, Outlet) {
     (reader, Outlet::open(target, on_stall).unwrap())
 }
 
-/// More than the queue and the pipe hold.
+/// A line; all of them exceed the queue and the pipe.
 fn line(number: usize) -> String {
     format!("{number:>9} {}\n", "x".repeat(64 << 10))
 }
@@ -47,7 +47,7 @@ fn a_slow_reader_loses_nothing() {
                 0 => return all,
                 count => all.extend_from_slice(&part[..count]),
             }
-            // Slower than what is written, which is more than the queue holds.
+            // Read more slowly than the writer, which writes more than the queue holds.
             thread::yield_now();
         }
     });
@@ -70,7 +70,7 @@ fn a_stalled_reader_loses_whole_lines_that_are_counted() {
         outlet.flush().unwrap();
         written += 1;
     }
-    // From now on nothing waits.
+    // From now on, nothing waits.
     let start = Instant::now();
     for _ in 0..100 {
         outlet.write_all(line(written).as_bytes()).unwrap();
@@ -84,7 +84,7 @@ fn a_stalled_reader_loses_whole_lines_that_are_counted() {
         reader.read_to_string(&mut text).unwrap();
         sender.send(text).unwrap();
     });
-    // It reads again: what was queued comes, and the last line.
+    // Once it reads again, it gets what was queued and the last line.
     let lost = loop {
         if let Some(news) = outlet.news() {
             let (_, lost) = news.split_once("meanwhile: ").unwrap();
@@ -139,7 +139,7 @@ fn at_the_end_of_a_run_nothing_waits_and_nothing_is_lost() {
     let queue = Queue::new(OnStall::Lose);
     let mut text = line(0).into_bytes();
     for _ in 0..200 {
-        // Nobody writes, and it is more than the queue takes otherwise.
+        // There is no thread that writes, and this is more than the queue normally takes.
         queue.push(&mut text.clone(), || true).unwrap();
     }
     assert!(queue.is_behind());

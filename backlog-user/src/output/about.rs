@@ -1,5 +1,5 @@
-//! What is known of one listener, in lines, the most important first: for outputs that show it while
-//! it is traced.
+//! What is known about one listener, as lines of text, the most important first, for outputs that
+//! show it during tracing.
 
 use backlog_core::event::Listener;
 use backlog_core::model::Model;
@@ -31,7 +31,7 @@ pub(crate) fn lines(model: &Model, summary: &Summary<'_>, sizing: &Sizing) -> Ve
         lines.push(owner_text::safe(&failed));
     }
     if summary.drops > 0 {
-        // Whose packet is only counted may be another client.
+        // A packet that was only counted may be from another client.
         let least = if page.has_every_client() { "" } else { "at least " };
         let causes: Vec<String> = Cause::ALL
             .iter()
@@ -56,7 +56,7 @@ pub(crate) fn lines(model: &Model, summary: &Summary<'_>, sizing: &Sizing) -> Ve
     lines
 }
 
-/// Who holds it, where it lives, and what was asked for it.
+/// Who holds it, its namespace or container, and the requested backlog.
 fn owner(listener: &Listener) -> String {
     let process = owner_text::process(listener).unwrap_or_else(|| "owner unknown".into());
     let mut words = vec![process.clone()];
@@ -71,7 +71,7 @@ fn owner(listener: &Listener) -> String {
         Some((call, asked)) => {
             let cut = owner_text::cut(call, listener.limit);
             let cut = cut.unwrap_or_else(|| format!("requested {asked}"));
-            // Mostly who holds it is who has asked.
+            // The holder is usually also the process that called listen().
             cut.strip_prefix(&process).map_or(cut.clone(), |rest| rest.trim_start().to_owned())
         }
         None => "requested: unknown".into(),

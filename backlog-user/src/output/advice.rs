@@ -19,7 +19,7 @@ use super::workers;
 
 /// Width of the labels.
 const INDENT: usize = 15;
-/// Episodes that are listed; an output with more room has all.
+/// The number of episodes to list; outputs with more room list all.
 const EPISODES: usize = 3;
 
 /// Renders it.
@@ -59,7 +59,7 @@ pub(super) fn render(
     text.into_text()
 }
 
-/// What became of the clients that were refused, if any were.
+/// What happened to the clients that were refused, if there were any.
 pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String> {
     if page.clients() == 0 {
         return None;
@@ -118,7 +118,7 @@ pub(crate) fn clients(model: &Model, page: &Page, time_ns: u64) -> Option<String
     Some(line)
 }
 
-/// `17 still queued at the end, the oldest for 8.1s`, if any are.
+/// For example `17 still queued at the end, the oldest for 8.1s`.
 pub(crate) fn still_queued(page: &Page, time_ns: u64) -> Option<String> {
     let StillQueued { count, oldest_ns, at_least } = page.still_queued(time_ns)?;
     let mut text = format!("{count} still queued at the end");

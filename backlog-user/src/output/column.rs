@@ -1,13 +1,13 @@
-//! Columns of rows. What a column is called, what it means and where its value comes from stand
-//! in one list, which the header, the rows and the docs read.
+//! Columns of rows. One list defines the name, meaning and value of each column, for the header,
+//! the rows and the docs.
 
-/// A column. `F` gets its value.
+/// A column; `F` computes its value.
 pub(crate) struct Column<F> {
-    /// As in the header.
+    /// The name in the header.
     pub(crate) name: &'static str,
-    /// What the value means, with its unit.
+    /// The meaning of the value, with its unit.
     pub(crate) meaning: &'static str,
-    /// Gets the value of a row.
+    /// Computes the value for a row.
     pub(crate) value: F,
 }
 
@@ -22,10 +22,10 @@ impl<F> Column<F> {
     }
 }
 
-/// What docs and `explain` say of a column: its name and meaning.
+/// The name and meaning of a column, for docs and `explain`.
 pub(crate) type ColumnDoc = (&'static str, String);
 
-/// A value of CSV; empty: not known.
+/// A CSV value; empty if unknown.
 pub(crate) fn text(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }

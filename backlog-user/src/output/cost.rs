@@ -1,5 +1,5 @@
-//! What tracing cost, as text: the tool's own CPU time and memory, and the programs that
-//! took most.
+//! The cost of tracing, as text: the tool's own CPU time and memory, and the most expensive
+//! programs.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use backlog_core::run::cost::{Cost, Cpu, Looks, ProgramCost, Runs};
 use backlog_core::text::format::plural;
 use backlog_core::text::outside::safe;
 
-/// Programs with a row of their own.
+/// The number of programs with a row of their own.
 const ROWS: usize = 6;
 
-/// The block at the end of the summary.
+/// Renders the block at the end of the summary.
 pub(crate) fn render(text: &mut String, cost: &Cost) {
     let _ = writeln!(text, "\nCost of tracing in {:.1} s", cost.elapsed_ns as f64 / 1e9);
     let _ = writeln!(text, "  CPU          {}", cpu(cost));
@@ -87,7 +87,7 @@ fn runs(cost: &Cost) -> String {
     }
 }
 
-/// Those that took most, and the others in one row.
+/// The most expensive programs, and all others in one row.
 fn table(text: &mut String, cost: &Cost) {
     let ran: Vec<&ProgramCost> =
         cost.programs.iter().flatten().filter(|program| program.run.count > 0).collect();

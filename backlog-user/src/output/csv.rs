@@ -1,5 +1,5 @@
-//! CSV: a row of names, and a row for each listener and interval. The columns are named as in the
-//! JSON lines. Empty: not known, or there was none.
+//! CSV output: a header row, and a row for each listener and interval. The columns are named as in
+//! the JSON lines. An empty field is unknown, or there was nothing to measure.
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 use super::column::{Column, ColumnDoc, text};
 use super::sink::{Now, Sink, Update};
 
-/// What a row is made of.
+/// The data of a row.
 struct Row<'a> {
     /// The end of the interval.
     time: &'a str,
@@ -108,7 +108,7 @@ const COLUMNS: [RowColumn; 22] = [
     }),
 ];
 
-/// The columns after all counts: those that were added since.
+/// The columns after these counts: all columns that were added later.
 const LAST: [RowColumn; 2] = [
     Column::new(
         "netns_id",
@@ -123,7 +123,7 @@ const LAST: [RowColumn; 2] = [
     ),
 ];
 
-/// The columns that are not the count of a cause or side event.
+/// The columns that do not count a cause or side event.
 pub(crate) fn own_columns() -> Vec<ColumnDoc> {
     COLUMNS.iter().map(Column::doc).chain(LAST.iter().map(Column::doc)).collect()
 }
@@ -140,12 +140,12 @@ pub(crate) fn columns() -> Vec<ColumnDoc> {
 /// Writes CSV.
 pub(crate) struct Csv<W: Write> {
     out: csv::Writer<W>,
-    /// Rows of idle listeners as well.
+    /// Also print rows of idle listeners.
     idle_rows: bool,
 }
 
 impl<W: Write> Csv<W> {
-    /// Rows that are written here.
+    /// Creates an output that writes to `out`.
     pub(crate) fn new(out: W, idle_rows: bool) -> Self {
         Self { out: csv::Writer::from_writer(out), idle_rows }
     }
@@ -186,7 +186,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-/// The error itself: a closed reader is not an error of the format.
+/// The I/O error itself, so that a closed reader is recognised.
 fn plain(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -194,7 +194,7 @@ fn plain(error: csv::Error) -> io::Error {
     }
 }
 
-/// Events with a moment of their own have no row: the row of their interval counts them.
+/// Single events have no row: the row of their interval counts them.
 impl<W: Write> Sink for Csv<W> {
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         let Now { clock, model } = now;
@@ -254,7 +254,7 @@ mod tests {
         let clock = Clock::fixed(1_700_000_000_000_000_000);
         let mut sink = Csv::new(out, false);
         let rows: Vec<Interval> = model.tick(1_500_000_000);
-        // So many that they are written at once.
+        // Enough rows to exceed the buffer.
         for _ in 0..100 {
             sink.update(
                 Now { clock: &clock, model: &model },
@@ -276,7 +276,7 @@ mod tests {
             ),
             "{row}"
         );
-        // Alone at its address.
+        // It is the only listener at its address.
         assert!(row.ends_with(",0,77,"), "{row}");
     }
 

@@ -1,7 +1,7 @@
-//! An entry of a folder that is held open from the first look at it to the last write: if the path
-//! to that folder is swapped meanwhile, what is written stays in the folder that was opened. A link on
-//! the way to it is followed only if it belongs to a user whom we trust: in a folder that others can
-//! write, anybody may have made it.
+//! A directory entry whose directory stays open from the first check to the last write: if the path
+//! is swapped in the meantime, everything is still written to the directory that was opened. Links
+//! on the way are followed only if they belong to a trusted user, since anybody may create one in a
+//! directory that others can write to.
 
 use std::collections::VecDeque;
 use std::env;
@@ -18,47 +18,47 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     typed: PathBuf,
     folder: Arc<OwnedFd>,
 }
 
-/// As many links as the kernel follows in a path (`MAXSYMLINKS`).
+/// The number of links that the kernel follows in a path (`MAXSYMLINKS`).
 const MOST_LINKS: u32 = 40;
 
 impl Entry {
-    /// Opens the folder that this name is in. The name itself is not examined.
+    /// Opens the directory that contains this name. The name itself is not examined.
     pub(crate) fn open(name: &Path) -> io::Result<Self> {
         let folder = open(folder_of(name), &trusted_users())?;
         Ok(Self { typed: name.to_owned(), folder: Arc::new(folder) })
     }
 
-    /// As it was typed, for messages.
+    /// The name as typed, for messages.
     pub(crate) fn typed(&self) -> &Path {
         &self.typed
     }
 
-    /// A path by which the kernel finds it in the folder that is held open.
+    /// A path through the open directory.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder().join(self.typed.file_name().unwrap_or_default())
     }
 
-    /// A path of that folder.
+    /// A path of the directory itself.
     pub(crate) fn folder(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.folder.as_raw_fd()).into()
     }
 }
 
-/// Those whose pipes may be written to, and whose links are followed: root, the user who runs this,
-/// and the one who called sudo, whom sudo names.
+/// The users whose pipes may be written to and whose links are followed: root, the user who runs
+/// this, and the one who called sudo.
 pub(crate) fn trusted_users() -> Vec<u32> {
     let sudo = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
     [0, geteuid().as_raw()].into_iter().chain(sudo).collect()
 }
 
-/// The folder that a file is in.
+/// The directory that contains a file.
 pub(crate) fn folder_of(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -66,7 +66,7 @@ pub(crate) fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// Do both name the same entry of a folder?
+/// Do both paths name the same directory entry?
 pub(crate) fn is_same_name(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| {
         let folder = folder_of(path);
@@ -78,8 +78,8 @@ pub(crate) fn is_same_name(one: &Path, other: &Path) -> bool {
     whole(one) == whole(other)
 }
 
-/// Opens a folder one component after the other, each as it is at that moment. Links of other users
-/// than these are an error.
+/// Opens a directory one component at a time, so that each is checked as it is used. A link that
+/// belongs to an untrusted user is an error.
 fn open(path: &Path, trusted: &[u32]) -> io::Result<OwnedFd> {
     let mut at = start(path)?;
     let mut rest: VecDeque<OsString> = names(path).collect();
@@ -96,7 +96,7 @@ fn open(path: &Path, trusted: &[u32]) -> io::Result<OwnedFd> {
         if links > MOST_LINKS {
             return Err(Errno::LOOP.into());
         }
-        // Below `/proc` such a link leads to a folder that a process has, whatever its text says.
+        // A link below `/proc` leads to an open directory of a process, whatever its text says.
         if fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             at = openat(&at, &name, flags, Mode::empty())?;
@@ -112,13 +112,13 @@ fn open(path: &Path, trusted: &[u32]) -> io::Result<OwnedFd> {
     Ok(at)
 }
 
-/// Where the walk of a path begins.
+/// The directory where a path begins.
 fn start(path: &Path) -> io::Result<OwnedFd> {
     let from = if path.is_absolute() { "/" } else { "." };
     Ok(openat(CWD, from, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The steps of a path, without the one where it begins.
+/// The components of a path, without the root.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     path.components().filter_map(|component| match component {
         Component::Normal(_) | Component::ParentDir => {
@@ -128,12 +128,12 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// Enters a folder, or returns the link of that name.
+/// Enters a directory, or returns the link with that name.
 fn step(at: &mut OwnedFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(&*at, name, flags | OFlags::DIRECTORY, Mode::empty()) {
         Ok(folder) => *at = folder,
-        // A link cannot be opened as a folder.
+        // A link cannot be opened as a directory.
         Err(Errno::NOTDIR | Errno::LOOP) => {
             let found = openat(&*at, name, flags, Mode::empty())?;
             if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Symlink {
@@ -190,7 +190,7 @@ mod tests {
             let entry = Entry::open(&at(name).join("x")).unwrap();
             assert!(is_same(&entry.folder(), &at("real/inner")), "{name}");
             let is_link = name != "real/inner" && !name.contains("./");
-            // Links above the folder of this test belong to root.
+            // The links above the test's directory belong to root.
             let result = open(&at(name), &[us + 1]);
             assert_eq!(result.is_err(), is_link, "{name}: {result:?}");
         }
@@ -199,7 +199,7 @@ mod tests {
         assert!(error.to_string().contains("name the folder it leads to"), "{error}");
     }
 
-    /// Its text would name another folder once that one is renamed.
+    /// The text of such a link becomes wrong once the directory is renamed.
     #[test]
     fn a_link_below_proc_leads_to_what_the_process_has() {
         let root = tempfile::tempdir().unwrap();

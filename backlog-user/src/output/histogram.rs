@@ -1,21 +1,20 @@
-//! Histograms in the layout that users of bcc know, 80 columns of plain ASCII.
+//! Renders histograms in the layout of bcc, as plain ASCII in 80 columns.
 
 use std::fmt::Write as _;
 
 use backlog_core::model::distribution::Bucket;
 
-/// A row: its range, and the count.
+/// A row: the range of a bucket, and its count.
 pub(crate) struct Row {
-    /// `17 -> 32`
+    /// For example `17 -> 32`.
     pub(crate) range: String,
-    /// How many.
     pub(crate) count: u64,
 }
 
-/// Stars of the fullest row.
+/// The number of stars in the fullest row.
 const WIDTH: u64 = 40;
 
-/// Rows of powers of two.
+/// Converts buckets to rows by powers of two.
 pub(crate) fn rows(buckets: &[Bucket]) -> Vec<Row> {
     buckets
         .iter()
@@ -26,7 +25,7 @@ pub(crate) fn rows(buckets: &[Bucket]) -> Vec<Row> {
         .collect()
 }
 
-/// The histogram; nothing if there are no rows.
+/// Renders a histogram; empty if there are no rows.
 pub(crate) fn render(unit: &str, rows: &[Row]) -> String {
     let mut text = String::new();
     let most = rows.iter().map(|row| row.count).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! JSON lines: the contract of docs/JSON.md. `line` has a type for every kind of line.
+//! Prints JSON lines, the contract of docs/JSON.md. `line` has a type for every kind of line.
 
 mod acceptor;
 mod accepts;
@@ -49,14 +49,14 @@ use summary::SummaryLine;
 /// Writes JSON lines.
 pub(crate) struct Json<W> {
     out: W,
-    /// Rows of idle listeners as well.
+    /// Also print lines of idle listeners.
     idle_rows: bool,
-    /// The comparison that was printed last, of each network namespace.
+    /// The last comparison that was printed for each network namespace.
     compared: HashMap<Netns, Vec<CounterCheck>>,
 }
 
 impl<W: Write> Json<W> {
-    /// A view that writes here.
+    /// Creates an output that writes to `out`.
     pub(crate) fn new(out: W, idle_rows: bool) -> Self {
         Self { out, idle_rows, compared: HashMap::new() }
     }
@@ -111,7 +111,7 @@ impl<W: Write> Sink for Json<W> {
     }
 }
 
-/// Updates that are several lines, which are to be seen at once.
+/// Updates that print several lines and flush them at once.
 impl<W: Write> Json<W> {
     fn interval(
         &mut self,
@@ -139,7 +139,7 @@ impl<W: Write> Json<W> {
         for account in accounts {
             let Account { netns, verdicts, unread_drops: _ } = account;
             let before = self.compared.insert(*netns, verdicts.clone());
-            // Only where anything is new.
+            // Print only changes, and only if a counter has moved.
             if before.as_ref() == Some(verdicts) || !verdicts.iter().any(CounterCheck::moved) {
                 continue;
             }

@@ -1,17 +1,17 @@
-//! All outputs of a run.
+//! All outputs of a run, as one sink.
 
 use std::io;
 
 use super::sink::{Now, Sink, Update};
 use super::tui::Tui;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Outputs {
     main: Main,
     beside: Vec<Box<dyn Sink>>,
 }
 
-/// The one that people look at.
+/// The main output.
 enum Main {
     Lines(Box<dyn Sink>),
     Screen(Box<Tui>),
@@ -28,13 +28,13 @@ impl Outputs {
         Self { main: Main::Screen(Box::new(tui)), beside: Vec::new() }
     }
 
-    /// Another one beside it.
+    /// Adds another output.
     pub(crate) fn with(mut self, sink: impl Sink + 'static) -> Self {
         self.beside.push(Box::new(sink));
         self
     }
 
-    /// The full screen, if that is what people look at.
+    /// The full screen, if that is the main output.
     pub(crate) fn tui(&mut self) -> Option<&mut Tui> {
         match &mut self.main {
             Main::Screen(tui) => Some(tui),
@@ -66,8 +66,8 @@ impl Sink for Outputs {
         self.main().monitors()
     }
 
-    /// What one of them cannot do keeps nothing from the others at the end, where each has most
-    /// to say. That a report was not written is worse than a closed pipe.
+    /// Updates every output, also after one has failed, since each has most to print at the end. A
+    /// report that was not written is a worse error than a closed pipe.
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         let main = self.main_mut().update(now, update);
         if !matches!(update, Update::End { .. }) {

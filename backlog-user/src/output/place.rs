@@ -1,7 +1,7 @@
-//! What a name that is written to stands for. A file or a link is replaced as a whole, so nothing
-//! is written through a link that somebody else has made. A pipe or a device is written to only if
-//! it belongs to root, to the user who runs the tool, or to the one who called sudo: in a folder
-//! that others can write, anybody may have made it.
+//! What an output path refers to. A file or link is replaced as a whole, so nothing is written
+//! through somebody else's link. A pipe or device is written to only if it belongs to root, to the
+//! user who runs the tool, or to the one who called sudo, since anybody may create one in a
+//! directory that others can write to.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Error, ErrorKind};
@@ -12,22 +12,23 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::output::folder::{Entry, trusted_users};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A regular file, a link, or nothing: the name can be replaced.
+    /// A regular file, a link, or nothing: it can be replaced.
     Name,
     Folder,
     /// A pipe, a device or a socket.
     Special,
-    /// A name of a file that this process has open.
+    /// The name of one of this process's open descriptors.
     Descriptor,
 }
 
-/// Is it a name of what a process has open? Others below `/proc` lead to any file of any user.
+/// Does it name a descriptor of this process? Other links below `/proc` lead to any file of any
+/// user.
 fn is_descriptor(path: &Path) -> bool {
     let is_number = |name: &str| name.parse::<u32>().is_ok();
-    // Without what does not count: `//` and `/./`.
+    // The components leave out what has no effect: `//` and `/./`.
     let names: Option<Vec<_>> = path.components().map(|name| name.as_os_str().to_str()).collect();
     match names.as_deref() {
         Some(["/", "dev", "stdin" | "stdout" | "stderr" | "fd"]) => true,
@@ -40,12 +41,12 @@ fn is_descriptor(path: &Path) -> bool {
 }
 
 impl Place {
-    /// What it is now. It may be something else when it is opened.
+    /// Classifies a path. This may have changed by the time that it is opened.
     pub(crate) fn of(path: &Path) -> Self {
         if is_descriptor(path) {
             return Self::Descriptor;
         }
-        // What cannot be asked cannot be created either, and that has a better error.
+        // If the path cannot be read, it cannot be created either, which gives a better error.
         let Ok(data) = path.symlink_metadata() else { return Self::Name };
         if data.is_dir() {
             Self::Folder
@@ -57,13 +58,13 @@ impl Place {
     }
 }
 
-/// Opens a file that this process has open, under its name.
+/// Opens one of this process's descriptors by its name.
 pub(crate) fn open_descriptor(path: &Path) -> io::Result<File> {
     let file = open_at_once(OpenOptions::new().append(true), path, OFlags::empty())?;
     wait_again(file)
 }
 
-/// Opens a pipe or a device, if it is ours and the links on the way to it are of trusted users.
+/// Opens a pipe or device, if its owner and those of the links on the way are trusted.
 pub(crate) fn open_special(path: &Path) -> io::Result<File> {
     let entry = Entry::open(path)?;
     let file = open_at_once(OpenOptions::new().write(true), &entry.path(), OFlags::NOFOLLOW)
@@ -72,19 +73,20 @@ pub(crate) fn open_special(path: &Path) -> io::Result<File> {
     wait_again(file)
 }
 
-/// A pipe without a reader is an error: waiting for one could last for ever.
+/// Opens without blocking: a pipe without a reader is an error, since waiting for one could take
+/// forever.
 fn open_at_once(options: &mut OpenOptions, path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = i32::try_from((flags | OFlags::NONBLOCK).bits()).map_err(Error::other)?;
     options.custom_flags(flags).open(path)
 }
 
-/// From now on, a write waits for the reader.
+/// Makes later writes block again.
 fn wait_again(file: File) -> io::Result<File> {
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
 
-/// An error of opening, in words if its own are of no help.
+/// Explains an error of opening, if its own text does not help.
 fn named(error: Error) -> Error {
     match error.raw_os_error() {
         Some(libc::ENXIO) => {
@@ -95,7 +97,7 @@ fn named(error: Error) -> Error {
     }
 }
 
-/// Is what was opened a pipe or a device of one of these users?
+/// Checks that the opened file is a pipe or device of one of these users.
 fn check(data: &Metadata, users: &[u32]) -> io::Result<()> {
     let kind = data.file_type();
     if !(kind.is_fifo() || kind.is_char_device()) {
@@ -186,7 +188,7 @@ mod tests {
         assert!(!fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
     }
 
-    /// The folder is that of a stranger's link, and the pipe would be ours.
+    /// The link belongs to somebody else, and its directory contains a pipe of ours.
     #[test]
     fn a_pipe_is_not_found_through_a_link_of_another_user() {
         let folder = tempfile::tempdir().unwrap();
@@ -196,7 +198,7 @@ mod tests {
         symlink(&real, &link).unwrap();
         let reader = fs::OpenOptions::new().read(true).write(true).open(real.join("pipe"));
         open_special(&link.join("pipe")).unwrap();
-        // Only root can give it away.
+        // Only root can change the owner.
         if geteuid().is_root() {
             lchown(&link, Some(65534), None).unwrap();
             let error = open_special(&link.join("pipe")).unwrap_err();

@@ -1,33 +1,32 @@
-//! The playback of a recording: its status, which the player sets, and requests, which the player
-//! fulfils.
+//! The playback of a recording: its status, which the player sets, and requests to the player.
 
-/// How far it is.
+/// The status of the playback.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Playing {
-    /// The time in the run, and its length, nanoseconds.
+    /// The position in the run and its length, in nanoseconds.
     pub(crate) at_ns: u64,
     pub(crate) length_ns: u64,
-    /// How many times as fast as the run was; none: as fast as possible.
+    /// The multiple of the original speed; None means as fast as possible.
     pub(crate) speed: Option<f64>,
-    /// The time stands still.
+    /// Playback is paused.
     pub(crate) stopped: bool,
-    /// All of it was played.
+    /// The end was reached.
     pub(crate) ended: bool,
 }
 
-/// What can be asked for.
+/// A request to the player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Play {
-    /// The time is to stand still, or to go on.
+    /// Pause or continue.
     Stop,
-    /// A step back in time.
+    /// Seek back.
     Back,
-    /// A step further.
+    /// Seek forward.
     Further,
-    /// Twice as fast.
+    /// Double the speed.
     Faster,
-    /// Half as fast.
+    /// Halve the speed.
     Slower,
-    /// As fast as possible.
+    /// Play as fast as possible.
     Fastest,
 }

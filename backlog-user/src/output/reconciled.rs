@@ -1,4 +1,4 @@
-//! What was seen against what the kernel counted, as text.
+//! The comparison of the tool's totals with the kernel's counters, as text.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use backlog_core::model::reconcile::{Account, Blind, CounterCheck, reasons};
 use backlog_core::run::End;
 use backlog_core::text::format::plural;
 
-/// `ListenDrops: kernel 37, seen 36 (+1)` and the likely reasons.
+/// For example `ListenDrops: kernel 37, seen 36 (+1)`, with the likely reasons.
 pub(crate) fn line(verdict: &CounterCheck, blind: &Blind) -> String {
     format!("{}: {}", verdict.counter, compared(verdict, blind))
 }
@@ -26,7 +26,7 @@ pub(crate) fn compared(verdict: &CounterCheck, blind: &Blind) -> String {
     text
 }
 
-/// What was seen after the last comparison.
+/// The text on drops that were seen after the last comparison.
 pub(crate) fn unread(drops: u64) -> String {
     format!(
         "{} more after that, until it ended: not compared, its counters were gone.",
@@ -34,11 +34,11 @@ pub(crate) fn unread(drops: u64) -> String {
     )
 }
 
-/// What namespaces are called, of which there may be thousands.
+/// The names of namespaces, whose number may be in the thousands.
 pub(crate) struct Names(HashMap<u32, usize>);
 
 impl Names {
-    /// Counts the accounts that share an inode number.
+    /// Counts how many accounts share each inode number.
     pub(crate) fn of(accounts: &[Account]) -> Self {
         let mut alike = HashMap::new();
         for account in accounts {
@@ -47,8 +47,7 @@ impl Names {
         Self(alike)
     }
 
-    /// The namespace's inode number, and what else tells it from another one that had the same
-    /// number.
+    /// The namespace's inode number, with its identity if another one had the same number.
     pub(crate) fn name(&self, netns: Netns) -> String {
         let alike = self.0.get(&netns.inode()).copied().unwrap_or(0);
         match netns.identity() {
@@ -58,8 +57,8 @@ impl Names {
     }
 }
 
-/// The lines at the end: of each network namespace those counters that moved, and the
-/// two that everybody looks for.
+/// Renders the lines at the end: for each network namespace the counters that moved, and always the
+/// two that matter most.
 pub(crate) fn render(text: &mut String, end: &End) {
     let several = end.accounts.len() > 1;
     let names = Names::of(&end.accounts);

@@ -1,8 +1,8 @@
-//! `--record`: writes a run to a file as it happens, so that `replay` can show it on any machine. A
-//! write error is reported once, and tracing continues.
+//! `--record`: writes a run to a file while it happens, so that `replay` can show it on any
+//! machine. A write error is reported once, and tracing continues.
 //!
-//! `line` is the form, `memory` leaves out what has not changed, `sink` is the file, or `ring` the
-//! memory for the reports of a service.
+//! `line` defines the format, `memory` leaves out what has not changed, `sink` writes the file, and
+//! `ring` keeps a recording in memory for the reports of a service.
 
 pub(crate) mod ring;
 pub(crate) mod sink;
@@ -27,21 +27,21 @@ use crate::output::place::Place;
 use ring::Ring;
 use sink::Sink;
 
-/// What was asked for.
+/// The options of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordOptions {
     /// The file.
     pub(crate) path: PathBuf,
     /// Rotate the file at this size in bytes.
     pub(crate) rotate: Option<u64>,
-    /// How many older ones are kept then.
+    /// How many rotated files to keep.
     pub(crate) keep: u32,
 }
 
-/// A kill loses what is older than this only in part.
+/// The longest time that data stays in buffers, so a kill loses about this much.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Records, or does nothing if nobody has asked for it.
+/// Records a run, or does nothing if `--record` was not given.
 #[derive(Default)]
 pub(crate) struct Recorder {
     open: Option<Recording>,
@@ -52,25 +52,25 @@ pub(crate) struct Recorder {
 }
 
 struct Recording {
-    /// None: to memory.
+    /// None: records to memory.
     wanted: Option<RecordOptions>,
     sink: Sink,
-    /// The start of the run; none before it begins.
+    /// The start of the run; None before it.
     header: Option<Header>,
-    /// How the clocks stood to each other when that was written last.
+    /// The clocks' offset when it was last written.
     mark: Option<Mark>,
     memory: Memory,
-    /// What has not changed and is not written yet.
+    /// Repeated events that are not written yet.
     same: Option<Same>,
-    /// Reused from one line to the next.
+    /// Reused between lines.
     buffer: Vec<u8>,
-    /// When what was written must have left the buffers; none: it has.
+    /// When buffered data must be flushed; None if there is none.
     due: Option<Instant>,
 }
 
 impl Recorder {
     /// Creates the file before anything is attached, so that a wrong name is reported immediately.
-    /// It has a name of its own until the run begins: a run that cannot trace replaces nothing.
+    /// It has a temporary name until the run begins, so a run that cannot trace replaces nothing.
     pub(crate) fn create(wanted: Option<&RecordOptions>) -> Result<Self> {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
         let path = wanted.path.display();
@@ -89,7 +89,7 @@ impl Recorder {
         Ok(Self { open: Some(Recording::new(None, sink)), ..Self::default() })
     }
 
-    /// The run has begun.
+    /// Publishes the file and writes its header.
     pub(crate) fn start(&mut self, clock: &Clock, meta: &Meta, options: ReplayOptions) {
         self.write(|recording| {
             recording.mark = Some(clock.newest());
@@ -106,18 +106,18 @@ impl Recorder {
         });
     }
 
-    /// The clocks were compared: the step of the wall clock, and when it was reported.
+    /// Records a comparison of the clocks: the step of the wall clock, and when it was reported.
     pub(crate) fn clock(&mut self, clock: &Clock, set: Option<(u64, i128)>) {
         let mark = clock.newest();
         self.write(|recording| recording.clock(mark, set));
     }
 
-    /// What the model is given.
+    /// Records an event before it is applied to the model.
     pub(crate) fn event(&mut self, event: &Event) {
         self.write(|recording| recording.event(event));
     }
 
-    /// An interval ends.
+    /// Records the end of an interval.
     pub(crate) fn interval(&mut self, time_ns: u64, blind: &Blind) {
         self.write(|recording| {
             recording.step(&Step::Interval { time_ns, blind: *blind })?;
@@ -126,17 +126,17 @@ impl Recorder {
         });
     }
 
-    /// The last interval ends early.
+    /// Records the early end of the last interval.
     pub(crate) fn rest(&mut self, time_ns: u64) {
         self.write(|recording| recording.step(&Step::Rest { time_ns }));
     }
 
-    /// A notice is given.
+    /// Records a message.
     pub(crate) fn notice(&mut self, time_ns: u64, text: &str) {
         self.write(|recording| recording.step(&Step::Notice { time_ns, text: text.to_owned() }));
     }
 
-    /// The run has ended; nothing more comes.
+    /// Records the end of the run, and closes the file.
     pub(crate) fn end(&mut self, end: &End) {
         self.write(|recording| {
             recording.step(&Step::End(Box::new(end.clone())))?;
@@ -145,7 +145,7 @@ impl Recorder {
         self.open = None;
     }
 
-    /// All that came at once is written: begins another file if this one is full.
+    /// Ends a batch of events: rotates the file if it is full.
     pub(crate) fn batch(&mut self, clock: &Clock, model: &Model, time_ns: u64) {
         self.write(|recording| match recording.wanted.as_ref().map(|wanted| wanted.rotate) {
             Some(Some(most)) if recording.sink.bytes() >= most => {
@@ -156,12 +156,12 @@ impl Recorder {
         });
     }
 
-    /// When what was written must leave the buffers.
+    /// When buffered data must be flushed.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.open.as_ref()?.due
     }
 
-    /// Lets it leave them.
+    /// Flushes buffered data.
     pub(crate) fn flush(&mut self) {
         self.write(Recording::flush);
     }
@@ -171,7 +171,7 @@ impl Recorder {
         self.failure.as_deref()
     }
 
-    /// The same, once.
+    /// The reason once, when it is new.
     pub(crate) fn complaint(&mut self) -> Option<String> {
         let failure_unreported = std::mem::take(&mut self.failure_unreported);
         failure_unreported.then(|| self.failure.clone()).flatten()
@@ -222,7 +222,7 @@ impl Recording {
             self.same_ends()?;
             return self.line(&Line::Event(Cow::Borrowed(event)));
         };
-        // Counts are read one after the other, the rest is of one moment.
+        // Counts are read one after the other; other repeated events share a time.
         let matches = |same: &Same| {
             same.of == of && (same.time_ns == *time_ns || matches!(what, What::Count { .. }))
         };
@@ -258,7 +258,7 @@ impl Recording {
         self.sink.flush()
     }
 
-    /// Another file, that can be read without those before.
+    /// Starts another file, which can be read without the earlier ones.
     fn rotate(&mut self, clock: &Clock, model: &Model, time_ns: u64) -> io::Result<()> {
         let Some(keep) = self.wanted.as_ref().map(|wanted| wanted.keep) else { return Ok(()) };
         self.same_ends()?;
@@ -267,18 +267,18 @@ impl Recording {
         self.restore(clock, model, time_ns, model.snapshot())
     }
 
-    /// The same in memory, if the part is full.
+    /// Starts another part in memory, if this one is full.
     fn next_part(&mut self, clock: &Clock, model: &Model, time_ns: u64) -> io::Result<()> {
         if !self.sink.is_full(time_ns) {
             return Ok(());
         }
         self.same_ends()?;
         self.sink.next_part(time_ns)?;
-        // Its readers begin there, with counts of their own.
+        // Reports begin there, with counts of their own.
         self.restore(clock, model, time_ns, ModelSnapshot::default())
     }
 
-    /// A file begins with the state.
+    /// Writes the whole state at the beginning of a file.
     fn restore(
         &mut self,
         clock: &Clock,
@@ -297,7 +297,7 @@ impl Recording {
     }
 }
 
-/// Where the files of a recording are: the newest first.
+/// The file names of a recording, the newest first.
 pub(crate) fn parts(path: &Path) -> impl Iterator<Item = PathBuf> {
     (0..).map(move |before| sink::part(path, before))
 }

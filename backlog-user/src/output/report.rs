@@ -1,4 +1,4 @@
-//! One self-contained HTML page of a run, written at the end from the same model as every other
+//! Writes a self-contained HTML page of a run at its end, from the same model as every other
 //! output. What the model does not keep (the beginnings of drops, the metadata of the start) is
 //! stored here, bounded.
 
@@ -32,7 +32,7 @@ use crate::output::whole_file::WholeFile;
 use annotations::Annotations;
 use context::Run;
 
-/// Where the page goes.
+/// The destination of the page.
 #[derive(Clone, Debug)]
 pub(crate) enum Destination {
     File(WholeFile),
@@ -44,23 +44,23 @@ pub(crate) enum Destination {
 pub(crate) struct Report {
     zone: TimeZone,
     place: Destination,
-    /// Say where it is.
+    /// Log where the page is.
     tells: bool,
-    /// The metadata of the start; none: the run has not begun.
+    /// The metadata of the start; None before the run begins.
     meta: Option<Meta>,
     annotations: Annotations,
     written: bool,
 }
 
 impl Report {
-    /// A view that writes there, with times of this zone.
+    /// Creates a report with times in this zone.
     pub(crate) fn new(zone: TimeZone, place: Destination, tells: bool) -> Self {
         Self { zone, place, tells, meta: None, annotations: Annotations::default(), written: false }
     }
 }
 
 impl Drop for Report {
-    /// A run that aborts has no end to report, and a message says so.
+    /// A run that aborts has no end to report: say so.
     fn drop(&mut self) {
         if self.meta.is_some()
             && !self.written
@@ -139,7 +139,7 @@ impl Report {
         let Some(meta) = &self.meta else { return Ok(()) };
         let Self { zone, annotations, .. } = self;
         let html = page::render(&Run { zone, clock, meta, model, summaries, end, annotations });
-        // The error already says where the page is instead.
+        // The error already says where the page was kept instead.
         self.written = true;
         match &self.place {
             Destination::File(file) => {

@@ -1,22 +1,22 @@
-//! docs/schema.json as a judge of what is printed (tests only). It is held strictly: a
-//! field that it does not name is an error here, though readers must let it pass.
+//! Validates printed lines against docs/schema.json (tests only). It is strict: an unknown field is
+//! an error here, although readers must ignore it.
 
 use std::collections::BTreeSet;
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
-/// The schema as it is published.
+/// The published schema.
 fn published() -> Value {
     serde_json::from_str(include_str!("../../../docs/schema.json")).unwrap()
 }
 
-/// Objects that name their fields take no others.
+/// Rejects unknown fields in objects with named fields.
 fn strict(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if fields.contains_key("properties") && !fields.contains_key("additionalProperties") {
-                // Alternatives beside the fields name further ones, which are fields as well.
+                // Alternatives next to the fields add further fields, which are known as well.
                 fields.insert("unevaluatedProperties".into(), false.into());
                 fields.values_mut().for_each(|part| match part {
                     Value::Array(_) => {}
@@ -31,16 +31,16 @@ fn strict(schema: &mut Value) {
     }
 }
 
-/// What judges one type of line.
+/// The validator for one type of line.
 fn validator(schema: &Value, kind: &str) -> Validator {
-    assert!(schema["$defs"].get(kind).is_some(), "docs/schema.json knows no `{kind}`");
+    assert!(schema["$defs"].get(kind).is_some(), "docs/schema.json has no `{kind}`");
     let mut one = Map::new();
     one.insert("$ref".into(), format!("#/$defs/{kind}").into());
     one.insert("$defs".into(), schema["$defs"].clone());
     jsonschema::draft202012::new(&one.into()).unwrap()
 }
 
-/// Holds an object against the schema of its type.
+/// Validates an object against the schema of its type.
 pub(crate) fn check(object: &Value) {
     let mut schema = published();
     strict(&mut schema);
@@ -52,7 +52,7 @@ pub(crate) fn check(object: &Value) {
     assert!(errors.is_empty(), "{errors:#?}\n{object:#}");
 }
 
-/// The same for lines; the types that there were.
+/// Validates lines, and returns their types.
 pub(crate) fn check_lines(text: &str) -> BTreeSet<String> {
     let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let check_one = |object: Value| {

@@ -1,4 +1,4 @@
-//! What an output is given, and how.
+//! The interface of outputs: the updates that they receive.
 
 use std::io;
 
@@ -12,42 +12,39 @@ use backlog_core::model::summary::Summary;
 use backlog_core::model::{Model, News, Refusal};
 use backlog_core::run::{End, Health, Meta};
 
-/// What an output may look at beside the update: the model as it is after it.
+/// What an output may read in addition to the update: the model after the update.
 #[derive(Clone, Copy)]
 pub(crate) struct Now<'a> {
-    /// Tells the time on the wall of monotonic times.
+    /// Converts monotonic times to wall-clock times.
     pub(crate) clock: &'a Clock,
-    /// All that is known of the run.
+    /// The state of the run.
     pub(crate) model: &'a Model,
 }
 
-/// Something to show. Times are monotonic nanoseconds.
+/// Something to show. Times are in monotonic nanoseconds.
 #[derive(Clone, Copy)]
 pub(crate) enum Update<'a> {
-    /// Tracing has begun; again, when a recording is played from its beginning once more: all
-    /// before is void.
+    /// Tracing has begun. If it comes again, a recording is being played from its beginning, and
+    /// all earlier updates are void.
     Start(&'a Meta),
     /// A listener was found or opened.
     Listener {
-        /// When.
         time_ns: u64,
-        /// Which.
+        /// The listener.
         page: &'a Page,
     },
     /// A listener was closed.
     Closed {
-        /// When.
         time_ns: u64,
-        /// Which.
+        /// The listener.
         page: &'a Page,
-        /// With what in its queues.
+        /// The content of its queues.
         closed: &'a Closed,
     },
     /// Another `listen()` was called, or a limit has changed.
     Limit {
-        /// When.
         time_ns: u64,
-        /// Where.
+        /// The listener.
         page: &'a Page,
         /// The limit.
         limit: &'a Limit,
@@ -56,66 +53,62 @@ pub(crate) enum Update<'a> {
     Refused(&'a Refusal),
     /// What the acceptors of a listener were doing when it began to refuse packets.
     Acceptor {
-        /// When.
         time_ns: u64,
-        /// What.
+        /// What they were doing.
         acceptor: &'a Acceptor,
     },
     /// Calls of `accept()` have failed.
     AcceptErrors {
         /// When that was read.
         time_ns: u64,
-        /// How often, and how.
+        /// The failures.
         errors: &'a AcceptErrors,
-        /// In a way that they had not failed before.
+        /// They had not failed in this way before.
         is_new: bool,
     },
     /// A period of high use begins: an accept queue is nearly full.
     HighUse {
-        /// Where.
+        /// The listener.
         page: &'a Page,
-        /// How full.
+        /// How full the queue is.
         high: &'a HighUse,
     },
     /// The wall clock was set.
     ClockSet {
-        /// When that was noticed.
+        /// When the step was noticed.
         time_ns: u64,
-        /// By how much, nanoseconds.
+        /// The step in nanoseconds.
         step_ns: i128,
     },
     /// An interval has ended.
     Interval {
-        /// When.
         time_ns: u64,
-        /// What happened in it, a row for each listener.
+        /// A row for each listener.
         rows: &'a [Interval],
     },
-    /// What was seen until the end of an interval against what the kernel counted.
+    /// The comparison with the kernel's counters at the end of an interval.
     Reconciled {
-        /// When.
         time_ns: u64,
-        /// By network namespace and counter.
+        /// The comparisons by network namespace and counter.
         accounts: &'a [Account],
-        /// What may explain a difference.
+        /// The known gaps that may explain a difference.
         blind: &'a Blind,
     },
     /// The state of the tool itself after an interval, for an output that asks for it
     /// ([`Sink::monitors`]).
     Health {
-        /// When.
         time_ns: u64,
-        /// What.
+        /// The state.
         health: &'a Health,
     },
-    /// Flush the updates since the last time. (The start, an interval and the end flush on their
+    /// Flush the updates since the last flush. (The start, an interval and the end flush on their
     /// own.)
     Flush,
-    /// A notice of a run that is played, for an output that has a place for it.
+    /// A message from a recording, for an output that shows these.
     Notice(&'a str),
     /// Tracing has ended.
     End {
-        /// A summary of each listener.
+        /// The summary of each listener.
         summaries: &'a [Summary<'a>],
         /// The run as a whole.
         end: &'a End,
@@ -123,7 +116,7 @@ pub(crate) enum Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// What is to be shown at once of what an event has changed.
+    /// The update that shows what an event has changed, if it is shown immediately.
     pub(crate) fn of_news(model: &'a Model, time_ns: u64, news: &'a News) -> Option<Self> {
         Some(match news {
             News::Refused(refusal) => Self::Refused(refusal),
@@ -142,20 +135,21 @@ impl<'a> Update<'a> {
 
 /// Shows a run.
 pub(crate) trait Sink {
-    /// Does it draw how queues go over time? The model keeps that only if so.
+    /// Does it draw queues over time? Only then does the model keep the data for that.
     fn draws(&self) -> bool {
         false
     }
 
-    /// Does it show the state of the tool itself, for as long as it runs? It keeps what it needs of
-    /// listeners that have closed, so the model need not.
+    /// Does it show the state of the tool itself, as a long-running service does? It then keeps
+    /// what it needs of closed listeners, so that the model need not.
     fn monitors(&self) -> bool {
         false
     }
 
-    /// Shows what has happened. What an output has no place for it leaves out.
+    /// Shows an update. An output ignores updates that it does not show.
     ///
     /// # Errors
-    /// If it cannot be written.
+    ///
+    /// The output cannot be written.
     fn update(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()>;
 }

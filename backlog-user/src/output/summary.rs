@@ -1,5 +1,5 @@
-//! The summary as text: for each listener where anything happened its counts,
-//! peak, drops and histograms; then what is not known.
+//! The summary as text: the counts, peak, drops and histograms of each listener with activity,
+//! followed by what is unknown.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ use super::histogram::{self, Row};
 use super::text_block::TextBlock;
 use super::{advice, reconciled};
 
-/// Renders the whole.
+/// Renders the whole summary.
 pub(crate) fn render(
     zone: &TimeZone,
     clock: &Clock,
@@ -159,7 +159,7 @@ fn listener(
     section(text, "accept latency", "microseconds", &page.wait, timed);
 }
 
-/// Who holds it, what was asked for it, and where it lives.
+/// Who holds it, the requested backlog, and its container or unit.
 fn owner_lines(text: &mut String, listener: &Listener) {
     if let Some(process) = owner_text::process(listener) {
         let _ = writeln!(text, "  process      {process}");
@@ -185,7 +185,7 @@ fn owner_lines(text: &mut String, listener: &Listener) {
     }
 }
 
-/// Each member's part of the connections, and whether one waits while others have room.
+/// The share of each member, and whether one waits while others have room.
 fn group(text: &mut String, model: &Model, group: &Group<'_>, time_ns: u64) {
     let Some(first) = group.members.first() else { return };
     let sum = group.enqueued();
@@ -238,7 +238,7 @@ fn group(text: &mut String, model: &Model, group: &Group<'_>, time_ns: u64) {
     text.push_str(&paragraphs.into_text());
 }
 
-/// How long the SYN queue was, what bounds it, and whether cookies were sent for lack of room.
+/// The length of the SYN queue, its limit, and whether cookies were sent because it was full.
 fn syn_queue(
     text: &mut String,
     zone: &TimeZone,
@@ -259,7 +259,7 @@ fn syn_queue(
     let _ =
         writeln!(text, "  SYN queue    {} of {}{at}", totals.syn_queue_peak, page.listener.limit);
     let set = model.settings_of(page.listener.netns).copied().unwrap_or_default();
-    // Only without cookies does the last-quarter rule hold.
+    // The last-quarter rule only applies without cookies.
     if let (Some(0), Some(most)) = (set.syncookies, set.tcp_max_syn_backlog) {
         let _ = writeln!(
             text,
@@ -283,7 +283,7 @@ fn drops(summary: &Summary<'_>) -> String {
         return "none".into();
     }
     let without_record = summary.page.totals.records_suppressed;
-    // Whose packet is only counted may be another client.
+    // A packet that was only counted may be from another client.
     let least = if summary.page.has_every_client() { "" } else { "at least " };
     let mut text = format!(
         "{} of {least}{}",
@@ -305,7 +305,7 @@ fn drops(summary: &Summary<'_>) -> String {
     text
 }
 
-/// A histogram, and how much of what was counted it has seen.
+/// A histogram, and how much of what was counted it contains.
 fn section(text: &mut String, title: &str, unit: &str, values: &Distribution, counted: u64) {
     let rows = histogram::rows(&values.buckets());
     if rows.is_empty() {

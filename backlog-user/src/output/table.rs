@@ -1,5 +1,5 @@
-//! The plain table: a line per listener and interval, drops at their moment,
-//! and the summary. 80 columns (`wrap`); an address is never cut.
+//! The plain table: a line per listener and interval, drops as they happen, and the summary, in 80
+//! columns (`wrap`). Addresses are never cut.
 
 pub(crate) mod columns;
 
@@ -30,16 +30,16 @@ use super::wrap::Wrapped;
 use super::{cost, reconciled, summary};
 use columns::COLUMNS;
 
-/// How the table is to style.
+/// The style of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct TextStyle {
-    /// The width of the time column.
+    /// The time zone of printed times.
     pub(crate) zone: TimeZone,
-    /// Rows of idle listeners as well.
+    /// Also print rows of idle listeners.
     pub(crate) idle_rows: bool,
-    /// Only data: no heading, no list of listeners.
+    /// Print only data: no heading, no list of listeners.
     pub(crate) quiet: bool,
-    /// At the end what tracing cost.
+    /// Print the cost of tracing at the end.
     pub(crate) cost: bool,
 }
 
@@ -49,18 +49,18 @@ pub(crate) struct Table<W> {
     style: TextStyle,
     /// Rows since the last heading.
     rows: usize,
-    /// Differences to the kernel's counters that have been shown.
+    /// Differences from the kernel's counters that were already printed.
     shown: HashMap<(Netns, &'static str), i128>,
 }
 
-/// Width of the listener's column; a longer address has a line of its own.
+/// Width of the listener column; a longer address gets a line of its own.
 const LISTENER: usize = 14;
 
 /// The number of rows between headings.
 const HEADING_EVERY: usize = 40;
 
 impl<W: Write> Table<W> {
-    /// A view that writes here.
+    /// Creates a table that writes to `out`.
     pub(crate) fn new(out: W, style: TextStyle) -> Self {
         Self { out: Wrapped::new(out), style, rows: 0, shown: HashMap::new() }
     }
@@ -80,7 +80,7 @@ impl<W: Write> Table<W> {
         writeln!(self.out)
     }
 
-    /// Says so if the kernel has granted less than was asked for.
+    /// Prints a warning if the kernel has granted less than was requested.
     fn cut(&mut self, call: Option<&Call>, granted: u32) -> io::Result<()> {
         match call.and_then(|call| owner_text::cut(call, granted)) {
             Some(text) => writeln!(self.out, "         {text}"),
@@ -106,8 +106,8 @@ impl<W: Write> Table<W> {
     }
 }
 
-/// The settings that bound the queues: `net.core.somaxconn=128 net.ipv4...`, or, where several
-/// namespaces have different ones, from the least to the most in a line each.
+/// The settings that limit the queues: `net.core.somaxconn=128 net.ipv4...`. If namespaces differ,
+/// one line with the lowest and one with the highest values.
 fn bounds(spread: &Spread) -> String {
     let Spread { namespaces, least, most } = spread;
     let show = |value: Option<u32>| value.map_or("?".to_owned(), |value| value.to_string());
@@ -217,7 +217,7 @@ impl<W: Write> Table<W> {
     fn refused(&mut self, clock: &Clock, model: &Model, refusal: &Refusal) -> io::Result<()> {
         let Refusal { time_ns, drop, retry_of_ns, first, episode: _ } = refusal;
         if !first {
-            // The interval's line says how many there were.
+            // The interval's line has their number.
             return Ok(());
         }
         let time = self.time(clock, *time_ns, 6);
@@ -306,7 +306,7 @@ impl<W: Write> Table<W> {
             account.verdicts.iter().map(move |verdict| (account.netns, verdict))
         });
         for (netns, verdict) in all {
-            // With a filter the kernel counts more by right.
+            // With a filter, the kernel is expected to count more.
             let by_right = blind.filtered && verdict.kernel > verdict.seen;
             let CounterCheck { counter, kernel, seen } = *verdict;
             let difference = i128::from(kernel) - i128::from(seen);

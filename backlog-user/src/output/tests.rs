@@ -1,4 +1,4 @@
-//! Each sink, fed with the same made-up run.
+//! Shows the same synthetic run in each sink.
 
 use backlog_core::clock::Clock;
 use backlog_core::counter::Range;
@@ -116,7 +116,7 @@ fn refusal(news: Option<News>) -> Refusal {
     }
 }
 
-/// A run with a busy listener, one with a long address, and one that is idle.
+/// Shows a run with a busy listener, one with a long address, and an idle one.
 fn show(sink: &mut dyn Sink) {
     let clock = Clock::fixed(1_700_000_000_000_000_000);
     let mut model = Model::new(0);
@@ -203,7 +203,7 @@ fn show(sink: &mut dyn Sink) {
     .unwrap();
 }
 
-/// What it cost, as far as it is known.
+/// A cost with some unknown values.
 fn cost() -> Cost {
     let run = Runs { count: 43, time_ns: 30_000 };
     let hook = "fexit tcp_conn_request".to_owned();
@@ -217,7 +217,7 @@ fn cost() -> Cost {
     }
 }
 
-/// What the kernel says of itself: one overflow more than was seen.
+/// The kernel's counters: one more overflow than was seen.
 fn judged(model: &mut Model) {
     let exactly = |value| Some(Range { low: value, high: value });
     let mut moved = Reading::default();
@@ -236,7 +236,7 @@ fn judged(model: &mut Model) {
     }
 }
 
-/// What the kernel counted, and the rows of the only interval.
+/// The totals, and the rows of the only interval.
 fn count(model: &mut Model) -> Vec<Interval> {
     let mut totals = Totals {
         enqueued: 47,

@@ -1,48 +1,48 @@
-//! Lines of at most 80 columns, broken between words and indented. Strings from outside become
-//! harmless here.
+//! Text in lines of at most 80 columns, wrapped between words and indented. External strings are
+//! escaped here.
 
 use backlog_core::text::outside::safe;
 
-/// What every terminal and every mail shows.
+/// The width that every terminal and mail shows.
 const COLUMNS: usize = 80;
 
-/// Text that is being written.
+/// A text under construction.
 #[derive(Default)]
 pub(crate) struct TextBlock(String);
 
 impl TextBlock {
-    /// The first heading.
+    /// Adds the title.
     pub(crate) fn title(&mut self, text: &str) {
         self.item(0, text);
     }
 
-    /// One with an empty line before.
+    /// Adds a heading after an empty line.
     pub(crate) fn heading(&mut self, text: &str) {
         self.blank();
         self.title(text);
     }
 
-    /// An empty line.
+    /// Adds an empty line.
     pub(crate) fn blank(&mut self) {
         self.0.push('\n');
     }
 
-    /// A line as it is: a row of a table.
+    /// Adds a line without wrapping it, such as a table row.
     pub(crate) fn line(&mut self, text: &str) {
         self.0.push_str(safe(text).trim_end());
         self.0.push('\n');
     }
 
-    /// A block, all of it indented alike.
+    /// Adds a block with the same indent for all lines.
     pub(crate) fn item(&mut self, indent: usize, text: &str) {
         self.labelled(&" ".repeat(indent), indent, text);
     }
 
-    /// A block after a label, which the later lines are indented beyond. Lines of the
-    /// text itself stay lines; a word that is too long for one is not cut.
+    /// Adds a block after a label, with a hanging indent. Line breaks of the text are kept; a word
+    /// that is too long for a line is not cut.
     pub(crate) fn labelled(&mut self, label: &str, indent: usize, text: &str) {
         let mut line = label.to_owned();
-        // Nothing but the label or the indent is on the line.
+        // The line has nothing but the label or the indent so far.
         let mut fresh = true;
         for part in text.split('\n') {
             for word in part.split_whitespace() {
@@ -71,7 +71,7 @@ impl TextBlock {
         *line = " ".repeat(indent);
     }
 
-    /// What was written.
+    /// The finished text.
     pub(crate) fn into_text(self) -> String {
         self.0
     }

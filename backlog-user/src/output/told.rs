@@ -1,11 +1,10 @@
-//! Text that a table writes for another output: each of its lines is a notice there, in the same
-//! words.
+//! Collects the text that a table writes for another output, where each line becomes a message.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told(Rc<RefCell<Vec<u8>>>);
 
@@ -20,7 +19,7 @@ impl Write for Told {
 }
 
 impl Told {
-    /// Each with its continued lines.
+    /// The messages, each with its continuation lines.
     pub(crate) fn take(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.borrow_mut());
         let mut notices: Vec<String> = Vec::new();

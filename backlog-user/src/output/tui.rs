@@ -1,5 +1,5 @@
-//! The full screen: what the run tells goes into a state, keys change it, and it is drawn a
-//! few times a second at most. The summary follows on the normal screen, as with the table.
+//! The full screen: updates change a state, as do keys, and it is drawn at most a few times per
+//! second. The summary follows on the normal screen, as with the table.
 
 mod detail;
 mod draw;
@@ -38,7 +38,7 @@ use state::{Action, Refused, State};
 use stderr::Captured;
 use theme::Theme;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Tui {
     state: State,
     theme: Theme,
@@ -47,28 +47,28 @@ pub(crate) struct Tui {
     take: fn(&Source, Outlet) -> io::Result<Option<Screen>>,
     source: Source,
     inputs: Option<Inputs>,
-    /// What the table would say at its moment is a notice here, in the same words.
+    /// Turns the lines that the table would print into messages.
     teller: Table<Told>,
     told: Told,
     out: Outlet,
     summary: Table<Outlet>,
-    /// Notices of a run that is played: they are repeated at the end.
+    /// The messages of a replayed run, which are repeated at the end.
     said: VecDeque<String>,
-    /// Something has changed that is not drawn.
+    /// The state has changed since it was last drawn.
     stale: bool,
-    /// A moment to draw has been asked for.
+    /// A timer to draw is already running.
     asked: bool,
     drawn: Option<Instant>,
 }
 
-/// Time between two drawings of what changes by itself.
+/// The minimum time between two drawings of changed data.
 const GAP: Duration = Duration::from_millis(250);
 
-/// Notices that are repeated.
+/// The maximum number of messages to repeat.
 const MOST_SAID: usize = 500;
 
 impl Tui {
-    /// A screen for intervals of this length, drawn there.
+    /// Creates a screen for intervals of this length.
     pub(crate) fn new(style: TextStyle, interval: Duration, out: Outlet) -> Self {
         let (source, inputs) = Inputs::new();
         let told = Told::default();
@@ -92,7 +92,7 @@ impl Tui {
         }
     }
 
-    /// Draws on a terminal that only remembers, which needs no real one.
+    /// Draws into memory instead of a terminal.
     #[cfg(any(test, feature = "bench"))]
     pub(crate) fn unseen(style: TextStyle, interval: Duration) -> io::Result<Self> {
         use crate::outlet::{OnStall, Target};
@@ -104,7 +104,7 @@ impl Tui {
         Ok(tui)
     }
 
-    /// What is to be seen on it.
+    /// The content of the screen as text.
     #[cfg(any(test, feature = "bench"))]
     pub(crate) fn picture(&mut self, model: &Model, (columns, rows): (u16, u16)) -> String {
         let Self { state, .. } = self;
@@ -121,19 +121,19 @@ impl Tui {
     }
 
     fn remark(&mut self, text: &str) {
-        // A tab is a blank here, and no control character.
+        // A tab becomes a space here instead of an escaped control character.
         self.state.notice(owner_text::safe(&text.replace('\t', " ")));
         self.stale = true;
     }
 
-    /// What the table has said are notices.
+    /// Turns the table's lines into messages.
     fn notices(&mut self) {
         for text in self.told.take() {
             self.remark(&text);
         }
     }
 
-    /// What was written to stderr are notices.
+    /// Turns the lines from stderr into messages.
     fn hear(&mut self) {
         for text in self.screen.as_ref().map_or_else(Vec::new, Screen::words) {
             self.remark(text.strip_prefix("backlog-trace: ").unwrap_or(&text));
@@ -153,7 +153,7 @@ impl Tui {
         Ok(())
     }
 
-    /// Sees to it that what has changed is drawn, not too often.
+    /// Schedules a drawing, not too soon after the last one.
     fn draw_soon(&mut self) {
         if self.stale && !self.asked && self.screen.is_some() {
             self.asked = true;
@@ -187,7 +187,7 @@ impl Tui {
         self.screen.as_mut().map_or(Ok(()), Screen::repaint)
     }
 
-    /// Gives the terminal back and stops, until a SIGCONT.
+    /// Restores the terminal and stops this process until SIGCONT.
     fn suspend(&self) {
         if let Some(screen) = &self.screen {
             screen.leave();
@@ -197,7 +197,7 @@ impl Tui {
     }
 }
 
-/// Takes the terminal, and begins to read its keys.
+/// Takes the terminal and starts reading keys.
 fn take(source: &Source, out: Outlet) -> io::Result<Option<Screen>> {
     let words = source.clone();
     let screen =
@@ -235,7 +235,7 @@ impl Sink for Tui {
             Update::Flush => self.draw_soon(),
             Update::Notice(text) => self.notice(text),
             Update::End { .. } => {
-                // The terminal is as it was before anything is written to it.
+                // Restore the terminal before anything is written to it.
                 self.screen = None;
                 for text in &self.said {
                     notice(text);
@@ -252,7 +252,7 @@ impl Tui {
     fn start(&mut self, clock: &Clock, meta: &Meta) -> io::Result<()> {
         self.state.system = (meta.kernel.clone(), meta.backend.name());
         self.state.start_ns = meta.time_ns;
-        // In a replay this can happen a second time.
+        // A replay may start over.
         self.state.again();
         self.teller = Table::new(self.told.clone(), self.style.clone());
         self.said.clear();
@@ -268,7 +268,7 @@ impl Tui {
         Ok(())
     }
 
-    /// What the table would print becomes notices.
+    /// Turns what the table would print into messages.
     fn tell(&mut self, now: Now<'_>, update: &Update<'_>) -> io::Result<()> {
         self.teller.update(now, update)?;
         self.notices();
@@ -315,12 +315,12 @@ impl Tui {
         self.remark(text);
     }
 
-    /// What happens at its terminal. To be asked for once.
+    /// The terminal's input queue. It can be taken once.
     pub(crate) fn inputs(&mut self) -> Option<Inputs> {
         self.inputs.take()
     }
 
-    /// Something has happened there.
+    /// Handles an input.
     pub(crate) fn input(&mut self, model: &Model, input: Input) -> io::Result<Flow> {
         match input {
             Input::Key(key) => {
@@ -353,7 +353,7 @@ impl Tui {
         Ok(Flow::On)
     }
 
-    /// How far a recording is played now.
+    /// Updates the playback position of a recording.
     pub(crate) fn played(&mut self, playing: Playing) {
         self.stale |= self.state.playing != Some(playing);
         self.state.playing = Some(playing);

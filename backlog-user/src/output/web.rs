@@ -1,5 +1,5 @@
-//! The page of `serve`: a sink that keeps what a browser shows of a run as it goes on. At the end of
-//! each interval it sends a [`Moment`] to the HTTP thread, and never waits for that thread.
+//! The page of `serve`: a sink that collects what a browser shows of a run. At the end of each
+//! interval it sends a [`Moment`] to the HTTP thread, and never waits for that thread.
 
 pub(crate) mod document;
 mod frame;
@@ -21,32 +21,33 @@ use frame::Frames;
 use latest::Latest;
 use past::Point;
 
-/// Moments that wait for the HTTP thread. It takes them at once, unless the host is starved.
+/// The maximum number of moments that wait for the HTTP thread, which takes them at once unless the
+/// host is starved.
 const WAITING: usize = 64;
 
-/// What a browser gets of one interval.
+/// The data of one interval for the browsers.
 #[derive(Debug)]
 pub(crate) struct Moment {
-    /// The end of the interval on the wall, milliseconds since 1970.
+    /// The end of the interval in milliseconds since 1970.
     pub(crate) time_ms: i64,
-    /// Each listener at which anything happened.
+    /// A point for each listener with activity.
     pub(crate) points: Vec<Point>,
-    /// Intervals before this one that the HTTP thread did not take.
+    /// The number of intervals before this one that the HTTP thread has missed.
     pub(crate) missed: u64,
-    /// JSON of all that the page shows now; none: nobody has it open.
+    /// Everything that the page shows, as JSON; None if no browser has it open.
     pub(crate) frame: Option<Bytes>,
 }
 
-/// How many browsers have the page open.
+/// The number of browsers with an open page.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Viewers(Arc<AtomicUsize>);
 
-/// One of them, for as long as this lives.
+/// A browser that is counted for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Viewer(Viewers);
 
 impl Viewers {
-    /// One more, if there are fewer than this many.
+    /// Adds a browser, if there are fewer than `most`.
     pub(crate) fn join(&self, most: usize) -> Option<Viewer> {
         let more = |count: usize| (count < most).then_some(count + 1);
         let joined = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
@@ -64,7 +65,7 @@ impl Drop for Viewer {
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Web {
     viewers: Viewers,
     latest: Latest,
@@ -75,7 +76,7 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    /// The sink, and what it sends.
+    /// Creates the sink, and the channel on which it sends.
     pub(crate) fn new(viewers: Viewers, interval: Duration) -> (Self, Receiver<Moment>) {
         let (to, moments) = mpsc::channel(WAITING);
         let (latest, frames) = (Latest::default(), Frames::default());

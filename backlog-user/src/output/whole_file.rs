@@ -1,7 +1,7 @@
-//! A file that is there as a whole or not at all: it is written beside its name, which is then
-//! replaced, whatever stands there by then: nothing is written through a link. Only its owner can
-//! read it, since it names clients and command lines. Whether it can be written is asked at the
-//! start of a run, not at the end.
+//! A file that is written completely or not at all: it is written under a temporary name, which
+//! then replaces the final one, so nothing is written through a link. Only its owner can read it,
+//! since it contains clients and command lines. Whether it can be written is checked at the start
+//! of a run.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,13 +14,13 @@ use thiserror::Error;
 use crate::output::folder::{Entry, folder_of};
 use crate::output::place::Place;
 
-/// A file to be written.
+/// A file that is written at the end.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeFile {
     entry: Entry,
 }
 
-/// Why it cannot be written, and what to do.
+/// Why a file cannot be written, and what to do.
 #[derive(Debug, Error)]
 pub(crate) enum FileError {
     #[error("stdout already has the output of the run: name a file (./- is a file)")]
@@ -38,7 +38,7 @@ pub(crate) enum FileError {
 }
 
 impl WholeFile {
-    /// Asks whether it can be written. Nothing is left of that, and what is there stays.
+    /// Checks that the file can be written. This leaves nothing behind, and an existing file stays.
     pub(crate) fn check(name: &Path) -> Result<Self, FileError> {
         if name == Path::new("-") {
             return Err(FileError::Stdout);
@@ -46,7 +46,7 @@ impl WholeFile {
         match Place::of(name) {
             Place::Name if name.file_name().is_some() => {}
             Place::Name | Place::Folder => return Err(FileError::Folder(name.to_owned())),
-            // A process that has it open would not see a file that replaces the name.
+            // A process with the old file open would not see its replacement.
             Place::Descriptor | Place::Special => return Err(FileError::Device(name.to_owned())),
         }
         let not_writable =
@@ -56,8 +56,8 @@ impl WholeFile {
         Ok(Self { entry })
     }
 
-    /// Writes it. If that fails, what was to be in it is kept elsewhere if possible; the
-    /// error says where.
+    /// Writes the file. If that fails, keeps the content elsewhere if possible; the error says
+    /// where.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let Err(error) = self.replace(bytes) else { return Ok(()) };
         let name = self.name().display();
@@ -68,7 +68,7 @@ impl WholeFile {
         Err(io::Error::other(format!("cannot write {name}: {error}; {rescue}")))
     }
 
-    /// As it was typed.
+    /// The name as typed.
     pub(crate) fn name(&self) -> &Path {
         self.entry.typed()
     }
@@ -76,26 +76,27 @@ impl WholeFile {
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = beside(&self.entry)?;
         file.write_all(bytes)?;
-        // Else a crash right after the rename could leave an empty file in its place.
+        // Without this, a crash right after the rename could leave an empty file.
         file.as_file().sync_all()?;
         file.persist(self.entry.path())?;
         Ok(())
     }
 }
 
-/// A file in the folder of another one, with a name that nobody else can know before it is there
-/// and that goes if the file is not renamed. Only its owner can read and write it.
+/// Creates a file in the same directory, with an unpredictable name, which is deleted unless it is
+/// renamed. Only its owner can read and write it.
 pub(crate) fn beside(entry: &Entry) -> io::Result<NamedTempFile> {
     Builder::new().prefix(".backlog-trace-").tempfile_in(entry.folder())
 }
 
-/// Can the rights of this thread create a file in this folder and give it this name?
+/// May this thread create a file in this directory and give it this name?
 pub(crate) fn can_replace(name: &Path) -> bool {
     let user = geteuid().as_raw();
     let is_ours = |path: &Path| path.symlink_metadata().map_or(true, |data| data.uid() == user);
     let Ok(entry) = Entry::open(name) else { return false };
     let folder = entry.folder();
-    // In a folder such as /tmp, only the owner of either renames a file.
+    // In a sticky directory such as /tmp, only the owner of the file or directory may rename a
+    // file.
     let is_sticky = folder.metadata().is_ok_and(|data| data.mode() & STICKY != 0);
     beside(&entry).is_ok() && (!is_sticky || is_ours(&folder) || is_ours(&entry.path()))
 }
@@ -103,7 +104,7 @@ pub(crate) fn can_replace(name: &Path) -> bool {
 /// `S_ISVTX`
 const STICKY: u32 = 0o1000;
 
-/// In the folder for temporary files.
+/// Writes to the directory for temporary files.
 fn keep_elsewhere(bytes: &[u8]) -> io::Result<PathBuf> {
     let mut file = Builder::new().prefix("backlog-trace-").suffix(".html").tempfile()?;
     file.write_all(bytes)?;
@@ -146,7 +147,7 @@ mod tests {
         file.write(b"new").unwrap();
         assert_eq!(fs::read(&real).unwrap(), b"old");
         assert!(!link.is_symlink());
-        // One that was put there between check and write.
+        // A link that was created between check and write.
         fs::remove_file(&link).unwrap();
         symlink(&real, &link).unwrap();
         file.write(b"newer").unwrap();

@@ -1,4 +1,4 @@
-//! Who accepts, in a sentence.
+//! The accepting processes, as a sentence.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use backlog_core::model::workers::Share;
 use backlog_core::text::format::plural;
 use backlog_core::text::owner_text::safe;
 
-/// Processes, and threads of one, that are named.
+/// The maximum number of processes, and of threads of one process, to name.
 const NAMED: usize = 8;
 
-/// `python3[81] 60 (50.0 %), python3[82] 60 (50.0 %)`. None: nobody was seen accepting.
+/// For example `python3[81] 60 (50.0 %), python3[82] 60 (50.0 %)`. None: nobody was seen accepting.
 pub(crate) fn sentence(page: &Page) -> Option<String> {
     let shares = page.workers.shares();
     if shares.is_empty() {

@@ -1,23 +1,23 @@
-//! Lines of at most 80 columns: a longer one is broken between words, and the rest hangs
-//! below where its text began. A word is never cut, be it an address or a name. All text of the
-//! table and the summary passes here, so here strings from outside become harmless.
+//! Wraps lines at 80 columns, between words, and aligns the rest with the beginning of the text. A
+//! word, such as an address or name, is never cut. All text of the table and the summary passes
+//! through here, so external strings are escaped here.
 
 use std::io::{self, Write};
 
 use backlog_core::text::outside::harmless;
 
-/// What every terminal and every mail shows.
+/// The width that every terminal and mail shows.
 const COLUMNS: usize = 80;
 
 /// Wraps the text written to it and passes it on.
 pub(crate) struct Wrapped<W> {
     out: W,
-    /// The line that has not ended.
+    /// The current, incomplete line.
     line: Vec<u8>,
 }
 
 impl<W: Write> Wrapped<W> {
-    /// Writes here.
+    /// Creates a wrapper around `out`.
     pub(crate) fn new(out: W) -> Self {
         Self { out, line: Vec::new() }
     }
@@ -54,8 +54,7 @@ impl<W: Write> Write for Wrapped<W> {
     }
 }
 
-/// How far the rest of a line is indented: below the times of events, below the words of
-/// the summary.
+/// The indent of wrapped lines: after the time of an event, after the label of a summary.
 fn hang(indent: usize) -> usize {
     match indent {
         0 => 9,
@@ -70,7 +69,7 @@ fn wrap(line: &str) -> String {
     let hang = hang(indent);
     let mut wrapped = " ".repeat(indent);
     let (mut column, mut begun) = (indent, false);
-    // Spaces between words may be more than one: they align.
+    // Keep several spaces between words, since they align columns.
     for word in text.split_inclusive(' ') {
         let width = word.trim_end_matches(' ').chars().count();
         if begun && width > 0 && column + width > COLUMNS {
@@ -95,7 +94,7 @@ mod tests {
     fn wrapped(text: &str) -> String {
         let mut out = Vec::new();
         let mut writer = Wrapped::new(&mut out);
-        // In pieces, as formatting writes them.
+        // In pieces, as the formatting macros write.
         for piece in text.as_bytes().chunks(7) {
             writer.write_all(piece).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Capabilities by name, and sets of them.
+//! Names of capabilities, and sets of them.
 
 use std::fmt::{self, Display};
 
@@ -23,7 +23,7 @@ pub(crate) enum Capability {
 }
 
 impl Capability {
-    /// The most important first.
+    /// All, the most important first.
     pub(crate) const ALL: [Self; 13] = [
         Self::Bpf,
         Self::Perfmon,
@@ -40,7 +40,7 @@ impl Capability {
         Self::NetAdmin,
     ];
 
-    /// As capabilities(7) spells it.
+    /// The name in capabilities(7).
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::DacOverride => "CAP_DAC_OVERRIDE",
@@ -60,50 +60,50 @@ impl Capability {
     }
 }
 
-/// A set of capabilities, also of those without a name here.
+/// A set of capabilities, which may include ones without a name here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities(u64);
 
 impl Capabilities {
-    /// None.
+    /// The empty set.
     pub(crate) const NONE: Self = Self(0);
 
-    /// These.
+    /// The set of these capabilities.
     pub(crate) fn of(capabilities: &[Capability]) -> Self {
         Self(capabilities.iter().fold(0, |bits, one| bits | 1 << *one as u32))
     }
 
-    /// The hexadecimal number of `/proc/PID/status`.
+    /// Parses the hexadecimal number in `/proc/PID/status`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         u64::from_str_radix(text.trim(), 16).ok().map(Self)
     }
 
-    /// Is it among them?
+    /// Does the set contain it?
     pub(crate) const fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u32) != 0
     }
 
-    /// Those of either set.
+    /// The union.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Those of both sets.
+    /// The intersection.
     pub(crate) const fn common(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those that the other set lacks.
+    /// The capabilities that the other set lacks.
     pub(crate) const fn except(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Is there none?
+    /// Is the set empty?
     pub(crate) const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Their names, the most important first.
+    /// The names, the most important first.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         Capability::ALL.into_iter().filter(move |one| self.has(*one)).map(Capability::name)
     }
@@ -121,7 +121,7 @@ impl From<Capabilities> for CapabilitySet {
     }
 }
 
-/// `CAP_BPF, CAP_PERFMON`; those without a name here as a number.
+/// For example `CAP_BPF, CAP_PERFMON`; capabilities without a name here are printed as a number.
 impl Display for Capabilities {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.names().map(str::to_owned).collect();

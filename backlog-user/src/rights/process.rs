@@ -1,5 +1,5 @@
-//! The process before its first thread: its user, its bounding set, `no_new_privs`, and the
-//! capabilities that attaching needs. Threads that start later inherit all of it.
+//! Prepares the process before its first thread starts: its user, its bounding set, `no_new_privs`,
+//! and the capabilities that attaching needs. Later threads inherit all of this.
 
 use std::io;
 
@@ -16,8 +16,8 @@ use super::capability::{Capabilities, Capability};
 use super::threads::{held, reduce_to};
 use super::user::User;
 
-/// Lets the process run as `user`, with the capabilities in `kept`. It must have one thread: users
-/// and capabilities are changed for the calling thread.
+/// Switches to `user` and keeps the capabilities in `kept`. Must be called while there is only one
+/// thread, since users and capabilities belong to threads.
 pub(crate) fn prepare(kept: Capabilities, user: Option<User>) -> Result<()> {
     if held()?.has(Capability::Setpcap) {
         empty_bounding_set().context("emptying the capability bounding set")?;
@@ -37,14 +37,14 @@ pub(crate) fn prepare(kept: Capabilities, user: Option<User>) -> Result<()> {
     Ok(())
 }
 
-/// No program that this process might start can have a capability.
+/// Prevents programs that this process might start from gaining capabilities.
 fn empty_bounding_set() -> io::Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(capability) {
             Ok(true) => remove_capability_from_bounding_set(capability)?,
             Ok(false) => {}
-            // The kernel has no capability of this number, and none above.
+            // The kernel does not know this capability, nor any above it.
             Err(Errno::INVAL) => break,
             Err(error) => return Err(error.into()),
         }
@@ -52,8 +52,8 @@ fn empty_bounding_set() -> io::Result<()> {
     Ok(())
 }
 
-/// The capabilities stay permitted; [`reduce_to`] puts them into effect again. There is no other
-/// thread, so that the process is this user's.
+/// Keeps the capabilities permitted; [`reduce_to`] makes them effective again. As there is only one
+/// thread, this switches the whole process.
 fn become_user(user: User) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_keep_capabilities(true)?;

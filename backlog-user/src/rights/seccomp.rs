@@ -1,6 +1,6 @@
-//! System calls that a run never makes once its programs are attached. The kernel refuses them with
-//! EPERM, also for code that an attacker has brought into the process: `CAP_SYS_ADMIN` and
-//! `CAP_SYS_PTRACE`, which reading other namespaces and processes needs, permit much more than that.
+//! Blocks system calls that a run never makes once its programs are attached. They fail with EPERM,
+//! also for code that an attacker has injected: `CAP_SYS_ADMIN` and `CAP_SYS_PTRACE`, which reading
+//! other namespaces and processes needs, would permit much more.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-/// Refused with any arguments: to start programs, to change or read other processes, to change what
-/// is mounted, the kernel, the clock or the host, and `io_uring`, which makes system calls that no
-/// filter sees.
+/// Blocked with any arguments: starting programs, changing or reading other processes, changing
+/// mounts, the kernel, the clock or the host, and `io_uring`, whose operations no filter sees.
 const REFUSED: [i64; 56] = [
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -72,25 +71,25 @@ const REFUSED: [i64; 56] = [
     libc::SYS_personality,
 ];
 
-/// The x32 ABI has the same architecture as the 64-bit one; most of its system calls have the same
-/// numbers with this bit, which kernels built without that ABI refuse.
+/// The x32 ABI has the same architecture number as the 64-bit one. Most of its system calls have
+/// the same numbers plus this bit; kernels without that ABI reject them.
 const X32: i64 = 0x4000_0000;
 
-/// Those of [`REFUSED`] that have other numbers there: execve, execveat, ptrace,
+/// The system calls of [`REFUSED`] with other numbers in the x32 ABI: execve, execveat, ptrace,
 /// `process_vm_readv`, `process_vm_writev`, `kexec_load`.
 const X32_ONLY: [i64; 6] = [520, 545, 521, 539, 540, 528];
 
-/// `BPF_MAP_CREATE` and `BPF_PROG_LOAD`: all programs are loaded before.
+/// `BPF_MAP_CREATE` and `BPF_PROG_LOAD`: all programs are loaded by then.
 const BPF_REFUSED: [u64; 2] = [0, 5];
 
-/// From now on every thread of this process is refused these system calls.
+/// Blocks these system calls for every thread of this process.
 pub(crate) fn install() -> Result<()> {
     let program = program()?;
     apply_filter_all_threads(&program).context("installing the seccomp filter")
 }
 
 fn program() -> Result<BpfProgram> {
-    // Those of another architecture end the process: it has no code that makes them.
+    // System calls of other architectures kill the process, which has no code that makes them.
     let arch = TargetArch::try_from(std::env::consts::ARCH).context("the seccomp filter")?;
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules()?, SeccompAction::Allow, refused, arch);
@@ -120,7 +119,7 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>> {
     Ok(rules)
 }
 
-/// An argument, by its number, is this value, or another one.
+/// A condition on the argument with this index.
 fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule> {
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value);
     let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
@@ -136,7 +135,7 @@ mod tests {
     use std::process::Command;
     use std::thread;
 
-    /// Runs something in a thread with the filter; other threads are not changed.
+    /// Runs a function in a thread with the filter; other threads are not affected.
     fn filtered<T: Send>(test: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -172,7 +171,7 @@ mod tests {
             ]
         });
         assert_eq!(errors, [Some(libc::EPERM); 11]);
-        // Without the filter they fail by their arguments, or not at all.
+        // Without the filter, these fail because of their arguments, or succeed.
         assert_eq!(errno(libc::SYS_execve, [0; 3]), Some(libc::EFAULT));
         assert_eq!(errno(libc::SYS_unshare, [0; 3]), None);
         let started = filtered(|| Command::new("true").status().map_err(|error| error.kind()));
@@ -182,14 +181,15 @@ mod tests {
     #[test]
     fn what_a_run_needs_is_permitted() {
         filtered(|| {
-            // A map that is not there: the kernel has read the arguments.
+            // A map that does not exist: the error shows that the kernel has read the arguments.
             let attributes = [0xff_u8; 128];
             let attributes = attributes.as_ptr() as u64;
             let lookup = errno(libc::SYS_bpf, [1, attributes, 128]);
             assert_ne!(lookup, None);
             let refused = errno(libc::SYS_bpf, [5, attributes, 128]);
             assert_eq!(refused, Some(libc::EPERM));
-            // No namespace, but of the right kind; of any kind it is refused.
+            // Not a namespace. With a required namespace type, the call reaches the kernel; with
+            // any type, it is blocked.
             let null = File::open("/dev/null").unwrap();
             let fd = null.as_raw_fd().unsigned_abs().into();
             let network = libc::CLONE_NEWNET.unsigned_abs().into();

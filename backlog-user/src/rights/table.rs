@@ -1,5 +1,5 @@
-//! Which capabilities each feature needs, when, and what is missing without them. The drop of
-//! rights, `doctor` and docs/REQUIREMENTS.md read this one table.
+//! Which capabilities each feature needs, when, and what is missing without them. Dropping
+//! privileges, `doctor` and docs/REQUIREMENTS.md all use this table.
 
 use Capability::{
     Bpf, DacOverride, DacReadSearch, Fowner, Kill, Perfmon, Setgid, Setpcap, Setuid, SysAdmin,
@@ -10,13 +10,13 @@ use super::capability::{Capabilities, Capability};
 
 /// A row of the table.
 pub(crate) struct Feature {
-    /// What needs them.
+    /// The feature that needs the capabilities.
     pub(crate) name: &'static str,
-    /// All of these.
+    /// The capabilities; the feature needs all of them.
     pub(crate) capabilities: &'static [Capability],
-    /// Until when.
+    /// Until when they are needed.
     pub(crate) until: Until,
-    /// Which run.
+    /// The runs that use the feature.
     pub(crate) run: Run,
     /// What happens without them.
     pub(crate) without: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Feature {
 /// Until when a feature needs its capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// Until the process has its user, before its first thread.
+    /// Until the process has switched its user, before its first thread starts.
     Begun,
     /// Until all programs are attached.
     Attached,
@@ -34,7 +34,7 @@ pub(crate) enum Until {
 }
 
 impl Until {
-    /// In a table.
+    /// The text in a table.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Begun | Self::Attached => "start",
@@ -46,35 +46,35 @@ impl Until {
 /// The runs that use a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// Every run, and nothing is traced without it.
+    /// Every run; without it, nothing is traced.
     Load,
     /// Every run.
     Every,
-    /// On kernels whose eBPF memory counts against the limit of locked memory.
+    /// Runs on kernels that count eBPF memory against the limit of locked memory.
     LockedMemory,
-    /// Where `kernel.perf_event_paranoid` reserves perf events for `CAP_SYS_ADMIN`.
+    /// Runs on hosts where `kernel.perf_event_paranoid` reserves perf events for `CAP_SYS_ADMIN`.
     RestrictedKprobes,
-    /// The same, for tracepoints.
+    /// The same for tracepoints.
     RestrictedTracepoints,
-    /// Of users other than root.
+    /// Runs by users other than root.
     Tracefs,
-    /// With `-v`.
+    /// Runs with `-v`.
     Verbose,
-    /// With `--cmd`.
+    /// Runs with `--cmd`.
     Command,
-    /// With `--user`.
+    /// Runs with `--user`.
     User,
-    /// With `--record` or `--report`, in folders that the user may not write to.
+    /// Runs with `--record` or `--report` into folders that the user may not write to.
     Files,
-    /// With `--report` or `--record-rotate` there.
+    /// Runs with `--report` or `--record-rotate` there.
     LaterFiles,
-    /// Except for `--netns` with the tool's own namespace.
+    /// All runs except for `--netns` with the tool's own namespace.
     OtherNamespaces,
-    /// Where `bpf()` itself needs them, which a trial shows.
+    /// Runs on kernels where `bpf()` itself needs them, which a trial shows.
     ReservedBpf,
 }
 
-/// What a run uses.
+/// The features that a run uses.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 pub(crate) struct Uses {
@@ -201,7 +201,7 @@ pub(crate) const FEATURES: [Feature; 14] = [
 ];
 
 impl Run {
-    /// A run that uses it does not start or traces nothing without it.
+    /// Without it, a run that uses it does not start, or traces nothing.
     pub(crate) const fn is_required(self) -> bool {
         matches!(
             self,
@@ -215,7 +215,7 @@ impl Run {
         )
     }
 
-    /// The option that makes a run use the feature, in a table.
+    /// The option that makes a run use the feature, as a table shows it.
     pub(crate) const fn option(self) -> &'static str {
         match self {
             Self::Load
@@ -236,7 +236,7 @@ impl Run {
 }
 
 impl Uses {
-    /// Is it such a run?
+    /// Does the run use features of this kind?
     pub(crate) fn is(&self, run: Run) -> bool {
         match run {
             Run::Load | Run::Every => true,
@@ -254,17 +254,17 @@ impl Uses {
         }
     }
 
-    /// What the run needs while it reads the system and attaches its programs, and later.
+    /// The capabilities that are needed to read the system and attach the programs, and later.
     pub(crate) fn to_attach(self) -> Capabilities {
         self.of(|one| one.until != Until::Begun)
     }
 
-    /// What it needs after the programs are attached.
+    /// The capabilities that are needed after the programs are attached.
     pub(crate) fn to_the_end(self) -> Capabilities {
         self.of(|one| one.until == Until::End)
     }
 
-    /// Without these, nothing is traced.
+    /// The capabilities without which nothing is traced.
     pub(crate) fn to_trace(self) -> Capabilities {
         self.of(|one| one.run.is_required())
     }
@@ -275,8 +275,8 @@ impl Uses {
     }
 }
 
-/// What of `needed` a process keeps that holds `held`. `CAP_SYS_ADMIN` stands in for the two newer
-/// capabilities that were split off it.
+/// The subset of `held` that covers `needed`. `CAP_SYS_ADMIN` stands in for the two newer
+/// capabilities that were split off from it.
 pub(crate) fn kept(needed: Capabilities, held: Capabilities) -> Capabilities {
     let missing = needed.except(held);
     let stands_in = missing.has(Bpf) || missing.has(Perfmon);
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(command.to_the_end(), look.and(set(&[Capability::Kill])));
         let old = Uses { reserved_bpf: true, ..own };
         assert_eq!(old.to_the_end(), look.and(set(&[Capability::Bpf])));
-        // Statistics stay on without a right, and a user is changed once.
+        // Statistics stay on without capabilities, and the user is only changed once.
         assert_eq!(Uses { verbose: true, user: true, files: true, ..own }.to_the_end(), look);
         assert!(own.to_attach().has(Capability::Bpf));
         assert!(!Uses { user: true, ..own }.to_attach().has(Capability::Setuid));

@@ -1,5 +1,5 @@
-//! Capabilities belong to threads. Those that only write or wait give up all of them before their
-//! work begins; the others are reduced later, and a check reads what each thread has kept.
+//! Capabilities belong to threads. Threads that only write or wait drop all of them before they
+//! start their work; the others are reduced later, and a check reads what each thread has kept.
 
 use std::fs;
 use std::io;
@@ -12,20 +12,20 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 
 use super::capability::Capabilities;
 
-/// The capabilities that this thread may use.
+/// The permitted capabilities of this thread.
 pub(crate) fn held() -> io::Result<Capabilities> {
     Ok(capabilities(None)?.permitted.into())
 }
 
-/// Lets this thread keep only those of its capabilities that are in `kept`. They are all in effect
-/// then, and no program that it might start inherits one.
+/// Reduces this thread's capabilities to those in `kept` and makes these effective. No program that
+/// it might start inherits any.
 pub(crate) fn reduce_to(kept: Capabilities) -> io::Result<()> {
     let kept = kept.common(held()?).into();
     let inheritable = CapabilitySet::empty();
     Ok(set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?)
 }
 
-/// Starts a thread without any capability. It begins its work when it has given them up.
+/// Starts a thread without capabilities. It starts its work once it has dropped them.
 pub(crate) fn spawn(
     name: &str,
     work: impl FnOnce() + Send + 'static,
@@ -34,7 +34,7 @@ pub(crate) fn spawn(
     let thread = Builder::new().name(name.to_owned()).spawn(move || {
         let given_up = reduce_to(Capabilities::NONE);
         let works = given_up.is_ok();
-        // The caller waits for it.
+        // The caller waits for the result.
         let _ = reduced.send(given_up);
         if works {
             work();
@@ -44,7 +44,7 @@ pub(crate) fn spawn(
     Ok(thread)
 }
 
-/// Runs something in a thread without any capability: a trial of what works without them.
+/// Runs a function in a thread without capabilities, to try what works without them.
 pub(crate) fn without<T: Send>(trial: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let thread = Builder::new().spawn_scoped(scope, || {
@@ -55,7 +55,8 @@ pub(crate) fn without<T: Send>(trial: impl FnOnce() -> T + Send) -> io::Result<T
     })
 }
 
-/// Has every thread of this process at most the capabilities in `kept`, and `no_new_privs`?
+/// Checks that every thread of this process has at most the capabilities in `kept`, and
+/// `no_new_privs`.
 pub(crate) fn check(kept: Capabilities) -> Result<()> {
     check_below(Path::new("/proc/self/task"), kept)
 }
@@ -64,7 +65,7 @@ fn check_below(tasks: &Path, kept: Capabilities) -> Result<()> {
     let entries = fs::read_dir(tasks).with_context(|| format!("reading {}", tasks.display()))?;
     for entry in entries {
         let folder = entry.with_context(|| format!("reading {}", tasks.display()))?.path();
-        // One that has ended keeps nothing.
+        // A thread that has ended keeps nothing.
         let Ok(status) = fs::read_to_string(folder.join("status")) else { continue };
         let thread = field(&status, "Name").unwrap_or("?");
         for name in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {

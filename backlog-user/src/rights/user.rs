@@ -1,4 +1,4 @@
-//! `--user NAME[:GROUP]`, by /etc/passwd and /etc/group. Numbers need no entry there.
+//! Resolves `--user NAME[:GROUP]` with /etc/passwd and /etc/group. Numbers need no entry there.
 
 use std::fs;
 use std::path::Path;
@@ -13,11 +13,11 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Looks it up below `root`.
+    /// Looks the user up below `root`.
     pub(crate) fn find(root: &Path, text: &str) -> Result<Self> {
         let read = |name: &str| {
             let path = root.join("etc").join(name);
-            // The fields of others need not be text.
+            // Other entries may contain bytes that are not text.
             let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()));
             bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         };
@@ -38,7 +38,7 @@ impl User {
     }
 }
 
-/// The number of a user, and its primary group if that is known.
+/// The UID of a user, and the primary group if it is known.
 fn user(name: &str, passwd: Result<String>) -> Result<(u32, Option<u32>)> {
     let number = number(name);
     let passwd = match (passwd, number) {
@@ -86,7 +86,7 @@ fn group(name: &str, groups: Result<String>) -> Result<u32> {
     })
 }
 
-/// The highest number means "no change" to the kernel.
+/// Parses an ID. The kernel takes the highest number as "no change".
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number != u32::MAX)
 }

@@ -1,6 +1,6 @@
-//! Fuzzes one reader of bytes from outside (`backlog_user::fuzz`). `cargo xtask fuzz` builds it with
-//! libFuzzer and names the target in the environment. Built without, it reads files once, which
-//! reproduces a finding: `cargo run -p backlog-fuzz -- TARGET FILE...`.
+//! Fuzzes one reader of external bytes (`backlog_user::fuzz`). `cargo xtask fuzz` builds it with
+//! libFuzzer and names the target in the environment. Built without libFuzzer, it reads files once,
+//! which reproduces a finding: `cargo run -p backlog-fuzz -- TARGET FILE...`.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -1,9 +1,9 @@
-//! Changes a text of JSON lines so that it remains one.
+//! Mutates JSON lines so that they stay valid JSON.
 
 use fastrand::Rng;
 use serde_json::{Number, Value};
 
-/// Numbers at which arithmetic overflows, or just does not.
+/// Numbers at which arithmetic overflows, or almost does.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -19,7 +19,7 @@ const NUMBERS: [u64; 12] = [
     0xffff_ffff_ffff_ffff,
 ];
 
-/// Strings that an output has to make harmless, and addresses.
+/// Strings that outputs must escape, and addresses.
 const STRINGS: [&str; 8] = [
     "",
     "\u{1b}[2J\u{9b}\u{202e}\u{2028}\n",
@@ -31,7 +31,7 @@ const STRINGS: [&str; 8] = [
     "accept_queue_full_syn",
 ];
 
-/// Changes one to four things; none: these bytes are not text.
+/// Makes one to four changes; None if these bytes are not text.
 pub(crate) fn mutate_lines(text: &[u8], seed: u32) -> Option<Vec<u8>> {
     let rng = &mut Rng::with_seed(u64::from(seed));
     let text = str::from_utf8(text).ok()?;
@@ -58,7 +58,7 @@ pub(crate) fn mutate_lines(text: &[u8], seed: u32) -> Option<Vec<u8>> {
 
 /// Changes a value somewhere within this one.
 fn change(value: &mut Value, other: &Value, rng: &mut Rng) {
-    // It goes deeper more often than not.
+    // Descend more often than not.
     if rng.u32(..8) > 0 {
         let within = match value {
             Value::Array(all) => choose(all.iter_mut(), rng),
@@ -100,7 +100,7 @@ fn number_near(number: &Number, rng: &mut Rng) -> Value {
     }
 }
 
-/// A value within this one.
+/// A random value within this one.
 fn part<'a>(value: &'a Value, rng: &mut Rng) -> &'a Value {
     let within = match value {
         Value::Array(all) => choose(all.iter(), rng),

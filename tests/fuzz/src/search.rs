@@ -1,4 +1,4 @@
-//! What libFuzzer calls.
+//! The entry points that libFuzzer calls.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 use crate::mutate::mutate_lines;
 
-/// Names the target.
+/// The variable with the name of the target.
 const VARIABLE: &str = "BACKLOG_FUZZ_TARGET";
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
@@ -22,8 +22,8 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| (TARGET.read)(bytes));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    // Half of the mutants of a recording are changed as JSON: bytes that are changed blindly mostly
-    // give lines that cannot be read. The others try exactly that, and the compression.
+    // Half of the mutants of a recording are mutated as JSON, since blind changes mostly give
+    // unreadable lines. The other half tests exactly that, and the compression.
     if TARGET.name == "recording"
         && seed % 2 == 0
         && let Some(text) = data.get(..size).and_then(|text| mutate_lines(text, seed))

@@ -1,5 +1,5 @@
-//! A tracer attached: started and waited for until it really traces, which is when its
-//! programs run and it sleeps; and gone again with nothing left behind.
+//! Attaches a tracer: starts it, waits until it really traces (its programs run, and its process
+//! sleeps), and ends it with nothing left behind.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,23 +15,23 @@ use crate::proc;
 
 /// The interval between two checks.
 const STEP: Duration = Duration::from_millis(50);
-/// For what it does when it ends.
+/// The time limit for its work at the end.
 const END_LIMIT: Duration = Duration::from_mins(1);
 /// This many checks in a row must agree.
 const LOOKS: u32 = 4;
 
-/// A tracer that traces.
+/// An attached tracer.
 #[derive(Debug)]
 pub(super) struct Attached {
     pub(super) beside: Beside,
     before: BTreeSet<u32>,
-    /// How many programs it has, and how many ran when connections were made.
+    /// The number of its programs, and how many of them ran when connections were made.
     pub(super) programs: String,
 }
 
 impl Attached {
-    /// Starts it, the best way that the kernel permits, and waits for it; the error is why
-    /// it does not trace.
+    /// Starts it in the best way that the kernel permits, and waits until it traces. The error says
+    /// why it does not.
     pub(super) fn start(rival: Rival, stage: &mut Stage, limit: Duration) -> Result<Self> {
         let mut refused = Vec::new();
         for way in rival.ways {
@@ -64,7 +64,7 @@ impl Attached {
 
     fn await_ready(&mut self, way: Way, stage: &mut Stage, limit: Duration) -> Result<()> {
         let start = Instant::now();
-        // While this is open.
+        // The kernel counts runs while this is open.
         let counting = bpf::count_runs().context("cannot count runs")?;
         let mut last = (BTreeSet::new(), BTreeSet::new());
         let mut same = 0;
@@ -95,7 +95,7 @@ impl Attached {
         Ok(())
     }
 
-    /// The programs that were not there before.
+    /// The programs that did not exist before.
     fn its_own(&self) -> Result<Vec<Program>> {
         let mut programs = bpf::programs().context("cannot list programs")?;
         programs.retain(|program| !self.before.contains(&program.id));
@@ -107,7 +107,7 @@ impl Attached {
         !threads.is_empty() && threads.into_iter().all(proc::asleep)
     }
 
-    /// Ends it, and waits until nothing of it is left in the kernel.
+    /// Ends it, and waits until none of its programs is left in the kernel.
     pub(super) fn end(mut self) -> Result<()> {
         self.beside.end(END_LIMIT)?;
         let start = Instant::now();
@@ -123,7 +123,7 @@ fn ids<'a>(programs: impl IntoIterator<Item = &'a Program>) -> BTreeSet<u32> {
     programs.into_iter().map(|program| program.id).collect()
 }
 
-/// The last of what a program said: some say a lot before.
+/// The last part of a program's output, which may be long.
 fn last_words(said: &str) -> String {
     let mut lines: Vec<&str> =
         said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

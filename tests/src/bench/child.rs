@@ -1,5 +1,5 @@
-//! A program that runs during the loop. Its output goes to files, so that nothing has to read it
-//! meanwhile. Killed when dropped.
+//! A program that runs during the loop. Its output goes to files, so that nobody has to read it at
+//! the same time. It is killed on drop.
 
 use std::fs::{self, File};
 use std::io::Error;
@@ -53,7 +53,7 @@ impl Beside {
         fs::read(&self.out).is_ok_and(|text| text.contains(&b'\n'))
     }
 
-    /// All that it wrote, its stderr first.
+    /// Everything that it wrote, its stderr first.
     pub(super) fn said(&self) -> String {
         let read =
             |path: &PathBuf| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -68,7 +68,7 @@ impl Beside {
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
-    /// How long its threads have run so far, in nanoseconds.
+    /// The run time of its current threads in nanoseconds.
     pub(super) fn own_ns(&self) -> u64 {
         let of = |thread: i32| {
             let path = format!("/proc/{}/task/{thread}/schedstat", self.child.id());
@@ -82,7 +82,7 @@ impl Beside {
         self.child.id()
     }
 
-    /// How long its process has run, with the threads that have ended, in nanoseconds.
+    /// The run time of its process in nanoseconds, including threads that have ended.
     pub(super) fn cpu_ns(&self) -> Result<u64> {
         let id = i32::try_from(self.child.id()).context("process id")?;
         let mut clock = 0;
@@ -93,7 +93,7 @@ impl Beside {
         }
     }
 
-    /// Ends it as Ctrl-C does, and waits for that.
+    /// Sends SIGINT like Ctrl-C, and waits for the end.
     pub(super) fn end(&mut self, limit: Duration) -> Result<()> {
         if self.has_ended()? {
             return Ok(());
@@ -113,7 +113,7 @@ fn create(path: &PathBuf) -> Result<File> {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // It is not an error if it has ended.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

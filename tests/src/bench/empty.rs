@@ -1,5 +1,5 @@
-//! Empty programs, two instructions each, by raw bpf(2): the cost of an attach type before a
-//! program does anything. No library is used, so none is measured.
+//! Empty programs of two instructions, attached by raw bpf(2): the cost of an attach type by
+//! itself. No library is used, so none is measured.
 
 use std::ffi::CString;
 use std::io::Error;
@@ -23,7 +23,7 @@ const TRACE_FEXIT: u32 = 25;
 /// `r0 = 0; exit`.
 const EMPTY: [u64; 2] = [0xb7, 0x95];
 
-/// A way of attaching, and to what.
+/// An attach type and its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hook {
     Fentry(&'static str),
@@ -33,16 +33,16 @@ pub(super) enum Hook {
     TpBtf(&'static str),
 }
 
-/// An attached program; gone when dropped.
+/// An attached program, which is detached on drop.
 #[derive(Debug)]
 pub(super) struct Attached {
-    /// The descriptor of the link or of the event, closed before the program.
+    /// The descriptor of the link or perf event, closed before the program.
     _link: OwnedFd,
     _program: OwnedFd,
 }
 
 impl Hook {
-    /// As a person would write it.
+    /// The name in the table.
     pub(super) fn name(self) -> String {
         let (way, what) = match self {
             Self::Fentry(function) => ("fentry", function),
@@ -74,7 +74,7 @@ impl Hook {
     }
 }
 
-/// The kernel's number for "not supported", which has no words in the C library.
+/// The kernel's error number for "not supported", which the C library has no text for.
 const ENOTSUPP: i32 = 524;
 
 fn because(error: Error) -> anyhow::Error {

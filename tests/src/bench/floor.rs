@@ -1,5 +1,5 @@
-//! Sets of empty programs: the floor that a tracer's cost is compared with, and others
-//! that show what each way of attaching costs.
+//! Sets of empty programs: the floor that a tracer's cost is compared with, and others that show
+//! the cost of each attach type.
 
 use anyhow::Result;
 
@@ -11,11 +11,11 @@ use Hook::{Fentry, Fexit, Kprobe, Kretprobe, TpBtf};
 /// The name of the floor's row.
 pub(super) const FLOOR: &str = "floor";
 
-/// A set of hooks, by the row's name.
+/// A set of hooks, with the name of its row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Set {
     pub(super) name: &'static str,
-    /// Others in their place where the first cannot be attached.
+    /// Alternatives, for kernels where the first one cannot be attached.
     choices: &'static [&'static [Hook]],
 }
 
@@ -23,14 +23,14 @@ const fn set(name: &'static str, choices: &'static [&'static [Hook]]) -> Set {
     Set { name, choices }
 }
 
-/// The enqueue in either family, of which a connection passes one.
+/// The enqueue function of each family; a connection passes one of them.
 const V4: &str = "tcp_v4_syn_recv_sock";
 const V6: &str = "tcp_v6_syn_recv_sock";
-/// And behind both, for kernels whose trampolines pass too few arguments.
+/// A function after both, for kernels whose trampolines pass too few arguments.
 const EITHER: &str = "inet_csk_complete_hashdance";
 const ACCEPT: &str = "inet_csk_accept";
 const SYN: &str = "tcp_conn_request";
-/// The end of a handshake, and what comes of one that was finished.
+/// The end of a handshake, which also enqueues the connection.
 const ACK: &str = "tcp_check_req";
 const CHILD: &str = "tcp_child_process";
 const GRAFT: &str = "security_sock_graft";
@@ -56,14 +56,14 @@ pub(super) const SETS: [Set; 14] = [
             &[Fexit(SYN), Fexit(EITHER), Fexit(ACCEPT)],
         ],
     ),
-    // Those that a connection passes with backlog-trace by fentry.
+    // The hooks that a connection passes with backlog-trace by fentry.
     set("ours, empty", &[&[Fexit(SYN), Fexit(ACK), Fentry(GRAFT)]]),
     set("three fentry", &[&[Fentry(SYN), Fentry(CHILD), Fentry(GRAFT)]]),
 ];
 
 impl Set {
-    /// Attaches the first choice that the kernel permits, and says which hooks those are;
-    /// the error is the last choice's.
+    /// Attaches the first alternative that the kernel permits, and returns its hooks. The error is
+    /// that of the last one.
     pub(super) fn attach(self, types: &Types) -> Result<(Vec<Attached>, String)> {
         let mut result = Ok((Vec::new(), String::new()));
         for hooks in self.choices {

@@ -7,7 +7,7 @@ use super::rounds::Taken;
 use super::scenario::Scenario;
 use crate::output::write_truth;
 
-/// One line.
+/// A line.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Line<'a> {
@@ -16,10 +16,10 @@ pub(super) enum Line<'a> {
         scenario: Scenario,
         #[serde(flatten)]
         taken: Taken,
-        /// What the tracer's own process took meanwhile, for each turn.
+        /// The instructions of the tracer's own process during this, per turn.
         process: f64,
     },
-    /// A turn of a loop of the part scale.
+    /// A turn in a loop of the part `scale`.
     Scaled {
         tracer: &'a str,
         scenario: &'a str,
@@ -27,9 +27,9 @@ pub(super) enum Line<'a> {
         taken: Taken,
         process: f64,
     },
-    /// Some other number of it.
+    /// Another value of the tracer.
     Value { tracer: &'a str, scenario: &'a str, name: &'a str, value: f64 },
-    /// What its process takes in a second when nothing happens.
+    /// The instructions of its process per second when nothing happens.
     Idle { tracer: &'a str, idle: f64 },
     /// How it is attached.
     Attached { tracer: &'a str, attached: &'a str },
@@ -38,7 +38,7 @@ pub(super) enum Line<'a> {
 }
 
 impl Line<'_> {
-    /// Prints it.
+    /// Prints the line.
     pub(super) fn tell(&self) -> Result<()> {
         write_truth(self, None)
     }

@@ -29,7 +29,7 @@ pub struct Options {
     /// Only these backends of the tool
     #[arg(long, value_name = "BACKEND")]
     pub backend: Vec<String>,
-    /// Tracers whose name contains this are left out
+    /// Skip tracers whose name contains this
     #[arg(long, value_name = "NAME")]
     pub skip: Vec<String>,
     /// Only tracers whose name contains one of these
@@ -37,7 +37,7 @@ pub struct Options {
     pub tracer: Vec<String>,
 }
 
-/// What is measured.
+/// The part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// What each tracer costs
@@ -46,7 +46,7 @@ pub enum Part {
     Scale,
 }
 
-/// One curve of the part scale.
+/// A table of the part `scale`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Table {
     /// 1 to 10,000 listeners
@@ -62,6 +62,6 @@ pub enum Table {
 }
 
 impl Table {
-    /// Every one, in their order.
+    /// All tables, in order.
     pub const ALL: [Self; 5] = [Self::Listeners, Self::Queue, Self::Flood, Self::Cpus, Self::Start];
 }

@@ -17,7 +17,7 @@ const IOC_ENABLE: libc::Ioctl = 0x2400;
 const IOC_SET_BPF: libc::Ioctl = 0x4004_2408;
 const FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
-/// `struct perf_event_attr`, its second version, which is long enough.
+/// `struct perf_event_attr` in its second version, which is long enough.
 #[repr(C)]
 #[derive(Default)]
 struct Attr {
@@ -30,13 +30,13 @@ struct Attr {
     flags: u64,
     wakeup: u32,
     bp_type: u32,
-    /// The function's name.
+    /// The name of the function.
     config1: u64,
-    /// How far behind its start.
+    /// The offset from its start.
     config2: u64,
 }
 
-/// A probe at a function's start or return that runs `program`; gone when closed.
+/// Attaches `program` to a function's start or return; detached when closed.
 pub(super) fn probe(function: &CStr, returns: bool, program: &OwnedFd) -> Result<OwnedFd> {
     let kind = read(TYPE)?.trim().parse().with_context(|| format!("{TYPE} is no number"))?;
     let config = if returns { 1 << retprobe_bit()? } else { 0 };
@@ -65,7 +65,7 @@ pub(super) fn probe(function: &CStr, returns: bool, program: &OwnedFd) -> Result
     Ok(event)
 }
 
-/// The file says `config:0`.
+/// Parses a file that contains `config:0`.
 fn retprobe_bit() -> Result<u32> {
     let text = read(RETPROBE)?;
     let bit = text.trim().strip_prefix("config:").and_then(|bit| bit.parse().ok());

@@ -1,30 +1,30 @@
-//! The measured tracers, and how each is started. The rivals are in a root folder of their own,
-//! with the libraries that they need and our scripts.
+//! The measured tracers, and how each is started. Those of others are in a root folder with their
+//! libraries and our scripts.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::stage::PORT;
 
-/// Where the guest has the rivals.
+/// The root folder of the other tracers in the guest.
 const ROOT: &str = "/rivals";
-/// Our bpftrace scripts, seen from there.
+/// The folder of our bpftrace scripts within that root.
 const SCRIPTS: &str = "/bench";
 
-/// A tracer, by the row's name.
+/// A tracer, with the name of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rival {
     pub(super) name: &'static str,
-    /// The best first; others for kernels where it cannot be attached.
+    /// How to start it: the best way first, then others for kernels where that fails.
     pub(super) ways: &'static [Way],
 }
 
-/// How it is started.
+/// How a tracer is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// The tool, with this backend.
     Ours(&'static str),
-    /// A program in the rivals' root, and its arguments.
+    /// A program in the root of the other tracers, with its arguments.
     Theirs(&'static [&'static str]),
     /// A script for bpftrace.
     Script(&'static str),
@@ -34,7 +34,7 @@ const fn rival(name: &'static str, ways: &'static [Way]) -> Rival {
     Rival { name, ways }
 }
 
-/// Every one, in the order of the table.
+/// All tracers, in the order of the table.
 pub(super) const RIVALS: [Rival; 6] = [
     rival("backlog-trace fentry", &[Way::Ours("fentry")]),
     rival("backlog-trace kprobe", &[Way::Ours("kprobe")]),
@@ -52,7 +52,7 @@ pub(super) const RIVALS: [Rival; 6] = [
 ];
 
 impl Way {
-    /// The tool's backend, if it is the tool.
+    /// The backend, if this is the tool.
     pub(super) fn backend(self) -> Option<&'static str> {
         match self {
             Self::Ours(backend) => Some(backend),
@@ -60,7 +60,7 @@ impl Way {
         }
     }
 
-    /// As in the table.
+    /// The name in the table.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ours(backend) => backend,
@@ -91,25 +91,25 @@ impl Way {
         }
     }
 
-    /// Does it say by a line on stdout that it traces?
+    /// Does it print a line on stdout once it traces?
     pub(super) fn says_so(self) -> bool {
         matches!(self, Self::Ours(_))
     }
 
-    /// Is it here to be measured?
+    /// Can it be measured here?
     pub(super) fn is_here(self) -> bool {
         matches!(self, Self::Ours(_)) || Path::new(ROOT).exists()
     }
 }
 
-/// busybox's chroot becomes the program: it stays our child.
+/// busybox's chroot calls exec, so the program stays our child.
 fn inside() -> Command {
     let mut command = Command::new("chroot");
     command.arg(ROOT).env("PATH", "/usr/sbin:/usr/bin").env("PYTHONUNBUFFERED", "1");
     command
 }
 
-/// Shows the kernel's file systems in the rivals' root.
+/// Mounts the kernel's file systems in that root.
 pub(super) fn mount() -> std::io::Result<()> {
     if !Path::new(ROOT).exists() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Timing: warm-up, rounds, and their results. With a clock that counts instructions, a nanosecond
-//! is an instruction.
+//! Times rounds, after a warm-up. With a clock that counts instructions, a nanosecond is an
+//! instruction.
 
 use std::time::Duration;
 
@@ -11,39 +11,39 @@ use super::stage::Stage;
 use crate::clock::{mono_ns, thread_ns};
 use crate::counters::Counters;
 
-/// How much is done.
+/// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
-    /// Connections in a round.
+    /// Connections per round.
     pub(super) connections: u32,
     pub(super) rounds: u32,
 }
 
-/// What one turn took, in nanoseconds of this thread's own time.
+/// The time of one turn, in nanoseconds of this thread's run time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Taken {
-    /// Of all rounds.
+    /// The number of turns in all rounds.
     pub(super) turns: u32,
-    /// The middle turn of the round where that is lowest: with no timer, no batch of the
-    /// kernel's own work, no refill of random numbers and no new page of objects in it. It
-    /// is the same each time, and the figure that is compared.
+    /// The median turn of the fastest round: without timers, batches of the kernel's own work,
+    /// refills of random numbers or new pages of objects. It is the same each time, so it is the
+    /// figure to compare.
     pub(super) figure: f64,
-    /// The middle of all turns, and the highest middle of a round.
+    /// The median of all turns, and the highest median of a round.
     pub(super) median: f64,
     pub(super) highest: f64,
-    /// By the clock on the wall, with all that comes between, whosesoever it is.
+    /// The mean by the wall clock, including everything that happens in between.
     pub(super) mean: f64,
 }
 
-/// Time for a tracer to see to what the warm-up left it.
+/// The time for a tracer to process what the warm-up has left.
 pub(super) const SETTLE: Duration = Duration::from_millis(20);
 
-/// The number of rounds in a row that must cost the same, to a hundredth, the connections per
-/// round, and the maximum number of rounds.
+/// The number of rounds in a row that must cost the same, to within a hundredth, the connections
+/// per round, and the maximum number of rounds.
 const STEADY: (usize, u32, usize) = (5, 50, 200);
 
-/// A kernel that has just come up has work of its own behind each connection: waits until
-/// that is over.
+/// Waits until the loop is steady: after booting, the kernel has additional work with each
+/// connection for a while.
 pub(super) fn await_steady(mut turn: impl FnMut() -> Result<()>) -> Result<()> {
     let (rounds, connections, most) = STEADY;
     let mut all: Vec<u64> = Vec::new();
@@ -62,13 +62,13 @@ pub(super) fn await_steady(mut turn: impl FnMut() -> Result<()>) -> Result<()> {
         {
             return Ok(());
         }
-        // Its own work gets a chance.
+        // Let the kernel do its own work.
         std::thread::sleep(SETTLE);
     }
     bail!("the loop does not become steady: {all:?}")
 }
 
-/// Measures one scenario, which has been warmed up.
+/// Measures a scenario that has been warmed up.
 pub(super) fn measure(stage: &mut Stage, scenario: Scenario, effort: Effort) -> Result<Taken> {
     let Effort { connections, rounds } = effort;
     let (groups, turns) = scenario.groups(connections);
@@ -87,17 +87,17 @@ pub(super) fn measure(stage: &mut Stage, scenario: Scenario, effort: Effort) -> 
             before = now;
         }
         let wall = mono_ns() - start;
-        // At times the kernel leaves packets to a thread of its own: what is measured then is
-        // not what it does with them.
+        // Sometimes the kernel leaves packets to a thread of its own, and their processing is not
+        // measured: repeat the round.
         if Stage::refused_since(&earlier)? != refused {
             again += 1;
-            ensure!(again <= rounds, "of {refused} SYNs never as many were refused");
+            ensure!(again <= rounds, "the kernel never refused all of {refused} SYNs");
             continue;
         }
         all.add(&mut times, wall);
-        // The kernel hands out memory by pages of objects. Where a connection takes the last
-        // of one and the first of the next it pays for that each time, until something
-        // moves it: so it is moved.
+        // The kernel allocates memory in pages of objects. If a connection takes the last object of
+        // one and the first of the next, each turn pays for that until something shifts it, as this
+        // does.
         stage.hold()?;
     }
     stage.release()?;
@@ -113,19 +113,19 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// How many there are.
+    /// The number of rounds.
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.middles.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds a round: the time of each turn, and of all by the clock on the wall.
+    /// Adds a round: the time of each turn, and the wall-clock time of all.
     pub(super) fn add(&mut self, times: &mut [u64], wall: u64) {
         self.middles.extend(middle(times));
         self.times.extend_from_slice(times);
         self.wall += wall;
     }
 
-    /// Their result; none without a round.
+    /// The result; None without a round.
     pub(super) fn taken(mut self, turns: u32) -> Option<Taken> {
         let of = |time: u64| time as f64 / f64::from(turns);
         let count = self.times.len() as f64;

@@ -1,6 +1,6 @@
-//! The growth of the tool's cost and memory: with listeners, with the depth of a queue, with CPUs,
-//! in a flood; and the cost of a start. Each curve has a file of its own; `measure` times a loop,
-//! `clients` are the same in every loop, `tool` runs the tool.
+//! Measures how the tool's cost and memory grow with listeners, the depth of a queue, CPUs, and
+//! floods, and the cost of a start. Each table has a file of its own; `measure` times a loop,
+//! `clients` provides the same clients for every loop, and `tool` runs the tool.
 
 mod clients;
 mod cpus;
@@ -21,16 +21,16 @@ use super::options::{Options, Table};
 use super::rounds::Effort;
 use crate::cpus::allowed;
 
-/// Sockets of one process: twice the deepest queue, and more than all listeners.
+/// The descriptor limit of a process: twice the deepest queue, and more than all listeners.
 const FILES: libc::rlim_t = 200_000;
 
-/// What is wanted.
+/// What to measure.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     effort: Effort,
     backend: String,
     start_limit: Duration,
-    /// Tracers whose name contains one of these are left out.
+    /// Skip tracers whose name contains one of these.
     skip: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
-//! The scenarios by name, and how often each is done in a round.
+//! The scenarios by name, and how often each is run per round.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// One loop.
+/// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
@@ -20,15 +20,15 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// Every one, in their order.
+    /// All scenarios, in order.
     pub const ALL: [Self; 5] = [Self::Ipv4, Self::Ipv6, Self::Filtered, Self::Refused, Self::Other];
 
-    /// How many times are taken in a round with that many connections, and of how many
-    /// turns each is.
+    /// The number of timed groups in a round with this many connections, and the number of turns in
+    /// each group.
     pub(super) fn groups(self, connections: u32) -> (u32, u32) {
         match self {
             Self::Ipv4 | Self::Ipv6 | Self::Filtered | Self::Refused => (connections, 1),
-            // Too short to be timed by itself.
+            // A turn is too short to be timed by itself.
             Self::Other => (connections.div_ceil(5), 100),
         }
     }
@@ -38,8 +38,8 @@ impl Scenario {
         matches!(self, Self::Refused | Self::Other)
     }
 
-    /// How many turns come before the first round. A tracer may report the first refusals of a
-    /// second individually: the flood after them is measured here.
+    /// The number of turns before the first round. A tracer may report the first refusals of a
+    /// second individually, but this measures the flood after them.
     pub(super) const fn warm_up(self) -> u32 {
         match self {
             Self::Refused => 2000,

@@ -1,5 +1,5 @@
-//! The measured work: listeners on loopback and one turn of each scenario's loop. One thread does
-//! both sides, so that nothing waits and nothing depends on a scheduler.
+//! The work to measure: listeners on loopback, and one turn of each scenario's loop. One thread
+//! does both sides, so that nothing waits and nothing depends on a scheduler.
 
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -18,18 +18,18 @@ pub(super) const PORT: u16 = 8000;
 const OTHER_PORT: u16 = 8001;
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// Whose queue is full.
+/// The address of the listener with a full queue.
 const FULL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Where the refused come from.
+/// The address that refused SYNs come from.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-/// The first of their ports, and how many they have.
+/// The first of their ports, and the number of ports.
 const FIRST_PORT: u16 = 20_000;
 const CLIENTS: u16 = 512;
 
-/// Where a packet tells the length of its TCP header: behind an IPv4 header of 20 bytes.
+/// The position of the TCP header's length in a packet, after an IPv4 header of 20 bytes.
 const LENGTH_AT: usize = 20 + 12;
 
-/// A queue with room for one and, as the kernel counts, one more.
+/// A backlog of one, which holds two connections.
 const SMALL: i32 = 1;
 const LARGE: i32 = 128;
 
@@ -39,12 +39,12 @@ pub(super) struct Stage {
     v4: TcpListener,
     v6: TcpListener,
     other: TcpListener,
-    /// The full queue and those in it; only held.
+    /// The full queue and its connections, which are only held.
     _full: (Socket, Vec<TcpStream>),
-    /// Sends whole packets and receives none.
+    /// A raw socket that sends packets and receives none.
     raw: Socket,
     syns: Vec<Vec<u8>>,
-    /// The same, with a TCP header that says it is shorter than one can be.
+    /// The same SYNs with a TCP header whose length is too small.
     broken: Vec<Vec<u8>>,
     next: usize,
     held: Held,
@@ -52,10 +52,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Opens all, in the calling thread's namespace.
+    /// Opens everything in the calling thread's namespace.
     pub(super) fn set_up() -> Result<Self> {
-        // With no room for them no connection leaves a TIME_WAIT behind: they would be
-        // tens of thousands, and each would make the next port harder to find.
+        // With no room for them, connections leave no TIME_WAIT behind: there would be tens of
+        // thousands, and each would make it harder to find the next port.
         let settings = vec![Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?];
         let full = listen((FULL, PORT).into(), SMALL)?;
         let mut queued = Vec::new();
@@ -119,21 +119,21 @@ impl Stage {
         let to = SocketAddr::from((FULL, 0)).into();
         for _ in 0..count {
             let packet = packets(self).get(self.next).context("no SYN")?;
-            // There is no answer to any.
+            // None gets an answer.
             self.raw.send_to(packet, &to).context("cannot send a SYN")?;
             self.next = (self.next + 1) % self.syns.len();
         }
         Ok(())
     }
 
-    /// Opens a connection that stays, from now to `release`.
+    /// Opens a connection that stays open until `release`.
     pub(super) fn hold(&mut self) -> Result<()> {
         let (listener, address) = self.listener(Scenario::Filtered);
         let ends = connection(listener, address)?;
         self.held.keep(ends)
     }
 
-    /// Ends those that stayed.
+    /// Closes the connections that stayed open.
     pub(super) fn release(&mut self) -> Result<()> {
         self.held.release()
     }
@@ -146,13 +146,13 @@ impl Stage {
         }
     }
 
-    /// How many SYNs full queues have refused since then.
+    /// The number of SYNs that full queues have refused since then.
     pub(super) fn refused_since(earlier: &Counters) -> Result<u64> {
         Ok(Counters::read()?.get("ListenOverflows") - earlier.get("ListenOverflows"))
     }
 }
 
-/// A SYN whose TCP header claims four words, one less than it has.
+/// A SYN whose TCP header claims four words, one less than the minimum.
 fn shortened(mut syn: Vec<u8>) -> Vec<u8> {
     if let Some(length) = syn.get_mut(LENGTH_AT) {
         *length = 4 << 4;
@@ -160,15 +160,15 @@ fn shortened(mut syn: Vec<u8>) -> Vec<u8> {
     syn
 }
 
-/// Connect and accept: the two ends.
+/// Connects and accepts; returns both ends.
 pub(super) fn connection(listener: &TcpListener, to: SocketAddr) -> Result<[TcpStream; 2]> {
     let client = TcpStream::connect(to).with_context(|| format!("cannot connect to {to}"))?;
-    // The handshake is over when connect returns: loopback has no delay.
+    // The handshake is complete when connect returns, since loopback has no delay.
     let (server, _) = listener.accept().context("cannot accept")?;
     Ok([client, server])
 }
 
-/// An orderly end, with all four segments.
+/// Closes a connection in order, with all four segments.
 pub(super) fn end([client, server]: [TcpStream; 2]) -> Result<()> {
     client.shutdown(Shutdown::Write).context("cannot shut down")?;
     drop(server);

@@ -1,4 +1,4 @@
-//! Ids of functions and tracepoints in the kernel's BTF, for attaching to them.
+//! IDs of functions and tracepoints in the kernel's BTF, for attaching to them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,7 +8,7 @@ use btfparse::TypeVariant;
 
 use crate::types::{self, FILE};
 
-/// The numbers by name.
+/// The IDs by name.
 #[derive(Debug)]
 pub(super) struct Types {
     functions: HashMap<String, u32>,
@@ -16,7 +16,7 @@ pub(super) struct Types {
 }
 
 impl Types {
-    /// Those of the running kernel.
+    /// Reads those of the running kernel.
     pub(super) fn read() -> Result<Self> {
         let bytes = fs::read(FILE).with_context(|| format!("cannot read {FILE} (no BTF here?)"))?;
         let types = types::parse(bytes)?;
@@ -35,12 +35,12 @@ impl Types {
         Ok(Self { functions, typedefs })
     }
 
-    /// A function's number.
+    /// The ID of a function.
     pub(super) fn function(&self, name: &str) -> Result<u32> {
         self.functions.get(name).copied().with_context(|| format!("no function {name} in BTF"))
     }
 
-    /// A tracepoint's number: that of the typedef of what it calls.
+    /// The ID of a tracepoint: that of the typedef of its callback.
     pub(super) fn tracepoint(&self, name: &str) -> Result<u32> {
         let typedef = format!("btf_trace_{name}");
         self.typedefs.get(&typedef).copied().with_context(|| format!("no tracepoint {name}"))

@@ -1,5 +1,5 @@
-//! `backlog-bench`: what a tracer costs a loop of connections. All of it is in the
-//! library; here are only the command line and the exit.
+//! `backlog-bench`: measures what a tracer costs a loop of connections. The library does everything
+//! but parsing the command line and setting the exit status.
 
 use std::process::ExitCode;
 

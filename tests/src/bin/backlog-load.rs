@@ -1,5 +1,5 @@
-//! `backlog-load`: an accept queue filled on purpose, and the truth about it.
-//! All of it is in the library; here are only the command line and the exit.
+//! `backlog-load`: fills an accept queue on purpose, and prints the truth about it. The library
+//! does everything but parsing the command line and setting the exit status.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
-//! `backlog-packets`: one kind of loss made of crafted packets, and the truth
-//! about it. All of it is in the library; here are only the command line and
-//! the exit.
+//! `backlog-packets`: provokes one kind of loss with crafted packets, and prints the truth about
+//! it. The library does everything but parsing the command line and setting the exit status.
 
 use std::process::ExitCode;
 
@@ -19,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The exit status.
+/// Runs it; returns the exit status.
 fn go(options: &Options) -> Result<u8> {
     let tell = |truth: &Truth| write_truth(truth, options.out.as_deref());
     let (truth, wrong) = packets::run(options, tell)?;

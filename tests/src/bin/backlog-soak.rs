@@ -1,5 +1,5 @@
-//! `backlog-soak`: the tool for many minutes, beside loads that come and go. All of it is in the
-//! library; here are only the command line and the exit.
+//! `backlog-soak`: runs the tool for many minutes, next to loads that come and go. The library does
+//! everything but parsing the command line and setting the exit status.
 
 use std::process::ExitCode;
 

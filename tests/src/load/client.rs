@@ -1,5 +1,5 @@
-//! Clients that wait for each connect, and what all clients share: making the
-//! socket, beginning the connect, and the book of what became of it.
+//! Clients that wait for each connect, and what all clients share: creating the socket, starting
+//! the connect, and counting the results.
 
 use std::collections::BTreeMap;
 use std::io::{self, Error};
@@ -21,18 +21,18 @@ use crate::clock::mono_ns;
 /// The byte that Fast Open and deferred accepts need.
 const BYTE: &[u8] = b"x";
 
-/// What became of one thread's clients.
+/// The results of one thread's clients.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) counts: Connects,
     pub(super) connected: Vec<Connected>,
     pub(super) unanswered: Vec<SocketAddr>,
-    /// Other errors in words, with how often.
+    /// Other errors as text, with their number.
     pub(super) errors: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Adds another thread's.
+    /// Adds the results of another thread.
     pub(super) fn add(&mut self, other: Self) {
         let Self { counts, connected, unanswered, errors } = other;
         let sum = &mut self.counts;
@@ -50,22 +50,22 @@ impl Tally {
         }
     }
 
-    /// Books a connect that went well.
+    /// Counts a successful connect.
     pub(super) fn succeeded(&mut self, connected: Connected) {
         self.counts.succeeded += 1;
         self.connected.push(connected);
     }
 
-    /// Books one without an answer.
+    /// Counts a connect without an answer.
     pub(super) fn timed_out(&mut self, local: Option<SocketAddr>) {
         self.counts.timed_out += 1;
         self.unanswered.extend(local);
     }
 
-    /// Books one that ended with an error.
+    /// Counts a connect that ended with an error.
     pub(super) fn failed(&mut self, error: &Error, local: Option<SocketAddr>) {
         match error.raw_os_error() {
-            // A blocking connect that meets SO_SNDTIMEO says "in progress".
+            // A blocking connect that reaches SO_SNDTIMEO fails with "in progress".
             Some(libc::EINPROGRESS | libc::EAGAIN | libc::ETIMEDOUT) => self.timed_out(local),
             Some(libc::ECONNREFUSED | libc::ECONNRESET) => self.counts.reset += 1,
             _ => {
@@ -76,7 +76,7 @@ impl Tally {
     }
 }
 
-/// One thread's blocking clients.
+/// Runs one thread's blocking clients.
 pub(super) fn run(options: &Options, server: SocketAddr, pacer: &Pacer, hold: &Hold) -> Tally {
     let mut tally = Tally::default();
     while let Some(due) = pacer.claim() {
@@ -107,14 +107,14 @@ pub(super) fn run(options: &Options, server: SocketAddr, pacer: &Pacer, hold: &H
     tally
 }
 
-/// A client's socket, not connected.
+/// Creates a client's socket.
 pub(super) fn open(options: &Options, server: SocketAddr) -> io::Result<Socket> {
     let protocol = if options.mptcp_client { Protocol::MPTCP } else { Protocol::TCP };
     Socket::new(Domain::for_address(server), Type::STREAM, Some(protocol))
 }
 
-/// Sends the SYN, with a byte in it for Fast Open; a blocking socket returns
-/// when it is answered. A deferring server needs a byte behind the handshake.
+/// Sends the SYN, with a byte in it for Fast Open. A blocking socket returns once it is answered. A
+/// deferring server needs a byte after the handshake.
 pub(super) fn begin(options: &Options, socket: &Socket, server: SocketAddr) -> io::Result<()> {
     let address = SockAddr::from(server);
     if options.fastopen {
@@ -125,7 +125,7 @@ pub(super) fn begin(options: &Options, socket: &Socket, server: SocketAddr) -> i
     }
 }
 
-/// What is left to do when the handshake is through.
+/// Does what is left to do after the handshake.
 pub(super) fn finish(options: &Options, socket: &Socket) -> io::Result<()> {
     if options.sends_byte() && !options.fastopen {
         socket.send(BYTE)?;
@@ -133,7 +133,7 @@ pub(super) fn finish(options: &Options, socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts all client threads, waits for them, and adds up their books.
+/// Starts all client threads, waits for them, and adds up their results.
 pub(super) fn run_all(
     options: &Options,
     server: SocketAddr,

@@ -1,5 +1,5 @@
-//! Clients that do not wait: one thread begins connects by the schedule and
-//! hears by epoll which of them came through.
+//! Clients that do not wait: one thread starts connects on schedule, and learns from epoll which of
+//! them have completed.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use super::pacer::Pacer;
 use crate::clock::mono_ns;
 use crate::epoll::Epoll;
 
-/// One thread's clients.
+/// Runs one thread's clients.
 pub(super) fn run(
     options: &Options,
     server: SocketAddr,
@@ -55,7 +55,7 @@ struct Air<'a> {
     hold: &'a Hold,
     epoll: Epoll,
     flights: HashMap<u64, Flight>,
-    /// All may take equally long, so the oldest is always in front.
+    /// All may take the same time, so the oldest is always at the front.
     deadlines: VecDeque<(Instant, u64)>,
     begun: u64,
     tally: Tally,
@@ -68,7 +68,7 @@ struct Flight {
 }
 
 impl Air<'_> {
-    /// Begins one connect.
+    /// Starts a connect.
     fn begin(&mut self) {
         self.tally.counts.tried += 1;
         let started_ns = mono_ns();
@@ -84,7 +84,7 @@ impl Air<'_> {
             Err(error) => return self.tally.failed(&error, None),
         };
         self.begun += 1;
-        // Also when it is through already: then epoll says so at once.
+        // If it has completed already, epoll reports it immediately.
         match self.epoll.add(&socket, libc::EPOLLOUT | libc::EPOLLONESHOT, self.begun) {
             Ok(()) => {
                 let deadline = Instant::now() + self.options.connect_timeout;
@@ -95,8 +95,7 @@ impl Air<'_> {
         }
     }
 
-    /// Takes in those that came through or failed, after a sleep of at most
-    /// `limit`.
+    /// Processes the connects that have completed or failed, after waiting for at most `limit`.
     fn land(&mut self, limit: Duration) -> Result<()> {
         let landed = self.epoll.wait(limit).context("epoll_wait")?;
         let done_ns = mono_ns();
@@ -120,7 +119,7 @@ impl Air<'_> {
         Ok(())
     }
 
-    /// Gives up those that took too long, or all when the time is over.
+    /// Gives up connects that have taken too long, or all of them when the time is over.
     fn give_up(&mut self, now: Instant, until: Option<Instant>) {
         while let Some(&(deadline, number)) = self.deadlines.front() {
             if deadline > now && self.flights.contains_key(&number) {
@@ -139,7 +138,7 @@ impl Air<'_> {
         }
     }
 
-    /// Until the next thing to do: a connect, a deadline or the end.
+    /// The time until the next thing to do: a connect, a deadline or the end.
     fn longest_sleep(&self, until_next: Option<Duration>, until: Option<Instant>) -> Duration {
         let now = Instant::now();
         let left = |end: Instant| end.saturating_duration_since(now);

@@ -1,5 +1,5 @@
-//! When the server's threads may accept: at once, or stalled until a while
-//! after a connection came. Also how they learn that it is over.
+//! Controls when the server's threads may accept: immediately, or after a stall that begins when a
+//! connection is queued. Also tells them when the run is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use anyhow::Result;
 
 use super::listener::Listeners;
 
-/// How often the stall's keeper looks whether all is over.
+/// How often the thread that keeps the stall checks whether the run is over.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Shared by the threads of one server.
+/// The gate, which the threads of a server share.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// How many may accept before the stall; none: there is no stall.
+    /// The number of accepts before the stall; None if there is no stall.
     first: Option<u64>,
-    /// Accepts promised so far.
+    /// Accepts that were permitted so far.
     tickets: AtomicU64,
     /// Accepts done so far.
     accepted: AtomicU64,
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Gate {
-    /// Open from the start, or after `first` accepts closed until `open`.
+    /// Open from the start, or closed after `first` accepts until `open`.
     pub(super) fn new(first: Option<u64>) -> Self {
         Self {
             first,
@@ -43,9 +43,8 @@ impl Gate {
         }
     }
 
-    /// Waits for the permission for one accept. False: it is all over.
-    /// A permission not used must be kept for the next round, or a stall
-    /// would begin too early.
+    /// Waits for the permission to accept once. Returns false if the run is over. A permission that
+    /// was not used must be kept for the next round, or a stall would begin too early.
     pub(super) fn pass(&self) -> bool {
         let Some(first) = self.first else {
             return !self.lock().over;
@@ -60,7 +59,7 @@ impl Gate {
         !state.over
     }
 
-    /// Sleeps, but not beyond the end.
+    /// Sleeps, but not beyond the end of the run.
     pub(super) fn pause(&self, time: Duration) {
         if !time.is_zero() {
             drop(
@@ -71,12 +70,12 @@ impl Gate {
         }
     }
 
-    /// Keeps the stall: waits until a connection is queued that nobody may
-    /// accept, then `stall`, then opens the gate.
+    /// Keeps the stall: waits until a connection is queued that nobody may accept, sleeps for
+    /// `stall`, and opens the gate.
     pub(super) fn keep_stall(&self, listeners: &Listeners, stall: Duration) -> Result<()> {
         let first = self.first.unwrap_or(0);
         while !self.over() {
-            // Readable while others still work off theirs says nothing.
+            // The listener may be readable because others still use their permissions.
             if self.accepted() < first {
                 self.pause(Duration::from_millis(1));
             } else if listeners.readable(LOOK)? {
@@ -88,17 +87,17 @@ impl Gate {
         Ok(())
     }
 
-    /// Tells every thread that it is over.
+    /// Tells every thread that the run is over.
     pub(super) fn end(&self) {
         self.change(|state| state.over = true);
     }
 
-    /// Whether it is over.
+    /// Is the run over?
     pub(super) fn over(&self) -> bool {
         self.lock().over
     }
 
-    /// Counts one accept; how many that makes.
+    /// Counts an accept; returns their number so far.
     pub(super) fn count(&self) -> u64 {
         self.accepted.fetch_add(1, Ordering::Release) + 1
     }
@@ -114,7 +113,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Two flags cannot be left half changed by a panic.
+        // A panic cannot leave two flags half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

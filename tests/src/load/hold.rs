@@ -1,5 +1,5 @@
-//! When clients close: at once, after a while, or at the end of the run. A
-//! connection that is found reset by then is counted.
+//! Controls when clients close: immediately, after a while, or at the end of the run. Counts
+//! connections that were reset by then.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use super::options::Options;
 
-/// Keeps the clients' connections.
+/// Holds the clients' connections.
 #[derive(Debug)]
 pub(super) struct Hold {
     resets: Arc<AtomicU64>,
@@ -27,7 +27,7 @@ enum Way {
 }
 
 impl Hold {
-    /// As asked.
+    /// Creates a holder with these options.
     pub(super) fn new(options: &Options) -> Self {
         let resets = Arc::new(AtomicU64::new(0));
         let way = if options.hold_to_end {
@@ -44,21 +44,21 @@ impl Hold {
     pub(super) fn keep(&self, socket: Socket) {
         match &self.way {
             Way::Now => close(socket, &self.resets),
-            // The closer lives until `finish`; were it gone, the socket would
-            // come back in the error and be closed here.
+            // The closer lives until `finish`. If it were gone, the error would contain the socket,
+            // and this would close it.
             Way::Later { time, to, .. } => drop(to.send((Instant::now() + *time, socket))),
             Way::End(all) => all.lock().unwrap_or_else(PoisonError::into_inner).push(socket),
         }
     }
 
-    /// Closes what is left, each at its time; how many were found reset.
+    /// Closes the remaining ones, each at its time; returns how many had been reset.
     pub(super) fn finish(self) -> u64 {
         let Self { resets, way } = self;
         match way {
             Way::Now => {}
             Way::Later { to, closer, .. } => {
                 drop(to);
-                // It cannot panic: it only sleeps and closes.
+                // It cannot panic, since it only sleeps and closes.
                 let _ = closer.join();
             }
             Way::End(all) => {
@@ -71,7 +71,7 @@ impl Hold {
     }
 }
 
-/// All are held equally long, so one thread closes them in order of arrival.
+/// All are held for the same time, so one thread closes them in order of arrival.
 fn later(time: Duration, resets: Arc<AtomicU64>) -> Way {
     let (to, from) = channel::<(Instant, Socket)>();
     let closer = thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! The arithmetic of the truth: which accept belongs to which connect, how
-//! long each waited, how many stood in line. Pure: stamps in, numbers out.
+//! The arithmetic of the truth: which accept belongs to which connect, how long each one waited,
+//! and how long the queue was. Pure: timestamps in, numbers out.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ pub(super) struct Accepted {
     pub(super) accepted_ns: u64,
 }
 
-/// The wait of each accepted connection whose client is known, by time of
-/// accept. A port may serve again within a run: an accept belongs to the
-/// latest connect from there that had begun by then. (Had begun, not ended:
-/// a server on another CPU can be faster than the client's return.)
+/// The wait of each accepted connection whose client is known, by time of accept. A port may be
+/// used again within a run: an accept belongs to the latest connect from that port that had begun
+/// by then. (Begun, not ended, since a server on another CPU can be faster than the client's
+/// return.)
 pub(super) fn waits(connects: &[Connected], accepts: &[Accepted]) -> Vec<Wait> {
     let mut by_client: HashMap<SocketAddr, Vec<Connected>> = HashMap::new();
     for connect in connects {
@@ -52,7 +52,7 @@ pub(super) fn waits(connects: &[Connected], accepts: &[Accepted]) -> Vec<Wait> {
     waits
 }
 
-/// The waits in a few numbers.
+/// Summarises the waits.
 pub(super) fn summary(waits: &[Wait]) -> Waits {
     let sorted = |pick: fn(&Wait) -> u64| {
         let mut sorted: Vec<u64> = waits.iter().map(pick).collect();
@@ -72,21 +72,21 @@ pub(super) fn summary(waits: &[Wait]) -> Waits {
     }
 }
 
-/// Nearest rank: the smallest value that at least `percent` do not exceed.
+/// Nearest rank: the smallest value that at least `percent` of the values do not exceed.
 fn rank(sorted: &[u64], percent: usize) -> u64 {
     let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
     sorted.get(place).copied().unwrap_or(0)
 }
 
-/// The most connections that were connected and not yet accepted at once;
-/// those never accepted stay in to the end.
+/// The largest number of connections that were connected and not yet accepted; those that were
+/// never accepted count to the end.
 pub(super) fn longest_queue(connects: &[Connected], accepts: &[Accepted]) -> u64 {
     let mut steps: Vec<(u64, i64)> = connects
         .iter()
         .map(|connect| (connect.done_ns, 1))
         .chain(accepts.iter().map(|accept| (accept.accepted_ns, -1)))
         .collect();
-    // At the same nanosecond the leaving goes first: -1 sorts before 1.
+    // At the same nanosecond, a connection leaves before another one arrives: -1 sorts before 1.
     steps.sort_unstable();
     let longest = steps
         .iter()
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_port_used_twice_is_told_apart_by_time() {
         let connects = [connect(7, 10_000, 11_000), connect(7, 50_000, 51_000)];
-        // The first was never accepted: the accept is the second's.
+        // The first connect was never accepted, so the accept belongs to the second.
         let late = waits(&connects, &[accept(7, 61_000)]);
         assert_eq!(late[0].connected_ns, 51_000);
         let early = waits(&connects, &[accept(7, 40_000)]);

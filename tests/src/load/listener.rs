@@ -1,4 +1,4 @@
-//! The listening sockets: made as asked, one or a group.
+//! The listening sockets, with the selected options: a single one, or a group.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const DEFER_SECONDS: c_int = 5;
 pub(super) struct Listeners {
     /// One, or one for each thread.
     sockets: Vec<Arc<Socket>>,
-    /// The port, also when any was asked for.
+    /// The port, even if it was chosen by the kernel.
     pub(super) port: u16,
 }
 
@@ -44,7 +44,7 @@ impl Listeners {
         Arc::clone(&self.sockets[thread % self.sockets.len()])
     }
 
-    /// How many wait in all the queues together.
+    /// The number of connections in all the queues.
     pub(super) fn depth(&self) -> Result<u64> {
         self.sockets.iter().try_fold(0, |sum, listener| {
             let queue = socket::queue(listener).context("cannot read the queue's length")?;
@@ -52,15 +52,15 @@ impl Listeners {
         })
     }
 
-    /// The granted backlog, that of each of them.
+    /// The granted backlog, which all of them share.
     pub(super) fn limit(&self) -> Result<u32> {
         let queue = socket::queue(&self.sockets[0]).context("cannot read the queue's limit")?;
         Ok(queue.limit)
     }
 
-    /// Whether any of them has a connection to accept.
+    /// Does any of them have a connection to accept?
     pub(super) fn readable(&self, limit: std::time::Duration) -> io::Result<bool> {
-        // One alone can wait; in a group each gets its share of the time.
+        // A single one can wait; in a group, each gets its share of the time.
         let share = limit / u32::try_from(self.sockets.len()).unwrap_or(1);
         for listener in &self.sockets {
             if socket::readable(listener, share)? {
@@ -71,7 +71,7 @@ impl Listeners {
     }
 }
 
-/// One socket in LISTEN.
+/// Creates a listening socket.
 fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     let protocol = if options.mptcp { Protocol::MPTCP } else { Protocol::TCP };
     let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
@@ -96,7 +96,7 @@ fn listen(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     Ok(listener)
 }
 
-/// listen(2), as the server calls it.
+/// Calls listen(2) in the way that the server uses.
 pub(super) fn call_listen(listener: &Socket, backlog: c_int, how: Accept) -> io::Result<()> {
     match how.narrow() {
         Some(way) => narrow::listen(listener, backlog, way),

@@ -1,5 +1,5 @@
-//! What a user of `backlog-load` may ask for, and which wishes exclude each
-//! other. Names and defaults are stable: tests, docs and benches use them.
+//! The command line of `backlog-load`, and which options exclude each other. Names and defaults are
+//! stable, since tests, docs and benchmarks use them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -21,10 +21,10 @@ use crate::{narrow, uring};
 #[command(name = "backlog-load", version)]
 #[expect(clippy::struct_excessive_bools, reason = "a command line is mostly flags")]
 pub struct Options {
-    /// Port to listen on; 0 takes any, and the truth says which
+    /// Port to listen on; 0 for any free port, which the truth names
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Listener")]
     pub port: u16,
-    /// Backlog asked for in listen(2)
+    /// Backlog to pass to listen(2)
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Listener")]
     pub backlog: i32,
     /// Call listen(2) again with this backlog once half of --count is accepted
@@ -59,7 +59,7 @@ pub struct Options {
     /// Threads that accept
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Server")]
     pub threads: usize,
-    /// Workers are processes, forked before the clients come, and not threads
+    /// Use processes instead of threads as workers, forked before the clients connect
     #[arg(
         long,
         conflicts_with_all = [
@@ -69,16 +69,16 @@ pub struct Options {
         help_heading = "Server"
     )]
     pub prefork: bool,
-    /// Each thread's pause after each accept, as if it worked
+    /// Pause of each thread after each accept, to simulate work
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_time, help_heading = "Server")]
     pub accept_delay: Duration,
     /// Accept nothing until this long after the first connection is queued
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Server")]
     pub stall: Option<Duration>,
-    /// Stop accepting again and again: at each multiple of this for as long as --stall-for
+    /// Stop accepting repeatedly: at each multiple of this time, for --stall-for
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "stall_for", help_heading = "Server")]
     pub stall_every: Option<Duration>,
-    /// How long it stops then
+    /// How long each of these stops lasts
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "stall_every", help_heading = "Server")]
     pub stall_for: Option<Duration>,
     /// Accept this many first; the stall is measured from the next one
@@ -90,7 +90,7 @@ pub struct Options {
         help_heading = "Server"
     )]
     pub stall_after: u64,
-    /// Only this thread, counted from 0, stops like that
+    /// Stop only this thread, counted from 0
     #[arg(long, value_name = "N", requires = "stall_every", help_heading = "Server")]
     pub stall_thread: Option<usize>,
     /// Make the pause of --accept-delay vary: exponentially, with that mean and this seed
@@ -110,8 +110,8 @@ pub struct Options {
     /// Never accept
     #[arg(long, conflicts_with_all = ["stall", "accept_before_start"], help_heading = "Server")]
     pub no_accept: bool,
-    /// Be ready only when each thread sleeps in its accept (or poll) already;
-    /// otherwise they start with the clients
+    /// Be ready only once each thread sleeps in its accept (or poll); otherwise threads start with
+    /// the clients
     #[arg(long, help_heading = "Server")]
     pub accept_before_start: bool,
     /// At the end close the listener without accepting what is queued
@@ -151,7 +151,7 @@ pub struct Options {
     /// Put clients this far away: the time of a round trip over loopback (`sch_netem`)
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Clients")]
     pub round_trip: Option<Duration>,
-    /// Set `net.ipv4.tcp_syncookies` meanwhile
+    /// Set `net.ipv4.tcp_syncookies` for the run
     #[arg(long, value_name = "0|1|2", help_heading = "Listener")]
     pub syncookies: Option<u8>,
     /// Connect by IPv4 or IPv6 (default: as the listener; dual: IPv4)
@@ -167,7 +167,7 @@ pub struct Options {
     /// Write the truth to this file, not to stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Wait this long for a connection that is still missing and may come
+    /// Wait this long for a connection that is still missing and may arrive
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_time)]
     pub settle: Duration,
     /// Take loopback down before the count, so that nothing arrives between the count and the
@@ -202,7 +202,7 @@ pub enum IpVersion {
     V6,
 }
 
-/// How a server thread waits.
+/// How a server thread waits for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accept {
     /// Asleep in accept(2)
@@ -224,7 +224,7 @@ pub enum Accept {
 }
 
 impl Accept {
-    /// The calls of a 32-bit program.
+    /// The way of 32-bit calls, if it is one.
     pub(crate) fn narrow(self) -> Option<narrow::Way> {
         match self {
             Self::Narrow => Some(narrow::Way::Direct),
@@ -233,7 +233,7 @@ impl Accept {
         }
     }
 
-    /// Requests of `io_uring`.
+    /// The way of `io_uring` requests, if it is one.
     pub(crate) fn uring(self) -> Option<uring::Way> {
         match self {
             Self::Uring => Some(uring::Way::Single),
@@ -249,7 +249,7 @@ impl Accept {
     }
 }
 
-/// How a client waits.
+/// How a client waits for its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Connect {
     /// Asleep in connect(2)
@@ -268,10 +268,10 @@ pub enum Switch {
 }
 
 impl Options {
-    /// Refuses what cannot be done together.
+    /// Rejects combinations that are impossible.
     ///
     /// # Errors
-    /// With words that name both wishes.
+    /// With a text that names both options.
     pub fn check(&self) -> Result<()> {
         ensure!(self.threads > 0, "--threads must be at least 1");
         ensure!(self.clients > 0, "--clients must be at least 1");
@@ -293,7 +293,7 @@ impl Options {
         Ok(())
     }
 
-    /// How many connects to begin; none is "until the duration is over".
+    /// The number of connects; None means until the duration is over.
     pub(crate) fn limit(&self) -> Option<u64> {
         match (self.count, self.duration) {
             (None, None) => Some(100),
@@ -301,13 +301,13 @@ impl Options {
         }
     }
 
-    /// After how many accepts to listen again, and with which backlog.
+    /// The number of accepts before listening again, and the new backlog.
     pub(crate) fn second_listen(&self) -> Option<(u64, i32)> {
         let half = self.count.unwrap_or(0) / 2;
         self.relisten.map(|backlog| (half.max(1), backlog))
     }
 
-    /// Where to listen.
+    /// The address to listen on.
     pub(crate) fn listen_ip(&self) -> IpAddr {
         match self.family {
             Family::V4 => Ipv4Addr::LOCALHOST.into(),
@@ -316,7 +316,7 @@ impl Options {
         }
     }
 
-    /// Where clients connect to.
+    /// The address that clients connect to.
     pub(crate) fn connect_ip(&self) -> IpAddr {
         match (self.client_family, self.family) {
             (Some(IpVersion::V6), _) | (None, Family::V6) => Ipv6Addr::LOCALHOST.into(),
@@ -326,17 +326,17 @@ impl Options {
         }
     }
 
-    /// After how many accepts the server accepts nothing more.
+    /// The number of accepts after which the server accepts nothing more.
     pub(crate) fn ends_after(&self) -> Option<u64> {
         self.stop_after.or(self.exhaust_after)
     }
 
-    /// Whether a client sends a byte: with the SYN, or after the connect.
+    /// Does a client send a byte, with the SYN or after the connect?
     pub(crate) fn sends_byte(&self) -> bool {
         self.fastopen || self.defer_accept == Switch::Yes
     }
 
-    /// A notice for the person at the terminal.
+    /// Prints a message to the user.
     pub(crate) fn notice(&self, words: &str) {
         if !self.quiet {
             eprintln!("backlog-load: {words}");

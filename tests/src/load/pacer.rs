@@ -1,5 +1,5 @@
-//! When clients go: a schedule fixed from the start, shared by all client
-//! threads. A late connect does not put off those after it.
+//! The schedule of the clients, which is fixed from the start and shared by all client threads. A
+//! late connect does not delay the following ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,12 +19,12 @@ pub(super) struct Pacer {
     start: Instant,
     rate: f64,
     burst: u64,
-    /// Seconds from the start to the next connect that comes at random.
+    /// The seconds from the start to the next random connect.
     random: Option<Mutex<(Rng, f64)>>,
 }
 
 impl Pacer {
-    /// Begins now.
+    /// Starts now.
     pub(super) fn start(options: &Options) -> Self {
         let start = Instant::now();
         Self {
@@ -38,8 +38,7 @@ impl Pacer {
         }
     }
 
-    /// Takes the next connect of the schedule and says when it is due; none
-    /// when there is no more.
+    /// Takes the next connect of the schedule, and returns when it is due; None at the end.
     pub(super) fn claim(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if self.limit.is_some_and(|limit| number >= limit) {
@@ -61,11 +60,11 @@ impl Pacer {
 }
 
 impl Pacer {
-    /// The next moment of a Poisson process.
+    /// The next time of a Poisson process.
     fn at_random(&self) -> Option<f64> {
         let mut state = self.random.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let (random, seconds) = &mut *state;
-        // Of what is evenly spread above zero the logarithm is spread as pauses are.
+        // The logarithm of a uniform random number is distributed like such pauses.
         *seconds -= (1.0 - random.f64()).ln() / self.rate;
         Some(*seconds)
     }

@@ -1,5 +1,5 @@
-//! Workers that are processes: forked before the clients come, like those of a pre-fork server.
-//! Each accepts from the inherited listener and reports its accepts through a pipe.
+//! Workers as processes, forked before the clients connect, as in a pre-fork server. Each accepts
+//! from the inherited listener and reports its accepts through a pipe.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Write as _};
@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::judge::Accepted;
 use crate::clock::mono_ns;
 
-/// An accept in the pipe: time, address, port.
+/// The size of an accept in the pipe: time, address, port.
 const BYTES: usize = 8 + 16 + 2;
 
 /// A forked worker.
@@ -29,7 +29,8 @@ pub(super) struct Worker {
 impl Worker {
     /// Forks a worker that accepts until it is killed.
     ///
-    /// The process must have one thread: a forked one has only that which forked.
+    /// Must be called while the process has only one thread, since the fork contains only the
+    /// calling one.
     pub(super) fn fork(listener: &Arc<Socket>, delay: Duration) -> Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: the array has room for the two descriptors.
@@ -51,7 +52,7 @@ impl Worker {
         }
     }
 
-    /// Reads what it reports until it is killed, and reaps it.
+    /// Reads its reports until it is killed, and reaps it.
     pub(super) fn follow(mut self, gate: &Gate) -> Result<Vec<Accepted>> {
         let mut taken = Vec::new();
         let mut report = [0; BYTES];
@@ -70,7 +71,7 @@ impl Worker {
     }
 }
 
-/// Waits for the end of a worker. The signals that wake the threads at the end interrupt it.
+/// Waits for a worker's end. The signals that wake the threads at the end interrupt this.
 fn reap(pid: libc::pid_t) -> Result<libc::c_int> {
     let mut status = 0;
     // SAFETY: a child of this process that nobody else waits for, and a place for its status.
@@ -81,7 +82,7 @@ fn reap(pid: libc::pid_t) -> Result<libc::c_int> {
     Ok(status)
 }
 
-/// Ends a worker that was not reaped yet.
+/// Kills a worker that has not been reaped yet.
 pub(super) fn kill(pid: libc::pid_t) {
     // SAFETY: sends a signal; the process is a child that was not waited for, so its id is its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };

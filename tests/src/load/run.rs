@@ -1,6 +1,6 @@
-//! A run from listen to truth, step by step. The order is the point: counters are read before the
+//! A run from listen to truth, step by step. The order matters: counters are read before the
 //! listener exists and after the clients are closed, and the final queue is read before anything is
-//! torn down.
+//! closed.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -21,12 +21,12 @@ use crate::delay::Delay;
 use crate::sysctl::Sysctl;
 use crate::{interface, socket};
 
-/// A server that accepts nothing for this long beyond its own pauses is stuck.
+/// A server that accepts nothing for this long, in addition to its own pauses, is stuck.
 const STUCK: Duration = Duration::from_secs(10);
 /// The interval between two checks of the drain.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Does all that `options` ask for.
+/// Runs the load with these options.
 ///
 /// # Errors
 /// When it cannot be done; refused connections are not an error.
@@ -89,18 +89,18 @@ pub fn run(options: &Options) -> Result<Truth> {
     })
 }
 
-/// Waits until the server has accepted all it will.
+/// Waits until the server has accepted everything that it will.
 fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u64) -> Result<()> {
-    // With all known connections accepted the queue is done when it is empty; with some missing
-    // (their final ACK was lost) after this long without an accept.
+    // If all known connections were accepted, the queue is done when it is empty. If some are
+    // missing (because their final ACK was lost), it is done after this long without an accept.
     let settle = options.settle;
-    // With --no-accept all that came in is in the queue: then the truth can
-    // tell exactly what closing kills.
+    // With --no-accept, everything that arrived is in the queue, so the truth knows exactly what
+    // closing kills.
     if options.linger_close && !options.no_accept {
         return Ok(());
     }
     let patience = if options.no_accept || options.ends_after().is_some() {
-        // Nothing moves, but the last final ACK may still be on its way.
+        // Nothing changes, but the last final ACK may still arrive.
         settle
     } else {
         STUCK + options.accept_delay + options.stall.unwrap_or_default()
@@ -129,7 +129,7 @@ fn drain(options: &Options, listeners: &Listeners, server: &Server, expected: u6
     }
 }
 
-/// The part of the truth that is computed from the stamps.
+/// The part of the truth that is computed from timestamps.
 fn account(options: &Options, clients: &Tally, accepts: &[Vec<Accepted>]) -> Truth {
     let all: Vec<Accepted> = accepts.iter().flatten().copied().collect();
     let waits = judge::waits(&clients.connected, &all);

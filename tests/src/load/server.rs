@@ -1,7 +1,6 @@
-//! The threads that accept: in one of several ways, each accept stamped at its
-//! return, and ended without a trace: a thread asleep in accept(2) is woken
-//! by a signal, since a last connection of our own would spoil the count and
-//! shutdown(2) would kill the queue.
+//! The threads that accept, in one of several ways, with a timestamp at the return of each accept.
+//! They end without a trace: a signal wakes a thread that sleeps in accept(2), since a last
+//! connection of our own would distort the count, and shutdown(2) would kill the queue.
 
 use std::io::{Error, ErrorKind};
 use std::mem::MaybeUninit;
@@ -25,13 +24,13 @@ use crate::clock::{mono_ns, wait_until};
 use crate::epoll::Epoll;
 use crate::{narrow, proc, socket, uring};
 
-/// Longest wait for a connection in one go: a signal ends it, so no thread
-/// wakes up only to look at a flag, which would blur a count of instructions.
+/// The longest wait for a connection: a signal ends it, so no thread wakes up just to check a flag,
+/// which would distort a count of instructions.
 const FOREVER: Duration = Duration::from_hours(1);
-/// Longest time for threads to fall asleep or to end.
+/// The time limit for threads to fall asleep or to end.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// When an event loop calls accept(2) again after it has failed.
+/// When an event loop calls accept(2) again after a failure.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// The running server.
@@ -45,14 +44,14 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<Result<Vec<Accepted>>>,
-    /// The thread's id once it is about to wait for its first connection.
+    /// The thread's ID, once it is about to wait for its first connection.
     waits: Arc<AtomicI32>,
-    /// It only follows this process, which accepts.
+    /// The process that accepts, if this thread only follows it.
     process: Option<libc::pid_t>,
 }
 
 impl Server {
-    /// Starts the threads, unless there is to be no accept at all.
+    /// Starts the threads, unless nothing is accepted at all.
     pub(super) fn start(options: &Options, listeners: &Listeners) -> Result<Self> {
         install_alarm();
         let first = options.stall.map(|_| options.stall_after);
@@ -100,7 +99,7 @@ impl Server {
         })
     }
 
-    /// Ends the threads; what each of them accepted.
+    /// Ends the threads; returns what each of them accepted.
     pub(super) fn stop(self) -> Result<Vec<Vec<Accepted>>> {
         let Self { gate, threads, keeper } = self;
         gate.end();
@@ -126,7 +125,7 @@ impl Server {
     }
 }
 
-/// Forks the workers of a pre-fork server, all of them before the first thread.
+/// Forks the workers of a pre-fork server, all before the first thread starts.
 fn processes(
     count: usize,
     options: &Options,
@@ -146,31 +145,31 @@ fn processes(
     Ok(workers.into_iter().map(follow).collect())
 }
 
-/// What one thread needs.
+/// The data of one thread.
 struct Acceptor {
     listener: Arc<Socket>,
     gate: Arc<Gate>,
     delay: Duration,
-    /// After how many accepts to listen again, and with which backlog.
+    /// The number of accepts before listening again, and the new backlog.
     second_listen: Option<(u64, i32)>,
     waits: Arc<AtomicI32>,
     how: Accept,
     stalls: Stalls,
     ending: Ending,
-    /// The pause is only the mean.
+    /// If set, the pause varies and is only the mean.
     chance: Option<Rng>,
     begun: Instant,
 }
 
-/// When it accepts nothing more, and how.
+/// When a server stops accepting, and how.
 #[derive(Clone, Copy, Debug)]
 struct Ending {
     after: Option<u64>,
-    /// It goes on calling accept(2), which fails for lack of file descriptors.
+    /// It still calls accept(2), which fails because no file descriptor is left.
     exhaust: bool,
 }
 
-/// When nobody accepts, again and again.
+/// The repeated periods in which nobody accepts.
 #[derive(Clone, Copy, Debug)]
 struct Stalls {
     every: Duration,
@@ -186,7 +185,7 @@ impl Stalls {
         Self { every: every.unwrap_or_default(), long: long.unwrap_or_default() }
     }
 
-    /// The remaining part of a stall, at this time after the begin.
+    /// The rest of a stall, at this time after the start.
     fn left(self, since: Duration) -> Duration {
         let Self { every, long } = self;
         if every.is_zero() || since < every {
@@ -206,7 +205,7 @@ impl Acceptor {
         let mut ring = ring.transpose().context("cannot use io_uring")?;
         while self.gate.pass() {
             self.gate.pause(self.stalls.left(self.begun.elapsed()));
-            // One permission, used by one accept, however many tries it takes.
+            // A permission is used by one accept, however many attempts that takes.
             let Some(accepted) = self.take_one(epoll.as_ref(), ring.as_mut())? else {
                 break;
             };
@@ -228,13 +227,13 @@ impl Acceptor {
         Ok(taken)
     }
 
-    /// The pause after an accept.
+    /// Pauses after an accept.
     fn pause(&mut self) -> Duration {
         let share = self.chance.as_mut().map_or(1.0, |chance| -(1.0 - chance.f64()).ln());
         self.delay.mul_f64(share)
     }
 
-    /// Accepts nothing more until it is over.
+    /// Accepts nothing more until the run is over.
     fn end(&self, mut ring: Option<&mut uring::Acceptor>) -> Result<()> {
         if !self.ending.exhaust {
             self.gate.pause(FOREVER);
@@ -258,7 +257,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Waits for one connection; none: it is over.
+    /// Waits for a connection; None if the run is over.
     fn take_one(
         &self,
         epoll: Option<&Epoll>,
@@ -280,7 +279,7 @@ impl Acceptor {
                 continue;
             }
             match self.how {
-                // Try first: under load there is no need to wait at all.
+                // Try first: under load, there is no need to wait.
                 Accept::Nonblocking => {
                     if let Some(accepted) = self.accept()? {
                         return Ok(Some(accepted));
@@ -293,7 +292,7 @@ impl Acceptor {
                         continue;
                     }
                 }
-                // Asleep in the accept itself.
+                // These sleep in the accept itself.
                 _ => {}
             }
             if let Some(accepted) = self.accept()? {
@@ -303,8 +302,8 @@ impl Acceptor {
         Ok(None)
     }
 
-    /// One accept(2), stamped before anything else; the connection is closed
-    /// once what the client sent is read (else it would be reset).
+    /// Calls accept(2) and takes the time before anything else. The connection is closed once the
+    /// client's data is read (otherwise it would be reset).
     fn accept(&self) -> Result<Option<Accepted>> {
         let result = self.call();
         let accepted_ns = mono_ns();
@@ -315,7 +314,7 @@ impl Acceptor {
         }
     }
 
-    /// The system call, as a program of 64 or of 32 bits makes it.
+    /// The system call, as a 64-bit or 32-bit program makes it.
     fn call(&self) -> std::io::Result<(Socket, SockAddr)> {
         match self.how.narrow() {
             Some(way) => with_peer(narrow::accept(&*self.listener, way)?),
@@ -325,13 +324,13 @@ impl Acceptor {
 
     fn epoll(&self) -> std::io::Result<Epoll> {
         let epoll = Epoll::new()?;
-        // Exclusive: one connection wakes one thread.
+        // Exclusive, so that one connection wakes one thread.
         epoll.add(&*self.listener, libc::EPOLLIN | libc::EPOLLEXCLUSIVE, 0)?;
         Ok(epoll)
     }
 }
 
-/// Takes back what `io_uring` is asked for; what it has accepted meanwhile.
+/// Cancels the request to `io_uring`; returns what it has accepted in the meantime.
 fn late(ring: Option<&mut uring::Acceptor>) -> Result<Vec<Accepted>> {
     let Some(ring) = ring else { return Ok(Vec::new()) };
     let late = ring.take_back().context("cannot end an accept by io_uring")?;
@@ -342,14 +341,14 @@ fn late(ring: Option<&mut uring::Acceptor>) -> Result<Vec<Accepted>> {
     late.into_iter().map(one).collect()
 }
 
-/// A connection, and whose it is. (That of a client that has reset it is not known any more.)
+/// A connection and its client. (If the client has reset it, the client is no longer known.)
 fn with_peer(connection: OwnedFd) -> std::io::Result<(Socket, SockAddr)> {
     let connection = Socket::from(connection);
     let peer = connection.peer_addr()?;
     Ok((connection, peer))
 }
 
-/// A connection, once what the client sent is read.
+/// Closes a connection once the client's data is read.
 fn received(connection: &Socket, peer: &SockAddr, accepted_ns: u64) -> Result<Accepted> {
     let mut byte = [MaybeUninit::uninit(); 16];
     let _ = connection.recv_with_flags(&mut byte, libc::MSG_DONTWAIT);
@@ -357,7 +356,7 @@ fn received(connection: &Socket, peer: &SockAddr, accepted_ns: u64) -> Result<Ac
     Ok(Accepted { peer: (peer.ip().to_canonical(), peer.port()).into(), accepted_ns })
 }
 
-/// Errors that mean "try again", not "give up".
+/// Is it an error to retry after?
 fn passing(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -365,7 +364,7 @@ fn passing(error: &Error) -> bool {
     )
 }
 
-/// A handler that does nothing, without `SA_RESTART`: accept(2) then returns.
+/// Installs a handler that does nothing, without `SA_RESTART`, so that accept(2) returns.
 fn install_alarm() {
     extern "C" fn nothing(_signal: libc::c_int) {}
     static ONCE: Once = Once::new();

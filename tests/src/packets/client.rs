@@ -11,11 +11,11 @@ pub(super) const NET_V4: (Ipv4Addr, Ipv4Addr) =
 /// The server's address and prefix.
 pub(super) const NET_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), 64);
 
-/// Clients have addresses from this last byte on, and ports from this one.
+/// The first last byte of the clients' addresses, and their first port.
 const FIRST_HOST: u16 = 10;
 const HOSTS: u16 = 200;
 const FIRST_PORT: u16 = 4000;
-/// This many clients have a port of their own.
+/// The number of clients with a port of their own.
 pub(super) const MOST: u16 = u16::MAX - FIRST_PORT;
 
 /// A synthetic client.
@@ -26,12 +26,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Number `number` of them; one above [`MOST`] is an earlier one again.
+    /// The client with this number; a number above [`MOST`] reuses an earlier one.
     pub(super) fn new(number: u16, v6: bool) -> Self {
         Self { number: number % MOST, v6 }
     }
 
-    /// Where it sends from.
+    /// The address that it sends from.
     pub(super) fn address(self) -> SocketAddr {
         let host = FIRST_HOST + self.number % HOSTS;
         let ip: IpAddr = if self.v6 {
@@ -46,21 +46,21 @@ impl Client {
         SocketAddr::new(ip, FIRST_PORT + self.number)
     }
 
-    /// Its initial sequence number: one of its own, and another one in each process, as a real
-    /// client's is. With the same number it would be a retry of a client of the play before.
+    /// Its initial sequence number, which is unique and differs between processes, as with real
+    /// clients. With the same number, it would count as a retry of a client in an earlier run.
     pub(super) fn isn(self) -> u32 {
         static FIRST: LazyLock<u32> = LazyLock::new(|| fastrand::u32(..));
         FIRST.wrapping_add(1_000 * u32::from(self.number))
     }
 
-    /// As the truth names it.
+    /// The client in the truth.
     pub(super) fn hit(self) -> Hit {
         let address = self.address();
         Hit { addr: address.ip().to_string(), port: address.port(), isn: self.isn() }
     }
 }
 
-/// Prefixes that hold every client, each longer than the interface's own.
+/// Prefixes that contain every client, each longer than the interface's own.
 pub(super) fn prefixes(v6: bool) -> Vec<(IpAddr, u8)> {
     if v6 {
         let mut parts = NET_V6.0.segments();
@@ -77,7 +77,7 @@ mod tests {
 
     fn bits(address: IpAddr) -> u128 {
         match address {
-            // Moved up, so that a prefix is a number of leading bits in both.
+            // Shifted, so that a prefix is a number of leading bits in both families.
             IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
             IpAddr::V6(v6) => v6.into(),
         }

@@ -1,58 +1,58 @@
-//! The result of a scenario, from the code that played it: the kernel's expected counts follow from
-//! it.
+//! The result of a scenario, from the code that ran it, from which the kernel's expected counts
+//! follow.
 
 use std::collections::BTreeMap;
 
 use super::client::Client;
 use super::truth::Share;
 
-/// Numbers by name.
+/// Counts by name.
 pub(super) type Counts = BTreeMap<&'static str, u64>;
 
 /// The provoked events.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    /// Those refused, once each.
+    /// The refused clients, each once.
     pub(super) refused: Vec<Client>,
     /// The refused packets.
     pub(super) packets: u64,
-    /// Those of them that the kernel does not count as `ListenDrops`.
+    /// The refused packets that the kernel does not count as `ListenDrops`.
     pub(super) uncounted: u64,
-    /// Connections that came into a queue by a handshake.
+    /// Connections that a handshake added to a queue.
     pub(super) enqueued: u64,
     /// Connections accepted.
     pub(super) accepted: u64,
-    /// Queued connections that were killed, each by a reset.
+    /// Queued connections that were killed, each with a reset.
     pub(super) killed: u64,
-    /// Side events, without those of the queue's end with the program.
+    /// Side events, except for those at the end of the program.
     pub(super) beside: Counts,
-    /// The expected changes of counters, other than those that follow from the above; a counter
-    /// that is not listed must not have moved.
+    /// The expected changes of counters that do not follow from the above; a counter that is not
+    /// listed must not have changed.
     pub(super) kernel: Counts,
-    /// How far the listener's `sk_drops` must have moved.
+    /// The expected change of the listener's `sk_drops`.
     pub(super) sk_drops: u64,
-    /// Each listener's share, if they are several.
+    /// The share of each listener, if there are several.
     pub(super) listeners: Vec<Share>,
-    /// Why it could not be done after all.
+    /// Why the scenario turned out to be impossible.
     pub(super) absent: Option<String>,
 }
 
 impl Done {
-    /// SYNs that were refused, each so often.
+    /// Refused SYNs, each sent `times` times.
     pub(super) fn refused(clients: Vec<Client>, times: u64) -> Self {
         let packets = clients.len() as u64 * times;
         Self { refused: clients, packets, sk_drops: packets, ..Self::default() }
     }
 
-    /// The same with the final ACKs of requests: the kernel counts each packet
-    /// in `sk_drops` twice, as a lost connection and as a discarded packet.
+    /// The same for final ACKs of requests: the kernel counts each packet twice in `sk_drops`, as a
+    /// lost connection and as a discarded packet.
     pub(super) fn refused_acks(clients: Vec<Client>, times: u64) -> Self {
         let mut done = Self::refused(clients, times);
         done.sk_drops *= 2;
         done
     }
 
-    /// Adds connections that were queued.
+    /// Adds enqueued connections.
     pub(super) fn enqueued(mut self, count: u64) -> Self {
         self.enqueued += count;
         self
@@ -64,14 +64,14 @@ impl Done {
         self
     }
 
-    /// Adds a counter's movement.
+    /// Adds the expected change of a counter.
     pub(super) fn kernel(mut self, name: &'static str, count: u64) -> Self {
         *self.kernel.entry(name).or_default() += count;
         self
     }
 
-    /// Adds SYN cookies that were sent: the kernel also counts each as a full
-    /// SYN queue, even where `tcp_syncookies` is 2.
+    /// Adds SYN cookies that were sent: the kernel also counts each as a full SYN queue, even if
+    /// `tcp_syncookies` is 2.
     pub(super) fn cookies_sent(self, count: u64) -> Self {
         self.beside("syn_cookie_sent", count)
             .beside("syn_queue_full_cookie", count)
@@ -84,7 +84,7 @@ impl Done {
         self.beside("syn_cookie_valid", count).kernel("SyncookiesRecv", count)
     }
 
-    /// Every counter that must have moved.
+    /// Every counter that must have changed.
     pub(super) fn counters(&self) -> Counts {
         let mut all = self.kernel.clone();
         *all.entry("ListenDrops").or_default() += self.packets - self.uncounted;
@@ -94,13 +94,13 @@ impl Done {
         all
     }
 
-    /// Connections that are still queued.
+    /// The number of connections that are still queued.
     pub(super) fn queued(&self) -> u64 {
         self.enqueued - self.accepted - self.killed
     }
 
-    /// Side events up to the program's end: it closes its listeners with the clients that are still
-    /// queued.
+    /// Side events until the program's end, when it closes its listeners with the clients that are
+    /// still queued.
     pub(super) fn beside_to_the_end(&self) -> BTreeMap<String, u64> {
         let killed = self.enqueued - self.accepted;
         let named = self.beside.iter().map(|(name, count)| (*name, *count));

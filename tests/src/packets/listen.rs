@@ -1,5 +1,5 @@
-//! The listeners of a stage: which sockets, with which options, for which
-//! scenario; and whether this kernel has what they need.
+//! The listeners of a scenario: the sockets and their options, and whether this kernel supports
+//! them.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -14,19 +14,19 @@ use crate::counters::Counters;
 use crate::load::Family;
 use crate::{cpus, socket};
 
-/// Fast Open requests that may be half open; the next falls back.
+/// The number of Fast Open requests that may be half open; the next one falls back.
 const FASTOPEN_QUEUE: libc::c_int = 1;
 /// Longer than any scenario, in seconds.
 const DEFER: libc::c_int = 60;
 
-/// Why this kernel cannot play the scenario, if so.
+/// Why this kernel cannot run the scenario, if it cannot.
 pub(super) fn absent(scenario: Scenario) -> Result<Option<String>> {
     let why = match scenario {
         Scenario::JoinRefused => match Socket::new(Domain::IPV4, Type::STREAM, MPTCP) {
             Ok(_) => None,
             Err(error) => Some(format!("no MPTCP in this kernel: {error}")),
         },
-        // Not by the setting: Debian's 5.10.262 has that, and does nothing with it.
+        // The sysctl alone does not show it: Debian's 5.10.262 has it without effect.
         Scenario::Migrated if !Counters::read()?.has("TCPMigrateReqSuccess") => {
             Some("this kernel moves no connections: that came with 5.14".to_owned())
         }
@@ -38,8 +38,7 @@ pub(super) fn absent(scenario: Scenario) -> Result<Option<String>> {
     Ok(why)
 }
 
-/// Listens as the scenario needs it. Beside the sockets: where clients reach
-/// them.
+/// Opens the listeners that the scenario needs. Also returns the address for clients.
 pub(super) fn listen(options: &Options) -> Result<(Vec<Socket>, SocketAddr)> {
     let (bind, reach): (IpAddr, IpAddr) = match options.family {
         Family::V4 => (NET_V4.0.into(), NET_V4.0.into()),
@@ -65,16 +64,16 @@ pub(super) fn listen(options: &Options) -> Result<(Vec<Socket>, SocketAddr)> {
     Ok((sockets, SocketAddr::new(reach, port)))
 }
 
-/// How many listeners the scenario needs.
+/// The number of listeners that the scenario needs.
 fn count(scenario: Scenario) -> usize {
     if scenario == Scenario::Migrated { 2 } else { 1 }
 }
 
-/// `Protocol::MPTCP` of socket2, as an option.
+/// `Protocol::MPTCP` of socket2 as an option.
 const MPTCP: Option<Protocol> = Some(Protocol::MPTCP);
 
-/// A port that the kernel chooses. Bound by number afterwards, it stays with
-/// the socket when that stops listening, and two can share it.
+/// A port that the kernel chooses. It is then bound by number, so that it stays with the socket
+/// when that stops listening, and two sockets can share it.
 fn free_port(bind: IpAddr) -> Result<u16> {
     let address = SocketAddr::new(bind, 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

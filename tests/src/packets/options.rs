@@ -1,4 +1,4 @@
-//! What a user of `backlog-packets` may ask for.
+//! The command line of `backlog-packets`.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub struct Options {
     /// What to provoke
     #[arg(value_enum)]
     pub scenario: Scenario,
-    /// Port to listen on; 0 takes any, and the truth says which
+    /// Port to listen on; 0 for any free port, which the truth names
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port: u16,
     /// Backlog asked for in listen(2): 3 to 100 (last-quarter: from 8,
@@ -38,16 +38,16 @@ pub struct Options {
     /// kills backlog + 1; listener-left: how often, usually once)
     #[arg(long, value_name = "N")]
     pub count: Option<u16>,
-    /// Send each refused packet again so often, unchanged
+    /// Repeat each refused packet this many times, unchanged
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: u16,
-    /// Work in the current network namespace, changing its sysctls meanwhile
+    /// Run in the current network namespace, changing its sysctls for the run
     #[arg(long)]
     pub current_netns: bool,
     /// When to start, and how to tell that the server listens.
     #[command(flatten)]
     pub handshake: Handshake,
-    /// With the truth told, stay until this file exists, listening
+    /// After printing the truth, keep listening until this file exists
     #[arg(long, value_name = "PATH")]
     pub stay_until_file: Option<PathBuf>,
     /// Write the truth to this file, not to stdout
@@ -56,28 +56,28 @@ pub struct Options {
 }
 
 impl Options {
-    /// The backlog, given or usual.
+    /// The backlog, as given or by default.
     #[must_use]
     pub fn backlog(&self) -> u16 {
         self.backlog.unwrap_or(self.scenario.usual_backlog())
     }
 
-    /// The number of clients, given or usual.
+    /// The number of clients, as given or by default.
     #[must_use]
     pub fn count(&self) -> u16 {
         self.count.unwrap_or(self.scenario.usual_count(self.backlog()))
     }
 
-    /// How often a refused packet is sent in all.
+    /// How many times a refused packet is sent.
     #[must_use]
     pub fn times(&self) -> u64 {
         1 + u64::from(self.retries)
     }
 
-    /// Refuses what would not be exact.
+    /// Rejects values with which the result would not be exact.
     ///
     /// # Errors
-    /// With words that say what the limits are.
+    /// With a text that states the limits.
     pub fn check(&self) -> Result<()> {
         let (name, backlog) = (self.scenario.name(), self.backlog());
         let backlogs = self.scenario.backlogs();

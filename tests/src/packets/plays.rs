@@ -1,5 +1,5 @@
-//! How each scenario is played, and the kernel settings that it needs. The
-//! pieces are by what is provoked; each ends with what it has done.
+//! Runs each scenario with the kernel settings that it needs. The modules are grouped by what they
+//! provoke; each returns what it has done.
 
 mod accept_queue;
 mod closing;
@@ -20,32 +20,32 @@ use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::sysctl::Sysctl;
 
-/// The settings that a scenario needs; they are restored when dropped.
+/// The settings that a scenario needs, which are restored when dropped.
 pub(super) fn settings(scenario: Scenario) -> Result<Vec<Sysctl>> {
     let cookies = match scenario {
-        // Always: every SYN is answered by a cookie, none is queued.
+        // Always: every SYN is answered with a cookie, and none is queued.
         Scenario::CookieOverflow
         | Scenario::CookieReturns
         | Scenario::CookieFailed
         | Scenario::NoRouteCookie => "2",
         Scenario::SynQueueFull | Scenario::LastQuarter => "0",
-        // Not 0: that brings tcp_max_syn_backlog and its last quarter in.
+        // Not 0, which would activate tcp_max_syn_backlog and its last quarter.
         _ => "1",
     };
     let abort = if scenario == Scenario::AbortOnOverflow { "1" } else { "0" };
     let own: &[(&str, &str)] = match scenario {
-        // The last quarter must not bite before the queue is full.
+        // The last-quarter rule must not apply before the queue is full.
         Scenario::SynQueueFull => &[("tcp_max_syn_backlog", "4096")],
         Scenario::LastQuarter => &[("tcp_max_syn_backlog", syn_queue::MAX_SYN_BACKLOG)],
         Scenario::NoRouteSyn | Scenario::NoRouteAck | Scenario::NoRouteCookie => {
-            // Or the packets of clients without a route would not arrive. The
-            // default is what the new device gets.
+            // Otherwise the packets of clients without a route would not arrive. The new device
+            // gets the default.
             &[("conf.all.rp_filter", "0"), ("conf.default.rp_filter", "0")]
         }
-        // Given up when the first SYN-ACK was in vain, after a second.
+        // Requests are given up after the first SYN-ACK, after a second.
         Scenario::Expired => &[("tcp_synack_retries", "0")],
         Scenario::Pruned => &[("tcp_synack_retries", "5")],
-        // For servers (2), without the cookie (0x200).
+        // Enables Fast Open for servers (2), without the cookie (0x200).
         Scenario::FastopenFull => &[("tcp_fastopen", "514")],
         Scenario::Migrated => &[("tcp_migrate_req", "1")],
         _ => &[],
@@ -57,7 +57,7 @@ pub(super) fn settings(scenario: Scenario) -> Result<Vec<Sysctl>> {
         .collect()
 }
 
-/// Plays it.
+/// Runs the scenario.
 pub(super) fn play(stage: &mut Stage, options: &Options) -> Result<Done> {
     match options.scenario {
         Scenario::SynOverflow => accept_queue::syn_overflow(stage, options),

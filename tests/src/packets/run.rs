@@ -1,6 +1,5 @@
-//! A run from the namespace to the truth, with the comparison at its end: the
-//! packets sent against the kernel's counters. Only a truth that the kernel
-//! confirms is worth testing a tracer with.
+//! A run from the namespace to the truth, which ends by comparing the sent packets with the
+//! kernel's counters. Only a truth that the kernel confirms can serve to test a tracer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,17 +17,17 @@ use crate::counters::{Changes, Counters, WATCHED};
 use crate::handshake::wait_for_file;
 use crate::netns;
 
-/// Longest time for the last packets to be counted.
+/// The time limit for counting the last packets.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The truth, and the kernel's disagreements.
+/// The truth, and the counters that disagree with it.
 pub type Told = (Truth, Vec<String>);
 
-/// Plays the scenario, and prints the truth while the listener still exists. Also returns the
-/// counters that do not agree with it, in words; there should be none.
+/// Runs the scenario, and prints the truth while the listener still exists. Also returns the
+/// counters that disagree with it, as text; there should be none.
 ///
 /// # Errors
-/// When it cannot be played or told.
+/// When it cannot be run or printed.
 pub fn run(options: &Options, tell: impl FnOnce(&Truth) -> Result<()>) -> Result<Told> {
     options.check()?;
     let blank = Truth {
@@ -61,9 +60,8 @@ pub fn run(options: &Options, tell: impl FnOnce(&Truth) -> Result<()>) -> Result
     Ok((truth, wrong))
 }
 
-/// The kernel's counters, when the last packets are through. They are when the
-/// last is counted; one too many would have been counted before it or is found
-/// by the comparison.
+/// The kernel's counters once the last packets are processed, which is when the last one is
+/// counted. One too many would have been counted before, or is found by the comparison.
 fn settled(stage: &Stage, done: &Done, before: &Counters) -> Result<Changes> {
     let counted = || -> Result<Changes> { Ok(Counters::read()?.change_since(before)) };
     let should = done.counters();
@@ -75,7 +73,7 @@ fn settled(stage: &Stage, done: &Done, before: &Counters) -> Result<Changes> {
     counted()
 }
 
-/// The truth but for the kernel's part.
+/// The truth, except for the kernel's part.
 fn account(stage: &Stage, done: &Done, blank: Truth, options: &Options) -> Result<Truth> {
     let cause = options.scenario.cause().filter(|_| done.packets > 0);
     Ok(Truth {
@@ -92,12 +90,12 @@ fn account(stage: &Stage, done: &Done, blank: Truth, options: &Options) -> Resul
     })
 }
 
-/// Each number that disagrees with the packets, in words.
+/// The numbers that disagree with the packets, as text.
 fn disagreements(stage: &Stage, done: &Done, truth: &Truth) -> Result<Vec<String>> {
     let should = done.counters();
     let mut numbers: BTreeMap<&str, (u64, u64)> = WATCHED
         .into_iter()
-        // Moves whenever a SYN-ACK is sent again: a matter of time.
+        // It changes whenever a SYN-ACK is repeated, which depends on timing.
         .filter(|name| *name != "TCPTimeouts")
         .map(|name| {
             let is = truth.kernel.get(name).copied().unwrap_or(0);

@@ -1,11 +1,11 @@
-//! What may be provoked, under its name on the command line, and within which
-//! limits it is exact. How is in `plays`.
+//! The scenarios, with their names on the command line and the limits within which they are exact.
+//! `plays` runs them.
 
 use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 
-/// The kinds of loss, and of what only looks like one.
+/// The kinds of loss, and of events that only look like one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Scenario {
     /// SYNs that find the accept queue full
@@ -60,7 +60,7 @@ impl Scenario {
         value.map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// The cause's name in the tool's output; none where nothing is dropped.
+    /// The name of the cause in the tool's output; None if nothing is dropped.
     #[must_use]
     pub fn cause(self) -> Option<&'static str> {
         match self {
@@ -86,21 +86,21 @@ impl Scenario {
         }
     }
 
-    /// The backlogs that it is exact with.
+    /// The backlogs with which it is exact.
     #[must_use]
     pub fn backlogs(self) -> RangeInclusive<u16> {
         match self {
-            // Seven requests are kept, and the SYN queue must not be full then.
+            // Seven requests are kept, while the SYN queue must not be full.
             Self::LastQuarter => 8..=100,
-            // Half of the queue, eight at least, stays; one must go.
+            // Half of the queue stays, at least eight requests; one must be given up.
             Self::Pruned => 5..=100,
-            // All of a round are in the SYN queue at once.
+            // All requests of a round are in the SYN queue at once.
             Self::ListenerLeft => 64..=100,
             _ => 3..=100,
         }
     }
 
-    /// The backlog, unless told.
+    /// The default backlog.
     #[must_use]
     pub fn usual_backlog(self) -> u16 {
         match self {
@@ -115,28 +115,28 @@ impl Scenario {
         }
     }
 
-    /// The largest `--count` with that backlog; none where it has no meaning.
+    /// The largest `--count` with that backlog; None if the option has no meaning.
     #[must_use]
     pub fn most(self, backlog: u16) -> Option<u16> {
-        // What the kernel keeps free for young requests.
+        // The number of requests that may stay.
         let half = backlog.max(8) / 2;
         match self {
             Self::SynOverflow | Self::NoRouteSyn => Some(20_000),
-            // More would take so long that the kernel gives requests up.
+            // More would take so long that the kernel gives up requests.
             Self::SynQueueFull | Self::LastQuarter => Some(2_000),
-            // Each gets an answer, and the device holds no more than 500.
+            // Each gets an answer, and the device holds at most 500.
             Self::CookieOverflow | Self::CookieFailed | Self::NoRouteCookie | Self::JoinRefused => {
                 Some(100)
             }
             // They fill the accept queue.
             Self::SynQueueCookies => Some(backlog + 1),
-            // They are in the SYN queue, or move into one queue together.
+            // They are in the SYN queue, or migrate into one queue together.
             Self::NoRouteAck
             | Self::Harmless
             | Self::Unreachable
             | Self::FastopenFull
             | Self::Migrated => Some(backlog),
-            // None may die early.
+            // None may be given up early.
             Self::Expired => Some(half.min(backlog)),
             // The others stay.
             Self::Pruned => Some(backlog.saturating_sub(half)),
@@ -145,14 +145,14 @@ impl Scenario {
         }
     }
 
-    /// `--count`, unless told, with that backlog.
+    /// The default `--count` with that backlog.
     #[must_use]
     pub fn usual_count(self, backlog: u16) -> u16 {
         let usual = if self == Self::ListenerLeft { 1 } else { 5 };
         self.most(backlog).map_or(usual, |most| usual.min(most))
     }
 
-    /// Whether a refused packet can be sent again and is refused again.
+    /// Can a refused packet be repeated and is refused again?
     #[must_use]
     pub fn repeats(self) -> bool {
         match self {
@@ -186,7 +186,7 @@ mod tests {
             let most = Scenario::Pruned.most(backlog).unwrap();
             assert_eq!(most + backlog.max(8) / 2, backlog);
         }
-        // All requests that expire are within the number that may stay.
+        // All expiring requests are within the number that may stay.
         assert_eq!(Scenario::Expired.most(4), Some(4));
         assert_eq!(Scenario::Expired.most(8), Some(4));
         assert_eq!(Scenario::Expired.most(32), Some(16));

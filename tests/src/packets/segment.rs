@@ -1,4 +1,4 @@
-//! One TCP segment, to bytes and back: as much of it as a handshake needs.
+//! A TCP segment, converted to bytes and back, with as much of it as a handshake needs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,13 +10,13 @@ use etherparse::{
 const HOPS: u8 = 64;
 const WINDOW: u16 = 65535;
 
-/// What a segment says.
+/// The content of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) seq: u32,
-    /// The number acknowledged; none: no ACK flag.
+    /// The acknowledged number; None without the ACK flag.
     pub(crate) ack: Option<u32>,
     pub(crate) syn: bool,
     pub(crate) rst: bool,
@@ -24,12 +24,12 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// The packet, with right checksums, without a link header.
+    /// The packet with valid checksums, without a link header.
     pub(crate) fn to_packet(self) -> Result<Vec<u8>> {
         self.to_packet_with(&[], &[])
     }
 
-    /// The same with TCP options (as bytes, a multiple of four) and data.
+    /// The same with TCP options (in bytes, a multiple of four) and data.
     pub(super) fn to_packet_with(self, options: &[u8], data: &[u8]) -> Result<Vec<u8>> {
         let ip = match (self.from.ip(), self.to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -59,8 +59,8 @@ impl Segment {
         Ok(packet)
     }
 
-    /// The ICMP message that this segment did not arrive and never will: the one that
-    /// ends a handshake in either family. (A host that is unknown does so in IPv4 only.)
+    /// An ICMP message that this segment cannot be delivered, of the kind that ends a handshake in
+    /// both families. (Host unknown does so in IPv4 only.)
     pub(super) fn unreachable(self) -> Result<Vec<u8>> {
         let lost = self.to_packet()?;
         let mut packet = Vec::new();
@@ -84,7 +84,7 @@ impl Segment {
         Ok(packet)
     }
 
-    /// What a packet says; none if it is not TCP (the kernel also sends neighbour and multicast
+    /// Parses a packet; None if it is not TCP (the kernel also sends neighbour and multicast
     /// messages).
     pub(super) fn from_packet(packet: &[u8]) -> Option<Self> {
         let sliced = SlicedPacket::from_ip(packet).ok()?;

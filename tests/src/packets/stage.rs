@@ -1,5 +1,5 @@
-//! Listeners with synthetic clients. The clients act only on command: they answer and repeat
-//! nothing on their own, so the server's own retransmissions change no count.
+//! Listeners with synthetic clients. The clients only act on command: they neither answer nor
+//! repeat anything on their own, so the server's retransmissions change no count.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use super::tun::Tun;
 use crate::clock::wait_until;
 use crate::{requests, socket};
 
-/// Longest time for the kernel to do what it must.
+/// The time limit for the kernel's reactions.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
-/// How long to listen for what must not come.
+/// How long to check that something does not arrive.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// The listeners, the device, and the clients so far.
 #[derive(Debug)]
 pub(super) struct Stage {
     tun: Tun,
-    /// More than one only for a scenario that is about that.
+    /// More than one only for scenarios that need several.
     listeners: Vec<Socket>,
     /// Connections that were accepted.
     accepted: Vec<Socket>,
-    /// Does the first one show its `sk_drops`? (One of MPTCP does not.)
+    /// Does the first one report its `sk_drops`? (An MPTCP listener does not.)
     shows_drops: bool,
     server: SocketAddr,
     clients: u16,
@@ -41,7 +41,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Sets it up in the calling thread's namespace.
+    /// Sets everything up in the calling thread's namespace.
     pub(super) fn set_up(options: &Options) -> Result<Self> {
         let tun = Tun::open()?;
         let (listeners, server) = listen(options)?;
@@ -58,17 +58,17 @@ impl Stage {
         })
     }
 
-    /// The port listened on.
+    /// The listening port.
     pub(super) fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// Are the packets of IPv6?
+    /// Are the packets IPv6?
     pub(super) fn is_v6(&self) -> bool {
         self.server.is_ipv6()
     }
 
-    /// The listeners that are open.
+    /// The open listeners.
     pub(super) fn listeners(&self) -> &[Socket] {
         &self.listeners
     }
@@ -78,14 +78,14 @@ impl Stage {
         self.listeners.first().context("the listener is closed")
     }
 
-    /// Closes a listener, with its queue.
+    /// Closes a listener with its queue.
     pub(super) fn close(&mut self, place: usize) {
         if place < self.listeners.len() {
             drop(self.listeners.remove(place));
         }
     }
 
-    /// How many are in the accept queues.
+    /// The number of connections in the accept queues.
     pub(super) fn depth(&self) -> Result<u64> {
         let mut depth = 0;
         for listener in &self.listeners {
@@ -94,25 +94,25 @@ impl Stage {
         Ok(depth)
     }
 
-    /// The only listener's `sk_drops`, where it can be read.
+    /// The `sk_drops` of the only listener, if it can be read.
     pub(super) fn sk_drops(&self) -> Result<Option<u64>> {
         let shown = self.listeners.first().filter(|_| self.shows_drops);
         shown.map(socket::drops).transpose().context("cannot read sk_drops")
     }
 
-    /// How many requests are in the SYN queue.
+    /// The number of requests in the SYN queue.
     pub(super) fn requests(&self) -> Result<u64> {
         requests::at_port(self.port())
     }
 
-    /// That many clients nobody has seen yet.
+    /// This many clients that have not been used yet.
     pub(super) fn new_clients(&mut self, count: u16) -> Vec<Client> {
         let first = self.clients;
         self.clients = first.wrapping_add(count);
         let v6 = self.is_v6();
         let clients: Vec<Client> =
             (0..count).map(|number| Client::new(first.wrapping_add(number), v6)).collect();
-        // After tens of thousands the numbers begin again.
+        // After tens of thousands, numbers are reused.
         for client in &clients {
             self.answers.remove(&client.address());
         }
@@ -138,7 +138,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Has it got its SYN-ACK?
+    /// Has the client got a SYN-ACK?
     pub(super) fn is_answered(&self, client: Client) -> bool {
         self.answers.contains_key(&client.address())
     }
@@ -159,10 +159,7 @@ impl Stage {
         self.take_in()?;
         for client in clients {
             let address = client.address();
-            ensure!(
-                !self.is_answered(*client),
-                "{address} got a SYN-ACK, though it had to be refused"
-            );
+            ensure!(!self.is_answered(*client), "{address} got a SYN-ACK instead of being refused");
         }
         Ok(())
     }
@@ -174,7 +171,7 @@ impl Stage {
         Ok(self.ack_of(client, theirs.wrapping_add(1)))
     }
 
-    /// An ACK of a client behind its SYN, with that number.
+    /// An ACK after a client's SYN, with that acknowledgement number.
     pub(super) fn ack_of(&self, client: Client, number: u32) -> Segment {
         let seq = client.isn().wrapping_add(1);
         Segment { seq, ack: Some(number), ..self.from(client) }
@@ -189,7 +186,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Accepts that many connections, which stay open to the program's end.
+    /// Accepts this many connections, which stay open until the program ends.
     pub(super) fn accept(&mut self, count: u16) -> Result<()> {
         for _ in 0..count {
             let (connection, _) = self.listener()?.accept().context("accept")?;
@@ -198,7 +195,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Sends a reset of each, behind its SYN.
+    /// Sends a reset from each, after its SYN.
     pub(super) fn reset(&mut self, clients: &[Client]) -> Result<()> {
         for client in clients {
             let seq = client.isn().wrapping_add(1);
@@ -207,7 +204,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Says by ICMP of each that its SYN-ACK did not arrive.
+    /// Reports by ICMP for each that its SYN-ACK could not be delivered.
     pub(super) fn unreachable(&mut self, clients: &[Client]) -> Result<()> {
         for client in clients {
             let to_client = self.last_ack(*client)?;
@@ -219,7 +216,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Leads that many new clients through the whole handshake, one by one.
+    /// Completes the whole handshake of this many new clients, one by one.
     pub(super) fn fill(&mut self, count: u16) -> Result<()> {
         for client in self.new_clients(count) {
             let depth = self.depth()?;
@@ -231,18 +228,18 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until the accept queues are that long.
+    /// Waits until the accept queues have this depth.
     pub(super) fn await_depth(&self, depth: u64) -> Result<()> {
         let what = format!("the accept queue to hold {depth}");
         wait_until(&what, LIMIT, || Ok(self.depth()? == depth))
     }
 
-    /// Waits until the server has sent that many resets.
+    /// Waits until the server has sent this many resets.
     pub(super) fn await_resets(&mut self, count: u64) -> Result<()> {
         let end = Instant::now() + LIMIT;
         while self.resets < count {
             let seen = self.resets;
-            ensure!(Instant::now() < end, "{seen} of {count} resets came");
+            ensure!(Instant::now() < end, "only {seen} of {count} resets arrived");
             self.listen_for(QUIET)?;
         }
         Ok(())
@@ -253,18 +250,18 @@ impl Stage {
         self.send_packet(&segment.to_packet()?)
     }
 
-    /// Sends a packet that was made before.
+    /// Sends a prepared packet.
     pub(super) fn send_packet(&mut self, packet: &[u8]) -> Result<()> {
         self.tun.send(packet)
     }
 
-    /// Takes in what the server sends, until it has been quiet for a while.
+    /// Processes what the server sends, until it has sent nothing for a while.
     pub(super) fn take_in(&mut self) -> Result<()> {
         while self.listen_for(QUIET)? {}
         Ok(())
     }
 
-    /// Takes in what the server has sent, without waiting.
+    /// Processes what the server has sent, without waiting.
     pub(super) fn take_in_now(&mut self) -> Result<()> {
         while self.listen_for(Duration::ZERO)? {}
         Ok(())
@@ -282,7 +279,7 @@ impl Stage {
         }
     }
 
-    /// Takes in one packet of the server, if one comes within `limit`.
+    /// Processes one packet from the server, if one arrives within `limit`.
     fn listen_for(&mut self, limit: Duration) -> Result<bool> {
         let Some(packet) = self.tun.receive(limit)? else {
             return Ok(false);

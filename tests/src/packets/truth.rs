@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Changes;
 
-/// The events, and what a tracer must have seen by the program's end, which closes the listener
-/// with the connections that are still queued.
+/// The events, and what a tracer must have seen by the end of the program, which closes the
+/// listener with the connections that are still queued.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Truth {
     /// The scenario's name.
@@ -17,32 +17,32 @@ pub struct Truth {
     pub port: u16,
     /// The granted backlog.
     pub limit: u32,
-    /// Drops by cause: packets, retries included.
+    /// Drops by cause, in packets including retries.
     pub expected: BTreeMap<String, u64>,
-    /// Connections that came into the accept queue by a handshake.
+    /// Connections that a handshake added to the accept queue.
     pub enqueued: u64,
     /// Connections that were accepted.
     #[serde(default)]
     pub accepted: u64,
-    /// Side events, by their name in the tool's output; only those that happened.
+    /// Side events by their name in the tool's output; only those that occurred.
     #[serde(default)]
     pub beside: BTreeMap<String, u64>,
-    /// Those of the drops for which the kernel moves no `ListenDrops`.
+    /// The drops for which the kernel does not increment `ListenDrops`.
     #[serde(default)]
     pub uncounted: u64,
     /// The clients that were refused.
     pub clients: Vec<Hit>,
-    /// The change of the kernel's counters, whole namespace.
+    /// The changes of the kernel's counters, for the whole namespace.
     pub kernel: Changes,
-    /// The change of the listener's `sk_drops`; none where it was closed, and
-    /// for MPTCP, which does not show that of its TCP subflow.
+    /// The change of the listener's `sk_drops`; None if the listener was closed, and for MPTCP,
+    /// which does not report that of its TCP subflow.
     #[serde(default)]
     pub sk_drops: Option<u64>,
-    /// Why it could not be done: by this kernel, or since a race was not hit.
+    /// Why it was impossible: because of this kernel, or because a race was not hit.
     #[serde(default)]
     pub absent: Option<String>,
-    /// Each listener's share, where there is more than one (`migrated`): first
-    /// the one that was closed.
+    /// The share of each listener, if there are several (`migrated`), beginning with the one that
+    /// was closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Share>,
 }
@@ -50,11 +50,11 @@ pub struct Truth {
 /// One listener's share of the truth.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Share {
-    /// Connections that came into its queue by a handshake.
+    /// Connections that a handshake added to its queue.
     pub enqueued: u64,
     /// Connections accepted from it.
     pub accepted: u64,
-    /// Side events; only those that happened.
+    /// Side events; only those that occurred.
     pub beside: BTreeMap<String, u64>,
 }
 

@@ -1,5 +1,5 @@
-//! A tun device: what is written to it arrives at the kernel as if from a
-//! network, and what the kernel sends there can be read. Gone when dropped.
+//! A tun device: packets written to it arrive in the kernel as if from a network, and packets that
+//! the kernel sends there can be read. Removed when dropped.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -16,19 +16,19 @@ use crate::{interface, socket};
 
 const DEVICE: &str = "/dev/net/tun";
 const NAME: &str = "backlog0";
-/// The addresses of the calling thread's namespace; flags in column five.
+/// The addresses in the calling thread's namespace; the flags are in column five.
 const IPV6_ADDRESSES: &str = "/proc/thread-self/net/if_inet6";
 /// From the kernel's `if_addr.h`.
 const IFA_F_TENTATIVE: u32 = 0x40;
 /// The largest packet: more than the default MTU of a tun device.
 const LARGEST: usize = 2048;
 
-/// An open device, up and with the addresses of the stage.
+/// An open device, which is up and has the server's addresses.
 #[derive(Debug)]
 pub(crate) struct Tun(File);
 
 impl Tun {
-    /// Makes one in the calling thread's network namespace.
+    /// Creates one in the calling thread's network namespace.
     pub(crate) fn open() -> Result<Self> {
         make_node()?;
         let file = OpenOptions::new()
@@ -45,8 +45,8 @@ impl Tun {
         let (address, mask) = NET_V4;
         interface::set_ipv4(NAME, address, mask)?;
         interface::set_up(NAME)?;
-        // After "up", or the address would be gone again. Absent IPv6 matters
-        // only to those who ask for it: their bind will say so.
+        // After "up", which would remove the address again. If IPv6 is missing, only those who need
+        // it fail, when they bind.
         let (address, prefix) = NET_V6;
         if Path::new(IPV6_ADDRESSES).exists() {
             interface::add_ipv6(NAME, address, prefix)?;
@@ -55,7 +55,7 @@ impl Tun {
         Ok(Self(file))
     }
 
-    /// Lets a packet arrive.
+    /// Makes a packet arrive.
     pub(super) fn send(&mut self, packet: &[u8]) -> Result<()> {
         let sent = self.0.write(packet).context("cannot write to the tun")?;
         if sent != packet.len() {
@@ -64,7 +64,7 @@ impl Tun {
         Ok(())
     }
 
-    /// The next packet that the kernel sent, waiting at most `limit`.
+    /// The next packet that the kernel sends, waiting at most `limit`.
     pub(crate) fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>> {
         if !socket::readable(&self.0, limit).context("poll")? {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Tun {
 }
 
 /// An IPv6 address is "tentative" until a work queue has processed it, even without neighbours, and
-/// cannot be bound before.
+/// cannot be bound before that.
 fn await_usable() -> Result<()> {
     wait_until("the IPv6 address to be usable", Duration::from_secs(5), || {
         let all = std::fs::read_to_string(IPV6_ADDRESSES)?;
@@ -94,7 +94,7 @@ fn await_usable() -> Result<()> {
     })
 }
 
-/// A guest without udev has no node for the driver.
+/// Creates the device node of the driver, which a guest without udev lacks.
 fn make_node() -> Result<()> {
     let path = Path::new(DEVICE);
     if path.exists() {

@@ -1,6 +1,6 @@
-//! Clients: some that come all the time, one after the other, while a server ends and another one
-//! comes; many at once, as a burst; and some that fall silent and occupy their acceptor. A refused
-//! client just retries.
+//! Clients: some that connect all the time, one after the other, while one server ends and another
+//! one starts; many at once, as a burst; and some that fall silent and occupy their acceptor. A
+//! refused client just retries.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,12 +13,12 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::clock::wait_until;
 
-/// Longest time for a client: it may be the one that a server is started for.
+/// The time limit of a client, which may be the one that a server is started for.
 const LIMIT: Duration = Duration::from_mins(1);
-/// Between two clients: some hundred a second are enough.
+/// The pause between two clients: some hundred per second are enough.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The clients; they stop when this is dropped.
+/// The clients, which stop when this is dropped.
 #[derive(Debug)]
 pub struct Clients {
     stop: Arc<AtomicBool>,
@@ -27,7 +27,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Lets them come to a port of 127.0.0.1 in the calling thread's network namespace.
+    /// Starts the clients, which connect to a port of 127.0.0.1 in the calling thread's network
+    /// namespace.
     #[must_use]
     pub fn start(port: u16) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -43,7 +44,7 @@ impl Clients {
         Self { stop, answered, thread: Some(thread) }
     }
 
-    /// Waits until this many more were answered.
+    /// Waits until this many more clients were answered.
     ///
     /// # Errors
     /// When that takes too long.
@@ -54,10 +55,10 @@ impl Clients {
         })
     }
 
-    /// Stops them, and says how many were answered.
+    /// Stops the clients; returns how many were answered.
     ///
     /// # Errors
-    /// When they broke.
+    /// When a client thread has failed.
     pub fn finish(mut self) -> Result<u64> {
         self.end()?;
         Ok(self.answered.load(Ordering::Relaxed))
@@ -77,23 +78,23 @@ impl Drop for Clients {
     }
 }
 
-/// A client that asks, and reads the answer to its end.
+/// Sends a request and reads the complete answer.
 ///
 /// # Errors
-/// When it is refused, or not answered in time.
+/// When the client is refused, or not answered in time.
 pub fn answers(port: u16) -> Result<()> {
     ask(port, "/").map(drop)
 }
 
-/// The same for this path: what the answer says after its head.
+/// The same for this path; returns the body of the answer.
 ///
 /// # Errors
-/// When it is refused, or not answered in time.
+/// When the client is refused, or not answered in time.
 pub fn ask(port: u16, path: &str) -> Result<String> {
     let mut client = connect(port, LIMIT)?;
     client.set_read_timeout(Some(LIMIT))?;
-    // In one packet. Who was let in by a SYN cookie that was refused at first, and sends the
-    // rest of what it said first, is reset: the rest has other numbers than the cookie.
+    // In a single packet. A client that was refused at first and then got in by a SYN cookie is
+    // reset if it sends the rest of its data first: the sequence numbers do not match the cookie.
     client.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
@@ -101,7 +102,7 @@ pub fn ask(port: u16, path: &str) -> Result<String> {
     Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// This many clients request a path at the same time, each until it is answered; returns the
+/// Makes this many clients request a path at the same time, until each is answered; returns the
 /// answers.
 ///
 /// # Errors
@@ -110,13 +111,12 @@ pub fn all_at_once(port: u16, count: u32, path: &str) -> Result<Vec<String>> {
     one_by_one(port, count, Duration::ZERO, path)
 }
 
-/// The same, one after the other with so much time from each to the next: nobody waits for the
-/// one before.
+/// The same with a gap between the clients, which do not wait for each other.
 ///
 /// # Errors
 /// When one is not answered.
 pub fn one_by_one(port: u16, count: u32, gap: Duration, path: &str) -> Result<Vec<String>> {
-    // All are there before the first one begins.
+    // All threads exist before the first one begins.
     let together = &Barrier::new(count as usize);
     thread::scope(|scope| {
         let one = |number: u32| {

@@ -1,5 +1,5 @@
-//! How each server is started, with the options that its documentation shows, and what its
-//! listeners will then be. The numbers are those of the programs' own sources and defaults.
+//! How each server is started, with the options in its documentation, and what its listeners will
+//! then be. The numbers are from the programs' own sources and defaults.
 
 mod wsgi;
 
@@ -11,7 +11,7 @@ use wsgi::{application, at_work};
 /// A server to be started.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
-    /// What a failure calls it.
+    /// The name in error messages.
     pub name: &'static str,
     /// Its path in the servers' root.
     pub program: &'static str,
@@ -19,24 +19,24 @@ pub struct Plan {
     pub arguments: Vec<String>,
     /// Its environment.
     pub variables: Vec<(&'static str, &'static str)>,
-    /// Files in its /tmp, and what stands in them.
+    /// Files in its /tmp, with their content.
     pub files: Vec<(&'static str, String)>,
-    /// What is known of it.
+    /// The expected facts about it.
     pub truth: Truth,
 }
 
-/// The known truth about a server.
+/// The known facts about a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Truth {
-    /// The address listened on.
+    /// The listening address.
     pub addr: &'static str,
     /// The port.
     pub port: u16,
     /// The name of the process that calls `listen()`.
     pub opener: &'static str,
-    /// The name of the main process, which the others are children of.
+    /// The name of the main process, the parent of the others.
     pub comm: &'static str,
-    /// A part of its command line.
+    /// A part of the main process's command line.
     pub cmdline: &'static str,
     /// How many processes hold each of its listeners.
     pub processes: usize,
@@ -61,11 +61,11 @@ impl Truth {
     }
 }
 
-/// A worker that was only just forked misses the signal that ends it, and is waited for: 30 s
-/// if not told otherwise.
+/// A worker that was just forked misses the signal that ends it, and gunicorn waits for it: for 30
+/// s by default.
 const GUNICORN: &str = "--graceful-timeout 1 --chdir /tmp app:app";
 
-/// One of each, on ports from `first` on.
+/// One of each server, on ports from `first` on.
 ///
 /// # Errors
 /// When /proc is not mounted.
@@ -80,8 +80,8 @@ pub fn all(first: u16) -> Result<Vec<Plan>> {
 }
 
 impl Plan {
-    /// nginx with a listener for each of its workers. All are opened by the master, and held
-    /// by all: a worker only does not accept from those of others.
+    /// nginx with a listener for each of its workers. The master opens all of them, and every
+    /// process holds them: a worker just does not accept from those of others.
     #[must_use]
     pub fn nginx_reuseport(port: u16, workers: usize) -> Self {
         let plan = Self::nginx_with("nginx reuseport", port, workers, " reuseport");
@@ -97,7 +97,7 @@ impl Plan {
         Self { truth: Truth { sockets: workers, reuseport: true, asked, ..plan.truth }, ..plan }
     }
 
-    /// nginx as most run it.
+    /// nginx in its usual configuration.
     #[must_use]
     pub fn nginx(port: u16) -> Self {
         Self::nginx_with("nginx", port, 1, "")
@@ -121,12 +121,12 @@ impl Plan {
             truth: Truth {
                 opener: "nginx",
                 comm: "nginx",
-                // It writes that over its arguments.
+                // It overwrites its arguments with this.
                 cmdline: "nginx: master process",
                 processes: workers + 1,
                 // NGX_LISTEN_BACKLOG on Linux.
                 asked: 511,
-                // When it opens the socket, and when it has opened all.
+                // Once when it opens the socket, and once when it has opened all.
                 calls: 2,
                 ..Truth::simple("127.0.0.1", port)
             },
@@ -140,31 +140,31 @@ impl Plan {
             name: "gunicorn",
             program: "/usr/bin/gunicorn",
             arguments: words(&format!("-b 127.0.0.1:{port} -w {workers} {GUNICORN}")),
-            // Its heartbeat files.
+            // For its heartbeat files.
             variables: vec![("TMPDIR", "/tmp")],
             files: vec![application()],
             truth: Truth {
-                // A script's name, not that of its interpreter.
+                // The name of the script, not that of its interpreter.
                 opener: "gunicorn",
                 comm: "gunicorn",
                 cmdline: "/usr/bin/gunicorn",
                 processes: workers + 1,
-                // Its setting `backlog`.
+                // Its default for the setting `backlog`.
                 asked: 2048,
                 ..Truth::simple("127.0.0.1", port)
             },
         }
     }
 
-    /// gunicorn, whose answers say which process they come from; it works on each for as many
-    /// seconds as stand after the `?`.
+    /// gunicorn whose answers say which process they are from. It works on each request for the
+    /// number of seconds after the `?`.
     #[must_use]
     pub fn gunicorn_at_work(port: u16, workers: usize) -> Self {
         Self { files: vec![at_work()], ..Self::gunicorn(port, workers) }
     }
 
-    /// uWSGI with the same application, and a listen queue of its own: it does not start where
-    /// `net.core.somaxconn` would cut that.
+    /// uWSGI with the same application, and a listen queue of this length: it does not start if
+    /// `net.core.somaxconn` would clamp that.
     #[must_use]
     pub fn uwsgi(port: u16, workers: usize, backlog: u32) -> Self {
         Self {
@@ -188,7 +188,7 @@ impl Plan {
         }
     }
 
-    /// uvicorn, one process with one event loop, which stands still while it works on a request.
+    /// uvicorn, a single process with an event loop, which blocks while it works on a request.
     #[must_use]
     pub fn uvicorn(port: u16, backlog: u32) -> Self {
         Self {
@@ -221,7 +221,7 @@ impl Plan {
         }
     }
 
-    /// Apache with exactly this many children that accept. It logs which of them answered,
+    /// Apache with exactly this many accepting children. It logs which of them answered to
     /// [`Plan::APACHE_LOG`].
     #[must_use]
     pub fn apache_prefork(port: u16, children: usize, backlog: u32) -> Self {
@@ -256,10 +256,10 @@ impl Plan {
         }
     }
 
-    /// In its /tmp: a line with the child's number for each request that Apache has answered.
+    /// A file in its /tmp: a line with the child's pid for each answered request.
     pub const APACHE_LOG: &str = "answered";
 
-    /// haproxy, which takes this many connections at a time, and then leaves the others queued.
+    /// haproxy, which takes this many connections at a time and leaves the others queued.
     #[must_use]
     pub fn haproxy(port: u16, most: u32, backlog: u32) -> Self {
         let text = format!(
@@ -297,15 +297,15 @@ impl Plan {
                 opener: "python3",
                 comm: "python3",
                 cmdline: "http.server",
-                // socketserver's request_queue_size.
+                // The request_queue_size of socketserver.
                 asked: 5,
                 ..Truth::simple("::", port)
             },
         }
     }
 
-    /// A server in Go, told to listen with MPTCP; where the kernel has none it listens
-    /// without. It asks for what the system permits.
+    /// A Go server that listens with MPTCP, or without it if the kernel has none. It requests what
+    /// the system permits.
     ///
     /// # Errors
     /// When /proc is not mounted.
@@ -320,7 +320,7 @@ impl Plan {
             variables: vec![("GODEBUG", "multipathtcp=1")],
             files: Vec::new(),
             truth: Truth {
-                // Fifteen letters are kept.
+                // The kernel keeps fifteen characters.
                 opener: "prometheus-node",
                 comm: "prometheus-node",
                 cmdline: "--web.listen-address",
@@ -330,8 +330,8 @@ impl Plan {
         })
     }
 
-    /// A listener made by one program for another: gunicorn is only started when a client
-    /// comes, in the same process. What that then is, [`Plan::woken`] says.
+    /// A listener that one program creates for another: gunicorn is started in the same process,
+    /// but only when a client connects. [`Plan::woken`] describes it after that.
     #[must_use]
     pub fn activated(port: u16) -> Self {
         Self {
@@ -353,8 +353,8 @@ impl Plan {
         }
     }
 
-    /// What [`Plan::activated`] is after its first client: gunicorn calls `listen()` on what
-    /// it was given once more.
+    /// [`Plan::activated`] after its first client: gunicorn calls `listen()` again on the inherited
+    /// socket.
     #[must_use]
     pub fn woken(port: u16) -> Truth {
         Truth { processes: 3, ..Self::gunicorn(port, 2).truth }
@@ -362,7 +362,7 @@ impl Plan {
 }
 
 impl Truth {
-    /// One socket of one process.
+    /// A single socket of a single process.
     fn simple(addr: &'static str, port: u16) -> Self {
         Self {
             addr,

@@ -1,6 +1,6 @@
-//! The folder with the servers and all that they need, as `cargo xtask test` makes it, and
-//! programs that run in it. It is shown to each of them with the kernel's file systems and
-//! a /tmp of its own, by mounts that only this program sees.
+//! The folder with the servers and their dependencies, which `cargo xtask test` creates, and
+//! programs that run in it. Each program sees it with the kernel's file systems and a /tmp of its
+//! own, by mounts that are visible only to itself.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr};
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 /// The environment variable with the folder's path.
 pub const VARIABLE: &str = "BACKLOG_SERVERS";
 
-/// What the kernel shows, and where Debian's programs expect it.
+/// The kernel's file systems that Debian's programs expect.
 const SHOWN: [&str; 3] = ["proc", "sys", "dev"];
 
 /// The folder.
@@ -35,7 +35,7 @@ impl Root {
         Ok(Self(path))
     }
 
-    /// A command that runs one of the folder's programs, and sees `scratch` as /tmp.
+    /// A command that runs one of the folder's programs, with `scratch` as its /tmp.
     ///
     /// # Errors
     /// When a path has a null byte.
@@ -58,7 +58,7 @@ impl Root {
     }
 }
 
-/// A folder and where it is to be seen too.
+/// A folder, and where it is mounted in addition.
 #[derive(Debug)]
 struct Shown {
     from: CString,
@@ -75,7 +75,7 @@ impl Shown {
 fn enter(root: &CStr, shown: &[Shown]) -> io::Result<()> {
     // SAFETY: it takes flags only.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-    // What is mounted from now on is nobody else's business.
+    // Mounts from now on are not visible to other processes.
     mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE)?;
     for Shown { from, to } in shown {
         mount(Some(from), to, libc::MS_BIND | libc::MS_REC)?;

@@ -1,5 +1,5 @@
-//! A server that runs: started, there when all its processes and sockets are, and ended with
-//! all of them, also when a test fails half-way.
+//! A running server: it counts as started when all its processes and sockets exist, and is ended
+//! with all of them, also when a test fails.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -19,15 +19,15 @@ use crate::cgroup::Cgroup;
 use crate::clock::wait_until;
 use crate::proc;
 
-/// Longest time for any step; Python in an emulated guest is slow.
+/// The time limit of any step; Python in an emulated guest is slow.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    /// What a failure calls it.
+    /// The name in error messages.
     pub name: &'static str,
-    /// What is known of it.
+    /// The expected facts about it.
     pub truth: Truth,
     child: Child,
     /// Its /tmp.
@@ -35,11 +35,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it in the network namespace of the calling thread, and waits until it is all
-    /// that its plan says.
+    /// Starts it in the network namespace of the calling thread, and waits until it matches its
+    /// plan.
     ///
     /// # Errors
-    /// When it does not come to that; with what it said.
+    /// When it does not get there; with its output.
     pub fn start(root: &Root, plan: &Plan) -> Result<Self> {
         Self::start_in(root, plan, None)
     }
@@ -62,7 +62,7 @@ impl Server {
         }
         command.args(arguments).envs(variables.iter().copied());
         command.stdout(said.try_clone().context("cannot copy a file descriptor")?).stderr(said);
-        // One number for all its processes.
+        // All its processes share a process group.
         command.process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let truth = truth.clone();
@@ -71,10 +71,10 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until it is all this.
+    /// Waits until it matches this truth.
     ///
     /// # Errors
-    /// When it does not come to that; with what it said.
+    /// When it does not get there; with its output.
     pub fn becomes(&mut self, truth: Truth) -> Result<()> {
         let main = self.main();
         let there = wait_until(&format!("{} to be there", self.name), LIMIT, || {
@@ -103,7 +103,7 @@ impl Server {
         proc::family(self.main())
     }
 
-    /// All but the main one: those that it has forked.
+    /// All processes except for the main one, which has forked them.
     #[must_use]
     pub fn workers(&self) -> BTreeSet<u32> {
         let mut workers = self.pids();
@@ -111,7 +111,7 @@ impl Server {
         workers
     }
 
-    /// What it has written to a file in its /tmp so far.
+    /// The content of a file in its /tmp.
     ///
     /// # Errors
     /// When there is no such file.
@@ -120,7 +120,7 @@ impl Server {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// Ends it as its users do, by SIGTERM; all its processes must be gone then.
+    /// Ends it by SIGTERM, as its users do; all its processes must then be gone.
     ///
     /// # Errors
     /// When one is not in time.
@@ -135,7 +135,7 @@ impl Server {
         })
     }
 
-    /// The main process and its group, as system calls take it.
+    /// The main process's ID, which is that of the group, for system calls.
     fn number(&self) -> Result<i32> {
         i32::try_from(self.child.id()).context("process id")
     }
@@ -149,15 +149,14 @@ impl Drop for Server {
             // waited for, so the number is its own, even if it has ended.
             unsafe { libc::killpg(group, libc::SIGKILL) };
         }
-        // Its sockets are closed with the last of them. It is not an error if there is nothing to
-        // end or to remove.
+        // Its sockets are closed with the last process. There may be nothing left to end or remove.
         let _ = wait_until("all to end", LIMIT, || Ok(!all.iter().any(|one| proc::lives(*one))));
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.scratch);
     }
 }
 
-/// A folder that no other server has.
+/// A folder that no other server uses.
 fn scratch() -> Result<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +165,7 @@ fn scratch() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// What it said goes to a file, so that nobody has to read it meanwhile.
+/// The file for its output, so that nobody has to read it at the same time.
 fn said_in(scratch: &Path) -> PathBuf {
     scratch.join("said")
 }

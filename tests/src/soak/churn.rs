@@ -1,5 +1,5 @@
-//! Loads that come and go: each a process with a listener of its own, in a network namespace of its
-//! own, with its own account of what happened.
+//! Loads that come and go. Each is a process with a listener in a network namespace of its own, and
+//! counts itself what happened.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,35 +17,35 @@ use crate::clock::wait_until;
 use crate::load::Truth;
 use crate::netns;
 
-/// The ports of all loads: no other test has them, and the tool traces no others.
+/// The ports of all loads: no other test uses them, and the tool traces no others.
 pub(super) const FIRST: u16 = 20_000;
 pub(super) const LAST: u16 = 29_999;
-/// The last of them are opened without a load, and those before to begin with.
+/// The last ones are opened without a load, and some before them at the beginning.
 pub(super) const LAST_FLICKER: u16 = 200;
 
-/// How a load is. Each ends by itself.
+/// The kinds of loads. Each ends by itself.
 const KINDS: [&str; 7] = [
-    // Whatever comes is accepted.
+    // Everything is accepted.
     "--backlog 64 --rate 150 --duration 2s --clients 16",
-    // More comes than is accepted.
+    // More connections arrive than are accepted.
     "--backlog 8 --rate 200 --duration 2s --accept-delay 8ms --clients 32 --connect-timeout 1s",
     // Nothing is accepted.
     "--backlog 4 --count 12 --no-accept --connect nonblocking --connect-timeout 500ms",
     // The server pauses.
     "--backlog 8 --rate 100 --duration 2s --stall 600ms --stall-after 20 --clients 32 \
      --connect-timeout 1s",
-    // Workers are processes.
+    // The workers are processes.
     "--backlog 16 --rate 100 --duration 2s --prefork --threads 3 --clients 16",
-    // A group, by IPv6.
+    // A group, over IPv6.
     "--backlog 8 --rate 150 --duration 2s --reuseport --threads 3 --family v6 --clients 16",
-    // One that is over at once.
+    // It ends immediately.
     "--backlog 4 --count 3",
 ];
 
-/// The longest that a load may take, however slow the machine, and stopped meanwhile.
+/// The time limit of a load on any machine, even if it is stopped for a while.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// What a load counted itself, with the kernel's counters of its namespace.
+/// A load's own counts, with the kernel's counters of its namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) enqueued: u64,
@@ -73,28 +73,28 @@ impl Counted {
 /// The loads so far, by port.
 pub(super) type Loads = BTreeMap<u16, Counted>;
 
-/// What the threads share.
+/// The data that the threads share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     loads: Mutex<Loads>,
-    /// Those that run now.
+    /// The loads that are currently running.
     running: Mutex<Vec<u32>>,
     number: AtomicU32,
 }
 
 impl Shared {
-    /// A load that runs, by this number. It may end at any moment.
+    /// One of the running loads, chosen by this number. It may end at any time.
     pub(super) fn any(&self, number: usize) -> Option<u32> {
         let running = lock(&self.running);
         running.get(number.checked_rem(running.len())?).copied()
     }
 }
 
-/// More than the tool keeps of closed listeners (1,024), so that what it holds of them is at its
-/// bound from the beginning.
+/// More than the closed listeners that the tool keeps (1,024), so that its memory for these has
+/// reached its bound from the beginning.
 const KEPT: u16 = 1_100;
 
-/// One served connection at each of many listeners, which then close.
+/// Makes one served connection at each of many listeners, which then close.
 pub(super) fn fill() -> Result<()> {
     netns::fresh(|| {
         for port in LAST - LAST_FLICKER - KEPT..LAST - LAST_FLICKER {
@@ -108,7 +108,7 @@ pub(super) fn fill() -> Result<()> {
     .context("opening listeners")
 }
 
-/// The tool frees the slots of closed listeners at the end of an interval, and has 1,024.
+/// The tool has 1,024 slots, and frees those of closed listeners at the end of an interval.
 const FILL_PAUSE: Duration = Duration::from_millis(5);
 
 /// The threads that start loads.
@@ -128,12 +128,12 @@ impl Churn {
         Ok(Self { shared, threads })
     }
 
-    /// Did a load fail, or are there no ports left?
+    /// Has a load failed, or are all ports used?
     pub(super) fn is_over(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits until the loads that run have ended.
+    /// Waits until the running loads have ended.
     pub(super) fn finish(self) -> Result<Loads> {
         for thread in self.threads {
             thread.join().map_err(|_| anyhow!("a thread with a load panicked"))??;
@@ -143,7 +143,7 @@ impl Churn {
 }
 
 impl Shared {
-    /// One load after the other.
+    /// Runs loads one after the other.
     fn repeat(&self, over: &AtomicBool) -> Result<()> {
         while !over.load(Ordering::SeqCst) {
             let number = self.number.fetch_add(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! A small disk that nobody else sees.
+//! A small disk that only this process sees.
 
 use std::ffi::CString;
 use std::fs;
@@ -10,22 +10,22 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::proc;
 
-/// A tmpfs of a few MiB, in a mount namespace of our own: it ends with us.
+/// A tmpfs of a few MiB in a mount namespace of our own, which ends with us.
 #[derive(Debug)]
 pub(super) struct Disk(PathBuf);
 
 impl Disk {
-    /// Mounts it. No thread may have been started before.
+    /// Mounts it. Must be called before any thread is started.
     pub(super) fn mount(mib: u32) -> Result<Self> {
         let me = std::process::id();
-        ensure!(proc::threads(me) == 1, "a disk is mounted before any thread is started");
+        ensure!(proc::threads(me) == 1, "the disk must be mounted before any thread starts");
         // SAFETY: it takes flags only, and changes where this thread sees mounts.
         done(unsafe { libc::unshare(libc::CLONE_NEWNS) }, "leaving the mount namespace")?;
         let root = c"/".as_ptr();
         let flags = libc::MS_REC | libc::MS_PRIVATE;
         // SAFETY: a C string; a change of the propagation ignores the rest.
         let private = unsafe { libc::mount(null(), root, null(), flags, null()) };
-        // In a guest / is the initramfs, and nobody shares it.
+        // In a guest, / is the initramfs, which nobody shares.
         if private != 0 {
             eprintln!("backlog-soak: mounts stay shared: {}", Error::last_os_error());
         }
@@ -44,7 +44,7 @@ impl Disk {
         self.0.join("run.jsonl")
     }
 
-    /// Is there no room for another page?
+    /// Is the disk too full for another page?
     pub(super) fn is_full(&self) -> Result<bool> {
         let probe = self.0.join("probe");
         let written = fs::write(&probe, [1; 8192]);

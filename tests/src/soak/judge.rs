@@ -1,4 +1,4 @@
-//! The outcome: a table, and what is not as it should be.
+//! The outcome: a table, and a list of what is wrong.
 
 use std::fmt::Write as _;
 use std::iter;
@@ -11,19 +11,19 @@ use super::samples::Samples;
 use super::traced::Run;
 use super::trouble::Counts;
 
-/// Everything that is known at the end.
+/// All results at the end.
 pub(super) struct Outcome {
     pub(super) elapsed: Duration,
     pub(super) loads: Loads,
     pub(super) run: Run,
     pub(super) samples: Samples,
     pub(super) troubles: Counts,
-    /// Programs in the kernel that were not there before.
+    /// Programs in the kernel that did not exist before.
     pub(super) programs_left: usize,
     pub(super) disk_full: bool,
 }
 
-/// A name of a count, and the count.
+/// The name of a count, and the count.
 type Field = (&'static str, fn(&Counted) -> u64);
 
 const FIELDS: [Field; 3] = [
@@ -32,7 +32,7 @@ const FIELDS: [Field; 3] = [
     ("drops", |counted| counted.drops),
 ];
 
-/// What the tool reports, in the line `end`, as seen without a listener or not seen.
+/// Events in the line `end` that the tool has seen without a listener, or has not seen.
 const UNATTRIBUTED: [&str; 5] = [
     "/events_without_slot",
     "/accepts_without_listener",
@@ -41,25 +41,26 @@ const UNATTRIBUTED: [&str; 5] = [
     "/missed_by_programs",
 ];
 
-/// Differences that are named one by one.
+/// The maximum number of differences to list.
 const NAMED: usize = 10;
 
 impl Outcome {
-    /// By the loads, and by the tool, of the loads' ports.
+    /// The sum over the loads, and that of the tool for the loads' ports.
     fn totals(&self, field: fn(&Counted) -> u64) -> (u64, u64) {
         let seen = &self.run.totals.by_port;
         let own = self.loads.keys().filter_map(|port| seen.get(port));
         (self.loads.values().map(field).sum(), own.map(field).sum())
     }
 
-    /// Loads for which the tool has another number.
+    /// The loads for which the tool has a different count.
     fn differences(&self, field: fn(&Counted) -> u64) -> Vec<(u16, u64, u64)> {
         let seen = |port| self.run.totals.by_port.get(port).copied().unwrap_or_default();
         let both = self.loads.iter().map(|(port, load)| (*port, field(load), field(&seen(port))));
         both.filter(|(_, load, tool)| load != tool).collect()
     }
 
-    /// What is off by more than the tool itself reports as seen without a listener, or missed.
+    /// Counts that differ by more than the tool itself reports as seen without a listener, or
+    /// missed.
     fn off(&self, name: &str, field: fn(&Counted) -> u64) -> Vec<String> {
         let differences = self.differences(field);
         let off: u64 = differences.iter().map(|(_, load, tool)| load.abs_diff(*tool)).sum();
@@ -75,7 +76,7 @@ impl Outcome {
         iter::once(all).chain(each).collect()
     }
 
-    /// Something that the tool says at the end.
+    /// A value in the tool's line `end`.
     fn end(&self, pointer: &str) -> Value {
         let end = self.run.totals.end.as_ref();
         end.and_then(|end| end.pointer(pointer)).cloned().unwrap_or_default()
@@ -86,7 +87,7 @@ impl Outcome {
         meta.unwrap_or("unknown").to_owned()
     }
 
-    /// The table, in Markdown.
+    /// The table as Markdown.
     pub(super) fn table(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -130,7 +131,7 @@ impl Outcome {
         writeln!(to, "| programs left in the kernel | {} |", self.programs_left)
     }
 
-    /// What is not as it should be.
+    /// Everything that is wrong.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut failures = self.samples.growth();
         for (name, field) in FIELDS {
@@ -160,7 +161,7 @@ impl Outcome {
     }
 }
 
-/// What the line `end` has of what was not seen.
+/// The fields of the line `end` on what was not seen.
 const ENDED: [&str; 9] = [
     "/events_without_slot",
     "/events_at_closed",

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use crate::proc;
 
-/// What a process holds at a time.
+/// What a process holds at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sample {
     at: Duration,
-    /// Anonymous memory, KiB: files and mapped kernel arrays are not in it.
+    /// Anonymous memory in KiB: without files and mapped kernel arrays.
     memory: u64,
     descriptors: u64,
     threads: u64,
 }
 
-/// All of them, in their order.
+/// All samples, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Samples(Vec<Sample>);
 
-/// The largest of each thing within a part of the time.
+/// The maximum of each value within a part of the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Most {
     pub(super) memory: u64,
@@ -27,10 +27,11 @@ pub(super) struct Most {
     pub(super) threads: u64,
 }
 
-/// Memory may grow by this much from the third quarter to the last one: a page more of the heap does
-/// not count, and 1 MiB in a quarter of ten minutes would be 0.6 GiB in a day.
+/// Memory may grow by this much from the third quarter to the last one: another page of the heap
+/// does not matter, and 1 MiB in a quarter of ten minutes would be 0.6 GiB per day.
 const SLACK_KIB: u64 = 1024;
-/// Descriptors may be more by this much: a file of `/proc` that is open when the sample is taken.
+/// The number of descriptors may grow by this much: files of `/proc` may be open when the sample is
+/// taken.
 const SLACK_DESCRIPTORS: u64 = 3;
 
 impl Samples {
@@ -45,7 +46,7 @@ impl Samples {
         self.0.push(Sample { at, memory, descriptors, threads });
     }
 
-    /// The largest of each in the quarters of the time.
+    /// The maximum of each value in the quarters of the time.
     pub(super) fn quarters(&self) -> [Most; 4] {
         let whole = self.0.last().map_or(Duration::ZERO, |last| last.at);
         let mut quarters = [Most::default(); 4];
@@ -60,7 +61,7 @@ impl Samples {
         quarters
     }
 
-    /// What grew at the end.
+    /// What grew towards the end.
     pub(super) fn growth(&self) -> Vec<String> {
         let [_, _, third, last] = self.quarters();
         let mut grown = Vec::new();

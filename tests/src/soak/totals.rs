@@ -1,4 +1,4 @@
-//! What the tool's lines say, summed up by port as they come: intervals, since summaries of closed
+//! Sums up the tool's lines by port while they arrive. It uses intervals, since summaries of closed
 //! listeners are bounded.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,23 +9,23 @@ use serde_json::Value;
 use super::churn::Loads;
 use crate::tracer::{Kind, Line};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     /// The port of each listener.
     ports: HashMap<u64, u16>,
     pub(super) by_port: Loads,
-    /// The same by the summaries, and how many listeners of a port lack theirs.
+    /// The same from the summaries, and the number of listeners per port without one.
     summaries: Loads,
     missing: BTreeMap<u16, u64>,
-    /// Lines by type.
+    /// The number of lines by type.
     pub(super) lines: BTreeMap<String, u64>,
     pub(super) end: Option<Value>,
     pub(super) meta: Option<Value>,
 }
 
 impl Totals {
-    /// Takes a line.
+    /// Adds a line.
     pub(super) fn take(&mut self, text: &str) -> Result<()> {
         let line = Line::parse(text)?;
         let kind = line.raw["type"].as_str().unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ impl Totals {
 }
 
 impl Totals {
-    /// Ports whose summaries, if all are there, say something else than the intervals.
+    /// Ports whose summaries, if complete, contradict the intervals.
     pub(super) fn contradictions(&self) -> Vec<String> {
         let complete = |port: &u16| self.missing.get(port) == Some(&0);
         let summaries = self.summaries.iter().filter(|(port, _)| complete(port));

@@ -19,7 +19,7 @@ use crate::{proc, tracer};
 /// How long the tool may take to start, and to end.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// A tool that traces.
+/// A running tool.
 pub(super) struct Traced {
     tool: Child,
     reader: Child,
@@ -37,7 +37,7 @@ pub(super) struct Run {
 }
 
 impl Traced {
-    /// Starts it, with its lines through `tee`, and waits until it traces.
+    /// Starts it, passes its lines through `tee`, and waits until it traces.
     pub(super) fn start(recording: &Path, kept: &Path) -> Result<Self> {
         let errors = std::env::temp_dir().join(format!("soak-{}-stderr", std::process::id()));
         let stderr = File::create(&errors).with_context(|| errors.display().to_string())?;
@@ -81,7 +81,7 @@ impl Traced {
         self.reader.id()
     }
 
-    /// Does it still run?
+    /// Fails if it has ended.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.tool.try_wait()? {
             None if self.lines.is_finished() => bail!("the tool's lines cannot be read"),
@@ -90,7 +90,7 @@ impl Traced {
         }
     }
 
-    /// Ends it, and takes the rest of its lines.
+    /// Ends it, and reads the rest of its lines.
     pub(super) fn finish(mut self) -> Result<Run> {
         let pid = i32::try_from(self.pid())?;
         // SAFETY: it takes two numbers; the child was not waited for, so the number is its own.
@@ -117,7 +117,7 @@ impl Traced {
 }
 
 impl Run {
-    /// How it ended.
+    /// How it ended, as text.
     pub(super) fn ended(&self) -> String {
         match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("status {code}"),

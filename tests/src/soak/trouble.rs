@@ -1,5 +1,5 @@
-//! What disturbs the tool meanwhile: signals, to it, to its reader and to servers; other tools; and
-//! listeners by the dozen.
+//! Disturbances of the tool: signals to it, to its reader and to servers; other tools; and dozens
+//! of listeners.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,17 +16,17 @@ use super::churn::{Churn, LAST, LAST_FLICKER, Shared};
 use super::traced::Traced;
 use crate::{netns, proc, tracer};
 
-/// How often each kind happened.
+/// The number of disturbances of each kind.
 pub(super) type Counts = BTreeMap<&'static str, u64>;
 
-/// The pause between two of them.
+/// The pause between two disturbances.
 const PAUSE: Duration = Duration::from_secs(2);
-/// A reader that takes nothing for 3 s has stalled and loses lines: this one is slow.
+/// A reader that takes nothing for 3 s has stalled and loses lines; this one is only slow.
 const STOPPED: Duration = Duration::from_millis(1500);
-/// Listeners that are opened and closed at a time.
+/// The number of listeners that are opened and closed at a time.
 const FLICKER: u16 = 50;
 
-/// The thread that makes trouble.
+/// The thread that disturbs.
 pub(super) struct Troubles(JoinHandle<Result<Counts>>);
 
 impl Troubles {
@@ -53,7 +53,7 @@ impl Troubles {
         Ok(Self(thread.context("starting a thread")?))
     }
 
-    /// Did something fail?
+    /// Has something failed?
     pub(super) fn is_over(&self) -> bool {
         self.0.is_finished()
     }
@@ -70,12 +70,12 @@ struct Who {
 }
 
 impl Who {
-    /// Disturbs once, in a random way.
+    /// Makes one random disturbance.
     fn disturb(&self, rng: &mut Rng) -> Result<Option<&'static str>> {
         Ok(Some(match rng.u32(..7) {
             0 => {
                 let Some(load) = self.loads.any(rng.usize(..)) else { return Ok(None) };
-                // With its workers, if these are processes. It may end before.
+                // With its workers, if these are processes. They may end before.
                 let family = proc::family(load);
                 for one in &family {
                     drop(signal(*one, libc::SIGSTOP));
@@ -130,8 +130,8 @@ fn signal(process: u32, signal: i32) -> Result<()> {
     Ok(())
 }
 
-/// Opens listeners on the last of the ports, without a client. Each has its own port: a process
-/// that another thread forks meanwhile holds a closed one open until it runs its program.
+/// Opens listeners on the last ports, without clients. Each has its own port, since a process that
+/// another thread forks in the meantime keeps a closed one open until exec.
 fn flicker() -> Result<()> {
     for batch in 0..LAST_FLICKER / FLICKER {
         let ports = (0..FLICKER).map(|port| LAST - batch * FLICKER - port);
@@ -142,7 +142,7 @@ fn flicker() -> Result<()> {
     Ok(())
 }
 
-/// Runs another tool to its end.
+/// Runs another tool until it ends.
 fn other(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().context("starting another tool")?;
     ensure!(output.status.success(), "{command:?}: {output:?}");

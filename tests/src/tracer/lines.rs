@@ -1,6 +1,5 @@
-//! The tool's JSON lines as types: only the fields that the tests use, by the contract. Unknown
-//! fields and unknown types are not an error, because the contract may grow; the raw value stays
-//! available.
+//! The tool's JSON lines as types, with only those fields that the tests use. Unknown fields and
+//! types are not an error, because the contract may grow; the raw value stays available.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +10,29 @@ use serde_json::Value;
 
 use super::listener::Listener;
 
-/// One line of output.
+/// A line of output.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// What it says.
+    /// The parsed line.
     pub kind: Kind,
-    /// All of it.
+    /// The whole object.
     pub raw: Value,
 }
 
-/// What a line says, by its `type`.
+/// The content of a line, by its `type`.
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// How the tool runs; the first line.
     Meta(Meta),
     /// A listener was found or changed.
     Listener(Box<Listener>),
-    /// One listener's last interval.
+    /// The last interval of a listener.
     Interval(Interval),
     /// A packet was refused.
     Drop(DropLine),
-    /// One listener's whole run; the last lines.
+    /// The whole run of a listener; these are the last lines.
     Summary(Box<Summary>),
-    /// Something added since.
+    /// A type that was added later.
     Other(String),
 }
 
@@ -41,13 +40,13 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Meta {
-    /// When the run began: RFC 3339 with nine digits, as every time.
+    /// When the run began, in RFC 3339 with nine digits like all times.
     pub time: String,
     /// Version of the contract.
     pub schema: u64,
-    /// Which way of attaching.
+    /// The backend.
     pub backend: String,
-    /// Which hook in which way.
+    /// Which hook is attached in which way.
     pub hooks: BTreeMap<String, Value>,
 }
 
@@ -55,13 +54,13 @@ pub struct Meta {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Interval {
-    /// Whose.
+    /// The ID of the listener.
     pub listener: Value,
-    /// Connections that came into the queue.
+    /// Connections that were enqueued.
     pub enqueued: u64,
-    /// Connections taken out of it.
+    /// Connections that were accepted.
     pub accepted: u64,
-    /// Drops in it.
+    /// Drops in the interval.
     pub drops: Value,
 }
 
@@ -69,31 +68,31 @@ pub struct Interval {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DropLine {
-    /// When.
+    /// When the packet was refused.
     pub time: String,
-    /// Whose.
+    /// The ID of the listener.
     pub listener: Value,
-    /// Why.
+    /// The cause.
     pub cause: String,
-    /// Whom it hit; absent where the hook cannot tell.
+    /// The affected client; absent if the hook does not know it.
     pub client: Option<Client>,
     /// The initial sequence number of its SYN.
     pub isn: Option<u32>,
-    /// The queue at that moment.
+    /// The depth of the queue at that time.
     pub depth: Option<u64>,
     /// Its limit.
     pub limit: Option<u64>,
-    /// The SYN queue at that moment.
+    /// The length of the SYN queue at that time.
     pub syn_queue: Option<u64>,
-    /// The processor that it came to.
+    /// The CPU that handled the packet.
     pub cpu: Option<u32>,
     /// When this client was first refused, if that was earlier.
     pub retry_of: Option<Value>,
-    /// True: it was, and when is not known.
+    /// True: it was refused earlier, at an unknown time.
     pub retry: Option<bool>,
 }
 
-/// A client's end.
+/// The address of a client.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default)]
 pub struct Client {
@@ -109,33 +108,33 @@ pub struct Client {
 pub struct Summary {
     /// When the run ended.
     pub time: String,
-    /// Whose.
+    /// The listener.
     pub listener: Listener,
-    /// Connections that came into the queue.
+    /// Connections that were enqueued.
     pub enqueued: u64,
-    /// Connections taken out of it.
+    /// Connections that were accepted.
     pub accepted: u64,
-    /// Still in it.
+    /// Connections that are still queued.
     pub queued: u64,
-    /// Those that no program saw before they were accepted.
+    /// Connections that no program saw before they were accepted.
     pub unseen: u64,
-    /// Counted beside, refused by no queue.
+    /// Side events, which are not drops of the queue.
     pub beside: BTreeMap<String, Value>,
-    /// The longest queue.
+    /// The deepest queue.
     pub peak: Peak,
-    /// The depths that arrivals made.
+    /// The depths that arrivals caused.
     pub depth: Distribution,
     /// Waits in microseconds.
     pub wait_us: Distribution,
     /// Refused packets.
     pub drops: Drops,
-    /// The kernel's counters beside the tool's own.
+    /// The kernel's counters compared with the tool's.
     pub reconciled: BTreeMap<String, Reconciled>,
-    /// Records that found no room, by number or by kind.
+    /// Records that did not fit into the ring buffer, as a number or by kind.
     pub lost_records: Value,
     /// The advice.
     pub sizing: Value,
-    /// Connections that came to nothing in the queue.
+    /// Connections that were abandoned in the queue.
     pub abandoned: Value,
     /// Runs of drops.
     pub episodes: Value,
@@ -147,14 +146,13 @@ pub struct Summary {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Peak {
-    /// The length.
+    /// The depth.
     pub depth: u64,
-    /// When it was reached first; none without any queue.
+    /// When it was first reached; None if the queue was never used.
     pub time: Option<String>,
 }
 
-/// A distribution in a few numbers. Numbers may be fractions, or null when
-/// there was nothing to measure.
+/// A summarised distribution. Numbers may be fractions, or null if nothing was measured.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Distribution {
@@ -184,7 +182,7 @@ pub struct Bucket {
     pub count: u64,
 }
 
-/// `drops` of a summary: a total, the clients, and a number for each cause.
+/// `drops` of a summary: the total, the clients, and a number for each cause.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Drops {
@@ -192,13 +190,13 @@ pub struct Drops {
     pub total: u64,
     /// Distinct clients hit.
     pub clients: Option<u64>,
-    /// The causes, and whatever was added since.
+    /// The causes, and everything that was added later.
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
 
 impl Summary {
-    /// One of the numbers counted beside.
+    /// The count of a side event.
     #[must_use]
     pub fn beside(&self, name: &str) -> u64 {
         self.beside.get(name).and_then(Value::as_u64).unwrap_or(0)
@@ -206,20 +204,20 @@ impl Summary {
 }
 
 impl Drops {
-    /// Packets refused for one cause, or another number among them.
+    /// Packets refused for one cause, or another number in the object.
     #[must_use]
     pub fn of(&self, cause: &str) -> u64 {
         self.rest.get(cause).and_then(Value::as_u64).unwrap_or(0)
     }
 
-    /// How long after their first refusal clients got in, microseconds.
+    /// How long after their first refusal clients were admitted, in microseconds.
     #[must_use]
     pub fn delay_us(&self) -> Value {
         self.rest.get("delay_us").cloned().unwrap_or_default()
     }
 }
 
-/// One kernel counter, reconciled.
+/// A reconciled kernel counter.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default)]
 pub struct Reconciled {
@@ -230,10 +228,10 @@ pub struct Reconciled {
 }
 
 impl Line {
-    /// Reads one line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// When it is not a JSON object with `type` and `time`, or a known type breaks the contract.
+    /// When it is not a JSON object with `type` and `time`, or a known type violates the contract.
     pub fn parse(text: &str) -> Result<Self> {
         let raw: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))?;
         let name = raw.get("type").and_then(Value::as_str);
@@ -251,14 +249,14 @@ impl Line {
         Ok(Self { kind, raw })
     }
 
-    /// Is it of this type? Also for types that only a few tests look at.
+    /// Does it have this type? Also for types that only a few tests use.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.raw.get("type").is_some_and(|one| one == name)
     }
 }
 
-/// A line, or a part of one, as a type.
+/// Converts a line, or a part of one, to a type.
 pub(super) fn read<T: DeserializeOwned>(raw: &Value) -> Result<T> {
     T::deserialize(raw).with_context(|| format!("against the contract: {raw}"))
 }

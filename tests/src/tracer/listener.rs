@@ -1,40 +1,40 @@
-//! The tool's JSON lines about a listener: its socket, its limit, and its holders. Only the fields
-//! that the tests use, as in `lines`.
+//! The tool's JSON lines about a listener: its socket, its limit, and its holders, with only those
+//! fields that the tests use, as in `lines`.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `listener`, in a summary too; and `audit_listener`.
+/// The line `listener`, also within a summary, and `audit_listener`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Listener {
-    /// What other lines call it; a number or a text.
+    /// The ID that other lines refer to; a number or a string.
     pub id: Value,
-    /// The address listened on.
+    /// The listening address.
     pub addr: String,
-    /// The port.
+    /// The listening port.
     pub port: u16,
-    /// `IPv4`, `IPv6` or however the tool calls it.
+    /// The family, under any name.
     pub family: Value,
     /// Inode of its network namespace.
     pub netns: u64,
-    /// The name of that, if it has one.
+    /// The name of the namespace, if it has one.
     pub netns_name: Option<String>,
-    /// Inode of the socket; 0 if it is not known.
+    /// Inode of the socket; 0 if unknown.
     pub inode: u64,
     /// The granted backlog.
     pub limit: u64,
-    /// The backlog asked for, if that was seen.
+    /// The requested backlog, if the call was seen.
     pub asked: Option<i64>,
-    /// What its namespace permits at most.
+    /// The maximum that its namespace permits.
     pub somaxconn: Option<u64>,
-    /// Its queue when it was seen.
+    /// The depth of its queue when it was found.
     pub depth: u64,
     /// Does it share its port?
     pub reuseport: Option<bool>,
-    /// With whom.
+    /// The `SO_REUSEPORT` group.
     pub group: Option<Group>,
     /// The main owner.
     pub process: Option<Process>,
@@ -58,15 +58,15 @@ pub struct Process {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Owner {
-    /// The one to talk to.
+    /// The main owner.
     pub main: Main,
     /// How many processes hold the socket.
     pub processes: u64,
-    /// Which.
+    /// Their process IDs.
     pub pids: BTreeSet<u32>,
-    /// How many threads these have.
+    /// The number of their threads.
     pub threads: u64,
-    /// The unit of systemd.
+    /// The systemd unit.
     pub unit: Option<String>,
     /// The container.
     pub container: Option<Container>,
@@ -80,11 +80,11 @@ pub struct Main {
     pub pid: u32,
     /// Its name.
     pub comm: String,
-    /// Its arguments: a text, or its words.
+    /// Its command line: a string, or a list of words.
     pub cmdline: Value,
     /// Its user.
     pub uid: Option<u32>,
-    /// The same by name.
+    /// The name of its user.
     pub user: Option<String>,
     /// Its cgroup.
     pub cgroup: Option<String>,
@@ -94,11 +94,11 @@ pub struct Main {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Container {
-    /// What runs it.
+    /// The runtime.
     pub runtime: Option<String>,
-    /// Its name there.
+    /// The ID in the runtime.
     pub id: Option<String>,
-    /// The pod that it is in.
+    /// The pod.
     pub pod: Option<String>,
 }
 
@@ -108,7 +108,7 @@ pub struct Container {
 pub struct Group {
     /// How many sockets share the port.
     pub size: u64,
-    /// Which of them this is.
+    /// The number of this one.
     pub member: u64,
 }
 
@@ -116,17 +116,17 @@ pub struct Group {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Limit {
-    /// Whose.
+    /// The ID of the listener.
     pub listener: Value,
-    /// What `listen()` was called with.
+    /// The argument of `listen()`.
     pub asked: Option<i64>,
-    /// What was granted.
+    /// The granted limit.
     pub limit: u64,
-    /// What was granted before, if anything.
+    /// The previous limit, if there was one.
     pub was: Option<u64>,
-    /// What the namespace permits at most.
+    /// The maximum that the namespace permits.
     pub somaxconn: Option<u64>,
-    /// Who has called it.
+    /// The process that made the call.
     pub process: Option<Process>,
 }
 

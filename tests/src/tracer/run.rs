@@ -1,4 +1,4 @@
-//! A run of the tool that is over: how it ended and all that it said.
+//! A completed run of the tool: how it ended, and all of its output.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,14 +13,14 @@ use super::listener::{Limit, Listener};
 pub struct Run {
     /// How it ended.
     pub status: ExitStatus,
-    /// What it said on stdout.
+    /// The lines on stdout.
     pub lines: Vec<Line>,
-    /// What it said on stderr.
+    /// The output on stderr.
     pub stderr: String,
 }
 
 impl Run {
-    /// The exit status; none after a signal.
+    /// The exit status; None after a signal.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         self.status.code()
@@ -51,7 +51,7 @@ impl Run {
         })
     }
 
-    /// The lines of the listeners on a port, in their order.
+    /// The lines of the listeners on a port, in order.
     pub fn listeners(&self, port: u16) -> impl Iterator<Item = &Listener> {
         self.lines.iter().filter_map(move |line| match &line.kind {
             Kind::Listener(listener) if listener.port == port => Some(&**listener),
@@ -59,10 +59,10 @@ impl Run {
         })
     }
 
-    /// What was seen of `listen()` on a listener: its lines `limit`.
+    /// The `limit` lines of a listener, which report calls of `listen()`.
     ///
     /// # Errors
-    /// When one breaks the contract.
+    /// When one violates the contract.
     pub fn limits(&self, listener: &Listener) -> Result<Vec<Limit>> {
         let lines = self.lines.iter().filter(|line| line.is("limit"));
         let limits: Vec<Limit> = lines.map(|line| read(&line.raw)).collect::<Result<_>>()?;

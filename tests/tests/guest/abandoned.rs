@@ -1,6 +1,6 @@
-//! Clients that leave while their connection is queued. After a reset it stays in the queue
-//! without a port of its own until accept takes it. When a client left says whether it lost
-//! patience.
+//! Clients that leave while their connection is queued. After a reset, the connection stays in the
+//! queue, without a port, until accept takes it. Only clients that leave after a while count as
+//! impatient.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -20,7 +20,7 @@ fn a_connection_that_was_reset_in_the_queue_is_accepted_and_timed() {
             (0..5).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap()).collect();
         await_depth(&listener, 5);
         for client in clients {
-            // Closed with nothing to linger for, it sends a reset.
+            // With a linger time of zero, close sends a reset.
             SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         }
         accept_all(&listener, 5);
@@ -31,8 +31,8 @@ fn a_connection_that_was_reset_in_the_queue_is_accepted_and_timed() {
     });
 }
 
-/// Eight clients close at once, like health checks, and are accepted long after. Nobody lost
-/// patience.
+/// Eight clients close immediately, like health checks, and are accepted long after. None of them
+/// lost patience.
 #[test]
 fn who_closes_at_once_did_not_lose_patience() {
     in_guest(|| {
@@ -44,9 +44,9 @@ fn who_closes_at_once_did_not_lose_patience() {
     });
 }
 
-/// Beside them six wait for more than a second before they leave, by a FIN or a reset: only
-/// these are counted as impatient, and how long they waited is when they left, not when their
-/// connection was accepted.
+/// In addition, six clients wait for more than a second before they leave, by a FIN or a reset.
+/// Only these count as impatient, and their wait ends when they leave, not when their connection is
+/// accepted.
 #[test]
 fn who_waited_and_left_lost_patience_at_that_moment() {
     in_guest(|| {
@@ -64,7 +64,7 @@ fn who_waited_and_left_lost_patience_at_that_moment() {
     });
 }
 
-/// Accepts this many, and fails if there are fewer.
+/// Accepts this many connections, and fails if there are fewer.
 fn accept_all(listener: &TcpListener, count: usize) {
     listener.set_nonblocking(true).unwrap();
     for number in 1..=count {
@@ -79,8 +79,8 @@ struct Leaving {
     by_reset: bool,
 }
 
-/// Clients connect together and leave after a time; then, at least three seconds after the
-/// first had come, all of them are accepted.
+/// Clients connect together and leave after a time. They are accepted at least three seconds after
+/// the first one has connected.
 fn leaving(groups: &[Leaving]) -> Summary {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
     let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
@@ -91,7 +91,7 @@ fn leaving(groups: &[Leaving]) -> Summary {
     }
     let count: usize = groups.iter().map(|group| group.count).sum();
     await_depth(&listener, u32::try_from(count).unwrap());
-    // Connecting takes a slow guest a fifth of a second: their wait begins after it.
+    // Connecting takes a fifth of a second in a slow guest; their wait begins after that.
     let begin = Instant::now();
     for (group, clients) in waiting {
         thread::sleep((begin + group.after).saturating_duration_since(Instant::now()));

@@ -1,4 +1,4 @@
-//! Who accepts, and why a call of `accept()` fails: by each way of attaching.
+//! Which processes accept, and why a call of `accept()` fails, with each backend.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::help::{LIMIT, PORT, PORT_TEXT, in_guest, stop};
 
-/// Ends a child that this test has started.
+/// Kills a child of this test on drop.
 struct Child(libc::pid_t);
 
 impl Drop for Child {
@@ -84,7 +84,7 @@ fn a_process_out_of_descriptors_is_named() {
 }
 
 /// Nobody accepts, and nobody is refused: the state of the process that should accept is still
-/// reported, once, and no line says that no call has failed.
+/// reported, once, and no line claims that no call has failed.
 #[test]
 fn a_stall_without_drops_is_looked_at() {
     in_guest(|| {
@@ -93,7 +93,7 @@ fn a_stall_without_drops_is_looked_at() {
         let _client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
         let is_told = |line: &Line| line.is("acceptor") && line.raw["occasion"] == "idle";
         tracer.wait_for("the look", LIMIT, |lines| lines.iter().any(is_told)).unwrap();
-        // As many intervals as it takes for another look, if there were one.
+        // Enough intervals for another inspection, if there were one.
         let two_more = |lines: &[Line]| {
             let told = lines.iter().position(is_told).unwrap();
             lines[told..].iter().filter(|line| line.is("interval")).count() > 2
@@ -112,7 +112,7 @@ fn a_stall_without_drops_is_looked_at() {
     });
 }
 
-/// What a server does that keeps its connections until it has no descriptor left.
+/// A server that keeps its connections until no descriptor is left.
 fn fail_to_accept(listener: libc::c_int) -> ! {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };

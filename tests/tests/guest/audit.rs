@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::help::{LIMIT, PORT, PORT_TEXT, in_guest_once};
 
-/// How many clients the healthy server has.
+/// The number of clients of the healthy server.
 const CLIENTS: u64 = 5;
 
 fn audit() -> Output {
@@ -29,12 +29,12 @@ fn listener(backlog: i32) -> Socket {
     socket
 }
 
-/// Has a listener refuse a client.
+/// Makes a listener refuse a client.
 fn refuse(listener: &Socket) -> Vec<Socket> {
     let clients = (0..3).map(|_| {
         let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
         client.set_nonblocking(true).unwrap();
-        // It is in progress: that is the error.
+        // The expected error is that the connect is in progress.
         let _ = client.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)).into());
         client
     });
@@ -43,11 +43,11 @@ fn refuse(listener: &Socket) -> Vec<Socket> {
     clients
 }
 
-/// `TCP_DEFER_ACCEPT` moves `sk_drops` for each good request.
+/// `TCP_DEFER_ACCEPT` increments `sk_drops` for each good request.
 #[test]
 fn a_healthy_server_that_defers_accepts_passes_the_check() {
     in_guest_once(|| {
-        // What the namespace's counters say is of a listener that is gone.
+        // The namespace's counters are about a listener that is gone.
         let gone = listener(0);
         let clients = refuse(&gone);
         drop((clients, gone));
@@ -65,7 +65,7 @@ fn a_healthy_server_that_defers_accepts_passes_the_check() {
         let passed = audit();
         let text = String::from_utf8_lossy(&passed.stdout);
         assert!(passed.status.success() && text.contains("info: defer_accept"), "{passed:?}");
-        // The same counters, and a listener that has refused somebody.
+        // The same counters, and a listener that has refused a client.
         drop(deferring);
         let refusing = listener(1);
         let _clients = refuse(&refusing);

@@ -1,5 +1,5 @@
-//! Events that a backend cannot see, as its `gaps` in the `meta` line say: the tests do not expect
-//! these, and everything else as usual.
+//! Events that a backend cannot see, as its `gaps` in the `meta` line say. The tests do not expect
+//! these, but all others as usual.
 
 use std::env;
 use std::io::{Write, stderr};
@@ -10,11 +10,11 @@ use backlog_tests::tracer::{self, Run, Summary};
 
 use super::help::LIMIT;
 
-/// No tracepoint shows requests that are given up, ignored packets, and a listener that leaves
+/// No tracepoint shows requests that are given up, ignored packets, or a listener that leaves
 /// LISTEN while a handshake ends.
 const WITHOUT_FUNCTIONS: [&str; 4] = ["expired", "pruned", "ignored", "listener_left"];
 
-/// The backend that the tool takes here, with the options of every run.
+/// The backend that the tool chooses here, with the options of every run.
 pub(crate) fn backend() -> &'static str {
     static BACKEND: OnceLock<String> = OnceLock::new();
     BACKEND.get_or_init(|| {
@@ -23,12 +23,12 @@ pub(crate) fn backend() -> &'static str {
     })
 }
 
-/// Does the tool not see this cause, or this count beside?
+/// Is this cause or side event invisible to the tool?
 pub(crate) fn to(name: &str) -> bool {
     backend() == "tracepoint" && WITHOUT_FUNCTIONS.contains(&name)
 }
 
-/// A truth without the unseen events, which are printed.
+/// The truth without the unseen events, which are printed.
 pub(crate) fn as_seen(name: &str, truth: &Truth) -> Truth {
     let mut seen = truth.clone();
     seen.expected.retain(|cause, _| !to(cause));
@@ -44,17 +44,17 @@ pub(crate) fn as_seen(name: &str, truth: &Truth) -> Truth {
     seen
 }
 
-/// By how much a counter may differ from the kernel's, and how many connections of a
-/// listener may be counted without their arrival: none in a guest. A hardened kernel may
-/// keep programs from what interrupts process 1, and counts that nowhere
-/// (docs/BACKENDS.md): where the tests run natively, a few are allowed, and named.
+/// The permitted difference between a counter and the kernel's, and the number of connections of a
+/// listener that may be counted without their arrival: zero in a guest. A hardened kernel may keep
+/// programs from running in interrupts of process 1, and counts that nowhere (docs/BACKENDS.md). So
+/// natively a few are permitted, and reported.
 pub(crate) fn slack() -> u64 {
     if backend() == "tracepoint" && env::var_os("BACKLOG_NATIVE").is_some() { 10 } else { 0 }
 }
 
-/// How many events of a run its programs may have missed, by its own word. The kernel
-/// skips a kprobe program where another one or a `bpf()` call runs on the CPU, and counts
-/// that from 6.7 on; before, a few are allowed.
+/// The number of events that the programs of a run may have missed, as the run reports it. The
+/// kernel skips a kprobe program if another one or a `bpf()` call runs on the CPU, and counts that
+/// from 6.7 on; before that, a few are permitted.
 pub(crate) fn missed(run: &Run) -> u64 {
     if backend() != "kprobe" {
         return 0;
@@ -63,7 +63,7 @@ pub(crate) fn missed(run: &Run) -> u64 {
     end.raw["missed_by_programs"].as_u64().unwrap_or(3)
 }
 
-/// A count that agrees, except for this many missed events.
+/// Asserts that a count is right, except for this many missed events.
 pub(crate) fn assert_count(seen: u64, truth: u64, missed: u64, what: &str) {
     let off = seen.abs_diff(truth);
     if off > 0 {
@@ -72,7 +72,7 @@ pub(crate) fn assert_count(seen: u64, truth: u64, missed: u64, what: &str) {
     assert!(off <= missed, "{what}: {seen} of {truth}, missed by programs: {missed}");
 }
 
-/// Two counts that agree, but for what programs are kept from.
+/// Asserts that two counts are equal, except for the permitted slack.
 pub(crate) fn assert_close(seen: u64, truth: u64, what: &str) {
     let off = seen.abs_diff(truth);
     if off > 0 {
@@ -81,7 +81,7 @@ pub(crate) fn assert_close(seen: u64, truth: u64, what: &str) {
     assert!(off <= slack(), "{what}: {seen} of {truth}");
 }
 
-/// Every arrival was seen, but for what programs are kept from.
+/// Asserts that every arrival was seen, except for the permitted slack.
 pub(crate) fn assert_seen(summary: &Summary, what: &str) {
     let arrivals = summary.enqueued - summary.unseen;
     assert_close(arrivals, summary.enqueued, &format!("{what}: arrivals"));

@@ -1,6 +1,6 @@
-//! Every way in which a listener loses a connection, and those in which it only seems to: provoked
-//! exactly, by crafted packets, and recognised as such. The packets and the kernel's counters are
-//! the reference.
+//! Every way in which a listener loses a connection, and those in which it only seems to: crafted
+//! packets provoke each one exactly, and it must be recognised. The packets and the kernel's
+//! counters are the reference.
 
 use std::fs;
 use std::io::{Write, stderr};
@@ -20,12 +20,12 @@ use super::help::{
     stop, trace_packets,
 };
 
-/// In the test's own namespace, which the tool is in as well.
+/// Runs the program in the test's own namespace, where the tool runs as well.
 const HERE: &str = "--current-netns";
 const FAMILIES: [&str; 3] = ["v4", "v6", "dual"];
 
-/// Runs them all in the test's namespace, under one run of the tool, and
-/// compares each by itself and all together.
+/// Runs all scenarios in the test's namespace, during one run of the tool, and checks each by
+/// itself and all together.
 fn all_as_sent(plays: &[String]) {
     let plays: Vec<String> = plays.iter().map(|play| format!("{play} {HERE}")).collect();
     let variants: Vec<_> = plays.iter().map(|play| (play.as_str(), play.clone())).collect();
@@ -35,7 +35,7 @@ fn all_as_sent(plays: &[String]) {
     }
     assert_namespace(&batch);
     let all = batch.parts.iter().map(|part| part.drops.len()).sum::<usize>();
-    assert_eq!(batch.run.drops().count(), all, "drop lines of no program");
+    assert_eq!(batch.run.drops().count(), all, "drop lines without a program");
 }
 
 /// Each scenario with each family.
@@ -51,7 +51,7 @@ fn the_accept_queue_is_full() {
     in_guest(|| {
         let kinds = ["syn-overflow", "ack-overflow", "cookie-overflow", "abort-on-overflow"];
         let mut plays = in_every_family(&kinds);
-        // A refused packet sent again is another drop of the same client.
+        // A repeated packet that is refused again is another drop of the same client.
         plays.extend(kinds[..3].iter().map(|kind| format!("{kind} --backlog 8 --retries 2")));
         all_as_sent(&plays);
     });
@@ -83,7 +83,7 @@ fn there_is_no_route_to_the_client() {
 fn requests_are_given_up() {
     in_guest(|| {
         let mut plays = in_every_family(&["expired"]);
-        // Eight seconds each.
+        // Each takes eight seconds.
         plays.push("pruned --family v4".to_owned());
         plays.push("pruned --family v6 --backlog 40 --count 20".to_owned());
         all_as_sent(&plays);
@@ -112,8 +112,7 @@ fn a_listener_leaves_while_a_handshake_ends() {
     in_guest(|| all_as_sent(&in_every_family(&["listener-left"])));
 }
 
-/// Scenarios that take no longer than their packets, with the largest counts
-/// apart: one of each.
+/// Scenarios that take no longer than their packets, and one each of those with the largest counts.
 const QUICK: [&str; 16] = [
     "syn-overflow --retries 1",
     "ack-overflow --retries 1",
@@ -133,7 +132,7 @@ const QUICK: [&str; 16] = [
     "fastopen-full",
 ];
 
-/// A program that stays with its listener when it is done.
+/// A program that keeps its listener open when it is done.
 struct Staying {
     child: Child,
     port: u16,
@@ -141,8 +140,8 @@ struct Staying {
     truth: Truth,
 }
 
-/// Each in a namespace of its own, so that its counters are all of this one
-/// listener, which is open to the end and shows its `sk_drops`.
+/// Each scenario runs in a namespace of its own, so that its counters are about a single listener,
+/// which stays open and shows its `sk_drops`.
 #[test]
 fn the_kernel_counts_the_same_in_namespaces_elsewhere() {
     in_guest(|| {
@@ -154,7 +153,7 @@ fn the_kernel_counts_the_same_in_namespaces_elsewhere() {
             .map(|(port, play)| {
                 let out = scratch("truth.json");
                 let mut command = packets(play, port);
-                // The first waits for all others, which takes long where the machine is slow.
+                // The first one waits for all others, which takes long on a slow machine.
                 command.args(["--wait-limit", "300s"]);
                 let child = command.arg("--out").arg(&out).arg("--stay-until-file").arg(&end);
                 let child = child.spawn().unwrap();
@@ -176,10 +175,10 @@ fn the_kernel_counts_the_same_in_namespaces_elsewhere() {
     });
 }
 
-/// A scenario whose listener is still open.
+/// Checks a scenario whose listener is still open.
 fn assert_open(part: &Part<Truth>) {
     let (name, mut truth, summary) = (&part.name, part.truth.clone(), part.summary());
-    // Not yet; and requests may be given up meanwhile.
+    // These come later; and requests may have been given up in the meantime.
     for later in ["killed_at_close", "pruned", "expired"] {
         truth.beside.remove(later);
     }
@@ -192,7 +191,7 @@ fn assert_open(part: &Part<Truth>) {
     assert_own_namespace(name, &truth, summary);
 }
 
-/// One for each cause of a drop.
+/// A scenario for each cause of a drop.
 const DROPS: [&str; 10] = [
     "syn-overflow",
     "ack-overflow",
@@ -220,7 +219,7 @@ fn until_drop_ends_at_the_first_drop_of_every_cause() {
             let status = packets(play, PORT).arg("--out").arg(&out).status().unwrap();
             let truth: Truth = read_truth(&out);
             if status.code() == Some(3) {
-                // Without a drop it would never end.
+                // Without a drop the run would never end.
                 let part = part(play, &stop(tracer), PORT, truth);
                 assert!(is_absent(&part), "{play}: {:?}", part.truth);
                 continue;

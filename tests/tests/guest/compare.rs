@@ -1,6 +1,6 @@
 //! Compares crafted packets with the tool's account of them: every cause and side event, including
-//! those that must be zero, and the clients. Each number also becomes a line of the tables of
-//! `cargo xtask causes`.
+//! those that must be zero, and the clients. Each number is also printed for the tables of `cargo
+//! xtask causes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -45,7 +45,7 @@ const BESIDE: [&str; 15] = [
     "ignored",
 ];
 
-/// The kernel's counters that the tool compares itself with.
+/// The kernel counters that the tool reconciles.
 pub(crate) const RECONCILED: [&str; 8] = [
     "ListenOverflows",
     "ListenDrops",
@@ -57,8 +57,8 @@ pub(crate) const RECONCILED: [&str; 8] = [
     "TCPFastOpenListenOverflow",
 ];
 
-/// A scenario whose program has ended: the tool's data on its listeners agrees with the packets. A
-/// scenario that this kernel cannot play is reported, if that is true.
+/// Asserts that the tool's data on the listeners of a completed scenario agrees with the packets. A
+/// scenario that this kernel cannot run is reported, if that is true.
 pub(crate) fn assert_as_sent(part: &Part<Truth>) {
     if is_absent(part) {
         return;
@@ -73,8 +73,8 @@ pub(crate) fn assert_as_sent(part: &Part<Truth>) {
         assert_eq!(summary.queued, 0, "{name}: still queued");
     }
     if truth.listeners.is_empty() {
-        // A queue that is never accepted from was at its longest at the end.
-        // (The listener that is left has one in each round, and some accept in between.)
+        // A queue that is never accepted from is deepest at the end. (The scenario `listener-left`
+        // has one in each round, and some accept in between.)
         let peak = summaries.iter().map(|one| one.peak.depth).max().unwrap_or(0);
         let one_round = truth.scenario != "listener-left" && truth.accepted == 0;
         assert!(!one_round || peak == truth.enqueued, "{name}: peak {peak}");
@@ -84,7 +84,7 @@ pub(crate) fn assert_as_sent(part: &Part<Truth>) {
     tell(truth, summaries);
 }
 
-/// Causes, what is beside them, and connections.
+/// Checks causes, side events, and connections.
 pub(crate) fn assert_counts(name: &str, truth: &Truth, summaries: &[Summary]) {
     let sum = |of: &dyn Fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
     let should = |all: &BTreeMap<String, u64>, one: &str| all.get(one).copied().unwrap_or(0);
@@ -103,7 +103,8 @@ pub(crate) fn assert_counts(name: &str, truth: &Truth, summaries: &[Summary]) {
     assert_eq!(sum(&|one| one.accepted), truth.accepted, "{name}: accepted");
 }
 
-/// Every drop has its line, every refused client is named, and retries are reported as such.
+/// Checks that every drop has its line, that every refused client is named, and that retries are
+/// reported as such.
 fn assert_hits(name: &str, truth: &Truth, summaries: &[Summary], lines: &[DropLine]) {
     let expected: u64 = truth.expected.values().sum();
     assert_eq!(lines.len() as u64, expected, "{name}: drop lines");
@@ -118,7 +119,7 @@ fn assert_hits(name: &str, truth: &Truth, summaries: &[Summary], lines: &[DropLi
     assert_eq!(first.count() as u64, hits, "{name}: first drops");
 }
 
-/// The clients that drop lines name, with their sequence numbers.
+/// The clients in drop lines, with their sequence numbers.
 pub(crate) fn clients_of(lines: &[DropLine]) -> BTreeSet<(String, u16, Option<u32>)> {
     lines
         .iter()
@@ -129,13 +130,13 @@ pub(crate) fn clients_of(lines: &[DropLine]) -> BTreeSet<(String, u16, Option<u3
         .collect()
 }
 
-/// The clients that were hit.
+/// The clients that were refused.
 pub(crate) fn hits(truth: &Truth) -> BTreeSet<(String, u16, Option<u32>)> {
     let hits = truth.clients.iter();
     hits.map(|hit| (hit.addr.clone(), hit.port, Some(hit.isn))).collect()
 }
 
-/// Several listeners: each as its own share says, in whatever order.
+/// Checks that each listener has its own share, in any order.
 fn assert_shares(name: &str, truth: &Truth, summaries: &[Summary]) {
     let mut seen: Vec<_> = summaries
         .iter()
@@ -154,8 +155,8 @@ fn assert_shares(name: &str, truth: &Truth, summaries: &[Summary]) {
     assert_eq!(seen, shares, "{name}: enqueued, accepted, migrated, migrated in");
 }
 
-/// The counters of this test's namespace, over the whole batch: all of it went
-/// to the ports that were traced, so the tool has seen as much.
+/// Checks the counters of this test's namespace over the whole batch: everything went to traced
+/// ports, so the tool must have seen as much.
 pub(crate) fn assert_namespace(batch: &Batch<Truth>) {
     let played = batch.parts.iter().filter(|part| part.truth.absent.is_none());
     for part in played.filter(|part| part.name.contains("--current-netns")) {
@@ -170,8 +171,8 @@ pub(crate) fn assert_namespace(batch: &Batch<Truth>) {
     }
 }
 
-/// The same of a scenario in a namespace of its own, whose listener is still
-/// there, and its `sk_drops`.
+/// Checks the counters of a scenario in a namespace of its own, whose listener still exists, and
+/// its `sk_drops`.
 pub(crate) fn assert_own_namespace(name: &str, truth: &Truth, summary: &Summary) {
     for counted in RECONCILED {
         let told = summary.reconciled.get(counted).copied().unwrap_or_default();
@@ -187,7 +188,7 @@ pub(crate) fn assert_own_namespace(name: &str, truth: &Truth, summary: &Summary)
     }
 }
 
-/// Is this a scenario that the kernel cannot play? It must be true then.
+/// Was the scenario impossible in this kernel? That must then be true.
 pub(crate) fn is_absent(part: &Part<Truth>) -> bool {
     let Part { name, truth, .. } = part;
     let Some(why) = &truth.absent else {
@@ -200,7 +201,7 @@ pub(crate) fn is_absent(part: &Part<Truth>) -> bool {
         "listener-left" => available_parallelism().unwrap().get() == 1,
         _ => false,
     };
-    assert!(truly, "{name}: said to be absent in {release}: {why}");
+    assert!(truly, "{name}: reported as absent in {release}: {why}");
     let shown: &[&str] = match truth.scenario.as_str() {
         "migrated" => &["migrated", "migrated_in"],
         "join-refused" => &["join_refused"],
@@ -212,7 +213,7 @@ pub(crate) fn is_absent(part: &Part<Truth>) -> bool {
     true
 }
 
-/// What was provoked, counted and seen, as lines of a table.
+/// Prints what was provoked, counted and seen, for a table.
 fn tell(truth: &Truth, summaries: &[Summary]) {
     let sum = |of: &dyn Fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
     for (cause, provoked) in &truth.expected {
@@ -233,7 +234,7 @@ fn tell(truth: &Truth, summaries: &[Summary]) {
     }
 }
 
-/// The counter that moves for nothing else in the same scenario.
+/// The counter that only this cause increments in the scenario.
 fn counted_as(name: &str) -> Option<&'static str> {
     let counter = match name {
         "syn_queue_full" => "TCPReqQFullDrop",

@@ -1,5 +1,5 @@
 //! The tool's report on its own cost: its programs ran for each connection, its CPU time and memory
-//! are present, and programs are timed only on request.
+//! are reported, and programs are timed only on request.
 
 use std::env;
 use std::io::Error;
@@ -14,13 +14,13 @@ use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, stop};
 
 const CONNECTIONS: u64 = 300;
 
-/// The host's own switch of the statistics.
+/// The host's own switch for the statistics.
 const SETTING: &str = "kernel.bpf_stats_enabled";
 
-/// The capability that the statistics ask for.
+/// The capability that the statistics need.
 const CAP_SYS_ADMIN: libc::c_ulong = 21;
 
-/// A run over a load whose connections all succeed.
+/// A run during a load whose connections all succeed.
 fn run(more: &[&str]) -> Run {
     let load = format!("--count {CONNECTIONS} --backlog 512 --clients 2 --hold-to-end");
     let load = Load::listening(PORT, &load);
@@ -43,14 +43,14 @@ fn number(cost: &Value, name: &str) -> u64 {
     value.unwrap()
 }
 
-/// What is known without statistics.
+/// Checks the values that need no statistics.
 fn assert_process(cost: &Value) {
     assert!(number(cost, "elapsed_ns") > 0, "{cost}");
     assert!(number(cost, "cpu_user_us") + number(cost, "cpu_system_us") > 0, "{cost}");
     assert!(number(cost, "cpu_before_us") > 0, "{cost}");
     let resident = number(cost, "rss_bytes");
     assert!(resident > 1 << 20 && number(cost, "rss_peak_bytes") >= resident, "{cost}");
-    // The ring alone has 8 MiB, or fewer with the options of every run.
+    // The ring buffer alone has 8 MiB, or less with the options of every run.
     assert!(number(cost, "maps_bytes") > 1 << 20, "{cost}");
     assert!(number(cost, "programs_bytes") > 0, "{cost}");
     assert_eq!(number(cost, "connections"), CONNECTIONS, "{cost}");
@@ -62,7 +62,7 @@ fn assert_runs(cost: &Value) {
     let programs = programs.unwrap();
     let sum = |name| programs.iter().map(|program| number(program, name)).sum::<u64>();
     assert_eq!((number(cost, "runs"), number(cost, "run_ns")), (sum("runs"), sum("run_ns")));
-    // Whatever the backend, some program sees each connection, and each takes time.
+    // With any backend, some program sees each connection, and each run takes time.
     let most = programs.iter().map(|program| number(program, "runs")).max();
     assert!(most >= Some(CONNECTIONS), "{cost}");
     assert!(number(cost, "run_ns") > CONNECTIONS, "{cost}");
@@ -91,7 +91,7 @@ fn without_it_runs_are_known_only_where_the_host_counts_them() {
         assert_eq!(quiet.lines[0].raw["bpf_stats"], counted);
         assert_process(cost(&quiet));
         assert_eq!(cost(&quiet)["programs"].is_null(), !counted, "{}", cost(&quiet));
-        // A setting of the whole host, so only where that is ours.
+        // This is a setting of the whole host, so only change it in a guest.
         if env::var_os("BACKLOG_NATIVE").is_none() {
             let _counting = Sysctl::set(SETTING, "1").unwrap();
             assert_runs(cost(&run(&[])));
@@ -102,7 +102,7 @@ fn without_it_runs_are_known_only_where_the_host_counts_them() {
 #[test]
 fn without_the_right_it_says_so_and_goes_on() {
     in_guest_once(|| {
-        // Kprobes may need this right themselves.
+        // Kprobes may need this capability themselves.
         if blind::backend() == "kprobe" || sysctl::get(SETTING).unwrap() == "1" {
             return;
         }
@@ -110,7 +110,7 @@ fn without_the_right_it_says_so_and_goes_on() {
         command.args(["-v", "-d", "0.1"]);
         // SAFETY: prctl takes numbers, and is safe to call between fork and exec.
         unsafe {
-            // Root's programs get what is in this set.
+            // Root's programs get the capabilities in this set.
             command.pre_exec(|| match libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) {
                 0 => Ok(()),
                 _ => Err(Error::last_os_error()),

@@ -1,4 +1,5 @@
-//! A server that its cgroup's CPU limit holds back: the limit is named when drops begin.
+//! A server that is throttled by the CPU limit of its cgroup: the limit is reported when drops
+//! begin.
 
 use std::io::{Write as _, stderr};
 use std::process::{Child, Command};
@@ -8,7 +9,7 @@ use backlog_tests::tracer::Tracer;
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, stop};
 
-/// Accepts for two seconds, and then not for so long that the queue overflows.
+/// Accepts for two seconds, and then stops for so long that the queue overflows.
 const LOAD: &str = "--backlog 2 --rate 20 --duration 5s --stall 1500ms --stall-after 40 \
                     --connect nonblocking --connect-timeout 800ms";
 

@@ -1,4 +1,4 @@
-//! `doctor`: its report on this kernel agrees with a run; without capabilities it reports what is
+//! `doctor`: its report on this kernel agrees with a run. Without capabilities, it reports what is
 //! missing, and what it could not try.
 
 use std::os::unix::process::CommandExt;

@@ -8,8 +8,8 @@ use backlog_tests::tracer::{DropLine, Run};
 
 use super::help::{Part, assert_reconciled, counter, in_guest, trace_load};
 
-/// 17 fit into a backlog of 16 and nobody accepts; five clients get no
-/// answer and try again after a second.
+/// A backlog of 16 holds 17 connections and nobody accepts. Five clients get no answer, and retry
+/// after a second.
 const FULL: &str = "-q --backlog 16 --count 22 --rate 200 --no-accept --hold-to-end --each-wait \
                     --connect nonblocking --connect-timeout 1600ms";
 
@@ -30,7 +30,7 @@ fn of_a_full_queue_that_nobody_accepts_from() {
     });
 }
 
-/// The peak is the limit and one.
+/// Asserts that the peak is one above the limit.
 fn assert_full(part: &Part<load::Truth>) {
     let (name, summary) = (&part.name, part.summary());
     assert_eq!(summary.listener.limit, 16, "{name}: limit");
@@ -40,18 +40,18 @@ fn assert_full(part: &Part<load::Truth>) {
     assert_eq!(summary.queued, 0, "{name}: queued");
 }
 
-/// The queue was at its longest before the first drop, and within the run.
+/// Asserts that the queue was deepest before the first drop, and within the run.
 fn assert_peak_time(part: &Part<load::Truth>, run: &Run) {
     let (name, summary) = (&part.name, part.summary());
     let peak = summary.peak.time.as_ref().unwrap();
     let first_drop = &part.drops[0].time;
-    // Equally long, so the order of texts is that of times.
+    // The texts have equal length, so they sort like the times.
     let order = [&run.meta().unwrap().time, peak, first_drop, &summary.time];
     assert!(order.iter().all(|time| time.len() == peak.len()), "{name}: {order:?}");
     assert!(order.is_sorted(), "{name}: start, peak, first drop, end: {order:?}");
 }
 
-/// All refused SYNs are seen, and each client's are folded into one.
+/// Asserts that all refused SYNs were seen, and those of each client combined.
 fn assert_retries_folded(part: &Part<load::Truth>) {
     let (name, drops) = (&part.name, &part.summary().drops);
     assert_eq!(drops.total, counter(&part.truth.kernel, "ListenOverflows"), "{name}: total");
@@ -62,7 +62,7 @@ fn assert_retries_folded(part: &Part<load::Truth>) {
     assert_eq!(again.count() as u64, drops.total - 5, "{name}: retries");
 }
 
-/// The first drop hit one of the load's clients, shown as IPv4, at a full queue.
+/// Asserts that the first drop affected one of the load's clients, shown as IPv4, at a full queue.
 fn assert_first_drop(part: &Part<load::Truth>) {
     let name = &part.name;
     let DropLine { client, depth, limit, cause, .. } = &part.drops[0];
@@ -73,5 +73,5 @@ fn assert_first_drop(part: &Part<load::Truth>) {
     assert_eq!(address, Ipv4Addr::LOCALHOST, "{name}");
     let own = part.truth.unanswered.as_ref().unwrap();
     let is_own = own.iter().any(|peer| peer.port == client.port);
-    assert!(is_own, "{name}: {client:?} is none of {own:?}");
+    assert!(is_own, "{name}: {client:?} is not in {own:?}");
 }

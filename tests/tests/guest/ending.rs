@@ -1,6 +1,5 @@
-//! How a run ends: by time, at the first drop, by a reader that went away, by
-//! force; with the right exit status and nothing left behind. (By signals:
-//! pressure.rs.)
+//! How a run ends: by time, at the first drop, when its reader is gone, or killed; with the right
+//! exit status and nothing left behind. (pressure.rs tests signals.)
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -13,7 +12,7 @@ use backlog_tests::tracer::{self, Tracer};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, scratch};
 
-/// A queue that overflows soon, and a load that ends soon after.
+/// A queue that overflows soon, and a load that ends soon after that.
 const OVERFLOW: &str = "--backlog 2 --count 8 --no-accept --connect nonblocking \
                         --connect-timeout 500ms --hold-to-end";
 
@@ -45,7 +44,7 @@ fn a_duration_ends_it_and_without_a_drop_the_status_is_0() {
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     in_guest(|| {
-        // A line each second, so that it notices.
+        // It prints a line each second, and so notices that its reader is gone.
         let mut child = tracer::command()
             .args(["--port", PORT_TEXT, "1"])
             .stdout(Stdio::piped())
@@ -70,9 +69,9 @@ fn killed_by_force_it_leaves_no_program_in_the_kernel() {
         let before = bpf::programs().unwrap();
         let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
         let during = bpf::programs().unwrap();
-        assert!(during.len() > before.len(), "it runs without any program");
+        assert!(during.len() > before.len(), "no program is attached");
         tracer.kill(LIMIT).unwrap();
-        // Freed after a grace period, not at once.
+        // The kernel frees them after a grace period.
         wait_until("the tool's programs to vanish", LIMIT, || {
             let left = bpf::programs()?;
             Ok(left.iter().all(|program| before.contains(program)))
@@ -81,7 +80,7 @@ fn killed_by_force_it_leaves_no_program_in_the_kernel() {
     });
 }
 
-/// Else the command starts, with the caller's action for SIGXFSZ.
+/// Otherwise the command starts, with the caller's action for SIGXFSZ.
 #[test]
 fn a_run_that_is_to_end_before_it_begins_starts_no_command() {
     in_guest_once(|| {

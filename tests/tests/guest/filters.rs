@@ -1,5 +1,5 @@
-//! Filters by process, network namespace and cgroup. Filtered events must not appear, and matching
-//! ones must be complete. And a clamped backlog.
+//! Filters by process, network namespace and cgroup: filtered events must not appear, and matching
+//! ones must be complete. Also tests a clamped backlog.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -14,17 +14,17 @@ use backlog_tests::tracer::{Line, Run, Tracer};
 use super::help::{LIMIT, Load, PORT, in_guest, stop};
 use super::owners::{absent, with_servers};
 
-/// Next to the traced one.
+/// The port next to the traced one.
 const OTHER: u16 = PORT + 1;
 
-/// One that accepts all, and one whose queue overflows.
+/// A server that accepts everything, and one whose queue overflows.
 const LOADS: [&str; 2] = [
     "--count 60 --backlog 128",
     "--count 22 --backlog 16 --rate 200 --no-accept --hold-to-end --connect nonblocking \
      --connect-timeout 1600ms",
 ];
 
-/// Nothing of any other port than this one.
+/// Asserts that no other port appears.
 fn assert_alone(run: &Run, port: u16) {
     assert!(run.summaries().all(|one| one.listener.port == port), "{:?}", run.lines);
     for other in [PORT, OTHER].into_iter().filter(|other| *other != port) {
@@ -32,7 +32,7 @@ fn assert_alone(run: &Run, port: u16) {
     }
 }
 
-/// What came of the loads at one port, both traced in the same way.
+/// Checks two loads at the same port, of which only `chosen` passes the filter.
 fn assert_whole(arguments: &[&str], load: &str, chosen: Load, other: Load) {
     let tracer = Tracer::start(arguments, LIMIT).unwrap();
     chosen.go();
@@ -45,7 +45,7 @@ fn assert_whole(arguments: &[&str], load: &str, chosen: Load, other: Load) {
     let came = truth.accepted + truth.left_in_queue;
     assert_eq!((summary.enqueued, summary.accepted), (came, truth.accepted), "{load}");
     assert_eq!(summary.drops.total > 0, load == LOADS[1], "{load}: {:?}", summary.drops);
-    // The kernel counts the other one's drops as well: nothing of them is taken for ours.
+    // The kernel also counts the drops of the other one, which must not be taken for ours.
     if let Some(own) = summary.reconciled.get("sk_drops") {
         assert_eq!(own.kernel, own.seen, "{load}");
     }
@@ -122,7 +122,7 @@ fn a_cgroup_holds_those_below_it() {
     });
 }
 
-/// A second `listen()` asks for more than the namespace permits.
+/// A second `listen()` requests more than the namespace permits.
 #[test]
 fn a_backlog_that_is_cut_is_told_at_once() {
     in_guest(|| {

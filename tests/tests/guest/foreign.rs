@@ -1,5 +1,6 @@
-//! Folders that other users may write in. Whatever they plant there, and whatever they swap while
-//! the tool writes, nothing is written through it, and what the tool writes is its user's alone.
+//! Folders that other users may write to. Whatever these create there, and whatever they swap while
+//! the tool writes, nothing is written through it, and only the tool's user can read what the tool
+//! writes.
 
 use std::ffi::CString;
 use std::fs::{self, File, Permissions};
@@ -20,8 +21,8 @@ const NOBODY: u32 = 65_534;
 
 const SECRET: &str = "root:secret:1:0:99999:7:::\n";
 
-/// Makes this thread the other user's, for good. Unlike the functions of libc, the system calls
-/// change only the thread that makes them.
+/// Switches this thread to the other user for good. Unlike the functions of libc, the system calls
+/// only affect the calling thread.
 fn become_nobody() {
     // SAFETY: the first takes a length of zero, the others numbers.
     let done = unsafe {
@@ -34,7 +35,7 @@ fn become_nobody() {
     assert_eq!(done, [0; 3], "{}", io::Error::last_os_error());
 }
 
-/// Does something as the other user.
+/// Runs a function as the other user.
 fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let done = scope.spawn(|| {
@@ -54,7 +55,7 @@ fn pipe(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder that goes when the test is over.
+/// A folder that is removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -81,7 +82,7 @@ impl Drop for Folder {
     }
 }
 
-/// A file and a folder that the other user has nothing to do with.
+/// A file and a folder that the other user must not affect.
 struct Victims(Folder);
 
 impl Victims {
@@ -108,7 +109,7 @@ impl Victims {
     }
 }
 
-/// A new file that only the tool's user can read.
+/// Asserts that the file is new and only the tool's user can read it.
 #[track_caller]
 fn assert_own(path: &Path) {
     let data = fs::symlink_metadata(path).unwrap();
@@ -129,7 +130,7 @@ fn links_in_a_sticky_folder_are_replaced() {
             for name in ["run.jsonl", "run.jsonl.old", "page.html"] {
                 symlink(victims.file(), folder.at(name)).unwrap();
             }
-            // It leads to nothing so far.
+            // Its target does not exist.
             symlink(victims.0.at("new"), folder.at("dangling.jsonl")).unwrap();
         });
         let (record, report) = (folder.text("run.jsonl"), folder.text("page.html"));
@@ -153,7 +154,7 @@ fn another_users_pipe_is_refused_and_ones_own_is_written_to() {
         let folder = Folder::new(0o1777, 0);
         let theirs = folder.at("theirs");
         as_nobody(|| pipe(&theirs).unwrap());
-        // It has a reader.
+        // The pipe has a reader.
         let mut ends = File::options().read(true).write(true).open(&theirs).unwrap();
         let name = theirs.to_str().unwrap();
         let run = traced(&["--record", name]);
@@ -162,13 +163,13 @@ fn another_users_pipe_is_refused_and_ones_own_is_written_to() {
         let run = traced(&["--report", name]);
         assert_eq!(run.code(), Some(2));
         assert!(run.stderr.contains("a device or a pipe"), "{}", run.stderr);
-        // What follows is all that is read from it.
+        // This must be all that is read from it.
         io::Write::write_all(&mut ends, b"nothing").unwrap();
         let mut text = [0; 100];
         let length = ends.read(&mut text).unwrap();
         assert_eq!(&text[..length], b"nothing");
         drop(ends);
-        // Root's own, and that of the user who called sudo.
+        // A pipe of root, and one of the user who called sudo.
         let own = folder.at("own");
         pipe(&own).unwrap();
         assert_recorded(&own, &mut tracer::command());
@@ -176,11 +177,11 @@ fn another_users_pipe_is_refused_and_ones_own_is_written_to() {
     });
 }
 
-/// The whole recording comes through the pipe.
+/// Asserts that the whole recording comes through the pipe.
 fn assert_recorded(pipe: &Path, command: &mut Command) {
     thread::scope(|scope| {
         let text = scope.spawn(|| fs::read_to_string(pipe).unwrap());
-        // Opened by the thread above, or else the tool says that nobody reads.
+        // Opened by the thread above; otherwise the tool would report that there is no reader.
         let writer = File::options().write(true).open(pipe).unwrap();
         let arguments = ["--port", PORT_TEXT, "-d", "0.3s", "--record"];
         let run = command.args(arguments).arg(pipe).output().unwrap();
@@ -191,12 +192,13 @@ fn assert_recorded(pipe: &Path, command: &mut Command) {
     });
 }
 
-/// Names that the tool uses, in its folder.
+/// File names that the tool uses in its folder.
 const NAMES: [&str; 5] =
     ["run.jsonl", "run.jsonl.old", "run.jsonl.1", "page.html", "replayed.html"];
 
-/// Swaps what has a name, as fast as it can: by nothing, links to a file, a folder and nothing, a
-/// pipe, a file, a folder. What the tool creates beside these is swapped, too.
+/// Swaps these names as fast as possible: removes them, or replaces them by links to a file, a
+/// folder and nothing, a pipe, a file, or a folder. Also swaps files that the tool creates next to
+/// them.
 fn swap_until(over: &AtomicBool, folder: &Folder, victims: &Victims) -> u64 {
     let mut random = fastrand::Rng::with_seed(7);
     let mut swaps = 0;
@@ -224,13 +226,13 @@ fn swap_until(over: &AtomicBool, folder: &Folder, victims: &Victims) -> u64 {
     swaps
 }
 
-/// The numbers of traces and of reports beside a swapper. The races are the same in an emulated
-/// kernel, and each start takes seconds there.
+/// The number of traces and of reports while the names are swapped. Races are the same in an
+/// emulated kernel, where each start takes seconds.
 fn runs() -> (u32, u32) {
     if is_native() { (4, 60) } else { (1, 15) }
 }
 
-/// A recording, outside of the folder.
+/// A recording outside of the folder.
 fn recording() -> PathBuf {
     let path = scratch("run.jsonl");
     let run = traced(&["--record", path.to_str().unwrap()]);
@@ -238,7 +240,7 @@ fn recording() -> PathBuf {
     path
 }
 
-/// Does something while the other user swaps; returns the number of swaps.
+/// Runs something while the other user swaps names; returns the number of swaps.
 fn while_swapping(swap: impl FnOnce(&AtomicBool) -> u64 + Send, runs: impl FnOnce()) -> u64 {
     let over = AtomicBool::new(false);
     let swaps = thread::scope(|scope| {
@@ -246,18 +248,18 @@ fn while_swapping(swap: impl FnOnce(&AtomicBool) -> u64 + Send, runs: impl FnOnc
             become_nobody();
             swap(&over)
         });
-        // A failure must not leave the swapper running, which this scope would wait for.
+        // A failure must not leave the swapper running, since this scope would wait for it.
         let result = catch_unwind(AssertUnwindSafe(runs));
         over.store(true, Ordering::SeqCst);
         let swaps = swapping.join().unwrap();
         result.unwrap_or_else(|failure| resume_unwind(failure));
         swaps
     });
-    assert!(swaps > 100, "{swaps} swaps are no race");
+    assert!(swaps > 100, "only {swaps} swaps");
     swaps
 }
 
-/// Traces into these files; says whether all was written.
+/// Traces into these files; returns whether everything was written.
 fn writes_run(record: &Path, page: &Path) -> bool {
     let files = ["--record", record.to_str().unwrap(), "--report", page.to_str().unwrap()];
     let run = traced(&[&files[..], &["--record-rotate", "64K"]].concat());
@@ -265,7 +267,7 @@ fn writes_run(record: &Path, page: &Path) -> bool {
     run.code() == Some(0)
 }
 
-/// Makes the page of a recording; says whether it was written.
+/// Writes the page of a recording; returns whether that succeeded.
 fn writes_page(page: &Path, recording: &Path, rescue: Option<&Path>) -> bool {
     let mut command = Command::new(tracer::path());
     command.envs(rescue.map(|folder| ("TMPDIR", folder)));
@@ -274,7 +276,7 @@ fn writes_page(page: &Path, recording: &Path, rescue: Option<&Path>) -> bool {
     run.status.success()
 }
 
-/// Whatever each run makes of it, it ends by itself and touches nothing outside.
+/// Whatever a run finds, it ends by itself and affects nothing outside.
 #[test]
 fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
     in_guest_once(|| {
@@ -289,7 +291,7 @@ fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
                 written += u32::from(done);
             }
             for _ in 0..reports {
-                // The page of a name that is a folder by now is rescued to where the user wants it.
+                // A page whose name is now a folder is written to where the user wants it instead.
                 let page = folder.at("replayed.html");
                 written += u32::from(writes_page(&page, &recording, Some(&folder.0)));
             }
@@ -301,7 +303,7 @@ fn nothing_is_written_through_names_that_are_swapped_meanwhile() {
     });
 }
 
-/// Swaps a folder, as fast as it can, by a link to another one, and back.
+/// Swaps a folder for a link to another one and back, as fast as possible.
 fn swap_folder_until(over: &AtomicBool, folder: &Path, other: &Path) -> u64 {
     let aside = folder.with_extension("aside");
     let mut swaps = 0;
@@ -316,7 +318,7 @@ fn swap_folder_until(over: &AtomicBool, folder: &Path, other: &Path) -> u64 {
     swaps
 }
 
-/// What is written stays in the folder that was opened at the start, or is not written.
+/// The output goes to the folder that was opened at the start, or is not written.
 #[test]
 fn nothing_is_written_through_a_folder_that_is_swapped_meanwhile() {
     in_guest_once(|| {
@@ -339,7 +341,7 @@ fn nothing_is_written_through_a_folder_that_is_swapped_meanwhile() {
         println!("{written} of {} runs wrote all, during {swaps} swaps", traces + reports);
         fs::remove_file(&recording).unwrap();
         victims.assert_untouched();
-        // As it is now, no run is disturbed; through a link of the other user, none begins.
+        // With the original folder, runs succeed; with a link of the other user, none begins.
         let run = traced(&["--report", page.to_str().unwrap()]);
         assert_eq!(run.code(), Some(0), "{}", run.stderr);
         assert_own(&page);

@@ -14,14 +14,14 @@ use super::ownership::wait_for_listeners;
 
 /// The backlog of each member.
 const BACKLOG: u32 = 16;
-/// Clients of the stopped worker that are to be refused.
+/// The number of clients of the stopped worker that must be refused.
 const REFUSED: usize = 8;
-/// One of three members gets a third of the clients: this many are plenty.
+/// One of three members gets a third of the clients, so this many are enough.
 const MOST: usize = 600;
-/// A client that has no answer by then leaves it at that.
+/// A client without an answer by then gives up.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// nginx with a listener for each worker and one worker stopped: the kernel still assigns it a
+/// nginx has a listener for each worker, and one worker is stopped: the kernel still assigns it a
 /// third of the clients, which wait and are refused while the other two have room.
 #[test]
 fn a_stopped_worker_of_nginx_is_unbalanced() {
@@ -53,7 +53,7 @@ fn a_stopped_worker_of_nginx_is_unbalanced() {
     });
 }
 
-/// One client after the other, until enough are refused. Those that are queued stay.
+/// Connects one client after the other, until enough are refused. Queued ones stay connected.
 fn come_until_refused() -> Vec<TcpStream> {
     let server = SocketAddr::from(([127, 0, 0, 1], PORT));
     let (mut waiting, mut refused) = (Vec::new(), 0);

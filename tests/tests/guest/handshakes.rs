@@ -1,4 +1,4 @@
-//! Special handshakes: SYN cookies, Fast Open, MPTCP. Each reaches the accept queue by another
+//! Special handshakes: SYN cookies, Fast Open, MPTCP. Each enters the accept queue through another
 //! kernel function.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ const SOME: &str = "-q --count 60 --backlog 128";
 #[test]
 fn syn_cookies() {
     in_guest(|| {
-        // Always, also with room in the SYN queue.
+        // Always send cookies, even if the SYN queue has room.
         let _always = Sysctl::set("net.ipv4.tcp_syncookies", "2").unwrap();
         let variants = [
             ("IPv4", "--hold-to-end"),
@@ -30,13 +30,13 @@ fn syn_cookies() {
         for part in held {
             assert_held(part);
         }
-        // A FIN right behind the ACK may be taken for a second ACK, on another CPU,
-        // and the kernel may queue a second child then (60 clients, 62 accepts).
+        // A FIN right after the ACK may be taken for a second ACK on another CPU, and the kernel
+        // may then queue a second child (60 clients, 62 accepts).
         assert!(closed.truth.accepted >= 60, "{}: the load itself", closed.name);
     });
 }
 
-/// All connections came by cookies.
+/// Asserts that all connections used cookies.
 fn assert_cookies(part: &Part<Truth>) {
     let Part { name, truth, .. } = part;
     let kernel = |counted| counter(&truth.kernel, counted);
@@ -46,7 +46,7 @@ fn assert_cookies(part: &Part<Truth>) {
     assert_eq!(summary.beside("syn_cookie_sent"), kernel("SyncookiesSent"), "{name}: sent");
 }
 
-/// The child is queued before its handshake is through.
+/// The child is queued before its handshake is complete.
 #[test]
 fn fast_open() {
     in_guest(|| {

@@ -1,6 +1,6 @@
-//! Shared by the truth tests: the condition to run at all, one at a time and each in a fresh
-//! network namespace; a batch of loads in one run of the tool, or a load that listens before it;
-//! and the comparisons at their end.
+//! Shared by the truth tests: the condition to run at all, one at a time and each in a new network
+//! namespace; a batch of loads during one run of the tool, or a load that listens before it; and
+//! the final comparisons.
 
 use std::env;
 use std::fs;
@@ -25,17 +25,17 @@ use super::blind::{self, assert_close, assert_count, assert_seen};
 
 /// The port of a test, or the first of its ports.
 pub(crate) const PORT: u16 = 8000;
-/// The same, as an argument.
+/// The same port as an argument.
 pub(crate) const PORT_TEXT: &str = "8000";
-/// Longest time for any single step; an emulated guest is slow.
+/// The time limit of any single step; an emulated guest is slow.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// After this time the progress of a test is printed.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Does `test` in a fresh network namespace, if this is a guest.
+/// Runs `test` in a new network namespace, if this is a guest.
 pub(crate) fn in_guest(test: impl FnOnce() + Send) {
-    // One at a time: two CPUs, and some tests look at the whole kernel.
+    // One at a time: there are two CPUs, and some tests inspect the whole kernel.
     static ALONE: Mutex<()> = Mutex::new(());
     if env::var_os("BACKLOG_GUEST").is_none() {
         println!("not in a guest: run `cargo xtask test`");
@@ -48,21 +48,22 @@ pub(crate) fn in_guest(test: impl FnOnce() + Send) {
     thread::spawn(move || {
         while ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let seconds = start.elapsed().as_secs();
-            let _ = writeln!(stderr(), "{watched} goes on after {seconds} s: {}", proc::waiting());
+            let _ =
+                writeln!(stderr(), "{watched} still runs after {seconds} s: {}", proc::waiting());
         }
     });
     let done = catch_unwind(AssertUnwindSafe(|| netns::fresh(test).unwrap()));
-    // libtest tells no times; and it keeps what a test prints, but not what
-    // is written.
+    // libtest prints no times. It captures what a test prints, but not what is written to stderr
+    // directly.
     let thread = thread::current();
     let (name, seconds) = (thread.name().unwrap_or("a test"), start.elapsed().as_secs_f64());
     let _ = writeln!(stderr(), "{seconds:6.1} s  {name}");
     done.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
-/// The same of userspace alone, which no kernel and no way of attaching changes. Where this
-/// machine's own kernel has had it in this run, no guest repeats it; else the guests with the
-/// first way of attaching have it. The line does not name the test, since libtest does.
+/// The same for a test of userspace alone, whose result depends neither on the kernel nor on the
+/// backend. If a native run has covered it, no guest repeats it; otherwise, only guests with the
+/// first backend run it. The line does not name the test, since libtest does.
 pub(crate) fn in_guest_once(test: impl FnOnce() + Send) {
     let options = env::var("BACKLOG_TRACE_OPTIONS").unwrap_or_default();
     let elsewhere = if is_native() {
@@ -82,7 +83,7 @@ pub(crate) fn in_guest_once(test: impl FnOnce() + Send) {
     }
 }
 
-/// Is this no guest but a machine in use?
+/// Is this a machine in use instead of a guest?
 pub(crate) fn is_native() -> bool {
     env::var_os("BACKLOG_NATIVE").is_some()
 }
@@ -93,7 +94,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     Path::new(&folder).join(name)
 }
 
-/// A path that no other test has.
+/// A path that no other test uses.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -102,46 +103,47 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     folder.join(format!("backlog-{}-{number}-{name}", id()))
 }
 
-/// Reads a truth from the file that a program wrote it to.
+/// Reads the truth that a program wrote to this file.
 pub(crate) fn read_truth<T: DeserializeOwned>(file: &Path) -> T {
     let text = fs::read_to_string(file).unwrap();
     let _ = fs::remove_file(file);
     serde_json::from_str(&text).unwrap()
 }
 
-/// One of our programs in a batch: what a failure calls it, and its arguments.
+/// One of our programs in a batch: its name in error messages, and its arguments.
 pub(crate) type Variant<'a> = (&'a str, String);
 
-/// One run of the tool around several programs, one after the other, each on
-/// a port of its own: starting the tool takes longer than most loads.
+/// A run of the tool with several programs, one after the other, each on a port of its own:
+/// starting the tool takes longer than most loads.
 pub(crate) struct Batch<T> {
     pub(crate) run: Run,
-    /// The change of the kernel's counters, in this test's own namespace.
+    /// The changes of the kernel's counters in this test's own namespace.
     pub(crate) kernel: Changes,
     pub(crate) parts: Vec<Part<T>>,
 }
 
-/// What one program did and what the tool says of it.
+/// What one program did, and what the tool reports on it.
 pub(crate) struct Part<T> {
     pub(crate) name: String,
     pub(crate) truth: T,
-    /// Of all that listened on its port.
+    /// The summaries of everything that listened on its port.
     pub(crate) summaries: Vec<Summary>,
-    /// The drop lines of these.
+    /// Their drop lines.
     pub(crate) drops: Vec<DropLine>,
-    /// Events of the whole run that the tool says its programs may have missed.
+    /// The number of events in the whole run that the programs may have missed, as the tool reports
+    /// it.
     pub(crate) missed: u64,
 }
 
 impl<T> Part<T> {
-    /// The tool's account of the only listener.
+    /// The summary of the only listener.
     pub(crate) fn summary(&self) -> &Summary {
         assert_eq!(self.summaries.len(), 1, "{}: listeners with a summary", self.name);
         &self.summaries[0]
     }
 }
 
-/// One counter of a truth or a batch.
+/// A counter of a truth or a batch.
 pub(crate) fn counter(kernel: &Changes, name: &str) -> u64 {
     kernel.get(name).copied().unwrap_or(0)
 }
@@ -151,8 +153,8 @@ pub(crate) fn trace<T: DeserializeOwned>(program: &Path, variants: &[Variant<'_>
     trace_as(program, variants, |commands| commands.join(" && "))
 }
 
-/// The same with the shell line that `joined` makes of the commands, which must
-/// run each of them and fail if one fails.
+/// The same with a shell command line that `joined` builds from the commands; it must run each of
+/// them and fail if one fails.
 pub(crate) fn trace_as<T: DeserializeOwned>(
     program: &Path,
     variants: &[Variant<'_>],
@@ -164,7 +166,7 @@ pub(crate) fn trace_as<T: DeserializeOwned>(
         .zip(variants.iter().zip(&outs))
         .map(|(port, ((_, arguments), out))| {
             let (program, out) = (program.display(), out.display());
-            // 3: it cannot be done in this kernel; its truth says why.
+            // 3 means that this kernel cannot do it; the truth says why.
             format!("{{ {program} --port {port} --out {out} {arguments} || [ $? -eq 3 ]; }}")
         })
         .collect();
@@ -181,12 +183,12 @@ pub(crate) fn trace_as<T: DeserializeOwned>(
             part(name, &run, port, read_truth(out))
         })
         .collect();
-    // A program that fails at its very end has written its truth by then.
+    // A program that fails at its very end has already written its truth.
     assert!(!run.stderr.contains("--cmd ended"), "a program failed: {}", run.stderr);
     Batch { run, kernel, parts }
 }
 
-/// What a run of the tool says of all that listened on a port.
+/// What a run of the tool reports on everything that listened on a port.
 pub(crate) fn part<T>(name: &str, run: &Run, port: u16, truth: T) -> Part<T> {
     let summaries: Vec<Summary> =
         run.summaries().filter(|summary| summary.listener.port == port).cloned().collect();
@@ -195,7 +197,7 @@ pub(crate) fn part<T>(name: &str, run: &Run, port: u16, truth: T) -> Part<T> {
     Part { name: name.to_owned(), truth, summaries, drops, missed: blind::missed(run) }
 }
 
-/// The same with the load.
+/// The same with the load program.
 pub(crate) fn trace_load(variants: &[Variant<'_>]) -> Batch<load::Truth> {
     trace(&program("backlog-load"), variants)
 }
@@ -205,8 +207,8 @@ pub(crate) fn trace_packets(variants: &[Variant<'_>]) -> Batch<packets::Truth> {
     trace(&program("backlog-packets"), variants)
 }
 
-/// What most tests end with: every connection counted, and counted once, by
-/// the tool, by the load and by the kernel; of each part and of all together.
+/// What most tests check at the end: the tool, the load and the kernel have counted every
+/// connection exactly once, for each part and for all together.
 pub(crate) fn assert_exact(batch: &Batch<load::Truth>) {
     for part in &batch.parts {
         assert_counted(part);
@@ -217,9 +219,9 @@ pub(crate) fn assert_exact(batch: &Batch<load::Truth>) {
     assert_count(all, counter(&batch.kernel, "PassiveOpens"), missed, "all together: the kernel");
 }
 
-/// As many as there were clients. These must hold their connections: another CPU may process a FIN
-/// right behind the final ACK at the same time, and the kernel then creates two children and
-/// discards one.
+/// Asserts that there are as many connections as clients. These must hold their connections:
+/// otherwise another CPU may process a FIN right after the final ACK, and the kernel then creates
+/// two children and discards one.
 pub(crate) fn assert_held(part: &Part<load::Truth>) {
     let Part { name, truth, missed, .. } = part;
     assert_eq!(truth.connects.succeeded, truth.connects.tried, "{name}: the load itself");
@@ -229,7 +231,7 @@ pub(crate) fn assert_held(part: &Part<load::Truth>) {
     assert_count(enqueued, passive, *missed, &format!("{name}: the kernel"));
 }
 
-/// Every connection that the server got, whatever the clients think of it.
+/// Asserts that every connection of the server was counted, whatever its client believes.
 pub(crate) fn assert_counted(part: &Part<load::Truth>) {
     let Part { name, truth, missed, .. } = part;
     let summary = part.summary();
@@ -243,8 +245,7 @@ pub(crate) fn assert_counted(part: &Part<load::Truth>) {
     assert_close(summary.drops.total, overflows, &format!("{name}: drops"));
 }
 
-/// The tool's own comparison with the kernel: it says what the kernel says,
-/// and that all of it was seen.
+/// Asserts that the tool's own comparison has the kernel's values, and that everything was seen.
 pub(crate) fn assert_reconciled<T>(batch: &Batch<T>, part: &Part<T>) {
     let name = &part.name;
     for counted in ["ListenOverflows", "ListenDrops"] {
@@ -255,20 +256,20 @@ pub(crate) fn assert_reconciled<T>(batch: &Batch<T>, part: &Part<T>) {
     }
 }
 
-/// Waits until this many connections are queued. A client may be connected before its last ACK is
-/// processed, and a reset from another CPU may overtake it: then there is nothing to accept.
+/// Waits until this many connections are queued. A client may be connected before its final ACK is
+/// processed, and a reset on another CPU may overtake the ACK: then there is nothing to accept.
 pub(crate) fn await_depth(listener: &TcpListener, depth: u32) {
     wait_until("the queue to fill", LIMIT, || Ok(socket::queue(listener)?.depth == depth)).unwrap();
 }
 
-/// Ends the tool as Ctrl-C does; it must be pleased.
+/// Sends SIGINT like Ctrl-C; the run must succeed.
 pub(crate) fn stop(tracer: Tracer) -> Run {
     let run = tracer.stop(LIMIT).unwrap();
     assert_eq!(run.code(), Some(0), "{}: {}", run.status, run.stderr);
     run
 }
 
-/// A load that listens already and starts its clients on command.
+/// A load that listens already, and starts its clients on command.
 pub(crate) struct Load {
     child: Child,
     go: PathBuf,
@@ -276,7 +277,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts it on `port` and waits until it listens.
+    /// Starts the load on `port` and waits until it listens.
     pub(crate) fn listening(port: u16, arguments: &str) -> Self {
         let (ready, go, out) = (scratch("ready"), scratch("go"), scratch("truth.json"));
         let child = Command::new(program("backlog-load"))
@@ -296,17 +297,17 @@ impl Load {
         load
     }
 
-    /// The number of its process.
+    /// Its process ID.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Lets its clients start.
+    /// Starts its clients.
     pub(crate) fn go(&self) {
         fs::write(&self.go, "go\n").unwrap();
     }
 
-    /// Waits for its end; the truth.
+    /// Waits until it ends; returns its truth.
     pub(crate) fn finish(mut self) -> load::Truth {
         wait_until("the load to end", LIMIT, || Ok(self.child.try_wait()?.is_some())).unwrap();
         let status = self.child.wait().unwrap();
@@ -317,8 +318,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // After `finish` there is nothing left to end; in a test that failed
-        // half-way there is.
+        // Only after a failed test is there anything left to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_file(&self.go);

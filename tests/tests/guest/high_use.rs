@@ -1,4 +1,4 @@
-//! A warning before the first refusal: `--until-use` and `--warn-use` at real queues, whose depth
+//! Warnings before the first refusal: `--until-use` and `--warn-use` with real queues, whose depth
 //! the load or this test knows.
 
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use super::help::{LIMIT, Load, PORT, PORT_TEXT, await_depth, in_guest, in_guest_
 const FULLER: &str = "--backlog 16 --no-accept --connect nonblocking --connect-timeout 1s \
                       --hold-to-end";
 
-/// The lines about a queue that is nearly full.
+/// The lines on a queue that is nearly full.
 fn events(lines: &[Line]) -> Vec<&Value> {
     lines.iter().filter(|line| line.is("event")).map(|line| &line.raw).collect()
 }
@@ -24,7 +24,7 @@ fn number(event: &Value, field: &str) -> u64 {
     event[field].as_u64().unwrap()
 }
 
-/// A listener of this test, at which nobody accepts.
+/// A listener of this test that nobody accepts from.
 pub(super) fn listener(backlog: i32) -> TcpListener {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
     // SAFETY: the call takes numbers only, and the socket is open.
@@ -32,12 +32,12 @@ pub(super) fn listener(backlog: i32) -> TcpListener {
     listener
 }
 
-/// The namespace of this test: on a machine in use, others may have listeners at the port.
+/// The namespace of this test, since on a machine in use others may have listeners at the port.
 pub(super) fn own() -> String {
     netns::inode().unwrap().to_string()
 }
 
-/// A run around a load of its own.
+/// A run with a load of its own.
 fn around(options: &[&str], load: &str) -> Run {
     let load = format!("{} -q --port {PORT} {load} >&2", program("backlog-load").display());
     let own = own();
@@ -56,7 +56,7 @@ fn until_use_ends_at_a_queue_that_is_nearly_full_with_status_1() {
         assert_eq!(run.code(), Some(1), "{}", run.stderr);
         let events = events(&run.lines);
         let [event] = events.as_slice() else { panic!("{events:?}") };
-        // 80 % of 16 is 12.8; an interval may end before the last client is queued.
+        // 80 % of 16 is 12.8. An interval may end before the last client is queued.
         let depth = number(event, "depth");
         assert!((13..=14).contains(&depth), "{event}");
         assert_eq!((number(event, "limit"), number(event, "level")), (16, 80), "{event}");
@@ -109,7 +109,7 @@ fn a_queue_that_is_nearly_full_at_the_start_is_found() {
     });
 }
 
-/// A queue with a limit of zero takes one connection, and is full then.
+/// A queue with a limit of zero holds one connection, and is then full.
 #[test]
 fn a_limit_of_zero_and_the_first_of_two_ends_are_handled() {
     in_guest_once(|| {
@@ -120,7 +120,7 @@ fn a_limit_of_zero_and_the_first_of_two_ends_are_handled() {
         let depths: Vec<_> =
             found.iter().map(|one| (number(one, "depth"), number(one, "limit"))).collect();
         assert_eq!(depths, [(1, 0)]);
-        // Drops come first where no queue reaches the level, and show the use where one does.
+        // Drops come first if no queue reaches the level, and show the use if one does.
         let overflow = "--backlog 2 --no-accept --connect nonblocking --connect-timeout 2s \
                         --count 8";
         let run = around(&["--until-drop", "--until-use", "1000%", "600"], overflow);
@@ -133,7 +133,7 @@ fn a_limit_of_zero_and_the_first_of_two_ends_are_handled() {
     });
 }
 
-/// The members of a group are separate queues; the run goes on, and says it once for each.
+/// The members of a group are separate queues; the run goes on, and reports each of them once.
 #[test]
 fn warn_use_names_each_member_of_a_group_and_goes_on() {
     in_guest_once(|| {

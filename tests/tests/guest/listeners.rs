@@ -1,6 +1,6 @@
-//! Which listeners are traced, and when: only the chosen ports, several at
-//! once, one that appears later, one with sleepers or a queue from before the
-//! start, one that is closed with its queue, one that listens again.
+//! Which listeners are traced, and when: only the selected ports, several at once, one that opens
+//! later, one with sleeping acceptors or a queue from before the start, one that closes with its
+//! queue, and one that listens again.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Instant;
@@ -14,8 +14,8 @@ use super::help::{
     trace_load,
 };
 
-/// A hook on the exit of the accept function never sees those who were already
-/// asleep in it when the tracer came.
+/// A hook on the exit of the accept function would never see threads that were already asleep in it
+/// when the tracer attached.
 #[test]
 fn threads_asleep_before_the_start_and_ports_that_are_told_apart() {
     in_guest(|| {
@@ -83,7 +83,7 @@ fn of_a_group_closed_with_a_queue_and_with_a_second_limit() {
     });
 }
 
-/// Each member of the group has its own queue, as deep as its thread says.
+/// Asserts that each member of the group has its own queue, as deep as its thread reports.
 fn assert_own_queues(group: &Part<load::Truth>) {
     assert_eq!(group.truth.accepted, 90, "{}: the load itself", group.name);
     let mut seen: Vec<u64> = group.summaries.iter().map(|one| one.accepted).collect();

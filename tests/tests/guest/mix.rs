@@ -1,9 +1,9 @@
-//! A mix of crafted packets by chance: two lanes of programs at the same time,
-//! every program in a network namespace of its own, all of them under one run
-//! of the tool. Each part must be seen as if it had been alone.
+//! A random mix of crafted packets: two sequences of programs in parallel, each program in a
+//! network namespace of its own, all during one run of the tool. The tool must report each part as
+//! if it had run alone.
 //!
-//! `BACKLOG_SEED` (1) chooses the mix, `BACKLOG_STEPS` (24) its length: the same
-//! seed makes the same mix anywhere.
+//! `BACKLOG_SEED` (1) chooses the mix, `BACKLOG_STEPS` (24) its length: the same seed makes the
+//! same mix anywhere.
 
 use std::env;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use fastrand::Rng;
 use super::compare::assert_as_sent;
 use super::help::{in_guest, program, trace_as};
 
-/// Not the ones that wait for timers, nor the race.
+/// Without those that wait for timers, and without the race.
 const SCENARIOS: [Scenario; 17] = [
     Scenario::SynOverflow,
     Scenario::AckOverflow,
@@ -35,7 +35,7 @@ const SCENARIOS: [Scenario; 17] = [
     Scenario::Migrated,
 ];
 
-/// At most this many clients, so that a mix takes seconds.
+/// A maximum for the number of clients, so that a mix takes seconds.
 const CLIENTS: u16 = 40;
 
 #[test]
@@ -57,7 +57,7 @@ fn a_mix_by_chance_is_seen_as_it_was_sent() {
             assert_as_sent(part);
         }
         let all = batch.parts.iter().map(|part| part.drops.len()).sum::<usize>();
-        assert_eq!(batch.run.drops().count(), all, "seed {seed}: drop lines of no program");
+        assert_eq!(batch.run.drops().count(), all, "seed {seed}: drop lines without a program");
     });
 }
 
@@ -65,7 +65,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// A scenario within its limits, as arguments.
+/// A random scenario within its limits, as arguments.
 fn play(chance: &mut Rng) -> String {
     let scenario = chance.choice(SCENARIOS).unwrap();
     let backlogs = scenario.backlogs();
@@ -81,7 +81,7 @@ fn play(chance: &mut Rng) -> String {
     play
 }
 
-/// Every other command in one lane, the rest in another; both must succeed.
+/// Runs every other command in one sequence and the rest in another; both must succeed.
 fn in_two_lanes(commands: &[String]) -> String {
     let lane = |first: usize| -> String {
         let lane: Vec<&str> = commands.iter().skip(first).step_by(2).map(String::as_str).collect();

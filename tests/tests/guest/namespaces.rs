@@ -26,18 +26,19 @@ use serde_json::Value;
 use super::blind::{self, assert_close};
 use super::help::{LIMIT, await_depth, in_guest, stop};
 
-/// A port of no other test: the tool sees every namespace of the machine.
+/// A port that no other test uses, since the tool sees every namespace of the machine.
 const PORT: u16 = 8077;
 const PORT_TEXT: &str = "8077";
-/// Long enough for a SYN to be sent; the refused client does not wait for its retry.
+/// Long enough to send a SYN; the refused client does not wait for its retry.
 const CONNECT: Duration = Duration::from_millis(20);
-/// Namespaces that come and go; every tenth stays until it is compared.
+/// The number of short-lived namespaces; every tenth stays until it is compared.
 const COME_AND_GO: u64 = 100;
 const STAYS: u64 = 10;
-/// Namespaces made one after the other until one has the inode number of another one before:
-/// the kernel frees a number a moment after the namespace has ended.
+/// The maximum number of namespaces to create until one reuses the inode number of an earlier one:
+/// the kernel frees a number shortly after the namespace has ended.
 const MOST_TRIES: usize = 100;
-/// Runs in which a certain number is to come back, and namespaces that may get it in each.
+/// The maximum number of runs in which a particular number may be reused, and of namespaces that
+/// may get it in each.
 const MOST_RUNS: usize = 5;
 const FOLLOWERS: usize = 20;
 
@@ -47,11 +48,11 @@ struct Truth {
     /// The inode numbers of the namespace and of its listener's socket.
     netns: u64,
     socket: u64,
-    /// `ListenOverflows`, as the kernel has counted them there.
+    /// `ListenOverflows` in this namespace, as counted by the kernel.
     overflows: u64,
 }
 
-/// A listener with room for one connection, and who is in it.
+/// A listener with room for one connection, and that connection.
 struct Full {
     listener: TcpListener,
     _queued: TcpStream,
@@ -68,7 +69,7 @@ impl Full {
     }
 
     /// Causes this many refused clients, and waits until the kernel has counted each: on a busy
-    /// machine ksoftirqd handles a SYN after its client has given up.
+    /// machine, ksoftirqd may handle a SYN after its client has given up.
     fn refuse(&self, count: u64) {
         let address: SocketAddr = self.listener.local_addr().unwrap();
         for _ in 0..count {
@@ -78,7 +79,7 @@ impl Full {
         }
     }
 
-    /// What the kernel has counted in this thread's namespace by now.
+    /// What the kernel has counted in this thread's namespace so far.
     fn truth(&self) -> Truth {
         let copy: OwnedFd = self.listener.try_clone().unwrap().into();
         Truth {
@@ -93,7 +94,7 @@ fn overflows() -> u64 {
     Counters::read().unwrap().get("ListenOverflows")
 }
 
-/// Connections that are all accepted, on each of two CPUs.
+/// Makes connections that are all accepted, on each of two CPUs.
 fn serve() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap();
     for number in 0..8 {
@@ -112,7 +113,7 @@ fn move_to(cpu: usize) {
     }
 }
 
-/// Waits until the tool has reconciled a namespace, in a line behind this many others, and agrees
+/// Waits until the tool has reconciled a namespace, in a line after this many others, and agrees
 /// with the kernel.
 fn wait_for_comparison(tracer: &mut Tracer, behind: usize, truth: Truth) {
     let expected = Some((truth.overflows, truth.overflows));
@@ -125,7 +126,7 @@ fn wait_for_comparison(tracer: &mut Tracer, behind: usize, truth: Truth) {
     assert!(waited.is_ok(), "{waited:?}: {truth:?}: {}", since.join("\n"));
 }
 
-/// What a line `namespace` says of `ListenOverflows`: the kernel's and the tool's.
+/// `ListenOverflows` in a line `namespace`: the kernel's value and the tool's.
 fn counted(line: &Line) -> Option<(u64, u64)> {
     let counter = line.is("namespace").then(|| &line.raw["reconciled"]["ListenOverflows"])?;
     Some((counter["kernel"].as_u64()?, counter["seen"].as_u64()?))
@@ -135,13 +136,13 @@ fn end(run: &Run) -> &Value {
     &run.lines.iter().find(|line| line.is("end")).unwrap().raw
 }
 
-/// What was seen refused at a socket; none: it was not seen at all.
+/// The refusals seen at a socket; None if it was not seen at all.
 fn seen_at(run: &Run, socket: u64) -> Option<u64> {
     let mut summaries = run.summaries();
     Some(summaries.find(|one| one.listener.inode == socket)?.drops.total)
 }
 
-/// Nothing that was compared differs: at any time, and at the end.
+/// Asserts that no comparison differs, at any time or at the end.
 fn assert_no_difference(run: &Run) {
     for line in &run.lines {
         if let Some((kernel, seen)) = counted(line) {
@@ -161,7 +162,7 @@ fn old_refusals_of_a_namespace_without_sockets_are_no_drops() {
         let tracer = Tracer::start(&["-P", PORT_TEXT, "--netns", &own, "--until-drop", "1"], LIMIT);
         let tracer = tracer.unwrap();
         serve();
-        // With a drop it would have ended by itself, with another status.
+        // With a drop, it would have ended by itself, with another status.
         let run = stop(tracer);
         let summary = run.summary(PORT).unwrap();
         assert_eq!((summary.drops.total, summary.enqueued), (0, 8));
@@ -217,7 +218,7 @@ fn what_cannot_be_entered_has_no_old_refusals_either_and_is_not_compared() {
     });
 }
 
-/// Each lives until it is compared; then the next one gets its inode number.
+/// Each namespace exists until it is compared; then the next one gets its inode number.
 #[test]
 fn two_that_follow_each_other_under_one_inode_number_are_two() {
     in_guest(|| {
@@ -228,7 +229,7 @@ fn two_that_follow_each_other_under_one_inode_number_are_two() {
             inodes.len() < truths.len()
         };
         while !shared(&truths) {
-            assert!(truths.len() < MOST_TRIES, "no inode number came back: {truths:?}");
+            assert!(truths.len() < MOST_TRIES, "no inode number was reused: {truths:?}");
             let count = 2 + truths.len() as u64 % 5;
             let work = || {
                 let _resident = Resident::settle().unwrap();
@@ -257,12 +258,12 @@ fn two_that_follow_each_other_under_one_inode_number_are_two() {
 fn a_namespace_that_gets_the_number_of_the_one_asked_for_is_another() {
     in_guest(|| {
         let came_back = (0..MOST_RUNS).any(|_| number_comes_back());
-        assert!(came_back, "its inode number did not come back in {MOST_RUNS} runs");
+        assert!(came_back, "its inode number was not reused in {MOST_RUNS} runs");
     });
 }
 
-/// One run with `--netns`, in which the one that was asked for ends, and others follow until one
-/// has its number. Not if that does not come back: anything else of the machine may have it.
+/// Runs the tool with `--netns` for a namespace that ends, and creates others until one gets its
+/// number. Returns false if none does, since anything else on the machine may take it.
 fn number_comes_back() -> bool {
     let mut lower = LowerNumbers::default();
     let make = || (Resident::settle().unwrap(), netns::inode().unwrap().to_string());

@@ -1,5 +1,5 @@
-//! `--on-event`: commands at real events, with the rights of the caller, bounded, and gone with the
-//! run.
+//! `--on-event`: commands for real events. They have the rights of the caller, are limited in
+//! number, and end with the run.
 
 use std::fs;
 use std::net::TcpStream;
@@ -34,14 +34,14 @@ fn keeping() -> (PathBuf, String) {
     (file, command)
 }
 
-/// The number that a command has written to a file.
+/// The pid that a command has written to a file.
 fn number(file: &Path) -> String {
     let written = || Ok(fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n')));
     wait_until("the command to start", LIMIT, written).unwrap();
     fs::read_to_string(file).unwrap().trim().to_owned()
 }
 
-/// Waits until a process is gone, or dead and not reaped.
+/// Waits until a process is gone, or a zombie.
 fn assert_ends(pid: &str) {
     wait_until("the command to end", LIMIT, || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -55,7 +55,7 @@ fn a_command_gets_the_event_and_the_run_waits_for_it() {
     in_guest(|| {
         let (file, command) = keeping();
         let load = Load::listening(PORT, OVERFLOW);
-        // Longer than the run takes to end.
+        // It takes longer than the run takes to end.
         let command = format!("sleep 0.5; {command}; echo written");
         let options =
             ["--port", PORT_TEXT, "--netns", &own(), "--until-drop", "--on-event", &command];
@@ -64,7 +64,7 @@ fn a_command_gets_the_event_and_the_run_waits_for_it() {
         let run = tracer.wait(LIMIT).unwrap();
         assert_eq!(run.code(), Some(1), "{}", run.stderr);
         assert!(run.stderr.contains("written"), "{}", run.stderr);
-        // Nothing failed and nothing was left out.
+        // Nothing failed and no event was skipped.
         assert!(!run.stderr.contains("--on-event"), "{}", run.stderr);
         let events = events(&file);
         let mut found = kinds(&events);
@@ -87,7 +87,7 @@ fn a_command_gets_the_event_and_the_run_waits_for_it() {
 fn a_queue_that_is_nearly_full_and_one_that_nobody_empties_are_events() {
     in_guest_once(|| {
         let (file, command) = keeping();
-        // Two of three places: no client is refused.
+        // Two of three places are taken: no client is refused.
         let listener = listener(2);
         let options = ["--port", PORT_TEXT, "--netns", &own(), "--on-event", &command];
         let tracer = Tracer::start(&options, LIMIT).unwrap();
@@ -142,7 +142,7 @@ fn the_command_has_the_rights_of_the_caller() {
     });
 }
 
-/// It does not read its event, ignores SIGTERM, and has a background process.
+/// The command does not read its event, ignores SIGTERM, and has a background process.
 #[test]
 fn a_hanging_command_holds_nothing_up_and_ends_with_the_run() {
     in_guest_once(|| {
@@ -154,7 +154,7 @@ fn a_hanging_command_holds_nothing_up_and_ends_with_the_run() {
             let tracer = Tracer::start(&options, LIMIT).unwrap();
             load.go();
             let background = number(&file);
-            // All clients were refused or queued meanwhile, and counted.
+            // All clients were refused or queued in the meantime, and counted.
             let truth = load.finish();
             tracer.signal(signal).unwrap();
             let run = tracer.wait(LIMIT).unwrap();
@@ -170,7 +170,7 @@ fn a_hanging_command_holds_nothing_up_and_ends_with_the_run() {
     });
 }
 
-/// Nine listeners overflow within a moment, and each command runs for longer than that.
+/// Nine listeners overflow almost at the same time, and each command runs for longer than that.
 #[test]
 fn commands_are_few_and_the_rest_is_counted() {
     in_guest_once(|| {
@@ -185,7 +185,7 @@ fn commands_are_few_and_the_rest_is_counted() {
         let options =
             ["--port", &ports, "--netns", &own(), "--cmd", &loads, "--on-event", &command];
         let tracer = Tracer::start(&options, LIMIT).unwrap();
-        // The loads end by themselves, and the run waits for the commands then.
+        // The loads end by themselves, and the run then waits for the commands.
         let mut tracer = tracer;
         tracer.wait_for("the end", LIMIT, |lines| lines.iter().any(|line| line.is("end"))).unwrap();
         let run = tracer.stop(LIMIT).unwrap();

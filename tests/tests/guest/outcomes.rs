@@ -1,6 +1,6 @@
-//! What becomes of refused clients: admitted is who is still there when the server accepts its
-//! connection. Provoked by crafted packets, so that the truth is known of each client; and a client
-//! whose listener has been replaced before its retry.
+//! What happens to refused clients: only those that are still there when the server accepts their
+//! connection count as admitted. Crafted packets provoke this, so that the truth is known for each
+//! client. Also tests a client whose listener has been replaced before its retry.
 
 use std::io::ErrorKind;
 
@@ -14,10 +14,10 @@ use super::compare::assert_as_sent;
 use super::help::{LIMIT, PORT, PORT_TEXT, Part, in_guest, stop, trace_packets};
 use super::telling::{address, full_listener, knock};
 
-/// The counts of clients, by what became of them.
+/// The outcomes that clients are counted by.
 const OUTCOMES: [&str; 5] = ["admitted", "gave_up", "reset", "trying", "unknown"];
 
-/// Each client is in one of the counts.
+/// Asserts that each client has one of the outcomes.
 fn assert_outcomes(part: &Part<Truth>, expected: &[(&str, u64)]) {
     let Part { name, missed, .. } = part;
     let drops = &part.summary().drops;

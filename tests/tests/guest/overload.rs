@@ -1,5 +1,5 @@
-//! Servers that are slower than their clients, for a while, on all CPUs: the tool agrees with the
-//! kernel at each interval and at the end.
+//! Servers that are slower than their clients for a while, on all CPUs: the tool must agree with
+//! the kernel at each interval and at the end.
 //!
 //! `BACKLOG_SECONDS` (3) is how long each of them runs.
 
@@ -17,11 +17,11 @@ use super::compare::RECONCILED;
 use super::help::{LIMIT, Load, PORT, counter, in_guest, stop};
 use super::rows;
 
-/// Four threads of clients, each with many connects at once, at a queue of 17.
+/// Four client threads, each with many connects at the same time, and a queue that holds 17.
 const CLIENTS: &str = "--backlog 16 --accept-delay 5ms --clients 4 --connect nonblocking \
                        --connect-timeout 1500ms --rate 400";
 
-/// A kind of server: its name in the table, and its settings.
+/// A kind of server: its name in the table, and its options.
 struct Server {
     name: &'static str,
     settings: &'static [(&'static str, &'static str)],
@@ -78,7 +78,7 @@ fn every_interval_and_the_end_agree_with_the_kernel() {
     });
 }
 
-/// One server: what its own counts and clients say.
+/// Checks one server against its own counts and those of its clients.
 fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     let name = server.name;
     let missed = blind::missed(run);
@@ -91,7 +91,7 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
         .map(|what| summary.drops.of(&format!("accept_queue_full_{what}")));
     let seen = full.iter().sum::<u64>();
     blind::assert_close(seen, overflows, &format!("{name}: queue full"));
-    // A last ACK may have met the listener's close; no counter knows.
+    // A final ACK may have arrived while the listener closed; no counter shows that.
     let (left, uncounted) = (summary.drops.of("listener_left"), summary.drops.of("uncounted"));
     let odd = run.drops().filter(|drop| !drop.cause.starts_with("accept_queue"));
     let odd: Vec<_> = odd.filter(|drop| drop.listener == summary.listener.id).collect();
@@ -102,7 +102,7 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     for cause in ["other", "no_child"] {
         assert_eq!(summary.drops.of(cause), 0, "{name}: {cause}");
     }
-    // Clients without an answer were reported among the drops.
+    // Clients without an answer must appear in the drops.
     let told: BTreeSet<u16> = run
         .drops()
         .filter(|drop| drop.listener == summary.listener.id)
@@ -111,9 +111,9 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     let only_counted = summary.drops.of("only_counted");
     let untold = truth.unanswered.iter().flatten().filter(|peer| !told.contains(&peer.port));
     let untold: Vec<_> = untold.collect();
-    // Those that had just begun when the time was over had no time to be refused.
+    // Connects that had just begun when the time was over could not be refused.
     let excused = untold.len() as u64 <= truth.connects.pending || only_counted > 0;
-    assert!(excused, "{name}: without an answer, and no drop names them: {untold:?}");
+    assert!(excused, "{name}: no answer, but in no drop line: {untold:?}");
     for (cause, count) in ["syn", "ack", "cookie", "reset"].iter().zip(full) {
         let label = format!("{name}: accept_queue_full_{cause}");
         rows::load(&label, None, None, count);
@@ -126,27 +126,27 @@ fn assert_server(server: &Server, summary: &Summary, truth: &Truth, run: &Run) {
     rows::load(&format!("{name}: queued"), Some(truth.accepted), None, summary.enqueued);
 }
 
-/// At the end: the tool's account of the namespace, and the test's own reading. What was
-/// seen of `ListenOverflows`.
+/// Compares the tool's account of the namespace at the end with the test's own reading. Returns the
+/// `ListenOverflows` that the tool has seen.
 fn assert_namespace(run: &Run, kernel: &Changes) -> u64 {
     let summary = run.summary(PORT).unwrap();
     for name in RECONCILED {
         let Reconciled { kernel: told, seen } =
             summary.reconciled.get(name).copied().unwrap_or_default();
         let own = counter(kernel, name);
-        assert_eq!(told, own, "{name}: the kernel's as told");
+        assert_eq!(told, own, "{name}: the kernel's as reported");
         blind::assert_close(seen, own, name);
         rows::load(&format!("all: {name}"), None, Some(own), seen);
     }
     summary.reconciled["ListenOverflows"].seen
 }
 
-/// At each interval: no counter of the namespace and no `sk_drops` of a listener differs.
-/// How many intervals had one to compare.
+/// Asserts that at each interval no counter of the namespace and no `sk_drops` of a listener
+/// differs. Returns how many intervals had a comparison.
 ///
-/// The kernel counts a packet in the middle of a function and the tool at its end. An
-/// emulated CPU can stand still in between for as long as the reading takes; with the next
-/// interval that must be made up for.
+/// The kernel counts a packet in the middle of a function, and the tool counts it at the end. An
+/// emulated CPU can stand still in between for the whole reading; the next interval must then
+/// agree.
 fn assert_intervals(run: &Run) -> usize {
     let cpus = available_parallelism().unwrap().get() as u64;
     let (mut compared, mut last, mut in_flight) = (0, None, 0);
@@ -158,7 +158,7 @@ fn assert_intervals(run: &Run) -> usize {
         };
         let mut judged: BTreeMap<String, Reconciled> =
             serde_json::from_value(judged.clone()).unwrap();
-        // What is ignored moves it, too.
+        // Ignored packets increment it, too.
         if blind::to("ignored") {
             judged.remove("sk_drops");
         }

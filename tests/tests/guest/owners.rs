@@ -1,6 +1,6 @@
-//! Who listens: real servers of Debian's packages, started as their users start them, before
-//! the tool and after it. Each must be named right, with all its processes, and `ss -ltnp`
-//! must name the same.
+//! The owners of listeners: real servers from Debian packages, started as their users start them,
+//! before the tool and after it. The tool must report each correctly, with all its processes, and
+//! `ss -ltnp` must agree.
 
 use std::fs;
 use std::io::{Write, stderr};
@@ -17,10 +17,10 @@ use super::ownership::{
     self, Place, assert_asked, assert_opened, assert_owned, closings, of, ports, wait_for_listeners,
 };
 
-/// Clients of each server: of three sockets that share a port none goes without.
+/// The number of clients of each server: enough that each of three sockets on a port gets one.
 const CLIENTS: u32 = 60;
 
-/// Does `test` as the others do, if the servers are here.
+/// Runs `test` as usual, if the servers are installed.
 pub(crate) fn with_servers(test: impl FnOnce(&Root) + Send) {
     in_guest(|| match Root::find() {
         Ok(root) => test(&root),
@@ -28,7 +28,7 @@ pub(crate) fn with_servers(test: impl FnOnce(&Root) + Send) {
     });
 }
 
-/// The same of userspace alone.
+/// The same for tests of userspace alone.
 fn with_servers_once(test: impl FnOnce(&Root) + Send) {
     in_guest_once(|| match Root::find() {
         Ok(root) => test(&root),
@@ -40,7 +40,7 @@ pub(crate) fn absent(name: &str, why: &str) {
     let _ = writeln!(stderr(), "absent: {name}: {why}");
 }
 
-/// Those that may have clients without becoming something else.
+/// Servers that stay the same when clients connect.
 fn plain() -> Vec<Plan> {
     let activated = Plan::activated(0).name;
     all(PORT).unwrap().into_iter().filter(|plan| plan.name != activated).collect()
@@ -50,7 +50,7 @@ fn start(root: &Root, plan: &Plan) -> Server {
     Server::start(root, plan).context(plan.name).unwrap()
 }
 
-/// Lets each have clients, so that each of its listeners has a summary.
+/// Connects clients to each server, so that each of its listeners has a summary.
 fn visit(servers: &[Server]) {
     for Server { truth: Truth { port, sockets, .. }, .. } in servers {
         for _ in 0..if *sockets > 1 { CLIENTS } else { 1 } {
@@ -59,7 +59,7 @@ fn visit(servers: &[Server]) {
     }
 }
 
-/// Needs no tool: the truth that the others judge by.
+/// Needs no tool: checks the truth that the other tests rely on.
 #[test]
 fn servers_are_what_we_think() {
     with_servers_once(|root| {
@@ -82,7 +82,7 @@ fn servers_are_what_we_think() {
     });
 }
 
-/// A server's truth against what `ss` says.
+/// Compares a server's truth with the output of `ss`.
 fn assert_true(server: &Server, rows: &[ss::Row]) {
     let Server { name, truth, .. } = server;
     assert_eq!(rows.len(), truth.sockets, "{name}: {rows:?}");
@@ -95,7 +95,7 @@ fn assert_true(server: &Server, rows: &[ss::Row]) {
     }
 }
 
-/// Whether the server listens with MPTCP, which it must if this kernel can.
+/// Does the server listen with MPTCP, as it must if this kernel can?
 fn is_multipath(root: &Root, server: &Server) -> bool {
     let kernel = fs::exists("/proc/sys/net/mptcp").unwrap();
     if !kernel {
@@ -108,7 +108,7 @@ fn is_multipath(root: &Root, server: &Server) -> bool {
     is
 }
 
-/// The calls of `listen()` are seen, so what was asked for is known, and who asked.
+/// The tool sees the calls of `listen()`, so it knows the requested backlog and the caller.
 #[test]
 fn servers_that_start_under_the_tool_are_named() {
     with_servers(|root| {
@@ -140,7 +140,7 @@ fn servers_that_start_under_the_tool_are_named() {
     });
 }
 
-/// A call of `listen()` as the server's own source has it.
+/// Checks a call of `listen()` against the server's own source code.
 fn assert_call(name: &str, call: &Limit, truth: &Truth, pid: u32) {
     let limit = truth.limit().unwrap();
     assert_eq!((call.asked, call.limit), (Some(truth.asked), limit), "{name}: {call:?}");
@@ -148,7 +148,7 @@ fn assert_call(name: &str, call: &Limit, truth: &Truth, pid: u32) {
     assert_eq!(call.process.as_ref(), Some(&caller), "{name}: {call:?}");
 }
 
-/// Nothing was seen of their start: they are found by what the kernel shows of them.
+/// The tool did not see them start, and finds them by what the kernel shows.
 #[test]
 fn servers_that_ran_before_the_tool_are_named() {
     with_servers(|root| {
@@ -162,13 +162,13 @@ fn servers_that_ran_before_the_tool_are_named() {
         for server in &servers {
             let Server { name, truth, .. } = server;
             let unseen = run.listeners(truth.port).all(|one| one.asked.is_none());
-            assert!(unseen, "{name}: nobody has seen what was asked for");
+            assert!(unseen, "{name}: the requested backlog was seen");
             assert_owned(server, &ownership::summaries(&run, truth.port), &rows, &Place::here());
         }
     });
 }
 
-/// The audit traces nothing, and names the same.
+/// The audit traces nothing, but finds the same owners.
 #[test]
 fn the_audit_names_them() {
     with_servers_once(|root| {
@@ -184,8 +184,7 @@ fn the_audit_names_them() {
     });
 }
 
-/// The listener was made by another program than the one that accepts, and that calls
-/// `listen()` once more.
+/// One program creates the listener, and another one accepts and calls `listen()` again.
 #[test]
 fn a_listener_that_is_passed_on_has_two_owners_in_turn() {
     with_servers(|root| {
@@ -212,7 +211,7 @@ fn a_listener_that_is_passed_on_has_two_owners_in_turn() {
     });
 }
 
-/// In a network namespace and a cgroup of its own, as a container or a unit is.
+/// The server runs in a network namespace and cgroup of its own, like a container or unit.
 #[test]
 fn a_server_in_a_namespace_and_a_cgroup_of_its_own_is_named() {
     with_servers(|root| {
@@ -229,7 +228,7 @@ fn a_server_in_a_namespace_and_a_cgroup_of_its_own_is_named() {
             (server, ss::listeners(root).unwrap(), netns::inode().unwrap())
         })
         .unwrap();
-        // On a machine in use a name would be seen by others.
+        // On a machine in use, others would see a name.
         let native = std::env::var_os("BACKLOG_NATIVE").is_some();
         let name = (!native).then_some("backlog-web");
         let _named = name.map(|name| Name::give(name, server.main()).unwrap());
@@ -251,7 +250,7 @@ fn a_server_in_a_namespace_and_a_cgroup_of_its_own_is_named() {
     });
 }
 
-/// The second server is another one, though it has the first one's port and name.
+/// The second server counts as another one, although it has the port and name of the first.
 #[test]
 fn a_restart_under_load_is_two_listeners() {
     with_servers(|root| {
@@ -277,7 +276,7 @@ fn a_restart_under_load_is_two_listeners() {
         let summaries = ownership::summaries(&run, PORT);
         let (of_first, of_second): (Vec<_>, Vec<_>) =
             summaries.into_iter().partition(|one| one.id == listeners[0].id);
-        // It is gone, and still named.
+        // It is gone, but still reported.
         let was = Process { pid: before, comm: plan.truth.comm.to_owned() };
         let named: Vec<_> = of_first.iter().map(|one| one.process.as_ref()).collect();
         assert_eq!(named, [Some(&was)], "{of_first:?}");

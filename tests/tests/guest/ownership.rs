@@ -1,5 +1,5 @@
-//! Comparisons that the tests of `owners` share: the tool's report on a server's listeners with the
-//! server's truth and with `ss`.
+//! Comparisons for the tests of `owners`: the tool's report on a server's listeners against the
+//! server's truth and `ss`.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -22,12 +22,12 @@ pub(crate) struct Place {
     pub(crate) netns: u64,
     /// Its cgroup.
     pub(crate) cgroup: String,
-    /// Its unit of systemd, if it has one.
+    /// Its systemd unit, if it has one.
     pub(crate) unit: Option<&'static str>,
 }
 
 impl Place {
-    /// Where the calling thread is.
+    /// The place of the calling thread.
     pub(crate) fn here() -> Self {
         Self { netns: netns::inode().unwrap(), cgroup: cgroup::own().unwrap(), unit: None }
     }
@@ -38,20 +38,20 @@ pub(crate) fn summaries(run: &Run, port: u16) -> Vec<Listener> {
     run.summaries().map(|one| one.listener.clone()).filter(|one| one.port == port).collect()
 }
 
-/// What `ss` says of a port.
+/// The rows of `ss` for a port.
 pub(crate) fn of(port: u16, rows: &[Row]) -> Vec<Row> {
     rows.iter().filter(|row| row.port == port).cloned().collect()
 }
 
-/// For a listener whose opening was seen.
+/// Checks a listener whose opening was seen.
 pub(crate) fn assert_asked(name: &str, listener: &Listener, asked: i64, comm: &str, pid: u32) {
     assert_eq!(listener.asked, Some(asked), "{name}: asked: {listener:?}");
     let process = Process { pid, comm: comm.to_owned() };
     assert_eq!(listener.process.as_ref(), Some(&process), "{name}: {listener:?}");
 }
 
-/// The same where clients are trying: one of them may meet the socket before the call that
-/// opens it is through, and then the call has a line of its own.
+/// The same if clients are trying to connect: one of them may find the socket before the call that
+/// opens it has returned, and the call then has a line of its own.
 pub(crate) fn assert_opened(run: &Run, plan: &Plan, listener: &Listener, pid: u32) {
     let Plan { name, truth, .. } = plan;
     if listener.asked.is_some() {
@@ -64,8 +64,7 @@ pub(crate) fn assert_opened(run: &Run, plan: &Plan, listener: &Listener, pid: u3
     assert!(calls.first().is_some_and(told), "{name}: {listener:?}: listen(): {calls:?}");
 }
 
-/// All of a server's listeners, each with its limit, its place and its owners; and `ss`
-/// names the same.
+/// Checks all of a server's listeners, each with its limit, place and owners, and that `ss` agrees.
 pub(crate) fn assert_owned(server: &Server, found: &[Listener], rows: &[Row], place: &Place) {
     let Server { name, truth, .. } = server;
     let rows = of(truth.port, rows);
@@ -90,17 +89,17 @@ pub(crate) fn assert_owned(server: &Server, found: &[Listener], rows: &[Row], pl
         assert_eq!(owner.pids, row.pids(), "{name}: ss says {row:?}");
         assert_eq!(listener.limit, row.limit, "{name}: ss says {row:?}");
 
-        // That they share the port is only known of sockets that did something.
+        // Sharing the port is only known for sockets with events.
         assert!(listener.reuseport.is_none_or(|one| one == truth.reuseport), "{listener:?}");
         assert_eq!(listener.group.map(|group| group.size), group(truth), "{name}: {listener:?}");
         members.extend(listener.group.map(|group| group.member));
     }
     if truth.reuseport {
-        assert_eq!(members.len(), truth.sockets, "{name}: each is another member: {found:?}");
+        assert_eq!(members.len(), truth.sockets, "{name}: members are not distinct: {found:?}");
     }
 }
 
-/// How many share the port, if it is shared.
+/// The number of sockets that share the port, if it is shared.
 fn group(truth: &Truth) -> Option<u64> {
     truth.reuseport.then_some(truth.sockets as u64)
 }
@@ -111,34 +110,34 @@ fn assert_limit(name: &str, listener: &Listener, truth: &Truth) {
     assert_eq!(listener.family, family, "{name}: {listener:?}");
     assert_eq!(listener.limit, truth.limit().unwrap(), "{name}: {listener:?}");
     let somaxconn = sysctl::get("net.core.somaxconn").unwrap().parse().unwrap();
-    // It is what listen() met, where that was seen.
+    // If the call was seen, this is the value at that time.
     let met = listener.somaxconn.or_else(|| listener.asked.is_none().then_some(somaxconn));
     assert_eq!(met, Some(somaxconn), "{name}: {listener:?}");
 }
 
 fn assert_place(name: &str, listener: &Listener, place: &Place) {
     assert_eq!(listener.netns, place.netns, "{name}: {listener:?}");
-    // The kernel keeps it with the socket; who only asks for listeners is not told.
+    // The cgroup may be unknown unless the call of `listen()` was seen.
     let cgroup = listener.cgroup.as_deref();
     assert!(cgroup.is_none_or(|one| one == place.cgroup), "{name}: {listener:?}");
     assert!(cgroup.is_some() || listener.asked.is_none(), "{name}: {listener:?}");
 }
 
-/// The main process: the one whose children the others are.
+/// Checks the main process: the parent of the others.
 fn assert_main(name: &str, owner: &Owner, server: &Server, place: &Place) {
     let Main { pid, comm, cmdline, uid, user, cgroup } = &owner.main;
     assert_eq!((*pid, comm.as_str()), (server.main(), server.truth.comm), "{name}: {owner:?}");
     let cmdline = words(cmdline);
     assert!(cmdline.contains(server.truth.cmdline), "{name}: {cmdline}");
     assert_eq!((*uid, user.as_deref()), (Some(0), Some("root")), "{name}: {owner:?}");
-    // Beside version 2 a system may have older hierarchies with more to tell.
+    // A system may have older hierarchies with more information in addition to version 2.
     let cgroups = proc::cgroups(*pid);
     let is_one = cgroup.as_ref().is_some_and(|one| cgroups.contains(one));
     assert!(is_one && cgroups.contains(&place.cgroup), "{name}: {owner:?}: {cgroups:?}");
     assert!(place.unit.is_none() || cgroup.as_ref() == Some(&place.cgroup), "{name}: {owner:?}");
 }
 
-/// A command line, as one text or as a list.
+/// A command line, given as a string or as a list.
 fn words(cmdline: &Value) -> String {
     match cmdline {
         Value::Array(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
@@ -146,7 +145,7 @@ fn words(cmdline: &Value) -> String {
     }
 }
 
-/// What the audit says of a network namespace.
+/// The audit's listeners in a network namespace.
 pub(crate) fn audit(netns: u64) -> Vec<Listener> {
     let tool = env::var_os(PATH_VARIABLE).unwrap_or_else(|| "backlog-trace".into());
     let output = Command::new(tool).args(["listeners", "-o", "json"]).output().unwrap();
@@ -158,19 +157,19 @@ pub(crate) fn audit(netns: u64) -> Vec<Listener> {
     listeners.filter(|one| one.netns == netns).collect()
 }
 
-/// How often the tool says that a listener was closed.
+/// How often the tool reports that a listener was closed.
 pub(crate) fn closings(run: &Run, listener: &Listener) -> usize {
     let is_closing = |line: &&Line| line.is("closed") && line.raw["listener"] == listener.id;
     run.lines.iter().filter(is_closing).count()
 }
 
-/// The option `--port` for all of them.
+/// The option `--port` for all of these.
 pub(crate) fn ports(plans: &[Plan]) -> String {
     let ports: Vec<u16> = plans.iter().map(|plan| plan.truth.port).collect();
     format!("{}-{}", ports.iter().min().unwrap(), ports.iter().max().unwrap())
 }
 
-/// Waits until the tool has told of each socket.
+/// Waits until the tool has reported each socket.
 pub(crate) fn wait_for_listeners(tracer: &mut Tracer, servers: &[Server]) {
     let told = |lines: &[Line], truth: &Truth| {
         let of_port =

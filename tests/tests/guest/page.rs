@@ -1,6 +1,6 @@
-//! The page of `serve`: only who has the token, or can open the Unix socket, sees it; it stays bounded
-//! whatever clients do; a browser shows what the load does; and its report counts what the kernel
-//! counted.
+//! The page of `serve`: only those with the token, or with access to the Unix socket, see it; its
+//! resources are bounded, whatever clients do; a browser shows what the load does; and its report
+//! has the kernel's counts.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -20,10 +20,10 @@ use backlog_tests::service::{self, Service};
 
 use super::help::{LIMIT, PORT_TEXT, in_guest, in_guest_once, program, read_truth, scratch};
 
-/// The bounds that the page promises.
+/// The limits of the page.
 const VIEWERS: usize = 16;
 
-/// A service with a token in a file of its own, and the token.
+/// Starts a service with a token in a file of its own; also returns the token.
 fn start(more: &[&str]) -> (Service, String, PathBuf) {
     let file = scratch("token");
     let name = file.to_str().unwrap();
@@ -63,16 +63,16 @@ fn only_who_has_the_token_sees_it() {
         for path in ["/", "/events", "/history?listener=1", "/report?minutes=1"] {
             assert_eq!(status(path, &host), 401, "{path}");
             assert_eq!(status(path, &format!("{host}{wrong}")), 401, "{path}");
-            // A name that its owner has pointed at this host.
+            // A name whose owner has pointed it at this host.
             assert_eq!(status(path, &format!("Host: evil.example\r\n{bearer}")), 421, "{path}");
         }
         // Another page of the same host, on another port.
         let beside = format!("{host}{bearer}Sec-Fetch-Site: same-site\r\n");
         assert_eq!(status("/report?minutes=1", &beside), 403);
         assert_eq!(status("/report?minutes=99", &format!("{host}{bearer}")), 400);
-        // What is open stays open, whatever name a scraper knows it by.
+        // Public paths stay public, whatever name a scraper uses for the host.
         assert_eq!(status("/metrics", "Host: prometheus.example\r\n"), 200);
-        // The token once in the URL, and then as a cookie.
+        // The token is used once in the URL, and then as a cookie.
         let page = service.ask(&request(&format!("/?token={token}"), &host)).unwrap();
         assert_eq!(page.status, 200);
         let head = page.head.to_ascii_lowercase();
@@ -83,13 +83,13 @@ fn only_who_has_the_token_sees_it() {
         }
         let cookie = format!("Cookie: backlog_token_{port}={token}\r\n");
         assert_eq!(status("/history?listener=1", &format!("{host}{cookie}")), 200);
-        // The page tells no other site where it was, and the log has no request.
+        // The page sends no referrer to other sites, and the log contains no request.
         assert!(head.contains("referrer-policy: no-referrer"), "{head}");
-        // A proxy's form of a request names another host than the header.
+        // A request in the form for proxies names another host than the header.
         let rebound = format!("GET http://evil.example/ HTTP/1.1\r\n{host}{cookie}\r\n");
         assert_eq!(service.ask(&rebound).unwrap().status, 421);
         assert!(!service.messages().contains(&token), "{}", service.messages());
-        // Another start has another one.
+        // Another start has another token.
         assert!(service.stop(LIMIT).unwrap().success());
         let (_service, other, other_file) = start(&[]);
         assert_ne!(token, other);
@@ -131,7 +131,7 @@ fn a_unix_socket_needs_no_token_but_to_be_its_owner() {
             answer
         };
         assert!(ask("localhost").starts_with("HTTP/1.1 200"));
-        // A port that ssh forwards to the socket is one that browsers reach.
+        // Browsers can reach a port that ssh forwards to the socket.
         assert!(ask("evil.example").starts_with("HTTP/1.1 421"));
         for file in [file, path] {
             let _ = fs::remove_file(file);
@@ -139,7 +139,7 @@ fn a_unix_socket_needs_no_token_but_to_be_its_owner() {
     });
 }
 
-/// Opens a stream of events; the status, and the connection.
+/// Opens a stream of events; returns the status and the connection.
 fn stream(address: SocketAddr, token: &str) -> (u16, BufReader<TcpStream>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -172,7 +172,7 @@ fn a_hundred_streams_that_nobody_reads_cost_no_scrape_and_no_memory() {
         let after_kib = proc::status_kib(service.id(), "RssAnon").unwrap();
         println!("anonymous memory with {VIEWERS} streams: {before_kib} KiB, then {after_kib} KiB");
         assert!(after_kib < before_kib + 8192, "{before_kib} and then {after_kib} KiB");
-        // Frames come to those that read, and a place is free when one of them goes.
+        // Readers get frames, and a place becomes free when one of them disconnects.
         let (_, mut first) = held.into_iter().next().unwrap();
         let mut text = String::new();
         while !text.starts_with("data: {") {
@@ -187,7 +187,7 @@ fn a_hundred_streams_that_nobody_reads_cost_no_scrape_and_no_memory() {
     });
 }
 
-/// Listeners whose frames fill the buffers of a socket within a few seconds.
+/// The number of listeners whose frames fill the buffers of a socket within a few seconds.
 const LISTENERS: u16 = 80;
 
 #[test]
@@ -203,14 +203,14 @@ fn a_stalled_reader_of_events_is_disconnected() {
         let stalled: Vec<_> = (1..VIEWERS).map(|_| stream(service.address(), &token)).collect();
         assert!(stalled.iter().all(|(status, _)| *status == 200));
         let mut frame = String::new();
-        // One that reads stays connected meanwhile.
+        // One that reads stays connected in the meantime.
         wait_until("the end of the others", LIMIT, || {
             frame.clear();
             assert_ne!(reader.read_line(&mut frame).unwrap(), 0);
             Ok(sockets() <= before)
         })
         .unwrap();
-        // Their places are free again.
+        // The places of the others are free again.
         let _new: Vec<_> = (1..VIEWERS)
             .map(|_| {
                 let (status, one) = stream(service.address(), &token);
@@ -245,7 +245,7 @@ fn a_report_counts_what_the_kernel_counted() {
     });
 }
 
-/// Forwards connections, as ssh does, until they are cut.
+/// Forwards connections like ssh, until they are cut.
 struct Forward {
     address: SocketAddr,
     service: SocketAddr,
@@ -280,7 +280,7 @@ impl Forward {
     }
 }
 
-/// Pictures are kept in the folder named by this variable, for inspection.
+/// Keeps pictures in the folder named by this variable, for inspection.
 fn keep(name: &str, browser: &mut Browser) {
     let png = browser.picture();
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{name}: {} bytes", png.len());
@@ -299,19 +299,19 @@ fn a_browser_shows_it_and_connects_again() {
             return;
         };
         browser.open(&format!("http://{}/?token={token}", forward.address));
-        // The token is not in the address of the page any more.
+        // The token has been removed from the page's address.
         browser.until("document.querySelector('#state').textContent.startsWith('live')");
         assert_eq!(browser.ask("location.search"), "");
         let truth = overload();
         assert!(truth.kernel.get("ListenOverflows").copied().unwrap_or(0) > 0);
         browser.until("document.querySelector('#drops').textContent.includes('accept_queue_full')");
         browser.until("document.querySelector('#notices').textContent.includes(':8000 closed')");
-        // A listener is chosen, and has a verdict and a plot with words for those who do not see it.
+        // A listener is selected, and has a verdict and a plot with a description.
         browser.until("document.querySelector('#verdict strong')");
         let plot = "document.querySelector('#plot svg').getAttribute('aria-label')";
         assert!(browser.ask(plot).as_str().unwrap().starts_with("Depth of the queue: at most "));
         keep("page-light.png", &mut browser);
-        // The stream is cut, and comes back by itself.
+        // The stream is cut, and reconnects by itself.
         browser.ask("globalThis.before = page.frame.time_ms");
         forward.cut();
         browser.until("page.frame.time_ms > globalThis.before + 1000");
@@ -324,14 +324,14 @@ fn a_browser_shows_it_and_connects_again() {
             assert_eq!(browser.ask(wider), 0, "{scheme}");
             keep(&format!("page-{scheme}-390.png"), &mut browser);
         }
-        // Only the service was asked, and the only complaint is of the cut.
+        // The page only contacted the service, and the only complaint is about the cut.
         let ours = format!("\"http://{}/", forward.address);
         let fetched = browser.fetched();
         assert!(fetched.iter().all(|url| url.starts_with(&ours)), "{fetched:?}");
         let complaints = browser.complaints();
         let is_of_the_cut = |text: &String| text.contains("net::ERR_");
         assert!(complaints.iter().all(is_of_the_cut), "{complaints:?}");
-        // After a restart its token is another one, and the page says so.
+        // After a restart, the token is another one, and the page says so.
         assert!(service.stop(LIMIT).unwrap().success());
         let _again = again(&forward, &file);
         browser.until("document.querySelector('#message').textContent.includes('restarted')");
@@ -339,7 +339,7 @@ fn a_browser_shows_it_and_connects_again() {
     });
 }
 
-/// The same service once more, where the forwarded port leads.
+/// Starts the service again at the address that the port is forwarded to.
 fn again(forward: &Forward, file: &Path) -> Service {
     let service = forward.service.to_string();
     let arguments = ["--listen", &service, "--token-file", file.to_str().unwrap()];

@@ -1,5 +1,5 @@
 //! Conditions that must not change a total: more refusals than can be reported individually, a tool
-//! that is not scheduled, another tool at the same time.
+//! that is not scheduled, and another tool at the same time.
 
 use std::io::{Write, stderr};
 use std::process::Command;
@@ -21,14 +21,14 @@ fn a_storm_of_20000_refused_syns_is_counted_in_full() {
         let batch = trace_packets(&[("storm", play)]);
         let part = &batch.parts[0];
         let summary = part.summary();
-        // Only for the log: the number is not guaranteed.
+        // This is just logged, since the number is not guaranteed.
         let _ = writeln!(stderr(), "storm: lost records {}", summary.lost_records);
         assert_eq!(counter(&batch.kernel, "ListenOverflows"), 20_000, "the load itself");
         assert_eq!(summary.drops.total, 20_000, "total");
         assert_eq!(summary.drops.of("accept_queue_full_syn"), 20_000, "cause");
         assert_eq!((summary.enqueued, summary.peak.depth), (5, 5), "the queue");
         assert_reconciled(&batch, part);
-        // Lines may be lost, not invented; each client is reported once.
+        // Lines may be lost, but not invented; each client is reported once.
         let (lines, clients) = (part.drops.len() as u64, summary.drops.clients.unwrap());
         assert!((1..=20_000).contains(&lines), "{lines} drop lines");
         assert!(clients <= 20_000, "{clients} clients");
@@ -38,7 +38,7 @@ fn a_storm_of_20000_refused_syns_is_counted_in_full() {
 #[test]
 fn a_tool_stopped_for_two_seconds_misses_nothing() {
     in_guest(|| {
-        // Its clients come before, during and after the pause.
+        // Its clients connect before, during and after the pause.
         let load = Load::listening(PORT, "--count 300 --rate 100 --backlog 512");
         let tracer = Tracer::start(&["--port", PORT_TEXT], LIMIT).unwrap();
         load.go();
@@ -53,8 +53,8 @@ fn a_tool_stopped_for_two_seconds_misses_nothing() {
     });
 }
 
-/// The ring buffer holds 56 records: the rest of the refused packets is only counted, and reported
-/// as such. Arrivals need no record.
+/// The ring buffer holds 56 records: the other refused packets are only counted, and reported as
+/// such. Arrivals need no record.
 #[test]
 fn a_ring_too_small_loses_records_and_no_count() {
     in_guest(|| {
@@ -78,12 +78,12 @@ fn a_ring_too_small_loses_records_and_no_count() {
         let lost = summary.lost_records.as_u64().unwrap();
         let told = run.drops().count() as u64;
         assert!(lost > 300, "only {lost} lost");
-        // The record of the close may be among the lost.
+        // The record of the close may be among the lost ones.
         assert!((400..=401).contains(&(lost + told)), "{lost} lost, {told} told");
     });
 }
 
-/// One ends by Ctrl-C, the other by SIGTERM: both with the summary.
+/// One ends by Ctrl-C, the other by SIGTERM, both with their summary.
 #[test]
 fn two_tools_at_once_see_everything_and_end_well_by_either_signal() {
     in_guest(|| {

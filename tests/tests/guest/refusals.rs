@@ -1,4 +1,4 @@
-//! What the tool refuses to do, with status 2 and a message that names the remedy.
+//! What the tool refuses to do, with status 2 and a message with a remedy.
 
 use std::os::unix::process::CommandExt;
 

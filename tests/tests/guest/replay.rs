@@ -1,5 +1,5 @@
-//! Recordings: a replay prints the run's output, byte for byte; a recording survives a kill; and if
-//! it cannot be written, tracing continues.
+//! Recordings: a replay prints the output of the run, byte for byte; a recording survives a kill;
+//! and if it cannot be written, tracing continues.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,24 +12,24 @@ use backlog_tests::tracer::{self, Kind, Line, Tracer};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, program, read_truth, scratch};
 
-/// A queue that overflows again and again, of a server that is slow.
+/// A queue that overflows again and again, of a slow server.
 const OVERFLOW: &str = "--backlog 2 --count 40 --connect nonblocking --connect-timeout 3s \
                         --accept-delay 20ms";
 
-/// The tool in any form of output.
+/// The tool with any output format.
 fn tool() -> Command {
     let path = env::var_os(tracer::PATH_VARIABLE);
     Command::new(path.unwrap_or_else(|| OsString::from("backlog-trace")))
 }
 
-/// A tool that has ended.
+/// A completed run of the tool.
 struct Ended {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-/// Runs the tool to its end, traced or not.
+/// Runs the tool until it ends, with tracing or without.
 fn run(command: &mut Command) -> Ended {
     let (out, err) = (scratch("out"), scratch("err"));
     let files = [&out, &err].map(|path| File::create(path).unwrap());
@@ -49,7 +49,7 @@ fn run(command: &mut Command) -> Ended {
     Ended { code, out, err }
 }
 
-/// A run in this form while a load overflows, recorded.
+/// Records a run with this output format while a load overflows.
 fn record(form: &str, file: &Path) -> Ended {
     let truth = scratch("truth.json");
     let load = format!(
@@ -85,7 +85,7 @@ fn a_replay_prints_what_the_run_has_printed() {
             assert_eq!(again.out, live.out, "{form}");
             assert!(live.out.contains("8000"), "{form}: {}", live.out);
             assert!(live.out.contains("accept_queue_full"), "{form}: {}", live.out);
-            // All notices of the run are there again, and no other.
+            // The replay repeats all messages of the run, and no others.
             assert_eq!(again.err, live.err, "{form}");
             fs::remove_file(&file).unwrap();
         }
@@ -102,7 +102,7 @@ fn a_kill_loses_only_what_came_last() {
                                           --connect-timeout 500ms --hold-to-end",
         );
         let name = file.to_str().unwrap();
-        // One interval that does not end: nothing but the drops writes.
+        // The only interval does not end, so only drops cause writes.
         let arguments = ["--port", PORT_TEXT, "--record", name, "1h"];
         let mut tracer = Tracer::start(&arguments, LIMIT).unwrap();
         load.go();
@@ -110,7 +110,7 @@ fn a_kill_loses_only_what_came_last() {
             |lines: &[Line]| lines.iter().filter(|line| matches!(line.kind, Kind::Drop(_))).count();
         tracer.wait_for("a drop", LIMIT, |lines| drops(lines) > 0).unwrap();
         load.finish();
-        // It is in the file while the run goes on, a second later at most.
+        // The file contains it during the run, at most a second later.
         wait_until("the drops to be in the file", LIMIT, || {
             let shown = replay(&file, &["-o", "json", "-q"]);
             let there = shown.out.matches("\"type\":\"drop\"").count();
@@ -129,7 +129,7 @@ fn a_kill_loses_only_what_came_last() {
     });
 }
 
-/// The kernel would end the tool by SIGXFSZ.
+/// Otherwise the kernel would kill the tool with SIGXFSZ.
 #[test]
 fn a_limit_of_file_sizes_is_said_and_tracing_goes_on() {
     in_guest_once(|| {

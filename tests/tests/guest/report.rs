@@ -1,6 +1,6 @@
-//! `--report` of a real run: the page agrees with the JSON lines, and a destination that cannot be
-//! written is rejected before anything begins. (Its look in a browser is tested on the host, with
-//! synthetic events.)
+//! `--report` in a real run: the page agrees with the JSON lines, and a destination that cannot be
+//! written is rejected before tracing begins. (A test on the host checks its look in a browser,
+//! with synthetic events.)
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use backlog_tests::tracer::{self, Tracer};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, scratch, stop};
 
-/// 17 fit into a backlog of 16 and nobody accepts.
+/// A backlog of 16 holds 17 connections and nobody accepts.
 const FULL: &str = "--backlog 16 --count 22 --rate 200 --no-accept --hold-to-end \
                     --connect nonblocking --connect-timeout 1600ms";
 

@@ -1,6 +1,6 @@
-//! Least rights: each thread of a run keeps only what its options need, and counts as with all
-//! rights; `--cmd` keeps the rights of the caller; the sets that `doctor` names are enough without
-//! root.
+//! Least privilege: each thread of a run keeps only what its options need, and counts as with all
+//! capabilities; `--cmd` keeps the rights of the caller; and the sets in the report of `doctor` are
+//! sufficient without root.
 
 mod named;
 
@@ -34,11 +34,11 @@ const SYS_ADMIN: u64 = 1 << 21;
 const PERFMON: u64 = 1 << 38;
 const BPF: u64 = 1 << 39;
 
-/// What finding owners needs.
+/// The capabilities that finding owners needs.
 const LOOK: u64 = SYS_PTRACE | DAC_READ_SEARCH;
 
-/// More clients than a small queue takes. The queue has three slots, and those refused retry
-/// together, after 1, 3 and 7 s: four times three are served on the slowest machine.
+/// More clients than a small queue holds. The queue has three places, and refused clients retry
+/// together after 1, 3 and 7 s: four times three are served on the slowest machine.
 const LOAD: &str = "--backlog 2 --count 12 --connect nonblocking --connect-timeout 10s \
                     --accept-delay 5ms";
 
@@ -65,7 +65,7 @@ impl Status {
     }
 }
 
-/// All threads of a process. One that has just ended is left out.
+/// All threads of a process, except for those that have just ended.
 fn threads(process: u32) -> Vec<Status> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
     let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
@@ -83,7 +83,7 @@ fn settled(tracer: &Tracer) -> Vec<Status> {
     threads(tracer.id())
 }
 
-/// Does this kernel refuse every call of `bpf()` without `CAP_BPF`?
+/// Does this kernel refuse every `bpf()` call without `CAP_BPF`?
 fn bpf_is_reserved() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
@@ -91,7 +91,8 @@ fn bpf_is_reserved() -> bool {
     version < (5, 19) && sysctl::get("kernel.unprivileged_bpf_disabled").unwrap() != "0"
 }
 
-/// Every thread has exactly what it needs of `kept`, and can get no more.
+/// Asserts that every thread has exactly the capabilities that it needs of `kept`, and cannot gain
+/// any.
 fn assert_reduced(what: &str, threads: &[Status], kept: u64) {
     let own = Status::own().set("CapPrm");
     assert!(threads.len() >= 5, "{what}: {threads:?}");
@@ -115,14 +116,14 @@ fn assert_reduced(what: &str, threads: &[Status], kept: u64) {
     }
 }
 
-/// The listener of this test: on a machine in use, others may have the port in their namespaces.
+/// The listener of this test, since on a machine in use, other namespaces may use the port.
 fn own_summary(run: &Run) -> &Summary {
     let netns = netns::inode().unwrap();
     let is_ours = |one: &&Summary| one.listener.port == PORT && one.listener.netns == netns;
     run.summaries().find(is_ours).unwrap()
 }
 
-/// What the load knows of its connections, the tool says, too.
+/// Asserts that the tool's counts are those of the load.
 fn assert_counts(what: &str, run: &Run, truth: &load::Truth) {
     let missed = blind::missed(run);
     let summary = own_summary(run);
@@ -279,8 +280,8 @@ fn the_command_has_the_rights_of_the_caller() {
     });
 }
 
-/// Runs it as nobody, with these capabilities in its ambient set: as systemd's
-/// `AmbientCapabilities` do.
+/// Runs the command as nobody, with these capabilities in its ambient set, as systemd's
+/// `AmbientCapabilities` does.
 fn as_nobody(command: &mut Command, capabilities: u64) {
     // SAFETY: it makes system calls only, and touches no memory but its own.
     unsafe { command.pre_exec(move || become_nobody(capabilities)) };

@@ -1,39 +1,39 @@
-//! Lines for the tables of `cargo xtask causes`: provoked, counted by the kernel, seen by the tool.
-//! Without `BACKLOG_ROWS` they are not printed.
+//! Prints lines for the tables of `cargo xtask causes`: what was provoked, counted by the kernel,
+//! and seen by the tool. Without `BACKLOG_ROWS`, nothing is printed.
 
 use std::env;
 use std::io::{Write, stderr};
 
 use serde_json::{Value, json};
 
-/// A cause or a side event; `kernel`: none if it has no counter.
+/// A cause or a side event; `kernel` has no value if no counter shows it.
 pub(crate) fn cause(name: &str, provoked: u64, kernel: Option<u64>, seen: u64) {
     print(&json!({"name": name, "provoked": provoked, "kernel": kernel, "seen": seen}));
 }
 
-/// What this kernel cannot show, and why.
+/// Something that this kernel cannot show, and why.
 pub(crate) fn absent(name: &str, why: &str) {
     print(&json!({"name": name, "absent": why}));
 }
 
-/// A counter of the kernel under a load, which may not know itself what it provoked.
+/// A kernel counter under a load, which may not know itself what it provoked.
 pub(crate) fn load(name: &str, provoked: Option<u64>, kernel: Option<u64>, seen: u64) {
     print(&json!({
         "load": true, "name": name, "provoked": provoked, "kernel": kernel, "seen": seen,
     }));
 }
 
-/// A load, in one of its runs.
+/// A run of a load.
 pub(crate) struct Asked<'a> {
     pub(crate) shape: &'a str,
     pub(crate) run: u32,
     pub(crate) backlog: u32,
     pub(crate) expected: &'a str,
-    /// What the longer queue needed.
+    /// The depth that the longer queue needed.
     pub(crate) needed: Option<u64>,
 }
 
-/// The recommendation for a load, and the refusals before; the number of 20 runs that must be
+/// The recommendation for a load, the refusals before it, and the number of 20 runs that must be
 /// right.
 pub(crate) fn sizing(asked: &Asked<'_>, of_twenty: u32, sizing: &Value, refused: u64) {
     let Asked { shape, run, backlog, expected, needed } = *asked;
@@ -45,7 +45,7 @@ pub(crate) fn sizing(asked: &Asked<'_>, of_twenty: u32, sizing: &Value, refused:
     }));
 }
 
-/// What came of it when it was tried; with more workers, or with another backlog.
+/// The result of trying it, with more workers or with another backlog.
 pub(crate) fn tried(
     shape: &str,
     run: u32,
@@ -62,7 +62,8 @@ pub(crate) fn tried(
 
 fn print(row: &Value) {
     if env::var_os("BACKLOG_ROWS").is_some() {
-        // Not println: libtest keeps what a test prints. Only a reader needs it.
+        // Not println, since libtest captures what a test prints. A failure to write does not
+        // matter.
         let _ = writeln!(stderr(), "ROW {row}");
     }
 }

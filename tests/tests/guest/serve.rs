@@ -1,5 +1,5 @@
-//! `serve`: its counts are those of the load, survive a restart of the server, and are bounded; it
-//! answers whatever clients do; and systemd hears of it.
+//! `serve`: its counts match the load, survive a restart of the server, and are bounded; it
+//! answers, whatever clients do; and systemd gets its notifications.
 
 use std::fs;
 use std::io::ErrorKind::{TimedOut, WouldBlock};
@@ -22,10 +22,10 @@ const QUEUED: &str = "backlog_connections_queued_total";
 const ACCEPTED: &str = "backlog_connections_accepted_total";
 const PORT: &str = "port=\"8000\"";
 
-/// That of [`FAST`].
+/// The interval in [`FAST`].
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Fast enough for a test; a scrape still has several intervals between two.
+/// Fast enough for a test; there are still several intervals between two scrapes.
 const FAST: [&str; 8] =
     ["--interval", "0.2", "--min-age", "1s", "--keep-closed", "5s", "--peak-window", "5s"];
 
@@ -44,13 +44,13 @@ fn full(scrape: &Scrape) -> Option<f64> {
 #[test]
 fn counts_are_those_of_the_load_and_survive_a_restart_of_the_server() {
     in_guest(|| {
-        // Other namespaces of a native run have listeners on this port as well.
+        // In a native run, other namespaces have listeners on this port as well.
         let here = [&FAST[..], &["--netns", "/proc/self/ns/net"]].concat();
         let service = Service::start(&here, LIMIT).unwrap();
         let (mut accepted, mut overflows) = (0, 0);
         let mut last = service.scrape().unwrap();
         for round in 0..3 {
-            // It refuses clients, so it is shown at once.
+            // It refuses clients, so it is shown immediately.
             let truth = load(
                 "--backlog 4 --accept-delay 20ms --clients 2 --duration 2s \
                               --connect nonblocking --connect-timeout 500ms --rate 100",
@@ -70,7 +70,7 @@ fn counts_are_those_of_the_load_and_survive_a_restart_of_the_server() {
             assert!(overflows > 0, "the load itself");
             assert_counts(&scrape, &format!("round {round}"));
         }
-        // They vanish all together.
+        // They vanish together.
         let gone = |scrape: &Scrape| scrape.sum("backlog_listener_members", &[PORT]).is_none();
         let scrape = service.wait_for("the end of the series", LIMIT, gone).unwrap();
         assert_eq!(scrape.sum(QUEUED, &[PORT]), None);
@@ -80,7 +80,7 @@ fn counts_are_those_of_the_load_and_survive_a_restart_of_the_server() {
     });
 }
 
-/// What holds of each series at any time.
+/// Checks invariants of each series.
 fn assert_counts(scrape: &Scrape, what: &str) {
     let of = |name: &str| scrape.sum(name, &[PORT]);
     let timed = of("backlog_accept_wait_seconds_count");
@@ -125,7 +125,7 @@ fn answers_whatever_clients_ask() {
         }
         let open = service.get("/metrics", "Accept: application/openmetrics-text\r\n").unwrap();
         assert!(open.head.contains("openmetrics-text") && open.body.ends_with("# EOF\n"));
-        // One request for each connection: what follows it is not read.
+        // One request per connection: anything after it is ignored.
         let twice = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
         assert_eq!(service.ask(&twice).unwrap().body, "healthy\n");
     });
@@ -136,12 +136,12 @@ fn a_thousand_clients_that_stay_keep_no_scrape_out() {
     in_guest_once(|| {
         let service = Service::start(&FAST, LIMIT).unwrap();
         socket::raise_file_limit();
-        // Far more clients than places: some say nothing, others do not read.
+        // Far more clients than places: some send nothing, others do not read.
         let mut held = Vec::new();
         for number in 0..1000 {
             let mut stream = TcpStream::connect(service.address()).unwrap();
             if number % 2 == 0 {
-                // It may have been closed for a later one.
+                // It may have been closed in favour of a later one.
                 let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
             }
             held.push(stream);
@@ -149,7 +149,7 @@ fn a_thousand_clients_that_stay_keep_no_scrape_out() {
                 assert_eq!(service.get("/metrics", "").unwrap().status, 200, "{number}");
             }
         }
-        // Places are taken from the oldest.
+        // The oldest connections lose their places.
         let mut first = held.swap_remove(1);
         first.set_read_timeout(Some(LIMIT)).unwrap();
         assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
@@ -159,7 +159,7 @@ fn a_thousand_clients_that_stay_keep_no_scrape_out() {
     });
 }
 
-/// Between two bytes of a slow client.
+/// The pause between two bytes of a slow client.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
@@ -183,11 +183,11 @@ fn a_client_that_sends_its_request_byte_by_byte_is_disconnected() {
     });
 }
 
-/// The bound of a scrape of 1,000 listeners.
+/// The time limit for a scrape of 1,000 listeners.
 const SCRAPE: Duration = Duration::from_millis(50);
 
-/// Prints the cost of a scrape of 1,000 listeners, and holds a release build to its bound:
-/// `cargo xtask test --kernel native --filter thousand`.
+/// Prints the cost of a scrape of 1,000 listeners, and checks the limit in a release build: `cargo
+/// xtask test --kernel native --filter thousand`.
 #[test]
 fn a_scrape_of_a_thousand_listeners_is_one_pass() {
     in_guest_once(|| {
@@ -205,7 +205,7 @@ fn a_scrape_of_a_thousand_listeners_is_one_pass() {
                 client
             })
             .collect();
-        // Those that something happened at have all series.
+        // Listeners with events have all series.
         let all = |scrape: &Scrape| {
             scrape.sum(ACCEPTED, &["address=\"127.0.0.1\""]).is_some_and(|sum| sum >= 999.0)
         };
@@ -218,18 +218,18 @@ fn a_scrape_of_a_thousand_listeners_is_one_pass() {
                 cpu.as_secs_f64() * 1e3,
                 took.as_secs_f64() * 1e3,
             );
-            // Others may use the machine, too, so CPU time counts; a build for debugging is slow.
+            // CPU time, since others may use the machine, too; a debug build is slow.
             assert!(cfg!(debug_assertions) || !is_native() || cpu < SCRAPE, "{form}: {cpu:?}");
         }
         drop(clients);
     });
 }
 
-/// Medians of some scrapes: CPU time of the thread that answers, time until all is read, bytes.
+/// Medians of some scrapes: CPU time of the answering thread, time until everything is read, bytes.
 fn cost(service: &Service, headers: &str) -> (Duration, Duration, String) {
     let mut scrapes: Vec<_> = (0..9)
         .map(|_| {
-            // The first of an interval writes the text.
+            // The first scrape of an interval renders the text.
             let (begin, cpu) = (Instant::now(), cpu_of_http(service));
             let head = service.get("/metrics", headers).unwrap().head;
             let (took, cpu) = (begin.elapsed(), cpu_of_http(service).saturating_sub(cpu));
@@ -242,7 +242,7 @@ fn cost(service: &Service, headers: &str) -> (Duration, Duration, String) {
     scrapes.swap_remove(scrapes.len() / 2)
 }
 
-/// The CPU time of the thread that answers.
+/// The CPU time of the answering thread.
 fn cpu_of_http(service: &Service) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", service.id())).unwrap().flatten();
     let is_http = |task: &fs::DirEntry| {
@@ -294,7 +294,7 @@ fn systemd_hears_when_it_is_ready_alive_reloads_and_stops() {
             String::from_utf8_lossy(&bytes[..length]).into_owned()
         };
         let until = |wanted: &str| while !next().contains(wanted) {};
-        // systemd names the process that it watches: that of the shell, and then ours.
+        // systemd passes the pid that it watches: that of the shell, which becomes ours.
         let inner = service::command();
         let mut command = Command::new("sh");
         command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(inner.get_program());
@@ -325,20 +325,20 @@ fn it_ends_with_a_reason_if_it_cannot_listen() {
     });
 }
 
-/// Rounds of the churn and the namespaces of each, on a machine and on an emulated one. What is
-/// bounded is full after some 3,000 namespaces.
+/// The number of rounds of the churn and of namespaces in each, natively and in an emulated guest.
+/// Everything bounded is full after some 3,000 namespaces.
 const NATIVE: (usize, usize) = (40, 150);
 const EMULATED: (usize, usize) = (3, 30);
 
-/// The allocator keeps what the busiest interval took, so a busier one adds a step. 22,500
+/// The allocator keeps what the busiest interval took, so a busier one adds a step: 22,500
 /// namespaces added one of 2.4 MB after the first 3,000.
 const STEPS_KIB: u64 = 8192;
 
 #[test]
 fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
     in_guest(|| {
-        // The page keeps the last 15 minutes and grows for as long; its bounds have tests of their
-        // own (`output/record/ring.rs`, `output/web/past.rs`).
+        // Without the page, which keeps the last 15 minutes and grows for that time; its limits
+        // have tests of their own (`output/record/ring.rs`, `output/web/past.rs`).
         let bounded = [&FAST[..], &["--max-listeners", "20", "--no-page"]].concat();
         let service = Service::start(&bounded, LIMIT).unwrap();
         let start = anonymous_kib(&service);
@@ -357,7 +357,7 @@ fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
             println!("absent: memory is not compared: an emulated kernel takes hours to fill it");
             return;
         }
-        // A list that only grows does so in most rounds, or by much.
+        // A leak grows in most rounds, or by much.
         let second_half = &after[rounds / 2..];
         let rounds_that_grew = second_half.windows(2).filter(|pair| pair[1] > pair[0]).count();
         assert!(rounds_that_grew <= rounds / 4, "{rounds_that_grew} rounds: {after:?}");
@@ -366,8 +366,8 @@ fn memory_stays_where_it_is_while_namespaces_and_listeners_come_and_go() {
     });
 }
 
-/// A namespace with a busy listener that refuses a client, and listeners beside it on ports of the
-/// kernel.
+/// A namespace with a busy listener that refuses a client, and further listeners on ports chosen by
+/// the kernel.
 fn come_and_go() {
     netns::fresh(|| {
         let listener = TcpListener::bind("127.0.0.1:8000").unwrap();

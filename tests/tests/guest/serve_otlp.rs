@@ -1,5 +1,5 @@
-//! `serve --otlp` and a real `VictoriaMetrics`: what it has is what `/metrics` shows; and a receiver that
-//! is away costs old points, which are counted, and no new ones.
+//! `serve --otlp` and a real `VictoriaMetrics`: it stores what `/metrics` shows; and while a
+//! receiver is unavailable, old points are dropped and counted, but no new ones.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
@@ -21,7 +21,7 @@ const FAST: [&str; 8] = [
     "0.2",
 ];
 
-/// Labels of the text form; the others describe the sender.
+/// The labels of the text format; all others describe the sender.
 const OWN: [&str; 4] = ["netns", "address", "port", "process"];
 
 const POINTS: &str = "backlog_tracer_otlp_points_total";
@@ -34,7 +34,7 @@ fn is_here() -> bool {
     here
 }
 
-/// A free address, taken again a moment later.
+/// A free address, which is bound again a moment later.
 fn free() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
@@ -44,12 +44,12 @@ fn start(receiver: SocketAddr) -> Service {
     Service::start(&[&FAST[..], &["--otlp", &url]].concat(), LIMIT).unwrap()
 }
 
-/// What it has of the port's counters, and nothing is left out.
+/// Checks that the stored counters of the port are equal and complete.
 fn compare(stored: &[(Value, f64)], scrape: &Scrape) {
     for (labels, value) in stored {
         let name = labels["__name__"].as_str().unwrap();
         let labels = labels.as_object().unwrap();
-        // This one is written in another way.
+        // Only this value has another notation.
         let text = |value: &Value| value.as_str().unwrap().replace("0.000064", "6.4e-05");
         let of = |name: &&str| Some(format!("{name}=\"{}\"", text(labels.get(*name)?)));
         let wanted: Vec<String> =
@@ -87,7 +87,7 @@ fn a_receiver_has_what_the_metrics_show() {
             Ok(found.map(|(_, value)| *value) == Some(20.0))
         })
         .unwrap();
-        // Its counters, and the parts of the histogram.
+        // The counters, and the parts of the histogram.
         assert!(stored.len() > 17, "{stored:#?}");
         compare(&stored, &scrape);
         // A histogram has all its buckets: ten bounds, and the rest.
@@ -121,7 +121,7 @@ fn what_a_receiver_misses_is_counted_and_the_rest_arrives() {
             Ok(!victoria.query("backlog_tracer_interval_seconds")?.is_empty())
         })
         .unwrap();
-        // One message for all failures.
+        // There is one message for all failures.
         assert_eq!(service.messages().matches("cannot push").count(), 1);
     });
 }

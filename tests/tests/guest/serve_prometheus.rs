@@ -1,7 +1,7 @@
-//! `serve` and a real Prometheus: what it scrapes is sound, counters never fall over the lives of a
-//! server, and in an overload that grows the warning comes before the first refusal, while a healthy
-//! busy server stays silent. `BACKLOG_RULES` names the alert rules, with all times divided by
-//! 60 (`cargo xtask monitoring --scale 60`).
+//! `serve` and a real Prometheus: its scrapes are valid, counters never fall over several lives of
+//! a server, and in a growing overload the warning comes before the first refusal, while a busy but
+//! healthy server causes no alert. `BACKLOG_RULES` names the alert rules, with all durations
+//! divided by 60 (`cargo xtask monitoring --scale 60`).
 
 use std::env;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -34,13 +34,13 @@ const SIXTIETH: [&str; 10] = [
     "/proc/self/ns/net",
 ];
 
-/// Rules about names that the contract has settled otherwise.
+/// promtool's rules on names that the contract has decided otherwise.
 const SETTLED: [&str; 2] = [
     "backlog_kernel_counter_total metric name should not include type 'counter'",
     "backlog_seen_counter_total metric name should not include type 'counter'",
 ];
 
-/// Is a real Prometheus here?
+/// Is Prometheus installed?
 fn is_here() -> bool {
     let here = program("prometheus").is_some() && program("promtool").is_some();
     if !here {
@@ -49,7 +49,7 @@ fn is_here() -> bool {
     here
 }
 
-/// A server with this backlog, which accepts one connection at a time.
+/// A server with this backlog that accepts one connection at a time.
 struct Server {
     address: SocketAddr,
     ends: Arc<AtomicBool>,
@@ -74,7 +74,7 @@ impl Server {
         Self { address, ends, thread: Some(thread) }
     }
 
-    /// Clients that come together.
+    /// Connects several clients at once.
     fn burst(&self, clients: usize) -> Vec<TcpStream> {
         let connect = || TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
         (0..clients).filter_map(|_| connect().ok()).collect()
@@ -162,7 +162,7 @@ fn the_warning_comes_before_the_first_refusal_of_a_ramp() {
             Server::listen(8000, 128, Duration::from_millis(4)),
             Server::listen(8001, 128, Duration::from_millis(1)),
         );
-        // A burst each half second, of a client more than the last one.
+        // A burst every half second, each with one client more than the last.
         let (mut clients, mut warned) = (60, None);
         let refused = || Counters::read().unwrap().get("ListenOverflows");
         let begin = Instant::now();
@@ -173,7 +173,8 @@ fn the_warning_comes_before_the_first_refusal_of_a_ramp() {
             clients += 2;
             let firing = prometheus.firing("8000").unwrap();
             if warned.is_none() && !firing.is_empty() {
-                // The kernel is asked after Prometheus: nobody had been refused when it fired.
+                // The kernel's counter is read after Prometheus: nobody had been refused when the
+                // alert fired.
                 assert_eq!(refused(), 0, "refused before {firing:?}");
                 warned = Some((begin.elapsed(), clients, firing));
             }
@@ -183,7 +184,7 @@ fn the_warning_comes_before_the_first_refusal_of_a_ramp() {
         let first = begin.elapsed();
         println!("warned {warned:?}, first refusal after {first:?} with {clients} clients");
         assert!(warned.is_some(), "no warning in {first:?}");
-        // Now it refuses, and that is another alert.
+        // Now clients are refused, which is another alert.
         wait_until("the alert of the refusal", LIMIT, || {
             let _clients = ramped.burst(10);
             Ok(prometheus.firing("8000")?.iter().any(|alert| alert == "BacklogRefusing"))
@@ -191,6 +192,6 @@ fn the_warning_comes_before_the_first_refusal_of_a_ramp() {
         .unwrap();
         let silent = "ALERTS{port=\"8001\"}";
         let loud = prometheus.query(&format!("count_over_time({silent}[5m])")).unwrap();
-        assert!(loud.is_empty(), "the healthy server: {loud:?}");
+        assert!(loud.is_empty(), "alerts on the healthy server: {loud:?}");
     });
 }

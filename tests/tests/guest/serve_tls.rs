@@ -1,4 +1,4 @@
-//! `serve --web-config`: TLS and passwords, asked by curl with certificates of openssl.
+//! `serve --web-config`: TLS and passwords, tested by curl with certificates from openssl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use backlog_tests::service::Service;
 
 use super::help::{LIMIT, in_guest_once, scratch};
 
-/// `secret`, by crypt(3) of the C library.
+/// The hash of `secret`, made by crypt(3) of the C library.
 const SECRET: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
 /// A folder with a certificate, its key and the configuration.
@@ -33,7 +33,7 @@ impl Web {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    /// Another certificate in the place of the last.
+    /// Replaces the certificate by another one.
     fn certify(&self) {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
@@ -44,7 +44,7 @@ impl Web {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// The status of an answer (0: none), and its headers.
+    /// The status of an answer (0 for none), and its headers.
     fn curl(&self, url: &str, more: &[&str]) -> (u16, String) {
         let mut curl = Command::new("curl");
         curl.args(["-s", "-D", "-", "-o", "/dev/null", "-w", "%{http_code}", "-m", "60"]);
@@ -74,7 +74,7 @@ fn curl_needs_tls_a_password_and_for_the_page_the_token() {
         }
         let web = Web::new();
         let (config, token_file) = (web.file("web.yml"), web.file("token"));
-        // Beyond loopback the page is on, because there is TLS.
+        // With TLS, the page is available beyond loopback.
         let arguments =
             ["--listen", "0.0.0.0:0", "--web-config", &config, "--token-file", &token_file];
         let service = Service::start(&arguments, LIMIT).unwrap();
@@ -88,12 +88,12 @@ fn curl_needs_tls_a_password_and_for_the_page_the_token() {
             assert_eq!(status("/metrics", more), 401, "{more:?}");
         }
         assert_eq!(web.curl(&format!("http://127.0.0.1:{port}/metrics"), &alice).0, 0);
-        // The token comes on top of the password.
+        // The token is required in addition to the password.
         assert_eq!(status("/", &alice), 401);
         let token = fs::read_to_string(Path::new(&token_file)).unwrap();
         let (page, head) = web.curl(&url(&format!("/?token={}", token.trim_end())), &alice);
         assert!(page == 200 && head.contains("; secure"), "{head}");
-        // A renewed certificate is in use after SIGHUP, and the old one is not.
+        // After SIGHUP, a renewed certificate is used instead of the old one.
         let old = web.file("old.pem");
         fs::copy(web.file("cert.pem"), &old).unwrap();
         web.certify();
@@ -101,7 +101,7 @@ fn curl_needs_tls_a_password_and_for_the_page_the_token() {
         service.signal(libc::SIGHUP).unwrap();
         wait_until("the new certificate", LIMIT, || Ok(status("/metrics", &alice) == 200)).unwrap();
         assert_eq!(status("/metrics", &["-u", "alice:secret", "--cacert", &old]), 0);
-        // What it does not do changes nothing.
+        // An unsupported setting changes nothing.
         let behind = service.messages().len();
         fs::write(&config, "tls_server_config: {client_ca_file: x}\n").unwrap();
         service.signal(libc::SIGHUP).unwrap();

@@ -1,4 +1,4 @@
-//! The loads whose recommendations are tried: the shapes of the experiment.
+//! The loads whose recommendations are tested: the shapes of the experiment.
 
 /// A shape of load.
 pub(crate) struct Shape {
@@ -8,19 +8,19 @@ pub(crate) struct Shape {
     /// The number of 20 runs that must be right.
     pub(crate) of_twenty: u32,
     pub(crate) expected: Expected,
-    /// The options of the load in this run: each is a bit different.
+    /// The options of the load in this run; each run differs slightly.
     pub(crate) options: fn(u32) -> String,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Expected {
-    /// A larger queue takes it.
+    /// A larger queue is enough.
     Raise,
-    /// None does.
+    /// No queue is large enough.
     AddWorkers,
-    /// The backlog is enough.
+    /// The backlog is large enough.
     Fits,
-    /// No backlog helps: nobody accepts any more.
+    /// No backlog helps, since nobody accepts any more.
     AcceptorStalled,
     /// One member of a group is slow.
     Unbalanced,
@@ -131,8 +131,8 @@ pub(crate) static SHAPES: [Shape; 17] = [
     },
 ];
 
-/// Bursts of clients that are a round trip of 100 ms away, at a server that accepts at once: the
-/// SYN queue is what fills.
+/// Bursts of clients with a round trip of 100 ms, to a server that accepts immediately: the SYN
+/// queue fills up.
 fn far(run: u32, cookies: u32) -> String {
     let (size, all) = (60 + 2 * run, 8 * (60 + 2 * run));
     let rate = f64::from(size) / 0.7;
@@ -142,7 +142,7 @@ fn far(run: u32, cookies: u32) -> String {
     )
 }
 
-/// One worker, and a small backlog.
+/// A shape with one worker and a small backlog.
 const fn shape(name: &'static str, expected: Expected, options: fn(u32) -> String) -> Shape {
     Shape { name, backlog: 16, workers: 1, of_twenty: 19, expected, options }
 }
@@ -151,16 +151,16 @@ fn at_rate(rate: u32) -> String {
     format!("--duration 8s --rate {rate} --accept-delay 10ms {CLIENTS}")
 }
 
-/// Everybody comes while the acceptor stands still: what is needed does not depend on how fast
-/// clients come and the acceptor is.
+/// Everyone connects while the acceptor is stalled, so the needed depth does not depend on the
+/// speed of clients or acceptor.
 pub(crate) const BURST_IN_A_STALL: Shape = shape("a burst in a stall", Expected::Raise, |_| {
     let stall = "--stall 2s --stall-after 3";
-    // They stay until they are accepted: a client that closes in a stall looks impatient.
+    // They stay until they are accepted: a client that closes during a stall looks impatient.
     format!("--count 100 --burst 100 --rate 100 --accept-delay 1ms --hold 3s {stall} {CLIENTS}")
 });
 
-/// An acceptor at 0.4 of few arrivals: a machine that stands still for two seconds fills no
-/// queue of what is recommended.
+/// Few arrivals, with an acceptor at 0.4 of their rate: if the machine stands still for two
+/// seconds, this does not fill the recommended queue.
 pub(crate) const FEW_BUT_TOO_MANY: Shape = Shape {
     backlog: 32,
     ..shape("accepts at 0.4 of few arrivals", Expected::AddWorkers, |_| {

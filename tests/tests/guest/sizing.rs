@@ -1,6 +1,6 @@
-//! The number to set: the tool's recommendation for a load is tested with the same load, and with
-//! less than recommended. `cargo xtask sizing` runs more shapes, more often (`BACKLOG_RUNS`), and
-//! keeps the table. And the affected clients: admitted later, gave up, or left.
+//! The recommended number: the tool's advice for a load is tested with the same load, and with less
+//! than recommended. `cargo xtask sizing` runs more shapes, more often (`BACKLOG_RUNS`), and writes
+//! the table. Also tests the outcomes of affected clients: admitted later, gave up, or left.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,8 +21,8 @@ use super::shapes::{
     BURST_IN_A_STALL, Expected, FEW_BUT_TOO_MANY, ONE_BURST, SHAPES, Shape, TWICE_AS_MANY,
 };
 
-/// The shapes that are tried: for the table those whose name contains `BACKLOG_SHAPE`, or all;
-/// else two.
+/// The shapes to test: for the table, all or those whose name contains `BACKLOG_SHAPE`; otherwise
+/// two.
 fn shapes() -> Vec<&'static Shape> {
     let wanted = env::var("BACKLOG_SHAPE").unwrap_or_default();
     match runs() {
@@ -32,18 +32,18 @@ fn shapes() -> Vec<&'static Shape> {
     }
 }
 
-/// How often each shape is tried; none: a few of them, once.
+/// How often each shape is tested; None: a few of them, once.
 fn runs() -> Option<u32> {
     env::var("BACKLOG_RUNS").ok()?.parse().ok()
 }
 
-/// Does the same load do the same here each time? It does by a clock that counts instructions.
-/// By any other, what else the machine does comes between a burst and its acceptor.
+/// Does the same load behave the same each time? It does with a clock that counts instructions.
+/// Otherwise, other work of the machine comes between a burst and its acceptor.
 fn is_exact() -> bool {
     env::var_os("BACKLOG_EXACT").is_some()
 }
 
-/// A shape in one of its runs, with a backlog.
+/// A run of a shape, with a backlog.
 #[derive(Clone, Copy)]
 struct Trial {
     shape: &'static Shape,
@@ -58,7 +58,7 @@ impl Trial {
     }
 }
 
-/// Runs loads one after the other under one run of the tool: of each its summary.
+/// Runs loads one after the other during one run of the tool; returns the summary of each.
 fn traced(trials: &[Trial]) -> Vec<Summary> {
     let variants: Vec<Variant<'_>> = trials
         .iter()
@@ -71,7 +71,7 @@ fn traced(trials: &[Trial]) -> Vec<Summary> {
     batch.parts.iter().map(|part| worst(&part.summaries).clone()).collect()
 }
 
-/// The summary of the listener that refused most: of a group the member that matters.
+/// The summary of the listener that refused most: in a group, the member that matters.
 fn worst(members: &[Summary]) -> &Summary {
     members.iter().max_by_key(|member| member.drops.total).unwrap()
 }
@@ -88,7 +88,8 @@ fn full(summary: &Summary) -> u64 {
     refused + summary.drops.of("syn_queue_full") + cookies.unwrap_or(0)
 }
 
-/// The loads that are tried before their advice is: starting the tool takes longer than a load.
+/// The number of loads to run before their advice is tested: starting the tool takes longer than a
+/// load.
 const AT_ONCE: usize = 8;
 
 #[test]
@@ -116,7 +117,8 @@ fn what_is_recommended_is_enough_and_less_is_not() {
     });
 }
 
-/// The verdict is the expected one; where runs are counted, one may be unlucky: its row says so.
+/// Asserts that the verdict is the expected one. If runs are counted, single failures are
+/// permitted, and appear in the row.
 fn assert_verdict(trial: &Trial, summary: &Summary) {
     let Trial { shape, run, backlog, .. } = *trial;
     let sizing = &summary.sizing;
@@ -128,8 +130,8 @@ fn assert_verdict(trial: &Trial, summary: &Summary) {
     assert!(runs().is_some() || verdict == expected, "{}: {why}", shape.name);
 }
 
-/// The same load with the recommended backlog and with a limit at which the longer queue holds 0.8
-/// of what it needs; or with the recommended number of workers.
+/// The same load with the recommended backlog, and with a limit at which the longer queue holds 0.8
+/// of the needed depth; or with the recommended number of workers.
 fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     if let Some(wanted) = sizing["backlog"].as_u64() {
         let limits = [wanted, limit_for(sizing, 8)];
@@ -141,20 +143,20 @@ fn trials_of_advice(trial: &Trial, sizing: &Value) -> Vec<Trial> {
     workers.map(|workers| Trial { workers, ..*trial }).into_iter().collect()
 }
 
-/// The limit at which the longer queue holds these tenths of what it needs: the accept queue holds
-/// one connection more than its limit, the SYN queue as many requests.
+/// The limit at which the longer queue holds these tenths of the needed depth: the accept queue
+/// holds one connection more than its limit, the SYN queue as many requests.
 fn limit_for(sizing: &Value, tenths: u64) -> u64 {
     let holds = |queue: &str| sizing[queue].as_u64().unwrap_or(0) * tenths / 10;
     holds("needed_depth").saturating_sub(1).max(holds("needed_syn_queue"))
 }
 
-/// What the longer queue needs.
+/// The depth that the longer queue needs.
 fn needed(sizing: &Value) -> Option<u64> {
     let queues = ["needed_depth", "needed_syn_queue"];
     queues.iter().filter_map(|queue| sizing[*queue].as_u64()).max()
 }
 
-/// As many times the workers, rounded up.
+/// The number of workers times a factor, rounded up.
 fn more(trial: &Trial, times: f64) -> Option<u32> {
     let workers = (1..=100).find(|count| f64::from(*count) >= times * f64::from(trial.workers))?;
     (workers > trial.workers).then_some(workers)
@@ -173,16 +175,16 @@ fn assert_advice(again: &[Trial], tried: &[Summary]) {
     }
 }
 
-/// Who was refused and comes back is let in a second later at the earliest, at whatever step of
-/// its handshake it was refused; all others are accepted well before. Those whose SYN cookie's
-/// ACK was refused believe that they are connected, and are never accepted.
+/// A refused client is admitted a second later at the earliest, at whichever step of its handshake
+/// it was refused; all others are accepted well before. Clients whose cookie ACK was refused
+/// believe that they are connected, and are never accepted.
 #[test]
 fn who_was_refused_and_got_in_later_is_counted() {
     const LATE_US: u64 = 700_000;
 
     in_guest(|| {
-        // The acceptor is stalled while all of them arrive; they stay connected, so that no FIN is
-        // processed next to its ACK, and no ACK comes after the end.
+        // The acceptor is stalled while all of them arrive. They stay connected, so that no FIN is
+        // processed next to its ACK, and no ACK arrives after the end.
         let arguments = "-q --backlog 8 --count 60 --burst 60 --rate 60 --accept-delay 2ms \
                          --stall 300ms --stall-after 3 --connect nonblocking \
                          --connect-timeout 20s --hold 1500ms --each-wait --settle 4s";
@@ -190,8 +192,8 @@ fn who_was_refused_and_got_in_later_is_counted() {
         let part = &batch.parts[0];
         let (truth, summary) = (&part.truth, part.summary());
         let told = |field: &str| summary.drops.of(field);
-        // A client's first connection: an ACK with a cookie that comes again when that has been
-        // closed makes another one.
+        // Only the first connection of each client: if an ACK with a cookie is repeated after the
+        // connection has closed, it creates another one.
         let mut first: BTreeMap<u16, u64> = BTreeMap::new();
         for wait in truth.waits.iter().flatten() {
             let at_most_us = first.entry(wait.peer_port).or_insert(u64::MAX);
@@ -203,31 +205,32 @@ fn who_was_refused_and_got_in_later_is_counted() {
         let admitted = told("admitted");
         let off = part.missed + blind::slack();
         let all = &summary.drops;
-        // A client whose cookie's ACK was refused believes that it is connected. Its FIN makes a
-        // connection that the server accepts, and nobody is there any more: no return.
+        // A client whose cookie ACK was refused believes that it is connected. Its FIN creates a
+        // connection that the server accepts although the client is gone, so this does not count as
+        // admitted.
         let believing = told("believing");
         assert!(
             admitted <= late + off && late <= admitted + believing + off,
-            "{admitted} and {believing} of {late} are told, {off} may be off: {all:?}, {truth:?}"
+            "{admitted} and {believing} of {late}, off by {off} at most: {all:?}, {truth:?}"
         );
         let told_clients = summary.drops.clients.unwrap();
         let refused = truth.connects.tried - in_time;
         assert!(
             told_clients.abs_diff(refused) <= off,
-            "{told_clients} of {refused} were refused, {off} may be off: {all:?}, {truth:?}"
+            "{told_clients} of {refused} reported, off by {off} at most: {all:?}, {truth:?}"
         );
         let outside = told("gave_up") + told("reset") + told("trying") + told("unknown");
-        assert_eq!(admitted + outside, told_clients, "each client is one of these");
+        assert_eq!(admitted + outside, told_clients, "each client has one outcome");
         let delay = summary.drops.delay_us();
         let median = delay["p50"].as_u64();
         assert!(
             median.is_some_and(|median| median >= LATE_US),
-            "{delay}, {off} may be off: {all:?}, {truth:?}"
+            "{delay}, off by {off} at most: {all:?}, {truth:?}"
         );
     });
 }
 
-/// Clients that end or reset their connection before anybody accepts it.
+/// Clients that end or reset their connection before it is accepted.
 #[test]
 fn who_has_left_by_the_time_of_the_accept_is_counted() {
     in_guest(|| {
@@ -259,7 +262,7 @@ fn who_has_left_by_the_time_of_the_accept_is_counted() {
 #[test]
 fn what_the_acceptor_was_doing_is_told() {
     in_guest_once(|| {
-        // Two ports: the tool knows who holds the first by its look at the start.
+        // There are two ports: the tool knows the holder of the first from its scan at the start.
         let load = Load::listening(
             PORT,
             "--backlog 8 --count 40 --burst 40 --rate 40 --stall 1s --stall-after 3 \
@@ -272,7 +275,7 @@ fn what_the_acceptor_was_doing_is_told() {
         let run = stop(tracer);
         let told: Vec<&Value> =
             run.lines.iter().filter(|line| line.is("acceptor")).map(|line| &line.raw).collect();
-        let first = told.first().unwrap_or_else(|| panic!("none was told: {}", run.stderr));
+        let first = told.first().unwrap_or_else(|| panic!("none was reported: {}", run.stderr));
         assert_eq!(first["process"]["pid"], pid, "{first}");
         assert_eq!(first["process"]["comm"], "backlog-load", "{first}");
         let threads: u64 = first["doing"]
@@ -291,7 +294,7 @@ fn assert_episode(run: &Run, pid: u32) {
     let episodes = summary.episodes["kept"].as_array().unwrap();
     assert!(!episodes.is_empty());
     assert_eq!(episodes[0]["acceptor"]["process"]["pid"], pid, "{}", episodes[0]);
-    // What comes later than a second after them is retries: they begin no episode.
+    // More than a second later, only retries arrive, and these begin no episode.
     let packets: u64 = episodes.iter().map(|one| one["packets"].as_u64().unwrap()).sum();
     assert!(packets >= summary.drops.clients.unwrap(), "{packets} packets: {}", summary.episodes);
     assert!(packets <= summary.drops.total, "{packets} packets: {}", summary.episodes);

@@ -1,5 +1,5 @@
 //! Whatever blocks, a run ends: when nobody reads its output, when a thread of the tool is stuck,
-//! and at once by a second signal. What could not be written is reported.
+//! and immediately on a second signal. Lost output is reported.
 
 use std::env;
 use std::ffi::CString;
@@ -18,13 +18,13 @@ use backlog_tests::tracer::{self, Kind, Line};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, scratch};
 
-/// The tool in any form of output.
+/// The tool with any output format.
 fn tool() -> Command {
     let path = env::var_os(tracer::PATH_VARIABLE);
     Command::new(path.unwrap_or_else(|| "backlog-trace".into()))
 }
 
-/// A pipe that nobody reads, full of zeros.
+/// A full pipe without a reader.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = io::pipe().unwrap();
     fill(&writer);
@@ -51,7 +51,7 @@ fn set_nonblocking(fd: i32, on: bool) {
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
 }
 
-/// A tool whose output is partly not read.
+/// A running tool, some of whose output is not read.
 struct Stalled {
     child: Child,
     recording: PathBuf,
@@ -60,7 +60,7 @@ struct Stalled {
 }
 
 impl Stalled {
-    /// Starts it, and returns when it traces: then its recording has its name.
+    /// Starts it; returns when it traces, which is when its recording has its final name.
     fn start(ports: &str, arguments: &[&str], direct: impl FnOnce(&mut Command)) -> Self {
         let mut started = Self::spawn(ports, arguments, direct);
         wait_until("the tool to trace", LIMIT, || {
@@ -93,7 +93,7 @@ impl Stalled {
         self.child.id().try_into().unwrap()
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     fn wait(&mut self) -> ExitStatus {
         let Self { child, .. } = self;
         wait_until("the tool to end", LIMIT, || Ok(child.try_wait()?.is_some())).unwrap();
@@ -104,7 +104,7 @@ impl Stalled {
         fs::read_to_string(&self.stderr).unwrap()
     }
 
-    /// What `replay` prints of its recording.
+    /// The output of `replay` for its recording.
     fn replayed(&self) -> Vec<Line> {
         let mut command = tool();
         let run = command.args(["replay", "-o", "json"]).arg(&self.recording).output().unwrap();
@@ -115,7 +115,7 @@ impl Stalled {
 
 impl Drop for Stalled {
     fn drop(&mut self) {
-        // A test that failed leaves it running; else it has ended already.
+        // After a failed test it still runs; otherwise it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for file in [&self.recording, &self.stderr, &self.stdout] {
@@ -132,7 +132,7 @@ fn has_end(lines: &[Line]) -> bool {
     lines.iter().any(|line| line.is("end"))
 }
 
-/// Stdout is not read, and the run ends by what `end` does.
+/// Stdout is not read, and `end` ends the run.
 fn with_stalled_stdout(arguments: &[&str], end: impl FnOnce(&Stalled)) {
     let (_reader, writer) = full_pipe();
     let mut tool = Stalled::start(PORT_TEXT, arguments, |command| {
@@ -143,7 +143,7 @@ fn with_stalled_stdout(arguments: &[&str], end: impl FnOnce(&Stalled)) {
     assert_eq!(status.code(), Some(2), "{status}: {}", tool.errors());
     let errors = tool.errors();
     assert!(errors.contains("stdout: its reader has stalled; not written: "), "{errors}");
-    // The recording has a reader, so nothing is missing there.
+    // The recording has a reader, so it is complete.
     assert!(has_end(&tool.replayed()));
 }
 
@@ -199,8 +199,7 @@ fn a_terminal_that_is_stopped_is_given_back() {
     in_guest_once(|| {
         let (_ours, theirs) = terminal::open();
         let before = terminal::settings(&theirs);
-        // As Ctrl-S does it.
-        // SAFETY: an open descriptor.
+        // Like Ctrl-S. SAFETY: an open descriptor.
         assert_eq!(unsafe { libc::tcflow(theirs.as_raw_fd(), libc::TCOOFF) }, 0);
         let end = || Stdio::from(theirs.try_clone().unwrap());
         let recording = scratch("run.jsonl");
@@ -221,8 +220,8 @@ fn a_terminal_that_is_stopped_is_given_back() {
     });
 }
 
-/// Its main thread is stuck, as in a file of `/proc`, while the signal comes: other threads stop
-/// and detach the programs, and nothing that happens afterwards is counted.
+/// The main thread is stuck, as in a file of `/proc`, when the signal arrives: other threads stop
+/// and detach the programs, and later events are not counted.
 #[test]
 fn a_stuck_tool_stops_counting_and_detaches() {
     in_guest(|| {
@@ -230,18 +229,18 @@ fn a_stuck_tool_stops_counting_and_detaches() {
         let programs = bpf::programs().unwrap();
         let ports = format!("{PORT}-{after}");
         let mut tool = Stalled::start(&ports, &[], |_| {});
-        // The iterator is on no hook: it runs when it is read, and what reads it may keep it.
+        // The iterator has no hook: it runs when it is read, and its reader may keep it.
         let is_hooked = |program: &bpf::Program| !program.name.starts_with("it_");
         let is_new = |program: &bpf::Program| {
             is_hooked(program) && programs.iter().all(|old| old.id != program.id)
         };
         let ours: Vec<u32> =
             bpf::programs().unwrap().into_iter().filter(is_new).map(|one| one.id).collect();
-        assert!(!ours.is_empty(), "it runs without any program");
+        assert!(!ours.is_empty(), "no program is attached");
         before.go();
         assert_eq!(before.finish().accepted, 20, "the load itself");
-        // It is ready before: the tool gives up if it is stuck for 30 s, which a slow guest takes for
-        // little else.
+        // It is started before that: the tool gives up after being stuck for 30 s, during which a
+        // slow guest can do little else.
         let later = Load::listening(after, "--count 7");
         let held = Held::hold(tool.pid()).unwrap();
         tool.signal(libc::SIGTERM);
@@ -306,7 +305,7 @@ fn a_second_signal_ends_it_at_once() {
         // It cannot end by itself.
         let held = Held::hold(tool.pid()).unwrap();
         tool.signal(libc::SIGINT);
-        // One that comes too soon is taken for the first one.
+        // A signal that comes too soon counts as the first one.
         wait_until("the tool to end", LIMIT, || {
             tool.signal(libc::SIGTERM);
             Ok(tool.child.try_wait()?.is_some())

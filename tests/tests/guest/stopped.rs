@@ -1,6 +1,6 @@
 //! The tool is stopped (SIGSTOP) while the load continues, with far more records than the ring
-//! buffer holds: nothing waits for the tool, no total is off, lost records are counted, and the
-//! tool's memory does not grow.
+//! buffer holds: nothing waits for the tool, every total is right, lost records are counted, and
+//! the tool's memory does not grow.
 
 use std::fs;
 use std::io::{Write, stderr};
@@ -18,17 +18,17 @@ use backlog_tests::tracer::{Kind, Line, Reconciled, Run, Summary, Tracer};
 use super::blind::{self, assert_close, assert_count, assert_seen};
 use super::help::{LIMIT, Load, PORT, counter, in_guest, program, read_truth, scratch, stop};
 
-/// The ring: some 200 records.
+/// The size of the ring buffer: some 200 records.
 const RING_KIB: &str = "16";
 /// All of them fit into the accept queue, however slow the server is.
 const CONNECTIONS: u64 = 3_000;
-/// By how much the tool may grow.
+/// The amount by which the tool may grow.
 const GROWTH_KIB: u64 = 16 * 1024;
-/// Where the packets of a play are refused: the port behind that of the load.
+/// The port at which packets are refused, next to that of the load.
 const REFUSING: u16 = PORT + 1;
 
-/// What is refused: its cause, what provokes it, and how many. 98 is as many last ACKs as a
-/// backlog of 100 can refuse, each of them sent 51 times.
+/// What is refused: the cause, the scenario, and the number of packets. A backlog of 100 can refuse
+/// 98 final ACKs, each sent 51 times.
 struct Play {
     cause: &'static str,
     arguments: &'static str,
@@ -43,7 +43,7 @@ const ACKS: Play = Play {
     count: 98 * 51,
 };
 
-/// When the one that refuses listens: before the tool is stopped, and after it.
+/// When the refusing program listens: before the tool is stopped, or after that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Listening {
     before: bool,
@@ -72,7 +72,7 @@ fn a_listener_that_comes_and_goes_while_it_is_stopped_is_counted() {
     in_guest(|| while_stopped(&SYNS, Listening { before: false, after: false }));
 }
 
-/// Nothing of it finds room in the ring, from its opening to its close.
+/// Its records find no room in the ring buffer, from its opening to its close.
 #[test]
 fn a_listener_of_which_no_record_is_left_is_counted() {
     in_guest(|| {
@@ -117,8 +117,8 @@ fn while_stopped(play: &Play, listening: Listening) {
     if !listening.after {
         playing.leave();
     }
-    // All of it is done, and the tool has not moved.
-    assert!(is_stopped(&tracer), "the tool went on by itself");
+    // Everything is done, and the tool has not run.
+    assert!(is_stopped(&tracer), "the tool continued by itself");
     let kernel = Counters::read().unwrap().change_since(&start);
     tracer.signal(libc::SIGCONT).unwrap();
     await_caught_up(&mut tracer);
@@ -134,24 +134,24 @@ fn while_stopped(play: &Play, listening: Listening) {
     assert!(after <= before + GROWTH_KIB, "it grew from {before} to {after} KiB");
 }
 
-/// The load's own account, the kernel's, and the tool's.
+/// Compares the load's own account, the kernel's, and the tool's.
 fn assert_connections(run: &Run, truth: &load::Truth) {
     assert_eq!(truth.accepted, CONNECTIONS, "the load itself");
     let (summary, missed) = (run.summary(PORT).unwrap(), blind::missed(run));
-    // The kernel counts children there, also one that is thrown away since another CPU was
-    // faster to queue its twin (`inet_csk_complete_hashdance`): once on a busy machine.
+    // The kernel also counts children that are discarded because another CPU has queued their twin
+    // first (`inet_csk_complete_hashdance`); seen once on a busy machine.
     let children = counter(&truth.kernel, "PassiveOpens");
     assert!(children >= CONNECTIONS, "the kernel made {children} children");
     assert_count(summary.enqueued, CONNECTIONS, missed, "enqueued");
     assert_count(summary.accepted, CONNECTIONS, missed, "accepted");
     assert_seen(summary, "connections");
     assert_eq!((summary.queued, summary.drops.total), (0, 0), "queued, drops");
-    // A connection needs no record.
+    // Connections need no records.
     assert_count(summary.wait_us.count(), CONNECTIONS, missed, "waits in the histogram");
     assert_count(summary.depth.count(), CONNECTIONS, missed, "depths in the histogram");
 }
 
-/// Every packet refused, by its cause; told, only counted or lost.
+/// Asserts that every refused packet has its cause, and was reported, only counted, or lost.
 fn assert_refused(run: &Run, Play { cause, count, .. }: &Play, truth: &Truth) {
     assert_eq!(truth.expected.get(*cause), Some(count), "{cause}: the packets themselves");
     let summary = run.summary(REFUSING).unwrap();
@@ -165,7 +165,7 @@ fn assert_refused(run: &Run, Play { cause, count, .. }: &Play, truth: &Truth) {
     assert_eq!(all, summary.drops.total, "{cause}: {told} told, {lost} lost");
 }
 
-/// What the tool says of the namespace at the end is what the kernel says.
+/// Asserts that the tool's account of the namespace at the end equals the kernel's.
 fn assert_namespace(run: &Run, kernel: &Changes, count: u64) {
     let summary = run.summary(PORT).unwrap();
     for name in ["ListenOverflows", "ListenDrops"] {
@@ -173,12 +173,12 @@ fn assert_namespace(run: &Run, kernel: &Changes, count: u64) {
         assert_eq!(own, count, "{name}: the load itself");
         let Reconciled { kernel: told, seen } =
             summary.reconciled.get(name).copied().unwrap_or_default();
-        assert_eq!(told, own, "{name}: the kernel's as told");
+        assert_eq!(told, own, "{name}: the kernel's as reported");
         assert_close(seen, own, name);
     }
 }
 
-/// All that it lost of a listener: the kinds make up the number.
+/// Everything that was lost of a listener; the kinds add up to the number.
 fn lost(run: &Run, summary: &Summary) -> u64 {
     let lost = summary.lost_records.as_u64().unwrap();
     let kinds = by_kind(run, summary);
@@ -200,8 +200,8 @@ fn by_kind(run: &Run, summary: &Summary) -> serde_json::Map<String, serde_json::
     line.raw["lost_by_kind"].as_object().unwrap().clone()
 }
 
-/// Crafted packets: their listener is open, they wait to be sent. Killed if a test fails
-/// meanwhile.
+/// Crafted packets: the listener is open, and the packets wait to be sent. The program is killed if
+/// a test fails.
 struct Playing {
     child: Child,
     go: PathBuf,
@@ -224,14 +224,14 @@ impl Playing {
         playing
     }
 
-    /// Sends them; the truth. It listens on.
+    /// Sends the packets; returns the truth. The program keeps listening.
     fn play(&self) -> Truth {
         fs::write(&self.go, "go\n").unwrap();
         wait_for_file(&self.out, LIMIT).unwrap();
         read_truth(&self.out)
     }
 
-    /// To the end of the program, which closes its listener.
+    /// Waits for the end of the program, which closes its listener.
     fn leave(&mut self) {
         fs::write(&self.stay, "leave\n").unwrap();
         let child = &mut self.child;
@@ -267,7 +267,7 @@ fn await_sleep(tracer: &Tracer) {
     wait_until("the tool to sleep", LIMIT, || Ok(proc::asleep(id(tracer)))).unwrap();
 }
 
-/// It has told of the interval in which the load was, and so has read what was in the ring.
+/// Waits until the tool has reported the interval of the load, and so has read the ring buffer.
 fn await_caught_up(tracer: &mut Tracer) {
     let has_load =
         |line: &Line| matches!(&line.kind, Kind::Interval(interval) if interval.enqueued > 0);

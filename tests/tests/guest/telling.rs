@@ -1,4 +1,4 @@
-//! Immediate reports: no more drops than requested, a limit that changes, times that stay correct
+//! Immediate reports: no more drops than requested, a changed limit, and times that stay correct
 //! when the wall clock is set.
 
 use std::io::Error;
@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, in_guest_once, program, stop};
 
-/// A listener that takes two connections and no more.
+/// A listener whose queue holds two connections and is full.
 pub(super) fn full_listener() -> (Socket, Vec<Socket>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
     listener.bind(&address()).unwrap();
@@ -28,11 +28,11 @@ pub(super) fn address() -> SockAddr {
     SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)))
 }
 
-/// A client that begins to connect, and waits for nothing.
+/// A client that starts to connect without waiting.
 pub(super) fn knock() -> Socket {
     let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
     client.set_nonblocking(true).unwrap();
-    // It is in progress: that is the error.
+    // The expected error is that the connect is in progress.
     let _ = client.connect(&address());
     client
 }
@@ -52,7 +52,7 @@ fn no_more_drops_than_asked_for_and_all_of_them_counted() {
         let summary = run.summary(PORT).unwrap();
         assert_eq!(summary.drops.total, 300);
         let told = run.drops().count() as u64;
-        // Each CPU has its part of the 20; more than one second may have passed.
+        // The 20 are split across CPUs; the drops may take more than one second.
         assert!((10..=200).contains(&told), "{told} told");
         assert_eq!(told + summary.drops.of("only_counted"), 300, "{told} told");
         assert_eq!(summary.drops.clients, Some(300));
@@ -76,7 +76,10 @@ fn clients_are_counted_where_their_drops_have_no_record() {
         assert!(summary.drops.total >= 2 * 37 && told < 37, "{told} of {}", summary.drops.total);
         assert_eq!(told + summary.drops.of("only_counted"), summary.drops.total);
         assert_eq!(summary.drops.clients, Some(37));
-        assert!(run.drops().any(|drop| drop.retry == Some(true)), "no client without a record");
+        assert!(
+            run.drops().any(|drop| drop.retry == Some(true)),
+            "no retry whose first drop is unknown"
+        );
     });
 }
 
@@ -125,7 +128,7 @@ fn a_step_of_the_wall_clock_moves_only_what_comes_after() {
             .collect();
         for drop in told {
             let mono = drop["mono_ns"].as_u64().unwrap();
-            // A retry may come while the tool has not heard of it yet.
+            // A retry may arrive before the tool notices the step.
             if (step..after.1).contains(&mono) {
                 continue;
             }
@@ -136,7 +139,7 @@ fn a_step_of_the_wall_clock_moves_only_what_comes_after() {
     });
 }
 
-/// To 5 ms: the two clocks cannot be read at once.
+/// Within 5 ms, since the two clocks cannot be read at the same time.
 fn assert_near(told: &str, expected: SystemTime) {
     let seconds = expected.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     // Only the time of day is compared: a date would need a calendar.
@@ -146,10 +149,10 @@ fn assert_near(told: &str, expected: SystemTime) {
         sum * 60.0 + part
     });
     let difference = (told_seconds - seconds % 86_400.0).abs();
-    assert!(difference < 0.005, "{told} where {seconds} was right: {difference} s off");
+    assert!(difference < 0.005, "{told} instead of {seconds}: {difference} s off");
 }
 
-/// Sets the wall clock, of this guest.
+/// Sets the wall clock of this guest.
 fn set_clock(time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap();
     let time = libc::timespec {

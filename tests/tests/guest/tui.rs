@@ -1,5 +1,5 @@
-//! `--tui` in a real terminal: the screen while a queue overflows, the effect of keys, and that the
-//! terminal is restored however the run ends.
+//! `--tui` in a real terminal: the screen while a queue overflows, the effects of keys, and that
+//! the terminal is restored however the run ends.
 
 use std::env;
 use std::fs;
@@ -13,11 +13,11 @@ use backlog_tests::tracer::{OPTIONS_VARIABLE, PATH_VARIABLE};
 use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest_once, scratch};
 use super::owners::absent;
 
-/// More than is accepted, for longer than a test takes.
+/// More connections than are accepted, for longer than a test takes.
 const OVERLOAD: &str = "--backlog 8 --rate 100 --duration 100s --accept-delay 30ms --clients 32 \
                         --connect-timeout 1s";
 
-/// Does `test` with a terminal, if there can be one. This machine must have one.
+/// Runs `test` with a terminal, if tmux is installed. Natively it must be.
 fn with_terminal(test: impl FnOnce(&Terminal) + Send) {
     in_guest_once(|| match Tmux::find() {
         Err(error) if env::var_os("BACKLOG_NATIVE").is_none() => {
@@ -34,7 +34,7 @@ fn tool() -> PathBuf {
     env::var_os(PATH_VARIABLE).map_or_else(|| "backlog-trace".into(), PathBuf::from)
 }
 
-/// A terminal, and where the tool in it writes its number.
+/// A terminal, and the file in which the tool's pid is written.
 struct Terminal {
     tmux: Tmux,
     pid: PathBuf,
@@ -64,19 +64,19 @@ impl Terminal {
         self.tmux.press(keys).unwrap();
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen.
     fn shows(&self, text: &str) -> String {
         self.tmux.wait_for(text, LIMIT, |screen| screen.contains(text)).unwrap()
     }
 
-    /// Waits for the end; the terminal must be as before, with the summary on it.
+    /// Waits for the end; the terminal must be restored, with the summary on it.
     fn assert_restored(&self, status: i32) {
         self.assert_shown("127.0.0.1:8000  limit 8", status);
     }
 
-    /// The same with what the summary begins with.
+    /// The same with the beginning of the summary.
     fn assert_shown(&self, listener: &str, status: i32) {
-        // What was typed is there as well, without the number.
+        // The typed command is on the screen as well, but without the number.
         self.shows(&format!("ended with {status}"));
         assert_eq!(self.tmux.is_taken().unwrap(), (false, false));
         self.tmux.line("stty -a; echo the end").unwrap();
@@ -96,7 +96,7 @@ impl Terminal {
 fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
     with_terminal(|terminal| {
         let load = Load::listening(PORT, OVERLOAD);
-        // A line of plain words, and one that would colour the terminal.
+        // A plain line, and one that would colour the terminal.
         terminal.start(
             r#"--cmd "echo said by the command; printf %b \\\\033[31mred\\\\n; exec sleep 1000""#,
         );
@@ -113,7 +113,7 @@ fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
                     && screen.contains("wait: p50")
             })
             .unwrap();
-        // Where there is room for one line, it says what to do.
+        // If there is space for one line only, that is the advice.
         let screen = terminal.shows("limit 8, peak");
         let verdicts = ["raise: ", "add_workers: ", "not_enough_data: "];
         assert!(verdicts.iter().any(|verdict| screen.contains(verdict)), "{screen}");
@@ -136,7 +136,7 @@ fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
         terminal.tmux.resize((120, 40)).unwrap();
         let large = terminal.shows("Latest drops");
         assert!(large.contains("Notices") && large.contains("PAUSED"), "{large}");
-        // The time stands still.
+        // The time does not advance.
         let time = paused.split_whitespace().nth(1).unwrap();
         assert!(large.contains(time), "{paused}{large}");
         terminal.press(&["p"]);
@@ -146,7 +146,7 @@ fn a_screen_shows_the_queue_its_drops_and_what_keys_ask_for() {
         // The messages of the screen are repeated.
         let history = terminal.tmux.history().unwrap();
         assert!(history.contains("said by the command"), "{history}");
-        // The terminal would not show what it obeys.
+        // The terminal would not show an escape sequence that it obeys.
         assert!(history.contains("?[31mred"), "{history}");
     });
 }
@@ -167,7 +167,7 @@ fn signals_give_the_terminal_back() {
         }
         terminal.start("");
         terminal.press(&["C-c"]);
-        // It may be too early for anything to have happened.
+        // It may end before anything has happened.
         terminal.assert_shown("Summary of", 0);
     });
 }
@@ -181,7 +181,7 @@ fn it_stops_and_goes_on_as_jobs_do() {
         terminal.press(&["C-z"]);
         terminal.shows("Stopped");
         assert_eq!(terminal.tmux.is_taken().unwrap(), (false, false));
-        // What stood behind the command was done when it stopped.
+        // The rest of the command line was executed when the tool stopped.
         terminal.tmux.line("fg; echo ended with $?").unwrap();
         terminal.shows("Listeners by");
         wait_until("the screen", LIMIT, || Ok(terminal.tmux.is_taken()? == (true, true))).unwrap();
@@ -212,7 +212,7 @@ fn a_recording_is_played_stopped_and_sought() {
         assert_eq!(terminal.tmux.is_taken().unwrap(), (true, true));
         terminal.press(&["Space"]);
         terminal.shows("0:00 of 0:02 STOPPED");
-        // A step of 10 s is more than there is.
+        // Seeking by 10 s goes beyond the end.
         terminal.press(&["Right"]);
         let end = terminal.shows("0:02 of 0:02 END");
         assert!(end.contains("21 drops") || end.contains("0 listeners"), "{end}");
@@ -224,12 +224,12 @@ fn a_recording_is_played_stopped_and_sought() {
         terminal.shows("x0.04");
         terminal.press(&["?"]);
         terminal.shows("double speed, half speed");
-        // One by one: Escape and a key at once are Alt and the key.
+        // Separately, since Escape followed by a key means Alt and the key.
         terminal.press(&["Escape"]);
         terminal.shows("Listeners by");
         terminal.press(&["0"]);
         terminal.shows("0:02 of 0:02 END");
-        // It stays until a key ends it; drops were repeated once, not twice.
+        // It stays until a key ends it. Drops were repeated once, not twice.
         terminal.press(&["Tab", "Tab"]);
         let drops = terminal.shows("accept_queue_full_");
         assert!(!page.exists(), "{drops}");
@@ -239,7 +239,7 @@ fn a_recording_is_played_stopped_and_sought() {
         assert!(history.contains("drops        21 packets of 7 clients"), "{history}");
         assert!(history.contains("no kprobe: this kernel has no kprobes"), "{history}");
         assert!(fs::read_to_string(&page).unwrap().contains("21 packets of 7 clients"));
-        // In the middle of it: the summary is of the whole run all the same, also of a pipe.
+        // Quit in the middle: the summary still covers the whole run, also for a pipe.
         terminal.tmux.line("clear").unwrap();
         terminal.tmux.clear_history().unwrap();
         let line = format!(

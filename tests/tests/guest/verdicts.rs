@@ -1,6 +1,6 @@
-//! Real servers under load: which of their processes accept, the verdict, and whether its advice
-//! suffices. Each server reports which process answered a client, or the clients know whom they
-//! occupy; the truth follows from that, and is written down before each run.
+//! Real servers under load: which of their processes accept, the verdict, and whether its advice is
+//! sufficient. Each server reports which process answered a client, or the clients know which one
+//! they occupy; the truth follows from that, and is stated before each run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -22,21 +22,21 @@ use super::help::{LIMIT, PORT, PORT_TEXT, counter, in_guest_once, is_native, sto
 use super::owners::{absent, with_servers};
 use super::{blind, ownership};
 
-/// Workers of a server that forks them.
+/// The number of workers of a pre-fork server.
 const WORKERS: u32 = 2;
-/// Each takes this long for a client: two accept 13 a second at most.
+/// The work for a client: two workers accept at most 13 per second.
 const WORK: &str = "/?0.15";
-/// A client that is refused for this long leaves. It is longer than a stall needs.
+/// How long a refused client keeps trying, which is longer than a stall needs to be detected.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// A process that has not accepted for this long is not just about to: its state is reported.
+/// A process that has not accepted for this long is not about to do so: its state is reported.
 const A_WHILE: Duration = Duration::from_millis(200);
 
 /// Accepts by process.
 type ByProcess = BTreeMap<u32, u64>;
 
-/// Does `test` on a machine that runs servers in earnest; an emulated one takes minutes for
-/// what one server, in [`gunicorns_workers_are_named_and_not_their_master`], shows as well.
+/// Runs `test` natively only. In an emulated guest this takes minutes, and
+/// [`gunicorns_workers_are_named_and_not_their_master`] covers it with a single server.
 fn natively(test: impl FnOnce(&Root) + Send) {
     if is_native() {
         return with_servers(test);
@@ -48,7 +48,8 @@ fn start(root: &Root, plan: &Plan) -> Server {
     Server::start(root, plan).unwrap()
 }
 
-/// Clients until each worker has answered one, so that each was seen accepting: how many each has.
+/// Connects clients until each worker has answered one, so that each was seen accepting. Returns
+/// their number for each worker.
 fn meet_all(workers: &BTreeSet<u32>) -> ByProcess {
     let mut met = ByProcess::new();
     wait_until("each worker to answer", LIMIT, || {
@@ -60,15 +61,15 @@ fn meet_all(workers: &BTreeSet<u32>) -> ByProcess {
     met
 }
 
-/// Adds up who answered.
+/// Adds up the processes that answered.
 fn add(by: &mut ByProcess, answers: &[String]) {
     for answer in answers {
         *by.entry(answer.trim().parse().unwrap()).or_default() += 1;
     }
 }
 
-/// The processes that accepted, as the summary tells them: each with its accepts, which are
-/// those that it has made, and nobody else. None is left over.
+/// Asserts that the summary lists exactly the processes that accepted, each with its number of
+/// accepts, and no unattributed accepts.
 fn assert_accepts(name: &str, run: &Run, summary: &Summary, truth: &ByProcess) {
     let missed = blind::missed(run);
     let accepts = &summary.accepts;
@@ -77,7 +78,7 @@ fn assert_accepts(name: &str, run: &Run, summary: &Summary, truth: &ByProcess) {
         .iter()
         .map(|one| (number(&one["process"]["pid"]), one["accepts"].as_u64().unwrap()))
         .collect();
-    assert!(told.keys().eq(truth.keys()), "{name}: {told:?}, and not {truth:?}");
+    assert!(told.keys().eq(truth.keys()), "{name}: {told:?} instead of {truth:?}");
     for (process, count) in truth {
         assert_count(told[process], *count, missed, &format!("{name}: accepts of {process}"));
     }
@@ -85,17 +86,17 @@ fn assert_accepts(name: &str, run: &Run, summary: &Summary, truth: &ByProcess) {
     assert_count(summary.accepted, all, missed, &format!("{name}: accepted"));
     let rest = accepts["other"].as_u64().unwrap() + accepts["not_seen"].as_u64().unwrap();
     assert_eq!(told.values().sum::<u64>() + rest, summary.accepted, "{name}: {accepts}");
-    assert_count(rest, 0, missed, &format!("{name}: accepts of nobody"));
+    assert_count(rest, 0, missed, &format!("{name}: unattributed accepts"));
     let shares: f64 = workers.iter().map(|one| one["share"].as_f64().unwrap()).sum();
     assert!(rest > 0 || (shares - 1.0).abs() < 1e-9, "{name}: {accepts}");
 }
 
-/// The looks at those that accept when drops began: at the workers, all of them, and never at
-/// their parent. The first one.
+/// Asserts that the inspections when drops began covered all of the workers, but not their parent.
+/// Returns the first one.
 fn assert_looked_at(name: &str, run: &Run, workers: &BTreeSet<u32>, threads: usize) -> Value {
     let looks: Vec<&Value> =
         run.lines.iter().filter(|line| line.is("acceptor")).map(|line| &line.raw).collect();
-    assert!(!looks.is_empty(), "{name}: nobody was looked at: {}", run.stderr);
+    assert!(!looks.is_empty(), "{name}: nothing was inspected: {}", run.stderr);
     for look in &looks {
         assert!(workers.contains(&number(&look["process"]["pid"])), "{name}: {look}");
         assert_eq!((&look["seen_accepting"], &look["gone"]), (&true.into(), &false.into()));
@@ -109,16 +110,16 @@ fn number(pid: &Value) -> u32 {
     u32::try_from(pid.as_u64().unwrap()).unwrap()
 }
 
-/// A verdict of this name; its reason.
+/// Asserts that this is the verdict; returns its reason.
 fn assert_verdict<'a>(name: &str, summary: &'a Summary, verdict: &str) -> &'a str {
     let why = summary.sizing["why"].as_str().unwrap();
     assert_eq!(summary.sizing["verdict"], verdict, "{name}: {why}");
     why
 }
 
-/// The last one in the queue that was needed waits for as long as two workers that sleep for each
-/// client need for all before it, and no shorter. (A tenth of the pauses may be taken for stalls
-/// before they are known to be the rule.)
+/// The last connection in the needed queue waits for at least the time that two workers, which
+/// sleep for each client, need for all before it. (A tenth of the pauses may be taken for stalls
+/// before they are known to be normal.)
 fn assert_last_waits(name: &str, summary: &Summary) {
     let sizing = &summary.sizing;
     let (depth, wait_us) = (sizing["needed_depth"].as_u64(), sizing["wait_us"].as_u64());
@@ -127,8 +128,8 @@ fn assert_last_waits(name: &str, summary: &Summary) {
     assert!(wait_us >= least_us, "{name}: {least_us}: {}", sizing["why"]);
 }
 
-/// Two workers and a queue of 9, all that `net.core.somaxconn` leaves of 2048: of 30 clients at
-/// once most are refused, and get in when they come again. A larger queue serves all of them
+/// Two workers, and a queue of 9, to which `net.core.somaxconn` clamps 2048: of 30 simultaneous
+/// clients, most are refused and admitted when they retry. A larger queue would serve all of them
 /// within three seconds, well before they give up.
 #[test]
 fn gunicorns_workers_are_named_and_not_their_master() {
@@ -150,15 +151,15 @@ fn gunicorns_workers_are_named_and_not_their_master() {
         let why = assert_verdict("gunicorn", summary, "raise");
         let sizing = &summary.sizing;
         assert_eq!(summary.listener.limit, 8);
-        // Who accepts does not call listen(): who opened the socket does.
+        // The acceptors do not call listen(); the process that opened the socket does.
         assert_eq!(sizing["restart"], format!("gunicorn[{master}]"), "{why}");
         assert_eq!(sizing["somaxconn"], sizing["backlog"], "it cuts: {why}");
         assert_last_waits("gunicorn", summary);
     });
 }
 
-/// The same with a queue of uWSGI's own, and clients that do not wait for longer than a second:
-/// two workers serve 13 in that, so no queue serves 40.
+/// The same with a queue length set in uWSGI, and clients that wait for a second at most: two
+/// workers serve 13 in that time, so no queue is enough for 40.
 #[test]
 fn busy_workers_of_uwsgi_are_too_few() {
     natively(|root| {
@@ -175,9 +176,9 @@ fn busy_workers_of_uwsgi_are_too_few() {
         assert_looked_at("uWSGI", &run, &workers, workers.len());
         let why = assert_verdict("uWSGI", summary, "add_workers");
         let sizing = &summary.sizing;
-        // A worker sleeps for 150 ms, and may need longer: at most this many a second. Both begin
-        // at about the same time, so there are pauses of 150 ms and of next to nothing: no stalls,
-        // but the pace of two.
+        // A worker sleeps for 150 ms, and may take longer: this is the maximum per second. Both
+        // start at about the same time, so the pauses are 150 ms or nearly zero: these are not
+        // stalls, but the pace of two workers.
         let largest = sizing["largest_backlog"].as_u64().unwrap();
         assert!((1..=14).contains(&largest), "{why}");
         assert_last_waits("uWSGI", summary);
@@ -185,7 +186,7 @@ fn busy_workers_of_uwsgi_are_too_few() {
     });
 }
 
-/// It looks for itself whether its queue would be cut, and does not start then.
+/// uWSGI itself checks whether its queue would be clamped, and then does not start.
 #[test]
 fn uwsgi_takes_no_queue_that_is_cut() {
     natively(|root| {
@@ -204,8 +205,8 @@ fn uwsgi_takes_no_queue_that_is_cut() {
     });
 }
 
-/// Each of three children is kept by a client that falls silent, until the end: nobody accepts,
-/// the queue fills, and no backlog helps.
+/// Each of three children is occupied by a silent client until the end: nobody accepts, the queue
+/// fills up, and no backlog helps.
 #[test]
 fn apaches_children_are_named_and_stall_when_all_are_kept() {
     const CHILDREN: u32 = 3;
@@ -220,7 +221,7 @@ fn apaches_children_are_named_and_stall_when_all_are_kept() {
         let queued = fill(8);
         let run = stop(tracer);
         let mut truth: ByProcess = children.iter().map(|child| (*child, 1)).collect();
-        // Each line is written after its answer: the last of them may be on its way.
+        // Each line is written after its answer, so the last of them may still be missing.
         wait_until("Apache's log", LIMIT, || {
             Ok(server.wrote(Plan::APACHE_LOG)?.lines().count() == 10 * CHILDREN as usize)
         })
@@ -244,8 +245,8 @@ fn apaches_children_are_named_and_stall_when_all_are_kept() {
     });
 }
 
-/// It takes four connections at a time. Four are there to stay: the next nine are queued, and
-/// it waits in `epoll_wait(2)` and does not take them.
+/// haproxy takes four connections at a time. Four clients stay, and the next nine are queued, while
+/// it sleeps in `epoll_wait(2)` without accepting them.
 #[test]
 fn haproxy_at_its_own_limit_does_not_want_to_accept() {
     const MOST: u32 = 4;
@@ -266,16 +267,16 @@ fn haproxy_at_its_own_limit_does_not_want_to_accept() {
         assert!(text.contains(said) && text.contains(so), "{text}");
         let why = assert_verdict("haproxy", summary, "acceptor_stalled");
         assert!(why.contains("9 are still queued") && why.contains(so), "{why}");
-        // It was its limit: it goes on when those that it has taken leave.
+        // The cause was its limit: it continues when the accepted clients leave.
         drop((kept, queued));
         answers(PORT).unwrap();
     });
 }
 
 /// An event loop that blocks for 20 ms for each of 60 clients, which arrive within half a second:
-/// more than 16 are queued then, and the others get in with a retry. The number that follows from
-/// one such episode refuses nobody when it repeats, nine times in ten. So one of three repetitions
-/// (`BACKLOG_RUNS`) may refuse clients, which is printed.
+/// more than 16 are then queued, and the others are admitted with a retry. The number from one such
+/// episode refuses nobody in nine of ten repetitions. So one of three repetitions (`BACKLOG_RUNS`)
+/// may refuse clients, which is printed.
 #[test]
 fn what_uvicorn_is_advised_after_one_episode_is_enough() {
     natively(|root| {
@@ -318,8 +319,8 @@ fn what_uvicorn_is_advised_after_one_episode_is_enough() {
     });
 }
 
-/// This many clients that fall silent, each taken by one of the acceptors: none is queued any more,
-/// and all of the acceptors' threads sleep.
+/// This many silent clients, each taken by one of the acceptors. Returns when none is queued any
+/// more, and all of the acceptors' threads sleep.
 fn keep(root: &Root, count: u32, acceptors: &BTreeSet<u32>) -> Vec<TcpStream> {
     let kept: Vec<TcpStream> = (0..count).map(|_| silent(PORT, LIMIT).unwrap()).collect();
     let none_queued = || Ok(ss::listeners(root)?.iter().all(|row| row.depth == 0));
@@ -331,9 +332,9 @@ fn keep(root: &Root, count: u32, acceptors: &BTreeSet<u32>) -> Vec<TcpStream> {
 }
 
 /// Such clients until the queue is full, which holds one more than its limit, and one that is
-/// refused for longer than what makes a stall.
+/// refused for longer than it takes to detect a stall.
 fn fill(limit: usize) -> Vec<TcpStream> {
     let queued: Vec<TcpStream> = (0..=limit).map(|_| silent(PORT, LIMIT).unwrap()).collect();
-    assert!(silent(PORT, PATIENCE).is_err(), "{} are queued, and there is room", queued.len());
+    assert!(silent(PORT, PATIENCE).is_err(), "{} are queued, but there is room", queued.len());
     queued
 }

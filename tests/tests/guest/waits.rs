@@ -1,11 +1,11 @@
-//! How long connections wait: the tool's distribution against the load's own
-//! stamps. Odd numbers of connections, so that the median is one of them.
+//! How long connections wait: the tool's distribution compared with the load's own timestamps. The
+//! numbers of connections are odd, so that the median is one of them.
 
 use super::help::{Part, in_guest, trace_load};
 use backlog_tests::load::Truth;
 use backlog_tests::tracer::{Distribution, Summary};
 
-/// The load stamps in user space, the tool in the kernel.
+/// The load takes timestamps in user space, the tool in the kernel.
 const TOLERANCE_US: f64 = 5_000.0;
 /// The histogram's own error.
 const ERROR: f64 = 0.01;
@@ -27,7 +27,7 @@ fn agree_with_what_the_load_saw() {
             match part.name.as_str() {
                 "everyone stalled" => assert!(waits.min >= 200_000, "the load itself: {waits:?}"),
                 "a stall in the middle" => {
-                    // It shows in the maximum only.
+                    // It only affects the maximum.
                     let fits = waits.max > 150_000 && waits.p50 < 100_000;
                     assert!(fits, "the load itself: {waits:?}");
                 }
@@ -38,7 +38,7 @@ fn agree_with_what_the_load_saw() {
     });
 }
 
-/// Each accepted connection has a wait, and middle and end agree.
+/// Asserts that each accepted connection has a wait, and that the median and the maximum agree.
 fn assert_agree(part: &Part<Truth>) {
     let Part { name, truth, .. } = part;
     let Summary { wait_us, accepted, .. } = part.summary();
@@ -50,8 +50,8 @@ fn assert_agree(part: &Part<Truth>) {
     assert_within(name, "max", [waits.max, waits.max_at_most], wait_us.max, wait_us);
 }
 
-/// The load knows when a client began to connect and when it saw that it had: the
-/// kernel queued it in between.
+/// The load knows when a client started to connect and when it noticed that it was connected: the
+/// kernel has queued it in between.
 fn assert_within(name: &str, what: &str, truth: [u64; 2], seen: Option<f64>, all: &Distribution) {
     let [least, most] = truth.map(|us| us as f64);
     let seen = seen.unwrap_or_default();

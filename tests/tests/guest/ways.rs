@@ -1,6 +1,6 @@
-//! Accepts other than 64-bit system calls: by `io_uring`, and by 32-bit programs. They are counted,
-//! timed and attributed like others; a backend that does not see them says so in its gaps, and only
-//! then.
+//! Accepts other than by 64-bit system calls: by `io_uring`, and by 32-bit programs. They are
+//! counted, timed and attributed like others. A backend that does not see them reports this as a
+//! gap, and only then.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -16,16 +16,16 @@ use super::help::{LIMIT, Load, PORT, PORT_TEXT, in_guest, stop};
 use super::owners::absent;
 
 const COUNT: u64 = 15;
-/// Clients that come while nobody accepts, and stay.
+/// Clients that connect while nobody accepts, and stay.
 const STALLED: &str = "--count 15 --connect nonblocking --stall 300ms --hold-to-end";
-/// How long that is.
+/// The length of that stall.
 const STALL_US: u64 = 300_000;
-/// Clients that come one by one, most while the server waits for them.
+/// Clients that connect one by one, mostly while the server waits for them.
 const ONE_BY_ONE: &str = "--count 15 --rate 100 --hold-to-end --accept-before-start";
-/// The load stamps in user space, the tool in the kernel.
+/// The load takes timestamps in user space, the tool in the kernel.
 const TOLERANCE_US: u64 = 5_000;
 
-/// What a run says it does not know.
+/// Does a run report a gap with these words?
 fn has_gap(run: &Run, words: &[&str]) -> bool {
     let gaps = run.lines[0].raw["gaps"].as_array().unwrap();
     let fits = |gap: &Value| words.iter().all(|words| gap.as_str().unwrap().contains(words));
@@ -37,12 +37,12 @@ fn summary(run: &Run, port: u16) -> &Value {
     &run.lines.iter().find(is).unwrap().raw
 }
 
-/// Is it available? If not, a message says so.
+/// Is it available? If not, this prints a message.
 fn is_here(name: &str, works: io::Result<()>) -> bool {
     works.map_err(|error| absent(name, &error.to_string())).is_ok()
 }
 
-/// The ways of `io_uring` that this kernel knows, as `backlog-load --accept` names them.
+/// The ways of `io_uring` that this kernel supports, as `backlog-load --accept` names them.
 fn rings() -> Vec<&'static str> {
     let all = [
         ("uring", uring::Way::Single),
@@ -55,7 +55,7 @@ fn rings() -> Vec<&'static str> {
         .collect()
 }
 
-/// The ways of 32-bit programs, likewise.
+/// The ways of 32-bit programs in the same form.
 fn narrow() -> Vec<&'static str> {
     if is_here("32-bit calls", narrow::works()) {
         vec!["narrow", "narrow-socketcall"]
@@ -64,7 +64,7 @@ fn narrow() -> Vec<&'static str> {
     }
 }
 
-/// A server under the tool.
+/// A run of the tool with a server.
 struct Served {
     run: Run,
     pid: u32,
@@ -81,7 +81,8 @@ fn served(how: &str, load: &str) -> Served {
 }
 
 impl Served {
-    /// As many as the server has accepted; none of them is left.
+    /// Asserts that all accepts of the server are counted, and that none of the connections is
+    /// left.
     fn assert_counted(&self, name: &str) -> &Value {
         let summary = summary(&self.run, PORT);
         assert_eq!(self.truth.accepted, COUNT, "{name}: the load itself");
@@ -92,14 +93,15 @@ impl Served {
         summary
     }
 
-    /// Each with its wait, and all by the server's process.
+    /// Asserts that each has its wait, and that all are attributed to the server's process.
     fn assert_like_others(&self, name: &str) {
         let summary = self.assert_counted(name);
         let waits: u64 = buckets(summary);
         assert_eq!(waits, COUNT, "{name}: waits: {summary}");
         let (told, truth) = (summary["wait_us"]["max"].as_u64().unwrap(), self.truth.waits_us);
-        // The load stamps an accept when it runs again, which may be any time after it: it says how
-        // long a wait was at most. What its stall made wait is long, and cannot be missed.
+        // The load takes its timestamp when it runs again, which may be any time after the accept,
+        // so it only has an upper bound of a wait. The waits caused by the stall are long, and
+        // cannot be missed.
         assert!(
             told <= truth.max_at_most + TOLERANCE_US,
             "{name}: the tool says {told} us, the load at most {} us",
@@ -119,7 +121,7 @@ impl Served {
         assert_eq!(summary["last_accept"]["pid"], self.pid, "{name}: {summary}");
     }
 
-    /// Counted when they ended, and that is all.
+    /// Asserts that they are counted when they end, and have no details.
     fn assert_seen_at_the_end(&self, name: &str) {
         let summary = self.assert_counted(name);
         assert_eq!(buckets(summary), 0, "{name}: {summary}");
@@ -129,7 +131,7 @@ impl Served {
     }
 }
 
-/// Waits in the distribution.
+/// The number of waits in the distribution.
 fn buckets(summary: &Value) -> u64 {
     let buckets = summary["wait_us"]["buckets"].as_array().unwrap();
     buckets.iter().map(|bucket| bucket["count"].as_u64().unwrap()).sum()
@@ -142,7 +144,7 @@ fn accepts_by_io_uring_are_like_others() {
             for load in [STALLED, ONE_BY_ONE] {
                 let served = served(how, load);
                 let gap = has_gap(&served.run, &["an accept by io_uring is"]);
-                assert!(!gap, "io_uring works here, and is said not to be seen");
+                assert!(!gap, "io_uring works here, but is a gap");
                 served.assert_like_others(&format!("{how} {load}"));
             }
         }
@@ -166,7 +168,7 @@ fn accepts_of_32_bit_programs_are_like_others_or_a_gap() {
     });
 }
 
-/// Connections without a descriptor: tracepoints show them at their end only.
+/// Connections without a descriptor: tracepoints only show their end.
 #[test]
 fn accepts_into_registered_files_are_like_others_or_a_gap() {
     in_guest(|| {
@@ -194,7 +196,7 @@ fn accepts_into_registered_files_are_like_others_or_a_gap() {
     });
 }
 
-/// What was asked for is known of a 32-bit program, and said to be unknown of `io_uring`.
+/// The requested backlog is known for a 32-bit program, and reported as unknown for `io_uring`.
 #[test]
 fn what_listen_asks_for_is_known_or_said_to_be_unknown() {
     in_guest(|| {
@@ -232,7 +234,7 @@ fn what_listen_asks_for_is_known_or_said_to_be_unknown() {
     });
 }
 
-/// Every way fails with EMFILE, and is named; where that cannot be seen, it is a gap.
+/// Every way fails with EMFILE, and is reported; if that is not visible, it is a gap.
 #[test]
 fn failures_are_named_or_a_gap() {
     in_guest(|| {
@@ -264,7 +266,7 @@ fn failures_are_named_or_a_gap() {
             let gaps = meta.raw["gaps"].to_string();
             let unknown = how.starts_with("uring")
                 && gaps.contains("errors of accepts by io_uring are unknown");
-            // Both call again and again, each tenth of a second.
+            // Both call again and again, every tenth of a second.
             tracer
                 .wait_for(&format!("EMFILE of {how}"), LIMIT, |lines| {
                     failed(lines, plain.id()) >= 10 && (unknown || failed(lines, odd.id()) >= 10)
@@ -272,7 +274,7 @@ fn failures_are_named_or_a_gap() {
                 .unwrap();
             let lines = tracer.lines().unwrap();
             if unknown {
-                assert_eq!(failed(&lines, odd.id()), 0, "{how}: it is known, and a gap says no");
+                assert_eq!(failed(&lines, odd.id()), 0, "{how}: it is known, but a gap");
             }
             drop((odd, plain));
             stop(tracer);

@@ -1,13 +1,13 @@
-//! The processes of a session, by /proc.
+//! Finds the processes of a session in /proc.
 
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
-/// A process may fork during the search: the maximum number of searches.
+/// The maximum number of searches, since a process may fork during one.
 const ROUNDS: u32 = 100;
 
-/// Kills every process of the session, until none is there.
+/// Kills processes of the session until none is left.
 pub(super) fn kill_session(session: u32) {
     for _ in 0..ROUNDS {
         let alive = members(session);
@@ -23,7 +23,7 @@ pub(super) fn kill_session(session: u32) {
     }
 }
 
-/// The session's processes that have not ended.
+/// The running processes of the session.
 fn members(session: u32) -> Vec<libc::pid_t> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -37,13 +37,13 @@ fn members(session: u32) -> Vec<libc::pid_t> {
         .collect()
 }
 
-/// The session of a process that has not ended, from its line in /proc.
+/// The session ID in a line of /proc/PID/stat, if the process has not ended.
 fn session_of(stat: &str) -> Option<u32> {
-    // The name before it may hold anything, parentheses too.
+    // The name before it may contain anything, even parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
-    // After the parent and the process group.
+    // The session follows the parent and the process group.
     let session = fields.nth(2)?.parse().ok()?;
     (!matches!(state, "Z" | "X")).then_some(session)
 }

@@ -1,5 +1,5 @@
-//! Signals that would end us, held back until what we started is ended, too. For the whole process,
-//! whichever of its threads they come to.
+//! Delays signals that would kill us until what we started has been killed, too. This works for the
+//! whole process, whichever thread a signal arrives at.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,22 +8,23 @@ use std::sync::{Arc, LazyLock};
 use anyhow::{Context as _, Result};
 use signal_hook::{consts, flag, low_level};
 
-/// What a terminal, a shell or a service manager ends a program with.
+/// The signals with which terminals, shells and service managers end programs.
 const DEADLY: [libc::c_int; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
 
-/// What the handlers share with us. They are never removed: that would leave a signal ignored.
+/// The data shared with the handlers, which are never removed: that would leave the signals
+/// ignored.
 struct Handlers {
-    /// Does a signal end us at once?
+    /// Should a signal kill us at once?
     deadly: Arc<AtomicBool>,
-    /// The last one that came, or 0.
+    /// The last signal that arrived, or 0.
     came: Arc<AtomicUsize>,
 }
 
-/// While it lives, these signals wait to be asked for. There is one at a time.
+/// While this exists, the signals are recorded instead. There can be only one at a time.
 pub(super) struct Held(&'static Handlers);
 
 impl Held {
-    /// Holds them back from now on.
+    /// Starts to delay the signals.
     pub(super) fn hold() -> Result<Self> {
         static HANDLERS: LazyLock<Result<Handlers, String>> =
             LazyLock::new(|| Handlers::install().map_err(|error| format!("{error:#}")));
@@ -32,16 +33,16 @@ impl Held {
         Ok(Self(handlers))
     }
 
-    /// The signal that came, if any.
+    /// The signal that has arrived, if any.
     pub(super) fn came(&self) -> Option<libc::c_int> {
         let signal = self.0.came.swap(0, Ordering::SeqCst);
         DEADLY.into_iter().find(|one| usize::try_from(*one) == Ok(signal))
     }
 
-    /// Ends us by the signal that came, as if it had not been held back.
+    /// Dies of the signal that has arrived, as if it had not been delayed.
     pub(super) fn die_of(self, signal: libc::c_int) -> ! {
         drop(self);
-        // It does not return; if it fails, the status says the same.
+        // This does not return. If it fails, exit with the equivalent status.
         let _ = low_level::emulate_default_handler(signal);
         std::process::exit(128 + signal)
     }
@@ -68,13 +69,13 @@ impl Handlers {
     }
 }
 
-/// The signals that we ignore, as `nohup` makes a program ignore SIGHUP: a bit for each.
+/// The ignored signals as a bit mask: `nohup`, for example, makes a program ignore SIGHUP.
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Signals are counted from 1, bits from 0.
+/// Signals are numbered from 1, bits from 0.
 fn contains(mask: u64, signal: libc::c_int) -> bool {
     mask >> (signal - 1) & 1 == 1
 }

@@ -1,11 +1,11 @@
-//! A kernel as the tables show it. Pure.
+//! A kernel in the tables. Pure.
 
 use super::look::{Attached, Looked};
 use crate::backend::Backend;
 use crate::instructions;
 use crate::test::native::NAME;
 
-/// A kernel and what the tool says of it.
+/// A kernel, and the tool's report on it.
 pub(super) struct Kernel {
     pub(super) series: String,
     pub(super) version: String,
@@ -13,12 +13,12 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// The heading of its column. A native kernel's version says nothing of where it runs.
+    /// The heading of its column. For a native kernel, the version would not say where it runs.
     pub(super) fn name(&self) -> String {
         if self.series == NAME { format!("native {}", self.version) } else { self.version.clone() }
     }
 
-    /// How a backend attaches, or why not.
+    /// How a backend attaches, or why it does not.
     pub(super) fn has(&self, backend: Backend) -> Result<&Attached, &str> {
         match self.looked.backends.get(&backend) {
             Some(attached) => attached.as_ref().map_err(String::as_str),
@@ -26,7 +26,7 @@ impl Kernel {
         }
     }
 
-    /// What was walked for a moment, if this kernel sees it so.
+    /// The instruction count of a probe point, if this kernel attaches it in this way.
     pub(super) fn cell(&self, backend: Backend, moment: &str, how: &str) -> String {
         let so = |(its, way): &(String, String)| its == moment && way == how;
         if !self.has(backend).is_ok_and(|attached| attached.hooks.iter().any(so)) {
@@ -40,7 +40,7 @@ impl Kernel {
                 Some(program) => program.walked.map_or("yes".to_owned(), |count| count.to_string()),
             })
             .collect();
-        // For a kernel that does not report it, and for shared programs, once is enough.
+        // Kernels without counts, and shared programs, need only one entry.
         for word in ["yes", "same"] {
             if walked.iter().any(|one| one == word)
                 && walked.iter().all(|one| one == word || one == "same")
@@ -52,7 +52,7 @@ impl Kernel {
     }
 }
 
-/// Programs on one function, which is then named once.
+/// Shortens programs on one function, so that its name appears once.
 pub(super) fn short(how: &str) -> String {
     let hooks: Vec<(&str, &str)> =
         how.split(" + ").map(|hook| hook.split_once(' ').unwrap_or((hook, ""))).collect();

@@ -1,5 +1,5 @@
 //! The tool's report on a kernel: how each backend attaches, and the verifier's figures for each
-//! program. One script collects it, in a guest or natively.
+//! program. The same script collects it in a guest and natively.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::process;
 use crate::test::suite::Built;
 use crate::vm::{self, ConsoleLog, Emulation, Guest, Saved, Sinks};
 
-/// Each part of the output has a heading.
+/// Each part of the output begins with a heading.
 const SCRIPT: &str = "\
 for backend in fentry kprobe tracepoint; do
 	echo \"= $backend\"
@@ -29,27 +29,27 @@ backlog-trace --check-programs 2>&1
 ";
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// What the tool says.
+/// The parts of the report.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Looked {
-    /// How each backend attaches, or why not.
+    /// How each backend attaches, or why it does not.
     pub(super) backends: BTreeMap<Backend, Result<Attached, String>>,
     /// The lines of `--check-programs`.
     pub(super) programs: String,
 }
 
-/// A backend at work.
+/// An attached backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Attached {
-    /// Moments, and how each is seen.
+    /// The probe points, and how each is attached.
     pub(super) hooks: Vec<(String, String)>,
     /// What it cannot see.
     pub(super) gaps: Vec<String>,
-    /// What is not attached as planned.
+    /// What was not attached as planned.
     pub(super) reasons: Vec<String>,
 }
 
-/// Asks in a guest.
+/// Collects the report in a guest.
 pub(super) fn in_guest(kernel: &Kernel, built: &Built) -> Result<Looked> {
     let guest = Guest {
         kernel,
@@ -75,7 +75,8 @@ pub(super) fn in_guest(kernel: &Kernel, built: &Built) -> Result<Looked> {
     parse(&output.text())
 }
 
-/// Asks here; the kernel's release with it. The error is why not.
+/// Collects the report on this machine, with the kernel's release. The error says why this is
+/// impossible.
 pub(super) fn natively(tool: &Path) -> Result<(String, Looked)> {
     let found = native::look(tool, None)?;
     let mut output = native::file()?;
@@ -91,7 +92,7 @@ pub(super) fn natively(tool: &Path) -> Result<(String, Looked)> {
     }
 }
 
-/// Reads the script's output.
+/// Parses the output of the script.
 fn parse(output: &str) -> Result<Looked> {
     let mut looked = Looked::default();
     let mut parts = format!("\n{output}");
@@ -129,7 +130,7 @@ pub(super) mod tests {
     use super::{Attached, Looked, parse};
     use crate::backend::Backend;
 
-    /// What a kernel without kprobes says.
+    /// The report of a kernel without kprobes.
     pub(crate) fn looked() -> Looked {
         let output = r#"= fentry
 {"type":"meta","hooks":{"syn":"fentry a_syn + fexit a_syn","v6":"fentry b"},"gaps":[],"reasons":[]}

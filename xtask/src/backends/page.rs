@@ -1,4 +1,4 @@
-//! The tables as Markdown. Pure.
+//! Renders the tables as Markdown. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use super::look::{Attached, Looked};
 use crate::backend::Backend;
 use crate::test::row::Row;
 
-/// What is known so far.
+/// The results so far.
 #[derive(Default)]
 pub(super) struct Page {
-    /// In their order.
+    /// In the order of the columns.
     kernels: Vec<Kernel>,
     /// None: not tested.
     tests: Option<Tests>,
@@ -53,12 +53,12 @@ impl Page {
         self.kernels.iter().any(|kernel| kernel.series == series && kernel.has(backend).is_ok())
     }
 
-    /// Adds what came of the tests: of all, or of those with such a name.
+    /// Adds the results of the tests, either of all or of those that match the filter.
     pub(super) fn tested(&mut self, filter: Option<&str>, rows: Vec<Row>) {
         self.tests = Some(Tests { filter: filter.map(str::to_owned), rows });
     }
 
-    /// The whole file.
+    /// Renders the whole file.
     pub(super) fn render(&self) -> String {
         let mut text = HEAD.to_owned();
         if let Some(tests) = &self.tests {
@@ -106,7 +106,7 @@ impl Page {
         list(text, "What failed:", &failures);
     }
 
-    /// A row for each moment and each way in which some kernel sees it.
+    /// Adds a row for each probe point and each way in which some kernel attaches it.
     fn hook_table(&self, text: &mut String, backend: Backend) {
         let mut hooks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for attached in self.kernels.iter().filter_map(|kernel| kernel.has(backend).ok()) {
@@ -130,7 +130,7 @@ impl Page {
         }
     }
 
-    /// The first line of a table that has a column for each kernel, and the one below.
+    /// Adds the header of a table with a column for each kernel.
     fn head(&self, text: &mut String, first: &str) {
         let names: Vec<String> = self.kernels.iter().map(Kernel::name).collect();
         let columns = first.matches('|').count() - 1 + names.len();
@@ -146,7 +146,7 @@ impl Page {
         list(text, "Not possible:", &refusals.collect::<Vec<_>>());
     }
 
-    /// Each text once, with the kernels that say it where these are not all.
+    /// Each text once, with the kernels that it applies to unless it applies to all.
     fn by_kernel(&self, backend: Backend, texts: impl Fn(&Attached) -> &[String]) -> Vec<String> {
         let mut said: Vec<(&str, Vec<String>)> = Vec::new();
         let mut all = 0;
@@ -184,7 +184,7 @@ fn failure(row: &Row) -> String {
     format!("{}: {words}", row.label())
 }
 
-/// A heading and its items, if there are any.
+/// Adds a heading and its items, if there are any.
 fn list(text: &mut String, heading: &str, items: &[String]) {
     if items.is_empty() {
         return;

@@ -1,6 +1,6 @@
-//! What a tracer may cost, as checked in: tests/budgets.json. Each budget is a ratio of
-//! two figures of one kernel. Where one is not reached yet it says how far off it is, by
-//! kernel, and why; it must not get worse.
+//! The checked-in cost budgets of the tracers: tests/budgets.json. Each budget limits the ratio of
+//! two figures from the same kernel. If it is not met yet, the file records by kernel how far off
+//! it is, and why; that must not get worse.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,34 +16,34 @@ use crate::paths;
 /// The file, below the workspace's root.
 pub(super) const FILE: &str = "tests/budgets.json";
 
-/// A known ratio may be worse by so much: a figure is right to five instructions, which is
-/// a twentieth of the smallest floor, and a kernel of the same series moves a little.
+/// A recorded ratio may get worse by this factor: a figure is accurate to five instructions, a
+/// twentieth of the smallest floor, and varies slightly within a kernel series.
 const SLACK: f64 = 1.05;
 
 /// All budgets.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Budgets(Vec<Budget>);
 
-/// One of them.
+/// A budget.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Budget {
     pub(super) name: String,
-    /// Which part of the bench measures it.
+    /// The part of the benchmark that measures it.
     part: Part,
-    /// Is only the path judged, and not the tracer's own process?
+    /// Judge only the traced path, and not the tracer's own process?
     path_only: bool,
-    /// Tracer and scenario of what is judged, and of what it is compared with.
+    /// Tracer and scenario to judge, and those to compare with.
     of: (String, String),
     to: (String, String),
     /// The maximum ratio.
     pub(super) most: f64,
-    /// What is reached so far, by the kernels' series.
+    /// The ratio reached so far, by kernel series.
     known: BTreeMap<String, f64>,
-    /// Why it is not reached there.
+    /// Why the budget is not met there.
     pub(super) why: Option<String>,
 }
 
-/// What a budget says of one kernel.
+/// The result of a budget in one kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub(super) budget: Budget,
@@ -53,18 +53,18 @@ pub(super) struct Verdict {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found {
-    /// Kept: the ratio.
+    /// Met, with this ratio.
     Kept(f64),
-    /// Not reached, as was known.
+    /// Not met, as recorded.
     NotReached { ratio: f64, known: f64 },
-    /// Worse than it may be, or than was known.
+    /// Worse than the budget or the recorded ratio.
     Broken { ratio: f64, known: Option<f64>, figures: [f64; 2] },
-    /// One of the two was not measured, and why.
+    /// One of the two figures was not measured, for this reason.
     Unmeasured(String),
 }
 
 impl Budgets {
-    /// Those checked in.
+    /// Reads the checked-in budgets.
     pub(super) fn read() -> Result<Self> {
         let path = paths::root().join(FILE);
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {FILE}"))?;
@@ -77,7 +77,7 @@ impl Budgets {
         Ok(Self(budgets.iter().map(budget).collect::<Result<_>>()?))
     }
 
-    /// Takes what is reached in a kernel as what is known of it.
+    /// Records the ratios that a kernel has reached.
     pub(super) fn accept(&mut self, series: &str, rows: &Rows, why: &str) {
         for budget in &mut self.0 {
             match budget.judge(series, rows) {
@@ -85,7 +85,7 @@ impl Budgets {
                     budget.known.remove(series);
                 }
                 Found::NotReached { ratio, .. } | Found::Broken { ratio, .. } => {
-                    // Two digits are enough to hold it by.
+                    // Two digits are precise enough.
                     budget.known.insert(series.to_owned(), (ratio * 100.0).ceil() / 100.0);
                     budget.why = Some(why.to_owned());
                 }
@@ -105,7 +105,7 @@ impl Budgets {
             .with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// The verdict of each of a part's budgets on a kernel.
+    /// The results of a part's budgets in a kernel.
     pub(super) fn judge(&self, part: Part, series: &str, rows: &Rows) -> Vec<Verdict> {
         let judge = |budget: &Budget| Verdict {
             budget: budget.clone(),
@@ -129,7 +129,7 @@ fn budget(value: &Value) -> Result<Budget> {
         }
     }
     let why = text("why").ok();
-    anyhow::ensure!(known.is_empty() || why.is_some(), "a known ratio needs a why: {value}");
+    anyhow::ensure!(known.is_empty() || why.is_some(), "a recorded ratio needs a `why`: {value}");
     let part = match value.get("part") {
         None => Part::Cost,
         Some(part) => {
@@ -190,7 +190,7 @@ impl Budget {
             (Ok(one), Ok(other)) => [one, other],
             (Err(why), _) | (_, Err(why)) => return Found::Unmeasured(why),
         };
-        // Less than an instruction counts as zero, which has no multiples.
+        // Less than one instruction counts as one, so that the ratio stays finite.
         let ratio = figures[0] / figures[1].max(1.0);
         let known = self.known.get(series).copied();
         match known {
@@ -202,7 +202,7 @@ impl Budget {
 }
 
 impl Verdict {
-    /// The line for a broken budget.
+    /// The message for a broken budget.
     pub(super) fn broken(&self) -> Option<String> {
         let Self { budget, series, found } = self;
         let Found::Broken { ratio, known, figures: [one, other] } = found else {
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(budgets.judge(Part::Cost, "6.1", &rows)[0].found, found);
         let text = Value::from(budgets.0.iter().map(Budget::to_json).collect::<Vec<_>>());
         assert_eq!(Budgets::from_json(&text.to_string()).unwrap(), budgets);
-        // Once it is reached, nothing is left to be known.
+        // Once the budget is met, nothing is recorded.
         budgets.0[0].most = 3.0;
         budgets.accept("6.1", &rows, "not yet");
         assert_eq!(budgets, Budgets::from_json(&json(3.0, "")).unwrap());

@@ -1,8 +1,7 @@
-//! The part `events`: how many events a second go through one core, by criterion's
-//! estimates, as a section of docs/measured/COST.md. What is measured is backlog-user's business
-//! (`benches/events.rs`).
+//! The part `events`: how many events per second one core processes, by criterion's estimates, as a
+//! section of docs/measured/COST.md. `benches/events.rs` in backlog-user does the measuring.
 //!
-//! Time is not an exact measure: this budget has room to spare and is not accurate to 5 %.
+//! Time is not an exact measure: this budget has a wide margin and is not accurate to 5 %.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,9 +17,9 @@ use super::budget::{Budgets, Found, Verdict};
 use super::rows::Rows;
 use crate::{pages, paths, process};
 
-/// The series that budgets know this machine by: there is no kernel in it.
+/// The series name of this machine in the budgets, since no kernel is involved.
 const HERE: &str = "here";
-/// What an event's time is compared with; the budget is a part of it.
+/// The unit that an event's time is compared with; the budget is a fraction of it.
 const MICROSECOND: &str = "a microsecond";
 
 const TITLE: &str = "## Events a second";
@@ -36,23 +35,24 @@ time, not on instructions, so it depends on the machine.
 - **counts**: the counts of 10,000 listeners in an interval, with their distributions and rows.
 ";
 
-/// One benchmark's estimate.
+/// The estimate of one benchmark.
 #[derive(Clone, Debug, PartialEq)]
 struct Estimate {
     stage: String,
     stream: String,
-    /// Nanoseconds for an event.
+    /// Nanoseconds per event.
     event_ns: f64,
 }
 
-/// Runs the benchmark, or takes what it left, and judges it; 1 if its budget is broken.
+/// Runs the benchmark, or reads its last results, and judges it. Returns 1 if its budget is broken.
 pub(super) fn command(run: bool, print: bool, accept: Option<&str>) -> Result<u8> {
     let begin = SystemTime::now();
     if run {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(paths::root());
         cargo.args(["bench", "--package", "backlog-user", "--bench", "events"]);
-        // No program is run; and of the cargo that runs us, this would name another package.
+        // No eBPF program is run. The variable comes from the cargo that runs us, and would name
+        // another package.
         cargo.env("BACKLOG_EBPF", "skip").env_remove("CARGO_MANIFEST_DIR");
         process::run(&mut cargo)?;
     }
@@ -81,13 +81,13 @@ pub(super) fn command(run: bool, print: bool, accept: Option<&str>) -> Result<u8
     Ok(u8::from(!broken.is_empty()))
 }
 
-/// The section of the page that this part has written, for rewriting the page.
+/// The section that this part has written, for rewriting the page.
 pub(super) fn section() -> String {
     let page = fs::read_to_string(paths::root().join(Part::Events.file())).unwrap_or_default();
     split(&page).map_or_else(String::new, |(_, section, _)| format!("\n{section}"))
 }
 
-/// The estimates below a folder, those written since then.
+/// The estimates in a folder that were written since this time.
 fn read(folder: &Path, since: Option<SystemTime>) -> Result<Vec<Estimate>> {
     let mut found = Vec::new();
     for file in below(folder)? {
@@ -107,7 +107,7 @@ fn read(folder: &Path, since: Option<SystemTime>) -> Result<Vec<Estimate>> {
     Ok(found)
 }
 
-/// Every file below a folder.
+/// All files below a folder.
 fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let entries =
@@ -132,13 +132,13 @@ fn estimate(benchmark: &str, estimates: &str) -> Result<Estimate> {
         text.with_context(|| format!("no {key}"))
     };
     let events = benchmark.pointer("/throughput/Elements").and_then(Value::as_f64);
-    // The mean would have in it what the machine did beside.
+    // The median, since the mean would include disturbances on this machine.
     let pass_ns = estimates.pointer("/median/point_estimate").and_then(Value::as_f64);
     let event_ns = pass_ns.context("no median")? / events.context("no throughput")?;
     Ok(Estimate { stage: text("group_id")?, stream: text("function_id")?, event_ns })
 }
 
-/// As the rows that budgets are about: nanoseconds, beside nothing.
+/// Converts the estimates to rows for the budgets: nanoseconds, compared with nothing.
 fn rows(estimates: &[Estimate]) -> Result<Rows> {
     let mut lines = String::new();
     let mut line = |tracer: &str, scenario: &str, figure: f64| {
@@ -154,7 +154,7 @@ fn rows(estimates: &[Estimate]) -> Result<Rows> {
     Rows::parse(&lines)
 }
 
-/// The section: a row for each stage, a column for each stream.
+/// Renders the section: a row for each stage, a column for each stream.
 fn render(estimates: &[Estimate], verdicts: &[Verdict]) -> String {
     let mut text = format!("{TITLE}\n\n{HEAD}");
     let budget_ns = verdicts.first().map_or(200.0, |verdict| verdict.budget.most * 1000.0);
@@ -190,7 +190,7 @@ fn render(estimates: &[Estimate], verdicts: &[Verdict]) -> String {
     text
 }
 
-/// The line for a broken budget.
+/// The message for a broken budget.
 fn broken(verdict: &Verdict) -> Option<String> {
     let Found::Broken { figures: [event_ns, _], .. } = verdict.found else { return None };
     let budget_ns = verdict.budget.most * 1000.0;
@@ -202,7 +202,7 @@ fn broken(verdict: &Verdict) -> Option<String> {
     ))
 }
 
-/// A page before this part's section, the section, and what is behind it.
+/// Splits a page into the text before this part's section, the section, and the text after it.
 fn split(page: &str) -> Option<(&str, &str, &str)> {
     let start = page.find(TITLE)?;
     let (before, rest) = page.split_at(start);
@@ -211,7 +211,7 @@ fn split(page: &str) -> Option<(&str, &str, &str)> {
     Some((before, section, behind))
 }
 
-/// The page with another section in place of its own, or behind all.
+/// Replaces the section of a page, or appends it.
 fn replaced(page: &str, section: &str) -> String {
     match split(page) {
         Some((before, _, "")) => format!("{before}{section}"),

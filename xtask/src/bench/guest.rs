@@ -1,5 +1,5 @@
-//! `backlog-bench` in one guest whose clock counts instructions, with the rivals' root
-//! beside it. What it measures is the tests crate's business.
+//! Runs `backlog-bench` in a guest whose clock counts instructions, with the root of the other
+//! tracers next to it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::kernels::{Kernel, Kernels};
 use crate::vm::{self, Added, Both, ConsoleLog, Emulation, Guest, Saved, Sinks};
 use crate::{paths, process};
 
-/// Half of it may be files, and the rivals are some 350 MB of them, twice while the guest
-/// boots.
+/// Half of it may hold files. The other tracers have some 350 MB of them, which exist twice while
+/// the guest boots.
 pub(super) const MEMORY: u32 = 3072;
 /// A guest with all tracers takes some minutes.
 const LIMIT: Duration = Duration::from_mins(25);
-/// How long a tracer may take to start, in seconds of the guest: each is a thousand million
-/// instructions, some ten seconds here.
+/// How long a tracer may take to start, in seconds of the guest. Each is a thousand million
+/// instructions, which take some ten seconds here.
 pub(super) const START_LIMIT: &str = "20";
-/// Rounds where time is short.
+/// The number of rounds with `--quick`.
 pub(super) const FEW: &str = "4";
 
-/// What is to be measured.
+/// What to measure.
 pub(super) struct Bench<'a> {
     pub(super) programs: &'a [PathBuf],
     pub(super) rivals: Option<&'a Rivals>,
@@ -63,7 +63,7 @@ impl Bench<'_> {
     }
 }
 
-/// What a guest is made of.
+/// The parts of a guest.
 pub(super) struct Booted<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) cpus: u32,
@@ -72,7 +72,7 @@ pub(super) struct Booted<'a> {
     pub(super) added: &'a [Added],
 }
 
-/// `backlog-bench` with these words, in a guest whose clock counts instructions.
+/// Runs `backlog-bench` with these arguments in a guest whose clock counts instructions.
 pub(super) fn measure(booted: &Booted<'_>, words: &[&str]) -> Result<Rows> {
     let Booted { kernel, cpus, memory, limit, added } = *booted;
     let command: Vec<OsString> =
@@ -105,7 +105,7 @@ pub(super) fn measure(booted: &Booted<'_>, words: &[&str]) -> Result<Rows> {
     Rows::parse(&out.text())
 }
 
-/// Our programs, and the rivals' root with all that these need.
+/// Our programs, and the root of the other tracers with their dependencies.
 pub(super) fn added(
     programs: &[PathBuf],
     rivals: Option<&Rivals>,
@@ -121,10 +121,10 @@ pub(super) fn added(
     added
 }
 
-/// What bcc compiles against; the rest of the headers' packages would fill the memory.
+/// The headers that bcc needs; all of the packages would fill the memory.
 const HEADERS: [&str; 2] = ["include", "arch/x86"];
 
-/// The kernel's headers, for bcc. Without them it says so itself.
+/// The kernel's headers, for bcc. Without them, bcc reports that itself.
 fn headers(kernel: &Kernel) -> Vec<Added> {
     find_headers(kernel).unwrap_or_else(|error| {
         process::say(&format!("no headers of kernel {} for bcc: {error:#}", kernel.name));

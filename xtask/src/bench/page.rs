@@ -1,11 +1,11 @@
-//! The tables as Markdown. Pure.
+//! Renders the tables as Markdown. Pure.
 
 use std::fmt::Write as _;
 
 use super::rows::{AGAIN, Extra, FLOOR, Row, TCPSYNBL};
 use super::verdicts::{self, Measured};
 
-/// The columns: a scenario's name and what it is called.
+/// The columns: the name of a scenario, and its heading.
 pub(super) const SCENARIOS: [(&str, &str); 5] = [
     ("ipv4", "IPv4 connection"),
     ("ipv6", "IPv6 connection"),
@@ -41,7 +41,7 @@ a program that checks its result; each io_uring completion runs another. The fig
 neither, nor the cost of io_uring completions with the backend tracepoint.
 ";
 
-/// The whole file; the other tracers are of these versions.
+/// Renders the whole file; `versions` are those of the other tracers.
 pub(super) fn render(versions: &str, kernels: &[Measured]) -> String {
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "\nThe others are Debian's: {versions}.");
@@ -114,10 +114,10 @@ impl Measured {
     }
 }
 
-/// The additional instructions of the connecting process, and those of the tracer's process, if
+/// The additional instructions in the connecting process, and those in the tracer's process, if
 /// any.
 pub(super) fn cell(Extra { path, process }: Extra) -> String {
-    // Never "-0".
+    // Avoid "-0".
     let path = path.round() + 0.0;
     if process < 1.0 { format!("{path:.0}") } else { format!("{path:.0} + {process:.0}") }
 }

@@ -1,11 +1,11 @@
-//! What a user would run instead: Debian's packages of the tracers with all that they
-//! need, unpacked into a folder that a guest gets as a root of its own.
+//! The tracers that a user would run instead: Debian packages with all dependencies, unpacked into
+//! a folder that a guest uses as a root.
 
 use anyhow::Result;
 
 use crate::tree::{self, Tree, Wanted};
 
-/// The tracers, of one release.
+/// The packages, all of one release.
 const RIVALS: Wanted<'_> = Wanted {
     folder: "rivals",
     what: "libbpf-tools, bpftrace and bcc with all they need (some 90 MB)",
@@ -30,7 +30,7 @@ const RIVALS: Wanted<'_> = Wanted {
 /// The tracers on disk.
 pub(super) type Rivals = Tree;
 
-/// The tracers, downloaded and unpacked once.
+/// Downloads and unpacks the tracers once.
 pub(super) fn obtain() -> Result<Rivals> {
     tree::obtain(&RIVALS, |_, _| Ok(()))
 }

@@ -1,17 +1,17 @@
-//! What `backlog-bench` prints, a JSON object on each line, and what follows from it: the
-//! difference to the loop without a tracer. Pure.
+//! Parses the output of `backlog-bench`, a JSON object per line, and computes differences from the
+//! loop without a tracer. Pure.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// The row without a tracer, and the same when all are gone.
+/// The row without a tracer, and the one measured again after all tracers were detached.
 const NONE: &str = "none";
 pub(super) const AGAIN: &str = "none, at the end";
-/// The row of the floor.
+/// The row of the smallest possible tracer.
 pub(super) const FLOOR: &str = "floor";
-/// The row that most users would have instead.
+/// The tracer that most users would run instead.
 pub(super) const TCPSYNBL: &str = "tcpsynbl (libbpf-tools)";
 
 /// All rows of one kernel.
@@ -22,18 +22,18 @@ pub(super) struct Rows {
     pub(super) missing: Vec<(String, String)>,
 }
 
-/// One tracer, or none.
+/// A tracer, or the loop without one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Row {
     pub(super) tracer: String,
-    /// Its hooks, or how many programs it has.
+    /// Its hooks, or the number of its programs.
     pub(super) attached: Option<String>,
     /// Why it was not measured.
     pub(super) absent: Option<String>,
-    /// What its process takes in a second when nothing happens.
+    /// Instructions of its process per second when nothing happens.
     pub(super) idle: Option<f64>,
     figures: BTreeMap<String, Figure>,
-    /// Other numbers, by scenario and name.
+    /// Other values, by scenario and name.
     values: BTreeMap<(String, String), f64>,
 }
 
@@ -43,7 +43,7 @@ struct Figure {
     process: f64,
 }
 
-/// What a tracer adds to one turn of a loop, in instructions.
+/// The instructions that a tracer adds to one iteration of a loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Extra {
     /// In the process that connects, accepts or receives: the hooks, and waking the tracer.
@@ -53,14 +53,14 @@ pub(super) struct Extra {
 }
 
 impl Extra {
-    /// All of it.
+    /// The sum.
     pub(super) fn total(self) -> f64 {
         self.path + self.process
     }
 }
 
 impl Rows {
-    /// From the lines.
+    /// Parses the lines.
     pub(super) fn parse(output: &str) -> Result<Self> {
         let mut rows = Self::default();
         for line in output.lines().filter(|line| line.starts_with('{')) {
@@ -98,49 +98,49 @@ impl Rows {
         &mut self.rows[place]
     }
 
-    /// Those with a tracer, in the order measured.
+    /// The rows with a tracer, in the order measured.
     pub(super) fn tracers(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| ![NONE, AGAIN].contains(&row.tracer.as_str()))
     }
 
-    /// What a turn of a scenario takes without a tracer.
+    /// The instructions of one iteration without a tracer.
     pub(super) fn base(&self, scenario: &str) -> Option<f64> {
         let none = self.rows.iter().find(|row| row.tracer == NONE)?;
         Some(none.figures.get(scenario)?.figure)
     }
 
-    /// What a tracer adds to it; none if that was not measured.
+    /// The instructions that a tracer adds; None if that was not measured.
     pub(super) fn extra(&self, tracer: &str, scenario: &str) -> Option<Extra> {
         let row = self.rows.iter().find(|row| row.tracer == tracer)?;
         let with = row.figures.get(scenario)?;
         Some(Extra {
             path: with.figure - self.base(scenario)?,
-            // What it does in each second, whatever happens, was taken off: a bit too much
-            // at times.
+            // Its idle work per second was subtracted, sometimes slightly too much.
             process: with.process.max(0.0),
         })
     }
 
-    /// How many times the one is the other; none if either is not there, or is nothing.
+    /// The ratio of two figures; None if one is missing, or if the divisor is below one
+    /// instruction.
     pub(super) fn ratio(&self, one: (&str, &str), other: (&str, &str)) -> Option<f64> {
         let of = |(tracer, scenario)| self.extra(tracer, scenario).map(Extra::total);
         let (one, other) = (of(one)?, of(other)?);
         (other >= 1.0).then(|| one / other)
     }
 
-    /// Another number of a tracer.
+    /// Another value of a tracer.
     pub(super) fn value(&self, tracer: &str, scenario: &str, name: &str) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.tracer == tracer)?;
         row.values.get(&(scenario.to_owned(), name.to_owned())).copied()
     }
 
-    /// A table that could not be measured; of the reason its first line.
+    /// Records that a table could not be measured, with the first line of the reason.
     pub(super) fn miss(&mut self, table: &str, why: &str) {
         let why = why.lines().next().unwrap_or_default();
         self.missing.push((table.to_owned(), why.to_owned()));
     }
 
-    /// Adds those of another guest.
+    /// Adds the rows of another guest.
     pub(super) fn extend(&mut self, other: Self) {
         self.missing.extend(other.missing);
         for Row { tracer, attached, absent, idle, figures, values } in other.rows {
@@ -163,7 +163,7 @@ impl Rows {
 pub(super) mod tests {
     use super::*;
 
-    /// Rows with a floor of 400 and the tool's 1000 + 200.
+    /// Rows with a floor of 400 and 1000 + 200 for the tool.
     pub(in crate::bench) const OUTPUT: &str = r#"noise
 {"tracer":"none","scenario":"ipv4","figure":80000.0,"process":0.0}
 {"tracer":"floor","attached":"fexit a"}

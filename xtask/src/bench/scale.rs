@@ -1,5 +1,5 @@
-//! The part scale in one kernel: guests for its tables, for each as much memory and as many
-//! CPUs as they need. `page` lays out what comes of it.
+//! The part `scale` in one kernel: guests for its tables, each with the memory and CPUs that its
+//! tables need. `page` renders the results.
 
 mod page;
 mod tables;
@@ -18,17 +18,17 @@ use crate::process;
 
 pub(super) use page::render;
 
-/// What there is, as `backlog-bench --table` knows it.
+/// The tables, as `backlog-bench --table` names them.
 pub(super) const TABLES: [&str; 5] = ["listeners", "queue", "flood", "cpus", "start"];
 
-/// 65,000 connections in a queue are 130,000 sockets, of some 4 KiB each with what hangs on
-/// them; half of the memory is for files.
+/// 65,000 queued connections are 130,000 sockets of some 4 KiB each with their buffers; half of the
+/// memory is for files.
 const LARGE: u32 = 3072;
 const SMALL: u32 = 1024;
 /// Filling that queue takes minutes.
 const LIMIT: Duration = Duration::from_mins(30);
 
-/// What is to be measured.
+/// What to measure.
 pub(super) struct Scale<'a> {
     pub(super) programs: &'a [PathBuf],
     pub(super) rivals: Option<&'a Rivals>,
@@ -37,7 +37,7 @@ pub(super) struct Scale<'a> {
     pub(super) quick: bool,
 }
 
-/// A guest for some tables.
+/// A guest for some of the tables.
 struct Place {
     tables: &'static [&'static str],
     cpus: u32,
@@ -63,8 +63,8 @@ impl Scale<'_> {
                 process::say(&format!("tables: {}", tables.join(", ")));
                 match self.run_in(place, kernel, &tables) {
                     Ok(rows) => all.extend(rows),
-                    // Not every kernel comes up with two CPUs and such a clock: the page
-                    // says so, and the other tables are there.
+                    // Some kernels do not boot with two CPUs and a counting clock. The page says
+                    // so, and still has the other tables.
                     Err(error) if place.cpus > 1 => {
                         process::say(&format!("not measured: {}: {error:#}", tables.join(", ")));
                         all.miss(&tables.join(", "), &error.root_cause().to_string());

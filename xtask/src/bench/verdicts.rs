@@ -1,11 +1,11 @@
-//! What was measured in each kernel, and the table of the budgets' verdicts. Pure.
+//! The measurements of each kernel, and the table of budget results. Pure.
 
 use std::fmt::Write as _;
 
 use super::budget::{FILE, Found, Verdict};
 use super::rows::Rows;
 
-/// One kernel, measured.
+/// The measurements of one kernel.
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) series: String,
@@ -14,7 +14,7 @@ pub(super) struct Measured {
     pub(super) verdicts: Vec<Verdict>,
 }
 
-/// Adds the table of the budgets.
+/// Adds the table of budget results.
 pub(super) fn render(text: &mut String, kernels: &[Measured]) {
     let Some(first) = kernels.first() else {
         return;

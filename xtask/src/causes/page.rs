@@ -1,19 +1,19 @@
-//! The tables as Markdown. Pure.
+//! Renders the tables as Markdown. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::rows::{Counts, Row};
 
-/// What is known so far.
+/// The results so far.
 #[derive(Debug)]
 pub(super) struct Page {
     seconds: u64,
-    /// The kernels in their order: series and version.
+    /// The kernels in order: series and version.
     kernels: Vec<(String, String)>,
-    /// By CPUs and name, then by series.
+    /// Causes by CPUs and name, then by series.
     causes: BTreeMap<(u32, String), BTreeMap<String, Cell>>,
-    /// Likewise, under load.
+    /// The same under load.
     loads: BTreeMap<(u32, String), BTreeMap<String, Cell>>,
     /// Why a kernel cannot show something.
     reasons: BTreeSet<String>,
@@ -26,7 +26,7 @@ enum Cell {
 }
 
 impl Page {
-    /// An empty page; the loads ran for this many seconds.
+    /// Creates an empty page; the loads ran for this many seconds.
     pub(super) fn new(seconds: u64) -> Self {
         Self {
             seconds,
@@ -37,7 +37,7 @@ impl Page {
         }
     }
 
-    /// Adds what one kernel printed.
+    /// Adds the output of one kernel.
     pub(super) fn add(&mut self, series: &str, version: &str, cpus: u32, rows: Vec<Row>) {
         let kernel = (series.to_owned(), version.to_owned());
         if !self.kernels.contains(&kernel) {
@@ -57,7 +57,7 @@ impl Page {
         }
     }
 
-    /// The whole file.
+    /// Renders the whole file.
     pub(super) fn render(&self, failed: &[String]) -> String {
         let mut text = String::from(
             "# Causes, measured\n\n\

@@ -1,21 +1,21 @@
-//! The guest tests' output for the tables: lines `ROW {...}` among others. Pure.
+//! Parses the guest tests' output for the tables: lines `ROW {...}` among others. Pure.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// One line.
+/// A line for the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Row {
-    /// A cause, or what is counted beside, in one scenario.
+    /// A cause or side event in one scenario.
     Cause {
-        /// Its name in the tool's output.
+        /// The name in the tool's output.
         name: String,
-        /// The provoked number, the kernel's count, and the tool's.
+        /// The number that was provoked, and the counts of the kernel and the tool.
         counts: Counts,
     },
-    /// A scenario that this kernel cannot play.
+    /// A scenario that this kernel cannot run.
     Absent {
-        /// What it would have provoked.
+        /// The name of the cause that it provokes.
         name: String,
         /// Why not.
         why: String,
@@ -29,19 +29,19 @@ pub(super) enum Row {
     },
 }
 
-/// Three accounts of the same.
+/// Three counts of the same events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// The count of the packets or the load; none: it cannot know.
+    /// The number of packets or clients that provoked it; None if it is unknown.
     pub(super) provoked: Option<u64>,
-    /// The kernel's count; none: it has no counter for this.
+    /// The kernel's count; None if it has no counter for this.
     pub(super) kernel: Option<u64>,
     /// The tool's count.
     pub(super) seen: u64,
 }
 
 impl Counts {
-    /// Adds another scenario's.
+    /// Adds the counts of another scenario.
     pub(super) fn add(&mut self, other: Self) {
         let both = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
         self.provoked = both(self.provoked, other.provoked);
@@ -49,13 +49,13 @@ impl Counts {
         self.seen += other.seen;
     }
 
-    /// Do those that know say the same?
+    /// Are the known counts equal?
     pub(super) fn agree(self) -> bool {
         [self.provoked, self.kernel].into_iter().flatten().all(|count| count == self.seen)
     }
 }
 
-/// The rows of a guest's output.
+/// Parses the rows in a guest's output.
 pub(super) fn parse(output: &str) -> Result<Vec<Row>> {
     let lines = output.lines().filter_map(|line| line.split_once("ROW ").map(|(_, json)| json));
     lines.map(|json| row(json).with_context(|| format!("not a row: {json}"))).collect()

@@ -1,17 +1,17 @@
-//! What libFuzzer prints, and the table of it.
+//! Parses the output of libFuzzer, and renders a table of it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// What a run of libFuzzer did.
+/// The results of a run of libFuzzer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// Inputs that were read.
+    /// The number of inputs that were read.
     runs: u64,
-    /// Places in the code that some input reached, and distinct ways through them.
+    /// The number of covered places in the code, and of distinct features.
     coverage: u64,
     features: u64,
-    /// Inputs that are kept, since each reaches what no other does.
+    /// The number of inputs that are kept, since each covers something that others do not.
     corpus: u64,
     /// The largest resident memory, MiB.
     peak_mib: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Reads libFuzzer's messages: `#4194304 NEW cov: 8 ft: 8 corp: 2/6b ...`, and
+    /// Parses libFuzzer's messages: `#4194304 NEW cov: 8 ft: 8 corp: 2/6b ...`, and
     /// `stat::number_of_executed_units: 18729633` at the end.
     pub(crate) fn of(log: &str) -> Self {
         let statistic = |name: &str| {
@@ -44,7 +44,7 @@ impl Counted {
     }
 }
 
-/// A table of the readers.
+/// Renders a table of the readers.
 pub(crate) fn table(rows: &[(&str, Counted)]) -> String {
     let mut text = format!(
         "{:<10} {:>10} {:>9} {:>9} {:>7} {:>9}  findings\n",
@@ -71,7 +71,7 @@ pub(crate) fn why(log: &str) -> String {
     lines.join("\n")
 }
 
-/// Lines of messages that are shown.
+/// The maximum number of lines of messages to show.
 const LINES: usize = 20;
 
 #[cfg(test)]

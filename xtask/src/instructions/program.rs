@@ -1,8 +1,8 @@
-//! What the tool's `--check-programs` says: a line of JSON for each program. Pure.
+//! Parses the output of the tool's `--check-programs`: a line of JSON for each program. Pure.
 
 use serde_json::Value;
 
-/// How the first letters of a program's name stand for what the tool calls a hook.
+/// Prefixes of program names, and the attach types that the tool prints for them.
 const WAYS: [(&str, &str); 8] = [
     ("fe_", "fentry"),
     ("fx_", "fexit"),
@@ -14,18 +14,18 @@ const WAYS: [(&str, &str); 8] = [
     ("it_", "iter"),
 ];
 
-/// A program that the verifier has passed.
+/// A program that the verifier has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) name: String,
     /// The function or tracepoint that it was loaded for.
     pub(crate) function: String,
-    /// Instructions that the verifier walked; none where the kernel does not tell.
+    /// Instructions that the verifier has processed; None if the kernel does not report them.
     pub(crate) walked: Option<u64>,
 }
 
 impl Program {
-    /// Is this the program of a hook such as `fentry tcp_conn_request`?
+    /// Does this program belong to a hook such as `fentry tcp_conn_request`?
     pub(crate) fn is_on(&self, hook: &str) -> bool {
         let Some((way, function)) = hook.split_once(' ') else {
             return false;
@@ -35,7 +35,7 @@ impl Program {
     }
 }
 
-/// The lines among others, on their own or behind `walked: `.
+/// Finds the lines among others, alone or after `walked: `.
 pub(crate) fn programs(output: &str) -> Vec<Program> {
     let programs = output.lines().filter_map(|line| {
         let line = line.split_once("walked: ").map_or(line, |(_, json)| json);

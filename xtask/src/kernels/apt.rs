@@ -1,7 +1,6 @@
-//! A private apt beside the machine's own: same archive, same proxy, same
-//! keyring, other suites, with its state under the kernels folder, so that the
-//! machine's package lists are left alone. Knows apt's options; which package
-//! is wanted is decided elsewhere.
+//! A private apt with the machine's archive, proxy and keyring, but other suites. Its state is in
+//! the kernels folder, so that the machine's package lists do not change. This module knows apt's
+//! options; others decide which packages are wanted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use super::select::Entry;
 use crate::process;
 
-/// Where each series is searched for. The security suites matter: what can be hooked differs within
-/// a series (docs: 6.1.192 against 6.1.176).
+/// The suites to search for kernels. The security suites matter, since available hooks differ
+/// within a series (docs: 6.1.192 against 6.1.176).
 pub(crate) const SUITES: &[&str] = &[
     "bullseye",
     "bullseye-security",
@@ -28,24 +27,22 @@ pub(crate) const SUITES: &[&str] = &[
     "sid",
 ];
 
-/// Debian 12's keyring verifies all of `SUITES` (its point releases carry the
-/// keys of trixie, which sign forky and sid too), so no newer one is unpacked.
-/// A suite that it cannot verify is refused by apt, and its kernels are then
-/// shown as missing.
+/// Debian 12's keyring verifies all of `SUITES` (its point releases contain the keys of trixie,
+/// which sign forky and sid too), so no newer one is needed. apt rejects a suite that it cannot
+/// verify, and its kernels are then shown as missing.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// One release of Debian by itself, with what came after it: the packages of one that
-/// were made to work together.
+/// A single Debian release with its updates, for packages that must work together.
 pub(crate) const STABLE: &[&str] = &["trixie", "trixie-updates", "trixie-security"];
 
-/// The private apt, with its configuration written.
+/// A private apt whose configuration is written.
 pub(crate) struct Apt {
     dir: PathBuf,
     suites: &'static [&'static str],
 }
 
 impl Apt {
-    /// Writes the configuration under `folder`, for these suites.
+    /// Writes the configuration below `folder` for these suites.
     pub(crate) fn new(folder: &Path, suites: &'static [&'static str]) -> Result<Self> {
         let dir = folder.join("apt");
         for part in ["state/lists/partial", "cache/archives/partial"] {
@@ -59,8 +56,8 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Fetches the package lists. An unavailable suite is only reported: the others work without
-    /// it.
+    /// Downloads the package lists. An unavailable suite is only reported, since the others work
+    /// without it.
     pub(crate) fn update(&self) -> Result<()> {
         let signed_by = if Path::new(KEYRING).exists() {
             format!("[signed-by={KEYRING}] ")
@@ -106,10 +103,10 @@ impl Apt {
         process::run(&mut command)
     }
 
-    /// Downloads packages and all that they depend on; the files are in the folder that is
-    /// returned. Nothing counts as installed, and nothing is.
+    /// Downloads packages with all their dependencies, and returns the folder of the files. Nothing
+    /// is installed, and nothing counts as installed.
     pub(crate) fn download_closure(&self, packages: &[&str]) -> Result<PathBuf> {
-        // Files from earlier runs, in other versions.
+        // Remove files of other versions from earlier runs.
         process::run(self.command("apt-get").arg("clean"))?;
         let mut command = self.command("apt-get");
         command.args(["-q", "-y", "--no-install-recommends", "--download-only", "install"]);
@@ -119,7 +116,7 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        // -c is read after the machine's own configuration, unlike APT_CONFIG.
+        // -c is read after the machine's configuration, unlike APT_CONFIG.
         command.arg("-c").arg(self.dir.join("apt.conf"));
         command
     }
@@ -159,7 +156,7 @@ Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
     )
 }
 
-/// The addresses this machine gets Debian from.
+/// The addresses from which this machine gets Debian.
 struct Archive {
     main: String,
     security: String,
@@ -175,8 +172,8 @@ impl Archive {
         })
     }
 
-    /// From lines of release name and address. A machine without a security
-    /// source gets the address that Debian's mirrors use: the sibling folder.
+    /// Parses lines of release name and address. A machine without a security source uses the
+    /// sibling folder, as Debian's mirrors have it.
     fn from_targets(targets: &str) -> Option<Self> {
         let mut debian = targets.lines().filter_map(|line| line.split_once(' '));
         let known = |release: &str, site: &str, security: bool| {
@@ -201,7 +198,7 @@ impl Archive {
     }
 }
 
-/// `package | version | address suite/component architecture Packages`
+/// Parses `package | version | address suite/component architecture Packages`.
 fn madison_line(line: &str) -> Option<Entry> {
     let mut fields = line.split('|').map(str::trim);
     let (package, version, source) = (fields.next()?, fields.next()?, fields.next()?);

@@ -1,22 +1,21 @@
-//! Kernel modules: what each says it depends on, and an order to load them in.
-//! Debian's packages ship no modules.dep (the post-install script makes it),
-//! but each module names its direct dependencies in `.modinfo`; soft ones are
-//! not needed here. Pure; unpacking is done elsewhere.
+//! Finds the dependencies of kernel modules, and an order to load them. Debian's packages contain
+//! no modules.dep (the post-install script creates it), but each module lists its direct
+//! dependencies in `.modinfo`; soft ones are not needed here. Pure; unpacking is done elsewhere.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-/// What the guest tests use. A built-in or absent module is not an error.
+/// The modules that the guest tests use. One that is built in or missing is not an error.
 pub(crate) const WANTED: [&str; 6] = ["veth", "tun", "dummy", "inet_diag", "tcp_diag", "sch_netem"];
 
-/// The name of a module file: `sch_netem` of `sch-netem.ko.xz`.
+/// The name of a module from its file: `sch_netem` for `sch-netem.ko.xz`.
 pub(crate) fn name_of(file: &str) -> Option<String> {
     let (stem, rest) = file.split_once(".ko")?;
     matches!(rest, "" | ".xz" | ".zst" | ".gz").then(|| stem.replace('-', "_"))
 }
 
-/// The direct dependencies that a module (an ELF file) names.
+/// The direct dependencies of a module (an ELF file).
 pub(crate) fn depends(module: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"depends=";
     let info = modinfo(module).unwrap_or_default();
@@ -28,15 +27,15 @@ pub(crate) fn depends(module: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The wanted modules and all they depend on, each after what it needs.
-/// `depends_of` gives None for a module that there is no file for.
+/// The wanted modules and all their dependencies, each after those that it needs. `depends_of`
+/// returns None for a module without a file.
 pub(crate) fn load_order(
     wanted: &[&str],
     mut depends_of: impl FnMut(&str) -> Result<Option<Vec<String>>>,
 ) -> Result<Vec<String>> {
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
-    // A name comes twice: once to look at what it needs, once to be placed.
+    // Each name is taken twice: first to add its dependencies, then to add the module itself.
     let mut work: Vec<(String, bool)> =
         wanted.iter().rev().map(|w| ((*w).to_owned(), false)).collect();
     while let Some((name, ready)) = work.pop() {
@@ -60,8 +59,8 @@ fn modinfo(elf: &[u8]) -> Option<&[u8]> {
         usize::try_from(value).ok()
     };
     elf.starts_with(b"\x7fELF\x02\x01").then_some(())?;
-    // e_shoff, e_shentsize, e_shnum, e_shstrndx of the ELF header; sh_name,
-    // sh_offset and sh_size of a section header.
+    // Read e_shoff, e_shentsize, e_shnum and e_shstrndx of the ELF header; sh_name, sh_offset and
+    // sh_size of a section header.
     let (table, size, count, names) =
         (number(40, 8)?, number(58, 2)?, number(60, 2)?, number(62, 2)?);
     let section = |index: usize| -> Option<(usize, &[u8])> {
@@ -105,7 +104,7 @@ mod tests {
 
     #[test]
     fn reads_depends_from_an_elf_file() {
-        // Header, then names, then modinfo, then three section headers.
+        // The header, names, modinfo, and three section headers.
         let names = b"\0.shstrtab\0.modinfo\0";
         let info = b"license=GPL\0depends=inet_diag,nf-tables\0name=x\0";
         let mut elf = vec![0u8; 64];

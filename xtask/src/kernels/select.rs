@@ -1,11 +1,11 @@
-//! Which packages hold the wanted kernel: pure choice among the lines of the
-//! index. Knows how Debian names and splits its kernel packages.
+//! Selects the packages of a kernel from the lines of the index, by Debian's naming of kernel
+//! packages. Pure.
 
 use std::collections::BTreeMap;
 
 use super::version;
 
-/// One package as one suite lists it.
+/// A package as a suite lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) package: String,
@@ -16,21 +16,20 @@ pub(crate) struct Entry {
 /// The kernel chosen for a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// The kernel's own name, as `uname -r` prints it.
+    /// The release, as `uname -r` prints it.
     pub(crate) release: String,
     pub(crate) version: String,
     pub(crate) suite: String,
-    /// The package with the bootable image first, then its config and modules
-    /// where these are packages of their own.
+    /// First the package with the bootable image, then its config and modules if they are in
+    /// separate packages.
     pub(crate) packages: Vec<String>,
 }
 
 const FLAVOUR: &str = "-cloud-amd64";
 
-/// Prefixes and suffixes of packages that may hold vmlinuz, best first. Since
-/// 6.19 it sits in `linux-binary-`, and `linux-image-` is a small package that
-/// depends on it; where both exist the first must win. Signed before unsigned:
-/// it is what users run.
+/// Prefixes and suffixes of packages that may contain vmlinuz, the best first. Since 6.19 it is in
+/// `linux-binary-`, and `linux-image-` is a small package that depends on it; if both exist, the
+/// first must win. Signed ones come before unsigned ones, since users run those.
 const IMAGES: [(&str, &str); 4] = [
     ("linux-binary-", ""),
     ("linux-image-", ""),
@@ -38,10 +37,10 @@ const IMAGES: [(&str, &str); 4] = [
     ("linux-image-", "-unsigned"),
 ];
 
-/// What `linux-binary-` leaves to others: config and modules.
+/// The packages with the config and modules that `linux-binary-` lacks.
 const COMPANIONS: [&str; 2] = ["linux-base-", "linux-modules-"];
 
-/// Is this a package that the index must know?
+/// Must the index contain this package?
 pub(crate) fn is_relevant(package: &str) -> bool {
     image(package).is_some()
         || COMPANIONS.iter().any(|prefix| release(package, prefix, "").is_some())
@@ -64,7 +63,7 @@ pub(crate) fn choose(entries: &[Entry], wanted: &str) -> Option<Choice> {
             version::compare(&a.version, &b.version).then_with(|| rank_b.cmp(rank_a))
         })?;
     let mut packages = vec![best.package.clone()];
-    // If several suites list it, the first in our order names it.
+    // If several suites list it, the first in our order wins.
     let mut companions = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.version == best.version) {
         for prefix in COMPANIONS {
@@ -81,21 +80,21 @@ pub(crate) fn choose(entries: &[Entry], wanted: &str) -> Option<Choice> {
     Some(Choice { release, version: best.version.clone(), suite, packages })
 }
 
-/// The packages with a kernel's headers: its own, and those of all flavours.
+/// The packages with a kernel's headers: its own, and the common ones of all flavours.
 pub(crate) fn headers(release: &str) -> [String; 2] {
     let number = release.strip_suffix(FLAVOUR).unwrap_or(release);
     [format!("linux-headers-{release}"), format!("linux-headers-{number}-common")]
 }
 
-/// The rank (0 is best) and kernel release of a package with a vmlinuz.
+/// The rank (0 is best) and the kernel release of a package with a vmlinuz.
 fn image(package: &str) -> Option<(usize, String)> {
     IMAGES.iter().enumerate().find_map(|(rank, (prefix, suffix))| {
         release(package, prefix, suffix).map(|release| (rank, release))
     })
 }
 
-/// The kernel release in a package name. `linux-image-6.1-cloud-amd64` names
-/// a series, not a kernel: three numbers are asked for.
+/// The kernel release in a package name. It must have three numbers: `linux-image-6.1-cloud-amd64`
+/// names a series instead of a kernel.
 fn release(package: &str, prefix: &str, suffix: &str) -> Option<String> {
     let release = package.strip_prefix(prefix)?.strip_suffix(suffix)?;
     let number = release.strip_suffix(FLAVOUR)?;

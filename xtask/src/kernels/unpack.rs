@@ -1,6 +1,5 @@
-//! From downloaded packages to what a guest needs: `vmlinuz`, `config`, and
-//! the wanted modules, decompressed, with the order to load them in. Knows
-//! where Debian puts these files.
+//! Unpacks downloaded packages into what a guest needs: `vmlinuz`, `config`, and the wanted
+//! modules, decompressed, with their load order. Knows where Debian puts these files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +11,12 @@ use anyhow::{Context as _, Result};
 use super::modules;
 use crate::process;
 
-/// The names of the loadable modules, one a line, in load order.
+/// The names of the loadable modules in load order, one per line.
 pub(crate) const ORDER: &str = "modules/order";
-/// The list of modules that was asked for.
+/// The list of modules that were wanted.
 pub(crate) const WANTED: &str = "modules/wanted";
 
-/// Unpacks `debs` into the folder `into`, which appears whole or not at all.
+/// Unpacks `debs` into the folder `into`, which appears completely or not at all.
 pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
     let parent = into.parent().unwrap_or(into);
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
@@ -39,7 +38,7 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
     }
     unpack_modules(&files, &ready)?;
 
-    // From an older list of wanted modules.
+    // It was unpacked for another list of wanted modules.
     if into.exists() {
         fs::remove_dir_all(into).with_context(|| format!("cannot remove {}", into.display()))?;
     }
@@ -47,7 +46,7 @@ pub(crate) fn unpack(debs: &[PathBuf], into: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", ready.display(), into.display()))
 }
 
-/// Unpacks the files of packages below the folder `tree`.
+/// Unpacks the files of packages into the folder `tree`.
 pub(crate) fn extract(debs: &[PathBuf], tree: &Path) -> Result<()> {
     for deb in debs {
         process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree))?;
@@ -55,9 +54,8 @@ pub(crate) fn extract(debs: &[PathBuf], tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks the headers of a release, in packages in the folder `debs`, into the folder
-/// `into`, which appears whole or not at all. Each of the two packages has a folder of its
-/// name.
+/// Unpacks the headers of a release from packages in the folder `debs` into the folder `into`,
+/// which appears completely or not at all. Each of the two packages gets a folder with its name.
 pub(crate) fn headers(
     debs: &Path,
     release: &str,
@@ -104,7 +102,7 @@ fn unpack_modules(files: &[PathBuf], ready: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The module as the kernel wants it: 5.10 knows no compressed ones.
+/// Decompresses a module, since 5.10 cannot load compressed ones.
 fn decompress(file: &Path) -> Result<Vec<u8>> {
     let program = match file.extension().and_then(|ext| ext.to_str()) {
         Some("xz") => "xz",
@@ -118,7 +116,7 @@ fn decompress(file: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// `vmlinuz-6.1.0-56-cloud-amd64` in /boot, or plain `vmlinuz` beside the modules.
+/// Finds `vmlinuz-6.1.0-56-cloud-amd64` in /boot, or plain `vmlinuz` next to the modules.
 fn find<'a>(files: &'a [PathBuf], stem: &str) -> Option<&'a Path> {
     files.iter().map(PathBuf::as_path).find(|file| {
         let name = file.file_name().and_then(|name| name.to_str());
@@ -133,7 +131,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every file of a tree; links are not followed.
+/// All files of a tree; links are not followed.
 fn files_below(tree: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![tree.to_path_buf()];

@@ -1,5 +1,4 @@
-//! Debian's version order (deb-version(7)) and the series a version belongs
-//! to. Pure text.
+//! Compares Debian versions (deb-version(7)), and finds the series of a version. Pure.
 
 use std::cmp::Ordering;
 
@@ -18,8 +17,8 @@ pub(crate) fn upstream(version: &str) -> &str {
     split(version).1
 }
 
-/// Does an upstream version belong to a series such as `6.1`, `7.x` or
-/// `newest`? A whole version is a series of its own.
+/// Does an upstream version belong to a series such as `6.1`, `7.x` or `newest`? A full version is
+/// a series of its own.
 pub(crate) fn in_series(upstream: &str, series: &str) -> bool {
     if series == "newest" {
         return true;
@@ -34,8 +33,8 @@ fn split(version: &str) -> (u32, &str, &str) {
     (epoch.parse().unwrap_or(0), upstream, revision)
 }
 
-/// Alternately a run of non-digits, in which `~` sorts before the end and
-/// letters before the rest, and a number.
+/// Compares alternately a run of non-digits, in which `~` sorts before the end and letters before
+/// other characters, and a number.
 fn compare_part(mut a: &str, mut b: &str) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let (text_a, rest_a) = a.split_at(a.find(is_digit).unwrap_or(a.len()));

@@ -1,4 +1,4 @@
-//! The form of commit messages: `area: imperative`, at most 72 characters.
+//! Checks commit messages: `area: imperative`, at most 72 characters.
 
 use std::process::Command;
 
@@ -6,13 +6,13 @@ use anyhow::{Result, bail};
 
 use crate::{paths, process};
 
-/// The last commit before the rule.
+/// The last commit before this rule.
 const BEFORE: &str = "d5a831bc";
 
-/// The longest subject.
+/// The maximum length of a subject.
 const LONGEST: usize = 72;
 
-/// Checks every commit since the rule; where the history is not here, says so.
+/// Checks every commit since the rule was introduced; skipped without that part of the history.
 pub(super) fn check() -> Result<()> {
     let mut git = Command::new("git");
     let range = format!("{BEFORE}..HEAD");
@@ -38,7 +38,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a subject.
+/// The fault of a subject, if any.
 fn fault(subject: &str) -> Option<&'static str> {
     let area = subject.split_once(": ").map(|(area, _)| area);
     let is_area = |area: &str| {
@@ -60,8 +60,7 @@ fn fault(subject: &str) -> Option<&'static str> {
     }
 }
 
-/// Does it begin with a verb that commands, as far as its form shows? `add`, but not `adds`,
-/// `added`, `adding` or `The`.
+/// Does it look like an imperative? `add`, but not `adds`, `added`, `adding` or `The`.
 fn is_imperative(text: &str) -> bool {
     let verb = text.split(' ').next().unwrap_or_default();
     let has_other_form = match verb {

@@ -1,15 +1,15 @@
-//! Dependencies, by `cargo deny` and deny.toml: licences, sources, two versions of one crate, and
-//! known vulnerabilities where the database can be reached.
+//! Checks dependencies with `cargo deny` and deny.toml: licences, sources, duplicate versions, and
+//! known vulnerabilities if the database can be downloaded.
 
 use anyhow::{Result, bail};
 
 use super::{cargo, with_tool};
 use crate::process;
 
-/// What `cargo deny` says if there is no database.
+/// The error of `cargo deny` if it cannot download the database.
 const NO_DATABASE: &str = "failed to fetch advisory database";
 
-/// Fails if a dependency is not as deny.toml permits.
+/// Fails if deny.toml does not permit a dependency.
 pub(super) fn check() -> Result<()> {
     let probe = || cargo(&["deny", "--version"]);
     with_tool(

@@ -1,6 +1,6 @@
-//! The direction of imports: no cycle among the modules of a crate, at any level, and no layer
-//! of the binary that knows one above it. Crates cannot import each other in a circle; modules
-//! can, and then none of them can be read alone.
+//! Checks the direction of imports: there must be no cycle among the modules of a crate, at any
+//! level, and no layer of the binary may import a higher one. Crates cannot form a cycle, but
+//! modules can, and then none of them can be understood alone.
 
 mod graph;
 mod source;
@@ -13,15 +13,15 @@ use anyhow::{Result, bail};
 use self::graph::Graph;
 use crate::paths;
 
-/// The crates that are checked: a name, and its sources.
+/// The crates to check: name and sources.
 const CRATES: [(&str, &str); 3] = [
     ("backlog-core", "backlog-user/core/src"),
     ("backlog-user", "backlog-user/src"),
     ("backlog-ebpf", "backlog-ebpf/src"),
 ];
 
-/// What each layer of the binary may import beside its own modules. What is not listed may
-/// import everything.
+/// What each layer of the binary may import in addition to its own modules. Layers that are not
+/// listed may import everything.
 const LAYERS: [(&str, &[&str]); 9] = [
     ("bpf", &["clock", "host", "notice", "rights"]),
     ("cli", &["host", "output"]),
@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("rights", &[]),
 ];
 
-/// Fails if modules import each other in a circle, or upwards.
+/// Fails if modules import each other in a cycle, or from a higher layer.
 pub(super) fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for (name, folder) in CRATES {
@@ -47,14 +47,14 @@ pub(super) fn check() -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    bail!("imports: modules know each other the wrong way round:{}", wrong.concat())
+    bail!("imports against the layers, or in a cycle:{}", wrong.concat())
 }
 
 fn graph(folder: &Path) -> Result<Graph> {
     Ok(Graph::of(&source::read(folder)?))
 }
 
-/// Imports that a layer may not have.
+/// The imports that violate the layers.
 fn upwards(graph: &Graph) -> BTreeSet<String> {
     let mut wrong = BTreeSet::new();
     for (from, to) in graph.edges() {

@@ -1,4 +1,4 @@
-//! Links between pages: each leads to a file of the project, and to a heading of it.
+//! Checks the links between pages: each must refer to an existing file, and to an existing heading.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::text::{self, Text};
 use crate::paths;
 
-/// Fails if a link leads nowhere.
+/// Fails if a link is broken.
 pub(super) fn check() -> Result<()> {
     let pages = text::pages()?;
     let mut wrong = Vec::new();
@@ -24,7 +24,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The targets of Markdown links but those to other sites, each with its line.
+/// The targets of Markdown links within the project, each with its line.
 fn links(content: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (index, line) in content.lines().enumerate() {
@@ -35,7 +35,7 @@ fn links(content: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Is there a file, and in it such a heading?
+/// Do the file and its heading exist?
 fn leads_somewhere(pages: &[Text], from: &str, target: &str) -> bool {
     let (file, heading) = target.split_once('#').unwrap_or((target, ""));
     let file = if file.is_empty() { from.to_owned() } else { resolve(from, file) };
@@ -49,7 +49,7 @@ fn leads_somewhere(pages: &[Text], from: &str, target: &str) -> bool {
             .is_some_and(|page| anchors(&page.content).any(|anchor| anchor == heading))
 }
 
-/// A path relative to the page that it stands in.
+/// Resolves a path relative to the page that contains it.
 fn resolve(from: &str, target: &str) -> String {
     let folder = Path::new(from).parent().unwrap_or(Path::new(""));
     let mut parts: Vec<&str> = folder.iter().filter_map(|part| part.to_str()).collect();
@@ -63,7 +63,7 @@ fn resolve(from: &str, target: &str) -> String {
     parts.join("/")
 }
 
-/// The anchors of headings, as GitHub makes them, and those that a page sets itself.
+/// The anchors of headings, as GitHub generates them, and those that a page defines itself.
 fn anchors(content: &str) -> impl Iterator<Item = String> {
     let headings = content.lines().filter(|line| line.starts_with('#')).map(|line| {
         let heading = line.trim_start_matches('#').trim().to_lowercase();

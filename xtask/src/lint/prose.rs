@@ -1,21 +1,20 @@
-//! The language of what people read: banned phrases (`banned.txt`) over pages, texts of `--help`
-//! and comments.
+//! Checks the language of pages, texts of `--help` and comments for banned phrases (`banned.txt`).
 
 use anyhow::{Result, bail};
 
 use super::text::{self, STOP, Text, Word};
 
-/// Phrases that read like a translation, one a line.
+/// The list, one phrase per line.
 const BANNED: &str = include_str!("banned.txt");
 
-/// A phrase that is banned, and its line.
+/// A banned phrase, and its line.
 #[derive(Debug, PartialEq, Eq)]
 struct Found<'list> {
     line: usize,
     phrase: &'list str,
 }
 
-/// Fails if a text has a banned phrase.
+/// Fails if a text contains a banned phrase.
 pub(super) fn check() -> Result<()> {
     let list = List::of(BANNED);
     let mut wrong = Vec::new();
@@ -31,13 +30,13 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The words of a phrase, and the phrase as it stands in the list.
+/// The words of a phrase, and the phrase as it is listed.
 type Phrase<'list> = (Vec<String>, &'list str);
 
-/// The list: a phrase a line.
+/// The parsed list.
 struct List<'list> {
     banned: Vec<Phrase<'list>>,
-    /// Good phrases, of which a banned one may be a part.
+    /// Permitted phrases that contain a banned one.
     good: Vec<Phrase<'list>>,
 }
 
@@ -53,9 +52,9 @@ impl<'list> List<'list> {
         }
     }
 
-    /// The banned phrases of a text that are not part of a good one. A phrase counts as words,
-    /// whatever their case and line; one that begins with a full stop counts at the beginning of
-    /// a sentence.
+    /// Finds banned phrases that are not part of a permitted one. Phrases match by words,
+    /// regardless of case and line breaks; one that begins with a full stop matches at the
+    /// beginning of a sentence.
     fn search(&self, text: &str) -> Vec<Found<'list>> {
         let words = text::words(text);
         let mut good = Vec::new();
@@ -66,7 +65,7 @@ impl<'list> List<'list> {
         for (phrase, name) in &self.banned {
             let is_bad = |place: &usize| !good.iter().any(|range| range.contains(place));
             for place in places(&words, phrase).filter(is_bad) {
-                // The stop belongs to the sentence before.
+                // The full stop belongs to the sentence before.
                 let first = place + usize::from(phrase.first().is_some_and(|word| word == STOP));
                 found.extend(words.get(first).map(|word| Found { line: word.line, phrase: name }));
             }
@@ -76,7 +75,7 @@ impl<'list> List<'list> {
     }
 }
 
-/// Where a phrase begins among words.
+/// The positions where a phrase begins among the words.
 fn places(words: &[Word], phrase: &[String]) -> impl Iterator<Item = usize> {
     let is_it = move |here: &[Word]| here.iter().zip(phrase).all(|(word, its)| word.word == *its);
     let windows = words.windows(phrase.len().max(1)).enumerate();
@@ -126,7 +125,7 @@ mod tests {
         for (_, phrase) in list.banned.iter().chain(&list.good) {
             let text = format!("ab.\n{} cd", phrase.trim_start_matches(['.', '+', ',', ' ']));
             let is_good = phrase.starts_with('+');
-            // A good phrase that begins with a comma is one behind a comma.
+            // A permitted phrase that begins with a comma is only valid after a comma.
             let text = if phrase.starts_with("+ ,") { text.replace("ab.", "ab,") } else { text };
             assert_eq!(lines(&text, BANNED).is_empty(), is_good, "{phrase}");
         }

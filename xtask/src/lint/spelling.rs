@@ -1,5 +1,5 @@
-//! Spelling of pages, texts of `--help` and sources, by the dictionary of `typos`, which lists
-//! known mistakes: a word that it does not know is right.
+//! Checks the spelling of pages, texts of `--help` and sources with the dictionary of `typos`,
+//! which lists known mistakes. A word that it does not list counts as correct.
 
 use anyhow::{Result, bail};
 use typos::tokens::{Case, Identifier, Tokenizer, Word};
@@ -8,12 +8,12 @@ use unicase::UniCase;
 
 use super::text::{self, Text};
 
-/// Words that the dictionary takes for mistakes: names of crates, programs and kernel fields, and
-/// options mistyped on purpose in tests.
+/// Words that the dictionary lists as mistakes: names of crates, programs and kernel fields, and
+/// options that tests mistype on purpose.
 const RIGHT: [&str; 9] =
     ["flate", "inh", "listners", "mke", "nd", "ratatui", "reprot", "ser", "wrk"];
 
-/// Fails if a text has a misspelt word.
+/// Fails if a text contains a misspelt word.
 pub(super) fn check() -> Result<()> {
     let mut wrong = Vec::new();
     let mut texts = text::pages()?;
@@ -27,7 +27,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The mistakes of a text: the line, the word, and what is meant.
+/// The mistakes in a text: line, word, and correction.
 fn mistakes(text: &str) -> Vec<String> {
     let tokenizer = Tokenizer::new();
     typos::check_str(text, &tokenizer, &Known)
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_named_with_its_line_and_what_is_meant() {
-        // In parts, so that the check does not find it here.
+        // Split, so that the check does not find it here.
         let text = ["A queue is fu", "ll.\nIt occ", "ured."].concat();
         assert_eq!(mistakes(&text), [["2: occ", "ured (occurred)"].concat()]);
     }

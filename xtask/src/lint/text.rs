@@ -1,6 +1,6 @@
-//! The texts that the checks of language read: pages, texts of `--help`, and the comments and
-//! strings of sources. A text is a list of paragraphs, and a paragraph a list of words, so a
-//! phrase is found across the end of a line.
+//! The texts for the checks of language: pages, texts of `--help`, and sources, either complete or
+//! only their comments. A text is split into paragraphs and words, so that phrases are found across
+//! line breaks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use anyhow::{Context as _, Result};
 
 use crate::paths;
 
-/// Where users and developers read prose.
+/// The pages with prose for users and developers.
 const PAGES: [&str; 2] = ["README.md", "docs"];
-/// Where sources are.
+/// The folders with sources.
 const SOURCES: [&str; 4] = ["backlog-ebpf", "backlog-user", "tests", "xtask"];
-/// Where the texts of `--help` are kept.
+/// The folder with the texts of `--help`.
 const HELP: &str = "backlog-user/src/snapshots";
 
 /// A file with its path below the root.
 pub(super) struct Text {
-    /// The path, as an error shows it.
+    /// The path that errors show.
     pub(super) name: String,
-    /// The content; in sources, everything but comments and strings is blank.
+    /// The content. For comments, all other lines of a source are empty.
     pub(super) content: String,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn pages() -> Result<Vec<Text>> {
     read(found)
 }
 
-/// Rust sources, whole.
+/// Rust sources, complete.
 pub(super) fn sources() -> Result<Vec<Text>> {
     let mut found = Vec::new();
     for folder in SOURCES {
@@ -46,8 +46,8 @@ pub(super) fn sources() -> Result<Vec<Text>> {
     read(found)
 }
 
-/// The comments of Rust sources. A comment behind code is not one of them: what looks like one
-/// may be part of a string.
+/// The comments of Rust sources, except for those after code, since what looks like one may be part
+/// of a string.
 pub(super) fn comments() -> Result<Vec<Text>> {
     let mut texts = sources()?;
     for text in &mut texts {
@@ -56,7 +56,7 @@ pub(super) fn comments() -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// A source with its lines of comments; the others are empty.
+/// Blanks all lines of a source that are not comments.
 fn only_comments(source: &str) -> String {
     let line = |line: &str| match line.trim_start().strip_prefix("//") {
         Some(comment) => comment.trim_start_matches(['/', '!']).to_owned() + "\n",
@@ -76,7 +76,7 @@ fn read(mut paths: Vec<PathBuf>) -> Result<Vec<Text>> {
     paths.into_iter().map(text).collect()
 }
 
-/// Adds the files with such an ending in and below a folder, or the file itself.
+/// Adds the files below a folder with this extension, or the file itself.
 fn files(path: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<()> {
     if !path.is_dir() {
         if path.extension().is_some_and(|its| its == ending) {
@@ -99,12 +99,12 @@ pub(super) struct Word {
     pub(super) word: String,
 }
 
-/// Stands for the beginning of a paragraph and the end of a sentence.
+/// Marks the beginning of a paragraph and the end of a sentence.
 pub(super) const STOP: &str = ".";
-/// Stands for punctuation within a sentence.
+/// Marks punctuation within a sentence.
 const PAUSE: &str = ",";
 
-/// The words of a text. An empty line ends a paragraph.
+/// Splits a text into words. An empty line ends a paragraph.
 pub(super) fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut in_paragraph = false;
@@ -119,7 +119,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// The words, stops and pauses of a line.
+/// Splits a line into words, stops and pauses.
 pub(super) fn words_of_line(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();

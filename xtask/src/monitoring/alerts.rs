@@ -1,5 +1,5 @@
-//! The alerts, a row each: when it fires, what it says, and the cases of its unit test. Rendering
-//! them as files is for `rules` and `unit`.
+//! The alerts, one row each: the condition, the texts, and the cases of its unit test. `rules` and
+//! `unit` render them as files.
 
 mod after;
 mod before;
@@ -9,10 +9,10 @@ mod tracer;
 
 pub(super) use case::{Case, Series, Subject, series, series_of};
 
-/// How much it matters.
+/// The severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// Clients are refused, or will be within minutes.
+    /// Clients are being refused, or will be within minutes.
     Critical,
     /// Somebody should act today.
     Warning,
@@ -30,15 +30,15 @@ impl Severity {
     }
 }
 
-/// One alert. `$5m` is a duration that `--scale` divides (see `times`), `{listener}` and the like
-/// are described in `words`.
+/// An alert. In expressions, `--scale` divides durations like `$5m` (see `times`); `words` replaces
+/// placeholders like `{listener}`.
 pub(super) struct Alert {
     pub(super) name: &'static str,
     pub(super) severity: Severity,
     pub(super) expr: &'static str,
-    /// How long it has to hold; empty: not at all.
+    /// How long the condition must hold before the alert fires; empty for no time.
     pub(super) hold: &'static str,
-    /// How long it stays after its end; empty: not at all.
+    /// How long the alert keeps firing after the condition has ended; empty for no time.
     pub(super) keep: &'static str,
     pub(super) summary: &'static str,
     /// What to do, in a sentence or two.
@@ -58,7 +58,7 @@ impl Group {
     }
 }
 
-/// All of them.
+/// All groups.
 pub(super) const GROUPS: [Group; 3] = [
     Group { name: "backlog-before-the-first-refusal", alerts: &[before::ALERTS, overload::ALERTS] },
     Group { name: "backlog-refusing", alerts: &[after::ALERTS] },

@@ -1,4 +1,4 @@
-//! Queries to a running Prometheus, by promtool.
+//! Queries a running Prometheus with promtool.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{Params, dashboards, tools};
 use crate::process;
 
-/// What a reader of a dashboard has chosen besides a host: everything.
+/// The dashboard variables other than the host, all set to everything.
 const CHOICES: [(&str, &str); 5] = [
     ("$__rate_interval", "1m"),
     ("$netns", ".*"),
@@ -16,7 +16,7 @@ const CHOICES: [(&str, &str); 5] = [
     ("$process", ".*"),
 ];
 
-/// The value of a query that has one.
+/// The value of a query with a single result.
 pub(super) fn value(url: &str, query: &str) -> Result<f64> {
     let text = instant(url, query)?;
     let (_, value) = text.split_once("=> ").with_context(|| format!("{query}: no value"))?;
@@ -24,8 +24,8 @@ pub(super) fn value(url: &str, query: &str) -> Result<f64> {
     value.parse().with_context(|| format!("{query}: {text}"))
 }
 
-/// Runs every query of every dashboard for some hosts (a pattern of their `instance`); returns those without a series. One that Prometheus
-/// does not understand is an error.
+/// Runs every query of every dashboard for some hosts (a pattern for `instance`); returns those
+/// without a series. A query that Prometheus does not accept is an error.
 pub(super) fn dashboards(url: &str, hosts: &str) -> Result<Vec<String>> {
     let mut empty = Vec::new();
     for page in dashboards::ALL {

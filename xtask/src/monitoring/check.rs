@@ -1,5 +1,5 @@
-//! `cargo xtask check-monitoring`: asks the programs that will read the files of packaging/ whether
-//! they accept them. A check whose program is missing is reported with the reason.
+//! `cargo xtask check-monitoring`: validates the files of packaging/ with the programs that will
+//! read them. A check whose program is missing is reported with the reason.
 
 mod grafana;
 mod kubernetes;
@@ -18,18 +18,18 @@ pub(crate) struct Args {
     prometheus: Option<String>,
 }
 
-/// What a check found, if nothing failed.
+/// The result of a check that did not fail.
 enum Outcome {
-    /// All is well; what was checked.
+    /// It passed; what was checked.
     Passed(String),
-    /// Nothing was checked, for this reason.
+    /// It was skipped, for this reason.
     Skipped(String),
 }
 
-/// A check and its name.
+/// The name of a check, and the check.
 type Check = (&'static str, fn() -> Result<Outcome>);
 
-/// All of them, a row each.
+/// All checks.
 const CHECKS: [Check; 8] = [
     ("promtool check rules", prometheus::rules),
     ("promtool test rules", prometheus::unit_tests),
@@ -41,7 +41,7 @@ const CHECKS: [Check; 8] = [
     ("Grafana's SDK", grafana::dashboards),
 ];
 
-/// Runs every check; 1 if one failed.
+/// Runs every check. Returns 1 if one failed.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let Some(url) = &args.prometheus else { return Ok(files()) };
     let empty = ask::dashboards(url, ".*")?;

@@ -1,5 +1,5 @@
-//! Examples of the configurations of Prometheus and its Alertmanager. The intervals follow the
-//! scale of the rules; which alert silences which is a row each.
+//! Example configurations of Prometheus and the Alertmanager. The intervals follow the scale of the
+//! rules; each inhibition is a row.
 
 use serde::Serialize;
 
@@ -9,17 +9,17 @@ use super::Params;
 const ADDRESS: &str = "127.0.0.1:9469";
 /// The default address of the Alertmanager.
 const ALERTMANAGER: &str = "127.0.0.1:9093";
-/// What a listener's alerts have in common.
+/// The labels that all alerts on a listener share.
 const LISTENER: &[&str] = &["instance", "netns", "address", "port", "process"];
 
-/// An alert that says more than others do, and those others.
+/// An alert that inhibits others which say less.
 pub(super) struct Inhibition {
     pub(super) source: &'static str,
     pub(super) targets: &'static [&'static str],
     equal: &'static [&'static str],
 }
 
-/// All of them.
+/// All inhibitions.
 pub(super) const INHIBITIONS: [Inhibition; 4] = [
     Inhibition {
         source: "BacklogRefusing",
@@ -39,7 +39,7 @@ pub(super) const INHIBITIONS: [Inhibition; 4] = [
     },
 ];
 
-/// prometheus.yml.
+/// The content of prometheus.yml.
 #[derive(Serialize)]
 pub(super) struct Prometheus {
     global: Global,
@@ -92,7 +92,7 @@ pub(super) fn prometheus(rules: &'static str, params: &Params) -> Prometheus {
     }
 }
 
-/// alertmanager.yml.
+/// The content of alertmanager.yml.
 #[derive(Serialize)]
 pub(super) struct Alertmanager {
     route: Route,
@@ -124,7 +124,7 @@ struct Inhibit {
     equal: &'static [&'static str],
 }
 
-/// The configuration of an Alertmanager: one notification per service, and no warning about a
+/// The configuration of an Alertmanager: one notification per service, and no warnings about a
 /// listener that already refuses.
 pub(super) fn alertmanager() -> Alertmanager {
     let inhibit = |inhibition: &Inhibition| Inhibit {

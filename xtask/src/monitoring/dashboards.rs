@@ -1,5 +1,4 @@
-//! The dashboards: which panels each has, a row per panel in a file per dashboard. `grafana` turns
-//! them into JSON.
+//! The dashboards: a file per dashboard, a row per panel. `grafana` renders them as JSON.
 
 mod fleet;
 mod grafana;
@@ -8,9 +7,9 @@ mod listener;
 
 use super::{Params, words};
 
-/// A page of panels.
+/// A dashboard.
 pub(super) struct Dashboard {
-    /// The name of its file and of its address in Grafana.
+    /// The name of its file, and its UID in Grafana.
     pub(super) uid: &'static str,
     title: &'static str,
     about: &'static str,
@@ -18,23 +17,23 @@ pub(super) struct Dashboard {
     sections: &'static [Section],
 }
 
-/// A choice of the reader, as a label and the metric whose values it has.
+/// A variable that the user selects: a label, and the metric with its values.
 struct Variable {
     label: &'static str,
     metric: &'static str,
-    /// Labels that are chosen before.
+    /// Labels that must be selected first.
     within: &'static [&'static str],
-    /// Is one value chosen, or any number of them?
+    /// Select a single value only?
     is_single: bool,
 }
 
-/// Panels with a title.
+/// A row of panels with a title.
 struct Section {
     title: &'static str,
     panels: &'static [Panel],
 }
 
-/// One panel.
+/// A panel.
 struct Panel {
     title: &'static str,
     /// What it shows and when to worry, in a sentence.
@@ -44,7 +43,7 @@ struct Panel {
     queries: &'static [Query],
 }
 
-/// How a panel shows its series.
+/// How a panel displays its series.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The last value as a number.
@@ -77,10 +76,10 @@ const fn query(expr: &'static str, legend: &'static str) -> Query {
     Query { expr, legend }
 }
 
-/// All of them.
+/// All dashboards.
 pub(super) const ALL: [&Dashboard; 3] = [&fleet::DASHBOARD, &host::DASHBOARD, &listener::DASHBOARD];
 
-/// What stands for the chosen hosts and listeners in an expression.
+/// Placeholders for the selected hosts and listeners in an expression.
 const SELECTIONS: [(&str, &str); 2] = [
     ("{host}", "instance=~\"$instance\""),
     (
@@ -89,7 +88,7 @@ const SELECTIONS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Each query with the title of its panel. `select` is what replaces a variable.
+/// Every query with the title of its panel. `select` replaces the variables.
 pub(super) fn expressions(dashboard: &Dashboard, params: &Params) -> Vec<(&'static str, String)> {
     let panels = dashboard.sections.iter().flat_map(|section| section.panels);
     let queries = panels.flat_map(|panel| panel.queries.iter().map(|query| (panel.title, query)));

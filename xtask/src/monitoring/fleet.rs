@@ -1,5 +1,5 @@
-//! `cargo xtask fleet`: what a fleet of hosts costs one real Prometheus, which scrapes stand-ins for
-//! them with the checked-in rules. Writes docs/measured/FLEET.md.
+//! `cargo xtask fleet`: measures what a fleet of hosts costs one real Prometheus, which scrapes
+//! stand-ins for them with the checked-in rules. Writes docs/measured/FLEET.md.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{Params, ask, files, standin, tools};
 use crate::{pages, process};
 
-/// The page.
+/// The page with the results.
 const PAGE: &str = "docs/measured/FLEET.md";
 
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     print: bool,
 }
 
-/// One row: what Prometheus said of itself at the end, and what the kernel says of its memory.
+/// A row: Prometheus's own metrics at the end, and its memory according to the kernel.
 struct Row {
     hosts: u32,
     listeners: u32,
@@ -46,7 +46,7 @@ struct Row {
     rules: f64,
 }
 
-/// Measures each number of hosts.
+/// Measures with each number of hosts.
 pub(crate) fn command(args: &Args) -> Result<u8> {
     let mut rows = Vec::new();
     for &hosts in &args.hosts {
@@ -92,7 +92,7 @@ fn measure(hosts: u32, args: &Args) -> Result<Row> {
         rules: highest(&own, "prometheus_rule_group_last_duration_seconds"),
     };
     process::say(self::row(&row).trim());
-    // The pages of a host and of a listener show one.
+    // The dashboards of a host and of a listener show only one.
     let empty = ask::dashboards(&url(port), "host0")?;
     if !empty.is_empty() {
         bail!("queries of dashboards without a series: {}", empty.join("; "));
@@ -105,7 +105,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A port that nobody has now.
+/// A port that is currently free.
 fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
     Ok(listener.local_addr().context("cannot read the port")?.port())
@@ -115,7 +115,7 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// All hosts at one address, each with a path of its own that becomes its name.
+/// The configuration: all hosts share an address, and each has a path that becomes its name.
 fn config(hosts: u32, standin: u16) -> String {
     let groups: Vec<String> = (0..hosts)
         .map(|host| {
@@ -136,7 +136,7 @@ scrape_configs:
     )
 }
 
-/// A Prometheus that ends with this value.
+/// A running Prometheus, which is killed on drop.
 struct Prometheus {
     child: Child,
 }
@@ -178,7 +178,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// What a Prometheus says of itself. It need not scrape itself for that.
+/// The metrics of Prometheus on itself, without a scrape.
 fn own_metrics(port: u16) -> Result<String> {
     let what = "cannot read the metrics of prometheus";
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context(what)?;
@@ -199,7 +199,7 @@ fn highest(metrics: &str, name: &str) -> f64 {
     values.fold(0.0, f64::max)
 }
 
-/// Resident memory of a process in KiB: now, and at most.
+/// Resident memory of a process in KiB: current and peak.
 fn memory(pid: u32) -> Result<(u64, u64)> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;

@@ -1,4 +1,4 @@
-//! The rules as an object of the Prometheus operator.
+//! The rules as an object for the Prometheus operator.
 
 use serde::Serialize;
 

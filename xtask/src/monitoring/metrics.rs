@@ -1,16 +1,15 @@
 //! The metrics of `backlog-trace serve` that rules and dashboards may use: one row per metric, with
-//! the labels that it has beside those of its listener. A test compares them with what serve exports,
-//! and another every query with these rows, so that a metric that nobody exports cannot be alerted
-//! on.
+//! its labels in addition to those of its listener. A test compares the rows with what serve
+//! exports, and another one checks that queries only use these metrics.
 
-/// Whose labels a metric has.
+/// The subject of a metric, which determines its common labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Of {
     /// `netns`, `address`, `port`, `process`.
     Listener,
     /// `netns`.
     Namespace,
-    /// None.
+    /// No labels.
     Host,
 }
 
@@ -34,8 +33,8 @@ const fn host(name: &'static str, labels: &'static [&'static str]) -> Metric {
     Metric { name, of: Of::Host, labels }
 }
 
-/// The upper bounds of the wait histogram in seconds, as they stand in `le`: 64 µs × 4^k, each an
-/// exact edge of what the programs in the kernel count.
+/// The upper bounds of the wait histogram in seconds, as in the label `le`: 64 µs × 4^k, each an
+/// exact bucket bound of the eBPF programs.
 pub(crate) const WAIT_BOUNDS: [&str; 10] = [
     "6.4e-05",
     "0.000256",
@@ -49,7 +48,7 @@ pub(crate) const WAIT_BOUNDS: [&str; 10] = [
     "16.777216",
 ];
 
-/// All of them.
+/// All metrics.
 pub(crate) const METRICS: &[Metric] = &[
     listener(
         "backlog_listener_info",

@@ -1,4 +1,4 @@
-//! The rule file: recording rules, then the alerts.
+//! The rule file: recording rules, followed by the alerts.
 
 pub(super) mod recorded;
 mod recording;
@@ -8,16 +8,16 @@ use serde::Serialize;
 use super::alerts::{self, Alert};
 use super::{Params, words};
 
-/// The runbooks, a section for each alert.
+/// The page of runbooks, with a section for each alert.
 pub(super) const RUNBOOKS: &str = "docs/ALERTS.md";
 
-/// A rule file.
+/// The content of a rule file.
 #[derive(Serialize)]
 pub(super) struct File {
     groups: Vec<Group>,
 }
 
-/// Rules that Prometheus evaluates one after another.
+/// Rules that Prometheus evaluates in sequence.
 #[derive(Serialize)]
 struct Group {
     name: &'static str,
@@ -50,7 +50,7 @@ struct Labels {
     severity: &'static str,
 }
 
-/// What an alert says.
+/// The texts of an alert.
 #[derive(Serialize)]
 pub(super) struct Annotations {
     pub(super) summary: String,
@@ -79,7 +79,7 @@ pub(super) fn recorded_names() -> impl Iterator<Item = &'static str> {
     recording::GROUPS.iter().flat_map(|group| group.rules.iter().map(|(name, _)| *name))
 }
 
-/// Every expression as it is written, with the name of its rule.
+/// Every expression as written, with the name of its rule.
 #[cfg(test)]
 pub(super) fn expressions(params: &Params) -> Vec<(&'static str, String)> {
     let recorded = recording::GROUPS.iter().flat_map(|group| group.rules);
@@ -109,7 +109,7 @@ fn rule(alert: &Alert, params: &Params) -> AlertRule {
     }
 }
 
-/// The section of an alert in the runbooks.
+/// The link to the runbook of an alert.
 pub(super) fn runbook(alert: &Alert, params: &Params) -> String {
     format!("{}#{}", params.runbooks, alert.name.to_lowercase())
 }

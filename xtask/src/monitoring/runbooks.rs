@@ -1,5 +1,5 @@
-//! docs/ALERTS.md: the table of alerts is generated, the runbooks below it are written by hand, a
-//! section per alert.
+//! Updates docs/ALERTS.md: the table of alerts is generated, while the runbooks below it are
+//! written by hand.
 
 use anyhow::{Context as _, Result};
 
@@ -16,7 +16,7 @@ pub(super) fn update() -> Result<()> {
     pages::publish(RUNBOOKS, &with_table(&pages::current(RUNBOOKS)?)?, false)
 }
 
-/// The page with the table of the code.
+/// The page with a new table.
 pub(super) fn with_table(page: &str) -> Result<String> {
     let marker = || format!("{RUNBOOKS} has no {} ... {END}", BEGIN.trim());
     let (before, rest) = page.split_once(BEGIN).with_context(marker)?;

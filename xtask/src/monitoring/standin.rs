@@ -1,6 +1,6 @@
-//! A stand-in for many hosts: one HTTP server that answers `/N/metrics` as `backlog-trace serve` of
-//! host N would, with every metric of the rows of `metrics`. It measures what a fleet costs
-//! Prometheus; what the numbers mean is for the real tool.
+//! A stand-in for many hosts: an HTTP server that answers `/N/metrics` like `backlog-trace serve`
+//! on host N, with every metric in `metrics`. It serves to measure what a fleet costs Prometheus,
+//! so the values need not make sense.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result};
 
 use super::metrics::{METRICS, Metric, Of, WAIT_BOUNDS};
 
-/// Different pages, and how many seconds they are kept.
+/// The number of different pages, and how many seconds they are cached.
 const DIFFERENT: u32 = 20;
 const KEPT: u64 = 5;
 /// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Starts to answer, until the process ends; returns the port.
+/// Starts serving until the process ends; returns the port.
 pub(super) fn start(listeners: u32) -> Result<u16> {
     let server =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
@@ -28,14 +28,14 @@ pub(super) fn start(listeners: u32) -> Result<u16> {
         let mut pages = Pages { listeners, ..Pages::default() };
         for client in server.incoming().flatten() {
             pages.renew(start.elapsed().as_secs());
-            // A client that goes away needs no answer.
+            // A client that has disconnected needs no answer.
             answer(&client, &pages).ok();
         }
     });
     Ok(port)
 }
 
-/// The pages of some seconds. Hosts share them, so that the stand-in needs little of the machine.
+/// Cached pages. Hosts share them, so that the stand-in takes little CPU time.
 #[derive(Default)]
 struct Pages {
     listeners: u32,
@@ -84,7 +84,8 @@ pub(super) fn page(host: u32, listeners: u32, seconds: f64) -> String {
     text
 }
 
-/// The labels of each series of a metric. Listeners of one number are one service on all hosts.
+/// The labels of each series of a metric. Listeners with the same number are one service on all
+/// hosts.
 fn combinations(metric: &Metric, listener: u32) -> Vec<String> {
     let own = match metric.of {
         Of::Listener => format!(
@@ -110,7 +111,7 @@ fn join(labels: &str, label: &str, value: &str) -> String {
     format!("{labels}{comma}{label}=\"{value}\"")
 }
 
-/// The values of a label: as many as an ordinary listener or host has.
+/// The values of a label: as many as a typical listener or host has.
 fn values(label: &str) -> Vec<&'static str> {
     match label {
         "le" => WAIT_BOUNDS.into_iter().chain(["+Inf"]).collect(),
@@ -127,7 +128,8 @@ fn values(label: &str) -> Vec<&'static str> {
     }
 }
 
-/// Healthy hosts but for the first listener: counters rise, gauges swing below their limits, and both differ between hosts.
+/// The values of healthy hosts, except for the first listener: counters rise, gauges vary below
+/// their limits, and both differ between hosts.
 fn value(name: &str, labels: &str, seed: f64, seconds: f64) -> f64 {
     let swing = 0.3 + 0.3 * (seconds / 60.0 + seed).sin();
     let rate = 10.0 + seed % 10.0;

@@ -1,5 +1,5 @@
-//! What the guest tests need of this folder: Prometheus and `VictoriaMetrics`, and the rules at a
-//! sixtieth of their times.
+//! The parts of monitoring that the guest tests need: Prometheus and `VictoriaMetrics`, and the
+//! rules with a sixtieth of their durations.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use super::times::Scale;
 use super::{Params, RULES, tools, write_files};
 use crate::{paths, process};
 
-/// The scale at which the rules are tested against a real overload.
+/// The scale of the rules for tests with a real overload.
 pub(super) const SCALE: u32 = 60;
 
-/// The variables that name these. Without them the tests report what they leave out.
+/// The variables with their paths. Without them, the tests report what they skip.
 pub(crate) fn variables() -> Vec<(&'static str, PathBuf)> {
     prepare().unwrap_or_else(|error| {
         process::say(&format!("tested without Prometheus: {error:#}"));

@@ -1,4 +1,4 @@
-//! The checked-in files are those of the code, and the code speaks of metrics that exist.
+//! Tests that the checked-in files match the code, and that the code only uses existing metrics.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,12 +18,12 @@ fn the_files_are_those_of_the_code() {
     }
 }
 
-/// The rows here save the tasks from building what they only need to name.
+/// A separate list in xtask, so that the tasks need not build the tool just for the names.
 #[test]
 fn the_metrics_are_those_of_serve() {
     let mut served = BTreeSet::new();
     for family in FAMILIES {
-        // `how`: `reset`, `fin`, `close`
+        // For `how`: `reset`, `fin`, `close`.
         let labels = family.labels.split(':').next().unwrap_or_default();
         let mut labels: Vec<&str> = labels.split('`').skip(1).step_by(2).collect();
         let of_namespace = labels.first() == Some(&"netns");
@@ -63,12 +63,12 @@ fn every_query_reads_series_that_exist() {
     let panels = dashboards::ALL.iter().flat_map(|page| dashboards::expressions(page, &params));
     for (rule, expr) in rules::expressions(&params).into_iter().chain(panels) {
         for name in names(&expr) {
-            assert!(known.contains(name), "{rule}: {name} is no metric of serve");
+            assert!(known.contains(name), "{rule}: {name} is not a metric of serve");
         }
     }
 }
 
-/// Words with a prefix of ours.
+/// The words with one of our prefixes.
 fn names(expr: &str) -> impl Iterator<Item = &str> {
     let is_part = |char: char| char.is_ascii_alphanumeric() || "_:".contains(char);
     expr.split(move |char| !is_part(char))
@@ -108,6 +108,6 @@ fn each_alert_is_tested_firing_and_silent() {
     for alert in alerts::all() {
         let mut moments = alert.cases.iter().flat_map(|case| case.expect);
         assert!(moments.clone().any(|at| !at.fires.is_empty()), "{} never fires", alert.name);
-        assert!(moments.any(|at| at.fires.is_empty()), "{} is never silent", alert.name);
+        assert!(moments.any(|at| at.fires.is_empty()), "{} has no silent case", alert.name);
     }
 }

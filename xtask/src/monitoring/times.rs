@@ -1,18 +1,18 @@
-//! Durations in rules as parameters: a rule writes `$5m` for a duration and `#5m` for the same in
+//! Durations in rules as parameters: a rule contains `$5m` for a duration and `#5m` for the same in
 //! seconds, and `--scale` divides both. A test that overloads a server then waits for seconds
 //! instead of minutes, with the rules that users load.
 
 use anyhow::{Result, bail};
 
-/// How many times faster than written everything happens.
+/// The divisor of all durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale(u32);
 
 impl Scale {
-    /// As written.
+    /// The original durations.
     pub(crate) const ONE: Self = Self(1);
 
-    /// A scale; zero is an error.
+    /// A divisor; zero is an error.
     pub(crate) fn new(scale: u32) -> Result<Self> {
         if scale == 0 {
             bail!("--scale 0 leaves no time at all; give 1 or more");
@@ -20,7 +20,7 @@ impl Scale {
         Ok(Self(scale))
     }
 
-    /// A duration as Prometheus writes it.
+    /// Formats a duration for Prometheus.
     pub(crate) fn duration(self, seconds: u32) -> String {
         let millis = self.millis(seconds);
         let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
@@ -31,7 +31,7 @@ impl Scale {
         )
     }
 
-    /// Replaces `$5m` and `#5m`. Anything else stays, also `$labels` and `$1`.
+    /// Replaces `$5m` and `#5m`. Anything else is kept, such as `$labels` and `$1`.
     pub(crate) fn fill(self, template: &str) -> String {
         let mut text = String::new();
         let mut rest = template;
@@ -58,7 +58,7 @@ impl Scale {
     }
 }
 
-/// The seconds of a duration that begins a text, and its length. `1]` has no unit.
+/// The seconds of a duration at the beginning of a text, and its length. `1]` has no unit.
 fn parse(text: &str) -> Option<(u32, usize)> {
     let digits = text.find(|char: char| !char.is_ascii_digit())?;
     let unit = match text.as_bytes().get(digits)? {

@@ -1,5 +1,5 @@
-//! The programs that read these files: on this machine, or from Debian's packages, unpacked beside
-//! the kernels without being installed.
+//! Finds the programs that read these files, either on this machine or in Debian packages that are
+//! unpacked next to the kernels without being installed.
 
 use std::path::PathBuf;
 
@@ -33,13 +33,13 @@ const TOOLS: Wanted<'_> = Wanted {
     files: &[],
 };
 
-/// A program that is here, without downloading it.
+/// A program that is already here.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
     let unpacked = paths::kernels().join(FOLDER).join("root/usr/bin").join(program);
     paths::on_path(program).or_else(|| unpacked.is_file().then_some(unpacked))
 }
 
-/// A program, downloaded if it is not here.
+/// A program, downloaded if necessary.
 pub(super) fn obtain(program: &str) -> Result<PathBuf> {
     if find(program).is_none() {
         tree::obtain(&TOOLS, |_, _| Ok(()))?;
@@ -47,7 +47,8 @@ pub(super) fn obtain(program: &str) -> Result<PathBuf> {
     find(program).with_context(|| format!("{program} is not in Debian's packages"))
 }
 
-/// The folder of the unpacked programs, with at least this one: tests look for the others there, too.
+/// The folder of the unpacked programs, with at least this one. Tests search it for the others,
+/// too.
 pub(super) fn folder(program: &str) -> Result<PathBuf> {
     let folder = paths::kernels().join(FOLDER).join("root/usr/bin");
     if !folder.join(program).is_file() {

@@ -1,5 +1,5 @@
-//! The unit tests of the rules, in the form that `promtool test rules` reads. They are generated
-//! from the cases that stand beside the recording rules and each alert, for the durations of the checked-in rules.
+//! The unit tests of the rules, in the format of `promtool test rules`. They are generated from the
+//! cases next to the recording rules and each alert, with the durations of the checked-in rules.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
@@ -8,7 +8,7 @@ use super::alerts::{self, Alert, Case, Series, Subject};
 use super::rules::{Annotations, recorded, runbook};
 use super::{Params, words};
 
-/// A file of unit tests.
+/// The content of a file of unit tests.
 #[derive(Serialize)]
 pub(super) struct File {
     rule_files: [&'static str; 1],
@@ -40,7 +40,7 @@ struct Expectation {
     exp_alerts: Vec<Expected>,
 }
 
-/// A query of a recorded series.
+/// A query for a recorded series.
 #[derive(Serialize)]
 struct Query {
     expr: &'static str,
@@ -60,7 +60,7 @@ struct Expected {
     exp_annotations: Annotations,
 }
 
-/// Labels in the order of their names.
+/// Labels sorted by name.
 struct Labels(Vec<(&'static str, String)>);
 
 impl Serialize for Labels {
@@ -129,7 +129,7 @@ fn input(series: &Series, params: &Params) -> Input {
     Input { series: name(series.metric, &labels), values: series.values }
 }
 
-/// A series as a query names it.
+/// A series in the notation of a query.
 fn name(metric: &str, labels: &[(&'static str, String)]) -> String {
     let labels: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();

@@ -1,22 +1,23 @@
-//! The placeholders of annotations: each has a template, which Prometheus fills when an alert
+//! The placeholders of annotations. Each has a template, which Prometheus fills in when an alert
 //! fires, and a text that a unit test expects.
 
 use super::Params;
 
-/// What stands for a listener. Brackets around an IPv6 address, and words for an unknown process.
+/// The template for a listener, with brackets around an IPv6 address, and a substitute for an
+/// unknown process.
 const LISTENER: &str = r#"{{ or $labels.process "a listener" }} at {{ reReplaceAll "(.*:.*)" "[$1]" $labels.address }}:{{ $labels.port }} on {{ $labels.instance }}"#;
 
-/// Placeholders of the alert's value.
+/// The placeholders for the value of the alert.
 const VALUES: [(&str, &str); 3] = [
     ("{value}", "{{ $value | humanize }}"),
     ("{percent}", "{{ $value | humanizePercentage }}"),
     ("{duration}", "{{ $value | humanizeDuration }}"),
 ];
 
-/// Placeholders of labels.
+/// The placeholders for labels.
 const LABELS: [&str; 4] = ["instance", "netns", "counter", "how"];
 
-/// The annotation as Prometheus reads it.
+/// The annotation with templates for Prometheus.
 pub(super) fn template(text: &str, params: &Params) -> String {
     let mut text = parameters(text, params).replace("{listener}", LISTENER);
     for (placeholder, template) in VALUES {
@@ -28,7 +29,7 @@ pub(super) fn template(text: &str, params: &Params) -> String {
     text
 }
 
-/// The annotation of an alert with these labels and this value.
+/// The expected annotation of an alert with these labels and this value.
 pub(super) fn expected(
     text: &str,
     label: impl Fn(&str) -> String,
@@ -52,12 +53,12 @@ pub(super) fn expected(
     text
 }
 
-/// Durations and the client timeout, which stand in expressions too.
+/// Replaces durations and the client timeout, which also appear in expressions.
 pub(super) fn parameters(text: &str, params: &Params) -> String {
     params.scale.fill(&text.replace("{timeout}", params.timeout_bound))
 }
 
-/// The annotation with words for its placeholders, for people.
+/// The annotation in plain words, for documentation.
 pub(super) fn plain(text: &str, params: &Params) -> String {
     let mut text = parameters(text, params).replace("{listener}", "LISTENER");
     for (placeholder, _) in VALUES {

@@ -1,16 +1,16 @@
-//! The text that tmux gives of a screen, as runs of cells that look alike. It knows the few
-//! sequences that set a colour or a style (ECMA-48 SGR), and passes over the others.
+//! Parses tmux's text of a screen into runs of cells with the same look. It handles the few
+//! sequences that set a colour or a style (ECMA-48 SGR), and skips all others.
 
-/// How cells look.
+/// The look of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
-    /// One of the terminal's 16 colours; none: that of text.
+    /// One of the terminal's 16 colours; None for the default.
     pub(super) colour: Option<u8>,
     pub(super) bold: bool,
     pub(super) reversed: bool,
 }
 
-/// Cells side by side that look alike.
+/// Adjacent cells with the same look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) column: usize,
@@ -18,7 +18,7 @@ pub(super) struct Run {
     pub(super) look: Look,
 }
 
-/// The runs of each line.
+/// Parses the runs of each line.
 pub(super) fn parse(screen: &str) -> Vec<Vec<Run>> {
     let mut look = Look::default();
     screen.lines().map(|line| runs(line, &mut look)).collect()
@@ -41,7 +41,7 @@ fn runs(line: &str, look: &mut Look) -> Vec<Run> {
                     rest = after.get(1..).unwrap_or_default();
                 }
             } else if rest.starts_with('(') {
-                // Another set of characters.
+                // A switch of the character set.
                 rest = rest.get(2..).unwrap_or_default();
             }
             continue;
@@ -67,7 +67,7 @@ fn set(look: &mut Look, codes: &str) {
             30..=37 => look.colour = Some(code - 30),
             90..=97 => look.colour = Some(code - 90 + 8),
             38 => {
-                // `38;5;N` is the Nth of a palette that begins with the 16.
+                // `38;5;N` is colour N of a palette that begins with the 16.
                 let kind = codes.next();
                 let number = codes.next();
                 look.colour = number.filter(|number| kind == Some(5) && *number < 16);

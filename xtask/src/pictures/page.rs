@@ -1,5 +1,5 @@
-//! The pictures of the page of `serve`: a real page of a server that is overloaded for a while, in a
-//! network namespace of its own, light and dark, and as wide as a phone.
+//! Takes the pictures of the page of `serve`: a real page of a server that is overloaded for a
+//! while, in a network namespace of its own, in light and dark mode, and with the width of a phone.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use backlog_tests::service::Service;
 
 use crate::{native, paths, process};
 
-/// A server that keeps up until it stalls for a second, and two beside it.
+/// A server that keeps up until it stalls for a second, and two other servers.
 const LOADS: [&str; 3] = [
     "--port 8000 --backlog 16 --rate 110 --accept-delay 8ms --clients 64 --stall 1s \
      --stall-after 2500 --duration 50s",
@@ -21,7 +21,7 @@ const LOADS: [&str; 3] = [
     "--port 8443 --backlog 64 --rate 15 --duration 50s",
 ];
 
-/// True once the picture shows 40 s of the load, by the clock of the page, with drops.
+/// True once the page shows 40 s of the load, by its own clock, with drops.
 const SCENE: &str = "document.querySelector('#drops b')
     && page.points.length > 0 && page.points.at(-1)[0] - page.points[0][0] > 40_000";
 
@@ -29,17 +29,17 @@ const SCENE: &str = "document.querySelector('#drops b')
 const STALLS: &str = "[...document.querySelectorAll('#rows button')]
     .find(one => one.textContent.endsWith(':8000'))";
 
-/// Until the service is ready.
+/// How long the service may take to become ready.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Each picture: its file, whether it is light or dark, and its width in pixels.
+/// The pictures: file name, light or dark, and width in pixels.
 const PICTURES: [(&str, &str, u32); 3] = [
     ("docs/page.png", "light", 1100),
     ("docs/page-dark.png", "dark", 1100),
     ("docs/page-phone.png", "light", 390),
 ];
 
-/// Takes them.
+/// Takes the pictures.
 pub(super) fn take(tool: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let _alone = native::alone()?;
@@ -63,7 +63,7 @@ fn scene(tool: &Path, folder: &Path) -> Result<()> {
         loads.0.push(command.spawn().context("cannot start backlog-load")?);
     }
     browser.open(&format!("http://{}/?token={}", service.address(), token.trim_end()));
-    // The one that stalls stays selected, although it is not always the fullest.
+    // The stalled listener stays selected, although it is not always the fullest.
     browser.until(STALLS);
     browser.ask(&format!("{STALLS}.click()"));
     browser.ask("document.querySelector('#windows button').click()");
@@ -71,7 +71,7 @@ fn scene(tool: &Path, folder: &Path) -> Result<()> {
     for (name, scheme, width) in PICTURES {
         browser.media("screen", scheme);
         browser.width(width);
-        // Drawn again in its new size.
+        // Wait until it is redrawn in its new size.
         browser
             .ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
         let large = folder.join("large.png");
@@ -81,14 +81,14 @@ fn scene(tool: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Programs that end with the scene.
+/// Programs that are killed at the end.
 #[derive(Default)]
 struct Loads(Vec<Child>);
 
 impl Drop for Loads {
     fn drop(&mut self) {
         for load in &mut self.0 {
-            // It is not an error if one has ended by itself.
+            // It may have ended by itself.
             let _ = load.kill();
             let _ = load.wait();
         }

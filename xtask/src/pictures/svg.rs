@@ -1,4 +1,4 @@
-//! A screen as a picture. Runs of cells stand where their columns are, whatever font is there.
+//! Draws a screen as SVG. Runs of cells are placed at their columns, whichever font is used.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const COLOURS: [&str; 16] = [
     "#8794a3", "#ff8e8e", "#a3e3ab", "#f2d68a", "#95c2ff", "#e3aee9", "#7fd9dd", "#ffffff",
 ];
 
-/// Draws the lines of a screen of this size.
+/// Draws the lines of a screen with this size.
 pub(super) fn render(lines: &[Vec<Run>], (columns, rows): (u16, u16)) -> String {
     let width = usize::from(columns) * CELL.0 + 2 * MARGIN;
     let height = usize::from(rows) * CELL.1 + 2 * MARGIN;

@@ -1,5 +1,5 @@
-//! The tests in one guest: booted, watched, and judged. Booting is `vm`'s
-//! business.
+//! Runs the tests in one guest: boots it, watches it, and evaluates the result. `vm` does the
+//! booting.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -14,17 +14,17 @@ use super::tally::{self, Tally};
 use crate::vm::{self, Added, Both, ConsoleLog, Guest, Saved, Sinks, Verdict};
 use crate::{process, servers};
 
-/// Where the tests are in a guest.
+/// The path of the tests in a guest.
 const TESTS: &str = "/guest-tests";
 /// The longest test takes a minute and a half.
 const QUIET_LIMIT: Duration = Duration::from_mins(5);
 
-/// The test binary, for a guest.
+/// The test binary for a guest.
 pub(super) fn tests_added(host: &Path) -> Added {
     Added { host: host.to_path_buf(), guest: TESTS.to_owned() }
 }
 
-/// The guest's command line.
+/// The command line in the guest.
 fn command(job: &Job<'_>) -> Vec<OsString> {
     let Job { backend, suite, share, .. } = job;
     let mut command = vec!["env".to_owned()];
@@ -54,7 +54,7 @@ pub(super) fn test(job: &Job<'_>, added: &[Added]) -> Row {
     };
     let label = job.label();
     let (mut boot, mut again) = (Boot::of(&guest), None);
-    // What is not the emulator's fault happens again.
+    // Run it again: only a failure that is not the emulator's fault is reproducible.
     if let Some(why) = boot.may_be_the_emulator() {
         let why = format!("{why} (console: {}); tested again", boot.console);
         process::say(&format!("kernel {label}: {why}"));
@@ -94,16 +94,16 @@ pub(super) fn test(job: &Job<'_>, added: &[Added]) -> Row {
     }
 }
 
-/// A guest's run.
+/// A run of a guest.
 struct Boot {
     outcome: Result<vm::Outcome>,
-    /// Stdout and stderr, roughly in order: each comes by a port of its own.
+    /// Stdout and stderr, roughly in order, since each has its own port.
     output: Saved,
-    /// Stdout alone: the lines of libtest as it wrote them.
+    /// Stdout alone, with the unmixed lines of libtest.
     results: Saved,
     /// Stderr alone.
     errors: Saved,
-    /// The file of its console.
+    /// The file with its console.
     console: String,
 }
 
@@ -121,7 +121,7 @@ impl Boot {
                 })
             })?;
             if !matches!(outcome.verdict, Verdict::Ended(_)) {
-                // A failure cannot be reported here.
+                // The log is an extra: a failed write is ignored.
                 let _ = output.clone().write_all(log.tail().as_bytes());
             }
             Ok(outcome)
@@ -129,7 +129,7 @@ impl Boot {
         Self { outcome, output, results, errors, console }
     }
 
-    /// Why this may be no fault of what is tested.
+    /// Why the tested code may not be at fault.
     fn may_be_the_emulator(&self) -> Option<String> {
         let outcome = self.outcome.as_ref().ok()?;
         match &outcome.verdict {

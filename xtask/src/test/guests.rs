@@ -1,5 +1,5 @@
-//! The tests in guests: every wanted kernel with every wanted backend, two
-//! guests at a time. What happens in one guest is in `guest`.
+//! Runs the tests in guests: every wanted kernel with every wanted backend, two guests at a time.
+//! `guest` runs a single one.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +16,9 @@ use crate::kernels::{Kernel, Kernels, MATRIX};
 use crate::process;
 use crate::setup::{Need, Report};
 
-/// Two guests of two CPUs: under TCG more would only get in each other's way.
+/// Two guests of two CPUs: with TCG, more would only slow each other down.
 const AT_ONCE: usize = 2;
-/// For the tests of one guest.
+/// The time limit of the tests in one guest.
 pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 
 /// A kernel to test.
@@ -27,8 +27,7 @@ pub(crate) struct Wanted {
     pub(crate) kernel: Kernel,
 }
 
-/// What one guest runs: a share of a suite, in a kernel with a backend or with the tool's own
-/// choice.
+/// The work of one guest: a share of a suite, in a kernel, with a backend or the tool's own choice.
 pub(crate) struct Job<'a> {
     pub(crate) wanted: &'a Wanted,
     pub(crate) backend: Option<Backend>,
@@ -37,13 +36,13 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// What it is called.
+    /// The name of the job.
     pub(super) fn label(&self) -> String {
         row::label(&self.wanted.series, self.backend, self.share.name.as_deref())
     }
 }
 
-/// A suite in each of the kernels with each of the backends.
+/// A job for each of the kernels with each of the backends.
 pub(crate) fn jobs<'a>(
     kernels: &'a [Wanted],
     backends: &[Option<Backend>],
@@ -61,7 +60,8 @@ pub(crate) fn jobs<'a>(
     Ok(jobs)
 }
 
-/// The available kernels of those wanted, or of all, and a line for each unavailable one.
+/// The available kernels of those wanted, or of the whole matrix, and a message for each
+/// unavailable one.
 pub(crate) fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
     let matrix: Vec<String> = MATRIX.iter().map(|&series| series.to_owned()).collect();
     let wanted = if wanted.is_empty() { &matrix } else { wanted };
@@ -77,8 +77,8 @@ pub(crate) fn obtain(wanted: &[String]) -> Result<(Vec<Wanted>, Vec<String>)> {
     Ok((kernels, untested))
 }
 
-/// Runs a suite in every wanted kernel, with the tool's own choice of backend,
-/// for what the tests print.
+/// Runs a suite in every wanted kernel, with the tool's own choice of backend, and returns the
+/// output of the tests.
 pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Result<Vec<Row>> {
     report.require(Need::Guests)?;
     let (kernels, untested) = obtain(wanted)?;
@@ -91,13 +91,13 @@ pub(crate) fn collect(report: &Report, wanted: &[String], suite: &Suite) -> Resu
     Ok(rows)
 }
 
-/// A row for each job, in their order.
+/// Runs the jobs; returns a row for each, in order.
 pub(crate) fn test_all(jobs: Vec<Job<'_>>, built: &Built) -> Vec<Row> {
     let mut added = built.programs_added();
     added.push(guest::tests_added(&built.tests));
     let mut queue: Vec<_> = jobs.into_iter().enumerate().collect();
     let total = queue.len();
-    // The long ones first, or one of them runs alone at the end.
+    // Start with the long ones, or one of them would run alone at the end.
     queue.sort_by_key(|(_, job)| job.share.is_core);
     let queue = Mutex::new(VecDeque::from(queue));
     let rows = Mutex::new(Vec::new());

@@ -1,5 +1,5 @@
-//! The guest tests in all kernels, natively and in guests, with each backend; their table, and the
-//! failures.
+//! Runs the guest tests in all kernels, natively and in guests, with each backend, and prints the
+//! table and the failures.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::instructions::{self, Found, Instructions, Walked};
 use crate::setup::{Need, Report};
 use crate::{kernels, sizing};
 
-/// Tests, and prints the results. Returns what failed.
+/// Runs the tests and prints the results. Returns the failures.
 pub(super) fn run(
     report: &Report,
     kernels: &[String],
@@ -30,7 +30,8 @@ pub(super) fn run(
     };
     let (mut rows, mut failures, mut untested) = (Vec::new(), Vec::new(), Vec::new());
     if here {
-        // Before the guests, which would be noise, and gain little: they use all CPUs.
+        // Run the native tests before the guests: those use all CPUs, so running at the same time
+        // would add noise and gain little.
         let (tested, missing) = natively(backends, &suite, &built);
         if suite.short && tested.iter().any(|row| row.trouble.is_none()) {
             suite.variables.push(("BACKLOG_TESTED_NATIVELY", "1".to_owned()));
@@ -76,8 +77,8 @@ pub(super) fn run(
     failures
 }
 
-/// This machine's kernel with the best backend that it permits, or with each
-/// that was asked for: rows, and a line for each that cannot be.
+/// Tests this machine's kernel with the best backend that it permits, or with each one that was
+/// selected. Returns rows, and a message for each that is impossible.
 fn natively(backends: &[Backend], suite: &Suite, built: &Built) -> (Vec<Row>, Vec<String>) {
     let mut wanted: Vec<Option<Backend>> = backends.iter().copied().map(Some).collect();
     if wanted.is_empty() {
@@ -93,8 +94,8 @@ fn natively(backends: &[Backend], suite: &Suite, built: &Built) -> (Vec<Row>, Ve
     (rows, untested)
 }
 
-/// Each kernel with each backend, likewise; and what is recommended, which only a clock that
-/// counts instructions can prove.
+/// Tests each kernel with each backend in the same way, and the recommendations, which need a clock
+/// that counts instructions.
 fn in_guests(
     report: &Report,
     kernels: &[String],
@@ -122,11 +123,11 @@ fn in_guests(
     Ok((guests::test_all(jobs, built), untested))
 }
 
-/// Compares the figures of the guests' verifiers with the checked-in ones: a line for each jump,
-/// and one for each missing value.
+/// Compares the verifier's figures of the guests with the checked-in ones. Returns a message for
+/// each jump, and one for each missing value.
 fn compare(rows: &[Row]) -> Result<(Vec<String>, Vec<String>)> {
     let mut kernels: BTreeMap<(&str, &str), Walked> = BTreeMap::new();
-    // This machine's kernel is nobody else's: its numbers are not checked in.
+    // The figures of this machine's own kernel are not checked in.
     for row in rows.iter().filter(|row| row.series != native::NAME) {
         let walked = kernels.entry((&row.series, &row.version)).or_default();
         walked.extend(instructions::parse(&row.errors));

@@ -1,5 +1,5 @@
-//! The tests in this machine's own kernel: in a network namespace and a session
-//! of their own, with files in a folder of their own. Nothing of it is left.
+//! Runs the tests in this machine's own kernel: in a network namespace and session of their own,
+//! with files in a temporary folder. Nothing is left behind.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,18 +15,18 @@ use crate::backend::Backend;
 use crate::native::{self, Native};
 use crate::{monitoring, process, servers};
 
-/// What the kernel is called in place of a series.
+/// The name of this kernel in place of a series.
 pub(crate) const NAME: &str = "native";
 
-/// Is this machine's kernel among the wanted ones, and which others are? None: it
-/// is the only one. Without a wish it is all.
+/// Is this machine's kernel among the wanted ones, and which others are? None: it is the only one.
+/// If none is wanted explicitly, all are.
 pub(crate) fn among(wanted: &[String]) -> (bool, Option<Vec<String>>) {
     let others: Vec<String> = wanted.iter().filter(|one| *one != NAME).cloned().collect();
     let here = wanted.is_empty() || others.len() < wanted.len();
     (here, (wanted.is_empty() || !others.is_empty()).then_some(others))
 }
 
-/// Tests with a backend, or with the best. The error is why that cannot be.
+/// Runs the tests with a backend, or with the best. The error says why this is impossible.
 pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Result<Row> {
     let tool = built.tool()?;
     let Native { kernel, backend } = native::look(tool, backend)?;
@@ -56,7 +56,7 @@ pub(crate) fn test(built: &Built, backend: Option<Backend>, suite: &Suite) -> Re
     })
 }
 
-/// What the tests printed, and why that is not all.
+/// Returns the output of the tests, and why it is incomplete if it is.
 fn run(
     built: &Built,
     tool: &Path,
@@ -72,7 +72,7 @@ fn run(
         .env("BACKLOG_GUEST", "1")
         .env("BACKLOG_NATIVE", "1")
         .env("BACKLOG_TRACE", tool)
-        // The other programs lie beside the tool.
+        // The other programs are next to the tool.
         .env("BACKLOG_BIN", tool.parent().unwrap_or(tool))
         .env("TMPDIR", scratch.path())
         .envs(suite.servers.as_ref().map(|servers| (servers::VARIABLE, &servers.root)))

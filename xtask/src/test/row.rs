@@ -1,4 +1,4 @@
-//! The result of the tests with one kernel and backend, and the table of all.
+//! The result of the tests with one kernel and backend, and the table of all results.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,43 +8,43 @@ use super::tally::{self, Tally};
 use crate::backend::Backend;
 use crate::{paths, process};
 
-/// The most lines shown of a run that failed: the first of them have what the first test said,
-/// and the last the names of all that failed.
+/// The maximum numbers of first and last lines to show of a failed run: the first lines have the
+/// messages of the first test, the last ones the names of all that failed.
 const FIRST_LINES: usize = 60;
 const LAST_LINES: usize = 60;
 
-/// A kernel, a backend and the result of the tests.
+/// A kernel, a backend, and the results of the tests.
 pub(crate) struct Row {
     /// The kernel's series, or `native`.
     pub(crate) series: String,
-    /// None: the tool's own choice.
+    /// None: the backend that the tool has chosen.
     pub(crate) backend: Option<Backend>,
-    /// The share of the tests, if they were not all run together.
+    /// The share of the tests, if they were split.
     pub(crate) share: Option<String>,
     pub(crate) version: String,
     pub(crate) seconds: f64,
     pub(crate) tally: Tally,
     /// The names of the tests that failed.
     pub(crate) failed: Vec<String>,
-    /// Why it was tested a second time.
+    /// Why they were run a second time.
     pub(crate) again: Option<String>,
-    /// Why the result cannot be taken as it is.
+    /// Why the result is not reliable.
     pub(crate) trouble: Option<String>,
-    /// All that was printed.
+    /// The complete output.
     pub(crate) output: String,
-    /// Where that was written.
+    /// The file with the output.
     pub(crate) file: PathBuf,
-    /// The lines of stderr, which may be mixed with those of stdout.
+    /// The lines of stderr, which may be mixed with those of stdout in `output`.
     pub(crate) errors: String,
 }
 
 impl Row {
-    /// Did all pass?
+    /// Did all tests pass?
     pub(crate) fn passed(&self) -> bool {
         self.trouble.is_none() && self.tally.failed == 0
     }
 
-    /// For tests: one where these failed, and no other was run.
+    /// For unit tests: a row in which only these tests ran, and failed.
     #[cfg(test)]
     pub(crate) fn failed(series: &str, backend: Option<Backend>, failed: &[&str]) -> Self {
         Self {
@@ -67,23 +67,22 @@ impl Row {
         }
     }
 
-    /// What it is called.
+    /// The name of the row.
     pub(crate) fn label(&self) -> String {
         label(&self.series, self.backend, self.share.as_deref())
     }
 }
 
-/// A kernel, with a backend if one was asked for, and with a share of the tests.
+/// A name made of the kernel, the backend if one was selected, and the share of the tests.
 pub(super) fn label(series: &str, backend: Option<Backend>, share: Option<&str>) -> String {
     let words = [Some(series), backend.map(Backend::name), share];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Why the result of a test binary that ended with this status cannot be taken
-/// as it is.
+/// Why the result of a test binary with this exit status is not reliable.
 pub(super) fn trouble(status: i32, tally: Tally) -> Option<String> {
     match status {
-        // libtest's own word for failed tests, which the tally tells.
+        // The status of libtest for failed tests, which the tally contains.
         101 if tally.failed > 0 => None,
         0 if tally.results == 0 => Some("printed no test result".to_owned()),
         0 => None,
@@ -104,7 +103,7 @@ pub(super) fn show(label: &str, tally: Tally, output: &str) -> PathBuf {
     file
 }
 
-/// Prints what failed tests said, and of a run that did not end its first and last lines.
+/// Prints the messages of failed tests, and the first and last lines of a run that was aborted.
 pub(super) fn failures(rows: &[Row]) {
     for row in rows.iter().filter(|row| !row.passed()) {
         let label = row.label();
@@ -125,7 +124,7 @@ pub(super) fn failures(rows: &[Row]) {
     }
 }
 
-/// Prints what was not tested, with its reason and where.
+/// Prints what was not tested, why, and where.
 pub(super) fn not_tested(rows: &[Row]) {
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in rows {

@@ -1,5 +1,5 @@
-//! What is run for each kernel, in a guest or natively: the guest tests and their settings. Knows
-//! their variables and arguments; the tests crate knows what they test.
+//! Defines what runs for each kernel, in a guest or natively: the guest tests and their settings.
+//! It knows their variables and arguments; the tests crate defines what they test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,50 +13,50 @@ use crate::process;
 use crate::servers::Servers;
 use crate::vm::{Added, Emulation};
 
-/// What is run, and how.
+/// What to run, and how.
 pub(crate) struct Suite {
-    /// Only tests whose names contain one of these; none: all.
+    /// Run only tests whose names contain one of these; empty: all.
     pub(crate) filters: Vec<String>,
-    /// Variables that the tests look at.
+    /// Variables that the tests read.
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// Virtual CPUs of a guest.
+    /// The number of virtual CPUs of a guest.
     pub(crate) cpus: u32,
     /// How a guest's CPUs run.
     pub(crate) emulation: Emulation,
     /// Real servers, for the tests that start them.
     pub(crate) servers: Option<Servers>,
-    /// Longest time for one run of all the tests.
+    /// The time limit of one run of all the tests.
     pub(crate) limit: Duration,
-    /// Not all with each kernel and backend: see [`is_whole`].
+    /// Do not run all tests with each kernel and backend: see [`is_whole`].
     pub(crate) short: bool,
 }
 
-/// What is tested with every kernel and backend: that connections and drops are counted as the
-/// kernel counts them.
+/// The tests for every kernel and backend: that connections and drops are counted as the kernel
+/// counts them.
 const CORE: [&str; 3] = ["connections::", "drops::", "refused_and_got_in_later"];
-/// That the programs load, which is tested once for a kernel: whatever the backend is, all
-/// programs that fit are loaded.
+/// The test that the programs load. It runs once per kernel, since it loads all programs that fit,
+/// whatever the backend is.
 const PROGRAMS: &str = "programs::";
 
-/// The tests that one guest runs of a suite.
+/// The tests of a suite that one guest runs.
 pub(crate) struct Share {
-    /// Its name, if a kernel and backend have several: `1/2`.
+    /// Its name, if a kernel and backend have several shares: `1/2`.
     pub(crate) name: Option<String>,
-    /// Is it only the core of the suite?
+    /// Does it contain only the core of the suite?
     pub(crate) is_core: bool,
-    /// The arguments of the test binary, without those that all shares have.
+    /// The arguments of the test binary, except for those that all shares have.
     tests: Vec<String>,
 }
 
-/// Does a short run test all here? The oldest kernel has all tests with the best backend, as this
-/// machine's own has with what it permits: all with all takes hours. The oldest, since its
-/// verifier is the strictest and its hooks differ most from the others'.
+/// Does a short run include all tests here? All tests with every kernel and backend would take
+/// hours. So they only run on the oldest kernel with the best backend, and natively: the oldest
+/// kernel has the strictest verifier, and its hooks differ most from the others.
 fn is_whole(series: &str, backend: Option<Backend>) -> bool {
     matches!((series, backend), (_, None) | ("native", _) | ("5.10", Some(Backend::Fentry)))
 }
 
 impl Suite {
-    /// The variables for a run with this backend; none: the tool's own choice.
+    /// The variables for a run with this backend, or with the tool's own choice.
     pub(super) fn environment(&self, backend: Option<Backend>) -> Vec<(&'static str, String)> {
         let mut variables = self.variables.clone();
         if let Some(backend) = backend {
@@ -65,13 +65,13 @@ impl Suite {
         variables
     }
 
-    /// All its tests, or those that its filters name.
+    /// All tests of the suite, or those that its filters select.
     pub(crate) fn whole(&self) -> Share {
         Share { name: None, is_core: false, tests: self.filters.clone() }
     }
 
-    /// What guests run for a kernel and backend. `names` has every guest test. Where a short run
-    /// has all tests, they are dealt out among `guests`, which run at once.
+    /// The shares for a kernel and backend. `names` has every guest test. If a short run includes
+    /// all tests, they are split among `guests`, which run at the same time.
     pub(super) fn shares(
         &self,
         series: &str,
@@ -88,7 +88,7 @@ impl Suite {
         }
     }
 
-    /// Says that a short run leaves tests out there.
+    /// A message if a short run leaves out tests there.
     pub(super) fn cut(&self, series: &str, backend: Option<Backend>) -> Option<String> {
         let label = super::row::label(series, backend, None);
         (self.short && !is_whole(series, backend)).then(|| {
@@ -99,7 +99,7 @@ impl Suite {
 }
 
 impl Share {
-    /// The same tests under a name.
+    /// The same tests with a name.
     pub(super) fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
@@ -110,7 +110,8 @@ impl Share {
         Self { name: None, is_core: true, tests }
     }
 
-    /// Every `of`-th test, beginning with this one: neighbours take about as long as each other.
+    /// Every `of`-th test, beginning with this one, since neighbouring tests take about the same
+    /// time.
     fn dealt(names: &[String], number: usize, of: usize) -> Self {
         let mut tests = vec!["--exact".to_owned()];
         tests.extend(names.iter().skip(number).step_by(of).cloned());
@@ -119,23 +120,23 @@ impl Share {
 
     /// The arguments of the test binary.
     pub(super) fn arguments(&self) -> Vec<String> {
-        // One at a time: some tests look at the whole kernel.
+        // One at a time, since some tests inspect the whole kernel.
         let mut arguments = vec!["--test-threads=1".to_owned()];
         arguments.extend(self.tests.iter().cloned());
         arguments
     }
 }
 
-/// What is built for a run.
+/// The programs for a run.
 pub(crate) struct Built {
     /// The tool and the programs that the tests start.
     pub(crate) programs: Vec<PathBuf>,
-    /// The guest tests.
+    /// The binary with the guest tests.
     pub(crate) tests: PathBuf,
 }
 
 impl Built {
-    /// Builds them.
+    /// Builds everything.
     pub(crate) fn make() -> Result<Self> {
         let (programs, tests) = build::checked_programs()?;
         Ok(Self { programs, tests })

@@ -1,15 +1,14 @@
-//! Counts and names of passed and failed tests, from the lines that libtest
-//! prints. Pure.
+//! Counts passed and failed tests in the output of libtest, and finds their names. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Tests that passed and failed.
+/// The numbers of passed and failed tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Result lines seen: without one, nothing is known.
+    /// The number of result lines: without one, the counts mean nothing.
     pub(crate) results: u64,
 }
 
@@ -55,9 +54,9 @@ fn parse(line: &str) -> Option<(u64, u64)> {
     Some((next(" passed")?, next(" failed")?))
 }
 
-/// The tests that failed, from the list that stands above the result.
+/// The names of the failed tests, from the list before the result.
 pub(super) fn failed_tests(output: &str) -> Vec<String> {
-    // The first list of that name holds what the tests printed.
+    // The first list with that heading contains the messages of the tests.
     let Some((_, list)) = output.rsplit_once("\nfailures:\n") else {
         return Vec::new();
     };
@@ -72,8 +71,7 @@ pub(super) fn last_test(output: &str) -> &str {
     tests.next_back().map_or("no test", |(name, _)| name)
 }
 
-/// An output without the lines that are meant for us, which stand between a
-/// test's name and its result.
+/// The output without data lines, which are between the name of a test and its result.
 pub(super) fn without_data(output: &str) -> String {
     let marks = ["ROW {", "walked: {"];
     let lines = output.split_inclusive('\n').map(|line| {
@@ -83,14 +81,14 @@ pub(super) fn without_data(output: &str) -> String {
     lines.collect()
 }
 
-/// What the tests said that failed, and their list; nothing if none did.
+/// The messages and list of the failed tests; None if no test failed.
 pub(super) fn failures(output: &str) -> Option<&str> {
     let place = output.find("\nfailures:\n")?;
     output.get(place..).map(str::trim)
 }
 
-/// What was not tested and why, each once: the lines that the tests print for it,
-/// without the options that tell one variant of a case from another.
+/// What was not tested and why, each once: the lines that the tests print for it, without the
+/// options that distinguish variants of a case.
 pub(super) fn not_tested(output: &str) -> BTreeSet<String> {
     let marks = ["absent: ", "not seen by "];
     let told = output.lines().filter_map(|line| {
@@ -100,7 +98,7 @@ pub(super) fn not_tested(output: &str) -> BTreeSet<String> {
     told.map(without_options).collect()
 }
 
-/// `absent: case --family v4 --here: why` becomes `absent: case: why`.
+/// Shortens `absent: case --family v4 --here: why` to `absent: case: why`.
 fn without_options(line: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     let mut words = line.split(' ').peekable();

@@ -1,5 +1,4 @@
-//! The kernel's console, saved for when something goes wrong. Knows the folder
-//! of logs and keeps it small.
+//! Saves the kernel's console for troubleshooting, and limits the number of logs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +8,13 @@ use anyhow::{Context as _, Result};
 use crate::kernels::Kernel;
 use crate::paths;
 
-/// A console log with a name of its own.
+/// A console log with a unique name.
 pub(crate) struct ConsoleLog {
     pub(crate) path: PathBuf,
 }
 
 impl ConsoleLog {
-    /// Makes the file; of earlier ones the newest 50 are kept.
+    /// Creates the file; of the earlier ones, the newest 50 are kept.
     pub(crate) fn new(kernel: &Kernel) -> Result<Self> {
         let dir = paths::console_logs();
         let kernel = kernel.name.rsplit('/').next().unwrap_or_default();
@@ -30,7 +29,7 @@ impl ConsoleLog {
         Ok(Self { path })
     }
 
-    /// Where the console goes.
+    /// A writer for the console.
     pub(crate) fn writer(&self) -> Result<fs::File> {
         fs::File::create(&self.path)
             .with_context(|| format!("cannot write {}", self.path.display()))
@@ -48,7 +47,7 @@ impl ConsoleLog {
     }
 }
 
-/// Best effort: another xtask may be doing the same.
+/// Best effort, since another xtask may be doing the same.
 fn remove_all_but_newest(dir: &Path, keep: usize) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;

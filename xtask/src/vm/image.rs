@@ -1,6 +1,5 @@
-//! The guest's root: an initramfs with busybox, our programs, the kernel
-//! modules, and the command to run. Knows the cpio format through the crate
-//! `cpio`; what the guest does with it is in init.sh.
+//! Builds the guest's root: an initramfs with busybox, our programs, the kernel modules, and the
+//! command to run. The crate `cpio` writes the format; init.sh is what runs in the guest.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -37,7 +36,7 @@ const FOLDERS: [&str; 17] = [
     "opt",
 ];
 
-/// A file of the host and where it goes. A folder goes with all that is in it.
+/// A file of the host and its path in the guest. A folder is copied with its content.
 #[derive(Clone, Debug)]
 pub(crate) struct Added {
     pub(crate) host: PathBuf,
@@ -45,15 +44,14 @@ pub(crate) struct Added {
 }
 
 impl Added {
-    /// A program, into /bin under its own name.
+    /// Puts a program into /bin under its own name.
     pub(crate) fn program(host: &Path) -> Self {
         let name = host.file_name().unwrap_or_default().to_string_lossy();
         Self { host: host.to_path_buf(), guest: format!("/bin/{name}") }
     }
 }
 
-/// Writes the initramfs to a file without a name: nothing is left behind,
-/// however we end.
+/// Writes the initramfs to an unnamed file, so that nothing is left behind, however we end.
 pub(crate) fn write(
     kernel: &Kernel,
     added: &[Added],
@@ -68,7 +66,7 @@ pub(crate) fn write(
     for (link, target) in [("sbin", "bin"), ("usr/bin", "../bin"), ("usr/sbin", "../bin")] {
         image.link(link, target)?;
     }
-    // The kernel opens it for init before anything is mounted.
+    // The kernel opens the console for init before anything is mounted.
     image.console()?;
     image.file("init", 0o755, include_bytes!("init.sh"))?;
     image.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
@@ -98,7 +96,7 @@ pub(crate) fn write(
     image.finish()
 }
 
-/// `exec` of the very words.
+/// A script that runs exactly these words with `exec`.
 fn script(command: &[OsString]) -> Vec<u8> {
     let mut script = b"exec".to_vec();
     for word in command {
@@ -147,8 +145,8 @@ impl<W: Write> Image<W> {
         self.entry(path, ModeFileType::Regular, mode, bytes)
     }
 
-    /// A file of the host, with its mode bits, and the folders above it. It
-    /// replaces an earlier entry of the same name when the kernel unpacks.
+    /// Copies a file of the host with its mode bits, and creates the folders above it. When the
+    /// kernel unpacks the image, it replaces an earlier entry with the same name.
     fn copy(&mut self, host: &Path, guest: &str) -> Result<()> {
         let context = || format!("cannot read {}", host.display());
         let mode = fs::metadata(host).with_context(context)?.permissions().mode() & 0o7777;
@@ -157,10 +155,10 @@ impl<W: Write> Image<W> {
         self.file(guest, mode, &bytes)
     }
 
-    /// The folders above a path.
+    /// Creates the folders above a path.
     fn above(&mut self, guest: &str) -> Result<()> {
         for folder in guest.match_indices('/').filter_map(|(at, _)| guest.get(..at)) {
-            // Those below a link of ours are there already.
+            // These are links, whose targets exist already.
             if !["sbin", "usr/bin", "usr/sbin"].contains(&folder) {
                 self.folder(folder)?;
             }
@@ -168,7 +166,7 @@ impl<W: Write> Image<W> {
         Ok(())
     }
 
-    /// A folder of the host with all that is in it; links stay links.
+    /// Copies a folder of the host with its content; links stay links.
     fn tree(&mut self, host: &Path, guest: &str) -> Result<()> {
         self.above(guest)?;
         self.folder(guest)?;

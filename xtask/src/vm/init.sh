@@ -1,9 +1,8 @@
 #!/bin/busybox sh
-# The guest's first process: makes a usual root, runs the one command, reports.
-# ttyS0 console, ttyS1 the command's stdout, ttyS2 its stderr, ttyS3 verdict.
-# The host believes in nothing but the line "status N OUT ERR" on ttyS3, where
-# OUT and ERR say how many bytes went to ttyS1 and ttyS2: no tail can be lost
-# unnoticed.
+# The guest's first process: sets up a root, runs one command, and reports its status.
+# ttyS0 is the console, ttyS1 the command's stdout, ttyS2 its stderr, and ttyS3 the
+# status port. The host only trusts the line "status N OUT ERR" on ttyS3, where OUT and
+# ERR are the numbers of bytes sent to ttyS1 and ttyS2, so that it notices lost output.
 
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root BACKLOG_GUEST=1
 
@@ -33,8 +32,8 @@ while read -r module; do
 	insmod "/lib/modules/$module.ko" || echo "init: cannot load $module"
 done </vm/modules
 
-# The disk is found a moment after the kernel is up. Some kernels have no driver for
-# ext2 but that for ext4.
+# The kernel finds the disk a moment after booting. Some kernels can mount ext2 only with
+# the driver for ext4.
 if [ -e /vm/disk ]; then
 	mkdir /disk
 	for round in $(seq 1000); do
@@ -44,14 +43,14 @@ if [ -e /vm/disk ]; then
 	mount -t ext4 -o ro /dev/nvme0n1 /disk || echo "init: no disk"
 fi
 
-# Raw: what the command writes arrives byte for byte.
+# Raw mode, so that the command's output arrives byte for byte.
 for tty in ttyS1 ttyS2 ttyS3; do
 	stty -F /dev/$tty raw -echo -echoe -echok 115200
 done
 
-# Through fifos, so that the command sees no terminal; tee writes what it reads
-# at once, wc counts it. (From 7.x on /proc/tty/driver/serial, which counts too,
-# is no longer there.) All ends are open before anything can write.
+# Use fifos, so that the command sees no terminal: tee passes data on without delay, and
+# wc counts it. (/proc/tty/driver/serial, which also counts, is gone since 7.x.) All ends
+# are open before anything can write.
 mkfifo /run/stdout /run/stderr /run/count.1 /run/count.2
 exec 7>/dev/ttyS1 8>/dev/ttyS2 9>/dev/ttyS3
 wc -c </run/count.1 >/vm/sent.1 7>&- 8>&- 9>&- &
@@ -70,8 +69,8 @@ echo started >&9
 )
 status=$?
 
-# What the command left running holds the fifos open. Twice, since a process
-# may be just forking.
+# Kill what the command has left running, which holds the fifos open. Do so twice, since
+# a process may be forking.
 for round in 1 2; do
 	for process in /proc/[0-9]*; do
 		case " 1 $helpers " in
@@ -82,7 +81,7 @@ for round in 1 2; do
 done
 wait $helpers
 
-# Setting a terminal waits until its bytes have left.
+# Changing a terminal's settings waits until its output was sent.
 stty -F /dev/ttyS1 raw -echo
 stty -F /dev/ttyS2 raw -echo
 echo "status $status $(cat /vm/sent.1) $(cat /vm/sent.2)" >&9

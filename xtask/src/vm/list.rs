@@ -1,10 +1,10 @@
-//! `cargo xtask vm --list`: the kernels of the matrix and what each is now.
+//! `cargo xtask vm --list`: lists the kernels of the matrix and their current versions.
 
 use anyhow::Result;
 
 use crate::kernels::{Kernels, MATRIX};
 
-/// Prints a line per series.
+/// Prints a line for each series.
 pub(crate) fn command() -> Result<u8> {
     let kernels = Kernels::open()?;
     println!("{:<7} {:<18} {:<18} {:<5} package", "series", "version", "suite", "here");

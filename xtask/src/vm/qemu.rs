@@ -1,10 +1,8 @@
-//! One boot in QEMU, from start to verdict. Knows QEMU's command line and the
-//! four serial ports; what runs inside is the image's business, what a line
-//! means is in `signs`.
+//! Boots a guest in QEMU, from start to verdict. Knows QEMU's command line and the four serial
+//! ports; the image defines what runs inside, and `signs` parses the lines.
 //!
-//! QEMU's ports are socket pairs made here: no names, so any number of guests
-//! can run at once. QEMU cannot outlive us: every way out of `run` kills it,
-//! and the kernel does when we die ourselves.
+//! The ports are unnamed socket pairs, so any number of guests can run at the same time. QEMU
+//! cannot outlive us: every way out of `run` kills it, and the kernel does so if we die ourselves.
 
 mod child;
 
@@ -24,7 +22,7 @@ use super::signs::{self, Report};
 use crate::process;
 use child::{Qemu, command};
 
-/// Where the guest's output goes.
+/// The destinations of the guest's output.
 pub(crate) struct Sinks {
     pub(crate) stdout: Box<dyn Write + Send>,
     pub(crate) stderr: Box<dyn Write + Send>,
@@ -34,17 +32,16 @@ pub(crate) struct Sinks {
 /// How the virtual CPUs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Emulation {
-    /// One after the other, in one thread.
+    /// One after the other, in a single thread.
     InTurn,
-    /// Each in a thread of its own: more races happen. While the kernel patches its
-    /// own code, as at each attach, QEMU 7.2 sometimes runs a stale translation
-    /// and the guest dies of an `int3`.
+    /// Each in a thread of its own, for more races. While the kernel patches its own code, as at
+    /// each attach, QEMU 7.2 sometimes runs a stale translation and the guest dies of an `int3`.
     Parallel,
-    /// A clock that counts instructions: those of all CPUs together.
+    /// With a clock that counts the instructions of all CPUs together.
     Counting,
 }
 
-/// What to boot.
+/// The machine to boot.
 pub(crate) struct Machine {
     pub(crate) vmlinuz: PathBuf,
     pub(crate) initramfs: File,
@@ -53,34 +50,34 @@ pub(crate) struct Machine {
     pub(crate) memory: u32,
     pub(crate) emulation: Emulation,
     pub(crate) limit: Duration,
-    /// For the time until the command starts.
+    /// The time limit until the command starts.
     pub(crate) boot_limit: Duration,
-    /// For the time that its output may stand still.
+    /// The time limit without output of the command.
     pub(crate) quiet_limit: Option<Duration>,
 }
 
-/// How it ended.
+/// How the guest ended.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The command ran to its end, and all its output is here.
+    /// The command has ended, and all of its output has arrived.
     Ended(u8),
-    /// The kernel broke; the console line that says so.
+    /// The kernel crashed; the console line that shows it.
     Crashed(String),
-    /// QEMU ended, or the guest powered off, with no word from init.
+    /// QEMU ended, or the guest powered off, without a status from init.
     NoStatus { qemu: String },
-    /// Bytes that the guest sent did not arrive.
+    /// Some of the guest's output did not arrive.
     Truncated,
-    /// Over the time limit.
+    /// The time limit was reached.
     TimedOut,
-    /// Nothing has come for so long that it hangs.
+    /// There was no output for so long that it must have hung.
     Silent,
-    /// The command had not started within the limit for that.
+    /// The command did not start within its time limit.
     NotUp,
-    /// Our own stdout or stderr could not be written.
+    /// Writing our own stdout or stderr failed.
     SinkFailed(io::Error),
 }
 
-/// The verdict and when things happened, from QEMU's start.
+/// The verdict, and the times since QEMU's start.
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     /// When the command started, if it did.
@@ -92,17 +89,17 @@ enum Event {
     Report(Report),
     Crash(String),
     SinkFailed(io::Error),
-    /// QEMU closed the status port: it is gone.
+    /// QEMU has closed the status port: it is gone.
     Gone,
 }
 
 /// Four serial ports, and QEMU's own monitor.
 const PORTS: usize = 5;
-/// After a crash, time for the rest of the trace to arrive.
+/// How long to wait after a crash for the rest of the trace.
 const CRASH_GRACE: Duration = Duration::from_secs(3);
-/// The interval between two checks for output.
+/// How often to check for output.
 const LOOK: Duration = Duration::from_secs(1);
-/// After the status, time for the last bytes to arrive.
+/// How long to wait after the status for the last bytes.
 const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
 /// Boots, waits for the verdict, and leaves nothing running.
@@ -156,11 +153,11 @@ pub(crate) fn run(machine: &Machine, sinks: Sinks) -> Result<Outcome> {
     }
     qemu.stop();
     for thread in threads {
-        // A reader ends when QEMU's end of its port is closed, as it is now.
+        // A reader ends when QEMU's end of its port is closed, which it is now.
         let _ = thread.join();
     }
-    // A crash on the last console lines counts, whatever came before it. (That of a guest
-    // that hung is of our making.)
+    // A crash on the last console lines takes precedence. (After a hang, we have caused the crash
+    // ourselves.)
     for event in watch.events.try_iter() {
         if let (Event::Crash(line), false) = (event, matches!(verdict, Verdict::Silent)) {
             verdict = Verdict::Crashed(line);
@@ -215,20 +212,20 @@ impl Watch {
         }
     }
 
-    /// The command has ended; its last bytes may still be on their way.
+    /// The command has ended, but its last bytes may not have arrived yet.
     fn drain(&self, status: u8, sent: [Option<u64>; 2]) -> Verdict {
         let until = Instant::now() + DRAIN_GRACE;
         let all_here = || {
             let counts = self.arrived.iter().map(|count| count.load(Ordering::Acquire));
             counts.zip(sent).all(|(here, sent)| sent.is_none_or(|sent| here >= sent))
         };
-        // With no counts from the kernel, all is here when QEMU is gone.
+        // Without counts from the kernel, the output is complete once QEMU is gone.
         let mut complete = !sent.contains(&None);
         while !(complete && all_here()) {
             match self.events.recv_timeout(Duration::from_millis(5)) {
                 Ok(Event::Crash(line)) => return self.let_it_speak(line),
                 Ok(Event::SinkFailed(error)) => return Verdict::SinkFailed(error),
-                // Every reader has come to its end: no more will arrive.
+                // Every reader has ended, so nothing more will arrive.
                 Err(RecvTimeoutError::Disconnected) if !all_here() => return Verdict::Truncated,
                 Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => complete = true,
                 Ok(Event::Report(_)) | Err(RecvTimeoutError::Timeout) => {}
@@ -240,15 +237,15 @@ impl Watch {
         Verdict::Ended(status)
     }
 
-    /// A non-maskable interrupt, which the guest's kernel answers with a panic: its console
-    /// then says where each CPU is.
+    /// Sends a non-maskable interrupt, on which the guest's kernel panics: its console then shows
+    /// where each CPU is.
     fn ask_where_it_hangs(&self, monitor: &mut UnixStream) {
-        // Without an answer the log ends where it ends.
+        // Without an answer, the log ends earlier.
         let _ = monitor.write_all(b"nmi\n").and_then(|()| monitor.flush());
         let _ = self.let_it_speak(String::new());
     }
 
-    /// The kernel broke: wait for its end, or a little, so that the log has it all.
+    /// After a crash, waits for the end or for a while, so that the log is complete.
     fn let_it_speak(&self, line: String) -> Verdict {
         let until = Instant::now() + CRASH_GRACE;
         loop {
@@ -261,12 +258,12 @@ impl Watch {
     }
 }
 
-/// Copies the console to its sink and looks for signs of a crash.
+/// Copies the console to its sink, and searches it for signs of a crash.
 fn watch_console(port: UnixStream, mut sink: Box<dyn Write + Send>, events: &Sender<Event>) {
     let mut port = BufReader::new(port);
     let mut line = Vec::new();
     while port.read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
-        // A log that cannot be written is not a reason to stop.
+        // A log that cannot be written does not stop the run.
         let _ = sink.write_all(&line).and_then(|()| sink.flush());
         let text = String::from_utf8_lossy(&line);
         if signs::is_crash(&text) {
@@ -276,7 +273,7 @@ fn watch_console(port: UnixStream, mut sink: Box<dyn Write + Send>, events: &Sen
     }
 }
 
-/// Copies a port byte for byte, as it comes.
+/// Copies a port byte for byte, without delay.
 fn pass_on(
     mut port: UnixStream,
     mut sink: Box<dyn Write + Send>,
@@ -287,8 +284,7 @@ fn pass_on(
     let mut failed = false;
     while let Ok(size @ 1..) = port.read(&mut buffer) {
         let bytes = buffer.get(..size).unwrap_or_default();
-        // A sink that failed gets no more, but the port is read on: a guest
-        // that cannot write would hang.
+        // Continue reading after the sink has failed: a guest that cannot write would hang.
         if !failed && let Err(error) = sink.write_all(bytes).and_then(|()| sink.flush()) {
             failed = true;
             let _ = events.send(Event::SinkFailed(error));

@@ -1,19 +1,19 @@
-//! A guest's output, kept until the guest is done.
+//! Keeps a guest's output until the guest is done.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes in the order they came; a clone is the same place.
+/// Bytes in the order in which they arrived; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Saved(Arc<Mutex<Vec<u8>>>);
 
 impl Saved {
-    /// What came.
+    /// The output as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    /// A panic in another thread leaves nothing half-done here.
+    /// A panic in another thread leaves the bytes consistent.
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

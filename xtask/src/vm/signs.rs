@@ -1,5 +1,5 @@
-//! What the guest tells us, as text: the lines on the status port, and the
-//! signs of a broken kernel on the console. Pure.
+//! Parses what the guest reports: the lines on the status port, and signs of a crashed kernel on
+//! the console. Pure.
 
 /// A line of init.sh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,13 +9,13 @@ pub(crate) enum Report {
     /// The command ended.
     Ended {
         status: u8,
-        /// Bytes that left by the stdout and the stderr port, if the kernel says.
+        /// The number of bytes sent through the stdout and stderr ports, if the kernel reports it.
         sent: [Option<u64>; 2],
     },
 }
 
 impl Report {
-    /// None for a line that is not ours.
+    /// Parses a line; None if it is not from init.sh.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim_end_matches(['\r', '\n']).split(' ');
         match words.next()? {
@@ -29,8 +29,7 @@ impl Report {
     }
 }
 
-/// Is this console line the sign of a broken kernel, one that no test result
-/// can be believed of?
+/// Does this console line show a crash, so that no test result can be trusted?
 pub(crate) fn is_crash(line: &str) -> bool {
     const SIGNS: [&str; 7] = [
         "Kernel panic",
@@ -45,9 +44,8 @@ pub(crate) fn is_crash(line: &str) -> bool {
         || (line.contains("rcu: INFO: rcu_") && line.contains("detected") && line.contains("stall"))
 }
 
-/// Is this crash QEMU's doing? Linux patches its code by way of int3; QEMU 7.2
-/// with a thread per CPU may run such an int3 from a translation that is
-/// already out of date (seen once in some 60 boots).
+/// Is QEMU the cause of this crash? Linux patches its code by means of int3. QEMU 7.2 with a thread
+/// per CPU may execute such an int3 from an outdated translation (seen once in some 60 boots).
 pub(crate) fn is_emulators_fault(line: &str) -> bool {
     line.contains("int3: 0000")
 }

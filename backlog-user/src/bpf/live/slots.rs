@@ -1,4 +1,4 @@
-//! Slots: whose records were lost, and which of them are free again.
+//! Frees the slots of closed listeners, and finds listeners whose open or close record was lost.
 
 use std::collections::HashSet;
 
@@ -15,20 +15,22 @@ use crate::clock::monotonic_ns;
 /// A slot whose listener has closed.
 pub(super) struct Retiring {
     pub(super) slot: u32,
-    /// Its key in the kernel's table, which it leaves when its queue is dropped.
+    /// The socket's address: its entry leaves the kernel's table of listeners when the queue is
+    /// dropped.
     pub(super) sk: u64,
-    /// The ring was empty once since.
+    /// The ring buffer was empty once since the close, so no record of this listener is left in it.
     pub(super) drained: bool,
 }
 
-/// Closed listeners that are given back at once and not with the next count.
+/// With this many closed listeners, their slots are freed at once instead of at the next count.
 const RETIRING_MANY: usize = 256;
 
-/// A slot assigned this long ago belongs to its listener, or was freed.
+/// After this time, the listener of a newly assigned slot is settled: it has opened, or the slot
+/// was freed again.
 const SETTLES_NS: u64 = 50_000_000;
 
 impl Live {
-    /// Many listeners have closed since the last count: gives their slots back.
+    /// Frees the slots of closed listeners if there are many of them.
     pub(crate) fn retire_if_many(&mut self, events: &mut Vec<Event>) -> Result<()> {
         if self.retiring.len() < RETIRING_MANY {
             return Ok(());
@@ -68,7 +70,7 @@ impl Live {
         Ok(())
     }
 
-    /// The same of some slots, of which nothing more comes.
+    /// Counts the leftover accepts of slots that get no more events.
     fn settle(&mut self, slots: &[u32]) -> Result<()> {
         for (child, entry) in leftovers::early(&self.loaded.maps) {
             if slots.contains(&entry.slot) {
@@ -78,15 +80,14 @@ impl Live {
         Ok(())
     }
 
-    /// The remaining entries in the table of queued connections, when no program runs any more.
-    /// Must be called before the last count.
+    /// Counts the leftover accepts of all slots. Must be called when no program runs any more, and
+    /// before the last count.
     pub(crate) fn leftovers(&mut self) -> Result<()> {
         let slots: Vec<u32> = self.translator.registry.slots().map(|(slot, _)| slot).collect();
         self.settle(&slots)
     }
 
-    /// The record of a close was lost: listeners that the kernel's table has no
-    /// more are closed.
+    /// A close record was lost: closes the listeners that are missing from the kernel's table.
     pub(super) fn find_closed(&mut self, events: &mut Vec<Event>) {
         let open: HashSet<u32> = self.open_slots().into_iter().collect();
         let retiring: HashSet<u32> = self.retiring.iter().map(|closed| closed.slot).collect();
@@ -106,13 +107,13 @@ impl Live {
         }
     }
 
-    /// The slots in the kernel's table of listeners.
+    /// The slots that the kernel's table of listeners holds.
     fn open_slots(&self) -> Vec<u32> {
         self.loaded.maps.listeners.iter().filter_map(|entry| Some(entry.ok()?.1)).collect()
     }
 
-    /// Listeners whose open record found the ring buffer full: the kernel's table has each listener
-    /// with a slot, also after the close.
+    /// Finds listeners whose open record was lost because the ring buffer was full: the map of
+    /// listener information has every listener with a slot, even after its close.
     pub(crate) fn discover(&mut self, events: &mut Vec<Event>) {
         let settled_ns =
             if self.running { monotonic_ns().saturating_sub(SETTLES_NS) } else { u64::MAX };
@@ -127,7 +128,8 @@ impl Live {
                 continue;
             }
             self.listener(slot, events);
-            // The record of its close may still come, and finds it closed then.
+            // Its close record may be lost as well, so the next count compares with the kernel's
+            // table. If the record still arrives, that is harmless.
             self.unheard = true;
         }
     }

@@ -1,4 +1,4 @@
-//! Accepts by thread and slot: the changes of the kernel's counts.
+//! Accepts by thread and slot: computes the changes between two readings of the kernel's counts.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ pub(super) struct WorkerCounts {
 }
 
 impl WorkerCounts {
-    /// Has the listener accepted since the last time, so that its workers are to be read?
+    /// Has the listener accepted since the last reading? If not, its table need not be read.
     pub(super) fn have_moved(&self, slot: u32, accepted: u64) -> bool {
         self.last.get(&slot).map_or(accepted > 0, |(before, _)| *before != accepted)
     }
 
-    /// Adds the changes since the last time. Returns true if threads found no place: then the
-    /// kernel's table must be emptied, so that threads that still accept get one.
+    /// Adds the changes since the last reading. Returns true if the table was full for some
+    /// threads: it must then be cleared, so that threads that still accept get an entry.
     pub(super) fn moved(&mut self, slot: u32, now: &Workers, count: &mut Count) -> bool {
         let (accepted, before) = self.last.entry(slot).or_default();
         *accepted = count.totals.accepted;
@@ -37,20 +37,20 @@ impl WorkerCounts {
         count.other_accepts > 0
     }
 
-    /// The kernel's table of a slot was emptied.
+    /// The kernel's table of a slot was cleared.
     pub(super) fn emptied(&mut self, slot: u32) {
         if let Some((_, last)) = self.last.get_mut(&slot) {
             **last = Workers::default();
         }
     }
 
-    /// A slot is given back.
+    /// The slot was freed.
     pub(super) fn forget(&mut self, slot: u32) {
         self.last.remove(&slot);
     }
 }
 
-/// The processes that stand in a table.
+/// The processes in a table.
 pub(super) fn processes(now: &Workers) -> Vec<Caller> {
     let mut found: Vec<Caller> = Vec::new();
     for worker in now.each.iter().filter(|worker| worker.id != 0 && worker.count > 0) {

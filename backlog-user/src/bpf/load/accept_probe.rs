@@ -1,5 +1,5 @@
-//! The programs on failing calls of `accept()`: attached when they are wanted, which is rare. They
-//! are loaded at the start, since loading needs capabilities that the tool gives up then.
+//! The probe on failing calls of `accept()`. It is loaded at the start, since loading needs
+//! capabilities that the tool then drops, and attached only when it is wanted, which is rare.
 
 use std::thread;
 
@@ -12,23 +12,23 @@ use backlog_ebpf::accepts::{Failure, FailureKey};
 use crate::bpf::pod::{FailureKeyPod, FailurePod};
 use crate::bpf::switch::{Link, Links, Programs, Switch};
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Probe {
     failed: HashMap<MapData, FailureKeyPod, FailurePod>,
     other: Array<MapData, u32>,
     /// Does `io_uring` identify the failed request?
     of_uring: bool,
-    /// Why they cannot be attached.
+    /// Why the kernel refused to load the programs.
     refused: Option<String>,
 }
 
-/// What each program is attached to; the second one is only for `io_uring`.
+/// What each program attaches to; the second one is only for `io_uring`.
 const PROGRAMS: [(&str, &str); 2] =
     [("rt_failed", "sys_exit"), ("rt_uring_failed", "io_uring_complete")];
 
 impl Probe {
-    /// Takes the maps and loads the programs. If the kernel refuses them, that is reported when they
-    /// are wanted.
+    /// Takes the maps and loads the programs. A refusal by the kernel is reported when the probe is
+    /// wanted.
     pub(super) fn of(programs: &mut Ebpf, of_uring: bool) -> Result<Self> {
         let mut take = |name: &'static str| {
             programs.take_map(name).with_context(|| format!("the eBPF object has no map {name}"))
@@ -44,8 +44,8 @@ impl Probe {
         })
     }
 
-    /// Attaches to the end of every system call, which also covers 32-bit programs, and to the
-    /// completions of `io_uring`; not after all programs were detached.
+    /// Attaches to the exit of every system call, which also covers 32-bit programs, and to the
+    /// completions of `io_uring`. Does nothing once all programs were detached.
     pub(super) fn attach(&self, programs: &mut Programs) -> Result<()> {
         if programs.detached {
             return Ok(());
@@ -61,8 +61,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Detaches the programs and drops their counts. The kernel waits for each CPU meanwhile, some
-    /// ten milliseconds, so another thread does it.
+    /// Detaches the programs and clears their counts. Another thread detaches them, since the
+    /// kernel waits for each CPU, which takes some ten milliseconds.
     pub(super) fn detach(&mut self, switch: &Switch) -> Result<()> {
         let links = std::mem::take(&mut switch.programs().accept_probe);
         thread::Builder::new()
@@ -71,13 +71,13 @@ impl Probe {
             .context("starting a thread that detaches the probe on accept()")?;
         let keys: Vec<FailureKeyPod> = self.failed.keys().filter_map(Result::ok).collect();
         for key in keys {
-            // It may be gone.
+            // The entry may be gone already.
             let _ = self.failed.remove(&key);
         }
         Ok(())
     }
 
-    /// The counts, and the number of failures without room.
+    /// The counts, and the number of failures that found the table full.
     pub(super) fn counted(&self) -> (Vec<(FailureKey, Failure)>, u32) {
         let one = |(key, failure): (FailureKeyPod, FailurePod)| (key.0, failure.0);
         let counted = self.failed.iter().filter_map(Result::ok).map(one).collect();

@@ -1,5 +1,4 @@
-//! The programs before and while they are attached: tried, verified, attached by choice
-//! and taken off again.
+//! Loads the programs: tries attach types, verifies programs, and attaches and detaches them.
 
 use std::sync::Arc;
 
@@ -19,17 +18,17 @@ use crate::bpf::switch::{Switch, unload};
 /// The verifier's figures for a program.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Verified {
-    /// Its name.
+    /// Name of the program.
     pub(crate) program: String,
-    /// The function or tracepoint that it was loaded for.
+    /// The kernel function or tracepoint that it was loaded for.
     pub(crate) function: String,
-    /// Instructions that the verifier walked; none before 5.16.
+    /// Instructions that the verifier processed; None before 5.16.
     pub(crate) walked: Option<u32>,
-    /// Bytes of the program after the kernel's own rewriting.
+    /// Size of the program in bytes after the kernel has rewritten it.
     pub(crate) translated: Option<u32>,
 }
 
-/// The programs of the object, with their maps, before any is attached.
+/// The programs of the object and their maps, before any is attached.
 pub(crate) struct Loader {
     programs: Ebpf,
     btf: Btf,
@@ -38,7 +37,7 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Creates the maps and fills in the values that are fixed before the programs are verified.
+    /// Creates the maps and sets the globals that are fixed before the programs are verified.
     pub(crate) fn create(layout: &Layout, filter: &Filter, limits: Limits) -> Result<Self> {
         let btf = kernel_types()?;
         let mut programs = create(&btf, layout, filter, limits)?;
@@ -51,8 +50,8 @@ impl Loader {
         Ok(Self { programs, btf, limits, uring_requests: layout.knows_uring_requests() })
     }
 
-    /// Tries a way of attaching by a program on a hook that every kernel has: the shortest that
-    /// there is, since the verifier walks it once more when it is attached.
+    /// Tries an attach type with a program on a hook that every kernel has. It is the shortest such
+    /// program, since the verifier runs again when it is attached.
     pub(crate) fn try_way(&mut self, way: Way) -> Result<(), String> {
         let (program, target) = match way {
             Way::Fentry => ("fe_open", "inet_csk_listen_start"),
@@ -68,7 +67,7 @@ impl Loader {
         result
     }
 
-    /// Loads a program without attaching it, and takes it back.
+    /// Loads a program without attaching it, and unloads it.
     pub(crate) fn verify(&mut self, hook: &Hook) -> Result<Verified> {
         let program = load_one(&mut self.programs, hook, &self.btf)?;
         let info = program.info().with_context(|| format!("asking about {}", hook.program))?;
@@ -82,7 +81,7 @@ impl Loader {
         Ok(verified)
     }
 
-    /// Tries to attach the programs of a choice, and takes them back.
+    /// Tries to attach the programs of an alternative, and detaches them.
     pub(crate) fn try_choice(&mut self, choice: &[Hook]) -> Result<()> {
         let result = self.attach_choice(choice);
         for hook in choice {
@@ -124,7 +123,7 @@ impl Loader {
         Ok(attached)
     }
 
-    /// Attaches all programs of a choice, or none.
+    /// Attaches all programs of an alternative, or none.
     fn attach_choice(&mut self, choice: &[Hook]) -> Result<()> {
         for (index, hook) in choice.iter().enumerate() {
             if let Err(error) = self.attach_hook(hook) {
@@ -149,8 +148,7 @@ impl Loader {
                 Some((category, name)) => program.attach(category, name).map(drop),
                 None => bail!("{target} is not a perf tracepoint"),
             },
-            // `load_one` has refused every other type, and an iterator is attached when
-            // it is run.
+            // `load_one` has refused every other type. An iterator is attached when it runs.
             _ => Ok(()),
         }
         .map_err(|error| refused(error, hook))
@@ -162,7 +160,7 @@ impl Loader {
         }
     }
 
-    /// Takes the maps, and with them everything. `counts_kprobes` is for [`Loaded`].
+    /// Takes the maps and fills the table of free slots. `counts_kprobes` is for [`Loaded`].
     pub(crate) fn ready(mut self, attached: Attached, counts_kprobes: bool) -> Result<Loaded> {
         let mut maps = take_maps(&mut self.programs)?;
         let accept_probe = Probe::of(&mut self.programs, self.uring_requests)?;
@@ -182,18 +180,18 @@ impl Loader {
     }
 }
 
-/// What came of a plan.
+/// The result of attaching a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Attached {
-    /// What is attached.
+    /// The hooks that are attached.
     pub(crate) hooks: Vec<Hook>,
     /// Probe points whose first alternative the kernel refused, with the one used instead.
     pub(crate) fallbacks: Vec<String>,
-    /// Hooks that the kernel refused and that are not indispensable.
+    /// Gaps left by optional hooks that the kernel refused.
     pub(crate) gaps: Vec<String>,
 }
 
-/// Loads one program for its hook. One that sits on several is loaded once.
+/// Loads a program for its hook. A program with several hooks is loaded once.
 fn load_one<'a>(programs: &'a mut Ebpf, hook: &Hook, btf: &Btf) -> Result<&'a mut Program> {
     let Hook { moment: _, program: name, target, attach } = hook;
     let program = programs

@@ -1,4 +1,4 @@
-//! Writes the offsets of fields into the loads of the object that stand for them
+//! Patches field offsets into those loads of the eBPF object that stand for a field
 //! ([`backlog_ebpf::field`]). Pure: bytes in, bytes out.
 
 use anyhow::{Context as _, Result};
@@ -6,17 +6,18 @@ use backlog_ebpf::ABSENT;
 use backlog_ebpf::field::named_by;
 use object::{Object as _, ObjectSection as _, SectionKind};
 
-/// Bytes of an instruction.
+/// Size of an instruction in bytes.
 const LENGTH: usize = 8;
-/// Where its offset stands: 16 bits.
+/// Position of the 16-bit offset in an instruction.
 const OFFSET: usize = 2;
-/// The lowest bits of its first byte: loads from where a register points to.
+/// The bits of the instruction class in the first byte. Class LDX loads from the address in a
+/// register.
 const CLASS: u8 = 0x07;
 const LDX: u8 = 0x01;
-/// The only instruction that takes two places: a 64-bit number.
+/// The only instruction that takes two slots: it loads a 64-bit immediate.
 const LD_IMM64: u8 = 0x18;
 
-/// The object with its loads filled in; `offset_of` knows the fields by name.
+/// Returns the object with all offsets patched; `offset_of` finds a field by its name.
 pub(super) fn fill(object: &[u8], offset_of: impl Fn(&str) -> Option<u32>) -> Result<Vec<u8>> {
     let mut filled = object.to_vec();
     let parsed = object::File::parse(object).context("reading the eBPF object")?;
@@ -41,7 +42,7 @@ fn fill_code(code: &mut [u8], offset_of: &impl Fn(&str) -> Option<u32>) -> Resul
         let stands = u16::from_le_bytes([instruction[OFFSET], instruction[OFFSET + 1]]);
         let Some(field) = named_by(stands) else { continue };
         let offset = match offset_of(field) {
-            // The programs do not come by where the field is not there.
+            // The programs never reach this load on a kernel that lacks the field.
             None | Some(ABSENT) => 0,
             Some(offset) => i16::try_from(offset)
                 .with_context(|| format!("the offset of {field} is too large: {offset}"))?,

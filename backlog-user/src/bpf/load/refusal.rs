@@ -1,4 +1,4 @@
-//! Explanations of the kernel's refusals, with a remedy.
+//! Explains why the kernel refused a program or map, and what to do about it.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use aya::programs::ProgramError;
 
 use crate::bpf::plan::{Hook, Way};
 
-/// The kernel's own error for "not supported", which has no name in userspace.
+/// The kernel's internal error for "not supported", which has no name in userspace.
 const ENOTSUPP: i32 = 524;
 
-/// The meaning of the kernel's refusal of a program, and what to do.
+/// Explains the kernel's refusal of a program.
 pub(super) fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
     let place = format!("{} on {}", hook.program, hook.target);
     if let ProgramError::LoadError { io_error, verifier_log } = &error {
@@ -32,7 +32,7 @@ pub(super) fn refused(error: ProgramError, hook: &Hook) -> anyhow::Error {
     }
 }
 
-/// What an error number says of a way of attaching.
+/// What an error number means for an attach type.
 fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
     const FORBIDDEN: Option<i32> = Some(libc::EPERM);
     const DENIED: Option<i32> = Some(libc::EACCES);
@@ -55,7 +55,7 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
              CAP_PERFMON and CAP_BPF are needed, and CAP_SYS_ADMIN where \
              kernel.perf_event_paranoid is above 2)"
         }
-        // No number: aya found no tracefs.
+        // Without an error number, aya found no tracefs.
         (Way::Tracepoint, NONE | None) => {
             "perf tracepoints are unavailable: tracefs is not mounted (mount -t tracefs tracefs \
              /sys/kernel/tracing) or not readable for this user, or CONFIG_FTRACE_SYSCALLS is \
@@ -74,14 +74,14 @@ fn meaning(way: Way, errno: Option<i32>) -> Option<&'static str> {
     })
 }
 
-/// The last lines, which say why.
+/// The last lines of the verifier's log, which give the reason.
 fn tail(log: &str) -> String {
     const LINES: usize = 8;
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// What an error at the creation of the maps means.
+/// Explains an error when the maps are created.
 pub(super) fn explain(error: aya::EbpfError, doing: &'static str) -> anyhow::Error {
     let error = anyhow::Error::new(error);
     match errno_of(&error) {

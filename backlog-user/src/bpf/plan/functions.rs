@@ -1,4 +1,4 @@
-//! The hooks on kernel functions: the same set by fentry and by kprobe.
+//! The hooks on kernel functions: the same set for fentry and kprobe.
 
 use anyhow::{Result, bail};
 use backlog_core::run::Backend;
@@ -33,14 +33,14 @@ struct Planner<'a> {
     shown: KernelFacts<'a>,
     backend: Backend,
     moments: ProbePoints,
-    /// Functions that cannot be done without.
+    /// Required functions that this kernel lacks.
     missing: Vec<&'static str>,
     /// Functions whose arguments have changed.
     unknown: Vec<&'static str>,
 }
 
 impl Planner<'_> {
-    /// How to attach to a function: by these fentry programs, or by these kprobe ones.
+    /// The alternatives for a function: these fentry programs, or these kprobe programs.
     fn choices(
         &self,
         moment: &'static str,
@@ -95,7 +95,7 @@ impl Planner<'_> {
         (self.shown.function)(function)
     }
 
-    /// A SYN.
+    /// Traces SYNs, and requests that end before their handshake does.
     fn syn(&mut self) {
         self.must("syn", "tcp_conn_request", &["fx_syn"], &["kp_syn", "kr_syn"]);
         self.may(
@@ -118,12 +118,13 @@ impl Planner<'_> {
         );
     }
 
-    /// The last ACK, of a request and of a cookie. What comes of a request's is queued there.
+    /// Traces the final ACK, of requests and of SYN cookies. `tcp_check_req` also enqueues the
+    /// connection of a request.
     fn last_ack(&mut self) {
         let exit: &[&str] = match self.arguments("tcp_check_req") {
             Some(5) => &["fx_ack_5"],
             Some(6) => &["fx_ack_6"],
-            // A kretprobe does not count them.
+            // A kretprobe does not depend on the number of arguments.
             Some(_) if self.shown.ways.permits(Way::Kprobe) => &[],
             Some(_) => return self.unknown.push("tcp_check_req"),
             None => &[],
@@ -143,7 +144,7 @@ impl Planner<'_> {
         );
     }
 
-    /// Connections of cookies and of Fast Open; and those that move.
+    /// Traces enqueues of SYN-cookie and Fast Open connections, and migrations between listeners.
     fn enqueue(&mut self) {
         self.must(
             "enqueue_special",
@@ -151,7 +152,7 @@ impl Planner<'_> {
             &["fx_add"],
             &["kp_add", "kr_add"],
         );
-        // Before 5.14 a connection dies with its listener.
+        // Before 5.14, connections do not migrate: they die with their listener.
         if self.arguments("reuseport_migrate_sock") == Some(3) {
             self.may(
                 ("migrated", "connections that migrate to another listener are not tracked"),
@@ -162,7 +163,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The accept: grafting comes after the sleep of a blocking accept, so it misses none.
+    /// Traces accepts. The graft hook runs after a blocking accept has slept, so it misses none.
     /// Connections queued before the start are unknown there and need the startup scan.
     fn accept(&mut self) {
         let accepts = self.arguments("__inet_accept") == Some(3);
@@ -184,7 +185,7 @@ impl Planner<'_> {
         );
     }
 
-    /// A listener's birth, its changes and its death.
+    /// Traces how a listener opens, changes and closes.
     fn listener(&mut self) {
         self.must(
             "listen",
@@ -192,8 +193,8 @@ impl Planner<'_> {
             &["fe_open", "fx_open"],
             &["kp_open", "kr_open"],
         );
-        // A second listen() comes by one or both of these, according to the kernel and to MPTCP; if
-        // both run for one call, the first one reports it.
+        // A second listen() takes one or both of these paths, depending on the kernel and on MPTCP.
+        // If it takes both, the first one reports it.
         let relisten = "a second listen() is detected only by its effect";
         if self.arguments("inet_listen") == Some(2) {
             let choices = self.choices(
@@ -251,7 +252,7 @@ impl Planner<'_> {
     }
 }
 
-/// Programs of rarer kernels that would fit this one as well.
+/// Programs for rarer kernels that would fit this one as well.
 pub(super) fn spare(shown: KernelFacts<'_>) -> Vec<Hook> {
     let mut fitting = Vec::new();
     let mut add = |function, programs: &[&'static str]| {

@@ -1,4 +1,4 @@
-//! The plan for kernels as their BTF shows them.
+//! Plans for kernels with different BTF.
 
 use backlog_core::run::Backend;
 
@@ -39,7 +39,7 @@ fn debian_6_18(function: &str) -> Option<usize> {
     }
 }
 
-/// Tracepoints and how many arguments they pass.
+/// Tracepoints and the number of their arguments.
 fn tracepoints_6_18(tracepoint: &str) -> Option<usize> {
     match tracepoint {
         "inet_sock_set_state" => Some(3),
@@ -189,7 +189,7 @@ fn tracepoints_come_with_and_without_types() {
         ["rt_state", "rt_kfree", "rt_consume", "rt_destroy", "rt_exit", "it_queued"]
     );
     let plan = make(&debian_6_18, tracepoints_6_18, &[], Backend::Tracepoint).unwrap();
-    // Both, since the kernel skips one that a packet interrupts.
+    // Both twins, since the kernel skips a program that a packet interrupts.
     for wanted in ["tb_state", "rt_state", "tb_destroy", "tp_accept"] {
         assert!(programs(&plan).contains(&wanted), "{wanted}");
     }

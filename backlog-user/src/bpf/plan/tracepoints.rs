@@ -16,7 +16,7 @@ const GAPS: [&str; 4] = [
     "backend tracepoint: ignored packets are not counted, although they move sk_drops",
 ];
 
-/// The text on an accept that no program sees.
+/// The gap text for an accept that no program sees.
 const AT_THE_END: &str = "seen only when its connection ends, and without its wait";
 
 /// Makes the plan.
@@ -39,7 +39,9 @@ pub(super) fn plan(shown: KernelFacts<'_>) -> Result<Plan> {
             missing.push(tracepoint);
         }
         let mut choices = typed_or_raw(shown, moment, tracepoint, programs);
-        // A socket is destroyed by a process; the others a packet may come between.
+        // `destroy` runs in process context. On the other tracepoints, a packet can interrupt the
+        // program and the kernel skips the nested run: attach both twins, so that the second one
+        // sees it.
         if moment != "destroy" && choices.len() > 1 {
             choices.insert(0, choice(moment, tracepoint, &programs));
         }
@@ -71,11 +73,11 @@ pub(super) fn plan(shown: KernelFacts<'_>) -> Result<Plan> {
     Ok(moments.plan(Backend::Tracepoint))
 }
 
-/// The gap where accepts by `io_uring` are not seen.
+/// The gap if accepts by `io_uring` are not seen.
 const URING_GAP: &str = "backend tracepoint: an accept by io_uring is seen only when its \
                          connection ends, and without its wait";
 
-/// Can this kernel run programs of 32 bits? On arm64 their system calls cannot be distinguished.
+/// Can this kernel run 32-bit programs? On arm64 their system calls cannot be distinguished.
 fn runs_32_bit(shown: KernelFacts<'_>) -> bool {
     cfg!(not(target_arch = "x86_64"))
         || ["do_int80_syscall_32", "do_int80_emulation", "__ia32_compat_sys_socketcall"]
@@ -83,8 +85,8 @@ fn runs_32_bit(shown: KernelFacts<'_>) -> bool {
             .any(|function| (shown.function)(function).is_some())
 }
 
-/// With perf tracepoints only the relevant system calls run a program; otherwise every system call
-/// does.
+/// With perf tracepoints, a program runs only for the relevant system calls; otherwise it runs for
+/// every system call.
 fn accept(shown: KernelFacts<'_>) -> Vec<Alternative> {
     let mut choices = Vec::new();
     if shown.ways.permits(Way::Tracepoint) {
@@ -97,7 +99,7 @@ fn accept(shown: KernelFacts<'_>) -> Vec<Alternative> {
     choices
 }
 
-/// A program with types, or its twin without.
+/// A program with BTF types, or else its twin without.
 fn typed_or_raw(
     shown: KernelFacts<'_>,
     moment: &'static str,

@@ -1,4 +1,4 @@
-//! The ways of attaching a program, and which of them the kernel permits.
+//! The attach types of programs, and which of them the kernel permits.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use anyhow::{Result, bail};
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attach {
-    /// At the entry of a function.
+    /// At the entry of a function, by a BPF trampoline.
     Fentry,
-    /// At its exit.
+    /// At its exit, by a BPF trampoline.
     Fexit,
     /// At the entry, by a breakpoint or ftrace.
     Kprobe,
-    /// At its return, likewise.
+    /// At its return, by kretprobe.
     Kretprobe,
-    /// On a tracepoint, with types.
+    /// On a tracepoint, with BTF types.
     BtfTracepoint,
-    /// On a tracepoint, without.
+    /// On a tracepoint, without types.
     RawTracepoint,
-    /// On a tracepoint, by way of perf.
+    /// On a tracepoint, through perf.
     Tracepoint,
-    /// On nothing: it is run over a table of the kernel's.
+    /// Not attached: an iterator runs over a table of the kernel.
     Iter,
 }
 
@@ -40,7 +40,7 @@ impl Attach {
         }
     }
 
-    /// As it is printed.
+    /// The name that the output prints.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Fentry => "fentry",
@@ -54,7 +54,7 @@ impl Attach {
         }
     }
 
-    /// What the kernel must permit for it.
+    /// The attach type that the kernel must permit for it.
     pub(crate) const fn way(self) -> Way {
         match self {
             Self::Fentry | Self::Fexit => Way::Fentry,
@@ -67,7 +67,7 @@ impl Attach {
     }
 }
 
-/// What a kernel permits or refuses as a whole.
+/// An attach type that a kernel permits or refuses as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
     /// fentry and fexit.
@@ -78,7 +78,7 @@ pub(crate) enum Way {
     BtfTracepoint,
     /// `raw_tp`.
     RawTracepoint,
-    /// A tracepoint by way of perf.
+    /// A perf tracepoint.
     Tracepoint,
     /// Iterators over the kernel's tables.
     Iter,
@@ -95,7 +95,7 @@ impl Way {
         Self::Iter,
     ];
 
-    /// As `doctor` names it.
+    /// The name that `doctor` prints.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fentry => "fentry",
@@ -108,12 +108,12 @@ impl Way {
     }
 }
 
-/// What a trial of each way gave: nothing, or why the kernel refuses it.
+/// The result of trying each attach type: success, or why the kernel refuses it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ways(BTreeMap<Way, Result<(), String>>);
 
 impl Ways {
-    /// Notes the result of a trial.
+    /// Records the result of a trial.
     pub(crate) fn tried(&mut self, way: Way, result: Result<(), String>) {
         self.0.insert(way, result);
     }
@@ -123,7 +123,7 @@ impl Ways {
         self.0.contains_key(&way)
     }
 
-    /// May the kernel permit it? An untried type may be permitted.
+    /// May the kernel permit it? An untried type counts as permitted.
     pub(crate) fn permits(&self, way: Way) -> bool {
         !matches!(self.0.get(&way), Some(Err(_)))
     }
@@ -133,7 +133,7 @@ impl Ways {
         self.0.iter().map(|(way, result)| (*way, result.as_ref().copied().map_err(String::as_str)))
     }
 
-    /// Says why not, if it does not.
+    /// Fails with the reason if the kernel refuses it.
     pub(crate) fn require(&self, way: Way) -> Result<()> {
         match self.0.get(&way) {
             Some(Err(why)) => bail!("{why}"),

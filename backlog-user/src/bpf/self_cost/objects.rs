@@ -1,6 +1,6 @@
-//! The eBPF maps and programs that this process holds, as the kernel describes each
-//! descriptor in `/proc/self/fdinfo`: their memory, and the runs of programs. By these
-//! descriptors it does not matter who in the process holds them.
+//! The eBPF maps and programs of this process, from the `/proc/self/fdinfo` of each descriptor:
+//! their memory and program runs. The descriptors show them all, whichever part of the process
+//! holds them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use backlog_core::run::cost::Runs;
 /// `BPF_MAP_TYPE_RINGBUF`
 const RING: u64 = 27;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    /// Of all maps.
+    /// Memory of all maps.
     pub(super) maps_bytes: Option<u64>,
-    /// Of all programs.
+    /// Memory of all programs.
     pub(super) programs_bytes: Option<u64>,
-    /// By the program's id. Zeros while statistics are off.
+    /// Runs by program ID; zero while statistics are off.
     pub(super) runs: BTreeMap<u32, Runs>,
 }
 
@@ -29,11 +29,11 @@ impl Objects {
         let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
             return Self::default();
         };
-        // By their numbers: one may be held by several descriptors.
+        // Keyed by ID, since several descriptors may refer to one object.
         let (mut maps, mut programs) = (BTreeMap::new(), BTreeMap::new());
         let mut runs = BTreeMap::new();
         for descriptor in descriptors.flatten() {
-            // Closed meanwhile, such as that of this very folder.
+            // The descriptor has been closed since, such as that of the directory itself.
             let Ok(target) = fs::read_link(descriptor.path()) else {
                 continue;
             };
@@ -58,7 +58,7 @@ impl Objects {
     }
 }
 
-/// None if there is nothing, or if one of them is not known.
+/// The sum; None if there are no objects, or if the size of one is unknown.
 fn sum(bytes: &BTreeMap<Option<u64>, Option<u64>>) -> Option<u64> {
     let known = !bytes.is_empty() && !bytes.contains_key(&None);
     bytes.values().copied().sum::<Option<u64>>().filter(|_| known)
@@ -71,15 +71,15 @@ fn run(info: &str) -> Option<(u32, Runs)> {
 
 fn map_bytes(info: &str) -> Option<u64> {
     let bytes = field(info, "memlock")?;
-    // From 5.11 to 6.3 it is entries times their size, and the entries of a ring have
-    // none: they are its bytes.
+    // From 5.11 to 6.3, the kernel computes entries times entry size, and the entries of a ring
+    // buffer have no size: its `max_entries` are its bytes.
     if bytes == 0 && field(info, "map_type")? == RING {
         return field(info, "max_entries");
     }
     Some(bytes)
 }
 
-/// `name:\t123`
+/// The value in a line like `name:\t123`.
 fn field(info: &str, name: &str) -> Option<u64> {
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.trim().parse().ok()

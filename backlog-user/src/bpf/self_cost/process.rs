@@ -23,7 +23,7 @@ fn microseconds(time: libc::timeval) -> Option<u64> {
     seconds.checked_mul(1_000_000)?.checked_add(u64::try_from(time.tv_usec).ok()?)
 }
 
-/// Reads the memory below `root`.
+/// Reads the memory from `/proc` below `root`.
 pub(super) fn memory(root: &Path) -> Memory {
     fs::read_to_string(root.join("proc/self/status"))
         .map_or_else(|_| Memory::default(), |status| parse(&status))

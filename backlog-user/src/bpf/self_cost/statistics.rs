@@ -1,6 +1,5 @@
-//! The kernel's statistics on the runs of programs. While anybody holds them open, it
-//! times every run of every program on the host (about 35 ns each, measured), so they are
-//! asked for only by `-v`.
+//! BPF run-time statistics. While any process holds them open, the kernel times every program run
+//! on the host (about 35 ns each, measured), so only `-v` requests them.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -9,7 +8,7 @@ use std::path::Path;
 
 use aya::sys::{Stats, enable_stats};
 
-/// They are on, or were refused, or were not requested.
+/// The statistics are on, were refused, or were not requested.
 #[derive(Default)]
 pub(super) struct Statistics {
     /// The kernel counts until this is closed.
@@ -26,8 +25,8 @@ impl Statistics {
         }
     }
 
-    /// Are they on, by us or by the host's own setting? Who else holds them open cannot be
-    /// seen, and may close them at any moment.
+    /// Are they on, because of us or because of the host's own setting? Other processes that hold
+    /// them open are not visible, and may close them at any time.
     pub(super) fn on(&self, root: &Path) -> bool {
         self.held.is_some() || set(root)
     }

@@ -1,4 +1,4 @@
-//! A recording against itself and against none of its kind.
+//! Compares a recording with itself, and with an unrelated one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The comparison as a table for each address, and a sentence.
+//! Prints the comparison: a table for each address, and a sentence.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub(super) fn render(zone: &TimeZone, before: &Recorded, after: &Recorded) -> St
     text.into_text()
 }
 
-/// `before  web.zst: web1, 2026-11-30 21:04:05, 60.0 s`
+/// A line like `before  web.zst: web1, 2026-11-30 21:04:05, 60.0 s`.
 fn head(text: &mut TextBlock, zone: &TimeZone, label: &str, one: &Recorded) {
     let host = one.meta.host.as_deref().unwrap_or("a host");
     let began = zone.to_datetime(one.began).strftime("%Y-%m-%d %H:%M:%S");
@@ -105,7 +105,7 @@ fn table(text: &mut TextBlock, pair: &Pair<'_>, before: &Run, after: &Run) {
     text.item(2, &conclusion(pair, before, after));
 }
 
-/// The address, or both if the port alone is the same.
+/// The address, or both addresses if only the port is the same.
 fn name(pair: &Pair<'_>) -> String {
     let one = |place: &Place| {
         let netns =

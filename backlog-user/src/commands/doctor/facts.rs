@@ -1,5 +1,5 @@
-//! Facts on the kernel and on this process that need no trial. An unreadable fact is reported as
-//! such.
+//! Facts on the kernel and on this process that need no trial. A fact that cannot be read is
+//! reported as such.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::host::kernel::rights::{self, in_user_namespace};
 use crate::host::namespaces::Namespaces;
 use crate::rights::threads;
 
-/// What of the kernel's configuration matters.
+/// The options of the kernel's configuration that matter.
 const CONFIG: [&str; 8] = [
     "CONFIG_BPF_JIT",
     "CONFIG_BPF_SYSCALL",
@@ -35,7 +35,7 @@ const SYSCTLS: [(&str, &str); 4] = [
     ("net.core.bpf_jit_enable", "net/core/bpf_jit_enable"),
 ];
 
-/// The kernel, below `root`.
+/// Reads the kernel's facts below `root`.
 pub(super) fn kernel(root: &Path) -> Kernel {
     let release = text(&root.join("proc/sys/kernel/osrelease"));
     let config = match &release {
@@ -63,7 +63,7 @@ pub(super) fn kernel(root: &Path) -> Kernel {
     }
 }
 
-/// This process, and what a run with this backend needs of it.
+/// Reads the facts on this process, and what a run with this backend needs.
 pub(super) fn process(
     root: &Path,
     kernel: &Kernel,
@@ -108,17 +108,17 @@ fn words(error: &io::Error) -> String {
     }
 }
 
-/// The mode of `none [integrity] confidentiality`.
+/// The active mode in `none [integrity] confidentiality`.
 fn in_brackets(modes: &str) -> &str {
     modes.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or(modes, |(mode, _)| mode)
 }
 
-/// From `/boot`, where distributions put it.
+/// Reads the configuration from `/boot`, where distributions put it.
 fn config(root: &Path, release: &str) -> Seen<BTreeMap<&'static str, String>> {
     match fs::read_to_string(root.join(format!("boot/config-{release}"))) {
         Ok(text) => Seen::Value(parse_config(&text)),
         Err(error) => {
-            // It is compressed, and not worth a decompressor.
+            // `/proc/config.gz` is compressed, and not worth a decompressor.
             let where_else = if root.join("proc/config.gz").exists() {
                 "; zcat /proc/config.gz shows it"
             } else {
@@ -129,7 +129,7 @@ fn config(root: &Path, release: &str) -> Seen<BTreeMap<&'static str, String>> {
     }
 }
 
-/// An unset option is a comment, or missing.
+/// An option that is not set is a comment, or missing.
 fn parse_config(text: &str) -> BTreeMap<&'static str, String> {
     let set: BTreeMap<&str, &str> = text
         .lines()
@@ -141,7 +141,7 @@ fn parse_config(text: &str) -> BTreeMap<&'static str, String> {
         .into()
 }
 
-/// Is it mounted in its usual place, and readable?
+/// Is tracefs mounted in its usual place, and readable?
 fn tracefs(root: &Path) -> Check {
     match fs::read_dir(root.join("sys/kernel/tracing/events")) {
         Ok(_) => Check::Yes,

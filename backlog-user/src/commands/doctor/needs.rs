@@ -1,4 +1,4 @@
-//! The capabilities that a run on this host needs, by the table that the tracer itself reads.
+//! The capabilities that a run on this host needs, from the table that the tracer itself uses.
 
 use backlog_core::run::Backend;
 
@@ -6,13 +6,13 @@ use super::report::{Need, Needs, Right, RunNeeds};
 use crate::rights::capability::{Capabilities, Capability};
 use crate::rights::table::{FEATURES, Feature, Uses, kept};
 
-/// What of this host decides what is needed.
+/// The properties of this host that determine which capabilities are needed.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Host {
     /// eBPF memory counts against the limit of locked memory.
     pub(super) locked_memory: bool,
-    /// The kernel reserves every call of `bpf()`.
+    /// The kernel reserves every `bpf()` call.
     pub(super) reserved_bpf: bool,
     /// `kernel.perf_event_paranoid` is above 2.
     pub(super) restricted_perf: bool,
@@ -51,8 +51,8 @@ fn purpose(capability: Capability) -> String {
     if names.is_empty() { "not needed for anything".to_owned() } else { names.join("; ") }
 }
 
-/// What a run with this backend needs; none: no backend works yet, so the best is meant. `asked`:
-/// also what a run with these options uses.
+/// What a run with this backend needs. None means that no backend works yet: assume the best one.
+/// With `asked`, also what a run with these options needs.
 pub(super) fn of_run(
     held: Capabilities,
     backend: Option<Backend>,

@@ -1,5 +1,5 @@
-//! The result of the doctor: plain data, as `-o json` prints it. A contract like the other JSON:
-//! additive changes only, else `schema` counts up.
+//! The report of `doctor`: plain data, which `-o json` prints. Like the other JSON formats, it only
+//! changes by additions; anything else increments `schema`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Synthetic reports as they are printed, and the verdict on them.
+//! Prints synthetic reports, and checks the verdict on them.
 
 use backlog_core::run::Backend;
 
@@ -98,7 +98,7 @@ fn values() -> Vec<Global> {
     ]
 }
 
-/// Everything is permitted, and nearly everything exact.
+/// A host that permits everything, with few gaps.
 fn well() -> Report {
     let backends = tried(backends(), || Check::Yes);
     Report {
@@ -140,7 +140,7 @@ fn well() -> Report {
     }
 }
 
-/// A user without rights.
+/// A user without privileges.
 fn without_rights() -> Report {
     let not_tried = || Check::NotChecked { why: "no program can be loaded".into() };
     let backends = tried(backends(), not_tried);
@@ -157,7 +157,7 @@ fn without_rights() -> Report {
     }
 }
 
-/// Neither fentry nor kprobes.
+/// A hardened kernel: neither fentry nor kprobes.
 fn hardened() -> Report {
     let mut ways = tried(ways(), || Check::Yes);
     ways[0].check = no(NO_FENTRY);

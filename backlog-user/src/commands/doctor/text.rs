@@ -1,4 +1,4 @@
-//! The report for people: plain ASCII, 80 columns.
+//! Prints the report as plain ASCII text in 80 columns.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use super::report::{
 };
 use crate::output::text_block::TextBlock;
 
-/// Where the text of a line with a label begins.
+/// The column where text after a label begins.
 const LABEL: usize = 18;
-/// Where it begins after a `yes` or a `no`.
+/// The column where text after a `yes` or `no` begins.
 const ANSWER: usize = 7;
 
-/// All of it; `verbose`: every value as well.
+/// Renders the report; `verbose` adds every value.
 pub(super) fn render(report: &Report, verbose: bool) -> String {
     let mut page = TextBlock::default();
     kernel(&mut page, &report.kernel);
@@ -150,7 +150,7 @@ fn backends(page: &mut TextBlock, report: &Report) {
             Check::Yes if report.verdict.backend == Some(name) => {
                 page.labelled("  yes  ", ANSWER, &format!("{name}: selected"));
             }
-            // The reason was just printed for its trial program.
+            // The trial of the attach type has just printed this reason.
             Check::No { why } if told(&report.ways, why) => {
                 page.labelled("  no   ", ANSWER, &format!("{name}: see above"));
             }
@@ -199,7 +199,8 @@ fn moment(page: &mut TextBlock, moment: &Moment) {
     }
 }
 
-/// `fentry+fexit tcp_check_req (518+3402)`; before 5.16 the numbers are not known.
+/// For example `fentry+fexit tcp_check_req (518+3402)`; before 5.16 the instruction counts are
+/// unknown.
 fn programs(used: &[Used]) -> String {
     let walked: Option<Vec<String>> =
         used.iter().map(|used| Some(used.walked?.to_string())).collect();
@@ -236,7 +237,7 @@ fn seen(value: &Seen<String>) -> Cow<'_, str> {
     }
 }
 
-/// `KPROBES=y MPTCP=n`: their common prefix is the label.
+/// For example `KPROBES=y MPTCP=n`; the label replaces the common prefix.
 fn config(values: &BTreeMap<&'static str, String>) -> String {
     let short = |name: &'static str| name.strip_prefix("CONFIG_").unwrap_or(name);
     let pairs: Vec<String> =

@@ -1,5 +1,5 @@
-//! What can only be known by trying: creates the maps, attaches by every way, and carries
-//! out the plan of each backend choice by choice. Everything is taken off again.
+//! Finds out by trial what cannot be read: creates the maps, tries every attach type, and executes
+//! the plan of each backend, alternative by alternative. Everything is detached again.
 
 use std::path::Path;
 
@@ -15,17 +15,17 @@ use crate::commands::trace::trial_limits;
 use crate::host::kernel::btf::Btf;
 use crate::host::kernel::{KernelView, rights};
 
-/// What came of it.
+/// The results of the trials.
 pub(super) struct Trials {
-    /// What keeps every trial from being made.
+    /// What prevents all trials.
     pub(super) blocked: Option<String>,
     pub(super) ring_buffer: Check,
     pub(super) ways: Vec<Tried>,
     pub(super) backends: Vec<Tried>,
     pub(super) shown: Option<&'static str>,
-    /// The same, if it works.
+    /// The backend of `shown`, if it works.
     pub(super) backend: Option<Backend>,
-    /// The kernel counts eBPF memory as locked memory: before 5.11 a map had a field for that.
+    /// The kernel counts eBPF memory as locked memory: before 5.11, maps had a field for it.
     pub(super) locked_memory: bool,
     pub(super) hooks: Option<Vec<Moment>>,
     pub(super) values: Option<Vec<Global>>,
@@ -41,14 +41,14 @@ struct Trial {
     refused: Option<String>,
 }
 
-/// Tries every way, and every hook of the backend that is wanted or of the best that
-/// works. Where that is not possible, says why.
+/// Tries every attach type, and every hook of the wanted backend or else of the best one that
+/// works. If no trial is possible, says why.
 pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
     let kernel = KernelView::read(root);
     let values = kernel.as_ref().ok().map(|kernel| values(&kernel.btf));
     let locked_memory =
         kernel.as_ref().is_ok_and(|kernel| kernel.btf.field("bpf_map", "memory").is_some());
-    // The order of a run: the first thing that is in the way there is it here.
+    // In the order of a real run, so that the first obstacle there is also the first one here.
     let ready = rights::check(root).and_then(|()| {
         let kernel = kernel?;
         let layout = Layout::find(&kernel.btf)?;
@@ -73,7 +73,7 @@ pub(super) fn make(root: &Path, wanted: Option<Backend>) -> Trials {
     }
 }
 
-/// No trial can be made.
+/// The result if no trial is possible.
 fn none(why: String, ring_buffer: Check, values: Option<Vec<Global>>) -> Trials {
     let not_tried = |name| {
         let why = match &ring_buffer {
@@ -100,8 +100,8 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
     let mut ways = Ways::default();
     attach::try_ways(loader, &mut ways, &Way::ALL);
     let mut backends = Vec::new();
-    // One that was asked for is shown also if it fails; else the best that works, and
-    // where none does, the best that has a plan.
+    // The wanted backend is shown even if it fails. Otherwise show the best one that works, or, if
+    // none works, the best one that has a plan.
     let mut shown: Option<Trial> = None;
     for backend in Backend::ALL {
         let plan = attach::with(btf, layout, &ways, |given| plan::plan(given, backend));
@@ -118,7 +118,7 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
                     }
                     refused
                 } else {
-                    // Its hooks are not tried as well: that would take as long again.
+                    // Its hooks are not tried, which would take as long again.
                     None
                 }
             }
@@ -129,7 +129,7 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
     let backend = shown.as_ref().filter(|trial| trial.refused.is_none()).map(|one| one.backend);
     let (shown, hooks, gaps) = match shown {
         Some(trial) => {
-            // An unavailable hook has no further facts.
+            // Gaps mean nothing for a backend that does not work.
             let gaps = trial.refused.is_none().then_some(trial.gaps);
             (Some(trial.backend.name()), Some(trial.moments), gaps)
         }
@@ -153,7 +153,7 @@ fn all(loader: &mut Loader, btf: &Btf, layout: &Layout, wanted: Option<Backend>)
     }
 }
 
-/// Tries each choice of each moment until one is taken.
+/// Tries the alternatives of each probe point until one works.
 fn carry_out(loader: &mut Loader, mut plan: plan::Plan) -> Trial {
     let mut trial =
         Trial { backend: plan.backend, moments: Vec::new(), gaps: Vec::new(), refused: None };
@@ -194,7 +194,7 @@ fn carry_out(loader: &mut Loader, mut plan: plan::Plan) -> Trial {
 }
 
 fn measure(loader: &mut Loader, hook: &Hook) -> Used {
-    // It could be loaded a moment ago: without its number it is still used.
+    // It was attached a moment ago, so it is used even if this second load fails.
     let walked = loader.verify(hook).ok().and_then(|verified| verified.walked);
     Used { program: hook.program, attach: hook.attach.word(), target: hook.target, walked }
 }

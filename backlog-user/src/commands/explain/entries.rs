@@ -1,4 +1,4 @@
-//! What can be explained.
+//! The names that can be explained, and their texts.
 
 use backlog_core::counter::Counter;
 use backlog_core::model::sizing::Verdict;
@@ -10,7 +10,7 @@ use crate::output::column::ColumnDoc;
 use crate::output::csv;
 use crate::output::table::columns;
 
-/// A name and what is known of it.
+/// A name and its explanation.
 pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) parts: Vec<(&'static str, String)>,
 }
 
-/// What a name is the name of.
+/// The kind of thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Verdict,
@@ -43,7 +43,7 @@ impl Kind {
         Self::ListenersCsvColumn,
     ];
 
-    /// What one is called.
+    /// The singular of the kind.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Verdict => "verdict on a listener",
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// What all are called, as a heading.
+    /// The plural, as a heading.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Verdict => "Verdicts (sizing)",
@@ -121,7 +121,7 @@ fn beside(event: Beside) -> Entry {
     Entry { name: event.name(), kind: Kind::Beside, parts }
 }
 
-/// The kernel's counters that it moves.
+/// The kernel counters that it increments.
 fn counters(moves: &[Counter]) -> Option<(&'static str, String)> {
     let names: Vec<&str> = moves.iter().map(|counter| counter.name()).collect();
     (!names.is_empty()).then(|| ("counted in", names.join(", ")))

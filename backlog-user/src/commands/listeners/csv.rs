@@ -1,5 +1,5 @@
-//! The audit as CSV: a header row, and a row per listener, which repeats the columns of its
-//! namespace. Empty: unknown.
+//! Prints the audit as CSV: a header row and a row per listener, which repeats the columns of its
+//! namespace. An empty field means unknown.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,7 +15,7 @@ use super::finding::Finding;
 use super::host::{Audited, Host, Space};
 use crate::output::column::{Column, text};
 
-/// What a row is made of.
+/// The data of a row.
 struct Row<'a> {
     space: &'a Space,
     audited: &'a Audited,
@@ -43,7 +43,7 @@ impl Row<'_> {
 
 type RowColumn = Column<fn(&Row<'_>) -> String>;
 
-/// Named as in the JSON lines.
+/// The columns, named as in the JSON lines.
 const COLUMNS: [RowColumn; 32] = [
     Column::new("netns", "the inode number of its network namespace", |row| {
         row.space.netns.to_string()
@@ -142,9 +142,9 @@ pub(crate) fn columns() -> Vec<crate::output::column::ColumnDoc> {
     COLUMNS.iter().map(Column::doc).collect()
 }
 
-/// Writes all of it.
+/// Writes all rows.
 pub(super) fn write(out: impl Write, host: &Host, findings: &[Finding<'_>]) -> Result<()> {
-    // The findings on each listener itself.
+    // The findings on each listener, by its inode.
     let mut kinds: HashMap<u64, Vec<&str>> = HashMap::new();
     for finding in findings {
         if let Some(audited) = finding.listener {

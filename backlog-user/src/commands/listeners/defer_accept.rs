@@ -1,9 +1,9 @@
-//! Whether a listener has `TCP_DEFER_ACCEPT` set. The kernel shows it nowhere (not in
-//! `sock_diag`, not in `/proc`): it answers `getsockopt` alone, so a copy of the descriptor of
-//! a process that holds the socket is needed.
+//! Finds out whether a listener has `TCP_DEFER_ACCEPT` set. Neither `sock_diag` nor `/proc` shows
+//! it, only `getsockopt`, so this needs a copy of the descriptor from a process that holds the
+//! socket.
 //!
-//! The copy lives for two system calls and keeps the socket open meanwhile; nothing is changed,
-//! and the owner does not notice. It is made only where a finding depends on the answer.
+//! The copy exists for two system calls and keeps the socket open in the meantime. It changes
+//! nothing, and the owner does not notice. It is made only if a finding depends on the answer.
 
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -11,11 +11,11 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-/// The number of processes to try: if the first one is not permitted, usually none is.
+/// The number of processes to try: if the first one is refused, usually all are.
 const TRIED: usize = 4;
 
-/// Asks the holders of the socket with this inode number; none: no right (the kernel wants that
-/// of a debugger), or an old kernel (before 5.6).
+/// Tries the holders of the socket with this inode number. None if there is no permission (the
+/// kernel requires that of a debugger) or the kernel is older than 5.6.
 pub(super) fn is_set(inode: u64, pids: &[u32]) -> Option<bool> {
     pids.iter().take(TRIED).find_map(|pid| {
         let socket = copy(*pid, inode)?;
@@ -23,16 +23,16 @@ pub(super) fn is_set(inode: u64, pids: &[u32]) -> Option<bool> {
     })
 }
 
-/// A copy of the descriptor that a process has of this socket.
+/// Duplicates the descriptor that a process has of this socket.
 fn copy(pid: u32, inode: u64) -> Option<OwnedFd> {
     let number = descriptor(pid, inode)?;
     let process = pidfd_open(Pid::from_raw(pid.try_into().ok()?)?, PidfdFlags::empty()).ok()?;
     let copy = pidfd_getfd(process, number, PidfdGetfdFlags::empty()).ok()?;
-    // The number may be another file's by now.
+    // The descriptor number may have been reused for another file.
     (rustix::fs::fstat(&copy).ok()?.st_ino == inode).then_some(copy)
 }
 
-/// The number of the descriptor that a process has of this socket.
+/// The descriptor number of this socket in a process.
 fn descriptor(pid: u32, inode: u64) -> Option<RawFd> {
     let wanted = format!("socket:[{inode}]");
     let folder = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
@@ -85,7 +85,7 @@ mod tests {
         };
         assert_eq!(result, 0);
         assert_eq!(is_set(inode, &ours), Some(true));
-        // A process that does not hold it, and none at all.
+        // A process that does not hold the socket, and one that does not exist.
         assert_eq!((is_set(inode, &[1, u32::MAX]), is_set(u64::MAX, &ours)), (None, None));
     }
 }

@@ -1,5 +1,5 @@
-//! Findings on a host, derived from the gathered facts. Pure. A finding states a fact with its
-//! numbers, and a remedy; its level is its severity.
+//! The findings on a host, derived from the gathered facts. Pure. A finding states a fact with its
+//! numbers, its severity, and a remedy.
 
 mod cure;
 mod drops;
@@ -23,7 +23,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// As it is printed.
+    /// The name in the output.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -33,7 +33,8 @@ impl Level {
     }
 }
 
-/// Makes the kinds: each has its name and meaning here, which the schema and `explain` read.
+/// Defines the kinds of findings, each with its name and meaning, which the schema and `explain`
+/// use.
 macro_rules! kinds {
     ($($row:ident { name: $name:literal, meaning: $meaning:literal })+) => {
         /// What a finding is about.
@@ -46,17 +47,17 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every one.
+            /// All kinds.
             pub(crate) const ALL: &[Self] = &[$(Self::$row),+];
 
-            /// As it is printed, and as it is serialised.
+            /// The name in the output and when serialised.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$row => $name),+
                 }
             }
 
-            /// Its level, and when there is such a finding.
+            /// The possible levels of such a finding, and its condition.
             pub(crate) const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$row => $meaning),+
@@ -100,17 +101,17 @@ kinds! {
 pub(crate) struct Finding<'a> {
     pub(crate) level: Level,
     pub(crate) kind: Kind,
-    /// None: of the whole host.
+    /// None: about the whole host.
     pub(crate) space: Option<&'a Space>,
-    /// None: of the whole namespace.
+    /// None: about the whole namespace.
     pub(crate) listener: Option<&'a Audited>,
-    /// The fact, with its numbers.
+    /// The fact as text, with its numbers.
     pub(crate) fact: String,
-    /// What to do about it; findings of one kind may share it.
+    /// The remedy; findings of one kind may share it.
     pub(crate) cure: Option<String>,
 }
 
-/// All of them, the gravest first, of one level in the order of the host.
+/// Finds everything, the most severe first; findings of one level keep the order of the host.
 pub(crate) fn find(host: &Host) -> Vec<Finding<'_>> {
     let mut found: Vec<Finding<'_>> = Vec::new();
     for space in &host.spaces {
@@ -124,7 +125,7 @@ pub(crate) fn find(host: &Host) -> Vec<Finding<'_>> {
     found
 }
 
-/// The gravest that `--check` is to fail for, if there is one.
+/// Is there a finding of at least this level, so that `--check` fails?
 pub(crate) fn is_any(findings: &[Finding<'_>], at_least: Level) -> bool {
     findings.iter().any(|finding| finding.level >= at_least)
 }

@@ -1,5 +1,5 @@
-//! Gathers the data of an audit: queries the kernel in each network namespace, without tracing. The
-//! only part of the audit that accesses the machine.
+//! Gathers the data of an audit: queries the kernel in each network namespace, without tracing. No
+//! other part of the audit accesses the machine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
@@ -30,23 +30,23 @@ use crate::rights::capability::Capability;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) filter: Filter,
-    /// Only this network namespace, as it was typed.
+    /// List only this network namespace, as typed.
     pub(crate) netns: Option<String>,
 }
 
-/// What one namespace has answered.
+/// The answers of one namespace.
 struct Answer {
     settings: Settings,
     counters: Option<Values>,
-    /// Every listener, in the order in which they are shown.
+    /// Every listener, in the order of the output.
     listed: Vec<SockDiagListener>,
     lengths: Option<Lengths>,
     interfaces: BTreeMap<u32, String>,
-    /// Why the SYN queues are not known.
+    /// Why the SYN queues are unknown.
     failure: Option<String>,
 }
 
-/// Queries everything. `owners` finds the holders of the sockets with these inode numbers, and
+/// Queries the whole host. `owners` finds the holders of the sockets with these inode numbers, and
 /// `cgroup` the path of the cgroup with this id.
 pub(crate) fn host(
     root: &Path,
@@ -95,7 +95,7 @@ pub(crate) fn host(
     Ok(host)
 }
 
-/// The one namespace that was asked for.
+/// The single namespace that was selected.
 fn only(root: &Path, mut namespaces: Namespaces, text: &str) -> Result<Namespaces> {
     let named::Named { netns, path, .. } = named::find(root, text)?;
     ensure!(
@@ -116,7 +116,7 @@ fn only(root: &Path, mut namespaces: Namespaces, text: &str) -> Result<Namespace
     Ok(only)
 }
 
-/// Asks within a namespace.
+/// Queries the kernel within a namespace.
 fn ask(namespaces: &Namespaces, netns: u32, wanted: &Wanted) -> Result<Answer> {
     let wanted = wanted.clone();
     namespaces.inside(netns, move || {
@@ -124,7 +124,7 @@ fn ask(namespaces: &Namespaces, netns: u32, wanted: &Wanted) -> Result<Answer> {
         let settings = settings::read(Path::new("/"));
         let mut listed = sock_diag::dump_with_mptcp(netns.into())?;
         listed.sort_by_key(|listed| (listed.local.port(), listed.local.ip(), listed.inode));
-        // The kernel goes through all its connections for this.
+        // The kernel walks all of its connections for this.
         let needed = listed.iter().any(|listed| wanted.filter.lists(listed));
         let ipv6 = listed.iter().any(|listed| listed.v6_only.is_some());
         let (lengths, failure) = match needed.then(|| sock_diag::requests(ipv6)) {
@@ -138,7 +138,7 @@ fn ask(namespaces: &Namespaces, netns: u32, wanted: &Wanted) -> Result<Answer> {
     })
 }
 
-/// The name of an interface of this thread's namespace; of one that is gone its number.
+/// The name of an interface in this thread's namespace, or its number if it is gone.
 fn interface(index: u32) -> String {
     let mut name = [0_u8; libc::IF_NAMESIZE];
     // SAFETY: the buffer is as long as the longest name with its end.
@@ -147,7 +147,7 @@ fn interface(index: u32) -> String {
     name.map_or_else(|| index.to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The selected part of an answer.
+/// Selects a part of the answer.
 fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     let Answer { settings, counters, listed, lengths, interfaces, failure: _ } = answer;
     let mut sizes: HashMap<(SocketAddr, u32), usize> = HashMap::new();
@@ -191,7 +191,7 @@ fn space(netns: u32, answer: Answer, wanted: &Wanted) -> Space {
     }
 }
 
-/// Adds the holders of the listeners.
+/// Adds the owners of the listeners.
 fn know(
     host: &mut Host,
     owners: impl FnOnce(&HashSet<u64>) -> HashMap<u64, Owner>,
@@ -207,8 +207,8 @@ fn know(
     }
 }
 
-/// Looks up whether listeners have `TCP_DEFER_ACCEPT` set, where a finding depends on it: a
-/// copy of the owner's descriptor is needed for that, so it is not done for the others.
+/// Looks up whether listeners have `TCP_DEFER_ACCEPT` set, but only where a finding depends on it,
+/// since this needs a copy of the owner's descriptor.
 fn deferring(host: &mut Host) {
     for space in &mut host.spaces {
         if space.counter(Counter::ListenDrops) == Some(0) {
@@ -227,8 +227,8 @@ fn deferring(host: &mut Host) {
     }
 }
 
-/// Listeners whose owners are not shown to a process with its rights. (With all rights an
-/// owner may be unknown as well: the kernel itself has none.)
+/// Reports listeners whose owners are hidden from a process with its rights. (With all rights an
+/// owner may be unknown as well: the kernel's own sockets have none.)
 fn strangers(host: &Host, proc_root: &Path) -> Option<String> {
     let rights = rights::effective(proc_root)?;
     let may_look = rights.has(Capability::SysPtrace) && rights.has(Capability::DacReadSearch);
@@ -272,7 +272,7 @@ mod tests {
         };
         let found = match host(Path::new("/"), &wanted, me, |_| Some("/me".into())) {
             Ok(found) => found,
-            // Only where the kernel lacks the module can it fail.
+            // It fails only on kernels without the module.
             Err(error) => return assert!(format!("{error:#}").contains("tcp_diag"), "{error:#}"),
         };
         let [space] = found.spaces.as_slice() else { panic!("{found:?}") };
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!((audited.listener.local, audited.listener.depth), (local, 1));
         assert_eq!((audited.syn_queue, audited.group), (Some(0), None));
         assert_eq!(owner_text::process_word(&audited.listener), "me[1]");
-        // Another process's sockets are not in this list.
+        // This process holds no sockets in the list.
         let filter = Filter { process: Some(Held::default()), ..wanted.filter.clone() };
         let wanted = Wanted { filter, ..wanted };
         let found = host(Path::new("/"), &wanted, |_| HashMap::new(), |_| None).unwrap();

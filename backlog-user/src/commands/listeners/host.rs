@@ -1,5 +1,5 @@
-//! What an audit knows of a host: its network namespaces, and what listens in each. Plain
-//! data: `gather` fills it, `finding` judges it, the views show it.
+//! What an audit knows about a host: its network namespaces and their listeners. Plain data:
+//! `gather` fills it, `finding` evaluates it, the outputs print it.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use backlog_core::text::owner_text::safe;
 
 use crate::host::kernel::slab::{Entry, Memory};
 
-/// All of it.
+/// The host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
-    /// Our own first, the others by their number; without a listener to show only one that
-    /// was asked for.
+    /// Our own namespace first, the others by number. Namespaces without a listener to show are
+    /// left out, except for one that was selected.
     pub(crate) spaces: Vec<Space>,
-    /// What an entry of a queue takes.
+    /// Kernel memory of a queue entry.
     pub(crate) memory: Memory,
-    /// What could not be inspected, and why, in sentences.
+    /// What could not be inspected and why, in sentences.
     pub(crate) not_seen: Vec<String>,
-    /// Only some listeners were asked for.
+    /// Only some listeners were selected.
     pub(crate) filtered: bool,
 }
 
@@ -32,75 +32,76 @@ pub(crate) struct Host {
 pub(crate) struct Space {
     /// Its inode number.
     pub(crate) netns: u32,
-    /// The name that `ip netns` has for it.
+    /// Its name, if `ip netns` has one.
     pub(crate) name: Option<String>,
-    /// It is the one that this process is in.
+    /// This process is in it.
     pub(crate) own: bool,
     pub(crate) settings: Settings,
-    /// The kernel's counters, since the namespace began.
+    /// The kernel's counters since the namespace was created.
     pub(crate) counters: Option<Values>,
-    /// By port and address.
+    /// Sorted by port and address.
     pub(crate) listeners: Vec<Audited>,
-    /// How many more listen there and were not asked for.
+    /// The number of its other listeners, which were not selected.
     pub(crate) left_out: usize,
-    /// Pending handshakes whose listener is unknown; none if their number is unknown.
+    /// Pending handshakes whose listener is unknown; None if their number is unknown.
     pub(crate) unassigned: Option<u32>,
 }
 
-/// One of several sockets on one address.
+/// The position among several sockets on one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// How many there are.
+    /// The number of sockets.
     pub(crate) size: usize,
-    /// Which this is, from 1.
+    /// The position of this one, from 1.
     pub(crate) member: usize,
 }
 
-/// A listener: what the tracer knows of one as well, and what only an audit looks up.
+/// A listener: the data that the tracer has as well, and what only an audit looks up.
 #[derive(Clone, Debug)]
 pub(crate) struct Audited {
-    /// Numbered within its namespace.
+    /// The listener, numbered within its namespace.
     pub(crate) listener: Listener,
-    /// It is a socket of IPv6, whatever clients it takes.
+    /// It is an IPv6 socket, whichever clients it accepts.
     pub(crate) is_ipv6: bool,
     /// It is the TCP side of an MPTCP listener.
     pub(crate) mptcp: bool,
-    /// The user that its socket belongs to.
+    /// The user that owns its socket.
     pub(crate) uid: u32,
     /// The name of the interface that it is bound to.
     pub(crate) interface: Option<String>,
-    /// Entries of its SYN queue; none if its own entries cannot be identified.
+    /// Length of its SYN queue; None if its entries cannot be distinguished from those of other
+    /// listeners.
     pub(crate) syn_queue: Option<u32>,
-    /// Its place among those on the very same address, which share it by `SO_REUSEPORT`; none:
-    /// it is alone, and whether others might join is not known.
+    /// Its position among sockets on exactly the same address, which share it by `SO_REUSEPORT`.
+    /// None: it is alone; whether others could join is unknown.
     pub(crate) group: Option<Member>,
-    /// `TCP_DEFER_ACCEPT` is set; none: it was not looked up, or could not be.
+    /// `TCP_DEFER_ACCEPT` is set. None: it was not looked up, or could not be.
     pub(crate) defer_accept: Option<bool>,
 }
 
 impl Space {
-    /// One of the kernel's counters.
+    /// The value of a kernel counter.
     pub(crate) fn counter(&self, counter: Counter) -> Option<u64> {
         self.counters.as_ref().and_then(|values| values[counter as usize])
     }
 
-    /// How many handshakes of unknown clients the kernel has pending at most, where the SYN
-    /// queue's last-quarter rule holds. Only without cookies, a SYN of an unknown client is
-    /// refused if `tcp_max_syn_backlog` - pending < `tcp_max_syn_backlog` >> 2, so this is the
-    /// least number of pending ones with which it is.
+    /// How many pending handshakes make the last-quarter rule of the SYN queue refuse unknown
+    /// clients. The rule only holds without cookies: a SYN of an unknown client is refused if
+    /// `tcp_max_syn_backlog` - pending < `tcp_max_syn_backlog` >> 2. This is the smallest number of
+    /// pending ones for which that is true.
     pub(crate) fn unknown_clients(&self) -> Option<u32> {
         let bound = self.settings.tcp_max_syn_backlog?;
         (self.settings.syncookies == Some(0)).then(|| (bound - (bound >> 2)).saturating_add(1))
     }
 
-    /// Could all of this listener's `sk_drops` be bare ACKs that `TCP_DEFER_ACCEPT` put off, if
-    /// it is set there? The kernel counts each for the namespace.
+    /// Could all of this listener's `sk_drops` be bare ACKs that were deferred by
+    /// `TCP_DEFER_ACCEPT`, if it is set there? The kernel counts them per namespace.
     pub(crate) fn may_be_deferred(&self, sk_drops: u32) -> bool {
         let deferred = self.counter(Counter::DeferAcceptDrop);
         deferred.is_some_and(|count| count > 0 && u64::from(sk_drops) <= count)
     }
 
-    /// Everything that listens in it is among the listeners.
+    /// All of its listeners were selected.
     pub(crate) fn is_whole(&self) -> bool {
         self.left_out == 0
     }
@@ -119,11 +120,11 @@ impl fmt::Display for Space {
 }
 
 impl Audited {
-    /// As the dump of sockets shows it, the `number`th of its namespace.
+    /// Converts the `number`th socket of a namespace's dump.
     pub(crate) fn of(listed: &SockDiagListener, number: u32) -> Self {
         Self {
             listener: listed.listener(ListenerId(number)),
-            // Only of such does the kernel tell whether they are `IPV6_V6ONLY`.
+            // The kernel reports `IPV6_V6ONLY` only for IPv6 sockets.
             is_ipv6: listed.v6_only.is_some(),
             mptcp: listed.mptcp,
             uid: listed.uid,
@@ -139,12 +140,12 @@ impl Audited {
         self.listener.inode.unwrap_or_default()
     }
 
-    /// Who holds it.
+    /// The process that holds it.
     pub(crate) fn owner(&self) -> Option<&Owner> {
         self.listener.identity.owner.as_deref()
     }
 
-    /// What an entry of its queues takes of the kernel's memory.
+    /// Kernel memory of an entry of its queues.
     pub(crate) fn entry(&self, memory: &Memory) -> Option<Entry> {
         match (self.mptcp, self.is_ipv6) {
             (false, false) => memory.ipv4,
@@ -154,15 +155,15 @@ impl Audited {
         }
     }
 
-    /// Depth in percent of the limit, rounded up.
+    /// The depth in percent of the limit, rounded up.
     pub(crate) fn use_percent(&self) -> u64 {
         format::percent(self.listener.depth, self.listener.limit)
     }
 
-    /// Its address as `ss` writes it: `0.0.0.0%eth0:80`.
+    /// The address as `ss` prints it: `0.0.0.0%eth0:80`.
     pub(crate) fn address(&self) -> String {
         let local = self.listener.local;
-        // The creator of an interface chooses its name freely.
+        // The creator of an interface may put anything into its name.
         match self.interface.as_deref().map(safe) {
             None => local.to_string(),
             Some(name) if local.is_ipv4() => format!("{}%{name}:{}", local.ip(), local.port()),

@@ -1,5 +1,6 @@
-//! Assigns pending handshakes to SYN queues. The kernel reports the destination of each, not its
-//! listener, so the assignment is certain only if a single listener matches. Pure.
+//! Assigns pending handshakes to the SYN queues of listeners. The kernel reports only the
+//! destination of a handshake, so the assignment is certain only if a single listener matches.
+//! Pure.
 
 use std::collections::HashMap;
 
@@ -10,9 +11,9 @@ use crate::host::sock_diag::Request;
 /// The lengths of SYN queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lengths {
-    /// For each listener; none if a handshake may be its own or another's.
+    /// The length for each listener; None if a handshake may belong to it or to another one.
     pub(crate) of: Vec<Option<u32>>,
-    /// Handshakes of no listener, or of one of several.
+    /// Handshakes that match no listener, or more than one.
     pub(crate) unassigned: u32,
 }
 
@@ -38,8 +39,8 @@ pub(crate) fn assign(listed: &[SockDiagListener], requests: &[Request]) -> Lengt
     lengths
 }
 
-/// Could this listener have been sent this handshake? The kernel takes the one that fits
-/// best, but the best one may have been opened since.
+/// Could this handshake belong to this listener? The kernel chose the best match at the time, but a
+/// better one may have been opened since.
 fn takes(listed: &SockDiagListener, request: &Request) -> bool {
     let (bound, wanted) = (listed.local.ip(), request.local.ip());
     let address = if bound.is_unspecified() {

@@ -1,4 +1,4 @@
-//! Synthetic hosts as they are printed.
+//! Prints synthetic hosts.
 
 use backlog_core::aggregate::registry::SockDiagListener;
 use backlog_core::counter::Counter;
@@ -75,7 +75,7 @@ fn owner(comm: &str, pid: u32, processes: usize) -> Owner {
     }
 }
 
-/// All findings, in two namespaces.
+/// A host with all findings, in two namespaces.
 fn busy() -> Host {
     let mut full = audited("0.0.0.0:8000", 5, 6);
     full.listener.sk_drops = Some(14);

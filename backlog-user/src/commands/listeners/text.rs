@@ -1,5 +1,5 @@
-//! The audit for people: plain ASCII, 80 columns. An address is never cut: one that is too
-//! long for its column has a line of its own.
+//! Prints the audit as plain ASCII text in 80 columns. Addresses are never cut: one that is too
+//! long for its column gets a line of its own.
 
 mod remarks;
 
@@ -12,12 +12,12 @@ use super::finding::Finding;
 use super::host::{Audited, Host, Space};
 use crate::output::text_block::TextBlock;
 
-/// Width of the column of addresses: every IPv4 one fits.
+/// Width of the address column: every IPv4 address fits.
 const LISTENER: usize = 21;
-/// Width of the column of owners.
+/// Width of the owner column.
 const OWNER: usize = 23;
 
-/// All of it.
+/// Renders the audit.
 pub(super) fn render(host: &Host, findings: &[Finding<'_>]) -> String {
     let mut page = TextBlock::default();
     for space in &host.spaces {
@@ -89,12 +89,12 @@ fn columns((listener, owner): (&str, &str), values: [&str; 5]) -> String {
     )
 }
 
-/// `?` marks unknown values.
+/// The value, or `?` if it is unknown.
 fn known(value: Option<impl ToString>) -> String {
     value.map_or("?".to_owned(), |value| value.to_string())
 }
 
-/// A sentence begins with a capital letter.
+/// Capitalises the first letter of a sentence.
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars

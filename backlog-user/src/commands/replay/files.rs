@@ -1,5 +1,5 @@
-//! The files of a recording, the oldest first. One is read at a time: each of the others is a
-//! descriptor and nothing else, since there may be hundreds, with any content.
+//! Reads the files of a recording, the oldest first. Only one is read at a time. The others are
+//! just open descriptors, since there may be hundreds, with arbitrary content.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,20 +17,20 @@ use serde::Deserialize;
 use super::lines::Lines;
 use crate::output::record::parts;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Files(VecDeque<Part>);
 
 enum Part {
-    /// It is read, or will be: its header was.
+    /// The current file, or one whose header was read.
     Open(Lines),
-    /// It is read from its beginning when its turn comes.
+    /// A file that is read from its beginning when it becomes the current one.
     Later(File),
 }
 
 impl Files {
-    /// Opens a recording, with the older files of a rotated one; `-` is stdin. Returns the header
-    /// of the oldest.
+    /// Opens a recording, including the older files of a rotated one; `-` is stdin. Returns the
+    /// header of the oldest file.
     pub(super) fn open(path: &Path) -> Result<(Header, Self)> {
         let (mut first, lines) = begin(path.display(), Lines::open(path)?)?;
         let mut files = VecDeque::from([Part::Open(lines)]);
@@ -41,7 +41,7 @@ impl Files {
             if first.part == 0 {
                 break;
             }
-            // Another run's may lie there from before.
+            // A file may have been left there by an earlier run.
             match open_older(&older) {
                 Ok((header, file)) if header.is_of_run(&first) && header.part + 1 == first.part => {
                     first = header;
@@ -54,7 +54,7 @@ impl Files {
         Ok((first, Self(files)))
     }
 
-    /// Those that are in memory, the oldest first.
+    /// The same for files in memory, the oldest first.
     pub(super) fn of_parts(
         parts: impl IntoIterator<Item = impl AsRef<[u8]> + 'static>,
     ) -> Result<(Header, Self)> {
@@ -73,7 +73,7 @@ impl Files {
         self.0.is_empty()
     }
 
-    /// The file that is read, behind its header.
+    /// The current file, positioned after its header.
     pub(super) fn current(&mut self) -> Result<Option<&mut Lines>, Beyond> {
         if let Some(part @ Part::Later(_)) = self.0.front_mut()
             && let Part::Later(file) = std::mem::replace(part, Part::Open(Lines::empty()))
@@ -88,14 +88,14 @@ impl Files {
         }
     }
 
-    /// The next one's turn comes.
+    /// Moves on to the next file.
     pub(super) fn end_current(&mut self) {
         self.0.pop_front();
     }
 }
 
 /// Opens a file that a rotation has renamed, and reads its header. Anything but a regular file is
-/// something else: nothing is read from it, and nobody waits for the writer of a pipe.
+/// rejected without reading it, so that this never blocks on the writer of a pipe.
 fn open_older(path: &Path) -> Result<(Header, File)> {
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
@@ -106,7 +106,7 @@ fn open_older(path: &Path) -> Result<(Header, File)> {
     Ok((header, file))
 }
 
-/// The first line of every format.
+/// What the first line of every format version has.
 #[derive(Deserialize)]
 struct Probe {
     header: Format,
@@ -119,7 +119,7 @@ struct Format {
 
 /// Reads the header of the file with this name.
 fn begin(name: impl fmt::Display, mut lines: Lines) -> Result<(Header, Lines)> {
-    // Its errors quote what is in the line.
+    // Parse errors quote the content of the line.
     let parse_error = |error: serde_json::Error| anyhow!(safe(&error.to_string()));
     let no_recording = || format!("{name} is not a backlog-trace recording");
     let Some(first) = lines.header()? else {

@@ -1,5 +1,6 @@
-//! The lines of one file of a recording, plain or compressed; its first bytes decide, not its name.
-//! Lines are bounded, since the file may come from anybody; a truncated last line is not an error.
+//! Reads the lines of one file of a recording. Its first bytes, not its name, show whether it is
+//! compressed. The file is untrusted, so the length of lines is bounded. A truncated last line is
+//! not an error.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -9,17 +10,17 @@ use anyhow::{Context as _, Result};
 use backlog_core::recording::bounds::{Beyond, HEADER_BYTES, LINE_BYTES, WINDOW_LOG};
 use zstd::stream::read::Decoder;
 
-/// What each compressed file begins with.
+/// The first bytes of every compressed file.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What zstd says of a window beyond its bound: its error has no kind of its own.
+/// The message of zstd if a window exceeds the limit; that error has no `ErrorKind` of its own.
 const WINDOW_TOO_LARGE: &str = "requires too much memory";
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Lines {
     from: Box<dyn BufRead>,
     line: Vec<u8>,
-    /// Why there is no more, if not because it was the end.
+    /// Why reading stopped before the end of the file.
     pub(super) cut: Option<String>,
 }
 
@@ -34,7 +35,7 @@ impl Lines {
         Self::new(Box::new(file)).with_context(|| format!("reading {path_text}"))
     }
 
-    /// Reads from here.
+    /// Reads from this source.
     pub(super) fn new(mut from: Box<dyn Read>) -> io::Result<Self> {
         let mut first = Vec::new();
         from.by_ref().take(ZSTD.len() as u64).read_to_end(&mut first)?;
@@ -50,7 +51,7 @@ impl Lines {
         Ok(Self { from, line: Vec::new(), cut: None })
     }
 
-    /// Nothing.
+    /// A file without lines.
     pub(super) fn empty() -> Self {
         Self { from: Box::new(io::empty()), line: Vec::new(), cut: None }
     }
@@ -60,27 +61,29 @@ impl Lines {
         Self { cut: Some(unreadable(error)), ..Self::empty() }
     }
 
-    /// The next complete line; none: there is no more.
+    /// Returns the next complete line, or None at the end.
     ///
     /// # Errors
-    /// It is beyond a bound.
+    ///
+    /// The line exceeds a bound.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Beyond> {
         let complete = self.read(LINE_BYTES, "a line with more bytes")?;
         Ok(complete.then_some(&self.line))
     }
 
-    /// The first line, which is short: that of each file is read before any of them is shown. Its
-    /// memory is not kept.
+    /// Returns the first line, which is short, since the first lines of all files are read before
+    /// anything is shown. Releases its memory.
     ///
     /// # Errors
-    /// It is beyond a bound.
+    ///
+    /// The line exceeds a bound.
     pub(super) fn header(&mut self) -> Result<Option<Vec<u8>>, Beyond> {
         let complete = self.read(HEADER_BYTES, "a first line with more bytes")?;
         let line = std::mem::take(&mut self.line);
         Ok(complete.then_some(line))
     }
 
-    /// Is there a complete line, of at most this many bytes?
+    /// Reads a line. Returns whether it is complete; it may have at most this many bytes.
     fn read(&mut self, most: u64, what: &str) -> Result<bool, Beyond> {
         if self.cut.is_some() {
             return Ok(false);

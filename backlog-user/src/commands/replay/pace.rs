@@ -1,22 +1,22 @@
-//! The speed and position of a playback. Pure: the caller's clock gives the elapsed time.
+//! The speed and position of a playback. Pure: the caller passes the elapsed time.
 
 use std::time::Duration;
 
 use crate::output::playing::Play;
 
-/// The slowest and the fastest that keys lead to.
+/// The slowest and the fastest speed that keys can set.
 const SPEEDS: (f64, f64) = (1.0 / 64.0, 1024.0);
 
-/// A step back or further.
+/// The length of a seek, back or forward.
 const STEP_NS: u64 = 10_000_000_000;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    /// The beginning and the end of the recording, in the run's monotonic time.
+    /// Begin and end of the recording, in the run's monotonic time.
     begin_ns: u64,
     end_ns: u64,
-    /// The time that it is in the run.
+    /// The current position, in the run's monotonic time.
     at_ns: u64,
     speed: f64,
     fastest: bool,
@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// From the beginning, at a multiple of the run's speed; 0 is as fast as possible.
+    /// Starts at the beginning, at a multiple of the original speed; 0 means as fast as possible.
     pub(super) fn new((begin_ns, end_ns): (u64, u64), speed: f64) -> Self {
         let fastest = speed == 0.0;
         let speed = if fastest { 1.0 } else { speed };
@@ -35,7 +35,7 @@ impl Pace {
         self.at_ns
     }
 
-    /// None: as fast as possible.
+    /// None means as fast as possible.
     pub(super) fn speed(&self) -> Option<f64> {
         (!self.fastest).then_some(self.speed)
     }
@@ -48,7 +48,7 @@ impl Pace {
         self.at_ns >= self.end_ns
     }
 
-    /// So much time has passed.
+    /// Advances the position by the elapsed time.
     pub(super) fn pass(&mut self, time: Duration) {
         if self.stopped {
             return;
@@ -63,12 +63,12 @@ impl Pace {
         };
     }
 
-    /// It could not be played as fast: it is this time only.
+    /// Holds the position at this time, since playback could not keep up.
     pub(super) fn hold(&mut self, time_ns: u64) {
         self.at_ns = self.at_ns.min(time_ns.max(self.begin_ns));
     }
 
-    /// How long it takes until this time of the run; none: it does not come by itself.
+    /// The time until playback reaches this position; None if it is paused or has ended.
     pub(super) fn until(&self, time_ns: u64) -> Option<Duration> {
         if self.stopped || self.ended() {
             return None;
@@ -77,11 +77,11 @@ impl Pace {
             return Some(Duration::ZERO);
         }
         let left_ns = time_ns.saturating_sub(self.at_ns);
-        // Never a moment too early: it would be waited for again.
+        // Round up: waking up early would mean to wait again.
         Duration::try_from_secs_f64((left_ns as f64 / self.speed + 1.0) / 1e9).ok()
     }
 
-    /// What a key asks for. Has it moved in time?
+    /// Executes a key's command. Returns true if the position has changed.
     pub(super) fn ask(&mut self, play: Play) -> bool {
         match play {
             Play::Stop => self.stopped = !self.stopped,
@@ -100,14 +100,14 @@ impl Pace {
         false
     }
 
-    /// From as fast as possible it comes back to the speed before.
+    /// Changes the speed. Slowing down from as fast as possible restores the speed before.
     fn quicken(&mut self, times: f64) {
         if self.fastest {
             self.fastest = times > 1.0;
             return;
         }
         let (slowest, fastest) = SPEEDS;
-        // One that was typed may be outside of these.
+        // A speed from the command line may be outside of this range.
         self.speed = (self.speed * times).clamp(slowest.min(self.speed), fastest.max(self.speed));
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         assert!(pace.ask(Play::Further));
         assert_eq!((pace.at_ns(), pace.ended(), pace.until(0)), (30 * SECOND, true, None));
         assert!(pace.ask(Play::Back) && !pace.ended());
-        // Stopped it moves all the same.
+        // Seeking works while paused.
         assert!(!pace.ask(Play::Stop) && pace.ask(Play::Back));
         assert_eq!(pace.at_ns(), 10 * SECOND);
     }

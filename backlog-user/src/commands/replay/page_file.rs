@@ -1,4 +1,4 @@
-//! Where the page of a recording goes.
+//! Chooses the file of a recording's HTML page.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,29 @@ use crate::output::record::sink::is_name_of;
 use crate::output::report::Destination;
 use crate::output::whole_file::WholeFile;
 
-/// Endings of recordings, which the page's name has not.
+/// Extensions of recordings, which the name of the page drops.
 const ENDINGS: [&str; 3] = ["zst", "jsonl", "json"];
 
-/// The destination of a page that is written in addition to another output.
+/// The destination of a page that is written in addition to other output.
 pub(super) fn beside(page: Option<&Path>, recording: &Path) -> Result<Option<Destination>> {
     page.map(|page| place(page, recording).context("--report")).transpose()
 }
 
-/// A file that is not the recording.
+/// Opens the destination; fails if it is a file of the recording.
 pub(crate) fn place(page: &Path, recording: &Path) -> Result<Destination> {
     let real = fs::canonicalize(page);
     let same = |part: &PathBuf| {
         fs::canonicalize(part).is_ok_and(|part| real.as_ref().is_ok_and(|real| *real == part))
     };
     let is_part = parts(recording).take_while(|part| part.exists()).any(|part| same(&part));
-    // A recording that still runs is renamed to those that are not there yet.
+    // A recording in progress will be renamed to further names of rotated files.
     if is_part || is_name_of(recording, page, u32::MAX) {
         bail!("{} is a file of the recording: name another file", page.display());
     }
     Ok(Destination::File(WholeFile::check(page)?))
 }
 
-/// `run.html` of `run.jsonl.zst`.
+/// For example `run.html` for `run.jsonl.zst`.
 pub(crate) fn page_of(recording: &Path) -> PathBuf {
     let mut page = recording.to_owned();
     while page.extension().is_some_and(|end| ENDINGS.iter().any(|one| end == *one)) {

@@ -1,5 +1,5 @@
-//! Feeds a sink with the steps of a recorded run, through the same presenter as a live run.
-//! A caller that needs a speed or a position takes the steps at its own pace.
+//! Feeds a sink with the steps of a recorded run, through the same presenter as a live run. A
+//! caller that controls speed or position takes the steps at its own pace.
 
 use std::io;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use backlog_core::recording::line::{Header, Step};
 use crate::commands::show::Presenter;
 use crate::output::sink::Sink;
 
-/// A run that is shown again.
+/// Replays a run.
 pub(crate) struct Player {
     run: Presenter,
-    /// Intervals as long as this, of those that were recorded.
+    /// Length of the displayed intervals, which combine recorded ones.
     every_ns: u64,
-    /// When the last interval ended, and the last one that was shown.
+    /// When the last recorded interval ended, and the last displayed one.
     ended_ns: u64,
     shown_ns: u64,
-    /// Steps of work that are left.
+    /// The remaining budget of work.
     pub(super) work: u64,
 }
 
 impl Player {
-    /// The start of the run.
+    /// Processes the start of the run.
     pub(crate) fn start(
         header: &Header,
         every: Option<Duration>,
@@ -43,25 +43,25 @@ impl Player {
         })
     }
 
-    /// What the sink was given.
+    /// The model that the sink sees.
     pub(crate) fn model(&self) -> &Model {
         self.run.model()
     }
 
-    /// The times on the wall.
+    /// The clock that converts times to wall-clock times.
     pub(crate) fn clock(&self) -> &Clock {
         self.run.clock()
     }
 
-    /// The next step.
+    /// Processes the next step.
     pub(crate) fn step(&mut self, sink: &mut dyn Sink, step: Step) -> io::Result<()> {
         self.work(&step).map_err(io::Error::other)?;
         self.apply(sink, step)?;
         self.check().map_err(io::Error::other)
     }
 
-    /// Counts the work that a step makes: a line of 50 bytes may touch all that is known,
-    /// or repeat a long value.
+    /// Charges the work that a step causes against the budget: a line of 50 bytes may touch the
+    /// whole state, or repeat a long value.
     fn work(&mut self, step: &Step) -> Result<(), Beyond> {
         let work = match step {
             Step::Begin { .. } | Step::Interval { .. } | Step::Rest { .. } => {
@@ -76,7 +76,7 @@ impl Player {
         Ok(())
     }
 
-    /// What a step adds to is within its bounds.
+    /// Checks the bounds of everything that a step may grow.
     fn check(&self) -> Result<(), Beyond> {
         let (listeners, namespaces) = self.model().known();
         bounds::check("more listeners at a time", listeners, bounds::LISTENERS)?;
@@ -100,7 +100,7 @@ impl Player {
             Step::Interval { time_ns, blind } => {
                 let half_ns = time_ns.saturating_sub(self.ended_ns) / 2;
                 self.ended_ns = time_ns;
-                // Nearer to the end of the wanted one than the next would be.
+                // This end is closer to the wanted length than the next one will be.
                 if time_ns.saturating_sub(self.shown_ns).saturating_add(half_ns) < self.every_ns {
                     return Ok(());
                 }

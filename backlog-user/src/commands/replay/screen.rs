@@ -1,5 +1,6 @@
-//! A recording on the full screen, at a speed that keys change. The loop knows the wall clock, the
-//! keys and the signals; `pace` the time in the run, `seekable` the recording.
+//! Shows a recording on the full screen, at a speed that keys control. The loop handles the wall
+//! clock, the keys and the signals; `pace` tracks the position in the run, `seekable` the
+//! recording.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// After a longer suspension, playback continues where it stopped.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Plays it until somebody has seen enough.
+/// Plays the recording until the user quits.
 pub(super) fn run(args: &ReplayArgs, every: Option<Duration>) -> Result<Outcome> {
     let ReplayArgs { output, utc, quiet, verbose, speed, .. } = *args;
     if output != Output::Table {
@@ -86,7 +87,7 @@ async fn play(
         pace.pass(now.duration_since(last).min(LONGEST));
         last = now;
         let mut busy = false;
-        // Of many steps in time only where they lead to is played.
+        // If the user seeks several times in a row, only the last position is played.
         if !(moved && inputs.waiting()) {
             if moved {
                 playback.seek(outputs, pace.at_ns())?;
@@ -109,7 +110,7 @@ async fn play(
         } else {
             playback.due_ns().and_then(|due_ns| pace.until(due_ns)).map(|wait| wait.min(TICK))
         };
-        // The screen and the keyboard get a turn at any speed.
+        // Let the screen and the keyboard run, at any speed.
         yield_now().await;
         tokio::select! {
             biased;

@@ -1,5 +1,5 @@
-//! A recording that can be played up to any moment: forwards from its position, and backwards from
-//! its beginning. It has no clock: the caller gives the target time.
+//! A recording that can be played up to any time: forward from the current position, or from the
+//! beginning to go back. It has no clock: the caller gives the target time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,25 @@ use super::player::Player;
 use super::source::Source;
 use crate::output::sink::{Now, Sink, Update};
 
-/// Bytes of stdin, which has to be kept: who wants more makes a file of it first.
+/// The maximum size of a recording from stdin, which must be copied. A larger one must be saved to
+/// a file first.
 const MOST: u64 = 4 << 30;
 
-/// A recording that can be read again and again.
+/// A recording that can be read repeatedly.
 pub(super) struct SeekableRecording {
     path: PathBuf,
-    /// The copy of stdin; it is deleted with this.
+    /// The copy of stdin, which is deleted on drop.
     _copy: Option<NamedTempFile>,
     pub(super) header: Header,
-    /// The beginning and the end of the recording, in the run's monotonic time.
+    /// Begin and end of the recording, in the run's monotonic time.
     pub(super) begin_ns: u64,
     pub(super) end_ns: u64,
-    /// The length of the run's first interval.
+    /// Length of the run's first interval.
     pub(super) interval: Duration,
 }
 
 impl SeekableRecording {
-    /// Reads all of it once, to know how long it is.
+    /// Reads the whole recording once to find its end.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let copy = (path == Path::new("-")).then(|| copy(io::stdin())).transpose()?;
         let path = copy.as_ref().map_or(path, NamedTempFile::path).to_owned();
@@ -63,7 +64,7 @@ impl SeekableRecording {
     }
 }
 
-/// A pipe can be read once: it is copied to where temporary files are.
+/// Copies a pipe, which can only be read once, to a temporary file.
 fn copy(from: impl io::Read) -> Result<NamedTempFile> {
     let mut file = NamedTempFile::new().context("making a temporary file for stdin")?;
     let cure = "make a file of it, and replay that";
@@ -75,7 +76,7 @@ fn copy(from: impl io::Read) -> Result<NamedTempFile> {
     Ok(file)
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Playback<'a> {
     recording: &'a SeekableRecording,
     every: Option<Duration>,
@@ -87,7 +88,7 @@ pub(super) struct Playback<'a> {
 }
 
 impl<'a> Playback<'a> {
-    /// The beginning, before any step is played.
+    /// Starts at the beginning, before any step is played.
     pub(super) fn start(
         recording: &'a SeekableRecording,
         every: Option<Duration>,
@@ -112,14 +113,14 @@ impl<'a> Playback<'a> {
         self.reached_ns
     }
 
-    /// When the next is due.
+    /// When the next step is due.
     pub(super) fn due_ns(&self) -> Option<u64> {
         let step = self.next.as_ref()?;
         Some(step.time_ns().unwrap_or(0).max(self.reached_ns))
     }
 
-    /// Plays the steps up to this time, without the end of the run. Returns false if the deadline
-    /// came first.
+    /// Plays the steps up to this time, except for the end of the run. Returns false if the
+    /// deadline passed first.
     pub(super) fn play(
         &mut self,
         sink: &mut dyn Sink,
@@ -148,7 +149,7 @@ impl<'a> Playback<'a> {
         Ok(true)
     }
 
-    /// Goes to another time, with nothing to be seen in between.
+    /// Moves to another time without drawing what is in between.
     pub(super) fn seek(&mut self, sink: &mut dyn Sink, to_ns: u64) -> Result<()> {
         if to_ns < self.reached_ns {
             *self = Self::start(self.recording, self.every, sink)?;
@@ -157,7 +158,7 @@ impl<'a> Playback<'a> {
         Ok(())
     }
 
-    /// The rest and the end; returns the problems of the recording.
+    /// Plays the remaining steps and the end; returns the problems of the recording.
     pub(super) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<String>> {
         self.play(sink, u64::MAX, None)?;
         if let Some(end) = self.next.take() {

@@ -1,5 +1,6 @@
-//! A recording as steps, from its files, the oldest first. Their content is not trusted: unreadable
-//! lines are counted, and missing files are reported. What is beyond a bound ends the reading.
+//! Reads a recording as a sequence of steps, from its files, the oldest first. Their content is
+//! untrusted: unreadable lines are counted, missing files are reported, and exceeding a bound ends
+//! the reading.
 
 use std::iter::FlatMap;
 use std::ops::RangeInclusive;
@@ -17,16 +18,17 @@ use backlog_core::run::End;
 use super::files::Files;
 use crate::bpf::self_cost::resident;
 
-/// The steps of a recording, in their order.
+/// The steps of a recording, in order.
 pub(crate) struct Source {
     files: Files,
     memory: Memory,
-    /// All events until the next other step are known already: a new file repeats them.
+    /// All events up to the next other kind of step are known already, since a new file repeats
+    /// them.
     known: bool,
     /// The step of the last line, until it is returned.
     waiting: Option<Step>,
-    /// The rest of the last line, if it repeats events. They are made one at a time: a short line
-    /// repeats a long value as often as it likes.
+    /// The rest of the last line, if it repeats events. They are created one at a time, since a
+    /// short line can repeat a long value any number of times.
     repeats: Option<Repeats>,
     /// The start of the run.
     start_ns: u64,
@@ -38,16 +40,16 @@ pub(crate) struct Source {
     pub(super) text: Text,
 }
 
-/// The text that was read, and what it may come to.
+/// The text that was read so far, and its bound.
 pub(super) struct Text {
     bytes: u64,
     most_bytes: u64,
-    /// Bytes since the memory was checked, and what tells it.
+    /// Bytes since the last check of the memory, and the function that reads it.
     unchecked: u64,
     pub(super) resident: fn() -> Option<u64>,
 }
 
-/// Bytes of text and of repeated values between two checks of the memory.
+/// The memory is checked after this many bytes of text and repeated values.
 const CHECK_EVERY: u64 = 8 << 20;
 
 impl Default for Text {
@@ -72,7 +74,8 @@ impl Text {
         self.check_memory(line.len() as u64)
     }
 
-    /// Checks the memory now and then, after this many more bytes of text or of repeated values.
+    /// Checks the memory if enough bytes of text or repeated values were added since the last
+    /// check.
     fn check_memory(&mut self, bytes: u64) -> Result<(), Beyond> {
         self.unchecked += bytes;
         if self.unchecked < CHECK_EVERY {
@@ -84,14 +87,14 @@ impl Text {
     }
 }
 
-/// The rest of a line `same`.
+/// The rest of a `same` line.
 struct Repeats {
     time_ns: u64,
     of: Of,
     ids: Ids,
 }
 
-/// Each number of the ranges.
+/// The listener IDs in the ranges of a `same` line.
 type Ids =
     FlatMap<IntoIter<(u64, u64)>, RangeInclusive<u64>, fn((u64, u64)) -> RangeInclusive<u64>>;
 
@@ -102,20 +105,20 @@ impl Repeats {
 }
 
 impl Source {
-    /// Opens a recording, with the older files of a rotated one; `-` is stdin.
+    /// Opens a recording, including the older files of a rotated one; `-` is stdin.
     pub(crate) fn open(path: &Path) -> Result<(Header, Self)> {
         let (first, files) = Files::open(path)?;
         let source = Self::of(&first, files);
         Ok((first, source))
     }
 
-    /// Reads a recording that is in memory.
+    /// Reads a recording from memory.
     #[cfg(feature = "bench")]
     pub(crate) fn of_bytes(bytes: Vec<u8>) -> Result<(Header, Self)> {
         Self::of_parts([bytes])
     }
 
-    /// Reads one that is in memory in several parts, the oldest first.
+    /// Reads a recording from several parts in memory, the oldest first.
     pub(crate) fn of_parts(
         parts: impl IntoIterator<Item = impl AsRef<[u8]> + 'static>,
     ) -> Result<(Header, Self)> {
@@ -149,7 +152,7 @@ impl Source {
         }
     }
 
-    /// The problems of the recording, as far as it was read.
+    /// The problems of the recording so far.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = self.remarks.clone();
         match self.unreadable {
@@ -162,7 +165,7 @@ impl Source {
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Beyond> {
         match line {
-            // Only first lines are.
+            // A header is valid only as the first line.
             Line::Header(_) => self.unreadable += 1,
             Line::Event(event) => {
                 let event = event.into_owned();
@@ -192,21 +195,21 @@ impl Source {
         Ok(())
     }
 
-    /// What is known already is not kept, since it may be most of a file.
+    /// Queues a step, unless it is known already: such steps may make up most of a file.
     fn wait(&mut self, step: Step) {
         if !self.known {
             self.waiting = Some(step);
         }
     }
 
-    /// What has not changed.
+    /// Processes a line that repeats events.
     fn again(&mut self, same: Same) -> Result<(), Beyond> {
         bounds::check("a line that repeats more events", same.count(), bounds::REPEATED)?;
         self.repeats = Some(Repeats::of(same));
         Ok(())
     }
 
-    /// The next event that the last line repeats, if it has any left.
+    /// Queues the next event that the last line repeats, if there is another one.
     fn repeat(&mut self) -> Result<(), Beyond> {
         let Some(repeats) = &mut self.repeats else { return Ok(()) };
         let Some(id) = repeats.ids.next() else {
@@ -215,7 +218,7 @@ impl Source {
         };
         let Repeats { time_ns, of, .. } = *repeats;
         let Some(what) = self.memory.recall(of, id) else {
-            // The line with it could not be read either.
+            // The line with the original could not be read either.
             self.unreadable += 1;
             self.repeats = None;
             return Ok(());
@@ -227,7 +230,7 @@ impl Source {
         Ok(())
     }
 
-    /// The end of a run that was not recorded to its end: as much as is known of it.
+    /// The end of a run whose recording has none, as far as it is known.
     fn cut_short(&mut self) -> Step {
         self.ended = true;
         let why = "the recording ends before the run did".to_owned();
@@ -244,7 +247,7 @@ impl Source {
         Step::End(Box::new(end))
     }
 
-    /// A step is to be given away.
+    /// Completes a step before it is returned.
     fn give(&mut self, mut step: Step) -> Step {
         if let Step::End(end) = &mut step {
             end.remarks = self.remarks();
@@ -281,14 +284,14 @@ impl Iterator for Source {
 }
 
 impl Source {
-    /// Reads a line, or goes on to the next file.
+    /// Reads a line, or moves on to the next file.
     fn read(&mut self) -> Result<(), Beyond> {
         let Some(file) = self.files.current()? else { return Ok(()) };
         let Some(line) = file.next()? else {
             let cut = file.cut.take();
             self.remarks.extend(cut.map(|why| format!("the recording: {why}")));
             self.files.end_current();
-            // The next one begins with the known state.
+            // The next file begins with the whole state.
             self.memory = Memory::default();
             self.known = true;
             return Ok(());

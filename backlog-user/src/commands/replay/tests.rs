@@ -1,4 +1,4 @@
-//! Synthetic runs, recorded to files and read from them.
+//! Records synthetic runs to files and replays them.
 
 mod bounded;
 mod hostile;
@@ -32,7 +32,7 @@ use crate::output::sink::Sink;
 use crate::output::table::{Table, TextStyle};
 use made_up::{SECOND, header, meta, steps};
 
-/// What each sink prints.
+/// The output of each sink.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Printed([Vec<u8>; 3]);
 
@@ -69,7 +69,7 @@ fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, 
     let header = header();
     let mut clock = header.clock.clone();
     recorder.start(&clock, &header.meta, header.options);
-    // The model is needed for what a rotated file begins with.
+    // The model provides the state that a rotated file begins with.
     let mut out = Vec::new();
     let mut sink = Csv::new(&mut out, false);
     let mut player = Player::start(&header, None, &mut sink).unwrap();
@@ -96,7 +96,7 @@ fn record(path: &Path, rotate: Option<(u64, u32)>, steps: &[Step]) -> (Printed, 
     (printed, recorder)
 }
 
-/// The output of a replay, and its messages.
+/// Replays a file; returns its output and messages.
 fn replay(path: &Path) -> (Printed, Vec<String>) {
     let (header, mut source) = Source::open(path).unwrap();
     let steps: Vec<Step> = source.by_ref().map(Result::unwrap).collect();
@@ -130,7 +130,7 @@ fn what_is_replayed_is_what_was_recorded() {
     assert_eq!(fs::read(folder.path().join("run.zst")).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
 }
 
-/// The same recording, judged for clients that are more patient, or less.
+/// Replays a recording with a longer and a shorter client timeout.
 #[test]
 fn another_client_timeout_judges_a_run_anew() {
     let path =
@@ -151,7 +151,7 @@ fn another_client_timeout_judges_a_run_anew() {
     assert!(judge_by(&mut header(), Some("soon")).is_err());
 }
 
-/// A recording of a server that accepts ten times a second, with a backlog of 1, overrun by nine
+/// A recording of a server with a backlog of 1 that accepts ten times a second, overrun by nine
 /// clients.
 #[test]
 fn a_real_run_in_every_view() {
@@ -192,7 +192,7 @@ fn a_recording_that_is_cut_anywhere_is_shown_as_far_as_it_goes() {
                 assert!(full.table().contains(table.lines().next().unwrap()));
             }
         }
-        // All but those within the first line, or the first compressed block.
+        // All but those that are cut within the first line or the first compressed block.
         assert!(shown * 31 > whole.len() / 4, "{name}: {shown}");
     }
 }
@@ -237,7 +237,7 @@ fn a_rotated_recording_is_read_as_one() {
     let folder = folder();
     let path = folder.path().join("run.zst");
     let steps = steps(40);
-    // One byte: each interval has a file of its own.
+    // Rotating at one byte gives each interval a file of its own.
     let (printed, recorder) = record(&path, Some((1, 100)), &steps);
     assert_eq!(recorder.failure(), None);
     assert!(sink::part(&path, 40).exists());
@@ -249,16 +249,16 @@ fn what_remains_of_a_rotated_recording_has_the_sums_of_all() {
     let folder = folder();
     let path = folder.path().join("run");
     let steps = steps(40);
-    // What another run has left behind is not taken for this one's.
+    // Files that another run has left behind are not read.
     record(&sink::part(&path, 4), None, &steps[..30]);
     let (printed, _) = record(&path, Some((1, 3)), &steps);
     assert!(!sink::part(&path, 4).with_extension("5").exists());
     let (again, remarks) = replay(&path);
     assert!(remarks[0].contains("first files are gone"), "{remarks:?}");
-    // But for who had been refused before.
+    // The summaries are equal, except for earlier refusals.
     let summary = |printed: &Printed| {
         let text = printed.table().split_once("Summary of").unwrap().1;
-        // Numbers of clients, and the text about them.
+        // The numbers of clients and their text differ.
         let (before, after) = text.split_once("  clients ").unwrap();
         let (advice, after) = after.split_once("\n\n").unwrap();
         assert!(advice.contains("13 got in later") && advice.contains("120 packets refused"));
@@ -292,7 +292,7 @@ fn a_file_that_is_there_is_kept() {
     let wanted = RecordOptions { path: folder.path().join("no/such/run"), rotate: None, keep: 1 };
     let error = Recorder::create(Some(&wanted)).err().unwrap();
     assert!(format!("{error:#}").contains("no/such/run"), "{error:#}");
-    // A folder stands for anything that is not a file: a test should not depend on a device.
+    // A directory stands for anything that is not a regular file, so that the test needs no device.
     let wanted = RecordOptions { path: folder.path().to_owned(), rotate: Some(1), keep: 1 };
     assert!(Recorder::create(Some(&wanted)).is_err());
 }
@@ -342,7 +342,7 @@ fn what_does_not_change_takes_no_room() {
 }
 
 proptest! {
-    /// Any file is either shown or rejected.
+    /// Any file is either replayed or rejected.
     #[test]
     fn nothing_in_a_file_ends_the_reader(
         at in 0..2000_usize,
@@ -361,7 +361,7 @@ proptest! {
         let text = TEXT.as_str();
         let folder = folder();
         let path = folder.path().join("run");
-        // Replaces one number by another.
+        // Replaces a number by another one.
         let begins: Vec<usize> = text
             .match_indices(|char: char| char.is_ascii_digit())
             .map(|(at, _)| at)

@@ -1,5 +1,5 @@
-//! What the page shows, on the side of the HTTP thread: the past of each queue, and the last frame
-//! for all browsers that have the page open.
+//! The HTTP thread's data for the page: the history of each queue, and the last frame, which all
+//! open browsers receive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,25 +11,25 @@ use tokio::sync::watch;
 use crate::output::web::past::{History, Past};
 use crate::output::web::{Moment, Viewers};
 
-/// Browsers that may have the page open.
+/// The maximum number of browsers with an open page.
 pub(super) const VIEWERS: usize = 16;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Board {
     past: Mutex<Past>,
-    /// As an event of the stream; empty before the first.
+    /// The last frame as a server-sent event; empty before the first.
     frame: watch::Sender<Bytes>,
     pub(super) viewers: Viewers,
 }
 
 impl Board {
-    /// An empty one.
+    /// Creates an empty board.
     pub(super) fn new(viewers: Viewers) -> Arc<Self> {
         let (frame, _) = watch::channel(Bytes::new());
         Arc::new(Self { past: Mutex::default(), frame, viewers })
     }
 
-    /// Takes what the session sends, for as long as it does.
+    /// Receives what the session sends, until it ends.
     pub(super) async fn keep(&self, mut moments: Receiver<Moment>) {
         while let Some(mut moment) = moments.recv().await {
             if let Some(frame) = moment.frame.take() {
@@ -39,18 +39,18 @@ impl Board {
         }
     }
 
-    /// The frames that come from now on; a slow reader misses some.
+    /// Subscribes to future frames; a slow reader misses some.
     pub(super) fn follow(&self) -> watch::Receiver<Bytes> {
         self.frame.subscribe()
     }
 
-    /// What is kept of a listener.
+    /// The history of a listener.
     pub(super) fn history(&self, listener: ListenerId) -> History {
         self.past.lock().unwrap_or_else(PoisonError::into_inner).of(listener)
     }
 }
 
-/// JSON is in one line.
+/// Encodes a frame as an event. Its JSON has no line breaks.
 fn event(frame: &[u8]) -> Bytes {
     [b"data: ".as_slice(), frame, b"\n\n"].concat().into()
 }

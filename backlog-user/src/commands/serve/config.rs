@@ -1,4 +1,4 @@
-//! The options of `serve`, from the command line and from `--config`, and how they change.
+//! The options of `serve`: merges the command line with `--config`, and reloads them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use clap::Parser as _;
 
 use crate::cli::{self, Args, Command, ServeArgs};
 
-/// The bounds of what is shown, which the sink reads at each interval.
+/// The limits on what is shown, which the sink reads at each interval.
 pub(super) type SharedBounds = Arc<Mutex<Bounds>>;
 
-/// The present bounds.
+/// The current limits.
 pub(super) fn read(shared: &SharedBounds) -> Bounds {
     *shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Config {
     args: ServeArgs,
     file: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// Completes the typed arguments by the file that they name.
+    /// Adds the options of the configuration file to those of the command line.
     pub(super) fn read(typed: ServeArgs) -> Result<Self> {
         let file = typed.config.clone();
         let args = file.as_deref().map_or(Ok(typed), with_file)?;
@@ -39,18 +39,18 @@ impl Config {
         &self.args
     }
 
-    /// The bounds that [`Config::reload`] changes.
+    /// The limits that [`Config::reload`] changes.
     pub(super) fn bounds(&self) -> SharedBounds {
         Arc::clone(&self.bounds)
     }
 
-    /// Reads the file again. Returns what has come of it, for the log.
+    /// Reads the file again. Returns the result for the log.
     pub(super) fn reload(&mut self) -> Result<&'static str> {
         let Some(file) = &self.file else {
             return Ok("SIGHUP: there is no --config to read again");
         };
         let args = with_file(file)?;
-        // All is checked before anything changes.
+        // Validate everything before changing anything.
         let bounds = args.bounds()?;
         args.options()?;
         let now = self.args.with_bounds_of(&args);
@@ -66,14 +66,14 @@ impl Config {
     }
 }
 
-/// The options of a file, and behind them those of the command line, which override them.
+/// Parses the options of the file, followed by those of the command line, which override them.
 fn with_file(file: &Path) -> Result<ServeArgs> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("--config: cannot read {}", file.display()))?;
     let words = cli::serve::words(&text)
         .map_err(|why| anyhow!("--config: {}: {}", file.display(), why.trim_end()))?;
     let mut line: Vec<OsString> = std::env::args_os().collect();
-    // Behind the names of the program and of the command.
+    // Insert after the names of the program and the command.
     let begin = line.len().min(2);
     line.splice(begin..begin, words.into_iter().map(OsString::from));
     let parsed = Args::try_parse_from(line).map_err(|error| {

@@ -1,5 +1,5 @@
-//! The HTTP server. Whatever clients do, the number of connections and the life of each are
-//! bounded.
+//! The HTTP server. It bounds the number of connections and the lifetime of each, whatever clients
+//! do.
 
 mod access;
 mod events;
@@ -36,14 +36,14 @@ use life::{Life, SHORT};
 pub(super) use site::Site;
 pub(super) use token::Token;
 
-/// Connections at a time that wait for an answer. One more ends the oldest, so that a client that
-/// holds connections keeps no scrape out.
+/// The maximum number of connections that wait for an answer. Another one closes the oldest, so
+/// that a client that holds connections cannot lock out scrapes.
 const CONNECTIONS: usize = 16;
 
-/// After an error of `accept()`, which is mostly a lack of descriptors.
+/// The pause after an error of `accept()`, usually a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of a request's head.
+/// The maximum size of a request's header in bytes.
 const HEAD: usize = 16 << 10;
 
 /// A socket that clients connect to.
@@ -69,18 +69,18 @@ impl Listener for UnixListener {
     }
 }
 
-/// What stands before the page, and before everything.
+/// What protects the page, and what protects everything.
 type Guards = (Guard, Option<Arc<Users>>);
 
-/// What a client has to get past.
+/// The access rules of an address.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) guard: Guard,
-    /// TLS and passwords, which a reload changes.
+    /// TLS and passwords, which a reload may change.
     pub(super) web: SharedWeb,
 }
 
-/// Accepts connections for ever.
+/// Accepts connections forever.
 pub(super) async fn serve<L: Listener>(listener: L, site: Arc<Site>, door: Door) {
     let mut open: VecDeque<(AbortHandle, Life)> = VecDeque::new();
     loop {
@@ -134,10 +134,10 @@ async fn converse(
         async move { Ok::<_, Infallible>(routes::answer(&request, &site, &guards, &life).await) }
     });
     let mut server = http1::Builder::new();
-    // A connection for each request: an idle one would take a place.
+    // No keep-alive: an idle connection would take a place.
     server.timer(TokioTimer::new()).header_read_timeout(SHORT).max_buf_size(HEAD).keep_alive(false);
     tokio::select! {
-        // A client that disconnects has no answer to get.
+        // A client that has disconnected gets no answer.
         _ = server.serve_connection(TokioIo::new(stream), answer) => {}
         () = life.over() => {}
     }

@@ -1,6 +1,6 @@
-//! Pushes (`--otlp`): a snapshot each period to a receiver of OTLP over HTTP, in protobuf. What cannot be
-//! sent waits in a bounded queue and is tried again, ever less often; what is dropped is counted and
-//! shown at `/metrics`. It runs beside the HTTP server, so the session never waits for a receiver.
+//! Pushes (`--otlp`): sends a snapshot to an OTLP receiver over HTTP each period, as protobuf.
+//! Requests that fail wait in a bounded queue and are retried with backoff; drops are counted and
+//! shown at `/metrics`. It runs next to the HTTP server, so the session never waits for a receiver.
 
 mod endpoint;
 mod queue;
@@ -29,12 +29,12 @@ use crate::notice::notice;
 use endpoint::Endpoint;
 use queue::{Queue, Waiting};
 
-/// For one request with its answer: the default of OpenTelemetry's exporters.
+/// Timeout of a request: the default of OpenTelemetry's exporters.
 const REQUEST: Duration = Duration::from_secs(10);
-/// After a failure, and the longest time after many. Each is twice the one before.
+/// The pause after a failure. It doubles with each further failure, up to a maximum.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Bytes of an answer; a longer one is not read.
+/// The maximum size of an answer in bytes; a longer one is not read.
 const ANSWER: usize = 64 << 10;
 
 /// Points by the result of their push, and failed requests.
@@ -66,13 +66,13 @@ fn add(count: &AtomicU64, more: u64) {
 enum Sent {
     /// The receiver accepted it, perhaps without some of the points.
     Taken(Option<otlp::Rejected>),
-    /// The receiver does not accept this request.
+    /// The receiver rejected this request.
     Refused(String),
-    /// To be tried again, after this time if the receiver named one.
+    /// To be retried, after this time if the receiver gave one.
     Failed(anyhow::Error, Option<Duration>),
 }
 
-/// Where to push, and how often.
+/// Where to push to, and how often.
 pub(super) struct Push {
     endpoint: Endpoint,
     period: Duration,
@@ -80,7 +80,7 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// As the arguments say; none: nothing is pushed.
+    /// The configured push; None if there is none.
     pub(super) fn of(args: &ServeArgs) -> Result<Option<Self>> {
         let Some(url) = &args.otlp else { return Ok(None) };
         let endpoint = url.parse().map_err(|why| anyhow!("--otlp: {why}"))?;
@@ -104,7 +104,7 @@ pub(super) async fn run(push: Push, published: Published) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            // A queue that is sent slowly must not keep new snapshots out.
+            // A slow receiver must not delay new snapshots.
             biased;
             _ = ticks.tick() => {
                 let page = published.borrow().clone();
@@ -123,21 +123,22 @@ struct Pusher {
     queue: Queue,
     /// When the next request may be sent.
     next: Instant,
-    /// After the next failure.
+    /// The pause after the next failure.
     pause: Duration,
-    /// Has the last request failed?
+    /// Did the last request fail?
     fails: bool,
 }
 
 impl Pusher {
-    /// Encodes a page, in a thread of its own: many listeners take time, and scrapes go on meanwhile.
+    /// Encodes a page in a thread of its own: this takes time with many listeners, and scrapes
+    /// continue in the meantime.
     async fn enqueue(&mut self, page: Arc<Page>) {
         let encoded = spawn_blocking(move || {
             let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let otlp::Encoded { bytes, points } = page.otlp(&attributes(host.trim()));
             Waiting { body: zip(&bytes), points }
         });
-        // It does not panic.
+        // The encoder does not panic.
         if let Ok(waiting) = encoded.await {
             add(&self.pushes.dropped, self.queue.push(waiting));
         }
@@ -181,7 +182,7 @@ impl Pusher {
         }
     }
 
-    /// The receiver has answered for the oldest request.
+    /// The receiver has accepted or rejected the oldest request.
     fn works(&mut self) {
         self.queue.remove_first();
         if self.fails {
@@ -193,11 +194,11 @@ impl Pusher {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends a request on a connection of its own.
 async fn request(endpoint: &Endpoint, body: Bytes) -> Result<Sent> {
     let stream = TcpStream::connect(endpoint.address).await.context("connecting")?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // The task ends with this request, however that ends.
+    // Dropping the set ends the task, however the request ends.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let request = Request::builder()
@@ -213,11 +214,11 @@ async fn request(endpoint: &Endpoint, body: Bytes) -> Result<Sent> {
     let later = response.headers().get(RETRY_AFTER);
     let later = later.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
     let answer = Limited::new(response.into_body(), ANSWER).collect().await;
-    // What cannot be read says nothing; the status says enough.
+    // An unreadable answer is ignored, since the status is enough.
     let answer = answer.map(Collected::to_bytes).unwrap_or_default();
     Ok(match status {
         status if status.is_success() => Sent::Taken(otlp::rejected(&answer)),
-        // Those that the protocol lets a sender try again.
+        // The statuses for which the protocol permits a retry.
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -226,7 +227,7 @@ async fn request(endpoint: &Endpoint, body: Bytes) -> Result<Sent> {
     })
 }
 
-/// What describes the service and the host.
+/// Attributes that describe the service and the host.
 fn attributes(host: &str) -> [(&'static str, &str); 4] {
     [
         ("service.name", "backlog-trace"),

@@ -1,5 +1,5 @@
-//! What is published at the end of an interval. Its text is written once for all scrapes of that
-//! interval, at the first of them.
+//! The snapshot that is published at the end of an interval. Its text is rendered once, at the
+//! first scrape, for all scrapes of that interval.
 
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -11,10 +11,10 @@ use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
-/// The last page; none before the first interval has ended.
+/// The last page; None before the first interval has ended.
 pub(super) type Published = watch::Receiver<Option<Arc<Page>>>;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Page {
     snapshot: Snapshot,
     /// When it was published.
@@ -28,18 +28,18 @@ impl Page {
         Self { snapshot, at: Instant::now(), texts: Default::default(), zipped: Default::default() }
     }
 
-    /// As a request of OTLP, from a service and a host with these attributes.
+    /// Encodes the page as an OTLP request with these attributes.
     pub(super) fn otlp(&self, attributes: &[(&str, &str)]) -> otlp::Encoded {
         otlp::encode(&self.snapshot, attributes)
     }
 
-    /// Its text in this form.
+    /// The text in this format.
     pub(super) fn text(&self, format: Format) -> Bytes {
         let text = || Bytes::from(encode(&self.snapshot, format));
         self.texts[format as usize].get_or_init(text).clone()
     }
 
-    /// The same, compressed with gzip.
+    /// The same text, compressed with gzip.
     pub(super) fn zipped(&self, format: Format) -> Bytes {
         let zipped = || zip(&self.text(format));
         self.zipped[format as usize].get_or_init(zipped).clone()

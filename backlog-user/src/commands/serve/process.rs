@@ -1,17 +1,17 @@
-//! The process that traces, as `process_*` metrics show it.
+//! The data of the `process_*` metrics on this process.
 
 use backlog_core::metrics::Own;
 use procfs::process::{LimitValue, Process};
 
-/// When it was started, in seconds since 1970. It does not change: reading the time of the boot
-/// makes the kernel add up the counts of every interrupt.
+/// Start time in seconds since 1970. It is read once: reading the boot time makes the kernel add up
+/// the counts of every interrupt.
 pub(super) fn start_s() -> Option<f64> {
     let stat = Process::myself().ok()?.stat().ok()?;
     let boot_s = procfs::boot_time_secs().ok()?;
     Some(boot_s as f64 + stat.starttime as f64 / procfs::ticks_per_second() as f64)
 }
 
-/// Reads it below /proc; what cannot be read is not known.
+/// Reads the process from /proc; values that cannot be read are unknown.
 pub(super) fn read(start_s: Option<f64>) -> Own {
     let Ok(process) = Process::myself() else { return Own::default() };
     let ticks = procfs::ticks_per_second() as f64;

@@ -1,4 +1,4 @@
-//! The report of the last minutes: the recording in memory, shown as a run of its own.
+//! The report of the last minutes: replays the recording in memory as a run of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,23 +15,22 @@ use crate::output::report::{Destination, Report};
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
-/// The most minutes that a report can be of.
+/// The longest report, in minutes.
 pub(super) const MOST_MINUTES: u64 = REACH_NS / MINUTE_NS;
 
-/// The page of the last minutes. It begins with the part of the recording in which they begin, so up
-/// to a minute before them.
+/// The page of the last minutes. It begins at a part of the recording, so up to a minute earlier.
 pub(super) fn render(ring: &Ring, minutes: u64) -> Result<String> {
     since(ring, monotonic_ns().saturating_sub(minutes.saturating_mul(MINUTE_NS)))
 }
 
 fn since(ring: &Ring, from_ns: u64) -> Result<String> {
     let parts = ring.since(from_ns);
-    // The last one may have just begun.
+    // The last part may have just begun.
     let parts = parts.into_iter().map(|(_, bytes)| bytes).filter(|bytes| !bytes.is_empty());
     let (mut header, source) = Source::of_parts(parts)?;
     let mut window = Window::new((header.part == 0).then_some(header.meta.time_ns));
     let html = Arc::new(Mutex::new(String::new()));
-    // Without /etc/localtime it is UTC, as for every program.
+    // Without /etc/localtime times are in UTC, as in every program.
     let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
     let mut page = Report::new(zone, Destination::Memory(Arc::clone(&html)), false);
     let mut player = None;
@@ -52,7 +51,7 @@ fn since(ring: &Ring, from_ns: u64) -> Result<String> {
     Ok(html)
 }
 
-/// The recording goes on: that it has no end yet is not a fault.
+/// The recording is still going on, so the missing end is not an error.
 fn to_the_end(step: Step, begin_ns: u64) -> Step {
     match step {
         Step::End(mut end) => {
@@ -101,7 +100,7 @@ mod tests {
         }
     }
 
-    /// A run of five minutes in which a packet is refused each second, in memory.
+    /// A run of five minutes in memory, with a refused packet each second.
     fn recorded() -> Ring {
         let ring = Ring::default();
         let (clock, mut model) = (Clock::fixed(0), Model::new(0));

@@ -1,5 +1,5 @@
-//! The thread beside the session: it serves HTTP, reads the configuration again, and tells systemd
-//! how the service is.
+//! The thread next to the session: it serves HTTP, reloads the configuration, and reports the state
+//! of the service to systemd.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -26,10 +26,10 @@ use crate::output::record::ring::Ring;
 use crate::output::web::{Moment, Viewers};
 use crate::rights::threads::spawn;
 
-/// What the kernel keeps of an answer that its reader does not take; it doubles this.
+/// The send buffer for answers that their reader does not take; the kernel doubles this.
 const SEND_BUFFER: usize = 128 << 10;
 
-/// What the session sends.
+/// The channels from the session.
 pub(super) struct Sources {
     pub(super) published: Published,
     pub(super) moments: Option<Receiver<Moment>>,
@@ -38,15 +38,15 @@ pub(super) struct Sources {
     pub(super) web: SharedWeb,
 }
 
-/// The sockets that are bound before anything is traced.
+/// The sockets, bound before tracing starts.
 struct Doors {
     tcp: (TcpListener, Door),
     unix: Option<UnixListener>,
-    /// Where what is served, for the log.
+    /// What is served at which address, for the log.
     log: Vec<String>,
 }
 
-/// Starts it, with its addresses bound: if that fails, nothing is traced.
+/// Starts the thread with its addresses bound. If that fails, nothing is traced.
 pub(super) fn start(
     config: Config,
     interval: Duration,
@@ -58,7 +58,7 @@ pub(super) fn start(
     let doors = Doors::open(&config, web)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // A report and the check of a password, each one at a time.
+        // A report and a password check may run at the same time.
         .max_blocking_threads(2)
         .build()
         .context("starting the runtime of the HTTP server")?;
@@ -75,7 +75,7 @@ impl Doors {
             format!("--listen: cannot listen on {listen}: give another address and port")
         })?;
         tcp.set_nonblocking(true).context("preparing the socket of --listen")?;
-        // Connections inherit it.
+        // Connections inherit the buffer size.
         set_socket_send_buffer_size(&tcp, SEND_BUFFER)
             .context("preparing the socket of --listen")?;
         let address = tcp.local_addr().context("reading the address of --listen")?;
@@ -91,7 +91,7 @@ impl Doors {
     }
 }
 
-/// What stands before the page at this address.
+/// The guard of the page at this address.
 fn guard(
     config: &Config,
     (address, url, tls): (SocketAddr, &str, bool),
@@ -167,14 +167,14 @@ async fn run(
     );
 }
 
-/// Pushes, if it is to.
+/// Pushes to a receiver, if one is configured.
 async fn pushes(push: Option<Push>, published: Published) {
     if let Some(push) = push {
         otlp::run(push, published).await;
     }
 }
 
-/// Reads the configuration again at each SIGHUP.
+/// Reloads the configuration at each SIGHUP.
 async fn reloads(mut config: Config, reload: &Notify, web: &SharedWeb) {
     loop {
         reload.notified().await;
@@ -195,8 +195,8 @@ async fn reloads(mut config: Config, reload: &Notify, web: &SharedWeb) {
     }
 }
 
-/// Says that the service is ready when the first page is there, and then, if systemd watches it,
-/// that it is alive for as long as pages come.
+/// Reports to systemd that the service is ready once the first page exists, and, if the watchdog is
+/// on, that it is alive while pages are published.
 async fn tell_systemd(mut published: Published, health: Health) {
     if published.wait_for(Option::is_some).await.is_err() {
         return;
@@ -217,6 +217,6 @@ async fn tell_systemd(mut published: Published, health: Health) {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    // Without systemd nobody wants to know.
+    // The error without systemd does not matter.
     let _ = sd_notify::notify(false, states);
 }

@@ -1,4 +1,4 @@
-//! The sink of the session: it keeps the metrics, and publishes a page of them at the end of each
+//! The sink of the session: updates the metrics, and publishes a page of them at the end of each
 //! interval.
 
 use std::fs;
@@ -16,7 +16,7 @@ use super::page::{Page, Published};
 use super::process;
 use crate::output::sink::{Now, Sink, Update};
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Publisher {
     metrics: Metrics,
     bounds: SharedBounds,
@@ -29,7 +29,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// The sink, and what it publishes.
+    /// Creates the sink, and the channel on which it publishes.
     pub(super) fn new(
         bounds: SharedBounds,
         interval: Duration,
@@ -88,8 +88,8 @@ impl Sink for Publisher {
     }
 }
 
-/// The ports that the kernel hands out in our own network namespace: other namespaces begin with
-/// the kernel's default, as ours did.
+/// The range of ephemeral ports in our own network namespace. Other namespaces start with the
+/// kernel's default, as ours did.
 fn ephemeral_ports() -> RangeInclusive<u16> {
     let parse = |text: String| {
         let mut ports = text.split_whitespace().map(str::parse);

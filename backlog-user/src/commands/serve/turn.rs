@@ -1,16 +1,17 @@
-//! Work that keeps a CPU busy for long: a report, the check of a password. One at a time is done, and
-//! a turn lasts as long as its work. A client that disconnects and asks again cannot start more of it.
+//! Limits work that keeps a CPU busy for long: a report, or a password check. Only one runs at a
+//! time, and it holds its turn until it is done, so a client that disconnects and asks again cannot
+//! start more of it.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-/// The right to do such work.
+/// Permits one piece of work at a time.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Semaphore>);
 
-/// The work was not completed: it panicked.
+/// The work panicked.
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -21,7 +22,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for the turn, and then for the work.
+    /// Waits for the turn, then for the work.
     pub(super) async fn wait<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -30,7 +31,7 @@ impl Turns {
         during(turn, work).await
     }
 
-    /// The same now; none: other work is being done.
+    /// Starts the work now; None if other work is running.
     pub(super) fn now<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         work: F,
@@ -40,13 +41,13 @@ impl Turns {
     }
 }
 
-/// The thread inherits the rights of the HTTP thread: none.
+/// Runs the work in a thread, which inherits the HTTP thread's rights: none.
 async fn during<T: Send + 'static>(
     turn: OwnedSemaphorePermit,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failed> {
     let done = spawn_blocking(move || {
-        // Given back by this thread, not by the client that may have gone.
+        // This thread releases the turn, even if the client has disconnected.
         let _turn = turn;
         work()
     });

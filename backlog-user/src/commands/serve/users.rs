@@ -1,4 +1,4 @@
-//! Names and passwords. Only bcrypt's hash of a password is known.
+//! Checks user names and passwords against bcrypt hashes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr as _;
@@ -14,23 +14,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::turn::Turns;
 
-/// Checked for unknown users: they take as long as a wrong password.
+/// The hash that unknown users are checked against, so that they take as long as a wrong password.
 const NOBODY: &str = "$2y$10$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
-/// Names with their passwords that were right, so that a scraper's is not checked each time.
+/// The number of correct passwords to remember, so that a scraper's is not hashed each time.
 const REMEMBERED: usize = 64;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Users {
     hashes: BTreeMap<String, String>,
-    /// Digests of what was right.
+    /// Digests of correct names and passwords.
     right: Mutex<HashSet<[u8; 32]>>,
-    /// Guesses take no more than one CPU.
+    /// Guessing takes at most one CPU.
     turns: Turns,
 }
 
 impl Users {
-    /// Those of a file.
+    /// The users in a file.
     pub(super) fn new(hashes: BTreeMap<String, String>) -> Result<Self> {
         for (name, hash) in &hashes {
             HashParts::from_str(hash).map_err(|why| {
@@ -40,7 +40,7 @@ impl Users {
         Ok(Self { hashes, right: Mutex::default(), turns: Turns::default() })
     }
 
-    /// Does the request show a name and its password?
+    /// Does the request have a valid name and password?
     pub(super) async fn admit(self: &Arc<Self>, request: &Request<()>) -> bool {
         let Some((name, password)) = shown(request) else { return false };
         let hash = self.hashes.get(&name).map_or(NOBODY, String::as_str).to_owned();
@@ -62,7 +62,7 @@ impl Users {
     }
 }
 
-/// Each part with its length, so that no two lists are alike.
+/// Hashes each part with its length, so that different lists never have the same input.
 fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut sum = Sha256::new();
     for part in parts {
@@ -72,7 +72,7 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     sum.finalize().into()
 }
 
-/// The name and the password of a request.
+/// The name and password of a request.
 fn shown(request: &Request<()>) -> Option<(String, String)> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, text) = value.split_once(' ')?;
@@ -93,7 +93,7 @@ mod tests {
     use std::str::FromStr as _;
     use std::sync::Arc;
 
-    /// By crypt(3) of the C library.
+    /// A hash made by crypt(3) of the C library.
     const SECRET: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
     fn users() -> Arc<Users> {

@@ -1,5 +1,5 @@
-//! `--web-config`: TLS and passwords, by the file that Prometheus' exporters share. What that file
-//! may have and this service does not do is refused by name, since leaving it out could open a door.
+//! `--web-config`: TLS and passwords, in the file format of Prometheus exporters. Settings that
+//! this service does not support are rejected by name, since ignoring them could open a door.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::users::Users;
 
-/// The file.
+/// The format of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -32,23 +32,23 @@ struct Tls {
     key_file: PathBuf,
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Default)]
 pub(super) struct WebConfig {
     pub(super) tls: Option<TlsAcceptor>,
-    /// None: no password is asked for.
+    /// None: no password is required.
     pub(super) users: Option<Arc<Users>>,
 }
 
-/// The same, which a reload replaces.
+/// The current configuration, which a reload replaces.
 pub(super) type SharedWeb = Arc<Mutex<WebConfig>>;
 
-/// The present one.
+/// The current configuration.
 pub(super) fn present(shared: &SharedWeb) -> WebConfig {
     shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Reads the file again, for a certificate that was renewed or a password that was changed.
+/// Reads the file again, for a renewed certificate or a changed password.
 pub(super) fn reload(shared: &SharedWeb, file: &Path) -> Result<()> {
     let new = WebConfig::read(file)?;
     let mut now = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,17 +60,17 @@ pub(super) fn reload(shared: &SharedWeb, file: &Path) -> Result<()> {
 }
 
 impl WebConfig {
-    /// Reads the file, and those that it names.
+    /// Reads the file and those that it names.
     pub(super) fn read(file: &Path) -> Result<Self> {
         Self::parse(file).with_context(|| format!("--web-config: {}", file.display()))
     }
 
     fn parse(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).context("cannot read it")?;
-        // An empty file is one that asks for nothing, as with other exporters.
+        // An empty file requires nothing, as with other exporters.
         let File { tls_server_config, basic_auth_users } =
             if text.trim().is_empty() { File::default() } else { serde_saphyr::from_str(&text)? };
-        // Names are relative to the file.
+        // File names are relative to the configuration file.
         let folder = file.parent().unwrap_or(Path::new("."));
         let tls = tls_server_config.map(|tls| tls.acceptor(folder)).transpose()?;
         let users = match basic_auth_users {

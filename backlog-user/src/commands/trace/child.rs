@@ -1,6 +1,6 @@
-//! `--cmd`: a command that bounds the run. It gets a process group of its own, so that its children
-//! end with it. The group is signalled only while its leader, dead or alive, is not reaped: after
-//! that its number may be another process's.
+//! `--cmd`: a command that bounds the run. It runs in its own process group, so that its children
+//! can be ended with it. The group is signalled only until its leader is reaped, since its number
+//! may then be reused.
 
 pub(super) mod passing;
 mod waiting;
@@ -21,30 +21,30 @@ use tokio::time::timeout;
 pub(crate) use waiting::Waiting;
 pub(super) use waiting::keep_zombies;
 
-/// The time that a command may take to end after SIGTERM.
+/// How long a command may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The time that it may take after SIGKILL. Then it is stuck in the kernel and is left alone.
+/// How long it may take after SIGKILL. After that it is stuck in the kernel and is left alone.
 const KILLED: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// A running command. Dropped, it is killed with all of its group.
+/// A running command. Dropping it kills its whole group.
 pub(crate) struct Bounding {
     group: Arc<Group>,
-    /// Readable when the leader has ended.
+    /// Becomes readable when the leader ends.
     leader: AsyncFd<OwnedFd>,
 }
 
 /// The processes of the command.
 pub(crate) struct Group {
     leader: Pid,
-    /// Names the leader, even when its number is another process's.
+    /// Refers to the leader, even if its number has been reused.
     pidfd: OwnedFd,
-    /// The leader is reaped, and the group's number is free.
+    /// The leader was reaped, and the group's number is free.
     reaped: Mutex<bool>,
 }
 
 impl Bounding {
-    /// Watches it. Must be called within a runtime.
+    /// Watches the command. Must be called within a runtime.
     fn of(group: Arc<Group>) -> io::Result<Self> {
         let watched = group.pidfd.try_clone().and_then(|watched| {
             // SAFETY: it owns its descriptor, which stays open for as long as this lives.
@@ -60,12 +60,12 @@ impl Bounding {
         }
     }
 
-    /// Its processes.
+    /// The processes of the command.
     pub(crate) fn group(&self) -> Arc<Group> {
         Arc::clone(&self.group)
     }
 
-    /// Waits for its end. It is not reaped: others of its group may still run.
+    /// Waits until the leader ends. Does not reap it, since others of its group may still run.
     pub(crate) async fn wait(&mut self) -> Result<CommandEnd> {
         loop {
             let mut ready = self.leader.readable().await.context("waiting for --cmd")?;
@@ -76,10 +76,10 @@ impl Bounding {
         }
     }
 
-    /// Ends it and its background processes.
+    /// Ends the command and its background processes.
     pub(crate) async fn stop(mut self) {
         self.group.signal(Signal::TERM);
-        // In time or not: remaining processes are killed when this is dropped.
+        // In time or not, the drop kills the remaining processes.
         let _ = timeout(GRACE, self.wait()).await;
     }
 }
@@ -89,12 +89,12 @@ impl Group {
         Self { leader, pidfd, reaped: Mutex::new(false) }
     }
 
-    /// Readable when the leader has ended.
+    /// Becomes readable when the leader ends.
     pub(super) fn leader(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// How the leader has ended, if it has. It stays what it is.
+    /// How the leader ended, if it has. Can be called repeatedly.
     pub(super) fn ended(&self) -> io::Result<Option<CommandEnd>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
@@ -105,16 +105,16 @@ impl Group {
         }))
     }
 
-    /// Signals the group while it is ours.
+    /// Signals the group, unless its number is free.
     pub(super) fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // All of them may have ended.
+            // The group may have no processes left.
             let _ = kill_process_group(self.leader, signal);
         }
     }
 
-    /// Kills the group and reaps its leader. A second time does nothing.
+    /// Kills the group and reaps its leader; further calls do nothing.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
         let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! The processes that are forked before the first thread, since the tool gives up rights then.
+//! The processes that are forked before the first thread starts, since the tool drops its rights
+//! there.
 
 use anyhow::Result;
 
@@ -7,7 +8,7 @@ use super::on_event::{self, Launcher, Started};
 use crate::cli::options::Options;
 use crate::output::outputs::Outputs;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Children {
     /// Starts the commands of `--on-event`.
     launcher: Option<Launcher>,
@@ -19,13 +20,14 @@ impl Children {
     /// Forks what these options need.
     pub(super) fn fork(options: &Options) -> Result<Self> {
         Ok(Self {
-            // The first: it lives as long as the run, and would keep open what is opened before.
+            // Fork this one first: it lives as long as the run, and would keep descriptors open
+            // that were opened before.
             launcher: options.on_event.as_deref().map(Launcher::fork).transpose()?,
             command: options.cmd.as_deref().map(Waiting::fork).transpose()?,
         })
     }
 
-    /// Adds a sink for events to the outputs, if a command is to run at them.
+    /// Adds a sink for events to the outputs, if `--on-event` names a command.
     pub(super) fn connect(
         &mut self,
         outputs: Outputs,

@@ -1,4 +1,4 @@
-//! Detects steps of the wall clock immediately: the kernel cancels a timer.
+//! Detects steps of the wall clock immediately, by a timer that the kernel cancels then.
 
 use std::future::pending;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,12 +11,12 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A timer of the wall clock that never fires; none where the kernel gives none, and a
-/// step is then noticed with the next events.
+/// A timer on the wall clock that never fires. None if the kernel refuses it: a step is then
+/// noticed with the next events.
 pub(crate) struct Steps(Option<AsyncFd<OwnedFd>>);
 
 impl Steps {
-    /// Begins to watch. Must be called within a runtime.
+    /// Starts watching. Must be called within a runtime.
     pub(crate) fn watch() -> Self {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Realtime, flags).ok();
@@ -26,7 +26,7 @@ impl Steps {
         Self(timer.and_then(|timer| watch(timer).ok()))
     }
 
-    /// Waits until the clock is set.
+    /// Waits until the clock is stepped.
     pub(crate) async fn next(&mut self) {
         let Some(timer) = &self.0 else {
             return pending().await;
@@ -39,7 +39,7 @@ impl Steps {
                 matches!(read(timer.get_ref().as_fd(), &mut [0; 8]), Err(Errno::CANCELED));
             ready.clear_ready();
             if cancelled {
-                // Cancelled is disarmed.
+                // A cancelled timer must be armed again.
                 let _ = arm(timer.get_ref());
                 return;
             }

@@ -1,7 +1,7 @@
 //! Enrichers add what the eBPF programs cannot know: the kernel's own counters, the owners of
-//! sockets, and the state of the acceptors. Each adds events to the queue, or completes those of
-//! the source, when the session calls it; the model decides what to inspect, and these events
-//! change it in turn.
+//! sockets, and the state of the acceptors. When the session calls one, it adds events to the queue
+//! or completes those of the source. The model decides what to inspect, and these events change the
+//! model in turn.
 
 mod accept_probe;
 mod accepting;
@@ -24,7 +24,7 @@ use crate::host::kernel_counters::{Answers, Ask, KernelCounters};
 use crate::host::owner_cache::{Open, OwnerCache};
 use accepting::AcceptWatch;
 
-/// All of them.
+/// All enrichers.
 pub(super) struct Enrichers {
     pub(super) counters: KernelCounters,
     pub(super) owners: OwnerCache,
@@ -35,33 +35,34 @@ pub(super) struct Enrichers {
 
 /// What an enricher works with.
 pub(super) struct Context<'a> {
-    /// The source.
+    /// The source of events.
     pub(super) live: &'a mut Live,
-    /// What is known.
+    /// The current model.
     pub(super) model: &'a Model,
-    /// The destination of new events.
+    /// The queue for new events.
     pub(super) queue: &'a mut Queue,
 }
 
-/// The programs' counts were read, between two answers of the kernel.
+/// A reading of the programs' counts, between two readings of the kernel.
 pub(super) struct Reading {
-    /// When.
+    /// When the programs' counts were read.
     pub(super) time_ns: u64,
-    /// The namespaces that were asked.
+    /// The namespaces that were queried.
     pub(super) namespaces: Vec<Netns>,
     pub(super) before: Answers,
     pub(super) after: Answers,
 }
 
 impl Enrichers {
-    /// Enrichers that have looked nothing up yet.
+    /// Creates enrichers that have looked up nothing yet.
     pub(super) fn new(counters: KernelCounters, owners: OwnerCache, acceptors: Acceptors) -> Self {
         let accepting = AcceptWatch::new(acceptors, monotonic_ns());
         Self { counters, owners, accepting, asked: None }
     }
 
-    /// `--netns` means this namespace and not its inode number, which a later one may get; `held`
-    /// keeps it open since it was named. Returns what distinguishes it from a later one.
+    /// Makes `--netns` mean this namespace instead of its inode number, which a later one may
+    /// reuse; `held` has kept it open since it was looked up. Returns its identity, and a gap if
+    /// there is none.
     pub(super) fn ask_for(&mut self, netns: Netns, held: Option<File>) -> (Netns, Option<String>) {
         let (netns, gap) = match self.counters.identity_of(netns.inode(), held) {
             Some(identity) => (Netns::new(netns.inode(), identity), None),
@@ -78,7 +79,7 @@ impl Enrichers {
         (netns, gap)
     }
 
-    /// Before an event is applied: names a listener that is new.
+    /// Completes an event before it is applied: identifies a new listener.
     pub(super) fn complete(&mut self, event: &mut Event, live: &mut Live, model: &Model) {
         let What::Listener(listener) = &mut event.what else { return };
         self.counters.are_new(live.take_new_namespaces());
@@ -89,7 +90,7 @@ impl Enrichers {
         }
     }
 
-    /// After an event was applied: what it has changed.
+    /// Follows the changes that an event has caused, after it was applied.
     pub(super) fn follow(&mut self, news: &News, model: &Model) {
         match news {
             News::Refused(refusal) if refusal.episode => {
@@ -105,13 +106,13 @@ impl Enrichers {
         }
     }
 
-    /// After the events of a batch: inspects why nobody accepted, where drops have begun.
+    /// Inspects why nobody accepted where drops have begun, after a batch of events.
     pub(super) fn explain(&mut self, context: &mut Context<'_>) {
         self.accepting.explain(context);
     }
 
-    /// At the end of an interval: reads the programs' counts, between two readings of the
-    /// namespaces whose turn it is.
+    /// Reads the programs' counts at the end of an interval, between two readings of the namespaces
+    /// that are due.
     pub(super) fn count(&mut self, context: &mut Context<'_>) -> Result<Reading> {
         let namespaces = self.counters.turn(&context.model.moving_namespaces());
         let before = self.counters.ask(namespaces.iter().copied(), Ask::All);
@@ -123,19 +124,19 @@ impl Enrichers {
         Ok(reading)
     }
 
-    /// Lets the programs count nothing more, between two answers of all namespaces. Says also
-    /// how many events the programs have missed.
+    /// Stops the counting, between two readings of all namespaces. Also returns how many events the
+    /// programs have missed.
     pub(super) fn stop(&mut self, context: &mut Context<'_>) -> Result<(Reading, Option<u64>)> {
         let namespaces = self.counters.turn_of_all(&context.model.namespaces());
         let ask = |what| self.counters.ask(namespaces.iter().copied(), what);
-        // The counters are read as near to the end as can be.
+        // Read the counters again on their own, as close to the end as possible.
         let (first, nearer) = (ask(Ask::All), ask(Ask::Counters));
         let missed = context.live.missed();
         let time_ns = context.live.end()?;
         let counters = ask(Ask::Counters);
         let mut after = ask(Ask::All);
         after.update(counters);
-        // Only what was read before the counting was stopped is a lower bound.
+        // Only values that were read before the counting stopped are a lower bound.
         let mut before = first.given_by(time_ns);
         before.update(nearer.given_by(time_ns));
         let late = self.counters.fall_back(&mut before, &after);
@@ -149,7 +150,7 @@ impl Enrichers {
         Ok((Reading { time_ns, namespaces, before, after }, missed))
     }
 
-    /// The kernel's answers before and after the counts.
+    /// Compares the kernel's values before and after the counts.
     pub(super) fn compare(&mut self, reading: &Reading, context: &mut Context<'_>) {
         let Reading { time_ns, before, after, .. } = reading;
         let Context { live, queue, .. } = context;
@@ -157,7 +158,7 @@ impl Enrichers {
         self.counters.events(before, after, *time_ns, of_socket, &mut queue.events);
     }
 
-    /// Which of the namespaces that were asked have ended.
+    /// Reports which of the queried namespaces have ended.
     pub(super) fn end_namespaces(&mut self, reading: &Reading, context: &mut Context<'_>) {
         let Reading { time_ns, namespaces, after, .. } = reading;
         let Context { model, queue, .. } = context;
@@ -168,7 +169,7 @@ impl Enrichers {
         self.have_ended(ended, *time_ns, queue);
     }
 
-    /// Which namespaces have ended in which nothing listened any more.
+    /// Reports namespaces without listeners that have ended.
     pub(super) fn end_quiet_namespaces(&mut self, time_ns: u64, context: &mut Context<'_>) {
         let ended = self.counters.quiet_ended(&context.model.quiet_namespaces());
         self.have_ended(ended, time_ns, context.queue);
@@ -184,7 +185,7 @@ impl Enrichers {
         }
     }
 
-    /// Updates the owners of the open listeners, if they may have changed.
+    /// Updates the owners of open listeners, if they may have changed.
     pub(super) fn identify(&mut self, time_ns: u64, at_end: bool, context: &mut Context<'_>) {
         let Context { model, queue, .. } = context;
         let open = model
@@ -194,7 +195,7 @@ impl Enrichers {
         self.owners.refresh(open, time_ns, at_end, name, &mut queue.events);
     }
 
-    /// With `--pid`: lets the programs see listeners that the process has been given.
+    /// With `--pid`: lets the programs trace listeners that the process has received since.
     pub(super) fn widen(
         &mut self,
         filter: &Filter,
@@ -213,8 +214,8 @@ impl Enrichers {
         live.want(&listening & &sockets)
     }
 
-    /// After the rows of an interval: inspects the acceptors where something is wrong, and evicts
-    /// what the model has evicted.
+    /// After the rows of an interval: inspects acceptors where something is wrong, and drops the
+    /// namespaces that the model has evicted.
     pub(super) fn interval_ended(
         &mut self,
         rows: &[Interval],
@@ -225,12 +226,12 @@ impl Enrichers {
         self.counters.forget_quiet(context.model.forgotten_namespaces());
     }
 
-    /// When the probe on failing accepts is to be detached.
+    /// When to detach the probe on failing accepts.
     pub(super) fn accept_probe_due(&self) -> Option<std::time::Instant> {
         self.accepting.probe_due()
     }
 
-    /// Detaches it, with a last report.
+    /// Detaches the probe on failing accepts after a last report.
     pub(super) fn end_accept_probe(&mut self, context: &mut Context<'_>) -> Result<()> {
         self.accepting.end_probe(context)
     }

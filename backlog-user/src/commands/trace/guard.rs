@@ -1,6 +1,6 @@
-//! Ends a run whose session does not: the session reads `/proc` and writes files, and each of
-//! these can block for as long as a process or a disk is stuck. A thread that does neither stops
-//! the counting, detaches the programs, and at last ends the process.
+//! Ends a run whose session is stuck. The session reads `/proc` and writes files, and both can
+//! block for as long as a process or a disk is stuck. The guard's thread does neither: it stops the
+//! counting, detaches the programs, and finally ends the process.
 
 use std::io;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::output::tui::screen;
 use crate::rights::capability::Capabilities;
 use crate::rights::threads;
 
-/// The guard checks this often, once the run is to end. It counts these steps instead of reading a
-/// clock: the time in which the process itself was stopped does not count.
+/// How often the guard checks once the run is ending. It counts these steps instead of reading a
+/// clock, so that time during which the whole process was stopped does not count.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Steps that the session has to stop the counting, to detach the programs, and to do anything
-/// else before the guard does it.
+/// The number of steps after which the guard stops the counting, detaches the programs, or ends the
+/// process, if the session has not done so.
 const STOP: u32 = 4;
 const DETACH: u32 = 75;
 const GIVE_UP: u32 = 1500;
@@ -33,26 +33,27 @@ const GIVE_UP: u32 = 1500;
 /// Reading the listeners of a large host takes seconds.
 const LONGEST_START: Duration = Duration::from_secs(30);
 
-/// What the guard must know.
+/// Messages to the guard.
 enum Message {
-    /// The session does this now.
+    /// What the session is doing now.
     Stage(&'static str),
-    /// `--cmd` runs.
+    /// The command of `--cmd` is running.
     Command(Arc<Group>),
-    /// The programs are attached; the run is to end then.
+    /// The programs are attached; the time at which the run should end.
     Attached(Arc<Switch>, Option<Instant>),
-    /// The guard is to keep only these capabilities, and reports that it has done so.
+    /// Keep only these capabilities, and report the result.
     Reduce(Capabilities, Sender<io::Result<()>>),
-    /// The run is to end now.
+    /// The run should end now.
     End,
 }
 
-/// The session's and the signals' line to the guard, which ends with the last of them.
+/// The sending side, which the session and the signal handler use. The guard ends when all copies
+/// are dropped.
 #[derive(Clone)]
 pub(crate) struct Guard(Sender<Message>);
 
 impl Guard {
-    /// Starts its thread.
+    /// Starts the guard's thread.
     pub(crate) fn start() -> Result<Self> {
         let (sender, messages) = channel();
         thread::Builder::new()
@@ -62,7 +63,7 @@ impl Guard {
         Ok(Self(sender))
     }
 
-    /// The session does this now, for a message if it is stuck in it.
+    /// Sets what the session is doing, for the message if it gets stuck there.
     pub(crate) fn stage(&self, doing: &'static str) {
         self.send(Message::Stage(doing));
     }
@@ -72,25 +73,25 @@ impl Guard {
         self.send(Message::Command(group));
     }
 
-    /// The programs are attached, and the session reads the host before they count. With a duration,
-    /// a run that has not begun long after its end is stuck.
+    /// The programs are attached, and the session reads the host before they count. With a
+    /// duration, a run that has not started long after its end is stuck.
     pub(crate) fn attached(&self, switch: Arc<Switch>, duration: Option<Duration>) {
         self.end_after(switch, duration.map(|duration| duration.saturating_add(LONGEST_START)));
     }
 
-    /// The programs count, and the run is to end after this time.
+    /// The programs are counting; the run should end after this time.
     pub(crate) fn begun(&self, switch: Arc<Switch>, duration: Option<Duration>) {
         self.stage("tracing");
         self.end_after(switch, duration);
     }
 
     fn end_after(&self, switch: Arc<Switch>, duration: Option<Duration>) {
-        // A time too far away to be expressed never comes.
+        // A deadline that cannot be represented never comes.
         let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
         self.send(Message::Attached(switch, deadline));
     }
 
-    /// Its thread keeps only these of its capabilities.
+    /// Makes the guard's thread keep only these capabilities.
     pub(crate) fn reduce_to(&self, kept: Capabilities) -> Result<()> {
         let (reduced, result) = channel();
         self.send(Message::Reduce(kept, reduced));
@@ -98,30 +99,30 @@ impl Guard {
         result.context("giving up capabilities of the thread that guards the end of the run")
     }
 
-    /// The run is to end now.
+    /// The run should end now.
     pub(crate) fn end(&self) {
         outlet::hurry(true);
         self.send(Message::End);
     }
 
     fn send(&self, message: Message) {
-        // Without a guard there is nobody to know it.
+        // If the guard is gone, nobody needs the message.
         let _ = self.0.send(message);
     }
 }
 
-/// The guard's thread.
+/// The state of the guard's thread.
 struct Watch {
     messages: Receiver<Message>,
     stage: &'static str,
     switch: Option<Arc<Switch>>,
     command: Option<Arc<Group>>,
     deadline: Option<Instant>,
-    /// The run is to end; the steps since then, and since the session last did anything.
+    /// The run should end. `steps` counts from then, `idle` from the session's last sign of life.
     ending: bool,
     steps: u32,
     idle: u32,
-    /// Writes until then: while a slow reader reads, the guard does not give up.
+    /// The number of writes so far: the guard does not give up while a slow reader still reads.
     writes: u64,
 }
 
@@ -140,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// Until the session is over.
+    /// Runs until the session is over.
     fn run(mut self) {
         loop {
             match self.next() {
@@ -176,7 +177,7 @@ impl Watch {
                 self.steps = 0;
             }
             Message::Reduce(kept, reduced) => {
-                // The session waits for it.
+                // The session waits for the answer.
                 let _ = reduced.send(threads::reduce_to(kept));
             }
             Message::End => self.ending = true,
@@ -188,7 +189,7 @@ impl Watch {
         self.idle += 1;
         if let Some(switch) = &self.switch {
             if self.steps == STOP {
-                // If the map cannot be written, the programs count until they are detached.
+                // If writing the map fails, the programs count until they are detached.
                 let _ = switch.stop();
             } else if self.steps == DETACH {
                 switch.detach();
@@ -204,7 +205,7 @@ impl Watch {
         }
     }
 
-    /// Ends the process, which detaches the programs as well.
+    /// Ends the process, which also detaches the programs.
     fn give_up(&self) {
         screen::give_back_now();
         if let Some(group) = &self.command {

@@ -1,6 +1,6 @@
-//! `--on-event`: runs a command when drops begin, a queue is nearly full, or nobody accepts. It is a
-//! sink beside the outputs: it turns what they show into events, and hands these to a process that
-//! starts the commands ([`launcher`]), as far as the [`limiter`] admits them. It never waits.
+//! `--on-event`: runs a command when drops begin, a queue is nearly full, or nobody accepts. It is
+//! a sink next to the outputs: it turns what they show into events, and passes those that the
+//! [`limiter`] admits to a process that starts the commands ([`launcher`]). It never blocks.
 
 mod launcher;
 mod limiter;
@@ -29,23 +29,23 @@ pub(super) use launcher::Launcher;
 use launcher::Report;
 use limiter::{AT_ONCE, EACH, IN_A_MINUTE, Limiter, Skipped};
 
-/// The time that a command may take, with its background processes.
+/// How long a command and its background processes may run.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The time that it may take to end after SIGTERM.
+/// How long it may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The time for which the end waits for reports beyond these.
+/// How much longer than these the end of the run waits for reports.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// The sink.
+/// The sink that starts the commands.
 pub(super) struct OnEvent(Rc<RefCell<State>>);
 
-/// The commands, for the end of the run.
+/// The started commands, which the end of the run waits for.
 pub(super) struct Started(Rc<RefCell<State>>);
 
 struct State {
-    /// None: it is gone.
+    /// None if the process is gone.
     launcher: Option<Launcher>,
     limiter: Limiter,
     running: usize,
@@ -53,7 +53,7 @@ struct State {
     verbose: bool,
 }
 
-/// What became of the commands.
+/// How the commands ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     started: u64,
@@ -62,7 +62,7 @@ struct Counts {
     stopped: u64,
 }
 
-/// Both sides of the commands that this process starts.
+/// Creates the sink and the handle for the end of the run.
 pub(super) fn connect(launcher: Launcher, verbose: bool) -> (OnEvent, Started) {
     let state = Rc::new(RefCell::new(State {
         launcher: Some(launcher),
@@ -96,7 +96,7 @@ impl Sink for OnEvent {
             Update::Interval { time_ns, rows } => {
                 for row in rows.iter().filter(|row| row.dropped() > 0) {
                     let Some(page) = model.get(row.listener) else { continue };
-                    // An episode whose drops have no record begins when they are counted.
+                    // If no drop of the episode has a record, it begins when the drops are counted.
                     let last = page.episodes.kept().last();
                     if last.is_some_and(|last| last.begin_ns == time_ns && last.clients == 0) {
                         let line = EventLine::counted_drops(clock, time_ns, page);
@@ -113,7 +113,7 @@ impl Sink for OnEvent {
 }
 
 impl State {
-    /// Starts the command for an event, if it may.
+    /// Starts the command for an event, if the limiter admits it.
     fn happened(&mut self, listener: ListenerId, line: EventLine<'_>) {
         self.collect();
         let Some(launcher) = &self.launcher else {
@@ -149,7 +149,7 @@ impl State {
         }
     }
 
-    /// Takes the reports that have come.
+    /// Reads the pending reports.
     fn collect(&mut self) {
         while self.running > 0 {
             let Some(launcher) = &self.launcher else { return };
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// A command has ended. Only the first failure has a message.
+    /// Processes the end of a command. Only the first failure is logged.
     fn ended(&mut self, text: &str, report: Report) {
         self.running -= 1;
         let first = self.counts.failed + self.counts.too_long == 0;
@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// The message at the end, if something was lost.
+    /// The message at the end of the run, if an event was skipped or a command failed.
     fn summary(&self) -> Option<String> {
         summary(self.counts, self.limiter.skipped, self.verbose)
     }
@@ -247,7 +247,8 @@ fn summary(counts: Counts, skipped: Skipped, verbose: bool) -> Option<String> {
 }
 
 impl Started {
-    /// The run is over: waits for the commands, which may be about its end; a signal stops them.
+    /// Waits for the commands at the end of the run, which may have caused some of them. A signal
+    /// stops them.
     pub(super) async fn finish(self, signals: &mut Signals, interrupted: bool, guard: &Guard) {
         let watched = self.0.borrow().launcher.as_ref().and_then(watch);
         let Some(watched) = watched else { return self.report() };
@@ -288,7 +289,7 @@ impl Started {
     }
 }
 
-/// The line to the process, readable when a report has come.
+/// Watches the line to the process, which is readable when a report is pending.
 fn watch(launcher: &Launcher) -> Option<AsyncFd<OwnedFd>> {
     let line = launcher.line.try_clone().ok()?;
     // SAFETY: it owns its descriptor, which stays open for as long as this lives.

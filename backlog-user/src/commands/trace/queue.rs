@@ -1,13 +1,13 @@
-//! Events that are not dispatched yet.
+//! The events that are not dispatched yet.
 
 use backlog_core::event::{Event, What};
 
-/// Filled by the source and the enrichers, emptied by the session. It is reused from one batch to
-/// the next.
+/// A queue that the source and the enrichers fill and the session empties. Its memory is reused
+/// between batches.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) events: Vec<Event>,
-    /// Messages that belong to the run; they come before the events.
+    /// Messages that belong to the run; they precede the events.
     pub(super) notices: Vec<String>,
 }
 

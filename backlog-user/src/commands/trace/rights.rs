@@ -1,6 +1,7 @@
-//! The rights of a run. Before the first thread, the process becomes the user of `--user` and keeps
-//! what attaching needs; once the programs are attached, each thread keeps what the rest of the run
-//! needs. What a run can do without is found by trials, not by the version of the kernel.
+//! The privileges of a run. Before its first thread starts, the process switches to the user of
+//! `--user` and keeps what attaching needs; once the programs are attached, each thread keeps what
+//! the rest of the run needs. Trials, not the kernel's version, show which capabilities the run can
+//! do without.
 
 use std::path::Path;
 
@@ -17,15 +18,15 @@ use crate::rights::table::{Uses, kept};
 use crate::rights::user::User;
 use crate::rights::{process, seccomp, threads};
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Rights(Uses);
 
 impl Rights {
-    /// Before the first thread: threads inherit the rights of the one that starts them.
+    /// Must be called before the first thread starts: threads inherit the rights of their creator.
     pub(super) fn prepare(root: &Path, options: &Options) -> Result<Self> {
         let other_user = options.user.as_deref().map(|text| User::find(root, text)).transpose()?;
         let uses = Uses {
-            // Not known yet.
+            // Assume the following until trials show otherwise.
             locked_memory: true,
             restricted_kprobes: true,
             restricted_tracepoints: true,
@@ -41,8 +42,8 @@ impl Rights {
         Ok(Self(uses))
     }
 
-    /// All programs are attached: every thread keeps only what the run still needs. Fails if one
-    /// has kept more.
+    /// Called when all programs are attached: makes every thread keep only what the run still
+    /// needs. Fails if a thread has kept more.
     pub(super) fn settle(&self, options: &Options, guard: &Guard) -> Result<()> {
         let uses = self.still_used(options).context("trying what works without capabilities")?;
         let kept = kept(uses.to_the_end(), threads::held()?);
@@ -110,8 +111,8 @@ fn without_needless(uses: Uses, options: &Options) -> Result<Uses> {
     })
 }
 
-/// It stops the programs and kills the command in the session's place. Where `CAP_SYS_ADMIN` stands
-/// in for `CAP_BPF`, it needs that one.
+/// The capabilities of the guard, which stops the programs and kills the command if the session is
+/// stuck. It needs `CAP_SYS_ADMIN` where that stands in for `CAP_BPF`.
 fn of_guard(uses: &Uses, kept: Capabilities) -> Capabilities {
     let stands_in = uses.reserved_bpf && !kept.has(Capability::Bpf);
     let more = if stands_in { Capability::SysAdmin } else { Capability::Bpf };

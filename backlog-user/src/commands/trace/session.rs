@@ -1,6 +1,6 @@
-//! A run: a source of events (the kernel's programs), enrichers that add what those cannot know,
-//! and sinks. The main loop waits for the ring, the interval, signals and the command; it sleeps
-//! when nothing happens. All events go one way, [`Session::dispatch`].
+//! A run: a source of events (the eBPF programs), enrichers that add what the programs cannot know,
+//! and sinks. The main loop waits for the ring buffer, the interval, signals and the command, and
+//! sleeps when nothing happens. All events pass through [`Session::dispatch`].
 
 mod beginning;
 mod ending;
@@ -35,10 +35,10 @@ use crate::output::Flow;
 pub(super) use beginning::Parts;
 use waits::{at, at_most, next, reader_gone, wait_for, watch_stdout};
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Session<'a> {
     options: &'a Options,
-    /// The source.
+    /// The source of events.
     live: AsyncFd<Live>,
     enrichers: Enrichers,
     sinks: Sinks,
@@ -50,31 +50,32 @@ pub(crate) struct Session<'a> {
     intervals: u64,
     /// How the command of `--cmd` ended.
     command: Option<CommandEnd>,
-    /// Ends the run in our place if we are stuck.
+    /// Ends the run if this session is stuck.
     guard: Guard,
 }
 
 impl Session<'_> {
-    /// Runs until it is to end, and shows the summary.
+    /// Runs to the end, and shows the summary.
     pub(crate) async fn run(
         mut self,
         mut signals: Signals,
         command: Option<Waiting>,
         events: Option<Started>,
     ) -> Result<Outcome> {
-        // A run that is to end already starts nothing: the waiting process ends without a command.
+        // If a signal has already ended the run, start nothing: the waiting process ends without
+        // running the command.
         let command = command.filter(|_| !signals.has_come());
         let mut command = command.map(Waiting::start).transpose()?;
         if let Some(command) = &command {
             self.guard.command(command.group());
         }
         self.guard.begun(self.live.get_ref().switch(), self.options.duration);
-        // Unless it ends first.
+        // The command may have ended before this.
         self.command =
             command.is_some().then(|| CommandEnd { stopped: true, ..CommandEnd::default() });
         let first = Instant::now() + self.options.interval;
         let mut tick = interval_at(first, self.options.interval);
-        // After a pause (SIGSTOP) one long interval, not a burst of empty ones.
+        // After a pause (SIGSTOP), show one long interval instead of a burst of empty ones.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut duration = pin!(at_most(self.options.duration));
         let stdout = if self.options.service { None } else { watch_stdout() };
@@ -138,8 +139,9 @@ impl Session<'_> {
             || self.live.get_ref().is_stopped()
     }
 
-    /// Dispatches all events in their order: an enricher completes an event before it is applied
-    /// and shown, and reacts to its changes. New events take the same way, until none is left.
+    /// Dispatches all events in order: an enricher completes an event before it is applied and
+    /// shown, and reacts to its changes. The events that this adds are dispatched as well, until
+    /// none is left.
     fn dispatch(&mut self) -> Result<()> {
         let Self { live, enrichers, sinks, queue, .. } = self;
         let live = live.get_mut();
@@ -160,7 +162,7 @@ impl Session<'_> {
         Ok(sinks.end_batch(monotonic_ns())?)
     }
 
-    /// Runs an enricher, and dispatches its events.
+    /// Runs an enricher and dispatches the events that it adds.
     fn enrich<T>(&mut self, step: impl FnOnce(&mut Enrichers, &mut Context<'_>) -> T) -> Result<T> {
         let Self { live, enrichers, sinks, queue, .. } = self;
         let mut context = Context { live: live.get_mut(), model: sinks.model(), queue };

@@ -1,6 +1,6 @@
-//! The signals that end a run with its summary. They are watched before anything is attached, by a
-//! thread of their own: whatever the others wait for, the first signal is heard and the second one
-//! ends the process at once. A service reads its configuration again at a SIGHUP and goes on.
+//! The signals that end a run with a summary. A thread of their own watches them from before
+//! anything is attached: whatever other threads wait for, the first signal is noticed, and the
+//! second one ends the process at once. SIGHUP makes a service reload its configuration instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,19 +15,19 @@ use tokio::sync::Notify;
 use crate::output::tui::screen;
 use crate::rights::threads::spawn;
 
-/// `timeout` signals a process and then its group, and a shell repeats the SIGHUP of a terminal: a
-/// signal this soon after the first one is the same wish.
+/// A signal this soon after the first one counts as the same request: `timeout` signals a process
+/// and then its group, and a shell repeats the terminal's SIGHUP.
 const ECHO: Duration = Duration::from_millis(250);
 
-/// SIGINT, SIGTERM and SIGHUP.
+/// Watches SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
     first: Arc<Notify>,
     has_come: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Begins to watch; `heard` is called when the first one arrives. With `reload` SIGHUP does not
-    /// end the run.
+    /// Starts watching; `heard` is called when the first signal arrives. With `reload`, SIGHUP does
+    /// not end the run.
     pub(crate) fn watch(
         heard: impl FnOnce() + Send + 'static,
         reload: Option<Arc<Notify>>,
@@ -46,12 +46,12 @@ impl Signals {
         Ok(Self { first, has_come })
     }
 
-    /// Has the first of them arrived?
+    /// Has the first signal arrived?
     pub(crate) fn has_come(&self) -> bool {
         self.has_come.load(Ordering::SeqCst)
     }
 
-    /// Waits for the first of them.
+    /// Waits for the first signal.
     pub(crate) async fn any(&mut self) {
         self.first.notified().await;
     }
@@ -75,7 +75,7 @@ fn hear(mut arriving: Arriving, reload: Option<&Notify>, heard: impl FnOnce()) {
             continue;
         }
         screen::give_back_now();
-        // Ends the process; it fails only for signals that are not watched for.
+        // This ends the process; it fails only for signals that are not watched here.
         let _ = emulate_default_handler(signal);
     }
 }

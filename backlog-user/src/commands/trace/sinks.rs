@@ -23,7 +23,7 @@ use crate::output::sink::Sink as _;
 use crate::output::tui::Tui;
 use crate::output::tui::inputs::{Input, Inputs};
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Sinks {
     run: Presenter,
     outputs: Outputs,
@@ -31,16 +31,16 @@ pub(super) struct Sinks {
     stdout: Outlet,
 }
 
-/// Where a run goes.
+/// The destinations of a run.
 pub(crate) struct Destinations {
     pub(crate) outputs: Outputs,
     pub(crate) recorder: Recorder,
-    /// What the outputs write to.
+    /// The outlet that the outputs write to.
     pub(crate) stdout: Outlet,
 }
 
 impl Sinks {
-    /// The run has begun.
+    /// Shows and records the start of the run.
     pub(super) fn begin(
         options: &Options,
         clock: Clock,
@@ -53,12 +53,12 @@ impl Sinks {
         Ok(Self { run, outputs, recorder, stdout })
     }
 
-    /// What is known of the run.
+    /// The model of the run.
     pub(super) fn model(&self) -> &Model {
         self.run.model()
     }
 
-    /// Compares the clocks: the wall's may have been set.
+    /// Compares the clocks, since the wall clock may have been stepped.
     pub(super) fn compare_clocks(&mut self) -> io::Result<()> {
         let step = clock::compare(self.run.clock_mut());
         let set = step.map(|step_ns| (monotonic_ns(), step_ns));
@@ -75,12 +75,12 @@ impl Sinks {
     /// Prints and records a message that belongs to the run.
     pub(super) fn notice(&mut self, text: &str) {
         self.recorder.notice(monotonic_ns(), text);
-        // As a replay shows it.
+        // Escaped as in a replay.
         notice(&safe(text));
     }
 
-    /// Ends an interval with its rows. Later events belong to the next one, also in the recording,
-    /// which is rotated here if the file is full.
+    /// Ends an interval with its rows. Later events belong to the next interval, also in the
+    /// recording, which is rotated here if the file is full.
     pub(super) fn interval(&mut self, time_ns: u64, blind: &Blind) -> io::Result<Vec<Interval>> {
         let rows = self.run.interval(&mut self.outputs, time_ns, blind)?;
         self.recorder.interval(time_ns, blind);
@@ -93,7 +93,7 @@ impl Sinks {
         self.outputs.monitors()
     }
 
-    /// Shows it.
+    /// Passes the state of the tool to the outputs.
     pub(super) fn health(&mut self, time_ns: u64, health: &Health) -> io::Result<()> {
         self.run.health(&mut self.outputs, time_ns, health)
     }
@@ -104,8 +104,7 @@ impl Sinks {
         self.run.rest(&mut self.outputs, time_ns)
     }
 
-    /// A batch has been dispatched: flushes the outputs, and rotates the recording if the file is
-    /// full.
+    /// Ends a batch of events: flushes the outputs, and rotates the recording if the file is full.
     pub(super) fn end_batch(&mut self, time_ns: u64) -> io::Result<()> {
         self.recorder.batch(self.run.clock(), self.run.model(), time_ns);
         self.run.flush(&mut self.outputs)?;
@@ -113,7 +112,7 @@ impl Sinks {
         Ok(())
     }
 
-    /// Ends the run: the summary. Says whether the recording is incomplete.
+    /// Ends the run with the summary. Returns whether the recording is incomplete.
     pub(super) fn end(&mut self, end: End) -> io::Result<bool> {
         self.recorder.end(&end);
         self.complain();
@@ -123,7 +122,7 @@ impl Sinks {
         Ok(incomplete)
     }
 
-    /// Have the drops come that `--until-drop` waits for?
+    /// Have the drops of `--until-drop` occurred?
     pub(super) fn has_dropped_enough(&self) -> bool {
         self.run.has_dropped_enough()
     }
@@ -133,12 +132,12 @@ impl Sinks {
         self.run.first_high_use()
     }
 
-    /// When recorded data must leave the buffers.
+    /// When recorded data must be flushed.
     pub(super) fn recording_due(&self) -> Option<std::time::Instant> {
         self.recorder.due()
     }
 
-    /// Lets it leave them.
+    /// Flushes the recording.
     pub(super) fn flush_recording(&mut self) {
         self.recorder.flush();
     }
@@ -156,7 +155,7 @@ impl Sinks {
         }
     }
 
-    /// Says once if nothing more is recorded, or if the reader of stdout has stalled.
+    /// Logs once if recording has failed, or if the reader of stdout has stalled.
     fn complain(&mut self) {
         if let Some(text) = self.stdout.news() {
             notice(&format!("stdout: {text}"));

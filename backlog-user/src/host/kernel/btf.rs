@@ -1,9 +1,9 @@
-//! The kernel's types, from BTF: field offsets, numbers of arguments, values of enums.
+//! Looks up the kernel's types in BTF: field offsets, argument counts, and enum values.
 //!
-//! A start needs some 200 of a kernel's 150,000 types. A library that makes an object of each takes
-//! a quarter of the whole start for it (`btfparse` 1.3: 0.32 of 1.39 s; `btf-rs` need not, and its
-//! licence is not ours), so this stores the position of each type and parses on demand. The tests
-//! compare every answer with `btfparse`'s.
+//! A start needs some 200 of a kernel's 150,000 types. A library that creates an object for each
+//! type takes a quarter of the whole start (`btfparse` 1.3: 0.32 of 1.39 s; `btf-rs` does not, but
+//! its licence is not ours). So this stores only the position of each type and parses on demand.
+//! The tests compare every answer with that of `btfparse`.
 
 mod raw;
 
@@ -22,24 +22,23 @@ pub(crate) struct Btf {
     enums: Vec<u32>,
 }
 
-/// How the typedef of each tracepoint begins.
+/// The prefix of the typedef of each tracepoint.
 const TRACEPOINT: &str = "btf_trace_";
 
-/// Names of types that stand for another, and structs without a name in structs, are followed
-/// so far. No kernel's go as far.
+/// The maximum depth of typedefs, and of anonymous structs in structs. Real kernels stay below it.
 const DEPTH: u32 = 32;
 
-/// Where a field lies in its struct.
+/// The position of a field in its struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
-    /// The byte that it begins in.
+    /// The byte in which it begins.
     pub(crate) byte: u32,
-    /// For a field of less than a byte: its bits in that byte.
+    /// The bits of a bitfield within that byte.
     pub(crate) mask: u8,
 }
 
 impl Btf {
-    /// Reads the content of `/sys/kernel/btf/vmlinux`.
+    /// Parses the content of `/sys/kernel/btf/vmlinux`.
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self> {
         let raw = Raw::index(bytes)?;
         let mut structs = HashMap::new();
@@ -51,7 +50,7 @@ impl Btf {
             let names = match item.kind {
                 Kind::STRUCT => &mut structs,
                 Kind::FUNC => &mut functions,
-                // No other lookup uses the name of a typedef.
+                // Other typedefs are never looked up by name.
                 Kind::TYPEDEF if raw.name(item.name).starts_with(TRACEPOINT.as_bytes()) => {
                     &mut typedefs
                 }
@@ -69,9 +68,8 @@ impl Btf {
         Ok(Self { raw, structs, functions, typedefs, enums })
     }
 
-    /// The field at `path` of a struct, as in `("sock", "sk_socket")`; members of
-    /// anonymous unions and structs are found by their own name, elements of arrays by
-    /// `name[index]`.
+    /// The field at `path` of a struct, as in `("sock", "sk_socket")`; members of anonymous unions
+    /// and structs go by their own name, array elements by `name[index]`.
     pub(crate) fn field(&self, structure: &str, path: &str) -> Option<Field> {
         let mut id = *self.structs.get(structure.as_bytes())?;
         let (mut bit, mut bits) = (0_u32, None);
@@ -99,14 +97,14 @@ impl Btf {
         Some(Field { byte: bit / 8, mask })
     }
 
-    /// How many arguments a function takes; none if it is not there.
+    /// The number of arguments of a function; None if it does not exist.
     pub(crate) fn arguments(&self, function: &str) -> Option<usize> {
         let function = self.raw.get(*self.functions.get(function.as_bytes())?)?;
         self.parameters(function.of)
     }
 
-    /// How many arguments a tracepoint passes; none if it is not there. Its typedef is a
-    /// pointer to a function that takes one more.
+    /// The number of arguments of a tracepoint; None if it does not exist. Its typedef is a pointer
+    /// to a function with one more argument.
     pub(crate) fn tracepoint(&self, name: &str) -> Option<usize> {
         let name = format!("{TRACEPOINT}{name}");
         let typedef = self.raw.get(*self.typedefs.get(name.as_bytes())?)?;
@@ -114,7 +112,7 @@ impl Btf {
         self.parameters(pointer.of)?.checked_sub(1)
     }
 
-    /// Values of enums by name, anonymous ones included: only those asked for.
+    /// The values of enumerators with these names, also in anonymous enums.
     pub(crate) fn enum_values(&self, names: &[&str]) -> HashMap<String, u32> {
         let mut found = HashMap::new();
         let enums = self.enums.iter().filter_map(|id| self.raw.get(*id));
@@ -131,7 +129,7 @@ impl Btf {
         (prototype.kind == Kind::FUNC_PROTO).then_some(prototype.count)
     }
 
-    /// What stands behind the names and qualifiers of a type.
+    /// The type behind typedefs and qualifiers.
     fn resolved(&self, mut id: u32) -> Option<Type> {
         for _ in 0..DEPTH {
             let item = self.raw.get(id)?;
@@ -143,9 +141,9 @@ impl Btf {
         None
     }
 
-    /// A member of a struct or union by its name; its place is counted from that. Those that were
-    /// searched before are left out: a struct without a name that holds itself several times would
-    /// take for ever.
+    /// Finds a member of a struct or union by name, at its offset from that. Structs that were
+    /// already searched are skipped: an anonymous struct that contains itself several times would
+    /// take forever.
     fn member(
         &self,
         structure: u32,
@@ -168,7 +166,7 @@ impl Btf {
         })
     }
 
-    /// The bytes that a type takes.
+    /// The size of a type in bytes.
     fn size(&self, id: u32) -> Option<u32> {
         let item = self.resolved(id)?;
         match item.kind {

@@ -1,4 +1,4 @@
-//! The kernel's own counters of a network namespace, from `/proc`.
+//! Reads the kernel's counters of a network namespace from `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,13 +6,12 @@ use std::path::Path;
 
 use backlog_core::counter::{Counter, Values};
 
-/// Those of the namespace that a folder of `/proc` shows (`/proc/thread-self/net`);
-/// none where it does not show them.
+/// Reads the counters below a folder like `/proc/thread-self/net`; None if it does not have them.
 pub(crate) fn read(folder: &Path) -> Option<Values> {
     parse(&fs::read_to_string(folder.join("netstat")).ok()?)
 }
 
-/// The file has a line of names and a line of values for each group.
+/// Parses a file with a line of names and a line of values for each group.
 pub(crate) fn parse(text: &str) -> Option<Values> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
     let names = lines.next()?.split_whitespace();

@@ -1,5 +1,5 @@
-//! May this process load tracing programs, and if not, why. What each capability is for is in
-//! `rights::table`.
+//! Checks whether this process may load tracing programs, and explains why not. `rights::table`
+//! says what each capability is for.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,13 @@ use anyhow::{Result, bail};
 
 use crate::rights::capability::{Capabilities, Capability};
 
-/// The capabilities of this process that are in effect, from a `/proc`; none where it does not show
-/// them.
+/// The effective capabilities of this process, from a `/proc`; None if that does not show them.
 pub(crate) fn effective(proc_root: &Path) -> Option<Capabilities> {
     let status = fs::read_to_string(proc_root.join("self/status")).ok()?;
     Capabilities::parse(status.lines().find_map(|line| line.strip_prefix("CapEff:"))?)
 }
 
-/// Says what is missing and how to get it, or nothing.
+/// Fails if something is missing, and says how to get it.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let proc_root = root.join("proc");
     if let Some(set) = effective(&proc_root) {
@@ -51,8 +50,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Is this another user namespace than the first one? That one maps every number to
-/// itself.
+/// Is this a user namespace other than the initial one? The initial one maps every ID to itself.
 pub(crate) fn in_user_namespace(proc_root: &Path) -> bool {
     let map = fs::read_to_string(proc_root.join("self/uid_map")).unwrap_or_default();
     !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])

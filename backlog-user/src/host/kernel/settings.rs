@@ -1,4 +1,4 @@
-//! Reads the sysctls that bound the queues, of the calling thread's network namespace.
+//! Reads the sysctls that limit the queues, from the calling thread's network namespace.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use backlog_core::settings::Settings;
 
-/// Reads them below `root`.
+/// Reads the sysctls below `root`.
 pub(crate) fn read(root: &Path) -> Settings {
     let folder = root.join("proc/sys/net");
     Settings {

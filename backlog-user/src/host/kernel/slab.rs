@@ -1,13 +1,13 @@
-//! What an entry of a queue takes of the kernel's memory: the sizes of the slab objects of
-//! the running kernel, which root alone may read.
+//! Kernel memory of a queue entry, from the sizes of the running kernel's slab objects, which only
+//! root can read.
 
 use std::fs;
 use std::path::Path;
 
 use backlog_core::event;
 
-/// Bytes of the objects that a client costs until it is accepted; none where they could not
-/// be read.
+/// The sizes of the objects that a client costs until it is accepted; None where they could not be
+/// read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) ipv4: Option<Entry>,
@@ -16,30 +16,30 @@ pub(crate) struct Memory {
     pub(crate) mptcp_ipv6: Option<Entry>,
 }
 
-/// An entry.
+/// The objects of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The request, from the SYN to accept: all that an entry of the SYN queue is.
+    /// The request, which exists from the SYN to the accept. It is all of a SYN queue's entry.
     pub(crate) request: u64,
-    /// The socket or sockets of the connection, and the accept queue's own entry.
+    /// The socket or sockets of the connection, which an entry of the accept queue has as well.
     pub(crate) socket: u64,
 }
 
 impl Entry {
-    /// In the accept queue.
+    /// The size of an entry in the accept queue.
     pub(crate) fn queued(self) -> u64 {
         self.request + self.socket
     }
 
-    /// What both queues take when they are full: each holds one more than the limit. The data
-    /// that clients have sent comes on top.
+    /// The size of both queues when they are full: each holds one entry more than the limit. Data
+    /// that clients have sent is not included.
     pub(crate) fn at_most(self, limit: u32) -> u64 {
         (u64::from(limit) + 1).saturating_mul(self.queued() + self.request)
     }
 }
 
 impl Memory {
-    /// Reads it below `root`.
+    /// Reads the sizes below `root`.
     pub(crate) fn read(root: &Path) -> Self {
         let table = fs::read_to_string(root.join("proc/slabinfo")).unwrap_or_default();
         let sum = |names: &[&[&str]]| -> Option<u64> {
@@ -49,7 +49,7 @@ impl Memory {
         let entry = |request: &[&str], sockets: &[&[&str]]| {
             Some(Entry { request: sum(&[request])?, socket: sum(sockets)? })
         };
-        // Those of MPTCP have a slab for each family on newer kernels only.
+        // Only newer kernels have a separate MPTCP slab for each family.
         Self {
             ipv4: entry(&["request_sock_TCP"], &[&["TCP"]]),
             ipv6: entry(&["request_sock_TCPv6", "request_sock_TCP"], &[&["TCPv6"]]),
@@ -65,18 +65,18 @@ impl Memory {
     }
 }
 
-/// What a connection in an accept queue takes, without MPTCP.
+/// The size of a connection in an accept queue, without MPTCP.
 pub(crate) fn of_queued(root: &Path) -> event::Memory {
     let Memory { ipv4, ipv6, .. } = Memory::read(root);
     event::Memory { ipv4: ipv4.map(Entry::queued), ipv6: ipv6.map(Entry::queued) }
 }
 
-/// What an object of a slab occupies, its padding included.
+/// The size of an object in a slab, including padding.
 fn size(root: &Path, table: &str, name: &str) -> Option<u64> {
     let file = root.join("sys/kernel/slab").join(name).join("slab_size");
     let in_sysfs = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
     in_sysfs.or_else(|| {
-        // Name, objects in use, objects, bytes of each, ...
+        // The columns: name, objects in use, objects, bytes of each, ...
         let mut rows = table.lines().map(str::split_whitespace);
         rows.find_map(|mut row| (row.next() == Some(name)).then(|| row.nth(2)?.parse().ok())?)
     })

@@ -1,4 +1,4 @@
-//! What the kernel answers in a network namespace, and how it is asked.
+//! Queries the kernel in network namespaces, and holds its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,29 +13,29 @@ use crate::clock::monotonic_ns;
 use crate::host::kernel::{counters, settings};
 use crate::host::sock_diag;
 
-/// The answers of some namespaces at one moment.
+/// The answers of some namespaces at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(super) by_netns: BTreeMap<Netns, Answer>,
-    /// Namespaces that could not be asked, in words.
+    /// Namespaces that could not be queried, as text.
     pub(crate) failures: Vec<String>,
 }
 
-/// The answer of one.
+/// The answer of one namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) counters: Option<Values>,
     pub(super) settings: Settings,
-    /// None where only the counters were asked for, or where it failed.
+    /// None if only the counters were requested, or if it failed.
     pub(super) listed: Option<Vec<SockDiagListener>>,
     /// When all of this had been read.
     pub(super) read_ns: u64,
 }
 
-/// The namespaces to read.
+/// What to read in the namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// The counters alone: quick.
+    /// Only the counters, which is fast.
     Counters,
     /// The listeners as well.
     All,
@@ -47,7 +47,7 @@ impl Answers {
         self.by_netns.values().flat_map(|answer| answer.listed.iter().flatten())
     }
 
-    /// The settings of the selected namespace, else of those in which something listens.
+    /// The settings of the selected namespace, or else of those with listeners.
     pub(crate) fn settings(&self, selected: Option<u32>) -> Option<Spread> {
         if let Some(netns) = selected {
             let mut answers = self.by_netns.iter();
@@ -59,7 +59,7 @@ impl Answers {
         Spread::of(self.by_netns.values().filter(listens).map(|answer| answer.settings))
     }
 
-    /// Takes over the counters of other answers, given at a better moment.
+    /// Replaces the counters by those of other answers, read at a better time.
     pub(crate) fn update(&mut self, counters: Self) {
         for (netns, other) in counters.by_netns {
             if let Some(answer) = self.by_netns.get_mut(&netns) {
@@ -68,13 +68,13 @@ impl Answers {
         }
     }
 
-    /// Leaves out the answers given after this moment.
+    /// Removes the answers that were read after this time.
     pub(crate) fn given_by(mut self, time_ns: u64) -> Self {
         self.by_netns.retain(|_, answer| answer.read_ns <= time_ns);
         self
     }
 
-    /// Leaves out the listeners that are not wanted.
+    /// Removes the listeners that are not wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&SockDiagListener) -> bool) {
         for answer in self.by_netns.values_mut() {
             if let Some(listed) = &mut answer.listed {
@@ -85,12 +85,12 @@ impl Answers {
 }
 
 impl KernelCounters {
-    /// Asks every namespace.
+    /// Queries every namespace.
     pub(crate) fn ask_all(&self, what: Ask) -> Answers {
         self.ask(self.namespaces.inodes().map(Netns::from), what)
     }
 
-    /// Asks some. Another one may have the inode number by now: then that one answers.
+    /// Queries some namespaces. If another one has reused the inode number, it answers instead.
     pub(crate) fn ask(&self, namespaces: impl IntoIterator<Item = Netns>, what: Ask) -> Answers {
         let mut answers = Answers::default();
         let inodes: BTreeSet<u32> = namespaces.into_iter().map(Netns::inode).collect();

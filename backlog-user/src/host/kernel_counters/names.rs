@@ -1,4 +1,4 @@
-//! What network namespaces are called, and what tells them apart.
+//! Names network namespaces, and distinguishes those that reuse an inode number.
 
 use std::fs::File;
 
@@ -6,12 +6,12 @@ use backlog_core::event::Netns;
 
 use super::KernelCounters;
 
-/// How often an interval searches for names of namespaces because of a new one.
+/// How often an interval may search for names because of new namespaces.
 pub(super) const LOOKS_FOR_NAMES: u32 = 4;
 
 impl KernelCounters {
-    /// Distinguishes a network namespace from later ones with its inode number; `held` is the same
-    /// namespace, open since it was named. None: unknown.
+    /// Identifies a network namespace beyond its inode number; `held` has kept it open since it was
+    /// looked up. None: unknown.
     pub(crate) fn identity_of(&self, netns: u32, held: Option<File>) -> Option<u32> {
         let identify = self.identify.clone();
         let look = move || Ok(identify.here());
@@ -37,7 +37,7 @@ impl KernelCounters {
         self.known_name(netns)
     }
 
-    /// The same without a look.
+    /// The name without a search.
     pub(crate) fn known_name(&self, netns: Netns) -> Option<String> {
         let inode = netns.inode();
         let known = self.named.get(&inode).is_none_or(|known| *known == netns);

@@ -1,4 +1,4 @@
-//! Beginnings, ranges and turns.
+//! Tests start values, ranges and turns.
 
 use backlog_core::counter::Counter;
 use backlog_core::counter::Range;
@@ -26,10 +26,10 @@ fn a_beginning_that_is_not_known_is_now() {
     let mut kernel_counters = KernelCounters::find();
     kernel_counters.start.insert(7.into(), (at(10), at(10)));
     assert_eq!(kernel_counters.start_of(7.into(), at(50)), ((at(10), at(10)), true));
-    // Another namespace has the number now.
+    // Another namespace has reused the number.
     assert_eq!(kernel_counters.start_of(7.into(), at(3)), ((at(3), at(3)), false));
     assert_eq!(kernel_counters.start_of(7.into(), at(4)), ((at(3), at(3)), true));
-    // One that was not known at the start may be older.
+    // A namespace that was unknown at the start may be older.
     assert_eq!(kernel_counters.start_of(8.into(), at(4)), ((at(4), at(4)), false));
     kernel_counters.are_new([Netns::from(9)]);
     assert_eq!(kernel_counters.start_of(9.into(), at(4)), ((at(0), at(0)), true));
@@ -62,7 +62,7 @@ fn many_namespaces_take_turns() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, wanted);
-    // Those that were not compared come first.
+    // Namespaces that were not compared yet come first.
     let at = [Some(1); Counter::COUNT];
     kernel_counters.start.extend(wanted[..60].iter().map(|netns| (*netns, (at, at))));
     let turn = kernel_counters.turn_of(&wanted);
@@ -72,7 +72,7 @@ fn many_namespaces_take_turns() {
 #[test]
 fn those_that_are_gone_or_share_a_number_take_nobody_s_turn() {
     let mut kernel_counters = KernelCounters::find();
-    // No way leads to any of them.
+    // None of them can be reached.
     let wanted: Vec<Netns> = (0..70).map(Netns::from).collect();
     assert_eq!(kernel_counters.turn(&wanted), wanted);
     let alike: Vec<Netns> = (1..70).map(|identity| Netns::new(7, identity)).collect();
@@ -93,7 +93,7 @@ fn settings_are_those_of_the_namespaces_that_are_traced() {
     answers.by_netns.insert(3.into(), answer(512, Some(listens)));
     let both = answers.settings(None).unwrap();
     assert_eq!((both.namespaces, both.least, both.most), (2, somaxconn(128), somaxconn(512)));
-    // The selected one counts without a listener, and is not replaced by the host's.
+    // The selected one counts even without a listener, and is not replaced by the host's.
     assert_eq!(answers.settings(Some(1)), Some(somaxconn(4096).into()));
     assert_eq!(answers.settings(Some(9)), Some(Settings::default().into()));
 }
@@ -101,14 +101,14 @@ fn settings_are_those_of_the_namespaces_that_are_traced() {
 #[test]
 fn a_few_of_those_in_which_nothing_listens_are_asked_in_each_interval() {
     let mut kernel_counters = KernelCounters::find();
-    // No way leads to any of them.
+    // None of them can be reached.
     let quiet: Vec<Netns> = (1..20).map(Netns::from).collect();
     let mut ended = Vec::new();
     while ended.len() < quiet.len() {
         let left: Vec<Netns> = quiet.iter().filter(|one| !ended.contains(*one)).copied().collect();
         let some = kernel_counters.quiet_ended(&left);
         if some.is_empty() {
-            // Only who may enter a namespace can tell that it has ended.
+            // Only a process that may enter a namespace can find out that it has ended.
             assert!(!kernel_counters.namespaces().may_enter(1));
             return;
         }
@@ -127,8 +127,7 @@ fn one_that_was_forgotten_and_is_still_there_begins_anew() {
     assert_eq!(kernel_counters.start_of(netns, at(4)), ((at(0), at(0)), true));
     kernel_counters.forget_quiet(&[netns]);
     if kernel_counters.namespaces().may_enter(7) {
-        // Its listeners say that it was made during the run, but what it had counted until it was
-        // forgotten is forgotten as well.
+        // Its listeners show that it was created during the run, but its start values were evicted.
         kernel_counters.are_new([netns]);
         assert_eq!(kernel_counters.start_of(netns, at(9)), ((at(9), at(9)), false));
     }
@@ -166,6 +165,6 @@ fn what_was_read_after_the_stop_is_bounded_by_the_reading_before_it() {
         _ => None,
     };
     let moved: Vec<(u64, u64)> = events.iter().filter_map(low).collect();
-    // In time; since the last interval; since the start.
+    // Read in time; in the last interval; at the start.
     assert_eq!(moved, [(19, 30), (9, 30), (0, 30)]);
 }

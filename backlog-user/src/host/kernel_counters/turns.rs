@@ -1,4 +1,4 @@
-//! Which network namespaces are asked in an interval, and which of them have ended.
+//! Chooses the network namespaces to query in an interval, and finds those that have ended.
 
 use std::collections::BTreeSet;
 
@@ -7,27 +7,27 @@ use backlog_core::event::Netns;
 use super::answers::{Answers, Ask};
 use super::{KernelCounters, LOOKS_FOR_NAMES};
 
-/// Namespaces that are asked at the end of an interval; where there are more, they
-/// take turns. At the end of the run all are.
+/// The maximum number of namespaces to query at the end of an interval; if there are more, they
+/// take turns. At the end of the run all are queried.
 pub(super) const AT_ONCE: usize = 32;
 
 /// Namespaces without a listener are only checked for their end: this many per interval.
 const QUIET_AT_ONCE: usize = 8;
 
 impl KernelCounters {
-    /// Those of `wanted` (sorted) whose turn it is; if one of them is unknown, searches for a path
-    /// to it.
+    /// The namespaces of `wanted` (sorted) whose turn it is. Searches for a path to those that are
+    /// unknown.
     pub(crate) fn turn(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.looks_left = LOOKS_FOR_NAMES;
         self.look_for(wanted);
         let reaches = |netns: &&Netns| self.namespaces.reaches(netns.inode());
-        // Those that are gone do not answer, and need no turn for that.
+        // Those that are gone do not answer, so they need no turn.
         let (here, mut turn): (Vec<Netns>, Vec<Netns>) = wanted.iter().partition(reaches);
         turn.extend(self.turn_of(&here));
         turn
     }
 
-    /// The same for existing ones: all whose inode numbers have their turn.
+    /// The namespaces whose inode number has its turn; all of them exist.
     pub(super) fn turn_of(&mut self, here: &[Netns]) -> Vec<Netns> {
         let inodes: BTreeSet<u32> = here.iter().map(|netns| netns.inode()).collect();
         if inodes.len() <= AT_ONCE {
@@ -37,22 +37,22 @@ impl KernelCounters {
         let fresh: BTreeSet<u32> = fresh.map(|netns| netns.inode()).collect();
         let mut turn: Vec<u32> = inodes.range(self.next..).copied().collect();
         turn.extend(inodes.range(..self.next));
-        // Those that have not been compared may be over soon.
+        // Those that were never compared come first, since they may be short-lived.
         turn.sort_by_key(|inode| !fresh.contains(inode));
         turn.truncate(AT_ONCE);
-        // Behind the last one that has its turn now.
+        // Continue after the last one that has its turn now.
         self.next = turn.last().map_or(0, |last| last + 1);
         here.iter().filter(|netns| turn.contains(&netns.inode())).copied().collect()
     }
 
-    /// All of these; searches for them once more.
+    /// All of these, after another search for paths to them.
     pub(crate) fn turn_of_all(&mut self, wanted: &[Netns]) -> Vec<Netns> {
         self.lost.clear();
         self.look_for(wanted);
         wanted.to_vec()
     }
 
-    /// Makes sure that there is a way to each of these, if there can be one.
+    /// Searches for a path to those namespaces that cannot be reached.
     fn look_for(&mut self, wanted: &[Netns]) {
         let reaches = |kernel_counters: &Self, netns: &Netns| {
             kernel_counters.namespaces.reaches(netns.inode())
@@ -63,20 +63,20 @@ impl KernelCounters {
             return;
         }
         self.find_again();
-        // Not again at each interval.
+        // Do not repeat the search at each interval.
         let lost: Vec<Netns> = astray.into_iter().filter(|netns| !reaches(self, netns)).collect();
         self.lost.extend(lost);
     }
 
-    /// Those without an open listener that did not answer because they have ended. They are
-    /// removed.
+    /// Finds those without an open listener that did not answer because they have ended, and
+    /// removes them.
     pub(crate) fn ended(&mut self, quiet: &[Netns], answers: &Answers) -> Vec<Netns> {
         let silent = |netns: &&Netns| !answers.by_netns.contains_key(netns);
         let silent: Vec<Netns> = quiet.iter().filter(silent).copied().collect();
         if silent.is_empty() {
             return silent;
         }
-        // The process by which it was entered may have ended, and others live in it.
+        // The process that gave access may have ended, while others live in the namespace.
         self.find_again();
         let over = |netns: &Netns| {
             let inode = netns.inode();
@@ -91,7 +91,7 @@ impl KernelCounters {
         ended
     }
 
-    /// Which of these namespaces without a listener have ended: a few are checked in each interval.
+    /// Finds ended namespaces among those without a listener; each interval checks a few of them.
     pub(crate) fn quiet_ended(&mut self, quiet: &[Netns]) -> Vec<Netns> {
         let all: BTreeSet<Netns> = quiet.iter().chain(&self.forgotten).copied().collect();
         let may_enter = |netns: &&Netns| self.namespaces.may_enter(netns.inode());
@@ -104,13 +104,12 @@ impl KernelCounters {
         self.ended(&turn, &answers)
     }
 
-    /// The model has forgotten these, though they may still be there. If a listener opens there
-    /// again, its namespace is compared from the next reading on, even one that was made during
-    /// the run.
+    /// The model has evicted these, although they may still exist. If a listener opens there again,
+    /// the next reading is the start value, even for a namespace that was created during the run.
     pub(crate) fn forget_quiet(&mut self, namespaces: &[Netns]) {
         for netns in namespaces {
             self.forget(*netns);
-            // Others are never compared.
+            // Namespaces that cannot be entered are never compared.
             if self.namespaces.may_enter(netns.inode()) {
                 self.forgotten.insert(*netns);
             }

@@ -1,5 +1,5 @@
-//! Which network namespace a thread is in, beyond the inode number, which is given to the next
-//! one at once.
+//! Identifies a thread's network namespace beyond its inode number, which the kernel reuses at
+//! once.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -8,44 +8,44 @@ use std::sync::Arc;
 
 use backlog_core::event::low;
 
-/// How the kernel says it.
+/// How to read the identity.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Identify {
-    /// It does not.
+    /// The kernel does not provide one.
     #[default]
     Unknown,
-    /// By the cookie of a socket's namespace (5.14).
+    /// From a socket's namespace cookie (5.14).
     Cookie,
-    /// By a program of ours on `iter/tcp`.
+    /// From an iterator program on `iter/tcp`.
     Iterator(Arc<OwnedFd>),
 }
 
 /// `SO_NETNS_COOKIE`
 const SO_NETNS_COOKIE: libc::c_int = 71;
-/// Commands of bpf(2).
+/// Commands and constants of bpf(2).
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
 /// `BPF_TRACE_ITER`
 const TRACE_ITER: u32 = 28;
 
 impl Identify {
-    /// Does this kernel say the cookie of a namespace?
+    /// Does this kernel have namespace cookies?
     pub(crate) fn has_cookies() -> bool {
         cookie().is_ok()
     }
 
-    /// The lower half of the number of this thread's namespace; none: not known.
+    /// The lower half of the identity of this thread's namespace; None if unknown.
     pub(crate) fn here(&self) -> Option<u32> {
         match self {
             Self::Unknown => None,
             Self::Cookie => cookie().ok().map(low),
-            // The drawn number is in the upper half.
+            // The upper half holds the namespace's random number.
             Self::Iterator(program) => iterated(program).ok().map(|number| low(number >> 32)),
         }
     }
 }
 
-/// A descriptor that a system call has returned.
+/// Owns the descriptor that a system call has returned.
 fn owned(returned: libc::c_long) -> io::Result<OwnedFd> {
     match libc::c_int::try_from(returned) {
         // SAFETY: it is new, and nothing else owns it.
@@ -75,7 +75,7 @@ fn cookie() -> io::Result<u64> {
 
 fn iterated(program: &OwnedFd) -> io::Result<u64> {
     let number = |descriptor: &OwnedFd| descriptor.as_raw_fd().cast_unsigned();
-    // The program, no target, the type of attaching, no flags.
+    // The fields are: the program, no target, the attach type, no flags.
     let link = owned(bpf(BPF_LINK_CREATE, [number(program), 0, TRACE_ITER, 0]))?;
     let iterator = owned(bpf(BPF_ITER_CREATE, [number(&link), 0, 0, 0]))?;
     let mut bytes = [0; 8];

@@ -1,5 +1,5 @@
-//! `--netns X`: one network namespace as people name it, by a pid, a path, a name of
-//! `ip netns`, or its inode number.
+//! `--netns X`: resolves a network namespace that a user names by a pid, a path, a name of `ip
+//! netns`, or an inode number.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Where `ip netns add` mounts them.
+/// Where `ip netns add` mounts namespaces.
 const NAMED: &str = "run/netns";
-/// No pid is larger (`PID_MAX_LIMIT`), and every namespace's inode number is.
+/// The largest possible pid (`PID_MAX_LIMIT`); every inode number of a namespace is larger.
 const LARGEST_PID: u32 = 1 << 22;
 
 /// The named namespace.
@@ -18,9 +18,9 @@ const LARGEST_PID: u32 = 1 << 22;
 pub(crate) struct Named {
     /// The inode number of the namespace.
     pub(crate) netns: u32,
-    /// A way to enter it; none if it was named by its number.
+    /// A path to enter it; None if it was named by its number.
     pub(crate) path: Option<PathBuf>,
-    /// The same, opened.
+    /// The opened path.
     pub(crate) opened: Option<File>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn find(root: &Path, text: &str) -> Result<Named> {
     Ok(Named { netns, path: Some(path), opened: Some(opened) })
 }
 
-/// The inode number of an open file, if that is a network namespace.
+/// The inode number of an open file, if it is a network namespace.
 fn number(opened: &File) -> Option<u32> {
     // SAFETY: the descriptor is open; the call takes no argument and writes nothing.
     let kind = unsafe { libc::ioctl(opened.as_raw_fd(), libc::NS_GET_NSTYPE) };

@@ -1,18 +1,18 @@
-//! What to call a network namespace: its kernel number says nothing to anybody. A name that
-//! it is mounted by, or the first process that lives in it.
+//! Names for network namespaces, since the inode number means nothing to users: the name of a mount
+//! point, or the first process in the namespace.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Where `ip netns` keeps names, and others that follow it.
+/// Where `ip netns` and tools that follow it keep names.
 const BY_NAME: &str = "/run/netns";
-/// The inode number that the kernel gives to the first pid namespace on every host: in any
-/// other, process 1 is not the host's.
+/// The inode number of the initial pid namespace on every host. In any other one, process 1 is not
+/// the host's.
 const FIRST_PIDS: u64 = 0xEFFF_FFFC;
 
-/// Does this process number others as the kernel does?
+/// Does this process see the kernel's own process IDs?
 pub(crate) fn in_first_pid_namespace(proc_root: &Path) -> bool {
     fs::metadata(proc_root.join("self/ns/pid")).is_ok_and(|found| found.ino() == FIRST_PIDS)
 }
@@ -22,12 +22,12 @@ pub(crate) fn in_first_pid_namespace(proc_root: &Path) -> bool {
 pub(super) struct Names {
     host: Option<u32>,
     mounted: BTreeMap<u32, String>,
-    /// The lowest of the processes, and its name once it has been read.
+    /// The process with the lowest pid, and its name once it was read.
     lived_in: BTreeMap<u32, (u32, Option<String>)>,
 }
 
 impl Names {
-    /// This process lives there.
+    /// Records that a process is in a namespace.
     pub(super) fn lives(&mut self, netns: u32, pid: u32) {
         let lowest = self.lived_in.entry(netns).or_insert((pid, None));
         if pid < lowest.0 {
@@ -35,11 +35,11 @@ impl Names {
         }
     }
 
-    /// It is mounted there.
+    /// Records a mount point of a namespace.
     pub(super) fn mounted(&mut self, netns: u32, path: &Path) {
         let Some(name) = path.file_name() else { return };
         let name = name.to_string_lossy().into_owned();
-        // Docker mounts it by a number of its own; a name that was given is better.
+        // Docker mounts namespaces under an ID of its own; a name given by a user is better.
         if path.parent() == Some(Path::new(BY_NAME)) {
             self.mounted.insert(netns, name);
         } else {
@@ -47,13 +47,14 @@ impl Names {
         }
     }
 
-    /// Reads the names of the processes, and finds the host's namespace, after all have been seen.
+    /// Reads the names of the processes, and finds the host's namespace. Called after all processes
+    /// were seen.
     pub(super) fn read(&mut self, proc_root: &Path) {
         for (pid, comm) in self.lived_in.values_mut() {
             let bytes = fs::read(proc_root.join(pid.to_string()).join("comm")).ok();
             *comm = bytes.map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned());
         }
-        // Kernel threads live where the host began. Process 1 may have been put elsewhere.
+        // Kernel threads stay in the initial namespace, while process 1 may have been moved.
         let kernel = fs::read(proc_root.join("2/comm"));
         if kernel.is_ok_and(|comm| comm.trim_ascii_end() == b"kthreadd") {
             self.host = super::inode(&proc_root.join("2/ns/net")).ok();
@@ -65,7 +66,7 @@ impl Names {
         }
     }
 
-    /// `host`, `blue`, or `pid 812 (nginx)`.
+    /// For example `host`, `blue`, or `pid 812 (nginx)`.
     pub(super) fn of(&self, netns: u32) -> Option<String> {
         if self.host == Some(netns) {
             return Some("host".to_owned());
@@ -79,11 +80,11 @@ impl Names {
         })
     }
 
-    /// Adds those of a later look, which knows better.
+    /// Adds the results of a later search, which take precedence.
     pub(super) fn add(&mut self, later: Self) {
         let Self { host, mounted, lived_in } = later;
         self.host = host.or(self.host);
-        // The number may have been another namespace's before.
+        // Another namespace may have had the number before.
         for netns in lived_in.keys().chain(mounted.keys()) {
             self.mounted.remove(netns);
             self.lived_in.remove(netns);

@@ -1,6 +1,6 @@
-//! From the id of a cgroup to its path, and back. For a socket the kernel reports only the id; in
-//! the unified hierarchy this is the inode number of a folder, and a file handle with it opens the
-//! folder. Without the capability for this, all folders are searched.
+//! Maps cgroup IDs to paths and back. For a socket, the kernel reports only the ID. In the unified
+//! hierarchy this is the inode number of a directory, and a file handle with it opens the
+//! directory. Without the capability for this, all directories are scanned.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use procfs::process::MountInfo;
 
-/// `FILEID_KERNFS` of the kernel: the handle is the id and nothing else.
+/// The kernel's `FILEID_KERNFS`: the handle contains nothing but the ID.
 const KERNFS: i32 = 0xfe;
 
 /// The unified hierarchy of this host.
@@ -20,19 +20,19 @@ const KERNFS: i32 = 0xfe;
 pub(crate) struct Cgroups {
     proc_root: PathBuf,
     mount: Option<Mount>,
-    /// Known ids. None: searched for and not found.
+    /// Known IDs. None: not found by a scan.
     known: HashMap<u64, Option<String>>,
 }
 
-/// Where it is mounted.
+/// The mount point of the hierarchy.
 #[derive(Debug)]
 struct Mount {
     path: PathBuf,
-    /// Opens folders by their ids. None: this process may not.
+    /// Opens directories by their IDs. None: this process may not.
     handles: Option<File>,
 }
 
-/// `struct file_handle` with such an id in it.
+/// A `struct file_handle` for such an ID.
 #[repr(C)]
 struct Handle {
     bytes: u32,
@@ -41,8 +41,8 @@ struct Handle {
 }
 
 impl Cgroups {
-    /// Finds the mount, below a `/proc`. A host with nothing but version 1 has none, and
-    /// then no id has a path.
+    /// Finds the mount below a `/proc`. A host with version 1 only has none, so no ID has a path
+    /// there.
     pub(crate) fn find(proc_root: &Path) -> Self {
         let lines = fs::read(proc_root.join("thread-self/mountinfo")).unwrap_or_default();
         let mount = mount_point(&String::from_utf8_lossy(&lines))
@@ -50,8 +50,8 @@ impl Cgroups {
         Self { proc_root: proc_root.to_owned(), mount, known: HashMap::new() }
     }
 
-    /// The path of the cgroup with this id, below the mount: `/system.slice/nginx.service`,
-    /// and `/` for the root. None: it is gone, or not below the mount.
+    /// The path of the cgroup with this ID below the mount: `/system.slice/nginx.service`, or `/`
+    /// for the root. None: it is gone, or not below the mount.
     pub(crate) fn path_of(&mut self, id: u64) -> Option<String> {
         let Self { proc_root, mount, known } = self;
         if let Some(path) = known.get(&id) {
@@ -65,12 +65,12 @@ impl Cgroups {
                     known.insert(id, path.clone());
                     return path;
                 }
-                // There is none with this id.
+                // No cgroup has this ID.
                 Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {
                     known.insert(id, None);
                     return None;
                 }
-                // It wants CAP_DAC_READ_SEARCH.
+                // The call needs CAP_DAC_READ_SEARCH.
                 Err(_) => *handles = None,
             }
         }
@@ -83,8 +83,8 @@ impl Cgroups {
         self.mount.as_ref().map(|mount| mount.path.as_path())
     }
 
-    /// The id of a cgroup that a user names, by its path below the root of the hierarchy
-    /// or by that of its folder.
+    /// The ID of a cgroup that a user names, either by its path within the hierarchy or by the path
+    /// of its directory.
     pub(crate) fn id_of(&self, path: &Path) -> Result<u64> {
         let asked = path.display();
         let Some(Mount { path: top, .. }) = &self.mount else {
@@ -93,7 +93,7 @@ impl Cgroups {
                  it with systemd.unified_cgroup_hierarchy=1, or use another filter"
             );
         };
-        // A way out of the hierarchy leads nowhere in it.
+        // A path cannot leave the hierarchy.
         let below: PathBuf =
             path.components().filter(|part| !matches!(part, Component::RootDir)).collect();
         let folder = if path.starts_with(top) { path.to_owned() } else { top.join(below) };
@@ -115,8 +115,8 @@ impl Cgroups {
     }
 }
 
-/// Where `mountinfo` says that the unified hierarchy is mounted. One that shows the whole is
-/// better than one that shows a part.
+/// The mount point of the unified hierarchy in `mountinfo`. A mount of the whole hierarchy is
+/// preferred over that of a part.
 pub(crate) fn mount_point(lines: &str) -> Option<PathBuf> {
     let mounts: Vec<MountInfo> = lines
         .lines()
@@ -127,7 +127,7 @@ pub(crate) fn mount_point(lines: &str) -> Option<PathBuf> {
     whole.or(mounts.first()).map(|mount| mount.mount_point.clone())
 }
 
-/// Opens the folder of a cgroup.
+/// Opens the directory of a cgroup.
 fn open(mount: &File, id: u64) -> io::Result<OwnedFd> {
     let mut handle = Handle { bytes: 8, kind: KERNFS, id };
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
@@ -142,20 +142,20 @@ fn open(mount: &File, id: u64) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
-/// The path of an open folder, below `top`. One outside has none there.
+/// The path of an open directory below `top`; None if it is outside.
 fn name(proc_root: &Path, folder: &OwnedFd, top: &Path) -> Option<String> {
     let link = proc_root.join(format!("self/fd/{}", folder.as_raw_fd()));
     let path = fs::read_link(link).ok()?;
     let below = path.strip_prefix(top).ok()?.to_string_lossy().into_owned();
-    // It has been removed since it was found.
+    // The directory has been removed since it was found.
     let below = below.strip_suffix(" (deleted)").unwrap_or(&below);
     Some(format!("/{below}"))
 }
 
-/// Notes the ids of a folder and all below it.
+/// Records the IDs of a directory and of everything below it.
 fn walk(folder: &Path, path: String, known: &mut HashMap<u64, Option<String>>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // A cgroup has a folder, and its settings are files.
+        // A cgroup is a directory; its settings are files.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let below = format!("{path}/{}", entry.file_name().to_string_lossy());
             walk(&entry.path(), below, known);
@@ -178,7 +178,7 @@ mod tests {
         40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
         41 31 0:38 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
-    /// A hierarchy of ordinary folders, which no handle opens.
+    /// A hierarchy of ordinary directories, which no handle opens.
     fn made() -> (tempfile::TempDir, Cgroups) {
         let root = tempfile::tempdir().unwrap();
         let top = root.path().join("cgroup");
@@ -221,11 +221,11 @@ mod tests {
         assert_eq!(cgroups.path_of(u64::MAX), None);
         fs::create_dir(top.join("later")).unwrap();
         let later = cgroups.id_of(Path::new("later")).unwrap();
-        // No second walk, or it would be known.
+        // A second scan would find the new directory.
         assert_eq!(cgroups.path_of(u64::MAX), None);
         assert!(!cgroups.known.contains_key(&later));
         assert_eq!(cgroups.path_of(later).as_deref(), Some("/later"));
-        // Known ids stay valid: they are not reused.
+        // Known IDs stay valid, since IDs are not reused.
         fs::remove_dir(top.join("later")).unwrap();
         assert_eq!(cgroups.path_of(later).as_deref(), Some("/later"));
     }
@@ -256,13 +256,13 @@ mod tests {
     #[test]
     fn a_real_hierarchy_gives_back_what_it_holds() {
         let mut cgroups = Cgroups::find(Path::new("/proc"));
-        // A host with version 1 only has nothing to show here.
+        // A host with version 1 only has nothing to test.
         let Some(top) = cgroups.mount.as_ref().map(|mount| mount.path.clone()) else { return };
         let below = fs::read_dir(&top).unwrap().flatten();
         let folders = below.filter(|entry| entry.file_type().unwrap().is_dir());
         let names = folders.map(|entry| format!("/{}", entry.file_name().display()));
         for path in names.chain(["/".to_owned()]) {
-            // One may be gone already.
+            // A cgroup may have been removed since.
             if let Ok(id) = cgroups.id_of(Path::new(&path)) {
                 assert_eq!(cgroups.path_of(id), Some(path));
             }

@@ -1,6 +1,5 @@
-//! Containers, as the path of a cgroup names them: the layouts of Docker, containerd, CRI-O,
-//! Podman, systemd-nspawn and LXC, with either cgroup driver. Pure: it parses the path and queries
-//! no runtime.
+//! Finds the container in the path of a cgroup. Knows the layouts of Docker, containerd, CRI-O,
+//! Podman, systemd-nspawn and LXC, with both cgroup drivers. Pure: it only parses the path.
 
 use std::borrow::Cow;
 
@@ -13,8 +12,8 @@ const LXC: &str = "lxc";
 const NSPAWN: &str = "systemd-nspawn";
 const PODMAN: &str = "podman";
 
-/// What stands before the id in the name of a container's cgroup. Those of a container's
-/// monitor (`crio-conmon-`, `libpod-conmon-`) have no id right behind these.
+/// The prefixes of the ID in the name of a container's cgroup. The names of monitors
+/// (`crio-conmon-`, `libpod-conmon-`) do not have an ID right after these.
 const PREFIXES: [(&str, &str); 6] = [
     ("docker-", DOCKER),
     ("cri-containerd-", CONTAINERD),
@@ -24,11 +23,11 @@ const PREFIXES: [(&str, &str); 6] = [
     ("libpod-", PODMAN),
 ];
 
-/// Hex digits of an id.
+/// The number of hex digits of an ID.
 const ID: usize = 64;
 
-/// The innermost container that a cgroup with this path belongs to. What lies below a
-/// container (a systemd's `/system.slice/nginx.service`) belongs to it.
+/// The innermost container that a cgroup with this path belongs to. A cgroup below a container's
+/// (such as `/system.slice/nginx.service` of a systemd in it) belongs to the container.
 pub(crate) fn of(path: &str) -> Option<Container> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let (at, (runtime, id)) = (0..parts.len()).rev().find_map(|at| {
@@ -38,7 +37,7 @@ pub(crate) fn of(path: &str) -> Option<Container> {
     Some(Container { runtime: runtime.map(Cow::Borrowed), id, pod })
 }
 
-/// The container whose cgroup has this name, below one with that.
+/// The container whose cgroup has this name, below a cgroup named `above`.
 fn named(above: Option<&str>, name: &str) -> Option<(Option<&'static str>, String)> {
     if let Some(found) = by_prefix(name).or_else(|| by_colons(name)) {
         return Some((Some(found.0), found.1.to_owned()));
@@ -52,14 +51,14 @@ fn named(above: Option<&str>, name: &str) -> Option<(Option<&'static str>, Strin
     match above {
         Some("lxc" | "lxc.payload") => Some((Some(LXC), name.to_owned())),
         Some("docker") if is_id(name) => Some((Some(DOCKER), name.to_owned())),
-        // It is a container, but its runtime is unknown: it belongs to a pod, or to a parent cgroup
-        // chosen by the user.
+        // This is a container of an unknown runtime, in a pod or in a parent cgroup that the user
+        // chose.
         _ if is_id(name) => Some((None, name.to_owned())),
         _ => None,
     }
 }
 
-/// `docker-<id>.scope` of the systemd driver. Without `.scope` it is the other driver's.
+/// Parses `docker-<id>.scope` of the systemd driver; the other driver has no `.scope`.
 fn by_prefix(name: &str) -> Option<(&'static str, &str)> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
     PREFIXES.iter().find_map(|(prefix, runtime)| {
@@ -67,7 +66,8 @@ fn by_prefix(name: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-/// `<slice>:cri-containerd:<id>`: a path meant for the systemd driver that runc uses literally.
+/// Parses `<slice>:cri-containerd:<id>`: a path for the systemd driver that runc has used
+/// literally.
 fn by_colons(name: &str) -> Option<(&'static str, &str)> {
     let (rest, id) = name.rsplit_once(':').filter(|(_, id)| is_id(id))?;
     let (_, prefix) = rest.rsplit_once(':')?;
@@ -77,7 +77,7 @@ fn by_colons(name: &str) -> Option<(&'static str, &str)> {
         .map(|(_, runtime)| (*runtime, id))
 }
 
-/// The machine of `machine-<name>.scope` or `systemd-nspawn@<name>.service`, still escaped.
+/// Parses `machine-<name>.scope` and `systemd-nspawn@<name>.service`; the result is still escaped.
 fn machine(name: &str) -> Option<(&'static str, &str)> {
     if let Some(service) = name.strip_prefix("systemd-nspawn@") {
         return Some((NSPAWN, service.strip_suffix(".service")?));
@@ -86,12 +86,13 @@ fn machine(name: &str) -> Option<(&'static str, &str)> {
     match libvirts(machine) {
         None => Some((NSPAWN, machine)),
         Some(("lxc", machine)) => Some((LXC, machine)),
-        // A virtual machine.
+        // This is a virtual machine.
         Some(_) => None,
     }
 }
 
-/// The driver and the name in what libvirt calls its machines: `<driver>-<number>-<name>`.
+/// Splits the name that libvirt gives to its machines, `<driver>-<number>-<name>`, into driver and
+/// name.
 fn libvirts(machine: &str) -> Option<(&str, &str)> {
     let (driver, rest) = machine.split_once(r"\x2d")?;
     let (number, name) = rest.split_once(r"\x2d")?;
@@ -100,7 +101,7 @@ fn libvirts(machine: &str) -> Option<(&str, &str)> {
     (known && numbered).then_some((driver, name))
 }
 
-/// The uid of the Kubernetes pod whose cgroup has this name: `pod<uid>`, or
+/// The UID of the Kubernetes pod with this cgroup name: `pod<uid>`, or
 /// `kubepods-burstable-pod<uid>.slice` with `_` for each dash.
 fn pod(name: &str) -> Option<String> {
     let slice = name.split(':').next().unwrap_or(name);
@@ -109,7 +110,7 @@ fn pod(name: &str) -> Option<String> {
         Some(_) => return None,
         None => slice.strip_prefix("pod")?,
     };
-    // That of a static pod is a checksum and has no dashes.
+    // The UID of a static pod is a checksum without dashes.
     let digits = uid.bytes().filter(u8::is_ascii_hexdigit).count();
     let others = uid.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b'_'));
     (digits == 32 && others).then(|| uid.replace('_', "-"))
@@ -119,7 +120,7 @@ fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// systemd's `\x2d` and the like become the bytes that they stand for.
+/// Unescapes systemd's `\x2d` and the like.
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -138,7 +139,7 @@ fn unescape(text: &str) -> String {
 }
 
 fn byte(digits: &str) -> Option<u8> {
-    // The library takes a sign as well.
+    // `from_str_radix` would also accept a sign.
     let digits = Some(digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
     u8::from_str_radix(digits, 16).ok()
 }

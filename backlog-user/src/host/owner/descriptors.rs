@@ -1,4 +1,4 @@
-//! The sockets among a process's descriptors, and whether this process may read them.
+//! Finds the sockets among a process's descriptors, and checks whether this process may read them.
 
 use std::io;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use procfs::process::{FDTarget, Process as Folder};
 use procfs::{ProcError, ProcResult};
 
-/// Opens what a `/proc` has of a process.
+/// Opens the folder of a process in a `/proc`.
 pub(super) fn open(proc_root: &Path, pid: u32) -> ProcResult<Folder> {
     Folder::new_with_root(proc_root.join(pid.to_string()))
 }
 
-/// Calls `found` with the inode number of every socket that a process holds, once for each
-/// descriptor, and gives the number of all its descriptors.
+/// Calls `found` with the inode number of every socket of a process, once per descriptor, and
+/// returns the number of all its descriptors.
 pub(super) fn sockets(process: &Folder, mut found: impl FnMut(u64)) -> ProcResult<usize> {
     let mut count = 0;
     for descriptor in process.fd()? {
@@ -21,8 +21,8 @@ pub(super) fn sockets(process: &Folder, mut found: impl FnMut(u64)) -> ProcResul
             found(inode);
         }
     }
-    // The library leaves out links that may not be read: with CAP_DAC_READ_SEARCH alone the
-    // folder opens and shows none. The link to the program needs the same right.
+    // The library skips links that may not be read: with CAP_DAC_READ_SEARCH alone, the folder
+    // opens but seems empty. Reading the link to the executable needs the same right.
     if count == 0
         && let Err(error @ ProcError::PermissionDenied(_)) = process.exe()
     {
@@ -31,8 +31,8 @@ pub(super) fn sockets(process: &Folder, mut found: impl FnMut(u64)) -> ProcResul
     Ok(count)
 }
 
-/// Was it that the process had ended? Its links then are not there, and its files that are
-/// still open say so.
+/// Does the error mean that the process has ended? Its links are then missing, and files that are
+/// still open fail with ESRCH.
 pub(super) fn is_gone(error: &ProcError) -> bool {
     match error {
         ProcError::NotFound(_) => true,

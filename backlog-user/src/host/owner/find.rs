@@ -1,5 +1,5 @@
 //! Finds the processes that hold sockets. The kernel has no link from a socket to its holders, so
-//! this reads the descriptors of all processes, or of a few. It reports the cost.
+//! this reads the descriptors of all processes or of a few, and reports the cost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::iter;
@@ -23,25 +23,25 @@ pub(crate) struct Finder {
     last: Scan,
 }
 
-/// What a look has found.
+/// The result of a scan.
 #[derive(Default)]
 struct Found {
-    /// The processes that hold each of the wanted sockets.
+    /// The processes that hold each wanted socket.
     pids: HashMap<u64, BTreeSet<u32>>,
-    /// What those are. One holder may have many sockets, and is read once.
+    /// The details of these processes. A process that holds many sockets is read only once.
     holders: BTreeMap<u32, Holder>,
     cost: Scan,
 }
 
 impl Finder {
-    /// Reads only `passwd` so far, for the names of users.
+    /// Creates a finder; reads only `passwd`, for the names of users.
     pub(crate) fn new(proc_root: &Path, passwd: &Path) -> Self {
         let users = process::users(passwd);
         Self { root: proc_root.to_owned(), users, last: Scan::default() }
     }
 
-    /// The owners of these sockets, by inode number, which is unique over all network namespaces.
-    /// It scans all processes once; threads share their descriptors.
+    /// Finds the owners of these sockets by inode number, which is unique across all network
+    /// namespaces. It scans every process once; threads share descriptors.
     pub(crate) fn scan(&mut self, wanted: &HashSet<u64>) -> HashMap<u64, Owner> {
         let begin = Instant::now();
         let mut found = Found::default();
@@ -55,8 +55,8 @@ impl Finder {
         owners
     }
 
-    /// The same by a scan of these processes only, such as earlier holders. A socket that none of
-    /// them holds is missing, and other holders are not counted.
+    /// The same, but scans only these processes, such as earlier holders. A socket that none of
+    /// them holds is missing from the result, and other holders are not counted.
     pub(crate) fn ask(&mut self, wanted: &HashSet<u64>, pids: &[u32]) -> HashMap<u64, Owner> {
         let mut found = Found::default();
         if !wanted.is_empty() {
@@ -95,7 +95,7 @@ impl Finder {
         self.last
     }
 
-    /// Reads the details of main holders only.
+    /// Reads details only of main holders.
     fn owners(&self, found: &Found) -> HashMap<u64, Owner> {
         let mut mains = HashMap::new();
         let owner = |(inode, pids): (&u64, &BTreeSet<u32>)| {
@@ -121,7 +121,7 @@ impl Finder {
 }
 
 impl Found {
-    /// Searches a process for the wanted sockets. A process that ends meanwhile is ignored.
+    /// Searches a process for the wanted sockets. A process that ends in the meantime is ignored.
     fn look(&mut self, process: ProcResult<Folder>, wanted: &HashSet<u64>) {
         let mut held = BTreeSet::new();
         let result = process.and_then(|process| {

@@ -1,15 +1,15 @@
-//! Parses `/proc/PID/cgroup`: the path of the process's cgroup, and the systemd unit in that path.
-//! Pure: the caller reads the file.
+//! Parses `/proc/PID/cgroup`: the path of the process's cgroup, and the systemd unit in it. Pure:
+//! the caller reads the file.
 
 use procfs::{FromBufRead as _, ProcessCGroups};
 
-/// The hierarchies that show what a process belongs to, by name; that of version 2 has
-/// none. systemd's own is first: where both are mounted, a runtime may put its containers
-/// there and into those of controllers, but not into the unified one.
+/// The hierarchies that show what a process belongs to, by name; version 2 has an empty name.
+/// systemd's own hierarchy comes first: if both are mounted, a runtime may put its containers into
+/// it and into those of controllers, but not into the unified one.
 const HIERARCHIES: [&str; 5] = ["name=systemd", "", "memory", "cpu", "pids"];
 
-/// The path of the cgroup, from the text of `/proc/PID/cgroup`. One that says more than `/`
-/// is preferred: not everything is in every hierarchy.
+/// The path of the cgroup in the text of `/proc/PID/cgroup`. A path other than `/` is preferred,
+/// since not every process is in every hierarchy.
 pub(crate) fn of(text: &str) -> Option<String> {
     let ProcessCGroups(groups) = ProcessCGroups::from_buf_read(text.as_bytes()).ok()?;
     let in_hierarchy = |name: &&str| {
@@ -24,8 +24,8 @@ pub(crate) fn of(text: &str) -> Option<String> {
     Some((*path).to_owned())
 }
 
-/// The innermost systemd unit that has processes of its own, of a cgroup's path: slices only
-/// hold other units.
+/// The innermost systemd unit in a cgroup's path that has processes of its own. Slices only contain
+/// other units.
 pub(crate) fn unit(path: &str) -> Option<&str> {
     path.rsplit('/').find(|part| {
         let kind = part.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map(|(_, kind)| kind);

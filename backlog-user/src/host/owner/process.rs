@@ -1,5 +1,5 @@
-//! The details of a process that holds a listener, and the choice of the main holder. The process
-//! may end at any moment; then some details are missing.
+//! Reads the details of processes that hold a listener, and chooses the main one. A process may end
+//! at any time; some details are missing then.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,14 +11,14 @@ use procfs::process::Process as Folder;
 
 use super::path;
 
-/// Bytes that are kept of a command line.
+/// The maximum number of bytes of a command line to keep.
 const CMDLINE: usize = 512;
 
-/// A process that holds a socket, as much as is asked of each of them.
+/// A process that holds a socket, with the details that are read for every holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) pid: u32,
-    /// Its parent. 0: it has none that is seen here.
+    /// Its parent; 0 if it has none that is visible here.
     pub(super) parent: u32,
     pub(super) comm: String,
     pub(super) uid: u32,
@@ -26,7 +26,7 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// Reads it, if it is still there.
+    /// Reads the process, if it still exists.
     pub(super) fn read(folder: &Folder) -> Option<Self> {
         // The kernel gives this folder to the effective user, whatever else it hides.
         let uid = folder.uid().ok()?;
@@ -55,14 +55,15 @@ impl Holder {
         }
     }
 
-    /// systemd keeps the sockets that it starts services by, and so does a user's own one.
+    /// Is it systemd? The system's and a user's instance hold the sockets that they activate
+    /// services by.
     fn activates(&self) -> bool {
         self.comm == "systemd"
     }
 }
 
-/// The main one of those that hold a socket: no child of another, and the lowest pid of
-/// several such. systemd is it only if nothing else holds the socket.
+/// The main process among those that hold a socket: one that is not a child of another, with the
+/// lowest pid. systemd is chosen only if nothing else holds the socket.
 pub(super) fn main<'a>(holders: &[&'a Holder]) -> Option<&'a Holder> {
     let mut servers = holders.to_vec();
     servers.retain(|holder| !holder.activates());
@@ -71,16 +72,16 @@ pub(super) fn main<'a>(holders: &[&'a Holder]) -> Option<&'a Holder> {
     }
     let held_by = |pid| servers.iter().any(|holder| holder.pid == pid);
     let lowest = |holder: &&&Holder| holder.pid;
-    // They were not read at one moment: a number may have become another's, and each be a
-    // child of the other.
+    // The processes were not read at the same time: if a number was reused, two of them can be each
+    // other's child.
     let first = servers.iter().filter(|holder| !held_by(holder.parent)).min_by_key(lowest);
     first.or_else(|| servers.iter().min_by_key(lowest)).copied()
 }
 
-/// The begin of a command line. It is read no further: it may have megabytes.
+/// The beginning of a command line. The rest is not read, since it may have megabytes.
 fn cmdline(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
-    // A few more, so that no character is torn before the cut.
+    // Read a few bytes more, so that no character is cut in the middle.
     let limit = u64::try_from(CMDLINE + char::MAX_LEN_UTF8).ok()?;
     fs::File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     let mut text = String::from_utf8_lossy(&bytes).replace('\0', " ");
@@ -89,14 +90,14 @@ fn cmdline(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// The names of users, from the text of `/etc/passwd`.
+/// The names of users in `/etc/passwd`.
 pub(super) fn users(passwd: &Path) -> HashMap<u32, String> {
     let bytes = fs::read(passwd).unwrap_or_default();
     let mut users = HashMap::new();
     for line in String::from_utf8_lossy(&bytes).lines() {
         let mut fields = line.split(':');
         if let (Some(name), Some(Ok(uid))) = (fields.next(), fields.nth(1).map(str::parse)) {
-            // Of several the first, as everywhere.
+            // The first of several entries counts, as in the C library.
             users.entry(uid).or_insert_with(|| name.to_owned());
         }
     }
@@ -124,9 +125,9 @@ mod tests {
     #[test]
     fn the_main_one_is_no_child_of_another() {
         let worker = |pid| holder(pid, 900, "nginx");
-        // Numbers wrap: a parent's may be the higher one.
+        // Numbers wrap around, so a parent may have the higher one.
         assert_eq!(main_of(&[worker(12), worker(13), holder(900, 1, "nginx")]), Some(900));
-        // The master has handed over and is gone.
+        // The master has passed the socket on and is gone.
         assert_eq!(main_of(&[worker(13), worker(12)]), Some(12));
         assert_eq!(main_of(&[]), None);
     }
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(main_of(&[systemd.clone(), holder(812, 1, "sshd")]), Some(812));
         assert_eq!(main_of(&[holder(1200, 1, "systemd"), holder(812, 1200, "web")]), Some(812));
         assert_eq!(main_of(&[systemd]), Some(1));
-        // The first process of a container is a server like others.
+        // The first process of a container is a server like any other.
         assert_eq!(main_of(&[holder(1, 0, "nginx"), holder(7, 1, "nginx")]), Some(1));
     }
 
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(text(b"nginx: master\0\0\0\0"), "nginx: master");
         assert_eq!(text(b"a\xff\x1b[1m\0"), "a\u{fffd}\u{1b}[1m");
         assert_eq!(text(b""), "");
-        // 511 bytes, and a character that has the 512th and the next.
+        // 511 bytes, and a character that takes the 512th and the next one.
         let long = "x".repeat(CMDLINE - 1) + "éé";
         assert_eq!(text(long.as_bytes()), "x".repeat(CMDLINE - 1));
         let long = "x".repeat(CMDLINE - 2) + "éé";

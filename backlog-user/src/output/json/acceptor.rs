@@ -1,4 +1,4 @@
-//! What those who accept at a listener were doing.
+//! The line on what the acceptors of a listener were doing.
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{Acceptor, CpuLimit, Doing, State};

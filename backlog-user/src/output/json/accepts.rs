@@ -1,4 +1,4 @@
-//! Who accepts at a listener, and whose calls fail.
+//! The accepts of a listener by process and thread, and failed calls of `accept()`.
 
 use backlog_core::clock::Clock;
 use backlog_core::event::{AcceptError, AcceptErrors, Accepts};
@@ -50,7 +50,7 @@ struct Thread<'a> {
 }
 
 impl<'a> AcceptCounts<'a> {
-    /// Those of a listener.
+    /// The accepts of a listener.
     pub(super) fn of(page: &'a Page) -> Self {
         let accepted = page.totals.accepted;
         let worker = |share: Share<'a>| Worker {
@@ -146,7 +146,7 @@ impl<'a> AcceptErrorsLine<'a> {
 }
 
 impl<'a> AllFailedCalls<'a> {
-    /// All of a listener.
+    /// The failed calls of a listener.
     pub(super) fn of(clock: &Clock, failed: &'a FailedAccepts) -> Self {
         let FailedAccepts { watched_ns, kept, left_out } = failed;
         Self {

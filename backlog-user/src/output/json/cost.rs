@@ -1,4 +1,4 @@
-//! What tracing cost.
+//! The cost of tracing.
 
 use backlog_core::run::cost::{self, Cpu, ProgramCost};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! How values are distributed.
+//! Distributions of values.
 
 use backlog_core::model::distribution::{self, Bucket};
 use backlog_core::model::interval::Waits;

@@ -1,4 +1,5 @@
-//! Whom a listener refused: packets, clients, episodes, and connections that came to nothing.
+//! What a listener refused: packets, clients, episodes, and connections that were abandoned in the
+//! queue.
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
@@ -89,7 +90,7 @@ struct Episode<'a> {
 }
 
 impl Drops {
-    /// Those of a listener.
+    /// The drops of a listener.
     pub(super) fn of(model: &Model, summary: &Summary<'_>, end_ns: u64) -> Self {
         let page = summary.page;
         let UnadmittedClients { gave_up, believing, reset, trying, unknown } =
@@ -113,7 +114,7 @@ impl Drops {
 }
 
 impl Abandoned {
-    /// Those of a listener.
+    /// The abandoned connections of a listener.
     pub(super) fn of(page: &Page) -> Self {
         let count = |beside: Beside| page.totals.beside[beside as usize];
         Self {
@@ -126,7 +127,7 @@ impl Abandoned {
 }
 
 impl<'a> Episodes<'a> {
-    /// Those of a listener.
+    /// The episodes of a listener.
     pub(super) fn of(clock: &Clock, page: &'a Page) -> Self {
         let kept = page.episodes.kept().iter().map(|episode| Episode::of(clock, episode));
         Self { count: page.episodes.count(), kept: kept.collect() }

@@ -1,4 +1,4 @@
-//! The last line of a run: what is in no summary, and what tracing cost.
+//! The last line of a run: what no summary contains, and what tracing cost.
 
 use backlog_core::clock::Clock;
 use backlog_core::model::{Model, NamespacesEnded};
@@ -81,7 +81,7 @@ struct Command {
 }
 
 impl<'a> EndLine<'a> {
-    /// The line of this end, of a run with this many summaries.
+    /// The line for the end of a run with this many summaries.
     pub(super) fn of(clock: &Clock, model: &Model, listeners: usize, end: &'a End) -> Self {
         let gone = model.gone();
         Self {
@@ -108,7 +108,7 @@ impl<'a> EndLine<'a> {
 
 impl From<NamespacesEnded> for EndedNamespaces {
     fn from(ended: NamespacesEnded) -> Self {
-        // What was dropped there is kept for recordings only.
+        // The number of refused packets there is kept for recordings only.
         let NamespacesEnded { equal, different, uncompared, unread, unread_drops, dropped: _ } =
             ended;
         Self { equal, different, uncompared, unread, unread_drops }

@@ -1,5 +1,6 @@
-//! The line of an event that somebody should know of at once: drops begin, a queue is nearly full,
-//! nobody accepts. It names the listener itself, since `--on-event` gives a command this line alone.
+//! The line of an event that needs attention at once: drops begin, a queue is nearly full, or
+//! nobody accepts. It describes the listener itself, since `--on-event` passes only this line to a
+//! command.
 
 use std::net::IpAddr;
 
@@ -86,7 +87,7 @@ impl<'a> EventLine<'a> {
         }
     }
 
-    /// The same, of drops that were only counted, at the end of an interval.
+    /// The start of an episode whose drops were only counted, at the end of an interval.
     pub(crate) fn counted_drops(clock: &Clock, time_ns: u64, page: &'a Page) -> Self {
         let words = "drops begin: they are only counted";
         Self::of(clock, time_ns, EventKind::Drops, page, (None, page.listener.limit), words)
@@ -140,7 +141,7 @@ impl<'a> EventLine<'a> {
         }
     }
 
-    /// What it is about.
+    /// What the event is about.
     pub(crate) fn kind(&self) -> EventKind {
         self.event
     }

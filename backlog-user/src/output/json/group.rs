@@ -1,4 +1,4 @@
-//! The place of a listener in its `SO_REUSEPORT` group.
+//! A listener's position in its `SO_REUSEPORT` group.
 
 use std::collections::HashMap;
 
@@ -78,10 +78,10 @@ struct AtClose {
     would_have_moved: Option<bool>,
 }
 
-/// The group of each member, summed up once: there may be thousands of members.
+/// The group of each member, summed up once, since there may be thousands of members.
 pub(super) struct Groups(HashMap<ListenerId, Sums>);
 
-/// What is the same for all members.
+/// The sums that all members share.
 #[derive(Clone, Copy)]
 struct Sums {
     size: usize,
@@ -92,7 +92,7 @@ struct Sums {
 }
 
 impl Groups {
-    /// All groups of these listeners.
+    /// The groups of these listeners.
     pub(super) fn of(summaries: &[Summary<'_>]) -> Self {
         let mut all = HashMap::new();
         for group in group::groups(summaries) {
@@ -110,7 +110,7 @@ impl Groups {
 }
 
 impl Group {
-    /// That of a listener; none if it is in no group.
+    /// The group of a listener; None if it is in none.
     pub(super) fn of(
         model: &Model,
         groups: &Groups,

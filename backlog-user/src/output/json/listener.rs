@@ -1,4 +1,4 @@
-//! Lines of a listener: what it is, its close, and another limit.
+//! Lines on a listener: its description, its close, and changes of its limit.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What was seen in a network namespace against what the kernel counted there.
+//! The comparison of what was seen in a network namespace with the kernel's counters.
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;

@@ -1,4 +1,4 @@
-//! Who holds a listener's socket.
+//! The owner of a listener's socket.
 
 use backlog_core::owner;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! The line of a drop. A flood has many of them, so nothing is collected before it is written.
+//! The line of a drop. A flood has many of these, so nothing is collected before it is written.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! The JSON Schema of values that are written by hand (tests only).
+//! The JSON Schema of values whose serialisation is written by hand (tests only).
 
 use std::borrow::Cow;
 
@@ -12,25 +12,25 @@ use serde_json::{Map, Value, json};
 
 use super::values::{ByCounter, EveryCount, Id, Name, Named, NonZeroCounts, Time};
 
-/// What a schema says of the rows of a table.
+/// Describes the rows of a table to a schema.
 trait Rows: Name {
-    /// What one row is.
+    /// What a row is.
     const ROW: &'static str;
     /// All rows.
     const ALL: &'static [Self];
 
-    /// What a row means, if its name does not say it.
+    /// The meaning of a row, if its name does not explain it.
     fn meaning(self) -> Option<&'static str> {
         None
     }
 
-    /// What a field is called that has one of the names.
+    /// The title of a schema for one of the names.
     fn title() -> Cow<'static, str> {
         Self::ROW.into()
     }
 }
 
-/// Tables that know all their rows.
+/// Implements `Rows` for tables with a list of all rows.
 macro_rules! rows {
     ($($type:ident $row:literal $(, $meaning:ident)?;)+) => {
         $(impl Rows for $type {

@@ -53,7 +53,7 @@ pub(super) struct Sizing {
 }
 
 impl Sizing {
-    /// As a line has it.
+    /// Converts a verdict to its JSON form.
     pub(super) fn of(clock: &Clock, sizing: sizing::Sizing) -> Self {
         Self {
             verdict: Named(sizing.verdict),

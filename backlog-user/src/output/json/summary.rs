@@ -163,7 +163,7 @@ struct Queued {
 }
 
 impl<'a> SummaryLine<'a> {
-    /// The line of a summary.
+    /// Builds the line of a summary.
     pub(super) fn of(
         clock: &Clock,
         model: &Model,
@@ -214,9 +214,9 @@ impl<'a> SummaryLine<'a> {
     }
 }
 
-/// The comparisons of a listener's network namespace, and its own.
+/// The comparisons of the listener's network namespace, and its own.
 fn reconciled(page: &Page, accounts: &[Account]) -> ByCounter<Comparison> {
-    // They are in the order of namespaces.
+    // The accounts are sorted by namespace.
     let netns = page.listener.netns;
     let account = accounts.binary_search_by_key(&netns, |account| account.netns);
     let account = account.ok().and_then(|at| accounts.get(at));
@@ -224,7 +224,7 @@ fn reconciled(page: &Page, accounts: &[Account]) -> ByCounter<Comparison> {
     comparisons(account.into_iter().flat_map(|account| &account.verdicts).chain(own.as_ref()))
 }
 
-/// How long anything was queued, as a part of the time that the listener was seen.
+/// How long anything was queued, as a fraction of the time that the listener was seen.
 fn busy(page: &Page, end_ns: u64) -> Option<f64> {
     let end_ns = page.closed.map_or(end_ns, |(closed_ns, _)| closed_ns);
     let elapsed_ns = end_ns.saturating_sub(page.first_seen_ns);

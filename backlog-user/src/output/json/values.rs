@@ -1,4 +1,4 @@
-//! Values that several kinds of lines have, and how they are written.
+//! Values that several kinds of lines share, and how they are written.
 
 use std::io::{self, Write};
 
@@ -20,8 +20,8 @@ pub(crate) fn write(out: &mut impl Write, line: &impl Serialize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// One line of JSON, in which a string from outside has no character that a terminal obeys: JSON
-/// itself requires that only of C0. A reader gets the string as it was.
+/// Escapes every character in external strings that controls a terminal; JSON itself requires this
+/// only of C0. Readers get the original string.
 struct Escaping;
 
 impl Formatter for Escaping {
@@ -96,13 +96,13 @@ impl From<ListenerId> for Id {
     }
 }
 
-/// Something that is printed by its name.
+/// A value that is printed by its name.
 pub(crate) trait Name: Copy + 'static {
     /// The name.
     fn name(self) -> &'static str;
 }
 
-/// Types that know their names themselves.
+/// Implements `Name` for types that have such a method.
 macro_rules! names {
     ($($type:ty),+) => {
         $(impl Name for $type {
@@ -130,12 +130,12 @@ impl<T: Name> Serialize for Named<T> {
 pub(crate) struct EveryCount<T>(Vec<(T, u64)>);
 
 impl<T: Name> EveryCount<T> {
-    /// In the order of the table.
+    /// Counts in the order of the table.
     pub(super) fn of(all: &[T], counts: &[u64]) -> Self {
         Self(all.iter().copied().zip(counts.iter().copied()).collect())
     }
 
-    /// In the order of the names.
+    /// Counts in the order of the names.
     pub(super) fn by_name(all: &[T], counts: &[u64]) -> Self {
         let Self(mut counts) = Self::of(all, counts);
         counts.sort_by_key(|(row, _)| row.name());
@@ -154,7 +154,7 @@ impl<T: Name> Serialize for EveryCount<T> {
 pub(crate) struct NonZeroCounts<T>(EveryCount<T>);
 
 impl<T: Name> NonZeroCounts<T> {
-    /// In the order of the names.
+    /// Counts in the order of the names.
     pub(super) fn by_name(all: &[T], counts: &[u64]) -> Self {
         let EveryCount(mut counts) = EveryCount::by_name(all, counts);
         counts.retain(|(_, count)| *count > 0);

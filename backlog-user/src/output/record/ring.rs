@@ -1,5 +1,5 @@
-//! A recording in memory: the last minutes of a run, compressed, in parts that can each be read
-//! without those before. Bounded in time and in bytes; a busy host has fewer minutes.
+//! A recording in memory: the last minutes of a run, compressed, in parts that can be read on their
+//! own. Bounded in time and bytes; a busy host gets fewer minutes.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,38 +7,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zstd::stream::write::Encoder;
 
-/// A part ends after this time, or at this size.
+/// The maximum duration and size of a part.
 const PART_NS: u64 = 60_000_000_000;
 const PART_BYTES: usize = MOST_BYTES / 16;
 
-/// It reaches back this far, and a part more.
+/// How far the recording reaches back, plus up to one part.
 pub(crate) const REACH_NS: u64 = 15 * 60_000_000_000;
 
-/// Bytes of all parts.
+/// The maximum size of all parts in bytes.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Fast, and with a small window: several parts are read at once, and one is always being written.
+/// A fast level with a small window, since several parts are read at once and one is always being
+/// written.
 const LEVEL: i32 = 1;
 
-/// See the module's head. The session writes, others read.
+/// A handle to the recording: the session writes, others read.
 #[derive(Clone, Default)]
 pub(crate) struct Ring(Arc<Mutex<Parts>>);
 
 #[derive(Default)]
 struct Parts {
-    /// Those that are complete, with the times at which they begin.
+    /// The complete parts, and when each begins.
     complete: VecDeque<(u64, Arc<[u8]>)>,
     bytes: usize,
-    /// The one that is being written.
+    /// The part that is being written.
     begin_ns: u64,
     open: Vec<u8>,
 }
 
-/// A part, and when it begins.
+/// When a part begins, and its bytes.
 pub(crate) type Part = (u64, Arc<[u8]>);
 
 impl Ring {
-    /// The parts from this time on: the last that begins before it, or else all. The oldest first.
+    /// The parts since this time, the oldest first. The first one begins before that time if there
+    /// is such a part.
     pub(crate) fn since(&self, time_ns: u64) -> Vec<Part> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let older = parts.complete.iter().rposition(|(begin_ns, _)| *begin_ns <= time_ns);
@@ -58,7 +60,7 @@ impl Ring {
         Encoder::new(Tail { ring: self.clone(), bytes: 0 }, LEVEL)
     }
 
-    /// The open part is complete, and the next one begins.
+    /// Completes the open part and begins the next one.
     fn next(&self, time_ns: u64) {
         let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let done = std::mem::take(&mut parts.open);
@@ -67,7 +69,7 @@ impl Ring {
         parts.complete.push_back((begin_ns, done.into()));
         let from_ns = time_ns.saturating_sub(REACH_NS);
         let is_over = |parts: &Parts| {
-            // The next one reaches back far enough, or there are too many bytes.
+            // Evict while the next part reaches back far enough, or there are too many bytes.
             let next = parts.complete.get(1).map_or(time_ns, |(begin_ns, _)| *begin_ns);
             next <= from_ns || parts.bytes > MOST_BYTES - PART_BYTES
         };
@@ -86,13 +88,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Is the part as long as it may be?
+    /// Has the part reached its maximum duration or size?
     pub(super) fn is_full(&self, time_ns: u64) -> bool {
         let bytes = self.out.as_ref().map_or(0, |out| out.get_ref().bytes);
         time_ns.saturating_sub(self.begin_ns) >= PART_NS || bytes >= PART_BYTES
     }
 
-    /// Another part begins.
+    /// Begins another part.
     pub(super) fn next(&mut self, time_ns: u64) -> io::Result<()> {
         if let Some(out) = self.out.take() {
             out.finish()?;
@@ -113,7 +115,7 @@ impl Write for Writer {
     }
 }
 
-/// Compressed bytes go to the end of the open part.
+/// Appends compressed bytes to the open part.
 struct Tail {
     ring: Ring,
     bytes: usize,
@@ -156,7 +158,7 @@ mod tests {
         let [(begin_ns, last)] = &ring.since(41 * MINUTE)[..] else { panic!() };
         let text = zstd::stream::read::Decoder::new(&last[..]).unwrap();
         let mut lines = String::new();
-        // It is not complete.
+        // The open part is incomplete, so reading it ends with an error.
         let _ = std::io::Read::read_to_string(&mut { text }, &mut lines);
         assert_eq!((*begin_ns, lines.as_str()), (40 * MINUTE, "the last one\n"));
     }

@@ -1,7 +1,6 @@
-//! The file that a recording goes to: plain, or compressed if its name ends in `.zst`. It is written
-//! beside its name, and takes the name when the run begins; what stands there is kept as `NAME.old`.
-//! Only its owner can read it, since it names clients and command lines. A half-written one is
-//! still readable.
+//! The file of a recording, compressed if its name ends in `.zst`. It is written under a temporary
+//! name until the run begins; an existing file is then kept as `NAME.old`. Only its owner can read
+//! it, since it contains clients and command lines. A truncated file is still readable.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,15 +17,15 @@ use crate::output::folder::{Entry, is_same_name};
 use crate::output::place::{Place, open_descriptor, open_special};
 use crate::output::whole_file::beside;
 
-/// Fast, and near to what slower levels give for lines that are much alike.
+/// A fast level that compresses similar lines almost as well as slower ones.
 const LEVEL: i32 = 3;
 
-/// One file, written to.
+/// The destination of a recording: a file, a pipe, or memory.
 pub(super) struct Sink {
     out: Option<Out>,
-    /// The file has this name until it is published under the other one.
+    /// The temporary name of the file, until it is published.
     unpublished: Option<TempPath>,
-    /// Its place; none: a pipe or a device.
+    /// Its directory entry; None for a pipe or device.
     entry: Option<Entry>,
 }
 
@@ -36,7 +35,7 @@ enum Out {
     Memory(Writer),
 }
 
-/// A file that knows how much was written to it.
+/// A file that counts the bytes written to it.
 struct Counted {
     out: Outlet,
     bytes: u64,
@@ -55,8 +54,8 @@ impl Write for Counted {
 }
 
 impl Sink {
-    /// Creates a new file beside the name, which stays what it is until [`Self::publish`]. A pipe
-    /// or a device is written to directly.
+    /// Creates a new file next to `path`, which stays unchanged until [`Self::publish`]. A pipe or
+    /// device is written to directly.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         match Place::of(path) {
             Place::Name => Self::beside(Entry::open(path)?),
@@ -82,17 +81,17 @@ impl Sink {
         Ok(Self { out: Some(out), unpublished: None, entry: None })
     }
 
-    /// To memory.
+    /// Writes to memory.
     pub(super) fn memory(writer: Writer) -> Self {
         Self { out: Some(Out::Memory(writer)), unpublished: None, entry: None }
     }
 
-    /// Is it memory whose part is as long as it may be?
+    /// For memory: has the part reached its maximum duration or size?
     pub(super) fn is_full(&self, time_ns: u64) -> bool {
         matches!(&self.out, Some(Out::Memory(writer)) if writer.is_full(time_ns))
     }
 
-    /// What follows is another part of the memory.
+    /// For memory: begins another part.
     pub(super) fn next_part(&mut self, time_ns: u64) -> io::Result<()> {
         match &mut self.out {
             Some(Out::Memory(writer)) => writer.next(time_ns),
@@ -100,7 +99,7 @@ impl Sink {
         }
     }
 
-    /// Gives the file its name. What has that name is renamed to `NAME.old`.
+    /// Gives the file its final name. An existing file is renamed to `NAME.old`.
     pub(super) fn publish(&mut self) -> io::Result<()> {
         let (Some(file), Some(entry)) = (self.unpublished.take(), &self.entry) else {
             return Ok(());
@@ -113,8 +112,8 @@ impl Sink {
         Ok(file.persist(&name)?)
     }
 
-    /// Another file of that name, for one that is finished: each that is there becomes one older, and
-    /// the oldest goes.
+    /// Creates the next file of a rotation: each existing file gets the next number, and the oldest
+    /// is deleted.
     pub(super) fn next(&self, keep: u32) -> io::Result<Self> {
         let Some(entry) = &self.entry else {
             return Err(Error::other("it cannot be renamed"));
@@ -131,7 +130,7 @@ impl Sink {
         Ok(next)
     }
 
-    /// Bytes in the file.
+    /// The size of the file in bytes.
     pub(super) fn bytes(&self) -> u64 {
         match &self.out {
             Some(Out::Plain(out)) => out.bytes,
@@ -140,8 +139,8 @@ impl Sink {
         }
     }
 
-    /// Nothing more comes: waits until all is written, for as long as the reader or the disk takes
-    /// something.
+    /// Closes the file: waits until everything is written, for as long as the reader or the disk
+    /// takes data.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let mut file = match self.out.take() {
             Some(Out::Plain(file)) => file,
@@ -162,7 +161,7 @@ impl Write for Sink {
         }
     }
 
-    /// A reader of the file finds everything written so far.
+    /// Makes everything written so far readable.
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.out {
             Some(Out::Plain(out)) => out.flush(),
@@ -175,18 +174,19 @@ impl Write for Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // A run that ends by an error has told it; its recording goes as far as it can.
+        // A run that ends with an error has reported it; the recording is written as far as
+        // possible.
         let _ = self.finish();
     }
 }
 
-/// The name of the file this many rotations back.
+/// The name of the file from this many rotations ago.
 pub(crate) fn part(path: &Path, before: u32) -> PathBuf {
     if before == 0 { path.to_owned() } else { with_end(path, &format!(".{before}")) }
 }
 
-/// Is it the name of a file of this recording: its own, that of what stood there before, or, up to
-/// this many rotations back, that of an older one? They need not exist yet.
+/// Does `name` belong to this recording: to its file, to the one kept as `.old`, or to one from up
+/// to this many rotations ago? It need not exist yet.
 pub(crate) fn is_name_of(recording: &Path, name: &Path, rotations: u32) -> bool {
     let (Some(own), Some(other)) = (recording.file_name(), name.file_name()) else { return false };
     let Some(end) = other.as_bytes().strip_prefix(own.as_bytes()) else { return false };

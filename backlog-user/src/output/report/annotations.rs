@@ -1,59 +1,59 @@
-//! What the report remembers of a run while it goes on, since the model keeps no moments:
-//! where runs of drops began, when limits were changed and the clock was set. Bounded; what
-//! is left out is counted.
+//! Events that the report shows individually, since the model does not keep them: the first drop of
+//! each run of drops, changes of limits, and steps of the clock. Bounded; what is left out is
+//! counted.
 
 use std::collections::BTreeMap;
 
 use backlog_core::event::{Limit, ListenerId};
 use backlog_core::model::Refusal;
 
-/// Moments of one listener.
+/// The events of one listener.
 #[derive(Debug, Default)]
 pub(super) struct Moments {
-    /// Drops that began a run of their cause.
+    /// The first drop of each run with the same cause.
     pub(super) begun: Vec<Refusal>,
-    /// Changes of its limit, and when.
+    /// Changes of its limit, and their times.
     pub(super) limits: Vec<(u64, Limit)>,
-    /// Moments that are not here.
+    /// The number of events left out.
     pub(super) left_out: u64,
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     moments: BTreeMap<ListenerId, Moments>,
-    /// Steps of the wall clock: when, and nanoseconds.
+    /// Steps of the wall clock: the time, and the step in nanoseconds.
     pub(super) steps: Vec<(u64, i128)>,
-    /// Steps that are not here.
+    /// The number of steps left out.
     pub(super) steps_left_out: u64,
-    /// Moments of all listeners.
+    /// The number of kept events of all listeners.
     kept: usize,
 }
 
-/// Moments kept per listener, and steps of the clock.
+/// The maximum number of events per listener, and of clock steps.
 const MOST: usize = 300;
 
-/// Moments kept for all listeners: some 10 MB.
+/// The maximum number of events of all listeners: some 10 MB.
 const MOST_OF_ALL: usize = 60_000;
 
 impl Annotations {
-    /// A packet was refused.
+    /// Adds a refused packet.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         if refusal.first {
             self.keep(refusal.drop.listener, |moments| moments.begun.push(*refusal));
         }
     }
 
-    /// Another `listen()` was called, or a limit has changed.
+    /// Adds another `listen()` call, or a change of the limit.
     pub(super) fn limit(&mut self, listener: ListenerId, time_ns: u64, limit: &Limit) {
-        // The listener's own event already has the call that opened it.
+        // The event that opened the listener already has this call.
         if limit.opens {
             return;
         }
         self.keep(listener, |moments| moments.limits.push((time_ns, limit.clone())));
     }
 
-    /// The wall clock was set.
+    /// Adds a step of the wall clock.
     pub(super) fn clock_set(&mut self, time_ns: u64, step_ns: i128) {
         if self.steps.len() < MOST {
             self.steps.push((time_ns, step_ns));
@@ -62,7 +62,7 @@ impl Annotations {
         }
     }
 
-    /// Those of a listener, if there are any.
+    /// The events of a listener, if there are any.
     pub(super) fn of(&self, listener: ListenerId) -> Option<&Moments> {
         self.moments.get(&listener)
     }

@@ -1,4 +1,4 @@
-//! What every part of the page needs.
+//! The data that every part of the page needs.
 
 use backlog_core::clock::Clock;
 use backlog_core::model::Model;
@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::annotations::Annotations;
 
-/// All that the page is made of.
+/// The run that the page shows.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) zone: &'a TimeZone,
@@ -24,18 +24,18 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// `21:04:05.123456` at a monotonic time.
+    /// For example `21:04:05.123456`, for a monotonic time.
     pub(super) fn time(&self, time_ns: u64, digits: usize) -> String {
         clock_time(self.zone, self.clock.wall(time_ns), digits)
     }
 
-    /// The same as an element that programs can read.
+    /// The time as a machine-readable element.
     pub(super) fn moment(&self, time_ns: u64) -> Markup {
         let wall = self.clock.wall(time_ns);
         html! { time datetime=(format!("{wall:.6}")) { (clock_time(self.zone, wall, 6)) } }
     }
 
-    /// `2026-11-28 21:04:05`
+    /// For example `2026-11-28 21:04:05`.
     pub(super) fn day_and_time(&self, wall: Timestamp) -> String {
         let day = self.zone.to_datetime(wall).date();
         format!("{day} {}", clock_time(self.zone, wall, 0))
@@ -46,9 +46,9 @@ impl Run<'_> {
         time_ns.saturating_sub(self.meta.time_ns) as f64 / 1e9
     }
 
-    /// Seconds that the run took.
+    /// The length of the run in seconds.
     pub(super) fn length(&self) -> f64 {
-        // A run that ended at once is drawn as one of a millisecond.
+        // A run that ended at once is drawn with a length of a millisecond.
         self.seconds(self.end.time_ns).max(0.001)
     }
 }

@@ -1,4 +1,4 @@
-//! When clients were hit: the runs of drops of one listener, as a table.
+//! The runs of drops at one listener, as a table.
 
 use backlog_core::model::Refusal;
 use backlog_core::model::episode::{Episode, Episodes, NewClients};
@@ -11,7 +11,7 @@ use super::annotations::Moments;
 use super::context::Run;
 use super::shared::{Column, plain, table};
 
-/// The tables; nothing where nothing was refused.
+/// The tables; empty if nothing was refused.
 pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     let moments = run.annotations.of(summary.page.listener.id);
     html! {
@@ -20,7 +20,7 @@ pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     }
 }
 
-/// The episodes, and what the acceptor was doing when each began.
+/// The episodes, and the state of the acceptors when each began.
 fn episodes(run: &Run<'_>, episodes: &Episodes) -> Markup {
     const COLUMNS: [Column; 5] = [
         Column::Words("Episode"),
@@ -60,7 +60,7 @@ fn episode(run: &Run<'_>, episode: &Episode) -> Vec<Markup> {
     ]
 }
 
-/// The packets that began a run of their cause.
+/// The first packets of each run with the same cause.
 fn begun(run: &Run<'_>, moments: &Moments) -> Markup {
     const COLUMNS: [Column; 6] = [
         Column::Words("Began"),

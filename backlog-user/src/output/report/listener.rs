@@ -1,4 +1,4 @@
-//! One listener: whose it is, its plots, its episodes.
+//! The section of one listener: its owner, its plots, its episodes.
 
 use backlog_core::event::Listener;
 use backlog_core::model::interval::Waits;
@@ -34,7 +34,7 @@ pub(super) fn section(run: &Run<'_>, summary: &Summary<'_>) -> Markup {
     }
 }
 
-/// Who holds it, and what was asked for.
+/// The owner, and the requested backlog.
 fn whose_it_is(run: &Run<'_>, page: &Page) -> Vec<Fact> {
     let listener = &page.listener;
     let identity = &listener.identity;
@@ -72,7 +72,7 @@ fn asked(listener: &Listener) -> String {
     }
 }
 
-/// What was counted.
+/// The counts.
 fn numbers(run: &Run<'_>, summary: &Summary<'_>) -> Vec<Fact> {
     let page = summary.page;
     let totals = &page.totals;
@@ -131,7 +131,7 @@ fn limits(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
     })
 }
 
-/// A wide plot, which a narrow screen can move from side to side.
+/// A wide plot, which scrolls on a narrow screen.
 fn pan(plot: &Markup) -> Markup {
     html! { div.pan role="group" aria-label="Plot over time" tabindex="0" { (plot) } }
 }
@@ -208,7 +208,7 @@ fn histograms(summary: &Summary<'_>) -> Markup {
     }
 }
 
-/// What part of what was counted a histogram has seen, if not all.
+/// How much of what was counted a histogram contains, if not all.
 fn of(seen: u64, counted: u64) -> String {
     if seen == counted { String::new() } else { format!(" of {seen} of {counted} connections") }
 }

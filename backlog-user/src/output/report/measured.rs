@@ -1,4 +1,4 @@
-//! The host's settings, how it was measured and what is not known, and the command.
+//! The host's settings, the method and its gaps, and the command.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::context::Run;
 use super::shared::{Column, facts, outside, plain, table};
 
-/// The sysctls that bound the queues, of each network namespace.
+/// The sysctls that limit the queues, by network namespace.
 pub(super) fn settings(run: &Run<'_>) -> Markup {
     const COLUMNS: [Column; 5] = [
         Column::Words("Network namespace"),
@@ -42,8 +42,8 @@ pub(super) fn settings(run: &Run<'_>) -> Markup {
     }
 }
 
-/// `4026531840 (host)`
-/// The names of namespaces, by what the first named listener of each knows.
+/// Names of namespaces for texts like `4026531840 (host)`: the name that the first listener of each
+/// namespace has.
 fn names<'a>(run: &Run<'a>) -> HashMap<Netns, &'a str> {
     let listeners = run.summaries.iter().rev().map(|summary| &summary.page.listener);
     listeners.filter_map(|one| Some((one.netns, one.identity.netns.as_deref()?))).collect()
@@ -65,7 +65,7 @@ fn row(name: String, settings: &Settings) -> Vec<Markup> {
     ]
 }
 
-/// How it was measured, what is not known, and what it cost.
+/// The method, the gaps, and the cost.
 pub(super) fn section(run: &Run<'_>) -> Markup {
     const COLUMNS: [Column; 3] =
         [Column::Words("Moment"), Column::Words("Hook"), Column::Words("Program")];
@@ -103,7 +103,7 @@ pub(super) fn section(run: &Run<'_>) -> Markup {
     }
 }
 
-/// What was lost or left out on the way.
+/// What was lost or left out.
 fn unknown(run: &Run<'_>) -> Vec<String> {
     let end = run.end;
     let lost = saturating(run.summaries.iter().map(|summary| summary.lost));
@@ -149,7 +149,7 @@ fn unknown(run: &Run<'_>) -> Vec<String> {
     texts
 }
 
-/// What tracing cost, as far as it is known.
+/// The cost of tracing, as far as it is known.
 fn cost(run: &Run<'_>) -> Option<Markup> {
     let cost = &run.end.cost;
     let cpu = cost.cpu?;
@@ -162,7 +162,7 @@ fn cost(run: &Run<'_>) -> Option<Markup> {
     )))
 }
 
-/// The command that made it, as one could type it.
+/// The command line of the run, quoted for a shell.
 pub(super) fn command(run: &Run<'_>) -> Markup {
     let words = std::iter::once("backlog-trace".to_owned())
         .chain(run.meta.options.iter().map(|word| quoted(word)));

@@ -1,4 +1,4 @@
-//! All listeners in one table, and the groups that share an address.
+//! The table of all listeners, and the groups that share an address.
 
 use backlog_core::model::group::words as groups;
 use backlog_core::model::group::{self, Group};
@@ -12,7 +12,7 @@ use super::context::Run;
 use super::order::ROWS;
 use super::shared::{Column, plain, table};
 
-/// The table, and what is not in it.
+/// The table, and a note on what it leaves out.
 pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>]) -> Markup {
     const COLUMNS: [Column; 10] = [
         Column::Words("Listener"),

@@ -1,5 +1,4 @@
-//! The page as a whole: its head, the order of its parts, and what it is allowed to load,
-//! which is nothing.
+//! The whole page: its head, the order of its parts, and its policy, which lets it load nothing.
 
 use backlog_core::model::summary::Summary;
 use backlog_core::text::outside::harmless;
@@ -12,8 +11,8 @@ use super::{listener, measured, order, overview, reconciled, verdict};
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
-/// Only these two may be used, and nothing may be fetched: should a string from outside ever
-/// become markup, it runs nothing and calls nobody. (A test holds the sums to the files.)
+/// Only these two may be used and nothing may be loaded: if an external string ever became markup,
+/// it could neither run code nor contact anyone. (A test compares the hashes with the files.)
 const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-BDH3x1dvG6pF/82nsla4Mih04Wnu7GYHO2PzGgfYub8='; \
     script-src 'sha256-aRg4TGtM8F3gvZBemkNnff785F4iqhG2HjCjkb7lpdM='; \
@@ -62,8 +61,8 @@ pub(super) fn render(run: &Run<'_>) -> String {
             }
         }
     };
-    // The template escapes markup. It leaves characters that turn or hide text, which become
-    // harmless here, whichever part of the page has them.
+    // The template escapes markup, but not characters that reverse or hide text. They are replaced
+    // here, for every part of the page.
     harmless(&page.into_string()).into_owned()
 }
 
@@ -91,14 +90,14 @@ fn began(run: &Run<'_>) -> String {
     run.day_and_time(run.clock.wall(run.meta.time_ns))
 }
 
-/// `UTC`, or how far from it and what that is called.
+/// `UTC`, or the offset and name of the zone.
 fn zone_name(run: &Run<'_>) -> String {
     let info = run.zone.to_offset_info(run.clock.wall(run.meta.time_ns));
     let (offset, name) = (info.offset(), info.abbreviation());
     if offset.is_zero() && name == "UTC" { "UTC".into() } else { format!("UTC{offset} ({name})") }
 }
 
-/// What has no section of its own.
+/// A note on the listeners without a section.
 fn left_out(ordered: &[Summary<'_>], drawn: usize) -> Markup {
     let active = ordered.iter().filter(|summary| summary.active()).count();
     let text = match active - drawn {
@@ -125,6 +124,6 @@ mod tests {
             sum(STYLE),
             sum(SCRIPT)
         );
-        assert_eq!(POLICY, expected, "put these sums into POLICY");
+        assert_eq!(POLICY, expected, "put these hashes into POLICY");
     }
 }

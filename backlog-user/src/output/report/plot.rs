@@ -1,5 +1,5 @@
-//! What the plots have in common: a chart with its axes, drawn by `plotters`, whose colours
-//! become the variables of the style sheet, and marks with tooltips, laid over it.
+//! The common part of the plots: a chart with axes, drawn by `plotters`, whose colours are replaced
+//! by the variables of the style sheet, and marks with tooltips on top.
 
 pub(super) mod bars;
 pub(super) mod depth;
@@ -18,7 +18,7 @@ use plotters::style::Color as _;
 
 pub(super) use ticks::{Axis, Tick};
 
-/// On a string canvas only drawing outside of it can fail.
+/// On a string canvas, only drawing outside of it can fail.
 type Result<T> = std::result::Result<T, DrawingAreaErrorKind<io::Error>>;
 
 /// A part of the canvas.
@@ -27,15 +27,15 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// A chart with its axes.
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
-/// What a colour is for. `plotters` knows fixed colours only: it is given numbers that stand
-/// for the variables of the style sheet, which know light, dark and paper.
+/// The purpose of a colour. `plotters` only knows fixed colours, so it gets placeholders for the
+/// variables of the style sheet, which differ between light, dark and paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
-    /// Words at the axes.
+    /// The labels of the axes.
     Words = 1,
-    /// The axes, and lines across.
+    /// The axes and the grid.
     Grid = 2,
-    /// What is measured.
+    /// The measured values.
     Value = 3,
 }
 
@@ -50,7 +50,7 @@ impl Ink {
         self.color().stroke_width(width)
     }
 
-    /// The variable of the style sheet.
+    /// The variable in the style sheet.
     const fn variable(self) -> &'static str {
         match self {
             Self::Words => "var(--soft)",
@@ -60,15 +60,15 @@ impl Ink {
     }
 }
 
-/// What a plot is called and what it shows, for those who do not see it.
+/// The title and description of a plot, for screen readers.
 struct Named<'a> {
-    /// An id that no other plot has.
+    /// An ID that is unique on the page.
     id: &'a str,
     title: &'a str,
     description: &'a str,
 }
 
-/// Draws, and lays marks over it.
+/// Draws a plot, and puts the marks on top.
 fn draw(
     named: &Named<'_>,
     (width, height): (u32, u32),
@@ -96,7 +96,7 @@ fn draw(
     }
 }
 
-/// The drawing without its frame, in the style sheet's colours and letters.
+/// The drawing without its frame, with the colours and fonts of the style sheet.
 fn themed(svg: &str) -> String {
     let inner = svg.split_once('>').map_or("", |(_, inner)| inner);
     let mut inner = inner.trim().trim_end_matches("</svg>").replace(" opacity=\"1\"", "");
@@ -107,7 +107,7 @@ fn themed(svg: &str) -> String {
             format!("\"{variable}\"")
         });
     }
-    // What the style sheet says of letters, and line breaks that would be words.
+    // Remove fonts, which the style sheet sets, and line breaks, which would be text.
     let size = format!(" font-size=\"{}\"", LETTERS / 1.24);
     let mut short = String::with_capacity(inner.len());
     for line in inner.lines() {
@@ -119,16 +119,16 @@ fn themed(svg: &str) -> String {
     short.replace(" \"/>", "\"/>")
 }
 
-/// Room for the numbers at the left.
+/// Space for the numbers on the left.
 const LEFT: i32 = 62;
-/// Room for those below.
+/// Space for the numbers below.
 const BELOW: i32 = 26;
-/// Room for half of the last of them.
+/// Space for half of the last number below.
 const RIGHT: i32 = 28;
-/// Letters of 12 pixels, as `plotters` counts; it guesses how wide they are.
+/// Letters of 12 pixels in the units of `plotters`, which estimates their width.
 const LETTERS: f64 = 12.0;
 
-/// A chart with its axes, the numbers below only if there is to be room for them.
+/// A chart with axes; `numbers_below` makes space for the numbers below.
 fn chart<'a>(area: &Area<'a>, x: &Axis, y: &Axis, numbers_below: bool) -> Result<Chart<'a>> {
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)

@@ -1,4 +1,4 @@
-//! What was seen against what the kernel counted itself.
+//! The comparison with the kernel's own counters.
 
 use backlog_core::model::reconcile::{self, Account, CounterCheck, reasons};
 use maud::{Markup, html};

@@ -1,4 +1,4 @@
-//! Small pieces of the page: times, tables, facts, strings from outside.
+//! Small parts of the page: times, tables, facts, external strings.
 
 use backlog_core::model::summary::Summary;
 use backlog_core::text::owner_text;
@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::context::Run;
 
-/// A string from outside, with characters made visible that move a cursor or reverse text. (The
+/// An external string, with characters made visible that move the cursor or reverse text. (The
 /// template escapes markup.)
 pub(super) fn outside(text: &str) -> String {
     owner_text::safe(text)
@@ -15,13 +15,13 @@ pub(super) fn outside(text: &str) -> String {
 /// A column of a table.
 #[derive(Clone, Copy)]
 pub(super) enum Column {
-    /// Words, from the left.
+    /// Text, left-aligned.
     Words(&'static str),
-    /// Numbers, right under each other.
+    /// Numbers, right-aligned.
     Number(&'static str),
 }
 
-/// A table that a narrow screen can move from side to side. The first cell of a row names it.
+/// A table that scrolls on a narrow screen. The first cell of a row is its header.
 pub(super) fn table(name: &str, columns: &[Column], rows: &[Vec<Markup>]) -> Markup {
     let class = |index: usize| match columns.get(index) {
         Some(Column::Number(_)) => Some("n"),
@@ -56,10 +56,10 @@ pub(super) fn table(name: &str, columns: &[Column], rows: &[Vec<Markup>]) -> Mar
     }
 }
 
-/// What something is called and what it is, if it is known.
+/// The name of a fact, and its value if known.
 pub(super) type Fact = (&'static str, Option<Markup>);
 
-/// Facts; those that are not known are left out.
+/// A list of facts, without those that are unknown.
 pub(super) fn facts(all: &[Fact]) -> Markup {
     html! {
         dl {
@@ -72,8 +72,8 @@ pub(super) fn facts(all: &[Fact]) -> Markup {
     }
 }
 
-/// The deepest queue, its limit, and when. If the limit was changed, the plot shows which one
-/// applied then.
+/// The deepest queue, its limit, and the time. If the limit was changed, the plot shows which one
+/// applied.
 pub(super) fn peak(run: &Run<'_>, summary: &Summary<'_>) -> Option<Markup> {
     let peak_ns = summary.peak_ns?;
     Some(html! { (summary.peak_of_limit()) ", at " (run.moment(peak_ns)) })

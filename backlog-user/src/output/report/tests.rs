@@ -1,5 +1,5 @@
-//! The page of a made-up run: what is on it, what no string from outside can do to it, that
-//! its colours can be read, and (in `browser`) that a real browser shows it.
+//! Tests the page of a synthetic run: its content, that external strings cannot break it, that its
+//! colours have enough contrast, and (in `browser`) that a real browser shows it.
 
 mod browser;
 mod colours;
@@ -16,13 +16,13 @@ use crate::output::table::{Table, TextStyle};
 use crate::output::whole_file::WholeFile;
 use made_up::{HOSTILE, host, page};
 
-/// What is between two strings.
+/// The text between two strings.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from}"));
     rest.split_once(to).unwrap_or_else(|| panic!("no {to}")).0
 }
 
-/// A part of the page, a tag a line.
+/// A part of the page, one tag per line.
 fn part(html: &str, id: &str) -> String {
     let body = between(html, &format!("<section aria-labelledby=\"{id}\">"), "</section>");
     body.replace("><", ">\n<")
@@ -82,7 +82,7 @@ fn no_string_from_outside_is_markup() {
             escaped.replace('"', "&quot;").replace(['\u{1b}', '\n', '\u{202e}', '\0'], "?");
         assert!(html.contains(&escaped), "{name} is not there: {escaped}");
     }
-    // One of each is ours, and there is nothing else that runs or loads.
+    // Exactly one of each is ours; nothing else may run or load anything.
     for ours in ["<script>", "</script>", "<style>", "</style>", "<title>Accept"] {
         assert_eq!(html.matches(ours).count(), 1, "{ours}");
     }
@@ -110,7 +110,7 @@ fn a_run_without_listeners_is_a_page_too() {
     assert!(html.contains("No listener was seen.") && !html.contains("<svg"));
 }
 
-/// Nobody reads any more.
+/// A closed pipe.
 struct Closed;
 
 impl Write for Closed {

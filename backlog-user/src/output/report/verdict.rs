@@ -1,5 +1,5 @@
-//! What happened, first of all: a sentence for the run, and for each listener that is drawn
-//! the model's verdict, what became of its clients, and why.
+//! The first section: a sentence on the run, and for each drawn listener the model's verdict, the
+//! outcome of its clients, and the reasons.
 
 use backlog_core::model::interval::Waits;
 use backlog_core::model::saturating::saturating;
@@ -15,15 +15,15 @@ use super::shared::{outside, peak, plain};
 use crate::output::advice;
 use crate::output::advice::still_queued;
 
-/// The section on one listener.
+/// The verdict on one listener.
 pub(super) struct Verdict {
-    /// What to do, by the model.
+    /// The model's verdict.
     sizing: Sizing,
-    /// What it rests on, and what else happened.
+    /// The reasons, and what else happened.
     reasons: Vec<Markup>,
 }
 
-/// How a verdict is marked beside its word.
+/// The CSS class of a verdict.
 fn class(verdict: sizing::Verdict) -> &'static str {
     match verdict {
         sizing::Verdict::Fits => "good",
@@ -36,7 +36,7 @@ fn class(verdict: sizing::Verdict) -> &'static str {
 }
 
 impl Verdict {
-    /// On one listener.
+    /// The verdict on a listener.
     pub(super) fn of(run: &Run<'_>, summary: &Summary<'_>) -> Self {
         let page = summary.page;
         let mut reasons = vec![refused(summary)];
@@ -61,7 +61,7 @@ impl Verdict {
         Self { sizing: run.model.sizing(page, run.end.time_ns), reasons }
     }
 
-    /// The word, the sentence, and what it rests on.
+    /// Renders the verdict, the sentence, and the reasons.
     fn show(&self) -> Markup {
         let Sizing { verdict, confidence, why, .. } = &self.sizing;
         html! {
@@ -74,7 +74,7 @@ impl Verdict {
     }
 }
 
-/// How many packets of how many clients.
+/// The number of refused packets and clients.
 fn refused(summary: &Summary<'_>) -> Markup {
     let page = summary.page;
     if summary.drops == 0 {
@@ -85,13 +85,13 @@ fn refused(summary: &Summary<'_>) -> Markup {
     plain(format!("{} of {clients} {were} refused.", plural(summary.drops, "packet")))
 }
 
-/// `at least 804 clients`: whose packet is only counted may be another one.
+/// For example `at least 804 clients`: packets that were only counted may be from other clients.
 fn clients(clients: u64, all: bool) -> String {
     let least = if all { "" } else { "at least " };
     format!("{least}{}", plural(clients, "client"))
 }
 
-/// What was refused, the most frequent first.
+/// The causes of the drops, the most frequent first.
 fn causes(summary: &Summary<'_>) -> Vec<Markup> {
     let drops = &summary.page.totals.drops;
     let mut all: Vec<(Cause, u64)> =
@@ -129,7 +129,7 @@ pub(super) fn section(run: &Run<'_>, ordered: &[Summary<'_>], drawn: &[&Summary<
     }
 }
 
-/// The run in a sentence.
+/// A sentence on the run.
 fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
     let drops = saturating(ordered.iter().map(|summary| summary.drops));
     let gone = run.model.gone();
@@ -138,7 +138,7 @@ fn lead(run: &Run<'_>, ordered: &[Summary<'_>]) -> String {
         return "No listener was seen.".into();
     }
     let listeners = plural(all, "listener");
-    // What those had refused that are left out is in no sum of these.
+    // Drops at listeners that were left out are not in these sums.
     let rest = if gone.active == 0 {
         String::new()
     } else {

@@ -1,5 +1,5 @@
-//! What the screen shows of one listener, taken out of its page: whose it is, how its queue
-//! went, how depths and waits are distributed. The page has computed it; nothing here does.
+//! The details of one listener that the screen shows: its owner, the history of its queue, and the
+//! distributions of depths and waits. They are copied from the model, which has computed them.
 
 use backlog_core::event::ListenerId;
 use backlog_core::model::Model;
@@ -10,38 +10,38 @@ use backlog_core::model::summary::Summary;
 
 use crate::output::about;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Detail {
-    /// Whose; none: of nobody.
+    /// The listener; None if none is selected.
     pub(crate) id: Option<ListenerId>,
-    /// What it is bound to.
+    /// The address that it is bound to.
     pub(crate) address: String,
     /// The granted backlog.
     pub(crate) limit: u32,
-    /// Depth at the last look.
+    /// The current depth.
     pub(crate) depth: u32,
     /// The deepest queue.
     pub(crate) peak: u32,
-    /// It is no longer there.
+    /// It has closed.
     pub(crate) closed: bool,
     /// Lines about it, the most important first.
     pub(crate) about: Vec<String>,
-    /// How the queue went; none: nobody kept it.
+    /// The history of the queue; None if it was not kept.
     pub(crate) points: Option<Vec<Point>>,
     /// The depths that arrivals met, and their percentiles.
     pub(crate) depths: (Vec<Bucket>, Option<Waits>),
-    /// The waits of those accepted, microseconds, and their percentiles.
+    /// The waits of accepted connections in microseconds, and their percentiles.
     pub(crate) waits: (Vec<Bucket>, Option<Waits>),
 }
 
 /// An interval with events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
-    /// When it began and ended, monotonic nanoseconds.
+    /// Begin and end, in monotonic nanoseconds.
     pub(crate) begin_ns: u64,
     pub(crate) end_ns: u64,
-    /// Depth at the end, and the deepest in between.
+    /// The depth at the end, and the deepest one within.
     pub(crate) depth: u32,
     pub(crate) peak: u32,
     /// The limit at the end.
@@ -51,7 +51,7 @@ pub(crate) struct Point {
 }
 
 impl Detail {
-    /// The details of a page as it is now.
+    /// Copies the current details of a listener.
     pub(crate) fn of(model: &Model, page: &Page) -> Self {
         let summary = Summary::of(page);
         let points = page.timeline.as_ref().map(|timeline| {
@@ -65,7 +65,7 @@ impl Detail {
             };
             timeline.spans().iter().map(point).collect()
         });
-        // Nothing has happened there yet.
+        // Without any activity, there is no history yet.
         let points = points.or_else(|| model.has_room().then(Vec::new));
         Self {
             id: Some(page.listener.id),

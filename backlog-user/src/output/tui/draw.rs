@@ -1,5 +1,5 @@
-//! The screen: what is where. Each pane has a file of its own; they are given a rectangle and
-//! the state, and decide nothing.
+//! The layout of the screen. Each pane has a file of its own and draws the state into a rectangle;
+//! none makes decisions.
 
 mod drops;
 mod help;
@@ -17,11 +17,11 @@ use super::state::{Pane, State};
 use super::theme::Theme;
 use text::{put, title};
 
-/// The smallest screen that shows anything of use.
+/// The smallest useful screen.
 const LEAST: (u16, u16) = (60, 16);
-/// From this height on all panes are there at once.
+/// From this height on, all panes are shown at once.
 const TALL: u16 = 36;
-/// From this width on two panes stand side by side.
+/// From this width on, two panes are next to each other.
 const WIDE: u16 = 110;
 
 /// Draws the screen.
@@ -32,8 +32,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
     disarm(buffer);
 }
 
-/// Cells go to the terminal as they are, so strings from outside become harmless here, whichever
-/// pane has written them.
+/// Escapes external strings, whichever pane has drawn them, since cells go to the terminal
+/// unchanged.
 fn disarm(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().contains(is_active) {
@@ -74,7 +74,7 @@ fn too_small(buffer: &mut Buffer, area: Rect, theme: Theme) {
     }
 }
 
-/// The list, the plot, and one of the other panes.
+/// Draws the list, the plot, and one of the other panes.
 fn small(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let [listeners, queue, rest] = Layout::vertical([
         Constraint::Length(listed(state, area.height * 7 / 22)),
@@ -87,14 +87,14 @@ fn small(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     pane(buffer, rest, state.tab, state, theme);
 }
 
-/// The height of the list: what it needs, up to so much. The plot has the rest.
+/// The height of the list: as much as it needs, up to `most`. The plot gets the rest.
 fn listed(state: &State, most: u16) -> u16 {
     let rows = u16::try_from(state.data().rows.len()).unwrap_or(u16::MAX);
-    // A title, a heading, and a row at least.
+    // At least a title, a heading, and a row.
     rows.saturating_add(2).max(4).min(most)
 }
 
-/// All panes.
+/// Draws all panes.
 fn large(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let [listeners, queue, rest] = Layout::vertical([
         Constraint::Length(listed(state, area.height * 3 / 10)),
@@ -117,7 +117,7 @@ fn large(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     pane(buffer, notices, Pane::Notices, state, theme);
 }
 
-/// One pane for itself; of the list that is the selected listener with all that is known.
+/// Draws a single pane. For the list, this is the selected listener with all details.
 fn alone(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     if state.pane != Pane::Listeners {
         pane(buffer, area, state.pane, state, theme);

@@ -1,5 +1,5 @@
-//! What happens at the terminal, in one queue: keys, another size, lines on stderr, signals
-//! of job control, and a moment at which to draw.
+//! The input of the screen in one queue: keys, size changes, lines on stderr, job control signals,
+//! and a timer for drawing.
 
 use std::future::pending;
 use std::io;
@@ -13,29 +13,29 @@ use tokio::time::sleep;
 use super::key::Key;
 use crate::rights::threads::spawn;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug)]
 pub(crate) enum Input {
     Key(Key),
-    /// The terminal has another size.
+    /// The size of the terminal has changed.
     Resized,
     /// Something was written to stderr.
     Words,
     /// It is time to draw.
     Draw,
-    /// We are asked to stop for a while.
+    /// SIGTSTP has arrived: stop this process.
     Stop,
-    /// We were stopped, and go on.
+    /// The process was continued.
     Continued,
-    /// No key can be read any more, for this reason.
+    /// Keys can no longer be read, for this reason.
     Deaf(io::Error),
 }
 
-/// The queue's end.
+/// The receiving end.
 #[derive(Debug)]
 pub(crate) struct Inputs(Receiver<Input>);
 
-/// Its other end.
+/// The sending end.
 #[derive(Clone, Debug)]
 pub(crate) struct Source(Sender<Input>);
 
@@ -43,7 +43,7 @@ pub(crate) struct Source(Sender<Input>);
 const WAITING: usize = 64;
 
 impl Inputs {
-    /// Makes a queue.
+    /// Creates the queue.
     pub(crate) fn new() -> (Source, Self) {
         let (sender, receiver) = channel(WAITING);
         (Source(sender), Self(receiver))
@@ -54,7 +54,7 @@ impl Inputs {
         !self.0.is_empty()
     }
 
-    /// Waits for the next.
+    /// Waits for the next input.
     pub(crate) async fn next(&mut self) -> Input {
         match self.0.recv().await {
             Some(input) => input,
@@ -64,10 +64,10 @@ impl Inputs {
 }
 
 impl Source {
-    /// Begins to read keys and to watch for signals. Must be called within a runtime.
+    /// Starts to read keys and watch for signals. Must be called within a runtime.
     pub(crate) fn begin(&self) -> io::Result<()> {
         let keys = self.0.clone();
-        // It is left where it waits when the run is over: a read cannot be interrupted.
+        // The thread is not joined at the end of the run, since its read cannot be interrupted.
         spawn("keys", move || read(&keys))?;
         for (kind, input) in [
             (SignalKind::from_raw(libc::SIGTSTP), (|| Input::Stop) as fn() -> Input),
@@ -86,13 +86,13 @@ impl Source {
         Ok(())
     }
 
-    /// Something was written to stderr.
+    /// Reports that something was written to stderr.
     pub(crate) fn words(&self) {
-        // A full queue is processed soon enough.
+        // If the queue is full, it will be processed soon enough.
         let _ = self.0.try_send(Input::Words);
     }
 
-    /// Lets it be drawn so much later.
+    /// Schedules a drawing after this time.
     pub(crate) fn draw_in(&self, time: Duration) {
         let sender = self.0.clone();
         tokio::spawn(async move {

@@ -1,8 +1,8 @@
-//! Keys as the screen knows them, whatever reads them from the terminal.
+//! The keys of the screen, independent of how they are read from the terminal.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// A key that means something.
+/// A key with a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Char(char),
@@ -28,7 +28,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// What was pressed, if it means anything.
+    /// Converts a key event, if the key has a meaning.
     pub(crate) fn of(event: KeyEvent) -> Option<Self> {
         let KeyEvent { code, modifiers, kind, .. } = event;
         if kind == KeyEventKind::Release || modifiers.contains(KeyModifiers::ALT) {

@@ -1,4 +1,4 @@
-//! A row of the list of listeners, and the orders in which rows can stand.
+//! A row in the list of listeners, and the orders of rows.
 
 use std::cmp::Ordering;
 
@@ -14,20 +14,20 @@ use backlog_core::text::owner_text;
 pub(crate) struct Row {
     pub(crate) id: ListenerId,
     pub(crate) address: String,
-    /// Its main process, or what else is known of its owner.
+    /// Its main process, or what else is known about its owner.
     pub(crate) owner: String,
-    /// What a filter finds it by, in small letters.
+    /// The text that the filter searches, in lower case.
     pub(crate) words: String,
     pub(crate) depth: u32,
     pub(crate) peak: u32,
     pub(crate) limit: u32,
-    /// That peak in percent of the limit.
+    /// The peak in percent of the limit.
     pub(crate) percent: u64,
-    /// Connections added to the queue and taken from it, per second.
+    /// Connections enqueued and accepted per second.
     pub(crate) arrivals: f64,
     pub(crate) accepts: f64,
     pub(crate) wait: Option<Waits>,
-    /// Refused packets of the interval, and of all.
+    /// Packets refused in the interval, and in total.
     pub(crate) dropped: u64,
     pub(crate) drops: u64,
 }
@@ -59,7 +59,7 @@ impl Row {
         }
     }
 
-    /// The same at the end of an interval.
+    /// The row at the end of an interval.
     pub(crate) fn after(page: &Page, interval: &Interval) -> Self {
         Self {
             depth: interval.depth,
@@ -75,7 +75,7 @@ impl Row {
     }
 }
 
-/// What rows are sorted by.
+/// The sort order of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum By {
     #[default]
@@ -88,7 +88,7 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// In the order in which the key goes through them.
+    /// The orders, in the sequence that the key selects.
     const ALL: [Self; 6] =
         [Self::Use, Self::Depth, Self::Arrivals, Self::Wait, Self::Drops, Self::Address];
 
@@ -104,19 +104,19 @@ impl By {
         }
     }
 
-    /// This many columns further.
+    /// The order this many steps further.
     pub(crate) fn further(self, steps: usize) -> Self {
         let at = Self::ALL.iter().position(|one| *one == self).unwrap_or(0);
         Self::ALL[(at + steps) % Self::ALL.len()]
     }
 
-    /// The one before.
+    /// The previous order.
     pub(crate) fn back(self) -> Self {
         self.further(Self::ALL.len() - 1)
     }
 
-    /// Which comes first: the larger, but addresses from A to Z. What is equal stays in the
-    /// order of use and of addresses.
+    /// Compares two rows: larger values come first, but addresses are sorted from A to Z. Equal
+    /// rows are sorted by use, then by address.
     pub(crate) fn compare(self, one: &Row, other: &Row) -> Ordering {
         let p99 = |row: &Row| row.wait.map_or(0, |waits| waits.p99);
         let first = match self {

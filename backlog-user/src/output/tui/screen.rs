@@ -1,5 +1,5 @@
-//! The terminal: taken as a whole screen and given back as it was, whatever ends the run: its
-//! end, an error, a signal, a panic. Only this file changes the terminal's settings.
+//! Takes the terminal for the full screen and restores it, however the run ends: normally, by an
+//! error, a signal or a panic. Only this file changes the terminal's settings.
 
 use std::io::{self, IsTerminal as _};
 use std::panic;
@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::stderr::Captured;
 use crate::outlet::Outlet;
 
-/// Says what is wrong with where we are to draw, and what would do instead.
+/// Checks that the output can show a full screen; otherwise says what to use instead.
 pub(crate) fn check(term: Option<&str>) -> Result<()> {
     if !io::stdout().is_terminal() {
         bail!("--tui: stdout is not a terminal: without --tui the table goes anywhere");
@@ -40,10 +40,11 @@ fn refuse(term: Option<&str>) -> Result<()> {
     }
 }
 
-/// A screen is shown.
+/// Is a screen shown?
 static SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back if it is ours, when the process is about to end and nothing may block.
+/// Restores the terminal if the screen is shown, without blocking, when the process is about to
+/// end.
 pub(crate) fn give_back_now() {
     if !SHOWN.swap(false, Ordering::SeqCst) {
         return;
@@ -52,7 +53,7 @@ pub(crate) fn give_back_now() {
     let mut ready = [PollFd::new(&stdout, PollFlags::OUT)];
     if poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1) {
         let mut text = String::new();
-        // A terminal that takes anything takes these few bytes.
+        // Any terminal that accepts output takes these few bytes.
         if Show.write_ansi(&mut text).and(LeaveAlternateScreen.write_ansi(&mut text)).is_ok() {
             let _ = rustix::io::write(&stdout, text.as_bytes());
         }
@@ -60,25 +61,25 @@ pub(crate) fn give_back_now() {
     let _ = disable_raw_mode();
 }
 
-/// The screen while it is ours.
+/// The screen while we own the terminal.
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<Outlet>>,
     ours: Arc<Ours>,
 }
 
-/// Whether the terminal is ours; in the panic hook's hands as well.
+/// Whether we own the terminal. The panic hook has a copy.
 struct Ours {
     is: AtomicBool,
     stderr: Captured,
     out: Outlet,
 }
 
-/// A terminal that takes nothing for this long is given back without its first screen: else what
-/// follows on stderr would come before that.
+/// If the terminal takes nothing for this long, it is restored without the first picture, which
+/// must not follow later output on stderr.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Screen {
-    /// Takes the terminal, and what would be written over it.
+    /// Takes the terminal, and stderr, which would be written over it.
     pub(crate) fn take(stderr: Captured, out: Outlet) -> io::Result<Self> {
         let backend = CrosstermBackend::new(out.clone());
         let ours = Arc::new(Ours { is: AtomicBool::new(false), stderr, out });
@@ -95,7 +96,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Takes the terminal again, after it was given back or others have changed it.
+    /// Takes the terminal again, after it was restored or others have changed it.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         self.leave();
         self.ours.is.store(true, Ordering::SeqCst);
@@ -106,19 +107,19 @@ impl Screen {
         self.repaint()
     }
 
-    /// Gives it back.
+    /// Restores the terminal.
     pub(crate) fn leave(&self) {
         self.ours.give_back();
     }
 
-    /// The next drawing shows all cells anew.
+    /// Makes the next drawing write all cells.
     pub(crate) fn repaint(&mut self) -> io::Result<()> {
         let size = self.terminal.size()?;
         self.terminal.resize(Rect::new(0, 0, size.width, size.height))
     }
 
-    /// Draws what has changed. Nothing while the terminal is not ours. False: the terminal has not
-    /// taken the last drawing yet. One that is stopped or slow gets what is true when it goes on.
+    /// Draws the changes, if we own the terminal. Returns false if the terminal has not taken the
+    /// last drawing yet: a stopped or slow terminal gets the current state when it continues.
     pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<bool> {
         if self.ours.is.load(Ordering::SeqCst) {
             if self.ours.out.is_behind() {
@@ -129,17 +130,17 @@ impl Screen {
         Ok(true)
     }
 
-    /// Lines that were written to stderr since the last time.
+    /// The lines written to stderr since the last call.
     pub(crate) fn words(&self) -> Vec<String> {
         self.ours.stderr.fresh()
     }
 }
 
 impl Ours {
-    /// All of it is tried, and a second time does nothing.
+    /// Tries every step, even if one fails. A second call does nothing.
     fn give_back(&self) {
         if self.is.swap(false, Ordering::SeqCst) {
-            // If the terminal is closed, an error does not matter.
+            // If the terminal is closed, errors do not matter.
             let mut out = self.out.clone();
             let _ = execute!(out, Show, LeaveAlternateScreen);
             let _ = out.settle(PATIENCE);

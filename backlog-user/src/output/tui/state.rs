@@ -1,5 +1,5 @@
-//! What the screen shows and what keys do to it. Pure: it knows no terminal, no model and no
-//! clock. A recording differs from a run by what keys can ask for.
+//! The state of the screen, and how keys change it. Pure: it has no terminal, model or clock. A
+//! replay differs from a run in the keys that are available.
 
 mod keys;
 
@@ -12,21 +12,21 @@ use super::row::{By, Row};
 use crate::output::playing::Playing;
 pub(crate) use keys::Action;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub(crate) struct State {
-    /// The kernel and how it is traced.
+    /// The kernel, and the backend.
     pub(crate) system: (String, &'static str),
-    /// When the run began, and the length of its intervals.
+    /// The start of the run, and the length of its intervals.
     pub(crate) start_ns: u64,
     pub(crate) interval_ns: u64,
-    /// What happens now; shown, unless it pauses.
+    /// The current data, which is shown unless the display is paused.
     live: Data,
     frozen: Option<Frozen>,
     /// Log messages, the newest last.
     pub(crate) notices: VecDeque<String>,
-    /// How many there were.
+    /// The total number of messages.
     pub(crate) noticed: u64,
     /// The details of the selected listener.
     pub(crate) detail: Detail,
@@ -35,35 +35,35 @@ pub(crate) struct State {
     pub(crate) filter: String,
     /// The filter is being typed.
     pub(crate) typing: bool,
-    /// Rows that pass the filter, in their order.
+    /// The rows that match the filter, in their order.
     order: Vec<usize>,
-    /// Rows have come or gone since: many may at once.
+    /// Listeners have opened or closed since the rows were sorted; this may be many at once.
     unsorted: bool,
-    /// The listener that keys have moved to; none: always the first of the list.
+    /// The listener that the user has selected; None: the first in the list.
     chosen: Option<ListenerId>,
     selected: Option<ListenerId>,
-    /// The pane that keys act on.
+    /// The pane with the focus.
     pub(crate) pane: Pane,
-    /// The one below the plot where there is room for one only.
+    /// The pane below the plot, if there is space for only one.
     pub(crate) tab: Pane,
-    /// That pane has the screen for itself.
+    /// The focused pane fills the screen.
     pub(crate) zoomed: bool,
     pub(crate) help: bool,
-    /// Lines that drops and notices are scrolled back.
+    /// The number of lines that drops and messages are scrolled back.
     pub(crate) scroll: usize,
     window: Option<usize>,
-    /// The plot is as high as its peak, not as the limit.
+    /// The plot is scaled to the peak instead of the limit.
     pub(crate) by_peak: bool,
-    /// The run is being ended.
+    /// The run is ending.
     pub(crate) ending: bool,
-    /// How far a recording is played; none: it is a run.
+    /// The playback of a recording; None for a live run.
     pub(crate) playing: Option<Playing>,
 }
 
-/// What changes by itself.
+/// The data that updates change.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
-    /// The time of the last change, monotonic and as text.
+    /// The time of the last change, as monotonic time and as text.
     pub(crate) now_ns: u64,
     pub(crate) time: String,
     /// Open listeners.
@@ -72,14 +72,14 @@ pub(crate) struct Data {
     pub(crate) drops: VecDeque<Refused>,
 }
 
-/// A picture of a moment, to look around in.
+/// The data at the time of a pause, to look around in.
 #[derive(Debug)]
 struct Frozen {
     data: Data,
     details: BTreeMap<ListenerId, Detail>,
 }
 
-/// A refused packet, ready to be shown.
+/// A refused packet, formatted for display.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) listener: ListenerId,
@@ -88,13 +88,13 @@ pub(crate) struct Refused {
     pub(crate) address: String,
     pub(crate) client: String,
     pub(crate) cause: &'static str,
-    /// Depth and limit.
+    /// The depth and the limit.
     pub(crate) fill: String,
     /// For a retry: how long after the first attempt.
     pub(crate) retry: Option<String>,
 }
 
-/// A part of the screen.
+/// A pane of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Pane {
     #[default]
@@ -104,16 +104,16 @@ pub(crate) enum Pane {
     Notices,
 }
 
-/// Drops that are remembered, and notices.
+/// The maximum numbers of drops and messages to keep.
 const MOST_DROPS: usize = 1000;
 const MOST_NOTICES: usize = 200;
-/// Lengths of time that a plot shows, seconds; the next is the whole run.
+/// The lengths of time that a plot can show, in seconds. After the last one comes the whole run.
 const WINDOWS: [u64; 5] = [10, 60, 300, 900, 3600];
-/// The shortest one has at least this many intervals.
+/// The default length has at least this many intervals.
 const INTERVALS: u64 = 60;
 
 impl State {
-    /// For a run with intervals of this length.
+    /// Creates the state of a run with intervals of this length.
     pub(crate) fn new(interval_ns: u64) -> Self {
         Self { interval_ns, ..Self::default() }
     }
@@ -127,7 +127,7 @@ impl State {
         self.frozen.is_some()
     }
 
-    /// The rows that are listed, and the place of the selected one.
+    /// The listed rows, and the index of the selected one.
     pub(crate) fn listed(&self) -> (Vec<&Row>, usize) {
         let rows: Vec<&Row> =
             self.order.iter().filter_map(|index| self.data().rows.get(*index)).collect();
@@ -135,7 +135,7 @@ impl State {
         (rows, at.unwrap_or(0))
     }
 
-    /// The time that plots show: from, to, and what it is called.
+    /// The time range of the plots, and its name.
     pub(crate) fn window(&self) -> (u64, u64, &'static str) {
         let now_ns = self.data().now_ns;
         let name = ["10 s", "1 min", "5 min", "15 min", "1 h", "whole run"];
@@ -153,7 +153,8 @@ impl State {
         })
     }
 
-    /// Discards all updates: they are repeated from the beginning. Settings made by keys stay.
+    /// Discards all updates, since they are repeated from the beginning. Settings made with keys
+    /// are kept.
     pub(crate) fn again(&mut self) {
         self.live = Data::default();
         self.frozen = None;
@@ -163,13 +164,13 @@ impl State {
         self.unsorted = true;
     }
 
-    /// A listener is there.
+    /// Adds a listener.
     pub(crate) fn found(&mut self, row: Row) {
         self.live.rows.push(row);
         self.unsorted = true;
     }
 
-    /// A listener was closed.
+    /// Removes a listener that has closed.
     pub(crate) fn closed(&mut self, id: ListenerId) {
         if let Some(at) = self.live.rows.iter().position(|row| row.id == id) {
             self.live.rows.swap_remove(at);
@@ -177,14 +178,14 @@ impl State {
         self.unsorted = true;
     }
 
-    /// An interval has ended.
+    /// Updates the rows at the end of an interval.
     pub(crate) fn interval(&mut self, now_ns: u64, time: String, rows: Vec<Row>) {
         self.live.rows = rows;
         self.at(now_ns, time);
         self.arrange();
     }
 
-    /// A packet was refused.
+    /// Adds a refused packet.
     pub(crate) fn refused(&mut self, refused: Refused) {
         self.live.now_ns = self.live.now_ns.max(refused.time_ns);
         if self.live.drops.len() == MOST_DROPS {
@@ -202,14 +203,14 @@ impl State {
         self.noticed += 1;
     }
 
-    /// It is later.
+    /// Advances the time.
     pub(crate) fn at(&mut self, now_ns: u64, time: String) {
         self.live.now_ns = self.live.now_ns.max(now_ns);
         self.live.time = time;
     }
 
-    /// What is to be done before it is drawn: takes the details of the selected listener from
-    /// where they are found.
+    /// Prepares a drawing: sorts the rows if necessary, and fetches the details of the selected
+    /// listener.
     pub(crate) fn look(&mut self, find: impl FnOnce(ListenerId) -> Option<Detail>) {
         if self.unsorted {
             self.arrange();
@@ -224,20 +225,20 @@ impl State {
         };
         match found {
             Some(detail) => self.detail = detail,
-            // Its page is gone, what was shown last is still true.
+            // The listener was evicted, but what was last shown is still true.
             None if self.detail.id == Some(id) => self.detail.closed = true,
             None => self.detail = Detail::default(),
         }
     }
 
-    /// Freezes what is shown, with the details of every listener.
+    /// Freezes the display, with the details of every listener.
     pub(crate) fn pause(&mut self, details: impl Iterator<Item = Detail>) {
         let details = details.filter_map(|detail| Some((detail.id?, detail))).collect();
         self.frozen = Some(Frozen { data: self.live.clone(), details });
         self.arrange();
     }
 
-    /// Which rows are listed, in which order, and which of them is selected.
+    /// Filters and sorts the rows, and chooses the selected one.
     fn arrange(&mut self) {
         let wanted = self.filter.to_lowercase();
         let data = self.frozen.as_ref().map_or(&self.live, |frozen| &frozen.data);
@@ -250,7 +251,7 @@ impl State {
         });
         let there = |id: &ListenerId| order.iter().any(|index| data.rows[*index].id == *id);
         let first = order.first().map(|index| data.rows[*index].id);
-        // Who looks at one alone goes on looking at it when it has closed.
+        // A listener that fills the screen stays selected after it has closed.
         self.selected = self.chosen.filter(|id| self.zoomed || there(id)).or(first);
         self.order = order;
         self.unsorted = false;

@@ -1,6 +1,6 @@
 //! Captures stderr while the full screen is active: log messages, and the output of `--cmd`. It is
-//! split into lines, made harmless, and repeated when the screen is restored. A stderr that is not a
-//! terminal also receives it immediately, as it is.
+//! split into lines, which are escaped and repeated when the screen is restored. A stderr that is
+//! not a terminal also receives the output immediately and unchanged.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,18 +18,18 @@ use rustix::stdio::dup2_stderr;
 use crate::notice;
 use crate::rights::threads::spawn;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Captured {
-    /// Where stderr went, and goes when this is over.
+    /// The original stderr, which is restored at the end.
     real: OwnedFd,
     pipe: OwnedFd,
     shared: Arc<Shared>,
-    /// The reader has come to a mark.
+    /// Signals that the reader has reached a mark.
     reached: Mutex<Receiver<()>>,
 }
 
 struct Shared {
-    /// Lines are shown on the screen; else they go where stderr went.
+    /// Lines are kept for the screen; otherwise they go to the original stderr.
     showing: AtomicBool,
     kept: Mutex<Kept>,
 }
@@ -38,22 +38,22 @@ struct Shared {
 #[derive(Default)]
 struct Kept {
     lines: VecDeque<String>,
-    /// How many there were, and how many were taken to be shown.
+    /// The number of all lines, and how many of them the screen has taken.
     count: usize,
     taken: usize,
 }
 
-/// Lines that are kept, and bytes after which a line is one without an end.
+/// The maximum number of lines to keep, and the maximum length of a line.
 const MOST: usize = 500;
 const LONGEST: u64 = 4096;
-/// Written by nobody else: what was written before it has been read.
+/// A text that nobody else writes: when the reader reaches it, everything before has been read.
 const MARK: &[u8] = b"\0end of the screen\n";
-/// How long to wait for that.
+/// How long to wait for the reader to reach the mark.
 const PATIENCE: Duration = Duration::from_millis(500);
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 impl Captured {
-    /// Prepares it; `wake` is called for each line.
+    /// Prepares the capture; `wake` is called for each line.
     pub(crate) fn prepare(wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (reader, pipe) = io::pipe()?;
         let real = io::stderr().as_fd().try_clone_to_owned()?;
@@ -65,18 +65,18 @@ impl Captured {
         Ok(Self { real, pipe: pipe.into(), shared, reached: Mutex::new(reached) })
     }
 
-    /// From now on lines are for the screen.
+    /// Starts capturing.
     pub(crate) fn begin(&self) -> io::Result<()> {
         self.shared.showing.store(true, Ordering::SeqCst);
         dup2_stderr(&self.pipe)?;
         Ok(())
     }
 
-    /// From now on they go where they went before.
+    /// Stops capturing.
     pub(crate) fn end(&self) {
         let _ = dup2_stderr(&self.real);
-        // A child may still write: the pipe has no end that could be waited for.
-        // It is full if its reader cannot write to a stalled stderr: then nothing is waited for.
+        // A child may still write to the pipe, so there is no end of file to wait for. If the pipe
+        // is full, its reader is blocked by a stalled stderr: do not wait.
         let has_room = poll(&mut [PollFd::new(&self.pipe, PollFlags::OUT)], Some(&NOW)) == Ok(1);
         let marked = has_room && rustix::io::write(&self.pipe, MARK).is_ok();
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +86,7 @@ impl Captured {
         self.shared.showing.store(false, Ordering::SeqCst);
     }
 
-    /// Lines since the last time.
+    /// The lines since the last call.
     pub(crate) fn fresh(&self) -> Vec<String> {
         let mut kept = self.shared.kept();
         let fresh = kept.count - kept.taken;
@@ -95,7 +95,7 @@ impl Captured {
         kept.lines.iter().skip(skipped).cloned().collect()
     }
 
-    /// Repeats the log messages of the screen on the terminal.
+    /// Prints the kept lines on the terminal again.
     pub(crate) fn repeat(&self) {
         if !io::stderr().is_terminal() {
             return;
@@ -126,7 +126,7 @@ impl Shared {
     }
 }
 
-/// The other end of the pipe.
+/// The reading end of the pipe.
 struct Reader {
     from: BufReader<PipeReader>,
     to: File,

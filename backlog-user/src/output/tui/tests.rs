@@ -1,4 +1,4 @@
-//! The screen as it looks, on a terminal that only remembers.
+//! Tests the look of the screen, on a terminal in memory.
 
 mod keys;
 
@@ -53,7 +53,7 @@ fn apply(model: &mut Model, time_ns: u64, what: What) {
     model.apply(&Event { time_ns, what });
 }
 
-/// A minute: the first listener overflows, the second has a little, the third is idle.
+/// One minute: the first listener overflows, the second has little to do, the third is idle.
 fn run() -> (Model, State) {
     let mut model = Model::new(0);
     model.keep_timelines();
@@ -72,7 +72,7 @@ fn run() -> (Model, State) {
     (model, state)
 }
 
-/// One second: the first queue is the deeper the later, and full from the 50th on.
+/// One second: the first queue becomes deeper each second, and is full from the 50th on.
 fn tick(model: &mut Model, state: &mut State, second: u64) {
     let time_ns = second * SECOND;
     let peak = if second >= 50 { 17 } else { u32::try_from(second / 4).unwrap() };
@@ -125,7 +125,7 @@ fn tick(model: &mut Model, state: &mut State, second: u64) {
     state.interval(time_ns, format!("22:14:{:02}", second % 60), rows.collect());
 }
 
-/// Keys, and what they lead to.
+/// Presses keys and performs their actions.
 fn press(state: &mut State, keys: &[Key]) {
     for key in keys {
         state.key(*key);
@@ -216,7 +216,7 @@ fn a_filter_that_is_typed() {
     insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
     let ids = |state: &State| -> Vec<u32> { state.listed().0.iter().map(|row| row.id.0).collect() };
     assert_eq!(ids(&state), [1]);
-    // While it is typed, keys are letters.
+    // While the filter is typed, keys are letters.
     press(&mut state, &typed("q"));
     assert_eq!(ids(&state), [0_u32; 0]);
     press(&mut state, &[Key::Backspace, Key::Enter]);
@@ -255,7 +255,7 @@ fn every_size_is_drawn_and_too_small_says_so() {
     }
 }
 
-/// 300 listeners, the higher the fuller.
+/// 300 listeners; the higher the number, the fuller the queue.
 fn many() -> (Model, State) {
     let mut model = Model::new(0);
     let mut state = State::new(SECOND);
@@ -277,7 +277,7 @@ fn many_listeners_scroll() {
     let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains('>') && text.contains("21 of 300"), "{text}");
     insta::assert_snapshot!(text);
-    // Every listener can be reached, and is seen when it is.
+    // Every listener can be selected, and is then visible.
     press(&mut state, &[Key::Home]);
     let mut seen = BTreeSet::new();
     for _ in 0..300 {
@@ -311,7 +311,7 @@ fn an_address_is_not_cut() {
     assert!(text.contains("PEAK/LIM"), "{text}");
 }
 
-/// What matters most comes first: where there is little room, only that is shown.
+/// The most important facts come first: with little space, only these are shown.
 #[test]
 fn what_is_said_of_a_listener() {
     let (model, mut state) = run();

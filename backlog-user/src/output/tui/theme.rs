@@ -1,9 +1,9 @@
-//! How the screen is drawn: with colour or without, with blocks or in plain ASCII. It knows
-//! the terminal from the environment, but not the content that is drawn.
+//! The style of the screen: with or without colour, with block characters or plain ASCII, depending
+//! on the environment.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Theme {
     /// Colours are shown.
@@ -12,14 +12,14 @@ pub(crate) struct Theme {
     pub(crate) blocks: bool,
 }
 
-/// A cell filled from below, by eighths.
+/// Cells filled from below, in eighths.
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
-/// The same for terminals that know ASCII only.
+/// The same for terminals that only support ASCII.
 const ASCII_EIGHTHS: [&str; 9] = [" ", ".", ".", ".", "o", "o", "o", "#", "#"];
 
 #[expect(clippy::unused_self, reason = "callers need not know which style ignores the theme")]
 impl Theme {
-    /// By the environment's variables.
+    /// Chooses the theme from environment variables.
     pub(crate) fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
@@ -27,7 +27,7 @@ impl Theme {
         let locale = locale.unwrap_or_default().to_ascii_lowercase();
         Self {
             colour: set("NO_COLOR").is_none() && !term.starts_with("vt"),
-            // The font of the kernel's console has no eighths.
+            // The font of the Linux console has no eighths.
             blocks: (locale.contains("utf-8") || locale.contains("utf8")) && term != "linux",
         }
     }
@@ -36,33 +36,33 @@ impl Theme {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// Secondary text.
+    /// The style of secondary text.
     pub(crate) fn aside(self) -> Style {
         self.coloured(Color::DarkGray)
     }
 
-    /// A heading; that of the pane that keys act on stands out.
+    /// The style of a title; that of the focused pane stands out.
     pub(crate) fn title(self, focused: bool) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
         if focused { style.add_modifier(Modifier::REVERSED) } else { style }
     }
 
-    /// The selected row.
+    /// The style of the selected row.
     pub(crate) fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Drops, and queues that are full.
+    /// The style of drops and full queues.
     pub(crate) fn alarm(self) -> Style {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// What comes near to its limit.
+    /// The style of queues near their limit.
     pub(crate) fn warning(self) -> Style {
         self.coloured(Color::Yellow)
     }
 
-    /// Bars.
+    /// The style of bars.
     pub(crate) fn bar(self) -> Style {
         self.coloured(Color::Cyan)
     }
@@ -73,27 +73,27 @@ impl Theme {
         glyphs[filled.min(8)]
     }
 
-    /// A cell of a bar that goes to the right.
+    /// A cell of a horizontal bar.
     pub(crate) fn full(self) -> &'static str {
         if self.blocks { "█" } else { "#" }
     }
 
-    /// Above what is there: what was there in between.
+    /// A cell between the depth and the peak.
     pub(crate) fn shade(self) -> &'static str {
         if self.blocks { "░" } else { ":" }
     }
 
-    /// The line of a limit.
+    /// A cell of the limit's line.
     pub(crate) fn limit(self) -> &'static str {
         if self.blocks { "┄" } else { "-" }
     }
 
-    /// The line behind a title.
+    /// A cell of the line after a title.
     pub(crate) fn rule(self) -> &'static str {
         if self.blocks { "─" } else { "-" }
     }
 
-    /// The line beside a plot.
+    /// A cell of the line next to a plot.
     pub(crate) fn axis(self) -> &'static str {
         if self.blocks { "│" } else { "|" }
     }
@@ -115,7 +115,7 @@ mod tests {
         assert!(!theme(&[utf8, ("NO_COLOR", "1")]).colour);
         assert!(theme(&[utf8, ("NO_COLOR", "")]).colour);
         assert!(!theme(&[utf8, ("TERM", "vt100")]).colour);
-        // The first of the three that is set holds.
+        // The first of the three variables that is set wins.
         assert!(!theme(&[utf8, ("LC_ALL", "C")]).blocks);
         assert!(theme(&[("LANG", "C"), ("LC_CTYPE", "de_DE.utf8")]).blocks);
         assert!(!theme(&[utf8, ("TERM", "linux")]).blocks);

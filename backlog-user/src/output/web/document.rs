@@ -1,5 +1,5 @@
-//! The page itself: one document that loads nothing but its events, the past of a listener, and
-//! reports, all from the service that has sent it.
+//! The HTML document of the page. It loads only its events, the history of a listener, and reports,
+//! all from the service that has sent it.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -10,20 +10,20 @@ use sha2::{Digest as _, Sha256};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = concat!(include_str!("plot.js"), include_str!("page.js"));
 
-/// The document, and the policy that is sent with it.
+/// The document, and its content security policy.
 pub(crate) struct Document {
     pub(crate) html: String,
     pub(crate) policy: String,
 }
 
-/// It does not change while the service runs.
+/// The document, which does not change while the service runs.
 pub(crate) fn document() -> &'static Document {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
     DOCUMENT.get_or_init(|| Document { html: render(), policy: policy() })
 }
 
-/// Only this style and this script may be used. A string from outside that became markup would run
-/// nothing and reach nobody.
+/// Permits only this style and this script, so that an external string that became markup could
+/// neither run code nor contact anyone.
 fn policy() -> String {
     let mut policy = String::from("default-src 'none'");
     for (kind, text) in [("style-src", STYLE), ("script-src", SCRIPT)] {
@@ -48,7 +48,7 @@ fn render() -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                // Without it browsers ask for /favicon.ico.
+                // Without this, browsers request /favicon.ico.
                 link rel="icon" href="data:,";
                 title { "Accept queues" }
                 style { (PreEscaped(STYLE)) }

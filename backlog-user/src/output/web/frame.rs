@@ -1,4 +1,4 @@
-//! What the page shows at the end of an interval, as JSON. It is made only while somebody has the
+//! What the page shows at the end of an interval, as JSON. It is only built while a browser has the
 //! page open.
 
 use std::cmp::Reverse;
@@ -19,25 +19,24 @@ use super::latest::{Drop, Latest, Notice};
 use crate::output::about;
 use crate::output::sink::Now;
 
-/// Listeners that are listed; the others are counted.
+/// The maximum number of listed listeners; the others are counted.
 const LISTED: usize = 60;
 
-/// Verdicts are renewed this often, and at once when packets are refused. An interval renews a
-/// bounded number.
+/// How often verdicts are renewed; drops renew them at once. The number per interval is bounded.
 const RENEWED_EVERY_NS: u64 = 10_000_000_000;
 const RENEWED_AT_ONCE: usize = 20;
 
-/// The run, and what the last frame has computed.
+/// The run, and the results that frames reuse.
 #[derive(Default)]
 pub(super) struct Frames {
     run: Run,
     known: BTreeMap<ListenerId, Known>,
 }
 
-/// What does not change.
+/// Data that does not change during a run.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Run {
-    /// Tells one run from another: numbers of listeners begin anew.
+    /// Distinguishes runs, since the IDs of listeners start again.
     id: String,
     host: Option<String>,
     kernel: String,
@@ -52,7 +51,7 @@ struct Known {
     #[serde(skip)]
     time_ns: u64,
     verdict: &'static str,
-    /// How it is marked: `good`, `bad` or `open`.
+    /// Its style: `good`, `bad` or `open`.
     mood: &'static str,
     about: Vec<String>,
 }
@@ -62,7 +61,7 @@ struct Frame<'a> {
     run: &'a Run,
     time_ms: i64,
     listeners: Vec<Row<'a>>,
-    /// Open listeners that are not listed.
+    /// The number of open listeners that are not listed.
     left_out: usize,
     /// Packets refused in the interval, at all listeners.
     dropped: u64,
@@ -83,7 +82,7 @@ struct Row<'a> {
     /// Connections queued and accepted per second.
     queued: f64,
     accepted: f64,
-    /// Microseconds; none: none was accepted.
+    /// In microseconds; None if nothing was accepted.
     p99_us: Option<u64>,
     dropped: u64,
     drops: u64,
@@ -92,7 +91,7 @@ struct Row<'a> {
 }
 
 impl Frames {
-    /// The run has begun.
+    /// Starts a run.
     pub(super) fn begin(&mut self, meta: &Meta, interval_ms: u64) {
         self.known.clear();
         self.run = Run {
@@ -105,7 +104,7 @@ impl Frames {
         };
     }
 
-    /// The frame of an interval with these rows.
+    /// Renders the frame of an interval with these rows.
     pub(super) fn render(
         &mut self,
         now: Now<'_>,
@@ -133,11 +132,11 @@ impl Frames {
             notices: &latest.notices,
             notices_left_out: latest.notices_left_out,
         };
-        // Strings and numbers of our own cannot fail.
+        // Serialising our own strings and numbers cannot fail.
         serde_json::to_vec(&frame).unwrap_or_default().into()
     }
 
-    /// Renews the verdicts of those that are listed, the oldest first, and evicts the others.
+    /// Renews the verdicts of listed listeners, the oldest first, and evicts the others.
     fn renew(&mut self, now: Now<'_>, time_ns: u64, listed: &[(&Page, &Interval)]) {
         let mut known = std::mem::take(&mut self.known);
         let mut due = Vec::new();
@@ -184,7 +183,7 @@ impl Frames {
     }
 }
 
-/// The fullest first, then those that have refused packets, then the busiest.
+/// The fullest first, then those with drops, then the busiest.
 fn order(page: &Page, row: &Interval) -> impl Ord + use<> {
     let drops: u64 = page.totals.drops.iter().sum();
     let used = Reverse(percent(row.peak, row.limit));

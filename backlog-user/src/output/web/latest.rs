@@ -1,4 +1,4 @@
-//! The latest drops and notices, bounded; what is left out is counted.
+//! The latest drops and messages, bounded; what is left out is counted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,18 +14,18 @@ use crate::output::sink::{Now, Sink as _, Update};
 use crate::output::table::{Table, TextStyle};
 use crate::output::told::Told;
 
-/// Drops that are kept, and notices.
+/// The maximum numbers of drops and messages to keep.
 const DROPS: usize = 60;
 const NOTICES: usize = 40;
 
-/// Notices of one interval: listeners may open and close by the thousand.
+/// The maximum number of messages per interval, since listeners may open and close by the thousand.
 const NOTICES_OF_INTERVAL: u64 = 40;
 
 /// A packet that was refused.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Drop {
     time_ms: i64,
-    /// Number of the listener.
+    /// The ID of the listener.
     listener: u32,
     name: String,
     client: String,
@@ -39,18 +39,18 @@ pub(super) struct Drop {
 /// A log message.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Notice {
-    /// None: since the start.
+    /// None: since the start of the run.
     time_ms: Option<i64>,
     text: String,
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Latest {
     pub(super) drops: VecDeque<Drop>,
-    /// Those of this interval.
+    /// The drops of this interval.
     fresh: VecDeque<Refusal>,
     pub(super) notices: VecDeque<Notice>,
-    /// Notices of this interval, and those of all intervals that were left out.
+    /// The number of messages in this interval, and of those left out in all intervals.
     of_interval: u64,
     pub(super) notices_left_out: u64,
     teller: Table<Told>,
@@ -74,7 +74,7 @@ impl Default for Latest {
 }
 
 impl Latest {
-    /// The run has begun: what it cannot see is known from the start.
+    /// Starts a run, with its gaps as messages.
     pub(super) fn begin(&mut self, meta: &Meta) {
         *self = Self::default();
         for text in meta.reasons.iter().chain(&meta.gaps) {
@@ -82,12 +82,12 @@ impl Latest {
         }
     }
 
-    /// A packet was refused. There may be thousands: only the latest become text.
+    /// Adds a drop. There may be thousands, so only the latest are formatted.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         push(&mut self.fresh, DROPS, *refusal);
     }
 
-    /// The next interval has begun.
+    /// Formats the drops of the interval that has ended.
     pub(super) fn interval_ended(&mut self, now: Now<'_>) {
         self.of_interval = 0;
         for refusal in self.fresh.drain(..) {
@@ -95,7 +95,7 @@ impl Latest {
         }
     }
 
-    /// What the table would print is a notice.
+    /// Adds what the table would print as messages.
     pub(super) fn tell(
         &mut self,
         now: Now<'_>,
@@ -107,7 +107,7 @@ impl Latest {
             return Ok(());
         }
         self.teller.update(now, update)?;
-        // The table's lines are complete.
+        // Flush, so that the table's lines are complete.
         self.teller.update(now, &Update::Flush)?;
         let wall_ms = now.clock.wall(time_ns).as_millisecond();
         for text in self.told.take() {
@@ -146,7 +146,7 @@ fn push<T>(queue: &mut VecDeque<T>, most: usize, one: T) {
     queue.push_back(one);
 }
 
-/// The browser shows the time of its own zone.
+/// Removes the time, which the browser shows in its own zone.
 fn without_time(text: &str) -> &str {
     match text.split_once(' ') {
         Some((time, rest))

@@ -1,4 +1,4 @@
-// Follows the events of the service. What they say is written as text, never as markup.
+// Follows the event stream of the service. Its strings are inserted as text, never as markup.
 const MINUTE = 60_000;
 const WINDOWS = [1, 5, 15];
 const STALE = 10_000;
@@ -55,7 +55,7 @@ function choose(id, picked) {
   draw();
 }
 
-// The past of the chosen listener; later points come with the events.
+// The history of the selected listener; later points arrive with the events.
 async function load() {
   const id = page.chosen;
   try {
@@ -69,7 +69,7 @@ async function load() {
       + (past.missed ? ` ${past.missed} intervals are missing.` : "");
     drawQueue();
   } catch {
-    // The stream notices by itself that the service is gone.
+    // The stream itself detects that the service is gone.
   }
 }
 
@@ -78,7 +78,7 @@ function took(frame) {
   message("");
   state(`live, ${clock(frame.time_ms)}`, "live");
   if (page.run !== frame.run.id) {
-    // Numbers of listeners begin anew with each run.
+    // The IDs of listeners start again with each run.
     const named = page.run === null ? Number(location.hash.slice(1)) : 0;
     [page.run, page.chosen, page.picked, page.points] = [frame.run.id, named || null, named > 0, []];
   }
@@ -235,7 +235,7 @@ $("rows").addEventListener("click", (event) => {
   // In one column the queue is below the list.
   if (ONE_COLUMN.matches) $("one").scrollIntoView({ behavior: CALM.matches ? "auto" : "smooth" });
 });
-// A page that nobody sees takes no place of one that is seen.
+// A hidden page must not occupy a place that a visible one could use.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     source?.close();
@@ -250,7 +250,7 @@ addEventListener("resize", () => {
   page.pointed = false;
   drawQueue();
 });
-// The token is kept as a cookie from here on.
+// From now on, the token is kept as a cookie.
 history.replaceState(null, "", location.pathname + location.hash);
 setInterval(watch, 1000);
 connect();

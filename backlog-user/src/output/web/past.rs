@@ -1,5 +1,5 @@
-//! The recent past of every queue: a point for each interval in which anything happened at a
-//! listener, in a ring of bounded length and memory.
+//! The recent history of every queue: a point for each interval in which a listener was active, in
+//! a ring of bounded length and size.
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::Moment;
 
-/// How far it reaches back, milliseconds.
+/// How far it reaches back, in milliseconds.
 pub(crate) const LENGTH_MS: i64 = 15 * 60 * 1000;
 
-/// Points of all listeners together: 24 bytes each, so 4.8 MB.
+/// The maximum number of points of all listeners: at 24 bytes each, 4.8 MB.
 const MOST: usize = 200_000;
 
 /// One listener in one interval.
@@ -33,32 +33,32 @@ impl Point {
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
     intervals: VecDeque<(i64, Box<[Point]>)>,
     points: usize,
-    /// Points before this time were evicted for want of room.
+    /// Points before this time were evicted because there were too many.
     evicted_ms: Option<i64>,
     missed: u64,
 }
 
-/// The past of one listener, as JSON.
+/// The history of one listener, as JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct History {
     listener: u32,
-    /// The first interval that is kept; nothing is known of the time before.
+    /// The first interval that is kept; earlier ones are unknown.
     from_ms: Option<i64>,
-    /// It does not reach back as far as it should, because too many listeners are busy.
+    /// Is it shorter than it should be, because too many listeners are busy?
     cut: bool,
-    /// Intervals that are missing.
+    /// The number of missing intervals.
     missed: u64,
-    /// Time in milliseconds, depth, peak, limit and drops; where there is none, nothing happened.
+    /// Time in milliseconds, depth, peak, limit and drops; between two points nothing happened.
     points: Vec<(i64, u32, u32, u32, u32)>,
 }
 
 impl Past {
-    /// An interval has ended.
+    /// Adds the points of an interval.
     pub(crate) fn push(&mut self, moment: Moment) {
         let Moment { time_ms, points, missed, frame: _ } = moment;
         self.missed += missed;
@@ -75,7 +75,7 @@ impl Past {
         }
     }
 
-    /// What is kept of a listener.
+    /// The history of a listener.
     pub(crate) fn of(&self, listener: ListenerId) -> History {
         let from_ms = self.intervals.front().map(|(first_ms, _)| *first_ms);
         let is_recent = |evicted_ms| self.now_ms().is_some_and(|now| now - evicted_ms < LENGTH_MS);
@@ -136,7 +136,7 @@ mod tests {
         }
         let history = past.of(ListenerId(9999));
         assert_eq!((history.points.len(), history.cut), (MOST / 10_000, true));
-        // One interval alone may be too much.
+        // A single interval may exceed the maximum.
         past.push(moment(200_000, u32::try_from(MOST).unwrap() + 1));
         assert!(past.of(ListenerId(0)).points.is_empty());
     }

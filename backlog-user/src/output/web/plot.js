@@ -46,14 +46,14 @@ function steps(all, value, x, y, closes) {
   return last === null ? "" : `${path}V${y(0)}`;
 }
 
-// Draws into `place`. Tells `show` the span below the pointer, or null.
+// Draws into `place`. Calls `show` with the span below the pointer, or null.
 function plot(place, { points, limit, from, to, interval, known }, show) {
   const width = Math.max(place.clientWidth, 280), height = width < 500 ? 192 : 240;
   const left = 46, right = width - 8, top = 20, bottom = height - 22;
   const all = spans(points, from, to, interval);
   const limits = all.map((span) => span.limit);
   const peaks = all.map((span) => Math.max(span.peak, span.depth));
-  // A queue far below a large limit is drawn to its own scale: a flat line says nothing.
+  // A queue far below a large limit gets its own scale, since a flat line would show nothing.
   const highest = Math.max(1, ...peaks);
   const shown = Math.max(limit, ...limits);
   const most = highest * 20 < shown ? roundUp(highest * 1.1) : Math.max(shown * 1.12, highest * 1.05);
@@ -84,7 +84,7 @@ function plot(place, { points, limit, from, to, interval, known }, show) {
   svg.append(node("path", { class: "peak", d: steps(all, (span) => span.peak, x, y, true) }));
   svg.append(node("path", { class: "depth", d: steps(all, (span) => span.depth, x, y, false) }));
   if (limit <= most) {
-    // The limit is the last one known; where it has changed, the line has a step.
+    // The line follows the last known limit, with a step where it has changed.
     let path = "", was = all.length ? all[0].limit : limit;
     path += `M${x(Math.max(from, known))} ${y(was)}`;
     for (const span of all) {

@@ -1,5 +1,5 @@
-//! Clients whose addresses and ports follow from a number alone: a loop meets the same ones
-//! without a tracer and with it, and so the same chains of the kernel's tables.
+//! Clients whose addresses and ports depend only on their number: a loop uses the same ones with
+//! and without a tracer, and so the same hash chains in the kernel.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
@@ -9,22 +9,22 @@ use socket2::{Domain, Socket, Type};
 use super::super::held::Held;
 use super::super::stage::{self, listen};
 
-/// Addresses of clients: this and the next ones.
+/// The first of the clients' addresses.
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
-/// Their ports: 10,000 and up, this many per address.
+/// Their ports start at 10,000; each address has this many.
 const PORTS: u32 = 50_000;
 const FIRST_PORT: u32 = 10_000;
 /// A port that the tool filters out.
 const SPARE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 8999);
 
-/// The clients, one after the other.
+/// An iterator over the clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clients {
     next: u32,
 }
 
 impl Clients {
-    /// From that number on.
+    /// Starts at a number.
     pub(super) fn starting_at(next: u32) -> Self {
         Self { next }
     }
@@ -46,12 +46,12 @@ impl Clients {
 
 fn address(number: u32) -> SocketAddr {
     let address = Ipv4Addr::from_bits(FIRST.to_bits() + number / PORTS);
-    // Below 65,536, as 60,000 is.
+    // Below 65,536, since the ports end at 60,000.
     let port = u16::try_from(FIRST_PORT + number % PORTS).unwrap_or(u16::MAX);
     (address, port).into()
 }
 
-/// A listener that is not measured, and connections to it that stay.
+/// A listener that is not measured, with connections that stay open.
 #[derive(Debug)]
 pub(super) struct Spare {
     listener: TcpListener,
@@ -59,17 +59,17 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    /// With none.
+    /// Starts without connections.
     pub(super) fn set_up() -> Result<Self> {
         Ok(Self { listener: listen(SPARE.into(), 128)?.into(), held: Held::none()? })
     }
 
-    /// One more.
+    /// Opens one more.
     pub(super) fn keep(&mut self) -> Result<()> {
         self.held.keep(stage::connection(&self.listener, SPARE.into())?)
     }
 
-    /// None again.
+    /// Closes all of them.
     pub(super) fn release(&mut self) -> Result<()> {
         self.held.release()
     }

@@ -1,6 +1,5 @@
-//! Client and server in threads of their own: both on one CPU, and each on its own. A turn
-//! is timed by the clock on the wall, which in a guest that counts instructions counts
-//! those of all CPUs.
+//! Client and server in separate threads, both on one CPU, or each on its own. A turn is timed by
+//! the wall clock, which counts the instructions of all CPUs in a guest that counts instructions.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
@@ -23,17 +22,17 @@ use crate::sysctl::Sysctl;
 const PORT: u16 = 8000;
 const BACKLOG: i32 = 128;
 
-/// A thread that accepts and closes at once.
+/// A thread that accepts and closes immediately.
 #[derive(Debug)]
 struct Server {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,
 }
 
-/// Measures with the CPUs that there are.
+/// Measures with the available CPUs.
 pub(super) fn run(wanted: &Wanted, cpus: &[usize]) -> Result<()> {
     let _setting = Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?;
-    // In a thread, since it stays where it is put.
+    // In a thread, since it stays pinned to its CPU.
     thread::scope(|scope| {
         let done = scope.spawn(|| pinned(wanted, cpus)).join();
         done.unwrap_or_else(|_| Err(anyhow!("the client's thread panicked")))
@@ -69,7 +68,7 @@ fn address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, PORT).into()
 }
 
-/// A connection until the server has closed it.
+/// A connection, until the server has closed it.
 fn turn(clients: &mut Clients) -> Result<()> {
     let mut client = clients.connect(address())?;
     client.shutdown(Shutdown::Write).context("cannot shut down")?;
@@ -91,7 +90,7 @@ impl Server {
         Self { stop, thread }
     }
 
-    /// Ends it, by a last connection.
+    /// Ends it with a last connection.
     fn end(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         turn(&mut Clients::default())?;

@@ -1,5 +1,5 @@
-//! Floods, without the tool and with it in turn: SYNs at a full queue, and connections. Measures
-//! the wall-clock time of each, in whichever process, and the part of the tool's own process.
+//! Floods, alternately without and with the tool: SYNs to a full queue, and connections. Measures
+//! the wall-clock time of each, in whichever process, and the share of the tool's own process.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ use crate::clock::{mono_ns, thread_ns, wait_until};
 use crate::counters::Counters;
 use crate::packets::{Segment, Tun};
 
-/// How many of each.
+/// The number of packets or connections per flood.
 const SYNS: u32 = 100_000;
 const CONNECTIONS: u32 = 10_000;
-/// For what the kernel has left to a thread of its own.
+/// The time limit for packets that the kernel has left to a thread of its own.
 const LEFT_LIMIT: Duration = Duration::from_secs(10);
-/// Two addresses of the device, and what fits into its queue.
+/// Two addresses on the device, and the length of its queue.
 const NEAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 9, 9, 1), 20_000);
 const FAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 9, 9, 2), 20_000);
 const FITS: usize = 100;
 const ROUNDS: u32 = 5;
-/// The tool comes and goes so often.
+/// How many times the tool is started.
 const TIMES: u32 = 2;
 
-/// Measures.
+/// Measures the floods.
 pub(super) fn run(wanted: &Wanted) -> Result<()> {
     let mut stage = Stage::set_up()?;
     rounds::await_steady(|| stage.turns(Scenario::Ipv4, 1))?;
@@ -46,8 +46,7 @@ pub(super) fn run(wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
-/// A packet that only leaves, into a device whose other end is ours: what comes before the
-/// softirq.
+/// The cost before the softirq: a packet that only leaves, into a device whose other end is ours.
 fn sent() -> Result<()> {
     let mut tun = Tun::open()?;
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
@@ -73,7 +72,7 @@ fn sent() -> Result<()> {
     Line::Scaled { tracer: "none", scenario: "sent", taken, process: 0.0 }.tell()
 }
 
-/// A packet that TCP throws away at once: what comes before TCP.
+/// The cost before TCP: a packet that TCP discards immediately.
 fn discarded(stage: &mut Stage) -> Result<()> {
     let start = mono_ns();
     stage.discarded(SYNS)?;
@@ -101,7 +100,7 @@ fn both(stage: &mut Stage, time: u32, beside: Option<(&str, &Tool)>) -> Result<(
     })
 }
 
-/// Runs a flood and prints its cost, with the tool's work for it until the tool is idle.
+/// Runs a flood and prints its cost, including the work of the tool until it is idle.
 fn tell(
     scenario: &str,
     count: u32,
@@ -115,14 +114,14 @@ fn tell(
     let ((), nothing) = window(tool, || Ok(()))?;
     let start = Instant::now();
     let (wall, all) = window(tool, flood)?;
-    // Idle seconds do not belong to the flood; it may take longer than the window.
+    // Idle work is not part of the flood, which may take longer than the window.
     let share = nothing * (start.elapsed().as_secs_f64() / super::measure::WINDOW.as_secs_f64());
     let process = (all - share) / f64::from(count);
     let taken = one_burst(wall, count)?;
     Line::Scaled { tracer, scenario, taken, process }.tell()
 }
 
-/// One time for all of them.
+/// A single time for all of them.
 fn one_burst(wall: u64, count: u32) -> Result<Taken> {
     let mut rounds = Rounds::default();
     rounds.add(&mut [wall], wall);

@@ -15,20 +15,20 @@ use super::{Table, Wanted};
 use crate::clock::thread_ns;
 use crate::sysctl::Sysctl;
 
-/// How many there are.
+/// The numbers of listeners.
 const COUNTS: [usize; 3] = [1, 100, 10_000];
-/// Their ports, the same for any number of them.
+/// Their ports, whatever their number.
 const PORTS: &str = "8000-8039";
 const FIRST_PORT: usize = 8000;
-/// This many share a port, each with an address of its own: the kernel searches the listeners of a
-/// port at every bind.
+/// The number of listeners that share a port with different addresses: the kernel searches the
+/// listeners of a port at every bind.
 const IN_A_PORT: usize = 250;
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 const BACKLOG: i32 = 128;
-/// From one to the next that gets a connection: no number of them divides it.
+/// The step to the next listener that gets a connection. It divides none of the numbers.
 const STRIDE: usize = 7919;
 
-/// Those open at the moment.
+/// The open listeners.
 #[derive(Debug, Default)]
 struct Listeners {
     open: Vec<(TcpListener, SocketAddr)>,
@@ -36,9 +36,9 @@ struct Listeners {
     next: usize,
 }
 
-/// Measures.
+/// Measures with each number.
 pub(super) fn run(wanted: &Wanted) -> Result<()> {
-    // As in the part cost: no TIME_WAIT is left behind.
+    // As in the part `cost`, leave no TIME_WAIT behind.
     let _setting = Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?;
     let mut listeners = Listeners::default();
     let mut spare = Spare::set_up()?;
@@ -65,7 +65,7 @@ pub(super) fn run(wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
-/// As the tables know it.
+/// The name in the table.
 fn name(count: usize) -> String {
     format!("{:?} {count}", Table::Listeners).to_lowercase()
 }
@@ -79,7 +79,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// To one of them, and round all.
+    /// Measures connections to one listener, and to all in turn.
     fn both(
         &mut self,
         wanted: &Wanted,
@@ -87,7 +87,7 @@ impl Listeners {
         beside: Option<(&str, &Tool)>,
     ) -> Result<()> {
         let count = self.open.len();
-        // The same clients without the tool and with it.
+        // The same clients with and without the tool.
         self.clients = Clients::default();
         let scenario = format!("{}, one", name(count));
         let turn: &mut dyn FnMut() -> Result<()> = &mut || self.meet_one();
@@ -98,7 +98,7 @@ impl Listeners {
         }
         self.clients = Clients::default();
         self.next = 0;
-        // Each has had one before it counts.
+        // Each listener gets a connection before the measurement.
         (0..count).try_for_each(|_| self.meet_next())?;
         let scenario = format!("{}, all", name(count));
         let turn: &mut dyn FnMut() -> Result<()> = &mut || self.meet_next();

@@ -1,5 +1,5 @@
-//! Timing a loop: rounds of single turns without a tracer; and with the tool also the cost of its
-//! own process, in windows of time.
+//! Times a loop: rounds of single turns without a tracer; with the tool, also the cost of its own
+//! process, in windows of time.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use super::clients::Spare;
 use super::tool::Tool;
 use crate::clock::mono_ns;
 
-/// Turns before those that count.
+/// The number of turns for the warm-up.
 const WARM_UP: u32 = 200;
-/// Turns that show what the tool's own process takes for them.
+/// The number of turns to measure the tool's own process with.
 const MANY: u32 = 5_000;
-/// As in the part cost: whole seconds, and longer than any loop here.
+/// As in the part `cost`: whole seconds, and longer than any loop here.
 pub(super) const WINDOW: Duration = Duration::from_secs(4);
-/// The median of this many counts.
+/// The number of windows, of which the median counts.
 const WINDOWS: usize = 3;
 
-/// One loop's name and how it is timed.
+/// The name of a loop, and how to time it.
 pub(super) struct Loop<'a> {
     pub(super) scenario: &'a str,
     pub(super) clock: fn() -> u64,
@@ -29,7 +29,7 @@ pub(super) struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    /// Measures it, and tells it: as without a tracer, or of the tool.
+    /// Measures the loop and prints the result, without a tracer or for the tool.
     pub(super) fn tell(
         mut self,
         effort: Effort,
@@ -44,7 +44,7 @@ impl Loop<'_> {
         };
         let mut shares = Vec::new();
         for _ in 0..WINDOWS {
-            // Its work in a second with hardly a connection does not belong to the cost of
+            // Subtract its work in a second with few connections, which is not part of the cost of
             // connections.
             let ((), few) = window(tool, || self.turns(WARM_UP))?;
             let ((), all) = window(tool, || self.turns(WARM_UP + MANY))?;
@@ -81,8 +81,8 @@ impl Loop<'_> {
     }
 }
 
-/// Does some work, and waits for the end of a window of time; what the work gave, and how
-/// long the tool ran.
+/// Does some work, and waits for the end of a window of time. Returns the result of the work, and
+/// the run time of the tool.
 pub(super) fn window<T>(tool: &Tool, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let (before, start) = (tool.cpu_ns()?, Instant::now());
     let done = work()?;
@@ -90,7 +90,7 @@ pub(super) fn window<T>(tool: &Tool, work: impl FnOnce() -> Result<T>) -> Result
     Ok((done, (tool.cpu_ns()? - before) as f64))
 }
 
-/// What the tool runs in a second when nothing happens.
+/// The run time of the tool in a second when nothing happens.
 pub(super) fn idle(tool: &Tool) -> Result<f64> {
     Ok(window(tool, || Ok(()))?.1 / WINDOW.as_secs_f64())
 }

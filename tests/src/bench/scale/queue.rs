@@ -1,5 +1,5 @@
-//! An accept queue with room for 65,535 that holds 0, 1,000 and 65,000 connections, all by
-//! real handshakes: what one more in and the oldest out costs.
+//! An accept queue with room for 65,535 that holds 0, 1,000 and 65,000 connections, all by real
+//! handshakes: the cost of adding one more and accepting the oldest.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,13 +18,13 @@ use crate::clock::thread_ns;
 use crate::socket;
 use crate::sysctl::Sysctl;
 
-/// How many wait in it.
+/// The numbers of queued connections.
 const DEPTHS: [usize; 3] = [0, 1_000, 65_000];
-/// The longest there can be.
+/// The largest possible backlog.
 const BACKLOG: u16 = 65_535;
 const PORT: u16 = 8000;
 
-/// The queue, and the clients of those in it.
+/// The queue, and its clients.
 #[derive(Debug)]
 struct Queue {
     listener: TcpListener,
@@ -32,7 +32,7 @@ struct Queue {
     clients: Clients,
 }
 
-/// Measures.
+/// Measures with each depth.
 pub(super) fn run(wanted: &Wanted) -> Result<()> {
     let _settings = [
         Sysctl::set("net.ipv4.tcp_max_tw_buckets", "0")?,
@@ -63,12 +63,13 @@ pub(super) fn run(wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
-/// As the tables know it.
+/// The name in the table.
 fn name(depth: usize) -> String {
     format!("{:?} {depth}", Table::Queue).to_lowercase()
 }
 
-/// By the tool's summary: how many it queued, and how many of these it could not follow.
+/// From the tool's summary: how many connections were enqueued, and how many of these it could not
+/// track.
 fn unfollowed(said: &str) -> Result<Vec<(&'static str, f64)>> {
     let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let summary = lines
@@ -106,7 +107,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Fills it anew, with the same clients each time.
+    /// Fills the queue with the same clients each time.
     fn fill(&mut self, depth: usize) -> Result<()> {
         self.empty()?;
         self.clients = Clients::starting_at(u32::try_from(depth)?);
@@ -116,7 +117,7 @@ impl Queue {
         Ok(())
     }
 
-    /// One in, the oldest out: it holds as many as before.
+    /// Adds one and accepts the oldest, so that the depth stays the same.
     fn turn(&mut self) -> Result<()> {
         self.waiting.push_back(self.clients.connect(Self::address())?);
         self.take()

@@ -1,5 +1,5 @@
-//! Each tracer's start: until its first line, by the clock on the wall and its own time, and
-//! its own time until it has nothing left to do.
+//! The start of each tracer: the wall-clock time and run time until its first line, and the run
+//! time until it is idle.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::proc;
 
 /// This many checks in a row, some milliseconds apart, must find it asleep.
 const LOOKS: u32 = 100;
-/// The shown length of a line: the tool's has the time behind it.
+/// The maximum length of a line to print: the tool's line has the time after it.
 const SHOWN: usize = 24;
-/// For what it does when it ends.
+/// The time limit for its work at the end.
 const END_LIMIT: Duration = Duration::from_mins(1);
 
-/// What a start took, in nanoseconds.
+/// The cost of a start, in nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 struct Started {
     line: String,
@@ -30,7 +30,7 @@ struct Started {
     all: u64,
 }
 
-/// Measures every tracer that is here.
+/// Measures every available tracer.
 pub(super) fn run(wanted: &Wanted) -> Result<()> {
     rival::mount()?;
     let is_wanted = |rival: &Rival| {
@@ -65,7 +65,7 @@ fn start(mut command: Command, wanted: &Wanted) -> Result<Started> {
     let (mut terminal, theirs) = Terminal::open()?;
     let before = mono_ns();
     let mut beside = Beside::start_to(&mut command, theirs)?;
-    // The command has the other end of the terminal, too.
+    // The command also holds the other end of the terminal.
     drop(command);
     match await_line(&mut terminal, &mut beside, before, wanted.start_limit) {
         Ok(started) => {
@@ -96,6 +96,6 @@ fn await_line(
         Ok(asleep >= LOOKS)
     })?;
     let all = beside.cpu_ns()?;
-    // The line may be long: what it is shows in a part of it.
+    // A part of the line is enough, since it may be long.
     Ok(Started { line: line.chars().take(SHOWN).collect(), wall, cpu, all })
 }

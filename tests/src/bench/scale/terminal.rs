@@ -1,5 +1,5 @@
-//! A terminal for a program to write to: into a pipe or a file most would write their first
-//! line when they end.
+//! A terminal for a program to write to. Into a pipe or file, most programs would write their first
+//! line only at the end.
 
 use std::fs::File;
 use std::io::{Error, Read};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Our end of it.
+/// Our end of the terminal.
 #[derive(Debug)]
 pub(super) struct Terminal(File);
 
 impl Terminal {
-    /// Opens one; the other end is for the program.
+    /// Opens a terminal; the other end is for the program.
     pub(super) fn open() -> Result<(Self, Stdio)> {
         let (mut ours, mut theirs) = (-1, -1);
         let null = std::ptr::null_mut();
@@ -46,7 +46,7 @@ impl Terminal {
             let mut bytes = [0; 256];
             match self.0.read(&mut bytes) {
                 Ok(size @ 1..) => text.extend_from_slice(bytes.get(..size).unwrap_or_default()),
-                // This way it is notified when the other end is closed.
+                // This is the notification that the other end is closed.
                 _ => bail!("it ended without a line"),
             }
         }

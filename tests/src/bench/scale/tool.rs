@@ -1,5 +1,5 @@
-//! The tool during a loop: starts it and waits until it traces and sleeps; its memory, that of its
-//! BPF maps, and its own time.
+//! Runs the tool during a loop: starts it, waits until it traces and sleeps, and reads its memory,
+//! that of its BPF maps, and its run time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::proc;
 
 /// This many checks in a row must find it asleep.
 const LOOKS: u32 = 20;
-/// For what it does when it ends.
+/// The time limit for its work at the end.
 const END_LIMIT: Duration = Duration::from_mins(1);
 
 /// The running tool.
@@ -47,7 +47,7 @@ impl Tool {
         }
     }
 
-    /// Waits until it has nothing left to do.
+    /// Waits until it is idle.
     pub(super) fn await_sleep(&mut self, limit: Duration) -> Result<()> {
         let mut asleep = 0;
         wait_until("backlog-trace to sleep", limit, || {
@@ -58,7 +58,7 @@ impl Tool {
         })
     }
 
-    /// How long it has run.
+    /// Its run time so far.
     pub(super) fn cpu_ns(&self) -> Result<u64> {
         self.beside.cpu_ns()
     }
@@ -79,14 +79,14 @@ impl Tool {
         Ok(())
     }
 
-    /// Ends it as Ctrl-C does; all that it said.
+    /// Sends SIGINT like Ctrl-C; returns its whole output.
     pub(super) fn end(mut self) -> Result<String> {
         self.beside.end(END_LIMIT)?;
         Ok(self.beside.said())
     }
 }
 
-/// Bytes of the kernel's memory.
+/// Kernel memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct BpfMemory {
     maps: u64,
@@ -97,7 +97,7 @@ struct BpfMemory {
 fn bpf_memory(process: u32) -> Result<BpfMemory> {
     let folder = format!("/proc/{process}/fdinfo");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;
-    // A descriptor closed meanwhile is simply not there.
+    // A descriptor may have been closed in the meantime.
     let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
     Ok(sum(texts))
 }

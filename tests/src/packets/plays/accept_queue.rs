@@ -1,6 +1,6 @@
-//! The four ways to overflow an accept queue, each with an exact number of
-//! refused packets. Full is depth > limit, so limit + 1 connections fit; a SYN
-//! queue of that limit surely takes limit requests (some kernels one more).
+//! The four ways to overflow an accept queue, each with an exact number of refused packets. The
+//! queue is full if depth > limit, so limit + 1 connections fit. A SYN queue with that limit holds
+//! at least limit requests (one more in some kernels).
 
 use anyhow::{Result, ensure};
 
@@ -19,8 +19,8 @@ pub(super) fn syn_overflow(stage: &mut Stage, options: &Options) -> Result<Done>
     Ok(overflow(Done::refused(refused, options.times()), options))
 }
 
-/// A queue with room for two, as many half-open requests as surely fit, and
-/// then the final ACKs of all of these.
+/// A queue with room for two, the number of half-open requests that certainly fit, and then the
+/// final ACKs of all of these.
 pub(super) fn ack_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
     stage.fill(options.backlog() - 1)?;
     let half_open = stage.new_clients(options.backlog());
@@ -35,7 +35,7 @@ pub(super) fn ack_overflow(stage: &mut Stage, options: &Options) -> Result<Done>
     Ok(overflow(Done::refused_acks(refused.to_vec(), options.times()), options))
 }
 
-/// The same, answered by resets.
+/// The same, answered with resets.
 pub(super) fn abort_on_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
     let done = ack_overflow(stage, options)?;
     let packets = done.packets;
@@ -44,7 +44,7 @@ pub(super) fn abort_on_overflow(stage: &mut Stage, options: &Options) -> Result<
     Ok(done.kernel("EmbryonicRsts", packets).kernel("OutRsts", packets))
 }
 
-/// Cookies for more than fit, then the ACKs of all of these.
+/// Cookies for more clients than fit, then the ACKs of all of these.
 pub(super) fn cookie_overflow(stage: &mut Stage, options: &Options) -> Result<Done> {
     let lucky = stage.new_clients(fits(options));
     let refused = stage.new_clients(options.count());
@@ -65,12 +65,12 @@ pub(super) fn cookie_overflow(stage: &mut Stage, options: &Options) -> Result<Do
     Ok(overflow(done.beside("syn_cookie_accepted", accepted), options))
 }
 
-/// Connections that fit into the queue.
+/// The number of connections that fit into the queue.
 fn fits(options: &Options) -> u16 {
     options.backlog() + 1
 }
 
-/// Adds the full queue, and why the packets were refused.
+/// Adds the full queue, and the reason why the packets were refused.
 fn overflow(done: Done, options: &Options) -> Done {
     let packets = done.packets;
     done.enqueued(fits(options).into()).kernel("ListenOverflows", packets)

@@ -1,5 +1,5 @@
-//! Listeners that close with connections in their queue: these die, or move to
-//! another listener of the port.
+//! Listeners that close with connections in their queue: these die, or migrate to another listener
+//! of the port.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::packets::stage::{LIMIT, Stage};
 use crate::packets::truth::Share;
 use crate::socket;
 
-/// As many as fit, then the listener closes: a reset for each, and no counter
-/// of losses moves.
+/// Fills the queue, then closes the listener: it sends a reset for each connection, and no loss
+/// counter changes.
 pub(super) fn killed(stage: &mut Stage, options: &Options) -> Result<Done> {
     stage.fill(options.backlog() + 1)?;
     stage.close(0);
@@ -20,8 +20,8 @@ pub(super) fn killed(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(Done { killed: count, ..Done::default().enqueued(count) })
 }
 
-/// Connections to two listeners of one port; the one with more of them closes,
-/// and the other accepts all.
+/// Connections to two listeners of one port; the one with more of them closes, and the other
+/// accepts all.
 pub(super) fn migrated(stage: &mut Stage, options: &Options) -> Result<Done> {
     stage.fill(options.count())?;
     let mut depths = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn migrated(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(done.kernel("TCPMigrateReqSuccess", moved))
 }
 
-/// Accepts that many from the only listener.
+/// Accepts this many connections from the only listener.
 fn accept(stage: &Stage, count: u64) -> Result<()> {
     let listener = stage.listener()?;
     for _ in 0..count {

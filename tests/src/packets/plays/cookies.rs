@@ -6,11 +6,11 @@ use crate::packets::done::Done;
 use crate::packets::options::Options;
 use crate::packets::stage::Stage;
 
-/// An ACK number that is not a cookie: the chance that it is one is one in two billion.
+/// An ACK number that is not a valid cookie, except by a chance of one in two billion.
 const WRONG: u32 = 0x1234_5678;
 
-/// One cookie, for the kernel looks at ACKs only when it has sent one lately;
-/// then ACKs of others with a wrong one. A reset answers each.
+/// One valid cookie, since the kernel only checks ACKs if it has sent one recently; then ACKs of
+/// others with a wrong one. Each gets a reset.
 pub(super) fn failed(stage: &mut Stage, options: &Options) -> Result<Done> {
     let asks = stage.new_clients(1);
     stage.syn(&asks)?;

@@ -1,5 +1,5 @@
-//! Packets that the kernel discards or refuses with no loss for the queue,
-//! though a counter that is taken for losses moves.
+//! Packets that the kernel discards or refuses without a loss for the queue, although a counter
+//! changes that is taken for losses.
 
 use anyhow::Result;
 
@@ -7,12 +7,12 @@ use crate::packets::done::Done;
 use crate::packets::options::Options;
 use crate::packets::stage::Stage;
 
-/// A SYN's `MP_JOIN`: kind 30, length 12, subtype 1, then the address id, the
-/// token of a connection that does not exist, and a random number.
+/// The option `MP_JOIN` of a SYN: kind 30, length 12, subtype 1, then the address ID, the token of
+/// a connection that does not exist, and a random number.
 const MP_JOIN: [u8; 12] = [30, 12, 0x10, 2, 0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4];
 
-/// SYNs that ask to join an MPTCP connection nobody knows. A reset answers
-/// each; `ListenDrops` moves, though no connection was to be queued.
+/// SYNs that try to join an unknown MPTCP connection. Each gets a reset; `ListenDrops` changes,
+/// although no connection was going to be queued.
 pub(super) fn join_refused(stage: &mut Stage, options: &Options) -> Result<Done> {
     let clients = stage.new_clients(options.count());
     stage.syn_with(&clients, &MP_JOIN, &[])?;
@@ -23,8 +23,8 @@ pub(super) fn join_refused(stage: &mut Stage, options: &Options) -> Result<Done>
     Ok(done.kernel("ListenDrops", count).kernel("OutRsts", count))
 }
 
-/// Requests that end because the network says that their client cannot be reached. The
-/// kernel counts each like a refused SYN.
+/// Requests that end because the network reports their client as unreachable. The kernel counts
+/// each like a refused SYN.
 pub(super) fn unreachable(stage: &mut Stage, options: &Options) -> Result<Done> {
     let clients = stage.new_clients(options.count());
     stage.syn(&clients)?;
@@ -36,9 +36,8 @@ pub(super) fn unreachable(stage: &mut Stage, options: &Options) -> Result<Done> 
     Ok(done.kernel("ListenDrops", count))
 }
 
-/// Of each client: a SYN and its duplicate, a bare ACK while the listener waits
-/// for data (`TCP_DEFER_ACCEPT`), and a reset. All but the first move the
-/// listener's `sk_drops`.
+/// From each client: a SYN and its duplicate, a bare ACK while the listener waits for data
+/// (`TCP_DEFER_ACCEPT`), and a reset. All but the first change the listener's `sk_drops`.
 pub(super) fn harmless(stage: &mut Stage, options: &Options) -> Result<Done> {
     let clients = stage.new_clients(options.count());
     stage.syn(&clients)?;

@@ -1,5 +1,5 @@
 //! Fast Open: a SYN with data is queued for accept at once, but only a limited number of these may
-//! have their handshake unfinished.
+//! have an unfinished handshake.
 
 use anyhow::Result;
 
@@ -9,8 +9,8 @@ use crate::packets::stage::Stage;
 
 const DATA: &[u8] = b"hello";
 
-/// One that is queued, for there is room for one; the others get an ordinary
-/// SYN-ACK, as if they had sent no data.
+/// One SYN is queued, since there is room for one; the others get an ordinary SYN-ACK, as if they
+/// had sent no data.
 pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
     let first = stage.new_clients(1);
     stage.syn_with(&first, &[], DATA)?;

@@ -1,13 +1,11 @@
-//! A final ACK whose listener leaves LISTEN while the kernel makes the child: a
-//! race of two CPUs, tried in rounds until it is hit.
+//! A final ACK whose listener leaves LISTEN while the kernel creates the child: a race of two CPUs,
+//! tried in rounds until it is hit.
 //!
-//! One thread writes the final ACKs of half-open requests, another shuts the
-//! listener down in their midst. The kernel's counters say what came of a
-//! round: `PassiveOpens` counts each child made, `EstabResets` each that was
-//! queued and then killed by the shutdown; one more child than that is one
-//! that found its listener gone. The ACKs come in order, on one CPU, so it
-//! is the next after the last that was queued. Those behind it meet no
-//! listener any more, and a reset answers.
+//! One thread writes the final ACKs of half-open requests, another shuts the listener down while
+//! they arrive. The kernel's counters show the result of a round: `PassiveOpens` counts the
+//! children, `EstabResets` those that were queued and then killed by the shutdown. If there is one
+//! child more, it found its listener gone. The ACKs arrive in order on one CPU, so that is the next
+//! after the last one that was queued. Those after it find no listener, and get a reset.
 
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -24,14 +22,14 @@ use crate::packets::done::Done;
 use crate::packets::options::Options;
 use crate::packets::stage::Stage;
 
-/// Half-open requests of a round.
+/// The number of half-open requests per round.
 const ROUND: u16 = 64;
-/// The shutdown waits for at most this many ACKs, so that there is time for it.
+/// The shutdown waits for at most this many ACKs, so that it can still hit the rest.
 const HALF: u32 = ROUND as u32 / 2;
 /// How long to try.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Rounds until it has happened often enough.
+/// Repeats rounds until the race was hit often enough.
 pub(super) fn listener_left(stage: &mut Stage, options: &Options) -> Result<Done> {
     let cpus = cpus::allowed()?;
     let [here, there] = [0, 1].map(|place| cpus.get(place).copied());
@@ -53,7 +51,7 @@ pub(super) fn listener_left(stage: &mut Stage, options: &Options) -> Result<Done
         }
         done.enqueued += killed;
         done.killed += killed;
-        // Resets of the queued children, and of all other clients.
+        // Resets of all clients, except for the queued children.
         done = done.kernel("OutRsts", resets - killed);
         stage.listener()?.listen(options.backlog().into()).context("listen again")?;
     }
@@ -67,16 +65,16 @@ pub(super) fn listener_left(stage: &mut Stage, options: &Options) -> Result<Done
     Ok(done.kernel("PassiveOpens", children))
 }
 
-/// What came of a round.
+/// The result of a round.
 struct Round {
-    /// Children that were made.
+    /// The number of children that were created.
     made: u64,
-    /// Children that were queued, and killed.
+    /// The number of children that were queued, and killed.
     killed: u64,
     resets: u64,
 }
 
-/// A round: half-open requests, their ACKs, and a shutdown somewhere between.
+/// A round: half-open requests, their ACKs, and a shutdown in between.
 fn round(stage: &mut Stage, clients: &[Client], cpu: usize, number: u32) -> Result<Round> {
     stage.syn(clients)?;
     stage.await_syn_acks(clients)?;
@@ -85,7 +83,7 @@ fn round(stage: &mut Stage, clients: &[Client], cpu: usize, number: u32) -> Resu
         packets.push(stage.last_ack(*client)?.to_packet()?);
     }
     let before = Counters::read()?;
-    let listener = stage.listener()?.try_clone().context("a second descriptor")?;
+    let listener = stage.listener()?.try_clone().context("cannot duplicate the listener")?;
     let (ready, sent) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
         let other = scope.spawn(|| shut_down(&listener, cpu, &ready, &sent, number));
@@ -97,7 +95,7 @@ fn round(stage: &mut Stage, clients: &[Client], cpu: usize, number: u32) -> Resu
             sent.fetch_add(1, Ordering::Release);
             Ok(())
         });
-        // Or the other would wait for ever if this went wrong.
+        // Otherwise the other thread would wait forever after an error.
         sent.store(u32::MAX, Ordering::Release);
         other.join().map_err(|_| anyhow!("the other thread panicked"))?.and(all)
     })?;
@@ -116,8 +114,8 @@ fn round(stage: &mut Stage, clients: &[Client], cpu: usize, number: u32) -> Resu
     })
 }
 
-/// Waits for some ACKs to be sent, and a little more, and shuts down. When
-/// differs from round to round.
+/// Waits until some ACKs were sent, and a little more, and shuts down. The delay differs between
+/// rounds.
 fn shut_down(
     listener: &Socket,
     cpu: usize,
@@ -131,7 +129,7 @@ fn shut_down(
     while sent.load(Ordering::Acquire) < point {
         hint::spin_loop();
     }
-    // Without a pause: an emulator would take it for a reason to switch CPUs.
+    // Without a pause instruction, at which an emulator would switch CPUs.
     for step in 0..jitter {
         hint::black_box(step);
     }

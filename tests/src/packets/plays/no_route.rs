@@ -1,5 +1,5 @@
-//! Clients that the server has no route to: their packets arrive, but neither
-//! an answer nor a connection can be made.
+//! Clients without a route from the server: their packets arrive, but the server can neither answer
+//! nor create a connection.
 
 use anyhow::Result;
 
@@ -20,8 +20,7 @@ pub(super) fn syn(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(Done::refused(refused, options.times()))
 }
 
-/// The route vanishes between SYN-ACK and final ACK. The request stays, so the
-/// ACK may come again.
+/// The route vanishes between SYN-ACK and final ACK. The request stays, so the ACK can be repeated.
 pub(super) fn ack(stage: &mut Stage, options: &Options) -> Result<Done> {
     let refused = stage.new_clients(options.count());
     stage.syn(&refused)?;
@@ -31,13 +30,13 @@ pub(super) fn ack(stage: &mut Stage, options: &Options) -> Result<Done> {
         stage.ack(&refused)?;
     }
     let done = Done::refused_acks(refused, options.times());
-    // IPv4 makes the child before it looks for the route, IPv6 after that.
+    // IPv4 creates the child before it looks up the route, IPv6 after that.
     let children = if stage.is_v6() { 0 } else { done.packets };
     Ok(done.kernel("PassiveOpens", children))
 }
 
-/// The same on the way by SYN cookies. Here the kernel gives up before anything
-/// but the valid cookie is counted.
+/// The same with SYN cookies. Here the kernel gives up before it counts anything but the valid
+/// cookie.
 pub(super) fn cookie(stage: &mut Stage, options: &Options) -> Result<Done> {
     let refused = stage.new_clients(options.count());
     stage.syn(&refused)?;
@@ -54,7 +53,7 @@ pub(super) fn cookie(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(done.cookies_sent(sent).cookies_valid(valid))
 }
 
-/// Takes the way to all clients away, while the guards live.
+/// Removes the routes to all clients, until the guards are dropped.
 fn cut_off(stage: &Stage) -> Result<Vec<Unreachable>> {
     let prefixes = prefixes(stage.is_v6()).into_iter();
     prefixes.map(|(address, bits)| Unreachable::add(address, bits)).collect()

@@ -1,4 +1,4 @@
-//! Clients whose cookie ACK was refused, and what they send when there is room again.
+//! Clients whose cookie ACK was refused, and what they send once there is room again.
 
 use anyhow::Result;
 
@@ -8,9 +8,10 @@ use crate::packets::options::Options;
 use crate::packets::segment::Segment;
 use crate::packets::stage::Stage;
 
-/// Four clients whose ACK is refused. With room again the first sends its FIN, having waited
-/// in vain; the second its ACK once more, the third data: both are still there. The fourth has
-/// sent its FIN, which was refused, and then an ACK. The kernel makes a connection for each.
+/// Four clients whose ACK is refused. Once there is room, the first one sends its FIN, having
+/// waited in vain; the second repeats its ACK and the third sends data, since both are still there.
+/// The fourth has sent its FIN, which was refused, and then an ACK. The kernel creates a connection
+/// for each.
 pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     let fits = options.backlog() + 1;
     let lucky = stage.new_clients(fits);

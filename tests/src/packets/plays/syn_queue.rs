@@ -1,6 +1,6 @@
-//! A SYN queue that takes no more. A backlog bounds it like the accept queue,
-//! but old kernels hold as many requests, newer ones (5.10.234, 6.1.128,
-//! 6.12.10, 6.14) one more: who gets a SYN-ACK, and a counter, tell.
+//! A full SYN queue. The backlog limits it like the accept queue, but old kernels hold as many
+//! requests, newer ones (5.10.234, 6.1.128, 6.12.10, 6.14) one more. Received SYN-ACKs and a
+//! counter show which.
 
 use anyhow::{Result, bail, ensure};
 
@@ -13,14 +13,15 @@ use crate::packets::stage::{LIMIT, Stage};
 
 /// `tcp_max_syn_backlog` for the last-quarter rule.
 pub(super) const MAX_SYN_BACKLOG: &str = "8";
-/// What it keeps: a SYN is refused when fewer than a quarter of 8 are free.
+/// The number of requests that it keeps: a SYN is refused if fewer than a quarter of 8 places are
+/// free.
 const KEPT: u16 = 7;
 
 /// Half-open requests until no more fit, then SYNs.
 pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
     let beyond = fill(stage, options.backlog(), "TCPReqQFullDrop")?;
     let mut refused = Vec::from_iter(beyond);
-    // The first is refused already, and comes as often as the others.
+    // The first one was refused already, and is repeated as often as the others.
     let fresh = stage.new_clients(options.count() - len(&refused));
     stage.syn(&fresh)?;
     refused.extend(fresh);
@@ -34,7 +35,7 @@ pub(super) fn full(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(done.kernel("TCPReqQFullDrop", packets))
 }
 
-/// As many half-open requests as the last-quarter rule keeps, then SYNs.
+/// As many half-open requests as the last-quarter rule permits, then SYNs.
 pub(super) fn last_quarter(stage: &mut Stage, options: &Options) -> Result<Done> {
     let kept = stage.new_clients(KEPT);
     stage.syn(&kept)?;
@@ -47,8 +48,8 @@ pub(super) fn last_quarter(stage: &mut Stage, options: &Options) -> Result<Done>
     with_pruned(Done::refused(refused, options.times()), stage, KEPT)
 }
 
-/// Half-open requests until no more fit, then clients that get a cookie and
-/// come into the accept queue by it.
+/// Half-open requests until no more fit, then clients that get a cookie and enter the accept queue
+/// with it.
 pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     let beyond = fill(stage, options.backlog(), "TCPReqQFullDoCookies")?;
     let mut clients = Vec::from_iter(beyond);
@@ -63,13 +64,14 @@ pub(super) fn cookies(stage: &mut Stage, options: &Options) -> Result<Done> {
     with_pruned(done.beside("syn_cookie_accepted", count), stage, kept(options, beyond))
 }
 
-/// How many requests a full queue holds: the last that came was one of them, or `beyond`.
+/// The number of requests in a full queue: it contains the last one that was sent, or that one was
+/// `beyond`.
 fn kept(options: &Options, beyond: Option<Client>) -> u16 {
     options.backlog() + u16::from(beyond.is_none())
 }
 
-/// Adds those of `kept` requests that the kernel has given up meanwhile, since the queue is
-/// more than half full: that takes seconds, which pass where the machine is slow.
+/// Adds those of `kept` requests that the kernel has given up because the queue is more than half
+/// full: that takes seconds, which can pass on a slow machine.
 fn with_pruned(done: Done, stage: &Stage, kept: u16) -> Result<Done> {
     Ok(match u64::from(kept).saturating_sub(stage.requests()?) {
         0 => done,
@@ -77,8 +79,8 @@ fn with_pruned(done: Done, stage: &Stage, kept: u16) -> Result<Done> {
     })
 }
 
-/// Sends SYNs until one finds the queue full, which `counter` tells. That one,
-/// if it came that far within the two sizes there are.
+/// Sends SYNs until one finds the queue full, as `counter` shows. Returns that one, if it was sent
+/// within the two possible sizes.
 fn fill(stage: &mut Stage, limit: u16, counter: &str) -> Result<Option<Client>> {
     let sure = stage.new_clients(limit);
     stage.syn(&sure)?;
@@ -92,7 +94,7 @@ fn fill(stage: &mut Stage, limit: u16, counter: &str) -> Result<Option<Client>> 
         stage.take_in_now()?;
         Ok(is_full()? || stage.is_answered(last))
     })?;
-    // A cookie is an answer too: the counter decides.
+    // A cookie is an answer too, so the counter decides.
     Ok(is_full()?.then_some(last))
 }
 

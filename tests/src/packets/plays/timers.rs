@@ -1,11 +1,10 @@
-//! Requests that nobody acknowledges: the kernel gives them up when it has sent
-//! its last SYN-ACK, or earlier when more than half of the SYN queue is taken.
+//! Requests that are never acknowledged: the kernel gives them up after its last SYN-ACK, or
+//! earlier if more than half of the SYN queue is in use.
 //!
-//! `reqsk_timer_handler`: while qlen * 2 > max(8, limit), a request may have
-//! fewer SYN-ACKs the fewer young ones there are (those with no repetition
-//! yet), two at least. With no young one left, the third shot of a request's
-//! timer, after 1 + 2 + 4 s, is its last. Every death makes the queue shorter,
-//! so half of it stays.
+//! `reqsk_timer_handler`: while qlen * 2 > max(8, limit), the maximum number of SYN-ACKs falls with
+//! the number of young requests (those without a repetition), to two at least. Without young
+//! requests, the third expiry of a request's timer, after 1 + 2 + 4 s, is its last. Every removed
+//! request shortens the queue, so half of it stays.
 
 use std::time::Duration;
 
@@ -17,11 +16,11 @@ use crate::packets::done::Done;
 use crate::packets::options::Options;
 use crate::packets::stage::Stage;
 
-/// The kernel looks after one second at the earliest, or after seven.
+/// The timer expires after one second at the earliest, or after seven.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// With `tcp_synack_retries` 0 the first shot of the timer is the last. The
-/// queue is at most half full.
+/// With `tcp_synack_retries` 0, the first expiry of the timer is the last. The queue is at most
+/// half full.
 pub(super) fn expired(stage: &mut Stage, options: &Options) -> Result<Done> {
     let clients = stage.new_clients(options.count());
     stage.syn(&clients)?;
@@ -30,11 +29,11 @@ pub(super) fn expired(stage: &mut Stage, options: &Options) -> Result<Done> {
     Ok(Done::default().beside("expired", clients.len() as u64))
 }
 
-/// With the usual 5 repetitions, enough requests that all but the half that may stay are given up
-/// early. The others would live on for a minute.
+/// With the default of 5 repetitions, and enough requests that all but the half that may stay are
+/// given up early. The others would stay for a minute.
 pub(super) fn pruned(stage: &mut Stage, options: &Options) -> Result<Done> {
-    // All of them on one CPU: a request's timer runs where its SYN came in, and
-    // two CPUs that look at the queue at once would give up one too many.
+    // All on one CPU: a request's timer runs where its SYN arrived, and two CPUs that check the
+    // queue at the same time would give up one too many.
     let cpus = cpus::allowed()?;
     cpus::stay_on(*cpus.first().context("no CPU")?)?;
     let stay = options.backlog().max(8) / 2;

@@ -1,12 +1,12 @@
-//! The WSGI applications that gunicorn and uWSGI run: a file's name and text.
+//! The WSGI applications for gunicorn and uWSGI, as the name and text of a file.
 
-/// What gunicorn serves.
+/// A minimal application.
 pub(super) fn application() -> (&'static str, String) {
     let text = "def app(environ, start):\n    start('204 No Content', [])\n    return []\n";
     ("app.py", text.to_owned())
 }
 
-/// A WSGI application that says who answers, after some work.
+/// An application that answers with its process ID, after some work.
 pub(super) fn at_work() -> (&'static str, String) {
     let text = "import os, time\n\
                 def app(environ, start):\n\

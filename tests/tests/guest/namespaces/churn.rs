@@ -1,8 +1,8 @@
-//! Namespaces that come and go while the tool runs.
+//! Short-lived namespaces while the tool runs.
 
 use super::*;
 
-/// Most are over before they can be compared: their drops are counted, and they are.
+/// Most end before they can be compared; their drops are counted, and so are they.
 #[test]
 fn namespaces_that_come_and_go_are_each_counted_and_compared_if_they_live_to_be() {
     in_guest(|| come_and_go(COME_AND_GO));
@@ -20,7 +20,7 @@ fn come_and_go(count: u64) {
             full.refuse(1 + number % 3);
             if stays {
                 wait_for_comparison(&mut tracer, behind, full.truth());
-                // Clients who go on until the end, after the last reading or before it.
+                // Clients that continue until the end, after or before the last reading.
                 full.refuse(2);
             }
             full.truth()
@@ -29,7 +29,7 @@ fn come_and_go(count: u64) {
     }
     let run = stop(tracer);
     for truth in &truths {
-        // It closed with too many others before it: its summary may be left out.
+        // If too many others had closed before it, its summary may be left out.
         let Some(seen) = seen_at(&run, truth.socket) else { continue };
         assert_close(seen, truth.overflows, &format!("{truth:?}"));
     }
@@ -49,13 +49,13 @@ fn come_and_go(count: u64) {
     assert_eq!(number("equal") + number("different") + number("uncompared"), count, "{ended}");
 }
 
-/// Made before the tool begins, while it does, and later.
+/// Namespaces created before the tool starts, while it starts, and later.
 #[test]
 fn namespaces_made_before_at_and_after_the_start_lose_and_invent_nothing() {
     in_guest(|| {
         let (begun, ends) = (AtomicBool::new(false), AtomicBool::new(false));
         let within = AtomicUsize::new(0);
-        // One that is older and stays.
+        // An older one that stays.
         let _resident = Resident::settle().unwrap();
         let old = Full::listen();
         old.refuse(5);
@@ -71,7 +71,7 @@ fn namespaces_made_before_at_and_after_the_start_lose_and_invent_nothing() {
                         full.truth()
                     };
                     let one = netns::fresh(work).unwrap();
-                    // Whole within the run?
+                    // Was its whole lifetime within the run?
                     let whole = after && !ends.load(Ordering::Relaxed);
                     within.fetch_add(usize::from(whole), Ordering::Relaxed);
                     made.push((whole, one));

@@ -1,4 +1,4 @@
-//! docs/measured/SCALE.md. Pure.
+//! Renders docs/measured/SCALE.md. Pure.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ Memory is that of the tool's process (VmRSS, VmHWM of /proc/PID/status) and that
 maps and programs in the kernel (the sum of `memlock` in /proc/PID/fdinfo).
 ";
 
-/// The whole file; the other tracers are of these versions.
+/// Renders the whole file; `versions` are those of the other tracers.
 pub(in crate::bench) fn render(versions: &str, kernels: &[Measured]) -> String {
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "\nThe others are Debian's: {versions}.");

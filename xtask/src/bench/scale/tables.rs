@@ -1,14 +1,14 @@
-//! Each table of docs/measured/SCALE.md, for one kernel: what it shows in a sentence, and its cells.
-//! What is more than 1.1 times the first row's is marked. Pure.
+//! Renders the tables of docs/measured/SCALE.md for one kernel: a sentence on what each shows, and
+//! its cells. Values above 1.1 times that of the first row are marked. Pure.
 
 use std::fmt::Write as _;
 
 use super::super::page::cell;
 use super::super::rows::{Extra, Rows};
 
-/// A curve that rises more than this is not flat.
+/// A curve that rises by more than this factor is not flat.
 const FLAT: f64 = 1.1;
-/// 1.1 times is flat, however it is computed.
+/// Tolerance, so that a factor of exactly 1.1 counts as flat.
 const ROUNDING: f64 = 1e-9;
 const LISTENERS: [u32; 3] = [1, 100, 10_000];
 const DEPTHS: [u32; 3] = [0, 1_000, 65_000];
@@ -19,19 +19,19 @@ const KIB_PER_MIB: f64 = 1024.0;
 /// The tables of a kernel.
 pub(super) struct Tables<'a> {
     rows: &'a Rows,
-    /// The tool's row.
+    /// The name of the tool's row.
     tool: &'a str,
 }
 
 impl<'a> Tables<'a> {
-    /// The tables of these rows.
+    /// Prepares the tables of these rows.
     pub(super) fn new(rows: &'a Rows) -> Self {
         let mut rows_of_tool = rows.tracers().map(|row| row.tracer.as_str());
         let tool = rows_of_tool.find(|tracer| tracer.starts_with("backlog-trace"));
         Self { rows, tool: tool.unwrap_or("backlog-trace") }
     }
 
-    /// All that were measured.
+    /// Renders all tables that were measured.
     pub(super) fn render(&self, text: &mut String) {
         self.connections(text);
         self.memory(text);
@@ -167,7 +167,7 @@ impl<'a> Tables<'a> {
         self.shares(text);
     }
 
-    /// What the tool's part in a refused SYN is a share of.
+    /// The share of the tool in what a refused SYN costs.
     fn shares(&self, text: &mut String) {
         let name = "flood 2, syns";
         let (Some(without), Some(extra)) = (self.rows.base(name), self.rows.extra(self.tool, name))
@@ -186,8 +186,8 @@ impl<'a> Tables<'a> {
             PER_SECOND / with,
             percent(hooks, with),
         );
-        // Sending a packet does not belong to the softirq, and receiving it up to TCP does not
-        // belong to TCP.
+        // Sending a packet is not part of the softirq, and receiving it below TCP is not part of
+        // TCP.
         for (what, before) in [("the softirq", "sent"), ("its part in TCP", "discarded")] {
             if let Some(before) = self.rows.base(before) {
                 let share = percent(hooks, without - before + hooks);
@@ -241,7 +241,7 @@ impl<'a> Tables<'a> {
 
     fn added(&self, scenario: &str, first: Extra) -> String {
         let Some(extra) = self.extra(scenario) else { return String::new() };
-        // Each part by itself: they grow for different reasons.
+        // The path and the process separately, since they grow for different reasons.
         let path =
             cell(Extra { process: 0.0, ..extra }) + &mark(Some(extra.path), Some(first.path));
         if extra.process < 1.0 {
@@ -256,7 +256,7 @@ fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(String::new, |value| format!("{value:.digits$}"))
 }
 
-/// Nothing, if a curve is flat so far.
+/// The mark of a value; empty if the curve is flat so far.
 fn mark(value: Option<f64>, first: Option<f64>) -> String {
     match value.zip(first).map(|(value, first)| value / first.max(1.0)) {
         Some(ratio) if ratio > FLAT + ROUNDING => format!(" (**{ratio:.2} times**)"),

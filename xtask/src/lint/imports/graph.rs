@@ -1,11 +1,11 @@
-//! Which module imports which, and the circles in that.
+//! The import graph of modules, and its cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::source::Source;
 
-/// A module, by the names from the crate's root to it.
+/// A module, as the list of names from the crate's root.
 type Module = Vec<String>;
 
 /// The imports of a crate.
@@ -14,11 +14,11 @@ pub(super) struct Graph {
     edges: BTreeMap<Module, BTreeSet<Module>>,
 }
 
-/// Names of a level, and what each of them imports there, with an example.
+/// The names of a level, and what each of them imports on that level, with an example.
 type Level = BTreeMap<String, BTreeMap<String, (Module, Module)>>;
 
 impl Graph {
-    /// What these files import of each other.
+    /// Builds the graph of these files.
     pub(super) fn of(sources: &[Source]) -> Self {
         let mut modules = BTreeSet::new();
         for source in sources {
@@ -33,12 +33,12 @@ impl Graph {
         graph
     }
 
-    /// From and to.
+    /// All imports, from and to.
     pub(super) fn edges(&self) -> impl Iterator<Item = (&Module, &Module)> {
         self.edges.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to)))
     }
 
-    /// The module that a path in this module leads to; none: it leads out of the crate.
+    /// The module that a path in module `here` refers to; None if it is outside the crate.
     fn module_of(&self, here: &[String], path: &[String]) -> Option<Module> {
         let mut base = here.to_vec();
         let mut rest = path;
@@ -72,8 +72,7 @@ impl Graph {
         Some(base)
     }
 
-    /// Circles among siblings: below each module those that lie directly in it, with all that
-    /// is below them.
+    /// Cycles among siblings: the direct children of each module, each with all of its descendants.
     pub(super) fn cycles(&self) -> Vec<String> {
         let mut cycles = Vec::new();
         for parent in &self.modules {
@@ -116,7 +115,7 @@ impl Graph {
     }
 }
 
-/// Sets of names, each leading to all others of its set.
+/// Sets of names that all reach each other.
 fn circles(level: &Level) -> Vec<BTreeSet<String>> {
     let reached = |from: &String| {
         let mut seen = BTreeSet::new();

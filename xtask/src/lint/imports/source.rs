@@ -1,4 +1,4 @@
-//! The sources of a crate, and what each of them names: paths that begin with `crate`, `self`,
+//! Parses the source files of a crate, and finds the paths in them that begin with `crate`, `self`,
 //! `super` or a module of the file itself.
 
 use std::collections::BTreeSet;
@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result};
 use syn::visit::{self, Visit};
 use syn::{Attribute, ItemMod, ItemUse, Macro, UseTree};
 
-/// A file.
+/// A source file.
 pub(super) struct Source {
-    /// Where it is in the tree of modules; empty: the crate's root.
+    /// Its module path; empty for the crate's root.
     pub(super) module: Vec<String>,
-    /// The paths that it names, in segments.
+    /// The paths that it names, as segments.
     pub(super) paths: BTreeSet<Vec<String>>,
 }
 
-/// Reads all files below a folder but those of tests.
+/// Reads all files below a folder, except for tests.
 pub(super) fn read(folder: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     read_into(folder, &mut Vec::new(), &mut sources)?;
@@ -54,7 +54,7 @@ fn read_into(folder: &Path, module: &mut Vec<String>, sources: &mut Vec<Source>)
 }
 
 impl Source {
-    /// Parses a file of that module.
+    /// Parses the file of a module.
     pub(super) fn parse(module: &str, text: &str) -> Result<Self> {
         let file = syn::parse_file(text)?;
         let mut names = Names::default();
@@ -85,7 +85,7 @@ impl<'ast> Visit<'ast> for Names {
         visit::visit_path(self, path);
     }
 
-    /// The arguments of a macro are not parsed yet: their tokens are searched.
+    /// The arguments of a macro are not parsed, so their tokens are searched.
     fn visit_macro(&mut self, item: &'ast Macro) {
         let text = item.tokens.to_string().replace(" :: ", "::");
         let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';

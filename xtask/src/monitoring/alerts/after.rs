@@ -1,10 +1,10 @@
-//! Alerts about clients that were refused or lost.
+//! Alerts on clients that were refused or lost.
 
 use super::case::Subject::{Api, Nameless, Web};
 use super::case::{Case, at, fires, series, series_of};
 use super::{Alert, Severity};
 
-/// They are ordered by what clients notice.
+/// Sorted by how much clients notice.
 pub(super) const ALERTS: &[Alert] = &[REFUSING, SYN_QUEUE, LOST, UNBALANCED];
 
 const DROPS: &str = "backlog_drops_total";
@@ -58,8 +58,9 @@ const SYN_QUEUE: Alert = Alert {
     }],
 };
 
-/// A client may reset or close at any time, and health checks of load balancers do: only a share of
-/// the connections counts. Connections that die with their listener were promised to clients.
+/// Clients may reset or close at any time, and health checks of load balancers do, so only a share
+/// of the connections counts. Connections that die with their listener always count, since their
+/// handshakes were completed.
 const LOST: Alert = Alert {
     name: "BacklogClientsLost",
     severity: Severity::Warning,

@@ -1,10 +1,10 @@
-//! Alerts about the accept queue that fire before a client is refused.
+//! Alerts on the accept queue that fire before a client is refused.
 
 use super::case::Subject::{Api, Nameless, Other, Web};
 use super::case::{Case, at, fires, series};
 use super::{Alert, Severity};
 
-/// They are ordered by what is seen first when load rises.
+/// In the order in which they fire when load rises.
 pub(super) const ALERTS: &[Alert] = &[NEAR_FULL, FULL_SOON, SATURATED, CLAMPED];
 
 const USE: &str = "backlog_accept_queue_peak_use_ratio";
@@ -12,8 +12,9 @@ const LIMIT: &str = "backlog_accept_queue_limit_connections";
 const MEMBERS: &str = "backlog_listener_members";
 const BUSY: &str = "backlog_accept_queue_busy_seconds_total";
 
-/// One burst stays in the peak for a minute: six of twenty samples are three bursts, or one that
-/// lasts. A limit below 8 is near full with a handful of clients; `BacklogRefusing` covers it.
+/// A burst stays in the peak for a minute, so six of twenty samples are three bursts, or a single
+/// long one. With a limit below 8, a handful of clients is near full; `BacklogRefusing` covers
+/// that.
 const NEAR_FULL: Alert = Alert {
     name: "BacklogNearFull",
     severity: Severity::Warning,
@@ -53,8 +54,8 @@ and backlog_accept_queue_limit_connections >= 8",
     ],
 };
 
-/// The slope of ten minutes, continued for ten minutes, and half full already: a daily rise of a few
-/// per cent an hour should wake nobody.
+/// The slope of the last ten minutes, extrapolated by ten minutes, and a queue that is half full
+/// already: a daily rise of a few per cent an hour should not page anyone.
 const FULL_SOON: Alert = Alert {
     name: "BacklogFullSoon",
     severity: Severity::Critical,

@@ -1,6 +1,6 @@
-//! The cases of unit tests: series, and which alerts they make fire when.
+//! The cases of unit tests: series, and the alerts that they should fire.
 
-/// Whose series or alert it is, as labels beside `job` and `instance`.
+/// The labels of a series or alert in addition to `job` and `instance`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::monitoring) enum Subject {
     /// nginx at 0.0.0.0:80.
@@ -13,7 +13,7 @@ pub(in crate::monitoring) enum Subject {
     ApiService,
     /// A listener whose process is unknown.
     Nameless,
-    /// The sum of listeners beyond the series limit.
+    /// The sum of the listeners beyond the series limit.
     Other,
     /// The host as a whole.
     Host,
@@ -22,7 +22,7 @@ pub(in crate::monitoring) enum Subject {
 }
 
 impl Subject {
-    /// The labels, in the order of their names.
+    /// The labels, sorted by name.
     pub(in crate::monitoring) const fn labels(self) -> &'static [(&'static str, &'static str)] {
         const JOB: (&str, &str) = ("job", "backlog-trace");
         const NODE: (&str, &str) = ("instance", "node1:9469");
@@ -69,20 +69,20 @@ pub(in crate::monitoring) struct Series {
     pub(in crate::monitoring) values: &'static str,
 }
 
-/// An alert that fires, and its value as the summary shows it.
+/// A firing alert, with its value as the summary shows it.
 pub(in crate::monitoring) struct Fired {
     pub(in crate::monitoring) subject: Subject,
     pub(in crate::monitoring) more: &'static [(&'static str, &'static str)],
     pub(in crate::monitoring) value: &'static str,
 }
 
-/// What fires at a time; empty: nothing.
+/// The alerts that fire at a time; empty for none.
 pub(in crate::monitoring) struct At {
     pub(in crate::monitoring) time: &'static str,
     pub(in crate::monitoring) fires: &'static [Fired],
 }
 
-/// One case.
+/// A test case.
 pub(in crate::monitoring) struct Case {
     pub(in crate::monitoring) name: &'static str,
     pub(in crate::monitoring) interval: &'static str,
@@ -114,7 +114,7 @@ pub(super) const fn fires(subject: Subject, value: &'static str) -> Fired {
     Fired { subject, more: &[], value }
 }
 
-/// What fires at a time.
+/// The alerts that fire at a time.
 pub(super) const fn at(time: &'static str, fires: &'static [Fired]) -> At {
     At { time, fires }
 }

@@ -1,11 +1,11 @@
-//! Alerts about waits, acceptors and the SYN queue that fire before a client is refused.
+//! Alerts on waits, acceptors and the SYN queue that fire before a client is refused.
 
 use super::case::Subject::{Api, Nameless, Web};
 use super::case::{Case, at, fires, series, series_of};
 use super::{Alert, Severity};
 
-/// They are ordered from the acceptor to the network. The SYN queue has no peak in the metrics, so
-/// cookies are the first that is known of its load.
+/// In order from the acceptor to the network. The metrics have no peak of the SYN queue, so cookies
+/// are the first sign of its load.
 pub(super) const ALERTS: &[Alert] = &[WAITS, STALLED, COOKIES];
 
 const BUCKET: &str = "backlog_accept_wait_seconds_bucket";
@@ -14,7 +14,7 @@ const DEPTH: &str = "backlog_accept_queue_connections";
 const ACCEPTED: &str = "backlog_connections_accepted_total";
 const COOKIES_SENT: &str = "backlog_syn_cookies_sent_total";
 
-/// The share beyond a bound is exact, a quantile between two bounds is a guess.
+/// The share above a bound is exact, whereas a quantile between two bounds is an estimate.
 const WAITS: Alert = Alert {
     name: "BacklogWaitsTooLong",
     severity: Severity::Warning,
@@ -38,7 +38,7 @@ const WAITS: Alert = Alert {
     }],
 };
 
-/// By counts and not by the time of the last accept: a server that has never accepted has none.
+/// By counts, since a server that has never accepted has no time of a last accept.
 const STALLED: Alert = Alert {
     name: "BacklogAcceptorStalled",
     severity: Severity::Critical,

@@ -1,10 +1,10 @@
-//! Alerts about the tracer: silence is only good news while it counts everything.
+//! Alerts on the tracer, since silence is good news only while it counts everything.
 
 use super::case::Subject::{Host, SecondHost};
 use super::case::{Case, Fired, at, fires, series, series_of};
 use super::{Alert, Severity};
 
-/// They are ordered by how much is unknown.
+/// Sorted by how much becomes unknown.
 pub(super) const ALERTS: &[Alert] =
     &[DOWN, STUCK, UNRECONCILED, LOST, PUSHES_LOST, DEGRADED, SERIES_CUT];
 
@@ -50,8 +50,8 @@ const STUCK: Alert = Alert {
     }],
 };
 
-/// A packet between the two readings is in one of the counters only until the next interval, so
-/// one does not count, and a difference has to last.
+/// A packet between the two readings is in only one of the counters until the next interval. So a
+/// difference of one does not count, and larger ones must last.
 const UNRECONCILED: Alert = Alert {
     name: "BacklogTracerUnreconciled",
     severity: Severity::Warning,
@@ -80,7 +80,7 @@ const UNRECONCILED: Alert = Alert {
     }],
 };
 
-/// The table of clients that retry is bounded and evicts in a flood: no count depends on it.
+/// The table of retrying clients is bounded and evicts in a flood; no count depends on it.
 const LOST: Alert = Alert {
     name: "BacklogTracerLost",
     severity: Severity::Warning,
@@ -104,7 +104,7 @@ const LOST: Alert = Alert {
 
 const POINTS: &str = "backlog_tracer_otlp_points_total";
 
-/// Where pushes are lost, another way to this alert is needed: a scrape, or another receiver.
+/// If pushes are lost, this alert must arrive in another way: by a scrape, or by another receiver.
 const PUSHES_LOST: Alert = Alert {
     name: "BacklogTracerPushesLost",
     severity: Severity::Warning,

@@ -1,4 +1,4 @@
-//! The dashboards as Grafana's own SDK reads them. Debian has no Grafana that could draw them.
+//! Validates the dashboards with Grafana's SDK, since Debian has no Grafana that could render them.
 
 use std::process::Command;
 
@@ -8,10 +8,10 @@ use super::{Outcome, python};
 use crate::monitoring::dashboards;
 use crate::{paths, process};
 
-/// Reads a dashboard and writes it again.
+/// A script that reads a dashboard and writes it again.
 const SCRIPT: &str = include_str!("grafana.py");
 
-/// Does the SDK know every field?
+/// Checks that the SDK knows every field.
 pub(super) fn dashboards() -> Result<Outcome> {
     let python = match python::program("python3") {
         Ok(python) => python,

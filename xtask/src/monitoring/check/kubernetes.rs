@@ -1,4 +1,4 @@
-//! The overlays as kustomize builds them, against the schemas of Kubernetes.
+//! Builds the overlays with kustomize, and validates them against the schemas of Kubernetes.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{Outcome, python};
 use crate::monitoring::tools;
 use crate::{paths, process};
 
-/// The overlays, and the capabilities that each adds.
+/// The overlays, and the capabilities that each one adds.
 const OVERLAYS: [(&str, &[&str]); 4] = [
     ("minimal", &["BPF", "PERFMON"]),
     ("owners", &["BPF", "PERFMON", "SYS_PTRACE"]),
@@ -18,10 +18,10 @@ const OVERLAYS: [(&str, &[&str]); 4] = [
     ("full-operator", &["BPF", "PERFMON", "SYS_PTRACE", "SYS_ADMIN", "DAC_READ_SEARCH"]),
 ];
 
-/// The minor versions of Kubernetes 1 whose schemas are asked: the package has no later one.
+/// The minor versions of Kubernetes 1 to validate with: the package has no later ones.
 const VERSIONS: std::ops::RangeInclusive<u32> = 28..=37;
 
-/// Objects whose schemas the package does not have.
+/// Objects whose schemas are not in the package.
 const FOREIGN: &str = "apiVersion: monitoring.coreos.com/";
 
 /// Builds and validates every overlay.
@@ -53,7 +53,7 @@ pub(super) fn overlays() -> Result<Outcome> {
     )))
 }
 
-/// Asks the schemas of every version.
+/// Validates with the schemas of every version.
 fn schemas(validate: &Path, built: &str, file: &Path) -> Result<()> {
     let own: Vec<&str> =
         built.split("\n---\n").filter(|object| !object.contains(FOREIGN)).collect();
@@ -67,7 +67,7 @@ fn schemas(validate: &Path, built: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The capabilities that a container gets.
+/// The capabilities that a container adds.
 fn added(built: &str) -> Vec<&str> {
     let lines = built.lines().skip_while(|line| line.trim() != "add:").skip(1);
     lines.map_while(|line| line.trim().strip_prefix("- ")).collect()

@@ -1,4 +1,4 @@
-//! What Prometheus and its Alertmanager say of their files.
+//! Validates the files of Prometheus and the Alertmanager with their own tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::monitoring::times::Scale;
 use crate::monitoring::{Params, RULES, tools, write_files};
 use crate::{paths, process};
 
-/// The rules as they are, and as a test in a hurry has them.
+/// Checks the rules, with the normal scale and with that of the guest tests.
 pub(super) fn rules() -> Result<Outcome> {
     let scaled = tempfile::tempdir()?;
     write_files(scaled.path(), &Params { scale: Scale::new(SCALE)?, ..Params::default() })?;
@@ -20,17 +20,17 @@ pub(super) fn rules() -> Result<Outcome> {
     Ok(Outcome::Passed(format!("as written, and at a scale of {SCALE}")))
 }
 
-/// The unit tests of the rules.
+/// Runs the unit tests of the rules.
 pub(super) fn unit_tests() -> Result<Outcome> {
     run("promtool", &["test", "rules"], &folder().join("backlog-rules-test.yml"))
 }
 
-/// The example of a configuration.
+/// Checks the example configuration of Prometheus.
 pub(super) fn config() -> Result<Outcome> {
     run("promtool", &["check", "config"], &folder().join("prometheus.yml"))
 }
 
-/// The example of the Alertmanager's.
+/// Checks the example configuration of the Alertmanager.
 pub(super) fn alertmanager() -> Result<Outcome> {
     run("amtool", &["check-config"], &folder().join("alertmanager.yml"))
 }

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use crate::{paths, process};
 
-/// What is installed; the versions are those that the checks were written for.
+/// The packages, with the versions that the checks were written for.
 const PACKAGES: [&str; 2] =
     ["kubernetes-validate==1.37.0", "grafana-foundation-sdk==1769699998!10.1.0"];
 
-/// A program of the environment, which is created if it is not there.
+/// A program in the environment, which is created if necessary.
 pub(super) fn program(name: &str) -> Result<PathBuf> {
     let folder = paths::target().join("monitoring/python");
     let program = folder.join("bin").join(name);

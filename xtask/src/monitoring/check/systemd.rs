@@ -1,4 +1,4 @@
-//! What systemd says of the unit and its drop-ins, without running them.
+//! Checks the unit and its drop-ins with systemd's tools, without running them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,25 +11,26 @@ use super::Outcome;
 use crate::{paths, process};
 
 const UNIT: &str = "backlog-trace.service";
-/// Where the unit expects the binary, and what stands in for it: `verify` wants a program.
+/// The path of the binary in the unit, and a replacement, since `verify` requires an existing
+/// program.
 const BINARY: (&str, &str) = ("/usr/local/bin/backlog-trace", "/bin/true");
 
-/// The drop-ins of a variant, and the highest exposure that `systemd-analyze security` may find, in
-/// tenths.
+/// The variants with their drop-ins, and the highest exposure that `systemd-analyze security` may
+/// report, in tenths.
 const VARIANTS: [(&str, &[&str], u32); 3] = [
     ("all capabilities", &[], 28),
     ("two capabilities", &["minimal.conf"], 20),
     ("remote scrapes", &["remote-scrape.conf"], 28),
 ];
 
-/// Do all keys and values exist?
+/// Checks that all keys and values are valid.
 pub(super) fn verify() -> Result<Outcome> {
     each(|unit, _| {
         let mut verify = Command::new("systemd-analyze");
         verify.args(["verify", "--man=no"]).arg(unit);
         process::announce(&verify);
         let output = process::output(&mut verify)?;
-        // An unknown key is only a line of text.
+        // systemd only warns about an unknown key.
         let text = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() || !text.trim().is_empty() {
             bail!("{}", text.trim());
@@ -38,7 +39,7 @@ pub(super) fn verify() -> Result<Outcome> {
     })
 }
 
-/// Is it as hardened as promised?
+/// Checks that the exposure is not above the maximum.
 pub(super) fn exposure() -> Result<Outcome> {
     each(|unit, most| {
         let mut security = Command::new("systemd-analyze");
@@ -52,7 +53,7 @@ pub(super) fn exposure() -> Result<Outcome> {
     })
 }
 
-/// The exposure level in tenths.
+/// The exposure in tenths.
 fn level(text: &str) -> Option<u32> {
     let line = text.lines().find(|line| line.contains("Overall exposure level"))?;
     let number = line.split_once(": ")?.1.split_whitespace().next()?;
@@ -73,7 +74,7 @@ fn each(check: impl Fn(&Path, u32) -> Result<String>) -> Result<Outcome> {
     Ok(Outcome::Passed(done.join(", ")))
 }
 
-/// The unit with some drop-ins, in a folder of its own.
+/// The unit with some drop-ins, in a temporary folder.
 fn variant(drop_ins: &[&str]) -> Result<(TempDir, PathBuf)> {
     let folder = tempfile::tempdir().context("cannot create a folder")?;
     let here = folder.path().join(format!("{UNIT}.d"));

@@ -1,11 +1,11 @@
-//! The fleet: services and hosts by the recorded sums only, so that a page of thousands of hosts
-//! reads as few series as one of ten.
+//! The dashboard of the fleet: services and hosts. It only uses recorded sums, so that thousands of
+//! hosts need as few series as ten.
 
 use super::Kind::{Lines, Number, Table};
 use super::Unit::{Count, PerSecond, Ratio, Seconds};
 use super::{Dashboard, Panel, Section, query};
 
-/// The first page to open.
+/// The first dashboard to open.
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     uid: "backlog-fleet",
     title: "TCP accept queues: fleet",

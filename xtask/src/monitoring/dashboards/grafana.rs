@@ -1,13 +1,14 @@
-//! Dashboards as the JSON that Grafana imports. Panels flow from left to right, 24 columns a line.
+//! Renders dashboards as the JSON that Grafana imports. Panels flow from left to right in 24
+//! columns.
 
 use serde_json::{Value, json};
 
 use super::{Dashboard, Kind, Panel, Query, Section, Unit, Variable, expression};
 use crate::monitoring::{Params, words};
 
-/// The version of the form that these fields have (Grafana 11 and later read it).
+/// The version of this JSON format (read by Grafana 11 and later).
 const SCHEMA_VERSION: u32 = 39;
-/// Columns of a line.
+/// The number of columns.
 const COLUMNS: u32 = 24;
 
 /// A dashboard.
@@ -53,7 +54,7 @@ fn variable(variable: &Variable) -> Value {
         "type": "query",
         "datasource": datasource(),
         "query": format!("label_values({metric}{{{}}}, {label})", chosen.join(",")),
-        // When the time range changes, and when the page is loaded.
+        // Refresh when the time range changes, and when the page is loaded.
         "refresh": 2,
         "sort": 1,
         "multi": !is_single,
@@ -62,7 +63,7 @@ fn variable(variable: &Variable) -> Value {
     })
 }
 
-/// The panels below the title of their section.
+/// The panels of each section, below its title.
 fn panels(sections: &[Section], params: &Params) -> Vec<Value> {
     let mut made = Vec::new();
     let mut y = 0;
@@ -123,7 +124,7 @@ fn one(panel: &Panel, id: usize, place: &Value, params: &Params) -> Value {
     if *kind == Kind::Table
         && let Some(fields) = made.as_object_mut()
     {
-        // The time of the value says nothing in a table of the present.
+        // In a table of current values, the time is of no use.
         let hide = json!([{ "id": "organize", "options": { "excludeByName": { "Time": true } } }]);
         fields.insert("transformations".to_owned(), hide);
     }
@@ -148,7 +149,7 @@ fn target(letter: char, query: &Query, kind: Kind, params: &Params) -> Value {
     })
 }
 
-/// From a line to the page of its host and of its listener.
+/// Links from a row to the dashboards of its host and listener.
 fn links(kind: Kind) -> Value {
     if kind != Kind::Lines {
         return json!([]);
@@ -190,7 +191,7 @@ impl Kind {
 }
 
 impl Unit {
-    /// As Grafana calls it.
+    /// The name in Grafana.
     const fn name(self) -> &'static str {
         match self {
             Self::Count => "short",

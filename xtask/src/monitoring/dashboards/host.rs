@@ -1,4 +1,4 @@
-//! One host: its listeners by use, what they drop, and the tracer itself.
+//! The dashboard of one host: its listeners by use, their drops, and the tracer itself.
 
 use super::Kind::{Lines, Number, Table};
 use super::Unit::{Bytes, Count, PerSecond, Ratio, Seconds};

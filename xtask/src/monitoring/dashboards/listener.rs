@@ -1,4 +1,4 @@
-//! One listener: everything that is known about it.
+//! The dashboard of one listener, with everything that is known about it.
 
 use super::Kind::{Heatmap, Lines, Table};
 use super::Unit::{Count, PerSecond, Ratio, Seconds};

@@ -1,8 +1,8 @@
-//! The unit tests of the recording rules: series, and what each rule makes of them.
+//! The unit tests of the recording rules: input series, and the expected results.
 
 use crate::monitoring::alerts::{Series, Subject, series, series_of};
 
-/// Series, and what is recorded from them when they have been there for more than five minutes.
+/// Input series, and what should be recorded after they have existed for more than five minutes.
 pub(in crate::monitoring) struct Case {
     pub(in crate::monitoring) name: &'static str,
     pub(in crate::monitoring) interval: &'static str,
@@ -32,11 +32,11 @@ const BUSY: &str = "backlog_accept_queue_busy_seconds_total";
 const HOST_DROPS: &str = "backlog_host_drops_total";
 const HOST_QUEUED: &str = "backlog_host_connections_queued_total";
 
-/// All of them; a test asserts that each rule is in one.
+/// All cases; a test checks that each rule is in one.
 pub(in crate::monitoring) const CASES: &[Case] = &[LISTENERS, SERVICES, HOSTS];
 
 /// A group of two members that is busy half of the time and refuses, and a listener whose first
-/// sample has refusals already.
+/// sample already contains refusals.
 const LISTENERS: Case = Case {
     name: "a listener: the busy share of a member, slow accepts, refused packets",
     interval: "15s",
@@ -104,7 +104,7 @@ const SERVICES: Case = Case {
                 in_bucket(&[("le", "+Inf")], 2.0),
             ],
         ),
-        // 0.98 of the way through the second bucket: 0.262144 + 0.98 * 0.786432.
+        // At 0.98 of the second bucket: 0.262144 + 0.98 * 0.786432.
         (
             "service:backlog_accept_wait_seconds:p99_rate5m",
             &[of(Subject::ApiService, 1.032_847_36)],

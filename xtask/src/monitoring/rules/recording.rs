@@ -1,28 +1,28 @@
-//! Recording rules: what alerts share, and sums by service and by host, so that a dashboard of
-//! thousands of hosts reads tens of series and not hundreds of thousands.
+//! The recording rules: series that alerts share, and sums by service and host, so that a dashboard
+//! of thousands of hosts reads tens of series instead of hundreds of thousands.
 
 /// Rules that are evaluated together.
 pub(super) struct Group {
     pub(super) name: &'static str,
-    /// How often; none: as often as Prometheus evaluates.
+    /// The interval; None for the interval of Prometheus.
     pub(super) interval: Option<&'static str>,
-    /// The recorded series and its expression.
+    /// The names of the recorded series, and their expressions.
     pub(super) rules: &'static [(&'static str, &'static str)],
 }
 
-/// All of them. `service:` drops what differs between the hosts of a service and keeps labels such
-/// as `cluster` or `team` that targets have.
+/// All groups. The series `service:` drop the labels that differ between the hosts of a service,
+/// and keep labels such as `cluster` or `team` that targets may have.
 pub(super) const GROUPS: [Group; 3] = [
     Group { name: "backlog-listener", interval: None, rules: LISTENER },
     Group { name: "backlog-service", interval: Some("$1m"), rules: SERVICE },
     Group { name: "backlog-instance", interval: Some("$1m"), rules: INSTANCE },
 ];
 
-/// Busy time is summed over the members of a `SO_REUSEPORT` group. A sum over different listeners
-/// has no busy share.
-/// Refused packets are filtered before they are summed, since nearly all listeners have none.
-/// `increase()` does not see a counter whose first sample is above zero, as that of a listener that is
-/// shown because it refused; the second half of `refused_packets` counts that sample.
+/// Busy time is summed over the members of a `SO_REUSEPORT` group; for a sum of different
+/// listeners, a busy share makes no sense. Refused packets are filtered before they are summed,
+/// since nearly all listeners have none. `increase()` does not see a counter whose first sample is
+/// above zero, as that of a listener that is shown because it refused; the second half of
+/// `refused_packets` counts that sample.
 const LISTENER: &[(&str, &str)] = &[
     (
         "backlog:accept_queue_busy:ratio_rate5m",

@@ -1,4 +1,4 @@
-//! QEMU's process: its command line, and its end.
+//! The QEMU process: its command line, and its end.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -15,10 +15,10 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     let Machine { vmlinuz, initramfs, disk, cpus, memory, emulation, .. } = machine;
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    // TCG even where /dev/kvm exists: nested virtualisation may hang.
+    // Use TCG even if /dev/kvm exists, since nested virtualisation may hang.
     command.args(["-cpu", "max", "-m", &format!("{memory}M")]);
     let accel = match emulation {
-        // Counting wants them one after the other.
+        // Counting requires a single thread.
         Emulation::InTurn | Emulation::Counting => "tcg,thread=single",
         Emulation::Parallel => "tcg,thread=multi",
     };
@@ -40,17 +40,17 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     command.arg("-kernel").arg(vmlinuz);
     command.args(["-initrd", &format!("/proc/self/fd/{}", initramfs.as_raw_fd())]);
     if let Some(disk) = disk {
-        // Each of these kernels has its driver built in, which few others are. A comma ends
-        // a value, unless there are two.
+        // Each of these kernels has the driver built in, unlike most others. A comma ends a value
+        // unless it is doubled.
         let file = disk.display().to_string().replace(',', ",,");
         command.arg("-drive").arg(format!("if=none,id=disk,format=raw,readonly=on,file={file}"));
         command.args(["-device", "nvme,drive=disk,serial=disk"]);
     }
-    // Any oops ends the guest, at once.
+    // Any oops ends the guest immediately.
     let mut append =
         "console=ttyS0 panic=-1 oops=panic unknown_nmi_panic random.trust_cpu=on".to_owned();
     if *emulation == Emulation::Counting {
-        // The same addresses each time: one cause of noise less.
+        // Fixed addresses remove a source of noise.
         append.push_str(" nokaslr");
     }
     command.args(["-append", &append]);
@@ -64,7 +64,7 @@ pub(super) fn command(machine: &Machine, ports: &[UnixStream]) -> Command {
     command
 }
 
-/// In the child: die with the parent, and keep the given descriptors open.
+/// Runs in the child: makes it die with the parent, and keeps the given descriptors open.
 fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {
     // SAFETY: plain system calls with integers; the descriptors are open in
     // the parent, hence here.
@@ -72,7 +72,7 @@ fn prepare_child(parent: libc::pid_t, inherited: &[RawFd]) -> io::Result<()> {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
             return Err(io::Error::last_os_error());
         }
-        // It may have died before the line above.
+        // The parent may have died before the call above.
         if libc::getppid() != parent {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }

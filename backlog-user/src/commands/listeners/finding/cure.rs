@@ -1,11 +1,11 @@
-//! What to do about a finding, in a sentence. It names no listener, so that many that need
-//! the same share one.
+//! The remedy for a finding, in a sentence. It names no listener, so that findings with the same
+//! remedy can share it.
 
 use backlog_core::counter::Counter;
 
 use super::super::host::{Audited, Space};
 
-/// How this listener comes to a larger limit.
+/// How to raise the limit of this listener.
 pub(super) fn larger(space: &Space, audited: &Audited) -> String {
     let limit = audited.listener.limit;
     match space.settings.somaxconn {
@@ -28,7 +28,7 @@ pub(super) fn larger(space: &Space, audited: &Audited) -> String {
     }
 }
 
-/// A queue that is not emptied in time.
+/// For a queue that fills up faster than it is emptied.
 pub(super) fn full(space: &Space, audited: &Audited) -> String {
     format!(
         "find out whether anybody accepts, and how fast (backlog-trace -P PORT shows accepts and \
@@ -37,7 +37,7 @@ pub(super) fn full(space: &Space, audited: &Audited) -> String {
     )
 }
 
-/// Past drops: the namespace's counters show which kinds occurred.
+/// For past drops: the namespace's counters show which kinds occurred.
 pub(super) fn dropped(space: &Space, audited: &Audited) -> String {
     let count = |counter| space.counter(counter).unwrap_or(0);
     let overflows = space.counter(Counter::ListenOverflows);
@@ -66,7 +66,7 @@ pub(super) fn dropped(space: &Space, audited: &Audited) -> String {
     cures.join("; and ")
 }
 
-/// Whatever the setting is now, cookies were off then.
+/// Cookies were off when the drops occurred, whatever the setting is now.
 fn syn_queue_full(space: &Space) -> &'static str {
     if space.settings.syncookies.is_some_and(|value| value != 0) {
         "nothing to do for the SYNs that a full SYN queue refused while cookies were off: they \
@@ -76,8 +76,8 @@ fn syn_queue_full(space: &Space) -> &'static str {
     }
 }
 
-/// The rule that refuses unknown clients before any queue is full, if it can apply here: the
-/// SYN queue itself holds one more than the limit at most.
+/// The last-quarter rule, which refuses unknown clients before a queue is full, if it can apply
+/// here. The SYN queue itself holds at most one more than the limit.
 fn last_quarter(space: &Space, audited: &Audited) -> Option<String> {
     let bound = space.settings.tcp_max_syn_backlog?;
     let places = space.unknown_clients()?;

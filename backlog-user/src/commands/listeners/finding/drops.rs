@@ -1,5 +1,5 @@
-//! What a listener's `sk_drops` says of it. The kernel moves it for refusals, and for packets
-//! that lost nothing: the counters of the namespace, which have only one of the two, decide.
+//! What a listener's `sk_drops` means. The kernel increments it for refusals, but also for packets
+//! that lost nothing. The counters of the namespace count only one kind each, so they decide.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,11 @@ use backlog_core::counter::Counter;
 use super::super::host::{Audited, Space};
 use super::{Kind, Level};
 
-/// How much it weighs, as what, and the numbers; none: nothing was refused.
+/// The level and kind of the finding, and its numbers; None if nothing was refused.
 pub(super) fn of(space: &Space, audited: &Audited) -> Option<(Level, Kind, String)> {
     let drops = audited.listener.sk_drops.filter(|drops| *drops > 0)?;
-    // Without ListenDrops none is a loss: repeated SYNs, resets by clients, deferred ACKs.
+    // If ListenDrops is 0, no packet was a loss: they were repeated SYNs, resets by clients or
+    // deferred ACKs.
     if space.counter(Counter::ListenDrops) == Some(0) {
         return None;
     }
@@ -37,8 +38,8 @@ pub(super) fn of(space: &Space, audited: &Audited) -> Option<(Level, Kind, Strin
     })
 }
 
-/// ` (its namespace: ListenOverflows 3, ListenDrops 4)`, as far as it is known; counters that
-/// not every listener moves only if they have moved.
+/// ` (its namespace: ListenOverflows 3, ListenDrops 4)`, as far as known. Counters that only some
+/// listeners use are left out while they are 0.
 fn counters(space: &Space) -> String {
     let Some(drops) = space.counter(Counter::ListenDrops) else { return String::new() };
     let overflows = space.counter(Counter::ListenOverflows);
@@ -59,7 +60,7 @@ mod tests {
     use crate::commands::listeners::tests::{audited, set, space};
     use backlog_core::counter::Counter;
 
-    /// A listener with 5 `sk_drops` in a namespace that once refused 49.
+    /// A listener with `sk_drops` of 5, in a namespace that has refused 49.
     fn with(defer_accept: Option<bool>, deferred: u64) -> Space {
         let mut listener = audited("0.0.0.0:80", 128, 0);
         listener.listener.sk_drops = Some(5);
@@ -85,7 +86,7 @@ mod tests {
             assert_eq!((level, kind), (Level::Notice, Kind::Drops));
             assert!(fact.contains("could not be checked"), "{fact}");
         }
-        // The kernel has put off fewer than this listener has dropped.
+        // The kernel has deferred fewer ACKs than this listener has dropped packets.
         for known in [None, Some(true)] {
             assert_eq!(of(known, 4).0, Level::Problem);
             assert_eq!(of(known, 0).0, Level::Problem);

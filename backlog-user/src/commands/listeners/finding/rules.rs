@@ -1,4 +1,4 @@
-//! When there is a finding.
+//! The rules that produce findings.
 
 use backlog_core::counter::Counter;
 use backlog_core::event::Listener;
@@ -8,10 +8,10 @@ use super::super::host::{Audited, Host, Space};
 use super::{Finding, Kind, Level, cure, drops};
 use crate::host::kernel::slab::Entry;
 
-/// A queue is high from this percentage of its limit.
+/// A queue use from this percentage of the limit is high.
 const HIGH: u64 = 80;
-/// A limit below this is small for the SYN queue of a listener that others can reach: half
-/// of what `SOMAXCONN` was for decades. (Common services ask for 100 and more.)
+/// A limit below this is small for the SYN queue of a listener that others can reach: half of the
+/// value that `SOMAXCONN` had for decades. (Common services request 100 and more.)
 const SMALL: u32 = 64;
 
 /// Findings on a namespace as a whole.
@@ -43,13 +43,13 @@ pub(super) fn of_space<'a>(space: &'a Space, found: &mut Vec<Finding<'a>>) {
             overflows(space)
         );
         let cure = "check whether it recurs: backlog-trace --until-drop waits for the next drop";
-        // The counters begin anew at the next boot only: a check would fail until then.
+        // Only a reboot resets the counters: with a higher level, a check would fail until then.
         push(Level::Info, Kind::DropsOfClosed, fact, cure.into());
     }
 }
 
-/// With cookies off a full SYN queue refuses, and `tcp_max_syn_backlog` bounds it as well:
-/// its last quarter is kept for peers that are known.
+/// With cookies off, a full SYN queue refuses clients. `tcp_max_syn_backlog` bounds it as well, and
+/// its last quarter is reserved for known peers.
 fn cookies_off(space: &Space) -> (Level, String) {
     let fact = "tcp_syncookies is off: a SYN that finds the SYN queue full is dropped".to_owned();
     let largest = space.listeners.iter().map(|audited| audited.listener.limit).max();
@@ -139,7 +139,7 @@ fn overflows(space: &Space) -> String {
     overflows.map_or(String::new(), |count| format!(" (ListenOverflows {count})"))
 }
 
-/// Of all of it.
+/// Findings on the whole host.
 pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
     let listeners = || host.spaces.iter().flat_map(|space| &space.listeners);
     let mut push = |level, kind, fact, cure: Option<String>| {
@@ -151,7 +151,7 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
         let fact = "no listener matches the filter".to_owned();
         push(Level::Problem, Kind::NothingListens, fact, Some(cure));
     }
-    // The most expensive entry, and with it the listener whose queues may take the most memory.
+    // The listener with the most expensive entry, whose queues may take the most memory.
     let dearest = listeners()
         .filter_map(|audited| Some((audited.entry(&host.memory)?, audited.listener.limit)))
         .max_by_key(|(entry, limit)| entry.at_most(*limit));
@@ -167,7 +167,7 @@ pub(super) fn of_host<'a>(host: &'a Host, found: &mut Vec<Finding<'a>>) {
     }
 }
 
-/// What a larger limit would cost at most.
+/// What a larger limit costs at most.
 fn memory(entry: Entry, limit: u32) -> String {
     let double = limit.saturating_mul(2);
     format!(

@@ -1,4 +1,4 @@
-//! Which hosts give which findings.
+//! Tests which hosts cause which findings.
 
 use backlog_core::counter::Counter;
 
@@ -7,7 +7,7 @@ use crate::commands::listeners::host::{Host, Space};
 use crate::commands::listeners::tests::{audited, host, set, space};
 use crate::host::kernel::slab::Memory;
 
-/// Without those that are only good to know.
+/// The findings, without those of level info.
 fn of(host: &Host) -> Vec<(Level, Kind)> {
     let found = find(host);
     let told = found.iter().filter(|finding| finding.level > Level::Info);
@@ -45,7 +45,7 @@ fn a_queue_is_high_from_80_percent_and_full_above_its_limit() {
     assert_eq!(of_space(one(100, 80)), high);
     assert_eq!(of_space(one(100, 100)), high);
     assert_eq!(of_space(one(100, 101)), [(Level::Problem, Kind::QueueFull)]);
-    // 102.4 is the border.
+    // 80% of 128 is 102.4.
     assert_eq!((of_space(one(128, 102)), of_space(one(128, 103))), (vec![], high.into()));
 }
 
@@ -67,7 +67,7 @@ fn drops_count_if_the_namespace_has_refused_any() {
         space
     };
     let problem = [(Level::Problem, Kind::Drops)];
-    // A port scanner's resets.
+    // Resets by a port scanner.
     assert_eq!(of_space(dropping(0, 0, 0)), []);
     assert_eq!(of_space(dropping(2, 2, 0)), problem);
     assert!(cure(dropping(2, 2, 0), Kind::Drops).contains("accept faster"));
@@ -90,7 +90,7 @@ fn drops_of_listeners_that_are_closed_are_told_and_fail_no_check() {
     assert!(!told(&gone));
     set(&mut gone, Counter::ListenDrops, 4);
     assert!(told(&gone) && of_space(gone.clone()).is_empty());
-    // They may be those of a listener that was not asked for.
+    // The drops may belong to a listener outside the selection.
     assert!(!told(&Space { left_out: 1, ..gone.clone() }));
     gone.listeners[0].listener.sk_drops = None;
     assert!(!told(&gone));
@@ -144,7 +144,7 @@ fn a_long_syn_queue_is_a_problem_without_cookies() {
 fn cookies_off_weigh_more_where_tcp_max_syn_backlog_is_the_bound() {
     let mut off = one(385, 0);
     off.settings.syncookies = Some(0);
-    // Three quarters of 512, and the one that reaches the last.
+    // Three quarters of 512, and the limit that reaches the last quarter.
     assert_eq!(of_space(off.clone()), [(Level::Notice, Kind::SyncookiesOff)]);
     off.listeners[0].listener.limit = 386;
     assert_eq!(of_space(off.clone()), [(Level::Problem, Kind::SyncookiesOff)]);
@@ -152,8 +152,8 @@ fn cookies_off_weigh_more_where_tcp_max_syn_backlog_is_the_bound() {
     assert_eq!(of_space(off), []);
 }
 
-/// The kernel refuses a SYN of an unknown client if `bound - pending < bound >> 2`: the number of
-/// pending requests at that point, found by trying.
+/// The kernel refuses a SYN of an unknown client if `bound - pending < bound >> 2`. This finds the
+/// number of pending requests at that point by trying.
 #[test]
 fn the_last_quarter_begins_where_the_kernel_says() {
     for bound in (0..=130_u32).chain([255, 256, 512, 1023, 1024, 4096, 65_536]) {
@@ -167,7 +167,7 @@ fn the_last_quarter_begins_where_the_kernel_says() {
     }
 }
 
-/// 64 leaves 49 places, measured: 80 SYNs of unknown clients, 31 refused.
+/// With 64, unknown clients get 49 places. Measured: 80 SYNs of unknown clients, 31 refused.
 #[test]
 fn drops_by_the_last_quarter_name_that_rule() {
     let mut quarter = one(1024, 0);
@@ -181,14 +181,14 @@ fn drops_by_the_last_quarter_name_that_rule() {
     let found = find(&host);
     let off = found.iter().find(|finding| finding.kind == Kind::SyncookiesOff).unwrap();
     assert!(off.fact.contains("leaves 49 places"), "{}", off.fact);
-    // Drops of an accept queue do not hide it, and are not hidden by it.
+    // Drops of an accept queue neither hide it nor are hidden by it.
     set(&mut quarter, Counter::ListenOverflows, 1);
     let both = cure(quarter.clone(), Kind::Drops);
     assert!(both.contains("accept faster") && both.contains("49 handshakes"), "{both}");
-    // All of them were such.
+    // All drops were of the accept queue.
     set(&mut quarter, Counter::ListenOverflows, 31);
     assert!(!cure(quarter.clone(), Kind::Drops).contains("handshakes"));
-    // A SYN queue that is bounded to fewer anyway.
+    // A SYN queue that the limit bounds to fewer entries anyway.
     set(&mut quarter, Counter::ListenOverflows, 0);
     quarter.listeners[0].listener.limit = 48;
     assert!(cure(quarter, Kind::Drops).contains("another cause"));
@@ -217,7 +217,7 @@ fn memory_is_told_of_the_dearest_and_fails_no_check() {
     let mut known = host(vec![both]);
     let found = find(&known);
     let [Finding { kind: Kind::Memory, fact, .. }] = found.as_slice() else { panic!("{found:?}") };
-    // (320 + 2496 + 320) * 4001
+    // That is (320 + 2496 + 320) * 4001.
     assert!(fact.contains("2816 bytes") && fact.contains("at most 12.0 MiB"), "{fact}");
     assert!(!is_any(&found, Level::Notice));
     known.memory = Memory::default();
@@ -232,7 +232,7 @@ fn a_check_for_problems_lets_notices_pass() {
     let worse = super::super::tests::host(vec![one(4096, 4097)]);
     let found = find(&worse);
     assert!(is_any(&found, Level::Problem));
-    // The gravest first.
+    // The most severe first.
     assert!(found.is_sorted_by_key(|finding| std::cmp::Reverse(finding.level)));
 }
 

@@ -1,4 +1,4 @@
-//! The text below the table: findings, grouped by remedy, and the meaning of the columns.
+//! The text below the table: findings grouped by remedy, and an explanation of the columns.
 
 use backlog_core::text::format::plural;
 
@@ -6,10 +6,10 @@ use super::super::finding::{Finding, Kind, Level};
 use super::super::host::Host;
 use crate::output::text_block::TextBlock;
 
-/// Listeners that a finding names; JSON has all.
+/// The maximum number of listeners that a finding lists; JSON has all.
 const NAMED: usize = 10;
 
-/// Findings that are merged into one.
+/// Findings that are printed as one.
 struct Group<'a, 'b> {
     level: Level,
     kind: Kind,
@@ -17,7 +17,7 @@ struct Group<'a, 'b> {
     members: Vec<&'b Finding<'a>>,
 }
 
-/// All of them.
+/// Prints all findings.
 pub(super) fn findings(page: &mut TextBlock, host: &Host, findings: &[Finding<'_>]) {
     if findings.iter().all(|finding| finding.level == Level::Info) {
         page.title("Findings: none");
@@ -56,7 +56,8 @@ fn groups<'a, 'b>(findings: &'b [Finding<'a>]) -> Vec<Group<'a, 'b>> {
     groups
 }
 
-/// The subject of a finding, if not all: the namespace only if there are several.
+/// The subject of a finding, unless it is about the host. The namespace is printed only if there
+/// are several.
 fn about(host: &Host, finding: &Finding<'_>) -> String {
     let space = finding.space.map(|space| space.name.clone().unwrap_or(space.netns.to_string()));
     let space = space.filter(|_| host.spaces.len() > 1);
@@ -68,7 +69,7 @@ fn about(host: &Host, finding: &Finding<'_>) -> String {
     }
 }
 
-/// The meaning of the columns, where they need an explanation.
+/// Explains those columns that need it.
 pub(super) fn notes(page: &mut TextBlock, host: &Host) {
     let mut listeners = host.spaces.iter().flat_map(|space| &space.listeners).peekable();
     if listeners.peek().is_none() {

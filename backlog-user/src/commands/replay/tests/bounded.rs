@@ -1,5 +1,5 @@
-//! A recording is bounded in memory and time whatever it says: what fits is shown, and what is
-//! beyond a bound ends with its reason.
+//! Tests that a recording cannot exceed its bounds of memory and time, whatever it contains: what
+//! fits is shown, and exceeding a bound ends the replay with a reason.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -73,18 +73,18 @@ fn listeners_namespaces_and_comparisons_of_clocks_are_bounded() {
     both_sides(all(most), all(most + 1), "more comparisons of the clocks than 65536;");
 }
 
-/// An interval of 50 bytes is as much work as there are listeners.
+/// An interval of 50 bytes causes work for each listener.
 #[test]
 fn work_is_bounded() {
     let run = |intervals: u64, work| {
         let found = (0..100).map(|id| at(id, NETNS.into()));
         play(found.chain((1..=intervals).map(|second| interval(second * SECOND))), work)
     };
-    // Each interval is one step, one of each listener, and one of their namespace.
+    // Each interval is one step, plus one for each listener and one for their namespace.
     both_sides(run(50, 100 + 50 * 102), run(51, 100 + 50 * 102), "more steps than 8589934592;");
 }
 
-/// A header, and these lines.
+/// Writes a header and these lines.
 fn write(path: &Path, lines: &[u8]) {
     let mut file = fs::File::create(path).unwrap();
     serde_json::to_writer(&mut file, &serde_json::json!({ "header": header() })).unwrap();
@@ -92,13 +92,13 @@ fn write(path: &Path, lines: &[u8]) {
     file.write_all(lines).unwrap();
 }
 
-/// Reads lines after a header, and returns what ends the reading.
+/// Reads these lines after a header, and returns the error that ends the reading.
 fn read(path: &Path, lines: &[u8], text: Text) -> Result<(), String> {
     write(path, lines);
     let (_, mut source) = Source::open(path).unwrap();
     source.text = text;
     let ended = source.by_ref().find_map(Result::err).map(|beyond| beyond.to_string());
-    // Nothing follows the error.
+    // The error ends the steps.
     assert!(ended.is_none() || source.next().is_none());
     ended.map_or(Ok(()), Err)
 }
@@ -132,8 +132,8 @@ fn count(name: usize) -> Event {
     Event { time_ns: 1, what: What::Count { listener: ListenerId(1), count } }
 }
 
-/// A short line may repeat a long value: each is made when the one before was taken, and both
-/// memory and work are counted by its size.
+/// A short line can repeat a long value. Each repetition is created only after the last one was
+/// taken, and its size counts against memory and work.
 #[test]
 fn repeated_values_are_bounded_by_their_size() {
     let folder = folder();
@@ -148,9 +148,9 @@ fn repeated_values_are_bounded_by_their_size() {
         source.text.resident = resident;
         source.by_ref().take_while(Result::is_ok).count()
     };
-    // The end of the run was not recorded, and is added.
+    // The end, which was not recorded, is added.
     assert_eq!(taken(|| Some(bounds::MEMORY_BYTES)), 1 + 50 + 1);
-    // At the first check, the value itself and six repetitions were taken.
+    // The first check happens after the value itself and six repetitions.
     assert_eq!(taken(|| Some(bounds::MEMORY_BYTES + 1)), 7);
     let run = |work| play((0..3).map(|_| Step::Event(count(1 << 20))), work);
     both_sides(run(3 * 1026), run(3 * 1025 - 1), "more steps than 8589934592;");
@@ -171,7 +171,7 @@ fn first_lines_are_short() {
     both_sides(open(most), open(most + 1), "a first line with more bytes than 8388608;");
 }
 
-/// Where an older file would be is something that nobody ever writes to.
+/// The name of an older file belongs to a pipe without a writer.
 #[test]
 fn nobody_waits_for_the_writer_of_a_pipe() {
     let folder = folder();
@@ -202,7 +202,7 @@ fn lines_are_bounded_in_number_length_and_sum() {
     both_sides(long(most), long(most + 1), "a line with more bytes than 67108864;");
     let sum = |most| read(&path, &[b'\n'; 100], Text::up_to(most));
     both_sides(sum(100), sum(99), "more bytes of text than 99; replay a copy of one of its files");
-    // The memory is checked now and then.
+    // Memory is checked from time to time.
     let takes = |resident| {
         let mut text = Text::default();
         text.resident = resident;
@@ -247,7 +247,7 @@ fn the_window_of_zstd_is_bounded() {
     both_sides(open(most), open(most + 1), "a zstd window with more bytes than 134217728;");
 }
 
-/// Counts and times may be as large as their type: no sum of them wraps around.
+/// Counts and times may be as large as their type permits: no sum of them wraps around.
 #[test]
 fn the_largest_numbers_are_shown() {
     let folder = folder();
@@ -267,7 +267,7 @@ fn the_largest_numbers_are_shown() {
     }
 }
 
-/// Replaces numbers that have this name, or are within something that has it.
+/// Enlarges numbers that have this name, or are within a value with it.
 fn enlarge(value: &mut Value, name: &str, is_within: bool) {
     match value {
         Value::Number(number) if is_within && number.as_u64() > Some(u32::MAX.into()) => {
@@ -282,7 +282,7 @@ fn enlarge(value: &mut Value, name: &str, is_within: bool) {
     }
 }
 
-/// What was quadratic: at this size only what is linear ends in reasonable time.
+/// These were quadratic once: at this size, only linear work ends in reasonable time.
 #[test]
 fn thousands_of_listeners_at_one_address_are_shown() {
     const COUNT: u32 = 6_000;
@@ -299,12 +299,12 @@ fn thousands_of_listeners_at_one_address_are_shown() {
     all.extend([interval(SECOND), interval(2 * SECOND)]);
     let end = steps(1).pop().unwrap();
     assert_eq!(summaries(all.clone().into_iter().chain([end.clone()])), COUNT as usize);
-    // After their eviction nothing is left of them.
+    // After their eviction, no state is left.
     all.extend([interval(3 * SECOND), end]);
     assert_eq!(summaries(all), 0);
 }
 
-/// The lines of summaries in JSON.
+/// The number of summary lines in JSON.
 fn summaries(steps: impl IntoIterator<Item = Step>) -> usize {
     let mut json = Vec::new();
     let mut sink = Json::new(&mut json, false);
@@ -313,7 +313,8 @@ fn summaries(steps: impl IntoIterator<Item = Step>) -> usize {
     String::from_utf8(json).unwrap().matches("\"type\":\"summary\"").count()
 }
 
-/// A file after the first repeats the state of the run. If only that file is left, it is shown.
+/// A file after the first one begins with the state of the run. If only that file is left, it is
+/// shown.
 #[test]
 fn a_recording_with_nothing_but_a_beginning_is_short() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! A recording whose strings try to command the terminal of the one who replays it.
+//! Replays a recording whose strings try to control the user's terminal.
 
 use std::fs;
 use std::path::Path;
@@ -17,12 +17,12 @@ use crate::output::playing::Playing;
 use crate::output::table::TextStyle;
 use crate::output::tui::Tui;
 
-/// Of each kind one: a title of the terminal, a colour, C1, a line break, what turns text, what
-/// separates lines and what has no width; markup and a formula.
+/// One of each kind: a terminal title, a colour, a C1 control, line breaks, bidirectional controls,
+/// line separators, zero-width characters, markup and a formula.
 const EVIL: &str = "E\u{1b}]0;PWN\u{7}\u{1b}[31m\r\n\"><script>&=1+1\u{202e}\u{2066}\u{200f}\u{61c}\
                     \u{9b}2J\u{85}\u{2028}\u{2029}\u{200b}\u{200d}\u{feff}\u{7f}";
 
-/// Names that the format defines, and addresses: other strings are from outside.
+/// Names that the format defines, and addresses. All other strings come from outside.
 const OURS: [&str; 8] =
     ["backend", "cause", "state", "local", "client", "leaving", "of", "program"];
 
@@ -35,7 +35,7 @@ fn poison(value: &mut Value, key: &str) {
     }
 }
 
-/// A run that is recorded, then each string of it replaced.
+/// Records a run and replaces each of its strings.
 fn poisoned(path: &Path) {
     let mut steps = steps(6);
     let text = "the listener [::1]:80 \u{1b}[2J".to_owned();
@@ -67,9 +67,9 @@ fn no_view_of_a_recording_commands_the_terminal() {
         [("table", printed.table()), ("json", printed.json()), ("csv", csv), ("html", &html)]
     {
         assert_eq!(active(text), None, "{view}: {text}");
-        assert!(text.contains("PWN"), "{view} shows none of them");
+        assert!(text.contains("PWN"), "{view} shows no hostile string");
     }
-    // A line break of a name makes no line of its own.
+    // A line break in a name does not start a new line.
     let table = printed.table();
     assert!(!table.lines().any(|line| line.starts_with("\"><script>")), "{table}");
     assert_eq!(
@@ -78,7 +78,7 @@ fn no_view_of_a_recording_commands_the_terminal() {
         "{csv}"
     );
     assert!(!html.contains("<script>&"));
-    // A reader of JSON gets them as they were.
+    // JSON readers get the strings unchanged.
     let line: Value = serde_json::from_str(printed.json().lines().next().unwrap()).unwrap();
     assert!(line["kernel"].as_str().unwrap().starts_with(EVIL));
 }
@@ -99,7 +99,7 @@ fn no_pane_of_the_screen_commands_the_terminal() {
     assert!(picture.contains("PWN"), "{picture}");
 }
 
-/// What goes to stderr: notices of a recording, and errors with the names of files.
+/// Checks what goes to stderr: messages about a recording, and errors with file names.
 #[test]
 fn messages_command_no_terminal() {
     let folder = folder();

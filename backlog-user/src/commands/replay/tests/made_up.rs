@@ -1,5 +1,5 @@
-//! A synthetic run: a busy listener, one that comes and goes, an idle one, and a wall clock that is
-//! set.
+//! A synthetic run with a busy listener, one that opens and closes, an idle one, and a wall clock
+//! that is stepped.
 
 use backlog_core::clock::Clock;
 use backlog_core::counter::Range;
@@ -96,7 +96,7 @@ pub(super) fn totals(second: u64) -> Totals {
     totals
 }
 
-/// A run of this many seconds, with a busy listener, one that comes and goes, and an idle one.
+/// A run of this many seconds, with a busy listener, one that opens and closes, and an idle one.
 pub(super) fn steps(seconds: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
@@ -128,7 +128,7 @@ pub(super) fn steps(seconds: u64) -> Vec<Step> {
     steps
 }
 
-/// What happens in a second.
+/// The events of one second.
 fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
     let mut at = |time_ns, what| steps.push(Step::Event(Event { time_ns, what }));
     let client = |port: u64| format!("[2001:db8::9]:{}", 4000 + port).parse().unwrap();
@@ -152,7 +152,7 @@ fn interval(second: u64, now: u64, steps: &mut Vec<Step>) {
         at(now - 500 * MS + index, What::Drop(drop(index)));
     }
     if second % 3 == 2 {
-        // A client refused in every possible second gets in.
+        // A client that is refused in every possible second gets in.
         let DropEvent { listener, client, isn, depth, trough, free_ns, so_far, .. } = drop(0);
         let admitted =
             Admitted { listener, client, isn, depth, trough, free_ns, so_far, followed: true };

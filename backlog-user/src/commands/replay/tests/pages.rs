@@ -1,4 +1,4 @@
-//! The page of a recording is that of its run.
+//! Tests that the page of a recording equals the page of its run.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/replay/fixtures/overload.jsonl")
 }
 
-/// As the run writes it.
+/// The page that the run writes.
 fn live(header: &Header, steps: impl Iterator<Item = Step>) -> String {
     let folder = folder();
     let path = folder.path().join("live.html");
@@ -31,7 +31,7 @@ fn live(header: &Header, steps: impl Iterator<Item = Step>) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// As the command writes it.
+/// The page that the command writes.
 pub(super) fn page(recording: &Path) -> String {
     let folder = folder();
     let path = folder.path().join("page.html");
@@ -54,9 +54,9 @@ fn it_is_byte_for_byte_that_of_the_run() {
         record(&path, rotate, &steps);
         let run = live(&header(), steps.iter().cloned());
         assert!(run.contains("class=\"limit\"") && run.contains("36 packets of"), "{name}");
-        // The pages are equal: a page does not depend on how it was made.
+        // The page must not depend on how it was made.
         assert!(page(&path) == run, "{name}");
-        // In addition to a table, too.
+        // The page may be written in addition to a table.
         let page_beside = folder.path().join("beside.html");
         let place = crate::commands::replay::page_file::beside(Some(&page_beside), &path).unwrap();
         let look = TextStyle { zone: TimeZone::UTC, idle_rows: false, quiet: true, cost: false };

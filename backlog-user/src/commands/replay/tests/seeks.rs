@@ -1,4 +1,4 @@
-//! However a moment of a recording is come to, the screen shows the same.
+//! Tests that the screen at a given time does not depend on how playback got there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn picture(playback: &Playback<'_>, tui: &mut Tui, at_ns: u64) -> String {
     tui.picture(playback.model(), SIZE)
 }
 
-/// Played from the beginning to a time, in small steps as by a clock.
+/// Plays from the beginning to a time, in small steps like those of a clock.
 fn played(recording: &SeekableRecording, to_ns: u64) -> String {
     let mut tui = screen();
     let mut playback = Playback::start(recording, None, &mut tui).unwrap();
@@ -46,7 +46,7 @@ fn a_seek_leads_to_the_same_screen_as_playing() {
         let recording = SeekableRecording::open(&path).unwrap();
         assert_eq!(recording.end_ns, 25 * SECOND + 300 * MS);
         assert_eq!(recording.interval, Duration::from_secs(1));
-        // The remaining files of a rotated recording begin later than the run.
+        // What is left of a rotated recording begins later than the run.
         assert_eq!(recording.begin_ns > 5 * SECOND, name == "rest", "{name}");
         let [early, late] = [recording.begin_ns + 1200 * MS, 24 * SECOND + 700 * MS];
         let mut tui = screen();
@@ -79,7 +79,7 @@ fn a_step_back_forgets_notices_and_keeps_what_keys_have_done() {
     assert!(!begin.contains("nothing listens on port 8000 yet"), "{begin}");
     playback.seek(&mut tui, recording.end_ns).unwrap();
     assert_eq!(picture(&playback, &mut tui, 0), full);
-    // Only the end remains, which is not shown before the user ends the playback.
+    // Only the end remains, which is not shown until the user quits.
     assert_eq!(playback.due_ns(), Some(recording.end_ns));
     assert!(playback.play(&mut tui, u64::MAX, None).unwrap());
     assert_eq!(playback.due_ns(), Some(recording.end_ns));

@@ -1,5 +1,5 @@
-//! How much room a recording takes: what docs/RECORDING.md states.
-//! `cargo test -p backlog-user how_large -- --nocapture` prints it.
+//! Measures the size of a recording, which docs/RECORDING.md states. `cargo test -p backlog-user
+//! how_large -- --nocapture` prints it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,10 +23,10 @@ use super::made_up::{NETNS, SECOND, listener, meta};
 use crate::output::record::{RecordOptions, Recorder};
 
 const ID: ListenerId = ListenerId(1);
-/// Connections in a second.
+/// Connections per second.
 const RATE: u64 = 10_000;
 
-/// Values in their buckets.
+/// Sorts values into their buckets.
 fn moves(values: impl Iterator<Item = u64>, buckets: usize) -> Moves {
     let mut counts = BTreeMap::new();
     for value in values {
@@ -35,7 +35,7 @@ fn moves(values: impl Iterator<Item = u64>, buckets: usize) -> Moves {
     counts.into_iter().collect()
 }
 
-/// The size of a second of a busy listener: waits from microseconds to a second, depths to 128.
+/// One second of a busy listener: waits from microseconds to a second, depths up to 128.
 fn second(number: u64, rng: &mut Rng, totals: &mut Totals) -> Vec<Event> {
     let time_ns = number * SECOND + rng.u64(..SECOND);
     let waits = moves((0..RATE).map(|_| 1_u64 << rng.u32(3..20) | rng.u64(..8192)), WAITS);
@@ -104,7 +104,7 @@ fn drop_at(number: u64, rng: &mut Rng) -> Event {
     Event { time_ns: number * 1_000_000 + rng.u64(..1_000_000), what: What::Drop(drop) }
 }
 
-/// Bytes of a file with this name: of a second, and of a drop.
+/// Bytes of a second, and of a drop, in a file with this name.
 fn measure(name: &str) -> (u64, u64) {
     const SECONDS: u64 = 60;
     const DROPS: u64 = 10_000;
@@ -128,7 +128,7 @@ fn measure(name: &str) -> (u64, u64) {
     let between = size();
     for number in 0..DROPS {
         recorder.event(&drop_at(number, rng));
-        // They come as fast as they are reported: a hundred each time.
+        // Drops are recorded in batches of a hundred.
         if number % 100 == 99 {
             recorder.flush();
         }

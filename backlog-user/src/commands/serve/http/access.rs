@@ -1,6 +1,6 @@
-//! Who may see the page. A browser is a deputy that other sites can confuse, so a token is not
-//! enough: the request must name this service by an address (else another site's name has been
-//! pointed at it), and must not come from another site's page.
+//! Decides who may see the page. A token alone is not enough, since other sites can make a browser
+//! send it: the request must name this service by an address (otherwise another site's name may
+//! have been pointed at it), and must not come from another site's page.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use super::query::value;
 use super::response::{Answer, text};
 use super::token::Token;
 
-/// What stands before the page where clients come in.
+/// How the page is protected at an address.
 #[derive(Clone)]
 pub(in crate::commands::serve) enum Guard {
     /// The page is not served here.
     Off,
-    /// All that can connect may see it: a socket that only its owner can open.
+    /// Everyone who can connect may see it: only the owner can connect to this socket.
     Socket,
     /// Clients with the token may see it.
     Token {
         token: Arc<Token>,
-        /// By TLS, so that the certificate says which names are this service's.
+        /// With TLS, the certificate says which names belong to this service.
         tls: bool,
     },
 }
 
-/// The client may see the page.
+/// A client that may see the page.
 #[derive(Debug)]
 pub(super) enum Pass {
-    /// It has shown its cookie, or needs none.
+    /// It has sent the cookie, or needs none.
     Known,
-    /// It has shown the token, and keeps it as this cookie.
+    /// It has sent the token, and gets this cookie.
     New(HeaderValue),
 }
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 impl Guard {
-    /// May this client see it? Else the answer.
+    /// Lets a client in, or returns the answer that refuses it.
     #[expect(clippy::result_large_err, reason = "the error is the answer, made once for a request")]
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Pass, Answer> {
         let (token, tls) = match self {
@@ -70,11 +70,11 @@ impl Guard {
     }
 }
 
-/// The host that the client means: an address, or this machine. Any other name may be one of
-/// somebody else's domain that was pointed here.
+/// The host that the client addresses: an IP address, or this machine. Any other name may be in
+/// somebody else's domain and point here.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once for a request")]
 fn host<B>(request: &Request<B>, tls: bool) -> Result<Authority, Answer> {
-    // The form of a request to a proxy names the host in its first line, and that one counts.
+    // A request in the form for proxies names the host in its first line, which takes precedence.
     let in_line = request.uri().authority().cloned();
     let in_header = request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
     let named = in_line.or(in_header);
@@ -91,7 +91,7 @@ fn host<B>(request: &Request<B>, tls: bool) -> Result<Authority, Answer> {
     })
 }
 
-/// A browser says which site a request comes from. Only the page itself may be opened from
+/// Rejects requests that a browser sends for another site. Only the page itself may be opened from
 /// elsewhere, by a link.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once for a request")]
 fn from_our_page<B>(request: &Request<B>) -> Result<(), Answer> {
@@ -102,7 +102,7 @@ fn from_our_page<B>(request: &Request<B>) -> Result<(), Answer> {
     Err(text(StatusCode::FORBIDDEN, "requests from pages of other sites are refused\n"))
 }
 
-/// Does a header show the token?
+/// Does a header contain the token?
 fn shows<B>(request: &Request<B>, token: &Token, name: &str) -> bool {
     let headers = request.headers();
     let bearer = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
@@ -117,12 +117,12 @@ fn shows<B>(request: &Request<B>, token: &Token, name: &str) -> bool {
     bearer.chain(cookies).any(|given| token.is(given))
 }
 
-/// The name has the port of the client's side: services behind forwarded ports are all `localhost`
-/// to a browser, which tells cookies apart by name and not by port.
+/// The cookie's name includes the port that the client sees: services behind forwarded ports are
+/// all `localhost` to a browser, which distinguishes cookies by name but not by port.
 fn cookie(name: &str, token: &Token, tls: bool) -> HeaderValue {
     let secure = if tls { "; Secure" } else { "" };
     let cookie = format!("{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}", token.digits());
-    // Digits and letters are a header.
+    // Letters and digits are always a valid header.
     HeaderValue::from_str(&cookie).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
@@ -160,7 +160,8 @@ mod tests {
         assert_eq!(ask(false, "/events", &[host, ("cookie", &many)]), Ok(None));
         let bearer = format!("bearer {DIGITS}");
         assert_eq!(ask(false, "/events", &[host, ("authorization", &bearer)]), Ok(None));
-        // Another port's cookie, another token, and a URL that is logged more often.
+        // The cookie of another port, another token, and the token in a URL, which is logged more
+        // often.
         let other = ("host", "127.0.0.1:9470");
         assert_eq!(ask(false, "/events", &[other, ("cookie", &kept)]), Err(401));
         assert_eq!(ask(false, "/?token=0123", &[host]), Err(401));

@@ -1,5 +1,5 @@
-//! The stream of events: a frame for each interval. A reader that is too slow misses frames, and one
-//! that takes nothing is disconnected.
+//! The stream of events: a frame for each interval. A slow reader misses frames, and one that reads
+//! nothing is disconnected.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use super::response::{Answer, text, with};
 use crate::commands::serve::board::{Board, VIEWERS};
 use crate::output::web::Viewer;
 
-/// A reader that takes nothing for this long is gone, or will never catch up.
+/// A reader that takes nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The stream begins with it, so that the browser knows at once that it is there, and how soon to
-/// connect again.
+/// The start of the stream, so that the browser knows at once that it is connected, and how soon to
+/// reconnect.
 const BEGIN: &[u8] = b"retry: 2000\n\n";
 
-/// A stream, if there is room for one more.
+/// Opens a stream, if there is room for one more.
 pub(super) fn stream(board: &Arc<Board>, life: &Life) -> Answer {
     let Some(viewer) = board.viewers.join(VIEWERS) else {
         let why = "too many browsers show this page: close one of them\n";
@@ -39,7 +39,7 @@ pub(super) fn stream(board: &Arc<Board>, life: &Life) -> Answer {
     with(Response::new(body.boxed_unsync()), CONTENT_TYPE, kind)
 }
 
-/// Ends with the connection, whose other half is the body, or ends the connection: what its reader has
+/// Sends frames until the connection ends, or ends the connection itself: data that its reader has
 /// not taken would keep it open.
 async fn send(
     mut to: Sender<Bytes, Infallible>,

@@ -1,5 +1,5 @@
-//! When a connection ends. Most live as long as a scrape may take; a stream of events and a report
-//! take longer, and have bounds of their own.
+//! The lifetime of a connection. Most last as long as a scrape may take; event streams and reports
+//! take longer and have limits of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,49 +7,49 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// A connection ends after this time: Prometheus's default timeout of a scrape.
+/// The lifetime of a connection: Prometheus's default scrape timeout.
 pub(super) const SHORT: Duration = Duration::from_secs(10);
 
-/// A stream of events ends after this time, and the page opens another one, so that a client that has
+/// The lifetime of an event stream. The page then opens another one, so that a client that has
 /// vanished holds its place for an hour at most.
 const LONG: Duration = Duration::from_hours(1);
 
-/// The end of a connection, which its answer can move.
+/// The deadline of a connection, which its answer can change.
 #[derive(Clone)]
 pub(super) struct Life(Arc<watch::Sender<Instant>>);
 
 impl Life {
-    /// That of an ordinary request.
+    /// The deadline of an ordinary request.
     pub(super) fn short() -> Self {
         Self(Arc::new(watch::Sender::new(Instant::now() + SHORT)))
     }
 
-    /// The answer takes long.
+    /// Extends the deadline for an answer that takes long.
     pub(super) fn extend(&self) {
         self.0.send_replace(Instant::now() + LONG);
     }
 
-    /// The answer is complete, and has to be read.
+    /// The answer is complete; only its reading is left.
     pub(super) fn shorten(&self) {
         self.0.send_replace(Instant::now() + SHORT);
     }
 
-    /// Nobody reads the answer.
+    /// The reader is gone.
     pub(super) fn end(&self) {
         self.0.send_replace(Instant::now());
     }
 
-    /// Does its answer take long?
+    /// Was the deadline extended?
     pub(super) fn is_long(&self) -> bool {
         *self.0.borrow() > Instant::now() + SHORT
     }
 
-    /// Waits until the end.
+    /// Waits for the deadline.
     pub(super) async fn over(&self) {
         let mut end = self.0.subscribe();
         loop {
             let at = *end.borrow_and_update();
-            // The sender is ours, so an error is the end of the time.
+            // We hold the sender, so an error means that time is up.
             if timeout_at(at, end.changed()).await.is_err() {
                 return;
             }

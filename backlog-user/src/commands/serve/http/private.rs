@@ -1,5 +1,5 @@
-//! The page, its events, the past of a listener and reports. They name clients and owners, so a guard
-//! admits each request.
+//! Serves the page, its events, the history of a listener, and reports. They name clients and
+//! owners, so a guard checks each request.
 
 use backlog_core::event::ListenerId;
 use hyper::body::Bytes;
@@ -20,7 +20,7 @@ use crate::output::web::document::document;
 
 const SAME_ORIGIN: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// The answer to a request for something that is not open to everybody.
+/// The answer to a request for something private.
 pub(super) async fn answer(
     request: &Request<()>,
     site: &Site,
@@ -35,7 +35,7 @@ pub(super) async fn answer(
         Ok(pass) => pass,
         Err(refused) => return safe(refused),
     };
-    // HEAD only asks for the headers of the page.
+    // HEAD requests the headers of the page only.
     let answer = match path {
         "/" => page(),
         _ if request.method() == Method::HEAD => {
@@ -51,7 +51,7 @@ pub(super) async fn answer(
     })
 }
 
-/// Nothing of it is kept, framed, or read by another site.
+/// Adds headers, so that the answer is not cached, framed, or read by another site.
 fn safe(answer: Answer) -> Answer {
     let headers = [
         (CACHE_CONTROL, "no-store"),
@@ -72,12 +72,12 @@ fn page() -> Answer {
     let document = document();
     match HeaderValue::from_str(&document.policy) {
         Ok(policy) => with(html(document.html.as_bytes()), CONTENT_SECURITY_POLICY, policy),
-        // Without its policy it is not sent.
+        // The page must not be sent without its policy.
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the policy is not a header\n"),
     }
 }
 
-/// The report of the last minutes. It names its own policy.
+/// The report of the last minutes. It carries its own content security policy.
 async fn report(request: &Request<()>, site: &Site, life: &Life) -> Answer {
     let minutes = number(request.uri().query(), "minutes").map(u64::from);
     let minutes = minutes.filter(|minutes| (1..=MOST_MINUTES).contains(minutes));
@@ -103,7 +103,7 @@ fn history(request: &Request<()>, site: &Site) -> Answer {
     let Some(listener) = number(request.uri().query(), "listener") else {
         return text(StatusCode::BAD_REQUEST, "give ?listener=NUMBER\n");
     };
-    // Numbers of our own cannot fail.
+    // Serialising our own numbers cannot fail.
     let json = serde_json::to_vec(&site.board.history(ListenerId(listener))).unwrap_or_default();
     let kind = HeaderValue::from_static("application/json");
     with(whole(json.into()), CONTENT_TYPE, kind)

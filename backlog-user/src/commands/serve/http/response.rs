@@ -1,4 +1,4 @@
-//! Answers, and how they are made.
+//! HTTP answers.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(super) type Answer = Response<Body>;
 
-/// An answer of text.
+/// An answer with a text.
 pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let mut answer = with(whole(text.into()), CONTENT_TYPE, plain);
@@ -20,12 +20,12 @@ pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// All of a body.
+/// A body in one piece.
 pub(super) fn whole(body: Bytes) -> Answer {
     Response::new(Full::new(body).boxed_unsync())
 }
 
-/// The same with a header.
+/// The answer with one more header.
 pub(super) fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {
     answer.headers_mut().insert(name, value);
     answer

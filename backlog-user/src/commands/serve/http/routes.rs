@@ -1,4 +1,4 @@
-//! Which path has which answer.
+//! Maps paths to answers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::site::Site;
 use crate::commands::serve::health::Health;
 use crate::commands::serve::users::Users;
 
-/// The answer to a request that came in where this guard stands.
+/// Answers a request from an address with this guard.
 pub(super) async fn answer(
     request: &Request<()>,
     site: &Site,

@@ -1,4 +1,4 @@
-//! What is served.
+//! The data that the HTTP server serves.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::commands::serve::health::Health;
 use crate::commands::serve::turn::Turns;
 use crate::output::record::ring::Ring;
 
-/// See the module's head.
+/// See the module documentation.
 pub(in crate::commands::serve) struct Site {
     pub(in crate::commands::serve) health: Health,
     pub(in crate::commands::serve) board: Arc<Board>,
-    /// What reports are made of; none: the page is off.
+    /// The recording that reports are made from; None if the page is off.
     pub(in crate::commands::serve) past: Option<Ring>,
-    /// One report at a time is made.
+    /// Limits reports to one at a time.
     pub(in crate::commands::serve) reports: Turns,
 }

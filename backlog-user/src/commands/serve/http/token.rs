@@ -1,4 +1,4 @@
-//! The token: users that can read its file may see the page. Each start makes another one.
+//! The token of the page: users who can read its file may see the page. It changes with each start.
 
 use std::fs::DirBuilder;
 use std::io::{self, Write as _};
@@ -12,21 +12,21 @@ use subtle::ConstantTimeEq as _;
 use crate::output::folder::Entry;
 use crate::output::whole_file::beside;
 
-/// Where it is without `--token-file`, if no service manager has named a folder.
+/// The folder of the token if neither `--token-file` nor a service manager names one.
 const FOLDER: &str = "/run/backlog-trace";
 
-/// 128 bits from the kernel, as hexadecimal digits.
+/// 128 random bits from the kernel, as hexadecimal digits.
 pub(in crate::commands::serve) struct Token {
     digits: String,
     file: PathBuf,
 }
 
 impl Token {
-    /// A new one, in this file, or else in the runtime directory.
+    /// Creates a token in this file, or in the runtime directory.
     pub(in crate::commands::serve) fn create(file: Option<&Path>) -> Result<Self> {
         let file = file.map_or_else(default_file, |file| Ok(file.to_owned()))?;
         let mut bytes = [0; 16];
-        // The kernel gives up to 256 bytes at once.
+        // Up to 256 bytes, the kernel fills the buffer completely.
         getrandom(&mut bytes, GetRandomFlags::empty()).context("no random numbers")?;
         let digits = format!("{:032x}", u128::from_be_bytes(bytes));
         write(&file, &digits).with_context(|| {
@@ -39,12 +39,12 @@ impl Token {
         Ok(Self { digits, file })
     }
 
-    /// Is it this one? The time that takes says nothing about the digits.
+    /// Compares a token in constant time.
     pub(super) fn is(&self, given: &str) -> bool {
         self.digits.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
-    /// The file that has it.
+    /// The file with the token.
     pub(in crate::commands::serve) fn file(&self) -> &Path {
         &self.file
     }
@@ -55,13 +55,13 @@ impl Token {
         Self { digits: digits.to_owned(), file: PathBuf::new() }
     }
 
-    /// Its digits, for the cookie that repeats it.
+    /// The digits, for the cookie.
     pub(super) fn digits(&self) -> &str {
         &self.digits
     }
 }
 
-/// systemd names a folder of the service.
+/// The folder that systemd names, or the default.
 fn default_file() -> Result<PathBuf> {
     let named = std::env::var("RUNTIME_DIRECTORY").ok();
     let named = named.as_deref().and_then(|folders| folders.split(':').next());
@@ -75,7 +75,7 @@ fn default_file() -> Result<PathBuf> {
     Ok(Path::new(FOLDER).join("token"))
 }
 
-/// Only its owner can read it, and nothing is written through a link.
+/// Writes the token so that only its owner can read it. Does not follow links.
 fn write(file: &Path, digits: &str) -> io::Result<()> {
     let entry = Entry::open(file)?;
     let mut new = beside(&entry)?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::output::folder::Entry;
 
-/// Listens at this path. A socket that a service has left behind there is replaced.
+/// Listens at this path. Replaces a socket that an earlier service left behind.
 pub(in crate::commands::serve) fn listen(path: &Path) -> Result<UnixListener> {
     let name = path.display();
     if let Ok(data) = path.symlink_metadata() {
@@ -30,7 +30,7 @@ pub(in crate::commands::serve) fn listen(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-/// It has its final mode before anybody knows its name.
+/// Binds under a temporary name, so that the socket has its final mode before it is visible.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let entry = Entry::open(path)?;
     let folder = tempfile::Builder::new().prefix(".backlog-trace-").tempdir_in(entry.folder())?;
@@ -59,7 +59,7 @@ mod tests {
         drop(first);
         let _second = listen(&path).unwrap();
         UnixStream::connect(&path).unwrap();
-        // Nothing else is left there.
+        // No temporary file is left.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let file = folder.path().join("file");
         fs::write(&file, "stays").unwrap();

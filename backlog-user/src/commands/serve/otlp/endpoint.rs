@@ -1,4 +1,4 @@
-//! The address that `--otlp` names.
+//! Parses the URL of `--otlp`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use hyper::Uri;
 
-/// OTLP's port for HTTP.
+/// The default port of OTLP over HTTP.
 const PORT: u16 = 4318;
-/// Its path for metrics.
+/// The default path for metrics.
 const PATH: &str = "/v1/metrics";
 
 /// A receiver.

@@ -1,13 +1,13 @@
-//! Requests that wait for the receiver. The oldest go first, and are dropped first: the newest counts
-//! include theirs.
+//! Requests that wait for the receiver. The oldest is sent first, and dropped first, since newer
+//! counts include it.
 
 use std::collections::VecDeque;
 
 use hyper::body::Bytes;
 
-/// Five minutes, with the default period.
+/// Five minutes of requests with the default period.
 const REQUESTS: usize = 20;
-/// Bytes of all: of 1,000 listeners, a request has some 300 KB.
+/// The maximum total size in bytes. A request with 1,000 listeners takes some 300 KB.
 const BYTES: usize = 8 << 20;
 
 /// A request.
@@ -16,7 +16,7 @@ pub(super) struct Waiting {
     pub(super) points: u64,
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Queue {
     requests: VecDeque<Waiting>,
@@ -43,7 +43,7 @@ impl Queue {
         self.requests.front()
     }
 
-    /// Removes the oldest, and returns its points.
+    /// Removes the oldest request, and returns the number of its points.
     pub(super) fn remove_first(&mut self) -> u64 {
         let Some(first) = self.requests.pop_front() else { return 0 };
         self.bytes -= first.body.len();
@@ -66,10 +66,10 @@ mod tests {
             (0..REQUESTS as u64 + 2).map(|n| queue.push(waiting(1, n))).collect();
         assert_eq!(dropped.iter().sum::<u64>(), 1, "those of the first two: 0 and 1");
         assert_eq!(queue.first().unwrap().points, 2);
-        // A large one takes the place of all.
+        // A large request displaces all others.
         queue.push(waiting(BYTES, 7));
         assert_eq!((queue.first().unwrap().points, queue.bytes), (7, BYTES));
-        // One that is too large is dropped itself.
+        // A request that is too large is dropped itself.
         assert_eq!(queue.push(waiting(BYTES + 1, 9)), 16);
         assert!(queue.is_empty() && queue.bytes == 0);
     }

@@ -1,4 +1,4 @@
-//! Sends a descriptor to a child, with some bytes.
+//! Passes a descriptor to a child process, along with some bytes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Sends both. A child that is gone is an error and no SIGPIPE.
+/// Sends both. If the child is gone, this is an error, not a SIGPIPE.
 pub(crate) fn send(
     line: &OwnedFd,
     bytes: &[u8],
@@ -26,7 +26,7 @@ pub(crate) fn send(
     Ok(())
 }
 
-/// Waits for both, and says how many bytes there are; none: the other end is closed.
+/// Waits for both. Returns the number of bytes; None if the other end is closed.
 pub(crate) fn receive(line: &OwnedFd, bytes: &mut [u8]) -> io::Result<Option<(usize, OwnedFd)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

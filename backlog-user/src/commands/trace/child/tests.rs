@@ -1,4 +1,4 @@
-//! The group is signalled while its leader is not reaped, and never afterwards.
+//! Tests that the group is signalled until its leader is reaped, and never afterwards.
 
 use super::Waiting;
 use rustix::process::{
@@ -15,7 +15,7 @@ fn in_runtime<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-/// The state of a process, as procfs shows it; none: it is gone.
+/// The state of a process from procfs; None if it is gone.
 fn state(pid: Pid) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -45,7 +45,7 @@ fn a_group_is_not_signalled_after_its_leader_is_reaped() {
         command.wait().await.unwrap();
         let ours = command.group();
         drop(command);
-        // Another process has got the number: here the number is replaced instead.
+        // Simulate a reused number by replacing the number.
         let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let leader = Pid::from_child(&other);
         let theirs = super::Group {

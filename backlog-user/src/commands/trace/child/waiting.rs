@@ -1,6 +1,6 @@
-//! The process that becomes the command of `--cmd`. It is forked before the tool gives up any right
-//! and before its first thread, so that the command has the rights, the signal mask, the limits and
-//! the umask of the caller. It waits for a descriptor and then calls exec.
+//! The process that becomes the command of `--cmd`. It is forked before the tool drops its rights
+//! and starts its first thread, so that the command has the rights, signal mask, limits and umask
+//! of the caller. It waits for a descriptor and then calls exec.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,25 +16,25 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, setpgid
 use super::passing::{receive, send};
 use super::{Bounding, Group};
 
-/// See the module's head. When it is dropped, and when the tool ends in any way, the process ends
-/// without having started the command.
+/// The forked process. If this is dropped, or the tool ends in any way, the process ends without
+/// running the command.
 pub(crate) struct Waiting {
     text: String,
     leader: Pid,
     pub(super) pidfd: OwnedFd,
-    /// The process takes its stderr from this, and sends on it why exec has failed.
+    /// The process receives its stderr over this, and sends the error if exec fails.
     line: OwnedFd,
 }
 
 impl Waiting {
-    /// Forks the process. Must be called while there is one thread: only the calling one goes on in
-    /// the fork, where locks of the others would stay taken.
+    /// Forks the process. Must be called while there is only one thread: others would not exist in
+    /// the fork, where their locks would stay taken.
     pub(crate) fn fork(text: &str) -> Result<Self> {
         forked(text).with_context(|| what(text))
     }
 
-    /// Starts `sh -c` of the command. Our stdout is for data, so its output goes to stderr. Must be
-    /// called within a runtime.
+    /// Runs the command with `sh -c`. Its output goes to stderr, since our stdout is for data. Must
+    /// be called within a runtime.
     pub(crate) fn start(self) -> Result<Bounding> {
         let Self { text, leader, pidfd, line } = self;
         let start = || {
@@ -69,8 +69,8 @@ fn forked(text: &str) -> io::Result<Waiting> {
         child => child,
     };
     let leader = Pid::from_raw(child).ok_or_else(|| io::Error::other("fork() gave no number"))?;
-    // Nobody else reaps it, so the number is its own. Both ends put it into its group, so that
-    // neither can come too late.
+    // Nobody else reaps it, so the number is still its own. Parent and child both set the process
+    // group, so that neither can be too late.
     let pidfd = pidfd_open(leader, PidfdFlags::empty())
         .and_then(|pidfd| setpgid(Some(leader), Some(leader)).map(|()| pidfd))
         .inspect_err(|_| {
@@ -79,28 +79,28 @@ fn forked(text: &str) -> io::Result<Waiting> {
     Ok(Waiting { text: text.to_owned(), leader, pidfd, line })
 }
 
-/// In the fork: returns the exit status if it does not become the command.
+/// Runs in the fork. Returns the exit status if it does not become the command.
 fn become_command(mut command: Command, line: &OwnedFd) -> i32 {
     const NOT_STARTED: i32 = 127;
     let started = setpgid(None, None).map_err(io::Error::from).and_then(|()| {
         let Some((_, stderr)) = receive(line, &mut [0])? else { return Ok(()) };
         command.stdout(Stdio::from(stderr.try_clone()?)).stderr(Stdio::from(stderr));
-        // It returns only with an error.
+        // It returns only on an error.
         Err(command.exec())
     });
     match started {
-        // The tool has ended, or does not want the command any more.
+        // The tool has ended, or has dropped the command.
         Ok(()) => 0,
         Err(error) => {
             let number = error.raw_os_error().unwrap_or(libc::EIO);
-            // If nobody reads it, nobody waits for the command either.
+            // If nobody reads the error, nobody waits for the command either.
             let _ = write(line, &number.to_ne_bytes());
             NOT_STARTED
         }
     }
 }
 
-/// Waits for exec, which closes the line, or for the reason why it has failed.
+/// Waits for exec, which closes the line, or for its error.
 fn started(line: &OwnedFd) -> io::Result<()> {
     let mut number = [0; size_of::<i32>()];
     match retry_on_intr(|| read(line, &mut number))? {
@@ -109,8 +109,8 @@ fn started(line: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// A parent may have set SIGCHLD to be ignored: then the kernel reaps a child as soon as it ends,
-/// and its number is free while we still use it.
+/// Resets SIGCHLD, which a parent may have set to be ignored: the kernel would then reap a child as
+/// soon as it ends, and free its number while we still use it.
 pub(crate) fn keep_zombies() {
     // SAFETY: the default action runs no function of ours, and no other code of this process handles SIGCHLD.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };

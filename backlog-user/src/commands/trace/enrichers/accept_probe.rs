@@ -1,6 +1,6 @@
 //! Decides when to attach the probe on failing accepts, and evaluates its counts. It is attached
-//! for a few seconds when an episode of drops begins, or when nobody has accepted for a while
-//! although the queue is not empty; otherwise it costs nothing. Pure: time comes with each call.
+//! for a few seconds when an episode of drops begins, or when nobody has accepted for a while from
+//! a queue that is not empty; otherwise it costs nothing. Pure: the caller passes the time.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,29 +8,29 @@ use backlog_core::aggregate::decode::comm;
 use backlog_core::event::{AcceptError, AcceptErrors, Caller, ListenerId};
 use backlog_ebpf::accepts::{Failure, FailureKey};
 
-/// How long it stays attached: event loops retry a failed accept after a second.
+/// How long it stays attached. Event loops retry a failed accept after a second.
 const WATCH_NS: u64 = 3_000_000_000;
-/// How long it may stay attached without a pause,
+/// How long it may stay attached without a pause.
 const BUDGET_NS: u64 = 30_000_000_000;
-/// and after that: this part of the time.
+/// After that, it may be attached for one part in this many of the time.
 const SHARE: u64 = 10;
-/// The time without an accept that is usual although the queue is not empty.
+/// A time without accepts that is normal even if the queue is not empty.
 const IDLE_NS: u64 = 1_000_000_000;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct AcceptProbe {
     attached: Option<Attached>,
-    /// How long it may be attached now, as of a moment.
+    /// How long it may be attached, as of `budget_at_ns`.
     budget_ns: u64,
     budget_at_ns: u64,
-    /// Listeners with a non-empty queue and without an accept.
+    /// Listeners with a queue that is not empty and without accepts.
     waiting: BTreeMap<ListenerId, Waiting>,
-    /// It could not be attached: it is not tried again.
+    /// Attaching has failed and is not retried.
     failed: bool,
 }
 
-/// Nobody accepts at a listener.
+/// A listener that nobody accepts from.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     since_ns: u64,
@@ -38,13 +38,13 @@ struct Waiting {
     looked: bool,
 }
 
-/// While it is attached.
+/// The state while the probe is attached.
 #[derive(Debug)]
 struct Attached {
     until_ns: u64,
-    /// Listeners that it was attached for, and since when that is not yet reported.
+    /// The listeners that it was attached for, and the time of their last report.
     wanted: BTreeMap<ListenerId, u64>,
-    /// What was reported of each key.
+    /// The count of each key that was already reported.
     reported: HashMap<FailureKey, u32>,
     reported_other: u32,
 }
@@ -52,16 +52,16 @@ struct Attached {
 /// A listener that a failure may belong to.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
-    /// Which.
+    /// Its ID.
     pub(crate) listener: ListenerId,
     /// The inode number of its socket.
     pub(crate) inode: Option<u64>,
-    /// The processes that hold it, or have accepted there.
+    /// The processes that hold it or have accepted from it.
     pub(crate) pids: &'a [u32],
 }
 
 impl AcceptProbe {
-    /// Not attached, with all the time that it may have.
+    /// Starts detached, with the full budget.
     pub(crate) fn new(now_ns: u64) -> Self {
         Self {
             attached: None,
@@ -72,8 +72,8 @@ impl AcceptProbe {
         }
     }
 
-    /// At the end of an interval: a listener with this depth and this number of accepts in the
-    /// interval. Returns true if the probe must be attached now.
+    /// Processes the depth and the accepts of a listener at the end of an interval. Returns true if
+    /// the probe must be attached now.
     pub(crate) fn interval(
         &mut self,
         listener: ListenerId,
@@ -89,8 +89,8 @@ impl AcceptProbe {
         now_ns.saturating_sub(since_ns) >= IDLE_NS && self.want(listener, now_ns)
     }
 
-    /// Listeners where nobody has accepted for long, and since when: their acceptors are inspected
-    /// once.
+    /// Listeners that nobody has accepted from for long, and since when: their acceptors are
+    /// inspected once.
     pub(crate) fn stalled(&self, now_ns: u64) -> Vec<(ListenerId, u64)> {
         let is = |waiting: &Waiting| {
             !waiting.looked && now_ns.saturating_sub(waiting.since_ns) >= IDLE_NS
@@ -111,7 +111,7 @@ impl AcceptProbe {
         self.waiting.remove(&listener);
     }
 
-    /// It is wanted for a listener, from now on. True: it is to be attached now.
+    /// Requests the probe for a listener. Returns true if it must be attached now.
     pub(crate) fn want(&mut self, listener: ListenerId, now_ns: u64) -> bool {
         self.refill(now_ns);
         if let Some(attached) = &mut self.attached {
@@ -131,19 +131,19 @@ impl AcceptProbe {
         true
     }
 
-    /// It could not be attached.
+    /// Attaching has failed.
     pub(crate) fn fail(&mut self) {
         (self.failed, self.attached) = (true, None);
     }
 
-    /// When it is to be detached; none: it is not attached.
+    /// When to detach it; None if it is not attached.
     pub(crate) fn until_ns(&self) -> Option<u64> {
         Some(self.attached.as_ref()?.until_ns)
     }
 
-    /// Its counts since the last time, for each listener at which `accept()` has failed, and at the
-    /// end for each listener that it was attached for. `limit` returns a process's limit of open
-    /// files.
+    /// The failures since the last report, for each listener at which `accept()` has failed, and at
+    /// the end for each listener that the probe was attached for. `limit` returns the open-file
+    /// limit of a process.
     pub(crate) fn report<'a>(
         &mut self,
         (failures, other): (&[(FailureKey, Failure)], u32),
@@ -181,7 +181,7 @@ impl AcceptProbe {
             };
             for candidate in candidates.clone().filter(|one| is_of(key, one, &attached.wanted)) {
                 let listener = candidate.listener;
-                // Others are of interest only if they fail.
+                // An empty queue is of interest only for these listeners.
                 if error.is_empty_queue() && !attached.wanted.contains_key(&listener) {
                     continue;
                 }
@@ -189,7 +189,7 @@ impl AcceptProbe {
                 reports.entry(listener).or_insert_with(none).errors.push(error.clone());
             }
         }
-        // A listener without failures is reported once.
+        // Listeners without failures are reported only at the end.
         reports.retain(|_, report| at_end || report.says_something());
         for listener in reports.keys() {
             if let Some(since_ns) = attached.wanted.get_mut(listener) {
@@ -199,13 +199,13 @@ impl AcceptProbe {
         reports.into_values().collect()
     }
 
-    /// It was detached.
+    /// The probe was detached.
     pub(crate) fn detached(&mut self, now_ns: u64) {
         self.refill(now_ns);
         self.attached = None;
     }
 
-    /// The used part of its time, or the regained part.
+    /// Charges the budget for the time attached, or refills it for the time detached.
     fn refill(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(std::mem::replace(&mut self.budget_at_ns, now_ns));
         self.budget_ns = if self.attached.is_some() {
@@ -216,8 +216,8 @@ impl AcceptProbe {
     }
 }
 
-/// Is a failure one of this listener? Where the kernel does not show the socket, it may be one
-/// of each that the process holds.
+/// Does a failure belong to this listener? If the kernel does not show the socket, it may belong to
+/// any that the process holds.
 fn is_of(key: &FailureKey, candidate: &Candidate<'_>, wanted: &BTreeMap<ListenerId, u64>) -> bool {
     if key.inode != 0 {
         return candidate.inode == Some(key.inode);
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(of(&mut probe, &some, 2 * SECOND), "1:1:web[7] 24 x3");
         let more = [failure(11, 7, libc::EMFILE, 5), failure(99, 9, libc::EMFILE, 1)];
         assert_eq!(of(&mut probe, &more, 4 * SECOND), "1:2:web[7] 24 x2");
-        // Nothing has failed: the end reports this.
+        // Nothing has failed: only the report at the end says so.
         assert_eq!(of(&mut probe, &more, 5 * SECOND), "");
         assert_eq!(told(&mut probe, &more, (6 * SECOND, true)), "1:2:");
         probe.detached(5 * SECOND);
@@ -303,7 +303,7 @@ mod tests {
     fn it_is_attached_while_nobody_accepts_and_for_a_tenth_of_the_time() {
         let mut probe = AcceptProbe::new(0);
         let id = ListenerId(1);
-        assert!(!probe.interval(id, (3, 0), (SECOND / 2, SECOND)), "half a second is usual");
+        assert!(!probe.interval(id, (3, 0), (SECOND / 2, SECOND)), "half a second is normal");
         assert!(probe.interval(id, (3, 0), (SECOND, 2 * SECOND)));
         let (mut attached_ns, mut last_ns) = (0, 2 * SECOND);
         for second in 3..=1000 {
@@ -326,7 +326,7 @@ mod tests {
         let mut probe = AcceptProbe::new(0);
         let id = ListenerId(1);
         probe.interval(id, (3, 0), (SECOND / 2, SECOND));
-        assert!(probe.stalled(SECOND).is_empty(), "half a second is usual");
+        assert!(probe.stalled(SECOND).is_empty(), "half a second is normal");
         probe.interval(id, (3, 0), (SECOND, 2 * SECOND));
         assert_eq!(probe.stalled(2 * SECOND), [(id, SECOND / 2)]);
         probe.looked(id);

@@ -1,4 +1,4 @@
-//! The accepting processes, their state, and why `accept()` fails: inspected when drops begin or
+//! Inspects the accepting processes, their state, and why `accept()` fails, when drops begin or
 //! nobody accepts.
 
 use std::fs;
@@ -14,24 +14,24 @@ use super::accept_probe::{AcceptProbe, Candidate};
 use crate::clock::monotonic_ns;
 use crate::host::acceptors::{About, Acceptors};
 
-/// The latest time after the first drop at which acceptors are inspected.
+/// Acceptors are inspected at most this long after the first drop.
 const LATE_NS: u64 = 200_000_000;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct AcceptWatch {
     acceptors: Acceptors,
     probe: AcceptProbe,
-    /// Episodes of drops that have begun and whose acceptors must be inspected.
+    /// Episodes of drops that have begun, whose acceptors must be inspected.
     begun: Vec<(ListenerId, u64)>,
 }
 
 impl AcceptWatch {
-    /// No inspection yet.
+    /// Starts without an inspection.
     pub(super) fn new(acceptors: Acceptors, now_ns: u64) -> Self {
         Self { acceptors, probe: AcceptProbe::new(now_ns), begun: Vec::new() }
     }
 
-    /// A listener has begun to refuse packets.
+    /// A listener has started to drop packets.
     pub(super) fn refuses(&mut self, listener: ListenerId, time_ns: u64) {
         self.begun.push((listener, time_ns));
     }
@@ -41,22 +41,22 @@ impl AcceptWatch {
         self.probe.closed(listener);
     }
 
-    /// Inspects why nobody accepted, where drops have begun.
+    /// Inspects why nobody accepted where drops have begun.
     pub(super) fn explain(&mut self, context: &mut Context<'_>) {
         for (listener, refused_ns) in std::mem::take(&mut self.begun) {
             let time_ns = monotonic_ns();
             if self.probe.want(listener, time_ns) {
                 self.attach_probe(context);
             }
-            // Their present state says nothing about that time.
+            // After that, their current state says nothing about the time of the drop.
             if time_ns.saturating_sub(refused_ns) <= LATE_NS {
                 self.look(listener, refused_ns, false, context);
             }
         }
     }
 
-    /// After the rows of an interval: attaches the probe on failing accepts where nobody accepts,
-    /// and reports its counts.
+    /// After the rows of an interval: attaches the probe where nobody accepts, and reports its
+    /// counts.
     pub(super) fn interval(&mut self, rows: &[Interval], time_ns: u64, context: &mut Context<'_>) {
         let model = context.model;
         let busy = rows.iter().filter(|row| row.moved());
@@ -73,8 +73,8 @@ impl AcceptWatch {
         self.report_failures(false, context);
     }
 
-    /// What those who accept at a listener do: since packets were refused at this moment, or,
-    /// if it is `idle`, as of this moment.
+    /// Inspects the acceptors of a listener: what they have been doing since packets were refused
+    /// at `of_ns`, or, if it is `idle`, what they are doing then.
     fn look(&mut self, listener: ListenerId, of_ns: u64, idle: bool, context: &mut Context<'_>) {
         let Context { live, model, queue } = context;
         let Some(page) = model.get(listener) else { return };
@@ -103,8 +103,8 @@ impl AcceptWatch {
         }
     }
 
-    /// Nobody has accepted for long although connections wait: inspects the processes that should
-    /// accept.
+    /// Inspects the processes that should accept where connections wait and nobody has accepted for
+    /// long.
     fn look_at_stalls(&mut self, context: &mut Context<'_>) {
         for (listener, since_ns) in self.probe.stalled(monotonic_ns()) {
             let now_ns = monotonic_ns();
@@ -114,7 +114,7 @@ impl AcceptWatch {
             }
             self.probe.looked(listener);
             let last = context.model.get(listener).and_then(|page| page.episodes.kept().last());
-            // They were inspected when drops began in this stall.
+            // Otherwise they were inspected when drops began during this stall.
             if last.is_none_or(|last| last.begin_ns < since_ns || last.acceptor.is_none()) {
                 self.look(listener, now_ns, true, context);
             }
@@ -128,13 +128,13 @@ impl AcceptWatch {
         }
     }
 
-    /// When the probe is to be detached.
+    /// When to detach the probe.
     pub(super) fn probe_due(&self) -> Option<Instant> {
         let left_ns = self.probe.until_ns()?.saturating_sub(monotonic_ns());
         Some(Instant::now() + Duration::from_nanos(left_ns))
     }
 
-    /// Detaches it, with a last report.
+    /// Detaches the probe after a last report.
     pub(super) fn end_probe(&mut self, context: &mut Context<'_>) -> Result<()> {
         if self.probe.until_ns().is_none() {
             return Ok(());
@@ -163,7 +163,7 @@ impl AcceptWatch {
     }
 }
 
-/// The processes that were seen accepting at a listener; none was: those that hold it.
+/// The processes that were seen accepting from a listener, or else those that hold it.
 fn acceptors_of(page: &Page) -> Vec<u32> {
     let seen: Vec<u32> = page.workers.shares().iter().map(|share| share.process.pid).collect();
     if !seen.is_empty() {
@@ -173,7 +173,7 @@ fn acceptors_of(page: &Page) -> Vec<u32> {
     owner.map_or_else(Vec::new, |owner| owner.pids.clone())
 }
 
-/// How many files a process may have open.
+/// The open-file limit of a process.
 fn most_files(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;

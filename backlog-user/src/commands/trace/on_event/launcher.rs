@@ -1,7 +1,8 @@
-//! The process that starts the command of `--on-event`. Like that of `--cmd` it is forked before the
-//! tool gives up any right and before its first thread: a run can start no program, and the command
-//! has the rights, the limits and the umask of the caller. The tool sends it events; the command is
-//! fixed before. When the tool ends in any way, it ends the commands that still run, and itself.
+//! The process that starts the command of `--on-event`. Like that of `--cmd`, it is forked before
+//! the tool drops its rights and starts its first thread: the tool itself cannot start programs
+//! during the run, and the command has the rights, limits and umask of the caller. The tool sends
+//! it events; the command is fixed when it is forked. When the tool ends in any way, this process
+//! ends the running commands and itself.
 
 mod commands;
 
@@ -22,17 +23,17 @@ use super::LIMIT;
 use crate::commands::trace::child::{keep_zombies, passing};
 use commands::Commands;
 
-/// An event is longer than this only with names that nobody has.
+/// The maximum size of an event. Only unrealistically long names exceed it.
 const LONGEST: usize = 32 << 10;
 
-/// See the module's head.
+/// See the module documentation.
 pub(crate) struct Launcher {
     text: String,
     pub(super) line: OwnedFd,
     pidfd: OwnedFd,
 }
 
-/// What became of a command.
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     /// It exited with this status.
@@ -41,35 +42,35 @@ pub(super) enum Report {
     Signalled(i32),
     /// It ran for too long and was stopped.
     TooLong,
-    /// It was stopped since the run was over.
+    /// It was stopped because the run was over.
     Stopped,
-    /// It was not started, with this error.
+    /// It was not started, because of this error.
     NotStarted(i32),
 }
 
 impl Launcher {
-    /// Forks the process. Must be called while there is one thread: only the calling one goes on in
-    /// the fork, where locks of the others would stay taken.
+    /// Forks the process. Must be called while there is only one thread: others would not exist in
+    /// the fork, where their locks would stay taken.
     pub(crate) fn fork(text: &str) -> Result<Self> {
         forked(text, LIMIT).context("starting the process that starts the command of --on-event")
     }
 
-    /// The command.
+    /// The command line.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Starts the command with this event, if the process takes it now.
+    /// Starts the command with this event, unless the process is too busy to take it.
     pub(super) fn start(&self, event: &[u8]) -> io::Result<()> {
         if event.len() > LONGEST {
             return Err(Errno::MSGSIZE.into());
         }
-        // Where our stderr leads to now, which a screen changes.
+        // Use the current stderr, since the full screen redirects it.
         let stderr = io::stderr();
         passing::send(&self.line, event, stderr.as_fd(), SendFlags::DONTWAIT)
     }
 
-    /// The next report; none: there is none yet. An error: there is no process any more.
+    /// The next report; None if there is none yet. An error means that the process is gone.
     pub(super) fn report(&self) -> io::Result<Option<Report>> {
         let mut bytes = [0; Report::SIZE];
         match recv(&self.line, &mut bytes, RecvFlags::DONTWAIT) {
@@ -83,22 +84,22 @@ impl Launcher {
         }
     }
 
-    /// Nothing more is to be started, and what runs is to end.
+    /// Starts no more commands, and ends the running ones.
     pub(super) fn stop(&self) {
-        // A process that is gone has stopped.
+        // If the process is gone, its commands have ended.
         let _ = shutdown(&self.line, Shutdown::Write);
     }
 }
 
 impl Drop for Launcher {
-    /// Reaps it if it has ended. If not, it ends by itself when the line is closed.
+    /// Reaps the process if it has ended. Otherwise it ends by itself once the line is closed.
     fn drop(&mut self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
     }
 }
 
-/// A command may take this time.
+/// Forks the process; `limit` is the maximum run time of a command.
 fn forked(text: &str, limit: Duration) -> io::Result<Launcher> {
     keep_zombies();
     let (line, theirs) =
@@ -115,15 +116,15 @@ fn forked(text: &str, limit: Duration) -> io::Result<Launcher> {
         child => child,
     };
     let child = Pid::from_raw(child).ok_or_else(|| io::Error::other("fork() gave no number"))?;
-    // Nobody else reaps it, so the number is its own. Both ends put it into its group, so that
-    // neither can come too late: a Ctrl-C of the terminal must not reach it.
+    // Nobody else reaps it, so the number is still its own. Parent and child both set the process
+    // group, so that neither can be too late: a Ctrl-C at the terminal must not reach it.
     setpgid(Some(child), Some(child))?;
     let pidfd = pidfd_open(child, PidfdFlags::empty())?;
     Ok(Launcher { text: text.to_owned(), line, pidfd })
 }
 
 impl Report {
-    /// Bytes of one.
+    /// Size of an encoded report in bytes.
     const SIZE: usize = 8;
 
     fn bytes(self) -> [u8; Self::SIZE] {

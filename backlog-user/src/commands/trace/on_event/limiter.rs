@@ -1,4 +1,4 @@
-//! How many commands events may start: a flood of events does not become a flood of
+//! Limits how many commands events may start, so that a flood of events does not become a flood of
 //! processes. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,48 +8,48 @@ use backlog_core::event::ListenerId;
 
 use crate::output::json::event::EventKind;
 
-/// An event of a kind at a listener starts a command at most this often.
+/// The minimum time between two commands for the same kind of event at the same listener.
 pub(super) const EACH: Duration = Duration::from_secs(10);
-/// Commands that run at the same time.
+/// The maximum number of commands that run at the same time.
 pub(super) const AT_ONCE: usize = 4;
-/// All events together start at most this many commands in a minute.
+/// The maximum number of commands per minute, for all events together.
 pub(super) const IN_A_MINUTE: usize = 30;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Events without a command, by the reason.
+/// Events that started no command, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skipped {
-    /// An event of the kind at the listener had just started one.
+    /// The same kind of event at the same listener started one a moment ago.
     pub(super) repeated: u64,
-    /// As many as may run at the same time did.
+    /// The maximum number of commands was running.
     pub(super) busy: u64,
-    /// As many as may start in a minute had started.
+    /// The maximum number of commands in a minute had been started.
     pub(super) many: u64,
-    /// It could not be handed over.
+    /// The event could not be sent.
     pub(super) failed: u64,
 }
 
 impl Skipped {
-    /// All of them.
+    /// The sum.
     pub(super) fn all(self) -> u64 {
         let Self { repeated, busy, many, failed } = self;
         repeated + busy + many + failed
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    /// The last start of each kind at each listener, of the last [`EACH`].
+    /// The last start for each kind of event and listener, within the last [`EACH`].
     last_ns: BTreeMap<(ListenerId, EventKind), u64>,
-    /// The starts of the last minute.
+    /// The times of the starts within the last minute.
     starts_ns: VecDeque<u64>,
     pub(super) skipped: Skipped,
 }
 
 impl Limiter {
-    /// An event has happened now, while this many commands run. May it start one?
+    /// May an event now start a command, while this many run?
     pub(super) fn admits(
         &mut self,
         event: (ListenerId, EventKind),
@@ -99,7 +99,7 @@ mod tests {
         }
         assert_eq!(starts, [0, 100, 200]);
         assert_eq!(limiter.skipped, Skipped { repeated: 297, ..Skipped::default() });
-        // Others do not wait for it.
+        // Other kinds do not wait for it.
         assert!(limiter.admits((ListenerId(1), HighUse), 30 * SECOND, 0));
         assert!(limiter.admits((ListenerId(2), Drops), 30 * SECOND, 0));
     }

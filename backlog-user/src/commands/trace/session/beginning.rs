@@ -1,5 +1,5 @@
-//! The beginning of a run: the moment from which the programs count, and the listeners at that
-//! time.
+//! The beginning of a run: the time from which the programs count, and the listeners that exist
+//! then.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,20 +22,20 @@ use crate::commands::trace::sinks::{Destinations, Sinks};
 use crate::host::kernel::slab;
 use crate::host::kernel_counters::{Answers, Ask};
 
-/// What a run is made of, when each has done its part before.
+/// The parts of a run, prepared by other modules.
 pub(crate) struct Parts {
     pub(crate) live: Live,
     pub(crate) enrichers: Enrichers,
     pub(crate) to: Destinations,
     pub(crate) own: Own,
     pub(crate) meta: Meta,
-    /// Keeps the network namespace of `--netns` open since it was named.
+    /// Keeps the network namespace of `--netns` open from the time it was looked up.
     pub(crate) asked: Option<File>,
     pub(crate) guard: Guard,
 }
 
 impl<'a> Session<'a> {
-    /// Lets the programs begin and shows the existing listeners. Must be called within a runtime.
+    /// Starts the programs and shows the existing listeners. Must be called within a runtime.
     pub(crate) fn start(options: &'a Options, parts: Parts) -> Result<Self> {
         let Parts { mut live, mut enrichers, to, mut own, mut meta, asked, guard } = parts;
         let clock = clock::start();
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
         }
         let mut listed = begin(&mut live, &mut enrichers, &mut own, &mut meta)?;
         if let Some(held) = &mut filter.process {
-            // It may have opened some while the programs were attached.
+            // The process may have opened sockets while the programs were attached.
             held.sockets.extend(enrichers.owners.sockets_of(held.pid));
         }
         listed.retain(|listed| filter.lists(listed));
@@ -82,8 +82,8 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    /// Listeners that existed when it began. Counts since then belong to them, not to an earlier
-    /// listener in the same slot.
+    /// Adds the listeners that existed at the start. From then on, counts belong to them and not to
+    /// an earlier listener in the same slot.
     fn found(&mut self, listed: &Answers) -> Result<()> {
         let time_ns = self.start_ns;
         self.queue.push(time_ns, What::Memory(slab::of_queued(Path::new("/"))));
@@ -92,8 +92,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The moment from which the programs count, between two answers of every namespace; what listens
-/// right after it.
+/// Starts the programs, between two readings of every namespace. Returns the listeners that exist
+/// right after the start.
 fn begin(
     live: &mut Live,
     enrichers: &mut Enrichers,
@@ -110,7 +110,7 @@ fn begin(
     live.begun(counters.namespaces())?;
     meta.gaps.extend(unseen);
     counters.begin(&before, &after);
-    // After the beginning: from here on, programs see every open.
+    // List the listeners after the start, since from then on the programs see every new one.
     let listed = counters.ask_all(Ask::All);
     counters.begin_listeners(&listed_before, &listed);
     Ok(listed)

@@ -11,7 +11,7 @@ use crate::exit::Outcome;
 use crate::outlet;
 
 impl Session<'_> {
-    /// The last records, counts and queued connections, and the summary.
+    /// Processes the last records, counts and queued connections, and shows the summary.
     pub(super) fn finish(&mut self) -> Result<Outcome> {
         self.guard.end();
         self.guard.stage("taking the last records");
@@ -19,13 +19,13 @@ impl Session<'_> {
         // Processes that have just opened listeners must be checked as well.
         self.catch_up()?;
         self.guard.stage("reading the kernel's counters");
-        // The rest takes a second and does not belong to the run.
+        // What follows takes a second and does not belong to the run.
         let (reading, missed) = self.enrich(Enrichers::stop)??;
         let time_ns = reading.time_ns;
         let mut cost = self.own.end();
         self.guard.stage("detaching the programs");
         self.live.get_mut().detach();
-        // Nothing is held up any more by a slow reader.
+        // A slow reader may delay the output again.
         outlet::hurry(false);
         self.guard.stage("reading the programs' last counts");
         self.take_the_rest()?;
@@ -42,7 +42,7 @@ impl Session<'_> {
         self.guard.stage("looking for the owners of the listeners in /proc");
         self.enrich(|enrichers, context| enrichers.identify(time_ns, true, context))?;
         self.guard.stage("writing the summary");
-        // The last, incomplete interval; with COUNT there is none.
+        // Show the last, incomplete interval. A run that has reached COUNT has none.
         if self.options.count.is_none_or(|limit| self.intervals < limit) {
             self.sinks.rest(time_ns)?;
         }
@@ -50,7 +50,7 @@ impl Session<'_> {
         cost.looks = self.enrichers.looks();
         let end = End {
             time_ns,
-            // It may have been stopped before it began.
+            // The run may have been stopped before it began.
             elapsed_ns: time_ns.saturating_sub(self.start_ns),
             stray,
             decode_errors,
@@ -65,7 +65,7 @@ impl Session<'_> {
         Ok(self.outcome(incomplete))
     }
 
-    /// Takes the remaining records: nothing is added any more, so this ends.
+    /// Takes the remaining records. This ends, since the programs have stopped.
     fn take_the_rest(&mut self) -> Result<()> {
         while !self.live.get_mut().drain(&mut self.queue.events) {
             self.dispatch()?;
@@ -73,14 +73,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// How many connections were queued; none if some are in no sum: those of listeners that
-    /// were left out of the summary.
+    /// The number of connections enqueued; None if some are missing from the sums, because their
+    /// listeners were left out of the summary.
     fn connections(&self) -> Option<u64> {
         let model = self.sinks.model();
         (model.gone().active == 0).then(|| model.pages().map(|page| page.totals.enqueued).sum())
     }
 
-    /// Says on stderr what `--until-use` has waited for, where no line of the output does.
+    /// Logs what `--until-use` has waited for, if the output does not show it.
     fn say_high_use(&mut self) {
         let has_line = !self.options.tui && self.options.output != Output::Csv;
         let Some(high) =

@@ -1,4 +1,5 @@
-//! The end of an interval: the programs' counts, the owners of the listeners, the rows.
+//! Processes the end of an interval: the programs' counts, the owners of the listeners, and the
+//! rows.
 
 use anyhow::Result;
 use backlog_core::model::reconcile::Blind;
@@ -7,8 +8,8 @@ use backlog_core::run::{Backend, Health};
 use super::Session;
 use crate::commands::trace::enrichers::Enrichers;
 
-/// Batches of records that are taken before the counts are read, and after: the programs may
-/// be faster.
+/// The maximum number of batches of records to take before the counts are read, and after, since
+/// the programs may write faster than we read.
 const CATCH_UP: usize = 16;
 
 impl Session<'_> {
@@ -20,7 +21,7 @@ impl Session<'_> {
             enrichers.end_namespaces(&reading, context);
             enrichers.end_quiet_namespaces(reading.time_ns, context);
         })?;
-        // Counts are shown in the same interval.
+        // Show the records that belong to the counts in the same interval.
         self.catch_up()?;
         let filter = &self.options.filter;
         self.enrich(|enrichers, context| {
@@ -50,7 +51,7 @@ impl Session<'_> {
         }
     }
 
-    /// What may explain a difference to the kernel's counters.
+    /// The known gaps that may explain a difference from the kernel's counters.
     pub(super) fn blind(&self, missed: Option<u64>) -> Blind {
         let stray = self.live.get_ref().stray();
         Blind {
@@ -63,7 +64,7 @@ impl Session<'_> {
         }
     }
 
-    /// Takes the records that are in the ring.
+    /// Takes the records that are in the ring buffer.
     pub(super) fn catch_up(&mut self) -> Result<()> {
         for _ in 0..CATCH_UP {
             let empty = self.live.get_mut().drain(&mut self.queue.events);

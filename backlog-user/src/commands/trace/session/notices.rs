@@ -1,4 +1,4 @@
-//! Log messages at the beginning of a run.
+//! Log messages at the start of a run.
 
 use std::io::{self, IsTerminal as _};
 use std::iter;
@@ -8,11 +8,11 @@ use backlog_core::run::{Backend, Meta};
 use super::Session;
 use crate::host::kernel_counters::Answers;
 
-/// Ports without a listener that are named one by one.
+/// The maximum number of ports without a listener to name.
 const PORTS_NAMED: usize = 8;
 
 impl Session<'_> {
-    /// Which backend is used and what it does not see, and ports without a listener.
+    /// Logs the backend and its gaps, and the ports without a listener.
     pub(super) fn notices(&mut self, meta: &Meta, listing: &Answers) {
         if self.options.quiet {
             return;
@@ -47,8 +47,8 @@ impl Session<'_> {
     }
 }
 
-/// Why no better backend is used and what cannot be seen. What `doctor` explains of a backend is
-/// one line, unless the log is verbose.
+/// Why no better backend is used, and what the chosen one does not see. Details that `doctor`
+/// explains take one line, unless the log is verbose.
 fn of_backend(backend: Backend, reasons: &[String], gaps: &[String], verbose: bool) -> Vec<String> {
     let own = format!("backend {}: ", backend.name());
     let limits = gaps.iter().filter(|gap| gap.starts_with(&own)).count();

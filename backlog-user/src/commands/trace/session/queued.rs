@@ -1,10 +1,11 @@
-//! For how long those have been queued that still are at the end.
+//! How long the connections that are still queued at the end have been waiting.
 
 use backlog_core::event::{ListenerId, What};
 
 use crate::commands::trace::enrichers::Context;
 
-/// Looks up since when those have been queued that still are, when no program runs any more.
+/// Looks up the enqueue times of the connections that are still queued. Must be called when no
+/// program runs any more.
 pub(super) fn look_at_queues(context: &mut Context<'_>, start_ns: u64, time_ns: u64) {
     let Context { live, model, queue } = context;
     let open = model.open().filter(|page| page.depth() > 0);
@@ -22,9 +23,9 @@ pub(super) fn look_at_queues(context: &mut Context<'_>, start_ns: u64, time_ns: 
     }
 }
 
-/// The enqueue time of the oldest of this many connections, and whether it is a bound. Queues are
-/// first in, first out; entries beyond their depth were left behind in the table. For a connection
-/// queued before the start the time is unknown.
+/// The enqueue time of the oldest of `depth` connections, and whether that is only a lower bound of
+/// its wait. Queues are first in, first out, so entries beyond the depth are stale. The time of a
+/// connection queued before the start is unknown.
 fn oldest(mut known_ns: Vec<u64>, depth: u32, start_ns: u64) -> Option<(u64, bool)> {
     known_ns.sort_unstable_by(|one, other| other.cmp(one));
     let depth = usize::try_from(depth).ok()?;
@@ -40,11 +41,11 @@ mod tests {
 
     #[test]
     fn the_oldest_is_the_first_of_as_many_as_are_queued() {
-        // One more was left behind in the table.
+        // One entry is stale.
         assert_eq!(oldest(vec![30, 10, 50, 40], 3, 5), Some((30, false)));
-        // One is not known.
+        // One connection has no entry.
         assert_eq!(oldest(vec![30, 40], 3, 5), Some((30, true)));
-        // One was queued before the start.
+        // One connection was queued before the start.
         assert_eq!(oldest(vec![30, 0, 40], 3, 5), Some((5, true)));
         assert_eq!(oldest(Vec::new(), 3, 5), None);
     }

@@ -1,4 +1,4 @@
-//! Optional events of the main loop: a missing one never fires.
+//! Optional events of the main loop: one that is missing never fires.
 
 use std::future::pending;
 use std::io;
@@ -14,24 +14,24 @@ use tokio::time::{sleep, sleep_until};
 use crate::commands::trace::child::Bounding;
 use crate::output::tui::inputs::{Input, Inputs};
 
-/// Stdout, if it is something that can break. An idle run would notice a closed
-/// pipe only when it writes, and stay attached until then.
+/// Watches stdout for a reader that goes away, if it can. An idle run would only notice a closed
+/// pipe at the next write, and stay attached until then.
 pub(super) fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
     let stdout = io::stdout().as_fd().try_clone_to_owned().ok()?;
     // SAFETY: it owns its descriptor. A regular file cannot be watched: no matter.
     unsafe { AsyncFd::register_with_interest(stdout, Interest::ERROR) }.ok()
 }
 
-/// Stdout has no reader any more.
+/// Resolves when stdout has no reader any more.
 pub(super) async fn reader_gone(stdout: Option<&AsyncFd<OwnedFd>>) {
     match stdout {
-        // Its only readiness is that the other end is gone.
+        // The only event is that the other end is gone.
         Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
         _ => pending().await,
     }
 }
 
-/// A moment.
+/// Resolves at this time.
 pub(super) async fn at(moment: Option<std::time::Instant>) {
     match moment {
         Some(moment) => sleep_until(moment.into()).await,
@@ -39,7 +39,7 @@ pub(super) async fn at(moment: Option<std::time::Instant>) {
     }
 }
 
-/// A key, or another size of the screen.
+/// Resolves at a key or a change of the screen size.
 pub(super) async fn next(inputs: Option<&mut Inputs>) -> Input {
     match inputs {
         Some(inputs) => inputs.next().await,
@@ -47,7 +47,7 @@ pub(super) async fn next(inputs: Option<&mut Inputs>) -> Input {
     }
 }
 
-/// The end of a time.
+/// Resolves when the duration has passed.
 pub(super) async fn at_most(duration: Option<Duration>) {
     match duration {
         Some(duration) => sleep(duration).await,
@@ -55,7 +55,7 @@ pub(super) async fn at_most(duration: Option<Duration>) {
     }
 }
 
-/// The end of the command.
+/// Resolves when the command has ended.
 pub(super) async fn wait_for(command: Option<&mut Bounding>) -> Result<CommandEnd> {
     match command {
         Some(command) => command.wait().await,

@@ -1,9 +1,9 @@
-//! BTF as it lies in its file, <https://docs.kernel.org/bpf/btf.html>: a header, the types one
-//! behind the other, each as long as its kind says, and their names.
+//! Parses the BTF file format, <https://docs.kernel.org/bpf/btf.html>: a header, the types one
+//! after the other, each as long as its kind says, and their names.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What a type is.
+/// The kind of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind(u32);
 
@@ -23,64 +23,64 @@ impl Kind {
     const TYPE_TAG: Self = Self(18);
     pub(super) const ENUM_64: Self = Self(19);
 
-    /// Does it only stand for another type?
+    /// Is it a typedef or qualifier of another type?
     pub(super) fn is_another_name(self) -> bool {
         let names = [Self::TYPEDEF, Self::VOLATILE, Self::CONST, Self::RESTRICT, Self::TYPE_TAG];
         names.contains(&self)
     }
 
-    /// The number of bytes behind the head of a type with this many members.
+    /// The number of bytes after the header of a type with this many members.
     fn behind(self, count: usize) -> Option<usize> {
         Some(match self.0 {
-            // Pointers, forward declarations, names, qualifiers, functions, floats, tags.
+            // Pointers, forward declarations, typedefs, qualifiers, functions, floats, type tags.
             2 | 7..=12 | 16 | 18 => 0,
-            // Numbers, variables, declaration tags.
+            // Integers, variables, declaration tags.
             1 | 14 | 17 => 4,
             // Arrays.
             3 => 12,
-            // Structs, unions, sections, enums of 64 bits.
+            // Structs, unions, sections, 64-bit enums.
             4 | 5 | 15 | 19 => 12 * count,
-            // Enums, prototypes.
+            // Enums, function prototypes.
             6 | 13 => 8 * count,
             _ => return None,
         })
     }
 }
 
-/// The head of a type.
+/// The header of a type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Type {
-    /// For [`Raw::name`].
+    /// The offset of its name, for [`Raw::name`].
     pub(super) name: u32,
     pub(super) kind: Kind,
-    /// How many members, values or parameters it has.
+    /// The number of its members, values or parameters.
     pub(super) count: usize,
-    /// The type that it stands for or points to, or its size in bytes.
+    /// The type that it refers to, or its size in bytes.
     pub(super) of: u32,
-    /// Do its members have a number of bits?
+    /// Do its members store a size in bits?
     tells_bits: bool,
-    /// Where what lies behind the head begins.
+    /// Where the data after the header begins.
     behind: usize,
 }
 
 /// A member of a struct.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
-    /// For [`Raw::name`].
+    /// The offset of its name, for [`Raw::name`].
     pub(super) name: u32,
     /// Its type.
     pub(super) of: u32,
-    /// Where it begins.
+    /// The bit at which it begins.
     pub(super) bit: u32,
-    /// For a bitfield: its number of bits.
+    /// The number of bits of a bitfield.
     pub(super) bits: Option<u32>,
 }
 
-/// The file, and where each type lies in it.
+/// The file, and the position of each type in it.
 pub(super) struct Raw {
     bytes: Vec<u8>,
     names: usize,
-    /// By number, less one: the first is `void`, which is not there.
+    /// Positions by ID minus one: ID 0 is `void`, which is not stored.
     places: Vec<u32>,
 }
 
@@ -88,7 +88,7 @@ const MAGIC: u16 = 0xeb9f;
 const HEAD: usize = 12;
 
 impl Raw {
-    /// Looks where each type lies.
+    /// Finds the position of each type.
     pub(super) fn index(bytes: Vec<u8>) -> Result<Self> {
         let magic = bytes.first_chunk().map(|chunk| u16::from_ne_bytes(*chunk));
         ensure!(magic == Some(MAGIC), "it is not BTF in this machine's byte order");
@@ -115,19 +115,19 @@ impl Raw {
         Ok(raw)
     }
 
-    /// All of them, with their numbers.
+    /// All types with their IDs.
     pub(super) fn types(&self) -> impl Iterator<Item = (u32, Type)> {
         let heads = self.places.iter().filter_map(|place| self.at(*place as usize));
         (1..).zip(heads)
     }
 
-    /// One by its number.
+    /// The type with this ID.
     pub(super) fn get(&self, id: u32) -> Option<Type> {
         let index = (id as usize).checked_sub(1)?;
         self.at(*self.places.get(index)? as usize)
     }
 
-    /// A name; empty if it has none.
+    /// The name at an offset; empty if there is none.
     pub(super) fn name(&self, name: u32) -> &[u8] {
         let text = self.bytes.get(self.names + name as usize..).unwrap_or_default();
         text.split(|byte| *byte == 0).next().unwrap_or_default()
@@ -148,13 +148,13 @@ impl Raw {
         })
     }
 
-    /// The type of an array's elements, and how many it has.
+    /// The element type of an array, and the number of elements.
     pub(super) fn array(&self, array: &Type) -> Option<(u32, u32)> {
         let is_one = array.kind == Kind::ARRAY;
         is_one.then(|| Some((self.number(array.behind)?, self.number(array.behind + 8)?)))?
     }
 
-    /// Names and values of an enum of 32 bits.
+    /// Names and values of a 32-bit enum.
     pub(super) fn values(&self, item: Type) -> impl Iterator<Item = (&[u8], u32)> {
         let count = if item.kind == Kind::ENUM { item.count } else { 0 };
         (0..count).filter_map(move |index| {

@@ -1,4 +1,4 @@
-//! The types of this machine's kernel, as the library sees them.
+//! Compares lookups in the BTF of this machine's kernel with those of the library.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn every_answer_is_the_library_s() {
         match variant {
             TypeVariant::Struct(item) => {
                 let Some(name) = item.name().as_deref() else { continue };
-                // Of several with one name either may be found.
+                // If several types share a name, each of them is correct.
                 if !STRUCTS.iter().any(|begin| name.starts_with(begin))
                     || btf.structs.get(name.as_bytes()) != Some(id)
                 {
@@ -68,7 +68,7 @@ fn every_answer_is_the_library_s() {
     let wanted: Vec<&str> = values.iter().map(String::as_str).collect();
     let found = btf.enum_values(&wanted);
     assert!(wanted.iter().all(|name| found.contains_key(*name)) && wanted.len() == 200);
-    // Through a struct's member, a union without a name, an array.
+    // A member of a struct, an anonymous union, and an array.
     for path in ["sk_lock.slock", "sk_cookie", "sk_receive_queue.next", "sk_error_queue.qlen"] {
         let structure = btf.structs[&b"sock"[..]];
         assert_eq!(btf.field("sock", path), field(&types, structure, path), "sock.{path}");
@@ -84,7 +84,7 @@ fn every_answer_is_the_library_s() {
     assert_eq!(btf.tracepoint("inet_sock_set_state"), Some(3));
 }
 
-/// Whatever is broken is an error or a missing answer.
+/// Broken data must cause an error or a missing answer, never a panic or an endless loop.
 #[test]
 fn a_broken_file_is_no_end() {
     let Ok(bytes) = fs::read(FILE) else {
@@ -94,7 +94,7 @@ fn a_broken_file_is_no_end() {
     for length in [0, 1, 2, 10, 24, 100, bytes.len() / 2, bytes.len() - 1] {
         assert!(Btf::parse(bytes[..length].to_vec()).is_err(), "cut at {length}");
     }
-    // The first thousand types, with bits turned over.
+    // The first thousand types, with flipped bits.
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..20 {
         let mut broken = bytes.clone();

@@ -1,4 +1,4 @@
-//! Texts of `/proc/PID/cgroup` from real hosts, and their expected meaning.
+//! Tests texts of `/proc/PID/cgroup` from real hosts.
 
 use backlog_core::owner::Container;
 
@@ -10,7 +10,7 @@ const B: &str = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f
 const POD: &str = "8c2b4a6e-1f3d-4c57-9e0a-b1d2c3e4f506";
 const STATIC_POD: &str = "8c2b4a6e1f3d4c579e0ab1d2c3e4f506";
 
-/// What a text says: the unit, and of the container runtime, id and pod.
+/// The meaning of a text: the unit, and the container's runtime, ID and pod.
 struct Case {
     name: &'static str,
     text: &'static str,
@@ -81,7 +81,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The name of such a scope; a table wants it for as long as the test runs.
+/// The name of such a scope, leaked for the table of cases.
 fn scope(prefix: &str, id: &str) -> &'static str {
     Box::leak(format!("{prefix}-{id}.scope").into_boxed_str())
 }

@@ -1,4 +1,4 @@
-//! Sockets of this process and its children, and of processes in a `/proc` made by hand.
+//! Tests with sockets of this process and its children, and with processes in a synthetic `/proc`.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -27,18 +27,19 @@ fn listener() -> (TcpListener, u64) {
     (listener, inode)
 }
 
-/// A child that holds a listener (as its error output) until its input ends.
+/// A child that holds a listener (as its stderr) until its stdin is closed.
 fn child(listener: &TcpListener) -> Child {
     let listener = OwnedFd::from(listener.try_clone().unwrap());
     let mut command = Command::new("sh");
     command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(listener);
     let mut child = command.spawn().unwrap();
-    // Only when it says so does it run its own program, and hold nothing of this one's.
+    // Only after this output does it run its own program, without the other descriptors of this
+    // process.
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     child
 }
 
-/// No redirection: a shell moves descriptors for that.
+/// No redirection, since a shell moves descriptors for that.
 const SCRIPT: &str = "echo; read line; exit 0";
 
 fn end(mut child: Child) {
@@ -52,8 +53,8 @@ fn a_parent_owns_what_its_child_holds_too() {
     let (_other, other) = self::listener();
     let (child, own) = (child(&listener), std::process::id());
     let mut finder = real();
-    // Other tests start children meanwhile, which hold all that this process holds until
-    // they run their program: of all processes not the exact number is known.
+    // Other tests start children at the same time, which hold all descriptors of this process until
+    // exec. So the exact number of holders is unknown in a full scan.
     let owners = finder.scan(&[inode, other, 1].into());
     let owner = &owners[&inode];
     assert_eq!((owner.main.pid, owner.pids[0]), (own, own));
@@ -67,7 +68,7 @@ fn a_parent_owns_what_its_child_holds_too() {
     let owners = finder.ask(&[inode].into(), &[child.id(), own]);
     let owner = &owners[&inode];
     assert_eq!((owner.processes, &owner.pids[..]), (2, &[own, child.id()][..]));
-    // This one's thread for the test is not its only one.
+    // The process has more threads than that of this test.
     assert!(owner.threads >= 3, "{}", owner.threads);
     assert_eq!(finder.last(), cost);
     end(child);
@@ -97,10 +98,10 @@ fn no_such_process_is_named_with_the_cure() {
     assert!(error.contains("no process 4294967295") && error.contains("pgrep"), "{error}");
 }
 
-/// Takes all capabilities from this thread, which ends with the test.
+/// Drops all capabilities of a thread that ends with the test.
 fn without_rights<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let drop_rights = || {
-        // Version 3 of the call, and this thread; then two words of three sets.
+        // Version 3 of the call, for this thread; then two words for each of three sets.
         let header = [0x2008_0522_u32, 0];
         let none = [0_u32; 6];
         // SAFETY: both are as long as version 3 wants them, and outlive the call, which
@@ -127,7 +128,7 @@ fn processes_of_others_are_counted_as_unreadable() {
     }
 }
 
-/// A process in a `/proc` made by hand.
+/// Creates a process in a synthetic `/proc`.
 fn made(root: &Path, pid: u32, parent: u32, comm: &str, sockets: &[u64]) {
     let folder = root.join(pid.to_string());
     fs::create_dir_all(folder.join("fd")).unwrap();
@@ -189,7 +190,7 @@ fn one_that_ends_meanwhile_is_no_error() {
     let root = tempfile::tempdir().unwrap();
     made(root.path(), 812, 1, "nginx", &[5]);
     made(root.path(), 813, 812, "nginx", &[5, 6]);
-    // Its descriptors were there, the rest no longer.
+    // Its descriptors were readable, but it has ended since.
     fs::remove_file(root.path().join("813/stat")).unwrap();
     fs::create_dir(root.path().join("814")).unwrap();
     let mut finder = finder(root.path());

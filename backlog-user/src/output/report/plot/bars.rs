@@ -1,4 +1,4 @@
-//! Histograms: depths that arrivals met, waits, and how much of its limit a queue used.
+//! Histograms: the depths that arrivals met, the waits, and the use of the limit.
 
 use backlog_core::model::distribution::Bucket;
 use backlog_core::model::interval::Waits;
@@ -10,10 +10,10 @@ use super::{Axis, Named, Tick, chart, draw};
 
 const SIZE: (u32, u32) = (340, 190);
 
-/// Numbers below that fit.
+/// The maximum number of labels below.
 const LABELS: usize = 6;
 
-/// A bar: what it counts, in words, and how many.
+/// A bar: its meaning in words, and its count.
 struct Bar {
     range: String,
     count: u64,
@@ -23,15 +23,15 @@ struct Bar {
 struct Histogram<'a> {
     named: Named<'a>,
     bars: Vec<Bar>,
-    /// The labels are at the edges between bars: the one at `n` is left of bar `n`.
+    /// The labels of the edges between bars: label `n` is left of bar `n`.
     edges: Vec<String>,
-    /// Where percentiles are, in bars, and what they are.
+    /// The positions of percentiles, in bars, and their names.
     marks: Vec<(f64, String)>,
-    /// What is counted.
+    /// The counted objects.
     noun: &'static str,
 }
 
-/// Waits, with their percentiles.
+/// The waits and their percentiles.
 pub(in super::super) fn waits(id: &str, buckets: &[Bucket], waits: &Waits) -> Markup {
     let first = buckets.first().map_or(0, |bucket| bucket.high.max(1).ilog2());
     let Waits { p50, p90, p99, max } = *waits;
@@ -59,7 +59,7 @@ pub(in super::super) fn waits(id: &str, buckets: &[Bucket], waits: &Waits) -> Ma
     )
 }
 
-/// Depths that arrivals met, themselves included.
+/// The depths that arrivals met, including themselves.
 pub(in super::super) fn depths(id: &str, buckets: &[Bucket]) -> Markup {
     let most = buckets.last().map_or(0, |bucket| bucket.high);
     of_buckets(
@@ -75,7 +75,7 @@ pub(in super::super) fn depths(id: &str, buckets: &[Bucket]) -> Markup {
     )
 }
 
-/// Peaks of the intervals in percent of the limit.
+/// The peaks of the intervals in percent of the limit.
 pub(in super::super) fn peak_use(id: &str, uses: &PeakUse) -> Markup {
     let bars = uses.0.iter().enumerate().map(|(index, count)| Bar {
         range: match index {
@@ -85,7 +85,7 @@ pub(in super::super) fn peak_use(id: &str, uses: &PeakUse) -> Markup {
         },
         count: *count,
     });
-    // The first bar has no width in percent.
+    // The first bar, nothing queued, has no percentage range.
     let edge = |index: usize| match index {
         1..=11 => format!("{} %", (index - 1) * 10),
         _ => String::new(),
@@ -140,7 +140,7 @@ impl Histogram<'_> {
                 @for (index, Bar { range, count }) in self.bars.iter().enumerate() {
                     @let (left, y) = chart.backend_coord(&(index as f64, *count as f64));
                     @let (right, _) = chart.backend_coord(&(index as f64 + 1.0, 0.0));
-                    // One is to be seen beside a million.
+                    // A single one must be visible next to a million.
                     @let y = if *count > 0 { y.min(bottom - 2) } else { bottom };
                     rect.bar x=(left + 1) y=(y) width=((right - left - 2).max(1))
                         height=(bottom - y)

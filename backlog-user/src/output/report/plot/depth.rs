@@ -1,4 +1,4 @@
-//! How deep the queue was over time, against its limit, with the drops at their moments.
+//! The depth of the queue over time, against its limit, with the drops below.
 
 use backlog_core::model::Refusal;
 use backlog_core::model::summary::Summary;
@@ -11,34 +11,34 @@ use plotters::style::Color as _;
 use super::super::context::Run;
 use super::{Area, Axis, Chart, Ink, Named, Result, chart, draw};
 
-/// Pixels from side to side, of each plot over time.
+/// The width in pixels of each plot over time.
 pub(super) const WIDTH: u32 = 1000;
-/// The height of the plot of depths.
+/// The height of the depth plot.
 const HEIGHT: u32 = 250;
-/// The height of the drops below it.
+/// The height of the drop bars below.
 const LANE: u32 = 84;
-/// Columns that have a tooltip.
+/// The number of columns with a tooltip.
 const COLUMNS: u64 = 200;
-/// A limit this many times the peak would flatten the curve.
+/// A limit this many times the peak would flatten the curve, so the plot then ends at the peak.
 const TOO_HIGH: u32 = 5;
 
-/// What is drawn of one listener.
+/// The plot of one listener.
 struct Plot<'a> {
     run: &'a Run<'a>,
     summary: &'a Summary<'a>,
     timeline: &'a Timeline,
-    /// The drops that began a run.
+    /// The first drop of each run.
     begun: &'a [Refusal],
     columns: Vec<Span>,
     top: u32,
 }
 
-/// Draws it.
+/// Draws the plot.
 pub(in super::super) fn depth(run: &Run<'_>, summary: &Summary<'_>, timeline: &Timeline) -> Markup {
     let listener = &summary.page.listener;
     let spans = timeline.spans();
     let limit = spans.iter().map(|span| span.limit).fold(listener.limit, u32::max);
-    // Not `summary.peak`: of a listener that is full all the time it is one of them.
+    // Not `summary.peak` alone, since the peak of a listener that is always full may be in a span.
     let peak = spans.iter().map(|span| span.peak).fold(summary.peak, u32::max);
     let top = if limit > peak.max(1).saturating_mul(TOO_HIGH) { peak } else { limit.max(peak) };
     let begun = run.annotations.of(listener.id).map_or(&[][..], |moments| &moments.begun);
@@ -82,8 +82,8 @@ impl Plot<'_> {
         self.run.seconds(time_ns).min(self.run.length())
     }
 
-    /// The deepest of each interval as an area, the depth at its end as a line. Between two
-    /// spans nothing was queued.
+    /// The deepest queue of each interval as an area, and the depth at its end as a line. Between
+    /// two spans, nothing was queued.
     fn curve(&self, chart: &mut Chart<'_>) -> Result<()> {
         let mut area: Vec<(f64, f64)> = Vec::new();
         let mut line: Vec<(f64, f64)> = Vec::new();
@@ -111,7 +111,7 @@ impl Plot<'_> {
         Ok(())
     }
 
-    /// The limit, as it was at the end of each interval, and its number.
+    /// The limit at the end of each interval, and its value.
     fn limit(&self, chart: &Chart<'_>) -> Markup {
         let page = self.summary.page;
         let now = page.listener.limit;
@@ -128,7 +128,7 @@ impl Plot<'_> {
             match points.last() {
                 Some((_, limit)) if *limit == span.limit => {}
                 None => points.push((page.first_seen_ns, span.limit)),
-                // It was changed somewhere in this interval.
+                // The limit was changed somewhere in this interval.
                 Some((_, was)) => {
                     points.extend([(span.begin_ns, *was), (span.begin_ns, span.limit)]);
                 }
@@ -165,7 +165,7 @@ impl Plot<'_> {
         }
     }
 
-    /// A column that tells its numbers.
+    /// A tooltip for each column.
     fn tips(&self, chart: &Chart<'_>) -> Markup {
         let (top, bottom) = ends(chart);
         html! {
@@ -178,7 +178,7 @@ impl Plot<'_> {
         }
     }
 
-    /// Refused packets of each column.
+    /// The refused packets in each column.
     fn bars(&self, chart: &Chart<'_>) -> Markup {
         let (top, bottom) = ends(chart);
         html! {
@@ -186,7 +186,7 @@ impl Plot<'_> {
             @for span in self.columns.iter().filter(|span| span.drops > 0) {
                 @let (x, width) = self.place(chart, span);
                 @let (_, y) = chart.backend_coord(&(0.0, span.drops as f64));
-                // One packet is to be seen beside a thousand.
+                // A single packet must be visible next to a thousand.
                 @let y = y.min(bottom - 2);
                 rect.drop x=(x) y=(y) width=(width) height=(bottom - y) {
                     title { (self.tell(span)) }
@@ -195,7 +195,7 @@ impl Plot<'_> {
         }
     }
 
-    /// The exact moments at which runs of drops began.
+    /// The exact times at which runs of drops began.
     fn begun(&self, chart: &Chart<'_>) -> Markup {
         let (top, _) = ends(chart);
         html! {
@@ -211,7 +211,7 @@ impl Plot<'_> {
         }
     }
 
-    /// From where to where a column is, in pixels.
+    /// The left and right edge of a column in pixels.
     fn place(&self, chart: &Chart<'_>, span: &Span) -> (i32, i32) {
         let (from, _) = chart.backend_coord(&(self.x(span.begin_ns), 0.0));
         let (to, _) = chart.backend_coord(&(self.x(span.end_ns), 0.0));
@@ -230,7 +230,7 @@ impl Plot<'_> {
     }
 }
 
-/// Where the chart's area begins and ends, in pixels from above.
+/// The top and bottom of the chart's area in pixels.
 fn ends(chart: &Chart<'_>) -> (i32, i32) {
     let (_, range) = chart.plotting_area().get_pixel_range();
     (range.start, range.end)

@@ -1,5 +1,5 @@
-//! How long those waited that were accepted, over time: a column for each span, a row for
-//! each power of two, the more of them the stronger.
+//! The waits of accepted connections over time, as a heat map: a column for each span, a row for
+//! each power of two, more opaque for more connections.
 
 use backlog_core::model::summary::Summary;
 use backlog_core::model::timeline::{Span, Timeline};
@@ -12,13 +12,13 @@ use super::{Axis, Chart, Named, chart, draw};
 
 const HEIGHT: u32 = 210;
 
-/// Columns: more would be thinner than the eye can tell.
+/// The number of columns: more would be too thin to distinguish.
 const COLUMNS: u64 = 120;
 
-/// The weakest that is still seen.
+/// The weakest opacity that is still visible.
 const WEAKEST: f64 = 0.18;
 
-/// Draws it; none if nobody's wait is known.
+/// Draws the heat map; None if no wait is known.
 pub(in super::super) fn heat(
     run: &Run<'_>,
     summary: &Summary<'_>,
@@ -28,7 +28,7 @@ pub(in super::super) fn heat(
     let waits = || columns.iter().flat_map(|span| &span.waits).filter(|(_, count)| *count > 0);
     let power = |high: u64| high.max(1).ilog2();
     let last = waits().map(|(high, _)| power(*high)).max()?;
-    // The row of 2^k is from 2^(k-1) to it.
+    // The row of 2^k covers 2^(k-1) to 2^k.
     let first =
         waits().map(|(high, _)| power(*high)).min()?.saturating_sub(1).min(last.saturating_sub(1));
     let most = waits().map(|(_, count)| *count).max()?;
@@ -63,7 +63,7 @@ fn column(run: &Run<'_>, chart: &Chart<'_>, span: &Span, first: u32, most: u64) 
         .map(|(high, count)| format!("{} to {}: {count}", duration(high / 2), duration(*high)))
         .collect();
     html! {
-        // One for the column: of each cell they would be most of the page.
+        // One tooltip per column: one per cell would make up most of the page.
         g.heat {
             title {
                 (run.time(span.begin_ns, 3)) " to " (run.time(span.end_ns, 3)) ", waited "
@@ -80,7 +80,8 @@ fn column(run: &Run<'_>, chart: &Chart<'_>, span: &Span, first: u32, most: u64) 
     }
 }
 
-/// How strong a cell is: by the logarithm, for one slow connection matters among a thousand.
+/// The opacity of a cell, on a logarithmic scale, so that one slow connection among a thousand is
+/// visible.
 fn strength(count: u64, most: u64) -> String {
     let share = (count as f64).ln_1p() / (most.max(1) as f64).ln_1p();
     format!("{:.2}", WEAKEST + (1.0 - WEAKEST) * share)

@@ -1,4 +1,4 @@
-//! Axes: how far they go, and where they have which number. Times are round on the wall.
+//! Axes: their range and their ticks. Times are round in wall-clock time.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 use super::super::context::Run;
 
-/// A number at an axis.
+/// A tick with its label.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct Tick {
     pub(in super::super) at: f64,
     pub(in super::super) label: String,
 }
 
-/// An axis, from zero.
+/// An axis that begins at zero.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct Axis {
     pub(in super::super) end: f64,
     pub(in super::super) ticks: Vec<Tick>,
 }
 
-/// Seconds between two numbers of a time axis.
+/// Possible distances in seconds between ticks of a time axis.
 const STEPS: [f64; 25] = [
     0.001, 0.01, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0,
     1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0,
@@ -31,13 +31,13 @@ const STEPS: [f64; 25] = [
 const DAY: f64 = 86_400.0;
 
 impl Axis {
-    /// What is written at a tick.
+    /// The label of a tick.
     fn label(&self, at: f64) -> String {
         let near = self.ticks.iter().find(|tick| (tick.at - at).abs() < self.end * 1e-6);
         near.map_or(String::new(), |tick| tick.label.clone())
     }
 
-    /// Whole numbers up to a little more than this one.
+    /// An axis of whole numbers up to slightly more than `most`.
     pub(super) fn whole(most: u64, ticks: u64) -> Self {
         let most = most.max(1);
         let step = round_step(most, ticks);
@@ -46,8 +46,8 @@ impl Axis {
         Self { end: most as f64 * 1.2, ticks }
     }
 
-    /// Powers of two of microseconds, the lowest at zero: `first` to `last` are their
-    /// logarithms.
+    /// An axis of powers of two in microseconds, starting at the lowest: `first` and `last` are
+    /// exponents.
     pub(super) fn of_waits(first: u32, last: u32, ticks: u32) -> Self {
         let step = (last - first).div_ceil(ticks.max(1)).max(1);
         let all = (first..=last).step_by(step as usize);
@@ -58,15 +58,14 @@ impl Axis {
         Self { end: f64::from((last - first).max(1)), ticks: all.map(tick).collect() }
     }
 
-    /// The time of the run.
+    /// The time axis of the run.
     pub(super) fn of_time(run: &Run<'_>, ticks: f64) -> Self {
         let end = run.length();
         let fits = |step: &f64| end / step <= ticks;
         let step = STEPS.into_iter().find(fits).unwrap_or_else(|| (end / ticks / DAY).ceil() * DAY);
         let began = run.clock.wall(run.meta.time_ns);
         let offset = f64::from(run.zone.to_offset(began).seconds());
-        // Seconds since midnight are exact enough in a float; those since 1970 are, too, but
-        // for the nanoseconds.
+        // A float represents seconds since 1970 exactly enough, except for nanoseconds.
         let local = began.as_second() as f64 + offset;
         let since = local.rem_euclid(DAY) + f64::from(began.subsec_nanosecond()) / 1e9;
         let first = (since / step).ceil() * step - since;
@@ -105,9 +104,9 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// As exact as the step, and with the day if there are several.
+/// A time as precise as the step, with the date if the run spans several days.
 fn time_label(run: &Run<'_>, at: f64, step: f64) -> String {
-    // A little later: what is a hair before a second is that second.
+    // Rounds up times that are slightly below a full second.
     let since = Duration::from_secs_f64(at.max(0.0)) + Duration::from_nanos(500);
     let time_ns =
         run.meta.time_ns.saturating_add(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
@@ -121,7 +120,7 @@ fn time_label(run: &Run<'_>, at: f64, step: f64) -> String {
     if step < DAY { format!("{day} {short}") } else { day }
 }
 
-/// 1, 2 or 5 times a power of ten, so that there are at most this many.
+/// The step, 1, 2 or 5 times a power of ten, that gives at most `ticks` ticks.
 fn round_step(most: u64, ticks: u64) -> u64 {
     let mut power = 1_u64;
     loop {

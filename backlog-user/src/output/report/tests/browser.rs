@@ -1,5 +1,5 @@
-//! The page in a real browser: headless Chromium, controlled by its own protocol over a pipe. It
-//! accesses only the file. Without Chromium the test says so.
+//! Tests the page in a real browser: headless Chromium, controlled by its `DevTools` protocol over
+//! a pipe. It accesses only the file. Without Chromium, the test prints that it is absent.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use super::made_up::{host, page};
 
-/// A page in a browser, or why not.
+/// Opens a page in a browser, if there is one.
 fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
     fs::write(&file, html).unwrap();
     let Some(mut browser) = Browser::start() else {
-        // Not by a macro: what those print is only shown of tests that fail.
+        // Not with a macro, whose output is shown only for failing tests.
         let text = "absent: the report in a browser: no chromium (cargo xtask setup installs it)";
         writeln!(io::stderr(), "{text}").unwrap();
         return None;
@@ -28,7 +28,7 @@ fn open(html: &str) -> Option<(Browser, tempfile::TempDir)> {
     Some((browser, folder))
 }
 
-/// Pictures and the page are kept in the folder named by this variable, for inspection.
+/// Keeps a picture or page in the folder named by this variable, for inspection.
 fn keep(name: &str, png: &[u8]) {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 20_000, "{name}: {} bytes", png.len());
     if let Some(folder) = std::env::var_os("BACKLOG_PICTURES") {
@@ -39,7 +39,7 @@ fn keep(name: &str, png: &[u8]) {
 #[test]
 fn a_browser_shows_all_of_it_without_a_complaint() {
     let Some((mut browser, _folder)) = open(&page(&host(1))) else { return };
-    // Each plot is there, has a size, a name, and words for those who do not see it.
+    // Each plot is present and has a size, a title and a description.
     let plots = browser.ask(
         "[...document.querySelectorAll('svg[role=img]')].map(svg => {
             const ids = svg.getAttribute('aria-labelledby').split(' ');
@@ -52,7 +52,7 @@ fn a_browser_shows_all_of_it_without_a_complaint() {
     let plots = plots.as_array().unwrap();
     assert_eq!(plots.len(), 2 * 5);
     assert!(plots.iter().all(|fine| fine == true), "{plots:?}");
-    // Headings go down one by one, ids are unique, and each cell has a heading.
+    // Heading levels are not skipped, IDs are unique, and each cell has a header.
     let orderly = browser.ask(
         "(() => {
             const levels = [...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1]);
@@ -72,7 +72,7 @@ fn a_browser_shows_all_of_it_without_a_complaint() {
     for role in ["banner", "main", "contentinfo", "heading", "table", "rowheader", "time"] {
         assert!(roles.iter().any(|one| one == role), "{role} of {roles:?}");
     }
-    // Nothing was fetched, said or opened.
+    // The page has loaded nothing, logged nothing and opened nothing.
     assert_eq!(browser.complaints(), Vec::<String>::new());
     assert_eq!(browser.fetched().len(), 1, "{:?}", browser.fetched());
 }
@@ -90,7 +90,7 @@ fn it_has_a_light_and_a_dark_face_and_one_for_paper() {
     }
     assert_eq!(faces[0].0, "rgb(255, 255, 255)");
     assert_ne!(faces[0], faces[1]);
-    // The colours of a plot change with the rest, and paper is white in the dark, too.
+    // The colours of a plot follow the theme, and paper is white in dark mode, too.
     assert_ne!(faces[0].1, faces[1].1);
     assert_eq!(faces[0], faces[2]);
     assert_eq!(browser.complaints(), Vec::<String>::new());

@@ -1,5 +1,5 @@
-//! People with poor eyesight must be able to read the page in light and dark: the contrast of each
-//! colour on each background, as WCAG 2 computes it, from the style sheet.
+//! Tests that the contrast of each colour on each background is sufficient in light and dark mode,
+//! as computed by WCAG 2 from the style sheet.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ fn every_colour_can_be_read_in_every_scheme() {
             }
         }
     }
-    // Nothing has a colour beside them.
+    // No other rule sets a colour.
     let rules =
         STYLE.split(":root {").map(|text| text.split_once('}').map_or(text, |(_, rest)| rest));
     for rule in rules {

@@ -1,5 +1,5 @@
-//! A host that never was: the first of its listeners overflows for a while, its names are as
-//! hostile as names can be.
+//! A synthetic host: the first listener overflows for a while, and names are as hostile as
+//! possible.
 
 use std::{fs, io};
 
@@ -34,7 +34,7 @@ const SECONDS: u64 = 60;
 const NETNS: u32 = 4_026_531_840;
 const LIMIT: u32 = 16;
 
-/// Strings from outside, by where they come from.
+/// External strings, by their source.
 pub(super) const HOSTILE: [(&str, &str); 9] = [
     ("comm", "<script>alert(1)"),
     ("cmdline", "x </style><img src=x onerror=alert(1)> \u{1b}[2J \"'&amp;"),
@@ -61,7 +61,7 @@ pub(super) struct Host {
 pub(super) fn host(listeners: u32) -> Host {
     let mut all: Vec<Listener> = (1..=listeners).map(listener).collect();
     if listeners == 1 {
-        // A group of two, of which one idles.
+        // A group of two listeners, one of them idle.
         all.extend((2..=3).map(|id| Listener {
             local: "[2001:db8::1]:443".parse().unwrap(),
             reuseport: Some(true),
@@ -114,7 +114,7 @@ fn listener(id: u32) -> Listener {
     }
 }
 
-/// The page of it.
+/// The page of this host.
 pub(super) fn page(host: &Host) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
@@ -153,7 +153,7 @@ fn meta() -> Meta {
     }
 }
 
-/// How deep the first queue is at the end of each second: it fills up, stays full, and empties.
+/// The depth of the first queue at the end of each second: it fills up, stays full, and empties.
 fn depth(second: u64) -> u32 {
     match second {
         0..18 => u32::try_from(second % 4).unwrap(),
@@ -183,7 +183,7 @@ fn refused(second: u64, port: u16) -> What {
     })
 }
 
-/// What was found of those that accept.
+/// The state of the acceptors.
 fn acceptor() -> What {
     What::Acceptor(Box::new(Acceptor {
         listener: ListenerId(1),
@@ -209,7 +209,7 @@ fn acceptor() -> What {
     }))
 }
 
-/// What a listener had counted at the end of a second, and what moved in it.
+/// The totals of a listener at the end of a second, and the changes in that second.
 fn count(id: u32, second: u64, before: &Totals) -> Count {
     let mut totals = *before;
     let busy = id == 1;
@@ -259,7 +259,7 @@ fn count(id: u32, second: u64, before: &Totals) -> Count {
     }
 }
 
-/// Tells a sink of it, and what the sink says at the end.
+/// Passes the updates to a sink, and returns its result at the end.
 pub(super) fn run(host: &Host, sink: &mut dyn Sink) -> io::Result<()> {
     let clock = Clock::fixed(1_700_000_000_000_000_000);
     let mut model = Model::new(0);

@@ -1,5 +1,5 @@
-//! The latest drops and the notices, the newest at the bottom. An address is not cut: one
-//! that is too long for the line has one of its own.
+//! The latest drops and the messages, the newest at the bottom. Addresses are not cut: one that is
+//! too long for the line gets a line of its own.
 
 use backlog_core::event::ListenerId;
 use ratatui::buffer::Buffer;
@@ -25,7 +25,7 @@ pub(super) fn draw(
     let mut lines: Vec<(String, Style)> = Vec::new();
     let back = if focused { state.scroll } else { 0 };
     let wanted = usize::from(area.height) + back;
-    // From the newest back, until there are enough.
+    // From the newest back, until the pane is full.
     for drop in drops.iter().rev().filter(|drop| of.is_none_or(|id| drop.listener == id)) {
         if lines.len() >= wanted {
             break;
@@ -37,7 +37,7 @@ pub(super) fn draw(
     show(buffer, area, lines, back, "no drops yet", theme);
 }
 
-/// Draws the notices.
+/// Draws the messages.
 pub(super) fn notices(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let focused = state.pane == Pane::Notices;
     let area = title(buffer, area, "Notices", focused, theme);
@@ -54,7 +54,7 @@ pub(super) fn notices(buffer: &mut Buffer, area: Rect, state: &State, theme: The
     show(buffer, area, lines, back, "none", theme);
 }
 
-/// Shows lines that are given from the newest back.
+/// Draws lines that are given from the newest back.
 fn show(
     buffer: &mut Buffer,
     area: Rect,
@@ -76,7 +76,7 @@ fn show(
     }
 }
 
-/// A drop in one line, or in two.
+/// A drop as one line, or two.
 fn texts(drop: &Refused, width: usize) -> Vec<String> {
     let Refused { time, address, client, cause, fill, retry, .. } = drop;
     let retry = retry.as_ref().map_or(String::new(), |after| format!(" again after {after}"));
@@ -87,7 +87,7 @@ fn texts(drop: &Refused, width: usize) -> Vec<String> {
     vec![format!("{time} {address} <- {client}"), format!("    {cause} {fill}{retry}")]
 }
 
-/// Text in lines of a width, broken between words; the later ones are indented.
+/// Wraps text between words; later lines are indented.
 fn broken(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

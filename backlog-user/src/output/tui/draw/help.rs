@@ -1,4 +1,4 @@
-//! The keys.
+//! The help pane, which lists the keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -26,17 +26,17 @@ const KEYS: [(&str, &str); 15] = [
     ("?, h", "this"),
 ];
 
-/// Those of a run.
+/// Keys of a live run only.
 const RUN: [(&str, &str); 1] = [("p", "pause or resume the display; tracing continues")];
 
-/// Those of a recording.
+/// Keys of a replay only.
 const RECORDING: [(&str, &str); 3] = [
     ("space, p", "pause and resume playback"),
     ("left, right", "10 s back, 10 s further"),
     ("+, -, 0", "double speed, half speed, as fast as possible"),
 ];
 
-/// Draws the help, of a recording or of a run.
+/// Draws the help.
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, recording: bool, theme: Theme) {
     let area = title(buffer, area, "Keys (any closes this)", true, theme);
     let more: &[_] = if recording { &RECORDING } else { &RUN };

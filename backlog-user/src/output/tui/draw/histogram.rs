@@ -1,5 +1,5 @@
-//! Histograms of depths and waits. With room for a row for each bucket they lie, with the
-//! counts; else they stand.
+//! Histograms of depths and waits: horizontal bars with counts if there is a row for each bucket,
+//! otherwise vertical bars.
 
 use backlog_core::model::distribution::Bucket;
 use backlog_core::model::interval::Waits;
@@ -12,13 +12,13 @@ use super::super::detail::Detail;
 use super::super::theme::Theme;
 use super::text::{put, put_right};
 
-/// The depths that arrivals met.
+/// Draws the depths that arrivals met.
 pub(super) fn depths(buffer: &mut Buffer, area: Rect, detail: &Detail, theme: Theme) {
     let (buckets, percentiles) = &detail.depths;
     draw(buffer, area, "depth", buckets, percentiles.as_ref(), |value| value.to_string(), theme);
 }
 
-/// How long those that were accepted had waited.
+/// Draws the waits of accepted connections.
 pub(super) fn waits(buffer: &mut Buffer, area: Rect, detail: &Detail, theme: Theme) {
     let (buckets, percentiles) = &detail.waits;
     draw(buffer, area, "wait", buckets, percentiles.as_ref(), duration, theme);
@@ -37,7 +37,7 @@ fn draw(
         None => format!("{name}: none yet"),
         Some(Waits { p50, p90, p99, max }) => {
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(|value| text(*value));
-            // A number that is cut would be another one.
+            // A number that is cut would be a different number.
             [
                 format!("{name}: p50 {p50} p90 {p90} p99 {p99} max {max}"),
                 format!("{name}: p50 {p50} p99 {p99} max {max}"),
@@ -61,7 +61,7 @@ fn draw(
     }
 }
 
-/// A row for each bucket: what it counts, a bar, and how many.
+/// Draws horizontal bars: the range, a bar, and the count of each bucket.
 fn lying(
     buffer: &mut Buffer,
     area: Rect,
@@ -77,7 +77,7 @@ fn lying(
         let range = format!("{} -> {}", text(bucket.low), text(bucket.high));
         put_right(buffer, area.x + RANGE, y, &range, Style::new());
         let x = area.x + RANGE + 1;
-        // Anything has a bar.
+        // A bucket that is not empty has a bar.
         let length = usize::try_from((bucket.count * room).div_ceil(most)).unwrap_or(0);
         let end = put(buffer, (x, y), area.right(), &theme.full().repeat(length), theme.bar());
         let count = bucket.count.to_string();
@@ -85,7 +85,7 @@ fn lying(
     }
 }
 
-/// Bars side by side, and below them the ends of some buckets.
+/// Draws vertical bars, with the ends of some buckets below.
 fn standing(
     buffer: &mut Buffer,
     area: Rect,
@@ -101,7 +101,7 @@ fn standing(
     let mut free = area.x;
     for (bucket, x) in buckets.iter().zip((area.x..area.right()).step_by(step.into())) {
         let eighths = usize::try_from((bucket.count * room).div_ceil(most)).unwrap_or(0);
-        // A gap between two bars where there is room for it.
+        // Leave a gap between bars if there is space.
         let end = (x + step - u16::from(step > 2)).min(area.right());
         for (row, y) in (bars.y..bars.bottom()).rev().enumerate() {
             let filled = eighths.saturating_sub(row * 8).min(8);

@@ -1,5 +1,5 @@
-//! The list of listeners. Where there is not room for all columns, the least telling ones
-//! are left out; an address is not cut.
+//! The list of listeners. If there is no space for all columns, the least important ones are left
+//! out; addresses are not cut.
 
 use backlog_core::text::format::{duration, rate};
 use ratatui::buffer::Buffer;
@@ -11,7 +11,7 @@ use super::super::state::{Pane, State};
 use super::super::theme::Theme;
 use super::text::{put, put_right, title};
 
-/// A column: what it shows, how wide it is, and when it goes. The last go first.
+/// A column: its content, width, and rank. The highest ranks are left out first.
 struct Column {
     by: Option<By>,
     name: &'static str,
@@ -34,7 +34,7 @@ fn wait(row: &Row, pick: fn(&backlog_core::model::interval::Waits) -> u64) -> St
     row.wait.as_ref().map_or("-".into(), |waits| duration(pick(waits)))
 }
 
-/// Those behind the address and the owner.
+/// The columns after the address and the owner.
 const COLUMNS: [Column; 10] = [
     column(Some(By::Depth), "DEPTH", 5, 3, |row| row.depth.to_string()),
     column(None, "PEAK/LIM", 9, 0, |row| format!("{}/{}", row.peak, row.limit)),
@@ -48,11 +48,11 @@ const COLUMNS: [Column; 10] = [
     column(Some(By::Drops), "DROPS", 7, 2, |row| row.drops.to_string()),
 ];
 
-/// The narrowest column of owners, and the widest.
+/// The minimum and maximum width of the owner column.
 const OWNER: (u16, u16) = (12, 32);
-/// The narrowest column of addresses: every IPv4 one fits.
+/// The minimum width of the address column: every IPv4 address fits.
 const ADDRESS: u16 = 21;
-/// The mark of the selected row and the blank behind it.
+/// The width of the mark of the selected row and the space after it.
 const MARK: u16 = 2;
 
 /// Draws the list.
@@ -80,7 +80,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme)
             theme.aside(),
         );
     }
-    // The selected one stays in the middle as far as there is something on both sides.
+    // Keep the selected row in the middle, unless it is near either end.
     let first = at.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
     let seen: Vec<&Row> = rows.iter().skip(first).take(room).copied().collect();
     let places = Places::of(&seen, area.width);
@@ -103,7 +103,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme)
     }
 }
 
-/// How wide each column is; none: left out.
+/// The width of each column; None if it is left out.
 struct Places {
     address: u16,
     owner: u16,
@@ -121,7 +121,7 @@ impl Places {
         ranked.sort_unstable_by_key(|index| COLUMNS[*index].rank);
         for index in ranked {
             let Column { width, rank, .. } = COLUMNS[index];
-            // Whose it is tells more than how fast connections are accepted.
+            // The owner is more important than the rates.
             if rank == 6 && left > OWNER.0 {
                 owner = OWNER.0;
                 left -= OWNER.0 + 1;
@@ -141,7 +141,7 @@ impl Places {
     }
 }
 
-/// An owner in a column: its name may be cut, its number is another one if it is.
+/// An owner that fits the column: its name may be cut, but its pid must not be.
 fn fitted(owner: &str, width: usize) -> String {
     let length = owner.chars().count();
     match owner.rfind('[') {

@@ -1,6 +1,6 @@
-//! How the selected queue went over time, against its limit: a solid bar for the depth at the
-//! end of a span, a lighter one for the deepest in it, a mark above for each moment with a
-//! drop. The line of the limit is crossed only by a queue that was above it.
+//! The selected queue over time, against its limit: a solid bar for the depth at the end of a span,
+//! a lighter one for the deepest in it, and a mark above for each time with a drop. Only a queue
+//! above its limit crosses the line of the limit.
 
 use backlog_core::text::format::percent;
 use ratatui::buffer::Buffer;
@@ -12,20 +12,20 @@ use super::super::state::{Pane, State};
 use super::super::theme::Theme;
 use super::text::{put, put_right, title};
 
-/// Columns of the numbers beside the plot, and its axis.
+/// The width of the numbers next to the plot, and its axis.
 const AXIS: u16 = 7;
 
-/// What one column of the screen shows.
+/// The data of one column of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Column {
     depth: u32,
     peak: u32,
-    /// None: nothing is known but what holds now.
+    /// None: unknown, so the current limit applies.
     limit: Option<u32>,
     drops: bool,
 }
 
-/// Draws the plot with this many lines about the listener.
+/// Draws the plot, below this many lines about the listener.
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme, lines: usize) {
     let detail = &state.detail;
     let (from_ns, to_ns, name) = state.window();
@@ -34,7 +34,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme,
     for line in detail.about.iter().take(lines) {
         let end = put(buffer, (area.x, area.y), area.right(), line, Style::new());
         if end == area.right() && line.chars().count() > usize::from(area.width) {
-            // It goes on: the last number may lack digits.
+            // Mark a cut line, since its last number may lack digits.
             put(buffer, (end - 1, area.y), end, "~", theme.title(false));
         }
         area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
@@ -82,7 +82,7 @@ fn heading(detail: &Detail) -> String {
     format!("{address}{closed}: depth {depth}, limit {limit}, peak {peak} ({percent} %)")
 }
 
-/// What happened in each column.
+/// Sorts the points and drops into columns.
 fn columns(
     points: &[Point],
     moments: &[u64],
@@ -102,7 +102,8 @@ fn columns(
             column.depth = point.depth;
             column.peak = column.peak.max(point.peak);
             column.limit = Some(point.limit);
-            // The moments of those that were only counted, or are long past, are not known.
+            // If no exact time is known (drops were only counted, or are long past), mark the whole
+            // interval.
             column.drops |= point.drops > 0 && !known;
         }
     }
@@ -112,7 +113,7 @@ fn columns(
     columns
 }
 
-/// How many connections a row of the plot stands for.
+/// The number of connections per row of the plot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Scale {
     per_row: f64,
@@ -120,7 +121,8 @@ struct Scale {
 }
 
 impl Scale {
-    /// The limit lies between two rows, with some room above; by the peak, that is the top.
+    /// The limit lies between two rows, with some space above it. With `by_peak`, the peak is the
+    /// top.
     fn of(columns: &[Column], limit: u32, rows: usize, by_peak: bool) -> Self {
         let peak = columns.iter().map(|column| column.peak).max().unwrap_or(0);
         let limit = columns
@@ -135,16 +137,16 @@ impl Scale {
                 f64::from(limit.max(1)) / *below as f64 * rows as f64 >= f64::from(peak)
             };
             let below = (1..rows).rev().find(fits).unwrap_or(1);
-            // A queue far above its limit: it was lowered.
+            // A queue far above its limit, because that was lowered.
             (f64::from(limit.max(1)) / below as f64).max(f64::from(peak) / rows as f64)
         };
         Self { per_row, rows }
     }
 
-    /// Eighths of a row; anything has one.
+    /// The height in eighths of a row; at least one for any value above zero.
     fn eighths(self, value: u32) -> usize {
         let eighths = (f64::from(value) / self.per_row * 8.0).round();
-        // At most some hundred rows.
+        // A screen has at most some hundred rows.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -154,7 +156,7 @@ impl Scale {
         if value > 0 { eighths.max(1) } else { 0 }
     }
 
-    /// The row that lies on this value, from below; none: it is above the plot.
+    /// The row at this value, counted from below; None if it is above the plot.
     fn row(self, value: u32) -> Option<usize> {
         #[expect(
             clippy::cast_possible_truncation,
@@ -178,7 +180,7 @@ fn bar(
     let limit = column.limit.unwrap_or(limit_now);
     let style = if column.peak > limit { theme.alarm() } else { theme.bar() };
     let (depth, mut peak) = (scale.eighths(column.depth), scale.eighths(column.peak));
-    // Rounding takes no queue across its limit, and none back.
+    // Rounding must not move a queue across its limit in either direction.
     if let Some(row) = scale.row(limit) {
         peak = if column.peak > limit { peak.max(row * 8 + 1) } else { peak.min(row * 8) };
     }
@@ -197,7 +199,7 @@ fn bar(
     }
 }
 
-/// A mark for each column with a drop.
+/// Draws a mark for each column with a drop.
 fn marks(buffer: &mut Buffer, area: Rect, columns: &[Column], theme: Theme) {
     if columns.iter().any(|column| column.drops) {
         put_right(buffer, area.x + AXIS - 1, area.y, "drops", theme.alarm());
@@ -219,7 +221,7 @@ fn axis(buffer: &mut Buffer, plot: Rect, limit: u32, scale: Scale, theme: Theme)
         let y = plot.bottom() - 1 - u16::try_from(row).unwrap_or(0);
         put_right(buffer, end, y, &limit.to_string(), theme.warning());
     } else {
-        // The limit is above what is shown; the title has it.
+        // The limit is above the visible range; the title has it.
         let top = (scale.per_row * scale.rows as f64).round();
         put_right(buffer, end, plot.y, &format!("{top}"), theme.aside());
     }
@@ -239,7 +241,7 @@ mod tests {
         let columns = columns(&points, &[12], (0, 40), 8);
         let peaks: Vec<u32> = columns.iter().map(|column| column.peak).collect();
         assert_eq!(peaks, [5, 5, 17, 17, 0, 0, 3, 3]);
-        // The moment of the last drop is unknown: it was somewhere in this interval.
+        // The time of the last drop is unknown, so its whole interval is marked.
         let drops: Vec<bool> = columns.iter().map(|column| column.drops).collect();
         assert_eq!(drops, [false, false, true, false, false, false, true, true]);
         assert_eq!(columns[4].limit, None);

@@ -1,5 +1,5 @@
-//! Lines of the screen: its first, its last, the titles of panes, and text that ends where
-//! its place does. ratatui leaves out what would move the cursor.
+//! The first and the last line of the screen, the titles of panes, and clipped text. ratatui leaves
+//! out characters that would move the cursor.
 
 use backlog_core::text::format::plural;
 use ratatui::buffer::Buffer;
@@ -10,7 +10,7 @@ use super::super::state::{Pane, State};
 use super::super::theme::Theme;
 use crate::output::playing::Playing;
 
-/// Writes text up to a column; where it ended.
+/// Writes text up to a column. Returns where it ends.
 pub(super) fn put(
     buffer: &mut Buffer,
     (x, y): (u16, u16),
@@ -24,13 +24,13 @@ pub(super) fn put(
     buffer.set_stringn(x, y, text, usize::from(end - x), style).0
 }
 
-/// The same, ending at a column.
+/// Writes text that ends at a column.
 pub(super) fn put_right(buffer: &mut Buffer, end: u16, y: u16, text: &str, style: Style) {
     let width = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
     put(buffer, (end.saturating_sub(width), y), end, text, style);
 }
 
-/// Writes a pane's title and a line behind it; what is left of its area.
+/// Writes a pane's title followed by a line. Returns the remaining area.
 pub(super) fn title(
     buffer: &mut Buffer,
     area: Rect,
@@ -48,13 +48,13 @@ pub(super) fn title(
     }
 }
 
-/// The first line: what is traced, and what one should know at a glance.
+/// Draws the first line: what is traced, and the most important facts.
 pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let data = state.data();
     let end = area.right();
     let mut x = put(buffer, (area.x, area.y), end, "backlog-trace", theme.title(false));
     let mut word = |text: &str, style: Style| {
-        // A number that is cut would be another one.
+        // A number that is cut would be a different number.
         if !text.is_empty() && usize::from(end.saturating_sub(x)) >= text.len() + 2 {
             x = put(buffer, (x + 2, area.y), end, text, style);
         }
@@ -83,7 +83,7 @@ pub(super) fn top(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) 
     }
 }
 
-/// `0:12 of 1:00 x2`: the time in a recorded run, its length, and how fast it is played.
+/// For example `0:12 of 1:00 x2`: the position in a recording, its length, and the speed.
 fn place(playing: &Playing) -> String {
     let Playing { at_ns, length_ns, speed, stopped, ended } = *playing;
     let how = match speed {
@@ -95,7 +95,7 @@ fn place(playing: &Playing) -> String {
     format!("{} of {} {how}", minutes(at_ns), minutes(length_ns))
 }
 
-/// `0:07`, or `1:02:03`.
+/// For example `0:07` or `1:02:03`.
 fn minutes(ns: u64) -> String {
     let seconds = ns / 1_000_000_000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -106,7 +106,7 @@ fn minutes(ns: u64) -> String {
     }
 }
 
-/// The last line: the filter that is typed, or which keys there are.
+/// Draws the last line: the filter that is being typed, or the available keys.
 pub(super) fn bottom(buffer: &mut Buffer, area: Rect, state: &State, theme: Theme) {
     let at = (area.x, area.y);
     if state.ending {

@@ -1,4 +1,4 @@
-//! The terminal is given back as it was: by a program that panics on a terminal of its own.
+//! Tests that the terminal is restored, with a program that panics on a terminal of its own.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,10 +9,10 @@ use backlog_tests::terminal;
 use super::{Captured, Outlet, Screen, refuse};
 use crate::outlet::{OnStall, Target};
 
-/// Says to this program that it is the one on the terminal.
+/// Makes this test binary the program on the terminal.
 const PANICS: &str = "BACKLOG_TEST_PANICS";
 
-/// What the test below runs on a terminal; by itself it does nothing.
+/// The program that runs on the terminal; without the variable it does nothing.
 #[test]
 fn on_a_terminal() {
     if std::env::var_os(PANICS).is_none() {
@@ -21,7 +21,7 @@ fn on_a_terminal() {
     let out = Outlet::open(Target::Stdout, OnStall::Lose).unwrap();
     let _screen = Screen::take(Captured::prepare(|| {}).unwrap(), out).unwrap();
     eprintln!("a notice");
-    panic!("this is no fault");
+    panic!("this panic is intended");
 }
 
 #[test]
@@ -39,12 +39,12 @@ fn a_panic_gives_the_terminal_back_and_is_read() {
     assert_eq!(terminal::settings(&theirs), before, "the terminal's settings");
     drop(theirs);
     let mut bytes = Vec::new();
-    // It ends with an error when nobody has the other end any more.
+    // Reading fails once the other end is closed.
     let _ = File::from(ours).read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what:?} in {text:?}"));
     let (taken, given) = (at("\u{1b}[?1049h"), at("\u{1b}[?1049l"));
-    assert!(taken < given && given < at("this is no fault"), "{text:?}");
+    assert!(taken < given && given < at("this panic is intended"), "{text:?}");
     assert!(at("a notice") > given, "{text:?}");
     assert!(at("\u{1b}[?25h") > taken, "the cursor is not seen: {text:?}");
 }

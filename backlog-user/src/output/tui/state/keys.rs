@@ -1,33 +1,33 @@
-//! What keys do.
+//! The effects of keys.
 
 use super::{Pane, State, WINDOWS};
 use crate::output::playing::Play;
 use crate::output::tui::key::Key;
 use crate::output::tui::row::By;
 
-/// What is to be done about a key.
+/// What the caller must do after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
     Draw,
-    /// Freeze what is shown, with the details of every listener.
+    /// Freeze the display, with the details of every listener.
     Pause,
-    /// Draw all of it, whatever is there.
+    /// Redraw everything.
     Repaint,
-    /// Give the terminal back and stop until continued.
+    /// Restore the terminal and stop until continued.
     Suspend,
     Quit,
-    /// The recording is to be played otherwise.
+    /// Change the playback of the recording.
     Play(Play),
 }
 
-/// Characters of a filter.
+/// The maximum length of a filter.
 const LONGEST_FILTER: usize = 60;
-/// Rows of a page up or down.
+/// The number of rows that a page key moves.
 const PAGE: isize = 10;
 
 impl State {
-    /// A key was pressed.
+    /// Handles a key.
     pub(crate) fn key(&mut self, key: Key) -> Action {
         let play = self.playing.and_then(|_| asked(key));
         match key {
@@ -36,7 +36,7 @@ impl State {
             Key::Repaint => return Action::Repaint,
             _ if self.typing => self.typed(key),
             Key::Char('q') => return Action::Quit,
-            // Whatever it is, it closes the help first.
+            // Any key closes the help first.
             _ if self.help => self.help = false,
             _ if play.is_some() => return play.map_or(Action::Nothing, Action::Play),
             Key::Char('p') if self.frozen.is_none() => return Action::Pause,
@@ -78,7 +78,7 @@ impl State {
         Action::Draw
     }
 
-    /// A key of the filter's.
+    /// Handles a key while the filter is being typed.
     fn typed(&mut self, key: Key) {
         match key {
             Key::Char(char) if self.filter.chars().count() < LONGEST_FILTER => {
@@ -104,7 +104,7 @@ impl State {
         self.arrange();
     }
 
-    /// The keys act on the pane this many positions further.
+    /// Moves the focus by this many panes.
     fn focus(&mut self, steps: usize) {
         const PANES: [Pane; 4] = [Pane::Listeners, Pane::Histograms, Pane::Drops, Pane::Notices];
         let at = PANES.iter().position(|pane| *pane == self.pane).unwrap_or(0);
@@ -115,20 +115,20 @@ impl State {
         self.scroll = 0;
     }
 
-    /// Gives the pane the screen for itself, or takes it back.
+    /// Makes the focused pane fill the screen, or restores the layout.
     fn zoom(&mut self, zoomed: bool) {
         self.zoomed = zoomed;
         if zoomed {
-            // The user did not ask for a listener that became the first one meanwhile.
+            // Pin the listener: the user did not choose one that becomes the first later.
             self.chosen = self.selected;
         }
         self.arrange();
     }
 
-    /// Moves the selection, or what is read.
+    /// Moves the selection, or scrolls.
     fn step(&mut self, steps: isize) {
         if matches!(self.pane, Pane::Drops | Pane::Notices) && !self.typing {
-            // The newest are below: up is back.
+            // The newest is at the bottom, so up scrolls back.
             let most = self.data().drops.len().max(self.notices.len());
             let back = self.scroll.saturating_add_signed(steps.saturating_neg());
             self.scroll = back.min(most);
@@ -137,16 +137,16 @@ impl State {
         let (rows, at) = self.listed();
         let last = rows.len().saturating_sub(1);
         let to = at.saturating_add_signed(steps).min(last);
-        // At the very top the selection follows the first row.
+        // Home makes the selection follow the first row.
         self.chosen = (steps != isize::MIN).then(|| rows.get(to).map(|row| row.id)).flatten();
         self.arrange();
     }
 }
 
-/// A key's request to the player of a recording.
+/// The playback request of a key.
 fn asked(key: Key) -> Option<Play> {
     Some(match key {
-        // All that is shown stands still then, as in a pause of a run.
+        // A replay pauses as a whole, like the display of a run.
         Key::Char(' ' | 'p') => Play::Stop,
         Key::Left => Play::Back,
         Key::Right => Play::Further,

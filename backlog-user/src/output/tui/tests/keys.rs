@@ -1,4 +1,4 @@
-//! What keys do to the screen.
+//! Tests the effects of keys.
 
 use super::super::row::By;
 use super::super::state::Pane;
@@ -15,7 +15,7 @@ fn the_selection_follows_the_first_until_it_is_moved() {
     assert_eq!(selected(&state), 1);
     press(&mut state, &[Key::Down]);
     assert_eq!(selected(&state), 2);
-    // It stays with its listener, however that is sorted.
+    // The selection stays with its listener, whatever the order.
     press(&mut state, &[Key::Char('r')]);
     assert_eq!((selected(&state), state.listed().1), (2, 1));
     press(&mut state, &[Key::Char('s'), Key::Char('S'), Key::Char('S')]);
@@ -57,7 +57,7 @@ fn a_pause_freezes_all_that_is_shown() {
         tick(&mut model, &mut state, second);
     }
     assert_eq!(screen(&model, &mut state, SMALL, COLOUR), before);
-    // Other listeners can be selected meanwhile, in their state of that time.
+    // Other listeners can be selected during the pause, in their state of that time.
     press(&mut state, &[Key::Down]);
     screen(&model, &mut state, SMALL, COLOUR);
     assert_eq!(state.detail.id, Some(ListenerId(2)));
@@ -76,7 +76,7 @@ fn the_plot_shows_another_time_and_another_height() {
     assert_eq!(state.window().2, "5 min");
     press(&mut state, &typed("wwww"));
     assert_eq!(state.window(), (50 * SECOND, 60 * SECOND, "10 s"));
-    // At the second listener two of 128 are next to nothing.
+    // At the second listener, two of 128 are next to nothing.
     press(&mut state, &[Key::Down, Key::Char('y')]);
     insta::assert_snapshot!(screen(&model, &mut state, SMALL, COLOUR));
 }
@@ -110,7 +110,7 @@ fn keys_of_the_terminal_do_what_they_always_do() {
     assert_eq!(state.key(Key::Char('q')), Action::Quit);
     press(&mut state, &[Key::Escape]);
     assert_eq!(state.key(Key::Char('x')), Action::Nothing);
-    // These are for recordings.
+    // These keys only work in a replay.
     for key in [Key::Char(' '), Key::Char('+'), Key::Char('-'), Key::Left, Key::Right] {
         assert_eq!(state.key(key), Action::Nothing);
     }
@@ -135,7 +135,7 @@ fn keys_ask_for_what_a_recording_can_do() {
     }
     let text = screen(&model, &mut state, SMALL, COLOUR);
     assert!(text.contains("  0:00 of 1:02:03 x0.5  3 listeners") && text.contains("left/right"));
-    // A number is shown as a whole or not at all.
+    // A number is shown completely or not at all.
     state.playing = Some(Playing { ended: true, ..playing });
     let text = screen(&model, &mut state, (60, 24), COLOUR);
     let top = text.lines().next().unwrap().trim_end_matches('"').trim_end();
@@ -145,7 +145,7 @@ fn keys_ask_for_what_a_recording_can_do() {
     assert_eq!(state.filter, " 0-");
     press(&mut state, &[Key::Escape, Key::Char('?')]);
     insta::assert_snapshot!("help_of_a_recording", screen(&model, &mut state, SMALL, COLOUR));
-    // Whatever key it is, it closes the help first.
+    // Any key closes the help first.
     assert_eq!(state.key(Key::Left), Action::Draw);
     assert_eq!(state.key(Key::Char('q')), Action::Quit);
 }

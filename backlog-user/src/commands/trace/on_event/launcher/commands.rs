@@ -1,5 +1,6 @@
-//! In the forked process: starts commands, ends those that run for too long, and reports how each
-//! ended. It has one thread, and waits for nothing but the next of these moments.
+//! Runs in the forked process: starts commands, ends those that run for too long, and reports how
+//! each one ended. It has a single thread, which sleeps until the next event, end of a command, or
+//! deadline.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -18,29 +19,30 @@ use super::{LONGEST, Report};
 use crate::commands::trace::child::{Group, passing};
 use crate::commands::trace::on_event::GRACE;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Commands {
     text: String,
     limit: Duration,
     running: Vec<Running>,
-    /// The signals that the caller had blocked: the command gets these back.
+    /// The signals that the caller had blocked; the command starts with the same mask.
     blocked: libc::sigset_t,
     /// The run is over.
     ending: bool,
 }
 
-/// A command, with all processes of its group.
+/// A running command with all processes of its group.
 struct Running {
     group: Group,
-    /// When it is stopped, and then when it is killed.
+    /// When to stop it, and after that when to kill it.
     until: Instant,
-    /// It got SIGTERM, for this reason.
+    /// Why SIGTERM was sent, if it was.
     stopped: Option<Report>,
 }
 
 impl Commands {
-    /// Lets go of what belongs to the tool: its terminal's signals, its input and its output, whose
-    /// readers wait for its end. Signals that end a tool are for the tool: it then ends this process.
+    /// Detaches the process from the terminal's signals and from the tool's stdin and stdout, whose
+    /// readers wait for end of file. It blocks the signals that end the tool: the tool then ends
+    /// this process.
     pub(super) fn prepare(text: &str, limit: Duration) -> io::Result<Self> {
         setpgid(None, None)?;
         dup2_stdin(File::open("/dev/null")?)?;
@@ -49,7 +51,7 @@ impl Commands {
         Ok(Self { text: text.to_owned(), limit, running: Vec::new(), blocked, ending: false })
     }
 
-    /// Until the tool has closed its end and all commands have ended.
+    /// Runs until the tool has closed its end of the line and all commands have ended.
     pub(super) fn run(mut self, line: &OwnedFd) -> io::Result<()> {
         while !(self.ending && self.running.is_empty()) {
             if self.wait(line)? {
@@ -60,7 +62,8 @@ impl Commands {
         Ok(())
     }
 
-    /// Waits for an event, the end of a command, or the next deadline. Is there an event?
+    /// Waits for an event, the end of a command, or the next deadline. Returns whether there is an
+    /// event.
     fn wait(&self, line: &OwnedFd) -> io::Result<bool> {
         let leaders = self.running.iter().map(|running| running.group.leader());
         let mut polled: Vec<PollFd<'_>> =
@@ -78,8 +81,8 @@ impl Commands {
         Ok(!self.ending && polled.last().is_some_and(|line| !line.revents().is_empty()))
     }
 
-    /// Starts the command. Its input is a pipe that has the whole event already: whether and when it
-    /// reads makes nobody wait.
+    /// Starts the command. Its stdin is a pipe that already holds the whole event, so nobody waits
+    /// for it to be read.
     fn start(&self, event: &[u8], stderr: OwnedFd) -> io::Result<Group> {
         let (reader, mut writer) = io::pipe()?;
         ioctl_fionbio(&writer, true)?;
@@ -96,7 +99,7 @@ impl Commands {
         // SAFETY: between fork and exec there is one system call, with memory of the fork's own.
         unsafe { command.pre_exec(move || set_blocked(&blocked)) };
         let mut child = command.spawn()?;
-        // It is not reaped before, so the number is its own.
+        // The child is not reaped before this, so the number is its own.
         let leader = Pid::from_child(&child);
         match pidfd_open(leader, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Group::new(leader, pidfd)),
@@ -110,7 +113,7 @@ impl Commands {
     fn receive(&mut self, line: &OwnedFd) {
         let mut event = vec![0; LONGEST];
         let Ok(Some((size, stderr))) = passing::receive(line, &mut event) else {
-            // The tool has ended, or wants no more.
+            // The tool has ended or is stopping.
             self.ending = true;
             self.running.iter_mut().for_each(|running| running.stop(Report::Stopped));
             return;
@@ -127,7 +130,8 @@ impl Commands {
         }
     }
 
-    /// Ends those that have ended, with their background processes, and those whose time is up.
+    /// Reports commands that have ended, kills what is left of their groups, and stops those that
+    /// have run too long.
     fn end_running(&mut self, line: &OwnedFd) {
         let now = Instant::now();
         self.running.retain_mut(|running| {
@@ -136,7 +140,7 @@ impl Commands {
                     (Some(status), _) => Report::Exited(status),
                     (None, signal) => Report::Signalled(signal.unwrap_or(0)),
                 },
-                // Nothing more can be known of it.
+                // Nothing more can be found out about it.
                 Err(_) => Report::Signalled(0),
                 Ok(None) if now < running.until => return true,
                 Ok(None) if running.stopped.is_none() => {
@@ -153,7 +157,7 @@ impl Commands {
 }
 
 impl Running {
-    /// Tells it to end.
+    /// Asks the command to end.
     fn stop(&mut self, why: Report) {
         if self.stopped.is_none() {
             self.stopped = Some(why);
@@ -163,13 +167,14 @@ impl Running {
     }
 }
 
-/// The tool waits for no command, so one that is not heard is not missed.
+/// Sends a report without waiting. The tool does not wait for a command, so a lost report does no
+/// harm.
 fn report(line: &OwnedFd, report: Report) {
     let _ = send(line, &report.bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// Blocks the signals that end a tool, and returns those that were blocked before: a program that the
-/// standard library starts inherits the mask.
+/// Blocks the signals that end the tool, and returns the previous mask: a program that the standard
+/// library starts inherits the mask.
 fn block_signals() -> io::Result<libc::sigset_t> {
     // SAFETY: both sets are filled before they are read, and all calls only read or write them.
     let (done, before) = unsafe {
@@ -185,7 +190,7 @@ fn block_signals() -> io::Result<libc::sigset_t> {
     if done == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Blocks these signals and no others.
+/// Sets the signal mask.
 fn set_blocked(signals: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: the call only reads the set.
     let done = unsafe { libc::sigprocmask(libc::SIG_SETMASK, signals, std::ptr::null_mut()) };

@@ -1,4 +1,4 @@
-//! The process with real commands.
+//! Tests the process with real commands.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::{LONGEST, Launcher, Report, forked};
 
-/// Longer than anything here takes, and shorter than a run of the tests.
+/// Longer than anything takes here, and shorter than a test run.
 const PATIENCE: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_hours(1);
 
-/// A file of its own.
+/// A temporary file.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -29,7 +29,7 @@ impl Scratch {
         self.0.to_str().unwrap()
     }
 
-    /// What it has, when that is a whole line.
+    /// Waits until the file has a whole line.
     fn line(&self) -> String {
         let start = Instant::now();
         loop {
@@ -37,7 +37,7 @@ impl Scratch {
             if text.ends_with('\n') {
                 return text;
             }
-            assert!(start.elapsed() < PATIENCE, "nothing is written to {}", self.name());
+            assert!(start.elapsed() < PATIENCE, "nothing was written to {}", self.name());
             std::thread::sleep(STEP);
         }
     }
@@ -57,12 +57,12 @@ fn next(launcher: &Launcher) -> Report {
     launcher.report().unwrap().unwrap()
 }
 
-/// Waits until the process with this number is gone.
+/// Waits until the process is gone.
 fn is_gone(pid: &str) {
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     let begin = Instant::now();
     while test_kill_process(pid).is_ok() {
-        // A zombie, until its parent or that of orphans reaps it.
+        // It may be a zombie until its parent or init reaps it.
         let status = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
         let state = status.ok().and_then(|text| text.rsplit_once(") ")?.1.chars().next());
         if state.is_none_or(|state| state == 'Z') {
@@ -104,7 +104,7 @@ fn a_command_gets_each_event_and_its_end_is_reported() {
 #[test]
 fn nobody_waits_for_a_command_that_reads_nothing() {
     let launcher = forked("exec sleep 1000", NEVER).unwrap();
-    // As long as an event may be: more than a page.
+    // The longest event exceeds a page.
     for _ in 0..3 {
         launcher.start(&vec![b'x'; LONGEST]).unwrap();
     }
@@ -113,7 +113,7 @@ fn nobody_waits_for_a_command_that_reads_nothing() {
     for _ in 0..3 {
         assert_eq!(next(&launcher), Report::Stopped);
     }
-    // Then it has ended itself.
+    // The process then ends by itself.
     let patience = Timespec::try_from(PATIENCE).unwrap();
     poll(&mut [PollFd::new(&launcher.pidfd, PollFlags::IN)], Some(&patience)).unwrap();
     assert!(launcher.report().is_err());
