@@ -35,8 +35,8 @@ impl Pace {
         let unknown = usual_ns == 0;
         if pause_ns > STALL_NS && (unknown || (pause_ns >> STALL) > usual_ns) {
             self.stalled_ns += pause_ns;
-            // If pauses stay this long, they become usual. So do those of which only every tenth is
-            // long, as with workers that each accept at the same time and are then busy.
+            // If pauses stay this long, they become usual. It is enough that every tenth is long,
+            // as with workers that each accept at the same time and are then busy.
             self.usual_ns = if unknown { STALL_NS } else { (usual_ns << 2) + 1 };
             return;
         }

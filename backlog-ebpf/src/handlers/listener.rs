@@ -151,7 +151,7 @@ pub(crate) fn listened_within(sk: *const Sock) {
 }
 
 /// Hook: `listen()` has returned. On a socket that was already in LISTEN it has only changed the
-/// limit. `reported` is `TOLD` if a hooked caller will return for the same call.
+/// limit. `reported`: `TOLD` if a hooked caller will return for the same call.
 #[inline(always)]
 pub(crate) fn listened(sk: *const Sock, reported: u32) {
     let Some(slot) = slots::find(sk) else {
