@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Caller, form};
 
-/// The kernel's totals of one listener, all CPUs added up.
+/// The kernel's totals of one listener, summed over all CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// The sums; `accepted` includes `accepts_without_wait`, `enqueued` and `accepted` include `enqueue_missed`;
@@ -15,16 +15,16 @@ pub struct Count {
     /// The deepest queue since the last count.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub recent_peak: u32,
-    /// The longest wait of those accepted since.
+    /// The longest wait of a connection accepted since then.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub recent_longest_ns: u64,
-    /// Accepts since, by the bucket of their wait.
+    /// Accepts since the last count, by the bucket of their wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::waits")]
     pub waits: Moves,
-    /// Arrivals since, by the bucket of the resulting depth.
+    /// Arrivals since the last count, by the bucket of the resulting depth.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::depths")]
     pub depths: Moves,
-    /// The last accept whose thread was seen.
+    /// The last accept whose thread is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_accept: Option<LastAccept>,
     /// Cumulative idle time of the acceptor before arrivals, nanoseconds; only differences are
@@ -37,7 +37,8 @@ pub struct Count {
     /// Time of the last accept; zero: none.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub accepted_ns: u64,
-    /// Accepts with work before them since the last count.
+    /// Accepts since the last count of connections that were already waiting at the previous
+    /// accept.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub paced: u64,
     /// The pauses before them, nanoseconds.
