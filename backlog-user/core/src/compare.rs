@@ -76,7 +76,7 @@ pub struct Pair<'run> {
 /// How refusals have changed from the first run to the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// Nobody was refused in either.
+    /// No client was refused in either run.
     NoneInEither,
     /// Clients were refused in the first run, and no longer are.
     Gone,
