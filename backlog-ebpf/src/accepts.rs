@@ -1,45 +1,47 @@
-//! Who accepts at a listener, and whose `accept()` fails.
+//! The layout of two tables: the threads that accept at a listener, and the `accept()` calls that
+//! fail.
 
 use core::mem::{offset_of, size_of};
 
-/// Threads that are counted one by one at a listener.
+/// Threads that are counted individually at a listener.
 pub const WORKERS: usize = 32;
 
-/// Places that a thread may have: up to this many threads always find one.
+/// Places that are tried for a thread: up to this many threads always find one.
 pub const TRIES: usize = 8;
 
-/// Distinct failed calls: by socket, process and error.
+/// Distinct failures that are kept: a socket, a process and an error.
 pub const FAILURES: usize = 512;
 
 /// A thread that accepts at a listener.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Worker {
-    /// The process in the upper half, the thread in the lower one; zero: a free place.
+    /// The process in the upper half, the thread in the lower one; zero means a free place.
     pub id: u64,
     /// Accepts. It wraps around.
     pub count: u32,
     /// Always zero.
     pub pad: u32,
-    /// The name of the thread when it was counted first; of one of `io_uring`'s that of its process.
+    /// The name of the thread when it was first counted; for a thread of `io_uring`, that of its
+    /// process.
     pub comm: [u8; 16],
 }
 
-/// The threads that accept at one listener. Userspace empties it when the listener closes, and
-/// when threads find no place.
+/// The threads that accept at one listener. Userspace clears it when the listener closes, and when
+/// threads find no place.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workers {
-    /// By the hash of the thread.
+    /// Placed by [`place_of`].
     pub each: [Worker; WORKERS],
-    /// Accepts of threads that have found no place. It wraps around.
+    /// Accepts of threads that found no place. It wraps around.
     pub other: u32,
     /// Always zero.
     pub pad: u32,
 }
 
-/// The first place of a thread: its number is the host's only one, and those of a server are
-/// mostly consecutive.
+/// The first place to try for a thread. Thread ids are unique on the host, and those of a server
+/// are mostly consecutive.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[allow(clippy::cast_possible_truncation, reason = "the lower half is the thread")]
@@ -48,11 +50,11 @@ pub const fn place_of(id: u64) -> usize {
     id as usize & (WORKERS - 1)
 }
 
-/// Whose call of `accept()` has failed, and how.
+/// Which process's `accept()` failed, at which socket, and with which error.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FailureKey {
-    /// The inode number of the listener's socket; zero: not known.
+    /// The inode number of the listener's socket; zero means unknown.
     pub inode: u64,
     /// The process.
     pub pid: u32,
@@ -60,15 +62,15 @@ pub struct FailureKey {
     pub errno: u32,
 }
 
-/// How often, and when.
+/// How often a call failed, and when.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// The first and the last time, `CLOCK_MONOTONIC` nanoseconds.
+    /// The time of the first failure, `CLOCK_MONOTONIC` nanoseconds.
     pub first_ns: u64,
-    /// See there.
+    /// The time of the last failure.
     pub last_ns: u64,
-    /// How often.
+    /// The number of failures.
     pub count: u32,
     /// Always zero.
     pub pad: u32,

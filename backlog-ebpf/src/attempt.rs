@@ -1,6 +1,5 @@
-//! A connection attempt that a listener has refused, as the table of refused attempts keeps
-//! it: a client comes back with the same address, port and initial sequence number, and when
-//! its connection is queued at last it is found here.
+//! A dropped connection attempt, as the table of attempts stores it. A retry has the same address,
+//! port and initial sequence number, so a client that gets in later is found here.
 
 use core::mem::size_of;
 
@@ -8,21 +7,22 @@ use core::mem::size_of;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// What [`tag`] makes of the attempt; zero: none.
+    /// The [`tag`] of the attempt; zero means a free place.
     pub tag: u64,
-    /// When it was refused last, `CLOCK_MONOTONIC` nanoseconds.
+    /// When it was last dropped, `CLOCK_MONOTONIC` nanoseconds.
     pub refused_ns: u64,
 }
 
 /// Places in the table.
 pub const ATTEMPTS: usize = 65_536;
 
-/// Longer than a client waits before its next retry: 127 s behind the first SYN with
-/// `net.ipv4.tcp_syn_retries` at 6, and a server's SYN-ACKs are given up after 63 s.
+/// How long an attempt is kept: longer than a client waits for its last retry (127 s after the
+/// first SYN with `net.ipv4.tcp_syn_retries` at 6), and longer than a server retransmits its
+/// SYN-ACKs (63 s).
 pub const KEPT_NS: u64 = 1 << 37;
 
-/// An attempt as a nearly unique number: in a table of this size, one in 2^32 attempts is mistaken
-/// for another. `high` and `low` are the halves of the client's address, an IPv4 one mapped into
+/// An attempt as a nearly unique number: in a table of this size, one in 2^32 attempts collides
+/// with another. `high` and `low` are the halves of the client's address, with IPv4 mapped into
 /// IPv6.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
@@ -36,11 +36,11 @@ pub const fn tag(high: u64, low: u64, port: u16, isn: u32) -> u64 {
     value ^= ((isn as u64) << 16) | port as u64;
     value = (value ^ (value >> 29)).wrapping_mul(FIRST);
     value ^= value >> 32;
-    // Zero belongs to no attempt.
+    // Zero means a free place.
     value | (1 << 63)
 }
 
-/// The place of an attempt; its second one is the neighbour of this.
+/// The place of an attempt; its second place is this one's neighbour.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[allow(clippy::cast_possible_truncation, reason = "the lowest bits are wanted")]
@@ -55,7 +55,7 @@ const _: () = assert!(ATTEMPTS.is_power_of_two() && size_of::<Attempt>() == 16);
 mod tests {
     use super::{ATTEMPTS, place, tag};
 
-    /// How many different numbers there are.
+    /// Counts the distinct numbers.
     fn distinct<const N: usize>(mut numbers: [u64; N]) -> usize {
         numbers.sort_unstable();
         1 + numbers.windows(2).filter(|pair| pair[0] != pair[1]).count()
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(distinct(tags), tags.len());
         let places = tags.map(|tag| u64::from(place(tag)));
         assert!(places.iter().all(|place| *place < ATTEMPTS as u64));
-        // Thrown at random, 1,024 would take some 1,016 of 65,536 places.
+        // Hashed at random, 1,024 tags would take some 1,016 of 65,536 places.
         assert!(distinct(places) > 1_000, "{}", distinct(places));
     }
 }

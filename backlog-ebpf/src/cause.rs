@@ -1,14 +1,14 @@
 //! The causes of drops, and the side events. The numbers are indexes into
 //! [`Totals`](crate::totals::Totals) and cross the ring buffer as plain `u32`.
 //!
-//! Each has one row here: its name in JSON, CSV and the summary, the counters of the kernel that
-//! it moves (which reconciliation compares), what it means to people, how the programs know it,
-//! and of a cause whether a larger limit would have helped (which sizing asks) and what to do. The
-//! tables of docs/CAUSES.md, the names in docs/schema.json and `explain` come from these rows.
+//! Each has one row here: its name in JSON, CSV and the summary, the kernel counters that it moves
+//! (for reconciliation), its meaning for users, and how the programs detect it; a cause also has
+//! whether a larger limit would have helped (for sizing) and a remedy. The tables of
+//! docs/CAUSES.md, the names in docs/schema.json and `explain` come from these rows.
 
 use crate::counter::Counter;
 
-/// Makes an enum of rows; their numbers are their places.
+/// Defines an enum from rows; the number of a row is its position.
 macro_rules! rows {
     (
         $(#[$about:meta])*
@@ -28,10 +28,10 @@ macro_rules! rows {
         }
 
         impl $table {
-            /// Every one, in the order of its number.
+            /// All rows, in the order of their numbers.
             pub const ALL: [Self; Self::COUNT] = [$(Self::$row),+];
 
-            /// How many there are.
+            /// The number of rows.
             pub const COUNT: usize = [$(stringify!($row)),+].len();
 
             /// The name in JSON, CSV and the summary.
@@ -42,7 +42,7 @@ macro_rules! rows {
                 }
             }
 
-            /// The counters of the kernel that each one of it moves.
+            /// The kernel counters that one occurrence moves.
             #[must_use]
             pub const fn moves(self) -> &'static [Counter] {
                 match self {
@@ -58,7 +58,7 @@ macro_rules! rows {
                 }
             }
 
-            /// How the programs on functions know it.
+            /// How the programs on kernel functions detect it.
             #[must_use]
             pub const fn witness(self) -> &'static str {
                 match self {
@@ -69,7 +69,7 @@ macro_rules! rows {
     };
 }
 
-/// Makes the causes of drops.
+/// Defines the causes of drops.
 macro_rules! causes {
     (
         $(#[$about:meta])*
@@ -95,7 +95,7 @@ macro_rules! causes {
         }
 
         impl $table {
-            /// Does the limit refuse such a packet? (The SYN queue has the same one.)
+            /// Whether the limit caused the drop. (The SYN queue has the same limit.)
             #[must_use]
             pub const fn is_by_limit(self) -> bool {
                 match self {
@@ -115,9 +115,9 @@ macro_rules! causes {
 }
 
 causes! {
-    /// One way in which a listener loses a packet of a client.
+    /// A reason why a listener dropped a client's packet.
     ///
-    /// docs/CAUSES.md says how each is known.
+    /// docs/CAUSES.md says how each is detected.
     Cause
     /// A SYN, while the accept queue was full (`ListenOverflows` in `tcp_conn_request`).
     AcceptQueueFullSyn {
@@ -139,8 +139,8 @@ causes! {
         witness: "ListenOverflows moved in `tcp_check_req`",
         remedy: "nobody accepted fast enough: follow the verdict",
     }
-    /// The last ACK of a SYN-cookie handshake, while the accept queue was full:
-    /// nothing on the server remembers the client (`cookie_v4_check`).
+    /// The last ACK of a SYN-cookie handshake, while the accept queue was full (`cookie_v4_check`).
+    /// The server keeps no state of the client.
     AcceptQueueFullCookie {
         name: "accept_queue_full_cookie",
         moves: [ListenOverflows, ListenDrops],
@@ -208,8 +208,8 @@ causes! {
         remedy: "the listener closed during the handshake, by a restart or a reload: keep the old \
                  socket open, or let `SO_REUSEPORT` members take over (`net.ipv4.tcp_migrate_req`)",
     }
-    /// A SYN: `ListenDrops` moved in `tcp_conn_request` and none of the others
-    /// explains it (no memory, no route, a security module, TCP-AO).
+    /// A SYN: `ListenDrops` moved in `tcp_conn_request`, and no other counter explains it (no
+    /// memory, no route, a security module, TCP-AO).
     Other {
         name: "other",
         moves: [ListenDrops],
@@ -360,8 +360,8 @@ rows! {
                   the queue until then)",
         witness: "the state of its socket at the accept: CLOSE",
     }
-    /// A connection on whose way its client had ended (FIN) by the time it was accepted: it
-    /// has gone, or it waits for an answer and has nothing more to say.
+    /// A connection that its client had closed (FIN) by the time it was accepted: the client has
+    /// gone, or it still waits for an answer and will send nothing more.
     AbandonedFin {
         name: "abandoned_fin",
         moves: [],

@@ -1,4 +1,4 @@
-//! The counters of `/proc/net/netstat` that concern listeners, by their kernel names.
+//! The counters of `/proc/net/netstat` about listeners, by their kernel names.
 
 /// A kernel counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,7 +9,7 @@ pub enum Counter {
     ListenDrops,
     /// A full SYN queue refused a SYN.
     ReqQFullDrop,
-    /// A full SYN queue, and a cookie in its place.
+    /// A SYN found the SYN queue full, and a cookie was to be sent instead.
     ReqQFullDoCookies,
     /// Cookies sent.
     SyncookiesSent,
@@ -19,17 +19,17 @@ pub enum Counter {
     SyncookiesFailed,
     /// A full Fast Open queue.
     FastOpenListenOverflow,
-    /// A bare ACK deferred by `TCP_DEFER_ACCEPT`: not a refusal, but it moves `sk_drops`. It is
-    /// read as an explanation and not reconciled: the programs cannot distinguish it from other
+    /// A bare ACK deferred by `TCP_DEFER_ACCEPT`: not a drop, but it moves `sk_drops`. It is read
+    /// as an explanation and not reconciled, because the programs cannot distinguish it from other
     /// ignored packets.
     DeferAcceptDrop,
 }
 
 impl Counter {
-    /// How many there are.
+    /// The number of counters.
     pub const COUNT: usize = 9;
 
-    /// Every one, in the order of its number.
+    /// All counters, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::ListenOverflows,
         Self::ListenDrops,
@@ -61,7 +61,7 @@ impl Counter {
         }
     }
 
-    /// As the kernel names it.
+    /// The kernel's name for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,10 +1,9 @@
-//! How long a SYN queue would be if it had room for the SYNs that were answered with a cookie
-//! instead: nothing on the server remembers them, so their number in flight is estimated here.
+//! Estimates how long a SYN queue would be if it had room for the SYNs that were answered with a
+//! cookie instead. The server keeps no state of them, so the number in flight is estimated here.
 //!
-//! A request leaves the SYN queue when the last ACK of its handshake comes, and so would the request
-//! that a cookie replaces: an ACK with a valid cookie ends the flight of one, whether it becomes a
-//! connection or the accept queue has no room for it. Cookies that nobody answers are forgotten
-//! after a second.
+//! A request leaves the SYN queue when the last ACK of its handshake arrives, and so would the
+//! request that a cookie replaces: an ACK with a valid cookie ends one flight, whether it becomes a
+//! connection or finds the accept queue full. Unanswered cookies are forgotten after a second.
 
 use core::mem::size_of;
 
@@ -12,19 +11,19 @@ use core::mem::size_of;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crowd {
-    /// When the count of those in flight began at zero, `CLOCK_MONOTONIC` nanoseconds.
+    /// When this count started at zero, `CLOCK_MONOTONIC` nanoseconds.
     pub since_ns: u64,
-    /// Cookies sent since then whose ACK has not come.
+    /// Cookies sent since then that were not answered by an ACK.
     pub in_flight: u32,
     /// Always zero.
     pub pad: u32,
 }
 
-/// No round trip is longer: a client sends its SYN again after a second.
+/// The longest flight: a client retransmits its SYN after a second.
 const LONGEST_NS: u64 = 1_000_000_000;
 
 impl Crowd {
-    /// Nothing counted.
+    /// An empty count.
     pub const NONE: Self = Self { since_ns: 0, in_flight: 0, pad: 0 };
 
     /// Records ACKs with a valid cookie.
@@ -67,17 +66,17 @@ mod tests {
         let mut crowd = Crowd::NONE;
         let needed = (0..28).map(|index| crowd.note(32, 1000 * MS + index * MS)).max();
         assert_eq!(needed, Some(60));
-        // All have arrived when the next burst comes, whether the accept queue had room or not.
+        // All were answered before the next burst, whether the accept queue had room or not.
         crowd.answer(28);
         let needed = (0..28).map(|index| crowd.note(32, 1700 * MS + index * MS)).max();
         assert_eq!(needed, Some(60));
-        // Nobody answered, and a second has passed.
+        // No cookie was answered, and a second has passed.
         let needed = (0..10).map(|index| crowd.note(32, 9000 * MS + index * MS)).max();
         assert_eq!(needed, Some(42));
     }
 
-    /// Clients next door, at a SYN queue that is full of requests which the accept queue has no room
-    /// for: each cookie is answered before the next is sent.
+    /// Clients at a short distance, at a SYN queue full of requests for which the accept queue has
+    /// no room: each cookie is answered before the next is sent.
     #[test]
     fn one_that_is_answered_at_once_needs_one_place() {
         let mut crowd = Crowd::NONE;

@@ -3,77 +3,77 @@
 //! value wide; below 64 each value has its own.
 //!
 //! The layout is that of the crate `histogram`, which userspace uses. The buckets count the value
-//! less one, so that a power of two is the last of its buckets, not the first.
+//! minus one, so that a power of two is the last value of its bucket, not the first of the next.
 
 use core::mem::size_of;
 
 use crate::crowd::Crowd;
 use crate::pace::Pace;
 
-/// Buckets of a power of two, as a power of two.
+/// The number of buckets per power of two, as a power of two.
 pub const GROUPING: u8 = 5;
 
-/// Waits in microseconds are below this power of two: 19 hours.
+/// The limit of waits in microseconds, as a power of two: 19 hours.
 pub const WAIT_POWER: u8 = 36;
 
-/// Depths are below this power of two.
+/// The limit of depths, as a power of two.
 pub const DEPTH_POWER: u8 = 20;
 
-/// Buckets of values below `2^power`.
+/// The number of buckets for values below `2^power`.
 const fn buckets(power: u8) -> usize {
     ((power - GROUPING + 1) as usize) << GROUPING
 }
 
-/// Buckets of waits.
+/// The number of buckets of waits.
 pub const WAITS: usize = buckets(WAIT_POWER);
 
-/// Buckets of depths.
+/// The number of buckets of depths.
 pub const DEPTHS: usize = buckets(DEPTH_POWER);
 
-/// No arrival since the last record.
+/// The value of `trough` without an arrival since the last record.
 pub const NO_TROUGH: u32 = u32::MAX;
 
 /// The counts of one listener, on all CPUs. They wrap around: userspace adds up the differences.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Distributions {
-    /// Accepted connections by the microseconds that they waited, rounded up, less one.
+    /// Accepted connections by their wait in microseconds, rounded up, minus one.
     pub waits: [u32; WAITS],
-    /// Arrivals by the depth that they made, less one.
+    /// Arrivals by the depth of the queue with them, minus one.
     pub depths: [u32; DEPTHS],
-    /// When the last of them was accepted, `CLOCK_MONOTONIC` nanoseconds.
+    /// When the last connection was accepted, `CLOCK_MONOTONIC` nanoseconds.
     pub accepted_ns: u64,
-    /// When the acceptor was noted last: at that accept, or up to a millisecond before.
+    /// When the acceptor was last recorded: at that accept, or up to a millisecond before.
     pub noted_ns: u64,
     /// Who accepted then: the process in the upper half, the thread in the lower one.
     pub acceptor: u64,
-    /// How long the queue was empty, nanoseconds: from an accept to the arrival that found
-    /// nothing there.
+    /// How long the queue was empty, nanoseconds: from an accept to the arrival that found it
+    /// empty.
     pub idle_ns: u64,
-    /// Within this time: how long the acceptor had nothing to do ([`Pace::free_ns`]).
+    /// How much of this time the acceptor was idle ([`Pace::free_ns`]).
     pub free_ns: u64,
-    /// When a drop record was sent last.
+    /// When a drop record was last sent.
     pub refused_ns: u64,
     /// The smallest depth that an arrival has found since the last record of a drop or of a
-    /// returning client; [`NO_TROUGH`]: no arrival.
+    /// returning client; [`NO_TROUGH`] if there was no arrival.
     pub trough: u32,
-    /// Arrivals. Two CPUs may count one at a time as one: it is for estimates.
+    /// Arrivals, for estimates: two CPUs that count at the same time may add only one.
     pub arrived: u32,
     /// `arrived` before the arrival that last found the queue empty.
     pub filled_arrived: u32,
     /// Always zero.
     pub pad: u32,
-    /// How fast connections are accepted while any wait.
+    /// How fast connections are accepted while others wait.
     pub pace: Pace,
-    /// When an arrival last found the queue empty: while anything is queued, it has not been
-    /// empty since.
+    /// When an arrival last found the queue empty. While a connection is queued, the queue has not
+    /// been empty since.
     pub filled_ns: u64,
     /// SYNs that were answered with a cookie because the SYN queue was full.
     pub crowd: Crowd,
-    /// A depth that some CPU has noted in its [`Totals`](crate::totals::Totals) for this epoch, as
-    /// a [`mark`]: an arrival in the same epoch that makes the queue no deeper changes no peak.
+    /// A depth that some CPU has recorded in its [`Totals`](crate::totals::Totals) for this epoch,
+    /// as a [`mark`]: an arrival in the same epoch at the same or a smaller depth changes no peak.
     pub deepest: u64,
-    /// The same of a wait, in steps of [`WAIT_STEP`] and rounded down: an accept in the same epoch
+    /// The same for a wait, in steps of [`WAIT_STEP`] and rounded down: an accept in the same epoch
     /// after fewer steps is not the longest.
     pub longest: u64,
 }
@@ -81,7 +81,7 @@ pub struct Distributions {
 /// The step of [`Distributions::longest`] in nanoseconds, as a power of two.
 pub const WAIT_STEP: u32 = 10;
 
-/// A value of an epoch in one word, which a program reads and writes as a whole.
+/// An epoch and a value in one word, which a program reads and writes as a whole.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[inline(always)]
@@ -89,7 +89,7 @@ pub const fn mark(epoch: u32, value: u32) -> u64 {
     (epoch as u64) << u32::BITS | value as u64
 }
 
-/// The value of a mark, if it is of this epoch.
+/// The value of a mark, if the mark belongs to this epoch.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[allow(clippy::cast_possible_truncation, reason = "the lower half is the value")]
@@ -99,7 +99,7 @@ pub const fn marked(mark: u64, epoch: u32) -> Option<u32> {
 }
 
 impl Distributions {
-    /// Nothing counted.
+    /// Empty counts.
     pub const EMPTY: Self = Self {
         waits: [0; WAITS],
         depths: [0; DEPTHS],
@@ -121,8 +121,8 @@ impl Distributions {
     };
 }
 
-/// The bucket of a value; those that are too large for `count` buckets are in the last.
-/// `count` is a power of two, so that the verifier sees at once that no bucket is beyond.
+/// The bucket of a value; values too large for `count` buckets fall into the last one. `count` is a
+/// power of two, so that a mask proves to the verifier that the bucket is in range.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[allow(clippy::cast_possible_truncation, reason = "there are a thousand buckets at most")]
@@ -137,7 +137,7 @@ pub const fn bucket(value: u64, count: usize) -> u32 {
     }
     let mut value = value;
     let mut shift = 0;
-    // Half the steps each time: eBPF has no instruction that counts leading zeros.
+    // A binary search: eBPF has no instruction that counts leading zeros.
     if value >> 22 != 0 {
         value >>= 16;
         shift += 16;
@@ -158,19 +158,19 @@ pub const fn bucket(value: u64, count: usize) -> u32 {
         value >>= 1;
         shift += 1;
     }
-    // Now it is 64 to 127.
+    // The value is now 64 to 127.
     value >>= 1;
     shift += 1;
     ((shift << GROUPING) + value as u32) & (count as u32 - 1)
 }
 
-/// Whole microseconds. A division takes a program more than the multiplication that is exact for
-/// what fits in 32 bits.
+/// Whole microseconds. A division costs a program more than the multiplication, which is exact for
+/// 32-bit values.
 #[must_use]
 #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
 #[inline(always)]
 pub const fn micros(ns: u64) -> u64 {
-    /// 2^38 by 1000, rounded up.
+    /// 2^38 / 1000, rounded up.
     const INVERSE: u64 = 274_877_907;
 
     if ns >> u32::BITS == 0 { (ns * INVERSE) >> 38 } else { ns / 1000 }
@@ -212,7 +212,7 @@ mod tests {
         for ns in spread.chain(near(0)).chain(near(limit)).chain([999, 1000, 1001, u64::MAX]) {
             assert_eq!(micros(ns), ns / 1000, "{ns}");
         }
-        // The last nanosecond of a microsecond is where a reciprocal is off first.
+        // A reciprocal first goes wrong at the last nanosecond of a microsecond.
         for ns in (999..=limit).step_by(1_000_000).chain([limit / 1000 * 1000 - 1]) {
             assert_eq!(micros(ns), ns / 1000, "{ns}");
         }

@@ -1,25 +1,24 @@
 //! Values that the programs need from the running kernel: offsets of fields in bytes, masks and
 //! indexes, one list for both halves. The loader finds their values by name.
 //!
-//! Where the verifier knows the type that a pointer has, a program reads a field by a load
-//! that carries the field's number as its offset, which no kernel struct is as long as; the
-//! loader writes the offset in its place. That is one instruction where a global would take
-//! five.
+//! Where the verifier knows the type of a pointer, a program reads a field by a load whose offset
+//! is the field's number, larger than any kernel struct; the loader replaces it by the real offset.
+//! This takes one instruction, a global would take five.
 
-/// Calls a macro with the whole list: documentation and name of each.
+/// Calls a macro with the whole list: the documentation and name of each field.
 #[macro_export]
 macro_rules! for_each_field {
     ($then:ident) => {
         $then! {
-            /// `sock_common.skc_nulls_node.pprev`, of a request: null once nobody finds it any more
+            /// `sock_common.skc_nulls_node.pprev`, of a request: null once the request is unhashed
             SKC_NULLS_PPREV,
             /// `tcp_sock.fastopen_rsk`, of a child: its request while Fast Open is under way
             TP_FASTOPEN_RSK,
-            /// `tcp_sock.copied_seq`: what is to be read next
+            /// `tcp_sock.copied_seq`: the next sequence number to read
             TP_COPIED_SEQ,
-            /// `tcp_sock.rcv_nxt`: what is to be received next
+            /// `tcp_sock.rcv_nxt`: the next sequence number to receive
             TP_RCV_NXT,
-            /// `tcp_sock.tcp_mstamp`: when the last packet came, `CLOCK_MONOTONIC` microseconds
+            /// `tcp_sock.tcp_mstamp`: when the last packet arrived, `CLOCK_MONOTONIC` microseconds
             TP_MSTAMP,
             /// `sock_common.skc_daddr`
             SKC_DADDR,
@@ -101,11 +100,11 @@ macro_rules! for_each_field {
             NET_INUM,
             /// `net.hash_mix`
             NET_HASH_MIX,
-            /// `net.net_cookie`, where it is set from the start and userspace can ask for it
+            /// `net.net_cookie`, if it is set from the start and userspace can query it
             NET_COOKIE,
             /// `net.loopback_dev`
             NET_LOOPBACK,
-            /// `net_device.dev.kobj.sd`: its folder in sysfs
+            /// `net_device.dev.kobj.sd`: its directory in sysfs
             DEVICE_NODE,
             /// `kernfs_node.dir.root`
             NODE_ROOT,
@@ -175,7 +174,8 @@ macro_rules! for_each_field {
             PT_REGS_FIRST,
             /// The second one
             PT_REGS_SECOND,
-            /// The last field of `pt_regs`; only where they lie at the end of a stack of 16 KiB
+            /// The last field of `pt_regs`; only where `pt_regs` lies at the end of a stack of 16
+            /// KiB
             PT_REGS_LAST,
             /// `task_struct.stack`
             TASK_STACK,
@@ -191,7 +191,7 @@ macro_rules! for_each_field {
             TASK_LEADER,
             /// `task_struct.comm`
             TASK_COMM,
-            /// `io_kiocb.file`: what a request of `io_uring` is about
+            /// `io_kiocb.file`: the file that a request of `io_uring` acts on
             URING_FILE,
             /// `io_kiocb.opcode`
             URING_OPCODE,
@@ -237,7 +237,7 @@ macro_rules! number {
 
 for_each_field!(number);
 
-/// The first number as an offset.
+/// The offset that stands for the first field.
 pub const FIRST: u16 = 0x7000;
 
 /// The offset that stands for a field.

@@ -1,11 +1,10 @@
-//! The port filter: one bit a port, tested in the kernel before anything is
-//! recorded. The map that holds it is an array, which the verifier reads
-//! inline: a handful of instructions.
+//! The port filter: one bit per port, tested in the kernel before anything is recorded. The map
+//! that holds it is an array, which programs read inline with a handful of instructions.
 
 /// Words of 64 bits in the port set.
 pub const PORT_WORDS: usize = 65_536 / 64;
 
-/// In the word at `port_word(port)`, the bit of this port.
+/// The bit of this port in the word at `port_word(port)`.
 #[must_use]
 #[inline]
 pub const fn port_bit(port: u16) -> u64 {

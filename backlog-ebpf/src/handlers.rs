@@ -1,5 +1,5 @@
-//! The handlers of events. A handler knows sockets, packets and records, but not how its program
-//! was attached.
+//! The handlers of kernel events. A handler knows sockets, packets and records, but not how its
+//! program is attached.
 
 pub(crate) mod accept;
 pub(crate) mod ack;

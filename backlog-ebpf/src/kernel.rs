@@ -1,5 +1,5 @@
-//! The kernel's memory: its types by name, where their fields are, and how they are read. Nothing
-//! here keeps anything.
+//! Access to the kernel's memory: its types, the offsets of fields, and reads. This layer keeps no
+//! state.
 
 pub(crate) mod caller;
 pub(crate) mod cgroup;

@@ -1,9 +1,9 @@
-//! What crosses from the kernel to userspace: ring records, per-listener
-//! totals, and the constants that both halves must agree on.
+//! The ABI between the eBPF programs and userspace: ring records, per-listener totals, and the
+//! constants that both halves must agree on.
 //!
-//! No dependencies and no `std`: the eBPF programs and `backlog-trace` compile
-//! this same source, so there is no second definition to keep in step. Records
-//! hold integers and byte arrays only: every bit pattern is a valid value.
+//! No dependencies and no `std`: the eBPF programs and `backlog-trace` compile this same source, so
+//! there is only one definition. Records hold only integers and byte arrays: every bit pattern is a
+//! valid value.
 #![no_std]
 
 pub mod accepts;
@@ -19,7 +19,7 @@ pub mod pending;
 pub mod record;
 pub mod totals;
 
-/// In an offset or index global: this kernel does not have the field.
+/// The value of an offset or index that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 /// `AF_INET` as the kernel stores it in `skc_family`.

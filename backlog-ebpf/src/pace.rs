@@ -1,20 +1,20 @@
-//! How fast an acceptor is while it has work: from one accept to the next, where the second
-//! connection was waiting already when the first was taken. A pause that is much longer than
-//! the ones before is a stall, and no measure of the pace.
+//! Measures how fast an acceptor is while it has work: the pause from one accept to the next, if
+//! the second connection was already waiting at the first accept. A pause much longer than those
+//! before is a stall, which does not count.
 
 use core::mem::size_of;
 
-/// What has been measured at one listener.
+/// What was measured at one listener.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// The usual pause, nanoseconds: a moving mean.
     pub usual_ns: u64,
-    /// Accepts with work before them, without those after a stall.
+    /// Pauses measured, without stalls.
     pub count: u64,
-    /// Their pauses together.
+    /// The sum of these pauses.
     pub sum_ns: u64,
-    /// Stalls together.
+    /// The sum of the stalls.
     pub stalled_ns: u64,
 }
 
@@ -24,7 +24,7 @@ const STALL: u32 = 4;
 const STALL_NS: u64 = 10_000_000;
 
 impl Pace {
-    /// Nothing measured.
+    /// No measurement.
     pub const NONE: Self = Self { usual_ns: 0, count: 0, sum_ns: 0, stalled_ns: 0 };
 
     /// Records a pause between two accepts.
@@ -35,8 +35,8 @@ impl Pace {
         let unknown = usual_ns == 0;
         if pause_ns > STALL_NS && (unknown || (pause_ns >> STALL) > usual_ns) {
             self.stalled_ns += pause_ns;
-            // If pauses stay this long, they become the usual ones: all of them, or every tenth, as
-            // with workers that each take a connection at the same time and are then busy.
+            // If pauses stay this long, they become usual. It is enough that every tenth is long,
+            // as with workers that each accept at the same time and are then busy.
             self.usual_ns = if unknown { STALL_NS } else { (usual_ns << 2) + 1 };
             return;
         }
@@ -46,8 +46,8 @@ impl Pace {
         self.sum_ns += pause_ns;
     }
 
-    /// The acceptor's idle time in a period that begins with an accept and in which nothing is
-    /// queued: it works on the accepted connection for a usual pause first.
+    /// The acceptor's idle time in a period that starts with an accept and in which the queue is
+    /// empty: it first works on the accepted connection for a usual pause.
     #[must_use]
     #[allow(clippy::inline_always, reason = "a call costs a program more than most of it")]
     #[inline(always)]
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((pace.sum_ns / pace.count, pace.count), (100 * MS, 16));
     }
 
-    /// The workers take a connection in turns and work on it for the same time: the longer pauses
+    /// The workers accept in turns and work on a connection for the same time: the longer pauses
     /// are not stalls.
     #[test]
     fn workers_in_step_have_the_pace_of_all_of_them_together() {

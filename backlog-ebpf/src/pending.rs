@@ -1,20 +1,20 @@
-//! A connection that sits in an accept queue, as the table of queued connections
-//! keeps it. Its key is the address of the connection's socket.
+//! A queued connection, as the table of queued connections stores it, keyed by the address of the
+//! connection's socket.
 
 use core::mem::{offset_of, size_of};
 
-/// States of the startup scan of the queues: not begun; the iterator only reports its namespace.
+/// States of the startup scan of the queues. Not started: the iterator only reports its namespace.
 pub const SEED_NONE: u32 = 0;
-/// It records queued connections before the programs begin.
+/// The iterator records queued connections before the programs start.
 pub const SEED_BEFORE: u32 = 1;
-/// It records queued connections after the programs have begun.
+/// The iterator records queued connections after the programs have started.
 pub const SEED_AFTER: u32 = 2;
 /// The scan is complete; the iterator behaves as before it.
 pub const SEED_DONE: u32 = 3;
-/// The run has begun: the iterator records this for namespaces that are created from now on.
+/// The run has started: the iterator records this, to recognise namespaces that are created later.
 pub const SEED_BEGUN: u32 = 4;
 
-/// What the scan writes if a queue is longer than one run.
+/// What the iterator writes if a queue is longer than one run.
 pub static ITER_MORE: u8 = b'+';
 /// What it writes after the last listener.
 pub static ITER_DONE: u8 = b'.';
@@ -23,43 +23,42 @@ pub static ITER_DONE: u8 = b'.';
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// `CLOCK_MONOTONIC` nanoseconds, right before it was added; zero for one that was
-    /// queued before the start.
+    /// When it was queued, `CLOCK_MONOTONIC` nanoseconds; zero for one that was queued before the
+    /// start.
     pub enqueued_ns: u64,
     /// The listener's address.
     pub listener: u64,
-    /// Since when it has been this listener's: since it was added, or since it
-    /// migrated here.
+    /// Since when it belongs to this listener: since it was queued, or since it migrated here.
     pub since_ns: u64,
     /// The listener's slot.
     pub slot: u32,
-    /// Depth right after it was added; zero until it has been.
+    /// Depth right after it was queued; zero until then.
     pub depth: u32,
-    /// Depth right before, plus one: the value of `depth` unless other connections come or go at
+    /// Depth right before, plus one: equal to `depth` unless other connections arrive or leave at
     /// the same time. For a connection queued before the start: the scan that saw it last,
     /// [`SEED_BEFORE`] or [`SEED_AFTER`].
     pub expected: u32,
-    /// The initial sequence number of a client that had been refused before, for the record of
-    /// how it leaves the queue; zero: it had not been.
+    /// The initial sequence number of a client that was refused before, for the record of how it
+    /// leaves the queue; zero if it was not refused.
     pub refused_isn: u32,
-    /// When it was accepted, if that was before it was known to be queued: who confirms it
-    /// ends it then. Zero otherwise.
+    /// When it was accepted, if that was seen before its enqueue: the program that confirms the
+    /// enqueue then removes the entry. Zero otherwise.
     pub early_ns: u64,
 }
 
-/// In [`Waiting::early_ns`]: the connection had no port any more.
+/// In [`Waiting::early_ns`]: the connection no longer had a port.
 pub const NAMELESS: u64 = 1 << 63;
 
-/// A place in the table of connections that hooks on functions keep: found by the child's
-/// address, in one of two ways at most.
+/// A place in the table of queued connections that hooks on functions use. A connection has one
+/// place, by its socket's address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// The address of the child's socket that `entry` is of; zero: none.
+    /// The address of the child's socket that `entry` describes; zero: none.
     pub child: u64,
-    /// The address of a child that was accepted before it was entered here; zero: none.
+    /// The address of a child that was accepted before it was recorded here; zero: none.
     pub early: u64,
-    /// When that was accepted, perhaps with [`NAMELESS`].
+    /// When that child was accepted, possibly with [`NAMELESS`].
     pub early_ns: u64,
     /// When and where `child` was queued.
     pub entry: Pending,

@@ -1,6 +1,5 @@
-//! The entry points, one file for each way of attaching. They name the program and
-//! say whether the tracer runs; which argument goes to which handler stands once, in
-//! [`hooks`].
+//! The entry points of the programs, one file for each attach type. An entry point only checks
+//! whether the tracer runs; [`hooks`] maps arguments to handlers for all types.
 
 mod context;
 mod fentry;
@@ -9,13 +8,13 @@ mod iter;
 mod kprobe;
 mod tracepoint;
 
-/// Tracing helpers are for GPL-compatible programs only.
+/// Only GPL-compatible programs may use tracing helpers.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses a program that could come here, so none does.
+    // Unreachable: the verifier rejects a program that could get here.
     loop {}
 }

@@ -1,13 +1,13 @@
-//! The records of the ring buffer: rare events that are reported immediately. (The events of every
-//! connection are counted: [`crate::totals`], [`crate::distribution`].) Each starts with a
-//! [`Header`], whose `kind` is the type of the record and whose `size` its length when written.
+//! The records of the ring buffer: rare events that are reported immediately. (Events of every
+//! connection are only counted: [`crate::totals`], [`crate::distribution`].) A record starts with a
+//! [`Header`], whose `kind` is its type and whose `size` is its length when written.
 //!
-//! Times are `CLOCK_MONOTONIC` nanoseconds, ports are in host order, addresses
-//! are the kernel's 16 bytes (an IPv4 address in the first four).
+//! Times are `CLOCK_MONOTONIC` nanoseconds, ports are in host order, addresses are the kernel's 16
+//! bytes (an IPv4 address fills the first four).
 
 use core::mem::{offset_of, size_of};
 
-/// Which record follows a [`Header`].
+/// The type of the record that follows a [`Header`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum Kind {
@@ -21,15 +21,15 @@ pub enum Kind {
     Limit = 3,
     /// An [`Admitted`]: a client that was refused has been queued.
     Admitted = 4,
-    /// A [`Dequeued`]: it has left the queue.
+    /// A [`Dequeued`]: such a client has left the queue.
     Dequeued = 5,
 }
 
 impl Kind {
-    /// How many kinds there are.
+    /// The number of kinds.
     pub const COUNT: usize = 6;
 
-    /// Every kind, in the order of its number.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Drop, Self::Opened, Self::Closed, Self::Limit, Self::Admitted, Self::Dequeued];
 
@@ -63,7 +63,7 @@ pub struct Header {
     pub size: u16,
     /// The CPU that wrote it.
     pub cpu: u32,
-    /// The listener's slot.
+    /// The slot of the listener.
     pub slot: u32,
     /// Always zero.
     pub pad: u32,
@@ -75,7 +75,7 @@ pub struct Header {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address as the kernel keeps it; see the module's head.
+    /// The address in the kernel's form, see the module documentation.
     pub addr: [u8; 16],
     /// The port, host order.
     pub port: u16,
@@ -87,14 +87,14 @@ pub struct Endpoint {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drop {
-    /// `time_ns` is when the kernel had decided.
+    /// `time_ns` is right after the kernel's decision.
     pub header: Header,
     /// A [`Cause`](crate::cause::Cause).
     pub cause: u16,
     /// [`FIN`], [`RETRY`].
     pub flags: u16,
-    /// The client's initial sequence number: with address and port it names
-    /// one connection attempt, whose retries carry the same.
+    /// The client's initial sequence number: with the address and port it identifies a connection
+    /// attempt, and retries have the same.
     pub isn: u32,
     /// Depth of the accept queue at that moment.
     pub depth: u32,
@@ -102,37 +102,36 @@ pub struct Drop {
     pub limit: u32,
     /// Requests in the SYN queue.
     pub syn_queue: u32,
-    /// The least depth since the record before
+    /// The smallest depth since the previous record
     /// ([`Distributions::trough`](crate::distribution::Distributions::trough)).
     pub trough: u32,
     /// The client.
     pub client: Endpoint,
     /// Arrivals so far ([`Distributions::arrived`](crate::distribution::Distributions::arrived)).
     pub arrived: u32,
-    /// How long the acceptor has had nothing to do so far
+    /// The acceptor's idle time so far
     /// ([`Distributions::free_ns`](crate::distribution::Distributions::free_ns)).
     pub free_ns: u64,
-    /// When a connection was accepted last; zero: none was.
+    /// When a connection was last accepted; zero: never.
     pub accepted_ns: u64,
-    /// When an arrival last found the queue empty; zero: none has.
+    /// When an arrival last found the queue empty; zero: never.
     pub filled_ns: u64,
-    /// The pauses between accepts so far, and the stalls among them
-    /// ([`Pace`](crate::pace::Pace)).
+    /// The sum of the pauses between accepts so far ([`Pace`](crate::pace::Pace)).
     pub paced_ns: u64,
-    /// See there.
+    /// The sum of the stalls so far.
     pub stalled_ns: u64,
-    /// How many pauses these are.
+    /// The number of these pauses.
     pub paced: u32,
     /// Drops that this CPU has counted so far without a record
     /// ([`Totals::records_suppressed`](crate::totals::Totals::records_suppressed)).
     pub records_suppressed: u32,
-    /// Those of them that were the first of their client.
+    /// How many of these were the first drop of their client.
     pub suppressed_clients: u32,
-    /// Those of them that were retries.
+    /// How many of these were retries.
     pub suppressed_retries: u32,
 }
 
-/// A connection was queued whose attempt had been refused before ([`Kind::Admitted`]).
+/// A connection was queued whose client had been refused before ([`Kind::Admitted`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
@@ -140,7 +139,7 @@ pub struct Admitted {
     pub header: Header,
     /// The client's initial sequence number.
     pub isn: u32,
-    /// Depth of the accept queue right after it was added.
+    /// Depth of the accept queue, this connection included.
     pub depth: u32,
     /// The client.
     pub client: Endpoint,
@@ -161,7 +160,7 @@ pub const FIN: u16 = 1;
 /// [`Drop::flags`]: the attempt has been refused before.
 pub const RETRY: u16 = 2;
 
-/// A connection has left the queue whose attempt had been refused before ([`Kind::Dequeued`]).
+/// A connection whose client had been refused before has left the queue ([`Kind::Dequeued`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dequeued {
@@ -185,21 +184,21 @@ pub enum Leaving {
     Accepted = 0,
     /// It is accepted, and its client has closed its end without ever sending data.
     Fin = 1,
-    /// It is accepted, and its client has sent data and closed its end: it has left, or it
-    /// waits for an answer.
+    /// It is accepted, and its client has sent data and closed its end: it has left, or still waits
+    /// for an answer.
     FinAfterData = 2,
     /// It is accepted after its client has reset it.
     Reset = 3,
     /// Its listener has closed or shut down.
     Killed = 4,
-    /// It was accepted in a way that is not seen, and its end is.
+    /// No program saw its accept, only its end.
     Unseen = 5,
     /// It is accepted. Its client has sent data and has not closed its end.
     AcceptedWithData = 6,
 }
 
 impl Leaving {
-    /// Every one, in the order of its number.
+    /// All of them, in the order of their numbers.
     pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::Fin,
@@ -217,7 +216,7 @@ impl Leaving {
     }
 }
 
-/// Who a listener is ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
+/// The identity and state of a listener ([`Kind::Opened`], [`Kind::Closed`], [`Kind::Limit`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
@@ -227,7 +226,7 @@ pub struct Listener {
     pub sk: u64,
     /// The inode number of its socket, as in `/proc/PID/fd`; zero if it has none.
     pub inode: u64,
-    /// `skc_cookie`; zero until somebody asked the kernel for it.
+    /// `skc_cookie`; zero until it is first requested from the kernel.
     pub cookie: u64,
     /// The inode number of its network namespace.
     pub netns: u32,
@@ -244,13 +243,13 @@ pub struct Listener {
     pub sk_drops: u32,
     /// Requests in its SYN queue.
     pub syn_queue: u32,
-    /// [`Kind::Limit`]: the limit before; else zero.
+    /// [`Kind::Limit`]: the previous limit; else zero.
     pub was: u32,
     /// The id of its socket's cgroup; zero: unknown.
     pub cgroup: u64,
     /// With [`OPENED_NOW`] and in [`Kind::Limit`]: the name of the thread that called `listen()`.
     pub comm: [u8; 16],
-    /// And its process; zero: not known.
+    /// And the id of its process; zero: unknown.
     pub caller: u32,
     /// With [`ASKED`]: the backlog that it passed.
     pub asked: i32,
@@ -273,13 +272,13 @@ pub const CLOSING: u32 = 8;
 pub const ASKED: u32 = 16;
 /// [`Listener::flags`], in the kernel only: the listen call that opened it has not returned yet.
 pub const LISTENING: u32 = 32;
-/// [`Listener::flags`]: its network namespace was made during the run.
+/// [`Listener::flags`]: its network namespace was created during the run.
 pub const NEW_NETNS: u32 = 128;
 /// [`Listener::flags`], in the kernel only: a listen call was reported by its inner function.
 pub const TOLD: u32 = 64;
 
-// The ring hands out memory aligned to 8 bytes; the layout is the contract
-// between two compilers, so every offset is pinned down here.
+// The ring buffer aligns memory to 8 bytes. The layout is a contract between two compilers, so
+// every offset is asserted.
 const _: () = {
     assert!(offset_of!(Header, cpu) == 4);
     assert!(offset_of!(Header, slot) == 8);

@@ -1,5 +1,5 @@
-//! The state of the programs: the maps, and the access to them that several handlers share.
-//! [`maps`] and the globals (`kernel::globals`) are the contract with the loader.
+//! The state of the programs: the maps, and the access to them that handlers share. [`maps`] and
+//! the globals (`kernel::globals`) are the contract with the loader.
 
 pub(crate) mod calls;
 pub(crate) mod counters;

@@ -1,5 +1,4 @@
-//! A connection leaves the accept queue: through accept, or because its
-//! listener closed.
+//! A connection leaves the accept queue: it is accepted, or its listener closes.
 
 use backlog_ebpf::{
     ABSENT,
@@ -26,18 +25,18 @@ use crate::state::{
     workers,
 };
 
-/// Hook: `security_sock_graft(newsk, newsock)`, which every accept calls under
-/// `sk_callback_lock`, after the sleep of a blocking one.
+/// Hook: `security_sock_graft(newsk, newsock)`, which every accept calls under `sk_callback_lock`,
+/// after a blocking one has slept.
 ///
-/// Bottom halves are off there. That matters: a program that a process can be
-/// preempted in is skipped for the next process on that CPU (7.3 lost 2 of 100
-/// accepts by 8 threads in `__inet_accept`).
+/// Bottom halves are off there. That matters: if a process can be preempted inside a program, the
+/// kernel skips the program for the next process on that CPU (7.3 lost 2 of 100 accepts by 8
+/// threads in `__inet_accept`).
 #[inline(always)]
 pub(crate) fn on_graft(newsk: impl KernelPtr<Sock>) {
     let port: u16 = read::field(newsk, &SKC_NUM);
-    // A client that has reset its connection meanwhile has taken its port away.
+    // A connection that its client has reset meanwhile has lost its port.
     let wanted = (port == 0 || filter::port(port)) && filter::namespace(newsk);
-    // What is in the table is a TCP socket, so an ordinary accept needs no look at the protocol.
+    // Only TCP sockets are in the table, so an ordinary accept need not check the protocol.
     if wanted && count_if_in_table(newsk) {
         return;
     }
@@ -51,7 +50,7 @@ pub(crate) fn on_graft(newsk: impl KernelPtr<Sock>) {
 #[inline(always)]
 fn graft(child: impl KernelPtr<Sock>) {
     let port: u16 = read::field(child, &SKC_NUM);
-    // A client that has reset its connection meanwhile has taken its port away.
+    // A connection that its client has reset meanwhile has lost its port.
     if (port != 0 && !filter::port(port)) || !filter::namespace(child) {
         return;
     }
@@ -60,12 +59,12 @@ fn graft(child: impl KernelPtr<Sock>) {
     }
 }
 
-/// Counts the accept of a connection that has a place in the table.
+/// Counts the accept of a connection that is in the table.
 #[inline(always)]
 fn count_if_in_table(child: impl KernelPtr<Sock>) -> bool {
     let Some(pending) = fast::take(child.address()) else { return false };
     let Pending { slot, enqueued_ns, refused_isn, .. } = pending;
-    // What a listener has in the table leaves it before the slot is another's.
+    // All connections of a listener leave the table before its slot is reused.
     tally::count_accept(slot, enqueued_ns, 0, AcceptedBy::CurrentThread);
     let state = read::field(child, &SKC_STATE);
     tally::count_abandoned(slot, child.address(), enqueued_ns, state);
@@ -75,8 +74,8 @@ fn count_if_in_table(child: impl KernelPtr<Sock>) -> bool {
     true
 }
 
-/// The accept of a connection that has no place in the table: it may be in the map, or not be
-/// recorded yet.
+/// Handles the accept of a connection that is not in the table: it may be in the overflow map, or
+/// its enqueue may not be recorded yet.
 #[inline(always)]
 fn not_in_table(child: impl KernelPtr<Sock>, port: u16) {
     if overflow::in_use()
@@ -99,14 +98,14 @@ fn not_in_table(child: impl KernelPtr<Sock>, port: u16) {
     }
 }
 
-/// Is the startup scan of the queues complete? Then an unknown connection arrived later, and no
-/// program saw it.
+/// Whether the startup scan of the queues is complete. After it, an unknown connection is one that
+/// arrived later, and whose enqueue no program saw.
 #[inline(always)]
 fn is_seeded() -> bool {
     SEED.get(0).is_some_and(|seed| *seed == SEED_DONE)
 }
 
-/// An accept of a connection that is not known, and whose listener cannot be found.
+/// Counts the accept of an unknown connection whose listener cannot be found.
 #[inline(always)]
 fn count_untracked(child: *const Sock) {
     if is_seeded()
@@ -118,7 +117,7 @@ fn count_untracked(child: *const Sock) {
     }
 }
 
-/// Counts the accept of a known connection, if it is not counted yet.
+/// Counts the accept of a known connection, if it has not been counted yet.
 #[inline(always)]
 pub(crate) fn count_if_tracked(child: *const Sock, by: AcceptedBy) -> bool {
     let taken = pending::take(child);
@@ -139,8 +138,8 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
     if sk.is_null() {
         return count_untracked(child);
     }
-    // Another thread may have closed the descriptor and used it again; a connection that was
-    // reset has lost its port.
+    // Another thread may have closed the descriptor and reused it, so the ports must match; a
+    // connection that was reset has lost its port.
     let port: u16 = read::field(child, &SKC_NUM);
     let of_it = port == 0 || port == read::field(sk, &SKC_NUM);
     if !of_it || !filter::listener(sk) || !filter::connection(child) {
@@ -161,8 +160,8 @@ pub(crate) fn on_accept(child: *const Sock, from: impl FnOnce() -> *const Sock) 
 pub(crate) fn on_destroy(sk: *const Sock) {
     let Some(pending) = pending::take(sk) else { return };
     let of = pending.listener as *const Sock;
-    // Announced, and then not queued; or accepted before that was known, and what would
-    // have shown it was not seen.
+    // Announced and never confirmed: it was not queued, or it was accepted first (`early_ns`) and
+    // the program that confirms the enqueue was missed.
     if pending.enqueued_ns != 0 && pending.depth == 0 {
         if pending.early_ns != 0 && enqueue::confirm(of, sk).is_some() {
             tally::count_tracked_accept(pending, sk, 0, AcceptedBy::Unknown);
@@ -170,13 +169,13 @@ pub(crate) fn on_destroy(sk: *const Sock) {
         return;
     }
     let Some(tracked) = slots::tracked(pending.slot) else { return };
-    // close() shuts both ways down; who drops a queue disconnects, which opens them again
-    // (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
+    // close() shuts both directions down. A listener that drops its queue disconnects each
+    // connection, which clears that again (`tcp_close`, `inet_child_forget`, 5.10 to 7.3).
     let closed = read::field::<_, u8>(sk, &SK_SHUTDOWN) != 0;
     if closed || read::field::<_, u8>(of, &SKC_STATE) == TCP_LISTEN {
-        // Somebody had accepted it, and no program saw its enqueue.
+        // It was accepted, and no program saw its enqueue.
         let totals = tracked.totals;
-        // SAFETY: this CPU's element of the per-CPU array. How long it waited is not known.
+        // SAFETY: this CPU's element of the per-CPU array. Its wait is unknown.
         unsafe {
             if pending.enqueued_ns == 0 {
                 (*totals).accepts_without_wait += 1;
@@ -192,18 +191,18 @@ pub(crate) fn on_destroy(sk: *const Sock) {
     }
 }
 
-/// Hook: `inet_child_forget(sk, req, child)`: a queued connection dies with its
-/// listener, or one that was about to be added is not. (The kernel notes the child in its
-/// request when it adds it.)
+/// Hook: `inet_child_forget(sk, req, child)`: a queued connection is killed with its listener, or
+/// one that was about to be queued is not. (When the kernel queues a child, it stores it in the
+/// request.)
 #[inline(always)]
 pub(crate) fn on_forget(sk: *const Sock, req: *const Request, child: *const Sock) {
     if read::field::<_, u64>(req, &REQ_SK) != child as u64 {
         return scratch::set_hint(DropHint::NotQueued);
     }
     let (tracked, refused_isn) = match pending::take(child) {
-        // After a migration that failed, `sk` is the listener before.
+        // After a failed migration, `sk` is the previous listener.
         Some(pending) => (slots::tracked(pending.slot), pending.refused_isn),
-        // Queued before the start, and not found by the iterator.
+        // Queued before the start and missed by the iterator.
         None if filter::connection(child) => (slots::known(sk), 0),
         None => (None, 0),
     };
@@ -212,7 +211,7 @@ pub(crate) fn on_forget(sk: *const Sock, req: *const Request, child: *const Sock
     }
 }
 
-/// Counts a queued connection that dies with its listener.
+/// Counts a queued connection that is killed with its listener.
 #[inline(always)]
 fn count_killed(tracked: Tracked, child: *const Sock, refused_isn: u32) {
     // SAFETY: this CPU's element of the per-CPU array.

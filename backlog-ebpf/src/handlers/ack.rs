@@ -20,11 +20,11 @@ use crate::state::{
     values::MibCounts,
 };
 
-/// Hook: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null when
-/// nothing came of the packet. With `fastopen` the socket is a child, which has no queue.
+/// Hook: `tcp_check_req(sk, skb, req, fastopen, …)` returned `child`, which is null if the packet
+/// created no connection. With `fastopen` the socket is a child, which has no queue.
 ///
-/// The child has been queued, and may have been accepted on another CPU by now; this CPU
-/// still has its lock.
+/// The child has been queued, and another CPU may have accepted it by now; this CPU still holds its
+/// lock.
 #[inline(always)]
 pub(crate) fn done<C: KernelPtr<Sock>>(
     sk: impl KernelPtr<Sock>,
@@ -48,12 +48,12 @@ pub(crate) fn done<C: KernelPtr<Sock>>(
     }
 }
 
-/// Nothing came of it.
+/// The packet created no connection.
 #[inline(always)]
 fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
     let hint = scratch::take_hint();
     let net: *const Net = read::pointer(sk, &SKC_NET);
-    // Whatever the port is: the next snapshot must not find this packet's moves.
+    // This applies to filtered ports too: the next snapshot must not include this packet's moves.
     let moved = mib_snapshot::snapshot_delta(net);
     if !filter::listener(sk) || !filter::request(req) {
         return;
@@ -77,8 +77,8 @@ fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
         }
     } else if matches!(hint, DropHint::NotQueued) {
         if let Some(tracked) = listener::of(sk) {
-            // Its listener has left LISTEN since the kernel found it, or there was no
-            // memory to take it along to another one.
+            // The listener has left LISTEN since the kernel found it, or there was no memory to
+            // migrate the request to another listener.
             let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
             let cause = if listens { Cause::NoChild } else { Cause::ListenerLeft };
             packet_drop::count_drop(
@@ -90,21 +90,21 @@ fn nothing(sk: *const Sock, skb: *const SkBuff, req: *const Request) {
             );
         }
     } else if moved.resets != 0 || read::field::<_, u64>(req, &SKC_NULLS_PPREV) != 0 {
-        // The request is still there, or this packet has ended it. If another CPU had been
-        // first, that would have taken it away.
+        // The request still exists, or this packet removed it. If another CPU had created the
+        // connection, it would have removed the request.
         ignored(sk);
     }
 }
 
-/// Why, and how far the packet moves `sk_drops`.
+/// The cause, and by how much the packet moves `sk_drops`.
 #[inline(always)]
 fn classify_drop(net: *const Net, moved: &MibCounts) -> (Cause, u64) {
     let full = moved.overflows != 0;
     if moved.resets != 0 {
         return (if full { Cause::AcceptQueueFullReset } else { Cause::NoChild }, 2);
     }
-    // The counter does not move if another CPU has removed the request meanwhile. The reset is
-    // still sent, and the kernel processes the packet again instead of discarding it.
+    // The counter does not move if another CPU has removed the request meanwhile. The kernel still
+    // sends the reset, and processes the packet again instead of discarding it.
     let resets = read::field::<_, u8>(net, &NET_ABORT_ON_OVERFLOW) != 0;
     match (full, resets) {
         (true, true) => (Cause::AcceptQueueFullReset, 1),

@@ -1,5 +1,4 @@
-//! An ACK that belongs to no request and may carry a SYN cookie: `cookie_v4_check`,
-//! `cookie_v6_check`.
+//! ACKs that belong to no request and may carry a SYN cookie: `cookie_v4_check`, `cookie_v6_check`.
 
 use backlog_ebpf::cause::{Beside, Cause};
 
@@ -22,8 +21,9 @@ use crate::state::{
     values::{EntryCounts, KeptPacket},
 };
 
-/// Hook: `cookie_v4_check(sk, skb)` is entered. The packet is kept: since 6.9 the kernel may have
-/// freed it at the exit. (Only packets without SYN that belong to no request get here.)
+/// Hook: entry of `cookie_v4_check(sk, skb)`. The packet's data is kept, because since 6.9 the
+/// kernel may have freed the packet by the exit. (Only packets without SYN that belong to no
+/// request get here.)
 #[inline(always)]
 pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
     if !filter::listener(sk) || !filter::packet(skb) {
@@ -41,8 +41,8 @@ pub(crate) fn enter(sk: *const Sock, skb: *const SkBuff) {
     });
 }
 
-/// Hook: it returned the child, `sk` itself when there was no cookie, or null when
-/// there was one and nothing came of it.
+/// Hook: exit. It returned the child, `sk` itself if there was no cookie, or null if there was one
+/// and it created no connection.
 #[inline(always)]
 pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     let Some(left) = scratch::leave(TracedFn::Cookie, sk) else {
@@ -52,8 +52,8 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     let unqueued = matches!(scratch::take_hint(), DropHint::NotQueued);
     let failed = left.mib.get(&MIB_SYNCOOKIES_FAILED) != left.before.cookie_failed;
     let valid = left.mib.get(&MIB_SYNCOOKIES_RECV) != left.before.cookie_valid;
-    // Without an ACK it can be no cookie, and the listener discards it: a client's reset,
-    // as an answer to a SYN-ACK that it did not ask for.
+    // A packet without an ACK carries no cookie, and the listener discards it: a client's reset in
+    // answer to an unexpected SYN-ACK.
     let discarded = child == sk && packet.flags & TCP_ACK == 0;
     if !(failed || valid || discarded || child.is_null()) {
         return;
@@ -73,12 +73,12 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
     }
     let counted = left.mib.get(&MIB_LISTEN_DROPS) != left.before.drops;
     if counted {
-        // The next snapshot must not find this packet's moves.
+        // The next snapshot must not include this packet's moves.
         mib_snapshot::refresh(left.mib.net() as u64);
     }
-    // Without a route the kernel gives up before it makes a child, and counts nothing. If
-    // it has made one and thrown it away, another packet of the client's was faster on
-    // another CPU, and nothing is lost.
+    // Without a route the kernel gives up before it creates a child, and counts nothing. If it
+    // created one and discarded it, another packet of the client was faster on another CPU, and
+    // nothing is lost.
     let childless = left.mib.tcp(&MIB_PASSIVE_OPENS) == left.before.children;
     if !child.is_null() || !(unqueued || counted || (valid && childless)) {
         return;
@@ -93,7 +93,7 @@ pub(crate) fn exit(sk: *const Sock, child: *const Sock) {
         sk_drops: u64::from(counted || unqueued),
         counted,
     };
-    // The SYN's number is one behind the ACK's.
+    // The SYN's sequence number is one less than the ACK's.
     packet_drop::count_drop(
         sk,
         tracked,

@@ -1,9 +1,9 @@
 //! A connection enters the accept queue.
 //!
-//! Hooks on functions see it right after the kernel has added it ([`on_enqueue`]). Tracepoints
-//! see it being made and being established: it is announced before the kernel adds it and
-//! confirmed afterwards. Either way a thread that is already accepting may take it in
-//! between, on another CPU.
+//! Hooks on functions see the connection right after the kernel has queued it ([`on_enqueue`]).
+//! Tracepoints see its creation and its change to ESTABLISHED: it is announced before the kernel
+//! queues it and confirmed afterwards. Either way, a thread on another CPU may accept it before it
+//! is recorded.
 
 use backlog_ebpf::{cause::Beside, pending::Pending};
 
@@ -17,15 +17,14 @@ use crate::state::{
     slots::{self, Tracked},
 };
 
-/// Counts a connection that has been queued a moment ago, on this CPU. It may have been
-/// accepted by now.
+/// Records a connection that this CPU has just queued. It may have been accepted by now.
 #[inline(always)]
 pub(crate) fn on_enqueue(slot: u32, sk: impl KernelPtr<Sock>, child: impl KernelPtr<Sock>) {
     let now = time::now();
     let depth = sock::depth(sk);
     let Some(distributions) = histograms::at(slot) else { return };
     tally::peak(slot, distributions, depth);
-    // If it was taken before the note, it was the only one.
+    // Zero: it was accepted before the depth was read, and was alone in the queue.
     let depth = if depth == 0 { 1 } else { depth };
     let refused_isn = if histograms::record_arrival(distributions, depth, now)
         && let Some(tracked) = slots::tracked(slot)
@@ -47,7 +46,7 @@ pub(crate) fn on_enqueue(slot: u32, sk: impl KernelPtr<Sock>, child: impl Kernel
     match pending::insert(child.address(), pending) {
         InsertOutcome::Kept => {}
         InsertOutcome::AcceptedBefore(early_ns) => {
-            // The clock of its enqueue is read a moment after that.
+            // The clock is read after the enqueue, so it may be later than the accept.
             pending.enqueued_ns = if early_ns < now { early_ns } else { now };
             pending.early_ns = early_ns;
             tally::count_tracked_accept(pending, child.address(), 0, AcceptedBy::Unknown);
@@ -56,10 +55,9 @@ pub(crate) fn on_enqueue(slot: u32, sk: impl KernelPtr<Sock>, child: impl Kernel
     }
 }
 
-/// Hook: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child
-/// or null. Some builds come by here with ordinary handshakes as well, which `ack` counts;
-/// cookies and Fast Open come here only. (An MPTCP join, which is a child of a connection
-/// and not of the queue, never does.)
+/// Hook: `inet_csk_reqsk_queue_add(sk, req, child)` returned `queued`, which is the child or null.
+/// In some builds ordinary handshakes call it too. `ack` counts those, so only cookies and Fast
+/// Open are counted here. (An MPTCP join is a child of a connection and never enters the queue.)
 #[inline(always)]
 pub(crate) fn on_queue_add<C: KernelPtr<Sock>>(sk: impl KernelPtr<Sock>, child: C, queued: u64) {
     if queued == 0 || !filter::listener(sk) || !filter::connection(child) {
@@ -77,17 +75,17 @@ pub(crate) fn on_queue_add<C: KernelPtr<Sock>>(sk: impl KernelPtr<Sock>, child: 
     }
 }
 
-/// Is a child queued before the end of its handshake?
+/// Whether the child was queued before the end of its handshake.
 #[inline(always)]
 fn is_fastopen(child: impl KernelPtr<Sock>) -> bool {
     child.as_tcp_sock().is_some_and(|whole| read::field::<_, u64>(whole, &TP_FASTOPEN_RSK) != 0)
 }
 
-/// Remembers a connection that is about to be queued.
+/// Records that a connection is about to be queued.
 #[inline(always)]
 pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
     let Some(tracked) = listener::of(sk) else { return };
-    // After the slot was given out, which `slots::had_slot` compares with.
+    // Read the clock after the slot was assigned: `slots::had_slot` compares the two times.
     let now = time::now();
     let announced = overflow::insert(
         child,
@@ -107,7 +105,7 @@ pub(crate) fn announce(sk: *const Sock, child: *const Sock) {
     }
 }
 
-/// Counts a connection that has found the table of queued connections full.
+/// Counts a connection that found the table of queued connections full.
 #[inline(always)]
 fn count_overflow(slot: u32) {
     if let Some(Tracked { totals, .. }) = slots::tracked(slot) {
@@ -116,7 +114,7 @@ fn count_overflow(slot: u32) {
     }
 }
 
-/// Counts a connection that has been queued.
+/// Records that an announced connection has been queued.
 #[inline(always)]
 pub(crate) fn confirm(sk: *const Sock, child: *const Sock) -> Option<Tracked> {
     let tracked = listener::of(sk)?;

@@ -1,5 +1,5 @@
-//! Listeners: from a socket to its slot, which it gets here if it has none, and the hooks of its
-//! birth and death.
+//! Listeners: finds the slot of a socket, or assigns one, and handles the opening and closing of
+//! listeners.
 
 use backlog_ebpf::record::{ASKED, CLOSING, Kind, LISTENING, OPENED_NOW, TOLD};
 
@@ -17,14 +17,14 @@ use crate::state::{
     slots::{self, Known, Tracked},
 };
 
-/// The listener behind a socket; it gets a slot if it has none yet. None for one that
-/// has closed: it has had its slot and gets no second one.
+/// The listener of a socket; it gets a slot if it has none yet. None for one that has closed: it
+/// had a slot and gets no second one.
 #[inline(always)]
 pub(crate) fn find(sk: *const Sock) -> Option<Tracked> {
     find_known(sk)?.tracked()
 }
 
-/// The same without its totals.
+/// Like [`find`], without the totals.
 #[inline(always)]
 fn find_known(sk: *const Sock) -> Option<Known> {
     if let Some(cached) = listener_cache::find(sk) {
@@ -42,14 +42,14 @@ fn find_known(sk: *const Sock) -> Option<Known> {
     register(sk, 0)
 }
 
-/// The same for an event that must be counted somewhere: at the slot that a listener had
-/// a moment ago, if need be.
+/// Like [`find`], for an event that must be counted: falls back to the slot of a listener that has
+/// just closed.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> Option<Tracked> {
     known_of(sk)?.tracked()
 }
 
-/// The same without its totals.
+/// Like [`of`], without the totals.
 #[inline(always)]
 pub(crate) fn known_of(sk: *const Sock) -> Option<Known> {
     let found = find_known(sk);
@@ -63,15 +63,14 @@ pub(crate) fn known_of(sk: *const Sock) -> Option<Known> {
     {
         return Some(Known::at(slot));
     }
-    // One that never had a slot may be one that is left out.
+    // A listener that never had a slot may be excluded by the filter on owners.
     if slot.is_some() || !filter::by_owner() {
         count_closed(sk);
     }
     None
 }
 
-/// Counts an event at a listener that has closed and is still found by a packet on
-/// another CPU.
+/// Counts an event at a listener that has closed, and that a packet on another CPU still found.
 #[inline(always)]
 fn count_closed(sk: *const Sock) {
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
@@ -79,7 +78,7 @@ fn count_closed(sk: *const Sock) {
     }
 }
 
-/// Counts an event at a listener that has closed and is not known any more.
+/// Counts an event at a closed listener that is no longer known.
 #[inline(always)]
 pub(crate) fn count_unattributed() {
     if let Some(stray) = STRAY.get_ptr_mut(0) {
@@ -96,8 +95,8 @@ fn register(sk: *const Sock, flags: u32) -> Option<Known> {
     }
 }
 
-/// Hook: a socket is about to enter LISTEN. What stands under its address is of an
-/// earlier socket, whose end was missed.
+/// Hook: a socket is about to enter LISTEN. Any entry under its address belongs to an earlier
+/// socket whose end was missed.
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) {
     if LISTENERS.remove(sk as u64).is_ok() {
@@ -106,7 +105,7 @@ pub(crate) fn opening(sk: *const Sock) {
     let _ = CLOSED.remove(sk as u64);
 }
 
-/// Hook: a socket has entered LISTEN. A packet may have found it already.
+/// Hook: a socket has entered LISTEN. A packet may have found it and registered it already.
 #[inline(always)]
 pub(crate) fn opened(sk: *const Sock) {
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
@@ -122,8 +121,8 @@ pub(crate) fn opened(sk: *const Sock) {
     }
 }
 
-/// A packet has found a listener before the call that opens it has returned: the data on that call
-/// is sent now.
+/// Sends the data of a listen() call whose listener a packet has registered before the call
+/// returned.
 #[inline(always)]
 fn opened_late(sk: *const Sock, slot: u32) {
     let Some(Tracked { totals, .. }) = slots::tracked(slot) else { return };
@@ -144,20 +143,20 @@ pub(crate) fn opens(sk: *const Sock) {
     }
 }
 
-/// Hook: `__inet_listen_sk` has returned. Where it is called by `inet_listen`, that returns
-/// next, for the same call.
+/// Hook: `__inet_listen_sk` has returned. If `inet_listen` called it, that returns next for the
+/// same call.
 #[inline(always)]
 pub(crate) fn listened_within(sk: *const Sock) {
     listened(sk, TOLD);
 }
 
 /// Hook: `listen()` has returned. On a socket that was already in LISTEN it has only changed the
-/// limit. `reported`: `TOLD` if a caller of this one will return as well.
+/// limit. `reported`: `TOLD` if a hooked caller will return for the same call.
 #[inline(always)]
 pub(crate) fn listened(sk: *const Sock, reported: u32) {
     let Some(slot) = slots::find(sk) else {
-        // It was open before the start and has had no event yet. Its first record has
-        // the limit, and userspace knows the one before.
+        // It was open before the start and has had no event yet. Its first record has the new
+        // limit, and userspace knows the old one.
         let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
         if listens && read::protocol(sk) == IPPROTO_TCP && filter::opening(sk) {
             register(sk, LISTENS_AGAIN | reported);
@@ -188,8 +187,8 @@ pub(crate) fn listened(sk: *const Sock, reported: u32) {
     });
 }
 
-/// Hook: a listener is about to drop what is in its queue. Its slot stays, so
-/// that its children find it while they are dropped; [`stopped`] ends it.
+/// Hook: a listener is about to drop the connections in its queue. It keeps its slot, so that they
+/// are counted while they are dropped; [`stopped`] removes it.
 #[inline(always)]
 pub(crate) fn stopping(sk: *const Sock) {
     // One that was open before the start may have had no event yet.

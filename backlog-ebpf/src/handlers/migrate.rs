@@ -1,5 +1,5 @@
-//! A queued connection goes to another listener of its `SO_REUSEPORT` group, because
-//! its own closes (`net.ipv4.tcp_migrate_req`, 5.14 and later).
+//! A queued connection migrates to another listener of its `SO_REUSEPORT` group, because its own
+//! closes (`net.ipv4.tcp_migrate_req`, 5.14 and later).
 
 use backlog_ebpf::cause::Beside;
 
@@ -11,10 +11,10 @@ use crate::kernel::{
 };
 use crate::state::{filter, histograms, pending, slots};
 
-/// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null if there is none. A
-/// request needs no action: it is queued at its new listener.
+/// Hook: `reuseport_migrate_sock(sk, migrating, skb)` returned `to`, or null if no listener is
+/// left. A request needs no action: it is counted when it is queued at its new listener.
 ///
-/// The connection is added right afterwards. If that fails, the new listener forgets it.
+/// The kernel queues the connection right afterwards. If that fails, the new listener forgets it.
 #[inline(always)]
 pub(crate) fn on_migrate(sk: *const Sock, child: *const Sock, to: *const Sock) {
     if to.is_null()

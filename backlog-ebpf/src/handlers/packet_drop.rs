@@ -1,5 +1,5 @@
-//! A packet is dropped at a listener: it is counted, and a record of it is sent unless the listener
-//! has sent enough of them this second.
+//! Counts a packet that a listener drops, and sends a record unless the listener has sent enough of
+//! them this second.
 
 use backlog_ebpf::{
     cause::Cause,
@@ -16,26 +16,27 @@ use crate::kernel::{
 };
 use crate::state::{histograms, ring, slots::Tracked};
 
-/// Drop records are limited by the second.
+/// The period of the limit on drop records.
 const WINDOW_NS: u64 = 1_000_000_000;
-/// For this many drops of a second without a record the client is searched in the table of attempts:
-/// then clients are counted, and not guessed from packets. In a flood the rest is only counted.
+/// How many drops per second without a record look their client up in the table of attempts, so
+/// that clients are counted rather than estimated from packets. Further drops, in a flood, are only
+/// counted.
 const MOST_CLIENTS: u32 = 1_500;
 
 /// The data of a drop.
 pub(crate) struct PacketDrop {
-    /// Why.
+    /// The cause.
     pub(crate) cause: Cause,
-    /// How far the packet moves the listener's `sk_drops`: `tcp_listendrop` is a step,
-    /// and the ACK side discards the packet in a second one (`discard_and_relse` in
-    /// `tcp_v4_rcv`, 5.10 to 7.3).
+    /// By how much the packet moves the listener's `sk_drops`: `tcp_listendrop` adds one, and the
+    /// ACK path adds another when it discards the packet (`discard_and_relse` in `tcp_v4_rcv`, 5.10
+    /// to 7.3).
     pub(crate) sk_drops: u64,
-    /// Does a counter of the kernel count it?
+    /// Whether a kernel counter counts it.
     pub(crate) counted: bool,
 }
 
-/// Counts a drop, and sends a record of it, for which these are asked: does the packet carry a
-/// FIN, and who sent it, with the initial sequence number of the attempt?
+/// Counts a drop and sends its record. The closures read the packet only when needed: whether it
+/// carries a FIN, and who sent it, with the initial sequence number of the attempt.
 #[inline(always)]
 pub(crate) fn count_drop(
     sk: impl KernelPtr<Sock>,
@@ -76,11 +77,11 @@ pub(crate) fn count_drop(
 }
 
 /// The part of a drop record that comes from the packet and its listener. The rest is written
-/// directly in the ring buffer: two calls share 512 bytes of stack, and 5.10 counts the larger arm
-/// of each.
+/// directly to the ring buffer: two calls share 512 bytes of stack, and 5.10 counts the larger
+/// branch of each.
 struct DropDetails {
     slot: u32,
-    /// The cause, with the record's flags in the bits above: the verifier tracks the value of a
+    /// The cause, with the record's flags in the upper bits: the verifier tracks the value of a
     /// 32-bit number.
     cause: u32,
     time_ns: u64,
@@ -91,14 +92,14 @@ struct DropDetails {
     client: Endpoint,
 }
 
-/// Sends the record of a drop and stores the attempt; `number` is the drop's number in this second.
-/// Not inlined, to have a stack of its own.
+/// Sends the record of a drop and stores the attempt; `number` is the number of the record in this
+/// second. Not inlined, so that it has its own stack frame.
 #[inline(never)]
 fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     let DropDetails { slot, cause, time_ns, isn, depth, limit, syn_queue, client } = details;
     let again = retry::remember(totals, client, *isn, *time_ns);
     histograms::record_drop(*slot, *time_ns);
-    // The first records of a second wake userspace; later ones can wait for a batch.
+    // The first records of a second wake userspace at once; later ones can wait for a batch.
     let flags = if number <= URGENT_RECORDS.load() {
         ring::wake_at_once()
     } else {
@@ -125,8 +126,8 @@ fn send_record(details: &DropDetails, totals: *mut Totals, number: u32) -> u32 {
     0
 }
 
-/// How many drop records of this second this one is. Zero: there are enough, it gets none. A flood
-/// must not become a flood of records, nor hide another cause: the first of each is sent.
+/// The number of this drop's record in this second, or zero if it gets none. A flood must not
+/// become a flood of records, nor hide another cause: the first drop of each cause gets one.
 #[inline(always)]
 fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> u32 {
     if now - totals.window_ns >= WINDOW_NS {
@@ -145,7 +146,7 @@ fn record_number(totals: &mut Totals, cause: Cause, now: u64) -> u32 {
     totals.window_used
 }
 
-/// Is the client of a drop without a record looked up?
+/// Whether to look up the client of a drop without a record.
 #[inline(always)]
 fn counts_client(totals: &mut Totals) -> bool {
     let looks_up = totals.window_clients < MOST_CLIENTS;
@@ -154,7 +155,7 @@ fn counts_client(totals: &mut Totals) -> bool {
 }
 
 /// Counts the client of a drop without a record, or its retry, and stores the attempt. Not inlined,
-/// to have a stack of its own.
+/// so that it has its own stack frame.
 #[inline(never)]
 fn count_client(client: &Endpoint, isn: u32, totals: *mut Totals, now: u64) -> u32 {
     let again = retry::remember(totals, client, isn, now);

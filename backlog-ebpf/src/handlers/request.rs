@@ -1,6 +1,6 @@
-//! Requests in the SYN queue that are given up: by their timer (`reqsk_timer_handler`,
-//! which else sends the SYN-ACK again), or because the network says that the client
-//! cannot be reached (`tcp_req_err`).
+//! Requests that the kernel removes from the SYN queue without a connection: by their timer
+//! (`reqsk_timer_handler`, which otherwise retransmits the SYN-ACK), or because of an ICMP error
+//! (`tcp_req_err`).
 
 use backlog_ebpf::cause::Beside;
 
@@ -21,10 +21,11 @@ use crate::state::{
     values::{EntryCounts, RequestTimer},
 };
 
-/// Below this limit half of the SYN queue is half of this (`reqsk_timer_handler`).
+/// A smaller limit counts as this one when the kernel tests for a half-full SYN queue
+/// (`reqsk_timer_handler`).
 const LEAST_LIMIT: u32 = 8;
 
-/// Hook: `reqsk_timer_handler(timer)` is entered.
+/// Hook: entry of `reqsk_timer_handler(timer)`.
 #[inline(always)]
 pub(crate) fn timer_enter(timer: *const Timer) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
@@ -32,8 +33,8 @@ pub(crate) fn timer_enter(timer: *const Timer) {
     };
     let req: *const Request = timer.wrapping_byte_sub(REQ_TIMER.load() as usize).cast();
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
-    // The requests of a listener that has closed die with it: the record of its close
-    // says how many there were.
+    // The requests of a closed listener die with it: the record of its close says how many there
+    // were.
     let listens = read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN;
     let wanted = listens && filter::listener(sk) && filter::request(req);
     let timeouts = timeouts(req);
@@ -47,9 +48,8 @@ pub(crate) fn timer_enter(timer: *const Timer) {
     unsafe { (*scratch).timer = entered };
 }
 
-/// Hook: it returns. A request that lives on has one timeout more; one that was given
-/// up has been left as it was (its memory stays that of a request, and has been
-/// cleared if it is in use again).
+/// Hook: exit. A request that lives on has one more timeout, a removed one has the same. (Its
+/// memory is reused only for other requests, and is cleared first.)
 #[inline(always)]
 pub(crate) fn timer_exit(timer: *const Timer) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
@@ -73,7 +73,7 @@ pub(crate) fn timer_exit(timer: *const Timer) {
     }
 }
 
-/// Hook: `tcp_req_err(req, seq, abort)` is entered.
+/// Hook: entry of `tcp_req_err(req, seq, abort)`.
 #[inline(always)]
 pub(crate) fn error_enter(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
@@ -85,7 +85,7 @@ pub(crate) fn error_enter(req: *const Request) {
     }
 }
 
-/// Hook: it returns. The kernel counts a request that it has given up like a lost SYN.
+/// Hook: exit. The kernel counts a removed request like a dropped SYN.
 #[inline(always)]
 pub(crate) fn error_exit(req: *const Request) {
     let sk: *const Sock = read::pointer(req, &SKC_LISTENER);
@@ -95,7 +95,7 @@ pub(crate) fn error_exit(req: *const Request) {
     if left.mib.get(&MIB_LISTEN_DROPS) == left.before.drops {
         return;
     }
-    // The next snapshot must not find this move.
+    // The next snapshot must not include this move.
     mib_snapshot::refresh(left.mib.net() as u64);
     if let Some(tracked) = listener::of(sk) {
         // SAFETY: this CPU's element of the per-CPU array.
@@ -105,13 +105,13 @@ pub(crate) fn error_exit(req: *const Request) {
     }
 }
 
-/// SYN-ACKs that were not answered, in place: shifted as in the request.
+/// The number of unanswered SYN-ACKs, shifted as in the request's bit field.
 #[inline(always)]
 fn timeouts(req: *const Request) -> u32 {
     u32::from(read::field::<_, u8>(req, &REQ_TIMEOUTS)) & REQ_TIMEOUTS_MASK.load()
 }
 
-/// Is the SYN queue so full that old requests are given up early?
+/// Whether the SYN queue is so full that old requests are removed early.
 #[inline(always)]
 fn is_half_full(sk: *const Sock) -> bool {
     let limit = sock::limit(sk);
@@ -119,7 +119,7 @@ fn is_half_full(sk: *const Sock) -> bool {
     sock::syn_queue(sk) << 1 > limit
 }
 
-/// How many SYN-ACKs the listener sends again to each request.
+/// How often the listener retransmits the SYN-ACK of a request.
 #[inline(always)]
 fn retries(sk: *const Sock) -> u32 {
     let own: u8 = read::field(sk, &ICSK_SYN_RETRIES);

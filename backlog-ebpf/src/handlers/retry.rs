@@ -1,6 +1,5 @@
 //! Retries of dropped clients: a dropped attempt is kept in a table, and a record is sent if a
-//! retry gets in while it is there. For a listener without drops this costs one comparison per
-//! connection.
+//! retry gets in meanwhile. For a listener without drops this costs one comparison per connection.
 
 use backlog_ebpf::{
     AF_INET,
@@ -21,8 +20,7 @@ use crate::state::{
     slots::{self, Tracked},
 };
 
-/// What stands in an IPv4 address that is mapped into IPv6 before the address itself, in the
-/// order of this machine: `00 00 ff ff`.
+/// The word before the address in an IPv4-mapped IPv6 address, in native byte order: `00 00 ff ff`.
 const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 #[inline(always)]
@@ -44,15 +42,15 @@ fn at(place: u32) -> Option<*mut Attempt> {
     ATTEMPTS.get_ptr_mut(place)
 }
 
-/// Stores a refused attempt, and says whether it was stored before. If attempts that may still be
-/// retried hold both its places, the older one is evicted and counted.
+/// Stores a dropped attempt, and returns whether it was stored before. If attempts that may still
+/// be retried hold both its places, the older one is evicted and counted.
 #[inline(always)]
 pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u64) -> bool {
     let tag = tag(client, isn);
     let place = attempt::place(tag);
     let (Some(first), Some(second)) = (at(place), at(place ^ 1)) else { return false };
-    // SAFETY: elements of an array. Two CPUs may write one at a time: then one attempt is
-    // lost, or its time is another's; a tag is written as a whole.
+    // SAFETY: elements of an array. Two CPUs may write one at the same time: then one attempt is
+    // lost, or gets the other's time; a tag is written as a whole.
     unsafe {
         let chosen = if (*first).tag == tag || (*first).tag == 0 {
             first
@@ -74,7 +72,7 @@ pub(crate) fn remember(totals: *mut Totals, client: &Endpoint, isn: u32, now: u6
     }
 }
 
-/// Is this SYN a retry of an attempt in the table? Not inlined: it is rare and long.
+/// Whether this SYN is a retry of an attempt in the table. Not inlined: it is rare and long.
 #[inline(never)]
 pub(crate) fn is_from_refused(syn: *const SkBuff) -> bool {
     let (client, isn) = read::sender(syn);
@@ -86,13 +84,13 @@ pub(crate) fn is_from_refused(syn: *const SkBuff) -> bool {
     })
 }
 
-/// Removes an attempt, if it is in the table.
+/// Removes an attempt, and returns whether it was in the table.
 #[inline(always)]
 fn take(tag: u64) -> bool {
     let place = attempt::place(tag);
     for place in [place, place ^ 1] {
         let Some(found) = at(place) else { return false };
-        // SAFETY: as in `refused`.
+        // SAFETY: as in `remember`.
         unsafe {
             if (*found).tag == tag {
                 (&raw mut (*found).tag).write_volatile(0);
@@ -103,10 +101,10 @@ fn take(tag: u64) -> bool {
     false
 }
 
-/// A connection was queued at a listener that refused somebody recently: was it this client? This
-/// CPU still holds the socket's lock, so no data has been read, and the next byte to read follows
-/// the client's initial sequence number. Returns that number for [`on_dequeue`], or zero for a
-/// client that was not refused. Not inlined: it is rare and long.
+/// Reports a connection that was queued at a listener with recent drops, if its client had been
+/// dropped. This CPU still holds the socket's lock, so no data has been read, and the next byte to
+/// read follows the client's initial sequence number. Returns that number for [`on_dequeue`], or
+/// zero for a client that was not dropped. Not inlined: it is rare and long.
 #[inline(never)]
 pub(crate) fn on_readmitted(tracked: Tracked, child: *const Sock, depth: u32, now: u64) -> u32 {
     let client = read::remote(child);
@@ -127,14 +125,14 @@ pub(crate) fn on_readmitted(tracked: Tracked, child: *const Sock, depth: u32, no
             };
         };
         ring::send(Kind::Admitted, tracked.totals, ring::wake_in_batches(), fill);
-        // Zero means none. Who looks for the attempt also tries the number one below.
+        // Zero means none, so an ISN of zero becomes one: userspace also looks for the number below.
         return if isn == 0 { 1 } else { isn };
     }
     0
 }
 
-/// A connection in this state is accepted whose client had been refused before. State zero:
-/// it had just been queued.
+/// Reports the accept of a connection whose client had been dropped before. `state` is the state of
+/// the connection; zero means that it has just been queued.
 #[inline(always)]
 pub(crate) fn on_accept(slot: u32, child: *const Sock, isn: u32, state: u8) {
     // A SYN and a FIN count as one each.
@@ -151,8 +149,8 @@ pub(crate) fn on_accept(slot: u32, child: *const Sock, isn: u32, state: u8) {
     }
 }
 
-/// Reports how a connection of a previously refused client left the queue. Not inlined, like
-/// [`on_readmitted`].
+/// Reports how a connection of a previously dropped client left the queue. The call is not inlined,
+/// like [`on_readmitted`].
 #[inline(always)]
 pub(crate) fn on_dequeue(tracked: Tracked, child: *const Sock, isn: u32, leaving: Leaving) {
     send_dequeued(tracked, child, isn, leaving as u32);

@@ -1,4 +1,5 @@
-//! A SYN at a listener: `tcp_conn_request`, and what it calls only for some.
+//! SYNs at a listener: `tcp_conn_request`, and `tcp_peer_is_proven`, which it calls for some of
+//! them.
 
 use backlog_ebpf::{
     cause::{Beside, Cause},
@@ -24,13 +25,13 @@ use crate::state::{
     values::{CachedListener, MibCounts},
 };
 
-/// `net.ipv4.tcp_syncookies`: for every SYN.
+/// The value of `net.ipv4.tcp_syncookies` that answers every SYN with a cookie.
 const COOKIES_ALWAYS: u8 = 2;
 
 /// Hook: `tcp_conn_request(rsk_ops, af_ops, sk, skb)` returns. Every SYN passes here, so the
 /// ordinary case returns early. The next snapshot must not include the moves of a packet at a
-/// filtered port. Such a packet is usually refused by a full queue; other reasons are rare, and the
-/// listener's own `sk_drops` bounds the count of a snapshot.
+/// filtered port: a full queue drops most of these, other reasons are rare, and the listener's own
+/// `sk_drops` bounds the count of a snapshot.
 #[inline(always)]
 pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
     if !filter::listener(sk) {
@@ -58,14 +59,14 @@ pub(crate) fn done(sk: impl KernelPtr<Sock>, skb: impl KernelPtr<SkBuff>) {
     }
 }
 
-/// Counters that a SYN may have moved, other than the two of a full accept queue.
+/// What a SYN may have changed besides the two counters of a full accept queue.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Nothing.
     Ordinary,
-    /// The SYN queue is longer than ever.
+    /// The longest SYN queue that this CPU has seen here.
     Longer,
-    /// Other counters, by a cookie or by Fast Open.
+    /// Other counters, because of a cookie or Fast Open.
     Special,
 }
 
@@ -77,14 +78,14 @@ fn kind(
 ) -> Kind {
     let (Some(whole), Some(cached)) = (sk.as_tcp_sock(), cached) else { return Kind::Special };
     let queue: u32 = read::field(whole, &ICSK_SYN_QUEUE);
-    // SAFETY: this CPU's note of the listener.
+    // SAFETY: this CPU's cache entry of the listener.
     let longest = unsafe { (*cached).syn_queue };
     if queue > longest {
         // SAFETY: as above.
         unsafe { (*cached).syn_queue = queue };
     }
     let limit = sock::limit(sk);
-    // Another CPU may have taken some away since the kernel looked.
+    // Another CPU may have removed requests since the kernel compared the length.
     if queue >= limit - (limit >> 3)
         || read::field::<_, u32>(whole, &ICSK_FASTOPEN_LIMIT) != 0
         || read::field::<_, u8>(net, &NET_SYNCOOKIES) == COOKIES_ALWAYS
@@ -97,8 +98,8 @@ fn kind(
     }
 }
 
-/// A SYN refused by a full accept queue, the only case in a flood: it reads nothing else. Not
-/// inlined, to have a stack of its own.
+/// Counts a SYN that a full accept queue dropped. A flood has only this case, so it reads nothing
+/// else. Not inlined, so that it has its own stack frame.
 #[inline(never)]
 fn overflowed<S: KernelPtr<Sock>>(sk: S, cached: *mut CachedListener, skb: *const SkBuff) -> u32 {
     if filter::packet(skb)
@@ -131,15 +132,15 @@ fn compared(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
     };
     moved.at_most(most);
     let dropped = moved.drops != 0;
-    // A SYN at a listener that has just closed is worth no slot, a drop is.
+    // At a listener that has just closed, a drop must still be counted, an ordinary SYN need not
+    // be.
     let found = if dropped { listener::of(sk) } else { listener::find(sk) };
     if let Some(tracked) = found {
         classify_syn(&moved, sk, tracked, skb, || hint);
     }
 }
 
-/// Counts what a SYN has come to. `hint` is asked if it was refused, and nothing else says
-/// why.
+/// Counts the outcome of a SYN. `hint` is called only if it was dropped and no counter says why.
 #[inline(always)]
 pub(crate) fn classify_syn(
     moved: &MibCounts,
@@ -150,10 +151,10 @@ pub(crate) fn classify_syn(
 ) {
     // SAFETY: this CPU's element of the per-CPU array.
     let totals = unsafe { &mut *tracked.totals };
-    // The newcomer is in it, unless it was refused.
+    // The queue includes this SYN's request, unless it was dropped.
     tally::syn_queue_peak(totals, sk);
-    // The kernel counts a SYN at a full SYN queue before it looks at the accept queue: one that a
-    // full accept queue refuses gets no cookie, and waits for no ACK.
+    // The kernel counts a SYN at a full SYN queue before it checks the accept queue. One that a
+    // full accept queue drops gets no cookie, and no ACK will follow.
     if moved.queue_cookie != 0 && moved.cookie_sent != 0 {
         estimate_needed_queue(totals, sk, tracked.slot, skb);
     }
@@ -177,9 +178,9 @@ pub(crate) fn classify_syn(
     }
 }
 
-/// Estimates how long a SYN queue would be that had room for a SYN which got a cookie. With
-/// `tcp_syncookies=2` all get one, whatever room there is. A client that the listener has refused
-/// sends its SYN again; with room for it at first it would not have.
+/// Estimates how long the SYN queue would be with room for a SYN that got a cookie. With
+/// `tcp_syncookies=2` every SYN gets one, even if there is room. Retries of dropped SYNs do not
+/// count: with room for the first one, the client would not have retried.
 #[inline(always)]
 fn estimate_needed_queue(
     totals: &mut Totals,
@@ -189,7 +190,7 @@ fn estimate_needed_queue(
 ) {
     let (queue, limit) = (sock::syn_queue(sk), sock::limit(sk));
     let now = time::now();
-    // Another CPU may have taken some away since the kernel looked.
+    // Another CPU may have removed requests since the kernel compared the length.
     if queue >= limit - (limit >> 3)
         && !(histograms::refused_lately(slot, now) && retry::is_from_refused(skb))
     {
@@ -200,8 +201,8 @@ fn estimate_needed_queue(
     }
 }
 
-/// Why `ListenDrops` moved. The kernel tests the SYN queue before the accept queue and
-/// both before everything else, and stops at the first.
+/// Why `ListenDrops` moved. The kernel tests the SYN queue before the accept queue and both before
+/// everything else, and stops at the first failure.
 #[inline(always)]
 fn classify_drop(
     moved: &MibCounts,
@@ -211,8 +212,8 @@ fn classify_drop(
     if moved.queue_drop != 0 {
         return Ok(Cause::SynQueueFull);
     }
-    // A Fast Open child that cannot be created counts like a lost SYN but is not one: the handshake
-    // continues without data.
+    // A Fast Open child that cannot be created counts like a dropped SYN but is not one: the
+    // handshake continues without data.
     if moved.fastopen_failed != 0 {
         return Err(Beside::FastopenFailed);
     }
@@ -227,7 +228,7 @@ fn classify_drop(
     }
 }
 
-/// Counts earlier packets whose end was not seen like this one; no record of them is sent.
+/// Counts earlier drops, whose exits no program saw, like this one and without records.
 #[inline(always)]
 pub(crate) fn count_unrecorded(totals: &mut Totals, like: &PacketDrop, count: u64) {
     totals.drops[like.cause as usize] += count;
@@ -235,8 +236,8 @@ pub(crate) fn count_unrecorded(totals: &mut Totals, like: &PacketDrop, count: u6
     totals.records_suppressed += count;
 }
 
-/// Hook: `tcp_peer_is_proven(req, dst)` returned `proven`. It is asked for nothing
-/// but the last-quarter rule, and only when that holds (5.10 to 7.3).
+/// Hook: `tcp_peer_is_proven(req, dst)` returned `proven`. The kernel calls it only for the
+/// last-quarter rule, and only when that applies (5.10 to 7.3).
 #[inline(always)]
 pub(crate) fn on_peer_checked(proven: u64) {
     if proven & 0xff == 0 {

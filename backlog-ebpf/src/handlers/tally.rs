@@ -1,4 +1,4 @@
-//! Counts that more than one handler makes: accepts, and how deep queues were.
+//! Counts that several handlers share: accepts, cookies, and peaks of queues.
 
 use backlog_ebpf::{
     cause::Beside,
@@ -34,8 +34,8 @@ pub(crate) fn cookies_answered(tracked: Tracked, acks: u64) {
     histograms::answer_cookies(tracked.slot, acks as u32);
 }
 
-/// An accept of a connection that was seen being queued, and is in this state (zero: it was
-/// accepted before that was seen).
+/// Counts the accept of a connection whose enqueue was recorded. `state` is its state at the
+/// accept; zero means that it was accepted before the enqueue was recorded.
 #[inline(always)]
 pub(crate) fn count_tracked_accept(
     pending: Pending,
@@ -43,8 +43,8 @@ pub(crate) fn count_tracked_accept(
     state: u8,
     by: AcceptedBy,
 ) {
-    // Where migrations are not seen, a connection outlives its first listener, whose
-    // slot may have been given to another.
+    // If migrations are not traced, a connection outlives its first listener, whose slot may belong
+    // to another by now.
     if !slots::had_slot(pending.slot, pending.since_ns) {
         count_unattributed_accept();
     } else {
@@ -56,8 +56,8 @@ pub(crate) fn count_tracked_accept(
     }
 }
 
-/// Counts an accept. A connection that was queued before the start is known from the startup scan,
-/// without its time.
+/// Counts an accept. The startup scan finds connections that were queued before, without the time
+/// of their enqueue.
 #[inline(always)]
 pub(crate) fn count_accept(slot: u32, enqueued_ns: u64, early_ns: u64, by: AcceptedBy) {
     let now = if early_ns == 0 { time::now() } else { early_ns };
@@ -84,7 +84,7 @@ fn count_without_wait(slot: u32, now: u64) {
     }
 }
 
-/// Notes the wait of an accepted connection, if it may be the longest.
+/// Records the wait of an accepted connection, if it may be the longest.
 #[inline(always)]
 fn longest(slot: u32, distributions: *mut Distributions, wait_ns: u64) {
     let now = EPOCH.get();
@@ -104,12 +104,12 @@ fn longest(slot: u32, distributions: *mut Distributions, wait_ns: u64) {
     histograms::set_longest(distributions, now, wait_ns);
 }
 
-/// Counts a connection that its client has left by the time it is accepted, in this state.
+/// Counts a connection that its client had left by the time it was accepted. `state` is its state
+/// then.
 ///
-/// `tcp_mstamp` says when it left: the kernel sets it to the time of each packet of a
-/// connection (`tcp_rcv_established`, `tcp_rcv_state_process`, 5.10 to 7.3), and nothing comes
-/// after a FIN or a reset that nobody answers yet. An acknowledgement that the kernel delays
-/// sets it as well, by 200 ms at most.
+/// `tcp_mstamp` says when it left: the kernel sets it to the time of each packet of a connection
+/// (`tcp_rcv_established`, `tcp_rcv_state_process`, 5.10 to 7.3), and nothing follows a FIN or a
+/// reset that is not answered yet. A delayed acknowledgement sets it as well, at most 200 ms later.
 #[inline(always)]
 pub(crate) fn count_abandoned(slot: u32, child: *const Sock, enqueued_ns: u64, state: u8) {
     let beside = match state {
@@ -134,7 +134,7 @@ pub(crate) fn count_abandoned(slot: u32, child: *const Sock, enqueued_ns: u64, s
 
 #[inline(always)]
 pub(crate) fn count_unattributed_accept() {
-    // It may be one of a listener that is left out, which a connection does not show.
+    // Its listener may be one that the filter on owners excludes: a connection does not show that.
     if filter::by_owner() {
         return;
     }
@@ -144,10 +144,11 @@ pub(crate) fn count_unattributed_accept() {
     }
 }
 
-/// Notes the depth of a queue right after an arrival that is not recorded yet, if it may be the deepest.
+/// Records the depth of a queue right after an arrival, before that is recorded, if it may be the
+/// deepest.
 ///
-/// The peaks are this CPU's, since eBPF had no atomic maximum before 5.12. What all CPUs share is
-/// a depth that one of them has noted: what goes no further needs no note.
+/// Each CPU keeps its own peaks, since eBPF had no atomic maximum before 5.12. All CPUs share a
+/// depth that one of them has recorded, and an arrival that does not exceed it records nothing.
 #[inline(always)]
 pub(crate) fn peak(slot: u32, distributions: *mut Distributions, depth: u32) {
     let now = EPOCH.get();
@@ -169,7 +170,7 @@ pub(crate) fn peak(slot: u32, distributions: *mut Distributions, depth: u32) {
     histograms::set_deepest(distributions, now, depth);
 }
 
-/// The peaks of the running epoch, `now`.
+/// The peaks of epoch `now`, cleared if they belong to an earlier one.
 #[inline(always)]
 fn epoch(totals: &mut Totals, now: u32) -> &mut Epoch {
     let epoch = &mut totals.epochs[(now & 1) as usize];
@@ -179,7 +180,7 @@ fn epoch(totals: &mut Totals, now: u32) -> &mut Epoch {
     epoch
 }
 
-/// Notes the length of the SYN queue.
+/// Records the length of the SYN queue, if it is the longest.
 #[inline(always)]
 pub(crate) fn syn_queue_peak(totals: &mut Totals, sk: impl KernelPtr<Sock>) {
     let length = sock::syn_queue(sk);

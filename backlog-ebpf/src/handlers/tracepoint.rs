@@ -4,7 +4,7 @@
 //!
 //! The kernel skips a program that is already running on the CPU, for example when a packet
 //! interrupts a process at the same tracepoint. So the important ones are attached twice, and the
-//! second one to run for an event finds it already handled ([`twin`]).
+//! second to run for an event skips it ([`twin`]).
 
 pub(crate) mod accepted;
 mod birth;

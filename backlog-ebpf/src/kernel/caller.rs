@@ -16,27 +16,27 @@ use super::{
     types::{Regs, Task},
 };
 
-/// Bytes of a kernel stack on x86-64, at whose end the caller's registers lie (5.10 to 5.14;
-/// since then the kernel has a helper that finds them).
+/// The size of a kernel stack on x86-64. The caller's registers are at its end (5.10 to 5.14; later
+/// kernels have a helper that finds them).
 const STACK: usize = 16 << 10;
 
-/// The process's number.
+/// The process id.
 #[inline(always)]
 pub(crate) fn process() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The thread's name; zeros if the kernel does not give it.
+/// The thread's name; zeros if it cannot be read.
 #[inline(always)]
 pub(crate) fn name() -> [u8; 16] {
     bpf_get_current_comm().unwrap_or([0; 16])
 }
 
-/// Puts the name of the process there, if this is that of a thread that the kernel has made for
-/// `io_uring` (`iou-wrk-812`, `iou-sqp-812`), which says less.
+/// Replaces the name of a kernel thread of `io_uring` (`iou-wrk-812`, `iou-sqp-812`), which says
+/// little, by the name of its process.
 ///
 /// # Safety
-/// `name` is memory of a map that nothing takes away meanwhile.
+/// `name` must be memory of a map that is not freed meanwhile.
 #[inline(always)]
 pub(crate) unsafe fn name_process(name: *mut [u8; 16]) {
     const OF_URING: u32 = u32::from_ne_bytes(*b"iou-");
@@ -54,8 +54,8 @@ pub(crate) unsafe fn name_process(name: *mut [u8; 16]) {
     let _ = unsafe { bpf_probe_read_kernel(name.cast(), 16, comm.cast()) };
 }
 
-/// The backlog passed to listen(), if it is consistent with the granted one. None: the call came
-/// another way (`io_uring`, the kernel itself), or the values do not match.
+/// The backlog passed to listen(), if it is consistent with the granted one. None if the call came
+/// another way (`io_uring`, the kernel itself), or if the values do not match.
 #[inline(always)]
 pub(crate) fn asked(granted: u32, somaxconn: u32) -> Option<i32> {
     let regs = registers();

@@ -1,5 +1,5 @@
-//! The cgroup of a socket: its id, and whether it is below another one. A connection has
-//! that of its listener; a process that moves takes no socket along.
+//! The cgroup of a socket: its id, and whether it is below another one. A connection has the cgroup
+//! of its listener; a process that moves to another cgroup leaves its sockets behind.
 
 use backlog_ebpf::ABSENT;
 
@@ -11,7 +11,7 @@ use super::{
     types::{Cgroup, Node, Sock},
 };
 
-/// The number of a socket's cgroup; zero: this kernel does not show it.
+/// The id of a socket's cgroup; zero if this kernel does not show it.
 #[inline(always)]
 pub(crate) fn of(sk: *const Sock) -> u64 {
     if SK_CGROUP.load() == ABSENT {
@@ -26,7 +26,7 @@ fn number(cgroup: *const Cgroup) -> u64 {
     if node.is_null() { 0 } else { read::field(node, &NODE_ID) }
 }
 
-/// Is a socket's cgroup this one, which lies at that level, or below it?
+/// Whether a socket's cgroup is `wanted`, which is at that level, or below it.
 #[inline(always)]
 pub(crate) fn is_below(sk: *const Sock, wanted: u64, level: u32) -> bool {
     if SK_CGROUP.load() == ABSENT {

@@ -2,13 +2,13 @@
 //! indexes, and switches. They are in frozen `.rodata`, so the verifier knows their values and
 //! prunes disabled code.
 //!
-//! A field that the running kernel does not have is `ABSENT`. The loader sets
-//! every one of them by its name here (`backlog-user/src/bpf/layout.rs`).
+//! The loader sets each of them by its name (`backlog-user/src/bpf/layout.rs`). A field that the
+//! running kernel does not have is `ABSENT`.
 
 use aya_ebpf::Global;
 use backlog_ebpf::{ABSENT, field, for_each_field};
 
-/// A value that the loader finds, by its number.
+/// A value that the loader finds, identified by its number.
 #[repr(transparent)]
 pub(crate) struct Offset<const NUMBER: u16>(Global<u32>);
 
@@ -20,9 +20,9 @@ impl<const NUMBER: u16> Offset<NUMBER> {
     }
 }
 
-/// Where a field is.
+/// A field of a kernel struct.
 pub(crate) trait Field {
-    /// What stands for it in a load.
+    /// The offset that stands for it in a load.
     const STANDS: u16;
 
     /// Its offset in bytes.
@@ -79,11 +79,11 @@ pub(crate) static HAS_TASK_REGS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static KFREE_HAS_SOCKET: Global<u32> = Global::new(0);
 
-/// The places of the table `WAITING`, less one; zero: no table.
+/// The number of places in the table `WAITING`, minus one; zero: no table.
 #[unsafe(no_mangle)]
 pub(crate) static WAITING_MASK: Global<u32> = Global::new(0);
 
-/// The places of the table `MET`, less one.
+/// The number of places in the table `MET`, minus one.
 #[unsafe(no_mangle)]
 pub(crate) static MET_MASK: Global<u32> = Global::new(0);
 
@@ -116,7 +116,7 @@ pub(crate) static FILTER_PID: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_CGROUP: Global<u64> = Global::new(0);
 
-/// How deep that cgroup lies.
+/// The level of that cgroup.
 #[unsafe(no_mangle)]
 pub(crate) static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
 
@@ -124,10 +124,10 @@ pub(crate) static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static DROP_RECORDS: Global<u32> = Global::new(u32::MAX);
 
-/// Those of them that wake userspace at once.
+/// How many of these wake userspace at once.
 #[unsafe(no_mangle)]
 pub(crate) static URGENT_RECORDS: Global<u32> = Global::new(1);
 
-/// Wake userspace for a record that is not urgent only when this many bytes wait in the ring.
+/// Other records wake userspace only when this many bytes wait in the ring.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_BYTES: Global<u64> = Global::new(0);

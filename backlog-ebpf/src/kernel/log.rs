@@ -1,7 +1,7 @@
-//! Log lines for developers (`--features log`): about 340 instructions each, so
-//! they are not there at all without the feature.
+//! Log lines for developers (`--features log`). One costs about 340 instructions, so they are
+//! compiled out without the feature.
 
-/// A debug line, as `aya_log_ebpf::debug!` without its context.
+/// A debug line: `aya_log_ebpf::debug!` without its context.
 macro_rules! trace_log {
     ($($arg:tt)*) => {{
         #[cfg(feature = "log")]

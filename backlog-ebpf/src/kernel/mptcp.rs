@@ -1,5 +1,5 @@
-//! MPTCP: SYNs that ask to join a connection, by their options (RFC 8684, section 3.2), the
-//! sockets that come of them, which are never queued, and the TCP socket below one of MPTCP.
+//! MPTCP: detects SYNs that join a connection, by their options (RFC 8684, section 3.2), and their
+//! sockets, which are never queued; finds the TCP socket below an MPTCP socket.
 
 use backlog_ebpf::ABSENT;
 
@@ -13,20 +13,20 @@ use super::{
     types::{IPPROTO_MPTCP, SkBuff, Sock},
 };
 
-/// The option's kind.
+/// The kind of the MPTCP option.
 const MPTCP: u8 = 30;
-/// Its subtype, in the upper half of the third byte.
+/// Its subtype for a join, in the upper half of the third byte.
 const JOIN: u8 = 1;
-/// Padding, which is a byte alone.
+/// The one-byte padding option.
 const NOP: u8 = 1;
 /// Options to check: a SYN from Linux has at most six, including padding.
 const OPTIONS: u32 = 12;
-/// Where they begin.
+/// The offset of the options in a TCP header.
 const HEADER: usize = 20;
-/// Where a header is longest.
+/// The length of the longest TCP header.
 const LONGEST: usize = 60;
 
-/// Does a SYN ask for one?
+/// Whether a SYN asks to join a connection.
 #[inline(always)]
 pub(crate) fn is_join(skb: *const SkBuff) -> bool {
     let head: u64 = read::field(skb, &SKB_HEAD);
@@ -51,14 +51,14 @@ fn find(header: u64) -> u32 {
     0
 }
 
-/// Can connections join through a listener? Only if it is MPTCP's.
+/// Whether MPTCP connections can join through a listener: only if it is MPTCP's own.
 #[inline(always)]
 pub(crate) fn allows_joins(sk: *const Sock) -> bool {
     TP_IS_MPTCP.load() != ABSENT
         && u32::from(read::field::<_, u8>(sk, &TP_IS_MPTCP)) & TP_IS_MPTCP_MASK.load() != 0
 }
 
-/// Does a connection's socket belong to one?
+/// Whether a connection's socket joined an MPTCP connection.
 #[inline(always)]
 pub(crate) fn is_join_child(child: impl KernelPtr<Sock>) -> bool {
     if TP_IS_MPTCP.load() == ABSENT || SUBFLOW_JOIN.load() == ABSENT {

@@ -17,20 +17,20 @@ pub(crate) trait KernelPtr<B>: Copy {
     /// The type of a pointer read from it.
     type To<U>: KernelPtr<U>;
 
-    /// The value of type `T` at `offset` bytes behind the beginning.
+    /// The value of type `T` at `offset` bytes from the pointer.
     fn at<T: Copy + Default>(self, offset: usize) -> T;
 
     /// A field.
     fn field<T: Copy + Default>(self, field: &impl Field) -> T;
 
-    /// A field that is a pointer; null where nothing can be read.
+    /// A field that is a pointer; null if it cannot be read.
     fn pointer<U>(self, field: &impl Field) -> Self::To<U>;
 
-    /// Its address, as a plain number.
+    /// The address as a plain number.
     fn address(self) -> *const B;
 
-    /// The same as a whole `tcp_sock`: its type as an argument ends with `struct sock`. None if it
-    /// is not a TCP socket.
+    /// The same pointer as a `tcp_sock`: the type of an argument covers only `struct sock`. None if
+    /// it is not a TCP socket.
     fn as_tcp_sock(self) -> Option<Self>;
 }
 
@@ -74,7 +74,7 @@ impl<B> KernelPtr<B> for *const B {
     }
 }
 
-/// An argument of the function that a program is attached to, or where one leads.
+/// An argument of the function that a program is attached to, or a pointer read through one.
 #[repr(transparent)]
 pub(crate) struct Typed<B>(*const B);
 
@@ -161,11 +161,10 @@ fn load<B, F: Field>(base: *const B, bytes: usize, _: &F) -> u64 {
     value
 }
 
-/// A number that differs for addresses that are near each other, for a place in a table.
-/// Sockets stand 64 bytes apart at least.
+/// Hashes an address for a place in a table. Sockets are at least 64 bytes apart.
 #[inline(always)]
 pub(crate) fn spread<B>(address: *const B) -> u32 {
-    /// 2^32 by the golden ratio.
+    /// 2^32 divided by the golden ratio.
     const SPREAD: u32 = 0x9e37_79b1;
 
     (low(address) >> 6).wrapping_mul(SPREAD) >> 8
@@ -176,8 +175,8 @@ pub(crate) fn spread<B>(address: *const B) -> u32 {
 #[inline(always)]
 fn low<B>(address: *const B) -> u32 {
     let low: u64;
-    // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because
-    // inline assembly has no name for halves of registers.
+    // SAFETY: `w0 = w1`, which touches nothing else. It is written in bytes because inline assembly
+    // has no names for halves of registers.
     unsafe {
         asm!(
             ".byte 0xbc, 0x10, 0, 0, 0, 0, 0, 0",

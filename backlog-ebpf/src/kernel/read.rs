@@ -1,4 +1,4 @@
-//! Reading kernel memory at offsets that the loader found in BTF.
+//! Reads of kernel memory at offsets that the loader found in BTF.
 
 use backlog_ebpf::{AF_INET, AF_INET6, record::Endpoint};
 
@@ -11,7 +11,7 @@ use super::{
     types::{ETH_P_IP_BE, SkBuff, Sock},
 };
 
-/// The value of type `T` at `offset` bytes behind `base`.
+/// The value of type `T` at `offset` bytes from `base`.
 #[inline(always)]
 pub(crate) fn at<B, T: Copy + Default>(base: impl KernelPtr<B>, offset: usize) -> T {
     base.at(offset)
@@ -23,7 +23,7 @@ pub(crate) fn field<B, T: Copy + Default>(base: impl KernelPtr<B>, field: &impl 
     base.field(field)
 }
 
-/// A field that is a pointer; null where the read fails.
+/// A field that is a pointer; null if the read fails.
 #[inline(always)]
 pub(crate) fn pointer<B, P: KernelPtr<B>, T>(base: P, field: &impl Field) -> P::To<T> {
     base.pointer(field)
@@ -58,7 +58,7 @@ pub(crate) fn packet_family(skb: *const SkBuff) -> u16 {
 /// The byte of a packet's TCP flags.
 #[inline(always)]
 pub(crate) fn flags(skb: *const SkBuff) -> u8 {
-    /// Where it stands in a TCP header.
+    /// Their offset in a TCP header.
     const TCP_FLAGS: usize = 13;
 
     let head: *const u8 = pointer(skb, &SKB_HEAD);
@@ -66,14 +66,14 @@ pub(crate) fn flags(skb: *const SkBuff) -> u8 {
     at(head, transport + TCP_FLAGS)
 }
 
-/// Who sent a packet, and its sequence number.
+/// The sender of a packet, and its sequence number.
 #[inline(always)]
 pub(crate) fn sender(skb: *const SkBuff) -> (Endpoint, u32) {
-    /// Where the source address stands in an IPv4 header.
+    /// The offset of the source address in an IPv4 header.
     const IPV4_SOURCE: usize = 12;
-    /// Where it stands in an IPv6 header.
+    /// Its offset in an IPv6 header.
     const IPV6_SOURCE: usize = 8;
-    /// Where the sequence number stands in a TCP header; the port is at 0.
+    /// The offset of the sequence number in a TCP header; the port is at 0.
     const TCP_SEQUENCE: usize = 4;
 
     let head: *const u8 = pointer(skb, &SKB_HEAD);

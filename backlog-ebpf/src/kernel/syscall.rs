@@ -1,6 +1,6 @@
 //! The current thread's system call and its arguments, for 64-bit and 32-bit programs. The latter
-//! use the numbers of i386. One number means different calls on the two architectures, so the
-//! number alone is ambiguous.
+//! use the numbers of i386. A number means different calls on the two architectures, so it is
+//! ambiguous on its own.
 
 use aya_ebpf::helpers::{bpf_probe_read_user, generated::bpf_get_current_task};
 use backlog_ebpf::ABSENT;
@@ -25,11 +25,11 @@ const CALL_LISTEN: u32 = 4;
 const CALL_ACCEPT: u32 = 5;
 const CALL_ACCEPT4: u32 = 18;
 
-/// `TS_COMPAT` of `arch/x86/include/asm/thread_info.h` (5.10 to 7.3): the thread is in a
-/// system call of 32 bits.
+/// `TS_COMPAT` of `arch/x86/include/asm/thread_info.h` (5.10 to 7.3): the thread is in a 32-bit
+/// system call.
 const COMPAT: u32 = 2;
 
-/// A system call that matters.
+/// A traced system call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     /// accept() or accept4()
@@ -41,11 +41,11 @@ pub(crate) enum Call {
 /// How its arguments are passed.
 #[derive(Clone, Copy)]
 pub(crate) enum Passed {
-    /// In the registers of 64 bits.
+    /// In 64-bit registers.
     Wide,
-    /// In those of 32 bits.
+    /// In 32-bit registers.
     Narrow,
-    /// In memory of the program, at this address, 4 bytes each.
+    /// In the program's memory at this address, 4 bytes each.
     InMemory(u32),
 }
 
@@ -60,7 +60,7 @@ impl Passed {
         }
     }
 
-    /// The second one.
+    /// The second argument.
     #[inline(always)]
     pub(crate) fn second(self, regs: *const Regs) -> Option<u32> {
         match self {
@@ -71,7 +71,7 @@ impl Passed {
     }
 }
 
-/// The call that the current thread is in, by its registers. None: another one.
+/// The traced call that the current thread is in, by its registers; none for any other call.
 #[inline(always)]
 pub(crate) fn of(regs: *const Regs) -> Option<(Call, Passed)> {
     let number = read::field::<_, u32>(regs, &PT_REGS_NUMBER);
@@ -87,7 +87,7 @@ pub(crate) fn of(regs: *const Regs) -> Option<(Call, Passed)> {
     (!is_narrow()).then_some((call, Passed::Wide))
 }
 
-/// The same of a number of i386.
+/// Like [`of`], for a number of i386.
 #[inline(always)]
 fn narrow(number: u32, regs: *const Regs) -> Option<(Call, Passed)> {
     if number == LISTEN_32 {
@@ -104,7 +104,7 @@ fn narrow(number: u32, regs: *const Regs) -> Option<(Call, Passed)> {
     }
 }
 
-/// Is the current thread in a system call of 32 bits?
+/// Whether the current thread is in a 32-bit system call.
 #[inline(always)]
 fn is_narrow() -> bool {
     if TASK_STATUS.load() == ABSENT || PT_REGS_32_FIRST.load() == ABSENT {
@@ -115,7 +115,7 @@ fn is_narrow() -> bool {
     read::field::<_, u32>(task, &TASK_STATUS) & COMPAT != 0
 }
 
-/// A number in the program's memory. None: it cannot be read now.
+/// A number in the program's memory; none if it cannot be read now.
 #[inline(always)]
 fn user(address: u32) -> Option<u32> {
     // SAFETY: the helper checks the address, and fails if it cannot read it.

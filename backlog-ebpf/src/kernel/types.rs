@@ -1,6 +1,5 @@
-//! Names for the kernel's pointers, so that a request cannot be passed where a
-//! socket is meant. They are never dereferenced here: `read` does that, at
-//! offsets that the loader found in the running kernel's BTF.
+//! Types for the kernel's pointers, so that a request cannot be passed as a socket. Nothing here
+//! dereferences them: `read` does, at offsets that the loader found in the running kernel's BTF.
 
 /// `struct sock`, and what begins with it: `inet_connection_sock`, `tcp_sock`, `mptcp_sock`.
 pub(crate) enum Sock {}

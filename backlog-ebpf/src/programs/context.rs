@@ -1,4 +1,4 @@
-//! What a program finds in its context, however it was attached.
+//! The arguments and return values in the context of a program, for every attach type.
 
 use aya_ebpf::programs::{
     BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RawTracePointContext,
@@ -8,19 +8,18 @@ use aya_ebpf::programs::{
 use crate::kernel::pointers::{KernelPtr, Typed};
 use crate::state::values::SavedArgs;
 
-/// The arguments of the function or the tracepoint that a program sits on.
+/// The arguments of the function or tracepoint that a program is attached to.
 pub(crate) trait Arguments {
-    /// The argument at `index`, which counts from zero. A narrow one fills only the
-    /// lowest bits.
+    /// The argument at `index`, counted from zero. A narrow one fills only the lowest bits.
     fn word(&self, index: usize) -> u64;
 
-    /// How what an argument points to is read.
+    /// The type of pointer through which the target of an argument is read.
     type At<T>: KernelPtr<T>;
 
-    /// The same, where it is a pointer.
+    /// The argument as a pointer.
     fn pointer<T>(&self, index: usize) -> Self::At<T>;
 
-    /// The same as an address, for rare cases.
+    /// The argument as a plain address, for rare cases.
     #[inline(always)]
     fn address<T>(&self, index: usize) -> *const T {
         self.word(index) as *const T
@@ -29,10 +28,10 @@ pub(crate) trait Arguments {
 
 /// The context at the exit of a function.
 pub(crate) trait Returned: Arguments {
-    /// What it returns.
+    /// The return value.
     fn value(&self) -> u64;
 
-    /// The same, where it is a pointer.
+    /// The return value as a pointer.
     fn result<T>(&self) -> Self::At<T>;
 }
 
@@ -121,7 +120,7 @@ impl<const COUNT: usize> Returned for Exit<COUNT> {
     }
 }
 
-/// The return of a function whose arguments its entry has saved.
+/// The return of a function whose entry has saved its arguments.
 pub(crate) struct Return {
     pub(crate) saved: SavedArgs,
     pub(crate) ctx: RetProbeContext,

@@ -1,9 +1,8 @@
-//! fentry and fexit. The loader gives the kernel function that a program is attached
-//! to (`backlog-user/src/bpf/plan`). An fexit program finds the return value behind the
-//! arguments, so a function whose number of arguments differs between kernels has a
-//! program for each.
+//! fentry and fexit. The loader chooses the kernel function that a program is attached to
+//! (`backlog-user/src/bpf/plan`). An fexit program finds the return value after the arguments, so a
+//! function whose number of arguments differs between kernels has a program for each number.
 //!
-//! Names are at most 15 characters: the kernel cuts longer ones.
+//! Names have at most 15 characters: the kernel truncates longer ones.
 
 use aya_ebpf::{
     macros::{fentry, fexit},
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::state::shared;
 
-/// Programs at the entry: name, and the hook that it is for.
+/// Programs at the entry: the name and its hook.
 macro_rules! at_entry {
     ($($name:ident: $hook:ident;)+) => {$(
         #[fentry]
@@ -28,7 +27,7 @@ macro_rules! at_entry {
     )+};
 }
 
-/// Programs at the exit: name, how many arguments the function takes, and the hook.
+/// Programs at the exit: the name, the number of arguments, and the hook.
 macro_rules! at_exit {
     ($($name:ident: $count:literal $hook:ident;)+) => {$(
         #[fexit]

@@ -1,5 +1,5 @@
-//! From a context to a handler: which argument of the kernel's function is which of the
-//! handler's. Every way of attaching comes by here.
+//! Maps a context to a handler: which argument of the kernel's function is which argument of the
+//! handler. All attach types share this.
 
 use super::context::{Arguments, Returned};
 use crate::handlers::{accept, ack, cookie, enqueue, listener, migrate, request, syn};

@@ -1,4 +1,4 @@
-//! Iterators: programs that userspace runs over a table of the kernel's.
+//! Iterators: programs that userspace runs over one of the kernel's tables.
 
 use core::ffi::c_void;
 
@@ -25,7 +25,7 @@ struct Meta {
     number: u64,
 }
 
-/// Iterates over the TCP sockets of a namespace, listeners first. It writes a byte if a queue
+/// Iterates over the TCP sockets of a namespace, listeners first. It writes one byte if a queue
 /// continues, and another after the last listener, so that the reader stops.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
@@ -34,11 +34,11 @@ fn it_queued(ctx: *const Context) -> i32 {
     let (meta, sk) = unsafe { ((*ctx).meta, (*ctx).sk) };
     if let Some(identity) = queued::identity() {
         let bytes = (&raw const identity).cast_mut().cast();
-        // SAFETY: the file of this iterator, and a local of that many bytes.
+        // SAFETY: the file of this iterator, and a local variable of that many bytes.
         unsafe { bpf_seq_write((*meta).seq.cast(), bytes, size_of::<u64>() as u32) };
         return 0;
     }
-    // In a namespace without sockets there is only the end.
+    // A namespace without sockets has only the end.
     // SAFETY: as above.
     if sk.is_null() || unsafe { (*meta).number } <= 1 {
         queued::begins();
@@ -49,7 +49,7 @@ fn it_queued(ctx: *const Context) -> i32 {
         Found::More => &raw const ITER_MORE,
         Found::Other => &raw const ITER_DONE,
     };
-    // SAFETY: the file of this iterator, and one byte of ours.
+    // SAFETY: the file of this iterator, and one byte of this program's data.
     unsafe { bpf_seq_write((*meta).seq.cast(), byte.cast_mut().cast(), 1) };
     0
 }

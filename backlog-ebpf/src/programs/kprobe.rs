@@ -1,9 +1,9 @@
-//! kprobe and kretprobe, for kernels that cannot attach fentry and fexit. A kretprobe
-//! sees no arguments: the program at the entry keeps them ([`calls`]).
+//! kprobe and kretprobe, for kernels that cannot attach fentry and fexit. A kretprobe sees no
+//! arguments: the program at the entry saves them ([`calls`]).
 //!
-//! The kernel skips a kprobe program while another one runs on the same CPU
-//! (`bpf_prog_active` in `trace_call_bpf`, 5.10 to 7.3). So no program here sits where a
-//! packet may interrupt it, save where listen() and close() come by, which is rare.
+//! The kernel skips a kprobe program while another one runs on the same CPU (`bpf_prog_active` in
+//! `trace_call_bpf`, 5.10 to 7.3). So no program is attached here where a packet may interrupt it,
+//! except on the paths of listen() and close(), which are rare.
 
 use aya_ebpf::{
     macros::{kprobe, kretprobe},
@@ -20,7 +20,7 @@ use crate::state::{
     values::{SavedArgs, TracedCall},
 };
 
-/// Programs that need nothing but the entry: name and hook.
+/// Programs that need only the entry: name and hook.
 macro_rules! at_entry {
     ($($name:ident: $hook:ident;)+) => {$(
         #[kprobe]
@@ -33,7 +33,7 @@ macro_rules! at_entry {
     )+};
 }
 
-/// Pairs: the name and the hook of each, and the function that keeps the arguments in
+/// Pairs: the name and the hook of each program, and the function that saves the arguments in
 /// between.
 macro_rules! pairs {
     ($($save:ident, $take:ident, $key:expr,
@@ -57,7 +57,7 @@ macro_rules! pairs {
     )+};
 }
 
-/// At an entry where nothing else is to be done.
+/// The hook of an entry that only saves the arguments.
 #[inline(always)]
 fn nothing(_: &ProbeContext) {}
 

@@ -1,6 +1,6 @@
-//! Tracepoints: each with types (`tp_btf`) and without (`raw_tp`), for kernels that refuse
-//! the former, and to be attached both where one may be skipped; and the exits of a few system
-//! calls by way of perf, so that no other call pays for them.
+//! Tracepoints. Each has a typed program (`tp_btf`) and an untyped one (`raw_tp`): for kernels that
+//! reject the former, and to attach both where the kernel may skip one. The exits of a few system
+//! calls are attached through perf, so that other calls pay nothing.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -18,7 +18,7 @@ use crate::kernel::{
     types::{Regs, UringCompletion, UringRequest},
 };
 
-/// Twins: the names of both, and the handler for their arguments.
+/// Twins: the names of both programs, and the handler of their arguments.
 macro_rules! twins {
     ($($typed:ident, $raw:ident: $body:expr;)+) => {$(
         #[btf_tracepoint]
@@ -84,7 +84,7 @@ fn uring_complete(event: &impl Arguments, _: Twin) {
 /// A request of `io_uring`, if this kernel passes it, and its result.
 #[inline(always)]
 fn completion(event: &impl Arguments) -> (*const UringRequest, i32) {
-    /// Where a `struct io_uring_cqe` has the result; it is shared with userspace.
+    /// The offset of the result in a `struct io_uring_cqe`, which is userspace ABI.
     const RESULT: usize = 8;
 
     let request = if URING_HAS_REQUEST.load() != 0 { event.address(1) } else { core::ptr::null() };
@@ -98,18 +98,18 @@ fn completion(event: &impl Arguments) -> (*const UringRequest, i32) {
     (request, result)
 }
 
-/// The caller's registers, and what perf passes of a system call that returns: `struct
+/// The caller's registers, and the return value that perf passes for a system call: `struct
 /// syscall_tp_t` of `kernel/trace/trace_syscalls.c` (5.10 to 7.3).
 #[inline(always)]
 fn call(ctx: &TracePointContext) -> (*const Regs, i64) {
-    /// Behind the registers and the number.
+    /// After the registers and the number.
     const RETURNED: usize = 16;
 
     let regs: u64 = if HAS_TASK_REGS.load() != 0 {
-        // SAFETY: the helper takes the task that the other one gives.
+        // SAFETY: the helper takes the task that the other one returns.
         unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
     } else {
-        // Since 6.13 these are not the caller's any more.
+        // Since 6.13 these are no longer the caller's.
         read::at(ctx.as_ptr().cast_const(), 0)
     };
     let returned: i64 = read::at(ctx.as_ptr().cast_const(), RETURNED);
@@ -132,15 +132,15 @@ fn tp_listen(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// `sys_exit(regs, ret)`, for some seconds. Perf's tracepoints of the calls alone would cost the
-/// others less, and show no call of a 32-bit program.
+/// `sys_exit(regs, ret)`, attached for a few seconds. The perf tracepoints of the calls would cost
+/// other calls less, but miss the calls of 32-bit programs.
 #[raw_tracepoint]
 fn rt_failed(ctx: RawTracePointContext) -> i32 {
     failed::any_call(ctx.address(0), ctx.word(1) as i64);
     0
 }
 
-/// `io_uring_complete`, for some seconds
+/// `io_uring_complete`, attached for a few seconds
 #[raw_tracepoint]
 fn rt_uring_failed(ctx: RawTracePointContext) -> i32 {
     let (request, result) = completion(&ctx);

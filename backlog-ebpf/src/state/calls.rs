@@ -1,9 +1,9 @@
 //! The arguments of a function between its entry and its return, for programs that see only the
 //! return value (kretprobes).
 //!
-//! A function that runs with bottom halves off ends on the CPU where it began, and a
-//! CPU runs it once at a time: its arguments are kept by CPU. One that may sleep is
-//! kept by thread.
+//! A function that runs with bottom halves off returns on the CPU where it was called, and a CPU
+//! runs it only once at a time: its arguments are kept per CPU. Those of a function that may sleep
+//! are kept per thread.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
@@ -39,16 +39,16 @@ impl SavedArgs {
     }
 }
 
-/// Keeps the arguments of a call until its return.
+/// Saves the arguments of a call until its return.
 #[inline(always)]
 pub(crate) fn save(call: TracedCall, saved: SavedArgs) {
     if let Some(kept) = CALLS.get_ptr_mut(call as u32) {
-        // SAFETY: a per-CPU element; see the module's head.
+        // SAFETY: a per-CPU element; see the module documentation.
         unsafe { *kept = saved };
     }
 }
 
-/// The arguments of the call that returns. None if its entry was not seen.
+/// The arguments of the call that returns; none if no program saw its entry.
 #[inline(always)]
 pub(crate) fn take(call: TracedCall) -> Option<SavedArgs> {
     let kept = CALLS.get_ptr_mut(call as u32)?;
@@ -67,14 +67,14 @@ fn this_thread(function: SleepingFn) -> SleepingCall {
     SleepingCall { thread: bpf_get_current_pid_tgid(), function: function as u64 }
 }
 
-/// Keeps the arguments of a call that may sleep until its return.
+/// Saves the arguments of a call that may sleep until its return.
 #[inline(always)]
 pub(crate) fn save_by_thread(function: SleepingFn, saved: SavedArgs) {
-    // The table gives up its oldest entry when it is full, so this does not fail for long.
+    // The table evicts its oldest entry when it is full, so this does not fail for long.
     let _ = CALLERS.insert(this_thread(function), saved, 0);
 }
 
-/// The arguments of the call that returns. None if its entry was not seen.
+/// The arguments of the call that returns; none if no program saw its entry.
 #[inline(always)]
 pub(crate) fn take_by_thread(function: SleepingFn) -> Option<SavedArgs> {
     let caller = this_thread(function);

@@ -1,14 +1,12 @@
-//! This CPU's SNMP counters of a network namespace: their change between the entry
-//! and the exit of a function is the kernel's own verdict.
+//! This CPU's SNMP counters of a network namespace: their change between the entry and the exit of
+//! a function is the kernel's own verdict.
 //!
-//! The functions compared run with bottom halves off, do not sleep and do not nest
-//! in themselves, so no foreign increment comes between (measured equal to
-//! `/proc/net/netstat` on 5.10 to 7.3).
+//! The compared functions run with bottom halves off, do not sleep and do not recurse, so nothing
+//! else increments the counters in between (measured equal to `/proc/net/netstat` on 5.10 to 7.3).
 //!
-//! A counter is `net->mib.net_statistics`, a per-CPU pointer, plus this CPU's
-//! offset, plus its index. The offset is found without a symbol: it is the
-//! distance between this CPU's element of a per-CPU array and the per-CPU
-//! pointer that the map keeps of it.
+//! A counter is at `net->mib.net_statistics`, a per-CPU pointer, plus this CPU's offset, plus its
+//! index. No symbol is needed for the offset: it is the distance between this CPU's element of a
+//! per-CPU array and the per-CPU pointer that the map stores.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
@@ -25,32 +23,32 @@ use crate::kernel::{
 /// This CPU's counters of one network namespace.
 pub(crate) struct Mib {
     net: *const Net,
-    /// This CPU's offset from a per-CPU pointer.
+    /// The distance from a per-CPU pointer to this CPU's memory.
     offset: u64,
-    /// Where the Linux counters are.
+    /// The address of this CPU's Linux counters.
     statistics: u64,
 }
 
 impl Mib {
-    /// Whose they are.
+    /// The namespace of the counters.
     #[inline(always)]
     pub(crate) fn net(&self) -> *const Net {
         self.net
     }
 
-    /// A Linux counter (`TcpExt` of `/proc/net/netstat`), now.
+    /// The current value of a Linux counter (`TcpExt` of `/proc/net/netstat`).
     #[inline(always)]
     pub(crate) fn get(&self, index: &impl Field) -> u64 {
         read::at(self.address_of(index) as *const u64, 0)
     }
 
-    /// Where it is.
+    /// The address of a Linux counter.
     #[inline(always)]
     pub(crate) fn address_of(&self, index: &impl Field) -> u64 {
         self.statistics.wrapping_add(8 * index.offset() as u64)
     }
 
-    /// A TCP counter (`Tcp` of `/proc/net/snmp`), now.
+    /// The current value of a TCP counter (`Tcp` of `/proc/net/snmp`).
     #[inline(always)]
     pub(crate) fn tcp(&self, index: &impl Field) -> u64 {
         let statistics: u64 = read::field(self.net, &TCP_STATISTICS);
@@ -59,7 +57,7 @@ impl Mib {
     }
 }
 
-/// The counters of the namespace that a socket is in.
+/// The counters of a socket's namespace.
 #[inline(always)]
 pub(crate) fn of_socket(scratch: *mut Scratch, sk: *const Sock) -> Option<Mib> {
     with_base(scratch, read::pointer(sk, &SKC_NET))
@@ -74,8 +72,8 @@ pub(crate) fn of_namespace(net: *const Net) -> Option<Mib> {
 #[inline(always)]
 fn with_base(scratch: *mut Scratch, net: *const Net) -> Option<Mib> {
     let base = base(scratch)?;
-    // SAFETY: a per-CPU element. Written and read back through memory, the
-    // address becomes a plain number that the verifier lets us calculate with.
+    // SAFETY: a per-CPU element. Written to memory and read back, the address becomes a plain
+    // number, on which the verifier permits arithmetic.
     let here = unsafe {
         let here = &raw mut (*scratch).base.here;
         here.write_volatile(scratch as u64);
@@ -86,7 +84,7 @@ fn with_base(scratch: *mut Scratch, net: *const Net) -> Option<Mib> {
     Some(Mib { net, offset, statistics })
 }
 
-/// The per-CPU pointer of the scratch map's element, from the map's own struct.
+/// The per-CPU pointer of the scratch map's element, read from the map's own struct.
 #[inline(always)]
 fn base(scratch: *mut Scratch) -> Option<u64> {
     let known = SCRATCH_BASE.get_ptr_mut(0)?;

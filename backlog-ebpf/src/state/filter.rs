@@ -1,5 +1,5 @@
-//! The user's filter, tested before anything is recorded. Without a filter the verifier removes the
-//! tests.
+//! The user's filter, tested before anything is recorded. Where no filter is set, the verifier
+//! removes the tests.
 
 use backlog_ebpf::{
     AF_INET, AF_INET6,
@@ -22,48 +22,47 @@ use crate::kernel::{
     types::{Net, Request, SkBuff, Sock, Socket},
 };
 
-/// Are this socket's local port and network namespace ones to trace?
+/// Whether this socket's local port and network namespace are traced.
 #[inline(always)]
 pub(crate) fn port_and_namespace(sk: impl KernelPtr<Sock>) -> bool {
     (FILTER_PORTS.load() == 0 || port(read::field(sk, &SKC_NUM))) && namespace(sk)
 }
 
-/// Is this socket's network namespace one to trace?
+/// Whether this socket's network namespace is traced.
 #[inline(always)]
 pub(crate) fn namespace(sk: impl KernelPtr<Sock>) -> bool {
     FILTER_NETNS.load() == 0 || net(read::pointer::<_, _, Net>(sk, &SKC_NET))
 }
 
-/// Is this network namespace one to trace?
+/// Whether this network namespace is traced.
 #[inline(always)]
 pub(crate) fn net(net: impl KernelPtr<Net>) -> bool {
     let wanted = FILTER_NETNS.load();
     wanted == 0 || (read::field::<_, u32>(net, &NET_INUM) == wanted && is_same_namespace(net))
 }
 
-/// Another one may get the inode number when it has ended.
+/// Another namespace may get the inode number after the first one has ended.
 #[inline(always)]
 fn is_same_namespace(net: impl KernelPtr<Net>) -> bool {
     let identity = ASKED_NETNS.get(0).copied().unwrap_or(0);
     identity == 0 || namespace::short_identity(net) == identity
 }
 
-/// Is this a listener to trace? One that is known was, and stays so: its process may have
-/// passed it on.
+/// Whether this listener is traced. A known one stays traced: its process may have passed it on.
 #[inline(always)]
 pub(crate) fn listener(sk: impl KernelPtr<Sock>) -> bool {
     port_and_namespace(sk)
         && (!by_owner() || slots::was_known(sk.address()) || chosen(sk.address()))
 }
 
-/// Does the filter depend on the owner of a listener?
+/// Whether the filter depends on the owner of a listener.
 #[inline(always)]
 pub(crate) fn by_owner() -> bool {
     FILTER_SOCKETS.load() != 0 || FILTER_CGROUP.load() != 0
 }
 
-/// May an unknown connection match the filter? It shows only its port, not its listener; a reset
-/// connection has lost its port, too.
+/// Whether an unknown connection may match the filter. Only its port is known, not its listener,
+/// and a reset connection has lost its port, too.
 #[inline(always)]
 pub(crate) fn may_be_ours(child: impl KernelPtr<Sock>, port: u16) -> bool {
     !by_owner()
@@ -71,13 +70,13 @@ pub(crate) fn may_be_ours(child: impl KernelPtr<Sock>, port: u16) -> bool {
             && within(child.address()))
 }
 
-/// The same of a listener that is not known: is its owner one to trace?
+/// Whether the owner of a listener that is not known yet is traced.
 #[inline(always)]
 pub(crate) fn chosen(sk: *const Sock) -> bool {
     within(sk) && (FILTER_SOCKETS.load() == 0 || is_wanted(sk))
 }
 
-/// The same of one that is being opened by the current process.
+/// Whether a listener that the current process is opening is traced.
 #[inline(always)]
 pub(crate) fn opening(sk: *const Sock) -> bool {
     port_and_namespace(sk)
@@ -102,7 +101,7 @@ fn is_wanted(sk: *const Sock) -> bool {
     unsafe { WANTED.get(inode) }.is_some()
 }
 
-/// Is this local port one to trace?
+/// Whether this local port is traced.
 #[inline(always)]
 pub(crate) fn port(port: u16) -> bool {
     let only = FILTER_PORT.load();
@@ -118,7 +117,7 @@ pub(crate) fn port(port: u16) -> bool {
     }
 }
 
-/// Is this packet's family one to trace?
+/// Whether this packet's family is traced.
 #[inline(always)]
 pub(crate) fn packet(skb: *const SkBuff) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::packet_family(skb))
@@ -130,15 +129,15 @@ fn family(family: u16) -> bool {
     wanted == 0 || wanted == u32::from(family)
 }
 
-/// Is this request's family one to trace? An IPv4 client of a `[::]` listener
-/// has an IPv4 request.
+/// Whether this request's family is traced. An IPv4 client of a `[::]` listener has an IPv4
+/// request.
 #[inline(always)]
 pub(crate) fn request(req: impl KernelPtr<Request>) -> bool {
     FILTER_FAMILY.load() == 0 || family(read::field(req, &SKC_FAMILY))
 }
 
-/// Is this connection's family one to trace? The socket of an IPv4 client of a
-/// `[::]` listener is an IPv6 one with a mapped address.
+/// Whether this connection's family is traced. The socket of an IPv4 client of a `[::]` listener is
+/// an IPv6 one with a mapped address.
 #[inline(always)]
 pub(crate) fn connection(child: impl KernelPtr<Sock>) -> bool {
     if FILTER_FAMILY.load() == 0 {

@@ -1,4 +1,4 @@
-//! Counts how waits and depths are distributed. Userspace reads the counts as memory.
+//! Counts the distributions of waits and depths. Userspace reads the counts as memory.
 
 use core::arch::asm;
 
@@ -15,26 +15,27 @@ use super::{
     shared::{self, REFUSED},
 };
 
-/// The acceptor is recorded only once in a while: more accuracy is not needed.
+/// The acceptor is recorded at most this often, which is accurate enough.
 const NOTED_NS: u64 = 1 << 20;
 
-/// Who has accepted a connection.
+/// Which thread accepted a connection.
 #[derive(Clone, Copy)]
 pub(crate) enum AcceptedBy {
     /// The current thread.
     CurrentThread,
-    /// Another one: this is a softirq, or the accept was recorded before.
+    /// An unknown one: this is a softirq, or the accept was seen before.
     Unknown,
 }
 
-/// Those of a listener.
+/// The distributions of a listener.
 #[inline(always)]
 pub(crate) fn at(slot: u32) -> Option<*mut Distributions> {
     DISTRIBUTIONS.get_ptr_mut(slot)
 }
 
-/// Forgets what has been noted of the slot's previous listener in this epoch. The clients of the new
-/// one may have been refused by another: by the one that it replaces, or by one of its group.
+/// Clears the marks that the slot's previous listener left in this epoch. The time of the last drop
+/// is that of any listener: clients of the new one may have been refused by the one that it
+/// replaces, or by another of its group.
 #[inline(always)]
 pub(crate) fn reset_marks(slot: u32) {
     let Some(distributions) = at(slot) else { return };
@@ -49,7 +50,7 @@ pub(crate) fn reset_marks(slot: u32) {
 /// The units of [`REFUSED`] are 2^30 ns.
 const REFUSED_SHIFT: u32 = 30;
 
-/// Has a CPU noted this depth or a larger one in this epoch?
+/// Whether some CPU has recorded this depth or a larger one in this epoch.
 #[inline(always)]
 pub(crate) fn has_deeper(distributions: *const Distributions, epoch: u32, depth: u32) -> bool {
     // SAFETY: an element of the array; the mark is read as a whole.
@@ -57,15 +58,15 @@ pub(crate) fn has_deeper(distributions: *const Distributions, epoch: u32, depth:
     marked(noted, epoch).is_some_and(|deepest| depth <= deepest)
 }
 
-/// This CPU has noted it. If two CPUs write at the same time, the lower value may stay: arrivals are
-/// then noted more often than they need to be.
+/// Marks this depth as recorded. If two CPUs write at the same time, the lower value may stay: then
+/// arrivals are recorded more often than necessary.
 #[inline(always)]
 pub(crate) fn set_deepest(distributions: *mut Distributions, epoch: u32, depth: u32) {
     // SAFETY: as in `has_deeper`.
     unsafe { (&raw mut (*distributions).deepest).write_volatile(mark(epoch, depth)) };
 }
 
-/// Has a CPU noted a longer wait in this epoch?
+/// Whether some CPU has recorded a longer wait in this epoch.
 #[inline(always)]
 pub(crate) fn has_longer(distributions: *const Distributions, epoch: u32, wait_ns: u64) -> bool {
     // SAFETY: as in `has_deeper`.
@@ -73,7 +74,7 @@ pub(crate) fn has_longer(distributions: *const Distributions, epoch: u32, wait_n
     marked(noted, epoch).is_some_and(|longest| wait_ns >> WAIT_STEP < u64::from(longest))
 }
 
-/// This CPU has noted it; as in [`set_deepest`].
+/// Marks this wait as recorded; see [`set_deepest`].
 #[inline(always)]
 pub(crate) fn set_longest(distributions: *mut Distributions, epoch: u32, wait_ns: u64) {
     let steps = wait_ns >> WAIT_STEP;
@@ -82,14 +83,14 @@ pub(crate) fn set_longest(distributions: *mut Distributions, epoch: u32, wait_ns
     unsafe { (&raw mut (*distributions).longest).write_volatile(mark(epoch, steps)) };
 }
 
-/// Counts an arrival that made the queue this deep. Returns true if the listener has refused
-/// somebody recently, so that this may be a returning client.
+/// Counts an arrival at this depth. Returns true if the listener has refused a client recently, so
+/// that this may be a returning one.
 #[inline(always)]
 pub(crate) fn record_arrival(distributions: *mut Distributions, depth: u32, now: u64) -> bool {
     let index = within::<DEPTHS>(bucket(u64::from(depth.saturating_sub(1)), DEPTHS));
-    // SAFETY: an element of the array, and a place within it. Who finds the queue empty is
-    // alone with it, but for an accept that is faster than this note: then the time is
-    // negative, and nothing is added.
+    // SAFETY: an element of the array, and a place within it. An arrival that finds the queue empty
+    // is alone in it, unless it is accepted before this is recorded: then the time is negative, and
+    // nothing is added.
     unsafe {
         shared::count((&raw mut (*distributions).depths).cast::<u32>().add(index));
         let found = depth.saturating_sub(1);
@@ -112,7 +113,7 @@ pub(crate) fn record_arrival(distributions: *mut Distributions, depth: u32, now:
     }
 }
 
-/// Did this listener refuse a client that may send its SYN again?
+/// Whether this listener refused a client recently enough that it may send its SYN again.
 #[inline(always)]
 pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return false };
@@ -120,7 +121,7 @@ pub(crate) fn refused_lately(slot: u32, now: u64) -> bool {
     is_recent(unsafe { (*distributions).refused_ns }, now)
 }
 
-/// Another CPU may have refused one since this one read the clock.
+/// The drop may be later than `now`, if another CPU has refused a client since the clock was read.
 #[inline(always)]
 const fn is_recent(refused_ns: u64, now: u64) -> bool {
     refused_ns != 0 && now < refused_ns + KEPT_NS
@@ -130,13 +131,13 @@ const fn is_recent(refused_ns: u64, now: u64) -> bool {
 pub(crate) struct AcceptorState {
     /// The smallest depth since the previous record.
     pub(crate) trough: u32,
-    /// How long it has had nothing to do.
+    /// Its idle time so far.
     pub(crate) free_ns: u64,
-    /// When it accepted last.
+    /// When it last accepted.
     pub(crate) accepted_ns: u64,
     /// When an arrival last found the queue empty.
     pub(crate) filled_ns: u64,
-    /// Its pauses so far, and how many.
+    /// The sum of its pauses so far, and their number.
     pub(crate) paced_ns: u64,
     pub(crate) paced: u32,
     /// Its stalls so far.
@@ -164,8 +165,7 @@ pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else {
         return AcceptorState::UNKNOWN;
     };
-    // SAFETY: an element of the array. Another CPU may find a lower depth meanwhile: then that
-    // is lost.
+    // SAFETY: an element of the array. If another CPU stores a lower depth meanwhile, that is lost.
     unsafe {
         let trough = (*distributions).trough;
         (*distributions).trough = NO_TROUGH;
@@ -182,8 +182,8 @@ pub(crate) fn acceptor_state(slot: u32) -> AcceptorState {
     }
 }
 
-/// Since when a queue has not been empty, while anything is in it, and how many have arrived since:
-/// the one that found it empty, and one that is not recorded yet.
+/// Since when a queue has not been empty, if it is not, and how many have arrived since: the one
+/// that found it empty is counted, and so is one that is not recorded yet.
 #[inline(always)]
 pub(crate) fn filled(distributions: *const Distributions) -> (u64, u32) {
     // SAFETY: an element of the array.
@@ -193,12 +193,12 @@ pub(crate) fn filled(distributions: *const Distributions) -> (u64, u32) {
     }
 }
 
-/// A SYN was answered with a cookie at a SYN queue of this length. How long one would be that
-/// had room for it, as far as that can be estimated.
+/// Records a cookie sent at a SYN queue of this length. Returns an estimate of the length that the
+/// queue would have with room for it.
 #[inline(always)]
 pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return 0 };
-    // SAFETY: an element of the array; of two CPUs that write, either may be the last.
+    // SAFETY: an element of the array; if two CPUs write, either value may stay.
     unsafe { (*distributions).crowd.note(queue, now) }
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn needed_syn_queue(slot: u32, queue: u32, now: u64) -> u32 {
 #[inline(always)]
 pub(crate) fn answer_cookies(slot: u32, acks: u32) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
-    // SAFETY: an element of the array; of two CPUs that write, either may be the last.
+    // SAFETY: an element of the array; if two CPUs write, either value may stay.
     unsafe { (*distributions).crowd.answer(acks) };
 }
 
@@ -214,12 +214,12 @@ pub(crate) fn answer_cookies(slot: u32, acks: u32) {
 #[inline(always)]
 pub(crate) fn record_drop(slot: u32, now: u64) {
     let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(slot) else { return };
-    // SAFETY: an element of the array; of two that write, either may be the last.
+    // SAFETY: an element of the array; if two CPUs write, either value may stay.
     unsafe { (*distributions).refused_ns = now };
     REFUSED.set((now >> REFUSED_SHIFT) as u32);
 }
 
-/// Counts an accept after this wait, and its thread if that is the current one.
+/// Counts an accept after this wait, and records the current thread if it is the acceptor.
 #[inline(always)]
 pub(crate) fn record_accept(
     distributions: *mut Distributions,
@@ -227,15 +227,15 @@ pub(crate) fn record_accept(
     accepted_ns: u64,
     by: AcceptedBy,
 ) {
-    // Microseconds, rounded up, less one.
+    // Microseconds, rounded up, minus one.
     let index = within::<WAITS>(bucket(micros(wait_ns.saturating_sub(1)), WAITS));
-    // SAFETY: as in `arrived`.
+    // SAFETY: as in `record_arrival`.
     unsafe { shared::count((&raw mut (*distributions).waits).cast::<u32>().add(index)) };
     // SAFETY: as above. If two threads accept at the same time, either value may stay.
     unsafe {
         let before_ns = (*distributions).accepted_ns;
         (*distributions).accepted_ns = accepted_ns;
-        // It was waiting already when the one before was taken.
+        // This connection was already waiting at the previous accept.
         if accepted_ns > before_ns && accepted_ns - before_ns < wait_ns {
             (*distributions).pace.note(accepted_ns - before_ns);
         }
@@ -251,8 +251,8 @@ pub(crate) fn record_accept(
     }
 }
 
-/// A bucket as an index that the verifier sees to be within `COUNT`, a power of two. The
-/// compiler knows that it is, and would leave the mask out.
+/// A bucket as an index that the verifier can bound by `COUNT`, a power of two. The compiler knows
+/// the bound and would remove an ordinary mask.
 #[inline(always)]
 fn within<const COUNT: usize>(bucket: u32) -> usize {
     let mut index = bucket as usize;

@@ -1,5 +1,5 @@
-//! A cache of recent listeners for this CPU, direct-mapped by address: it leads from a socket to
-//! its slot without a search, and holds what this CPU has seen of the listener.
+//! A cache of recent listeners for this CPU, direct-mapped by address: it gives the slot of a
+//! socket without a search, and holds what this CPU has seen of the listener.
 
 use super::{
     maps::{MET, TOTALS},
@@ -29,11 +29,11 @@ pub(crate) fn find(sk: *const Sock) -> Option<*mut CachedListener> {
 pub(crate) fn insert(sk: *const Sock, slot: u32, generation: u32) {
     let Some(cached) = MET.get_ptr_mut(pointers::spread(sk) & MET_MASK.load()) else { return };
     let joins = u32::from(mptcp::allows_joins(sk));
-    // Another listener may have had the place since.
+    // Another listener may have used this place since, so these are read from the totals.
     let Some(totals) = TOTALS.get_ptr_mut(slot) else { return };
     // SAFETY: this CPU's element of the per-CPU array.
     let (drops, syn_queue) = unsafe { ((*totals).seen_drops, (*totals).syn_queue_peak) };
-    // SAFETY: as in `find`. It holds nothing until it is whole.
+    // SAFETY: as in `find`. The entry is invalid until it is complete.
     unsafe {
         let holds = &raw mut (*cached).generation;
         holds.write_volatile(0);
@@ -46,8 +46,8 @@ pub(crate) fn insert(sk: *const Sock, slot: u32, generation: u32) {
     }
 }
 
-/// The number of packets that this CPU may have dropped at a listener since the last call: the
-/// change of `sk_drops`, which counts every drop.
+/// How many packets may have been dropped at a listener since this CPU's last call: the change of
+/// `sk_drops`, which counts every drop.
 #[inline(always)]
 pub(crate) fn drops_since(cached: Option<*mut CachedListener>, sk: impl KernelPtr<Sock>) -> u32 {
     let Some(cached) = cached else { return u32::MAX };
@@ -66,7 +66,7 @@ pub(crate) fn drops_since(cached: Option<*mut CachedListener>, sk: impl KernelPt
     drops.wrapping_sub(before)
 }
 
-/// A listener has left the map: no entry of any holds any more.
+/// Invalidates all entries, because a listener has left the map.
 #[inline(always)]
 pub(crate) fn invalidate() {
     GENERATION.count();

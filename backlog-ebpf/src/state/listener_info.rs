@@ -23,14 +23,13 @@ use crate::kernel::{
     types::{Net, Sock, Socket},
 };
 
-/// For [`register`]: the current process has called listen() on one that was open before.
+/// For [`register`]: the current process has called listen() on a listener that was already open.
 pub(crate) const LISTENS_AGAIN: u32 = 1 << 31;
 
-/// What [`register`] returns where no slot was free.
+/// What [`register`] returns if no slot is free.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// Gives a listener a slot. A function of its own in the program as well, since
-/// it is long, rare and called from many places.
+/// Assigns a slot to a listener. Not inlined: it is long, rare and called from many places.
 #[inline(never)]
 pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     let key = sk as u64;
@@ -46,7 +45,7 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     }
     let Some(info) = SLOT_INFO.get_ptr_mut(slot) else { return NO_SLOT };
     histograms::reset_marks(slot);
-    // SAFETY: the slot has just left the queue of free ones: it is ours.
+    // SAFETY: the slot has just left the queue of free ones, so nothing else uses it.
     let listener = unsafe { &mut *info };
     describe(listener, sk, slot, flags);
     // Not the address: the verifier forbids arithmetic on a pointer.
@@ -64,7 +63,7 @@ pub(crate) fn register(sk: *const Sock, flags: u32) -> u32 {
     slot
 }
 
-/// Writes who a listener is to where that is to stay.
+/// Fills in the information on a listener, in its place in the map.
 #[inline(always)]
 fn describe(listener: &mut Listener, sk: *const Sock, slot: u32, flags: u32) {
     listener.sk = 0;
@@ -120,7 +119,7 @@ fn count_without_slot() {
     }
 }
 
-/// Keeps who calls listen(), and with what.
+/// Records who calls listen(), and with which backlog.
 #[inline(always)]
 pub(crate) fn record_caller(info: &mut Listener, sk: *const Sock) {
     let net: *const Net = read::pointer(sk, &SKC_NET);

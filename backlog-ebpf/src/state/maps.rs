@@ -1,5 +1,5 @@
-//! Every map, with the sizes it has unless the loader says otherwise. The names
-//! are the contract with `backlog-user/src/bpf/load.rs`.
+//! All maps, with the sizes that they have unless the loader changes them. The names are the
+//! contract with `backlog-user/src/bpf/load.rs`.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -35,46 +35,46 @@ pub(crate) static LISTENERS: HashMap<u64, u32, SLOTS> = HashMap::new();
 #[btf_map]
 pub(crate) static MET: PerCpuArray<CachedListener, SLOTS> = PerCpuArray::new();
 
-/// From the address of a listener that has just closed to the slot that it had: packets
-/// on other CPUs may have found it before.
+/// From the address of a recently closed listener to the slot that it had: packets on other CPUs
+/// may have found the listener before it closed.
 #[btf_map]
 pub(crate) static CLOSED: LruHashMap<u64, u32, SLOTS> = LruHashMap::new();
 
-/// Slots that no listener has; userspace fills it and gives closed ones back.
+/// Free slots; userspace fills it, and returns the slots of closed listeners.
 #[btf_map]
 pub(crate) static FREE_SLOTS: Queue<u32, SLOTS> = Queue::new();
 
-/// By slot: who the listener is. Userspace maps it.
+/// By slot: the identity and state of the listener. Userspace maps it.
 #[btf_map]
 pub(crate) static SLOT_INFO: Array<Listener, SLOTS, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// By slot: what this CPU counted.
+/// By slot: the counts of this CPU.
 #[btf_map]
 pub(crate) static TOTALS: PerCpuArray<Totals, SLOTS> = PerCpuArray::new();
 
-/// By slot: how waits and depths are distributed. Userspace maps it.
+/// By slot: the distributions of waits and depths. Userspace maps it.
 #[btf_map]
 pub(crate) static DISTRIBUTIONS: Array<Distributions, SLOTS, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
-/// By slot: who accepts.
+/// By slot: the threads that accept.
 #[btf_map]
 pub(crate) static WORKERS: Array<Workers, SLOTS> = Array::new();
 
-/// Failed calls of accept(), while a program watches them.
+/// Failed calls of accept(), while a program for them is attached.
 #[btf_map]
 pub(crate) static FAILED: HashMap<FailureKey, Failure, FAILURES> = HashMap::new();
 
-/// Those that have found no room there.
+/// The number of failed calls that found no room there.
 #[btf_map]
 pub(crate) static FAILED_OTHER: Array<u32, 1> = Array::new();
 
-/// From the address of a connection in an accept queue to when and where it was added.
+/// From the address of a queued connection to when and where it was queued.
 #[btf_map]
 pub(crate) static PENDING: HashMap<u64, Pending, 65_536> = HashMap::new();
 
-/// The same in a table that costs a tenth of that: a place by the address, and the map
-/// above for those whose place is taken. Userspace maps it.
+/// The same as a table, at a tenth of the cost: each address has one place, and the map above holds
+/// the connections whose place is taken. Userspace maps it.
 #[btf_map]
 pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> = Array::new();
 
@@ -82,7 +82,7 @@ pub(crate) static WAITING: Array<Waiting, 65_536, { BPF_F_MMAPABLE as usize }> =
 #[btf_map]
 pub(crate) static ATTEMPTS: Array<Attempt, { attempt::ATTEMPTS }> = Array::new();
 
-/// 1: the map of queued connections may hold connections that have no place in the table.
+/// 1: the map of queued connections may hold some whose place in the table was taken.
 #[btf_map]
 pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 
@@ -90,20 +90,20 @@ pub(crate) static CROWDED: Array<u32, 1> = Array::new();
 #[btf_map]
 pub(crate) static PORTS: Array<u64, PORT_WORDS> = Array::new();
 
-/// By port: 1 if a listener of ours has listened there. Only filters by owner use it.
+/// By port: 1 if a traced listener has listened there. Only filters by owner use it.
 #[btf_map]
 pub(crate) static OWN_PORTS: Array<u8, 65_536> = Array::new();
 
-/// What distinguishes the network namespace of the filter from later ones with its inode number; zero:
-/// not known. Written before the programs begin.
+/// Distinguishes the network namespace of the filter from later ones with its inode number; zero:
+/// unknown. Written before the programs start.
 #[btf_map]
 pub(crate) static ASKED_NETNS: Array<u32, 1> = Array::new();
 
-/// The sockets to trace, by inode number, where the filter names a process.
+/// The sockets to trace, by inode number, if the filter names a process.
 #[btf_map]
 pub(crate) static WANTED: HashMap<u64, u8, 65_536> = HashMap::new();
 
-/// What belongs to no listener.
+/// Counts that belong to no listener.
 #[btf_map]
 pub(crate) static STRAY: PerCpuArray<Stray, 1> = PerCpuArray::new();
 
@@ -115,19 +115,19 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SCRATCH_BASE: Array<u64, 1> = Array::new();
 
-/// The arguments of the calls that this CPU is in, by [`TracedCall`].
+/// The arguments of calls that have not returned on this CPU, by [`TracedCall`].
 #[btf_map]
 pub(crate) static CALLS: PerCpuArray<SavedArgs, { TracedCall::COUNT }> = PerCpuArray::new();
 
-/// The arguments of the calls that threads are in, which may sleep there.
+/// The arguments of calls that may sleep and have not returned, by thread.
 #[btf_map]
 pub(crate) static CALLERS: LruHashMap<SleepingCall, SavedArgs, 1024> = LruHashMap::new();
 
-/// The listeners of a port and namespace, one after the other. Only tracepoints use it.
+/// The listeners of a port and namespace, numbered without gaps. Only tracepoints use it.
 #[btf_map]
 pub(crate) static AT_PORT: HashMap<PortSlot, PortMember, SLOTS> = HashMap::new();
 
-/// By port: 1 if somebody has listened there, in any namespace.
+/// By port: 1 if a socket has listened there, in any namespace.
 #[btf_map]
 pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
 
@@ -135,7 +135,7 @@ pub(crate) static LISTENED: Array<u8, 65_536> = Array::new();
 #[btf_map]
 pub(crate) static LOOKS: PerCpuHashMap<u64, MibSnapshot, 4096> = PerCpuHashMap::new();
 
-/// The number of sysfs's newest node when the run began; zero: not known.
+/// The number of the newest node in sysfs when the run started; zero: unknown.
 #[btf_map]
 pub(crate) static NEWEST: Array<u64, 1> = Array::new();
 
@@ -144,6 +144,6 @@ pub(crate) static NEWEST: Array<u64, 1> = Array::new();
 #[btf_map]
 pub(crate) static CURSORS: HashMap<u64, u64, SLOTS> = HashMap::new();
 
-/// The task of the iterator over queues: one of `SEED_…`.
+/// What the iterator over queues is to do: one of `SEED_…`.
 #[btf_map]
 pub(crate) static SEED: Array<u32, 1> = Array::new();

@@ -1,6 +1,6 @@
-//! How far this CPU's counters of a namespace have moved since the last snapshot. One is taken
-//! whenever a packet that may have moved them is done with, in the same softirq, so the move is
-//! that packet's.
+//! The moves of this CPU's counters of a namespace since the last snapshot. A snapshot is taken
+//! after each packet that may have moved them, in the same softirq, so the moves are those of that
+//! packet.
 
 use super::{
     counters::{self, Mib},
@@ -20,7 +20,7 @@ use crate::kernel::{
 };
 
 impl MibCounts {
-    /// The listener itself has dropped at most this many.
+    /// Limits the drops to what the listener itself may have dropped.
     #[inline(always)]
     pub(crate) fn at_most(&mut self, most: u32) {
         if self.drops > u64::from(most) {
@@ -28,7 +28,7 @@ impl MibCounts {
         }
     }
 
-    /// The moves of one packet, whatever else has moved them.
+    /// Reduces the moves to those of one packet.
     #[inline(always)]
     fn of_one(self) -> Self {
         let one = |moved: u64| u64::from(moved != 0);
@@ -96,7 +96,7 @@ impl LastSnapshot {
     }
 }
 
-/// May `ListenDrops` have moved since the last snapshot? If not, nothing was refused.
+/// Whether `ListenDrops` may have moved since the last snapshot. If not, nothing was dropped.
 #[inline(always)]
 pub(crate) fn drops_moved(net: impl KernelPtr<Net>) -> bool {
     let Some(scratch) = SCRATCH.get_ptr(0) else { return true };
@@ -106,8 +106,8 @@ pub(crate) fn drops_moved(net: impl KernelPtr<Net>) -> bool {
         || read::at::<_, u64>(last.drops_at as *const u64, 0) != last.drops
 }
 
-/// Has this CPU counted one overflow and one drop since the last snapshot, and so dropped a
-/// packet for a full accept queue? Then this is a snapshot of its own.
+/// Whether this CPU has counted exactly one overflow and one drop since the last snapshot, so that
+/// a full accept queue has dropped a packet. If so, this also updates the snapshot.
 #[inline(always)]
 pub(crate) fn is_one_overflow(net: impl KernelPtr<Net>) -> bool {
     let (first, second) = (MIB_LISTEN_OVERFLOWS.offset(), MIB_LISTEN_DROPS.offset());
@@ -129,7 +129,7 @@ pub(crate) fn is_one_overflow(net: impl KernelPtr<Net>) -> bool {
     true
 }
 
-/// A packet that is left out is done with: the next snapshot must not find its move.
+/// Takes a snapshot after a packet that is filtered out: the next one must not include its moves.
 #[inline(always)]
 pub(crate) fn refresh_if_moved(net: *const Net) {
     if drops_moved(net) {
@@ -137,8 +137,8 @@ pub(crate) fn refresh_if_moved(net: *const Net) {
     }
 }
 
-/// A snapshot whose moves are known otherwise. A function of its own in the program as well:
-/// with what its callers keep on the stack there would be too much.
+/// Takes a snapshot whose moves are known otherwise. Not inlined: together with its callers it
+/// would need too much stack.
 #[inline(never)]
 pub(crate) fn refresh(net: u64) -> u32 {
     let net = net as *const Net;
@@ -149,7 +149,7 @@ pub(crate) fn refresh(net: u64) -> u32 {
     u32::from(store(net, MibSnapshot::new(now, identity)))
 }
 
-/// False: the table is full.
+/// Stores a snapshot. Returns false if the table is full.
 #[inline(always)]
 fn store(net: *const Net, snapshot: MibSnapshot) -> bool {
     if let Some(kept) = LOOKS.get_ptr_mut(net as u64) {
@@ -161,8 +161,8 @@ fn store(net: *const Net, snapshot: MibSnapshot) -> bool {
     LOOKS.insert(net as u64, snapshot, 0).is_ok()
 }
 
-/// Stores the snapshot that [`is_one_overflow`] compares with. The previous one goes into the
-/// table.
+/// Stores the snapshot that [`is_one_overflow`] compares with. The counts of the previous one go
+/// into the table.
 #[inline(always)]
 fn store_last(mib: &Mib, net: *const Net, identity: u64, now: &MibCounts) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
@@ -187,7 +187,7 @@ fn store_last(mib: &Mib, net: *const Net, identity: u64, now: &MibCounts) {
     }
 }
 
-/// The moves since the last snapshot, and takes the next one. None: they are not known.
+/// Takes a snapshot, and returns the moves since the last one; none if they are unknown.
 #[inline(always)]
 pub(crate) fn snapshot_delta(net: *const Net) -> Option<MibCounts> {
     let mib = counters::of_namespace(net)?;
@@ -209,12 +209,12 @@ pub(crate) fn snapshot_delta(net: *const Net) -> Option<MibCounts> {
         return namespace::is_new(net).then_some(now);
     }
     let moved = now.since(&before.counted);
-    // Some hooks take none before the run: all but the packet in hand was before it.
+    // Some hooks take no snapshot before the run: then all moves but those of one packet are older.
     Some(if before.running == 0 { moved.of_one() } else { moved })
 }
 
-/// Counts a packet that may have been refused: the first that this CPU has seen in a
-/// namespace which is older than the run and could not be read before.
+/// Counts a packet that may have been refused: the first one on this CPU in a namespace that is
+/// older than the run and whose counters could not be read before.
 #[inline(always)]
 pub(crate) fn count_hidden() {
     if let Some(stray) = STRAY.get_ptr_mut(0) {
@@ -223,7 +223,7 @@ pub(crate) fn count_hidden() {
     }
 }
 
-/// How far `SyncookiesRecv` has moved: if at all, a connection was made of a cookie.
+/// How far `SyncookiesRecv` has moved. If it has, a connection was created from a cookie.
 #[inline(always)]
 pub(crate) fn valid_cookies_delta(net: *const Net) -> u64 {
     let Some(mib) = counters::of_namespace(net) else { return 0 };
@@ -242,13 +242,13 @@ pub(crate) fn valid_cookies_delta(net: *const Net) -> u64 {
         refresh(net as u64);
         return 0;
     }
-    // What else has moved, the next snapshot finds.
+    // The next snapshot finds the other moves.
     let counted = MibCounts { cookie_valid: now, ..MibCounts::default() };
     store(net, MibSnapshot::new(counted, identity));
     now
 }
 
-/// The first one, before the programs begin.
+/// Takes the first snapshot, before the programs start.
 #[inline(always)]
 pub(crate) fn first_snapshot(net: *const Net) {
     let _ = snapshot_delta(net);

@@ -1,5 +1,5 @@
-//! Which network namespace it is: its inode number and its address in the kernel are given to
-//! the next one as soon as it ends.
+//! Identifies a network namespace. Its inode number and its address in the kernel are reused as
+//! soon as it ends.
 
 use backlog_ebpf::ABSENT;
 
@@ -14,8 +14,8 @@ use crate::kernel::{
     types::{Net, Node},
 };
 
-/// The number of a namespace that no other one has had since the host started: its cookie
-/// (5.12). Before, a number that the kernel draws for each one, with its inode number.
+/// A number that no other namespace has had since the host started: its cookie (5.12). On older
+/// kernels, a random number that the kernel assigns, with the inode number.
 #[inline(always)]
 pub(crate) fn identity(net: impl KernelPtr<Net>) -> u64 {
     if NET_COOKIE.load() != ABSENT {
@@ -26,7 +26,7 @@ pub(crate) fn identity(net: impl KernelPtr<Net>) -> u64 {
     u64::from(mix) << 32 | u64::from(inode)
 }
 
-/// The half of that number that differs most.
+/// The half of that number that differs most between namespaces.
 #[inline(always)]
 pub(crate) fn short_identity(net: impl KernelPtr<Net>) -> u32 {
     if NET_COOKIE.load() != ABSENT {
@@ -35,14 +35,14 @@ pub(crate) fn short_identity(net: impl KernelPtr<Net>) -> u32 {
     read::field(net, &NET_HASH_MIX)
 }
 
-/// Was this namespace made during the run?
+/// Whether this namespace was created during the run.
 #[inline(always)]
 pub(crate) fn is_new(net: *const Net) -> bool {
     newer(net as u64) != 0
 }
 
-/// The kernel makes a loopback device for each namespace at its birth, and a node in sysfs
-/// for each device. The numbers of these nodes only grow.
+/// Compares nodes in sysfs. The kernel creates a loopback device with each namespace, and a node
+/// for each device, and the numbers of nodes only grow.
 #[inline(never)]
 fn newer(net: u64) -> u32 {
     let newest = NEWEST.get(0).copied().unwrap_or(0);
@@ -59,7 +59,7 @@ fn node(net: *const Net) -> *const Node {
     read::pointer(device, &DEVICE_NODE)
 }
 
-/// Notes the newest node of sysfs: namespaces whose device has an older one were made before.
+/// Records the newest node in sysfs: namespaces whose device has an older one were created before.
 #[inline(always)]
 pub(crate) fn mark_newest(net: *const Net) {
     let unknown = [NET_LOOPBACK.load(), DEVICE_NODE.load(), NODE_ROOT.load(), KERNFS_HIGH.load()];

@@ -1,8 +1,8 @@
-//! The connections that sit in an accept queue, by the address of their socket.
+//! The connections in accept queues, by the address of their socket.
 //!
-//! An address is a sound key between the enqueue and the accept or the forget:
-//! the queue holds a reference, so the socket cannot be freed in between. An
-//! entry that was left behind is overwritten when the address is used again.
+//! The address is a safe key between the enqueue and the accept or the end: the queue holds a
+//! reference, so the socket cannot be freed in between. A stale entry is overwritten when the
+//! address is reused.
 
 pub(crate) mod fast;
 pub(crate) mod overflow;
@@ -11,17 +11,17 @@ use backlog_ebpf::pending::Pending;
 
 use crate::kernel::types::Sock;
 
-/// What became of a connection that was to be remembered.
+/// The outcome of an insertion.
 pub(crate) enum InsertOutcome {
-    /// It is.
+    /// The connection is stored.
     Kept,
-    /// It has been accepted already, at this time.
+    /// The connection has already been accepted, at this time.
     AcceptedBefore(u64),
-    /// There is no room.
+    /// There is no room for it.
     Full,
 }
 
-/// Remembers a connection that has been queued.
+/// Stores a connection that has been queued.
 #[inline(always)]
 pub(crate) fn insert(child: *const Sock, pending: Pending) -> InsertOutcome {
     match fast::insert(child, pending) {
@@ -34,7 +34,7 @@ pub(crate) fn insert(child: *const Sock, pending: Pending) -> InsertOutcome {
     }
 }
 
-/// Takes a connection out, if it is known.
+/// Removes a connection and returns its entry, if it is known.
 #[inline(always)]
 pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     if fast::is_used() {
@@ -46,8 +46,8 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     overflow::take(child)
 }
 
-/// Notes that a queued connection has gone to another listener. The slot of the one
-/// before.
+/// Records that a queued connection has migrated to another listener. Returns the slot of the
+/// previous one.
 #[inline(always)]
 pub(crate) fn move_to(
     child: *const Sock,

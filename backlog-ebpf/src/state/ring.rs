@@ -1,5 +1,5 @@
-//! The way into the ring. A record that finds it full is counted at its
-//! listener; nothing is lost silently.
+//! Writes records to the ring buffer. A record for which there is no room is counted at its
+//! listener, so that nothing is lost silently.
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -27,7 +27,7 @@ pub(crate) fn header<T>(kind: Kind, slot: u32, time_ns: u64) -> Header {
     }
 }
 
-/// For a record that a person waits for: userspace is woken at once.
+/// For a record that the user waits for: wakes userspace at once.
 #[inline(always)]
 pub(crate) fn wake_at_once() -> u64 {
     u64::from(BPF_RB_FORCE_WAKEUP)
@@ -44,8 +44,8 @@ pub(crate) fn wake_in_batches() -> u64 {
     u64::from(if waiting >= WAKE_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
-/// Sends a copy of a listener's note, changed by `patch`, and wakes userspace. It is made in
-/// the ring: the stack of a program has no room for it.
+/// Sends a copy of a listener's information, changed by `patch`, and wakes userspace. The copy is
+/// made in the ring buffer: the program's stack has no room for it.
 #[inline(always)]
 pub(crate) fn send_listener(
     kind: Kind,
@@ -67,8 +67,8 @@ pub(crate) fn send_listener(
     );
 }
 
-/// Sends a copy of a record, changed by `patch`. It is made in the ring: the stack of a program
-/// has no room for another one.
+/// Sends a copy of a record, changed by `patch`. The copy is made in the ring buffer: the program's
+/// stack has no room for another one.
 #[inline(always)]
 pub(crate) fn send_copy<T: Copy + 'static>(
     record: *const T,
@@ -83,8 +83,8 @@ pub(crate) fn send_copy<T: Copy + 'static>(
         return;
     };
     let copy = entry.as_mut_ptr();
-    // SAFETY: the original is an element of an array or on the caller's stack; the copy is this
-    // program's own, of that size, and every byte of it is written before it is read.
+    // SAFETY: the original is an element of an array or on the caller's stack; the copy belongs to
+    // this program, has that size, and every byte of it is written before it is read.
     let copy = unsafe {
         core::ptr::copy_nonoverlapping(record, copy, 1);
         &mut *copy
@@ -93,7 +93,7 @@ pub(crate) fn send_copy<T: Copy + 'static>(
     entry.submit(flags);
 }
 
-/// Sends a record that `fill` writes, every field of it: it is made in the ring.
+/// Sends a record. `fill` writes it, all its fields, directly to the ring buffer.
 #[inline(always)]
 pub(crate) fn send<T: Copy + 'static>(
     kind: Kind,
@@ -106,7 +106,7 @@ pub(crate) fn send<T: Copy + 'static>(
         unsafe { (*totals).lost[kind as usize] += 1 };
         return;
     };
-    // SAFETY: the entry is this program's own and of that size, records are integers, and every
+    // SAFETY: the entry belongs to this program and has that size, records are integers, and every
     // field is written before the entry is submitted.
     fill(unsafe { &mut *entry.as_mut_ptr() });
     entry.submit(flags);

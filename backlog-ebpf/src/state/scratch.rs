@@ -1,8 +1,7 @@
-//! What a CPU keeps between the entry and the exit of a function, so that the exit
-//! can compare.
+//! What a CPU keeps from the entry of a function to its exit, so that the exit can compare.
 //!
-//! The functions of [`TracedFn`] are called one after the other for a packet, never
-//! inside each other, and run with bottom halves off: one entry a CPU is enough.
+//! The functions of [`TracedFn`] are called one after the other for a packet, never inside each
+//! other, and run with bottom halves off: one entry per CPU is enough.
 
 use super::{
     counters::{self, Mib},
@@ -25,15 +24,15 @@ pub(crate) enum TracedFn {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum DropHint {
-    /// Nothing.
+    /// No function did.
     None = 0,
-    /// It fell to the last-quarter rule.
+    /// The last-quarter rule applied.
     LastQuarter = 1,
     /// Its child was not queued.
     NotQueued = 2,
 }
 
-/// Keeps the entry of a function, and what `counts` reads there.
+/// Stores the entry of a function, and what `counts` reads there.
 #[inline(always)]
 pub(crate) fn enter(function: TracedFn, sk: *const Sock, counts: impl FnOnce(&Mib) -> EntryCounts) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
@@ -46,7 +45,7 @@ pub(crate) fn enter(function: TracedFn, sk: *const Sock, counts: impl FnOnce(&Mi
     unsafe { (*scratch).entered = entered };
 }
 
-/// Keeps the packet of the function that has just been entered.
+/// Stores the packet of the function that was just entered.
 #[inline(always)]
 pub(crate) fn keep_packet(packet: KeptPacket) {
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
@@ -55,14 +54,14 @@ pub(crate) fn keep_packet(packet: KeptPacket) {
     }
 }
 
-/// The packet that was kept last.
+/// The packet that was stored last.
 #[inline(always)]
 pub(crate) fn kept_packet() -> Option<KeptPacket> {
     // SAFETY: as in `enter`.
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { (*scratch).packet })
 }
 
-/// What an exit finds.
+/// What an exit compares.
 pub(crate) struct Comparison {
     /// The counters at the entry.
     pub(crate) before: EntryCounts,
@@ -70,8 +69,8 @@ pub(crate) struct Comparison {
     pub(crate) mib: Mib,
 }
 
-/// Ends what [`enter`] began. None if the entry was not seen, as when the programs
-/// began in between.
+/// Ends what [`enter`] started. None if no program saw the entry, for example because the run
+/// started in between.
 #[inline(always)]
 pub(crate) fn leave(function: TracedFn, sk: *const Sock) -> Option<Comparison> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
@@ -85,7 +84,7 @@ pub(crate) fn leave(function: TracedFn, sk: *const Sock) -> Option<Comparison> {
     counters::of_socket(scratch, sk).map(|mib| Comparison { before, mib })
 }
 
-/// Is this CPU inside the function, for this socket?
+/// Whether this CPU is inside the function, for this socket.
 #[inline(always)]
 pub(crate) fn inside(function: TracedFn, sk: *const Sock) -> bool {
     match SCRATCH.get_ptr_mut(0) {
@@ -97,7 +96,7 @@ pub(crate) fn inside(function: TracedFn, sk: *const Sock) -> bool {
     }
 }
 
-/// Says why the packet in hand is dropped.
+/// Sets the reason why the current packet is dropped.
 #[inline(always)]
 pub(crate) fn set_hint(hint: DropHint) {
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
@@ -106,7 +105,7 @@ pub(crate) fn set_hint(hint: DropHint) {
     }
 }
 
-/// The hint that was set since the last packet that asked, which this ends.
+/// Takes the hint that was set since the last call.
 #[inline(always)]
 pub(crate) fn take_hint() -> DropHint {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return DropHint::None };

@@ -1,5 +1,5 @@
-//! Numbers that all CPUs and userspace share, in the data sections of the object: a program
-//! reads them with a plain load, where an element of an array costs seven instructions.
+//! Numbers that all CPUs and userspace share, in the data sections of the object: a program reads
+//! them with a plain load, while an element of an array costs seven instructions.
 
 use core::{arch::asm, cell::UnsafeCell};
 
@@ -14,11 +14,11 @@ impl Shared {
     /// Its value.
     #[inline(always)]
     pub(crate) fn get(&self) -> u32 {
-        // SAFETY: memory of the object's own.
+        // SAFETY: memory of this object.
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Sets it. If two CPUs do at the same time, either value may stay.
+    /// Sets the value. If two CPUs do so at the same time, either value may stay.
     #[inline(always)]
     pub(crate) fn set(&self, value: u32) {
         // SAFETY: as in `get`.
@@ -33,31 +33,32 @@ impl Shared {
     }
 }
 
-/// The running epoch of the interval peaks; userspace counts it up. Zero: the programs are to
-/// do nothing.
+/// The running epoch of the interval peaks, which userspace increments. Zero: the programs must do
+/// nothing.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss")]
 pub(crate) static EPOCH: Shared = Shared(UnsafeCell::new(0));
 
-/// Listeners that have gone or come, and so how long a note of one holds.
+/// Counts listeners that opened or closed: entries of the listener cache are valid for one
+/// generation.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data")]
 pub(crate) static GENERATION: Shared = Shared(UnsafeCell::new(1));
 
-/// When a listener last refused a client, in units of 2^30 ns; zero: none has.
+/// When a listener last refused a client, in units of 2^30 ns; zero: never.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data")]
 pub(crate) static REFUSED: Shared = Shared(UnsafeCell::new(0));
 
-/// Adds one to a count that other CPUs may add to at the same moment.
+/// Adds one to a count that other CPUs may add to at the same time.
 ///
 /// # Safety
 ///
 /// `place` must be one that the program may write to.
 #[inline(always)]
 pub(crate) unsafe fn count(place: *mut u32) {
-    // SAFETY: `lock *(u32 *)(r1 + 0) += r2` (BPF_XADD, in every kernel), in bytes since the
-    // compiler has no way to say it.
+    // SAFETY: `lock *(u32 *)(r1 + 0) += r2` (BPF_XADD, in every kernel), in bytes because the
+    // compiler cannot express it.
     unsafe {
         asm!(
             ".byte 0xc3, 0x21, 0, 0, 0, 0, 0, 0",
@@ -68,8 +69,8 @@ pub(crate) unsafe fn count(place: *mut u32) {
     }
 }
 
-/// Has userspace begun, and not ended? The programs are attached one after the
-/// other and taken off likewise; in between they must not see half of what happens.
+/// Whether the run has started and not ended. The programs are attached and detached one after the
+/// other; in between they must not record a part of what happens.
 #[inline(always)]
 pub(crate) fn running() -> bool {
     EPOCH.get() != 0

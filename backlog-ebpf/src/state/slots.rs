@@ -1,5 +1,4 @@
-//! From a socket to its slot, which says that a listener is known, and from a slot to what this
-//! CPU has counted there.
+//! Maps a socket to its slot, which every known listener has, and a slot to this CPU's counts.
 
 use backlog_ebpf::{
     record::{CLOSING, OPENED_NOW},
@@ -21,11 +20,11 @@ pub(crate) struct Tracked {
     pub(crate) totals: *mut Totals,
 }
 
-/// A listener that has a slot. An ordinary connection needs no totals, which take a lookup.
+/// A listener that has a slot. An ordinary connection needs no totals, which cost a lookup.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) slot: u32,
-    /// May MPTCP connections join through it?
+    /// Whether MPTCP connections may join through it.
     pub(crate) joins: bool,
 }
 
@@ -36,7 +35,7 @@ impl Known {
         Self { slot, joins: true }
     }
 
-    /// The listener of an entry that holds.
+    /// The listener of a valid entry.
     #[inline(always)]
     pub(crate) fn cached(cached: *mut CachedListener) -> Self {
         // SAFETY: this CPU's element of the per-CPU array.
@@ -44,7 +43,7 @@ impl Known {
         Self { slot, joins: joins != 0 }
     }
 
-    /// The same with this CPU's totals.
+    /// The listener with this CPU's totals.
     #[inline(always)]
     pub(crate) fn tracked(self) -> Option<Tracked> {
         tracked(self.slot)
@@ -64,7 +63,7 @@ pub(crate) fn find(sk: *const Sock) -> Option<u32> {
         // SAFETY: this CPU's element of the per-CPU array.
         return Some(unsafe { (*cached).slot });
     }
-    // Entries removed from the map meanwhile are removed after this.
+    // Read first: if an entry is removed from the map after this, the generation changes.
     let generation = GENERATION.get();
     // SAFETY: a slot number is never changed, only inserted and removed.
     let slot = unsafe { LISTENERS.get(sk as u64) }.copied()?;
@@ -72,13 +71,13 @@ pub(crate) fn find(sk: *const Sock) -> Option<u32> {
     Some(slot)
 }
 
-/// Is this listener known?
+/// Whether this listener is known.
 #[inline(always)]
 pub(crate) fn has_slot(sk: *const Sock) -> bool {
     find(sk).is_some()
 }
 
-/// Is this listener known, and not about to close?
+/// Whether this listener is known, and not about to close.
 #[inline(always)]
 pub(crate) fn is_open(sk: *const Sock) -> bool {
     find(sk)
@@ -86,21 +85,21 @@ pub(crate) fn is_open(sk: *const Sock) -> bool {
         .is_some_and(|info| info.flags & CLOSING == 0 && info.flags & OPENED_NOW != 0)
 }
 
-/// Is this listener known, or was it until it closed a moment ago?
+/// Whether this listener is known, or was until it closed recently.
 #[inline(always)]
 pub(crate) fn was_known(sk: *const Sock) -> bool {
     // SAFETY: as in `find`; the value is not read.
     has_slot(sk) || unsafe { CLOSED.get(sk as u64) }.is_some()
 }
 
-/// Was this slot given to its listener before that time? If not, it is another's
-/// by now.
+/// Whether this slot was assigned to its listener before that time. If not, it belongs to another
+/// one by now.
 #[inline(always)]
 pub(crate) fn had_slot(slot: u32, time_ns: u64) -> bool {
     SLOT_INFO.get(slot).is_some_and(|info| info.header.time_ns <= time_ns)
 }
 
-/// The listener behind a socket, if it has a slot; it gets none here.
+/// The listener of a socket, if it has a slot; it does not get one here.
 #[inline(always)]
 pub(crate) fn known(sk: *const Sock) -> Option<Tracked> {
     tracked(find(sk)?)

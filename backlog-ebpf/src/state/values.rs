@@ -1,8 +1,8 @@
-//! Types of map values that userspace does not use. The code that uses them is elsewhere.
+//! Types of map values that only the programs use. The code that uses them is elsewhere.
 
 use backlog_ebpf::record::Endpoint;
 
-/// A function that does not sleep, and whose arguments are kept by CPU.
+/// A function that does not sleep, so that its arguments are kept per CPU.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum TracedCall {
@@ -23,11 +23,11 @@ pub(crate) enum TracedCall {
 }
 
 impl TracedCall {
-    /// How many there are.
+    /// The number of functions.
     pub(crate) const COUNT: usize = 7;
 }
 
-/// Arguments that are kept: no exit reads a later one.
+/// How many arguments are kept: no exit reads a later one.
 const KEPT: usize = 4;
 
 /// The first arguments of a call.
@@ -35,7 +35,7 @@ const KEPT: usize = 4;
 #[repr(C)]
 pub(crate) struct SavedArgs {
     pub(crate) words: [u64; KEPT],
-    /// Not zero: the function has been entered and has not returned.
+    /// Nonzero: the function has been entered and has not returned.
     pub(crate) inside: u64,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct SleepingCall {
 pub(crate) struct CachedListener {
     pub(crate) sk: u64,
     pub(crate) slot: u32,
-    /// It holds as long as `shared::GENERATION` is this.
+    /// The entry is valid as long as `shared::GENERATION` has this value.
     pub(crate) generation: u32,
     /// Its `sk_drops` when this CPU last saw it.
     pub(crate) drops: u32,
@@ -66,7 +66,7 @@ pub(crate) struct CachedListener {
 /// Bytes of `struct bpf_array` to search for `pptrs`.
 pub(crate) const MAP_BYTES: usize = 512;
 
-/// The data to find this CPU's counters (`counters`).
+/// Data to find this CPU's counters (`counters`).
 #[repr(C)]
 pub(crate) struct PerCpuBase {
     /// The address of this element.
@@ -75,7 +75,7 @@ pub(crate) struct PerCpuBase {
     pub(crate) map: [u8; MAP_BYTES],
 }
 
-/// Values of the kernel's counters, or by how much they have moved.
+/// Values of the kernel's counters, or their moves.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct MibCounts {
@@ -103,36 +103,37 @@ pub(crate) struct MibCounts {
     pub(crate) children: u64,
 }
 
-/// A namespace's counters on this CPU when they were last read. Those of every namespace that
-/// userspace can enter are read on each CPU before the run. The first snapshot of any other one
-/// counts from zero if the namespace was made during the run; else it is only where the next one
-/// begins.
+/// A namespace's counters on this CPU when they were last read. Before the run, each CPU reads
+/// those of every namespace that userspace can enter. The first snapshot of any other namespace
+/// counts from zero if the namespace was created during the run; else it is only the base of the
+/// next one.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct MibSnapshot {
     pub(crate) counted: MibCounts,
-    /// Which namespace has this address. Zero: this CPU has read none there.
+    /// The namespace that has this address. Zero: this CPU has read none there.
     pub(crate) identity: u64,
     /// 1: it was taken during the run.
     pub(crate) running: u64,
 }
 
-/// The last snapshot on this CPU, for the next one of the same namespace: its `ListenOverflows`
-/// and `ListenDrops` are newer than those of the table, since in a flood nothing else is read.
+/// The last snapshot on this CPU, to compare with the next one of the same namespace: its
+/// `ListenOverflows` and `ListenDrops` are newer than those of the table, since a flood reads
+/// nothing else.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct LastSnapshot {
     pub(crate) net: u64,
     pub(crate) identity: u64,
-    /// Where this CPU's `ListenDrops` of it are.
+    /// The address of this CPU's `ListenDrops`.
     pub(crate) drops_at: u64,
-    /// How many they were.
+    /// Its value then.
     pub(crate) drops: u64,
-    /// Likewise.
+    /// The value of `ListenOverflows` then.
     pub(crate) overflows: u64,
 }
 
-/// The counters at an entry; not every function reads every one.
+/// The counters at an entry; a function reads only those that it needs.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct EntryCounts {
@@ -148,7 +149,7 @@ pub(crate) struct EntryCounts {
     pub(crate) children: u64,
 }
 
-/// A function that this CPU executes, and the data from its entry.
+/// A function that this CPU is in, and the data from its entry.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct EnteredFn {
@@ -160,11 +161,11 @@ pub(crate) struct EnteredFn {
     pub(crate) counts: EntryCounts,
 }
 
-/// A packet whose memory may be gone at the exit.
+/// The data of a packet whose memory may be gone at the exit.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct KeptPacket {
-    /// Who sent it.
+    /// The sender.
     pub(crate) client: Endpoint,
     /// Its sequence number.
     pub(crate) sequence: u32,
@@ -172,7 +173,7 @@ pub(crate) struct KeptPacket {
     pub(crate) flags: u32,
 }
 
-/// A timer of a request, between its entry and its exit.
+/// A timer of a request, from its entry to its exit.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RequestTimer {
@@ -180,21 +181,21 @@ pub(crate) struct RequestTimer {
     pub(crate) request: u64,
     /// Its listener.
     pub(crate) listener: u64,
-    /// SYN-ACKs that were not answered, shifted as in the request.
+    /// The number of unanswered SYN-ACKs, shifted as in the request.
     pub(crate) timeouts: u32,
-    /// 1: if the request dies now, it is pruned.
+    /// 1: if the request is removed now, it is pruned.
     pub(crate) prunes: u32,
 }
 
-/// A socket that was made on this CPU a moment ago.
+/// A socket that was just created on this CPU.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Birth {
-    /// Its address; zero: what became of it is known.
+    /// Its address; zero: its fate is known.
     pub(crate) child: u64,
-    /// 1: for a SYN cookie.
+    /// 1: it was created from a SYN cookie.
     pub(crate) cookie: u32,
-    /// Which of the two programs of the tracepoint saw it.
+    /// Which of the tracepoint's two programs saw it.
     pub(crate) seen_by: u32,
 }
 
@@ -204,7 +205,7 @@ pub(crate) struct Scratch {
     pub(crate) base: PerCpuBase,
     pub(crate) last: LastSnapshot,
     pub(crate) entered: EnteredFn,
-    /// Why the packet in hand is dropped (`scratch::DropHint`), as a number.
+    /// Why the current packet is dropped (`scratch::DropHint`), as a number.
     pub(crate) hint: u32,
     pub(crate) pad: u32,
     pub(crate) packet: KeptPacket,
@@ -214,17 +215,17 @@ pub(crate) struct Scratch {
     pub(crate) timer: RequestTimer,
 }
 
-/// Where a listener stands among those of a port and namespace.
+/// The position of a listener among those of a port and namespace.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct PortSlot {
     pub(crate) net: u64,
     pub(crate) port: u32,
-    /// From zero on, without a hole.
+    /// Counted from zero, without gaps.
     pub(crate) index: u32,
 }
 
-/// The listener there.
+/// The listener at a position.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct PortMember {

@@ -1,4 +1,4 @@
-//! Counts accepts by the thread that does them. Userspace reads the counts.
+//! Counts accepts by thread. Userspace reads the counts.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use backlog_ebpf::accepts::{TRIES, WORKERS, Worker, place_of};
@@ -8,8 +8,9 @@ use crate::kernel::caller;
 
 /// Counts an accept of the current thread at the listener of this slot.
 ///
-/// A place belongs to the thread whose number stands there. Two threads that take the same free
-/// place at the same moment may both count there once: eBPF had no atomic compare before 5.12.
+/// A place belongs to the thread whose id is stored there. Two threads that take the same free
+/// place at the same time may each count once there: eBPF had no atomic compare-and-exchange before
+/// 5.12.
 #[inline(always)]
 pub(crate) fn record_accept(slot: u32) {
     let Some(workers) = maps::WORKERS.get_ptr_mut(slot) else { return };

@@ -1,14 +1,15 @@
-//! From the kernel's monotonic time to the time on the wall.
+//! Converts the kernel's monotonic time to wall-clock time.
 //!
-//! The two are compared again with each batch of events and when the wall clock is set, so that a step during the run moves only what comes after it.
+//! The two clocks are compared with each batch of events and when the wall clock is set, so that a
+//! step during the run changes only the times after it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// From when on which difference holds.
+/// The difference between the two clocks, from a time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// From then on, nanoseconds.
+    /// The time from which it holds, nanoseconds.
     pub monotonic_ns: u64,
     /// Wall-clock time minus monotonic time, nanoseconds.
     pub offset_ns: i128,
@@ -22,7 +23,7 @@ pub struct Clock {
     later: Vec<Mark>,
 }
 
-/// A clock as it is read: its order is not trusted.
+/// A clock as deserialized: its order is not trusted.
 #[derive(Deserialize)]
 struct Marks {
     first: Mark,
@@ -39,14 +40,14 @@ impl From<Marks> for Clock {
     }
 }
 
-/// Smaller differences are the two readings' distance.
+/// Smaller differences come from the time between the two readings.
 const DRIFT_NS: i128 = 1_000_000;
 
-/// Smaller differences are the clock's own slewing, of half a millisecond a second.
+/// Smaller differences are the clock's own slewing, of half a millisecond per second.
 const STEP_NS: i128 = 100_000_000;
 
 impl Clock {
-    /// A clock that begins with this difference.
+    /// A clock that starts with this difference.
     #[must_use]
     pub fn new(first: Mark) -> Self {
         Self { first, later: Vec::new() }
@@ -59,7 +60,7 @@ impl Clock {
         Self { first: Mark { monotonic_ns: 0, offset_ns }, later: Vec::new() }
     }
 
-    /// The same with the latest differences alone: a clock that is slewed has many.
+    /// The same clock with only the latest differences: a clock that is slewed has many.
     #[must_use]
     pub fn latest(&self) -> Self {
         const KEPT: usize = 64;
@@ -73,26 +74,26 @@ impl Clock {
         self.first
     }
 
-    /// The difference that holds now.
+    /// The latest difference.
     #[must_use]
     pub fn newest(&self) -> Mark {
         *self.later.last().unwrap_or(&self.first)
     }
 
-    /// Takes a difference that holds from its time on, whatever was noted before of later times.
+    /// Adds a difference that holds from its time on. It replaces those of later times.
     pub fn note(&mut self, mark: Mark) {
         while self.later.pop_if(|last| last.monotonic_ns >= mark.monotonic_ns).is_some() {}
         self.later.push(mark);
     }
 
-    /// How many differences are kept.
+    /// The number of later differences.
     #[must_use]
     pub fn marks(&self) -> usize {
         self.later.len()
     }
 
-    /// Takes a difference if it is another one than before. By how much the wall clock was set
-    /// meanwhile, in nanoseconds, if it was.
+    /// Adds a difference if it has changed. Returns by how many nanoseconds the wall clock was
+    /// stepped, if it was.
     pub fn add(&mut self, mark: Mark) -> Option<i128> {
         let last = self.newest();
         let step_ns = mark.offset_ns.saturating_sub(last.offset_ns);
@@ -102,7 +103,7 @@ impl Clock {
         (step_ns.abs() > STEP_NS).then_some(step_ns)
     }
 
-    /// The time on the wall at a monotonic time.
+    /// The wall-clock time at a monotonic time.
     #[must_use]
     pub fn wall(&self, monotonic_ns: u64) -> Timestamp {
         let later = self.later.partition_point(|mark| mark.monotonic_ns <= monotonic_ns);
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(clock.wall(1001).as_nanosecond(), 1_000_003_600_002_001_001);
     }
 
-    /// Whatever the order in which marks come, they are kept in the order of time.
+    /// Marks are kept in the order of time, in whatever order they are added.
     #[test]
     fn the_mark_noted_last_holds_and_what_it_overrides_is_not_kept() {
         let mut clock = Clock::fixed(0);

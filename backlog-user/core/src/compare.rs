@@ -1,5 +1,4 @@
-//! Two runs side by side: what each knows of the listeners at an address, which addresses belong
-//! together, and whether the later run shows a change.
+//! Compares two runs: pairs their addresses, and decides whether the later run shows a change.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,30 +16,31 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
-/// A run, as far as it is compared.
+/// A run, reduced to what is compared.
 #[derive(Debug)]
 pub struct Run {
     /// How long it lasted.
     pub elapsed_ns: u64,
-    /// The listeners where anything happened, by address.
+    /// The listeners where anything happened, grouped by address.
     pub places: Vec<Place>,
     /// Listeners that were evicted before the end: no place includes them.
     pub evicted: u64,
 }
 
-/// The listeners of a run at one address: those that shared it, and those that followed each
+/// The listeners of a run at one address: those that shared it, and those that succeeded each
 /// other.
 #[derive(Debug)]
 pub struct Place {
     /// The address.
     pub local: SocketAddr,
-    /// The name of their network namespace, if it is another than the host's and has one that lasts.
+    /// The name of their network namespace, if it is not the host's and the name outlasts a run.
     pub netns: Option<String>,
-    /// How many listeners.
+    /// The number of listeners.
     pub listeners: u64,
-    /// How many of them were open at the end.
+    /// The number of those that were open at the end.
     pub open: u64,
-    /// The smallest and the largest limit, of those that were open at the end if any was.
+    /// The smallest and the largest limit; only of those that were open at the end, if there are
+    /// any.
     pub limits: (u32, u32),
     /// Connections added to the accept queues.
     pub enqueued: u64,
@@ -50,62 +50,62 @@ pub struct Place {
     pub drops: u64,
     /// Clients that were refused at least once.
     pub clients: u64,
-    /// These are all of them; else there may be more.
+    /// Whether `clients` includes all of them; otherwise there may be more.
     pub every_client: bool,
-    /// What became of those that were not accepted later.
+    /// The outcome of those that were not accepted later.
     pub unadmitted: UnadmittedClients,
     /// Episodes of refusals.
     pub episodes: u64,
-    /// The deepest queue in terms of its limit: the depth, and the limit.
+    /// The deepest queue relative to its limit: the depth, and the limit.
     pub peak: (u32, u32),
     /// Waits for `accept()`, microseconds.
     pub wait: Distribution,
-    /// The verdict on the listener with the most trouble, how sure it is, and why.
+    /// The verdict on the listener with the most serious problem, its confidence, and its reason.
     pub verdict: (Verdict, Confidence, String),
 }
 
-/// An address in both runs, or in one of them alone.
+/// An address that both runs have, or only one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'run> {
     /// In the first run.
     pub before: Option<&'run Place>,
-    /// In the second.
+    /// In the second run.
     pub after: Option<&'run Place>,
 }
 
-/// What the second run shows of refusals, against the first.
+/// How refusals have changed from the first run to the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// Nobody was refused in either.
+    /// No client was refused in either run.
     NoneInEither,
-    /// Clients were refused, and no longer are.
+    /// Clients were refused in the first run, and no longer are.
     Gone,
-    /// Nobody was refused in the second run, but it is too short to tell: at the rate of the
-    /// first, it would have had this many episodes.
+    /// No client was refused in the second run, but it is too short to prove a change: at the rate
+    /// of the first run, it would have had this many episodes.
     TooShort(f64),
-    /// Fewer clients of a hundred were refused.
+    /// A smaller share of clients was refused.
     Fewer,
-    /// About as many.
+    /// About the same share was refused.
     AsMany,
-    /// More of them.
+    /// A larger share was refused.
     More,
-    /// Nobody was refused before.
+    /// Clients were refused only in the second run.
     New,
     /// Only the first run has listeners there.
     OnlyBefore,
-    /// Only the second has.
+    /// Only the first run has listeners there.
     OnlyAfter,
 }
 
-/// None of this many expected is chance once in twenty times: e to the power of -3.
+/// If this many are expected, none occurs by chance once in twenty times: e to the power of -3.
 const ENOUGH: f64 = 3.0;
-/// A share that differs by less is about the same: two runs of one load differ by as much.
+/// Shares that differ by less are about the same: two runs under the same load differ by as much.
 const ALIKE: f64 = 0.25;
-/// Fewer connections per second than this part of before: the load was another.
+/// With fewer connections per second than this part of those before, the load was different.
 const SAME_LOAD: f64 = 0.8;
 
 impl Run {
-    /// What a model knows at this time of a run that began at that.
+    /// The state of a model at `time_ns`, of a run that started at `start_ns`.
     #[must_use]
     pub fn of(model: &Model, start_ns: u64, time_ns: u64) -> Self {
         let mut places: BTreeMap<(SocketAddr, Option<String>), Place> = BTreeMap::new();
@@ -147,7 +147,7 @@ impl Place {
         }
     }
 
-    /// No other place of a run has this one.
+    /// Identifies a place within its run.
     fn key(&self) -> (SocketAddr, Option<&str>) {
         (self.local, self.netns.as_deref())
     }
@@ -155,7 +155,7 @@ impl Place {
     fn merge(&mut self, other: Self) {
         let ((low, high), (other_low, other_high)) = (self.limits, other.limits);
         self.limits = match (self.open, other.open) {
-            // A closed one says nothing of the limit now.
+            // A closed listener says nothing about the current limit.
             (0, 1..) => other.limits,
             (1.., 0) => self.limits,
             _ => (low.min(other_low), high.max(other_high)),
@@ -178,13 +178,13 @@ impl Place {
         }
     }
 
-    /// Clients that came: those that were queued, and those that never were.
+    /// Clients that tried to connect: those that were queued, and those that never were.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.enqueued.saturating_add(self.unadmitted.count())
     }
 
-    /// The part of the clients that was refused at least once; none: none came.
+    /// The share of clients that were refused at least once; none if there were no clients.
     #[must_use]
     pub fn refused_share(&self) -> Option<f64> {
         let attempts = self.attempts();
@@ -192,17 +192,17 @@ impl Place {
     }
 }
 
-/// Does a name of a network namespace stand for the same one in another run? A namespace without a name
-/// is called `pid 812 (bash)`.
+/// Whether the name of a network namespace means the same one in another run. A namespace without a
+/// name is called `pid 812 (bash)`.
 fn is_lasting(name: &str) -> bool {
     name != "host" && !name.starts_with("pid ")
 }
 
-/// The most trouble first.
+/// The rank of a verdict, the most serious problem first.
 fn rank(verdict: Verdict) -> usize {
     let known = |verdict: &Verdict| *verdict != Verdict::NotEnoughData;
     let mut order = Verdict::AS_TESTED.into_iter().filter(known);
-    // Nothing known is less than all well.
+    // Without enough data the rank is lower than without a problem.
     order.position(|one| one == verdict).unwrap_or(Verdict::AS_TESTED.len())
 }
 
@@ -210,13 +210,13 @@ fn use_of((depth, limit): (u32, u32)) -> f64 {
     f64::from(depth) / f64::from(limit.max(1))
 }
 
-/// The addresses of both runs: the same address in the same namespace belongs together; what is
-/// left of a port belongs together if each run has one. In the order of refusals and connections.
+/// Pairs the addresses of both runs: the same address in the same namespace; then, of what remains,
+/// addresses with the same port if each run has only one. Sorted by refusals and connections.
 #[must_use]
 pub fn pairs<'run>(before: &'run Run, after: &'run Run) -> Vec<Pair<'run>> {
     let mut left: BTreeMap<_, _> = after.places.iter().map(|place| (place.key(), place)).collect();
     let mut pairs = Vec::new();
-    // Of each run what has no equal in the other one.
+    // The places of each run that have no equal in the other one.
     let mut by_port: BTreeMap<u16, [Vec<&Place>; 2]> = BTreeMap::new();
     for place in &before.places {
         match left.remove(&place.key()) {
@@ -244,7 +244,7 @@ pub fn pairs<'run>(before: &'run Run, after: &'run Run) -> Vec<Pair<'run>> {
 }
 
 impl Pair<'_> {
-    /// What became of the refusals.
+    /// How the refusals have changed.
     #[must_use]
     pub fn change(&self) -> Change {
         let (before, after) = match (self.before, self.after) {
@@ -274,8 +274,8 @@ impl Pair<'_> {
         }
     }
 
-    /// The episodes that the second run would have had, if they were as frequent among its clients
-    /// as in the first; none: it is not in both, or nobody was refused before.
+    /// The number of episodes that the second run would have had at the rate per client of the
+    /// first run; none if only one run has the address, or the first had no refusals.
     #[must_use]
     pub fn expected_episodes(&self) -> Option<f64> {
         let (before, after) = (self.before?, self.after?);
@@ -283,8 +283,8 @@ impl Pair<'_> {
         Some(episodes as f64 * after.attempts() as f64 / before.attempts().max(1) as f64)
     }
 
-    /// The connections per second of both runs, if the second had clearly fewer of them: then it
-    /// proves less.
+    /// The connections per second of both runs, if the second had clearly fewer: then it proves
+    /// less.
     #[must_use]
     pub fn lower_load(&self, before: &Run, after: &Run) -> Option<(f64, f64)> {
         let was = per_second(self.before?.attempts(), before.elapsed_ns)?;

@@ -1,11 +1,11 @@
-//! Readings of the counters of `/proc/net/netstat` that concern listeners: the reference for the
-//! programs' counts.
+//! Readings of the counters of `/proc/net/netstat` about listeners: the reference for the programs'
+//! counts.
 
 pub use backlog_ebpf::counter::Counter;
 use serde::{Deserialize, Serialize};
 
-/// A number of the kernel that may have moved while the tool's own were read: it was
-/// at least `low` before and at most `high` afterwards.
+/// A kernel counter that may have moved while the tool read its own counts: it was at least `low`
+/// before and at most `high` afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// Read before.
@@ -22,8 +22,8 @@ impl Range {
     }
 }
 
-/// The change of each; none for a counter that the kernel does not show.
+/// The change of each counter; none if the kernel does not show it.
 pub type Reading = [Option<Range>; Counter::COUNT];
 
-/// Each at one moment.
+/// The value of each counter at one moment.
 pub type Values = [Option<u64>; Counter::COUNT];

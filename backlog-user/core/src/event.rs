@@ -1,5 +1,5 @@
-//! What happened, owned and typed: the form that the model reads and that a
-//! recording keeps. Times are `CLOCK_MONOTONIC` nanoseconds.
+//! Events, owned and typed: the model reads them and a recording stores them. Times are
+//! `CLOCK_MONOTONIC` nanoseconds.
 
 mod accepting;
 mod count;
@@ -24,7 +24,7 @@ pub use refusal::{Admitted, Dequeued, DropEvent, Leaving, SoFar};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// A listener was found, or opened, or its limit has changed.
+    /// A listener was found or opened, or its limit has changed.
     Listener(Listener),
     /// A listener was closed, with this many connections in its queue.
     Closed(Closed),
@@ -32,7 +32,7 @@ pub enum What {
     Limit(Limit),
     /// The owner of a listener was looked up.
     Identity {
-        /// Which.
+        /// The listener.
         listener: ListenerId,
         /// The result.
         identity: Identity,
@@ -41,85 +41,85 @@ pub enum What {
     Drop(DropEvent),
     /// A client that had been refused has been queued.
     Admitted(Admitted),
-    /// It has left the queue.
+    /// A client that had been refused has left the queue.
     Dequeued(Dequeued),
     /// The state of the acceptors when drops began.
     Acceptor(Box<Acceptor>),
-    /// Calls of `accept()` have failed, or none has while a probe watched for that.
+    /// Calls of `accept()` have failed, or none has failed while a probe was attached.
     AcceptErrors(Box<AcceptErrors>),
     /// The kernel memory of a queued connection was read.
     Memory(Memory),
     /// The totals of one listener were read.
     Count {
-        /// Which.
+        /// The listener.
         listener: ListenerId,
         /// The values.
         count: Box<Count>,
     },
-    /// The kernel was asked how deep a queue is.
+    /// The depth of a queue was read from the kernel.
     #[serde(rename = "level")]
     DepthSample {
-        /// Whose.
+        /// The listener.
         listener: ListenerId,
-        /// How deep.
+        /// The depth.
         depth: u32,
         /// The granted backlog.
         limit: u32,
     },
     /// The settings of a network namespace were read.
     Namespace {
-        /// Which.
+        /// The namespace.
         netns: Netns,
         /// The settings.
         settings: Settings,
     },
-    /// A network namespace is reconciled only from here on: earlier counts are unknown.
+    /// A network namespace is reconciled only from here on: its earlier counts are unknown.
     Baseline {
-        /// Which.
+        /// The namespace.
         netns: Netns,
     },
-    /// A network namespace has ended, or has no process any more: it is not reconciled again.
+    /// A network namespace has ended, or no process is left in it: it is not reconciled again.
     Ended {
-        /// Which.
+        /// The namespace.
         netns: Netns,
     },
     /// The kernel's own counters of a network namespace were read.
     Counters {
-        /// Which.
+        /// The namespace.
         netns: Netns,
         /// The change of each since the start.
         #[serde(with = "form::reading")]
         moved: Box<Reading>,
     },
-    /// Connections still queued at the end were looked up in the kernel's tables.
+    /// The connections that were still queued at the end were found in the kernel's tables.
     Queued {
-        /// Where.
+        /// The listener.
         listener: ListenerId,
-        /// Since when the oldest of them has been queued.
+        /// Since when the oldest one has been queued.
         since_ns: u64,
-        /// It was queued before the run began: `since_ns` is when that was.
+        /// The oldest one was queued before the run started, at `since_ns`.
         #[serde(default, skip_serializing_if = "form::is_zero")]
         at_least: bool,
     },
     /// A listener's `sk_drops` was read.
     SkDrops {
-        /// Which.
+        /// The listener.
         listener: ListenerId,
         /// Its change since the start.
         moved: Range,
     },
 }
 
-/// Something that happened, and when.
+/// An event and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// `CLOCK_MONOTONIC` nanoseconds.
     pub time_ns: u64,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
-/// An address as people know it: an IPv4 client of a `[::]` listener is IPv4.
+/// An address in its usual form: an IPv4 client of a `[::]` listener is IPv4.
 #[must_use]
 pub fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()

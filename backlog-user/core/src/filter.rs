@@ -17,10 +17,10 @@ pub struct Filter {
     pub ports: Option<PortSet>,
     /// `AF_INET` or `AF_INET6`; none: both.
     pub family: Option<u16>,
-    /// A network namespace, and once known the number that distinguishes it from later ones with
-    /// its inode number; none: all.
+    /// A network namespace, with the number that distinguishes it from later ones with its inode
+    /// number, once known; none: all.
     pub netns: Option<Netns>,
-    /// Whose sockets; none: everybody's.
+    /// The process whose sockets are traced; none: all.
     pub process: Option<Held>,
     /// The cgroup whose sockets are traced; none: all.
     pub cgroup: Option<Subtree>,
@@ -29,7 +29,7 @@ pub struct Filter {
 /// The sockets of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Held {
-    /// Its number.
+    /// Its pid.
     pub pid: u32,
     /// The inode numbers of the sockets that it held when inspected.
     pub sockets: HashSet<u64>,
@@ -38,11 +38,11 @@ pub struct Held {
 /// A cgroup and those below it.
 #[derive(Clone, Debug, Default)]
 pub struct Subtree {
-    /// Its number.
+    /// Its id.
     pub id: u64,
     /// Its level: 0 is the root.
     pub level: u32,
-    /// Its number and those of the cgroups below it, as they were at the start.
+    /// Its id and those of the cgroups below it at the start.
     pub members: HashSet<u64>,
 }
 
@@ -57,7 +57,7 @@ impl Filter {
         }
     }
 
-    /// Does it leave anything out?
+    /// Whether it excludes anything.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.ports.is_some()
@@ -67,14 +67,14 @@ impl Filter {
             || self.cgroup.is_some()
     }
 
-    /// Does it depend on the owner of a listener?
+    /// Whether it depends on the owner of a listener.
     #[must_use]
     pub fn by_owner(&self) -> bool {
         self.process.is_some() || self.cgroup.is_some()
     }
 
-    /// Is this a listener to show? An IPv6 one may have IPv4 clients, not the other way
-    /// round.
+    /// Whether this listener is listed. An IPv6 listener may have IPv4 clients, but not the
+    /// reverse.
     #[must_use]
     pub fn lists(&self, listed: &SockDiagListener) -> bool {
         let port = self.ports.as_ref().is_none_or(|ports| ports.contains(listed.local.port()));
@@ -131,7 +131,7 @@ mod tests {
         assert!(!fits.lists(&another), "a later one with its inode number");
         let held = Some(Held { pid: 9, sockets: [2].into() });
         assert!(!Filter { process: held, ..fits.clone() }.lists(&listed));
-        // A socket whose cgroup the kernel does not show does not match.
+        // A socket does not match if the kernel does not show its cgroup.
         assert!(!fits.lists(&SockDiagListener { cgroup_id: None, ..listed }));
     }
 

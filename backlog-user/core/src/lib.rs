@@ -1,8 +1,8 @@
-//! The part of backlog-trace that needs no kernel: events, the model that they build, the
+//! The part of backlog-trace that does not need a kernel: events, the model that they build, the
 //! conclusions from it, and the recording format.
 //!
-//! Pure: nothing here reads a file, a clock or a map. Time comes with the event. Its `clippy.toml`
-//! rejects calls that would.
+//! Pure: nothing here reads a file, a clock or an eBPF map; each event carries its time.
+//! `clippy.toml` rejects calls that would.
 
 pub mod aggregate;
 pub mod clock;

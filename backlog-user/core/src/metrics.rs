@@ -1,9 +1,9 @@
-//! What `/metrics` shows of a run that goes on for months: a bounded number of series, each of an
-//! identity that survives a restart of the server (docs/METRICS.md). Pure: it reads the model at
-//! the end of each interval, and gives a [`Snapshot`] that nothing changes any more.
+//! The metrics of `/metrics` for a run that goes on for months: a bounded number of series, each
+//! with an identity that survives a restart of the server (docs/METRICS.md). Pure: reads the model
+//! at the end of each interval, and creates immutable [`Snapshot`]s.
 //!
-//! A counter belongs to an identity and not to a socket. What a socket has counted in an interval is
-//! added to the series that it belongs to at that time and never moves to another one.
+//! A counter belongs to an identity, not to a socket. What a socket counts in an interval is added
+//! to the series that it belongs to at that time, and never moves to another one.
 
 mod counts;
 mod family;
@@ -38,50 +38,50 @@ pub use snapshot::{Facts, Now, Own, Pushed, Snapshot};
 use sockets::{Socket, Target};
 pub use text::{Format, encode};
 
-/// The bounds of what is shown. They may change during the run.
+/// The bounds of the series. They may change during the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Series of listeners; what is beyond is summed up as `other`.
+    /// The most listeners with their own series; the others are summed up as `other`.
     pub max_listeners: usize,
-    /// How long series stay after the last socket has closed.
+    /// How long a series stays after its last socket has closed.
     pub keep_closed_ns: u64,
     /// How long a listener must have been open before it gets series of its own.
     pub min_age_ns: u64,
-    /// The window of the peaks.
+    /// The length of the window for peaks.
     pub peak_window_ns: u64,
 }
 
-/// A verdict is renewed this often, and at once when packets are refused.
+/// A verdict is renewed this often, and immediately when packets are refused.
 const SIZED_EVERY_NS: u64 = 10_000_000_000;
 
 /// A listener waits this long for the name of its process, which the next scan of all processes
 /// finds.
 const NAMED_WITHIN_NS: u64 = 3_000_000_000;
 
-/// Below this limit a handful of clients is half of it, which says nothing.
+/// Below this limit, a handful of clients fills half of the queue, which is not a problem.
 const LEAST_LIMIT: u32 = 8;
 
-/// A series, in the order in which they were shown first.
+/// A series, numbered in the order in which they were first shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct SeriesId(u64);
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Metrics {
     bounds: Bounds,
-    /// Ports that the kernel hands out.
+    /// The ephemeral ports.
     ephemeral: RangeInclusive<u16>,
     sockets: HashMap<ListenerId, Socket>,
     series: BTreeMap<SeriesId, Series>,
     by_identity: HashMap<Identity, SeriesId>,
     next: u64,
-    /// The sum of what has no series.
+    /// The sum of the sockets that have no series.
     other: Series,
     host: Host,
 }
 
 impl Metrics {
-    /// Nothing is known yet.
+    /// Metrics of a run without events yet.
     #[must_use]
     pub fn new(bounds: Bounds, ephemeral: RangeInclusive<u16>) -> Self {
         Self {
@@ -96,12 +96,12 @@ impl Metrics {
         }
     }
 
-    /// From now on these bounds hold. Series that are shown stay until their sockets close.
+    /// Replaces the bounds. Series that are shown stay until their sockets close.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
-    /// The end of an interval, with its rows in the order of the listeners.
+    /// Ends an interval, with its rows in the order of the listeners.
     pub fn interval(&mut self, model: &Model, rows: &[Interval], time_ns: u64) {
         self.other.begin();
         self.series.values_mut().for_each(Series::begin);
@@ -127,17 +127,17 @@ impl Metrics {
         self.host.namespaces(model, &of_series);
     }
 
-    /// The kernel's counters were compared with what was seen.
+    /// Adds a comparison with the kernel's counters.
     pub fn reconciled(&mut self, accounts: &[Account]) {
         self.host.reconciled(accounts);
     }
 
-    /// The state of the tool itself.
+    /// Sets the state of the tool itself.
     pub fn health(&mut self, health: &Health) {
         self.host.health = *health;
     }
 
-    /// All that is shown at this time.
+    /// Everything that is shown at this time.
     #[must_use]
     pub fn snapshot(&self, now: &Now<'_>) -> Snapshot {
         let other =
@@ -148,7 +148,7 @@ impl Metrics {
         Snapshot::of(now, series, &self.host, (pending, self.bounds.max_listeners))
     }
 
-    /// Adds what a socket has counted since the last interval to its series.
+    /// Adds the counts of a socket since the last interval to its series.
     fn count(&mut self, page: &Page, row: Option<&Interval>, time_ns: u64) {
         let id = page.listener.id;
         let mut socket = self.sockets.remove(&id).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Metrics {
         self.sockets.insert(id, socket);
     }
 
-    /// The series that a socket belongs to from now on.
+    /// The destination of a socket's counts from now on.
     fn place(&mut self, page: &Page, target: Target, time_ns: u64) -> Target {
         let is_loud = is_loud(page);
         match target {
@@ -196,7 +196,7 @@ impl Metrics {
         }
     }
 
-    /// None: it is not clear yet whether it lasts.
+    /// The first destination; none while it is not clear whether the socket lasts.
     fn first_place(&mut self, page: &Page, is_loud: bool, time_ns: u64) -> Option<Target> {
         let listener = &page.listener;
         if self.ephemeral.contains(&listener.local.port()) && !is_loud {
@@ -218,8 +218,8 @@ impl Metrics {
         self.find_or_add(Kind::Own, Identity::own(&page.listener), has_refused)
     }
 
-    /// The series of an identity; a new one if there is room for it, or if it may take the place of
-    /// one that has closed.
+    /// The series of an identity. A new one is added if there is room, or if it may replace a
+    /// closed one.
     fn find_or_add(&mut self, kind: Kind, identity: Identity, may_evict: bool) -> Target {
         if let Some(series) = self.by_identity.get(&identity) {
             return Target::Shown(*series);
@@ -240,7 +240,7 @@ impl Metrics {
     }
 
     fn at(&mut self, id: SeriesId) -> &mut Series {
-        // A socket's series stays for as long as the socket.
+        // A series stays as long as its sockets.
         self.series.get_mut(&id).unwrap_or(&mut self.other)
     }
 
@@ -251,7 +251,7 @@ impl Metrics {
         }
     }
 
-    /// The state of a socket that is open, or has closed in the interval.
+    /// Shows the state of a socket that is open, or closed in this interval.
     fn show(&mut self, model: &Model, page: &Page, row: &Interval, time_ns: u64) {
         let Some(socket) = self.sockets.get_mut(&page.listener.id) else { return };
         let series = match socket.target {
@@ -273,8 +273,7 @@ impl Metrics {
         series.member(page, row, settings, socket.sized);
     }
 
-    /// Evicts series that were closed for long enough, unless a page of theirs is still to be
-    /// counted.
+    /// Evicts series that have been closed for long enough, unless they still have a page to count.
     fn evict(&mut self, time_ns: u64) {
         let keep_ns = self.bounds.keep_closed_ns;
         let is_over = |series: &Series| {
@@ -287,7 +286,8 @@ impl Metrics {
         }
     }
 
-    /// Makes room: evicts the series that has been closed for longest. False: all are open.
+    /// Makes room by evicting the series that has been closed for longest. Returns false if all are
+    /// open.
     fn evict_closed(&mut self) -> bool {
         let closed = self.series.iter().filter_map(|(id, series)| Some((series.closed_ns?, *id)));
         let Some((_, oldest)) = closed.min() else { return false };
@@ -302,7 +302,7 @@ impl Metrics {
     }
 }
 
-/// It is of interest whatever its port and its age.
+/// Whether it is of interest regardless of its port and age.
 fn is_loud(page: &Page) -> bool {
     let limit = page.listener.limit;
     has_refused(page) || (limit >= LEAST_LIMIT && page.peak().0 >= limit.div_ceil(2))

@@ -1,5 +1,5 @@
-//! The model: a page per listener, written by events and read by views. Pure: no
-//! clock, no file, no kernel; time comes with the event.
+//! The model of a run: a page per listener, updated by events and read by outputs. Pure: no clock,
+//! no file, no kernel; each event carries its time.
 
 pub mod accept_errors;
 mod addresses;
@@ -56,18 +56,18 @@ pub struct Model {
     members: Members,
     addresses: Addresses,
     namespaces: Namespaces,
-    /// Listeners that were closed and whose pages were evicted.
+    /// The number of closed listeners whose pages were evicted.
     gone: Gone,
-    /// The pages of those that were evicted last.
+    /// The pages that were evicted last.
     evicted: Vec<Page>,
     retention: Retention,
-    /// The number of further listeners whose history is kept: zero unless an output draws it.
+    /// How many more listeners get a history: zero unless an output draws it.
     room: usize,
     memory: Memory,
     client_timeout_ns: u64,
     one_family: bool,
     start_ns: u64,
-    /// The ends of the last two intervals, the later first.
+    /// The ends of the last two intervals, the later one first.
     ticks_ns: [u64; 2],
 }
 
@@ -97,7 +97,7 @@ impl Model {
         }
     }
 
-    /// Keeps the history of the first listeners with activity, as many as there is room for.
+    /// Keeps the history of the first active listeners, as many as there is room for.
     pub fn keep_timelines(&mut self) {
         self.room = MOST_OF_ALL / MOST_SPANS;
     }
@@ -155,7 +155,7 @@ impl Model {
                 let seen = self.namespaces.sums_of(*netns);
                 let namespace = self.namespaces.told(*netns);
                 (namespace.moved, namespace.seen) = (**moved, seen);
-                // From where it begins it has not moved: that compares nothing.
+                // At its baseline it has not moved: that is not a comparison.
                 namespace.compared = !std::mem::take(&mut namespace.begins);
             }
             What::Baseline { netns } => {
@@ -175,13 +175,13 @@ impl Model {
         None
     }
 
-    /// A listener was found, or found again.
+    /// Adds a listener, or updates one that is already known.
     fn listener(&mut self, listener: &Listener, time_ns: u64) -> Option<News> {
         match self.pages.entry(listener.id) {
             Entry::Occupied(mut entry) => {
                 let was = entry.get().listener.limit;
-                // It was open before, and this is its first event: another listen call. Or
-                // a packet has met it before the call that opens it was through.
+                // Either it was open before, and its first event is another listen call; or a
+                // packet found it before the call that opens it had returned.
                 let without_record = entry.get().listener.call.is_none();
                 let again = listener.call.is_some() && (without_record || !listener.opened_now);
                 entry.get_mut().seen_again(listener, time_ns);
@@ -221,7 +221,7 @@ impl Model {
         self.members.closed(page);
     }
 
-    /// A packet was refused.
+    /// Applies a refused packet.
     fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Refusal {
         let Known { retry_of_ns, first: new_client, settled } = self.client_of(drop, time_ns);
         let (mut first, mut episode) = (false, false);
@@ -232,14 +232,14 @@ impl Model {
         Refusal { time_ns, drop: *drop, retry_of_ns, first, episode }
     }
 
-    /// What is known of the client of a refused packet.
+    /// What is known about the client of a refused packet.
     fn client_of(&mut self, drop: &DropEvent, time_ns: u64) -> Known {
         let page = self.pages.get(&drop.listener);
         let early = page.is_some_and(|page| page.may_be_a_retry(time_ns));
         self.clients.refused(drop, time_ns, early)
     }
 
-    /// Ends an interval: a row for each listener that was open in it.
+    /// Ends an interval, and returns a row for each listener that was open in it.
     pub fn tick(&mut self, time_ns: u64) -> Vec<Interval> {
         let [last_ns, _] = self.ticks_ns;
         let elapsed_ns = time_ns.saturating_sub(last_ns);
@@ -251,7 +251,7 @@ impl Model {
         rows
     }
 
-    /// The end: a summary for each listener.
+    /// The summary of each listener.
     pub fn summaries(&self) -> Vec<Summary<'_>> {
         self.pages.values().map(Summary::of).collect()
     }
@@ -262,30 +262,30 @@ impl Model {
         self.pages.get(&listener)
     }
 
-    /// Every page.
+    /// All pages.
     pub fn pages(&self) -> impl Iterator<Item = &Page> {
         self.pages.values()
     }
 
-    /// How many listeners and how many network namespaces are known.
+    /// The number of known listeners and network namespaces.
     #[must_use]
     pub fn known(&self) -> (usize, usize) {
         (self.pages.len(), self.namespaces.len())
     }
 
-    /// Is any listener known?
+    /// Whether no listener is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
-    /// Is there room for the history of one more active listener?
+    /// Whether there is room for the history of one more active listener.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.room > 0
     }
 
-    /// The pages of listeners that are open.
+    /// The pages of open listeners.
     pub fn open(&self) -> impl Iterator<Item = &Page> + Clone {
         self.pages.values().filter(|page| page.closed.is_none())
     }
@@ -302,23 +302,24 @@ impl Model {
         }
     }
 
-    /// The client timeout.
+    /// Sets the client timeout.
     pub fn set_client_timeout(&mut self, timeout_ns: u64) {
         self.client_timeout_ns = timeout_ns;
     }
 
-    /// Clients of the other family are left out, though they take places in the same queues.
+    /// Sets whether clients of the other family are filtered out, although they use the same
+    /// queues.
     pub fn set_one_family(&mut self, one_family: bool) {
         self.one_family = one_family;
     }
 
-    /// Refused attempts that were evicted.
+    /// The number of evicted attempts.
     #[must_use]
     pub fn clients_forgotten(&self) -> u64 {
         self.clients.forgotten()
     }
 
-    /// Listeners at this address are in different network namespaces.
+    /// Marks the listeners at this address, which are in different network namespaces.
     fn are_alike(&mut self, listener: &Listener) {
         let there = |page: &&mut Page| page.listener.local == listener.local;
         self.pages.values_mut().filter(there).for_each(|page| page.alike = true);

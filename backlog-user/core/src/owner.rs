@@ -15,21 +15,21 @@ pub struct Owner {
     pub processes: usize,
     /// Their pids, the main one's first: at most [`PIDS`].
     pub pids: Vec<u32>,
-    /// Threads of all of them.
+    /// The number of their threads.
     pub threads: u32,
-    /// The systemd unit that the main one is in (`nginx.service`), by its cgroup.
+    /// The systemd unit of the main process (`nginx.service`), by its cgroup.
     pub unit: Option<String>,
-    /// The container that it is in, by its cgroup.
+    /// The container of the main process, by its cgroup.
     pub container: Option<Container>,
 }
 
-/// Pids that are kept of an owner.
+/// The most pids that are kept of an owner.
 pub const PIDS: usize = 64;
 
 /// A process that holds a socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its number, as this tool's pid namespace has it.
+    /// Its pid in the pid namespace of this tool.
     pub pid: u32,
     /// Its name.
     pub comm: String,
@@ -43,7 +43,7 @@ pub struct Process {
     pub cgroup: Option<String>,
 }
 
-/// A container, as the path of a cgroup names it.
+/// A container, as named by the path of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// `docker`, `containerd`, `cri-o`, `podman`, `systemd-nspawn`, `lxc`, or none if the path does

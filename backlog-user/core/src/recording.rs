@@ -1,8 +1,8 @@
-//! The form of a recording: docs/RECORDING.md. Files are the business of who writes and reads
-//! them.
+//! The recording format (docs/RECORDING.md). The caller handles the files.
 //!
-//! `line` is the form, `bounds` how much of it a reader takes, `options` what the header keeps of the command line, `memory` leaves out
-//! what has not changed, `snapshot` is what a file after the first begins with.
+//! `line` has the format, `bounds` limits what a reader accepts, `options` is the part of the
+//! command line that the header keeps, `memory` omits what has not changed, `snapshot` is the
+//! beginning of each file after the first, and `window` reads the end of a run as a run of its own.
 
 pub mod bounds;
 pub mod line;

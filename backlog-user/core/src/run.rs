@@ -25,10 +25,10 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The best first.
+    /// All backends, the best first.
     pub const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
 
-    /// As on the command line and in `meta`.
+    /// The name on the command line and in `meta`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,14 +38,14 @@ impl Backend {
         }
     }
 
-    /// A reason of [`Meta::reasons`] that this backend is not used.
+    /// A reason in [`Meta::reasons`] why this backend is not used.
     #[must_use]
     pub fn refusal(self, why: &str) -> String {
         format!("no {}: {why}", self.name())
     }
 }
 
-/// The metadata of the start.
+/// The metadata at the start of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Meta {
     /// When tracing began, monotonic nanoseconds.
@@ -55,9 +55,9 @@ pub struct Meta {
     /// The host's name.
     #[serde(default)]
     pub host: Option<String>,
-    /// As `uname -r` prints it.
+    /// The kernel's release, as `uname -r` prints it.
     pub kernel: String,
-    /// The way of attaching.
+    /// The backend that is used.
     pub backend: Backend,
     /// The attached programs and their hooks.
     pub hooks: Vec<Placed>,
@@ -65,27 +65,27 @@ pub struct Meta {
     pub options: Vec<String>,
     /// The sysctls of the tool's own network namespace.
     pub settings: Settings,
-    /// Those of the network namespaces that are traced; none: an older recording, or nothing
-    /// listens at the start.
+    /// The sysctls of the traced network namespaces; none: an older recording, or no listener at
+    /// the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traced: Option<Spread>,
     /// Why no better backend was used, and which hooks are not attached as planned.
     pub reasons: Vec<String>,
     /// Events that cannot be seen on this kernel.
     pub gaps: Vec<String>,
-    /// Does the kernel count the runs of programs?
+    /// Whether the kernel counts the runs of programs.
     pub bpf_stats: bool,
 }
 
 impl Meta {
-    /// The sysctls that bound the queues, of the traced namespaces as far as known.
+    /// The sysctls that bound the queues, of the traced namespaces if known.
     #[must_use]
     pub fn bounds(&self) -> Spread {
         self.traced.unwrap_or_else(|| self.settings.into())
     }
 }
 
-/// A program on its hook, as it is reported.
+/// A program on its hook, for reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// Its purpose.
@@ -101,11 +101,11 @@ pub struct Placed {
 pub struct Health {
     /// Counts that belong to no listener.
     pub stray: Stray,
-    /// Records that could not be read.
+    /// Records that could not be decoded.
     pub decode_errors: u64,
     /// Events that programs missed because they were interrupted by themselves.
     pub missed: Option<u64>,
-    /// Searches for the owners of listeners.
+    /// Scans for the owners of listeners.
     pub looks: Looks,
     /// Kernel memory of the maps.
     pub maps_bytes: Option<u64>,
@@ -113,17 +113,17 @@ pub struct Health {
     pub programs_bytes: Option<u64>,
 }
 
-/// The data of the end, in addition to the listeners' summaries.
+/// The data at the end of a run, besides the listeners' summaries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct End {
     /// When tracing ended, monotonic nanoseconds.
     pub time_ns: u64,
-    /// How long it ran.
+    /// The duration of the run.
     pub elapsed_ns: u64,
     /// Counts that belong to no listener.
     #[serde(with = "form::Astray")]
     pub stray: Stray,
-    /// Records that could not be read.
+    /// Records that could not be decoded.
     #[serde(rename = "undecoded")]
     pub decode_errors: u64,
     /// Events that programs missed because they were interrupted by themselves.
@@ -133,12 +133,12 @@ pub struct End {
     pub accounts: Vec<Account>,
     /// Counts that may explain a difference.
     pub blind: Blind,
-    /// What tracing cost.
+    /// The cost of tracing.
     pub cost: Cost,
-    /// The exit of the command of `--cmd`; none: there was none, or the recording is older.
+    /// The exit of the command of `--cmd`; none: there was no command, or the recording is older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandEnd>,
-    /// Why the recording of this run is incomplete; none: it is complete, or there is none.
+    /// Why the recording of this run is incomplete; none: it is complete, or there is no recording.
     #[serde(skip)]
     pub recording_incomplete: Option<String>,
     /// Problems of the recording from which the run was read.

@@ -18,26 +18,26 @@ pub struct Settings {
     pub migrate_req: Option<u8>,
 }
 
-/// The settings of several network namespaces: each from its least to its most.
+/// The range of the settings of several network namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
-    /// How many namespaces.
+    /// The number of namespaces.
     pub namespaces: u32,
-    /// The least of each setting.
+    /// The smallest value of each setting.
     pub least: Settings,
-    /// The most of each.
+    /// The largest value of each setting.
     pub most: Settings,
 }
 
 impl From<Settings> for Spread {
-    /// Those of one namespace.
+    /// The range of one namespace.
     fn from(settings: Settings) -> Self {
         Self { namespaces: 1, least: settings, most: settings }
     }
 }
 
 impl Spread {
-    /// For all of these; none: there is no namespace.
+    /// The range of all of these; none if there are none.
     pub fn of(all: impl IntoIterator<Item = Settings>) -> Option<Self> {
         all.into_iter().map(Self::from).reduce(|one, other| Self {
             namespaces: one.namespaces.saturating_add(other.namespaces),
@@ -46,7 +46,7 @@ impl Spread {
         })
     }
 
-    /// The settings that all namespaces have in common; none where they differ.
+    /// The settings that all namespaces have in common; none if they differ.
     #[must_use]
     pub fn common(&self) -> Settings {
         let Self { least, most, namespaces: _ } = self;
@@ -55,7 +55,7 @@ impl Spread {
 }
 
 impl Settings {
-    /// Makes one value of two of each setting; one that is not known gives way.
+    /// Combines each setting of two; an unknown value is ignored.
     fn join(
         &self,
         other: &Self,

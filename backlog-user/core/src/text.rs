@@ -1,4 +1,4 @@
-//! Numbers, names and facts in words, the same in every view.
+//! Numbers, names and facts as text, shared by all outputs.
 
 pub mod acceptor;
 pub mod format;

@@ -1,5 +1,5 @@
-//! The return of a system call: accept() with a connection, or listen(); and the result of an
-//! `io_uring` request, which does both without a system call.
+//! The return of the system calls accept() and listen(), and the results of `io_uring` requests,
+//! which accept and listen without a system call.
 
 use backlog_ebpf::cause::Beside;
 
@@ -24,7 +24,7 @@ use crate::state::{
 /// `IORING_OP_ACCEPT` of `include/uapi/linux/io_uring.h`.
 pub(super) const URING_ACCEPT: u8 = 13;
 
-/// Hook: any system call returns. Every one on the host comes here.
+/// Hook: a system call returns. Every call on the host gets here.
 #[inline(always)]
 pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned < 0 {
@@ -54,9 +54,8 @@ pub(crate) fn accepted(regs: *const Regs, passed: Passed, returned: i64) {
     accept::on_accept(child, || accepted_from(regs, passed));
 }
 
-/// Hook: `io_uring` reports the result of a request, which is null where one has several results.
-/// Whatever it was: if the result is the descriptor of a connection that was queued a moment
-/// ago, that has been accepted.
+/// Hook: `io_uring` reports a result of a request, which is null for one with several results. Then
+/// any result that is the descriptor of a recently queued connection counts as an accept.
 #[inline(always)]
 pub(crate) fn completed(request: *const UringRequest, result: i32) {
     if result < 0 || !shared::running() {
@@ -71,31 +70,31 @@ pub(crate) fn completed(request: *const UringRequest, result: i32) {
     }
 }
 
-/// Was a connection accepted before the CPU that adds it has come to the place where it is
-/// counted? Then that counts it, or this has. (The accept of an MPTCP one does not wait for
-/// that, and the place of a Fast Open one is the end of its handshake, where the kernel does
-/// not show that of its SYN.)
+/// Whether a connection was accepted before its enqueue was recorded. Then this function counts the
+/// accept, or leaves it to the CPU that records the enqueue. (That happens to MPTCP accepts, which
+/// do not wait for it, and to Fast Open where the kernel does not show the end of the SYN: its
+/// enqueue is recorded at the end of the handshake.)
 #[inline(always)]
 fn accepted_before_enqueue(child: *const Sock) -> bool {
     if !matches!(overflow::announced(child), Some((_, false))) {
         return false;
     }
-    // If it has been inserted there meanwhile, the program that removes the entry counts it.
+    // If the enqueue was recorded meanwhile, whichever program removes the entry counts it.
     if !overflow::accept_before_enqueue(child, time::now()) {
         accept::count_if_tracked(child, AcceptedBy::CurrentThread);
     }
     true
 }
 
-/// The listener's socket, by the first argument.
+/// The listener's socket, found by the first argument.
 #[inline(always)]
 fn accepted_from(regs: *const Regs, passed: Passed) -> *const Sock {
     let Some(descriptor) = passed.first(regs) else { return core::ptr::null() };
     mptcp::tcp_of(socket_of(descriptor))
 }
 
-/// A connection that is accepted although its listener has closed has migrated to another listener
-/// of its group.
+/// Counts a migration: a connection that is accepted although its listener has closed has migrated
+/// to another listener of its group.
 #[inline(always)]
 fn count_if_migrated(regs: *const Regs, passed: Passed, child: *const Sock) {
     let Some((from, _)) = overflow::announced(child) else { return };
@@ -129,7 +128,7 @@ pub(crate) fn listened(regs: *const Regs, passed: Passed, returned: i64) {
     }
 }
 
-/// The socket behind a descriptor of this process, which is known to be one.
+/// The socket of a descriptor of this process that is known to refer to one.
 #[inline(always)]
 pub(super) fn socket_of(descriptor: u32) -> *const Sock {
     // SAFETY: the helper has no preconditions.
@@ -144,7 +143,7 @@ pub(super) fn socket_of(descriptor: u32) -> *const Sock {
     socket_in(file as *const File)
 }
 
-/// The socket behind an open file, which is known to be one.
+/// The socket of an open file that is known to be one.
 #[inline(always)]
 pub(super) fn socket_in(file: *const File) -> *const Sock {
     let socket: *const Socket = read::pointer(file, &FILE_PRIVATE);

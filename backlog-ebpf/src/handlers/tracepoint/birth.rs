@@ -1,7 +1,6 @@
-//! A connection's socket is made: `inet_sock_set_state` from LISTEN to SYN_RECV, while it
-//! is still a copy of its listener. That it is queued is seen afterwards, on the same CPU:
-//! by its own change to ESTABLISHED, which the kernel makes right behind the add, or for
-//! Fast Open by the end of its SYN.
+//! The creation of a connection's socket: `inet_sock_set_state` from LISTEN to SYN_RECV, while it
+//! is still a copy of its listener. The same CPU sees afterwards that it is queued: by its change
+//! to ESTABLISHED, right after the kernel has added it, or for Fast Open by the end of its SYN.
 
 use backlog_ebpf::cause::Beside;
 
@@ -17,8 +16,8 @@ use crate::state::{
     values::Birth,
 };
 
-/// The child is about to leave the state of its listener. The other twin comes right
-/// before or after, if it comes: nothing else happens on this CPU in between.
+/// Hook: a child is about to leave the state that it copied from its listener. The other twin runs
+/// right before or after, if at all: nothing else happens on this CPU in between.
 #[inline(always)]
 pub(crate) fn born(child: *const Sock, twin: Twin) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
@@ -32,7 +31,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     let net: *const Net = read::pointer(child, &SKC_NET);
     // Also for filtered ports: the next snapshot must not include this move.
     let cookies = mib_snapshot::valid_cookies_delta(net);
-    // The port is the listener's, or the same.
+    // The child has its listener's port.
     let wanted = shared::running() && filter::port_and_namespace(child);
     if !wanted {
         return;
@@ -54,7 +53,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     if !filter::listener(parent) {
         return;
     }
-    // One that got its port after its state is added by its first connection.
+    // A listener that got its port after its state change is added at its first connection.
     if !slots::has_slot(parent) {
         ports::add(parent);
     }
@@ -66,7 +65,7 @@ pub(crate) fn born(child: *const Sock, twin: Twin) {
     }
 }
 
-/// Takes this CPU's last birth, if nothing has become of it yet.
+/// Takes this CPU's last birth, unless it was already resolved.
 #[inline(always)]
 fn take() -> Option<Birth> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
@@ -80,7 +79,7 @@ fn take() -> Option<Birth> {
     Some(birth)
 }
 
-/// A connection is established. Right after its birth that means that it is queued.
+/// A connection is established. Right after its birth this means that it is queued.
 #[inline(always)]
 pub(crate) fn established(child: *const Sock) {
     if !shared::running() {
@@ -90,8 +89,8 @@ pub(crate) fn established(child: *const Sock) {
         return overflow::remove(child);
     }
     let of_cookie = take().is_some_and(|birth| birth.child == child as u64 && birth.cookie != 0);
-    // A Fast Open connection was queued before, and may have been accepted: nothing comes
-    // between this test and the count.
+    // A Fast Open connection was queued earlier and may have been accepted. Nothing on this CPU
+    // comes between this test and the count.
     let Some((listener, false)) = overflow::announced(child) else { return };
     if let Some(tracked) = enqueue::confirm(listener, child)
         && of_cookie
@@ -102,7 +101,7 @@ pub(crate) fn established(child: *const Sock) {
     count_if_accepted(child);
 }
 
-/// A connection that was accepted early leaves the queue now.
+/// Counts a connection that was accepted before its enqueue was recorded, which is now.
 #[inline(always)]
 fn count_if_accepted(child: *const Sock) {
     if overflow::was_accepted_before_enqueue(child) {
@@ -110,8 +109,8 @@ fn count_if_accepted(child: *const Sock) {
     }
 }
 
-/// A SYN is done with. A child that was made of it and is still waiting for the end of its
-/// handshake was queued by Fast Open.
+/// The kernel has processed a SYN. If it created a child that still waits for the end of its
+/// handshake, Fast Open has queued that child.
 #[inline(always)]
 pub(super) fn syn_done() {
     let Some(birth) = take() else { return };
@@ -125,12 +124,12 @@ pub(super) fn syn_done() {
     }
 }
 
-/// Listeners to check behind the expected position, in case a new one was inserted.
+/// How many listeners are checked from the expected position on, in case new ones were inserted.
 const STEPS: u32 = 4;
 
-/// The listener that a child is a copy of. A copy's node in the list of the port's sockets
-/// still says where its original stands: behind the pointer to it. Null if the place has
-/// changed too much since the copy was made, as on a virtual CPU that stood still meanwhile.
+/// The listener that a child was copied from. The copied `pprev` still points to the pointer before
+/// the listener in the list of the port's sockets. Null if the list has changed too much since the
+/// copy, for example while a virtual CPU was paused.
 #[inline(always)]
 fn parent(child: *const Sock) -> *const Sock {
     /// `struct hlist_node`: next, and the pointer that points here.
@@ -144,7 +143,7 @@ fn parent(child: *const Sock) -> *const Sock {
             break;
         }
         let sk = node.wrapping_sub(offset as u64) as *const Sock;
-        // Another copy may be on its way as well, in the state of its original.
+        // Another copy may be in progress, still in the state of its listener.
         if read::field::<_, u8>(sk, &SKC_STATE) == TCP_LISTEN
             && read::field::<_, u16>(sk, &SKC_NUM) == read::field::<_, u16>(child, &SKC_NUM)
             && sk != child

@@ -1,4 +1,4 @@
-//! Classifies a packet that has just been freed by the moves of the counters.
+//! Classifies a packet that has just been freed, by the moves of the counters.
 
 use backlog_ebpf::cause::{Beside, Cause};
 
@@ -32,7 +32,7 @@ pub(super) fn syn(packet: &Packet) {
         ports::first(packet.net as u64, packet.port)
     };
     let Some((sk, tracked)) = tracked_at(found, dropped) else { return };
-    // Of packets before this one whose end was not seen.
+    // These cookies belong to earlier packets, whose freeing no program saw.
     tally::cookies_answered(tracked, moved.cookie_valid);
     syn::classify_syn(&moved, sk, tracked, packet.skb, || {
         let quarter = !mptcp::is_join(packet.skb) && last_quarter(packet.net, sk);
@@ -40,8 +40,8 @@ pub(super) fn syn(packet: &Packet) {
     });
 }
 
-/// An ICMP message that says that a client cannot be reached: the kernel counts a request
-/// that it gives up then like a lost SYN.
+/// An ICMP message says that a client is unreachable: if the kernel removes a request because of
+/// it, it counts that like a dropped SYN.
 #[inline(always)]
 pub(super) fn unreachable(packet: &Packet) {
     let Some(moved) = mib_snapshot::snapshot_delta(packet.net) else { return };
@@ -57,8 +57,8 @@ pub(super) fn unreachable(packet: &Packet) {
     }
 }
 
-/// Does the last-quarter rule hold? (`tcp_conn_request`, 5.10 to 7.3.) The kernel makes an
-/// exception for clients that it knows from before, which is not seen.
+/// Whether the last-quarter rule applies (`tcp_conn_request`, 5.10 to 7.3). The kernel's exception
+/// for clients that it knows is not visible here.
 #[inline(always)]
 fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
     if read::field::<_, u8>(net, &NET_SYNCOOKIES) != 0 {
@@ -68,7 +68,7 @@ fn last_quarter(net: *const Net, sk: *const Sock) -> bool {
     most - (sock::syn_queue(sk) as i32) < most >> 2
 }
 
-/// An ACK that came to nothing; `by` is the listener, if the kernel passes it.
+/// An ACK that created no connection; `by` is the listener, if the kernel passes it.
 #[inline(always)]
 pub(super) fn ack(packet: &Packet, by: *const Sock) {
     let moved = mib_snapshot::snapshot_delta(packet.net);
@@ -121,13 +121,14 @@ pub(super) fn ack(packet: &Packet, by: *const Sock) {
         || packet.flags & TCP_FIN != 0,
         || {
             let (client, sequence) = read::sender(packet.skb);
-            // The SYN's number is one behind the ACK's.
+            // The SYN's sequence number is one less than the ACK's.
             (client, sequence.wrapping_sub(1))
         },
     );
 }
 
-/// Whether it was refused is not known. If it was, a listener's `sk_drops` has moved.
+/// Handles a packet that may have been dropped, since the counters could not be compared. If it
+/// was, a listener's `sk_drops` has moved.
 #[inline(always)]
 fn unknown(packet: &Packet) {
     if ports::may_have_refused(packet.net as u64, packet.port) {
@@ -135,7 +136,7 @@ fn unknown(packet: &Packet) {
     }
 }
 
-/// The listener with its totals. One that is not known is counted if something was lost.
+/// The listener with its totals. A drop at an unknown listener is counted as unattributed.
 #[inline(always)]
 fn tracked_at(sk: *const Sock, lost: bool) -> Option<(*const Sock, Tracked)> {
     let tracked = if sk.is_null() { None } else { listener::of(sk) };

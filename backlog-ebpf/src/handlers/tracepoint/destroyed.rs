@@ -1,5 +1,5 @@
-//! `tcp_destroy_sock(sk)`: the end of a socket. One that is still queued has died with its
-//! listener, or was accepted in a way that is not seen.
+//! `tcp_destroy_sock(sk)`: the end of a socket. One that is still queued was killed with its
+//! listener, or no program saw its accept.
 
 use crate::handlers::{accept, listener};
 use crate::kernel::types::Sock;

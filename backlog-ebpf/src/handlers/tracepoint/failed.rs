@@ -1,6 +1,6 @@
 //! Failed calls of accept(). They are detected where the system call returns, because EMFILE occurs
 //! before the protocol's accept is called, or where `io_uring` posts the result. These programs are
-//! attached for a few seconds, while nobody accepts.
+//! attached for only a few seconds at a time.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid};
 use backlog_ebpf::{
@@ -26,7 +26,7 @@ use crate::state::{
     shared,
 };
 
-/// Hook: any system call returns.
+/// Hook: a system call returns.
 #[inline(always)]
 pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     if returned >= 0 {
@@ -40,7 +40,7 @@ pub(crate) fn any_call(regs: *const Regs, returned: i64) {
     }
 }
 
-/// Hook: `io_uring` reports the result of a request. One that was given up has not failed.
+/// Hook: `io_uring` reports the result of a request. A cancelled request has not failed.
 #[inline(always)]
 pub(crate) fn completed(request: *const UringRequest, result: i32) {
     /// `ECANCELED` of `include/uapi/asm-generic/errno.h`.
@@ -68,7 +68,7 @@ fn failed(inode: u64, errno: u32) {
     let key = FailureKey { inode, pid, errno };
     let now = time::now();
     if let Some(known) = FAILED.get_ptr_mut(key) {
-        // SAFETY: an element of the map, which userspace empties only when this program is
+        // SAFETY: an element of the map, which userspace clears only while this program is
         // detached.
         unsafe {
             (*known).last_ns = now;
@@ -86,8 +86,8 @@ fn failed(inode: u64, errno: u32) {
     }
 }
 
-/// The inode number of the TCP listener that the first argument names; zero: this kernel does
-/// not show it. None: it is not a TCP listener, or one that is left out.
+/// The inode number of the TCP listener that the first argument refers to; zero if this kernel does
+/// not show it. None if it is not a TCP listener, or is filtered out.
 #[inline(always)]
 fn inode_of(regs: *const Regs, passed: Passed) -> Option<u64> {
     let shown = TASK_FILES.load() != ABSENT
@@ -102,7 +102,7 @@ fn inode_of(regs: *const Regs, passed: Passed) -> Option<u64> {
     listener_inode(mptcp::tcp_of(accepted::socket_of(passed.first(regs)?)))
 }
 
-/// The same of a socket.
+/// Like [`inode_of`], for a socket.
 #[inline(always)]
 fn listener_inode(sk: *const Sock) -> Option<u64> {
     let family: u16 = read::field(sk, &SKC_FAMILY);

@@ -1,4 +1,4 @@
-//! A packet is freed: `consume_skb` for a SYN, `kfree_skb` for an ACK that came to nothing.
+//! A packet is freed: `consume_skb` for a SYN, `kfree_skb` for an ACK that created no connection.
 //! If a listener dropped it, the counters have moved since the last snapshot.
 
 use backlog_ebpf::{AF_INET, AF_INET6};
@@ -19,15 +19,15 @@ use crate::state::filter;
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 struct Tcp {
-    /// Source and destination.
+    /// Source and destination port.
     ports: [u16; 2],
     numbers: [u32; 2],
     offset: u8,
     flags: u8,
 }
 
-/// Hook: `consume_skb(skb)`. Every packet that was sent comes here, and every SYN that
-/// came to a listener, refused or not.
+/// Hook: `consume_skb(skb)`. All sent packets get here, and every SYN at a listener, dropped or
+/// not.
 #[inline(always)]
 pub(crate) fn consumed(skb: *const SkBuff) {
     let (tcp, port) = header(skb);
@@ -48,14 +48,14 @@ pub(crate) fn dropped(skb: *const SkBuff, by: *const Sock) {
     if !wanted(port) || u32::from(tcp.flags) & TCP_SYN != 0 {
         return icmp(skb, &tcp);
     }
-    // An established connection's packet moves nothing of ours.
+    // A packet of an established connection moves none of these counters.
     let listens = !by.is_null() && read::field::<_, u8>(by, &SKC_STATE) == TCP_LISTEN;
     if let Some(packet) = packet(skb, &tcp, port) {
         classify::ack(&packet, if listens { by } else { core::ptr::null() });
     }
 }
 
-/// What would be the header of a TCP packet, and the port that it would go to.
+/// The packet's header if it is TCP, and its destination port.
 #[inline(always)]
 fn header(skb: *const SkBuff) -> (Tcp, u16) {
     let tcp: Tcp = read::at(transport(skb), 0);
@@ -77,9 +77,9 @@ fn wanted(port: u16) -> bool {
 /// The network and the transport protocol.
 #[inline(always)]
 fn protocols(skb: *const SkBuff) -> (u16, u16) {
-    /// Where the protocol stands in an IPv4 header.
+    /// The offset of the protocol in an IPv4 header.
     const IPV4_PROTOCOL: usize = 9;
-    /// Where the protocol stands in an IPv6 header. (Extension headers before TCP hide it; packets
+    /// The offset of the protocol in an IPv6 header. (Extension headers before TCP hide it; packets
     /// of a handshake have none.)
     const IPV6_PROTOCOL: usize = 6;
 
@@ -90,8 +90,8 @@ fn protocols(skb: *const SkBuff) -> (u16, u16) {
     (family, u16::from(read::at::<_, u8>(head, network + offset)))
 }
 
-/// An ICMP message that says that somebody cannot be reached may end a request. It has the
-/// listener's port in the packet that it answers, behind that one's IP header.
+/// Handles an ICMP message "destination unreachable", which may end a request. It quotes the packet
+/// that it answers: the listener's port follows that packet's IP header.
 #[inline(always)]
 fn icmp(skb: *const SkBuff, message: &Tcp) {
     /// "Destination unreachable", ICMP and ICMPv6.

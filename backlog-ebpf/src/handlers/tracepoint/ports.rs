@@ -1,5 +1,5 @@
-//! Which listeners there are at a port, so that a refused packet, which names no socket,
-//! finds the one that refused it.
+//! The listeners of each port. A dropped packet does not name its socket, so the listener that
+//! dropped it is found here.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 
@@ -31,13 +31,13 @@ fn drops_of(sk: *const Sock) -> u64 {
     u64::from(read::field::<_, u32>(sk, &SK_DROPS))
 }
 
-/// Does anybody listen at this port, in any namespace?
+/// Whether a socket has listened at this port, in any namespace.
 #[inline(always)]
 pub(crate) fn listened(port: u16) -> bool {
     LISTENED.get(u32::from(port)).is_some_and(|listened| *listened != 0)
 }
 
-/// Notes a listener. False: it has no port yet.
+/// Adds a listener. Returns false if it has no port yet.
 #[inline(always)]
 pub(crate) fn add(sk: *const Sock) -> bool {
     let port = port_of(sk);
@@ -62,7 +62,7 @@ fn insert(sk: *const Sock, port: u16) -> u32 {
         if unsafe { AT_PORT.get(place) }.is_some_and(|found| found.sk == sk as u64) {
             return 0;
         }
-        // Another CPU may be adding one as well: the first one gets the place.
+        // Another CPU may be adding a listener as well: the first one gets the place.
         if AT_PORT.insert(place, member, u64::from(BPF_NOEXIST)).is_ok() {
             return 0;
         }
@@ -70,7 +70,7 @@ fn insert(sk: *const Sock, port: u16) -> u32 {
     1
 }
 
-/// Forgets a listener; the last member takes its place.
+/// Removes a listener; the last member takes its place.
 #[inline(always)]
 pub(crate) fn remove(sk: *const Sock) {
     forget(sk);
@@ -80,10 +80,10 @@ pub(crate) fn remove(sk: *const Sock) {
 fn forget(sk: *const Sock) -> u32 {
     let (net, port) = (net_of(sk), u32::from(port_of(sk)));
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
-    // Kept in memory: as constants they would make the verifier walk every pair of them.
+    // Kept in memory: if they were constants, the verifier would walk every pair of them.
     // SAFETY: a per-CPU element; a program on this tracepoint is not preempted by another.
     let found = unsafe { &mut (*scratch).port_slots };
-    // Where every place is taken, none behind them is free.
+    // If every place is taken, the last place is the last member.
     *found = [MEMBERS, MEMBERS - 1];
     for index in 0..MEMBERS {
         match AT_PORT.get_ptr(PortSlot { net, port, index }) {
@@ -117,8 +117,8 @@ fn forget(sk: *const Sock) -> u32 {
     0
 }
 
-/// The listener that a packet to this port found: the only one, or of several the one
-/// whose `sk_drops` has moved since it was last read. Null if none is known, or none moved.
+/// The listener that dropped a packet to this port: the only one, or of several the one whose
+/// `sk_drops` has moved since it was last read. Null if none is known or none moved.
 #[inline(always)]
 pub(crate) fn refused_by(net: u64, port: u16) -> *const Sock {
     find(net, u32::from(port)) as *const Sock
@@ -129,7 +129,7 @@ fn find(net: u64, port: u32) -> u64 {
     let mut only = 0;
     for index in 0..MEMBERS {
         let Some(member) = AT_PORT.get_ptr_mut(PortSlot { net, port, index }) else {
-            // One alone is it.
+            // A port's only listener is the one.
             return if index == 1 { only } else { 0 };
         };
         // SAFETY: an element of the map, which is not freed while a program runs.
@@ -145,7 +145,7 @@ fn find(net: u64, port: u32) -> u64 {
     0
 }
 
-/// May a listener of this port have refused a packet since it was added?
+/// Whether a listener of this port may have dropped a packet since it was added.
 #[inline(always)]
 pub(crate) fn may_have_refused(net: u64, port: u16) -> bool {
     let at = |index| AT_PORT.get_ptr(PortSlot { net, port: u32::from(port), index });
@@ -164,7 +164,7 @@ pub(crate) fn only(net: u64, port: u16) -> *const Sock {
     first(net, port)
 }
 
-/// The first listener of a port and namespace, which mostly is the only one.
+/// The first listener of a port and namespace, usually the only one.
 #[inline(always)]
 pub(crate) fn first(net: u64, port: u16) -> *const Sock {
     // SAFETY: members are copied, not kept.

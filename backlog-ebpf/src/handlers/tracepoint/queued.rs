@@ -19,8 +19,8 @@ use crate::state::{
     pending::overflow,
 };
 
-/// Connections of a queue that one run records; the verifier would reject more. The next run
-/// continues behind them; the queue does not shrink that far meanwhile.
+/// How many connections of a queue one run records; the verifier would reject more. The next run
+/// continues after them, and the queue does not shrink that far meanwhile.
 const STRIDE: u32 = 128;
 
 /// The result for one socket.
@@ -48,7 +48,7 @@ fn seed() -> u32 {
     SEED.get(0).copied().unwrap_or(SEED_NONE)
 }
 
-/// Hook: the iterator begins.
+/// Hook: the iterator starts.
 #[inline(always)]
 pub(crate) fn begins() {
     match seed() {
@@ -58,13 +58,13 @@ pub(crate) fn begins() {
     }
 }
 
-/// Hook: the number of the namespace, if that is all that is wanted.
+/// Hook: the identity of the namespace, if userspace wants only that.
 #[inline(always)]
 pub(crate) fn identity() -> Option<u64> {
     matches!(seed(), SEED_NONE | SEED_DONE).then(|| namespace::identity(here()))
 }
 
-/// Hook: it has come to a socket.
+/// Hook: the iterator has reached a socket.
 #[inline(always)]
 pub(crate) fn visit(sk: *const Sock) -> Found {
     if read::field::<_, u8>(sk, &SKC_STATE) != TCP_LISTEN {
@@ -86,7 +86,7 @@ pub(crate) fn visit(sk: *const Sock) -> Found {
     Found::Listener
 }
 
-/// Notes the connections of a queue. Zero: it has come to the end.
+/// Records the connections of a queue. Returns zero at its end.
 #[inline(never)]
 fn walk(sk: *const Sock, slot: u32, seed: u32) -> u32 {
     let now = time::now();
@@ -116,7 +116,7 @@ fn walk(sk: *const Sock, slot: u32, seed: u32) -> u32 {
         }
         request = read::pointer(request, &REQ_NEXT);
     }
-    // Without room for the place it ends here, and the rest is not known when accepted
-    // (`Stray::accepts`).
+    // If there is no room for the position, the scan of this queue ends here, and the rest is
+    // unknown when it is accepted (`Stray::accepts`).
     u32::from(CURSORS.insert(sk as u64, request as u64, 0).is_ok())
 }

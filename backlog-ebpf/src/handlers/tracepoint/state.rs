@@ -1,4 +1,4 @@
-//! `inet_sock_set_state(sk, old, new)`: listeners come and go, connections are born.
+//! `inet_sock_set_state(sk, old, new)`: listeners open and close, and connections are created.
 
 use super::{birth, ports, twin::Twin};
 use crate::handlers::listener;
@@ -12,9 +12,10 @@ use crate::state::{filter, shared, slots};
 #[inline(always)]
 pub(crate) fn changes(sk: *const Sock, old: u64, new: u64, twin: Twin) {
     let (old, new) = (old as u8, new as u8);
-    // Most events end here, and soon: a packet that interrupts one is not missed.
+    // Most events end early here: while the program runs, it misses the events of packets that
+    // interrupt it.
     let matters = old == TCP_LISTEN || new == TCP_LISTEN || new == TCP_ESTABLISHED;
-    // Other protocols come here as well, MPTCP's own sockets among them.
+    // Other protocols get here as well, among them MPTCP's own sockets.
     if !matters || read::protocol(sk) != IPPROTO_TCP {
         return;
     }
@@ -23,7 +24,7 @@ pub(crate) fn changes(sk: *const Sock, old: u64, new: u64, twin: Twin) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => birth::established(sk),
         (TCP_CLOSE, TCP_LISTEN) => listen(sk),
         (TCP_LISTEN, _) => {
-            // Its children come to `destroyed` after this, and then the listener itself.
+            // Its children get to `destroyed` after this, and then the listener itself.
             if shared::running() {
                 listener::stopping(sk);
             }
@@ -35,12 +36,13 @@ pub(crate) fn changes(sk: *const Sock, old: u64, new: u64, twin: Twin) {
 
 #[inline(always)]
 fn listen(sk: *const Sock) {
-    // The other twin was here, or its end was missed, and `opens` finds it as it was.
+    // The other twin has handled this. If instead the end of an earlier listener with this address
+    // was missed, the new one is taken for it.
     if slots::is_open(sk) {
         return;
     }
     listener::opening(sk);
-    // Without a port it is about to get one; its first event will find it.
+    // A listener without a port is about to get one; its first event will find it.
     if filter::port_and_namespace(sk) && ports::add(sk) {
         listener::opens(sk);
     }

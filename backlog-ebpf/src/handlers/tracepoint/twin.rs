@@ -1,12 +1,12 @@
-//! The two programs of a tracepoint, where the kernel may skip one.
+//! The two programs that are attached to one tracepoint, because the kernel may skip one of them.
 
 /// One of the two programs on a tracepoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Twin {
-    /// The one with types (`tp_btf`).
+    /// The typed one (`tp_btf`).
     Typed = 1,
-    /// The one without (`raw_tp`).
+    /// The untyped one (`raw_tp`).
     Raw = 2,
 }
 

@@ -3,8 +3,8 @@
 //! the map (`overflow`).
 //!
 //! An accept on another CPU may come before the enqueue is recorded. It leaves a mark in the same
-//! place, and the program that records the enqueue finds it. Without atomic instructions (5.10 has
-//! none for this) both may miss each other: then both marks stay, with the same meaning.
+//! place, and the program that records the enqueue finds it. Without an atomic instruction for this
+//! (5.10 has none) the two may miss each other: then both marks stay, with the same meaning.
 
 use backlog_ebpf::pending::{NAMELESS, Pending, Waiting};
 
@@ -15,7 +15,7 @@ use crate::state::{
     slots::{self, Tracked},
 };
 
-/// Is there a table? (Not with tracepoints.)
+/// Whether the table is used. (Tracepoints do not use it.)
 #[inline(always)]
 pub(crate) fn is_used() -> bool {
     WAITING_MASK.load() != 0
@@ -27,12 +27,12 @@ fn at(child: *const Sock) -> Option<*mut Waiting> {
     WAITING.get_ptr_mut(pointers::spread(child) & WAITING_MASK.load())
 }
 
-/// Remembers a connection. None: its place is taken.
+/// Stores a connection; none if its place is taken.
 #[inline(always)]
 pub(crate) fn insert(child: *const Sock, entry: Pending) -> Option<InsertOutcome> {
     let place = at(child)?;
-    // SAFETY: an element of an array. Its connection is written by the CPU that queues it,
-    // and taken out by the one that accepts it, which comes after that.
+    // SAFETY: an element of an array. The entry is written by the CPU that queues the connection,
+    // and removed by the one that accepts it, which comes later.
     unsafe {
         let key = &raw mut (*place).child;
         let there = key.read_volatile();
@@ -40,7 +40,7 @@ pub(crate) fn insert(child: *const Sock, entry: Pending) -> Option<InsertOutcome
             return None;
         }
         if there != 0 && (*place).early == there {
-            // An earlier one with this address: its two marks have never met.
+            // An earlier connection with this address, whose two marks have missed each other.
             (*place).early = 0;
             count_unseen_accept((*place).entry.slot);
         }
@@ -67,7 +67,7 @@ pub(crate) fn entry(child: *const Sock) -> Option<*mut Pending> {
     unsafe { ((*place).child == child as u64).then_some(&raw mut (*place).entry) }
 }
 
-/// Takes a connection out, if it has a place.
+/// Removes a connection and returns its entry, if it has a place.
 #[inline(always)]
 pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     let place = at(child)?;
@@ -84,12 +84,12 @@ pub(crate) fn take(child: *const Sock) -> Option<Pending> {
 }
 
 /// Records the accept of a connection that is not in the table yet, or never will be. With
-/// `port_cleared` it was reset meanwhile: it has no port any more, and may not belong to a traced
-/// listener. Returns true if it replaces such a record.
+/// `port_cleared` it was reset meanwhile: it no longer has a port, and may not belong to a traced
+/// listener. Returns true if this replaces the mark of another connection that had a port.
 #[inline(always)]
 pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now: u64) -> bool {
     let Some(place) = at(child) else { return false };
-    // SAFETY: as in `insert`; the mark is of the CPU that accepts, until it is found.
+    // SAFETY: as in `insert`; the mark belongs to the CPU that accepts, until it is found.
     unsafe {
         let key = &raw mut (*place).early;
         let before = key.read_volatile();
@@ -100,7 +100,7 @@ pub(crate) fn accept_before_enqueue(child: *const Sock, port_cleared: bool, now:
     }
 }
 
-/// Counts an accept whose two halves missed each other.
+/// Counts an accept whose mark and enqueue missed each other.
 #[inline(always)]
 fn count_unseen_accept(slot: u32) {
     if let Some(Tracked { totals, .. }) = slots::tracked(slot) {

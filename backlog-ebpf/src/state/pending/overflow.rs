@@ -1,5 +1,5 @@
-//! The map of queued connections: with tracepoints all of them are in it, with hooks on
-//! functions those whose place in the table (`fast`) is taken.
+//! The map of queued connections. With tracepoints it holds all of them, with hooks on functions
+//! those whose place in the table (`fast`) is taken.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backlog_ebpf::pending::Pending;
@@ -7,7 +7,7 @@ use backlog_ebpf::pending::Pending;
 use crate::kernel::types::Sock;
 use crate::state::maps::{CROWDED, PENDING};
 
-/// Remembers a queued connection. False: the table is full.
+/// Stores a queued connection. Returns false if the map is full.
 #[inline(always)]
 pub(crate) fn insert(child: *const Sock, pending: Pending) -> bool {
     PENDING.insert(child as u64, pending, 0).is_ok()
@@ -17,41 +17,42 @@ pub(crate) fn insert(child: *const Sock, pending: Pending) -> bool {
 #[inline(always)]
 pub(crate) fn take(child: *const Sock) -> Option<Pending> {
     let key = child as u64;
-    // SAFETY: the entry of a queued connection is written once, at its enqueue,
-    // and removed by the one who dequeues it.
+    // SAFETY: the entry of a queued connection is written once, at its enqueue, and removed by the
+    // program that dequeues it.
     let found = unsafe { PENDING.get(key) }.copied()?;
-    // Who takes it first has it.
+    // If two programs remove it, only the first one gets it.
     PENDING.remove(key).ok()?;
     Some(found)
 }
 
-/// Notes that a connection has been added, with the depth then. It may have been
-/// taken already; zero would mean that it was never added. Returns the depth it made.
+/// Records that a connection has been queued, and returns the depth at that moment. If `depth` is
+/// zero, the connection was accepted already, and the expected depth is recorded: zero would mean
+/// that it was never queued.
 #[inline(always)]
 pub(crate) fn confirm(child: *const Sock, depth: u32) -> u32 {
     let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return depth };
-    // SAFETY: an element of the map. Only the CPU that adds a connection
-    // writes this field, while it has the connection's lock.
+    // SAFETY: an element of the map. Only the CPU that queues a connection writes this field, while
+    // it holds the connection's lock.
     unsafe {
         (*pending).depth = if depth == 0 { (*pending).expected } else { depth };
         (*pending).depth
     }
 }
 
-/// Notes of a queued connection that its client had been refused before, with this initial
-/// sequence number; zero: it had not.
+/// Records that the client of a queued connection had been refused before, with this initial
+/// sequence number. Zero means that it had not.
 #[inline(always)]
 pub(crate) fn set_refused(child: *const Sock, isn: u32) {
     if isn != 0
         && let Some(pending) = PENDING.get_ptr_mut(child as u64)
     {
-        // SAFETY: an element of the map. Only the CPU that adds a connection writes this field.
+        // SAFETY: an element of the map. Only the CPU that queues a connection writes this field.
         unsafe { (*pending).refused_isn = isn };
     }
 }
 
-/// The listener of a connection that was announced or recorded, and whether it is known to
-/// be queued.
+/// The listener of a connection that was announced or recorded, and whether it is known to be
+/// queued.
 #[inline(always)]
 pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
     let pending = PENDING.get_ptr(child as u64)?;
@@ -60,8 +61,8 @@ pub(crate) fn announced(child: *const Sock) -> Option<(*const Sock, bool)> {
     Some((listener as *const Sock, depth != 0 || enqueued_ns == 0))
 }
 
-/// Notes that a connection is accepted that is not yet known to be queued. False: it is by
-/// now. (If both sides miss each other, it is counted when it ends.)
+/// Records the accept of a connection that is not yet known to be queued. Returns false if by now
+/// it is. (If both sides miss each other, the accept is counted when the connection ends.)
 #[inline(always)]
 pub(crate) fn accept_before_enqueue(child: *const Sock, now: u64) -> bool {
     let Some(pending) = PENDING.get_ptr_mut(child as u64) else { return false };
@@ -73,7 +74,7 @@ pub(crate) fn accept_before_enqueue(child: *const Sock, now: u64) -> bool {
     }
 }
 
-/// Was a connection accepted before it was confirmed?
+/// Whether a connection was accepted before its enqueue was confirmed.
 #[inline(always)]
 pub(crate) fn was_accepted_before_enqueue(child: *const Sock) -> bool {
     // SAFETY: as in `accept_before_enqueue`.
@@ -82,7 +83,7 @@ pub(crate) fn was_accepted_before_enqueue(child: *const Sock) -> bool {
         .is_some_and(|pending| unsafe { (&raw const (*pending).early_ns).read_volatile() } != 0)
 }
 
-/// Notes a connection that was queued before the start, or that it still is.
+/// Stores a connection that was queued before the start, or updates it if it is still queued.
 #[inline(always)]
 pub(crate) fn seed(child: *const Sock, entry: Pending) {
     mark_in_use();
@@ -100,10 +101,10 @@ pub(crate) fn seed(child: *const Sock, entry: Pending) {
     }
 }
 
-/// Forgets a connection that was not added after all.
+/// Removes a connection that was announced but not queued.
 #[inline(always)]
 pub(crate) fn remove(child: *const Sock) {
-    // It is not there if it was never announced.
+    // A connection that was never announced is not in the map.
     let _ = PENDING.remove(child as u64);
 }
 
@@ -113,13 +114,13 @@ pub(crate) fn entry(child: *const Sock) -> Option<*mut Pending> {
     PENDING.get_ptr_mut(child as u64)
 }
 
-/// Has a connection ever found its place in the table taken?
+/// Whether a connection has ever found its place in the table taken.
 #[inline(always)]
 pub(crate) fn in_use() -> bool {
     CROWDED.get(0).is_none_or(|crowded| *crowded != 0)
 }
 
-/// From now on programs also search the map.
+/// Makes programs search the map from now on.
 #[inline(always)]
 pub(crate) fn mark_in_use() {
     if let Some(crowded) = CROWDED.get_ptr_mut(0) {

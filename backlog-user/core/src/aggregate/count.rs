@@ -1,15 +1,15 @@
-//! The CPUs' totals of one listener into one. Pure.
+//! Adds up the totals of a listener over all CPUs. Pure.
 
 use backlog_ebpf::totals::Totals;
 
 use crate::event::Count;
 use crate::event::Moves;
 
-/// Adds up what each CPU counted. `ended` is the epoch that has just ended.
+/// Adds up the counts of each CPU. `ended` is the epoch that has just ended.
 pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
     let mut count = Count::default();
     for cpu in cpus {
-        // Every field must be thought of.
+        // Destructured, so that a new field is not forgotten.
         let Totals {
             enqueued,
             accepted,
@@ -44,7 +44,7 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
             left_waiting,
         } = cpu;
         let sum = &mut count.totals;
-        // For people every connection is one.
+        // Users see one number that includes every connection.
         sum.enqueued += enqueued + enqueue_missed;
         sum.accepted += accepted + accepts_without_wait + enqueue_missed;
         sum.accepts_without_wait += accepts_without_wait;
@@ -86,13 +86,13 @@ pub fn sum<'a>(cpus: impl Iterator<Item = &'a Totals>, ended: u32) -> Count {
     count
 }
 
-/// The higher of two peaks; of equal ones the earlier.
+/// The higher of two peaks; if they are equal, the earlier one.
 fn highest(one: (u32, u64), other: (u32, u64)) -> (u32, u64) {
     let earlier = other.0 == one.0 && other.1 < one.1;
     if other.0 > one.0 || (other.0 > 0 && earlier) { other } else { one }
 }
 
-/// Adds counts to sums, place by place.
+/// Adds counts to sums, element by element.
 pub fn add<const N: usize>(sums: &mut [u64; N], values: &[u64; N]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
@@ -106,7 +106,7 @@ pub fn moves(before: &[u32], now: &[u32]) -> Moves {
     (0..).zip(moved).filter(|(_, count)| *count > 0).collect()
 }
 
-/// How many these are together.
+/// The sum of the differences.
 #[must_use]
 pub fn all(moves: &Moves) -> u64 {
     moves.iter().map(|(_, count)| u64::from(*count)).sum()

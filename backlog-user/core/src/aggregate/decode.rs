@@ -1,7 +1,7 @@
-//! Bytes from the ring into records. Pure; any bytes give a record or an error.
+//! Decodes bytes from the ring buffer. Pure; any bytes give a record or an error.
 //!
-//! A later version may append fields to a record: a record that is too long is read up to its known
-//! length.
+//! A later version may append fields to a record: of a record that is too long, only the known
+//! length is read.
 
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -33,18 +33,18 @@ pub enum Record {
 /// Why bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// Its end is missing.
+    /// The record is truncated.
     #[error("a record of {got} bytes is shorter than its {needed}")]
     Short {
-        /// Its bytes.
+        /// Its length.
         got: usize,
-        /// Those that its kind has.
+        /// The length of its kind.
         needed: usize,
     },
-    /// Its kind has a number of its own.
+    /// Its kind is unknown.
     #[error("a record of kind {0}, which this version does not know")]
     UnknownKind(u16),
-    /// Its address has another family.
+    /// Its address family is unknown.
     #[error("address family {0}, which is neither IPv4 nor IPv6")]
     UnknownFamily(u16),
 }
@@ -52,7 +52,7 @@ pub enum DecodeError {
 /// Decodes one record.
 ///
 /// # Errors
-/// If it is cut short, or of a kind or with an address that this version does not know.
+/// If it is truncated, or has an unknown kind or address family.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let mut rest = bytes;
     need(rest, size_of::<Header>())?;
@@ -68,7 +68,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     }
 }
 
-/// An endpoint as an address; IPv4 where it is IPv4, mapped or not.
+/// An endpoint as an address; an IPv4-mapped one becomes IPv4.
 ///
 /// # Errors
 /// If its family is neither IPv4 nor IPv6.
@@ -187,7 +187,7 @@ fn name(bytes: &mut &[u8]) -> [u8; 16] {
     name
 }
 
-/// A thread's name as the kernel keeps it: up to the first zero.
+/// A thread's name in the kernel's form: up to the first zero.
 #[must_use]
 pub fn comm(bytes: &[u8; 16]) -> String {
     let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -1,6 +1,5 @@
-//! Which listener a slot or a dump's line is. The kernel counts by slot and a
-//! dump of sockets knows inode numbers; the rest of the tool knows neither, only
-//! the numbers given here. Pure.
+//! Assigns ids to listeners. The kernel counts by slot, and a socket dump knows inode numbers; the
+//! rest of the tool knows only these ids. Pure.
 
 use std::net::SocketAddr;
 
@@ -17,18 +16,19 @@ pub struct Registry {
     by_slot: HashMap<u32, ListenerId>,
     by_socket: HashMap<Socket, ListenerId>,
     socket_of: HashMap<ListenerId, Socket>,
-    /// The reader of kernel counters cannot distinguish namespaces with the same inode number.
+    /// The reader of kernel counters cannot distinguish namespaces with the same inode number, so
+    /// their identities are ignored.
     pub by_inode: bool,
     /// Namespaces with a listener that were created during the run, since the last
     /// [`Registry::take_new`].
     new_namespaces: Vec<Netns>,
 }
 
-/// Identifies a socket in both sources: namespace and inode. (An inode number can be reused after
-/// the close and 2^32 others.)
+/// Identifies a socket in both sources: namespace and inode. (The kernel reuses an inode number
+/// only after the close and 2^32 others.)
 type Socket = (Netns, u64);
 
-/// A listener as a dump of sockets shows it.
+/// A listener in a socket dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SockDiagListener {
     /// Its local address.
@@ -49,16 +49,16 @@ pub struct SockDiagListener {
     pub sk_drops: Option<u32>,
     /// The user that its socket belongs to.
     pub uid: u32,
-    /// The index of the interface that it is bound to; 0: to none.
+    /// The index of the interface that it is bound to; 0: none.
     pub interface: u32,
     /// The id of its socket's cgroup (v2), if the dump has it.
     pub cgroup_id: Option<u64>,
-    /// It is the TCP side of an MPTCP listener, and that was asked for.
+    /// It is the TCP socket of an MPTCP listener, and those were requested.
     pub mptcp: bool,
 }
 
 impl SockDiagListener {
-    /// The listener that it is, with its number.
+    /// The listener with this id.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Listener {
         Listener {
@@ -79,7 +79,7 @@ impl SockDiagListener {
         }
     }
 
-    /// One on this address that nothing is wrong with, for tests.
+    /// A healthy listener on this address, for tests.
     #[cfg(any(test, feature = "fixtures"))]
     #[must_use]
     pub fn made_up(local: SocketAddr) -> Self {
@@ -101,12 +101,12 @@ impl SockDiagListener {
 }
 
 impl Registry {
-    /// The listener of a dump's line, with its number: the one it had, or a new one.
+    /// The listener of a row in a dump, with its previous id or a new one.
     pub fn listed(&mut self, listed: &SockDiagListener) -> Listener {
         listed.listener(self.id_of((listed.netns, listed.inode)))
     }
 
-    /// The listener that has just got a slot.
+    /// Registers a listener that has just got a slot.
     ///
     /// # Errors
     /// If its address is of an unknown family.
@@ -143,8 +143,8 @@ impl Registry {
         })
     }
 
-    /// A listener was closed: its socket's name may be used again. Its slot stays
-    /// its own until [`Registry::release`], since late records may carry it.
+    /// Handles the close of a listener: its socket's inode may be reused. It keeps its slot until
+    /// [`Registry::release`], since late records may carry it.
     pub fn closed(&mut self, slot: u32) -> Option<ListenerId> {
         let id = *self.by_slot.get(&slot)?;
         if let Some(socket) = self.socket_of.remove(&id) {
@@ -153,12 +153,12 @@ impl Registry {
         Some(id)
     }
 
-    /// Nothing more will come from this slot.
+    /// Forgets a slot from which nothing more will come.
     pub fn release(&mut self, slot: u32) {
         self.by_slot.remove(&slot);
     }
 
-    /// Namespaces now known to have been created during the run.
+    /// Takes the namespaces that were found to be created during the run.
     pub fn take_new(&mut self) -> Vec<Netns> {
         std::mem::take(&mut self.new_namespaces)
     }
@@ -174,7 +174,7 @@ impl Registry {
         self.by_slot.iter().map(|(slot, id)| (*slot, *id))
     }
 
-    /// The listener that has this inode in this namespace.
+    /// The listener with this inode in this namespace.
     #[must_use]
     pub fn of_socket(&self, netns: Netns, inode: u64) -> Option<ListenerId> {
         self.by_socket.get(&(netns, inode)).copied()

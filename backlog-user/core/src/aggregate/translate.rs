@@ -15,21 +15,21 @@ use crate::event::{
     Admitted, Closed, Count, Dequeued, DropEvent, Event, LastAccept, Limit, ListenerId, SoFar, What,
 };
 
-/// See the module's head.
+/// Keeps what the translation needs from one record or count to the next.
 #[derive(Default)]
 pub struct Translator {
-    /// Which listener has which slot.
+    /// Maps slots to listeners.
     pub registry: Registry,
-    /// By slot: what its distributions have counted.
+    /// What the distributions of each slot have counted.
     distributions: HashMap<u32, Box<Counted>>,
     decode_errors: u64,
 }
 
 /// What the distributions of a slot have counted.
 struct Counted {
-    /// Their state at the last count, also of listeners before.
+    /// Their state at the last count, which includes the slot's earlier listeners.
     last: Distributions,
-    /// Arrivals at the slot's listener so far.
+    /// Arrivals at the slot's current listener so far.
     enqueued: u64,
     /// Accepts at it so far.
     accepted: u64,
@@ -38,7 +38,7 @@ struct Counted {
 impl Counted {
     const NONE: Self = Self { last: Distributions::EMPTY, enqueued: 0, accepted: 0 };
 
-    /// Adds what has moved since the last count.
+    /// Adds the moves since the last count.
     fn add(&mut self, now: &Distributions, count: &mut Count) {
         let last = &self.last;
         count.waits = count::moves(&last.waits, &now.waits);
@@ -58,8 +58,8 @@ impl Counted {
 }
 
 impl Translator {
-    /// Adds a record. `note` looks up the kernel's own information on a slot, for a listener whose
-    /// open record was lost.
+    /// Translates a record. `note` looks up the kernel's own information on a slot, for a listener
+    /// whose open record was lost.
     pub fn record(
         &mut self,
         decoded: &Result<Record, DecodeError>,
@@ -83,7 +83,7 @@ impl Translator {
             Record::Opened(wire) => (wire.header, What::Listener(self.registry.opened(wire).ok()?)),
             Record::Closed(wire) => {
                 let record::Listener { header, depth, syn_queue, .. } = *wire;
-                // Its opening may have been lost.
+                // The record of its opening may have been lost.
                 self.listener(header.slot, note, events);
                 let listener = self.registry.closed(header.slot)?;
                 (header, What::Closed(Closed { listener, depth, syn_queue }))
@@ -136,7 +136,7 @@ impl Translator {
         Some(Event { time_ns: header.time_ns, what })
     }
 
-    /// The listener of a slot; if its open record was lost, the kernel's information identifies it.
+    /// The listener of a slot. If its open record was lost, the kernel's information identifies it.
     pub fn listener(
         &mut self,
         slot: u32,
@@ -153,9 +153,9 @@ impl Translator {
         Some(id)
     }
 
-    /// What each CPU has counted at a slot, and how far its distributions have moved since
-    /// the last count. `distributions` gets their state then, and returns None if they have not
-    /// moved. `ended` is the epoch that has just ended.
+    /// What each CPU has counted at a slot, and the moves of its distributions since the last
+    /// count. `distributions` gets their last state, and returns the current one, or none if it has
+    /// not moved. `ended` is the epoch that has just ended.
     pub fn count<'a>(
         &mut self,
         slot: u32,
@@ -181,8 +181,7 @@ impl Translator {
         count
     }
 
-    /// A slot is given back: what its distributions count from now on, which are here, is of its
-    /// next listener.
+    /// A slot is released: what its distributions count after `now` belongs to its next listener.
     pub fn release(&mut self, slot: u32, now: Option<Distributions>) {
         self.registry.release(slot);
         if let Some(counted) = self.distributions.get_mut(&slot) {
@@ -191,7 +190,7 @@ impl Translator {
         }
     }
 
-    /// Records that could not be read.
+    /// Records that could not be decoded.
     #[must_use]
     pub fn decode_errors(&self) -> u64 {
         self.decode_errors
@@ -261,7 +260,7 @@ mod tests {
     #[test]
     fn connections_are_those_of_the_distributions_and_those_beyond() {
         let mut translator = Translator::default();
-        // What a listener before has left there.
+        // The counts of an earlier listener.
         count(&mut translator, &Totals::default(), Some(&after(0, 0)));
         translator.release(1, None);
         let beyond = Totals { enqueued: 1, accepted: 2, enqueue_missed: 4, ..Totals::default() };
@@ -276,7 +275,7 @@ mod tests {
     fn the_next_listener_of_a_slot_begins_at_zero() {
         let mut translator = Translator::default();
         count(&mut translator, &Totals::default(), Some(&after(12, 10)));
-        // One more came after the last count.
+        // One connection arrived after the last count.
         translator.release(1, Some(after(13, 10)));
         assert_eq!(count(&mut translator, &Totals::default(), None), [0, 0]);
         assert_eq!(count(&mut translator, &Totals::default(), Some(&after(15, 11))), [2, 1]);

@@ -1,4 +1,4 @@
-//! Two runs of a made-up server.
+//! Compares two runs of a made-up server.
 
 use super::words::conclusion;
 use super::{Change, Pair, Place, Run, pairs};
@@ -41,7 +41,7 @@ const HTTP: &str = "0.0.0.0:80";
 #[test]
 fn refusals_are_gone_only_if_there_would_have_been_some() {
     assert_eq!(change(&place(HTTP, 1000, 100), &place(HTTP, 1000, 0)), Change::Gone);
-    // Ten episodes among 1,000 clients: two among 200.
+    // At ten episodes per 1,000 clients, 200 clients have two.
     let short = change(&place(HTTP, 1000, 100), &place(HTTP, 200, 0));
     let Change::TooShort(expected) = short else { panic!("{short:?}") };
     assert!((expected - 2.0).abs() < 0.01);
@@ -109,7 +109,7 @@ fn members_of_a_group_and_successors_are_one_place() {
     assert_eq!((sum.enqueued, sum.clients, sum.peak), (16, 3, (9, 8)));
 }
 
-/// A recording may have any number.
+/// A recording may contain any number.
 #[test]
 fn sums_of_the_largest_counts_do_not_wrap_around() {
     let mut sum = place(HTTP, u64::MAX, 3);

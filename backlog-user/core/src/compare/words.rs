@@ -1,4 +1,4 @@
-//! What a comparison says in sentences.
+//! Puts the result of a comparison into sentences.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub fn name(change: Change) -> &'static str {
     }
 }
 
-/// What the second run shows of an address, and what makes it weaker as a proof.
+/// What the second run shows about an address, and what weakens it as evidence.
 #[must_use]
 pub fn conclusion(pair: &Pair<'_>, before: &Run, after: &Run) -> String {
     let change = pair.change();
@@ -60,7 +60,8 @@ pub fn conclusion(pair: &Pair<'_>, before: &Run, after: &Run) -> String {
     text
 }
 
-/// `At the rate of the first run, about 12 episodes would have been expected`.
+/// `If they were as frequent as in the first run, about 12 episodes of refusals would have been
+/// expected`.
 fn expected(count: f64) -> String {
     format!(
         "If they were as frequent as in the first run, about {} of refusals would have been expected",
@@ -68,7 +69,7 @@ fn expected(count: f64) -> String {
     )
 }
 
-/// How long a run must be to have as many episodes as are needed.
+/// How long a run must be to expect enough episodes.
 fn longer(elapsed_ns: u64, expected: f64) -> String {
     if expected <= 0.0 {
         return "longer".to_owned();

@@ -1,4 +1,4 @@
-//! The acceptors: their states, and their failed calls.
+//! The acceptors of a listener: their states, and their failed calls.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,29 +7,29 @@ use super::{Caller, ListenerId, form};
 /// The state of a listener's acceptors when it began to refuse packets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptor {
-    /// Whose acceptors.
+    /// The listener.
     pub listener: ListenerId,
-    /// The process that accepted last; if nobody has accepted, the main process of those that hold
+    /// The process that accepted last; if none has accepted, the main process of those that hold
     /// the listener.
     pub process: Caller,
-    /// Time of the inspection after the first drop, nanoseconds.
+    /// Time from the first drop to the inspection, nanoseconds.
     pub looked_after_ns: u64,
-    /// Time of the last accept before the first drop; none: none was seen, or another one followed.
+    /// Time from the last accept to the first drop; none: no accept was seen, or another one
+    /// followed.
     pub last_accept_ns: Option<u64>,
-    /// Time of the last accept after the first drop.
+    /// Time from the first drop to the last accept after it.
     pub accepted_since_ns: Option<u64>,
-    /// The thread that did it.
+    /// The thread that accepted then.
     pub tid: Option<u32>,
-    /// Inspected processes that hold the listener.
+    /// The number of inspected processes that hold the listener.
     pub processes: u32,
-    /// Their threads.
+    /// The number of their threads.
     pub threads: u32,
-    /// Their states, the most frequent first.
+    /// The states of the threads, the most frequent first.
     pub doing: Vec<Doing>,
-    /// CPU time of these processes, nanoseconds, and the period before the inspection in which they
-    /// used it.
+    /// CPU time that these processes used before the inspection, nanoseconds.
     pub cpu_ns: Option<u64>,
-    /// See there.
+    /// The period in which they used it, nanoseconds.
     pub cpu_over_ns: Option<u64>,
     /// The inspected processes were seen accepting; otherwise they only hold the listener.
     #[serde(default, skip_serializing_if = "form::is_zero")]
@@ -37,27 +37,27 @@ pub struct Acceptor {
     /// `process`, which accepted last, has ended.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub gone: bool,
-    /// No packet was refused, but nobody had accepted for long: the time is that of the inspection.
+    /// No packet was refused, but nothing was accepted for long: times are relative to the
+    /// inspection.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub idle: bool,
-    /// The holder of the listener, if no process that was seen accepting is left.
+    /// The holder of the listener, if all processes that were seen accepting have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Caller>,
-    /// The CPU limit of a cgroup that held the first inspected process back, in the period of
-    /// `cpu_over_ns`. None: no limit did.
+    /// The CPU limit of a cgroup that throttled the first inspected process in the period of
+    /// `cpu_over_ns`; none if no limit did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_limit: Option<CpuLimit>,
 }
 
-/// A cgroup had used up its CPU time (`cpu.max`, or `cpu.cfs_quota_us`), and waited for the next
-/// period.
+/// A cgroup used up its CPU time (`cpu.max`, or `cpu.cfs_quota_us`) and waited for the next period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuLimit {
     /// CPU time that it may use in a period, microseconds.
     pub quota_us: u64,
     /// The period, microseconds.
     pub period_us: u64,
-    /// Periods that the limit was enforced in (`nr_periods`).
+    /// Periods in which the limit was enforced (`nr_periods`).
     pub periods: u64,
     /// Periods in which the cgroup was throttled (`nr_throttled`).
     pub throttled: u64,
@@ -68,9 +68,9 @@ pub struct CpuLimit {
 pub struct Doing {
     /// The kernel's state.
     pub state: State,
-    /// The function of the kernel that they sleep in, if that may be known.
+    /// The kernel function that they sleep in, if it is visible.
     pub wchan: Option<String>,
-    /// How many.
+    /// The number of threads.
     pub threads: u32,
 }
 
@@ -80,18 +80,18 @@ pub struct Doing {
 pub enum State {
     /// On a CPU, or waiting for one.
     Running,
-    /// Until something happens.
+    /// Sleeping until an event.
     Asleep,
-    /// The same, and nothing can interrupt it: mostly a disk.
+    /// Sleeping uninterruptibly, mostly on a disk.
     Blocked,
-    /// By a signal or a debugger.
+    /// Stopped by a signal or a debugger.
     Stopped,
-    /// Something else, or it is ending.
+    /// Another state, or the thread is ending.
     Other,
 }
 
 impl State {
-    /// Every one.
+    /// All states.
     pub const ALL: [Self; 5] =
         [Self::Running, Self::Asleep, Self::Blocked, Self::Stopped, Self::Other];
 
@@ -108,17 +108,17 @@ impl State {
     }
 }
 
-/// Failed calls of `accept()` at a listener since the last such event, counted while a probe on
+/// Failed calls of `accept()` at a listener since the last such event, counted while a probe for
 /// them was attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptErrors {
-    /// Whose.
+    /// The listener.
     pub listener: ListenerId,
     /// Time for which the probe was attached for this listener, nanoseconds.
     pub watched_ns: u64,
-    /// By process and error; empty: no call has failed.
+    /// By process and error; empty: no call failed.
     pub errors: Vec<AcceptError>,
-    /// Failed calls, of whichever listener, that the probe had no room for.
+    /// Failed calls at any listener for which the probe had no room.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub left_out: u64,
 }
@@ -130,16 +130,16 @@ pub struct AcceptError {
     pub process: Caller,
     /// The error.
     pub errno: i32,
-    /// How often.
+    /// The number of failed calls.
     pub count: u64,
-    /// The first and the last time.
+    /// The time of the first failure.
     pub first_ns: u64,
-    /// See there.
+    /// The time of the last failure.
     pub last_ns: u64,
-    /// For EMFILE: the process's limit of descriptors.
+    /// For EMFILE: the process's limit on descriptors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nofile: Option<u64>,
-    /// The socket is not known: the process holds this listener.
+    /// The socket is unknown: the process holds this listener.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub by_holder: bool,
 }

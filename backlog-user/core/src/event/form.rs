@@ -1,7 +1,7 @@
-//! The form of an event's numbers in a recording: by name, and without zeros. The names are the
+//! How an event's numbers are written in a recording: by name, and without zeros. The names are the
 //! kernel's, or those of the JSON lines.
 //!
-//! The library that both halves share has no serde: its types are written from here.
+//! The library that both halves share does not depend on serde, so its types are serialized here.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Moves;
 
-/// Is it omitted?
+/// Whether the value is omitted.
 pub fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -25,7 +25,7 @@ pub(super) fn no_trough() -> u32 {
     NO_TROUGH
 }
 
-/// Is it that?
+/// Whether the value is that of [`no_trough`].
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
 pub(super) fn is_no_trough(trough: &u32) -> bool {
     *trough == NO_TROUGH
@@ -99,12 +99,12 @@ pub(super) struct Sums {
     seen_drops: u32,
 }
 
-/// Buckets of waits: none that is not there.
+/// Reads buckets of waits, and rejects buckets that do not exist.
 pub(super) fn waits<'de, D: Deserializer<'de>>(from: D) -> Result<Moves, D::Error> {
     moves(from, WAITS)
 }
 
-/// Buckets of depths, likewise.
+/// Reads buckets of depths, like [`waits`].
 pub(super) fn depths<'de, D: Deserializer<'de>>(from: D) -> Result<Moves, D::Error> {
     moves(from, DEPTHS)
 }
@@ -117,7 +117,7 @@ fn moves<'de, D: Deserializer<'de>>(from: D, buckets: usize) -> Result<Moves, D:
     }
 }
 
-/// [`Stray`].
+/// [`Stray`], field by field.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Stray")]
 pub struct Astray {
@@ -129,7 +129,7 @@ pub struct Astray {
     hidden: u64,
 }
 
-/// Those values of an array that are not the default, by name.
+/// Writes the values of an array that are not the default, by name.
 fn named<T, N, S>(
     values: &[T],
     names: &[N],
@@ -145,7 +145,7 @@ where
     to.collect_map(all.filter(|(_, value)| !is_zero(*value)))
 }
 
-/// The same read. A name that is not known is an error: its number would be missing.
+/// Reads what [`named`] writes. An unknown name is an error, because its number would be lost.
 fn by_name<'de, T, N, D, const COUNT: usize>(
     names: &[N],
     name: fn(N) -> &'static str,
@@ -221,7 +221,7 @@ mod kinds {
     }
 }
 
-/// A reading of the kernel's counters: those that it shows, a range each.
+/// A reading of the kernel's counters: a range for each counter that the kernel shows.
 pub(super) mod reading {
     use super::{Deserializer, Serializer, by_name, named};
     use crate::counter::{Counter, Reading};
@@ -237,7 +237,7 @@ pub(super) mod reading {
     }
 }
 
-/// A [`Cause`] by its name.
+/// A [`Cause`], by its name.
 pub(super) mod cause {
     use super::{Cause, Deserialize, Deserializer, Error, Serializer, Unexpected};
     use std::borrow::Cow;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Netns;
 use crate::owner::Owner;
 
-/// The tool's own number of a listener: one socket in LISTEN, from its first
-/// sight to its close.
+/// The tool's id of a listener: one socket in LISTEN, from the time when it is first seen to its
+/// close.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -18,17 +18,17 @@ pub struct ListenerId(pub u32);
 /// The identity of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
-    /// Its number.
+    /// Its id.
     pub id: ListenerId,
     /// Its local address.
     pub local: SocketAddr,
-    /// An IPv6 socket that takes no IPv4.
+    /// It is an IPv6 socket that accepts no IPv4.
     pub v6_only: bool,
     /// Its network namespace.
     pub netns: Netns,
     /// The inode number of its socket, if it has one.
     pub inode: Option<u64>,
-    /// Its socket cookie, if somebody has asked for it.
+    /// Its socket cookie, if it was ever requested from the kernel.
     pub cookie: Option<u64>,
     /// The granted backlog.
     pub limit: u32,
@@ -36,7 +36,7 @@ pub struct Listener {
     pub depth: u32,
     /// `SO_REUSEPORT`; none if the source does not have it.
     pub reuseport: Option<bool>,
-    /// It was opened under our eyes: nothing was missed before.
+    /// It was opened during the run: nothing was missed before.
     pub opened_now: bool,
     /// Its `sk_drops` when it was found, if the source has it.
     pub sk_drops: Option<u32>,
@@ -44,7 +44,7 @@ pub struct Listener {
     pub call: Option<Call>,
     /// The id of its socket's cgroup, if the source has it.
     pub cgroup: Option<u64>,
-    /// Properties that the programs do not know, looked up elsewhere.
+    /// Properties that the programs do not know; enrichers find them.
     pub identity: Identity,
 }
 
@@ -64,7 +64,7 @@ impl Listener {
         self.call.as_ref()?.caller.clone()
     }
 
-    /// Was less granted than requested? None: the requested backlog is unknown.
+    /// Whether less was granted than requested; none: the requested backlog is unknown.
     #[must_use]
     pub fn is_cut(&self) -> Option<bool> {
         let call = self.call.as_ref()?;
@@ -72,10 +72,10 @@ impl Listener {
     }
 }
 
-/// The owner of a listener, and the names of its numbers.
+/// The owner of a listener, and the names of its cgroup and namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The holders of its socket; none: unknown, or nobody any more.
+    /// The holders of its socket; none: unknown, or no process holds it any more.
     pub owner: Option<Box<Owner>>,
     /// The path of its socket's cgroup.
     pub cgroup: Option<String>,
@@ -86,16 +86,16 @@ pub struct Identity {
 /// A listen call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// The requested backlog; none: the call came a way that does not show it.
+    /// The requested backlog; none: it is not visible for this kind of call.
     pub asked: Option<i32>,
     /// `net.core.somaxconn` of the namespace at that moment.
     pub somaxconn: Option<u32>,
-    /// Who called.
+    /// The caller.
     pub caller: Option<Caller>,
 }
 
 impl Call {
-    /// Was less granted than asked for? (Of a negative number the kernel makes the largest.)
+    /// Whether less was granted than requested. (The kernel treats a negative backlog as unsigned.)
     #[must_use]
     pub fn is_cut(&self, granted: u32) -> bool {
         self.asked.is_some_and(|asked| asked.cast_unsigned() > granted)
@@ -105,14 +105,14 @@ impl Call {
 /// A process as the kernel names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// Its number.
+    /// The pid.
     pub pid: u32,
     /// The name of the thread.
     pub comm: String,
 }
 
 impl fmt::Display for Caller {
-    /// `nginx[812]`, with the name as it is.
+    /// `nginx[812]`, with the name not escaped.
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "{}[{}]", self.comm, self.pid)
     }
@@ -121,7 +121,7 @@ impl fmt::Display for Caller {
 /// The end of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
-    /// Which.
+    /// The listener.
     pub listener: ListenerId,
     /// Connections that were still queued.
     pub depth: u32,
@@ -132,13 +132,13 @@ pub struct Closed {
 /// Another listen call, or another limit of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// Whose.
+    /// The listener.
     pub listener: ListenerId,
     /// The new limit.
     pub now: u32,
     /// The old limit.
     pub was: u32,
-    /// How deep the queue was.
+    /// The depth of the queue.
     pub depth: u32,
     /// The call, if it was seen.
     pub call: Option<Call>,

@@ -1,13 +1,13 @@
-//! Which network namespace: one from its birth to its end.
+//! Identifies a network namespace from its creation to its end.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The kernel gives the inode number of a namespace to the next one as soon as it ends. So
-/// what names a namespace is that number and the lower half of its cookie, or where the kernel
-/// has none, of a number that it draws for each one. In a recording both are one number, which
-/// is the inode's where nothing else is known.
+/// A network namespace. The kernel reuses its inode number as soon as it ends, so it is identified
+/// by that number and the lower half of its cookie, or if the kernel has no cookie, a random number
+/// that the kernel assigns. A recording stores both as one number, which is the inode number if
+/// nothing else is known.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 pub struct Netns(u64);
 
 impl Netns {
-    /// Both numbers. An identity of zero: not known.
+    /// Combines both numbers. An identity of zero means unknown.
     #[must_use]
     pub fn new(inode: u32, identity: u32) -> Self {
         Self(u64::from(identity) << 32 | u64::from(inode))
     }
 
-    /// Its inode number, which others may have had before.
+    /// Its inode number, which earlier namespaces may have had.
     #[must_use]
     pub fn inode(self) -> u32 {
         low(self.0)
@@ -34,14 +34,14 @@ impl Netns {
         (identity != 0).then_some(identity)
     }
 
-    /// May both be one, as far as is known of them?
+    /// Whether both may be the same namespace, as far as is known.
     #[must_use]
     pub fn may_be(self, other: Self) -> bool {
         let known = self.identity().zip(other.identity());
         self.inode() == other.inode() && known.is_none_or(|(one, other)| one == other)
     }
 
-    /// The one behind it, in their order.
+    /// The next one in the order of namespaces.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
@@ -54,7 +54,7 @@ impl Netns {
     }
 }
 
-/// The lower half.
+/// The lower half of a number.
 #[must_use]
 pub fn low(number: u64) -> u32 {
     let [first, second, third, fourth, ..] = number.to_le_bytes();

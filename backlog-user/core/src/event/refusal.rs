@@ -1,4 +1,4 @@
-//! Packets that were refused, and what became of their clients.
+//! Refused packets, and the further events of their clients.
 
 use std::net::SocketAddr;
 
@@ -13,10 +13,10 @@ use super::{ListenerId, form};
 pub struct DropEvent {
     /// Its listener.
     pub listener: ListenerId,
-    /// Why.
+    /// The cause.
     #[serde(with = "form::cause")]
     pub cause: Cause,
-    /// Who sent it.
+    /// The sender.
     pub client: SocketAddr,
     /// The client's initial sequence number: retries carry the same.
     pub isn: u32,
@@ -28,8 +28,8 @@ pub struct DropEvent {
     pub syn_queue: u32,
     /// The CPU that refused it.
     pub cpu: u32,
-    /// The least depth that arrivals have found since the drop or [`Admitted`] before, if
-    /// any came in between; else [`NO_TROUGH`](backlog_ebpf::distribution::NO_TROUGH).
+    /// The smallest depth that arrivals have found since the previous drop or [`Admitted`], if
+    /// there were any; otherwise [`NO_TROUGH`](backlog_ebpf::distribution::NO_TROUGH).
     #[serde(default = "form::no_trough", skip_serializing_if = "form::is_no_trough")]
     pub trough: u32,
     /// Cumulative idle time of the acceptor until then; only differences are meaningful.
@@ -38,14 +38,14 @@ pub struct DropEvent {
     /// Time of the last accept; zero: none.
     #[serde(default)]
     pub accepted_ns: u64,
-    /// None in earlier recordings.
+    /// The kernel's counts at this event; none in earlier recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub so_far: Option<SoFar>,
     /// The packet carries a FIN: the client has closed its end.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub fin: bool,
-    /// The kernel's table had the attempt: it has been refused before. Earlier recordings do not
-    /// have this.
+    /// The attempt was in the kernel's table: it was refused before. Never set in earlier
+    /// recordings.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub retry: bool,
 }
@@ -81,21 +81,21 @@ pub struct SoFar {
     pub paced: u32,
     /// The pauses before them, without stalls.
     pub paced_ns: u64,
-    /// The stalls.
+    /// The stalls, nanoseconds.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub stalled_ns: u64,
-    /// Connections that were queued, about.
+    /// The approximate number of connections that were queued.
     pub arrived: u32,
     /// Time of the last arrival that found the queue empty; zero: unknown.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub filled_ns: u64,
-    /// Drops without a record that the CPU of this one had counted.
+    /// Drops without a record that the CPU of this drop had counted.
     #[serde(rename = "unrecorded", default, skip_serializing_if = "form::is_zero")]
     pub records_suppressed: u32,
-    /// Those of them that were the first of their client.
+    /// How many of these were the first drop of their client.
     #[serde(rename = "unrecorded_clients", default, skip_serializing_if = "form::is_zero")]
     pub suppressed_clients: u32,
-    /// Those of them that were retries.
+    /// How many of these were retries.
     #[serde(rename = "unrecorded_retries", default, skip_serializing_if = "form::is_zero")]
     pub suppressed_retries: u32,
 }
@@ -103,38 +103,39 @@ pub struct SoFar {
 /// A client that had been refused has been queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// Where.
+    /// The listener.
     pub listener: ListenerId,
-    /// Who.
+    /// The client.
     pub client: SocketAddr,
-    /// The client's initial sequence number: that of the attempts which were refused.
+    /// The client's initial sequence number, that of the refused attempt.
     pub isn: u32,
-    /// The depth of the accept queue, itself included.
+    /// The depth of the accept queue, this connection included.
     pub depth: u32,
-    /// As in [`Drop`].
+    /// As in [`DropEvent`].
     #[serde(default = "form::no_trough", skip_serializing_if = "form::is_no_trough")]
     pub trough: u32,
-    /// As in [`Drop`].
+    /// As in [`DropEvent`].
     #[serde(default, alias = "idle_ns")]
     pub free_ns: u64,
-    /// As in [`Drop`]; of this the record knows the pace and the arrivals.
+    /// As in [`DropEvent`]; the record has only the pace and the arrivals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub so_far: Option<SoFar>,
-    /// A [`Dequeued`] says how it leaves the queue. Recordings before that event have none.
+    /// A [`Dequeued`] event says how it leaves the queue. Earlier recordings do not have that
+    /// event.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub followed: bool,
 }
 
-/// A connection has left the queue whose client had been refused before.
+/// A connection whose client had been refused before has left the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dequeued {
-    /// Where.
+    /// The listener.
     pub listener: ListenerId,
-    /// Who.
+    /// The client.
     pub client: SocketAddr,
     /// The client's initial sequence number, as in [`Admitted`].
     pub isn: u32,
-    /// How.
+    /// How it left.
     pub leaving: Leaving,
 }
 
@@ -142,19 +143,19 @@ pub struct Dequeued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Leaving {
-    /// Its client was there, and had sent nothing.
+    /// It was accepted. Its client was connected and had sent nothing.
     Accepted,
-    /// Its client was there, and had sent data.
+    /// It was accepted. Its client was connected and had sent data.
     AcceptedWithData,
-    /// Its client had ended it without a word.
+    /// Its client had closed its end without sending data.
     Fin,
-    /// Its client had sent data and ended it.
+    /// Its client had sent data and closed its end.
     FinAfterData,
     /// Its client had reset it.
     Reset,
     /// Its listener closed.
     Killed,
-    /// It was accepted in a way that no program saw.
+    /// No program saw its accept.
     Unseen,
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A set of local ports, not empty.
+/// A non-empty set of local ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSet(BTreeSet<u16>);
 
@@ -18,7 +18,7 @@ pub enum PortError {
     /// The first port of a range is above its last one.
     #[error("the range `{0}` runs backwards: give the smaller port first, as in 8000-8100")]
     Backwards(String),
-    /// It names none.
+    /// It contains no port.
     #[error("no port: give at least one, as in 8000 or 80,443 or 8000-8100")]
     Empty,
 }
@@ -62,13 +62,13 @@ fn port(text: &str) -> Result<u16, PortError> {
 }
 
 impl PortSet {
-    /// Is this port in the set?
+    /// Whether this port is in the set.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
         self.0.contains(&port)
     }
 
-    /// The ports, ascending.
+    /// The ports in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.0.iter().copied()
     }

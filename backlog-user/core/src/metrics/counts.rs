@@ -1,16 +1,16 @@
-//! What is counted of a socket, as one row of numbers: the difference between two rows is added to
-//! the series that the socket belongs to at that time.
+//! The counts of a socket as one row of numbers. The difference between two rows is added to the
+//! series that the socket belongs to at that time.
 
 use backlog_ebpf::cause::{Beside, Cause};
 
 use crate::model::page::Page;
 
 /// The finite bounds of the histogram of waits, microseconds: 64 × 4^k. Each is a power of two, so
-/// that it is the edge of a bucket that the kernel's programs count.
+/// it is the edge of a bucket of the eBPF programs.
 pub(super) const BOUNDS_US: [u64; 10] =
     [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
 
-/// The same in seconds, as the label `le` has them.
+/// The same bounds in seconds, as values of the label `le`.
 pub const BOUNDS: [&str; 10] = [
     "6.4e-05",
     "0.000256",
@@ -36,7 +36,7 @@ pub(super) enum Counted {
     Clients,
     Cookies,
     BusyNs,
-    /// Half microseconds, estimated from the buckets.
+    /// The sum of waits in half microseconds, estimated from the buckets.
     WaitSum,
     /// Waits that are in the histogram.
     Waits,
@@ -50,7 +50,7 @@ const DROPS: usize = Counted::ClientForgotten as usize + 1;
 const BUCKETS: usize = DROPS + Cause::COUNT;
 const ALL: usize = BUCKETS + BOUNDS_US.len();
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts([u64; ALL]);
 
@@ -61,8 +61,8 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Those of a page, but for the busy time, which is counted by interval. The waits are those
-    /// of `before` if nothing was accepted since.
+    /// The counts of a page, except for the busy time, which is counted by interval. The waits are
+    /// taken from `before` if nothing was accepted since.
     pub(super) fn of(page: &Page, before: &Self) -> Self {
         let totals = &page.totals;
         let beside = |which: Beside| totals.beside[which as usize];
@@ -95,12 +95,12 @@ impl Counts {
         self.0[which as usize]
     }
 
-    /// Packets refused, by the number of the cause.
+    /// Refused packets, by the number of the cause.
     pub(super) fn drops(&self) -> &[u64] {
         &self.0[DROPS..BUCKETS]
     }
 
-    /// Waits up to each bound.
+    /// The number of waits up to each bound.
     pub(super) fn buckets(&self) -> &[u64] {
         &self.0[BUCKETS..]
     }
@@ -118,7 +118,7 @@ impl Counts {
         self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
     }
 
-    /// Nothing has ever been counted.
+    /// Whether nothing has ever been counted.
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|count| *count == 0)
     }

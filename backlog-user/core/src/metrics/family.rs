@@ -1,4 +1,4 @@
-//! The table of metrics: their names, types, labels and meanings, and where their values are. The
+//! The table of metrics: names, types, labels, meanings, and the source of the values. The
 //! exposition and docs/METRICS.md are written from it.
 
 mod listener;
@@ -10,9 +10,9 @@ use super::snapshot::Snapshot;
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A sum that only grows.
+    /// A sum that only increases.
     Counter,
-    /// A value of now.
+    /// A current value.
     Gauge,
     /// Counts of values up to bounds.
     Histogram,
@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As `OpenMetrics` calls it.
+    /// The name in `OpenMetrics`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Kind {
         }
     }
 
-    /// The end of the name of each sample.
+    /// The suffix of each sample's name.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -45,23 +45,23 @@ impl Kind {
 
 /// A metric.
 pub struct Family {
-    /// Its name, without what its type adds.
+    /// Its name, without the suffix of its type.
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// Its labels, beside those that identify a listener.
+    /// Its labels, besides those that identify a listener.
     pub labels: &'static str,
     /// Its meaning, with the unit and what absence means.
     pub help: &'static str,
-    /// Is it of each listener?
+    /// Whether each listener has it.
     pub of_listener: bool,
     pub(super) write: Write,
 }
 
-/// Adds the samples of a metric.
+/// Writes the samples of a metric.
 type Write = fn(&Snapshot, &mut Samples<'_>);
 
-/// All metrics: of each listener, then of the namespaces, the host and the tracer.
+/// All metrics: those of each listener, then those of namespaces, the host and the tracer.
 pub static FAMILIES: &[&Family] = &concat::<{ listener::ALL.len() + tracer::ALL.len() }>();
 
 const fn concat<const N: usize>() -> [&'static Family; N] {

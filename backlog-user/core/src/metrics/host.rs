@@ -1,4 +1,4 @@
-//! What is counted of network namespaces, and of the host as a whole.
+//! Counts of network namespaces, and of the host as a whole.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use crate::model::reconcile::Account;
 use crate::run::Health;
 use crate::settings::Settings;
 
-/// A namespace, as it is shown.
+/// A namespace as it is shown.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) netns: Netns,
     pub(super) name: Arc<str>,
-    /// It is the host's, or mounted by a name.
+    /// It is the host's, or mounted under a name.
     pub(super) lasts: bool,
 }
 
-/// The kernel's count of one counter, and what was seen of it.
+/// The kernel's value of one counter, and the tool's count of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Both {
     pub(super) kernel: u64,
     pub(super) seen: u64,
 }
 
-/// See the module's head.
+/// The state of the host's metrics.
 #[derive(Debug, Default)]
 pub(super) struct Host {
-    /// What all listeners have counted, whether or not they were ever shown.
+    /// The counts of all listeners, whether or not they were ever shown.
     pub(super) counts: Counts,
-    /// What is known of the tool itself.
+    /// The state of the tool itself.
     pub(super) health: Health,
     /// Refused attempts that the model has evicted.
     pub(super) clients_forgotten: u64,
     names: HashMap<Netns, Named>,
-    /// What was read of a namespace last, by counter.
+    /// The last reading of a namespace, by counter.
     last: HashMap<(Netns, &'static str), Both>,
-    /// By the name of a namespace, which another one may have had before, and by counter.
+    /// By counter and by the name of a namespace, which an earlier one may have had.
     sums: BTreeMap<(Arc<str>, &'static str), Both>,
 }
 
 impl Host {
-    /// A listener that is shown names its namespace.
+    /// Takes the name of a namespace from a listener that is shown.
     pub(super) fn named(&mut self, listener: &Listener) {
         let known = self.names.get(&listener.netns);
         if known.is_some_and(|known| known.lasts || !has_lasting_name(listener)) {
@@ -55,7 +55,8 @@ impl Host {
         self.names.insert(listener.netns, named);
     }
 
-    /// Forgets with the model, and a namespace without a lasting name with its last series.
+    /// Forgets what the model has forgotten, and namespaces without a lasting name when their last
+    /// series goes.
     pub(super) fn namespaces(&mut self, model: &Model, of_series: &HashSet<&str>) {
         self.clients_forgotten = model.clients_forgotten();
         self.names.retain(|netns, named| {
@@ -66,7 +67,7 @@ impl Host {
         self.sums.retain(|(name, _), _| shown.contains(&**name));
     }
 
-    /// The kernel's counters were compared.
+    /// Adds a comparison with the kernel's counters.
     pub(super) fn reconciled(&mut self, accounts: &[Account]) {
         for account in accounts {
             let Some(named) = self.names.get(&account.netns) else { continue };
@@ -81,7 +82,7 @@ impl Host {
         }
     }
 
-    /// The labels of each counter, and its sums.
+    /// The labels of each counter, and its values.
     pub(super) fn counters(&self) -> Vec<(String, Both)> {
         let of = |((name, counter), sums): (&(Arc<str>, &'static str), &Both)| {
             (labels([("netns", &**name), ("counter", *counter)]), *sums)
@@ -89,7 +90,7 @@ impl Host {
         self.sums.iter().map(of).collect()
     }
 
-    /// The settings of each namespace that has any, once for each name.
+    /// The settings of each namespace, if known, once for each name.
     pub(super) fn settings(&self, model: &Model) -> Vec<(String, Settings)> {
         let known = self.names.values().filter_map(|named| {
             let settings = model.settings_of(named.netns).copied()?;
@@ -105,7 +106,7 @@ fn has_lasting_name(listener: &Listener) -> bool {
     netns(listener).1
 }
 
-/// How far a number has moved that begins anew at times.
+/// The move of a number that may restart from zero.
 fn since(now: u64, last: u64) -> u64 {
     now.checked_sub(last).unwrap_or(now)
 }

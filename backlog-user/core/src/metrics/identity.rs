@@ -1,14 +1,14 @@
-//! What identifies a series: labels that a restart of the server does not change, each of bounded
-//! length and none of them from a client.
+//! The identity of a series: labels that do not change when the server restarts, of bounded length,
+//! and none of them from a client.
 
 use std::fmt::Write as _;
 
 use crate::event::Listener;
 use crate::text::outside::safe;
 
-/// Characters of a label's value.
+/// The longest value of a label, in characters.
 const LONGEST: usize = 64;
-/// Characters of a path.
+/// The longest path, in characters.
 const LONGEST_PATH: usize = 256;
 
 /// The labels of a series.
@@ -21,7 +21,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// A listener's own.
+    /// The identity of a listener with its own series.
     pub(super) fn own(listener: &Listener) -> Self {
         Self {
             netns: netns(listener).0,
@@ -31,8 +31,8 @@ impl Identity {
         }
     }
 
-    /// That of all listeners of a process whose ports do not last; one for all namespaces without
-    /// a name, since these do not last either.
+    /// The identity of all listeners of a process whose ports do not last; a common one for all
+    /// namespaces without a name, since these do not last either.
     pub(super) fn ephemeral(listener: &Listener) -> Self {
         let (netns, is_named) = netns(listener);
         let (netns, process) =
@@ -40,7 +40,7 @@ impl Identity {
         Self { netns, address: String::new(), port: "ephemeral".to_owned(), process }
     }
 
-    /// That of all listeners for which there is no series.
+    /// The identity of all listeners that have no series.
     pub(super) fn other() -> Self {
         Self { netns: other(), address: other(), port: other(), process: other() }
     }
@@ -61,8 +61,8 @@ fn process(listener: &Listener) -> String {
     listener.process().map(|process| clipped(&process.comm)).unwrap_or_default()
 }
 
-/// The name of a listener's network namespace, and whether it is a lasting one: that of a process
-/// that lives there changes with whatever process is found.
+/// The name of a listener's network namespace, and whether it lasts: a name after a process in the
+/// namespace depends on which process is found.
 pub(super) fn netns(listener: &Listener) -> (String, bool) {
     match listener.identity.netns.as_deref() {
         Some(name) if !is_of_process(name) => (clipped(name), true),
@@ -76,12 +76,12 @@ fn is_of_process(name: &str) -> bool {
     pid.is_some_and(|(pid, rest)| pid.parse::<u32>().is_ok() && rest.ends_with(')'))
 }
 
-/// At most as many characters as a label may have, without control characters.
+/// The text, cut to the length of a label and without control characters.
 pub(super) fn clipped(text: &str) -> String {
     clipped_to(text, LONGEST)
 }
 
-/// The same for a path, whose end says most: that of a container is often longer.
+/// Like [`clipped`], for a path: its end says most, and the path of a container is often longer.
 pub(super) fn clipped_path(path: &str) -> String {
     clipped_to(path, LONGEST_PATH)
 }

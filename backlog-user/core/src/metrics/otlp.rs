@@ -1,8 +1,8 @@
-//! A snapshot as a request of OTLP (OpenTelemetry's protocol) in protobuf: the same families, names,
-//! labels and values as in the text forms, from the same table.
+//! Encodes a snapshot as a request of OTLP (OpenTelemetry's protocol) in protobuf: the same
+//! families, names, labels and values as in the text forms, from the same table.
 //!
-//! Points have no start time: a series that returns begins at 0, and when it began is not kept. The
-//! protocol permits that, and receivers then take a lower value for a new beginning.
+//! Points have no start time: a series that returns starts at 0, and the time when it started is
+//! not kept. The protocol permits that: receivers take a lower value as a restart.
 
 mod proto;
 #[cfg(test)]
@@ -18,21 +18,21 @@ use proto::{
     Resource, ResourceMetrics, Response, Scope, ScopeMetrics, Sum, Text,
 };
 
-/// What a request holds.
+/// An encoded request.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The message.
     pub bytes: Vec<u8>,
-    /// Its data points.
+    /// The number of its data points.
     pub points: u64,
 }
 
-/// What a receiver did not take of a request that it accepted.
+/// What a receiver rejected of a request that it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Data points.
+    /// The number of rejected data points.
     pub points: u64,
-    /// Its reason; empty: it gave none.
+    /// The receiver's reason; empty if it gave none.
     pub message: String,
 }
 
@@ -54,7 +54,7 @@ pub fn encode(snapshot: &Snapshot, attributes: &[(&str, &str)]) -> Encoded {
     Encoded { bytes: request.encode_to_vec(), points }
 }
 
-/// Reads the answer to a request. None: everything was taken, or the answer cannot be read.
+/// Reads the answer to a request. None if everything was accepted, or the answer cannot be read.
 #[must_use]
 pub fn rejected(response: &[u8]) -> Option<Rejected> {
     let partial = Response::decode(response).ok()?.partial_success?;
@@ -101,7 +101,7 @@ fn numbers(family: &Family, snapshot: &Snapshot, time_ns: u64) -> Vec<Point> {
         snapshot,
         &mut Samples::new(&mut |sample: Sample<'_>| {
             let value = match sample.value {
-                // No count of connections comes near the end of this range.
+                // Counts of connections stay far below the end of this range.
                 Value::Count(count) => proto::Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
                 Value::Number(number) => proto::Value::Double(number),
             };
@@ -122,7 +122,7 @@ fn histograms(family: &Family, snapshot: &Snapshot, time_ns: u64) -> Vec<Histogr
         snapshot,
         &mut Samples::new(&mut |sample: Sample<'_>| match (sample.part, sample.value) {
             ("_bucket", Value::Count(up_to)) => {
-                // Cumulative there, by bucket here; the last one has no bound.
+                // The exposition counts cumulatively, OTLP by bucket; the last bucket has no bound.
                 point.bucket_counts.push(up_to - below);
                 below = up_to;
                 let bound = sample.more.and_then(|(_, le)| le.parse::<f64>().ok());
@@ -146,8 +146,8 @@ fn attribute(key: &str, value: String) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(Text::String(value)) }) }
 }
 
-/// Reads labels in the form of the exposition: `a="x",b="y"`, with `\"` and `\\` in the values. An
-/// empty value is left out: to Prometheus such a label is absent.
+/// Reads labels in the form of the exposition: `a="x",b="y"`, with `\"` and `\\` in the values.
+/// Empty values are omitted: to Prometheus such a label is absent.
 fn attributes(mut labels: &str) -> Vec<KeyValue> {
     let mut found = Vec::new();
     while let Some((key, rest)) = labels.split_once("=\"") {

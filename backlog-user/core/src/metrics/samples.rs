@@ -1,4 +1,4 @@
-//! The lines of a family's samples.
+//! The samples of a family, and their lines in the text forms.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -34,9 +34,9 @@ impl Display for Value {
 /// One sample.
 #[derive(Clone, Copy)]
 pub(super) struct Sample<'a> {
-    /// What a sample of a histogram adds to the name of the family; empty: another type's.
+    /// The suffix of a histogram's sample; empty for other types.
     pub(super) part: &'static str,
-    /// Labels in the form of the exposition; empty: none.
+    /// Labels in the form of the exposition; may be empty.
     pub(super) labels: &'a str,
     /// One more label, whose value needs no escape.
     pub(super) more: Option<(&'a str, &'a str)>,
@@ -61,33 +61,33 @@ impl Sample<'_> {
     }
 }
 
-/// Takes the samples of one family, for whatever form they are written in.
+/// Takes the samples of one family, independent of the output form.
 pub(super) struct Samples<'a>(&'a mut dyn FnMut(Sample<'_>));
 
 impl<'a> Samples<'a> {
-    /// Passes each sample on.
+    /// Passes each sample to a function.
     pub(super) fn new(to: &'a mut dyn FnMut(Sample<'_>)) -> Self {
         Self(to)
     }
 
-    /// A sample; empty labels: it has none.
+    /// Adds a sample; `labels` may be empty.
     pub(super) fn add(&mut self, labels: &str, value: impl Into<Value>) {
         (self.0)(Sample { part: "", labels, more: None, value: value.into() });
     }
 
-    /// The same, if the value is known.
+    /// Adds a sample if its value is known.
     pub(super) fn add_known(&mut self, labels: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.add(labels, value);
         }
     }
 
-    /// A sample with one more label, whose value needs no escape.
+    /// Adds a sample with one more label, whose value needs no escape.
     pub(super) fn add_with(&mut self, labels: &str, more: (&str, &str), value: impl Into<Value>) {
         (self.0)(Sample { part: "", labels, more: Some(more), value: value.into() });
     }
 
-    /// A sample of a histogram.
+    /// Adds a sample of a histogram.
     pub(super) fn add_part(
         &mut self,
         part: &'static str,

@@ -1,4 +1,4 @@
-//! A series: what the sockets of one identity have counted, and what those that are open are like.
+//! A series: the counts of the sockets of one identity, and the state of those that are open.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use crate::model::page::Page;
 use crate::model::sizing::{Confidence, Verdict};
 use crate::settings::Settings;
 
-/// Which sockets a series is of.
+/// The sockets that a series represents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Those of one address, port and process.
+    /// Those with one address, port and process.
     Own,
     /// Those of a process whose ports do not last.
     Ephemeral,
-    /// Those for which there is no series.
+    /// Those that have no series.
     Other,
 }
 
-/// A verdict, without its words.
+/// A verdict without its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sized {
     pub(super) verdict: Verdict,
@@ -30,8 +30,8 @@ pub(super) struct Sized {
     pub(super) backlog: Option<u32>,
 }
 
-/// What the open sockets are like at the end of an interval. Connections are summed, a use is the
-/// worst member's.
+/// The state of the open sockets at the end of an interval. Connections are summed; a use is that
+/// of the worst member.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gauges {
     pub(super) depth: u64,
@@ -39,16 +39,16 @@ pub(super) struct Gauges {
     pub(super) clamped: Option<bool>,
     pub(super) requested: Option<f64>,
     pub(super) syn_limit: u64,
-    /// `tcp_syncookies=2`: cookies say nothing of the SYN queue.
+    /// `tcp_syncookies=2`: cookies say nothing about the SYN queue.
     pub(super) cookies_always: bool,
     pub(super) accepted_ns: u64,
     pub(super) sized: Option<Sized>,
     highest: Highest,
-    /// Members of a group, their connections, and those of the busiest one.
+    /// The number of members of a group, their connections, and those of the busiest one.
     group: (u64, u64, u64),
 }
 
-/// See the module's head.
+/// The state of a series.
 #[derive(Debug)]
 pub(super) struct Series {
     pub(super) identity: Identity,
@@ -56,13 +56,13 @@ pub(super) struct Series {
     pub(super) labels: Arc<str>,
     pub(super) info: Option<Arc<str>>,
     pub(super) counts: Counts,
-    /// Sockets that are open.
+    /// The number of open sockets.
     pub(super) members: u64,
-    /// Since when none is.
+    /// Since when no socket has been open.
     pub(super) closed_ns: Option<u64>,
     pub(super) gauges: Gauges,
     next: Gauges,
-    /// Of sockets that have closed in this interval, if there are any.
+    /// The state of the sockets that closed in this interval, if there are any.
     closing: Option<Gauges>,
     window: Window,
 }
@@ -84,17 +84,17 @@ impl Series {
         }
     }
 
-    /// An interval is applied, socket by socket.
+    /// Starts an interval, which is then applied socket by socket.
     pub(super) fn begin(&mut self) {
         (self.members, self.next, self.closing) = (0, Gauges::default(), None);
     }
 
-    /// A socket that has closed in it.
+    /// Adds a socket that closed in the interval.
     pub(super) fn closes(&mut self, page: &Page, row: &Interval, settings: Option<&Settings>) {
         self.closing.get_or_insert_default().add(page, row, settings, None);
     }
 
-    /// A socket that is open at its end.
+    /// Adds a socket that is open at the end of the interval.
     pub(super) fn member(
         &mut self,
         page: &Page,
@@ -110,7 +110,7 @@ impl Series {
         }
     }
 
-    /// The info metric: what may change without another identity.
+    /// Updates the info metric, whose labels may change without a new identity.
     fn describe(&mut self, listener: &Listener) {
         let labels = info(&self.labels, listener);
         if self.info.as_deref() != Some(&*labels) {
@@ -118,7 +118,7 @@ impl Series {
         }
     }
 
-    /// All sockets have been applied.
+    /// Ends the interval, after all sockets have been added.
     pub(super) fn end(&mut self, time_ns: u64, window_ns: u64) {
         let closing = self.closing.take();
         let highest = closing.as_ref().map_or(Highest::default(), |closing| closing.highest);
@@ -127,7 +127,7 @@ impl Series {
             self.gauges = std::mem::take(&mut self.next);
             return;
         }
-        // All else stays as it was, for the last scrapes.
+        // Everything else stays as it was, for the last scrapes.
         if let Some(closing) = closing {
             self.gauges = Gauges { sized: self.gauges.sized, ..closing };
         }
@@ -140,7 +140,8 @@ impl Series {
         self.window.highest()
     }
 
-    /// The busiest member's connections by the mean; none without a group, or if nothing arrived.
+    /// The busiest member's connections relative to the mean; none without a group, or if nothing
+    /// arrived.
     pub(super) fn imbalance(&self) -> Option<f64> {
         let (members, sum, most) = self.gauges.group;
         (members > 1 && sum > 0).then(|| most as f64 * members as f64 / sum as f64)
@@ -179,20 +180,20 @@ impl Gauges {
     }
 }
 
-/// The requested backlog. The kernel takes a negative one for the largest.
+/// The requested backlog. The kernel treats a negative one as the largest.
 fn requested(listener: &Listener) -> Option<f64> {
     let asked = listener.call.as_ref()?.asked?;
     Some(if asked < 0 { f64::INFINITY } else { f64::from(asked) })
 }
 
-/// What bounds the SYN queue: without cookies also the namespace's own limit.
+/// The bound of the SYN queue: without cookies also the namespace's own limit.
 fn syn_limit(limit: u64, settings: Option<&Settings>) -> u64 {
     let without_cookies = settings.filter(|set| set.syncookies == Some(0));
     let of_namespace = without_cookies.and_then(|set| set.tcp_max_syn_backlog);
     of_namespace.map_or(limit, |most| limit.min(u64::from(most)))
 }
 
-/// The verdict on several members: one that asks for something, else the first.
+/// The verdict on several members: one that asks for a change if there is one, otherwise the first.
 fn worse(one: Option<Sized>, other: Option<Sized>) -> Option<Sized> {
     match (one, other) {
         (Some(one), Some(other)) if !one.verdict.is_trouble() && other.verdict.is_trouble() => {
@@ -205,7 +206,7 @@ fn worse(one: Option<Sized>, other: Option<Sized>) -> Option<Sized> {
     }
 }
 
-/// The labels of the info metric, those of the series included.
+/// The labels of the info metric, including those of the series.
 fn info(identity: &str, listener: &Listener) -> String {
     let of = &listener.identity;
     let owner = of.owner.as_deref();

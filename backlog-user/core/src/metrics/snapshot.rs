@@ -1,5 +1,5 @@
-//! All that is shown at one moment: nothing changes it any more, so that a scrape is consistent and
-//! waits for nobody.
+//! Everything that is shown at one moment. A snapshot never changes, so a scrape is consistent and
+//! waits for nothing.
 
 use std::sync::Arc;
 
@@ -13,21 +13,22 @@ use crate::model::Model;
 use crate::run::{Health, Meta};
 use crate::settings::Settings;
 
-/// What does not change during the run.
+/// Facts that do not change during the run.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// `version`, `backend` and `kernel`.
     pub(super) build: String,
     /// The labels of each hook.
     pub(super) hooks: Vec<String>,
-    /// Hooks that are not attached as planned, and what this kernel does not show.
+    /// The number of hooks that are not attached as planned, and of events that this kernel does
+    /// not show.
     pub(super) fallbacks: usize,
     pub(super) gaps: usize,
     interval_s: f64,
 }
 
 impl Facts {
-    /// Those of a run with this interval.
+    /// The facts of a run with this interval.
     #[must_use]
     pub fn of(meta: &Meta, interval_s: f64) -> Self {
         let build = [
@@ -47,7 +48,7 @@ impl Facts {
     }
 }
 
-/// The process that traces; none: not known.
+/// The state of the tracing process; none: unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Own {
     /// CPU time in seconds.
@@ -56,7 +57,7 @@ pub struct Own {
     pub resident_bytes: Option<u64>,
     /// Open descriptors.
     pub open_fds: Option<u64>,
-    /// The most that it may open.
+    /// The limit on open descriptors.
     pub max_fds: Option<u64>,
     /// When it was started, seconds since 1970.
     pub start_s: Option<f64>,
@@ -64,37 +65,37 @@ pub struct Own {
     pub threads: Option<u64>,
 }
 
-/// Data points by what became of their pushes (`--otlp`).
+/// Data points by the result of their pushes (`--otlp`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Taken by the receiver.
+    /// Accepted by the receiver.
     pub accepted: u64,
-    /// Not taken by it.
+    /// Rejected by the receiver.
     pub rejected: u64,
-    /// Not sent: the receiver was away for too long.
+    /// Not sent: the receiver was unavailable for too long.
     pub dropped: u64,
     /// Requests that failed and were sent again, or will be.
     pub failures: u64,
 }
 
-/// What a snapshot is taken of, beside the series.
+/// The data of a snapshot, besides the series.
 #[derive(Clone, Copy)]
 pub struct Now<'a> {
     /// The state of the run.
     pub model: &'a Model,
-    /// From monotonic times to those on the wall.
+    /// Converts monotonic time to wall-clock time.
     pub clock: &'a Clock,
     /// When the last interval ended.
     pub time_ns: u64,
-    /// What does not change.
+    /// The facts that do not change.
     pub facts: &'a Facts,
-    /// The process.
+    /// The state of the process.
     pub own: Own,
-    /// What was pushed; none: nothing is to be.
+    /// The results of pushes; none if there are no pushes.
     pub pushed: Option<Pushed>,
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(super) series: Vec<Shown>,
@@ -107,7 +108,7 @@ pub struct Snapshot {
     pub(super) pushed: Option<Pushed>,
     pub(super) facts: Facts,
     pub(super) time_s: f64,
-    /// The same in nanoseconds since 1970.
+    /// The same time in nanoseconds since 1970.
     pub(super) wall_ns: u64,
     pub(super) interval_s: f64,
     pub(super) listeners: Vec<(&'static str, u64)>,
@@ -144,7 +145,7 @@ impl Shown {
         }
     }
 
-    /// Has a connection or a refused packet ever come?
+    /// Whether a connection or a refused packet has ever been counted.
     pub(super) fn is_used(&self) -> bool {
         !self.counts.is_empty()
     }

@@ -1,5 +1,5 @@
-//! What is known of each socket: what it had counted at the last interval, and which series it
-//! belongs to.
+//! The state kept for each socket: its counts at the last interval, and the series that it belongs
+//! to.
 
 use super::SIZED_EVERY_NS;
 use super::SeriesId;
@@ -8,14 +8,14 @@ use super::series::Sized;
 use crate::model::interval::Interval;
 use crate::model::page::Page;
 
-/// Where the counts of a socket go.
+/// The destination of a socket's counts.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// It is not clear yet; its counts until now.
+    /// Not decided yet; its counts until now.
     Pending(Box<Counts>),
-    /// To a series.
+    /// A series.
     Shown(SeriesId),
-    /// To the sum of all that have none.
+    /// The sum of all sockets that have no series.
     Other,
 }
 
@@ -25,7 +25,7 @@ impl Default for Target {
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Socket {
     pub(super) target: Target,
@@ -36,7 +36,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// What it has counted since the last time.
+    /// The counts since the last interval.
     pub(super) fn take(&mut self, page: &Page, row: Option<&Interval>, time_ns: u64) -> Counts {
         let now = Counts::of(page, &self.counted);
         let mut moved = now.since(&self.counted);
@@ -51,7 +51,7 @@ impl Socket {
         moved
     }
 
-    /// Is its verdict to be renewed?
+    /// Whether its verdict must be renewed.
     pub(super) fn is_to_be_sized(&self, row: &Interval, time_ns: u64) -> bool {
         let due = time_ns.saturating_sub(self.sized_ns) >= SIZED_EVERY_NS;
         due || self.sized.is_none() || row.dropped() > 0

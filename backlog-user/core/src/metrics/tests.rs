@@ -1,4 +1,4 @@
-//! The rules of docs/METRICS.md, at a model that is fed with synthetic events.
+//! Tests the rules of docs/METRICS.md on a model that is fed with synthetic events.
 
 use std::fmt::Write as _;
 
@@ -132,7 +132,8 @@ fn a_counter_goes_on_when_the_server_is_started_again() {
     made.seconds(10);
     assert_eq!(made.value("backlog_listener_members", "port=\"80\""), Some(0.0));
     assert_eq!(made.value("backlog_accept_queue_limit_connections", "port=\"80\""), Some(128.0));
-    // A packet that met the close counts as well, and the next socket goes on from there.
+    // A packet that arrived during the close counts as well, and the next socket continues from
+    // there.
     made.opens(2, 80, true);
     made.counts(2, 5, 0, 1);
     made.seconds(1);
@@ -203,7 +204,7 @@ fn short_lives_and_ports_of_the_kernel_are_summed_up() {
     made.seconds(1);
     let labels = "netns=\"host\" address=\"\" port=\"ephemeral\" process=\"nginx\"";
     assert_eq!(made.value(QUEUED, labels), Some(6.0));
-    // Once it is of interest it is shown. What it counted before stays where it was.
+    // A listener of interest gets its own series. Its earlier counts stay where they were.
     made.counts(2, 5, 1, 1);
     made.seconds(1);
     assert_eq!(made.value(QUEUED, labels), Some(6.0));
@@ -221,7 +222,7 @@ fn what_is_beyond_the_limit_is_summed_up_as_other() {
     made.seconds(1);
     assert_eq!(made.value(QUEUED, "port=\"other\""), Some(7.0));
     assert_eq!(made.value("backlog_tracer_listeners", "state=\"other\""), Some(2.0));
-    // One that refuses takes the place of one that has closed, from then on.
+    // A listener that refuses replaces a closed one, from then on.
     made.closes(1);
     made.seconds(1);
     assert_eq!(made.value(QUEUED, "port=\"84\""), None);

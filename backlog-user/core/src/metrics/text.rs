@@ -1,4 +1,4 @@
-//! The two text forms of an exposition, from the one table of families.
+//! The two text forms of the exposition, from the table of families.
 
 use super::family::{FAMILIES, Family, Kind};
 use super::samples::{Sample, Samples};
@@ -23,7 +23,7 @@ impl Format {
         }
     }
 
-    /// The form that an `Accept` header asks for. Only `OpenMetrics` has to be asked for by name.
+    /// The form that an `Accept` header prefers. `OpenMetrics` must be requested by name.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         let open = quality(accept, "application/openmetrics-text");
@@ -32,8 +32,8 @@ impl Format {
     }
 }
 
-/// How much this type is wanted; zero: not at all. Of `OpenMetrics` there is a version that is not
-/// written here.
+/// The quality of this type in an `Accept` header; zero if it is not accepted. Version 0.0.1 of
+/// `OpenMetrics` is not supported.
 fn quality(accept: &str, wanted: &str) -> f64 {
     let of_part = |part: &str| {
         let mut words = part.split(';').map(str::trim);
@@ -78,7 +78,7 @@ fn write(family: &Family, snapshot: &Snapshot, format: Format, out: &mut String)
     }
 }
 
-/// Prometheus's own form has no type for facts.
+/// Prometheus's own form has no info type.
 fn type_name(kind: Kind, format: Format) -> &'static str {
     match (kind, format) {
         (Kind::Info, Format::Prometheus) => Kind::Gauge.name(),

@@ -1,9 +1,9 @@
-//! The highest values of the last minute or so. They are kept for a window of time and never "since
-//! the last scrape": several servers may scrape.
+//! The highest values of a recent time window. The window does not depend on scrapes, because
+//! several servers may scrape.
 
 use std::collections::VecDeque;
 
-/// The window moves in steps of this part of its length, so that it is up to this part longer.
+/// The window moves in steps of this part of its length, so it is longer by up to this part.
 const STEPS: u64 = 12;
 
 /// The highest depth and the highest use of a limit.
@@ -20,12 +20,12 @@ impl Highest {
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Window(VecDeque<(u64, Highest)>);
 
 impl Window {
-    /// Adds what was highest until this time; evicts what is older than the window.
+    /// Adds the highest values up to this time, and evicts those that are older than the window.
     pub(super) fn push(&mut self, time_ns: u64, window_ns: u64, highest: Highest) {
         let step_ns = (window_ns / STEPS).max(1);
         let step = time_ns / step_ns;
@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// The highest of all.
+    /// The highest values in the window.
     pub(super) fn highest(&self) -> Highest {
         self.0.iter().fold(Highest::default(), |all, (_, highest)| all.with(*highest))
     }

@@ -1,4 +1,4 @@
-//! Failed calls of `accept()` at a listener, as counted while a probe on them was attached.
+//! Failed calls of `accept()` at a listener, counted while a probe for them was attached.
 
 use std::fmt::Write as _;
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::event::{AcceptError, AcceptErrors};
 use crate::model::saturating::saturating;
 
-/// Distinct processes and errors per listener.
+/// The most combinations of a process and an error that are kept per listener.
 const MOST: usize = 32;
 
-/// All of a listener.
+/// All failed calls at a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAccepts {
     /// How long the probe was attached for this listener, nanoseconds.
     pub watched_ns: u64,
     /// By process and error, the most frequent first.
     pub kept: Vec<AcceptError>,
-    /// Failed calls that none of these include.
+    /// Failed calls that `kept` does not include.
     pub left_out: u64,
 }
 
@@ -47,15 +47,15 @@ impl FailedAccepts {
         is_new
     }
 
-    /// As it is kept here: a recording may have more.
+    /// Enforces the bound: a recording may have more.
     pub(super) fn bound(&mut self) {
         let surplus = self.kept.drain(MOST.min(self.kept.len())..);
         self.left_out = self.left_out.saturating_add(saturating(surplus.map(|error| error.count)));
     }
 
-    /// `accept() failed 41 times with EMFILE: python3[81] is out of file descriptors
-    /// (RLIMIT_NOFILE 24)`, and so on for each error. None: no call has failed, as far as was
-    /// watched. The names of processes are as they are.
+    /// `accept() failed 41 times with EMFILE: python3[81] is out of file descriptors (RLIMIT_NOFILE
+    /// 24)`, and so on for each error. None if no call failed while the probe was attached. The
+    /// names of processes are not escaped.
     #[must_use]
     pub fn sentence(&self) -> Option<String> {
         let mut text = self.failures().unwrap_or_default();
@@ -78,13 +78,13 @@ impl FailedAccepts {
         (!text.is_empty()).then_some(text)
     }
 
-    /// The calls that failed, in words; none: none did.
+    /// The failed calls, in words; none if there were none.
     fn failures(&self) -> Option<String> {
         self.sentences(|error| !error.is_empty_queue())
     }
 
-    /// Those that go on failing until somebody mends the cause: a lack of descriptors, of memory, or
-    /// of permission.
+    /// Errors that persist until an administrator fixes the cause: a lack of descriptors, memory,
+    /// or permission.
     #[must_use]
     pub fn lasting(&self) -> Option<String> {
         self.sentences(AcceptError::is_lasting)
@@ -98,7 +98,7 @@ impl FailedAccepts {
 }
 
 impl AcceptErrors {
-    /// Has any call failed?
+    /// Whether any call failed.
     #[must_use]
     pub fn says_something(&self) -> bool {
         !self.errors.is_empty() || self.left_out > 0
@@ -106,20 +106,20 @@ impl AcceptErrors {
 }
 
 impl AcceptError {
-    /// It comes again at each call until its cause is mended.
+    /// Whether the error recurs at each call until its cause is fixed.
     fn is_lasting(&self) -> bool {
         use errno::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
         [EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM, EACCES].contains(&self.errno)
     }
 
-    /// Nothing was queued: a non-blocking server asks until this comes, or another worker was
-    /// faster.
+    /// Whether nothing was queued: a non-blocking server calls `accept()` until it gets this, or
+    /// another worker was faster.
     #[must_use]
     pub fn is_empty_queue(&self) -> bool {
         self.errno == errno::EAGAIN
     }
 
-    /// Its name, if it is one that `accept()` returns.
+    /// The name of the error, if `accept()` is known to return it.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         meaning(self.errno).0

@@ -1,21 +1,21 @@
-//! Which listeners are known at each address: those of one namespace may be a group, and where
-//! there are several namespaces, the address alone does not tell them apart.
+//! The listeners at each address: those in one namespace may be a group, and if there are several
+//! namespaces, the address alone is ambiguous.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use crate::event::{Listener, ListenerId, Netns};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     everywhere: HashMap<SocketAddr, Known>,
-    /// Those with a page, in the order of their opening.
+    /// Listeners with a page, in the order in which they opened.
     in_namespace: HashMap<(Netns, SocketAddr), BTreeSet<ListenerId>>,
 }
 
-/// The namespace of the first page at an address, whether another has one, and how many pages
-/// there are.
+/// The namespace of the first page at an address, whether another namespace has it too, and the
+/// number of pages.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     netns: Netns,
@@ -26,16 +26,16 @@ struct Known {
 /// The other listeners at a listener's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
-    /// No listener of another namespace.
+    /// Only listeners of the same namespace.
     Nobody,
-    /// One of another namespace, who is alone no more.
+    /// The first one in another namespace: the address has become ambiguous.
     First,
     /// Listeners of several namespaces.
     Others,
 }
 
 impl Addresses {
-    /// A listener was found.
+    /// Adds a listener.
     pub(super) fn opened(&mut self, listener: &Listener) -> Met {
         let Listener { id, netns, local, .. } = *listener;
         self.in_namespace.entry((netns, local)).or_default().insert(id);
@@ -52,12 +52,12 @@ impl Addresses {
         }
     }
 
-    /// The listeners at the address of this one, in its namespace; itself included.
+    /// The listeners at this one's address in its namespace, itself included.
     pub(super) fn beside(&self, listener: &Listener) -> Option<&BTreeSet<ListenerId>> {
         self.in_namespace.get(&(listener.netns, listener.local))
     }
 
-    /// Its page is gone.
+    /// Removes a listener whose page is evicted.
     pub(super) fn forget(&mut self, listener: &Listener) {
         let Listener { id, netns, local, .. } = *listener;
         if let Some(known) = self.everywhere.get_mut(&local) {

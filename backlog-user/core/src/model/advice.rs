@@ -1,4 +1,4 @@
-//! What a model concludes of its listeners.
+//! Conclusions from the model about a listener, which need more than its own page.
 
 use super::Model;
 use super::clients::UnadmittedClients;
@@ -7,8 +7,8 @@ use super::page::Page;
 use super::sizing::{self, Given, Sizing};
 use crate::model::saturating::saturating;
 
-/// Listeners at one address that are compared with each other. A server has as many members as
-/// CPUs, twice after a reload.
+/// The most listeners at one address that are compared with each other. A server has as many
+/// members as CPUs, and twice as many after a reload.
 const COMPARED: usize = 2048;
 
 impl Model {
@@ -42,21 +42,22 @@ impl Model {
         group::at_close(page, self.beside(page), migrate_req)
     }
 
-    /// Does this listener wait or drop while other members of its group have room?
+    /// The imbalance if this listener waits or drops while other members of its group have room.
     #[must_use]
     pub fn unbalanced(&self, page: &Page, time_ns: u64) -> Option<Unbalanced> {
         group::unbalanced(page, self.beside(page), time_ns)
     }
 
-    /// What is to be thought of the clients of a listener that the server has not accepted. With
-    /// `admitted` they are all of `clients`.
+    /// The likely outcome of the clients of a listener that the server has not accepted. With
+    /// `admitted` they add up to `clients`.
     #[must_use]
     pub fn unadmitted(&self, page: &Page, time_ns: u64) -> UnadmittedClients {
         if page.clients() == 0 {
             return UnadmittedClients::default();
         }
-        // Nobody answers a retry after it has closed, or another listener does: who is silent since
-        // then has not given up, and who was trying has no known outcome.
+        // After a listener has closed, it answers no retry, or another listener does: a client that
+        // has been silent since then has not given up, and one that was still trying has no known
+        // outcome.
         let closed_ns = page.closed.map(|(closed_ns, _)| closed_ns);
         let until_ns = closed_ns.map_or(time_ns, |closed_ns| closed_ns.min(time_ns));
         let known = self.clients.unadmitted(page.listener.id, page.depth(), until_ns);
@@ -69,8 +70,8 @@ impl Model {
         UnadmittedClients { gave_up, believing, reset, trying, unknown }
     }
 
-    /// The listeners at the address of this one, in its namespace: those that may be its group.
-    /// Each is compared with all others, so of too many none is.
+    /// The listeners at this one's address in its namespace, which may be its group. Each is
+    /// compared with all others, so if there are too many, none is.
     fn beside(&self, page: &Page) -> impl Iterator<Item = &Page> {
         let all = self.addresses.beside(&page.listener).filter(|all| all.len() <= COMPARED);
         all.into_iter().flatten().filter_map(|id| self.get(*id))

@@ -1,11 +1,11 @@
-//! Folds refused packets into clients: retries carry the same address, port and initial sequence
-//! number. It also tracks the outcome of a client ([`Fate`]), final or possible. Bounded; evictions
-//! are counted.
+//! Combines refused packets into clients: retries have the same address, port and initial sequence
+//! number. It also tracks the outcome of each client ([`Fate`]). Memory is bounded; evictions are
+//! counted.
 //!
 //! A client is admitted when the server accepts its connection while the client is still connected.
 //! A FIN does not count as a return: the ACK of a SYN cookie stays valid for two minutes, so the
-//! FIN of a client that waited in vain creates a connection that the server accepts although the
-//! client has gone.
+//! FIN of a client that has waited in vain creates a connection, which the server accepts although
+//! the client has gone.
 
 mod unadmitted;
 
@@ -20,8 +20,8 @@ use foldhash::HashMap;
 pub use self::unadmitted::UnadmittedClients;
 use crate::event::{Admitted, Dequeued, DropEvent, Leaving, ListenerId};
 
-/// One connection attempt, packed to be hashed at once. Without its listener: a retry may
-/// reach another member of a group, or the listener that has replaced the one which refused it.
+/// One connection attempt, packed so that it is hashed at once. It does not include the listener: a
+/// retry may reach another member of a group, or the successor of the listener that refused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     address: u128,
@@ -39,7 +39,7 @@ impl Attempt {
     }
 }
 
-/// An attempt without its number.
+/// The client's end of an attempt, without its sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct End {
     address: u128,
@@ -56,54 +56,54 @@ impl Attempt {
 /// When an attempt was refused, its last cause, and its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused {
-    /// Who refused it first, or queued it if that is not known.
+    /// The listener that refused it first, or that queued it if that is unknown.
     listener: ListenerId,
     first_ns: u64,
     last_ns: u64,
     cause: Cause,
-    /// A packet of it that was refused carried a FIN.
+    /// A refused packet of it carried a FIN.
     closed: bool,
-    /// Its first refusal is known; else only a retry, or that it has been queued.
+    /// Its first refusal is known; otherwise only a retry, or its enqueue.
     known: bool,
     state: State,
 }
 
-/// Where an attempt is.
+/// The state of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Not in the queue.
     Outside,
     /// In the accept queue.
     Queued,
-    /// Nothing more will become of it.
+    /// Its outcome is final.
     Ended(Fate),
 }
 
 /// The final outcome of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The server has accepted it.
+    /// The server accepted it.
     Admitted {
         /// The delay since its first refusal; none: unknown.
         delay_ns: Option<u64>,
     },
-    /// It has left.
+    /// The client left.
     GaveUp {
-        /// It was connected in its own eyes only.
+        /// It was connected only in its own view.
         believing: bool,
     },
-    /// The kernel has reset it.
+    /// The kernel reset it.
     Reset,
-    /// It was accepted, and whether it was still there is not known.
+    /// It was accepted, but it is unknown whether the client was still there.
     Unknown,
 }
 
-/// It is known what has become of a client.
+/// The final outcome of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The listener that refused it.
     pub listener: ListenerId,
-    /// What has.
+    /// The outcome.
     pub fate: Fate,
 }
 
@@ -114,66 +114,67 @@ pub struct Settled {
 pub struct Clients {
     young: HashMap<Attempt, Refused>,
     old: HashMap<Attempt, Refused>,
-    /// The number of the last attempt from an address, of the young ones.
+    /// The sequence number of the last young attempt from each address and port.
     numbers: HashMap<End, u32>,
-    /// The same of the old ones.
+    /// The same for the old attempts.
     old_numbers: HashMap<End, u32>,
     forgotten: u64,
-    /// Attempts that were counted may be missing here.
+    /// Whether attempts that were counted may be missing here.
     incomplete: bool,
-    /// The attempts of each listener, made when somebody asks and dropped when one changes:
-    /// each of thousands of listeners is asked for at the end.
+    /// The attempts of each listener. Built when first needed and dropped at any change: at the
+    /// end, thousands of listeners need theirs.
     by_listener: OnceLock<HashMap<u32, Vec<Refused>>>,
 }
 
-/// A packet with a SYN cookie counts as the ACK of a handshake up to this many sequence numbers
-/// behind it: the kernel takes the difference for another index into its table of four MSS values
-/// (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3: the ACK
-/// of a FIN, after its connection was gone).
+/// A packet with a SYN cookie counts as the ACK of a handshake if it is up to this many sequence
+/// numbers after it: the kernel takes the difference as another index into its table of four MSS
+/// values (`check_tcp_syn_cookie` and `__cookie_v4_check` in net/ipv4/syncookies.c; seen on 7.3:
+/// the ACK of a FIN, after its connection was gone).
 const COOKIE_SLACK: u32 = 3;
 
-/// A client that believes that it is connected sends its request, and the bare ACK with which it
-/// answers a repeated SYN-ACK has the number behind that request. Tracepoints show this number alone
-/// (fentry and kprobes read the SYN's). Before its handshake is acknowledged a client sends at most
-/// 10 segments, which is less than this, even in the segments of 64 KiB of loopback. The numbers of a
-/// new connection from the same port are as far away only within 67 ms: they count in 64 ns.
+/// A client that believes that it is connected sends its request. Its bare ACK of a repeated
+/// SYN-ACK then has the sequence number after that request, and tracepoints show only this number
+/// (fentry and kprobes read that of the SYN). Before its handshake is acknowledged, a client sends
+/// at most 10 segments, which is less than this, even with the 64 KiB segments of loopback. A new
+/// connection from the same port is as close only within 67 ms: initial sequence numbers increase
+/// every 64 ns.
 const SENT_AT_MOST: u32 = 1 << 20;
 
 /// A queued attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It was refused before, first this long ago.
+    /// It was refused before.
     Returned {
-        /// From its first refusal to the accept queue.
+        /// From its first refusal to the enqueue.
         delay_ns: u64,
     },
-    /// Another listener refused it, of the same group or before this one was opened.
+    /// Another listener refused it: one of the same group, or one before this listener was opened.
     Elsewhere,
-    /// It was refused, but that had no record: it is another client.
+    /// It was refused without a record: it counts as a new client.
     New,
-    /// It was refused, but that is not remembered.
+    /// It was refused, but its attempt may have been evicted.
     Unknown,
-    /// It was queued before: a SYN cookie's ACK that comes a second time makes another
+    /// It was queued before: the ACK of a SYN cookie that arrives a second time creates another
     /// connection.
     Again,
 }
 
-/// A refused packet.
+/// What is known about a refused packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// For a retry whose first refusal is known: the time of that.
+    /// For a retry whose first refusal is known: the time of that refusal.
     pub retry_of_ns: Option<u64>,
-    /// It is the first packet of its client that was refused.
+    /// It is the first refused packet of its client.
     pub first: bool,
-    /// The outcome of the client with this packet.
+    /// The outcome of the client, if this packet settles it.
     pub settled: Option<Settled>,
 }
 
 /// Attempts in a generation: about 4 MB.
 const MOST: usize = 32_768;
 
-/// The longest pause before a client's first retry: RFC 6298 has a second, and this much more
-/// for a slow network.
+/// The longest pause before a client's first retry: one second by RFC 6298, and two more for a slow
+/// network.
 const FIRST_PAUSE_NS: u64 = 3_000_000_000;
 
 impl Refused {
@@ -183,16 +184,17 @@ impl Refused {
         Self { listener, first_ns, last_ns, cause, closed: false, known, state }
     }
 
-    /// Each pause is at most twice the previous one, so at most one second longer than all previous
-    /// ones together: a client that has been silent for longer has given up.
+    /// Whether the client may still retry. Each pause is at most twice the previous one, so it is
+    /// at most one second longer than all previous ones together: a client that has been silent for
+    /// longer has given up.
     fn may_come_back(&self, now_ns: u64) -> bool {
         let tried_ns = self.last_ns.saturating_sub(self.first_ns);
         let pause_ns = tried_ns.saturating_mul(2).saturating_add(FIRST_PAUSE_NS);
         !self.closed && now_ns.saturating_sub(self.last_ns) <= pause_ns
     }
 
-    /// Its last refusal was that of the ACK which ends a handshake: the client is connected in
-    /// its own eyes.
+    /// Whether its last refused packet was the ACK that ends a handshake, so that the client
+    /// believes that it is connected.
     fn believes(&self) -> bool {
         matches!(self.cause, Cause::AcceptQueueFullAck | Cause::AcceptQueueFullCookie)
     }
@@ -201,7 +203,7 @@ impl Refused {
         matches!(self.state, State::Ended(_))
     }
 
-    /// Another packet of it was refused.
+    /// Records another refused packet.
     fn refused(&mut self, drop: &DropEvent, time_ns: u64) -> Option<Settled> {
         (self.last_ns, self.cause) = (time_ns, drop.cause);
         self.closed |= drop.fin;
@@ -217,10 +219,10 @@ impl Refused {
         Some(Settled { listener: self.listener, fate })
     }
 
-    /// The outcome, by the way that its connection left the queue.
+    /// The outcome, given how its connection left the queue.
     fn fate(&self, leaving: Leaving, time_ns: u64) -> Fate {
         match leaving {
-            // It had left, and a repeated ACK created the connection.
+            // The client had left, and a repeated ACK created the connection.
             Leaving::Accepted | Leaving::Fin | Leaving::Killed if self.closed => {
                 Fate::GaveUp { believing: true }
             }
@@ -237,7 +239,7 @@ impl Refused {
     }
 }
 
-/// Was it an ACK that was refused, by its cause?
+/// Whether the refused packet was an ACK.
 fn is_of_an_ack(cause: Cause) -> bool {
     matches!(
         cause,
@@ -246,7 +248,7 @@ fn is_of_an_ack(cause: Cause) -> bool {
 }
 
 impl Clients {
-    /// Records a refusal. `early`: the client may have been refused before the run began, which
+    /// Records a refusal. `early`: the client may have been refused before the run started, which
     /// nothing shows.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, early: bool) -> Known {
         self.by_listener.take();
@@ -261,7 +263,7 @@ impl Clients {
             let retry_of_ns = known.known.then_some(known.first_ns);
             return Known { retry_of_ns, first: false, settled: known.refused(drop, time_ns) };
         }
-        // That a client was refused before, without a record, is known to the programs.
+        // The programs know whether a client was refused before without a record.
         let first = !drop.retry;
         let mut refused = Refused::new(drop.listener, time_ns, drop.cause, first && !early);
         let settled = refused.refused(drop, time_ns);
@@ -301,7 +303,7 @@ impl Clients {
         (admission, settled)
     }
 
-    /// One has left the queue.
+    /// Records that a connection has left the queue.
     pub fn dequeued(&mut self, dequeued: &Dequeued, time_ns: u64) -> Option<Settled> {
         self.by_listener.take();
         let attempt = Attempt::of(dequeued.client, dequeued.isn);
@@ -320,7 +322,7 @@ impl Clients {
             self.forgotten +=
                 self.old.values().filter(|refused| !refused.is_ended()).count() as u64;
             self.incomplete |= !self.old.is_empty();
-            // The memory stays: new pages would cost more than all else here.
+            // The memory is reused: allocating new pages would cost more than all else here.
             self.old.clear();
             self.old_numbers.clear();
             std::mem::swap(&mut self.young, &mut self.old);
@@ -330,7 +332,7 @@ impl Clients {
         self.numbers.insert(attempt.end(), attempt.isn);
     }
 
-    /// The attempt that an ACK belongs to whose number is that of what the client has sent since.
+    /// The attempt of an ACK, whose sequence number includes what the client has sent since.
     fn behind(&self, attempt: Attempt) -> Option<Attempt> {
         if self.has(&attempt) {
             return Some(attempt);
@@ -341,7 +343,7 @@ impl Clients {
         (attempt.isn.wrapping_sub(isn) <= SENT_AT_MOST && self.has(&before)).then_some(before)
     }
 
-    /// The attempt that a packet belongs to which has its number, or one a little behind it.
+    /// The attempt of a packet with its sequence number, or one slightly after it.
     fn known(&self, attempt: Attempt) -> Option<Attempt> {
         let behind = |by| Attempt { isn: attempt.isn.wrapping_sub(by), ..attempt };
         let mut candidates = (0..=COOKIE_SLACK).map(behind);
@@ -352,13 +354,14 @@ impl Clients {
         self.young.contains_key(attempt) || self.old.contains_key(attempt)
     }
 
-    /// This many were evicted before it began.
+    /// Sets the number of attempts that were evicted before the recording starts.
     pub(super) fn forgot(&mut self, count: u64) {
         self.forgotten = count;
         self.incomplete = true;
     }
 
-    /// Evicted attempts: a retry of theirs counts as a client, and their outcome is unknown.
+    /// The number of evicted attempts: a retry of theirs counts as a new client, and their outcome
+    /// is unknown.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten

@@ -1,61 +1,61 @@
-//! A distribution of whole numbers from one up: exact counts in the buckets of
-//! [`backlog_ebpf::distribution`], whose width bounds what a percentile may be off by, and
-//! the exact maximum.
+//! A distribution of positive integers: exact counts in the buckets of
+//! [`backlog_ebpf::distribution`], whose width bounds the error of a percentile, and the exact
+//! maximum.
 
 use backlog_ebpf::distribution::{DEPTH_POWER, GROUPING, WAIT_POWER, first};
 use histogram::Histogram;
 
 use crate::event::Moves;
 
-/// See the module's head. Takes memory only once it has a value.
+/// See the module documentation. Allocates memory only when it gets a value.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     /// Values are below this power of two.
     power: u8,
-    /// The buckets hold the values less one.
+    /// The buckets hold the values minus one.
     fine: Option<Box<Histogram>>,
     /// The largest reported value.
     longest: u64,
     count: u64,
 }
 
-/// A bucket that has something in it or lies between two that have.
+/// A bucket, in the range from the first to the last non-empty one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// The smallest value that belongs here.
     pub low: u64,
-    /// The largest.
+    /// The largest value that belongs here.
     pub high: u64,
-    /// How many values.
+    /// The number of values.
     pub count: u64,
 }
 
 impl Distribution {
-    /// Of microseconds.
+    /// An empty distribution of waits in microseconds.
     #[must_use]
     pub fn of_waits() -> Self {
         Self { power: WAIT_POWER, fine: None, longest: 0, count: 0 }
     }
 
-    /// Of depths.
+    /// An empty distribution of depths.
     #[must_use]
     pub fn of_depths() -> Self {
         Self { power: DEPTH_POWER, fine: None, longest: 0, count: 0 }
     }
 
-    /// Adds what has moved; the largest of all values so far is `longest`.
+    /// Adds moves of buckets; `longest` is the largest of all values so far.
     pub fn add(&mut self, moves: &Moves, longest: u64) {
         self.longest = self.longest.max(longest);
         if moves.is_empty() {
             return;
         }
         if self.fine.is_none() {
-            // The powers are constants that the crate takes.
+            // The constants are powers that the crate accepts.
             self.fine = Histogram::new(GROUPING, self.power).ok().map(Box::new);
         }
         if let Some(fine) = &mut self.fine {
             for (bucket, count) in moves {
-                // The kernel has no bucket that is not there.
+                // The programs use only existing buckets.
                 if fine.add(first(*bucket), u64::from(*count)).is_ok() {
                     self.count += u64::from(*count);
                 }
@@ -63,12 +63,12 @@ impl Distribution {
         }
     }
 
-    /// Adds all of another one, of the same kind.
+    /// Adds all values of another distribution of the same kind.
     pub fn merge(&mut self, other: &Self) {
         self.add(&other.moves(), other.longest);
     }
 
-    /// Forgets the values, not the memory.
+    /// Removes the values and keeps the memory.
     pub fn clear(&mut self) {
         if self.count > 0
             && let Some(fine) = &mut self.fine
@@ -78,7 +78,7 @@ impl Distribution {
         (self.longest, self.count) = (0, 0);
     }
 
-    /// All of it, as what has moved since there was nothing.
+    /// All values, as moves from an empty distribution.
     #[must_use]
     pub fn moves(&self) -> Moves {
         let counts = self.some().map_or(&[][..], |fine| fine.as_slice());
@@ -94,7 +94,7 @@ impl Distribution {
         moves
     }
 
-    /// How many values.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
@@ -107,7 +107,7 @@ impl Distribution {
         Some(self.longest.clamp(last.start() + 1, last.end() + 1))
     }
 
-    /// The values that these shares of the values do not exceed: the ends of their buckets.
+    /// The values at these quantiles: the upper ends of their buckets.
     #[must_use]
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[u64; N]> {
         let mut found = [const { None }; N];
@@ -116,14 +116,14 @@ impl Distribution {
         Some(found.map(|bucket| bucket.map_or(max, |bucket| (bucket.end() + 1).min(max))))
     }
 
-    /// How many values are certainly larger than this one.
+    /// The number of values that are certainly larger than this one.
     #[must_use]
     pub fn above(&self, value: u64) -> u64 {
         let buckets = self.some().into_iter().flat_map(|fine| fine.iter());
         buckets.filter(|bucket| bucket.start() >= value).map(|bucket| bucket.count()).sum()
     }
 
-    /// How many values are up to each of these powers of two, exactly, and twice the sum of all
+    /// The exact number of values up to each of these powers of two, and twice the sum of all
     /// values, as if each were in the middle of its bucket.
     #[must_use]
     pub fn up_to<const N: usize>(&self, powers: &[u64; N]) -> ([u64; N], u64) {

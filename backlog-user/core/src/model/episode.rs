@@ -1,26 +1,26 @@
-//! Episodes: the drops of a listener with no gap of a second between two of them, and the state of
-//! the acceptor when each began. A client that is refused for the first time begins one; retries
-//! alone do not, since they follow from an earlier one.
+//! Episodes: runs of drops at a listener without a gap of a second, with the state of the acceptor
+//! when each began. A client that is refused for the first time begins an episode; retries alone do
+//! not, since they follow from an earlier one.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Acceptor;
 
-/// One of them.
+/// One episode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// When the first packet was refused.
     pub begin_ns: u64,
     /// When the last one was.
     pub last_ns: u64,
-    /// Refused packets, those that are only counted included.
+    /// Refused packets, including those that were only counted.
     pub packets: u64,
-    /// Those of `packets` that are only counted, so that their clients are unknown.
+    /// How many of `packets` were only counted, so that their clients are unknown.
     #[serde(default)]
     pub without_record: u64,
     /// Clients refused for the first time, as far as their drops were recorded.
     pub clients: u64,
-    /// The state of the acceptor when it began.
+    /// The state of the acceptor when the episode began.
     pub acceptor: Option<Box<Acceptor>>,
 }
 
@@ -47,14 +47,14 @@ impl Episode {
     }
 }
 
-/// All episodes of a listener, in order of time. If there are too many, the first and the last are
-/// kept.
+/// The episodes of a listener in order of time. If there are too many, the first and the last ones
+/// are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Episodes {
     kept: Vec<Episode>,
-    /// How many there have been.
+    /// The number of all episodes.
     count: u64,
-    /// Those of them without a record of a new client. They may consist of retries only.
+    /// How many of these have no record of a new client. They may consist only of retries.
     #[serde(default)]
     unconfirmed: u64,
 }
@@ -62,29 +62,29 @@ pub struct Episodes {
 /// A longer gap ends an episode, and a run of drops of one cause.
 pub const GAP_NS: u64 = 1_000_000_000;
 
-/// Episodes of a listener that are kept.
+/// The most episodes of a listener that are kept.
 const MOST: usize = 128;
 
 impl Episodes {
-    /// Those that are kept.
+    /// The episodes that are kept.
     #[must_use]
     pub fn kept(&self) -> &[Episode] {
         &self.kept
     }
 
-    /// How many there have been.
+    /// The number of all episodes.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many of them refused a client for the first time.
+    /// The number of episodes that refused a client for the first time.
     #[must_use]
     pub fn independent(&self) -> u64 {
         self.count.saturating_sub(self.unconfirmed)
     }
 
-    /// A packet was refused. True: it begins an episode.
+    /// Adds a refused packet. Returns true if it begins an episode.
     pub fn refused(&mut self, time_ns: u64, new_client: bool) -> bool {
         let goes_on = self.goes_on(time_ns, GAP_NS);
         if !goes_on && !new_client {
@@ -102,7 +102,8 @@ impl Episodes {
         !goes_on
     }
 
-    /// Drops without a record were counted in an interval that ends now. Their clients are unknown.
+    /// Adds drops without a record, counted in an interval that ends now. Their clients are
+    /// unknown.
     pub fn counted(&mut self, time_ns: u64, elapsed_ns: u64, without_record: u64) {
         if without_record == 0 {
             return;
@@ -115,7 +116,7 @@ impl Episodes {
         }
     }
 
-    /// The state of the acceptor at the beginning of the last one.
+    /// Adds the state of the acceptor when the last episode began.
     pub fn explain(&mut self, acceptor: &Acceptor) {
         if let Some(last) = self.kept.last_mut()
             && last.acceptor.is_none()
@@ -124,7 +125,7 @@ impl Episodes {
         }
     }
 
-    /// As it is kept here: a recording may have more.
+    /// Enforces the bound: a recording may have more.
     pub(super) fn bound(&mut self) {
         let surplus = self.kept.len().saturating_sub(MOST);
         if surplus > 0 {
@@ -132,7 +133,7 @@ impl Episodes {
         }
     }
 
-    /// Is the last episode no longer ago than `gap_ns`?
+    /// Whether the last episode ended at most `gap_ns` ago.
     fn goes_on(&self, time_ns: u64, gap_ns: u64) -> bool {
         self.kept.last().is_some_and(|last| time_ns.saturating_sub(last.last_ns) <= gap_ns)
     }

@@ -1,5 +1,5 @@
-//! Evicts pages of closed listeners and ended namespaces, and keeps their sums, so that a model is
-//! bounded however long the run.
+//! Evicts pages of closed listeners and ended namespaces and keeps their sums, so that the size of
+//! the model is bounded.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,10 @@ use super::page::Page;
 use super::summary::Summary;
 use crate::event::ListenerId;
 
-/// The number of closed listeners and quiet namespaces that are kept.
+/// How many closed listeners and quiet namespaces are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Closed listeners at which something happened: some 33 KB each.
+    /// Closed listeners that were active: about 33 KB each.
     pub closed: usize,
     /// Network namespaces without a listener that may still exist.
     pub quiet: usize,
@@ -20,8 +20,8 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// For a run of months whose output keeps what it needs: pages go at the end of the interval
-    /// after the one in which their listener closed.
+    /// For a run of months whose output keeps its own data: pages are evicted at the end of the
+    /// interval after the one in which their listener closed.
     pub const LONG_RUN: Self = Self { closed: 0, quiet: 256, hand_over: true };
 }
 
@@ -35,21 +35,20 @@ impl Default for Retention {
 /// Listeners whose pages were evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
-    /// Nothing ever happened there.
+    /// Listeners without any activity.
     pub idle: u64,
-    /// Something had happened, but there were too many of them.
+    /// Listeners with activity, evicted because there were too many.
     pub active: u64,
 }
 
 impl Model {
-    /// Keeps this much, from the end of the next interval on.
+    /// Sets what is kept, from the end of the next interval on.
     pub fn retain(&mut self, retention: Retention) {
         self.retention = retention;
     }
 
-    /// A host may open and close listeners by the thousand: pages of those that
-    /// were closed before this time go, the idle ones at once, the others when
-    /// there are too many.
+    /// Evicts pages of listeners that closed before this time: idle ones at once, the others when
+    /// there are too many. A host may open and close listeners by the thousand.
     pub(super) fn evict(&mut self, before_ns: u64) {
         self.evicted.clear();
         let over = |page: &Page| page.closed.is_some_and(|(closed_ns, _)| closed_ns < before_ns);
@@ -88,7 +87,7 @@ impl Model {
         self.gone
     }
 
-    /// Refused packets as last counted, of all listeners.
+    /// Refused packets of all listeners, as last counted.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.namespaces.dropped()

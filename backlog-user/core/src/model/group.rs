@@ -1,5 +1,5 @@
-//! Listeners that share an address by `SO_REUSEPORT`: the kernel spreads connections over
-//! them by a hash, so that one may overflow while others idle.
+//! `SO_REUSEPORT` groups: listeners that share an address. The kernel distributes connections by a
+//! hash, so one member may overflow while others are idle.
 
 mod at_close;
 mod unbalanced;
@@ -21,8 +21,8 @@ use crate::model::saturating::saturating;
 pub(super) type Key = (Netns, SocketAddr, bool);
 
 /// The group that a listener may belong to. For a listener that was open before the start and has
-/// had no event, it is unknown whether it shares its address; if another one on the address does,
-/// all do.
+/// had no event, it is unknown whether it shares its address; if another listener at the address
+/// does, it does too.
 pub(super) fn key(page: &Page) -> Option<Key> {
     let listener = &page.listener;
     (listener.reuseport != Some(false)).then_some((
@@ -32,7 +32,7 @@ pub(super) fn key(page: &Page) -> Option<Key> {
     ))
 }
 
-/// When it closed; the end of time while it is open.
+/// When the listener closed; the end of time while it is open.
 fn end_ns(page: &Page) -> u64 {
     page.closed.map_or(u64::MAX, |(closed_ns, _)| closed_ns)
 }
@@ -40,13 +40,13 @@ fn end_ns(page: &Page) -> u64 {
 /// A group: members of one address, each open at the same time as another one.
 #[derive(Debug)]
 pub struct Group<'model> {
-    /// Its members, in the order in which they were found; those that have closed stay.
+    /// Its members in the order in which they were found, including closed ones.
     pub members: Vec<Summary<'model>>,
     /// All members had closed before others opened the same address: a restart.
     pub replaced: bool,
 }
 
-/// The groups of two members or more, by address; of one address in the order of time.
+/// The groups of at least two members, by address; those at one address in the order of time.
 pub fn groups<'model>(
     summaries: &[Summary<'model>],
 ) -> impl Iterator<Item = Group<'model>> + use<'model> {
@@ -63,7 +63,7 @@ pub fn groups<'model>(
     })
 }
 
-/// Do they share an address, as far as is known?
+/// Whether they share an address, as far as is known.
 fn is_group(members: &[&Page]) -> bool {
     members.len() > 1 && members.iter().any(|page| page.listener.reuseport == Some(true))
 }
@@ -78,8 +78,8 @@ fn by_key<'model>(pages: impl Iterator<Item = &'model Page>) -> BTreeMap<Key, Ve
     by_key
 }
 
-/// Splits the listeners of one address at times when no member was open: that is a restart. A
-/// reload opens new members before it closes the old ones and does not split the group.
+/// Splits the listeners of one address at times when no member was open, which is a restart. A
+/// reload opens new members before it closes the old ones, so it does not split the group.
 fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
     pages.sort_by_key(|page| (page.first_seen_ns, page.listener.id));
     let mut generations: Vec<Vec<&Page>> = Vec::new();
@@ -97,7 +97,7 @@ fn generations(mut pages: Vec<&Page>) -> Vec<Vec<&Page>> {
     generations
 }
 
-/// By address the listeners that are open, and those that were open together with them.
+/// The open listeners of each address, and those that were open together with them.
 pub(super) fn last_generations<'model>(
     pages: impl Iterator<Item = &'model Page>,
 ) -> impl Iterator<Item = (Key, Vec<&'model Page>)> {
@@ -105,7 +105,7 @@ pub(super) fn last_generations<'model>(
     by_key(pages).into_iter().filter_map(last)
 }
 
-/// The group of a listener, itself included; none if it shares its address with no other.
+/// The group of a listener, itself included; none if it does not share its address.
 fn of<'model>(page: &Page, pages: impl Iterator<Item = &'model Page>) -> Option<Vec<&'model Page>> {
     let wanted = key(page)?;
     let pages = pages.filter(|page| key(page) == Some(wanted)).collect();
@@ -116,7 +116,7 @@ fn of<'model>(page: &Page, pages: impl Iterator<Item = &'model Page>) -> Option<
 }
 
 impl Group<'_> {
-    /// Connections that came to any of them.
+    /// The connections of all members.
     #[must_use]
     pub fn enqueued(&self) -> u64 {
         saturating(self.members.iter().map(|member| member.page.totals.enqueued))
@@ -130,7 +130,7 @@ impl Group<'_> {
         (sum > 0).then(|| most as f64 * self.members.len() as f64 / sum as f64)
     }
 
-    /// Members that are open.
+    /// The number of open members.
     #[must_use]
     pub fn open(&self) -> usize {
         self.members.iter().filter(|member| member.page.closed.is_none()).count()

@@ -1,25 +1,25 @@
-//! Queues that are nearly full: the peak of an accept queue reaches a share of its limit. The peaks
-//! are the kernel programs' own, so none between two readings is missed.
+//! Detects queues that are nearly full: the peak of an accept queue reaches a share of its limit.
+//! The eBPF programs measure the peaks, so none between two readings is missed.
 
 use std::collections::BTreeMap;
 
 use super::interval::Interval;
 use crate::event::ListenerId;
 
-/// A queue is so deep that a period of high use begins.
+/// The beginning of a period of high use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HighUse {
-    /// Whose queue.
+    /// The listener.
     pub listener: ListenerId,
-    /// When that was noticed: at the end of an interval, or of an event that shows it.
+    /// When it was detected: at the end of an interval, or at an event that shows it.
     pub time_ns: u64,
-    /// When the queue was so deep; none: at an unknown time in the interval that has just ended.
+    /// When the peak was; none: at an unknown time in the interval that has just ended.
     pub peak_ns: Option<u64>,
-    /// How deep.
+    /// The depth of the peak.
     pub depth: u32,
     /// Its limit then.
     pub limit: u32,
-    /// The share that was to be reached, percent.
+    /// The configured level, percent of the limit.
     pub level: u32,
 }
 
@@ -33,27 +33,27 @@ impl HighUse {
     }
 }
 
-/// A period of high use ends when the queue stays below the level for this long, or for an interval
-/// if that is longer.
+/// A period of high use ends when the queue has stayed below the level for this long, or for an
+/// interval if that is longer.
 pub const REST_NS: u64 = 10_000_000_000;
 
-/// Tells where periods of high use begin.
+/// Detects where periods of high use begin.
 #[derive(Debug, Default)]
 pub struct HighUseWatch {
-    /// Percent of the limit; none: nothing is watched.
+    /// Percent of the limit; none: disabled.
     level: Option<u32>,
-    /// The listeners with high use, and when that was last seen.
+    /// The listeners with high use, and when it was last seen.
     high: BTreeMap<ListenerId, u64>,
 }
 
 impl HighUseWatch {
-    /// For this share of the limit, percent.
+    /// A watch for this share of the limit, percent.
     #[must_use]
     pub fn new(level: Option<u32>) -> Self {
         Self { level, high: BTreeMap::new() }
     }
 
-    /// A queue was this deep at this moment. Does a period of high use begin?
+    /// Records the depth of a queue. Returns a period of high use that begins with it.
     pub fn saw(
         &mut self,
         listener: ListenerId,
@@ -63,7 +63,7 @@ impl HighUseWatch {
         self.note(HighUse { listener, time_ns, peak_ns: Some(time_ns), depth, limit, level: 0 })
     }
 
-    /// An interval has ended with these rows. Returns where a period of high use begins.
+    /// Ends an interval with these rows. Returns the periods of high use that begin.
     pub fn interval(&mut self, time_ns: u64, rows: &[Interval]) -> Vec<HighUse> {
         if self.level.is_none() {
             return Vec::new();
@@ -140,7 +140,7 @@ mod tests {
         };
         assert_eq!(times(&mut watch, &[7, 8, 9, 2, 9, 8], 0), [2]);
         let mut watch = HighUseWatch::new(Some(80));
-        // From 9 at the second 1 it stays below for ten seconds.
+        // After 9 in the first second, it stays below for ten seconds.
         let peaks = [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9];
         assert_eq!(REST_NS, 10 * SECOND_NS);
         assert_eq!(times(&mut watch, &peaks, 0), [1, 12]);

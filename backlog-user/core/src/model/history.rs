@@ -1,4 +1,4 @@
-//! Restarted servers: the new listener continues the history of the closed one.
+//! Links the listener of a restarted server to its predecessor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -7,13 +7,12 @@ use crate::event::{Listener, ListenerId, Netns};
 
 type Key = (Netns, SocketAddr, bool);
 
-/// Listeners that have closed, by what they were bound to, while no other has taken their
-/// place.
+/// Closed listeners by the address that they were bound to, until another one succeeds them.
 #[derive(Debug, Default)]
 pub(super) struct History {
     closed: HashMap<Key, BTreeMap<u64, ListenerId>>,
-    /// The place of each in the order in which they closed: thousands may have closed at one
-    /// address, and each is forgotten on its own.
+    /// The position of each in the order in which they closed: thousands may have closed at one
+    /// address, and each is removed individually.
     places: HashMap<ListenerId, u64>,
     next: u64,
 }
@@ -23,7 +22,7 @@ fn key(listener: &Listener) -> Key {
 }
 
 impl History {
-    /// A listener has closed.
+    /// Adds a closed listener.
     pub(super) fn closed(&mut self, listener: &Listener) {
         self.forget(listener);
         self.next += 1;
@@ -43,7 +42,7 @@ impl History {
         Some(last)
     }
 
-    /// Nothing more is known of one that has closed.
+    /// Removes a closed listener.
     pub(super) fn forget(&mut self, listener: &Listener) {
         self.remove(&key(listener), listener.id);
     }

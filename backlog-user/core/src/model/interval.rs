@@ -1,4 +1,4 @@
-//! What one listener did in one interval.
+//! The activity of one listener in one interval.
 
 use backlog_ebpf::cause::{Beside, Cause};
 
@@ -11,7 +11,7 @@ use crate::model::saturating::saturating;
 pub struct Interval {
     /// The listener of the row.
     pub listener: ListenerId,
-    /// How long the interval was.
+    /// The length of the interval.
     pub elapsed_ns: u64,
     /// Connections added to the queue.
     pub enqueued: u64,
@@ -19,21 +19,21 @@ pub struct Interval {
     pub accepted: u64,
     /// Depth at the end.
     pub depth: u32,
-    /// Deepest in between.
+    /// The deepest queue in the interval.
     pub peak: u32,
-    /// When that was; none: unknown.
+    /// When it was deepest; none: unknown.
     pub peak_ns: Option<u64>,
-    /// The limit then; if that is unknown, the least one of the interval.
+    /// The limit at that time; if the time is unknown, the smallest limit of the interval.
     pub peak_limit: u32,
     /// The limit at the end.
     pub limit: u32,
     /// Refused packets by cause.
     pub drops: [u64; Cause::COUNT],
-    /// Those of them that were not reported individually, because they continue a run.
+    /// Drops that were not reported individually, because they continue a run.
     pub more: Vec<More>,
     /// Side events.
     pub beside: [u64; Beside::COUNT],
-    /// The waits of those accepted; none if there were none.
+    /// The waits of accepted connections; none if nothing was accepted.
     pub wait: Option<Waits>,
 }
 
@@ -64,46 +64,46 @@ impl Interval {
         saturating(self.drops)
     }
 
-    /// Did anything happen?
+    /// Whether anything happened.
     #[must_use]
     pub fn moved(&self) -> bool {
         let beside = saturating(self.beside);
         saturating([self.enqueued, self.accepted, self.dropped(), beside]) > 0
     }
 
-    /// Did anything happen, or is anything queued?
+    /// Whether anything happened or is queued.
     #[must_use]
     pub fn active(&self) -> bool {
         self.moved() || self.depth > 0 || self.peak > 0
     }
 
-    /// Per second.
+    /// A count as a rate per second.
     #[must_use]
     pub fn rate(&self, count: u64) -> f64 {
         if self.elapsed_ns == 0 { 0.0 } else { count as f64 * 1e9 / self.elapsed_ns as f64 }
     }
 }
 
-/// Drops of one cause behind the first of their run.
+/// The drops of one cause that follow the first one of their run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct More {
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// How many packets.
+    /// The number of packets.
     pub packets: u64,
-    /// Attempts among them that were refused for the first time; those that were only
-    /// counted are not among them.
+    /// Attempts among them that were refused for the first time, without those that were only
+    /// counted.
     pub clients: u64,
 }
 
 /// Waits in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// Half waited no longer.
+    /// The median.
     pub p50: u64,
-    /// Nine of ten.
+    /// The 90th percentile.
     pub p90: u64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99: u64,
     /// The longest.
     pub max: u64,
@@ -124,7 +124,7 @@ mod tests {
     use crate::event::ListenerId;
     use backlog_ebpf::cause::Cause;
 
-    /// A recording may have any number.
+    /// A recording may contain any number.
     #[test]
     fn sums_of_the_largest_counts_do_not_wrap_around() {
         let mut interval = Interval::made_up(ListenerId(1), 0, 16);

@@ -1,5 +1,5 @@
-//! The numbers of the members of `SO_REUSEPORT` groups, in the order of their opening. They
-//! begin anew where all members have closed.
+//! Numbers the members of `SO_REUSEPORT` groups in the order in which they opened. Numbering
+//! restarts after all members have closed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use super::group::{self, Key};
 use super::page::Page;
 use crate::event::ListenerId;
 
-/// What has a number, by address.
+/// The numbers in use, by address.
 #[derive(Debug, Default)]
 pub(super) struct Members(HashMap<Key, Numbers>);
 
@@ -18,16 +18,16 @@ struct Numbers {
     open: u32,
 }
 
-/// The number of a listener that was found.
+/// The number of a new member.
 #[derive(Clone, Copy)]
 pub(super) struct Number {
     pub(super) member: u32,
-    /// The first member, which has company from now on.
+    /// The first member, which from now on shares its address.
     pub(super) first: ListenerId,
 }
 
 impl Members {
-    /// A listener was found.
+    /// Adds a listener.
     pub(super) fn opened(&mut self, page: &Page) -> Option<Number> {
         let first = page.listener.id;
         let fresh = || Numbers { first, last: 0, open: 0 };
@@ -37,7 +37,7 @@ impl Members {
         Some(Number { member: numbers.last, first: numbers.first })
     }
 
-    /// One has closed.
+    /// Removes a closed listener.
     pub(super) fn closed(&mut self, page: &Page) {
         let Some(key) = group::key(page) else { return };
         if let Some(numbers) = self.0.get_mut(&key) {
@@ -48,7 +48,7 @@ impl Members {
         }
     }
 
-    /// Facts that the pages know already.
+    /// The numbers that existing pages have.
     pub(super) fn of(pages: &BTreeMap<ListenerId, Page>) -> Self {
         let mut all = HashMap::new();
         for (key, members) in group::last_generations(pages.values()) {

@@ -1,5 +1,5 @@
-//! Network namespaces: what the kernel has counted in each, what its listeners have counted
-//! together, and which of them have ended.
+//! Network namespaces: the kernel's counters in each, the sums of its listeners' counts, and
+//! whether it has ended.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ pub struct Namespace {
     pub seen: Sums,
     /// The part of these counts from before its reconciliation began.
     pub before: Sums,
-    /// It was compared.
+    /// It has been compared.
     pub compared: bool,
-    /// It was read once, and that is where its counters begin: the next reading compares.
+    /// Its first reading was its baseline: the next one compares.
     pub begins: bool,
     /// It has ended.
     pub ended: bool,
@@ -37,17 +37,17 @@ pub struct Namespace {
 pub struct NamespacesEnded {
     /// The tool's counts equal the kernel's at the last reading.
     pub equal: u64,
-    /// It was not.
+    /// The counts differed.
     pub different: u64,
-    /// They ended before the kernel could be asked.
+    /// They ended before the kernel's counters could be read.
     pub uncompared: u64,
-    /// Those of the equal ones with further counts after the last reading.
+    /// How many of the equal ones have further counts after the last reading.
     #[serde(default)]
     pub unread: u64,
-    /// Packets refused in these after it was asked last.
+    /// Packets refused in these after the last reading.
     #[serde(default)]
     pub unread_drops: u64,
-    /// Refused packets of them.
+    /// Packets refused in all of these.
     #[serde(default, skip_serializing_if = "form::is_zero")]
     pub dropped: u64,
 }
@@ -67,29 +67,29 @@ impl NamespacesEnded {
     }
 }
 
-/// All of a run.
+/// All namespaces of a run.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     all: BTreeMap<Netns, Entry>,
-    /// Those that have ended and whose listeners' pages are gone.
+    /// The namespaces that have ended and whose pages are evicted.
     pub(super) ended: NamespacesEnded,
-    /// Those that were forgotten at the end of the last interval although they may still be there.
+    /// Namespaces that were evicted at the end of the last interval although they may still exist.
     forgotten: Vec<Netns>,
 }
 
-/// One of them. It is evicted when it has ended and has no page.
+/// One namespace. It is evicted when it has ended and has no page.
 #[derive(Debug, Default)]
 struct Entry {
-    /// Pages of its listeners; of these: of listeners that are open.
+    /// The number of its listeners' pages, and how many of these listeners are open.
     pages: usize,
     open: usize,
-    /// When a listener closed last.
+    /// When a listener last closed.
     closed_ns: Option<u64>,
-    /// Pages of listeners at which something had happened are gone.
+    /// Pages of active listeners were evicted.
     evicted: bool,
-    /// What all listeners have counted, those whose pages are gone included.
+    /// The counts of all listeners, including those whose pages were evicted.
     sums: Sums,
-    /// What the kernel has told.
+    /// The kernel's last reading.
     told: Option<Namespace>,
 }
 
@@ -98,29 +98,29 @@ impl Entry {
         self.told.as_ref().is_some_and(|told| told.ended)
     }
 
-    /// Does it have a page, or did it have one of an active listener?
+    /// Whether it has a page, or had one of an active listener.
     fn has_listeners(&self) -> bool {
         self.pages > 0 || self.evicted
     }
 
-    /// May its counters still move? A listener is open, or was open at this time.
+    /// Whether its counters may still move: a listener is open, or was open at this time.
     fn moves(&self, since_ns: u64) -> bool {
         self.open > 0 || self.closed_ns.is_some_and(|closed_ns| closed_ns >= since_ns)
     }
 }
 
-/// The number of ended namespaces whose difference is kept.
+/// How many ended namespaces with a difference are kept.
 const DIFFERENT_KEPT: usize = 64;
 
 impl Namespaces {
-    /// A listener was found.
+    /// Adds a listener.
     pub(super) fn opened(&mut self, netns: Netns) {
         let entry = self.all.entry(netns).or_default();
         entry.pages += 1;
         entry.open += 1;
     }
 
-    /// A listener that was open has closed.
+    /// Records that an open listener has closed.
     pub(super) fn closed(&mut self, netns: Netns, time_ns: u64) {
         if let Some(entry) = self.all.get_mut(&netns) {
             entry.open = entry.open.saturating_sub(1);
@@ -128,14 +128,14 @@ impl Namespaces {
         }
     }
 
-    /// What a listener had counted until now, and what it has now.
+    /// Replaces a listener's previous counts by the current ones.
     pub(super) fn counted(&mut self, netns: Netns, was: &Sums, now: &Sums) {
         let sums = &mut self.all.entry(netns).or_default().sums;
         sums.subtract(was);
         sums.add(now);
     }
 
-    /// The page of a listener is gone; what it has counted stays.
+    /// Removes the page of a listener; its counts stay.
     pub(super) fn evicted(&mut self, page: &Page, active: bool) {
         if let Some(entry) = self.all.get_mut(&page.listener.netns) {
             entry.pages = entry.pages.saturating_sub(1);
@@ -143,19 +143,19 @@ impl Namespaces {
         }
     }
 
-    /// What listeners counted whose pages went before the recording that is resumed begins.
+    /// Adds the counts of listeners whose pages were evicted before the resumed recording starts.
     pub(super) fn had_counted(&mut self, netns: Netns, sums: &Sums) {
         let entry = self.all.entry(netns).or_default();
         entry.evicted = true;
         entry.sums.add(sums);
     }
 
-    /// What the kernel tells of one now.
+    /// The reading of a namespace, to be updated.
     pub(super) fn told(&mut self, netns: Netns) -> &mut Namespace {
         self.all.entry(netns).or_default().told.get_or_insert_default()
     }
 
-    /// How many are known.
+    /// The number of known namespaces.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -170,12 +170,12 @@ impl Namespaces {
         self.all.iter().filter_map(|(netns, entry)| Some((*netns, entry.told.as_ref()?)))
     }
 
-    /// The counts of all listeners of a namespace, including those that are gone.
+    /// The counts of all listeners of a namespace, including evicted ones.
     pub(super) fn sums_of(&self, netns: Netns) -> Sums {
         self.all.get(&netns).map(|entry| entry.sums).unwrap_or_default()
     }
 
-    /// What was seen until now is what belongs to the last reading of each.
+    /// Takes the counts until now as those at the last reading of each namespace.
     pub(super) fn all_seen(&mut self) {
         for Entry { sums, told, .. } in self.all.values_mut() {
             if let Some(told) = told {
@@ -184,7 +184,7 @@ impl Namespaces {
         }
     }
 
-    /// One has ended, unless it still has a listener.
+    /// Marks a namespace as ended, unless it still has an open listener.
     pub(super) fn end(&mut self, netns: Netns) {
         let entry = self.all.entry(netns).or_default();
         if entry.open == 0 {
@@ -192,7 +192,7 @@ impl Namespaces {
         }
     }
 
-    /// What the listeners whose pages are gone had counted, where there are any.
+    /// The counts of evicted listeners, by namespace.
     pub(super) fn evicted_sums<'a>(
         &self,
         pages: impl Iterator<Item = &'a Page>,
@@ -208,14 +208,14 @@ impl Namespaces {
         sums
     }
 
-    /// Refused packets, in those that have ended as well.
+    /// Refused packets, including those of ended namespaces.
     pub(super) fn dropped(&self) -> u64 {
         let present = self.all.values().map(|entry| entry.sums.dropped());
         saturating(present.chain([self.ended.dropped]))
     }
 
-    /// Evicts those that are over. Where more than `most` are quiet, without a page but perhaps
-    /// still there, those that have been so for longest are taken for over.
+    /// Evicts ended namespaces. If more than `most` are quiet, without a page but possibly
+    /// existing, those that have been quiet for longest are taken as ended.
     pub(super) fn evict(&mut self, most: usize) {
         let Self { all, ended, .. } = self;
         let mut different = 0;
@@ -267,13 +267,13 @@ impl Model {
         all
     }
 
-    /// Did it end before the kernel could be asked?
+    /// Whether it ended before the kernel's counters could be read.
     #[must_use]
     pub fn is_uncompared(&self, netns: Netns) -> bool {
         self.namespaces.get(netns).is_some_and(|told| told.ended && !told.compared)
     }
 
-    /// Packets refused in a network namespace that has ended, after the kernel was asked last.
+    /// Packets refused in an ended network namespace after the last reading.
     #[must_use]
     pub fn unread_drops(&self, netns: Netns) -> u64 {
         let ended = self.namespaces.get(netns).filter(|told| told.ended);
@@ -287,20 +287,21 @@ impl Model {
         asked.map(|(netns, told)| (netns, told.settings, told.moved, !told.compared))
     }
 
-    /// The network namespaces that have, or had, a listener of ours.
+    /// The network namespaces that have, or had, a traced listener.
     #[must_use]
     pub fn namespaces(&self) -> Vec<Netns> {
         self.namespaces_with(Entry::has_listeners)
     }
 
-    /// Those whose counters may still move: with a listener that is open, or was open recently.
+    /// The namespaces whose counters may still move: with a listener that is open, or was open
+    /// recently.
     #[must_use]
     pub fn moving_namespaces(&self) -> Vec<Netns> {
         let [_, since_ns] = self.ticks_ns;
         self.namespaces_with(|entry| entry.moves(since_ns) && !entry.has_ended())
     }
 
-    /// The others that are not known to have ended: they may end without any event.
+    /// The other namespaces that are not known to have ended: they may end without any event.
     #[must_use]
     pub fn quiet_namespaces(&self) -> Vec<Netns> {
         let [_, since_ns] = self.ticks_ns;
@@ -312,15 +313,15 @@ impl Model {
         some.map(|(netns, _)| *netns).collect()
     }
 
-    /// Is anything kept of it? An output forgets with the model what it has reported of it.
+    /// Whether the model still keeps it. An output then keeps what it has reported about it.
     #[must_use]
     pub fn knows_namespace(&self, netns: Netns) -> bool {
         self.namespaces.all.contains_key(&netns)
     }
 
-    /// Namespaces that were forgotten at the end of the last interval although they may still be
-    /// there. If a listener opens in one of them again, it is compared from its next reading on,
-    /// so where its counters began must be forgotten as well.
+    /// Namespaces that were evicted at the end of the last interval although they may still exist.
+    /// If a listener opens in one of them again, it is compared from its next reading on, so its
+    /// baseline must be forgotten as well.
     #[must_use]
     pub fn forgotten_namespaces(&self) -> &[Netns] {
         &self.namespaces.forgotten

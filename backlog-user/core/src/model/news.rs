@@ -2,25 +2,25 @@
 
 use crate::event::{AcceptErrors, Acceptor, Closed, DropEvent, Limit, ListenerId};
 
-/// A drop, as outputs show it immediately.
+/// A drop, for outputs that show it immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// When.
+    /// The time of the drop.
     pub time_ns: u64,
-    /// The refusal.
+    /// The drop.
     pub drop: DropEvent,
-    /// For a retry: when this attempt was refused first.
+    /// For a retry: when this attempt was first refused.
     pub retry_of_ns: Option<u64>,
-    /// It begins a run of drops of its cause at its listener: there was none for a second.
+    /// It begins a run of drops of its cause at its listener: there was none in the second before.
     pub first: bool,
-    /// It begins an episode: no drop of any cause preceded it.
+    /// It begins an episode: there was no drop of any cause in the second before.
     pub episode: bool,
 }
 
 /// An event that outputs show immediately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A listener that was not known.
+    /// A new listener.
     Found(ListenerId),
     /// A listener was closed.
     Closed(Closed),
@@ -28,8 +28,8 @@ pub enum News {
     Limit(Limit),
     /// A packet was refused.
     Refused(Refusal),
-    /// The state of the acceptors then.
+    /// The state of the acceptors when drops began.
     Acceptor(Box<Acceptor>),
-    /// Calls of `accept()` have failed; true: in a way that they had not failed before.
+    /// Calls of `accept()` have failed; true if they failed in a new way.
     AcceptErrors(Box<AcceptErrors>, bool),
 }

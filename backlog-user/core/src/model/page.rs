@@ -31,12 +31,12 @@ use crate::event::{
 };
 use crate::text::owner_text::safe;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Page {
     /// The listener.
     pub listener: Listener,
-    /// When it was first seen, and the depth of its queue then.
+    /// When it was first seen.
     pub first_seen_ns: u64,
     /// When it was closed, and the contents of its queues.
     pub closed: Option<(u64, Closed)>,
@@ -44,59 +44,59 @@ pub struct Page {
     pub sk_drops: Option<(Range, u64)>,
     /// The kernel's totals, as last read.
     pub totals: Totals,
-    /// The depth that each arrival met, itself included.
+    /// The depth at each arrival, itself included.
     pub depth: Distribution,
     /// Waits of accepted connections, microseconds.
     pub wait: Distribution,
-    /// Peaks of the intervals in percent of the limit.
+    /// The peaks of intervals in percent of the limit.
     pub peak_use: PeakUse,
-    /// Refused attempts with a record, retries folded in.
+    /// Refused clients with a record; retries are not counted again.
     pub(super) recorded_clients: u64,
-    /// Clients that were refused without a record, as their connections showed that were queued
+    /// Clients that were refused without a record, detected when their connections were queued
     /// later.
     pub(super) returned_clients: u64,
     /// Refused clients that were accepted later.
     pub admitted: u64,
-    /// The delays since their first refusal, microseconds.
+    /// The delays from their first refusal to the accept, microseconds.
     pub delay: Distribution,
-    /// And those that were not and never will be.
+    /// Refused clients whose outcome is final and is not an accept.
     pub ended: Ended,
     /// Runs of drops of any cause.
     pub episodes: Episodes,
-    /// The queue that there would have been without a limit.
+    /// The simulated queue without a limit.
     pub unlimited: Unlimited,
     /// Periods without an accept although connections were queued.
     pub stalls: Stalls,
-    /// Accepts with work before them, the pauses before them, and the stalls.
+    /// Accepts with a connection already waiting, the pauses before them, and the stalls.
     pub paced: Paced,
-    /// Known time with an empty queue.
+    /// Known time with an empty queue, nanoseconds.
     pub idle_ns: u64,
     /// The longest known lower bound on the wait of a connection whose enqueue was not seen,
     /// microseconds.
     pub at_least_us: Option<u64>,
-    /// Those that were still queued at the end: since when the oldest has been.
+    /// Since when the oldest connection that was still queued at the end has been queued.
     pub oldest: Option<Oldest>,
-    /// The last accept whose thread was seen.
+    /// The last accept whose thread is known.
     pub last_accept: Option<LastAccept>,
-    /// Who accepts.
+    /// The threads that accept.
     pub workers: Workers,
-    /// Failed calls of `accept()`, as far as they were watched.
+    /// Failed calls of `accept()`, counted while a probe was attached.
     pub accept_errors: FailedAccepts,
-    /// The state of the acceptors the last time that nobody had accepted for long.
+    /// The state of the acceptors when nothing was last accepted for long.
     pub idle: Option<Box<Acceptor>>,
-    /// When they were inspected for that; zero: an earlier recording does not say.
+    /// When they were inspected for that; zero in earlier recordings.
     pub idle_seen_ns: u64,
     /// The listener that was closed at the same address before this one was opened.
     pub follows: Option<ListenerId>,
     /// Its number among the listeners that were open at its address together with it, from 1.
     pub member: u32,
-    /// There was another one: they share the address.
+    /// There was another member: they share the address.
     pub grouped: bool,
     /// A listener of another network namespace has, or had, this address.
     pub alike: bool,
-    /// The times without an accept when its full queue refused packets.
+    /// The times without an accept at refusals by a full queue.
     pub stall: Stall,
-    /// Its limit has changed since it was seen first.
+    /// Its limit has changed since it was first seen.
     pub limit_changed: bool,
     /// Its history, if an output draws it and anything happened.
     pub timeline: Option<Timeline>,
@@ -108,17 +108,17 @@ pub struct Page {
     counted: Totals,
     /// Figures from the counts since the last interval.
     fresh: Fresh,
-    /// The time since the last arrival at an empty queue then.
+    /// How long the queue had been empty when the last interval ended.
     empty_since_ns: u64,
     runs: [DropBurst; Cause::COUNT],
 }
 
-/// Clients that were refused and have ended without being accepted.
+/// Clients that were refused and whose outcome is final without an accept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// They have left.
     pub gave_up: u64,
-    /// Those of them that are connected only from their own view.
+    /// How many of these are connected only in their own view.
     pub believing: u64,
     /// The kernel has reset them.
     pub reset: u64,
@@ -130,7 +130,7 @@ fn microseconds(nanoseconds: u64) -> u64 {
 }
 
 impl Page {
-    /// The page of a listener that was found now.
+    /// The page of a listener that has just been found.
     #[must_use]
     pub fn new(listener: Listener, time_ns: u64) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl Page {
     /// Another source or scan reports the same listener.
     pub fn seen_again(&mut self, listener: &Listener, time_ns: u64) {
         self.limit_changed |= self.listener.limit != listener.limit;
-        // A scan sees the change some time later.
+        // A scan sees the change later.
         self.set_limit(listener.limit, listener.call.is_some().then_some(time_ns));
         let known = &mut self.listener;
         known.inode = listener.inode.or(known.inode);
@@ -199,7 +199,7 @@ impl Page {
         self.closed = Some((time_ns, closed));
     }
 
-    /// Its limit has changed.
+    /// Records a change of its limit.
     pub fn limited(&mut self, limit: &Limit, time_ns: u64) {
         self.limit_changed |= limit.was != limit.now;
         self.set_limit(limit.now, Some(time_ns));
@@ -208,7 +208,8 @@ impl Page {
         }
     }
 
-    /// The acceptors were inspected: when drops began, or because nobody had accepted for long.
+    /// Records an inspection of the acceptors: when drops began, or because nothing was accepted
+    /// for long.
     pub fn explain(&mut self, acceptor: &Acceptor, time_ns: u64) {
         if acceptor.idle {
             (self.idle, self.idle_seen_ns) = (Some(Box::new(acceptor.clone())), time_ns);
@@ -223,7 +224,7 @@ impl Page {
         self.set_limit(limit, None);
     }
 
-    /// It has this limit now, since this time if that is known.
+    /// Sets the limit, and the time of the change if it is known.
     fn set_limit(&mut self, limit: u32, time_ns: Option<u64>) {
         let was = std::mem::replace(&mut self.listener.limit, limit);
         if was != limit {
@@ -231,7 +232,7 @@ impl Page {
         }
     }
 
-    /// A packet was refused. Does it begin a run of its cause, and an episode?
+    /// Records a refused packet. Returns whether it begins a run of its cause, and an episode.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, new_client: bool) -> (bool, bool) {
         self.recorded_clients += u64::from(new_client);
         self.unlimited.saw(drop, time_ns);
@@ -239,7 +240,7 @@ impl Page {
             let from_before = self.may_be_a_retry(time_ns);
             self.unlimited.refused(drop, time_ns, new_client, from_before);
             self.stalls.refused(drop, time_ns, new_client, self.unlimited.pause_ns());
-            // Its slot may have been another's before.
+            // Its slot may have belonged to another listener before.
             let accepted_ns = drop.accepted_ns;
             let own_ns = if accepted_ns < self.first_seen_ns { 0 } else { accepted_ns };
             self.stall.refused(time_ns, own_ns);
@@ -248,7 +249,7 @@ impl Page {
         (self.runs[drop.cause as usize].note(time_ns, new_client), episode)
     }
 
-    /// A client that was refused has been queued.
+    /// Records the enqueue of a client that was refused.
     pub fn admitted(&mut self, admitted: &Admitted, time_ns: u64, admission: Admission) {
         let is_own = !matches!(admission, Admission::Again | Admission::Elsewhere);
         self.unlimited.admitted(admitted, is_own);
@@ -258,7 +259,7 @@ impl Page {
         self.returned_clients += u64::from(admission == Admission::New);
     }
 
-    /// It is settled what has become of a client that was refused.
+    /// Records the final outcome of a client that was refused.
     pub fn settled(&mut self, fate: Fate) {
         match fate {
             Fate::Admitted { delay_ns } => {
@@ -277,11 +278,11 @@ impl Page {
         }
     }
 
-    /// The kernel's totals were read.
+    /// Applies a reading of the kernel's totals.
     pub fn count(&mut self, count: &Count, start_ns: u64) {
         let Count { totals, recent_peak, recent_longest_ns, waits, depths, last_accept, .. } =
             count;
-        // Its slot may have been another's before.
+        // Its slot may have belonged to another listener before.
         let last_accept = last_accept.filter(|last| last.time_ns >= self.first_seen_ns);
         self.last_accept = last_accept.or(self.last_accept);
         let came = totals.enqueued.saturating_sub(self.totals.enqueued);
@@ -301,20 +302,20 @@ impl Page {
         }
     }
 
-    /// The depth now.
+    /// The current depth.
     #[must_use]
     pub fn depth(&self) -> u32 {
         if self.closed.is_some() { 0 } else { self.level }
     }
 
-    /// Its address, and of a member of a group its number.
+    /// Its address, with its number if it is a member of a group.
     #[must_use]
     pub fn name(&self) -> String {
         let local = self.listener.local;
         if self.grouped { format!("{local} #{}", self.member) } else { local.to_string() }
     }
 
-    /// The same, and the network namespace where the address is in several: `0.0.0.0:80 in blue`.
+    /// Its name, with the network namespace if several have this address: `0.0.0.0:80 in blue`.
     #[must_use]
     pub fn full_name(&self) -> String {
         if !self.alike {
@@ -328,7 +329,7 @@ impl Page {
     /// Time of the last known accept; zero: none.
     #[must_use]
     pub fn accepted_ns(&self) -> u64 {
-        // Its slot may have been another's before.
+        // Its slot may have belonged to another listener before.
         if self.fresh.accepted_ns < self.first_seen_ns { 0 } else { self.fresh.accepted_ns }
     }
 
@@ -337,12 +338,12 @@ impl Page {
         self.runs.map(|run| run.last_ns())
     }
 
-    /// The runs of drops continue from these.
+    /// Continues the runs of drops from these times.
     pub(super) fn restart_runs(&mut self, last_drops_ns: [Option<u64>; Cause::COUNT]) {
         self.runs = last_drops_ns.map(DropBurst::after);
     }
 
-    /// The deepest queue, and when; connections queued at the first sight count.
+    /// The deepest queue and its time; connections that were queued when it was first seen count.
     #[must_use]
     pub fn peak(&self) -> (u32, u64) {
         if self.listener.depth > self.totals.peak {

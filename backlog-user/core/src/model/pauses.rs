@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::DropEvent;
 
-/// All of a listener.
+/// The stalls of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stalls {
-    /// Clients that the limit refused for the first time, as far as they have a record.
+    /// Clients that the limit refused for the first time, as far as their drops were recorded.
     pub clients: u64,
-    /// Those of them that were refused in a stall.
+    /// How many of these were refused in a stall.
     pub stalled: u64,
-    /// The longest stall: since when, and when the last drop in it was.
+    /// The longest stall: its start, and the last drop in it.
     pub longest: Option<(u64, u64)>,
-    /// The time without an accept that the last drop was in.
+    /// The period without an accept that the last drop was in.
     last: Option<Still>,
-    /// Those of `clients` that were refused in it.
+    /// How many of `clients` were refused in it.
     in_last: u64,
     /// When the first and the last packet were refused.
     first_ns: Option<u64>,
     last_ns: Option<u64>,
-    /// The limit that refused it.
+    /// The limit that refused the last one.
     last_limit: Option<u32>,
 }
 
@@ -33,27 +33,27 @@ struct Still {
     since_ns: u64,
 }
 
-/// A stall: nobody has accepted for longer than this,
+/// A stall is a period without an accept that is longer than this,
 pub const STALL_NS: u64 = 1_000_000_000;
 
-/// and for longer than this many of the acceptor's mean pauses.
+/// and longer than this many of the acceptor's mean pauses.
 const PAUSES: f64 = 16.0;
 
-/// The time without an accept that makes a stall, for this mean pause of the acceptor.
+/// The shortest period without an accept that is a stall, for this mean pause of the acceptor.
 #[must_use]
 pub fn least_ns(pause_ns: Option<f64>) -> f64 {
     (PAUSES * pause_ns.unwrap_or(0.0)).max(STALL_NS as f64)
 }
 
 impl Stalls {
-    /// The limit refused a packet, at an acceptor with this mean pause; `first`: the client's
-    /// first one.
+    /// Records a packet that the limit refused, at an acceptor with this mean pause; `first`: it is
+    /// the client's first one.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, pause_ns: Option<f64>) {
         self.clients += u64::from(first);
         self.first_ns.get_or_insert(time_ns);
         self.last_ns = Some(time_ns);
         self.last_limit = Some(drop.limit);
-        // Early recordings do not say when the last accept was.
+        // Early recordings do not have the time of the last accept.
         let is_known = drop.accepted_ns != 0 || drop.so_far.is_some();
         if drop.depth == 0 || !is_known {
             (self.last, self.in_last) = (None, 0);
@@ -79,46 +79,45 @@ impl Stalls {
         }
     }
 
-    /// If this is still the last accept: the time since which queued connections have not been
-    /// accepted.
+    /// Since when queued connections have not been accepted, if this is still the last accept.
     #[must_use]
     pub fn since(&self, accepted_ns: u64) -> Option<u64> {
         self.last.filter(|last| last.accepted_ns == accepted_ns).map(|last| last.since_ns)
     }
 
-    /// When the limit refused a packet for the first time.
+    /// When the limit refused the first packet.
     #[must_use]
     pub fn first_refused_ns(&self) -> Option<u64> {
         self.first_ns
     }
 
-    /// When the limit refused a packet last.
+    /// When the limit refused the last packet.
     #[must_use]
     pub fn last_refused_ns(&self) -> Option<u64> {
         self.last_ns
     }
 
-    /// The limit that refused it.
+    /// The limit that refused the last packet.
     #[must_use]
     pub fn last_limit(&self) -> Option<u32> {
         self.last_limit
     }
 
-    /// Clients that the limit refused for the first time after the last accept before the last refusal,
-    /// as far as they have a record.
+    /// Clients that the limit refused for the first time between the last accept and the last
+    /// refusal, as far as their drops were recorded.
     #[must_use]
     pub fn refused_since_last_accept(&self) -> u64 {
         self.in_last
     }
 
-    /// Were at least half of the refused clients refused after the last accept? True if nobody
-    /// was refused.
+    /// Whether at least half of the refused clients were refused after the last accept. True if no
+    /// client was refused.
     #[must_use]
     pub fn explained_by_the_last(&self) -> bool {
         self.in_last * 2 >= self.clients
     }
 
-    /// Do stalls explain most of the clients that were refused?
+    /// Whether stalls explain most of the refused clients.
     #[must_use]
     pub fn explain_most(&self) -> bool {
         self.stalled * 2 > self.clients

@@ -1,7 +1,7 @@
 //! Reconciliation of the tool's counts with the kernel's. Pure: both are in the model.
 //!
-//! A difference does not mean a loss by itself: the kernel's counters know no filter
-//! and no beginning.
+//! A difference is not necessarily a loss: the kernel's counters ignore the tool's filter and its
+//! start.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,10 @@ use crate::event::Netns;
 /// One kernel counter since the start, and the tool's count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterCheck {
-    /// As the kernel names it.
+    /// The kernel's name for the counter.
     pub counter: &'static str,
-    /// How much it has moved. It was read before and after the tool's own numbers; where
-    /// it moved in between, this is the value that comes nearest to `seen`.
+    /// The change of the kernel's counter. It was read before and after the tool's own counts; if
+    /// it moved in between, this is the value nearest to `seen`.
     pub kernel: u64,
     /// The tool's count.
     pub seen: u64,
@@ -29,13 +29,13 @@ impl CounterCheck {
         Self { counter, kernel: kernel.nearest(seen), seen }
     }
 
-    /// Do both say the same?
+    /// Whether both counts are equal.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.kernel == self.seen
     }
 
-    /// Did anything move?
+    /// Whether either count moved.
     #[must_use]
     pub fn moved(&self) -> bool {
         self.kernel > 0 || self.seen > 0
@@ -46,7 +46,7 @@ impl CounterCheck {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Blind {
-    /// A filter leaves listeners or clients out.
+    /// A filter excludes listeners or clients.
     pub filtered: bool,
     /// Events that found no slot.
     pub no_slot: u64,
@@ -56,22 +56,22 @@ pub struct Blind {
     pub unattributed: u64,
     /// Events that programs missed.
     pub missed: u64,
-    /// Packets that are ignored are not seen.
+    /// Ignored packets are not seen.
     pub ignores: bool,
 }
 
-/// The verdicts on one network namespace.
+/// The reconciliation of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Which.
+    /// The namespace.
     pub netns: Netns,
-    /// A verdict for each counter that the kernel shows; none: it could not be asked.
+    /// A check for each counter that the kernel shows; empty if the counters could not be read.
     pub verdicts: Vec<CounterCheck>,
     /// It has ended, and this many packets were refused there after the last reading.
     pub unread_drops: u64,
 }
 
-/// Compares for every namespace that has listeners of ours.
+/// Compares for every namespace that has traced listeners.
 #[must_use]
 pub fn accounts(model: &Model) -> Vec<Account> {
     let namespaces = model.namespaces().into_iter().filter(|netns| !model.is_uncompared(*netns));
@@ -83,8 +83,7 @@ pub fn accounts(model: &Model) -> Vec<Account> {
     namespaces.map(account).collect()
 }
 
-/// Compares for one network namespace; a counter that the kernel does not show is left
-/// out.
+/// Compares for one network namespace, without the counters that the kernel does not show.
 fn of_namespace(model: &Model, netns: Netns) -> Vec<CounterCheck> {
     model.namespaces.get(netns).map(Namespace::verdicts).unwrap_or_default()
 }
@@ -102,35 +101,35 @@ impl Namespace {
             .collect()
     }
 
-    /// Was nothing seen that moves a counter of the kernel since it was read last?
+    /// Whether nothing that moves a kernel counter was seen since the last reading.
     pub(super) fn is_read_to(&self, sums: &Sums) -> bool {
         Counter::ALL.into_iter().all(|counter| self.seen.moved(counter) == sums.moved(counter))
     }
 
-    /// Refused packets that were seen since it was read last.
+    /// Refused packets that were seen since the last reading.
     pub(super) fn unread_drops(&self, sums: &Sums) -> u64 {
         sums.dropped().saturating_sub(self.seen.dropped())
     }
 
-    /// Was the same seen as the kernel has counted, as far as was compared?
+    /// Whether the tool's counts equal the kernel's, for all compared counters.
     pub(super) fn agrees(&self) -> bool {
         self.verdicts().iter().all(CounterCheck::agrees)
     }
 }
 
-/// Compares a listener's `sk_drops`. None for one that has closed, and taken it along.
+/// Compares a listener's `sk_drops`. None for a closed listener, whose counter is gone.
 #[must_use]
 pub fn of_listener(page: &Page) -> Option<CounterCheck> {
     let (moved, seen) = page.sk_drops?;
     page.closed.is_none().then(|| CounterCheck::new("sk_drops", moved, seen))
 }
 
-/// Why the two may differ, likely ones first.
+/// The reasons why the two may differ, likely ones first.
 #[must_use]
 pub fn reasons(verdict: &CounterCheck, blind: &Blind) -> Vec<String> {
     let mut reasons = Vec::new();
     let CounterCheck { counter, kernel, seen } = *verdict;
-    // Tracepoints also leave open which packets lose nothing.
+    // With tracepoints it is also unknown which packets lose nothing.
     let infers_members = counter == "sk_drops" && blind.ignores;
     if kernel < seen {
         if infers_members {
@@ -197,7 +196,7 @@ mod tests {
         assert!(CounterCheck::new("ListenDrops", Range { low: 6, high: 8 }, 7).agrees());
     }
 
-    /// A recording may have any number.
+    /// A recording may contain any number.
     #[test]
     fn the_largest_counts_have_moved() {
         let all = CounterCheck::new("ListenDrops", Range { low: u64::MAX, high: u64::MAX }, 1);

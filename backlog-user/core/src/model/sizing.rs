@@ -1,5 +1,5 @@
-//! The number to set, or what to do instead, and why: a verdict on one listener. Pure;
-//! docs/SIZING.md describes the model.
+//! Sizes a listener: the backlog to set, or what to do instead, and why. Pure; docs/SIZING.md
+//! describes the model.
 
 mod judge;
 mod late;
@@ -17,19 +17,19 @@ use super::group::Unbalanced;
 use super::page::Page;
 use super::unlimited::{Stretch, Unlimited};
 
-/// How much was seen.
+/// The confidence in a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
-    /// Little: run it for longer, or under more load.
+    /// Little data: run for longer, or under more load.
     Low,
-    /// Something.
+    /// Some data.
     Medium,
-    /// Much.
+    /// Much data.
     High,
 }
 
 impl Confidence {
-    /// Every one.
+    /// All levels.
     pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
 
     /// The name in JSON and in the summary.
@@ -48,7 +48,7 @@ impl Confidence {
 pub struct Given {
     /// The client timeout.
     pub client_timeout_ns: u64,
-    /// `net.core.somaxconn` of the listener's namespace, now.
+    /// The current `net.core.somaxconn` of the listener's namespace.
     pub somaxconn: Option<u32>,
     /// Kernel memory of a queued connection.
     pub entry_bytes: Option<u64>,
@@ -56,12 +56,12 @@ pub struct Given {
     pub elapsed_ns: u64,
     /// It waits or drops while other members of its group have room.
     pub unbalanced: Option<Unbalanced>,
-    /// Some of its clients are left out by their family.
+    /// Some of its clients are filtered out by their family.
     pub partial: bool,
-    /// Until when.
+    /// The end of the run, or of the listener.
     pub end_ns: u64,
-    /// `net.ipv4.tcp_syncookies` of the listener's namespace. With 2, cookies say nothing of room in
-    /// the SYN queue.
+    /// `net.ipv4.tcp_syncookies` of the listener's namespace. With 2, cookies say nothing about
+    /// room in the SYN queue.
     pub syncookies: Option<u8>,
 }
 
@@ -74,37 +74,37 @@ pub struct Sizing {
     pub confidence: Confidence,
     /// The backlog to pass to `listen()`.
     pub backlog: Option<u32>,
-    /// What `net.core.somaxconn` has to be at least, if it is less.
+    /// The minimum for `net.core.somaxconn`, if it is lower.
     pub somaxconn: Option<u32>,
-    /// The smallest limit that would have refused nobody, as far as is known.
+    /// The smallest limit that would have refused no client, as far as is known.
     pub smallest_limit: Option<u32>,
     /// The largest backlog whose last client is accepted within the client timeout.
     pub largest_backlog: Option<u32>,
-    /// How much of the limit was never used, percent.
+    /// The part of the limit that was never used, percent.
     pub headroom_percent: Option<u32>,
     /// The depth that a queue without a limit would have reached.
     pub needed_depth: Option<u64>,
-    /// And the SYN queue, if it was too short.
+    /// The length that the SYN queue would have reached, if it was too short.
     pub needed_syn_queue: Option<u64>,
     /// The kind of traffic behind SYN cookies sent for lack of room.
     pub cookies: Option<Cookies>,
-    /// How long the last one in it would have waited.
+    /// How long the last connection in that queue would have waited.
     pub wait_ns: Option<u64>,
     /// The most memory that a full queue of that backlog takes.
     pub memory_bytes: Option<u64>,
     /// Accepts per second while the queue grew.
     pub accept_rate: Option<f64>,
-    /// The number needed.
+    /// Accepts per second that are needed.
     pub needed_rate: Option<f64>,
-    /// The ratio of this to the rate reached, rounded up to tenths, at least 1.1.
+    /// The ratio of the needed rate to the rate reached, rounded up to tenths, at least 1.1.
     pub times: Option<f64>,
-    /// When that began.
+    /// When the overload or stall began.
     pub since_ns: Option<u64>,
     /// Its duration.
     pub lasted_ns: Option<u64>,
     /// Who must call `listen()` again; none: unknown, or the listener has closed.
     pub restart: Option<String>,
-    /// Those of the refused clients that were only estimated.
+    /// How many of the refused clients are only an estimate.
     pub estimated_clients: u64,
     /// The verdict and its reason, in sentences.
     pub why: String,
@@ -113,14 +113,14 @@ pub struct Sizing {
 /// The kind of traffic behind SYN cookies sent because the SYN queue was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cookies {
-    /// Most of them were answered: by clients.
+    /// Most of them were answered, so they were clients.
     Load,
-    /// Most were not.
+    /// Most of them were not answered.
     Attack,
 }
 
 impl Cookies {
-    /// Every one.
+    /// All kinds.
     pub const ALL: [Self; 2] = [Self::Load, Self::Attack];
 
     /// The name in JSON.
@@ -136,19 +136,19 @@ impl Cookies {
 /// The largest backlog that `listen()` can pass.
 const LARGEST: u32 = i32::MAX.unsigned_abs();
 
-/// All that a verdict rests on.
+/// The basis of a verdict.
 struct Seen<'a> {
     page: &'a Page,
     given: &'a Given,
     unlimited: Unlimited,
-    /// Packets that the limit refused, without those of a SYN flood.
+    /// Packets that the limit refused, except those of a SYN flood.
     refused: u64,
     need: Need,
     late: Late,
     /// The start of a time without an accept, far longer than usual, that lasts until the end.
     stalled_since_ns: Option<u64>,
-    /// One that was over before the end and refused nobody, but made clients wait for too long: since
-    /// when, and until when at least.
+    /// A time without an accept that ended before the end of the run and refused no client, but
+    /// made clients wait too long: its start, and a time until which it lasted at least.
     paused: Option<(u64, u64)>,
 }
 
@@ -208,7 +208,7 @@ pub fn of(page: &Page, given: &Given) -> Sizing {
 impl Sizing {
     fn fits(&mut self, page: &Page) {
         let limit = page.listener.limit;
-        // A SYN is refused where the depth is above the limit, or the SYN queue has reached it.
+        // A SYN is refused if the depth is above the limit, or if the SYN queue has reached it.
         let most = page.peak().0.max(page.totals.syn_queue_peak);
         self.smallest_limit = Some(most.min(limit));
         let spare = u64::from(limit.saturating_sub(most)) * 100 / u64::from(limit.max(1));
@@ -237,7 +237,8 @@ impl Sizing {
         let deepest = need.deepest.filter(|_| seen.refused > 0);
         if let Some(worst) = worst(unlimited, need, given).or(deepest) {
             self.grew(seen, &worst);
-            // At the rate that the verdict names; the longest real wait is a lower bound.
+            // The rate that the verdict states gives the wait; the longest real wait is a lower
+            // bound.
             let at_rate = self.accept_rate.map(|rate| worst.peak / rate * 1e9);
             let wait_ns = at_rate.or(need.wait_ns).map(round_to_u64);
             self.wait_ns = wait_ns.map(|wait_ns| wait_ns.max(page.totals.longest_ns));
@@ -245,7 +246,7 @@ impl Sizing {
             if growth.lasted_ns > given.client_timeout_ns {
                 (self.needed_rate, self.accept_rate) = growth.rates().unzip();
             } else if !growth.is_pause(page.paced.pause_ns()) {
-                // A burst is over before many of it are accepted.
+                // A burst is over before many of its clients are accepted.
                 self.accept_rate = page.paced.rate();
                 self.needed_rate =
                     self.accept_rate.zip(growth.rates()).map(|(rate, (came, _))| came.max(rate));
@@ -262,16 +263,16 @@ impl Sizing {
         let timeout_s = late.timeout_ns(given) as f64 / 1e9;
         self.largest_backlog = Some(least((rate * timeout_s).floor()));
         if unlimited.from_before {
-            // How many clients came is not known.
+            // It is unknown how many clients came.
             (self.needed_rate, self.needed_depth, self.wait_ns) = (None, None, None);
             return;
         }
-        // Where it still grew at the end, more of it would have come.
+        // If the queue still grew at the end, more clients would have come.
         if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
             && !unlimited.grows_until(given.end_ns)
             && let Some(depth) = self.needed_depth
         {
-            // A burst: its last client is to be accepted before it gives up.
+            // A burst: its last client must be accepted before it gives up.
             let grew_s = self.lasted_ns.unwrap_or(0) as f64 / 1e9;
             let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
             self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
@@ -303,14 +304,14 @@ impl Sizing {
     }
 }
 
-/// A factor that is enough: in tenths, rounded up. Exactly as many workers as are needed would leave
-/// no room for chance.
+/// A factor that is sufficient, rounded up to tenths. With exactly as many workers as needed,
+/// chance would cause overloads.
 fn in_tenths(factor: f64) -> f64 {
-    // A value that is a tenth except for rounding stays a tenth.
+    // A value that is a tenth except for rounding errors stays that tenth.
     ((factor * 10.0 - 1e-6).ceil() / 10.0).max(1.1)
 }
 
-/// The nearest number.
+/// The nearest integer.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -320,7 +321,7 @@ fn round_to_u64(value: f64) -> u64 {
     value.round() as u64
 }
 
-/// As much as a backlog.
+/// The smallest backlog that is at least this depth.
 fn least(depth: f64) -> u32 {
     u32::try_from(round_to_u64(depth).max(1)).map_or(LARGEST, |depth| depth.min(LARGEST))
 }

@@ -1,5 +1,5 @@
-//! State of the model that no later event repeats: a recording that begins in the middle of a run
-//! carries it along.
+//! State of the model that no later event repeats. A recording that begins in the middle of a run
+//! includes it.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use super::{Gone, Model, NamespacesEnded};
 use crate::event::form::is_zero;
 use crate::event::{Acceptor, ListenerId, Moves, Netns};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelSnapshot {
     pages: Vec<PageSnapshot>,
@@ -43,7 +43,7 @@ struct PageSnapshot {
     #[serde(default)]
     limit_changed: bool,
     last_drops_ns: [Option<u64>; Cause::COUNT],
-    /// The fate of its clients, and what it implies for its limit.
+    /// The outcome of its clients, and what it implies for its limit.
     #[serde(default)]
     advice: Advice,
 }
@@ -67,7 +67,7 @@ struct Advice {
     idle_seen_ns: u64,
     #[serde(default)]
     stall: Stall,
-    /// Its number in its group; zero: not known.
+    /// Its number in its group; zero: unknown.
     #[serde(default)]
     member: u32,
     #[serde(default)]
@@ -143,7 +143,7 @@ impl PageSnapshot {
 }
 
 impl Model {
-    /// State that events do not carry.
+    /// The state that events do not carry.
     pub fn snapshot(&self) -> ModelSnapshot {
         let before = self.namespaces.all_told();
         let before = before.filter(|(_, known)| known.begins || known.before != Sums::default());
@@ -157,7 +157,7 @@ impl Model {
         }
     }
 
-    /// An interval begins here; everything so far was before it.
+    /// Resumes a run from `past`: an interval starts here, and all events so far were before it.
     pub fn resume(&mut self, time_ns: u64, past: &ModelSnapshot) {
         // Changes made by these events belong to no interval.
         drop(self.tick(time_ns));

@@ -1,21 +1,21 @@
-//! The time without an accept when a full queue refused packets, from the last accept in the drop
-//! records, independent of intervals.
+//! Times without an accept while a full queue refused packets. They follow from the time of the
+//! last accept in drop records, not from intervals.
 
 use serde::{Deserialize, Serialize};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stall {
     /// The last accept before the last refusal; zero: none.
     accepted_ns: u64,
-    /// The first refusal since.
+    /// The first refusal since then.
     refused_ns: u64,
     /// The longest time between an accept and a refusal with no accept in between.
     pub longest_ns: u64,
 }
 
 impl Stall {
-    /// A full queue refused a packet, after this last accept.
+    /// Records that a full queue refused a packet, with the time of the last accept before it.
     pub fn refused(&mut self, time_ns: u64, accepted_ns: u64) {
         if self.refused_ns == 0 || self.accepted_ns != accepted_ns {
             (self.accepted_ns, self.refused_ns) = (accepted_ns, time_ns);
@@ -24,7 +24,7 @@ impl Stall {
         self.longest_ns = self.longest_ns.max(time_ns.saturating_sub(since_ns));
     }
 
-    /// Time of the first refusal after the very last accept; none if there was no refusal.
+    /// Time of the first refusal after this last accept; none if there was no refusal.
     #[must_use]
     pub fn since_ns(&self, accepted_ns: u64) -> Option<u64> {
         (self.refused_ns > accepted_ns).then_some(self.refused_ns)
@@ -43,7 +43,7 @@ mod tests {
             stall.refused(time_ns, accepted_ns);
         }
         assert_eq!((stall.since_ns(15), stall.longest_ns), (Some(20), 14));
-        // It has recovered.
+        // It has accepted again.
         assert_eq!(stall.since_ns(30), None);
     }
 

@@ -6,35 +6,36 @@ use backlog_ebpf::cause::Cause;
 use super::episode::GAP_NS;
 use super::interval::More;
 
-/// One run, and the part of it in the current interval.
+/// A run, and the part of it in the current interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DropBurst {
-    /// Time of the last one, without the last interval's count; none: there was none.
+    /// Time of the last drop with a record; none: there was none.
     last_ns: Option<u64>,
-    /// Time of drops counted at the end of the last interval beyond the reported ones.
+    /// The end of the last interval, if more drops were counted in it than had a record.
     counted_ns: Option<u64>,
-    /// Those of this interval with a record.
+    /// Drops with a record in this interval.
     told: u64,
-    /// Those of them that began a run.
+    /// How many of these began a run.
     firsts: u64,
-    /// Attempts of this interval refused for the first time, without those that began a run.
+    /// Attempts refused for the first time in this interval, except those that began a run.
     clients: u64,
 }
 
 impl DropBurst {
-    /// Continues from the last packet.
+    /// Continues a run whose last packet was at this time.
     pub(super) fn after(last_ns: Option<u64>) -> Self {
         Self { last_ns, ..Self::default() }
     }
 
-    /// Time of the last one, reported or counted.
+    /// Time of the last drop, recorded or counted.
     pub(super) fn last_ns(&self) -> Option<u64> {
         self.last_ns.max(self.counted_ns)
     }
 
     /// Records a drop. Returns true if it begins a run.
     pub(super) fn note(&mut self, time_ns: u64, new_client: bool) -> bool {
-        // A drop older than the count was included in it: the count does not show an earlier drop.
+        // A drop older than the count is part of it: it does not mean that there was an earlier
+        // one.
         let counted_ns = self.counted_ns.filter(|counted_ns| *counted_ns < time_ns);
         let last_ns = self.last_ns.max(counted_ns);
         self.last_ns = self.last_ns.max(Some(time_ns));
@@ -46,12 +47,12 @@ impl DropBurst {
     }
 
     /// Ends an interval in which `dropped` packets were counted, and returns those that did not
-    /// begin a run. Packets that are only counted also extend the run; reported packets that are
-    /// not counted yet are in the next count.
+    /// begin a run. Packets that are only counted also extend the run; recorded packets that are
+    /// not counted yet belong to the next count.
     pub(super) fn end(&mut self, cause: Cause, dropped: u64, time_ns: u64) -> Option<More> {
         let Self { told, firsts, clients, .. } = *self;
         let packets = dropped.saturating_sub(firsts);
-        // The rest of them is in the next count, with its packets.
+        // The others belong to the next count, with their packets.
         let counted = clients.min(packets);
         *self = Self {
             last_ns: self.last_ns(),

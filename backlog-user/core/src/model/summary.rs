@@ -1,4 +1,4 @@
-//! A listener's summary at the end: the derived figures that its page does not hold.
+//! The summary of a listener at the end: figures derived from its page.
 
 use backlog_ebpf::record::Kind;
 
@@ -17,7 +17,7 @@ pub struct Summary<'model> {
     pub lost: u64,
     /// The deepest queue.
     pub peak: u32,
-    /// The time of this; none if nothing was ever queued.
+    /// When it was deepest; none if nothing was ever queued.
     pub peak_ns: Option<u64>,
 }
 
@@ -35,8 +35,8 @@ impl<'model> Summary<'model> {
         }
     }
 
-    /// `17 of 16 (106 %)`: the deepest queue and its limit. If that has changed, which one applied
-    /// to this queue is not known here.
+    /// `17 of 16 (106 %)`: the deepest queue and its limit. If the limit has changed, it is unknown
+    /// which one applied then.
     #[must_use]
     pub fn peak_of_limit(&self) -> String {
         let (peak, limit) = (self.peak, self.page.listener.limit);
@@ -46,7 +46,7 @@ impl<'model> Summary<'model> {
         format!("{peak} of {limit} ({} %)", percent(peak, limit))
     }
 
-    /// Did anything happen here?
+    /// Whether anything happened here.
     #[must_use]
     pub fn active(&self) -> bool {
         let totals = &self.page.totals;

@@ -1,4 +1,4 @@
-//! Sums over the listeners of a network namespace, of what the kernel counts as well.
+//! Sums over the listeners of a network namespace, of the events that the kernel counts as well.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
@@ -8,7 +8,7 @@ use crate::aggregate::count::add;
 use crate::counter::Counter;
 use crate::model::saturating::saturating;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     drops: [u64; Cause::COUNT],
@@ -17,21 +17,21 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Those of one listener.
+    /// The sums of one listener.
     #[must_use]
     pub fn of_listener(totals: &Totals) -> Self {
         let Totals { drops, beside, not_in_mib, .. } = *totals;
         Self { drops, beside, not_in_mib }
     }
 
-    /// Adds others.
+    /// Adds other sums.
     pub fn add(&mut self, other: &Self) {
         add(&mut self.drops, &other.drops);
         add(&mut self.beside, &other.beside);
         self.not_in_mib = self.not_in_mib.saturating_add(other.not_in_mib);
     }
 
-    /// Takes others out that were added before.
+    /// Subtracts sums that were added before.
     pub fn subtract(&mut self, other: &Self) {
         let each = |from: &mut [u64], other: &[u64]| {
             from.iter_mut().zip(other).for_each(|(from, other)| *from = from.wrapping_sub(*other));
@@ -47,13 +47,13 @@ impl Sums {
         saturating(self.drops)
     }
 
-    /// The expected change of a counter; none: the tool does not count what moves it.
+    /// The expected change of a counter; none if the tool does not count what moves it.
     #[must_use]
     pub fn moved(&self, counter: Counter) -> Option<u64> {
         let drops = Cause::ALL.into_iter().filter(|cause| cause.moves().contains(&counter));
         let drops = drops.map(|cause| self.drops[cause as usize]).reduce(u64::saturating_add);
         let drops = drops.map(|drops| match counter {
-            // Some drops no counter of the kernel counts.
+            // Some drops are not in any kernel counter.
             Counter::ListenDrops => drops.saturating_sub(self.not_in_mib),
             _ => drops,
         });

@@ -1,4 +1,4 @@
-//! The model, fed with synthetic events.
+//! Tests the model with synthetic events.
 
 mod namespaces;
 mod refused;
@@ -70,7 +70,7 @@ fn level(depth: u32) -> What {
     What::DepthSample { listener: ID, depth, limit: 16 }
 }
 
-/// Two CPUs may each let in one more than the limit.
+/// Each of two CPUs may admit one connection more than the limit.
 #[test]
 fn a_peak_is_of_its_limit_unless_that_was_changed() {
     let mut model = model();
@@ -150,7 +150,7 @@ fn an_interval_has_the_difference_and_its_own_peak() {
     let row = model.tick(SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (20, 15, 17, 5));
 
-    // Nothing new, but five are still queued: that is this interval's peak.
+    // No new events, but five are still queued: that is this interval's peak.
     model.apply(&event(2 * SECOND, count(&totals, 0)));
     let row = model.tick(2 * SECOND).remove(0);
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (0, 0, 5, 5));
@@ -158,7 +158,7 @@ fn an_interval_has_the_difference_and_its_own_peak() {
     let totals = Totals { enqueued: 21, accepted: 21, ..totals };
     model.apply(&event(3 * SECOND, count(&totals, 0)));
     let row = model.tick(3 * SECOND).remove(0);
-    // It began with five.
+    // It started with five.
     assert_eq!((row.enqueued, row.accepted, row.peak, row.depth), (1, 6, 5, 0));
     let page = model.get(ID).unwrap();
     // 5 of 16 is 31 %, 17 of 16 is 106 %.
@@ -194,7 +194,7 @@ fn a_closed_listener_has_one_last_row() {
     assert_eq!(model.tick(2 * SECOND).len(), 0);
 }
 
-/// The programs' counts are read after the record of the close, which may be in the next interval.
+/// The programs' counts are read after the close record, possibly in the next interval.
 #[test]
 fn what_is_counted_after_the_interval_of_the_close_has_a_row() {
     let mut model = model();
@@ -245,19 +245,19 @@ fn a_run_of_equal_drops_is_told_once_and_then_by_interval() {
         })
         .collect();
     assert_eq!(firsts, [true, false, false, false]);
-    // Ten were counted: some had no record of their own.
+    // Ten were counted: some had no record.
     let mut totals = Totals { records_suppressed: 6, ..Totals::default() };
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 10;
     model.apply(&event(SECOND, count(&totals, 17)));
     let row = model.tick(SECOND).remove(0);
     let more = More { cause: Cause::AcceptQueueFullSyn, packets: 9, clients: 2 };
     assert_eq!(row.more, [more]);
-    // The run continues, so nothing is a first drop.
+    // The run continues, so this drop is not a first one.
     model.apply(&event(SECOND + 800_000_000, drop(9, 1)));
     totals.drops[Cause::AcceptQueueFullSyn as usize] = 11;
     model.apply(&event(2 * SECOND, count(&totals, 17)));
     assert_eq!(model.tick(2 * SECOND).remove(0).more[0].packets, 1);
-    // More than a second later another begins.
+    // After more than a second, another run begins.
     let later = model.apply(&event(3 * SECOND, drop(9, 1)));
     assert!(matches!(later, Some(News::Refused(Refusal { first: true, .. }))));
 }
@@ -293,7 +293,7 @@ fn a_namespace_is_looked_into_until_its_last_listener_is_quiet() {
     let mut model = model();
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
     model.apply(&event(SECOND / 2, What::Closed(Closed { listener: ID, depth: 0, syn_queue: 0 })));
-    // Its last events are counted with this interval or the next.
+    // Its last events are counted in this interval or the next.
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
     model.tick(SECOND);
     assert_eq!(model.moving_namespaces(), [Netns::from(1)]);
@@ -324,7 +324,7 @@ fn a_server_started_again_goes_on_with_one_history() {
         model.apply(&event(time_ns, what));
     }
     let follows = |id| model.get(ListenerId(id)).unwrap().follows;
-    // One takes the place of the closed one; the next is one more.
+    // One succeeds the closed listener; the next one is additional.
     assert_eq!([2, 4, 5, 6].map(follows), [None, None, Some(ListenerId(1)), None]);
 }
 
@@ -365,7 +365,7 @@ fn a_peak_has_the_limit_of_its_time() {
         let rows = model.tick(SECOND);
         let row = (rows[0].peak, rows[0].peak_ns, rows[0].peak_limit, rows[0].limit);
         assert_eq!(row, (12, Some(peak_ns), peak_limit, 128));
-        // The programs keep the time of the first peak that was so deep.
+        // The programs keep the time of the first peak of this depth.
         model.apply(&event(SECOND + 1, count(&totals, 12)));
         let rows = model.tick(2 * SECOND);
         assert_eq!((rows[0].peak, rows[0].peak_ns, rows[0].peak_limit), (12, None, 128));

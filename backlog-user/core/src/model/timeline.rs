@@ -1,49 +1,49 @@
-//! The history of a listener's queue: a span for each interval with activity, for outputs that
-//! draw. Kept only if an output needs it, and bounded: a long run has longer spans, and with too
-//! many busy listeners the later ones have none.
+//! The history of a listener's queue, for outputs that draw it: a span for each interval with
+//! activity. Kept only if an output needs it, and bounded: in a long run spans are longer, and if
+//! too many listeners are busy, the later ones have no history.
 
 use super::distribution::Distribution;
 use super::interval::Interval;
 
-/// One interval, or several that were joined.
+/// One interval, or several merged ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// When it began, monotonic nanoseconds.
+    /// Its start, monotonic nanoseconds.
     pub begin_ns: u64,
-    /// When it ended.
+    /// Its end.
     pub end_ns: u64,
     /// Depth at the end.
     pub depth: u32,
-    /// The deepest in between.
+    /// The deepest queue in the span.
     pub peak: u32,
     /// The limit at the end.
     pub limit: u32,
     /// Connections that were added to the queue.
     pub enqueued: u64,
-    /// Those that were taken from it.
+    /// Connections that were accepted.
     pub accepted: u64,
     /// Refused packets.
     pub drops: u64,
-    /// Waits of those accepted: above half of the first, microseconds and a power of two,
-    /// and up to it; how many.
+    /// Waits of accepted connections: the upper bound of each bucket in microseconds, a power of
+    /// two, and the number of waits above half of it and up to it.
     pub waits: Vec<(u64, u64)>,
 }
 
-/// The spans of one listener, in order of time. Between two of them nothing happened and
-/// nothing was queued.
+/// The spans of one listener, in order of time. Between two spans nothing happened and nothing was
+/// queued.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     spans: Vec<Span>,
-    /// Intervals in a span.
+    /// The number of intervals per span.
     width: u32,
-    /// Intervals in the last span.
+    /// The number of intervals in the last span.
     filled: u32,
 }
 
-/// Spans of one listener.
+/// The most spans of one listener.
 pub const MOST_SPANS: usize = 600;
 
-/// Spans of all listeners together: about 50 MB.
+/// The most spans of all listeners together: about 50 MB.
 pub const MOST_OF_ALL: usize = 300_000;
 
 impl Timeline {
@@ -53,8 +53,8 @@ impl Timeline {
         &self.spans
     }
 
-    /// The same in at most this many columns from one time to another: spans that begin in the same
-    /// column are merged.
+    /// The spans merged into at most this many columns between two times: spans that begin in the
+    /// same column are merged.
     #[must_use]
     pub fn columns(&self, most: u64, begin_ns: u64, end_ns: u64) -> Vec<Span> {
         let length = u128::from(end_ns.saturating_sub(begin_ns).max(1));
@@ -109,8 +109,8 @@ impl Timeline {
         }
     }
 
-    /// Merges neighbours in pairs, and from now on twice as many intervals. Activity long after a
-    /// span is not merged into it.
+    /// Merges neighbouring spans in pairs; later spans have twice as many intervals. Activity long
+    /// after a span is not merged into it.
     fn halve(&mut self) {
         let mut joined: Vec<Span> = Vec::with_capacity(MOST_SPANS);
         let mut halves = false;
@@ -128,7 +128,7 @@ impl Timeline {
                 }
             }
         }
-        // All stood alone: the oldest go, two by two.
+        // All spans were isolated: merge them in pairs anyway.
         if joined.len() > MOST_SPANS {
             let pairs = joined.chunks(2).map(|pair| match pair {
                 [one, two] => {

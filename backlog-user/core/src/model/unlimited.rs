@@ -1,14 +1,14 @@
-//! A simulated queue without a limit: its depth, from the real arrivals, the refusals, and the
-//! acceptor's idle time. docs/SIZING.md states the model and its assumptions. Pure.
+//! Simulates the queue without a limit: computes its depth from the real arrivals, the refusals,
+//! and the acceptor's idle time. docs/SIZING.md states the model and its assumptions. Pure.
 //!
-//! The state is the *excess*: how much deeper that queue would be than the real one. A client's
-//! first refusal adds one to it, since the client would have been queued there. When the client
-//! gets in later, it leaves the excess, since it is in the real queue then. While the real queue
-//! holds connections, the acceptor does the same in both; while it is idle, it would have served
-//! the excess, at the rate that it had under load.
+//! The state is the *excess*: how much deeper the simulated queue is than the real one. A client's
+//! first refusal adds one, since the simulated queue would have admitted the client. When the
+//! client gets in later, it leaves the excess, since it is in the real queue then. While the real
+//! queue holds connections, the acceptor serves both queues alike; while it is idle, it would have
+//! served the excess, at its rate under load.
 //!
-//! Everything here follows from the moments of records and not from intervals. Only recordings
-//! made before records carried the kernel's counts rely on those of their intervals.
+//! The result depends on the times of records, not on intervals. Only recordings from before
+//! records carried the kernel's counts rely on the counts of their intervals.
 
 mod pace;
 mod stretch;
@@ -26,37 +26,37 @@ use self::syn::SynQueue;
 use crate::event::form::is_zero;
 use crate::event::{Admitted, DropEvent};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)] // Earlier recordings know less.
 pub struct Unlimited {
-    /// The least depth that arrivals have found since the last step.
+    /// The smallest depth that arrivals have found since the last step.
     trough: u32,
     excess: f64,
-    /// The acceptor's free time as the kernel had added it up last.
+    /// The acceptor's total idle time at the last record.
     free_ns: Option<u64>,
     pace: Pace,
     now: Option<Stretch>,
     /// The surge in which the queue would have been deepest.
     pub deepest: Option<Stretch>,
-    /// The one that grew longest.
+    /// The surge that grew for the longest time.
     pub longest: Option<Stretch>,
-    /// The largest peaks of stretches that are over, in descending order.
+    /// The largest peaks of past surges, in descending order.
     peaks: Vec<f64>,
     /// Clients refused for the first time.
     pub firsts: f64,
-    /// Those of them that were only counted, so that their number of clients is an estimate.
+    /// How many of these are only an estimate, from drops without a record.
     pub estimated: f64,
-    /// Refusals with a record, and the first ones of a client among them,
-    /// the later ones counting more.
+    /// Refusals with a record, and how many of them were the first of a client; later ones have a
+    /// larger weight.
     told: f64,
     told_firsts: f64,
-    /// When the last of them was.
+    /// When the last of these was.
     told_ns: u64,
-    /// By CPU: drops without a record that are accounted for, and their sum.
+    /// By CPU: drops without a record that are already included, and their sum.
     records_suppressed: BTreeMap<u32, u32>,
     accounted: u64,
-    /// Those of them whose clients are known, likewise.
+    /// How many of these have a known client, by CPU.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     looked_up: BTreeMap<u32, [u32; 2]>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -65,7 +65,8 @@ pub struct Unlimited {
     accounted_retries: u64,
     /// The SYN queue.
     pub syn: SynQueue,
-    /// Retries of clients that were refused before the run may count as clients in every surge so far.
+    /// Retries of clients that were refused before the run may count as clients in all surges so
+    /// far.
     #[serde(skip_serializing_if = "is_zero")]
     pub from_before: bool,
 }
@@ -73,27 +74,28 @@ pub struct Unlimited {
 /// Drops without a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suppressed {
-    /// All of them.
+    /// All of these drops.
     pub packets: u64,
-    /// Those that are known to be the first of their client.
+    /// How many are known to be the first of their client.
     pub clients: u64,
-    /// Those that are known to be retries.
+    /// How many are known to be retries.
     pub retries: u64,
 }
 
-/// The decay of a refusal's weight at the next one: about 100 of them count.
+/// The factor by which a refusal's weight decays at the next one: about 100 refusals count.
 const LATELY: f64 = 0.99;
 
-/// One pause takes no second connection out of the queue.
+/// One pause never takes a second connection out of the queue.
 const NEARLY_ALL: f64 = 0.999;
 
-/// After this many pauses, or a stall, the acceptor's position in the simulated queue is unknown.
+/// After this many pauses, or after a stall, the acceptor's position in the simulated queue is
+/// unknown.
 const LONG: f64 = 1.5;
 
-/// Peaks that are kept.
+/// The most peaks that are kept.
 const PEAKS: usize = 8;
 
-/// A peak is near the largest one from this part of it on.
+/// A peak is near the largest one if it has at least this part of it.
 const NEAR: f64 = 0.8;
 
 impl Default for Unlimited {
@@ -146,8 +148,8 @@ impl Unlimited {
         }
     }
 
-    /// A packet was refused by the limit; `first`: the client's first one. `from_before`: it may be a
-    /// retry of one that was refused before the run.
+    /// Records a packet that the limit refused; `first`: it is the client's first one.
+    /// `from_before`: it may be a retry of a client that was refused before the run.
     pub fn refused(&mut self, drop: &DropEvent, time_ns: u64, first: bool, from_before: bool) {
         if self.from_before && !from_before {
             self.restart(time_ns);
@@ -163,7 +165,8 @@ impl Unlimited {
             return;
         }
         if drop.cause == Cause::SynQueueFull && drop.depth <= drop.limit {
-            // There was room in the accept queue, and it would have come there a round trip later.
+            // The accept queue had room, and the connection would have reached it a round trip
+            // later.
             self.firsts += 1.0;
             self.syn.refused(drop, time_ns);
             return;
@@ -173,7 +176,8 @@ impl Unlimited {
         self.first(1.0, time_ns, f64::from(drop.depth), begun);
     }
 
-    /// A client that was refused before has got in; `is_own`: it counts here, and has not got in yet.
+    /// Records the enqueue of a previously refused client; `is_own`: it counts at this listener,
+    /// and was not queued before.
     pub fn admitted(&mut self, admitted: &Admitted, is_own: bool) {
         self.trough = self.trough.min(admitted.trough);
         if let Some(so_far) = &admitted.so_far {
@@ -189,14 +193,14 @@ impl Unlimited {
         }
     }
 
-    /// Accepts with work before them were counted, and the pauses before them. Only for
-    /// recordings whose records say nothing of that.
+    /// Adds counted accepts under load and the pauses before them. Only for recordings whose
+    /// records do not carry these.
     pub fn counted(&mut self, paced: u64, paced_ns: u64) {
         self.pace.counted(paced, paced_ns);
     }
 
-    /// This many drops have had no record so far. Only for recordings whose records do not carry
-    /// this number.
+    /// Sets the number of drops without a record so far. Only for recordings whose records do not
+    /// carry this number.
     pub fn estimate_without_record(&mut self, without_record: u64, time_ns: u64, limit: u32) {
         let more = without_record.saturating_sub(self.accounted);
         if more > 0 && self.told > 0.0 && self.records_suppressed.is_empty() {
@@ -208,7 +212,7 @@ impl Unlimited {
         }
     }
 
-    /// The state after the last record: these drops have had none.
+    /// The state after the last record, including all drops without a record.
     #[must_use]
     pub fn at_end(&self, all: Suppressed, limit: u32) -> Self {
         let more = Suppressed {
@@ -223,7 +227,7 @@ impl Unlimited {
         end
     }
 
-    /// The two surges that matter, and the current one.
+    /// The two most important surges, and the current one.
     pub fn stretches(&self) -> impl Iterator<Item = Stretch> {
         [self.deepest, self.longest, self.now].into_iter().flatten()
     }
@@ -236,38 +240,38 @@ impl Unlimited {
         all.filter(|peak| *peak >= NEAR * most).count() as u64
     }
 
-    /// Was a surge still growing at this time that was deeper than all before? How deep it would have
-    /// become is not known.
+    /// Whether a surge was still growing at this time that was deeper than all before. How deep it
+    /// would have become is unknown.
     #[must_use]
     pub fn grows_until(&self, end_ns: u64) -> bool {
         let before = self.peaks.first().copied().unwrap_or(0.0);
         self.now.is_some_and(|now| before < NEAR * now.peak && now.grows_until(end_ns))
     }
 
-    /// The mean pause of the acceptor lately, nanoseconds, if it is known.
+    /// The acceptor's recent mean pause, nanoseconds, if known.
     #[must_use]
     pub fn pause_ns(&self) -> Option<f64> {
         self.pace.pause_ns()
     }
 
-    /// As it is kept here: a recording may have more.
+    /// Enforces the bound: a recording may have more.
     pub(super) fn bound(&mut self) {
         self.peaks.truncate(PEAKS);
         self.syn.bound();
     }
 
-    /// Applied at every step: the acceptor's idle time, and the smallest depth.
+    /// Updates the excess before each step: by the acceptor's idle time, and by the smallest depth.
     fn step(&mut self, depth: u32, free_ns: u64) {
         let trough = std::mem::replace(&mut self.trough, NO_TROUGH);
         self.free(free_ns);
-        // The simulated queue is never shorter than zero, nor was it when the real one was
-        // shortest: returning clients occupy the acceptor where it would be idle.
+        // The simulated queue is never shorter than zero, also when the real one was shortest:
+        // returning clients occupy the acceptor while it would be idle.
         self.excess = self.excess.max(-f64::from(trough.min(depth)));
     }
 
-    /// More drops without a record. Where the client is not known, the share of new clients is that among
-    /// the drops whose client is; if there are none, that among the last drops with a record. In a burst
-    /// the first are clients, and those behind them their retries.
+    /// Adds drops without a record. For unknown clients, the share of new clients is taken from the
+    /// drops with a known client; if there are none, from the last drops with a record. In a burst
+    /// the first drops are clients, and the later ones their retries.
     fn without_record(&mut self, more: Suppressed, time_ns: u64, limit: u32) {
         self.accounted = self.accounted.saturating_add(more.packets);
         self.accounted_clients = self.accounted_clients.saturating_add(more.clients);
@@ -295,17 +299,17 @@ impl Unlimited {
         if begun > LONG { 0.0 } else { begun.min(NEARLY_ALL) }
     }
 
-    /// Clients are refused for the first time, at a queue of this depth, after this part of a
-    /// pause.
+    /// Adds clients that are refused for the first time, at a queue of this depth and after this
+    /// part of a pause.
     fn first(&mut self, clients: f64, time_ns: u64, depth: f64, begun: f64) {
         self.firsts += clients;
         self.excess += clients;
         if self.excess <= 0.0 && self.now.is_none() {
             return;
         }
-        // The excess is less by all the work that the acceptor had time for. But those are whole
-        // connections: the one that it would be at has left the queue only if it was taken
-        // before the one that it is at.
+        // The excess has been reduced by all the work that the acceptor had time for, but it takes
+        // whole connections: the connection in progress in the simulated queue has left it only if
+        // the acceptor took it before the real one that it is serving.
         let depth = depth + (self.excess - begun).ceil();
         let mark = self.pace.mark();
         let now = self.now.get_or_insert(Stretch::begin(time_ns, depth - clients, mark));
@@ -314,7 +318,7 @@ impl Unlimited {
         }
     }
 
-    /// The acceptor's total idle time, which the kernel adds up at each arrival.
+    /// Updates the acceptor's total idle time, which the kernel increases at each arrival.
     fn free(&mut self, free_ns: u64) {
         let before = self.free_ns.replace(free_ns);
         let more_ns = before.map_or(0.0, |before| free_ns.saturating_sub(before) as f64);
@@ -327,7 +331,7 @@ impl Unlimited {
         }
     }
 
-    /// Forgets the surges so far, and goes on from the queue as it is.
+    /// Forgets the surges so far, and continues from the current queue.
     fn restart(&mut self, time_ns: u64) {
         let mark = self.pace.mark();
         self.now = self.now.map(|now| Stretch::begin(time_ns, now.peak, mark));

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Accepts, Caller};
 use crate::model::saturating::saturating;
 
-/// Threads that are kept of one listener.
+/// The most threads that are kept per listener.
 const MOST: usize = 256;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workers {
     kept: Vec<Accepts>,
@@ -16,14 +16,14 @@ pub struct Workers {
     pub other: u64,
 }
 
-/// A process, and what its threads have accepted.
+/// A process, and the accepts of its threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share<'a> {
     /// The process, with the name of the thread that accepts most.
     pub process: &'a Caller,
     /// All of its accepts.
     pub accepts: u64,
-    /// Its threads that accept, the busiest first.
+    /// Its accepting threads, the busiest one first.
     pub threads: Vec<&'a Accepts>,
 }
 
@@ -48,7 +48,7 @@ impl Workers {
         }
     }
 
-    /// As it is kept here: a recording may have more.
+    /// Enforces the bound: a recording may have more.
     pub(super) fn bound(&mut self) {
         let surplus = self.kept.drain(MOST.min(self.kept.len())..);
         self.other = self.other.saturating_add(saturating(surplus.map(|one| one.count)));
@@ -77,19 +77,19 @@ impl Workers {
         shares
     }
 
-    /// A process that was seen accepting, by its number.
+    /// A process that was seen accepting, by its pid.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<&Caller> {
         self.kept.iter().map(|one| &one.process).find(|process| process.pid == pid)
     }
 
-    /// Accepts whose thread was seen.
+    /// Accepts whose thread is known.
     #[must_use]
     pub fn attributed(&self) -> u64 {
         saturating(self.kept.iter().map(|one| one.count))
     }
 
-    /// Those of this many accepts whose thread was not seen.
+    /// How many of `accepted` have no known thread.
     #[must_use]
     pub fn not_seen(&self, accepted: u64) -> u64 {
         accepted.saturating_sub(self.attributed().saturating_add(self.other))

@@ -1,29 +1,29 @@
-//! How much of everything a recording may have: anybody may have written it, so memory and time are
-//! bounded whatever it says. No recording of a real run comes near. docs/RECORDING.md has a row
+//! Bounds on every part of a recording: it may come from anyone, so memory and time are bounded
+//! whatever it contains. No recording of a real run comes near them. docs/RECORDING.md has a row
 //! for each.
 
 use std::fmt;
 
 use crate::event::{Count, Event, What};
 
-/// Bytes of one line. The longest is `begin`, with some 3 kB for each known listener.
+/// Bytes of one line. The longest is `begin`, with about 3 kB for each known listener.
 pub const LINE_BYTES: u64 = 64 << 20;
-/// Bytes of the first line of a file. It has the command line, of which the kernel takes 6 MiB at
-/// most and usually 2 MiB.
+/// Bytes of the first line of a file. It has the command line, which the kernel limits to 6 MiB,
+/// usually to 2 MiB.
 pub const HEADER_BYTES: u64 = 8 << 20;
-/// Bytes of one string, as escaped in JSON. The longest is an argument of the command line, of
-/// which the kernel takes 128 KiB.
+/// Bytes of one string, as escaped in JSON. The longest is an argument of the command line, which
+/// the kernel limits to 128 KiB.
 pub const STRING_BYTES: usize = 1 << 20;
-/// Entries of one list or object: those of `begin` are the listeners.
+/// Entries of one list or object: the list of listeners in `begin` is the longest.
 pub const ENTRIES: usize = 65_536;
-/// Lists and objects within each other; a real line has 13.
+/// The nesting of lists and objects; a real line has 13 levels.
 pub const NESTING: usize = 32;
 /// Bytes of all lines, decompressed.
 pub const TEXT_BYTES: u64 = 64 << 30;
-/// Lines that cannot be read. A recording that was cut or damaged has a few; 92 kB of zstd can be
+/// Lines that cannot be read. A truncated or damaged recording has a few; 92 kB of zstd can contain
 /// a billion empty ones.
 pub const UNREADABLE: u64 = 65_536;
-/// Listeners that are known at a time: those that are open, and those kept after they closed.
+/// Listeners that are known at a time: open ones, and those kept after they closed.
 pub const LISTENERS: usize = 32_768;
 /// Network namespaces that are known at a time; the model itself keeps half as many quiet ones.
 pub const NAMESPACES: usize = 32_768;
@@ -35,19 +35,20 @@ pub const REMEMBERED: usize = 3 * LISTENERS + 2 * NAMESPACES;
 pub const CLOCK_MARKS: usize = 65_536;
 /// CPUs: the kernel's own bound (`NR_CPUS` of x86).
 pub const CPUS: u32 = 8192;
-/// Steps of work: one for an event and for each KiB of its value, and one for each listener and namespace at the end of an
-/// interval. A thousand listeners take three weeks for it, at an interval of a second.
+/// Steps of work: one for each event, one for each KiB of its value, and one for each listener and
+/// namespace at the end of an interval. A thousand listeners need three weeks for it, at an
+/// interval of a second.
 pub const WORK: u64 = 1 << 33;
-/// The binary logarithm of the window of zstd: 128 MiB, as `zstd -d` takes without being asked.
+/// The binary logarithm of the window of zstd: 128 MiB, the default limit of `zstd -d`.
 pub const WINDOW_LOG: u32 = 27;
-/// Bytes of memory that a replay may occupy. A backstop: only a file made for it comes here
-/// within the other bounds.
+/// Bytes of memory that a replay may use. A backstop: within the other bounds, only a crafted file
+/// reaches it.
 pub const MEMORY_BYTES: u64 = 3 << 30;
 
-/// A recording is beyond a bound.
+/// A recording exceeds a bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beyond {
-    /// What there is too much of, with the bound.
+    /// What there is too much of, and the bound.
     what: String,
     cure: &'static str,
 }
@@ -61,7 +62,7 @@ impl Beyond {
         }
     }
 
-    /// Something that a run of months could have.
+    /// Something that a run of months could record.
     pub fn in_length(what: impl fmt::Display, most: impl fmt::Display) -> Self {
         Self { cure: "replay a copy of one of its files alone", ..Self::of(what, most) }
     }
@@ -76,10 +77,10 @@ impl fmt::Display for Beyond {
 
 impl std::error::Error for Beyond {}
 
-/// Nothing beyond its bound?
+/// Checks a count against its bound.
 ///
 /// # Errors
-/// More than the bound.
+/// The count is above the bound.
 pub fn check<T: Copy + PartialOrd + fmt::Display>(
     what: &str,
     count: T,
@@ -88,11 +89,11 @@ pub fn check<T: Copy + PartialOrd + fmt::Display>(
     if count > most { Err(Beyond::of(what, most)) } else { Ok(()) }
 }
 
-/// The form of a line, before anything is allocated for what is in it. Invalid JSON may pass:
-/// the parser rejects it later.
+/// Checks the structure of a line before anything is allocated for its contents. Invalid JSON may
+/// pass: the parser rejects it later.
 ///
 /// # Errors
-/// A string, a list or the nesting is beyond its bound.
+/// A string, a list or the nesting exceeds its bound.
 pub fn form(line: &[u8]) -> Result<(), Beyond> {
     let openings = line.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     if line.len() <= SHORT && openings <= NESTING {
@@ -124,10 +125,10 @@ pub fn form(line: &[u8]) -> Result<(), Beyond> {
     Ok(())
 }
 
-/// No string and no list of a line up to this length is beyond its bound. Most lines are shorter.
+/// In a line up to this length, no string and no list can exceed its bound. Most lines are shorter.
 const SHORT: usize = 4096;
 
-/// The length of a string, up to its quote.
+/// The length of a string, up to its closing quote.
 fn string(text: &[u8]) -> usize {
     let mut escaped = false;
     let is_end = |byte: &u8| {
@@ -138,10 +139,10 @@ fn string(text: &[u8]) -> usize {
     text.iter().position(is_end).unwrap_or(text.len())
 }
 
-/// A value of an event by which something would grow.
+/// Checks a value of an event that would make something grow.
 ///
 /// # Errors
-/// It is beyond its bound.
+/// It exceeds its bound.
 pub fn event(event: &Event) -> Result<(), Beyond> {
     match &event.what {
         What::Drop(drop) => {
@@ -151,7 +152,7 @@ pub fn event(event: &Event) -> Result<(), Beyond> {
     }
 }
 
-/// Bytes of memory that a value takes which a line `same` may repeat: only counts have lists.
+/// Bytes of memory for a value that a line `same` may repeat: only counts have lists.
 #[must_use]
 pub fn size(what: &What) -> u64 {
     let What::Count { count, .. } = what else { return size_of::<What>() as u64 };

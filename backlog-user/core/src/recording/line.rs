@@ -1,5 +1,5 @@
 //! The lines of a recording, one JSON object each: docs/RECORDING.md. Within a format they change
-//! only by additions (new fields have a default); otherwise [`FORMAT`] counts up.
+//! only by additions (new fields have a default); any other change increments [`FORMAT`].
 
 use std::borrow::Cow;
 
@@ -18,21 +18,21 @@ pub const FORMAT: u32 = 1;
 /// The first line of each file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// As [`FORMAT`].
+    /// The value of [`FORMAT`].
     pub format: u32,
-    /// The file's place in a recording of several, from 0.
+    /// The position of the file in a recording of several, from 0.
     pub part: u32,
     /// The metadata of the start of the run.
     pub meta: Meta,
-    /// The comparison of the clocks when this file begins.
+    /// The comparison of the clocks when this file starts.
     pub clock: Clock,
-    /// What the run was asked to show.
+    /// The options that decide what the run shows.
     #[serde(flatten)]
     pub options: ReplayOptions,
 }
 
 impl Header {
-    /// Is the other one of the same run?
+    /// Whether both headers belong to the same run.
     #[must_use]
     pub fn is_of_run(&self, other: &Self) -> bool {
         let began = |header: &Self| (header.clock.first(), header.meta.time_ns);
@@ -44,13 +44,13 @@ impl Header {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line<'a> {
-    /// The first.
+    /// The first line.
     Header(Box<Header>),
     /// An event for the model.
     Event(Cow<'a, Event>),
-    /// Repetitions of the last event of each of these.
+    /// Repetitions of the last event of each of these listeners or namespaces.
     Same(Same),
-    /// The rest is as it would be in any recording.
+    /// Any other step.
     Step(Cow<'a, Step>),
 }
 
@@ -61,36 +61,36 @@ pub enum Step {
     /// An event.
     #[serde(skip)]
     Event(Event),
-    /// The clocks were compared, and stand otherwise to each other than before.
+    /// The clocks were compared, and their difference has changed.
     Clock {
-        /// As they stand from here on.
+        /// The difference from here on.
         mark: Mark,
-        /// When a step of the wall clock was reported, and its size; none: it drifted.
+        /// When a step of the wall clock was reported, and its size; none: the clock drifted.
         set: Option<(u64, i128)>,
     },
-    /// Everything before only restores the state from the previous files.
+    /// All steps before this one only restore the state from the previous files.
     Begin {
-        /// Then.
+        /// The time when the file starts.
         time_ns: u64,
         /// State that no event carries.
         past: Box<ModelSnapshot>,
     },
     /// The end of an interval.
     Interval {
-        /// When.
+        /// The time of its end.
         time_ns: u64,
-        /// Counts that may explain a difference to the kernel's counters.
+        /// Counts that may explain a difference from the kernel's counters.
         #[serde(default, skip_serializing_if = "nothing_hidden")]
         blind: Blind,
     },
-    /// The end of the last one, which was cut short.
+    /// The end of the last interval, which was cut short.
     Rest {
-        /// When.
+        /// The time of its end.
         time_ns: u64,
     },
-    /// A notice was given.
+    /// A notice was printed.
     Notice {
-        /// When.
+        /// The time of the notice.
         time_ns: u64,
         /// Its text.
         text: String,
@@ -104,7 +104,7 @@ fn nothing_hidden(blind: &Blind) -> bool {
 }
 
 impl Step {
-    /// Its time, monotonic; none: it has no time.
+    /// Its monotonic time; none: it has no time.
     #[must_use]
     pub fn time_ns(&self) -> Option<u64> {
         match self {
@@ -122,16 +122,16 @@ impl Step {
 /// Events that only repeat the last one of their kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Same {
-    /// When; of counts that of the first.
+    /// The time; for counts, that of the first one.
     pub time_ns: u64,
-    /// Which kind.
+    /// The kind of event.
     pub of: Of,
-    /// The range of listeners, or of network namespaces: from and to.
+    /// Ranges of listeners, or of network namespaces: first and last.
     pub ids: Vec<(u64, u64)>,
 }
 
 impl Same {
-    /// Adds one, in the order in which they come.
+    /// Adds one; ids are added in the order of the events.
     pub fn add(&mut self, id: u64) {
         match self.ids.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
@@ -148,7 +148,7 @@ impl Same {
     }
 }
 
-/// Kinds of events that come at each interval, whether anything has changed or not.
+/// Kinds of events that occur at each interval, whether or not anything has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Of {

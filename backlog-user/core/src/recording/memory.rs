@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use super::line::Of;
 use crate::event::What;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Memory {
     last: BTreeMap<(Of, u64), Told>,
-    /// Counts intervals.
+    /// The number of the current interval.
     round: u64,
 }
 
@@ -22,7 +22,7 @@ struct Told {
 }
 
 impl Memory {
-    /// Stores an event. If it only repeats the last one: returns its kind and its listener or
+    /// Stores an event. If it only repeats the last one, returns its kind and its listener or
     /// namespace.
     pub fn note(&mut self, what: &What) -> Option<(Of, u64)> {
         let key = key(what)?;
@@ -39,7 +39,7 @@ impl Memory {
         None
     }
 
-    /// The last event.
+    /// The last event of this kind.
     pub fn recall(&mut self, of: Of, id: u64) -> Option<&What> {
         let told = self.last.get_mut(&(of, id))?;
         told.round = self.round;
@@ -52,13 +52,13 @@ impl Memory {
         self.last.len()
     }
 
-    /// Has it none?
+    /// Whether it has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last.is_empty()
     }
 
-    /// An interval has ended: entries without an event in it and in the previous one are evicted,
+    /// Ends an interval: entries without an event in it and in the previous one are evicted,
     /// because the number of short-lived listeners is unbounded.
     pub fn end_interval(&mut self) {
         let before = self.round;

@@ -1,12 +1,12 @@
-//! The state of a model, as events that restore it: the beginning of a file whose predecessors may
+//! The state of a model as events that restore it: the beginning of a file whose predecessors may
 //! be gone. Pure.
 
 use crate::event::{Count, Event, What};
 use crate::model::Model;
 use crate::model::page::Page;
 
-/// Events that fill an empty model. Together with
-/// [`ModelSnapshot`](crate::model::snapshot::ModelSnapshot) they restore this one.
+/// Events that, applied to an empty model, restore this one together with its
+/// [`ModelSnapshot`](crate::model::snapshot::ModelSnapshot).
 #[must_use]
 pub fn events(model: &Model, now_ns: u64) -> Vec<Event> {
     let mut events = Vec::new();
@@ -37,7 +37,7 @@ pub fn events(model: &Model, now_ns: u64) -> Vec<Event> {
     events
 }
 
-/// As if all had been counted at once.
+/// A count as if everything had been counted at once.
 fn count(page: &Page) -> Count {
     Count {
         totals: page.totals,

@@ -1,8 +1,8 @@
-//! The end of a run as a run of its own: a recording that begins in its middle is read as if tracing
-//! had begun there, so that its counts are those since then. Pure.
+//! Reads the end of a run as a run of its own: a recording that begins in the middle of a run is
+//! treated as if tracing had started there, so that its counts start there. Pure.
 //!
-//! Three figures are only known for the whole run, and are shown as they are: the longest SYN
-//! queue, the SYN queue that would have been needed, and the patience of clients that left.
+//! Three figures are known only for the whole run and are shown unchanged: the longest SYN queue,
+//! the needed SYN queue, and the patience of clients that left.
 
 use std::collections::BTreeMap;
 
@@ -12,36 +12,37 @@ use super::line::Step;
 use crate::counter::{Range, Reading};
 use crate::event::{Count, Event, ListenerId, Netns, What};
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// When it begins; none: the steps that restore the state come first.
+    /// When it starts; none: the steps that restore the state come first.
     begin_ns: Option<u64>,
-    /// The listeners at the beginning.
+    /// The listeners at the start.
     found: BTreeMap<ListenerId, Event>,
     settings: Vec<Event>,
     before: BTreeMap<ListenerId, Totals>,
-    /// The deepest queue, and when; the longest wait: of those whose records are older.
+    /// For listeners whose maxima are older than the window: the deepest queue and its time, and
+    /// the longest wait.
     peaks: BTreeMap<ListenerId, (u32, u64, u64)>,
-    /// What the kernel had counted when that was read first.
+    /// The kernel's counters at their first reading.
     counters: BTreeMap<Netns, Reading>,
 }
 
 impl Window {
-    /// Without a beginning, the recording begins in the middle of a run. With one, it is the whole run
-    /// and is not changed.
+    /// With no start time, the recording begins in the middle of a run. With one, it is the whole
+    /// run and is not changed.
     #[must_use]
     pub fn new(begin_ns: Option<u64>) -> Self {
         Self { begin_ns, ..Self::default() }
     }
 
-    /// When it begins; none: not known yet.
+    /// When it starts; none: not known yet.
     #[must_use]
     pub fn begin_ns(&self) -> Option<u64> {
         self.begin_ns
     }
 
-    /// What a step of the recording is to this run.
+    /// Translates a step of the recording to steps of this run.
     pub fn step(&mut self, step: Step) -> Vec<Step> {
         match (step, self.begin_ns) {
             (Step::Event(event), None) => {
@@ -49,14 +50,14 @@ impl Window {
                 Vec::new()
             }
             (Step::Begin { time_ns, past: _ }, None) => self.begin(time_ns),
-            // Nothing to show yet, or the state is known already.
+            // There is nothing to show yet, or the state is already known.
             (_, None) | (Step::Begin { .. }, Some(_)) => Vec::new(),
             (Step::Event(event), Some(begin_ns)) => self.event(event, begin_ns),
             (step, Some(_)) => vec![step],
         }
     }
 
-    /// The state before.
+    /// Restores the state before the window.
     fn restore(&mut self, event: Event) {
         match event.what {
             What::Listener(ref listener) => {
@@ -108,12 +109,12 @@ impl Window {
                 let before = self.counters.entry(*netns).or_insert(**moved);
                 **moved = std::array::from_fn(|at| Some(since(moved[at]?, before[at]?)));
                 if is_first {
-                    // From here on it is reconciled.
+                    // It is reconciled from here on.
                     let what = What::Baseline { netns: *netns };
                     return vec![Step::Event(Event { time_ns, what }), Step::Event(event)];
                 }
             }
-            // Of listeners it is not known what was counted when theirs was read first.
+            // The tool's counts at the first reading of a listener's counter are unknown.
             What::SkDrops { .. } => return Vec::new(),
             What::Closed(closed) => {
                 let id = closed.listener;
@@ -125,12 +126,12 @@ impl Window {
     }
 }
 
-/// How far a number moved between two readings. Each reading took some time.
+/// The change of a number between two readings. Each reading took some time.
 fn since(now: Range, before: Range) -> Range {
     Range { low: now.low.saturating_sub(before.high), high: now.high.saturating_sub(before.low) }
 }
 
-/// What was counted since the beginning.
+/// Reduces a count to what was counted since the start of the window.
 fn rebase(
     count: &mut Count,
     before: &Totals,
@@ -164,7 +165,7 @@ fn rebase(
     if totals.longest_without_wait_ns < begin_ns {
         totals.longest_without_wait_ns = 0;
     }
-    // If the maximum of the run has risen since the beginning, it was set since then.
+    // If the maximum of the run has risen since the start of the window, it was reached since then.
     if totals.peak <= before.peak {
         if recent_peak > *deepest {
             (*deepest, *at_ns) = (recent_peak, now_ns);
@@ -236,7 +237,7 @@ mod tests {
         let page = model.get(ID).unwrap();
         assert_eq!((page.totals.enqueued, page.totals.accepted), (25, 25));
         assert_eq!((page.peak(), page.totals.longest_ns), ((5, 200), 900));
-        // A new record is one of this time.
+        // A new maximum was reached in the window.
         let record = Totals { peak_ns: 333, ..totals(1030, 20, 10_000) };
         apply(&mut window, &mut model, count(400, &record, 20, 10_000));
         let page = model.get(ID).unwrap();

@@ -1,22 +1,22 @@
-//! The exit of the command of `--cmd`, as it is reported.
+//! The exit of the command of `--cmd`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Its end.
+/// How it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandEnd {
     /// The status that it exited with.
     pub exit_code: Option<i32>,
     /// The signal that killed it.
     pub signal: Option<i32>,
-    /// The run ended first, and stopped it.
+    /// The run ended first and stopped it.
     pub stopped: bool,
 }
 
 impl CommandEnd {
-    /// Did it end by itself, and not with status 0?
+    /// Whether it ended by itself with another status than 0.
     #[must_use]
     pub fn failed(&self) -> bool {
         !self.stopped && self.exit_code != Some(0)

@@ -1,16 +1,16 @@
-//! The cost of a run, and the arithmetic on it. None: not known, which is never zero.
+//! The cost of a run, and arithmetic on it. None means unknown, which is never zero.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How often and how long something ran.
+/// How often and for how long something ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runs {
-    /// How often.
+    /// The number of runs.
     pub count: u64,
-    /// How long, all together.
+    /// Their total time.
     pub time_ns: u64,
 }
 
@@ -24,7 +24,7 @@ impl Runs {
         }
     }
 
-    /// How long one took; none if there was none.
+    /// The mean time of a run; none if there was none.
     #[must_use]
     pub fn mean_ns(self) -> Option<u64> {
         self.time_ns.checked_div(self.count)
@@ -51,7 +51,7 @@ pub struct ProgramCost {
     pub run: Runs,
 }
 
-/// CPU time, without that of the `--cmd`.
+/// CPU time, without that of the `--cmd` command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
     /// In the program, microseconds.
@@ -70,7 +70,7 @@ impl Cpu {
         }
     }
 
-    /// Both.
+    /// The sum of both.
     #[must_use]
     pub fn sum_us(self) -> u64 {
         self.user_us.saturating_add(self.system_us)
@@ -80,11 +80,12 @@ impl Cpu {
 /// Resident memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Now. The ring is in it, twice: it is mapped so that no record is cut at its end.
+    /// Current resident memory. It includes the ring buffer twice, which is mapped twice so that no
+    /// record is split at its end.
     pub resident: Option<u64>,
-    /// The most there ever was.
+    /// The maximum so far.
     pub peak: Option<u64>,
-    /// The part of the resident memory without files and mapped maps.
+    /// The part of the resident memory without files and mapped eBPF maps.
     pub anonymous: Option<u64>,
 }
 
@@ -93,23 +94,23 @@ pub struct Memory {
 pub struct Scan {
     /// Processes whose descriptors were read.
     pub processes: usize,
-    /// Those descriptors.
+    /// The number of these descriptors.
     pub descriptors: usize,
-    /// Processes that may not be read: other users', without `CAP_SYS_PTRACE`. Processes hidden by
+    /// Processes that must not be read: other users' without `CAP_SYS_PTRACE`. Processes hidden by
     /// the mount option `hidepid=2` are not counted.
     pub unreadable: usize,
-    /// The time from begin to end, and the counts read from the holders.
+    /// The time from start to end, including the reads of the holders' details.
     pub elapsed: Duration,
 }
 
-/// What tracing cost.
+/// The cost of tracing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// From the first reading to the last one.
     pub elapsed_ns: u64,
-    /// CPU time of the process meanwhile.
+    /// CPU time of the process in this period.
     pub cpu: Option<Cpu>,
-    /// The same until then: loading, verifying, attaching.
+    /// CPU time before: loading, verifying, attaching.
     pub cpu_before: Option<Cpu>,
     /// Memory of the process.
     pub memory: Memory,
@@ -119,20 +120,20 @@ pub struct Cost {
     pub programs_bytes: Option<u64>,
     /// The runs of each program, the longest first.
     pub programs: Option<Vec<ProgramCost>>,
-    /// Why the kernel would not count them.
+    /// Why the kernel did not count them.
     pub refusal: Option<String>,
-    /// Connections that were queued meanwhile.
+    /// Connections that were queued in this period.
     pub connections: Option<u64>,
-    /// Looks for the owners of listeners.
+    /// Scans for the owners of listeners.
     pub looks: Looks,
 }
 
 /// Scans of the descriptors of every process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looks {
-    /// How many there were.
+    /// The number of scans.
     pub count: u64,
-    /// The time that they took together.
+    /// Their total time.
     pub elapsed: Duration,
     /// The result of the last one.
     pub last: Scan,

@@ -1,4 +1,4 @@
-//! The state of the acceptors, in a sentence.
+//! The state of the acceptors as a sentence.
 
 use std::fmt::Write as _;
 
@@ -6,13 +6,13 @@ use super::format::{duration, plural};
 use super::owner_text::safe;
 use crate::event::{Acceptor, CpuLimit, Doing, State};
 
-/// Kinds of doing that are named; the rest is added up.
+/// The number of states that are named; the others are summed up.
 const NAMED: usize = 3;
 
-/// A worker that has not accepted for this long, and waits for events, does not want to.
+/// A worker that has not accepted for this long, and waits for events, does not intend to accept.
 const UNWILLING_NS: u64 = 100_000_000;
 
-/// CPU time over less than this says nothing.
+/// CPU time over a shorter period is not meaningful.
 const LEAST_OVER_NS: u64 = 10_000_000;
 
 /// The time of the last accept, if there was none before the inspection.
@@ -33,7 +33,7 @@ pub fn sentence(acceptor: &Acceptor) -> String {
         let _ = write!(text, "{}", safe(&process.to_string()));
     }
     let _ = write!(text, ": {}{by}", when(acceptor));
-    // If it is the process itself, it has been named already.
+    // The process itself has been named already.
     if !seen_accepting
         && let Some(holder) = holder
         && (*gone || holder.pid != process.pid || when(acceptor) != UNSEEN)
@@ -77,9 +77,9 @@ fn when(acceptor: &Acceptor) -> String {
     }
 }
 
-/// All wait for events, have not accepted for a while, and the queue is full: they do not want to
-/// accept. In `epoll_wait` that is an event loop. In `poll` it may as well be a worker that waits
-/// for its only client: the two cannot be distinguished.
+/// That all acceptors wait for events and have not accepted for a while although the queue is full:
+/// they do not intend to accept. In `epoll_wait`, that is an event loop. In `poll`, it may also be
+/// a worker that waits for its only client: the two cannot be distinguished.
 #[must_use]
 pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     let [Doing { state: State::Asleep, wchan: Some(wchan), .. }] = &acceptor.doing[..] else {
@@ -92,7 +92,7 @@ pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     }
     let busy =
         if place == POLL { "waiting for data from clients that are being served, or " } else { "" };
-    // That the queue is not empty has been said.
+    // The sentence has already said that the queue is not empty.
     let although = if acceptor.idle { "" } else { " although the queue is full" };
     let all = match (acceptor.threads, who(acceptor)) {
         (1, _) => "its only thread".to_owned(),
@@ -128,7 +128,7 @@ fn doing(text: &mut String, acceptor: &Acceptor) {
     }
 }
 
-/// The state of a thread, followed by the kernel's function.
+/// The state of a thread, followed by the kernel function.
 fn activity(state: State, wchan: Option<&str>) -> String {
     let word = match state {
         State::Running => "busy on CPU or waiting for one",
@@ -150,9 +150,9 @@ fn activity(state: State, wchan: Option<&str>) -> String {
 const EPOLL: &str = "in epoll_wait";
 const POLL: &str = "in poll() or select()";
 
-/// The place where a thread sleeps, by the kernel's function (5.10 to 7.3).
+/// The place where a thread sleeps, by the kernel function (5.10 to 7.3).
 fn place(wchan: &str) -> Option<&'static str> {
-    // A compiler that makes a copy of a function adds to its name: `.constprop.0`, `.isra.0`.
+    // A compiler that clones a function appends to its name: `.constprop.0`, `.isra.0`.
     let function = wchan.split('.').next().unwrap_or(wchan);
     Some(match function {
         "ep_poll" | "do_epoll_wait" | "do_epoll_pwait" => EPOLL,
@@ -266,7 +266,7 @@ mod tests {
             "gunicorn[812]: last accept 412ms before; all 4 workers in epoll_wait (do_epoll_wait): \
              not accepting although the queue is full (a connection limit of its own?)"
         );
-        // A moment after an accept that says nothing.
+        // Shortly after an accept this proves nothing.
         let soon = Acceptor { accepted_since_ns: Some(761_000), ..idle.clone() };
         assert!(sentence(&soon).ends_with("; 4 of 4 workers in epoll_wait (do_epoll_wait)"));
         let soon = Acceptor { last_accept_ns: Some(1_000_000), ..idle };

@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Numbers and times for people to read.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -30,7 +30,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// Part of a whole in percent, rounded up, without a sign.
+/// A part of a whole in percent, rounded up, without the sign.
 #[must_use]
 pub fn percent(part: u32, whole: u32) -> u64 {
     (u64::from(part) * 100).div_ceil(u64::from(whole.max(1)))
@@ -51,7 +51,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// `21:04:05` in the machine's time zone, with this many digits of the second.
+/// `21:04:05` in the given time zone, with this many digits of the second's fraction.
 #[must_use]
 pub fn clock_time(zone: &TimeZone, time: Timestamp, digits: usize) -> String {
     let time = zone.to_datetime(time).time();

@@ -1,18 +1,19 @@
-//! Strings from outside: names, command lines, paths, texts of a recording. Anybody may have chosen
-//! them, so no character of theirs may command a terminal or change how the text beside it reads.
+//! Strings from outside: names, command lines, paths, texts of a recording. Anyone may have chosen
+//! them, so none of their characters may control a terminal or change how the text next to it
+//! reads.
 //!
-//! Views hold these strings as they are, and JSON prints them whole. They are made harmless where
-//! text leaves the program, once per way out: `output/wrap.rs` (table and summary),
+//! Outputs keep these strings unchanged, and JSON prints them whole. They are made harmless where
+//! text leaves the program, once per exit: `output/wrap.rs` (table and summary),
 //! `output/text_block.rs` (`listeners`, `doctor`), `output/csv.rs`, `output/json/values.rs`,
-//! `output/report/page.rs`, `output/tui/draw.rs` and `notice.rs`. A new view writes through one of
-//! these, so it cannot forget. Only a line break has to be replaced earlier, by [`safe`]: at the
-//! way out it may as well be one of ours.
+//! `output/report/page.rs`, `output/tui/draw.rs` and `notice.rs`. A new output writes through one
+//! of these, so it cannot forget. Only line breaks must be replaced earlier, by [`safe`]: at the
+//! exit they cannot be distinguished from the tool's own.
 
 use std::borrow::Cow;
 
-/// Is it a character that a terminal or a browser obeys or hides, instead of showing it? These
-/// are controls (C0, DEL, C1), separators of lines and paragraphs, and what has no width: marks
-/// that turn the direction of text, joiners, fillers, tags, selectors of variants.
+/// Whether a terminal or a browser obeys or hides the character instead of showing it: controls
+/// (C0, DEL, C1), line and paragraph separators, and characters without width, such as direction
+/// marks, joiners, fillers, tags, and variation selectors.
 #[must_use]
 pub fn is_active(char: char) -> bool {
     if matches!(char, ' '..='~') {
@@ -33,7 +34,7 @@ pub fn safe(text: &str) -> String {
     text.chars().map(|char| if is_active(char) { '?' } else { char }).collect()
 }
 
-/// Text that is about to leave the program: the same, but line breaks stay.
+/// Like [`safe`], for text that is about to leave the program: line breaks stay.
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
     let acts = |char| char != '\n' && is_active(char);

@@ -6,7 +6,7 @@ pub use super::outside::safe;
 use crate::event::{Call, Listener};
 use crate::owner::{Container, Owner};
 
-/// A string from outside as a field of CSV: not taken for a formula by a spreadsheet.
+/// A string from outside as a CSV field that a spreadsheet does not take for a formula.
 pub fn outside(value: Option<&String>) -> String {
     let text = value.map_or_else(String::new, |value| safe(value));
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
@@ -25,7 +25,7 @@ pub fn process(listener: &Listener) -> Option<String> {
     Some(text)
 }
 
-/// The same as one word of ASCII, for a column: `nginx[812]+3`, or `-` if it is not known.
+/// Like [`process`], as one ASCII word for a column: `nginx[812]+3`, or `-` if unknown.
 #[must_use]
 pub fn process_word(listener: &Listener) -> String {
     let Some(text) = process(listener) else { return "-".to_owned() };
@@ -33,14 +33,14 @@ pub fn process_word(listener: &Listener) -> String {
     words.chars().map(|char| if char.is_ascii_graphic() { char } else { '?' }).collect()
 }
 
-/// User, unit and container, as far as they are known.
+/// User, unit and container, as far as known.
 pub fn home(owner: &Owner) -> Vec<String> {
     let main = &owner.main;
     let user = main.user.as_deref().map_or_else(|| format!("uid {}", main.uid), safe);
     let mut words = vec![user];
     words.extend(owner.unit.as_deref().map(safe));
     if let Some(Container { runtime, id, pod }) = &owner.container {
-        // A long number is known by its beginning; a name stays whole.
+        // A long hexadecimal id is recognised by its first digits; a name stays whole.
         let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let short = if is_number { id.get(..12).unwrap_or(id) } else { id };
         let runtime = safe(runtime.as_deref().unwrap_or("container"));
@@ -53,7 +53,7 @@ pub fn home(owner: &Owner) -> Vec<String> {
     words
 }
 
-/// `gunicorn[812] asked for 2048, net.core.somaxconn=128 grants 128`, where that is so.
+/// `gunicorn[812] requested 2048, net.core.somaxconn=128 grants 128`, if less was granted.
 #[must_use]
 pub fn cut(call: &Call, granted: u32) -> Option<String> {
     let asked = call.asked.filter(|_| call.is_cut(granted))?;

@@ -29,35 +29,35 @@ const fn counter(name: &'static str, help: &'static str, write: Write) -> Family
     family(name, Kind::Counter, "", help, write)
 }
 
-/// A value of each series.
+/// Adds a value of each series.
 fn each<V: Into<Value>>(from: &Snapshot, to: &mut Samples<'_>, value: fn(&Shown) -> V) {
     for series in &from.series {
         to.add(&series.labels, value(series));
     }
 }
 
-/// A count of each series that anything has come to.
+/// Adds a count of each series that has been used.
 fn used(from: &Snapshot, to: &mut Samples<'_>, which: Counted) {
     for series in from.series.iter().filter(|series| series.is_used()) {
         to.add(&series.labels, series.counts.get(which));
     }
 }
 
-/// A value of each listener with series of its own, where it is known.
+/// Adds a value of each listener that has its own series, if it is known.
 fn own<V: Into<Value>>(from: &Snapshot, to: &mut Samples<'_>, value: fn(&Shown) -> Option<V>) {
     for series in from.series.iter().filter(|series| series.is_own) {
         to.add_known(&series.labels, value(series));
     }
 }
 
-/// The same, if anything has come to it.
+/// Like [`own`], only for series that have been used.
 fn own_used<V: Into<Value>>(from: &Snapshot, to: &mut Samples<'_>, value: fn(&Shown) -> Option<V>) {
     for series in from.series.iter().filter(|series| series.is_own && series.is_used()) {
         to.add_known(&series.labels, value(series));
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) static ALL: [Family; 22] = [
     family(
         "backlog_listener",

@@ -43,7 +43,7 @@ fn settings(from: &Snapshot, to: &mut Samples<'_>, value: fn(&Settings) -> Optio
     }
 }
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) static ALL: [Family; 28] = [
     family(
         "backlog_host_drops",

@@ -1,10 +1,10 @@
-//! The messages of OTLP 1.x that metrics need, with the numbers of their fields from
-//! opentelemetry/proto/metrics/v1/metrics.proto. A test decodes what is written with the
-//! OpenTelemetry project's own types; these would bring its SDK into the binary.
+//! The messages of OTLP 1.x that metrics need, with the field numbers of
+//! opentelemetry/proto/metrics/v1/metrics.proto. A test decodes the output with the OpenTelemetry
+//! project's own types; using those here would link its SDK into the binary.
 
 use prost::{Message, Oneof};
 
-/// The totals since the start of the series.
+/// Totals since the start of the series (`AGGREGATION_TEMPORALITY_CUMULATIVE`).
 pub(super) const CUMULATIVE: i32 = 2;
 
 #[derive(Clone, PartialEq, Message)]

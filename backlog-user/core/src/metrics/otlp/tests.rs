@@ -1,5 +1,5 @@
-//! What is written is read by the OpenTelemetry project's own types, and holds every sample of the
-//! text form and nothing else.
+//! Decodes the output with the OpenTelemetry project's own types: it has exactly the samples of the
+//! text form.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ fn of_request(bytes: &[u8]) -> (Samples, u64) {
     (samples, points as u64)
 }
 
-/// The text has no escapes here.
+/// Reads the samples of the text form, which has no escapes here.
 fn of_text(text: &str) -> Samples {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let sample = |line: &str| {
@@ -105,7 +105,7 @@ fn of_text(text: &str) -> Samples {
         let (name, labels) = name.split_once('{').unwrap_or((name, ""));
         let pairs = labels.trim_end_matches('}').split("\",").filter_map(|pair| {
             let (key, value) = pair.trim_end_matches('"').split_once("=\"")?;
-            // As the decoded bounds are written.
+            // The form in which the decoded bounds are written.
             let value = match (key, value.parse::<f64>()) {
                 ("le", Ok(bound)) if bound.is_finite() => bound.to_string(),
                 _ => value.to_owned(),

@@ -10,13 +10,13 @@ fn drop(isn: usize, cause: Cause) -> DropEvent {
     DropEvent { cause, ..DropEvent::made_up("10.0.0.9:4000".parse().unwrap(), isn) }
 }
 
-/// The connection of a refused client is queued.
+/// The enqueue of a refused client's connection.
 fn queued(of: &DropEvent, followed: bool) -> Admitted {
     let DropEvent { listener, client, isn, .. } = *of;
     Admitted { listener, client, isn, depth: 3, trough: 0, free_ns: 0, so_far: None, followed }
 }
 
-/// It leaves the queue.
+/// Its exit from the queue.
 fn dequeued(of: &DropEvent, leaving: Leaving) -> Dequeued {
     let DropEvent { listener, client, isn, .. } = *of;
     Dequeued { listener, client, isn, leaving }
@@ -36,7 +36,7 @@ fn fate(cause: Cause, fin_refused: bool, leaving: Leaving) -> Option<Fate> {
     clients.dequeued(&dequeued(&refused, leaving), 5 * SECOND).map(|settled| settled.fate)
 }
 
-/// The fate of a client of the only listener.
+/// The settled outcome of a client of the only listener.
 fn settled(fate: Fate) -> Settled {
     Settled { listener: ListenerId(1), fate }
 }
@@ -52,7 +52,7 @@ fn memory_is_bounded_and_what_is_forgotten_is_counted() {
     assert_eq!(refused(3 * MOST - 1), Some(3 * MOST as u64 - 1));
     assert_eq!(refused(2 * MOST - 1), Some(2 * MOST as u64 - 1));
     assert_eq!(refused(0), None);
-    // The first generation went when the third began, the second now.
+    // The first generation was evicted when the third started, the second just now.
     assert_eq!(clients.forgotten(), 2 * MOST as u64);
     assert!(clients.young.len() + clients.old.len() <= 2 * MOST);
 }
@@ -101,7 +101,7 @@ fn a_second_connection_of_a_cookie_changes_nothing() {
     let accepted = dequeued(&refused, Leaving::Accepted);
     let fate = Fate::Admitted { delay_ns: Some(40) };
     assert_eq!(clients.dequeued(&accepted, 50), Some(settled(fate)));
-    // The ACK of its FIN, a number behind.
+    // The ACK of its FIN, one sequence number later.
     let ghost = DropEvent { isn: 2, ..refused };
     assert_eq!(clients.refused(&ghost, 60, false).retry_of_ns, Some(10));
     assert_eq!(clients.admitted(&queued(&ghost, true), 70), (Admission::Again, None));
@@ -117,7 +117,7 @@ fn an_ack_behind_the_request_is_of_the_same_client() {
         |isn, cause| clients.refused(&drop(isn, cause), isn as u64, false).retry_of_ns.is_some();
     assert!(!refused(880_864_318, Cause::AcceptQueueFullAck));
     assert!(refused(880_864_336, Cause::AcceptQueueFullAck));
-    // Another connection from the same port.
+    // A new connection from the same port.
     assert!(!refused(900_000_000, Cause::AcceptQueueFullSyn));
     assert!(refused(900_000_018, Cause::AcceptQueueFullReset));
     assert!(!refused(900_000_018, Cause::AcceptQueueFullSyn), "a SYN has its own number");
@@ -129,10 +129,10 @@ fn a_client_whose_refusal_had_no_record_is_another_client() {
     let mut clients = Clients::default();
     let lost = drop(9, Cause::AcceptQueueFullSyn);
     assert_eq!(clients.admitted(&queued(&lost, true), 10), (Admission::New, None));
-    // Since when it had been trying is not known.
+    // It is unknown since when the client had been trying.
     let fate = Fate::Admitted { delay_ns: None };
     assert_eq!(clients.dequeued(&dequeued(&lost, Leaving::Accepted), 20), Some(settled(fate)));
-    // After others were forgotten it may be one of them.
+    // After evictions it may be one of the evicted attempts.
     clients.forgot(3);
     let other = drop(90, Cause::AcceptQueueFullSyn);
     assert_eq!(clients.admitted(&queued(&other, true), 30).0, Admission::Unknown);
@@ -197,7 +197,7 @@ fn a_cookie_behind_its_own_ack_is_the_same_client() {
     assert_eq!(refused(7, Cause::AcceptQueueFullSyn, 10), None);
     assert_eq!(refused(8, Cause::AcceptQueueFullCookie, 20), Some(10));
     assert_eq!(refused(5_000_000, Cause::AcceptQueueFullCookie, 20), None);
-    // A SYN's own number belongs to no other attempt.
+    // The sequence number of a SYN belongs to no other attempt.
     assert_eq!(refused(9, Cause::AcceptQueueFullSyn, 30), None);
 }
 
@@ -236,7 +236,7 @@ fn who_has_been_silent_for_too_long_has_given_up() {
     assert_eq!(clients.unadmitted(ListenerId(2), 0, 14 * SECOND), UnadmittedClients::default());
 }
 
-/// A recording may have any times.
+/// A recording may contain any times.
 #[test]
 fn a_pause_as_long_as_the_clock_does_not_wrap_around() {
     let mut clients = Clients::default();
@@ -253,7 +253,7 @@ fn a_retry_whose_first_refusal_is_not_known_is_no_new_client_and_may_pause_for_l
     let retry = DropEvent { retry: true, ..drop(1, Cause::AcceptQueueFullSyn) };
     let known = clients.refused(&retry, SECOND, false);
     assert_eq!((known.first, known.retry_of_ns), (false, None));
-    // Nor does anything show how long a client has been trying that was refused before the run.
+    // Nor is it known how long a client has been trying that was refused before the run.
     let early = drop(2, Cause::AcceptQueueFullSyn);
     assert!(clients.refused(&early, SECOND, true).first);
     let again = clients.refused(&early, 2 * SECOND, true);
@@ -271,7 +271,7 @@ fn a_client_that_another_listener_takes_has_not_given_up() {
     let mut clients = Clients::default();
     let refused = drop(1, Cause::AcceptQueueFullSyn);
     clients.refused(&refused, SECOND, false);
-    // Another member of the group refuses a retry as well: the client is the same.
+    // Another member of the group refuses a retry: it is the same client.
     let other = ListenerId(2);
     let elsewhere = DropEvent { listener: other, ..refused };
     assert!(!clients.refused(&elsewhere, 2 * SECOND, false).first);

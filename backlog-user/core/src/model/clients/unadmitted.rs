@@ -1,4 +1,4 @@
-//! The clients of a listener that it has refused and the server has not accepted.
+//! The clients that a listener has refused and the server has not accepted.
 
 use foldhash::HashMap;
 
@@ -9,9 +9,9 @@ use crate::model::saturating::saturating;
 /// The likely outcome of a listener's clients that the server has not accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnadmittedClients {
-    /// They have left, or their next try is overdue.
+    /// They have left, or their next retry is overdue.
     pub gave_up: u64,
-    /// Those of them whose last ACK was refused, so they are connected only from their own view.
+    /// How many of these had their last ACK refused, so they are connected only in their own view.
     pub believing: u64,
     /// The kernel has reset them: refused for good.
     pub reset: u64,
@@ -22,7 +22,7 @@ pub struct UnadmittedClients {
 }
 
 impl UnadmittedClients {
-    /// Those of both.
+    /// The sum of both.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl UnadmittedClients {
         }
     }
 
-    /// How many there are: those that believe that they are connected have also given up.
+    /// The number of clients; `believing` is part of `gave_up`.
     #[must_use]
     pub fn count(&self) -> u64 {
         saturating([self.gave_up, self.reset, self.trying, self.unknown])
@@ -42,8 +42,7 @@ impl UnadmittedClients {
 }
 
 impl Clients {
-    /// The likely outcome of a listener's unsettled attempts, with this many connections in its
-    /// queue.
+    /// The likely outcome of a listener's unsettled attempts, given the depth of its queue.
     #[must_use]
     pub fn unadmitted(&self, listener: ListenerId, depth: u32, now_ns: u64) -> UnadmittedClients {
         let mut unadmitted = UnadmittedClients::default();
@@ -52,14 +51,14 @@ impl Clients {
         for refused in all.get(&listener.0).into_iter().flatten() {
             match refused.state {
                 State::Ended(_) => {}
-                // It has left, and only a packet of it that came late is in the queue.
+                // The client has left, and only a late packet of it created the queued connection.
                 State::Queued if refused.closed => {
                     unadmitted.gave_up += 1;
                     unadmitted.believing += 1;
                 }
                 State::Queued => queued += 1,
                 State::Outside if refused.may_come_back(now_ns) => unadmitted.trying += 1,
-                // How long it pauses depends on how long it has been trying.
+                // Without its first refusal, the length of its next pause is unknown.
                 State::Outside if !refused.known && !refused.closed => unadmitted.unknown += 1,
                 State::Outside => {
                     unadmitted.gave_up += 1;
@@ -67,7 +66,7 @@ impl Clients {
                 }
             }
         }
-        // The others have left the queue, and the record of it was lost.
+        // The others have left the queue, but the record was lost.
         let waiting = u64::from(depth).min(queued);
         unadmitted.trying += waiting;
         unadmitted.unknown += queued - waiting;

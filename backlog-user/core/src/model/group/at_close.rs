@@ -7,7 +7,7 @@ use super::super::page::Page;
 use super::end_ns;
 use crate::model::saturating::saturating;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtClose {
     /// When it closed.
@@ -16,17 +16,17 @@ pub struct AtClose {
     pub queued: u32,
     /// Requests in its SYN queue.
     pub requests: u32,
-    /// Those of the connections that were seen to move to another member.
+    /// How many of the connections were seen to move to another member.
     pub moved: u64,
-    /// Was another member open at that moment?
+    /// Whether another member was open at that moment.
     pub other_open: bool,
-    /// `net.ipv4.tcp_migrate_req` of its namespace; none: not known, or the kernel is older
-    /// than 5.14.
+    /// `net.ipv4.tcp_migrate_req` of its namespace; none: unknown, or the kernel is older than
+    /// 5.14.
     pub migrate_req: Option<u8>,
 }
 
 impl AtClose {
-    /// Would the setting have moved the lost connections? None: unknown.
+    /// Whether the setting would have moved the lost connections; none: unknown.
     #[must_use]
     pub fn would_have_moved(&self) -> Option<bool> {
         if !self.other_open || self.is_empty() {
@@ -35,14 +35,14 @@ impl AtClose {
         self.migrate_req.map(|set| set == 0)
     }
 
-    /// Nothing was queued.
+    /// Whether nothing was queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queued == 0 && self.requests == 0
     }
 }
 
-/// For a closed member of a group.
+/// The contents of a closed member's queues.
 pub(crate) fn of<'model>(
     page: &Page,
     pages: impl Iterator<Item = &'model Page>,
@@ -54,7 +54,8 @@ pub(crate) fn of<'model>(
         other.listener.id != page.listener.id
             && (other.first_seen_ns..end_ns(other)).contains(&time_ns)
     };
-    // A tracepoint does not see it until the connection is accepted where it has moved to.
+    // With tracepoints, a migration is seen only when the connection is accepted at its new
+    // listener.
     let own = page.totals.beside[Beside::Migrated as usize];
     let others = members.iter().filter(|other| other.listener.id != page.listener.id);
     let lost = |other: &&Page| other.closed.is_some_and(|(_, closed)| closed.depth > 0);

@@ -1,4 +1,4 @@
-//! Synthetic groups: each member has a queue of its own.
+//! Tests with synthetic groups: each member has its own queue.
 
 mod made_up;
 
@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::sizing::Verdict;
 use crate::settings::Settings;
 
-/// Every 0.1 s, every second, and every ten.
+/// 0.1 s, 1 s, and 10 s.
 const INTERVALS: [u64; 3] = [100 * MS, SECOND, 10 * SECOND];
 
 const END: u64 = 10 * SECOND;
@@ -20,7 +20,7 @@ fn steady(per_second: u64) -> Vec<u64> {
     (0..END).step_by(usize::try_from(SECOND / per_second).unwrap()).collect()
 }
 
-/// The finding at each member, the same for every interval length.
+/// The finding at each member, which must be the same for every interval length.
 fn found(members: &[Member]) -> Vec<Option<Unbalanced>> {
     let judged = INTERVALS.map(|interval_ns| {
         let model = run(members, interval_ns, END);
@@ -39,7 +39,7 @@ fn found(members: &[Member]) -> Vec<Option<Unbalanced>> {
     third
 }
 
-/// One of four is at a slow request for 1.5 s in every 2 s.
+/// One of four members handles a slow request for 1.5 s in every 2 s.
 fn skewed() -> Vec<Member> {
     let mut members = vec![Member::of(steady(40), 32); 4];
     members[1].stalls =
@@ -128,7 +128,8 @@ fn a_member_that_opened_later_had_no_room_then() {
     assert_eq!(found(&members), [None, None]);
 }
 
-/// Any groups, with stalls of any length at any of their members: the interval has no say.
+/// Random groups, with stalls of any length at any member: the result does not depend on the
+/// interval.
 #[test]
 fn the_interval_changes_nothing() {
     let mut random = Rng::with_seed(11);
@@ -165,7 +166,7 @@ fn a_reload_is_one_group_and_a_restart_begins_another() {
     let mut model = Model::new(0);
     opened(&mut model, 0, 1);
     opened(&mut model, 1, 1);
-    // A reload: the new ones open before the old ones close.
+    // A reload: new members open before the old ones close.
     opened(&mut model, 2, 5);
     opened(&mut model, 3, 5);
     closed(&mut model, 0, 6);

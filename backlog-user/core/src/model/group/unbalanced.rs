@@ -1,60 +1,60 @@
-//! One member of a group waits or drops while others have room. Decided by cumulative totals
-//! and distributions of members that were open together, so that the length of the interval
-//! has no say in it. docs/SIZING.md has the rule.
+//! Detects a member of a group that waits or drops while others have room. It compares cumulative
+//! totals and distributions of members that were open together, so the result does not depend on
+//! the interval. docs/SIZING.md has the rule.
 
 use super::super::page::Page;
 use super::end_ns;
 use crate::model::saturating::saturating;
 
-/// The evidence.
+/// The evidence of an imbalance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unbalanced {
     /// Its number among the members of the group, from 1.
     pub member: u32,
-    /// Other members that were open together with it.
+    /// The number of other members that were open together with it.
     pub others: usize,
-    /// Those of them that had room.
+    /// How many of these had room.
     pub with_room: usize,
-    /// Those of them whose queue was never used.
+    /// How many of these never used their queue.
     pub idle: usize,
-    /// Its part of the connections of all these.
+    /// Its share of the connections of all these members.
     pub share: f64,
-    /// Packets that the limit refused here.
+    /// Packets refused by the limit here.
     pub drops: u64,
-    /// Packets that it refused at the others.
+    /// Packets refused by the limit at the others.
     pub others_drops: u64,
     /// Accept latency here: p99, microseconds.
     pub wait_us: Option<u64>,
-    /// The same at those with room: the least and the most.
+    /// The p99 at those with room, smallest and largest.
     pub others_wait_us: Option<(u64, u64)>,
-    /// Nobody accepted at the end, for at least this long.
+    /// How long nothing was accepted at the end, at least.
     pub stalled_ns: Option<u64>,
     /// Nothing was ever accepted here.
     pub never_accepted: bool,
 }
 
-/// Fewer connections say nothing of a member.
+/// With fewer connections, a member is not judged.
 const FEW: u64 = 20;
 
-/// This many connections must have waited that long: one unlucky client proves nothing.
+/// At least this many connections must have waited that long: one unlucky client proves nothing.
 const SEVERAL: f64 = 5.0;
 
-/// The maxima for a member with room: this share of the drops per connection, and of the wait, with
-/// drops and without.
+/// The maxima for a member with room, relative to the judged member: its drops per connection and
+/// its wait, with drops and without, are lower by these factors.
 const DROPS_PART: f64 = 10.0;
 const WAIT_PART: u64 = 4;
 const WAIT_PART_WITHOUT_DROPS: u64 = 10;
 
-/// A member that is faster than this is not slow, microseconds: a burst that the hash has
-/// spread unevenly needs a larger queue.
+/// A member whose waits are shorter is not slow, microseconds: after a burst that the hash
+/// distributed unevenly, it needs a larger queue.
 const SLOW_US: u64 = 10_000;
 
-/// Without drops a member is slow from here on, microseconds.
+/// Without drops, a member is slow from this wait on, microseconds.
 const SLOW_WITHOUT_DROPS_US: u64 = 100_000;
 
 /// The figures of a member.
 struct Fared {
-    /// Packets refused by the limit per packet that wanted in.
+    /// Packets refused by the limit, per packet that needed a place.
     refused: f64,
     /// A wait that several connections reached.
     wait_us: u64,
@@ -69,7 +69,7 @@ impl Fared {
     }
 }
 
-/// The p99 of the waits; of few of them what several have waited.
+/// The p99 of the waits; with few connections, the wait that several reached.
 fn tail_us(page: &Page) -> u64 {
     let share = 1.0 - SEVERAL / page.wait.count().max(1) as f64;
     if share <= 0.0 {
@@ -78,7 +78,7 @@ fn tail_us(page: &Page) -> u64 {
     page.wait.quantiles([share.min(0.99)]).map_or(0, |[wait_us]| wait_us)
 }
 
-/// The time without an accept at the end, with a full queue: since the first packet refused after
+/// How long nothing was accepted at the end with a full queue: since the first packet refused after
 /// the last accept.
 fn stalled_ns(page: &Page, now_ns: u64) -> Option<u64> {
     let (ended_ns, depth) = match page.closed {
@@ -89,8 +89,8 @@ fn stalled_ns(page: &Page, now_ns: u64) -> Option<u64> {
     Some(ended_ns.saturating_sub(since_ns))
 }
 
-/// Was the other one open while this one refused packets; of one that refused none: for half
-/// of its time at least?
+/// Whether the other member was open while this one refused packets, or, if this one refused none,
+/// for at least half of its time.
 fn together(page: &Page, other: &Page, now_ns: u64) -> bool {
     let (begin_ns, end) = (other.first_seen_ns, end_ns(other));
     let (mut all, mut beside) = (0_u64, 0_u64);
@@ -108,13 +108,13 @@ fn together(page: &Page, other: &Page, now_ns: u64) -> bool {
     beside > 0 && beside >= all - beside
 }
 
-/// Nine of ten arrivals did not find the queue full.
+/// Whether nine of ten arrivals found room in the queue.
 fn is_mostly_open(page: &Page) -> bool {
     let [depth] = page.depth.quantiles([0.9]).unwrap_or_default();
     depth <= u64::from(page.listener.limit).max(1)
 }
 
-/// Does a listener wait or drop while other members of its group have room?
+/// The imbalance if a listener waits or drops while other members of its group have room.
 pub(crate) fn of<'model>(
     page: &Page,
     pages: impl Iterator<Item = &'model Page>,
@@ -142,7 +142,7 @@ pub(crate) fn of<'model>(
             && is_mostly_open(other)
     };
     let with_room: Vec<&Page> = others.iter().copied().filter(has_room).collect();
-    // If nobody accepts, the problem is not one slow member.
+    // If no member accepts, the problem is not one slow member.
     let accepts = with_room.iter().any(|other| other.totals.accepted > 0);
     if with_room.is_empty()
         || with_room.len() * 2 < others.len()

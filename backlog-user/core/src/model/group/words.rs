@@ -7,8 +7,8 @@ use crate::model::summary::Summary;
 use crate::text::format::{duration, plural};
 use crate::text::owner_text::{self, safe};
 
-/// The process that accepts at a member, if there is only one; otherwise the holder of its socket:
-/// with nginx, the parent and all workers hold every member.
+/// The process that accepts at a member, if there is only one; otherwise the holder of its socket,
+/// because with nginx the parent and all workers hold every member's socket.
 #[must_use]
 pub fn process(page: &Page) -> Option<String> {
     match page.workers.shares().as_slice() {
@@ -20,7 +20,8 @@ pub fn process(page: &Page) -> Option<String> {
 /// In larger groups, closed members without findings have no row.
 const MANY: usize = 16;
 
-/// Has it anything to show? For a group replaced by a restart: refusals or losses.
+/// Whether a group has anything to show: activity, or for a group replaced by a restart, refusals
+/// or losses.
 pub fn is_shown(model: &Model, group: &Group<'_>) -> bool {
     let mut members = group.members.iter();
     if group.replaced {
@@ -41,7 +42,7 @@ pub fn rows<'model>(model: &Model, group: &Group<'model>) -> Vec<Summary<'model>
     group.members.iter().filter(matters).copied().collect()
 }
 
-/// Those that have none.
+/// The members that have no row, in words.
 #[must_use]
 pub fn not_listed(rows: usize, group: &Group<'_>) -> Option<String> {
     let rest = group.members.len().saturating_sub(rows) as u64;
@@ -50,7 +51,7 @@ pub fn not_listed(rows: usize, group: &Group<'_>) -> Option<String> {
     })
 }
 
-/// The contents of a closed member's queues, and their fate; none: nothing.
+/// The contents of a closed member's queues and their fate, in words; none if they were empty.
 #[must_use]
 pub fn closed(model: &Model, page: &Page) -> Option<String> {
     let at_close = model.at_close(page).filter(|at_close| !at_close.is_empty())?;
@@ -82,7 +83,7 @@ fn fate(at_close: &AtClose) -> String {
     }
 }
 
-/// Connections that died with a listener.
+/// Connections that were killed with a listener.
 #[must_use]
 pub fn left_behind(depth: u32, syn_queue: u32) -> String {
     let connections = plural(depth.into(), "connection");
@@ -121,7 +122,7 @@ pub fn unbalanced(found: &Unbalanced) -> String {
     )
 }
 
-/// From the least to the most.
+/// From the shortest to the longest.
 #[must_use]
 pub fn waits((least, most): (u64, u64)) -> String {
     let (least, most) = (duration(least), duration(most));

@@ -10,7 +10,7 @@ use crate::event::{Count, CpuLimit};
 pub struct Oldest {
     /// Since when it has been queued.
     pub since_ns: u64,
-    /// That is a bound: it was queued at that time or before.
+    /// `since_ns` is a bound: it was queued at that time or before.
     pub at_least: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Paced {
 }
 
 impl Paced {
-    /// The mean pause, nanoseconds; none: not known.
+    /// The mean pause, nanoseconds; none: unknown.
     #[must_use]
     pub fn pause_ns(&self) -> Option<f64> {
         (self.accepts > 0).then(|| self.pauses_ns as f64 / self.accepts as f64)
@@ -41,7 +41,7 @@ impl Paced {
     }
 }
 
-/// The acceptor's figures, from the counts.
+/// The acceptor's figures from the counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fresh {
     /// Since the last interval: the time with an empty queue, and the figures of [`Paced`].
@@ -60,27 +60,27 @@ impl Fresh {
         (self.accepted_ns, self.filled_ns) = (count.accepted_ns, count.filled_ns);
     }
 
-    /// Values that carry over to the next interval stay.
+    /// Takes the figures; values that carry over to the next interval stay.
     pub(super) fn take(&mut self) -> Self {
         let Self { accepted_ns, filled_ns, .. } = *self;
         std::mem::replace(self, Self { accepted_ns, filled_ns, ..Self::default() })
     }
 }
 
-/// Connections that are queued, and for how long the oldest has been.
+/// The connections that are queued, and how long the oldest one has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillQueued {
-    /// How many.
+    /// The number of connections.
     pub count: u32,
-    /// For how long; none: not known.
+    /// How long the oldest one has waited; none: unknown.
     pub oldest_ns: Option<u64>,
-    /// It may be longer.
+    /// It may have waited longer.
     pub at_least: bool,
 }
 
 impl Page {
-    /// The CPU limit that held the acceptors back, as they were inspected; of several inspections the
-    /// one that shows most of it.
+    /// The CPU limit that throttled the acceptors; of several inspections, the one with the most
+    /// throttled periods.
     #[must_use]
     pub fn cpu_limit(&self) -> Option<&CpuLimit> {
         let began = self.episodes.kept().iter().filter_map(|one| one.acceptor.as_deref());
@@ -88,15 +88,15 @@ impl Page {
         all.filter_map(|one| one.cpu_limit.as_ref()).max_by_key(|limit| limit.throttled)
     }
 
-    /// Time of the last accept, as of the last count; none: nobody has accepted since it was first
-    /// seen.
+    /// Time of the last accept, as of the last count; none if there was no accept since the
+    /// listener was first seen.
     #[must_use]
     pub fn last_accepted_ns(&self) -> Option<u64> {
-        // Its slot may have been another's before.
+        // Its slot may have belonged to another listener before.
         Some(self.fresh.accepted_ns).filter(|last| *last >= self.first_seen_ns.max(1))
     }
 
-    /// The time since which nobody has accepted although connections are queued; none: nothing is
+    /// Since when nothing has been accepted although connections are queued; none: nothing is
     /// queued, or unknown.
     #[must_use]
     pub fn still_since(&self) -> Option<u64> {
@@ -104,7 +104,7 @@ impl Page {
             return None;
         }
         if self.totals.accepted > 0 && self.last_accepted_ns().is_none() {
-            // An early recording.
+            // An early recording does not have the time.
             return None;
         }
         let accepted_ns = self.last_accepted_ns().unwrap_or(0);

@@ -1,19 +1,20 @@
-//! The limit that held when a queue was deepest: `listen()` can change it within an interval.
+//! Finds the limit that applied when a queue was deepest: `listen()` can change it within an
+//! interval.
 
-/// The limits of the running interval before the present one.
+/// The previous limits in the running interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FormerLimits(Option<Former>);
 
 #[derive(Clone, Copy, Debug)]
 struct Former {
-    /// The least of them.
+    /// The smallest of them.
     least: u32,
-    /// When the only one of them ended; none: unknown, or there were several.
+    /// When the only one of them was replaced; none: unknown, or there were several.
     until_ns: Option<u64>,
 }
 
 impl FormerLimits {
-    /// This limit was replaced, at this time if it is known.
+    /// Records that this limit was replaced, and when, if that is known.
     pub(super) fn replaced(&mut self, was: u32, time_ns: Option<u64>) {
         self.0 = Some(match self.0 {
             None => Former { least: was, until_ns: time_ns },
@@ -21,8 +22,8 @@ impl FormerLimits {
         });
     }
 
-    /// Ends the interval: the limit at its peak, which was at this time, if that is known. Where it
-    /// is unknown, it is the least limit of the interval, so that no high use is missed.
+    /// Ends the interval. Returns the limit at its peak, or, if it is unknown which limit applied,
+    /// the smallest one of the interval, so that no high use is missed.
     pub(super) fn at_peak(&mut self, now: u32, peak_ns: Option<u64>) -> u32 {
         let Some(Former { least, until_ns }) = self.0.take() else { return now };
         match peak_ns.zip(until_ns) {
@@ -52,7 +53,7 @@ mod tests {
         assert_eq!(at_peak(&[(16, Some(50))], Some(49)), 16);
         assert_eq!(at_peak(&[(16, Some(50))], Some(50)), 128);
         assert_eq!(at_peak(&[(4096, Some(50))], Some(49)), 4096);
-        // The least, where it is unknown.
+        // The smallest one, if it is unknown which applied.
         assert_eq!(at_peak(&[(16, Some(50))], None), 16);
         assert_eq!(at_peak(&[(4096, None)], Some(49)), 128);
         assert_eq!(at_peak(&[(16, Some(50)), (64, Some(60))], Some(70)), 16);

@@ -1,4 +1,4 @@
-//! What a listener refused: packets, their clients, and by which limit.
+//! The refusals of a listener: packets, clients, and whether the limit was the cause.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::record::Kind;
@@ -8,11 +8,11 @@ use crate::event::Listener;
 use crate::model::episode::GAP_NS;
 use crate::model::saturating::saturating;
 
-/// A client that pauses for longer before a retry has been trying for 15 s: few do that.
+/// A client with a longer pause before a retry has been trying for 15 s, which few do.
 const LONGEST_PAUSE_NS: u64 = 16_000_000_000;
 
 impl Page {
-    /// Packets that a larger limit would have let in.
+    /// Packets that a larger limit would have admitted.
     #[must_use]
     pub fn refused_by_limit(&self) -> u64 {
         let by_limit = Cause::ALL.iter().filter(|cause| cause.is_by_limit());
@@ -25,14 +25,14 @@ impl Page {
         self.stalls.last_limit().filter(|limit| *limit < self.listener.limit)
     }
 
-    /// Packets that a larger limit than the present one would have let in.
+    /// Packets that a larger limit than the present one would have admitted.
     #[must_use]
     pub fn refused_by_present_limit(&self) -> u64 {
         if self.outdated_limit().is_some() { 0 } else { self.refused_by_limit() }
     }
 
-    /// SYNs answered with a cookie because the SYN queue was full. The kernel counts a full SYN queue
-    /// before it looks at the accept queue, which may refuse the SYN after all (`tcp_conn_request`,
+    /// SYNs answered with a cookie because the SYN queue was full. The kernel counts a full SYN
+    /// queue before it checks the accept queue, which may still refuse the SYN (`tcp_conn_request`,
     /// 5.10 to 7.3).
     #[must_use]
     pub fn cookies_at_full_syn_queue(&self) -> u64 {
@@ -40,38 +40,39 @@ impl Page {
         beside(Beside::SynQueueFullCookie).min(beside(Beside::SynCookieSent))
     }
 
-    /// Clients that were refused, retries folded in: this many at least
-    /// ([`has_every_client`](Self::has_every_client)).
+    /// Clients that were refused; retries are not counted again. A lower bound unless
+    /// [`has_every_client`](Self::has_every_client).
     #[must_use]
     pub fn clients(&self) -> u64 {
-        // The programs know the clients of drops without a record if there are few of them a second;
-        // those of records that were lost show when they return.
+        // The programs know the clients of drops without a record, up to some number per second;
+        // clients whose records were lost are detected when they return.
         let without_record = self.totals.suppressed_clients.max(self.returned_clients);
         self.recorded_clients.saturating_add(without_record)
     }
 
-    /// Was it refusing clients when it was found?
+    /// Whether it was refusing clients when it was found.
     #[must_use]
     pub fn was_refusing(&self) -> bool {
         self.stalls.first_refused_ns().is_some_and(|first_ns| self.refused_at_once(first_ns))
     }
 
-    /// May a client that it refuses for the first time now have been refused before it was found?
+    /// Whether a client that it now refuses for the first time may have been refused before it was
+    /// found.
     pub(in crate::model) fn may_be_a_retry(&self, time_ns: u64) -> bool {
         let first_ns = self.stalls.first_refused_ns().unwrap_or(time_ns);
         time_ns.saturating_sub(self.first_seen_ns) < LONGEST_PAUSE_NS
             && self.refused_at_once(first_ns)
     }
 
-    /// Had it refused packets before it was found, and does its first refusal since then continue
-    /// that?
+    /// Whether it had refused packets before it was found, and its first refusal since then
+    /// continues that.
     fn refused_at_once(&self, first_ns: u64) -> bool {
         let Listener { opened_now, sk_drops, .. } = self.listener;
         let after_ns = first_ns.saturating_sub(self.first_seen_ns);
         !opened_now && sk_drops.is_some_and(|drops| drops > 0) && after_ns < GAP_NS
     }
 
-    /// Is the client of each drop known?
+    /// Whether the client of each drop is known.
     #[must_use]
     pub fn has_every_client(&self) -> bool {
         let totals = &self.totals;

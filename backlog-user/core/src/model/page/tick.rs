@@ -10,8 +10,8 @@ use crate::model::interval::{Interval, Waits};
 use crate::model::timeline::Timeline;
 use crate::model::unlimited::{Suppressed, Unlimited};
 
-/// Numbers of intervals by their peak in percent of the limit: nothing queued, up to 10 %, up to 20
-/// %, ... up to 100 %, above.
+/// The number of intervals by their peak in percent of the limit: nothing queued, up to 10 %, up to
+/// 20 %, ... up to 100 %, above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeakUse(pub [u64; 12]);
 
@@ -33,15 +33,15 @@ impl Page {
         self.paced.pauses_ns = self.paced.pauses_ns.saturating_add(paced.pauses_ns);
         self.paced.stalls_ns = self.paced.stalls_ns.saturating_add(paced.stalls_ns);
         self.unlimited.counted(paced.accepts, paced.pauses_ns);
-        // Nothing has arrived since the queue became empty, so the kernel has not added that time
-        // yet.
+        // Nothing has arrived since the queue became empty, so the programs have not added that
+        // time yet.
         let since_ns = if row.depth == 0 && accepted_ns != 0 {
             time_ns.saturating_sub(accepted_ns)
         } else {
             0
         };
         let before_ns = std::mem::replace(&mut self.empty_since_ns, since_ns);
-        // Its slot may have been another's before.
+        // Its slot may have belonged to another listener before.
         let empty_ns =
             idle_moved_ns.saturating_add(since_ns).saturating_sub(before_ns).min(row.elapsed_ns);
         self.idle_ns = self.idle_ns.saturating_add(empty_ns);
@@ -53,8 +53,7 @@ impl Page {
         );
     }
 
-    /// The queue that there would have been without a limit, with the drops that have no
-    /// record.
+    /// The simulated queue without a limit, including the drops without a record.
     #[must_use]
     pub fn unlimited_at_end(&self) -> Unlimited {
         let Totals { suppressed_clients: clients, suppressed_retries: retries, .. } = self.totals;
@@ -62,15 +61,15 @@ impl Page {
         self.unlimited.at_end(all, self.listener.limit)
     }
 
-    /// Has anything been counted since the last interval ended?
+    /// Whether anything has been counted since the last interval ended.
     fn has_moved(&self) -> bool {
         let counts =
             |totals: &Totals| (totals.enqueued, totals.accepted, totals.drops, totals.beside);
         counts(&self.totals) != counts(&self.counted)
     }
 
-    /// Ends an interval; none for a listener that was closed before it began, unless what happened
-    /// before was counted only now: the rows add up to the summary. Its activity is drawn if there
+    /// Ends an interval. None for a listener that was closed before it started, unless earlier
+    /// activity is counted only now: the rows add up to the summary. Its activity is drawn if there
     /// is room for one more history.
     pub fn tick(&mut self, time_ns: u64, elapsed_ns: u64, room: &mut usize) -> Option<Interval> {
         let closed_ns = self.closed.map(|(closed_ns, _)| closed_ns.saturating_add(elapsed_ns));
@@ -82,11 +81,11 @@ impl Page {
         let peak = self.recent_peak.max(depth);
         self.peak_use.record(peak, self.listener.limit);
         let began_ns = time_ns.saturating_sub(elapsed_ns);
-        // The programs keep the time of the deepest queue of the run alone.
+        // The programs keep only the time of the deepest queue of the whole run.
         let is_deepest = peak > 0 && peak == self.totals.peak && self.totals.peak_ns > began_ns;
         let peak_ns = is_deepest.then_some(self.totals.peak_ns);
         let peak_limit = self.former_limits.at_peak(self.listener.limit, peak_ns);
-        // The connections queued now are also queued at the beginning of the next interval.
+        // The connections queued now are also queued at the start of the next interval.
         self.recent_peak = depth;
         let wait = Waits::of(&self.recent_wait);
         let difference = |now: u64, then: u64| now.saturating_sub(then);

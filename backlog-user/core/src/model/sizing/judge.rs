@@ -1,4 +1,4 @@
-//! Which verdict it is, and with how much confidence.
+//! Selects the verdict and its confidence.
 
 use super::late::Late;
 use super::need::Need;
@@ -8,10 +8,10 @@ use crate::model::pauses;
 use crate::model::saturating::saturating;
 use crate::model::unlimited::{Stretch, Unlimited};
 
-/// Fewer connections say nothing.
+/// With fewer connections there is no verdict.
 const FEW: u64 = 20;
 
-/// Fewer accepts do not say how long one takes.
+/// Fewer accepts do not show how long one takes.
 const FEW_ACCEPTS: u64 = 8;
 
 /// The verdict.
@@ -19,12 +19,13 @@ pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
     let explained = seen.refused > 0 && seen.page.stalls.explain_most();
     let stalled = seen.stalled_since_ns.is_some() || seen.paused.is_some() || explained;
     if seen.given.unbalanced.is_some() {
-        // For a member that stalls while others accept, it says so as well.
+        // For a member that stalls while others accept, this verdict says so as well.
         Verdict::Unbalanced
     } else if too_little(seen, stalled) {
         Verdict::NotEnoughData
     } else if seen.given.partial {
-        // The others take places in the same queues and are accepted in turn: neither is counted.
+        // Clients of the other family use the same queues and are accepted in turn, but are not
+        // counted.
         Verdict::NotEnoughData
     } else if stalled {
         Verdict::AcceptorStalled
@@ -37,31 +38,32 @@ pub(super) fn judge(seen: &Seen<'_>) -> Verdict {
     }
 }
 
-/// Is it too little for any verdict?
+/// Whether there are too little data for any verdict.
 fn too_little(seen: &Seen<'_>, stalled: bool) -> bool {
     let Seen { page, given, unlimited, refused, need, late, .. } = seen;
     if stalled {
         return false;
     }
     if *refused > 0 {
-        // Their records were lost: when it was, and who, is not known. Or it ended in the middle
-        // of it.
+        // The records were lost, so the time and the clients are unknown; or the run ended in the
+        // middle of the overload.
         return unlimited.firsts < 0.5
             || is_cut_short(page, unlimited, given)
             || (unlimited.grows_until(given.end_ns) && worst(unlimited, need, given).is_none());
     }
     if need.cookies == Some(Cookies::Attack) || need.flood {
-        // The clients' need cannot be distinguished from that of an attack.
+        // The need of the clients cannot be distinguished from that of an attack.
         return !late.is_late();
     }
     let seen = page.totals.enqueued.saturating_add(page.peak().0.into());
     seen < FEW && !late.is_late() && need.cookies.is_none()
 }
 
-/// Has nothing been accepted since clients began to be refused, in a run that ended soon?
+/// Whether nothing has been accepted since clients began to be refused, in a run that ended soon
+/// after.
 fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
     if page.totals.accepted > 0 && page.last_accepted_ns().is_none() {
-        // An early recording does not say when.
+        // An early recording does not have the time.
         return false;
     }
     let accepted_ns = page.last_accepted_ns().unwrap_or(0);
@@ -71,10 +73,10 @@ fn is_cut_short(page: &Page, unlimited: &Unlimited, given: &Given) -> bool {
     queued > 0 && unlimited.stretches().next().is_some() && unlimited.stretches().all(waits)
 }
 
-/// The start of the time without an accept until the end, if it is far longer than the acceptor's
-/// own pace, and tells more than when the run ended: clients wait no longer, or it explains most
-/// refusals. If its pace is unknown, the time must be longer than a client waits, unless clients
-/// were refused in it.
+/// Since when nothing was accepted until the end, if that is far longer than the acceptor's pace,
+/// and not just due to the moment when the run ended: it is longer than clients wait, or it
+/// explains most refusals. If the pace is unknown, it must be longer than a client waits, unless
+/// clients were refused in it.
 pub(super) fn stalled(page: &Page, given: &Given) -> Option<u64> {
     let since_ns = page.still_since()?;
     let lasted_ns = given.end_ns.saturating_sub(since_ns);
@@ -86,15 +88,16 @@ pub(super) fn stalled(page: &Page, given: &Given) -> Option<u64> {
         pauses::least_ns(pause_ns)
     };
     if page.totals.accepted < FEW_ACCEPTS {
-        // A slow request shows in the longest wait before it does in the pace.
+        // A slow request affects the longest wait before it affects the pace.
         least_ns = least_ns.max(page.totals.longest_ns as f64);
     }
     let matters = lasted_ns > given.client_timeout_ns || page.stalls.explained_by_the_last();
     (lasted_ns as f64 > least_ns && matters).then_some(since_ns)
 }
 
-/// The time without an accept in which the queue became deepest, if it is over and refused nobody,
-/// but made clients wait for too long or leave: since when, and until when at least.
+/// The time without an accept in which the queue became deepest, if it is over and refused no
+/// client, but made clients wait too long or leave: its start, and a time until which it lasted at
+/// least.
 pub(super) fn paused(page: &Page, late: &Late, refused: u64) -> Option<(u64, u64)> {
     let growth = late.growth.filter(|_| refused == 0 && late.is_late())?;
     let pause_ns = page.paced.pause_ns();
@@ -103,8 +106,8 @@ pub(super) fn paused(page: &Page, late: &Late, refused: u64) -> Option<(u64, u64
         .then(|| (growth.since_ns, growth.since_ns + growth.lasted_ns))
 }
 
-/// The stretch that no queue could have taken: it went on for longer than a client waits, or
-/// the last one in that queue would have waited longer.
+/// The surge that no queue could have absorbed: it grew for longer than a client waits, or the last
+/// client in that queue would have waited longer.
 pub(super) fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option<Stretch> {
     let timeout_ns = given.client_timeout_ns;
     let hopeless = |one: &Stretch| {
@@ -114,7 +117,7 @@ pub(super) fn worst(unlimited: &Unlimited, need: &Need, given: &Given) -> Option
     unlimited.stretches().filter(hopeless).max_by(|a, b| a.peak.total_cmp(&b.peak))
 }
 
-/// By the number of independent bursts, or by how much was seen.
+/// The confidence, by the number of independent bursts or the amount of data.
 pub(super) fn confidence(seen: &Seen<'_>) -> Confidence {
     let Seen { page, given, unlimited, .. } = seen;
     let lost = saturating(page.totals.lost);

@@ -1,5 +1,5 @@
-//! Clients that waited for too long, or left the queue before they were accepted, whether or not
-//! anybody was refused.
+//! Detects clients that waited too long, or left the queue before they were accepted, whether or
+//! not any client was refused.
 
 use backlog_ebpf::cause::Beside;
 use backlog_ebpf::totals::IMPATIENT_NS;
@@ -7,11 +7,11 @@ use backlog_ebpf::totals::IMPATIENT_NS;
 use super::Given;
 use crate::model::page::Page;
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Late {
-    /// Accepted connections that had waited for longer than the client timeout.
+    /// Accepted connections that waited longer than the client timeout.
     pub(super) beyond: u64,
-    /// The oldest that is still queued has waited for longer than that.
+    /// The oldest connection that is still queued has waited longer than the client timeout.
     pub(super) still: bool,
     /// Clients that had left before they were accepted.
     pub(super) left: Option<Left>,
@@ -23,24 +23,24 @@ pub(super) struct Late {
 #[derive(Clone, Copy)]
 pub(super) struct Left {
     pub(super) clients: u64,
-    /// The shortest time after which one of them did; none: known only to be less than
+    /// The shortest time after which one of them left; none: known only to be less than
     /// [`IMPATIENT_NS`].
     pub(super) after_ns: Option<u64>,
-    /// Enough left to show how long clients wait. False where clients were refused: they
-    /// had waited for their retries before, and how long is not known.
+    /// Enough left to show how long clients wait. False if clients were refused: they had already
+    /// waited for their retries, for an unknown time.
     is_patience: bool,
-    /// They show that clients wait for too long. A few where clients were refused do not: a longer
-    /// queue would have spared them the wait for their retries.
+    /// They show that clients wait too long. A few do not if clients were refused: a longer queue
+    /// would have spared them the wait for their retries.
     matters: bool,
 }
 
-/// A queue from the arrival that found it empty until it was deepest.
+/// The growth of a queue, from the arrival that found it empty until it was deepest.
 #[derive(Clone, Copy)]
 pub(super) struct Growth {
     pub(super) since_ns: u64,
     pub(super) lasted_ns: u64,
     pub(super) depth: u64,
-    /// How many connections arrived in that time; none: an earlier recording does not say.
+    /// The number of connections that arrived in that time; none in earlier recordings.
     arrivals: Option<u64>,
 }
 
@@ -53,8 +53,8 @@ impl Growth {
         Some((per_second(arrivals), per_second(accepted)))
     }
 
-    /// Was hardly anybody accepted in that time, by an acceptor that takes this pause between two
-    /// connections while others wait?
+    /// Whether hardly any connection was accepted in that time, for an acceptor with this usual
+    /// pause between connections.
     pub(super) fn is_pause(&self, pause_ns: Option<f64>) -> bool {
         let (Some(arrivals), Some(pause_ns)) = (self.arrivals, pause_ns) else { return false };
         let accepted = arrivals.saturating_sub(self.depth) as f64;
@@ -63,16 +63,16 @@ impl Growth {
     }
 }
 
-/// Fewer that left say nothing.
+/// Fewer clients that left prove nothing.
 const FEW: u64 = 5;
 
-/// Fewer accepts do not make a rate.
+/// Fewer accepts do not give a rate.
 const FEW_ACCEPTS: f64 = 8.0;
 
-/// Hardly anybody is accepted if it is this many times fewer than usual.
+/// Hardly any connection is accepted if it is this many times fewer than usual.
 const HARDLY: f64 = 8.0;
 
-/// From this part of all clients on, those that leave are not exceptions, percent.
+/// From this percentage of all clients on, those that leave are not exceptions.
 const MANY_PERCENT: u64 = 10;
 
 impl Late {
@@ -88,12 +88,12 @@ impl Late {
         }
     }
 
-    /// Did anybody wait for too long?
+    /// Whether any client waited too long.
     pub(super) fn is_late(&self) -> bool {
         self.beyond > 0 || self.still || self.left.is_some_and(|left| left.matters)
     }
 
-    /// The time that clients wait: as the user says, or as long as those that left did.
+    /// How long clients wait: the configured timeout, or less if clients left earlier.
     pub(super) fn timeout_ns(&self, given: &Given) -> u64 {
         let left = self.left.filter(|left| left.is_patience);
         let patience_ns = left.map_or(u64::MAX, |left| left.after_ns.unwrap_or(IMPATIENT_NS));
@@ -101,7 +101,7 @@ impl Late {
     }
 }
 
-/// Those that left after they had waited, or reset their connection while most had to wait.
+/// The clients that left after a wait, or reset their connection while most had to wait.
 fn left(page: &Page) -> Option<Left> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let (reset, fin) = (beside(Beside::AbandonedReset), beside(Beside::AbandonedFin));
@@ -109,8 +109,8 @@ fn left(page: &Page) -> Option<Left> {
     let from_the_start = page.refused_by_limit() == 0;
     let many =
         |clients: u64| u128::from(clients) * 100 >= u128::from(accepted) * u128::from(MANY_PERCENT);
-    // Older recordings do not distinguish clients: they have the shortest wait until the accept, of
-    // all clients that had left.
+    // Older recordings do not distinguish clients: they have the shortest wait until the accept,
+    // among all clients that had left.
     let clients = match page.totals.left_waiting {
         0 => reset.saturating_add(fin),
         waiting => waiting,
@@ -124,8 +124,8 @@ fn left(page: &Page) -> Option<Left> {
             matters: many(clients) || from_the_start,
         });
     }
-    // A health check resets its connection at once, and one that is accepted at once says nothing
-    // of patience. A FIN may be the end of a request whose client still waits.
+    // A health check resets its connection at once, and a connection that is accepted at once says
+    // nothing about patience. A FIN may be the end of a request whose client still waits.
     let [median_us] = page.wait.quantiles([0.5])?;
     let waited = median_us.saturating_mul(1000) >= IMPATIENT_NS;
     (reset >= FEW && many(reset) && waited).then_some(Left {
@@ -139,7 +139,7 @@ fn left(page: &Page) -> Option<Left> {
 fn growth(page: &Page) -> Option<Growth> {
     let (depth, peak_ns) = page.peak();
     let since_ns = page.totals.peak_filled_ns;
-    // The time of a queue of one is that of an earlier one.
+    // At a depth of one, the time may be that of an earlier queue.
     if depth <= 1
         || depth != page.totals.peak
         || since_ns < page.first_seen_ns.max(1)

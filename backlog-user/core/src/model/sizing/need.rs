@@ -1,4 +1,4 @@
-//! The need of either queue, and the number that follows from it.
+//! Computes what each queue needs, and the backlog that follows from it.
 
 use backlog_ebpf::cause::Beside;
 
@@ -6,19 +6,19 @@ use super::{Confidence, Cookies, Given, least, round_to_u64};
 use crate::model::page::Page;
 use crate::model::unlimited::{Stretch, Unlimited};
 
-/// See the module's head.
+/// See the module documentation.
 pub(super) struct Need {
     /// The surge in which the accept queue would have been deepest.
     pub(super) deepest: Option<Stretch>,
-    /// How long the last one in it would have waited.
+    /// How long the last connection in it would have waited.
     pub(super) wait_ns: Option<f64>,
     /// The length that the SYN queue would have reached, if it was too short.
     pub(super) syn_queue: Option<u64>,
-    /// The kind of traffic behind cookies sent for lack of room in it.
+    /// The kind of traffic behind cookies that were sent because the SYN queue was full.
     pub(super) cookies: Option<Cookies>,
-    /// The SYNs that a full SYN queue refused were a flood: few of their clients sent another one.
+    /// The SYNs that a full SYN queue refused were a flood: few of their clients retried.
     pub(super) flood: bool,
-    /// The number of independent peaks nearly as long as the longest.
+    /// The number of independent peaks nearly as deep as the deepest.
     pub(super) bursts: u64,
     refused: bool,
     pause_ns: Option<f64>,
@@ -37,12 +37,12 @@ impl Need {
             _ => 0,
         };
         let flood = unlimited.syn.is_flood(given.end_ns);
-        // No queue holds a flood.
+        // No queue can hold a flood.
         let by_refusals = if flood { 0 } else { unlimited.syn.needed() };
         let syn_queue = Some(by_refusals.max(by_cookies)).filter(|needed| *needed > 0);
         let measured_ns = page.paced.pause_ns().or(unlimited.pause_ns());
         let pause_ns = match (measured_ns, guess(page)) {
-            // A few accepts do not say how fast the others come.
+            // A few accepts do not show how fast the others are.
             (Some(measured_ns), guess_ns) if page.paced.accepts < FEW => {
                 guess_ns.map(|guess_ns| measured_ns.max(guess_ns))
             }
@@ -51,8 +51,8 @@ impl Need {
         let rate = page.paced.rate().filter(|_| page.paced.accepts >= FEW);
         let rate = rate.or_else(|| pause_ns.map(|pause_ns| 1e9 / pause_ns));
         let refused = page.refused_by_present_limit() > 0;
-        // Cookies are counted, not when they were sent, and retries get some too: only where
-        // nobody was refused do they say how often clients came.
+        // Cookies are counted without their times, and retries get some too: their count shows how
+        // often clients came only if no client was refused.
         let by_count = if refused { 0 } else { groups(page, by_cookies) };
         let by_groups = if flood { 0 } else { unlimited.syn.groups };
         let bursts = unlimited.near_peaks().max(by_groups).max(by_count);
@@ -73,14 +73,14 @@ impl Need {
         need
     }
 
-    /// How long the last one in a queue of this depth waits: as long as all before it take, or
-    /// as long as the longest real wait, which includes stalls. None: for ever, as far as is known.
+    /// How long the last connection in a queue of this depth waits: the sum of the pauses before
+    /// it, or the longest real wait, which includes stalls. None: unbounded, as far as is known.
     pub(super) fn wait_of(&self, depth: f64) -> Option<f64> {
         self.pause_ns.map(|pause_ns| (depth * pause_ns).max(self.longest_ns))
     }
 
-    /// Accepts per second while a queue grew: its own, or if too few were accepted then, that of the
-    /// whole run while any were queued. None: nobody accepted for most of that time.
+    /// Accepts per second while a queue grew: measured then, or if too few were accepted, the rate
+    /// of the whole run under load. None if nothing was accepted for most of that time.
     pub(super) fn rate_of(&self, stretch: &Stretch) -> Option<f64> {
         let stalled_ns = self.stalled.map_or(0, |(since_ns, until_ns)| {
             let end_ns = until_ns.min(stretch.begin_ns.saturating_add(stretch.growth_ns()));
@@ -90,15 +90,15 @@ impl Need {
         stretch.rate().or(rate)
     }
 
-    /// The smallest limit that would have refused nobody. It is never below a limit that refused
-    /// somebody.
+    /// The smallest limit that would have refused no client. It is always above a limit that
+    /// refused clients.
     pub(super) fn smallest(&self, limit: u32) -> u32 {
         let accept = self.deepest.map_or(0.0, |deepest| deepest.peak.ceil());
         let syn = self.syn_queue.unwrap_or(0) as f64;
         least(accept.max(syn)).max(limit.saturating_add(u32::from(self.refused)))
     }
 
-    /// The backlog to pass for it.
+    /// The backlog to pass, with a margin.
     pub(super) fn backlog(&self, smallest: u32, confidence: Confidence) -> u32 {
         let (part, roots) = match (confidence, self.bursts) {
             (Confidence::High, 4..) => (0.1, 0.5),
@@ -106,24 +106,24 @@ impl Need {
             _ => (0.5, 2.0),
         };
         let needed = f64::from(smallest);
-        // A number of clients that come by chance varies by its root.
+        // A random number of clients varies by its square root.
         let margin = (needed * part).max(needed.sqrt() * roots).ceil();
         least(needed + margin)
     }
 }
 
-/// Fewer pauses do not say how long one is.
+/// Fewer pauses do not show how long one is.
 const FEW: u64 = 8;
 
-/// If no connection has ever waited behind another: a client that waits only for the acceptor waits
-/// for at most one of its pauses.
+/// Estimates the pause if no connection has ever waited behind another: a client that waits only
+/// for the acceptor waits for at most one pause.
 fn guess(page: &Page) -> Option<f64> {
     let (peak, longest_ns) = (page.totals.peak, page.totals.longest_ns);
     let enough = page.totals.accepted >= FEW;
     (enough && peak > 0 && longest_ns > 0).then(|| longest_ns as f64 / f64::from(peak))
 }
 
-/// The kind of traffic behind cookies sent because the SYN queue had no room.
+/// The kind of traffic behind cookies that were sent because the SYN queue was full.
 fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     let beside = |one: Beside| page.totals.beside[one as usize];
     let needed = page.cookies_at_full_syn_queue();
@@ -135,7 +135,7 @@ fn cookies(page: &Page, given: &Given) -> Option<Cookies> {
     Some(if valid.saturating_mul(2) >= sent.max(needed) { Cookies::Load } else { Cookies::Attack })
 }
 
-/// About how many times cookies were sent for as many clients at once as at most.
+/// The approximate number of groups of clients, if each was as large as the largest one.
 fn groups(page: &Page, needed: u64) -> u64 {
     let at_once = needed.saturating_sub(u64::from(page.listener.limit));
     let all = page.cookies_at_full_syn_queue();

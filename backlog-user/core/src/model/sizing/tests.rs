@@ -1,4 +1,4 @@
-//! The verdict against a simulated queue, which knows how deep it would have become.
+//! Tests the verdict against a simulated queue, whose depth without a limit is known.
 
 mod cases;
 mod endings;
@@ -50,7 +50,7 @@ fn judged(load: &Load, limit: u32) -> (Sizing, u64) {
     (sizing, refused)
 }
 
-/// At even distances.
+/// Arrivals at even intervals.
 fn steady(begin_ns: u64, end_ns: u64, per_second: u64) -> Vec<u64> {
     (begin_ns..end_ns).step_by(usize::try_from(SECOND / per_second).unwrap()).collect()
 }
@@ -59,7 +59,7 @@ fn burst(time_ns: u64, clients: u64) -> Vec<u64> {
     (0..clients).map(|index| time_ns + index * 10_000).collect()
 }
 
-/// The recommended backlog refuses nobody, and 0.8 of the needed one refuses somebody.
+/// The recommended backlog refuses no client, and 0.8 of the needed one refuses some.
 fn assert_right(load: &Load, limit: u32) {
     let (sizing, refused) = judged(load, limit);
     assert!(refused > 0, "nobody was refused");
@@ -76,7 +76,7 @@ fn a_burst_is_sized_by_what_it_needed() {
     assert_right(&load, 16);
 }
 
-/// 200 clients at a limit of 16, of a server that requests 2048 or 64.
+/// 200 clients at a limit of 16, and a server that requests 2048 or 64.
 #[test]
 fn a_clamp_is_mended_where_it_is() {
     let load = Load::of(burst(SECOND / 2, 200), 10 * MS, 12 * SECOND);
@@ -116,11 +116,11 @@ fn a_stalled_acceptor_needs_a_queue_as_long_as_the_stall() {
     assert_right(&load, 16);
 }
 
-/// The first pause of all is a stall: it is not the acceptor's pace.
+/// The very first pause is a stall, not the acceptor's pace.
 #[test]
 fn a_stall_before_anything_is_known_is_no_pace() {
-    // The third is the first one that waits for its predecessor, and no refused client returns
-    // before the end.
+    // The third client is the first one that waits for its predecessor, and no refused client
+    // returns before the end.
     let stalls = vec![(SECOND + 3 * MS / 2, 5 * SECOND)];
     let load = Load { stalls, ..Load::of(burst(SECOND, 100), MS, 7 * SECOND) };
     assert_right(&load, 16);
@@ -172,8 +172,8 @@ fn little_says_nothing_and_enough_says_how_much_was_spare() {
     assert_eq!(judged(&enough, 64).1, 0);
 }
 
-/// Bursts at random on top of a steady load, and stalls that the acceptor makes up for before the
-/// end.
+/// Random bursts on top of a steady load, and stalls whose backlog the acceptor works off before
+/// the end.
 fn any_load(random: &mut Rng) -> Load {
     let mut arrivals = steady(0, 20 * SECOND, random.u64(1..100));
     for _ in 0..random.u32(1..5) {
@@ -188,7 +188,7 @@ fn any_load(random: &mut Rng) -> Load {
     Load { stalls, ..Load::of(arrivals, random.u64(500..4_000) * 1000, 24 * SECOND) }
 }
 
-/// The record of a drop at a full queue of this limit.
+/// The record of a drop at a full queue with this limit.
 fn drop(limit: u32) -> DropEvent {
     DropEvent {
         listener: ID,
@@ -225,7 +225,7 @@ fn clients_of_drops_without_a_record_count_as_the_programs_counted_them() {
     };
     unlimited.saw(&DropEvent { so_far: Some(so_far), ..drop(16) }, 2);
     assert!((unlimited.firsts - end.firsts).abs() < 1e-6, "{}", unlimited.firsts);
-    // The next record says nothing new.
+    // The next record adds nothing.
     unlimited.saw(&DropEvent { so_far: Some(so_far), ..drop(16) }, 3);
     assert!((unlimited.firsts - end.firsts).abs() < 1e-6, "{}", unlimited.firsts);
 }
@@ -237,7 +237,7 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
         for time_ns in 0..600 + retries {
             unlimited.refused(&drop(16), time_ns, time_ns < 600, false);
         }
-        // They are accounted for by the next record of their CPU, or at the end.
+        // They are added with the next record of their CPU, or at the end.
         let all = Suppressed { packets: 300, ..Suppressed::default() };
         let estimated = unlimited.at_end(all, 16).estimated;
         assert!((least..=most).contains(&estimated), "{estimated} of 300, {retries} retries");
@@ -249,7 +249,7 @@ fn what_is_only_counted_behind_a_burst_are_its_retries() {
     }
 }
 
-/// How far the model is off the queue that it models: docs/SIZING.md has these figures.
+/// The error of the model against the simulated queue: docs/SIZING.md has these figures.
 #[test]
 fn the_needed_depth_is_near_the_true_one() {
     let mut random = Rng::with_seed(7);
@@ -295,10 +295,10 @@ fn by_chance(random: &mut Rng, seconds: u64, per_second: f64) -> Vec<u64> {
 #[derive(Debug, Default)]
 struct Tally {
     raised: u32,
-    /// The needed depth is the true one, or one off.
+    /// The needed depth is the true one, plus or minus one.
     exact: u32,
     near: u32,
-    /// How many recommended backlogs refuse somebody, and how many of 0.8 of the need.
+    /// How many recommended backlogs refuse a client, and how many of 0.8 of the need.
     refused: u32,
     refused_by_less: u32,
 }
@@ -322,8 +322,8 @@ fn tally(limit: u32, mut load: impl FnMut() -> Load) -> Tally {
 
 const BUSY: u32 = 200;
 
-/// A busy acceptor: most clients that find nothing queued find it at work. Those that come by
-/// chance find it so at other times than those at even distances with bursts among them.
+/// A busy acceptor: most clients that find the queue empty find it at work. Random arrivals do so
+/// at other times than even ones with bursts among them.
 #[test]
 fn an_acceptor_at_work_is_no_idle_one() {
     let mut random = Rng::with_seed(7);
@@ -352,8 +352,8 @@ fn an_acceptor_at_work_is_no_idle_one() {
     }
 }
 
-/// Parallel workers with a constant or a random time per connection. The time that refused clients
-/// would have taken is unknowable.
+/// Parallel workers with a constant or a random time per connection. How long the refused clients
+/// would have taken cannot be known.
 #[test]
 fn many_workers_are_as_one_that_is_faster() {
     let mut random = Rng::with_seed(7);

@@ -1,24 +1,24 @@
 //! The verdicts: when each applies, and what to do then. docs/SIZING.md and `explain` read this.
 
-/// What to do.
+/// What to do about a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing: the limit was enough.
     Fits,
-    /// A larger queue would have taken the burst.
+    /// A larger queue would have absorbed the burst.
     Raise,
-    /// No queue helps: clients come faster than they are accepted.
+    /// No queue helps: clients arrive faster than they are accepted.
     AddWorkers,
-    /// No backlog helps: nobody accepts.
+    /// No backlog helps: nothing is accepted.
     AcceptorStalled,
     /// A member of a `SO_REUSEPORT` group waits or drops while others have room.
     Unbalanced,
-    /// Nothing follows from the data.
+    /// The data allow no conclusion.
     NotEnoughData,
 }
 
 impl Verdict {
-    /// Every one.
+    /// All verdicts.
     pub const ALL: [Self; 6] = [
         Self::Fits,
         Self::Raise,
@@ -28,7 +28,7 @@ impl Verdict {
         Self::NotEnoughData,
     ];
 
-    /// Every one, in the order in which they are tested: the first one that applies is given.
+    /// All verdicts in the order in which they are tested: the first one that applies is given.
     pub const AS_TESTED: [Self; 6] = [
         Self::Unbalanced,
         Self::AcceptorStalled,
@@ -38,7 +38,7 @@ impl Verdict {
         Self::Fits,
     ];
 
-    /// Is anything to be done?
+    /// Whether the verdict asks for a change.
     #[must_use]
     pub fn is_trouble(self) -> bool {
         !matches!(self, Self::Fits | Self::NotEnoughData)

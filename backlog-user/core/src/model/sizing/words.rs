@@ -1,4 +1,4 @@
-//! A verdict in sentences.
+//! Puts a verdict into sentences.
 
 mod add_workers;
 mod stalled;
@@ -24,7 +24,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     }
 }
 
-/// From this part of the time on a queue is rarely empty.
+/// A queue that is non-empty for this part of the time is rarely empty.
 const BUSY: f64 = 0.9;
 
 fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -71,7 +71,7 @@ fn append(text: &mut String, sentences: impl IntoIterator<Item = String>) {
     }
 }
 
-/// The refusals that are not the present limit's.
+/// The refusals that the present limit did not cause.
 fn by_other_limits(page: &Page) -> impl Iterator<Item = String> {
     [by_outdated_limit(page), for_other_causes(page)].into_iter().flatten()
 }
@@ -83,8 +83,8 @@ fn by_outdated_limit(page: &Page) -> Option<String> {
     Some(format!("{packets} by a limit of {before}, before it was raised to {now}"))
 }
 
-/// `41 packets were refused for another cause (last_quarter 41), which no backlog changes: backlog-trace
-/// explain last_quarter says what does`.
+/// `41 packets were refused for another cause (last_quarter 41), which no backlog changes:
+/// backlog-trace explain last_quarter says what does`.
 fn for_other_causes(page: &Page) -> Option<String> {
     let others = Cause::ALL.iter().zip(page.totals.drops);
     let others = others.filter(|(cause, count)| *count > 0 && !cause.is_by_limit());
@@ -166,7 +166,7 @@ fn raise(sizing: &Sizing, seen: &Seen<'_>) -> String {
     text
 }
 
-/// The numbers of a run that began in the middle of an overload.
+/// A warning about the numbers of a run that started in the middle of an overload.
 fn from_before(seen: &Seen<'_>) -> Option<String> {
     seen.unlimited.from_before.then(|| {
         "Clients were being refused when tracing began, and their retries count as new clients for \
@@ -175,15 +175,15 @@ fn from_before(seen: &Seen<'_>) -> Option<String> {
     })
 }
 
-/// Failed calls of `accept()`, which neither workers nor a backlog change. A verdict begins with
-/// them: nothing else helps before they are mended.
+/// Failed calls of `accept()`, which neither workers nor a backlog fix. A verdict starts with them:
+/// nothing else helps before they are fixed.
 fn to_mend_first(page: &Page) -> Option<String> {
     let failed = page.accept_errors.lasting()?;
     Some(format!("{failed}: neither a backlog nor workers change that, so mend it first"))
 }
 
-/// What else kept the server from accepting: workers that do not call `accept()`, and a pause of all
-/// of them.
+/// Other reasons why the server did not accept: workers that do not call `accept()`, and a pause of
+/// all of them.
 fn hindrances(page: &Page) -> Vec<String> {
     let looks = || page.episodes.kept().iter().rev().filter_map(|one| one.acceptor.as_deref());
     let unwilling_looks = looks().filter_map(unwilling).count();
@@ -193,7 +193,7 @@ fn hindrances(page: &Page) -> Vec<String> {
             throttled(limit)
         )
     });
-    // What half of the looks show did not happen by chance.
+    // What at least half of the inspections show is not chance.
     let at_drops = looks()
         .find_map(unwilling)
         .filter(|_| unwilling_looks * 2 >= looks().count())
@@ -210,8 +210,8 @@ fn hindrances(page: &Page) -> Vec<String> {
     [throttled, unwilling, still].into_iter().flatten().collect()
 }
 
-/// The backlog to pass, unless the server requests at least as much already, and what
-/// `net.core.somaxconn` must be at least where it is less. `set` is its value, if known.
+/// The backlog to pass, unless the server already requests at least as much, and the minimum for
+/// `net.core.somaxconn` if that is lower. `set` is its value, if known.
 fn limits_to_set(backlog: u32, least: Option<u32>, set: Option<u32>, page: &Page) -> String {
     let requested = page.listener.call.as_ref().and_then(|call| call.asked);
     let requested = requested.filter(|requested| requested.cast_unsigned() >= backlog);
@@ -236,7 +236,7 @@ fn limits_to_set(backlog: u32, least: Option<u32>, set: Option<u32>, page: &Page
     }
 }
 
-/// The SYN queue was full, and what became of the SYNs.
+/// That the SYN queue was full, and what happened to the SYNs.
 fn syn_queue(page: &Page, cookies: Option<Cookies>, flood: bool) -> String {
     let limit = page.listener.limit;
     let drops = page.totals.drops[Cause::SynQueueFull as usize];
@@ -279,7 +279,7 @@ fn oldest(queued: &StillQueued) -> String {
     oldest.map_or(String::new(), |oldest| format!(", the oldest for {at_least}{oldest}"))
 }
 
-/// Each begins with a capital letter but for the first, which follows a colon.
+/// Joins sentences. Each starts with a capital letter, except the first, which follows a colon.
 fn sentences(parts: &[String]) -> String {
     let mut text = String::new();
     for part in parts {
@@ -349,7 +349,7 @@ fn not_enough(seen: &Seen<'_>) -> String {
     text
 }
 
-/// How many clients were refused.
+/// The number of refused clients.
 fn clients(seen: &Seen<'_>) -> String {
     let about = if seen.unlimited.estimated >= 0.5 { "about " } else { "" };
     about.to_owned() + &refused(round_to_u64(seen.unlimited.firsts), "client")

@@ -1,4 +1,4 @@
-//! Network namespaces that come and go.
+//! Tests with network namespaces that appear and end.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
@@ -61,7 +61,7 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     let netns = Netns::new(7, 1);
     let mut model = Model::new(0);
     model.apply(&event(1, in_namespace(netns, 1)));
-    // It has no process, but a listener, so it exists.
+    // It has no process but a listener, so it still exists.
     model.apply(&event(2, What::Ended { netns }));
     assert_eq!(model.ended(), NamespacesEnded::default());
     model.apply(&event(3, closed(1)));
@@ -69,7 +69,7 @@ fn one_that_was_over_too_soon_is_counted_and_not_compared() {
     assert!(reconcile::accounts(&model).is_empty());
     let ended = NamespacesEnded { uncompared: 1, ..NamespacesEnded::default() };
     assert_eq!(model.ended(), ended);
-    // Its page goes, and with it all else that is kept of it.
+    // Its page is evicted, and with it everything else that is kept about it.
     for second in 1..4 {
         model.tick(second * SECOND);
     }
@@ -85,7 +85,7 @@ fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     for what in compared(netns, 1, 2, 2) {
         model.apply(&event(2, what));
     }
-    // A burst, and it ends before the kernel is asked again.
+    // A burst follows, and the namespace ends before the next reading.
     let [burst, _] = compared(netns, 1, 0, 9);
     assert!(!model.is_uncompared(netns));
     model.apply(&event(3, burst));
@@ -93,11 +93,11 @@ fn one_that_was_not_read_after_its_last_drops_is_equal_until_then() {
     model.apply(&event(5, What::Ended { netns }));
     let ended = NamespacesEnded { equal: 1, unread: 1, unread_drops: 7, ..Default::default() };
     assert_eq!(model.ended(), ended);
-    // The comparison that is shown excludes the burst, and says so.
+    // The comparison excludes the burst, and says so.
     let accounts = reconcile::accounts(&model);
     let reconcile::CounterCheck { kernel, seen, .. } = accounts[0].verdicts[0];
     assert_eq!((kernel, seen, accounts[0].unread_drops), (2, 2, 7));
-    // The same once nothing else is kept of it.
+    // The same after everything else about it was evicted.
     let other = Netns::new(8, 1);
     let kept = Retention::default().closed;
     for id in (2..).take(kept) {
@@ -130,7 +130,7 @@ fn one_address_in_two_namespaces_is_told_apart_in_each_row() {
     model.apply(&event(5, What::Identity { listener: ListenerId(3), identity }));
     let page = model.get(ListenerId(3)).unwrap();
     assert_eq!(page.full_name(), format!("{} in red", page.name()));
-    // When all are gone, the next one is alone.
+    // When all are evicted, the next one is alone.
     for id in 1..5 {
         model.apply(&event(6, closed(id)));
     }
@@ -141,7 +141,7 @@ fn one_address_in_two_namespaces_is_told_apart_in_each_row() {
     assert_eq!(alike(&model), [false]);
 }
 
-/// One that is older than its first reading has moved nothing in it.
+/// A namespace that is older than its first reading has moved nothing in that reading.
 #[test]
 fn a_beginning_alone_compares_nothing() {
     let netns = Netns::new(7, 1);
@@ -190,7 +190,7 @@ fn what_was_refused_in_those_that_are_gone_stays_counted() {
     assert!(accounts.iter().any(|account| account.netns == Netns::new(7, 1)));
 }
 
-/// Whatever comes and goes in a namespace that stays, its account is exact.
+/// The account of a lasting namespace stays exact while listeners open and close in it.
 #[test]
 fn sums_of_evicted_listeners_stay_in_the_account_of_their_namespace() {
     let netns = Netns::new(7, 1);
@@ -249,7 +249,7 @@ fn quiet_namespaces_are_bounded_and_named_when_they_are_forgotten() {
     assert_eq!((model.quiet_namespaces(), model.moving_namespaces()), (of(&[4, 5]), of(&[6])));
     let ended = NamespacesEnded { equal: 3, ..NamespacesEnded::default() };
     assert_eq!((model.ended(), model.dropped()), (ended, 12));
-    // One of them was still there, and is compared from its next reading on.
+    // One of them still existed, and is compared from its next reading on.
     let netns = Netns::new(7, 1);
     model.apply(&event(4 * SECOND, in_namespace(netns, 9)));
     let [seen, kernel] = compared(netns, 9, 0, 5);

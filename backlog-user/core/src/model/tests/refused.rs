@@ -1,4 +1,4 @@
-//! Clients that were refused.
+//! Tests with refused clients.
 
 use backlog_ebpf::totals::Totals;
 

@@ -1,4 +1,4 @@
-//! The acceptor's pace while it has work, from the records.
+//! Estimates the acceptor's pace under load from the records.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ use crate::event::SoFar;
 pub(super) struct Pace {
     count: f64,
     sum_ns: f64,
-    /// The values of the last record; none: there was none.
+    /// The values of the last record; none: no record yet.
     last: Option<Mark>,
 }
 
-/// The kernel's counts at a moment.
+/// The kernel's counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Mark {
@@ -26,16 +26,16 @@ pub(super) struct Mark {
 /// The weight of a pause halves after this many more.
 const HALF_LIFE: f64 = 64.0;
 
-/// The same in earlier recordings, where they are counted by intervals.
+/// The weight that the previous counts keep in earlier recordings, which count by interval.
 const MEMORY: f64 = 0.5;
 
 impl Pace {
-    /// A record carries the kernel's counts.
+    /// Adds the kernel's counts in a record.
     pub(super) fn saw(&mut self, so_far: &SoFar) {
         let last = self.last.unwrap_or_default();
         let mut now =
             Mark { paced: so_far.paced, paced_ns: so_far.paced_ns, stalled_ns: so_far.stalled_ns };
-        // Records of two CPUs may come in either order, and some say nothing of stalls.
+        // Records of two CPUs may arrive in either order, and some do not include stalls.
         now.stalled_ns = now.stalled_ns.max(last.stalled_ns);
         let more = now.paced.wrapping_sub(last.paced);
         if more == 0 || more > u32::MAX / 2 || now.paced_ns < last.paced_ns {
@@ -48,7 +48,7 @@ impl Pace {
         self.last = Some(now);
     }
 
-    /// An interval's count.
+    /// Adds an interval's counts.
     pub(super) fn counted(&mut self, paced: u64, paced_ns: u64) {
         if self.last.is_none() && paced > 0 {
             self.count = self.count * MEMORY + paced as f64;
@@ -66,7 +66,7 @@ impl Pace {
         (self.count > 0.0).then(|| self.sum_ns / self.count)
     }
 
-    /// A time in pauses; none where the pace is not known.
+    /// A time in units of pauses; zero if the pace is unknown.
     pub(super) fn pauses(&self, time_ns: f64) -> f64 {
         if self.sum_ns > 0.0 { time_ns * self.count / self.sum_ns } else { 0.0 }
     }

@@ -1,13 +1,13 @@
-//! The length of a SYN queue with room for the SYNs that the real one refused.
+//! Simulates a SYN queue with room for the SYNs that the real one refused.
 //!
-//! A request leaves the SYN queue one round trip after it arrived. That time is not measured, but
-//! the requests queued when a SYN is refused complete before that client's would have: while fewer
-//! connections have arrived since, it would still be in the queue.
+//! A request leaves the SYN queue one round trip after it arrived. This time is not measured, but
+//! the requests that are queued when a SYN is refused complete before that client's request would
+//! have: until that many connections have arrived, it would still be in the queue.
 //!
-//! Refused clients send their SYN again and take room in the real queue that they would not have
-//! taken in a longer one. A client that is admitted after its first retry shows how long a round
-//! trip is at most, and so since when it had been in the queue: where that was while the queue was
-//! longest, it is subtracted there.
+//! Refused clients retry and take room in the real queue that they would not have taken in a longer
+//! one. A client that is admitted after its first retry gives an upper bound for the round trip,
+//! and so for how long it had been in the queue: if that includes the time when the queue was
+//! longest, the client is subtracted there.
 
 use std::collections::VecDeque;
 
@@ -16,25 +16,25 @@ use serde::{Deserialize, Serialize};
 use crate::event::DropEvent;
 use crate::event::form::is_zero;
 
-/// See the module's head.
+/// See the module documentation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SynQueue {
     /// Refused SYNs whose requests would not have completed yet.
     missing: VecDeque<Missing>,
-    /// The longest simulated queue before those of `recent`; zero: nobody was refused.
+    /// The longest simulated queue before those in `recent`; zero: no client was refused.
     needed: u64,
     /// The longest simulated queue of each of the last groups.
     recent: VecDeque<Peak>,
     /// The shortest time from a client's first retry to the accept queue.
     round_trip_ns: Option<u64>,
-    /// The number of times that it began to be too short: groups of refused SYNs in flight at the
+    /// How often the queue became too short: the number of groups of refused SYNs in flight at the
     /// same time.
     pub groups: u64,
-    /// Clients whose first SYN was refused because it was full.
+    /// Clients whose first SYN was refused because the queue was full.
     #[serde(skip_serializing_if = "is_zero")]
     firsts: Firsts,
-    /// Packets that such clients have sent later, whether they were refused again or got in.
+    /// Later packets of such clients, whether they were refused again or got in.
     #[serde(skip_serializing_if = "is_zero")]
     later: u64,
 }
@@ -42,36 +42,36 @@ pub struct SynQueue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Missing {
     refused_ns: u64,
-    /// It would have completed when this many connections had arrived, if known.
+    /// The number of arrivals at which its request would have completed, if known.
     until: Option<u32>,
 }
 
-/// The moment of a group when the simulated queue was longest.
+/// The time when the simulated queue of a group was longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Peak {
     time_ns: u64,
     length: u64,
-    /// Those of them that are retries of clients refused before.
+    /// How many of these are retries of clients refused before.
     retries: u64,
 }
 
 /// Clients by the age of their first refusal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Firsts {
-    /// Those that have had time for a retry since.
+    /// Clients that have had time for a retry since.
     old: u64,
-    /// Those of the period before this one, and of this one.
+    /// Clients of the previous period, and of this one.
     last: u64,
     now: u64,
-    /// When the period began.
+    /// When this period started.
     since_ns: u64,
 }
 
 impl Firsts {
-    /// The length of a period. A client sends its SYN again after half of it.
+    /// The length of a period. A client retries its SYN after half of it.
     const PERIOD_NS: u64 = 2 * RETRY_NS;
 
-    /// One more, or none, at this time.
+    /// Adds this many clients, possibly none, at this time.
     fn at(mut self, time_ns: u64, more: u64) -> Self {
         let elapsed_ns = time_ns.saturating_sub(self.since_ns);
         if elapsed_ns > Self::PERIOD_NS {
@@ -91,43 +91,42 @@ impl Peak {
     }
 }
 
-/// A client sends its SYN again after this time (`TCP_TIMEOUT_INIT`), and once more after another
-/// two of it.
+/// A client retries its SYN after this time (`TCP_TIMEOUT_INIT`), and again after twice this time.
 const RETRY_NS: u64 = 1_000_000_000;
 
-/// No round trip is longer: a client sends its SYN again after a second.
+/// The longest round trip: a client retries its SYN after a second.
 const LONGEST_NS: u64 = RETRY_NS;
 
-/// Fewer refused clients do not make a flood.
+/// Fewer refused clients are not a flood.
 const FLOOD: u64 = 100;
 
-/// Those that are kept.
+/// The most missing requests that are kept.
 const MOST: usize = 1 << 16;
 
-/// Peaks of the last second that are kept: there are at most as many as recorded drops.
+/// The most peaks of the last second that are kept: there are at most as many as recorded drops.
 const MOST_RECENT: usize = 4096;
 
 impl SynQueue {
-    /// A client's SYN was refused once more.
+    /// Records that a client's SYN was refused again.
     pub(super) fn refused_again(&mut self) {
         self.later += 1;
     }
 
-    /// Did few of the refused clients ever send another SYN, though there was time for it? A client's
-    /// kernel does so after a second.
+    /// Whether few of the refused clients ever sent another SYN, although they had time for it. A
+    /// client's kernel does so after a second.
     #[must_use]
     pub fn is_flood(&self, end_ns: u64) -> bool {
         let old = self.firsts.at(end_ns, 0).old;
         old >= FLOOD && self.later * 2 < old
     }
 
-    /// A client's first SYN was refused because the SYN queue was full.
+    /// Records that a client's first SYN was refused because the SYN queue was full.
     pub(super) fn refused(&mut self, drop: &DropEvent, time_ns: u64) {
         self.firsts = self.firsts.at(time_ns, 1);
         let arrived = drop.so_far.as_ref().map(|so_far| so_far.arrived);
         let completed = |one: &Missing| {
             let by_count = one.until.zip(arrived);
-            // Half of the numbers are behind, the others ahead: the count wraps around.
+            // The count wraps around: half of all numbers count as earlier, the others as later.
             let by_count = by_count.is_some_and(|(until, now)| now.wrapping_sub(until) < 1 << 31);
             by_count || time_ns.saturating_sub(one.refused_ns) > LONGEST_NS
         };
@@ -157,7 +156,7 @@ impl SynQueue {
         self.bound();
     }
 
-    /// As it is kept here: a recording may have more.
+    /// Enforces the bound: a recording may have more.
     pub(in crate::model) fn bound(&mut self) {
         self.missing.truncate(MOST);
         let surplus = self.recent.len().saturating_sub(MOST_RECENT);
@@ -166,7 +165,8 @@ impl SynQueue {
         }
     }
 
-    /// A client that was refused first `delay_ns` ago has left it for the accept queue.
+    /// Records that a client, first refused `delay_ns` ago, has left the SYN queue for the accept
+    /// queue.
     pub(in crate::model) fn admitted(&mut self, time_ns: u64, delay_ns: u64) {
         self.later += 1;
         if (RETRY_NS..2 * RETRY_NS).contains(&delay_ns) {
@@ -181,7 +181,7 @@ impl SynQueue {
         }
     }
 
-    /// The longest that it would have been; zero: nobody was refused.
+    /// The longest that it would have been; zero: no client was refused.
     #[must_use]
     pub fn needed(&self) -> u64 {
         let recent = self.recent.iter().map(Peak::without_retries);

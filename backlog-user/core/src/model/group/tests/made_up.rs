@@ -1,5 +1,5 @@
-//! Members with an arrival process, an acceptor and its stalls, and the records that the programs
-//! would send, split into intervals.
+//! Simulates members with an arrival process, an acceptor and its stalls, and creates the records
+//! that the programs would send, split into intervals.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::model::Model;
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1000 * MS;
 
-/// See the module's head.
+/// A simulated member.
 #[derive(Clone)]
 pub(super) struct Member {
     pub(super) arrivals: Vec<u64>,
@@ -23,9 +23,9 @@ pub(super) struct Member {
     pub(super) opened_ns: u64,
 }
 
-/// What happened at a member.
+/// An event at a member.
 enum Happened {
-    /// With the depth that it made.
+    /// With the resulting depth.
     Enqueued(u32),
     /// After a wait.
     Accepted(u64),
@@ -59,7 +59,7 @@ pub(super) fn listener(index: usize, limit: u32) -> Listener {
 }
 
 impl Member {
-    /// One that takes a millisecond for each connection.
+    /// A member that takes a millisecond for each connection.
     pub(super) fn of(arrivals: Vec<u64>, limit: u32) -> Self {
         Self { arrivals, limit, service_ns: MS, stalls: Vec::new(), opened_ns: 0 }
     }
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-/// A member, and its unreported counts.
+/// A member with its unreported counts.
 struct Teller {
     member: usize,
     limit: u32,
@@ -168,7 +168,7 @@ impl Teller {
     }
 }
 
-/// The model's view of a group at the end.
+/// The state of the model after the run.
 pub(super) fn run(members: &[Member], interval_ns: u64, end_ns: u64) -> Model {
     let mut model = Model::new(0);
     let mut tellers = Vec::new();

@@ -1,4 +1,4 @@
-//! Situations of real servers: each has the verdict and the numbers that are true.
+//! Situations of real servers, with the true verdict and numbers of each.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
@@ -30,7 +30,7 @@ pub(super) fn sizing(model: &Model, end_ns: u64) -> Sizing {
     model.sizing(model.get(ID).unwrap(), end_ns)
 }
 
-/// 250 clients at once, 50 accepted a second: the last waits for 5 s.
+/// 250 clients at once, 50 accepts per second: the last client waits for 5 s.
 #[test]
 fn the_rates_of_a_burst_are_those_of_its_growth() {
     let (sizing, _) = judged(&Load::of(burst(SECOND, 260), 20 * MS, 20 * SECOND), 16);
@@ -41,7 +41,7 @@ fn the_rates_of_a_burst_are_those_of_its_growth() {
     assert!((245..=250).contains(&sizing.largest_backlog.unwrap()), "{}", sizing.why);
 }
 
-/// 150 clients a second for 6 s, 50 accepted.
+/// 150 clients per second for 6 s, 50 accepts per second.
 #[test]
 fn the_rates_of_an_overload_are_those_of_its_growth() {
     let (sizing, _) = judged(&Load::of(steady(SECOND, 7 * SECOND, 150), 20 * MS, 16 * SECOND), 16);
@@ -53,8 +53,8 @@ fn the_rates_of_an_overload_are_those_of_its_growth() {
     assert!(sizing.why.contains("clients came at 1"), "{}", sizing.why);
 }
 
-/// 12 clients at once at `listen(0)`, and their retries: one burst, whose last waits as long as
-/// eleven others take.
+/// 12 clients at once at `listen(0)`, and their retries: one burst, whose last client waits while
+/// eleven others are served.
 #[test]
 fn retries_are_no_burst_and_raise_no_confidence() {
     let (sizing, _) = judged(&Load::of(burst(SECOND, 12), 20 * MS, 12 * SECOND), 0);
@@ -80,7 +80,7 @@ fn who_never_accepts_again_is_stalled() {
     assert!(sizing.why.contains("Nobody has accepted for 9.0s"), "{}", sizing.why);
 }
 
-/// Nobody accepts for 2.5 s, between two processes. Then it continues.
+/// Nothing is accepted for 2.5 s, between two processes. Then accepting continues.
 #[test]
 fn a_stall_that_explains_the_drops_is_the_reason_though_it_is_over() {
     let stalls = vec![(3 * SECOND, 11 * SECOND / 2)];
@@ -91,7 +91,7 @@ fn a_stall_that_explains_the_drops_is_the_reason_though_it_is_over() {
     assert!(sizing.why.contains("2.5s at the longest"), "{}", sizing.why);
 }
 
-/// 70 clients a second, 40 accepted, a queue for 4,096; clients leave after 2 s.
+/// 70 clients and 40 accepts per second, a queue of 4,096; clients leave after 2 s.
 #[test]
 fn a_queue_in_which_clients_give_up_needs_workers() {
     let load = Load { workers: 4, ..Load::of(steady(SECOND, 21 * SECOND, 70), 100 * MS, SECOND) };
@@ -99,7 +99,7 @@ fn a_queue_in_which_clients_give_up_needs_workers() {
     let mut model = model(4096);
     assert_eq!(load.run(4096, &mut model), 0);
     let said = sizing(&model, load.end_ns);
-    // By the default of 5 s.
+    // With the default timeout of 5 s.
     assert_eq!(said.verdict, Verdict::AddWorkers, "{}", said.why);
     let left = model.get(ID).unwrap().wait.above(2_000_000);
     let mut totals = model.get(ID).unwrap().totals;
@@ -115,7 +115,7 @@ fn a_queue_in_which_clients_give_up_needs_workers() {
     assert!((70.0 / 40.0 - 0.05..1.85).contains(&times), "{}", sizing.why);
 }
 
-/// 60 clients a second at a worker that takes 20 ms; of those that wait, some leave.
+/// 60 clients per second at a worker that takes 20 ms; some of those that wait leave.
 fn impatient(totals: impl FnOnce(&mut Totals)) -> Sizing {
     let load = Load::of(steady(SECOND, 9 * SECOND, 60), 20 * MS, 12 * SECOND);
     let mut model = model(512);
@@ -126,21 +126,21 @@ fn impatient(totals: impl FnOnce(&mut Totals)) -> Sizing {
     sizing(&model, load.end_ns)
 }
 
-/// However soon they leave: a queue that most clients leave is too slow for them.
+/// Even if they leave soon: a queue that most clients leave is too slow for them.
 #[test]
 fn clients_that_reset_soon_need_workers_if_they_are_many() {
     let all = impatient(|totals| totals.beside[Beside::AbandonedReset as usize] = 430);
     assert_eq!(all.verdict, Verdict::AddWorkers, "{}", all.why);
     let most = "clients had reset their connection before they were accepted, most within 250ms";
     assert!(all.why.starts_with("430 of ") && all.why.contains(most), "{}", all.why);
-    // As many as are accepted within a quarter of a second.
+    // As many as are accepted within 250 ms.
     assert!(all.largest_backlog.unwrap() <= 13, "{}", all.why);
     // Health checks reset their connections at once.
     let few = impatient(|totals| totals.beside[Beside::AbandonedReset as usize] = 40);
     assert_eq!(few.verdict, Verdict::Fits, "{}", few.why);
 }
 
-/// The patience of a few is not that of all.
+/// The patience of a few clients is not that of all.
 #[test]
 fn few_that_leave_do_not_set_the_backlog_for_all() {
     let sizing = impatient(|totals| {
@@ -151,7 +151,7 @@ fn few_that_leave_do_not_set_the_backlog_for_all() {
     assert!((240..=250).contains(&sizing.largest_backlog.unwrap()), "{}", sizing.why);
 }
 
-/// `listen()` was called again with a larger backlog, and since then nobody was refused.
+/// `listen()` was called again with a larger backlog, and no client was refused since.
 #[test]
 fn a_limit_that_was_raised_is_judged_by_what_came_after() {
     let load = Load::of(burst(SECOND, 80), 10 * MS, 4 * SECOND);
@@ -169,7 +169,7 @@ fn a_limit_that_was_raised_is_judged_by_what_came_after() {
     assert!(after.why.contains(told), "{}", after.why);
 }
 
-/// Workers are killed, and clients go on coming: nobody accepts, at whatever rate they did before.
+/// Workers are killed while clients keep coming: nothing is accepted, whatever the rate was before.
 #[test]
 fn a_time_without_an_accept_has_no_rate() {
     let stalls = vec![(3 * SECOND, 9 * SECOND / 2)];
@@ -183,7 +183,7 @@ fn a_time_without_an_accept_has_no_rate() {
     assert!(sizing.why.contains("Nobody accepted for 1."), "{}", sizing.why);
 }
 
-/// Cookies are counted, not when they were sent: where clients were refused, episodes say how often.
+/// Cookies are counted without their times: if clients were refused, episodes show how often.
 #[test]
 fn cookies_raise_no_confidence_in_a_single_episode() {
     let load = Load::of(burst(SECOND, 60), MS, 4 * SECOND);
@@ -199,7 +199,7 @@ fn cookies_raise_no_confidence_in_a_single_episode() {
     assert_eq!((sizing.verdict, sizing.confidence), (Verdict::Raise, Confidence::Low));
 }
 
-/// Clients of the other family take places in the same queue, and nobody counts them.
+/// Clients of the other family use the same queue but are not counted.
 #[test]
 fn one_family_of_two_sizes_no_queue() {
     for (local, verdict) in [("[::]:8000", Verdict::NotEnoughData), ("[::1]:8000", Verdict::Raise)]
@@ -215,7 +215,7 @@ fn one_family_of_two_sizes_no_queue() {
     }
 }
 
-/// The last accepts are too few to say how long the last client would wait.
+/// There are too few accepts to estimate how long the last client would wait.
 #[test]
 fn a_few_accepts_promise_no_wait() {
     let load = Load::of(burst(SECOND, 300), 20 * MS, SECOND + 50 * MS);
@@ -223,7 +223,7 @@ fn a_few_accepts_promise_no_wait() {
     assert_eq!(sizing.wait_ns, None, "{}", sizing.why);
 }
 
-/// What the limit did not refuse is named with its causes, with little data and with much.
+/// Refusals by other causes than the limit are listed, with little and with much data.
 #[test]
 fn refusals_for_another_cause_are_named() {
     for (accepted, verdict) in [(5, Verdict::NotEnoughData), (480, Verdict::Fits)] {
@@ -239,7 +239,7 @@ fn refusals_for_another_cause_are_named() {
     }
 }
 
-/// A limit that refuses somebody is not enough, whatever the model says.
+/// A limit that refused clients is not enough, whatever the model says.
 #[test]
 fn a_raise_is_never_below_the_present_limit() {
     let mut model = model(32);
@@ -256,7 +256,7 @@ fn a_raise_is_never_below_the_present_limit() {
     assert!(sizing.backlog.unwrap() > 32 && sizing.smallest_limit.unwrap() > 32);
 }
 
-/// The kernel's tables say since when the oldest has been queued.
+/// The kernel's tables show since when the oldest connection has been queued.
 #[test]
 fn the_age_of_those_that_are_still_queued_is_exact_where_it_is_known() {
     let mut model = model(128);

@@ -1,5 +1,5 @@
-//! How a run ends decides nothing: a pause in its last second, a slow request, a listener that has
-//! closed.
+//! The verdict does not depend on how a run ends: a pause in its last second, a slow request, a
+//! closed listener.
 
 use backlog_ebpf::totals::Totals;
 
@@ -9,7 +9,7 @@ use super::{Confidence, ID, MS, SECOND, Verdict, burst, judged, listener, steady
 use crate::event::{Closed, Event, Listener, What};
 use crate::model::Model;
 
-/// Nearly all were refused while others were accepted. Then the run ends in a pause.
+/// Nearly all clients were refused while others were accepted. Then the run ends in a pause.
 #[test]
 fn a_pause_at_the_end_does_not_explain_what_came_before() {
     let stalls = vec![(29 * SECOND, 100 * SECOND)];
@@ -18,13 +18,13 @@ fn a_pause_at_the_end_does_not_explain_what_came_before() {
     let (sizing, refused) = judged(&load, 16);
     assert!(refused > 1000);
     assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
-    // Clients wait no longer than this, so it is the end.
+    // This is longer than clients wait, so the acceptor has stalled.
     let load = Load { end_ns: 35 * SECOND, ..load };
     let (sizing, _) = judged(&load, 16);
     assert_eq!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
 }
 
-/// A worker that takes 3 s for a request, in a run of 10 s.
+/// A worker that takes 3 s per request, in a run of 10 s.
 #[test]
 fn a_slow_worker_is_not_stalled() {
     let load = Load::of(burst(SECOND, 12), 3 * SECOND, 9 * SECOND + 500 * MS);
@@ -33,7 +33,7 @@ fn a_slow_worker_is_not_stalled() {
     assert_ne!(sizing.verdict, Verdict::AcceptorStalled, "{}", sizing.why);
 }
 
-/// A pause of 2.5 s is shorter than clients wait: a number takes them through it.
+/// A pause of 2.5 s is shorter than clients wait: a larger backlog gets them through it.
 #[test]
 fn a_pause_shorter_than_clients_wait_has_a_number() {
     let stalls = vec![(3 * SECOND, 11 * SECOND / 2)];
@@ -56,7 +56,7 @@ fn one_family_of_two_does_not_tell_whether_anybody_accepts() {
     assert_eq!(sizing.verdict, Verdict::NotEnoughData, "{}", sizing.why);
 }
 
-/// The process is gone, so nobody can restart it.
+/// The process has ended, so there is nothing to restart.
 #[test]
 fn a_closed_listener_names_no_process() {
     let load = Load::of(burst(SECOND, 60), MS, 4 * SECOND);
@@ -82,7 +82,8 @@ fn what_is_lost_at_a_close_is_said_of_what_fits() {
     assert!(sizing.why.contains("But 28 connections were still queued"), "{}", sizing.why);
 }
 
-/// Who was refused first has waited for its retry too: how long clients wait is not known.
+/// Clients that were refused first have also waited for their retry: how long clients wait is
+/// unknown.
 #[test]
 fn what_is_left_of_patience_after_a_refusal_is_not_patience() {
     let load = Load::of(steady(SECOND, 21 * SECOND, 100), 25 * MS, 24 * SECOND);

@@ -1,12 +1,12 @@
-//! The number recommended after one episode suffices when the same load repeats.
+//! The backlog that is recommended after one episode suffices when the same load repeats.
 
 use fastrand::Rng;
 
 use super::simulated::{Load, nanoseconds};
 use super::{MS, SECOND, judged};
 
-/// A realistic burst: this many clients, at random over half a second, to one worker with a random
-/// time for each.
+/// A realistic burst: this many clients at random times within half a second, and one worker with a
+/// random time per connection.
 fn once(random: &mut Rng) -> Load {
     let mut arrivals: Vec<u64> =
         (0..random.u32(52..=68)).map(|_| SECOND + nanoseconds(random.f64() / 2.0)).collect();

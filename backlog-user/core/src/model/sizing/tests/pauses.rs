@@ -1,4 +1,4 @@
-//! Pauses that refuse nobody, floods, and runs that begin or end in the middle of an overload.
+//! Pauses that refuse no client, floods, and runs that start or end in the middle of an overload.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
@@ -10,7 +10,7 @@ use crate::event::{Acceptor, Caller, Closed, Count, DropEvent, Event, Listener, 
 use crate::model::Model;
 use crate::settings::Settings;
 
-/// 40 clients a second, which wait for a second; every 6 s nobody accepts for 2 s.
+/// 40 clients per second, which wait for a second; every 6 s nothing is accepted for 2 s.
 #[test]
 fn a_pause_that_refuses_nobody_is_no_lack_of_workers() {
     let stalls = (0..4).map(|round| (4 + 6 * round, 6 + 6 * round));
@@ -25,10 +25,10 @@ fn a_pause_that_refuses_nobody_is_no_lack_of_workers() {
     assert!(sizing.why.contains("was accepted for 2.0s, while the queue grew to 8"), "{sizing:?}");
 }
 
-/// The rates of a queue that grew are those of its growth, and not of the whole run.
+/// The rates are those of the growth of the queue, not of the whole run.
 #[test]
 fn a_worker_that_becomes_slow_is_judged_by_that_time() {
-    // 16 accepts a second for the last 8 s, 1,000 before.
+    // 16 accepts per second in the last 8 s, up to 1,000 before.
     let slow = (0..8 * 16).map(|pause| {
         let begin_ns = 10 * SECOND + pause * 625 * MS / 10;
         (begin_ns + MS, begin_ns + 62 * MS)
@@ -46,7 +46,7 @@ fn a_worker_that_becomes_slow_is_judged_by_that_time() {
     assert!(sizing.times.unwrap() > 1.4, "{}", sizing.why);
 }
 
-/// Bursts of 60 at a queue of 16; of 324 clients that were accepted in time, 7 have left.
+/// Bursts of 60 at a queue of 16; 7 of 324 clients that were accepted in time have left.
 #[test]
 fn a_few_that_leave_after_a_refusal_change_no_number() {
     let arrivals = (0..6).flat_map(|round| burst((1 + 4 * round) * SECOND, 60)).collect();
@@ -64,7 +64,7 @@ fn a_few_that_leave_after_a_refusal_change_no_number() {
     assert!(after.why.contains("7 of 324 clients had left"), "{}", after.why);
 }
 
-/// 100 clients a second, 50 accepted; the run ends before it is over.
+/// 100 clients and 50 accepts per second; the run ends during the overload.
 #[test]
 fn a_surge_that_still_grows_has_no_number() {
     let until = |seconds: u64, limit| {
@@ -83,7 +83,7 @@ fn a_surge_that_still_grows_has_no_number() {
     }
 }
 
-/// The same for one that closes.
+/// The same with a listener that closes.
 #[test]
 fn what_closes_before_it_accepts_anything_is_not_sized() {
     let load = Load::of(burst(SECOND, 60), 100 * SECOND, SECOND + 500 * MS);
@@ -100,7 +100,7 @@ fn what_closes_before_it_accepts_anything_is_not_sized() {
     assert!(sizing.why.contains("nothing was accepted until it closed"), "{}", sizing.why);
 }
 
-/// SYNs that nobody sends again, without cookies.
+/// SYNs that are not retried, without cookies.
 fn flood(later: u16) -> Sizing {
     let mut model = model(128);
     let settings = Settings { syncookies: Some(0), ..Settings::default() };
@@ -114,7 +114,7 @@ fn flood(later: u16) -> Sizing {
             apply(&mut model, 2 * SECOND + u64::from(port) * MS, What::Drop(syn));
         }
     }
-    // Clients come until the end.
+    // Clients keep coming until the end.
     for port in 1000..1080 {
         let client = ([10, 0, 0, 9], port).into();
         let syn = DropEvent { client, cause, depth: 0, syn_queue: 128, ..drop(128) };
@@ -134,12 +134,12 @@ fn a_flood_without_cookies_has_no_number() {
     assert_eq!(sizing.verdict, Verdict::NotEnoughData, "{}", sizing.why);
     assert!(sizing.why.contains("as in a SYN flood"), "{}", sizing.why);
     assert!(sizing.why.contains("tcp_syncookies=1"), "{}", sizing.why);
-    // Clients send their SYN again.
+    // Here the clients retry their SYNs.
     let sizing = flood(390);
     assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
 }
 
-/// The run begins while clients are being refused.
+/// The run starts while clients are being refused.
 #[test]
 fn numbers_from_the_middle_of_an_overload_are_said_to_be_rough() {
     for (drops, rough) in [(70, true), (0, false)] {
@@ -155,7 +155,7 @@ fn numbers_from_the_middle_of_an_overload_are_said_to_be_rough() {
     }
 }
 
-/// 100 clients a second at 50 accepts a second, and 400 that were refused before the run.
+/// 100 clients and 50 accepts per second, and 400 clients that were refused before the run.
 #[test]
 fn retries_from_before_the_run_are_no_rate() {
     let judged = |seconds: u64| {
@@ -202,7 +202,7 @@ fn inspected(pid: u32, idle: bool, gone: bool) -> Acceptor {
     }
 }
 
-/// A burst overflows while somebody accepts; later nobody does any more.
+/// A burst overflows while the server accepts; later it stops accepting.
 #[test]
 fn the_evidence_of_a_stall_is_from_that_time() {
     let stalls = vec![(9 * SECOND, 100 * SECOND)];

@@ -1,5 +1,5 @@
-//! A simulated queue: the records that the programs would send for a load, and the depth of a queue
-//! without a limit.
+//! A simulated queue: creates the records that the programs would send for a load, and computes the
+//! depth of a queue without a limit.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,13 +15,13 @@ use super::{ID, SECOND};
 use crate::event::{Admitted, Count, DropEvent, Event, SoFar, What};
 use crate::model::Model;
 
-/// A load: when clients arrive, and how an acceptor takes them.
+/// A load: the arrivals of clients, and the behaviour of the acceptor.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) arrivals: Vec<u64>,
-    /// The time that a worker spends on a connection before it accepts the next.
+    /// The time that a worker spends on a connection before its next accept.
     pub(super) service_ns: u64,
-    /// Is that only the mean, by chance?
+    /// Whether this is only the mean of a random time.
     pub(super) varies: bool,
     pub(super) workers: usize,
     /// Periods without an accept.
@@ -38,7 +38,7 @@ struct Workers<'a> {
 }
 
 impl Workers<'_> {
-    /// When the connection that arrives now is accepted, after all earlier ones.
+    /// The time when the connection that arrives now is accepted, after all earlier ones.
     fn accept(&mut self, isn: u32, time_ns: u64) -> u64 {
         let Reverse(ready_ns) = self.ready.pop().unwrap();
         let accepted_ns = self.load.next(time_ns.max(ready_ns)).max(time_ns + 1);
@@ -74,7 +74,7 @@ impl Load {
         nanoseconds(means * self.service_ns as f64 / 1e9)
     }
 
-    /// The next moment when the acceptor can take a connection queued at `time_ns`.
+    /// The next time when the acceptor can take a connection queued at `time_ns`.
     fn next(&self, time_ns: u64) -> u64 {
         let stall = self.stalls.iter().find(|(begin, end)| (*begin..*end).contains(&time_ns));
         stall.map_or(time_ns, |(_, end)| *end)
@@ -93,8 +93,8 @@ impl Load {
         u32::try_from(peak).unwrap()
     }
 
-    /// Runs it with a limit and clients that retry, and feeds the model. Returns the refused
-    /// clients.
+    /// Runs the load with a limit and clients that retry, and feeds the model. Returns the number
+    /// of refused clients.
     pub(super) fn run(&self, limit: u32, model: &mut Model) -> u64 {
         let mut to_come: BinaryHeap<Reverse<(u64, u32, u32)>> = BinaryHeap::new();
         for (isn, time_ns) in (0..).zip(&self.arrivals) {
@@ -192,7 +192,7 @@ struct Seen {
     totals: Totals,
     idle_ns: u64,
     filled_ns: u64,
-    /// Arrivals before that.
+    /// Arrivals before `filled_ns`.
     filled_arrived: u64,
     acceptor: Acceptor,
     longest_ns: u64,
@@ -217,7 +217,7 @@ impl Default for Acceptor {
 }
 
 impl Seen {
-    /// Somebody has come who finds so deep a queue.
+    /// Records an arrival that finds the queue this deep.
     fn arrived(&mut self, found: u32, time_ns: u64) {
         self.acceptor.trough = self.acceptor.trough.min(found);
         if found == 0 {
@@ -258,7 +258,7 @@ impl Seen {
         told
     }
 
-    /// Takes those out of the queue that have been accepted.
+    /// Removes accepted connections from the queue.
     fn leave(&mut self, queue: &mut VecDeque<(u64, u64)>, time_ns: u64) {
         while let Some((came, leaves)) = queue.front().filter(|(_, leaves)| *leaves <= time_ns) {
             let before_ns = std::mem::replace(&mut self.acceptor.accepted_ns, *leaves);

@@ -1,4 +1,4 @@
-//! Clients that are a round trip away, and SYN cookies: what both queues needed.
+//! Clients at a distance of a round trip, and SYN cookies: what both queues needed.
 
 use backlog_ebpf::cause::{Beside, Cause};
 use backlog_ebpf::totals::Totals;
@@ -9,7 +9,7 @@ use super::{Confidence, ID, MS, SECOND, Sizing, Verdict, drop};
 use crate::event::{Admitted, DropEvent, SoFar, What};
 use crate::model::Model;
 
-/// 60 clients at once, a round trip of 100 ms away, eight times; the SYN queue has room for 32.
+/// 60 clients at once with a round trip of 100 ms, eight times; the SYN queue has room for 32.
 fn far_clients(model: &mut Model) -> u64 {
     let (limit, mut arrived, mut port) = (32, 0, 0);
     for round in 0..8 {
@@ -69,8 +69,8 @@ fn admitted_far(port: u16) -> Admitted {
     }
 }
 
-/// 60 clients at a time, 100 ms away, and the retries of those refused the first time are in the
-/// SYN queue when the second 60 come.
+/// Two groups of 60 clients with a round trip of 100 ms. Retries of clients refused in the first
+/// group are in the SYN queue when the second group arrives.
 #[test]
 fn retries_in_the_syn_queue_are_no_need() {
     let mut model = model(32);
@@ -99,7 +99,7 @@ fn cookies(sent: u64, valid: u64) -> Sizing {
     sizing(&model, 10 * SECOND)
 }
 
-/// The full accept queue refuses a SYN after the kernel has counted the full SYN queue.
+/// The full accept queue refuses a SYN after the kernel has counted a full SYN queue.
 #[test]
 fn a_syn_that_got_no_cookie_is_not_said_to_have_got_one() {
     let mut model = model(32);

@@ -1,4 +1,4 @@
-//! The length of the tool's intervals changes no verdict and no number.
+//! The length of the intervals changes neither the verdict nor its numbers.
 
 use fastrand::Rng;
 
@@ -38,7 +38,7 @@ fn so_are_one_that_is_too_slow_and_one_that_stops() {
     let stalls = vec![(4 * SECOND, 100 * SECOND)];
     let load = Load::of(steady(MS, 12 * SECOND, 30), MS, 12 * SECOND);
     assert_the_same(&Load { stalls: stalls.clone(), ..load.clone() }, 16);
-    // Nobody is refused in it.
+    // With this limit, the stalls refuse no client.
     assert_the_same(&Load { stalls, ..load }, 1000);
     let stalls = vec![(4 * SECOND, 7 * SECOND)];
     assert_the_same(&Load { stalls, ..Load::of(burst(SECOND, 90), 40 * MS, 12 * SECOND) }, 16);

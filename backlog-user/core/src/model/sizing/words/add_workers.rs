@@ -1,4 +1,4 @@
-//! Why no backlog helps: clients come faster than they are accepted, or do not wait.
+//! Explains why no backlog helps: clients arrive faster than they are accepted, or do not wait.
 
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
                  about {wait}, and {patience}"
             )
         } else {
-            // It went on for longer than a client waits, so it would have gone on to grow.
+            // It lasted longer than a client waits, so the queue would have grown further.
             write!(
                 text,
                 ". A larger backlog only fills later: {depth} would have been in it at last, and \
@@ -83,7 +83,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     text
 }
 
-/// How long clients wait: as long as those that left did, or as the user says.
+/// How long clients wait: the configured timeout, or less if clients left earlier.
 fn patience(seen: &Seen<'_>) -> String {
     let patience_ns = seen.late.timeout_ns(seen.given);
     let patience = duration(patience_ns / 1000);
@@ -124,7 +124,7 @@ pub(super) fn late(seen: &Seen<'_>, timeout: &str) -> String {
 pub(super) fn left(seen: &Seen<'_>) -> Option<String> {
     let Left { clients, after_ns, .. } = seen.late.left?;
     let (did, when) = match after_ns {
-        // Who was refused first had waited for a retry as well.
+        // A client that was refused first had also waited for its retry.
         Some(_) if seen.refused > 0 => ("left", String::new()),
         Some(after_ns) => ("left", format!(", none of them before {}", duration(after_ns / 1000))),
         None => {

@@ -1,4 +1,5 @@
-//! Nobody accepts, or nobody did for far too long: since when, who accepted before, and what they do.
+//! Explains a stall: since when nothing is or was accepted, which thread accepted before, and what
+//! the acceptors do.
 
 use super::add_workers::late;
 use super::{clients, sentences, still};
@@ -48,7 +49,7 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
     sentences(&parts)
 }
 
-/// The refused clients, and how many of them were refused in the stall that lasts.
+/// The refused clients, and how many of them were refused in the present stall.
 fn refused_since(seen: &Seen<'_>) -> Option<String> {
     let since_ns = seen.stalled_since_ns?;
     let stalls = &seen.page.stalls;
@@ -67,7 +68,7 @@ fn refused_since(seen: &Seen<'_>) -> Option<String> {
     })
 }
 
-/// The backlog that holds the clients of a stall until it is over, if that is soon enough for them.
+/// The backlog that holds the clients of a stall until its end, if that is soon enough for them.
 fn until_then(sizing: &Sizing, seen: &Seen<'_>) -> Option<String> {
     let timeout_ns = seen.given.client_timeout_ns;
     let lasted_ns = sizing.lasted_ns.filter(|lasted_ns| *lasted_ns < timeout_ns)?;
@@ -97,9 +98,9 @@ fn who(page: &Page) -> String {
     }
 }
 
-/// The known reasons why nobody accepted in this time: the errors of `accept()`, and the state of the
-/// acceptors, as they were inspected then. If they were not, the last inspection before, or the next
-/// one.
+/// The known reasons why nothing was accepted in this time: errors of `accept()`, and the state of
+/// the acceptors as inspected then. Without an inspection in this time, the last one before is
+/// used, or else the next one.
 pub(super) fn evidence(page: &Page, since_ns: u64, until_ns: u64) -> Vec<String> {
     let began = page.episodes.kept().iter().rev().filter_map(|one| {
         let acceptor = one.acceptor.as_deref()?;
@@ -107,7 +108,7 @@ pub(super) fn evidence(page: &Page, since_ns: u64, until_ns: u64) -> Vec<String>
     });
     let idle = page.idle.as_deref().map(|acceptor| (page.idle_seen_ns, acceptor));
     let mut all: Vec<(u64, &Acceptor)> = idle.into_iter().chain(began).collect();
-    // The later ones first; of equal ones, the one without drops.
+    // Later inspections come first; of simultaneous ones, the one without drops.
     all.sort_by_key(|(time_ns, _)| std::cmp::Reverse(*time_ns));
     let within = |(time_ns, _): &&(u64, &Acceptor)| (since_ns..=until_ns).contains(time_ns);
     let before = |(time_ns, _): &&(u64, &Acceptor)| *time_ns <= until_ns;

@@ -1,4 +1,4 @@
-//! One member of a group waits or drops while others have room, in sentences.
+//! Explains that one member of a group waits or drops while others have room.
 
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ pub(super) fn why(seen: &Seen<'_>) -> String {
     text
 }
 
-/// What happened here.
+/// What happened at this member.
 fn trouble(found: &Unbalanced) -> String {
     let Unbalanced { drops, others_drops, .. } = *found;
     match (drops, others_drops) {
@@ -86,7 +86,7 @@ fn stall(page: &Page, found: &Unbalanced) -> Option<String> {
     }
 }
 
-/// A shorter pause is not worth a sentence.
+/// A shorter pause is not mentioned.
 const LONG_NS: u64 = 100_000_000;
 
 fn of(time_ns: u64) -> String {
