@@ -218,7 +218,8 @@ impl Sizing {
     fn raise(&mut self, seen: &Seen<'_>) {
         let Seen { page, given, need, .. } = seen;
         if let Some(deepest) = need.deepest {
-            self.grew(seen, &deepest);
+            // No rate of the whole run: a larger backlog is for a moment that differs from it.
+            self.grew(&deepest, deepest.rate());
             self.wait_ns = need.wait_ns.map(round_to_u64);
         }
         let smallest = need.smallest(page.listener.limit);
@@ -236,7 +237,7 @@ impl Sizing {
         let Seen { page, given, need, late, unlimited, .. } = seen;
         let deepest = need.deepest.filter(|_| seen.refused > 0);
         if let Some(worst) = worst(unlimited, need, given).or(deepest) {
-            self.grew(seen, &worst);
+            self.grew_most(seen, &worst);
             // The rate that the verdict states gives the wait; the longest real wait is a lower
             // bound.
             let at_rate = self.accept_rate.map(|rate| worst.peak / rate * 1e9);
@@ -261,22 +262,15 @@ impl Sizing {
             return;
         };
         let timeout_s = late.timeout_ns(given) as f64 / 1e9;
-        self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        if !late.is_patience_unknown() {
+            self.largest_backlog = Some(least((rate * timeout_s).floor()));
+        }
         if unlimited.from_before {
             // It is unknown how many clients came.
             (self.needed_rate, self.needed_depth, self.wait_ns) = (None, None, None);
             return;
         }
-        // If the queue still grew at the end, more clients would have come.
-        if self.lasted_ns.is_some_and(|lasted_ns| lasted_ns <= given.client_timeout_ns)
-            && !unlimited.grows_until(given.end_ns)
-            && let Some(depth) = self.needed_depth
-        {
-            // A burst: its last client must be accepted before it gives up.
-            let grew_s = self.lasted_ns.unwrap_or(0) as f64 / 1e9;
-            let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
-            self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
-        }
+        self.in_time(seen);
         self.times = self.needed_rate.filter(|_| rate > 0.0).map(|needed| in_tenths(needed / rate));
     }
 
@@ -295,12 +289,49 @@ impl Sizing {
         }
     }
 
-    fn grew(&mut self, seen: &Seen<'_>, stretch: &Stretch) {
-        self.needed_depth = Some(round_to_u64(stretch.peak.ceil()));
-        self.accept_rate = seen.need.rate_of(stretch);
-        self.needed_rate = self.accept_rate.map(|rate| rate + stretch.growth());
-        self.since_ns = Some(stretch.begin_ns);
-        self.lasted_ns = Some(stretch.growth_ns());
+    /// The rates of a surge. The limit decides when the first client is refused, and so when the
+    /// surge begins: the time in which the real queue filled up belongs to the overload, too. But a
+    /// burst may follow a long time of little load. So the more demanding of the two rates counts.
+    fn grew_most(&mut self, seen: &Seen<'_>, surge: &Stretch) {
+        let growth = seen.late.growth;
+        let filling = growth.and_then(|growth| Some((growth.filling()?, growth.depth)));
+        let pause_ns = seen.page.paced.pause_ns();
+        let in_all = filling
+            .zip(pause_ns)
+            .and_then(|((filling, depth), pause_ns)| surge.since_empty(filling, depth, pause_ns));
+        let times = |surge: &Stretch| {
+            let mut sizing = self.clone();
+            sizing.grew(surge, seen.need.rate_of(surge));
+            sizing.in_time(seen);
+            sizing.needed_rate.zip(sizing.accept_rate).map_or(0.0, |(needed, rate)| needed / rate)
+        };
+        let alone = times(surge);
+        let most = in_all.filter(|in_all| times(in_all) > alone).unwrap_or(*surge);
+        self.grew(&most, seen.need.rate_of(&most));
+    }
+
+    /// Lowers the needed rate to what a burst needs: its last client must be accepted before it
+    /// gives up. If the queue still grew at the end, more clients would have come.
+    fn in_time(&mut self, seen: &Seen<'_>) {
+        let Seen { given, unlimited, late, .. } = seen;
+        let timeout_s = late.timeout_ns(given) as f64 / 1e9;
+        if let (Some(rate), Some(lasted_ns), Some(depth)) =
+            (self.accept_rate, self.lasted_ns, self.needed_depth)
+            && lasted_ns <= given.client_timeout_ns
+            && !unlimited.grows_until(given.end_ns)
+        {
+            let grew_s = lasted_ns as f64 / 1e9;
+            let in_time = (depth as f64 + rate * grew_s) / (timeout_s + grew_s);
+            self.needed_rate = self.needed_rate.map(|needed| in_time.min(needed).max(rate));
+        }
+    }
+
+    fn grew(&mut self, surge: &Stretch, accept_rate: Option<f64>) {
+        self.needed_depth = Some(round_to_u64(surge.peak.ceil()));
+        self.accept_rate = accept_rate;
+        self.needed_rate = accept_rate.map(|rate| rate + surge.growth());
+        self.since_ns = Some(surge.since_ns());
+        self.lasted_ns = Some(surge.growth_ns());
     }
 }
 

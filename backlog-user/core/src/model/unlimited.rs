@@ -21,7 +21,7 @@ use backlog_ebpf::distribution::NO_TROUGH;
 use serde::{Deserialize, Serialize};
 
 use self::pace::Pace;
-pub use self::stretch::Stretch;
+pub use self::stretch::{Filling, Stretch};
 use self::syn::SynQueue;
 use crate::event::form::is_zero;
 use crate::event::{Admitted, DropEvent};

@@ -6,6 +6,7 @@ use backlog_ebpf::totals::IMPATIENT_NS;
 
 use super::Given;
 use crate::model::page::Page;
+use crate::model::unlimited::Filling;
 
 /// See the module documentation.
 pub(super) struct Late {
@@ -15,6 +16,9 @@ pub(super) struct Late {
     pub(super) still: bool,
     /// Clients that had left before they were accepted.
     pub(super) left: Option<Left>,
+    /// A connection that was queued before the run began had waited at least this long when it was
+    /// accepted, which is longer than the client timeout.
+    pub(super) from_before_ns: Option<u64>,
     /// The growth of the queue until it was deepest.
     pub(super) growth: Option<Growth>,
 }
@@ -29,6 +33,8 @@ pub(super) struct Left {
     /// Enough left to show how long clients wait. False if clients were refused: they had already
     /// waited for their retries, for an unknown time.
     is_patience: bool,
+    /// Enough left, but clients were refused.
+    is_unknown: bool,
     /// They show that clients wait too long. A few do not if clients were refused: a longer queue
     /// would have spared them the wait for their retries.
     matters: bool,
@@ -51,6 +57,16 @@ impl Growth {
         let accepted = arrivals.saturating_sub(self.depth);
         let per_second = |count: u64| count as f64 * 1e9 / self.lasted_ns as f64;
         Some((per_second(arrivals), per_second(accepted)))
+    }
+
+    /// The same, for a surge that follows.
+    pub(super) fn filling(&self) -> Option<Filling> {
+        let accepted = self.arrivals?.saturating_sub(self.depth);
+        Some(Filling {
+            since_ns: self.since_ns,
+            until_ns: self.since_ns.saturating_add(self.lasted_ns),
+            accepted,
+        })
     }
 
     /// Whether hardly any connection was accepted in that time, for an acceptor with this usual
@@ -84,13 +100,26 @@ impl Late {
             beyond: page.wait.above(timeout_ns / 1000),
             still: oldest_ns > timeout_ns,
             left: left(page),
+            from_before_ns: page
+                .at_least_us
+                .map(|least_us| least_us.saturating_mul(1000))
+                .filter(|least_ns| *least_ns > timeout_ns),
             growth: growth(page),
         }
     }
 
     /// Whether any client waited too long.
     pub(super) fn is_late(&self) -> bool {
-        self.beyond > 0 || self.still || self.left.is_some_and(|left| left.matters)
+        self.beyond > 0
+            || self.still
+            || self.from_before_ns.is_some()
+            || self.left.is_some_and(|left| left.matters)
+    }
+
+    /// Whether clients are known to leave sooner than the configured timeout, but not when: those
+    /// that were refused first had also waited for their retries.
+    pub(super) fn is_patience_unknown(&self) -> bool {
+        self.left.is_some_and(|left| left.is_unknown)
     }
 
     /// How long clients wait: the configured timeout, or less if clients left earlier.
@@ -121,6 +150,7 @@ fn left(page: &Page) -> Option<Left> {
             clients,
             after_ns: Some(after_ns),
             is_patience: many(clients) && from_the_start,
+            is_unknown: many(clients) && !from_the_start,
             matters: many(clients) || from_the_start,
         });
     }
@@ -132,6 +162,7 @@ fn left(page: &Page) -> Option<Left> {
         clients: reset,
         after_ns: None,
         is_patience: from_the_start,
+        is_unknown: !from_the_start,
         matters: true,
     })
 }

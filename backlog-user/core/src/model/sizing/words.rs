@@ -42,8 +42,11 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
         sizing.headroom_percent.unwrap_or(0),
     );
     let elapsed_ns = seen.given.elapsed_ns as f64;
-    if page.totals.accepted > 0 && elapsed_ns > 0.0 && page.idle_ns > 0 {
-        let busy = 1.0 - page.idle_ns as f64 / elapsed_ns;
+    if page.totals.accepted > 0 && elapsed_ns > 0.0 {
+        // Until the first accept it is unknown since when the queue is empty, so the time that is
+        // not known to be empty is no proof: the acceptor must have been busy.
+        let paced_ns = page.paced.pauses_ns.saturating_add(page.paced.stalls_ns) as f64;
+        let busy = (1.0 - page.idle_ns as f64 / elapsed_ns).min(paced_ns / elapsed_ns);
         if busy > BUSY {
             let _ = write!(
                 text,

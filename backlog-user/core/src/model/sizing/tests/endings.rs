@@ -94,6 +94,10 @@ fn what_is_left_of_patience_after_a_refusal_is_not_patience() {
     count(&mut model, load.end_ns, &totals);
     let sizing = sizing(&model, load.end_ns);
     assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
-    assert!(sizing.largest_backlog.unwrap() > 128, "{}", sizing.why);
+    assert_eq!(sizing.largest_backlog, None, "{}", sizing.why);
+    assert!(
+        sizing.why.contains("clients left sooner than 5.0s: set --client-timeout"),
+        "{sizing:?}"
+    );
     assert!(!sizing.why.contains("294ms"), "{}", sizing.why);
 }

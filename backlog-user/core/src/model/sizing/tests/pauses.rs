@@ -83,6 +83,85 @@ fn a_surge_that_still_grows_has_no_number() {
     }
 }
 
+/// 60 clients and 20 accepts per second, until the listener is killed.
+#[test]
+fn a_surge_that_grows_to_the_end_is_stated_with_its_rates() {
+    let load = Load::of(steady(SECOND, 3600 * MS, 60), 50 * MS, 3600 * MS);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let closed = Closed { listener: ID, depth: 17, syn_queue: 0 };
+    apply(&mut model, load.end_ns, What::Closed(closed));
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+    assert!((sizing.needed_rate.unwrap() - 60.0).abs() < 6.0, "{}", sizing.why);
+    assert!(sizing.why.contains("it still grew when it closed: clients came at"), "{sizing:?}");
+}
+
+/// 80 clients and 50 accepts per second for 9 s: the limit changes when clients are refused, and not
+/// how fast they come.
+#[test]
+fn an_overload_has_the_same_rates_at_every_limit() {
+    for limit in [16, 64, 128, 240] {
+        let load = Load::of(steady(SECOND, 10 * SECOND, 80), 20 * MS, 20 * SECOND);
+        let sizing = judged(&load, limit).0;
+        assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+        let (reached, needed) = (sizing.accept_rate.unwrap(), sizing.needed_rate.unwrap());
+        assert!((reached - 50.0).abs() < 3.0, "{limit}: {}", sizing.why);
+        assert!((needed - 80.0).abs() < 5.0, "{limit}: {}", sizing.why);
+        assert!(sizing.lasted_ns.unwrap() > 8 * SECOND, "{limit}: {}", sizing.why);
+    }
+}
+
+/// An acceptor that takes all that is queued, every 400 ms: its pace within a batch is no rate.
+#[test]
+fn a_batch_is_no_rate() {
+    let stalls =
+        (0..50).map(|round| (SECOND + round * 400 * MS, SECOND + (round * 400 + 399) * MS));
+    let stalls = stalls.collect();
+    let load = Load { stalls, ..Load::of(steady(SECOND, 20 * SECOND, 50), MS / 100, 21 * SECOND) };
+    let sizing = judged(&load, 16).0;
+    assert_eq!(sizing.verdict, Verdict::Raise, "{}", sizing.why);
+    assert!((20..=24).contains(&sizing.needed_depth.unwrap()), "{}", sizing.why);
+    for rate in [sizing.accept_rate, sizing.needed_rate].into_iter().flatten() {
+        assert!(rate < 120.0, "{sizing:?}");
+    }
+    // One client, which found the queue full.
+    let one = judged(&Load::of(burst(SECOND, 19), 20 * MS, 3 * SECOND), 16).0;
+    assert_eq!(one.verdict, Verdict::Raise, "{}", one.why);
+    assert_eq!((one.accept_rate, one.needed_rate), (None, None), "{one:?}");
+}
+
+/// 30 connections are queued when the run begins, and are accepted 5.7 s later.
+#[test]
+fn what_waited_before_the_run_is_not_forgotten() {
+    let mut model = model(40);
+    let totals = Totals {
+        accepted: 30,
+        accepts_without_wait: 30,
+        longest_without_wait_ns: 6 * SECOND,
+        ..Totals::default()
+    };
+    count(&mut model, 10 * SECOND, &totals);
+    let sizing = sizing(&model, 10 * SECOND);
+    assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+    assert!(sizing.why.contains("before the run began waited for at least 6.0s"), "{sizing:?}");
+}
+
+/// Nobody comes for 8 s, and then 60 clients per second for 40 accepts: the queue was empty for most
+/// of the time, though no accept tells since when.
+#[test]
+fn a_queue_before_the_first_accept_is_not_busy() {
+    for interval_ns in [SECOND / 10, SECOND, 10 * SECOND] {
+        let said = |begin_ns: u64, end_ns: u64| {
+            let arrivals = steady(begin_ns, end_ns, 60);
+            let load = Load { interval_ns, ..Load::of(arrivals, 25 * MS, end_ns) };
+            judged(&load, 4096).0.why.contains("The queue was empty for only")
+        };
+        assert!(!said(8 * SECOND, 12 * SECOND), "{interval_ns}");
+        assert!(said(MS, 5 * SECOND), "{interval_ns}");
+    }
+}
+
 /// The same with a listener that closes.
 #[test]
 fn what_closes_before_it_accepts_anything_is_not_sized() {

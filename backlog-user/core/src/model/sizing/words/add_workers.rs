@@ -23,6 +23,13 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
                 text,
                 ". For {lasted} clients came at {needed:.1}/s and were accepted at {rate:.1}/s"
             );
+        } else if seen.refused > 0 && seen.unlimited.grows_until(seen.given.end_ns) {
+            let end = if seen.page.closed.is_some() { "when it closed" } else { "at the end" };
+            let _ = write!(
+                text,
+                ". Within {lasted} the queue grew to {depth}, and it still grew {end}: clients came \
+                 at {needed:.1}/s and were accepted at {rate:.1}/s"
+            );
         } else {
             let _ = write!(
                 text,
@@ -87,7 +94,9 @@ pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
 fn patience(seen: &Seen<'_>) -> String {
     let patience_ns = seen.late.timeout_ns(seen.given);
     let patience = duration(patience_ns / 1000);
-    if patience_ns < seen.given.client_timeout_ns {
+    if seen.late.is_patience_unknown() {
+        format!("clients left sooner than {patience}: set --client-timeout to how long yours wait")
+    } else if patience_ns < seen.given.client_timeout_ns {
         format!("clients leave after {patience}")
     } else {
         format!("a client gives up after {patience} (--client-timeout)")
@@ -111,6 +120,12 @@ pub(super) fn late(seen: &Seen<'_>, timeout: &str) -> String {
             late.beyond
         ));
     }
+    parts.extend(late.from_before_ns.map(|least_ns| {
+        format!(
+            "a connection that was queued before the run began waited for at least {}",
+            duration(least_ns / 1000)
+        )
+    }));
     parts.extend(left(seen));
     if late.still
         && let Some(queued) = seen.page.still_queued(seen.given.end_ns)
