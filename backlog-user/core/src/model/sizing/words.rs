@@ -43,8 +43,8 @@ fn fits(sizing: &Sizing, seen: &Seen<'_>) -> String {
     );
     let elapsed_ns = seen.given.elapsed_ns as f64;
     if page.totals.accepted > 0 && elapsed_ns > 0.0 {
-        // Until the first accept it is unknown since when the queue is empty, so the time that is
-        // not known to be empty is no proof: the acceptor must have been busy.
+        // Before the first accept, nothing tells since when the queue has been empty. So the
+        // acceptor must also have been busy for this long.
         let paced_ns = page.paced.pauses_ns.saturating_add(page.paced.stalls_ns) as f64;
         let busy = (1.0 - page.idle_ns as f64 / elapsed_ns).min(paced_ns / elapsed_ns);
         if busy > BUSY {

@@ -112,7 +112,7 @@ fn an_overload_has_the_same_rates_at_every_limit() {
     }
 }
 
-/// An acceptor that takes all that is queued, every 400 ms: its pace within a batch is no rate.
+/// The pace of an acceptor within a batch, which it takes every 400 ms, does not count as its rate.
 #[test]
 fn a_batch_is_no_rate() {
     let stalls =
