@@ -131,10 +131,10 @@ fn compared(sk: *const Sock, skb: *const SkBuff, net: *const Net, most: u32) {
         return;
     };
     moved.at_most(most);
-    let dropped = moved.drops != 0;
-    // At a listener that has just closed, a drop must still be counted, an ordinary SYN need not
-    // be.
-    let found = if dropped { listener::of(sk) } else { listener::find(sk) };
+    // At a listener that has just closed, whatever the kernel has counted must still be counted; an
+    // ordinary SYN need not be.
+    let counts = moved.drops | moved.queue_cookie | moved.cookie_sent | moved.fastopen_full;
+    let found = if counts != 0 { listener::of(sk) } else { listener::find(sk) };
     if let Some(tracked) = found {
         classify_syn(&moved, sk, tracked, skb, || hint);
     }

@@ -104,6 +104,19 @@ pub fn unwilling(acceptor: &Acceptor) -> Option<String> {
     ))
 }
 
+/// Threads that accept nothing at any load, since they do not run:
+/// `2 of 4 workers stopped by a signal or a debugger`.
+#[must_use]
+pub fn stopped(acceptor: &Acceptor) -> Option<String> {
+    let threads = acceptor
+        .doing
+        .iter()
+        .filter(|one| one.state == State::Stopped)
+        .fold(0, |sum: u32, one| sum.saturating_add(one.threads));
+    (threads > 0)
+        .then(|| format!("{threads} of {} {}", who(acceptor), activity(State::Stopped, None)))
+}
+
 /// `4 workers`, `12 threads of 2 processes`
 fn who(acceptor: &Acceptor) -> String {
     let Acceptor { processes, threads, seen_accepting, .. } = acceptor;
@@ -185,7 +198,7 @@ fn place(wchan: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::sentence;
+    use super::{sentence, stopped};
     use crate::event::{Acceptor, Caller, CpuLimit, Doing, ListenerId, State};
 
     fn doing(state: State, wchan: Option<&str>, threads: u32) -> Doing {
@@ -250,6 +263,18 @@ mod tests {
             sentence(&busy),
             "gunicorn[812]: last accept 412ms before; 4 of 4 workers busy on CPU or waiting for one"
         );
+    }
+
+    #[test]
+    fn workers_that_do_not_run_are_told_from_busy_ones() {
+        let half = Acceptor {
+            processes: 4,
+            doing: vec![doing(State::Running, None, 2), doing(State::Stopped, None, 2)],
+            ..acceptor()
+        };
+        let text = stopped(&half).unwrap();
+        assert_eq!(text, "2 of 4 workers stopped by a signal or a debugger");
+        assert_eq!(stopped(&acceptor()), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use backlog_ebpf::cause::{Beside, Cause};
 
 use super::{Cookies, Seen, Sizing, Verdict, round_to_u64};
 use crate::model::page::{Page, StillQueued};
-use crate::text::acceptor::{throttled, unwilling};
+use crate::text::acceptor::{stopped, throttled, unwilling};
 use crate::text::format::{bytes, duration, plural};
 
 pub(super) fn why(sizing: &Sizing, seen: &Seen<'_>) -> String {
@@ -201,6 +201,11 @@ fn hindrances(page: &Page) -> Vec<String> {
         .find_map(unwilling)
         .filter(|_| unwilling_looks * 2 >= looks().count())
         .map(|all| format!("When drops began, {all}"));
+    let stopped_looks = looks().filter_map(stopped).count();
+    let stopped = looks()
+        .find_map(stopped)
+        .filter(|_| stopped_looks * 2 >= looks().count())
+        .map(|some| format!("When drops began, {some}: find out why, before you add others"));
     let idle = || page.idle.as_deref().and_then(unwilling);
     let unwilling = at_drops
         .or_else(|| idle().map(|all| format!("When nobody had accepted for over a second, {all}")));
@@ -210,7 +215,7 @@ fn hindrances(page: &Page) -> Vec<String> {
             duration(until_ns.saturating_sub(since_ns) / 1000)
         )
     });
-    [throttled, unwilling, still].into_iter().flatten().collect()
+    [throttled, stopped, unwilling, still].into_iter().flatten().collect()
 }
 
 /// The backlog to pass, unless the server already requests at least as much, and the minimum for

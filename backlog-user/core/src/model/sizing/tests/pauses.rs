@@ -6,7 +6,9 @@ use backlog_ebpf::totals::Totals;
 use super::cases::{apply, count, model, sizing};
 use super::simulated::Load;
 use super::{Confidence, ID, MS, SECOND, Sizing, Verdict, burst, drop, judged, listener, steady};
-use crate::event::{Acceptor, Caller, Closed, Count, DropEvent, Event, Listener, What};
+use crate::event::{
+    Acceptor, Caller, Closed, Count, Doing, DropEvent, Event, Listener, State, What,
+};
 use crate::model::Model;
 use crate::settings::Settings;
 
@@ -279,6 +281,22 @@ fn inspected(pid: u32, idle: bool, gone: bool) -> Acceptor {
         holder: None,
         cpu_limit: None,
     }
+}
+
+/// Two of four workers were stopped: that comes before advice to add more.
+#[test]
+fn workers_that_do_not_run_are_named_beside_the_advice() {
+    let load = Load::of(steady(SECOND, 12 * SECOND, 100), 20 * MS, 12 * SECOND);
+    let mut model = model(16);
+    assert!(load.run(16, &mut model) > 0);
+    let doing = [State::Running, State::Stopped];
+    let doing = doing.map(|state| Doing { state, wchan: None, threads: 2 }).to_vec();
+    let half = Acceptor { processes: 4, threads: 4, doing, ..inspected(11, false, false) };
+    apply(&mut model, load.end_ns, What::Acceptor(Box::new(half)));
+    let sizing = sizing(&model, load.end_ns);
+    assert_eq!(sizing.verdict, Verdict::AddWorkers, "{}", sizing.why);
+    let named = "2 of 4 workers stopped by a signal or a debugger: find out why";
+    assert!(sizing.why.contains(named), "{}", sizing.why);
 }
 
 /// A burst overflows while the server accepts; later it stops accepting.
