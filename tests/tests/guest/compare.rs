@@ -97,7 +97,15 @@ pub(crate) fn assert_counts(name: &str, truth: &Truth, summaries: &[Summary]) {
     assert_eq!(sum(&|one| one.drops.of("uncounted")), truth.uncounted, "{name}: uncounted");
     for beside in BESIDE {
         let seen = sum(&|one| one.beside(beside));
-        assert_eq!(seen, should(&truth.beside, beside), "{name}: {beside}");
+        let expected = should(&truth.beside, beside);
+        if beside == "pruned" && truth.scenario.starts_with("syn-queue") {
+            // Timers of a second prune a full SYN queue, on a slow machine also between the last
+            // reading of the scenario and the close of its listener.
+            let all = expected..=u64::from(truth.limit) + 1;
+            assert!(all.contains(&seen), "{name}: {beside}: {seen}, at least {expected}");
+            continue;
+        }
+        assert_eq!(seen, expected, "{name}: {beside}");
     }
     assert_eq!(sum(&|one| one.enqueued), truth.enqueued, "{name}: enqueued");
     assert_eq!(sum(&|one| one.accepted), truth.accepted, "{name}: accepted");
