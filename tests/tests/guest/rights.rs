@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use backlog_tests::clock::wait_until;
@@ -143,12 +143,18 @@ fn start(command: &mut Command) -> Tracer {
     tracer
 }
 
+/// A folder that belongs to the user "nobody".
+fn nobodys_folder() -> PathBuf {
+    let folder = scratch("nobody");
+    fs::create_dir(&folder).unwrap();
+    chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    folder
+}
+
 #[test]
 fn each_run_keeps_what_its_options_need() {
     in_guest(|| {
-        let folder = scratch("nobody");
-        fs::create_dir(&folder).unwrap();
-        chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        let folder = nobodys_folder();
         let theirs = folder.join("report.html");
         let (ours, recording) = (scratch("report.html"), scratch("run.zst"));
         let [theirs, ours, recording] =
@@ -188,9 +194,7 @@ fn each_run_keeps_what_its_options_need() {
 #[test]
 fn another_user_owns_all_threads_and_files() {
     in_guest(|| {
-        let folder = scratch("nobody");
-        fs::create_dir(&folder).unwrap();
-        chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        let folder = nobodys_folder();
         let (recording, report) = (folder.join("run.zst"), folder.join("report.html"));
         let files = [&recording, &report].map(|file| file.to_str().unwrap());
         let [record, page] = files;

@@ -31,7 +31,6 @@ impl Rights {
             restricted_kprobes: true,
             restricted_tracepoints: true,
             tracefs: true,
-            other_namespaces: true,
             reserved_bpf: true,
             ..asked_for(options)
         };
@@ -64,9 +63,12 @@ impl Rights {
 
     fn still_used(&self, options: &Options) -> Result<Uses> {
         let Self(uses) = self;
-        let reserved_bpf = threads::without(reserved::is_refused)?;
-        let Uses { later_files, other_namespaces, .. } = without_needless(*uses, options)?;
-        Ok(Uses { later_files, other_namespaces, reserved_bpf, ..*uses })
+        Ok(Uses {
+            later_files: uses.later_files && !writes_as_itself(later_files(options))?,
+            other_namespaces: enters_others(options)?,
+            reserved_bpf: threads::without(reserved::is_refused)?,
+            ..*uses
+        })
     }
 }
 
@@ -90,25 +92,23 @@ fn asked_for(options: &Options) -> Uses {
 /// What the options of a run use on this host, by trials: a folder of the user's own needs no
 /// capability, nor does the tool's own namespace.
 pub(crate) fn used_here(options: &Options) -> Result<Uses> {
-    without_needless(asked_for(options), options)
-}
-
-fn without_needless(uses: Uses, options: &Options) -> Result<Uses> {
-    let other_namespaces = match options.filter.netns {
-        Some(netns) => own_inode(Path::new("/proc"))? != netns.inode(),
-        None => true,
-    };
-    let needs_more = |names: Vec<&Path>| {
-        let replaces_all = || names.into_iter().all(whole_file::can_replace);
-        anyhow::Ok(!threads::without(replaces_all)?)
-    };
-    let (once, again) = files(options);
+    let uses = asked_for(options);
+    let record = options.record.iter().map(|record| record.path.as_path());
+    let files = options.report.iter().map(WholeFile::name).chain(record);
     Ok(Uses {
-        files: uses.files && needs_more([once, again.clone()].concat())?,
-        later_files: uses.later_files && needs_more(again)?,
-        other_namespaces,
+        files: uses.files && !writes_as_itself(files)?,
+        later_files: uses.later_files && !writes_as_itself(later_files(options))?,
+        other_namespaces: enters_others(options)?,
         ..uses
     })
+}
+
+/// Whether the run enters network namespaces other than the tool's own.
+fn enters_others(options: &Options) -> Result<bool> {
+    match options.filter.netns {
+        Some(netns) => Ok(own_inode(Path::new("/proc"))? != netns.inode()),
+        None => Ok(true),
+    }
 }
 
 /// The capabilities of the guard, which stops the programs and kills the command if the session is
@@ -119,16 +119,13 @@ fn of_guard(uses: &Uses, kept: Capabilities) -> Capabilities {
     kept.common(Capabilities::of(&[Capability::Bpf, Capability::Kill, more]))
 }
 
-/// The files that a run creates once, and those that it replaces until its end.
-fn files(options: &Options) -> (Vec<&Path>, Vec<&Path>) {
-    // A pipe or a device is opened, and not replaced.
-    let is_replaced = |path: &Path| path.metadata().map_or(true, |found| found.is_file());
-    let record = options.record.as_ref().map(|record| (record.path.as_path(), &record.rotate));
-    let record = record.filter(|(path, _)| is_replaced(path));
-    let report = options.report.iter().map(WholeFile::name).filter(|path| is_replaced(path));
-    match record {
-        Some((path, None)) => (vec![path], report.collect()),
-        Some((path, Some(_))) => (Vec::new(), report.chain([path]).collect()),
-        None => (Vec::new(), report.collect()),
-    }
+/// The files that a run creates or replaces after its programs are attached.
+fn later_files(options: &Options) -> impl Iterator<Item = &Path> + Send {
+    let rotated = options.record.iter().filter(|record| record.rotate.is_some());
+    options.report.iter().map(WholeFile::name).chain(rotated.map(|record| record.path.as_path()))
+}
+
+/// Can this thread, with its own rights, create and replace these files?
+fn writes_as_itself<'a>(mut files: impl Iterator<Item = &'a Path> + Send) -> Result<bool> {
+    Ok(threads::without(|| files.all(whole_file::can_replace))?)
 }

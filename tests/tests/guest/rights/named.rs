@@ -1,7 +1,6 @@
 //! The capabilities that `doctor` names for a run: enough without root, and those that the run keeps.
 
 use std::fs;
-use std::os::unix::fs::chown;
 use std::process::Command;
 
 use backlog_tests::netns;
@@ -9,9 +8,9 @@ use backlog_tests::tracer::{self, PATH_VARIABLE};
 use serde_json::Value;
 
 use super::{
-    BPF, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, KILL, LOAD, LOOK, NOBODY, PERFMON, SETGID, SETUID,
+    BPF, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, KILL, LOAD, LOOK, PERFMON, SETGID, SETUID,
     SYS_ADMIN, SYS_PTRACE, Status, as_nobody, assert_counts, assert_reduced, bpf_is_reserved,
-    own_summary, settled, start,
+    nobodys_folder, own_summary, settled, start,
 };
 use crate::guest::blind;
 use crate::guest::help::{Load, PORT, PORT_TEXT, in_guest, in_guest_once, scratch, stop};
@@ -75,9 +74,7 @@ fn what_doctor_names_is_enough_without_root() {
 #[test]
 fn doctor_names_what_a_run_keeps() {
     in_guest_once(|| {
-        let folder = scratch("theirs");
-        fs::create_dir(&folder).unwrap();
-        chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        let folder = nobodys_folder();
         let (theirs, ours) = (folder.join("report.html"), scratch("report.html"));
         let [theirs, ours] = [&theirs, &ours].map(|one| one.to_str().unwrap());
         let reserved = if bpf_is_reserved() { BPF } else { 0 };
