@@ -63,7 +63,7 @@ pub fn enter_fresh() -> Result<()> {
     interface::set_up("lo")
 }
 
-/// A process that only lives in the namespace in which it was created, so that others can enter it.
+/// A process that does nothing: it keeps its namespace open, so that others can enter it.
 /// Ended when this is dropped.
 #[derive(Debug)]
 #[must_use = "it ends when this is dropped"]

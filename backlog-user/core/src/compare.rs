@@ -93,7 +93,7 @@ pub enum Change {
     New,
     /// Only the first run has listeners there.
     OnlyBefore,
-    /// Only the first run has listeners there.
+    /// Only the second run has listeners there.
     OnlyAfter,
 }
 

@@ -61,7 +61,7 @@ const NAMED_WITHIN_NS: u64 = 3_000_000_000;
 /// Below this limit, a handful of clients fills half of the queue, which is not a problem.
 const LEAST_LIMIT: u32 = 8;
 
-/// A series, numbered in the order in which they were first shown.
+/// A series, numbered by first appearance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct SeriesId(u64);
 

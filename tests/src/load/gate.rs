@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The gate, which the threads of a server share.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// The number of accepts before the stall; None if there is no stall.
+    /// The number of accepts before the stall; None: it never stalls.
     first: Option<u64>,
     /// Accepts that were permitted so far.
     tickets: AtomicU64,

@@ -293,12 +293,10 @@ impl Sizing {
     /// surge begins: the time in which the real queue filled up belongs to the overload, too. But a
     /// burst may follow a long time of little load. So the more demanding of the two rates counts.
     fn grew_most(&mut self, seen: &Seen<'_>, surge: &Stretch) {
-        let growth = seen.late.growth;
-        let filling = growth.and_then(|growth| Some((growth.filling()?, growth.depth)));
-        let pause_ns = seen.page.paced.pause_ns();
+        let filling = seen.late.growth.and_then(|growth| growth.filling());
         let in_all = filling
-            .zip(pause_ns)
-            .and_then(|((filling, depth), pause_ns)| surge.since_empty(filling, depth, pause_ns));
+            .zip(seen.page.paced.pause_ns())
+            .and_then(|(filling, pause_ns)| surge.since_empty(filling, pause_ns));
         let times = |surge: &Stretch| {
             let mut sizing = self.clone();
             sizing.grew(surge, seen.need.rate_of(surge));

@@ -65,6 +65,7 @@ impl Growth {
         Some(Filling {
             since_ns: self.since_ns,
             until_ns: self.since_ns.saturating_add(self.lasted_ns),
+            depth: self.depth,
             accepted,
         })
     }

@@ -30,6 +30,8 @@ pub struct Filling {
     pub since_ns: u64,
     /// When it was deepest.
     pub until_ns: u64,
+    /// Its depth then.
+    pub depth: u64,
     /// The connections that were accepted in that time.
     pub accepted: u64,
 }
@@ -63,9 +65,9 @@ impl Stretch {
     /// first refusal depends on the limit, and the growth in all does not. None if the queue may have
     /// been empty in between, with this pause of the acceptor between two accepts.
     #[must_use]
-    pub fn since_empty(&self, filling: Filling, depth: u64, pause_ns: f64) -> Option<Self> {
+    pub fn since_empty(&self, filling: Filling, pause_ns: f64) -> Option<Self> {
         let gap_ns = self.begin_ns.saturating_sub(filling.until_ns) as f64;
-        let follows = self.begin_ns > filling.since_ns && gap_ns <= depth as f64 * pause_ns;
+        let follows = self.begin_ns > filling.since_ns && gap_ns <= filling.depth as f64 * pause_ns;
         follows.then_some(Self { before: Some(filling), ..*self })
     }
 
@@ -98,8 +100,8 @@ impl Stretch {
         self.before.map_or(self.begin_ns, |filling| filling.since_ns)
     }
 
-    /// Whether it still grew at this time: the time since the last refused client is no longer than
-    /// it would take a few clients to arrive.
+    /// Whether it still grew at this time: since its peak, too little time has passed for a few more
+    /// clients to arrive.
     pub(super) fn grows_until(&self, end_ns: u64) -> bool {
         let since_ns = end_ns.saturating_sub(self.peak_ns) as f64;
         self.peak > self.begin && since_ns * self.growth() < CLIENTS_MISSED * 1e9
